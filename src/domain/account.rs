@@ -1,0 +1,90 @@
+//! Accounts and the providers behind them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// One of the two REST APIs behind the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Provider {
+    /// ConnectBy, `https://api.connectby.io`.
+    ConnectBy,
+    /// Connectly, `https://api.connectly.ai`.
+    Connectly,
+}
+
+impl Provider {
+    /// The provider's name in configuration, metrics and error metadata.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectBy => "connectby",
+            Self::Connectly => "connectly",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The operator's name for one set of credentials at one provider.
+///
+/// Lower-case letters, digits and single hyphens between them, at most 63 characters, so that it can
+/// stand in a URL, a metric label and an environment variable without escaping. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(Arc<str>);
+
+/// Why a string is not an [`AccountId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be lower-case letters, digits and single hyphens between them, 1 to 63 characters, like `acme` or `acme-eu-2`"
+)]
+pub struct AccountIdMalformed;
+
+impl AccountId {
+    /// The most characters an id may have.
+    pub const MAX_LEN: usize = 63;
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = AccountIdMalformed;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let segment = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        if s.len() <= Self::MAX_LEN && s.split('-').all(segment) {
+            Ok(Self(s.into()))
+        } else {
+            Err(AccountIdMalformed)
+        }
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_id_is_words_of_letters_and_digits_joined_by_single_hyphens() {
+        for good in ["a", "acme", "acme-eu-2", "0", &"a".repeat(63)] {
+            assert_eq!(good.parse::<AccountId>().map(|id| id.to_string()), Ok(good.to_owned()));
+        }
+        for bad in ["", "-", "a-", "-a", "a--b", "Acme", "a_b", "a b", "é", "a/b", &"a".repeat(64)] {
+            assert_eq!(bad.parse::<AccountId>(), Err(AccountIdMalformed), "{bad:?}");
+        }
+    }
+}

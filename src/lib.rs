@@ -1,0 +1,5 @@
+//! Switchboard: one gRPC service in front of two WhatsApp-business REST APIs, ConnectBy and Connectly.
+
+pub mod config;
+pub mod domain;
+pub mod sandbox;
