@@ -2,4 +2,6 @@
 
 pub mod config;
 pub mod domain;
+pub mod pb;
 pub mod sandbox;
+pub mod store;

@@ -1,8 +1,20 @@
-//! The words of the house as plain Rust: ids, phone numbers, messages, events, cursors.
+//! The words of the house as plain Rust: accounts, addresses, messages, events, cursors.
 //!
 //! Everybody may know this module and it knows nobody: no wire format, no storage, no network.
 
 pub mod account;
+pub mod address;
+pub mod cursor;
+pub mod event;
+pub mod message;
 pub mod outcome;
+pub mod refusal;
+pub mod time;
 
 pub use account::{AccountId, Provider};
+pub use address::{Address, PhoneNumber, UserId};
+pub use cursor::Cursor;
+pub use event::{Event, EventId, EventType};
+pub use message::{Channel, MessageId, MessageState};
+pub use refusal::{ProviderFault, Refusal};
+pub use time::UnixMillis;

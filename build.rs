@@ -1,0 +1,50 @@
+//! Turns `proto/` into Rust, without `protoc`.
+//!
+//! Two passes over one descriptor set. The first makes messages and clients. The second makes the server traits once
+//! more, over the same messages, but with `SubscribeResponse` replaced by `api::Encoded`: a response that is already
+//! its bytes, so that an event is encoded once for all of its subscribers.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // tonic-prost-build stores its own flag for this but prints nothing.
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=build.rs");
+
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let mut files = Vec::new();
+    proto_files(Path::new("proto"), &mut files)?;
+    files.sort();
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_source_info(true).include_imports(true).open_files(&files)?;
+    fs::write(out.join("descriptors.binpb"), compiler.encode_file_descriptor_set())?;
+    let descriptors = compiler.file_descriptor_set();
+
+    tonic_prost_build::configure().build_server(false).bytes(".").compile_fds(descriptors.clone())?;
+
+    let served = out.join("served");
+    fs::create_dir_all(&served)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .out_dir(served)
+        .extern_path(".switchboard.v1", "crate::pb::v1")
+        .extern_path(".switchboard.v1.SubscribeResponse", "crate::api::Encoded")
+        .extern_path(".switchboard.sandbox.v1", "crate::pb::sandbox::v1")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn proto_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            proto_files(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            found.push(path.strip_prefix("proto")?.to_owned());
+        }
+    }
+    Ok(())
+}

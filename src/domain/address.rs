@@ -1,0 +1,199 @@
+//! Whom a message goes to and whom it comes from.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A phone number in E.164.
+///
+/// Reads `+15550100001` and `15550100001`, with blanks and hyphens anywhere, and always prints with the `+`.
+/// `Debug` hides all but the last two digits, for it ends up in logs.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PhoneNumber(String);
+
+/// A business-scoped user id, `US.123`: a WhatsApp customer who may have no phone number.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct UserId(String);
+
+/// What a message can be addressed to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A phone number, written `+15550100001`.
+    Phone(PhoneNumber),
+    /// A business-scoped user id, written `bsuid:US.123`.
+    User(UserId),
+}
+
+/// Why a string is not an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not a phone number.
+    #[error(
+        "must be a phone number in E.164, like `+15550100001`: 7 to 15 digits, the first not 0; the `+` may be left out, blanks and hyphens are ignored"
+    )]
+    Phone,
+    /// Not a business-scoped user id.
+    #[error(
+        "must be a business-scoped user id like `bsuid:US.123`: two capital letters, a dot, then letters and digits, at most 128 characters"
+    )]
+    User,
+}
+
+impl PhoneNumber {
+    /// The number's digits, without the `+`: the form that ConnectBy takes.
+    pub fn digits(&self) -> &str {
+        &self.0[1..]
+    }
+
+    /// The number with its `+`: the form that Connectly takes.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PhoneNumber {
+    type Err = Malformed;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let trimmed = s.trim_matches(' ');
+        let national = trimmed.strip_prefix('+').unwrap_or(trimmed);
+        let mut number = String::with_capacity(16);
+        number.push('+');
+        for c in national.chars() {
+            match c {
+                '0'..='9' => number.push(c),
+                ' ' | '-' => {}
+                _ => return Err(Malformed::Phone),
+            }
+        }
+        let digits = &number[1..];
+        if (7..=15).contains(&digits.len()) && !digits.starts_with('0') {
+            Ok(Self(number))
+        } else {
+            Err(Malformed::Phone)
+        }
+    }
+}
+
+impl fmt::Display for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PhoneNumber(…{})", &self.0[self.0.len() - 2..])
+    }
+}
+
+impl UserId {
+    /// The id without a prefix.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for UserId {
+    type Err = Malformed;
+
+    /// Reads the bare form, `US.123`.
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let (country, rest) = s.split_once('.').ok_or(Malformed::User)?;
+        let good = s.len() <= 128
+            && country.len() == 2
+            && country.bytes().all(|b| b.is_ascii_uppercase())
+            && !rest.is_empty()
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric());
+        if good { Ok(Self(s.to_owned())) } else { Err(Malformed::User) }
+    }
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserId(…)")
+    }
+}
+
+impl FromStr for Address {
+    type Err = Malformed;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s.strip_prefix("bsuid:") {
+            Some(id) => id.parse().map(Self::User),
+            None => s.parse().map(Self::Phone),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Phone(number) => number.fmt(f),
+            Self::User(id) => write!(f, "bsuid:{}", id.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_phone_number_is_read_with_or_without_plus_and_always_printed_with_it() {
+        for text in ["+15550100001", "15550100001", "+1 555-010-0001", " 1-555 0100001 "] {
+            assert_eq!(
+                text.parse::<Address>().map(|a| a.to_string()),
+                Ok("+15550100001".to_owned()),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_phone_number_is_refused() {
+        for text in [
+            "",
+            "+",
+            "++15550100001",
+            "1555",
+            "05550100001",
+            "+1555010000100000",
+            "1(555)0100001",
+            "+1.555.010.0001",
+            "１５５５０１００００１",
+            "+1555010000a",
+            "1+5550100001",
+            "\t15550100001",
+            "bsuid",
+        ] {
+            assert_eq!(text.parse::<Address>(), Err(Malformed::Phone), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_id_is_two_capitals_a_dot_and_letters_or_digits() {
+        assert_eq!("bsuid:US.1a2".parse::<Address>().map(|a| a.to_string()), Ok("bsuid:US.1a2".to_owned()));
+        for text in
+            ["bsuid:", "bsuid:US", "bsuid:US.", "bsuid:us.1", "bsuid:USA.1", "bsuid:US.1/2", "bsuid: US.1"]
+        {
+            assert_eq!(text.parse::<Address>(), Err(Malformed::User), "{text:?}");
+        }
+        assert_eq!(format!("bsuid:US.{}", "1".repeat(126)).parse::<Address>(), Err(Malformed::User));
+    }
+
+    #[test]
+    fn debug_output_hides_who_is_meant() {
+        let text = format!("{:?} {:?}", "+15550100001".parse::<Address>(), "bsuid:US.778".parse::<Address>());
+        assert!(!text.contains("555") && !text.contains("778"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics_and_its_output_parses_to_itself(text in "\\PC{0,40}") {
+            if let Ok(address) = text.parse::<Address>() {
+                prop_assert_eq!(address.to_string().parse::<Address>(), Ok(address));
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Places in the journal.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// A place in one journal: behind the event of that number. Number 0 is before everything.
+///
+/// Written as base64url of version, epoch, number and a checksum, 28 characters; opaque to callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Which journal, and which life of it: random, new after a restore.
+    pub epoch: u64,
+    /// The number of the event that the place is behind.
+    pub number: u64,
+}
+
+/// Why a string is not a [`Cursor`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a cursor that came from this server, unchanged")]
+pub struct CursorMalformed;
+
+const VERSION: u8 = 1;
+const LEN: usize = 1 + 8 + 8 + 4;
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = [0; LEN];
+        bytes[0] = VERSION;
+        bytes[1..9].copy_from_slice(&self.epoch.to_be_bytes());
+        bytes[9..17].copy_from_slice(&self.number.to_be_bytes());
+        let checksum = crc32fast::hash(&bytes[..17]);
+        bytes[17..].copy_from_slice(&checksum.to_be_bytes());
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorMalformed;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        // One spelling only: the length rules out padding, and the engine refuses loose trailing bits.
+        let bytes = URL_SAFE_NO_PAD.decode(s).map_err(|_| CursorMalformed)?;
+        let bytes: [u8; LEN] = bytes.try_into().map_err(|_| CursorMalformed)?;
+        let number_at = |from: usize| {
+            let mut number = [0; 8];
+            number.copy_from_slice(&bytes[from..from + 8]);
+            u64::from_be_bytes(number)
+        };
+        if bytes[0] != VERSION || bytes[17..] != crc32fast::hash(&bytes[..17]).to_be_bytes() {
+            return Err(CursorMalformed);
+        }
+        Ok(Self { epoch: number_at(1), number: number_at(9) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_survives_being_text_and_fits_64_characters(epoch: u64, number: u64) {
+            let cursor = Cursor { epoch, number };
+            let text = cursor.to_string();
+            prop_assert!(text.len() <= 64);
+            prop_assert_eq!(text.parse(), Ok(cursor));
+        }
+
+        #[test]
+        fn a_cursor_with_one_changed_character_is_refused(epoch: u64, number: u64, at in 0_usize..28, with in "[A-Za-z0-9_-]") {
+            let text = Cursor { epoch, number }.to_string();
+            let mut changed = text.clone();
+            changed.replace_range(at..=at, &with);
+            prop_assume!(changed != text);
+            prop_assert_eq!(changed.parse::<Cursor>(), Err(CursorMalformed));
+        }
+
+        #[test]
+        fn no_text_makes_parsing_panic(text in "\\PC{0,64}") {
+            let _ = text.parse::<Cursor>();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Messages on their way out.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ulid::Ulid;
+
+use super::{AccountId, Address, PhoneNumber, UnixMillis};
+
+/// Switchboard's own id of a message: `msg_` and a ULID, made before anything goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(Ulid);
+
+/// Why a string is not a [`MessageId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be `msg_` and a ULID")]
+pub struct MessageIdMalformed;
+
+impl MessageId {
+    /// A new id.
+    pub fn generate() -> Self {
+        Self(Ulid::generate())
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "msg_{}", self.0)
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = MessageIdMalformed;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let ulid = s.strip_prefix("msg_").ok_or(MessageIdMalformed)?;
+        Ulid::from_string(ulid).map(Self).map_err(|_| MessageIdMalformed)
+    }
+}
+
+/// The network that carries a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// WhatsApp.
+    WhatsApp,
+    /// SMS.
+    Sms,
+}
+
+impl Channel {
+    /// The channel's name in error texts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WhatsApp => "WhatsApp",
+            Self::Sms => "SMS",
+        }
+    }
+}
+
+/// How far a message has come, in the order in which it moves forward.
+///
+/// A proof of delivery beats a failure, for the failure may have been one of several attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MessageState {
+    /// Taken by us; nothing is known yet.
+    Pending,
+    /// The provider may or may not have taken it.
+    Unknown,
+    /// Taken by the provider.
+    Accepted,
+    /// On its way to the customer's device.
+    Sent,
+    /// Could not be delivered.
+    Failed,
+    /// On the customer's device.
+    Delivered,
+    /// Opened by the customer.
+    Read,
+}
+
+/// What is to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Plain text.
+    Text(String),
+}
+
+impl fmt::Debug for Content {
+    /// Names the kind alone: message text never reaches a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(body) => write!(f, "Text({} characters)", body.chars().count()),
+        }
+    }
+}
+
+/// A message to be sent, well-formed but not yet held against what its account can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Whom it goes to.
+    pub to: Address,
+    /// The network to use.
+    pub channel: Channel,
+    /// The number of ours to send from; absent, the provider chooses.
+    pub sender: Option<PhoneNumber>,
+    /// What it says.
+    pub content: Content,
+}
+
+/// A message that the provider has taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Our id.
+    pub id: MessageId,
+    /// The provider's ids, in its order; at least one.
+    pub provider_ids: Vec<String>,
+    /// The account it was sent from.
+    pub account: AccountId,
+    /// Whom it goes to.
+    pub to: Address,
+    /// The network that carries it.
+    pub channel: Channel,
+    /// How far it has come.
+    pub state: MessageState,
+    /// The provider's own word for that, if it said one.
+    pub provider_state: Option<String>,
+    /// When we took it.
+    pub create_time: UnixMillis,
+    /// When `state` last changed.
+    pub update_time: UnixMillis,
+}

@@ -1,0 +1,27 @@
+//! The contract as Rust: messages and clients, generated from `proto/`.
+//!
+//! Only `api` and `client` know this module; everything else speaks `domain`.
+#![allow(
+    clippy::all,
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    rustdoc::all,
+    reason = "generated code"
+)]
+
+/// Package `switchboard.v1`.
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/switchboard.v1.rs"));
+}
+
+/// Package `switchboard.sandbox.v1`.
+pub mod sandbox {
+    /// Package `switchboard.sandbox.v1`.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/switchboard.sandbox.v1.rs"));
+    }
+}
+
+/// Every file of the contract with its comments, encoded as a `google.protobuf.FileDescriptorSet`.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));

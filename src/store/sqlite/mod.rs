@@ -1,0 +1,152 @@
+//! The store in one SQLite file: WAL, `synchronous = FULL`, one writer, short reads.
+
+mod checkpoint;
+mod reader;
+mod schema;
+mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Done, Error, Extent, Health, LOCK_PATIENCE, Op, Options, Page};
+
+/// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    commits: mpsc::Sender<writer::Commit>,
+    readers: reader::Readers,
+    extent: watch::Receiver<Extent>,
+    health: watch::Receiver<Health>,
+    epoch: u64,
+}
+
+/// How many commits may wait for the writer before callers wait for a place.
+const WAITING_COMMITS: usize = 4_096;
+
+impl Store {
+    /// Opens or makes the file and starts its writer.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be used, belongs to another process, or was written by a newer version.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let path = options.path.clone();
+        let lock = lock(&path)?;
+        let opened = |source| Error::Open { path: path.clone(), source: Arc::new(source) };
+        let mut db = Connection::open(&path).map_err(opened)?;
+        let journal = schema::prepare(&mut db, options.max_pages).map_err(|fault| match fault {
+            schema::Fault::Sqlite(source) => opened(source),
+            schema::Fault::TooNew { found, known } => Error::TooNew { found, known },
+        })?;
+        let extent = Extent { oldest: journal.oldest, newest: journal.next_number - 1 };
+
+        let readers = reader::Readers::open(&path).map_err(opened)?;
+        let checkpointer = checkpoint::Checkpointer::start(&path).map_err(opened)?;
+        let (commits, waiting) = mpsc::channel(WAITING_COMMITS);
+        let (extent_sender, extent) = watch::channel(extent);
+        let (health_sender, health) = watch::channel(Health::Writable);
+        let epoch = journal.epoch;
+        let writer = writer::Writer::new(
+            db,
+            journal,
+            options.encode,
+            options.committed,
+            extent_sender,
+            health_sender,
+            checkpointer,
+            lock,
+        );
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(waiting))
+            .map_err(|source| Error::Folder { path, source: Arc::new(source) })?;
+        Ok(Self { commits, readers, extent, health, epoch })
+    }
+
+    /// Makes ops durable, all of them or none, and says what became of each, in their order.
+    ///
+    /// Once the ops are handed over, dropping the future does not take them back.
+    ///
+    /// # Errors
+    ///
+    /// When nothing of it was written.
+    pub async fn commit(&self, ops: Vec<Op>) -> Result<Vec<Done>, Error> {
+        let (reply, done) = oneshot::channel();
+        self.commits.send(writer::Commit { ops, reply }).await.map_err(|_| Error::Closed)?;
+        done.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Reads the events behind a number: at most [`PAGE_EVENTS`](super::PAGE_EVENTS), fewer when they are large.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn read(&self, after: u64, with_raw: bool) -> Result<Page, Error> {
+        self.readers.read(after, with_raw).await
+    }
+
+    /// What the journal spans now.
+    pub fn extent(&self) -> Extent {
+        *self.extent.borrow()
+    }
+
+    /// Whether the store can write, and every change of that.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
+    /// Which journal this is, and which life of it. Part of every cursor.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}
+
+/// Holds the store for this process, by a lock on a file beside it that the system drops with the process.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let folder = |source| Error::Folder { path: path.to_owned(), source: Arc::new(source) };
+    let file =
+        File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(folder)?;
+    // A process that was just killed may take a moment to be gone.
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::InUse { path: path.to_owned() }),
+            Err(std::fs::TryLockError::Error(source)) => return Err(folder(source)),
+        }
+    }
+}
+
+impl Error {
+    /// Sorts what the engine said about a write by what can be done about it.
+    fn of_write(source: rusqlite::Error) -> Self {
+        use rusqlite::ffi;
+        let extended = match &source {
+            rusqlite::Error::SqliteFailure(failure, _) => failure.extended_code,
+            _ => 0,
+        };
+        let source = Arc::new(source);
+        match extended {
+            ffi::SQLITE_FULL => Self::Full(source),
+            // After a failed fsync nobody knows what is on disk, and trying again may report a success that is none.
+            ffi::SQLITE_IOERR_FSYNC
+            | ffi::SQLITE_IOERR_DIR_FSYNC
+            | ffi::SQLITE_CORRUPT
+            | ffi::SQLITE_NOTADB => Self::Broken(source),
+            _ => Self::Failed(source),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

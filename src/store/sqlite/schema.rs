@@ -1,0 +1,111 @@
+//! The tables, and how a file gets them.
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use crate::domain::UnixMillis;
+
+/// The schema that this version writes, kept in SQLite's `user_version`.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+    -- One row: what must outlive the events themselves.
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        epoch INTEGER NOT NULL,
+        -- SQLite would hand old numbers out again once all rows are gone, and cursors would lie.
+        next_number INTEGER NOT NULL,
+        -- Receive times never go backwards, also not over a restart.
+        last_receive_ms INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE events (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        account TEXT NOT NULL,
+        type TEXT NOT NULL,
+        receive_ms INTEGER NOT NULL,
+        -- By what a repetition is recognised; NULL where the provider gives nothing.
+        identity TEXT,
+        -- The start of SHA-256 over `raw`, where there is no identity.
+        raw_hash BLOB,
+        event BLOB NOT NULL,
+        raw BLOB NOT NULL
+    ) STRICT;
+
+    CREATE UNIQUE INDEX events_identity ON events (account, identity) WHERE identity IS NOT NULL;
+    CREATE INDEX events_raw_hash ON events (account, raw_hash) WHERE raw_hash IS NOT NULL;
+";
+
+/// Where the journal stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Journal {
+    pub(super) epoch: u64,
+    pub(super) next_number: u64,
+    pub(super) oldest: u64,
+    pub(super) last_receive: UnixMillis,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sqlite(rusqlite::Error),
+    TooNew { found: i64, known: i64 },
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Sqlite(source)
+    }
+}
+
+/// Sets the writer's connection up and makes the tables where there are none.
+pub(super) fn prepare(db: &mut Connection, max_pages: Option<u32>) -> Result<Journal, Fault> {
+    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > VERSION {
+        return Err(Fault::TooNew { found, known: VERSION });
+    }
+    if found == 0 {
+        // Only before the first table: afterwards it would take a full VACUUM.
+        db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    // The checkpointer has a thread of its own; see `checkpoint`.
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    db.pragma_update(None, "cache_size", -16_000)?;
+    if let Some(pages) = max_pages {
+        db.pragma_update(None, "max_page_count", pages)?;
+    }
+
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if found == 0 {
+        transaction.execute_batch(TABLES)?;
+        transaction.execute(
+            "INSERT INTO journal (id, epoch, next_number, last_receive_ms) VALUES (1, ?1, 1, 0)",
+            params![new_epoch()],
+        )?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    let (epoch, next_number, last_receive_ms) = transaction.query_row(
+        "SELECT epoch, next_number, last_receive_ms FROM journal WHERE id = 1",
+        [],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+    )?;
+    let oldest: Option<i64> = transaction
+        .query_row("SELECT number FROM events ORDER BY number LIMIT 1", [], |row| row.get(0))
+        .optional()?;
+    transaction.commit()?;
+    let next_number = next_number.cast_unsigned();
+    Ok(Journal {
+        epoch: epoch.cast_unsigned(),
+        next_number,
+        oldest: oldest.map_or(next_number, i64::cast_unsigned),
+        last_receive: UnixMillis(last_receive_ms),
+    })
+}
+
+/// A random number: the random part of a ULID.
+fn new_epoch() -> i64 {
+    let random = ulid::Ulid::generate().random();
+    i64::from_be_bytes(random.to_be_bytes()[8..].try_into().expect("a u128 has sixteen bytes"))
+}

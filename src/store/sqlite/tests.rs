@@ -1,0 +1,308 @@
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::event::{Identity, Payload};
+use crate::domain::{Event, EventId, Provider, UnixMillis};
+use crate::store::{Append, Stamp, Stored};
+
+fn encode(event: &Event, stamp: &Stamp) -> Bytes {
+    let duplicate = stamp.possible_duplicate_of.as_ref().map_or("", EventId::as_str);
+    format!("{} {} {duplicate}", event.id.as_str(), stamp.cursor.number).into()
+}
+
+struct Opened {
+    store: Store,
+    committed: Arc<Mutex<Vec<Stored>>>,
+    folder: TempDir,
+}
+
+fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
+    let committed = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&committed);
+    let store = Store::open(Options {
+        path: folder.path().join("switchboard.db"),
+        encode,
+        committed: Box::new(move |run| seen.lock().expect("unpoisoned").extend(run.iter().cloned())),
+        max_pages,
+    })
+    .expect("opens");
+    Opened { store, committed, folder }
+}
+
+fn open() -> Opened {
+    open_in(TempDir::new().expect("a folder"), None)
+}
+
+impl Opened {
+    /// Closes the store as a clean stop does, and opens the same file again.
+    fn reopen(self) -> Self {
+        drop(self.store);
+        open_in(self.folder, None)
+    }
+}
+
+fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
+    Op::Append(Append {
+        event: Event {
+            id: EventId::generate(),
+            account: account.parse().expect("an id"),
+            provider: Provider::Connectly,
+            occur_time: None,
+            callback_data: None,
+            payload: Payload::Unknown { topic: String::new(), problem: String::new() },
+        },
+        identity,
+        raw: Bytes::copy_from_slice(raw.as_bytes()),
+    })
+}
+
+fn numbers(page: &Page) -> Vec<u64> {
+    page.events.iter().map(|event| event.number).collect()
+}
+
+#[tokio::test]
+async fn appended_events_are_numbered_without_holes_and_outlive_the_process() {
+    let opened = open();
+    let epoch = opened.store.epoch();
+    for n in 1..=3 {
+        let done = opened.store.commit(vec![append("acme", None, &n.to_string())]).await;
+        assert_eq!(done.expect("written"), [Done::Appended(n)]);
+    }
+    let opened = opened.reopen();
+    assert_eq!(opened.store.epoch(), epoch);
+    assert_eq!(opened.store.extent(), Extent { oldest: 1, newest: 3 });
+    let page = opened.store.read(1, true).await.expect("readable");
+    assert_eq!(numbers(&page), [2, 3]);
+    assert_eq!(page.events[0].raw.as_deref(), Some("2".as_bytes()));
+    assert!(opened.store.read(3, true).await.expect("readable").events.is_empty());
+}
+
+#[tokio::test]
+async fn duplicates_are_dropped_by_identity_within_an_account_and_also_after_a_restart() {
+    let opened = open();
+    let identity = || Some(Identity::message("M1"));
+    let twice = vec![append("acme", identity(), "a"), append("acme", identity(), "other bytes")];
+    assert_eq!(opened.store.commit(twice).await.expect("written"), [Done::Appended(1), Done::Duplicate]);
+    let opened = opened.reopen();
+    let again = vec![append("acme", identity(), "a"), append("globex", identity(), "a")];
+    assert_eq!(opened.store.commit(again).await.expect("written"), [Done::Duplicate, Done::Appended(2)]);
+    let statuses = vec![
+        append("acme", Some(Identity::status("M1", "sent")), "s"),
+        append("acme", Some(Identity::status("M1", "read")), "s"),
+    ];
+    assert_eq!(opened.store.commit(statuses).await.expect("written"), [Done::Appended(3), Done::Appended(4)]);
+}
+
+#[tokio::test]
+async fn equal_bytes_without_an_identity_are_appended_and_marked_with_the_newest_earlier_one() {
+    let opened = open();
+    let ops = vec![append("acme", None, "x"), append("acme", None, "x"), append("acme", None, "x")];
+    opened.store.commit(ops).await.expect("written");
+    opened.store.commit(vec![append("globex", None, "x")]).await.expect("written");
+    let page = opened.store.read(0, false).await.expect("readable");
+    let texts: Vec<Vec<String>> = page
+        .events
+        .iter()
+        .map(|e| String::from_utf8_lossy(&e.event).split(' ').map(str::to_owned).collect())
+        .collect();
+    assert_eq!(texts[0][2], "");
+    assert_eq!(texts[1][2], texts[0][0]);
+    assert_eq!(texts[2][2], texts[1][0]);
+    assert_eq!(texts[3][2], "", "another account's bytes are no duplicate");
+}
+
+#[tokio::test]
+async fn numbers_are_never_used_again_even_when_everything_was_trimmed() {
+    let opened = open();
+    opened
+        .store
+        .commit((0..5).map(|n| append("acme", None, &n.to_string())).collect())
+        .await
+        .expect("written");
+    let soon = UnixMillis(UnixMillis::now().0 + 1_000);
+    let done = opened.store.commit(vec![Op::Trim { before: soon, most: 3 }]).await.expect("written");
+    assert_eq!(done, [Done::Trimmed(3)]);
+    assert_eq!(opened.store.extent(), Extent { oldest: 4, newest: 5 });
+    let done = opened.store.commit(vec![Op::Trim { before: soon, most: 100 }]).await.expect("written");
+    assert_eq!(done, [Done::Trimmed(2)]);
+    let opened = opened.reopen();
+    assert_eq!(opened.store.extent(), Extent { oldest: 6, newest: 5 });
+    let done = opened.store.commit(vec![append("acme", None, "next")]).await.expect("written");
+    assert_eq!(done, [Done::Appended(6)]);
+}
+
+#[tokio::test]
+async fn trimming_keeps_what_is_younger() {
+    let opened = open();
+    opened.store.commit(vec![append("acme", None, "1")]).await.expect("written");
+    let done = opened
+        .store
+        .commit(vec![Op::Trim { before: UnixMillis(UnixMillis::now().0 - 60_000), most: 10 }])
+        .await;
+    assert_eq!(done.expect("written"), [Done::Trimmed(0)]);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
+    let opened = open_in(TempDir::new().expect("a folder"), Some(40));
+    let health = opened.store.health();
+    let big = "x".repeat(20_000);
+    let mut kept = 0;
+    let refused = loop {
+        let ops = vec![append("acme", None, &format!("{kept}{big}")), append("acme", None, "small")];
+        match opened.store.commit(ops).await {
+            Ok(_) => kept += 2,
+            Err(error) => break error,
+        }
+        assert!(kept < 100, "40 pages cannot hold this");
+    };
+    assert!(matches!(refused, Error::Full(_)), "{refused:?}");
+    assert_eq!(*health.borrow(), Health::Failing);
+    assert_eq!(opened.store.extent().newest, kept, "nothing of a refused commit is left");
+    assert_eq!(opened.committed.lock().expect("unpoisoned").len() as u64, kept);
+
+    let soon = UnixMillis(UnixMillis::now().0 + 1_000);
+    opened.store.commit(vec![Op::Trim { before: soon, most: 100 }]).await.expect("trimming needs no room");
+    assert_eq!(*health.borrow(), Health::Writable);
+    let done =
+        opened.store.commit(vec![append("acme", None, &big)]).await.expect("freed space is used again");
+    assert_eq!(done, [Done::Appended(kept + 1)], "a number that was never given is not skipped");
+}
+
+#[tokio::test]
+async fn a_second_process_is_kept_out() {
+    let opened = open();
+    let second = Store::open(Options {
+        path: opened.folder.path().join("switchboard.db"),
+        encode,
+        committed: Box::new(|_| {}),
+        max_pages: None,
+    });
+    assert!(matches!(second, Err(Error::InUse { .. })), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("switchboard.db");
+    Connection::open(&path).and_then(|db| db.pragma_update(None, "user_version", 99)).expect("made");
+    let opened =
+        Store::open(Options { path: path.clone(), encode, committed: Box::new(|_| {}), max_pages: None });
+    assert!(matches!(opened, Err(Error::TooNew { found: 99, .. })), "{opened:?}");
+    let tables: i64 = Connection::open(&path)
+        .and_then(|db| db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)))
+        .expect("readable");
+    assert_eq!(tables, 0);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("switchboard.db");
+    std::fs::write(&path, "this is no database at all, but a text of some length".repeat(100))
+        .expect("written");
+    let opened = Store::open(Options { path, encode, committed: Box::new(|_| {}), max_pages: None });
+    assert!(matches!(opened, Err(Error::Open { .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn many_callers_share_commits_and_each_learns_its_own_result() {
+    let opened = open();
+    let calls =
+        (0..500).map(|n| {
+            let store = opened.store.clone();
+            async move {
+                store.commit(vec![append("acme", Some(Identity::message(&(n / 2).to_string())), "b")]).await
+            }
+        });
+    let results = futures_util::future::join_all(calls).await;
+    let mut appended: Vec<u64> = results
+        .into_iter()
+        .filter_map(|result| match result.expect("written")[..] {
+            [Done::Appended(number)] => Some(number),
+            _ => None,
+        })
+        .collect();
+    appended.sort_unstable();
+    assert_eq!(appended, (1..=250).collect::<Vec<_>>());
+    let told: Vec<u64> =
+        opened.committed.lock().expect("unpoisoned").iter().map(|event| event.number).collect();
+    assert_eq!(told, appended, "commits are told in order, each event once");
+}
+
+#[tokio::test]
+async fn pages_end_early_when_events_are_large_and_meet_without_a_hole() {
+    let opened = open();
+    let big = "x".repeat(400_000);
+    opened
+        .store
+        .commit((0..5).map(|n| append("acme", None, &format!("{n}{big}"))).collect())
+        .await
+        .expect("written");
+    let first = opened.store.read(0, true).await.expect("readable");
+    assert_eq!(numbers(&first), [1, 2, 3]);
+    assert_eq!(numbers(&opened.store.read(3, true).await.expect("readable")), [4, 5]);
+    assert_eq!(numbers(&opened.store.read(0, false).await.expect("readable")), [1, 2, 3, 4, 5]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append(u8),
+    Trim(u32),
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0_u8..12).prop_map(Step::Append),
+        1 => (1_u32..5).prop_map(Step::Trim),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The store against a plain `Vec`: whatever is appended, trimmed and reopened, both hold the same.
+    #[test]
+    fn the_store_behaves_like_a_list(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut opened = open();
+            let mut model: std::collections::VecDeque<(u64, u8)> = std::collections::VecDeque::new();
+            let mut next = 1;
+            for step in steps {
+                match step {
+                    Step::Append(id) => {
+                        let op = append("acme", Some(Identity::message(&id.to_string())), "b");
+                        let done = opened.store.commit(vec![op]).await.expect("written");
+                        if model.iter().any(|(_, known)| *known == id) {
+                            assert_eq!(done, [Done::Duplicate]);
+                        } else {
+                            assert_eq!(done, [Done::Appended(next)]);
+                            model.push_back((next, id));
+                            next += 1;
+                        }
+                    }
+                    Step::Trim(most) => {
+                        let before = UnixMillis(UnixMillis::now().0 + 1_000);
+                        let done = opened.store.commit(vec![Op::Trim { before, most }]).await.expect("written");
+                        let expected = model.len().min(most as usize);
+                        model.drain(..expected);
+                        assert_eq!(done, [Done::Trimmed(expected as u64)]);
+                    }
+                    Step::Reopen => opened = opened.reopen(),
+                }
+                let expected: Vec<u64> = model.iter().map(|(number, _)| *number).collect();
+                assert_eq!(numbers(&opened.store.read(0, false).await.expect("readable")), expected);
+                let oldest = expected.first().copied().unwrap_or(next);
+                assert_eq!(opened.store.extent(), Extent { oldest, newest: next - 1 });
+            }
+        });
+    }
+}
