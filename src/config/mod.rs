@@ -1,1 +1,175 @@
-//! Configuration.
+//! Configuration: what the operator decides, one section per file.
+//!
+//! Three layers, the later over the earlier: `default.toml`, which is also the reference of every key; the
+//! operator's file; the environment, where `SWITCHBOARD__JOURNAL__PATH` stands for `path` in `[journal]` and
+//! `SWITCHBOARD__ACCOUNTS__ACME_EU__BASE_URL` for `base_url` of the account `acme-eu`. Everything is parsed
+//! into its final type at once, and [`Faults`] holds all that is wrong, not the first.
+//!
+//! **Invariant:** no secret is ever shown, be it by `Debug` or in a fault. A fault quotes no value at all.
+//!
+//! **Invariant:** no key is ignored. What nobody asked for, in the file or in the environment, is a fault.
+
+mod account;
+mod admin;
+mod connectby;
+mod connectly;
+mod fault;
+mod grpc;
+mod journal;
+mod log;
+mod route;
+mod secret;
+mod shutdown;
+mod source;
+mod spelling;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+mod webhook;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use account::{Account, Limits, Upstream};
+pub use admin::Admin;
+pub use connectby::ConnectBy;
+pub use connectly::Connectly;
+pub use fault::{Fault, Faults, Place};
+pub use grpc::Grpc;
+pub use journal::Journal;
+pub use log::{Format, FormatMalformed, Log};
+pub use route::{Route, RouteMalformed, Routes};
+pub use shutdown::Shutdown;
+pub use source::{Environment, Source};
+pub use webhook::Webhook;
+
+use table::{Reading, Table};
+
+/// The lowest layer, and the commented reference of every key: a file to start from.
+pub const REFERENCE: &str = include_str!("default.toml");
+
+/// Everything the operator decides.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[grpc]`: where callers dial in.
+    pub grpc: Grpc,
+    /// `[webhook]`: where providers deliver.
+    pub webhook: Webhook,
+    /// `[admin]`: where the operator looks in.
+    pub admin: Admin,
+    /// `[journal]`: where events are kept.
+    pub journal: Journal,
+    /// `[shutdown]`: how the service ends.
+    pub shutdown: Shutdown,
+    /// `[log]`: what is written to standard error.
+    pub log: Log,
+    /// `[[accounts]]`: at least one, in the file's order, each with an id of its own.
+    pub accounts: Vec<Account>,
+}
+
+impl Config {
+    /// Loads the configuration from the file, if there is one, and the environment over it.
+    pub fn load(file: Option<&Path>, source: &dyn Source) -> Result<Self, Faults> {
+        let text = match file.map(std::fs::read_to_string).transpose() {
+            Ok(text) => text.unwrap_or_default(),
+            Err(error) => return Err(Faults::new(file, vec![whole(format!("cannot be read: {error}"))])),
+        };
+        Self::layered(&text, source).map_err(|faults| Faults::new(file, faults))
+    }
+
+    /// Reads the configuration from the text of a file and the environment over it.
+    pub fn parse(text: &str, source: &dyn Source) -> Result<Self, Faults> {
+        Self::layered(text, source).map_err(|faults| Faults::new(None, faults))
+    }
+
+    fn layered(text: &str, source: &dyn Source) -> Result<Self, Vec<Fault>> {
+        let file = DeTable::parse(text).map_err(|error| vec![malformed(text, &error)])?;
+        let defaults = DeTable::parse(REFERENCE).expect("a test parses the reference");
+        let reading = Reading::new(text, source);
+        let mut root = Table::root(&reading, file.get_ref(), defaults.get_ref());
+        let config = Self::read(&mut root);
+        root.finish();
+        let mut faults = reading.finish();
+        match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            Some(_) => Err(faults),
+            None => {
+                // A reader that gives nothing has said why; if one forgot, better this than silence.
+                if faults.is_empty() {
+                    faults.push(whole("cannot be used".to_owned()));
+                }
+                Err(faults)
+            }
+        }
+    }
+
+    fn read(root: &mut Table<'_>) -> Option<Self> {
+        let mut tables =
+            ["grpc", "webhook", "admin", "journal", "shutdown", "log"].map(|key| root.table(key));
+        let [at_grpc, at_webhook, at_admin, at_journal, at_shutdown, at_log] = &mut tables;
+        // All sections are read before the first `?` below, so that all faults are found.
+        let grpc = Grpc::read(at_grpc);
+        let webhook = Webhook::read(at_webhook);
+        let admin = Admin::read(at_admin);
+        let journal = Journal::read(at_journal);
+        let shutdown = Shutdown::read(at_shutdown);
+        let log = Log::read(at_log);
+        let accounts = Account::read_all(root);
+        keep_apart(&[
+            (at_grpc, grpc.as_ref().map(|grpc| grpc.listen)),
+            (at_webhook, webhook.as_ref().map(|webhook| webhook.listen)),
+            (at_admin, admin.as_ref().map(|admin| admin.listen)),
+        ]);
+        for table in tables {
+            table.finish();
+        }
+        Some(Self {
+            grpc: grpc?,
+            webhook: webhook?,
+            admin: admin?,
+            journal: journal?,
+            shutdown: shutdown?,
+            log: log?,
+            accounts: accounts?,
+        })
+    }
+}
+
+/// Reports listeners that cannot both have their address.
+fn keep_apart(listeners: &[(&Table<'_>, Option<SocketAddr>)]) {
+    let key = "listen";
+    for (index, (later, b)) in listeners.iter().enumerate() {
+        for (earlier, a) in &listeners[..index] {
+            let (Some(a), Some(b)) = (a, b) else { continue };
+            let meet = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+            if a.port() == 0 || a.port() != b.port() || !meet {
+                continue;
+            }
+            // Where one of the two is a default, the other is the one to change.
+            let (at, other) =
+                if later.place(key) == Place::Nowhere { (earlier, later) } else { (later, earlier) };
+            at.fault(
+                key,
+                format!("must be unlike {}.{key}, which has the same address and port", other.path()),
+            );
+        }
+    }
+}
+
+/// A fault of the file as a whole.
+fn whole(problem: String) -> Fault {
+    Fault { place: Place::Nowhere, key: String::new(), problem }
+}
+
+/// A text that is not TOML. The error's own display would quote the line, which may hold a secret.
+fn malformed(text: &str, error: &toml::de::Error) -> Fault {
+    let place = error.span().map_or(Place::Nowhere, |span| {
+        let before = text.get(..span.start).unwrap_or(text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Place::Line { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
+    });
+    Fault { place, key: String::new(), problem: format!("is not TOML: {}", error.message()) }
+}

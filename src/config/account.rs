@@ -1,0 +1,151 @@
+//! `[[accounts]]`: one set of credentials at one provider each.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::domain::outcome::{Row, Verdict};
+use crate::domain::{AccountId, Provider};
+
+use super::connectby::ConnectBy;
+use super::connectly::Connectly;
+use super::table::Table;
+use super::value::{self, Raw, parsed};
+
+const KEY: &str = "accounts";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One account.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The operator's name for it, unlike that of any other account. Required.
+    pub id: AccountId,
+    /// The provider (`provider` in the file, required) and what it needs.
+    pub upstream: Upstream,
+    /// What is refused before it goes out.
+    pub limits: Limits,
+    /// How long a connection to the provider may take, TLS included; 100 ms to 1 min. Default 5 s.
+    pub connect_timeout: Duration,
+    /// How long a request may take until its reply has been read; 1 s to 5 min. Default 30 s.
+    pub request_timeout: Duration,
+    /// The rows of the outcome table that are moved for this account. Default: none.
+    pub outcomes: BTreeMap<Row, Verdict>,
+}
+
+/// A provider and what it needs.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per account, read once at the start: a box would save nothing"
+)]
+#[derive(Clone, Debug)]
+pub enum Upstream {
+    /// `provider = "connectby"`.
+    ConnectBy(ConnectBy),
+    /// `provider = "connectly"`.
+    Connectly(Connectly),
+}
+
+/// What is refused before it goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most characters (Unicode code points) of a text, 1 to 65536. `None` is no limit. Default 1024 at
+    /// ConnectBy, none at Connectly.
+    pub text_characters: Option<u32>,
+}
+
+impl Account {
+    /// The provider that the account is at.
+    pub fn provider(&self) -> Provider {
+        match self.upstream {
+            Upstream::ConnectBy(_) => Provider::ConnectBy,
+            Upstream::Connectly(_) => Provider::Connectly,
+        }
+    }
+
+    /// Reads all accounts.
+    ///
+    /// Ids that differ also differ as parts of a variable's name, because an id has neither capitals nor `_`:
+    /// no variable can mean two accounts.
+    pub(super) fn read_all(root: &mut Table<'_>) -> Option<Vec<Self>> {
+        let tables = root.tables(KEY)?;
+        if tables.is_empty() {
+            root.fault(KEY, "is missing: there must be at least one account, under a line `[[accounts]]`");
+        }
+        let mut paths = BTreeMap::new();
+        let mut accounts = Vec::new();
+        for mut table in tables {
+            let id: Option<AccountId> = table.required("id", parsed);
+            if let Some(id) = &id {
+                table.name(KEY, id.as_str());
+                let path = table.path().to_owned();
+                if let Some(earlier) = paths.insert(id.clone(), path) {
+                    table.fault("id", format!("must be unlike that of {earlier}"));
+                }
+            }
+            accounts.push(Self::read(table, id));
+        }
+        accounts.into_iter().collect()
+    }
+
+    fn read(mut table: Table<'_>, id: Option<AccountId>) -> Option<Self> {
+        let provider = table.required("provider", provider);
+        let connect_timeout = table
+            .optional(
+                "connect_timeout",
+                value::duration(Duration::from_millis(100)..=Duration::from_secs(60)),
+            )
+            .unwrap_or(CONNECT_TIMEOUT);
+        let request_timeout = table
+            .optional("request_timeout", value::duration(Duration::from_secs(1)..=Duration::from_secs(300)))
+            .unwrap_or(REQUEST_TIMEOUT);
+        let outcomes = outcomes(&mut table);
+        let limits = Limits::read(&mut table, provider);
+        let upstream = match provider {
+            Some(Provider::ConnectBy) => ConnectBy::read(&mut table).map(Upstream::ConnectBy),
+            Some(Provider::Connectly) => Connectly::read(&mut table).map(Upstream::Connectly),
+            // Which keys belong here is not known.
+            None => {
+                table.abandon();
+                return None;
+            }
+        };
+        table.finish();
+        Some(Self { id: id?, upstream: upstream?, limits, connect_timeout, request_timeout, outcomes })
+    }
+}
+
+impl Limits {
+    fn read(account: &mut Table<'_>, provider: Option<Provider>) -> Self {
+        let mut table = account.table("limits");
+        let text_characters = table
+            .optional("text_characters", value::integer(1..=65_536))
+            .and_then(|characters| u32::try_from(characters).ok())
+            .or((provider == Some(Provider::ConnectBy)).then_some(ConnectBy::TEXT_CHARACTERS));
+        table.finish();
+        Self { text_characters }
+    }
+}
+
+fn provider(raw: &Raw<'_>) -> Result<Provider, String> {
+    [Provider::ConnectBy, Provider::Connectly]
+        .into_iter()
+        .find(|provider| raw.text() == Some(provider.as_str()))
+        .ok_or_else(|| "must be `connectby` or `connectly`".to_owned())
+}
+
+fn outcomes(table: &mut Table<'_>) -> BTreeMap<Row, Verdict> {
+    let key = "outcomes";
+    let mut outcomes = BTreeMap::new();
+    for (row, verdict, place) in table.pairs(key) {
+        let read = row.parse::<Row>().map_err(|error| format!("has a faulty key, which {error}"));
+        let read = read.and_then(|row| match parsed::<Verdict>(&verdict) {
+            Ok(verdict) if outcomes.insert(row.clone(), verdict).is_none() => Ok(()),
+            Ok(_) => Err(format!("must have `{row}` only once")),
+            Err(problem) => Err(format!("has a faulty value for `{row}`, which {problem}")),
+        });
+        if let Err(problem) = read {
+            table.fault_at(place, key, problem);
+        }
+    }
+    outcomes
+}

@@ -1,0 +1,37 @@
+//! What an account at ConnectBy needs.
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::route::Routes;
+use super::secret::secret;
+use super::table::Table;
+use super::value;
+
+const BASE_URL: &str = "https://api.connectby.io";
+
+/// ConnectBy's side of an account.
+#[derive(Clone, Debug)]
+pub struct ConnectBy {
+    /// What the routes' paths are appended to. https, or http to a loopback host; without user, query and
+    /// fragment. Default `https://api.connectby.io`.
+    pub base_url: Url,
+    /// The credential, sent in the header `secret_key`: visible ASCII, not empty. Required.
+    pub secret_key: SecretString,
+    /// Where each operation is found.
+    pub routes: Routes,
+}
+
+impl ConnectBy {
+    /// How many characters a text may have by default.
+    pub(super) const TEXT_CHARACTERS: u32 = 1024;
+
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());
+        let secret_key = table.required("secret_key", secret(table.reading()));
+        let mut paths = table.table("routes");
+        let routes = Routes::read(&mut paths);
+        paths.finish();
+        Some(Self { base_url: base_url?, secret_key: secret_key?, routes })
+    }
+}

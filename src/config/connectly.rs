@@ -1,0 +1,67 @@
+//! What an account at Connectly needs.
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::secret::secret;
+use super::table::Table;
+use super::value::{self, Raw};
+
+const BASE_URL: &str = "https://api.connectly.ai";
+
+/// Connectly's side of an account.
+#[derive(Clone, Debug)]
+pub struct Connectly {
+    /// What `/v1/businesses/…` is appended to. https, or http to a loopback host; without user, query and
+    /// fragment. Default `https://api.connectly.ai`.
+    pub base_url: Url,
+    /// The business in all paths: ASCII letters, digits, `_` and `-`, not empty. Required.
+    pub business_id: String,
+    /// The credential, sent in the header `X-API-Key`: visible ASCII, not empty. Required.
+    pub api_key: SecretString,
+    /// What webhooks may be signed with; several while a secret is changed. Visible ASCII, not empty. Default:
+    /// none, and then the account has no webhooks.
+    pub webhook_secrets: Vec<SecretString>,
+    /// The business's own numbers, `+` and 7 to 15 digits: what they send is an echo. Default: none.
+    pub numbers: Vec<String>,
+}
+
+impl Connectly {
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());
+        let business_id = table.required("business_id", business_id);
+        let api_key = table.required("api_key", secret(table.reading()));
+        let webhook_secrets = table.list("webhook_secrets", secret(table.reading()));
+        let numbers = table.list("numbers", number);
+        Some(Self {
+            base_url: base_url?,
+            business_id: business_id?,
+            api_key: api_key?,
+            webhook_secrets,
+            numbers,
+        })
+    }
+}
+
+fn business_id(raw: &Raw<'_>) -> Result<String, String> {
+    raw.text()
+        .filter(|id| !id.is_empty())
+        .filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')))
+        .map(str::to_owned)
+        .ok_or_else(|| "must be ASCII letters, digits, `_` and `-`".to_owned())
+}
+
+fn number(raw: &Raw<'_>) -> Result<String, String> {
+    raw.text()
+        .filter(|number| {
+            number.strip_prefix('+').is_some_and(|digits| {
+                (7..=15).contains(&digits.len())
+                    && digits.bytes().all(|b| b.is_ascii_digit())
+                    && !digits.starts_with('0')
+            })
+        })
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            "must be `+`, the country code and the number, 7 to 15 digits: `+15550100001`".to_owned()
+        })
+}

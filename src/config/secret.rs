@@ -1,0 +1,59 @@
+//! Secrets: from a variable, from a file, or written down.
+
+use secrecy::{ExposeSecret, SecretString};
+use toml::de::DeValue;
+
+use super::table::Reading;
+use super::value::Raw;
+
+const ALLOWED: &str =
+    "must be `{ env = \"NAME\" }`, `{ file = \"path\" }` or a string, of visible ASCII characters only";
+
+/// Reads a secret: `{ env = "NAME" }`, `{ file = "path" }` (line ends at its end do not count) or a string.
+///
+/// It is not empty and all visible ASCII, for secrets travel in HTTP headers.
+pub(super) fn secret<'a>(reading: &'a Reading<'a>) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
+    move |raw| {
+        let (secret, origin) = match raw {
+            Raw::Toml(DeValue::Table(table)) => {
+                let mut entries = table.iter().map(|(k, v)| (k.get_ref().as_ref(), v.get_ref().as_str()));
+                match (entries.next(), entries.next()) {
+                    (Some(("env", Some(name))), None) => from_variable(reading, name)?,
+                    (Some(("file", Some(path))), None) => from_file(path)?,
+                    _ => return Err(ALLOWED.to_owned()),
+                }
+            }
+            raw => (SecretString::from(raw.text().ok_or(ALLOWED)?), String::new()),
+        };
+        let text = secret.expose_secret();
+        if text.is_empty() {
+            Err(format!("{origin}must not be empty"))
+        } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            Err(format!("{origin}must be of visible ASCII characters only, without blanks"))
+        } else {
+            Ok(secret)
+        }
+    }
+}
+
+fn from_variable(reading: &Reading<'_>, name: &str) -> Result<(SecretString, String), String> {
+    // What does not look like a name may be the secret itself, and is not repeated.
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err("`env` must be the name of an environment variable: letters, digits and `_`".to_owned());
+    }
+    reading.knows(name);
+    match reading.source.get(name) {
+        Some(text) => Ok((text.into(), format!("the environment variable `{name}` "))),
+        None if reading.source.names().iter().any(|set| set == name) => {
+            Err(format!("the environment variable `{name}` must be UTF-8"))
+        }
+        None => Err(format!("the environment variable `{name}` is not set")),
+    }
+}
+
+fn from_file(path: &str) -> Result<(SecretString, String), String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((text.trim_end_matches(['\r', '\n']).into(), format!("the file `{path}` "))),
+        Err(error) => Err(format!("the file `{path}` cannot be read: {error}")),
+    }
+}

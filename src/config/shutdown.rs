@@ -1,0 +1,22 @@
+//! `[shutdown]`: how the service ends.
+
+use std::time::Duration;
+
+use super::table::Table;
+use super::value;
+
+/// The end of the service.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    /// How long calls and sends that are under way may take to end before they are cut off; 0 s to 10 min.
+    /// Default 10 s.
+    pub grace: Duration,
+}
+
+impl Shutdown {
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let range = Duration::ZERO..=Duration::from_secs(600);
+        let grace = table.required("grace", value::duration(range));
+        Some(Self { grace: grace? })
+    }
+}

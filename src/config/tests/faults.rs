@@ -1,0 +1,266 @@
+//! What is refused, and how it is said.
+
+use super::*;
+
+#[test]
+fn all_faults_are_shown_at_once_in_the_order_of_the_file() {
+    let text = "[journal]
+retention = '1s'
+[webhok]
+[[accounts]]
+id = 'acme'
+provider = 'connectby'
+secret_key = 7
+[accounts.limits]
+text_characters = 0
+[[accounts]]
+id = 'globex'
+provider = 'connectly'
+busines_id = 'b'
+webhook_secrets = ['a', '']
+";
+    let source = env([("SWITCHBOARD__LOG__FORMAT", "xml"), ("SWITCHBOARD__LOG__FLITER", "info")]);
+    let shown = faults_in(text, &source);
+    let starts = [
+        "line 2: journal.retention: must be a duration from `1h`",
+        "line 3: webhok: is not a key: did you mean `webhook`?",
+        "line 7: accounts[0] (acme).secret_key: must be `{ env",
+        "line 9: accounts[0] (acme).limits.text_characters: must be a whole number from 1 to 65536",
+        "line 10: accounts[1] (globex).api_key: is missing: must be `{ env",
+        "line 10: accounts[1] (globex).business_id: is missing: must be ASCII letters",
+        "line 13: accounts[1] (globex).busines_id: is not a key: did you mean `business_id`?",
+        "line 14: accounts[1] (globex).webhook_secrets[1]: must not be empty",
+        "SWITCHBOARD__LOG__FLITER: matches no account or key: did you mean `SWITCHBOARD__LOG__FILTER`?",
+        "SWITCHBOARD__LOG__FORMAT: log.format: must be `text` or `json`",
+    ];
+    assert_eq!(shown.lines().count(), starts.len(), "{shown}");
+    for (line, start) in shown.lines().zip(starts) {
+        assert!(line.starts_with(start), "{line} should start with {start}");
+    }
+}
+
+#[test]
+fn each_value_is_held_to_its_range() {
+    for (text, key) in [
+        ("[grpc]\nlisten = 'localhost:1'", "grpc.listen: must be an IP address and a port"),
+        ("[webhook]\nlisten = 8080", "webhook.listen: must be an IP address"),
+        (
+            "[webhook]\nmax_body_bytes = 1023",
+            "webhook.max_body_bytes: must be a whole number from 1024 to 3145728",
+        ),
+        ("[webhook]\nmax_body_bytes = 3_145_729", "webhook.max_body_bytes"),
+        ("[webhook]\nmax_body_bytes = -1", "webhook.max_body_bytes"),
+        ("[webhook]\nread_timeout = 10", "webhook.read_timeout: must be a duration from `1s` to `1m`"),
+        ("[webhook]\npublic_url = 'hooks.example.com'", "webhook.public_url: must be an http or https URL"),
+        ("[webhook]\npublic_url = 'ftp://hooks.example.com'", "webhook.public_url"),
+        ("[journal]\npath = ''", "journal.path: must be the path of a file"),
+        ("[journal]\nretention = '59m'", "journal.retention"),
+        ("[shutdown]\ngrace = 'soon'", "shutdown.grace: must be a duration from `0s` to `10m`"),
+        ("[log]\nformat = 'yaml'", "log.format: must be `text` or `json`"),
+        ("[log]\nfilter = 'switchboard=loud'", "log.filter: must be directives"),
+        ("log = 'info'", "log: must be a table"),
+    ] {
+        assert_fault(&format!("{text}\n{ACME}"), &[key]);
+    }
+    for (keys, part) in [
+        ("connect_timeout = '99ms'", "connect_timeout: must be a duration from `100ms` to `1m`"),
+        ("request_timeout = '6m'", "request_timeout: must be a duration from `1s` to `5m`"),
+        ("limits = 4", "limits: must be a table"),
+        ("outcomes = ['status:503']", "outcomes: must be a table"),
+        ("outcomes = { 'status:200' = 'refused' }", "outcomes: has a faulty key, which must be `status:"),
+        (
+            "outcomes = { 'status:503' = 'accepted' }",
+            "outcomes: has a faulty value for `status:503`, which must",
+        ),
+        (
+            "outcomes = { 'status:503' = 'refused', 'status:0503' = 'refused' }",
+            "must have `status:503` only once",
+        ),
+        ("api_key = 'x'", "api_key: is not a key: known here are `id`, `provider`"),
+        ("routes = { send_text = 'SEND /x' }", "routes.send_text: must be `METHOD /path`"),
+        ("routes = { update_contact = 'PUT /contacts' }", "routes.update_contact: must have one `{id}`"),
+        ("routes = { delete_contact = 'PUT /{id}/{id}' }", "routes.delete_contact: must have one `{id}`"),
+        ("routes = { send_text = 'POST /{id}' }", "routes.send_text: must not have `{id}`"),
+        ("routes = { send_txt = 'POST /' }", "routes.send_txt: is not a key: did you mean `send_text`?"),
+        ("'odd key' = 1", "accounts[0] (acme).\"odd key\": is not a key"),
+    ] {
+        assert_account_fault(keys, &["line 6: accounts[0] (acme).", part]);
+    }
+    for (keys, part) in [
+        ("numbers = ['15550100001']", "numbers[0]: must be `+`"),
+        ("numbers = ['+15550100001', '+1 555']", "numbers[1]: must be `+`"),
+        ("numbers = '+15550100001'", "numbers: must be a list"),
+        ("routes = {}", "routes: is not a key"),
+    ] {
+        assert_fault(&format!("{GLOBEX}{keys}"), &["line 8: accounts[0] (globex-eu).", part]);
+    }
+    assert_fault(&GLOBEX.replace("biz_01", "biz/01"), &["business_id: must be ASCII letters"]);
+}
+
+#[test]
+fn credentials_go_to_https_or_to_this_host() {
+    for bad in [
+        "http://api.connectby.io",
+        "http://10.0.0.1",
+        "http://localhost.example.com",
+        "http://127.0.0.1.nip.io",
+    ] {
+        assert_account_fault(&format!("base_url = '{bad}'"), &["base_url: must be https", "in the clear"]);
+    }
+    for bad in [
+        "https://me:s3cr3t@host",
+        "https://me@host",
+        "https://host/?a=s3cr3t",
+        "https://host/?",
+        "https://host/#",
+        "file:///a",
+        "host",
+    ] {
+        assert_account_fault(
+            &format!("base_url = '{bad}'"),
+            &["base_url: must be an http or https URL without"],
+        );
+    }
+    for good in [
+        "https://host/prefix/",
+        "http://localhost:1",
+        "http://127.1.2.3",
+        "http://[::1]:1",
+        "http://[::ffff:127.0.0.1]",
+    ] {
+        parse(&format!("{ACME}base_url = '{good}'"));
+    }
+}
+
+#[test]
+fn only_webhooks_may_be_heard_beyond_loopback() {
+    for section in ["grpc", "admin"] {
+        for address in ["0.0.0.0:1", "10.0.0.1:1", "[::]:1", "[2001:db8::1]:1"] {
+            let text = format!("[{section}]\nlisten = '{address}'\n{ACME}");
+            assert_fault(&text, &[section, "listen: must be a loopback", "until callers' tokens exist"]);
+        }
+    }
+    parse(&format!("[webhook]\nlisten = '[::]:1'\n[grpc]\nlisten = '[::ffff:127.0.0.1]:2'\n{ACME}"));
+}
+
+#[test]
+fn listeners_have_addresses_of_their_own() {
+    let text = format!("[grpc]\nlisten = '127.0.0.1:8080'\n{ACME}");
+    assert_fault(&text, &["line 2: grpc.listen: must be unlike webhook.listen"]);
+    let text = format!("[webhook]\nlisten = '0.0.0.0:9090'\n{ACME}");
+    assert_fault(&text, &["line 2: webhook.listen: must be unlike admin.listen"]);
+    let zero = "listen = '127.0.0.1:0'";
+    parse(&format!("[grpc]\n{zero}\n[webhook]\n{zero}\n[admin]\n{zero}\n{ACME}"));
+}
+
+#[test]
+fn accounts_are_there_and_unlike_each_other() {
+    assert_fault("", &["configuration: accounts: is missing: there must be at least one account"]);
+    assert_fault("accounts = []", &["line 1: accounts: is missing"]);
+    assert_fault("[accounts]", &["line 1: accounts: must be tables, each under a line `[[accounts]]`"]);
+    assert_fault("accounts = [1]", &["line 1: accounts: must be tables"]);
+    assert_fault(
+        &format!("{ACME}{ACME}"),
+        &["line 8: accounts[1] (acme).id: must be unlike that of accounts[0] (acme)"],
+    );
+    assert_fault(&ACME.replace("'acme'", "'Acme'"), &["line 3: accounts[0].id: must be lower-case letters"]);
+    assert_fault(
+        &ACME.replace("id = 'acme'", ""),
+        &["line 2: accounts[0].id: is missing: must be lower-case"],
+    );
+    // Which keys it may have is not known then, neither in the file nor in the environment.
+    let mut source = globex_env();
+    source.extend(env([("SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY", "x")]));
+    let shown = faults_in(&ACME.replace("connectby", "connectable"), &source);
+    assert_eq!(shown, "line 4: accounts[0] (acme).provider: must be `connectby` or `connectly`");
+}
+
+#[test]
+fn a_variable_that_means_nothing_is_a_fault() {
+    for (name, part) in [
+        ("SWITCHBOARD__JOURNAL", "matches no account or key"),
+        ("SWITCHBOARD__JOURNAL__PATHS", "did you mean `SWITCHBOARD__JOURNAL__PATH`?"),
+        ("SWITCHBOARD__journal__path", "matches no account or key"),
+        ("SWITCHBOARD__ACCOUNTS__GLOBEX__API_KEY", "matches no account or key"),
+        ("SWITCHBOARD__ACCOUNTS__ACME__ID", "matches no account or key"),
+        ("SWITCHBOARD__ACCOUNTS__ACME__API_KEY", "matches no account or key"),
+        ("SWITCHBOARD__ACCOUNTS__ACME__ROUTES__SEND", "matches no account or key"),
+    ] {
+        let shown = faults_in(ACME, &env([(name, "a-s3cr3t")]));
+        assert!(shown.starts_with(&format!("{name}: ")) && shown.contains(part), "{shown}");
+        assert_eq!(shown.lines().count(), 1, "{shown}");
+    }
+    // Unless it is where a secret is kept.
+    let text = ACME.replace("'acme-key-s3cr3t'", "{ env = 'SWITCHBOARD__ACME' }");
+    Config::parse(&text, &env([("SWITCHBOARD__ACME", "x")])).expect("good");
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_a_fault() {
+    struct Broken;
+    impl Source for Broken {
+        fn get(&self, _: &str) -> Option<String> {
+            None
+        }
+        fn names(&self) -> Vec<String> {
+            ["SWITCHBOARD__JOURNAL__PATH", "KEY", "OTHER"].map(str::to_owned).into()
+        }
+    }
+    let text = ACME.replace("'acme-key-s3cr3t'", "{ env = 'KEY' }");
+    assert_eq!(
+        faults_in(&text, &Broken),
+        "line 5: accounts[0] (acme).secret_key: the environment variable `KEY` must be UTF-8\n\
+         SWITCHBOARD__JOURNAL__PATH: must be UTF-8"
+    );
+}
+
+#[test]
+fn a_secret_comes_from_a_variable_a_file_or_the_text() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("key");
+    let from_file = |content: &str| {
+        std::fs::write(&file, content).expect("written");
+        ACME.replace("'acme-key-s3cr3t'", &format!("{{ file = '{}' }}", file.display()))
+    };
+    let config = parse(&from_file("filed-s3cr3t\r\n"));
+    let Upstream::ConnectBy(connectby) = &config.accounts[0].upstream else { panic!("ConnectBy") };
+    assert_eq!(connectby.secret_key.expose_secret(), "filed-s3cr3t");
+
+    let path = file.display().to_string();
+    assert_fault(&from_file("\n"), &["secret_key", &path, "must not be empty"]);
+    assert_fault(&from_file("s3cr3t s3cr3t"), &["secret_key", &path, "must be of visible ASCII"]);
+    assert_fault(
+        &from_file("x").replace("/key'", "/nokey'"),
+        &["secret_key", "/nokey", "cannot be read: No such"],
+    );
+    for (value, parts) in [
+        ("''", &["secret_key: must not be empty"][..]),
+        ("'s3cr3t\u{e9}'", &["must be of visible ASCII"]),
+        ("{ env = 'NOT_SET' }", &["variable `NOT_SET` is not set"]),
+        ("{ env = 'EMPTY' }", &["variable `EMPTY` must not be empty"]),
+        ("{ env = 's3cr3t/+' }", &["`env` must be the name"]),
+        ("{ s3cr3t = 'env' }", &["must be `{ env = \"NAME\" }`"]),
+        ("{ env = 'A', file = 'b' }", &["must be `{ env = \"NAME\" }`"]),
+        ("{}", &["must be `{ env = \"NAME\" }`"]),
+        ("['s3cr3t']", &["must be `{ env = \"NAME\" }`"]),
+    ] {
+        let shown = faults_in(&ACME.replace("'acme-key-s3cr3t'", value), &env([("EMPTY", "")]));
+        for part in ["accounts[0] (acme).secret_key: "].iter().chain(parts) {
+            assert!(shown.contains(part), "{shown} lacks {part}");
+        }
+    }
+    let overridden = env([("SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY", "a s3cr3t")]);
+    let shown = faults_in(ACME, &overridden);
+    assert!(
+        shown.starts_with(
+            "SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY: accounts[0] (acme).secret_key: must be of"
+        )
+    );
+}
+
+#[test]
+fn a_text_that_is_not_toml_is_one_fault_with_its_place() {
+    assert_fault("[grpc]\nlisten = = 's3cr3t'\n[grpc", &["line 2:10: is not TOML: "]);
+    assert_fault("secret_key = 's3cr3t", &["line 1:", "is not TOML: "]);
+    assert_fault("[log]\nformat = 'text'\nformat = 's3cr3t'", &["line 3:1: is not TOML: duplicate key"]);
+}

@@ -1,0 +1,40 @@
+//! `[webhook]`: where providers deliver.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use url::Url;
+
+use super::table::Table;
+use super::value;
+
+/// The HTTP listener for `POST /webhooks/{account}`.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Where to listen; port 0 takes any free one. Any address: what comes in is signed.
+    /// Default `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// Under which URL the providers reach `listen`, without `/webhooks/{account}`: the default address for
+    /// `CreateWebhook`. http or https, without user, query and fragment. Default: none.
+    pub public_url: Option<Url>,
+    /// The largest body that is accepted, in bytes; 1 KiB to 3 MiB. Default 1 MiB.
+    pub max_body_bytes: usize,
+    /// How long a request may take to arrive in full; 1 s to 1 min. Default 10 s.
+    pub read_timeout: Duration,
+}
+
+impl Webhook {
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let listen = table.required("listen", value::address);
+        let public_url = table.optional("public_url", value::url);
+        let max_body_bytes = table.required("max_body_bytes", value::integer(1024..=3 * 1024 * 1024));
+        let timeouts = Duration::from_secs(1)..=Duration::from_secs(60);
+        let read_timeout = table.required("read_timeout", value::duration(timeouts));
+        Some(Self {
+            listen: listen?,
+            public_url,
+            max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
+            read_timeout: read_timeout?,
+        })
+    }
+}
