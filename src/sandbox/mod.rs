@@ -1,1 +1,131 @@
-//! Both providers, imitated.
+//! Both providers, imitated on loopback over HTTP, with faults on demand.
+//!
+//! The sandbox owns two small HTTP servers that answer as ConnectBy and Connectly are documented to, a
+//! record of every call that reached them, and, at Connectly, the life that follows an accepted send:
+//! signed `sent`, `delivered` and `read` webhooks and then a customer's answer. It promises that a fault
+//! does on the wire what its name says, down to connections that are cut before, in the middle of or
+//! after an exchange. It writes the providers' JSON by itself and never shares a type with the client
+//! side: what both sides took from one type, no test could catch.
+//!
+//! [`Sandbox::start`] gives a running sandbox; [`ConnectBy`] and [`Connectly`] are its cheap handles.
+
+pub mod connectby;
+mod connection;
+pub mod connectly;
+mod endpoint;
+mod exchange;
+mod fault;
+mod listener;
+mod multipart;
+mod operation;
+mod record;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+pub use connectby::ConnectBy;
+pub use connectly::Connectly;
+pub use endpoint::Endpoint;
+pub use fault::{Fault, FaultDetail, FaultMalformed, FaultRule};
+pub use operation::{Operation, OperationUnknown};
+pub use record::Call;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use exchange::{Exchange, Imitation};
+use listener::{Binding, Doors, Stop};
+
+/// How long [`Sandbox::shutdown`] lets calls and webhooks in progress finish before it cuts them.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What a sandbox is started with; the default needs no files and listens on two free loopback ports.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The imitated ConnectBy.
+    pub connectby: connectby::Options,
+    /// The imitated Connectly.
+    pub connectly: connectly::Options,
+}
+
+impl Options {
+    /// The defaults, with every delay of Connectly's automatic life set to zero.
+    pub fn instant() -> Self {
+        let connectly = connectly::Options { pace: connectly::Pace::INSTANT, ..Default::default() };
+        Self { connectly, ..Self::default() }
+    }
+}
+
+/// Two running providers. Dropping it stops them at once; [`Sandbox::shutdown`] stops them in order.
+#[derive(Debug)]
+pub struct Sandbox {
+    connectby: ConnectBy,
+    connectly: Connectly,
+    stop: Stop,
+    tasks: TaskTracker,
+    _stops_on_drop: DropGuard,
+}
+
+impl Sandbox {
+    /// Binds both listeners and starts answering. Must be called inside a tokio runtime.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let kill = CancellationToken::new();
+        let stop = Stop { graceful: kill.child_token(), kill: kill.clone() };
+        let tasks = TaskTracker::new();
+
+        let (binding, endpoint, switches) = bind(options.connectby.listen)?;
+        let connectby = ConnectBy::new(endpoint.clone(), options.connectby);
+        serve(&tasks, binding, endpoint, switches, connectby.imitation(), &stop);
+
+        let (binding, endpoint, switches) = bind(options.connectly.listen)?;
+        let connectly = Connectly::new(endpoint.clone(), options.connectly, tasks.clone(), &stop)?;
+        serve(&tasks, binding, endpoint, switches, connectly.imitation(), &stop);
+
+        Ok(Self { connectby, connectly, stop, tasks, _stops_on_drop: kill.drop_guard() })
+    }
+
+    /// The imitated ConnectBy.
+    pub fn connectby(&self) -> &ConnectBy {
+        &self.connectby
+    }
+
+    /// The imitated Connectly.
+    pub fn connectly(&self) -> &Connectly {
+        &self.connectly
+    }
+
+    /// Stops accepting, gives what is in progress two seconds, and cuts the rest. Webhooks that still
+    /// wait for their time are dropped.
+    pub async fn shutdown(self) {
+        self.stop.graceful.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
+            self.stop.kill.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+fn bind(listen: std::net::SocketAddr) -> io::Result<(Binding, Endpoint, mpsc::Receiver<listener::Switch>)> {
+    let binding = Binding::bind(listen)?;
+    let (sender, switches) = mpsc::channel(1);
+    let endpoint = Endpoint::new(binding.address(), sender);
+    Ok((binding, endpoint, switches))
+}
+
+fn serve(
+    tasks: &TaskTracker,
+    binding: Binding,
+    endpoint: Endpoint,
+    switches: mpsc::Receiver<listener::Switch>,
+    imitation: Arc<dyn Imitation>,
+    stop: &Stop,
+) {
+    let exchange = Exchange::new(endpoint, imitation);
+    tasks.spawn(Doors::new(binding, exchange, stop.clone()).run(switches));
+}

@@ -1,0 +1,207 @@
+//! Listing templates page by page, and the checks that a template message must pass.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::super::exchange::Request;
+use super::super::reply::Reply;
+use super::{GraphError, Refused, object, recipient, refusal, required, seed};
+
+const PAGE: usize = 3;
+
+/// The templates of the account.
+#[derive(Debug)]
+pub(super) struct Templates {
+    templates: Vec<Value>,
+}
+
+impl Templates {
+    pub(super) fn seeded() -> Self {
+        Self { templates: seed::templates() }
+    }
+
+    /// A page after or before a cursor; a cursor stands on an item, as Meta's do.
+    pub(super) fn list(&self, request: &Request, base_url: &Url) -> Reply {
+        let place = |name| request.query(name).map(|cursor| position(&cursor));
+        let (start, end) = match (place("after"), place("before")) {
+            (None, None) => (0, PAGE),
+            (Some(Some(at)), None) => (at + 1, at + 1 + PAGE),
+            (None, Some(Some(at))) => (at.saturating_sub(PAGE), at),
+            (Some(_), Some(_)) => return refusal(400, "after and before exclude each other"),
+            _ => return refusal(400, "The cursor is not valid"),
+        };
+        let end = end.min(self.templates.len());
+        let start = start.min(end);
+        let link = |name: &str, at: usize| json!(format!("{base_url}v1.0/templates?{name}={}", cursor(at)));
+        let mut paging = Map::new();
+        if start > 0 {
+            paging.insert("previous".to_owned(), link("before", start));
+        }
+        if end < self.templates.len() {
+            paging.insert("next".to_owned(), link("after", end.saturating_sub(1)));
+        }
+        let data = &self.templates[start..end];
+        Reply::json(200, &json!({"success": true, "responseData": {"data": data, "paging": paging}}))
+    }
+
+    /// Checks a template message and gives its recipient.
+    pub(super) fn check_send(&self, request: &Request) -> Result<String, Refused> {
+        let plainly = |reply| Refused::Plainly(Box::new(reply));
+        let body = object(request).map_err(plainly)?;
+        let to_number = required(&body, "to_number").and_then(recipient).map_err(plainly)?;
+        let given = &body["template"];
+        if !given.is_object() {
+            return Err(plainly(refusal(400, "The template field is required")));
+        }
+        let listed = self
+            .templates
+            .iter()
+            .find(|listed| listed["name"] == given["name"] && listed["language"] == given["language"])
+            .ok_or_else(|| no(132001, "There is no such template in this language"))?;
+        if listed != given {
+            return Err(plainly(refusal(400, "The template is not the object that the list gave")));
+        }
+        match listed["status"].as_str().unwrap_or_default() {
+            "APPROVED" => {}
+            "PAUSED" => return Err(no(132015, "The template is paused for its low quality")),
+            "DISABLED" => return Err(no(132016, "The template is disabled for its low quality")),
+            _ => return Err(no(132001, "The template is not approved")),
+        }
+        let components = match &body["components"] {
+            Value::Null => &[][..],
+            Value::Array(components) => components,
+            _ => return Err(plainly(refusal(400, "components must be an array"))),
+        };
+        check_components(listed, components)?;
+        Ok(to_number.to_owned())
+    }
+}
+
+fn no(code: i64, details: impl Into<String>) -> Refused {
+    Refused::ByGraph(GraphError { code, details: details.into() })
+}
+
+fn cursor(at: usize) -> String {
+    URL_SAFE_NO_PAD.encode(format!("item:{at}"))
+}
+
+fn position(cursor: &str) -> Option<usize> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    text.strip_prefix("item:")?.parse().ok()
+}
+
+fn check_components(template: &Value, components: &[Value]) -> Result<(), Refused> {
+    let known = ["header", "body", "button"];
+    let is = |component: &Value, kind: &str| {
+        component["type"].as_str().is_some_and(|given| given.eq_ignore_ascii_case(kind))
+    };
+    if !components.iter().all(|component| known.iter().any(|kind| is(component, kind))) {
+        return Err(no(100, "components: unknown type"));
+    }
+    let given = |kind| components.iter().find(|component| is(component, kind));
+    let named = template["parameter_format"] == "NAMED";
+    let defined = |kind: &str| elements(&template["components"]).iter().find(|c| c["type"] == kind);
+
+    let header = parameters(given("header"));
+    match defined("HEADER") {
+        Some(definition) if definition["format"] == "TEXT" => {
+            check_text("header", definition, header, named)?;
+        }
+        Some(definition) => check_medium(definition, header)?,
+        None if header.is_empty() => {}
+        None => return Err(no(132000, "header: the template has none")),
+    }
+    check_text("body", defined("BODY").unwrap_or(&Value::Null), parameters(given("body")), named)?;
+
+    let buttons = defined("BUTTONS").map(|definition| elements(&definition["buttons"])).unwrap_or_default();
+    let given: Vec<&Value> = components.iter().filter(|component| is(component, "button")).collect();
+    check_buttons(buttons, &given)
+}
+
+fn check_text(part: &str, definition: &Value, given: &[Value], named: bool) -> Result<(), Refused> {
+    let variables = variables(definition["text"].as_str().unwrap_or_default());
+    if given.len() != variables.len() {
+        let details = format!(
+            "{part}: number of localizable_params ({}) does not match the expected number of params ({})",
+            given.len(),
+            variables.len()
+        );
+        return Err(no(132000, details));
+    }
+    for parameter in given {
+        let filled = match parameter["type"].as_str() {
+            Some("text") => parameter["text"].as_str().is_some_and(|text| !text.is_empty()),
+            Some("currency") => parameter["currency"]["fallback_value"].is_string(),
+            Some("date_time") => parameter["date_time"]["fallback_value"].is_string(),
+            _ => return Err(no(132012, format!("{part}: expected a text"))),
+        };
+        if !filled {
+            return Err(no(131008, format!("{part}: a parameter has no value")));
+        }
+        let name = parameter["parameter_name"].as_str();
+        if named && !name.is_some_and(|name| variables.contains(&name)) {
+            return Err(no(100, format!("{part}: parameter name is missing or unknown")));
+        }
+    }
+    Ok(())
+}
+
+fn check_medium(definition: &Value, given: &[Value]) -> Result<(), Refused> {
+    let format = definition["format"].as_str().unwrap_or_default().to_lowercase();
+    let fits = |parameter: &Value| {
+        let medium = &parameter[&format];
+        let filled = format == "location" || medium["link"].is_string() || medium["id"].is_string();
+        parameter["type"] == format && medium.is_object() && filled
+    };
+    match given {
+        [parameter] if fits(parameter) => Ok(()),
+        _ => Err(no(132012, format!("header: Format mismatch, expected {}", format.to_uppercase()))),
+    }
+}
+
+fn check_buttons(buttons: &[Value], given: &[&Value]) -> Result<(), Refused> {
+    // Meta takes the index as a text and as a number.
+    let index = |component: &Value| match &component["index"] {
+        Value::String(text) => text.parse::<usize>().ok(),
+        other => other.as_u64().and_then(|index| usize::try_from(index).ok()),
+    };
+    if let Some(stray) = given.iter().find(|c| index(c).is_none_or(|index| index >= buttons.len())) {
+        return Err(no(100, format!("buttons: there is no button at index {}", stray["index"])));
+    }
+    for (at, button) in buttons.iter().enumerate() {
+        let variable = button["url"].as_str().is_some_and(|url| !variables(url).is_empty());
+        let (sub_type, key, needed) = match button["type"].as_str() {
+            Some("URL") => ("url", "text", variable),
+            Some("COPY_CODE") => ("copy_code", "coupon_code", true),
+            _ => ("quick_reply", "payload", false),
+        };
+        match given.iter().find(|component| index(component) == Some(at)) {
+            None if needed => {
+                let details =
+                    format!("buttons: Button at index {at} of type {sub_type} requires a parameter");
+                return Err(no(131008, details));
+            }
+            None => {}
+            Some(component) => match parameters(Some(component)) {
+                [parameter] if component["sub_type"] == sub_type && parameter[key].is_string() => {}
+                _ => return Err(no(132012, format!("buttons: index {at} expects one {sub_type} {key}"))),
+            },
+        }
+    }
+    Ok(())
+}
+
+fn parameters(component: Option<&Value>) -> &[Value] {
+    component.map(|component| elements(&component["parameters"])).unwrap_or_default()
+}
+
+fn elements(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The names between `{{` and `}}`.
+fn variables(text: &str) -> Vec<&str> {
+    text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(name, _)| name.trim()).collect()
+}

@@ -1,0 +1,155 @@
+//! What follows an accepted send: the webhooks of its life, in the documented shapes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use ulid::Ulid;
+
+use super::messages::{Accepted, is_user_id};
+use super::{Options, Topic};
+
+/// A webhook and when it is due, counted from the acceptance of its message.
+#[derive(Clone, Debug)]
+pub(super) struct Webhook {
+    pub(super) due: Duration,
+    pub(super) topic: Topic,
+    pub(super) body: Bytes,
+    /// The customer for whom this opens the window.
+    pub(super) written_by: Option<String>,
+}
+
+/// The other side of a conversation.
+#[derive(Clone, Debug)]
+pub(super) struct Person {
+    pub(super) address: String,
+    name: Option<String>,
+}
+
+impl Person {
+    pub(super) fn new(address: &str, name: Option<&str>) -> Self {
+        Self { address: address.to_owned(), name: name.map(str::to_owned) }
+    }
+
+    fn json(&self, channel: &str) -> Value {
+        let mut person = json!({"id": self.address, "channelType": channel, "name": self.name});
+        if is_user_id(&self.address) {
+            person["userId"] = json!(self.address);
+            person["phoneNumber"] = json!("");
+        }
+        person
+    }
+}
+
+/// Everything that follows an accepted send; empty unless it went to WhatsApp. `reorder` is asked only if
+/// there are statuses to reorder.
+pub(super) fn of(
+    accepted: &Accepted,
+    options: &Options,
+    echo: bool,
+    reorder: impl FnOnce() -> bool,
+) -> Vec<Webhook> {
+    let mut life = Vec::new();
+    if accepted.channel != "whatsapp" {
+        return life;
+    }
+    if echo {
+        life.push(own_message(accepted, &options.business_number));
+    }
+    if options.auto_status {
+        let pace = [options.pace.sent, options.pace.delivered, options.pace.read];
+        let mut statuses: Vec<Bytes> = ["sent", "delivered", "read"]
+            .into_iter()
+            .zip(pace)
+            .map(|(status, due)| status_body(accepted, &options.business_number, status, due))
+            .collect();
+        if reorder() {
+            statuses.reverse();
+        }
+        let topic = Topic::DeliveryStatus;
+        life.extend(pace.into_iter().zip(statuses).map(|(due, body)| Webhook {
+            due,
+            topic,
+            body,
+            written_by: None,
+        }));
+    }
+    if options.auto_reply {
+        let id = Ulid::generate().to_string();
+        let text = format!("Got it: {}", accepted.gist);
+        let due = options.pace.reply;
+        let body = message_body(&id, &accepted.customer, &options.business_number, &text, due);
+        let written_by = Some(accepted.customer.address.clone());
+        life.push(Webhook { due, topic: Topic::Messages, body, written_by });
+    }
+    life
+}
+
+/// A customer's text, due at once.
+pub(super) fn customer_message(id: &str, customer: &Person, business: &str, text: &str) -> Webhook {
+    let due = Duration::ZERO;
+    let body = message_body(id, customer, business, text, due);
+    Webhook { due, topic: Topic::Messages, body, written_by: Some(customer.address.clone()) }
+}
+
+/// Plain text that quotes nothing: no `callbackData`.
+fn message_body(id: &str, customer: &Person, business: &str, text: &str, due: Duration) -> Bytes {
+    encode(&json!({
+        "topic": "messages",
+        "timestamp": timestamp(due),
+        "sender": customer.json("whatsapp"),
+        "recipient": business_json(business),
+        "message": {"id": id, "text": text, "attachments": [], "location": null},
+        "metadata": null,
+    }))
+}
+
+fn status_body(accepted: &Accepted, business: &str, status: &str, due: Duration) -> Bytes {
+    let mut body = json!({
+        "topic": "delivery_status",
+        "timestamp": timestamp(due),
+        "sender": business_json(business),
+        "recipient": accepted.customer.json("whatsapp"),
+        "metadata": null,
+        "statusUpdate": {"id": accepted.id, "status": status, "error": null},
+    });
+    if let Some(campaign_name) = &accepted.campaign_name {
+        body["statusUpdate"]["metadata"] = json!({"campaignName": campaign_name});
+    }
+    if let Some(callback_data) = &accepted.callback_data {
+        body["callbackData"] = callback_data.clone();
+    }
+    encode(&body)
+}
+
+/// Our own message, reported back to whoever asked for echoes.
+fn own_message(accepted: &Accepted, business: &str) -> Webhook {
+    let mut message = accepted.echo.clone();
+    message["id"] = json!(accepted.id);
+    message["isEcho"] = json!(true);
+    let mut body = json!({
+        "topic": "messages",
+        "timestamp": timestamp(Duration::ZERO),
+        "sender": business_json(business),
+        "recipient": accepted.customer.json("whatsapp"),
+        "message": message,
+        "metadata": null,
+    });
+    if let Some(callback_data) = &accepted.callback_data {
+        body["callbackData"] = callback_data.clone();
+    }
+    Webhook { due: Duration::ZERO, topic: Topic::Messages, body: encode(&body), written_by: None }
+}
+
+fn business_json(number: &str) -> Value {
+    json!({"id": number, "channelType": "whatsapp", "name": null})
+}
+
+fn encode(body: &Value) -> Bytes {
+    Bytes::from(body.to_string())
+}
+
+/// Unix seconds, as text.
+fn timestamp(due: Duration) -> String {
+    (SystemTime::now() + due).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string()
+}

@@ -1,0 +1,187 @@
+//! The checks of a send, in the order in which their errors win.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ulid::Ulid;
+use url::Url;
+
+use super::super::exchange::Request;
+use super::super::reply::Reply;
+use super::error;
+use super::life::Person;
+use super::state::State;
+
+const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_CALLBACK_DATA_BYTES: usize = 1024;
+
+/// A send that was accepted.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) id: String,
+    pub(super) customer: Person,
+    pub(super) channel: &'static str,
+    pub(super) callback_data: Option<Value>,
+    pub(super) campaign_name: Option<String>,
+    /// What the customer sees, in a word.
+    pub(super) gist: String,
+    /// The message as an echo shows it.
+    pub(super) echo: Value,
+}
+
+/// `send/messages`.
+pub(super) fn session(state: &State, request: &Request) -> Result<Accepted, Reply> {
+    let body = object(request)?;
+    check_sender(state, &body["sender"]["id"])?;
+    let recipient = &body["recipient"];
+    if recipient["userId"].is_string() && !recipient["id"].is_string() {
+        return Err(error::malformed("Sending to a user id alone is not yet available"));
+    }
+    let address = address(state, &recipient["id"], "")?;
+    let channel = match recipient["channelType"].as_str() {
+        Some("whatsapp") => "whatsapp",
+        Some("sms") => "sms",
+        _ => return Err(error::malformed("recipient.channelType must be whatsapp or sms")),
+    };
+    let message = &body["message"];
+    let gist = check_content(message, channel)?;
+    let callback_data = callback_data(&body)?;
+    if state.options.enforce_window && channel == "whatsapp" {
+        check_window(state, &address)?;
+    }
+    Ok(Accepted {
+        id: Ulid::generate().to_string(),
+        customer: Person::new(&address, recipient["name"].as_str()),
+        channel,
+        callback_data,
+        campaign_name: body["campaignName"].as_str().map(str::to_owned),
+        gist,
+        echo: json!({
+            "text": message["text"].as_str().unwrap_or_default(),
+            "attachments": message["attachments"].as_array().cloned().unwrap_or_default(),
+            "location": message["location"],
+        }),
+    })
+}
+
+/// `send/whatsapp_templated_messages`.
+pub(super) fn templated(state: &State, request: &Request) -> Result<Accepted, Reply> {
+    let body = object(request)?;
+    check_sender(state, &body["sender"])?;
+    let address = address(state, &body["number"], "bsuid:")?;
+    let name = body["templateName"].as_str().unwrap_or_default();
+    state.templates.check_send(name, body["language"].as_str(), &body["parameters"])?;
+    Ok(Accepted {
+        id: Ulid::generate().to_string(),
+        customer: Person::new(&address, None),
+        channel: "whatsapp",
+        callback_data: callback_data(&body)?,
+        campaign_name: body["campaignName"].as_str().map(str::to_owned),
+        gist: name.to_owned(),
+        echo: json!({"text": name, "attachments": [], "location": null}),
+    })
+}
+
+fn object(request: &Request) -> Result<Value, Reply> {
+    match serde_json::from_slice::<Value>(&request.body) {
+        Ok(value) if value.is_object() => Ok(value),
+        _ => Err(error::malformed("The body is not a JSON object")),
+    }
+}
+
+fn check_sender(state: &State, sender: &Value) -> Result<(), Reply> {
+    match sender.as_str() {
+        None | Some("") => Ok(()),
+        Some(number) if number == state.options.business_number => Ok(()),
+        Some(_) => Err(error::invalid("ERROR_CODE_INVALID_SENDER_ID", "The sender is not your number")),
+    }
+}
+
+/// A number in E.164, however it was punctuated, or a business-scoped user id behind its prefix.
+fn address(state: &State, given: &Value, user_id_prefix: &str) -> Result<String, Reply> {
+    let given = given.as_str().unwrap_or_default();
+    if let Some(user_id) = given.strip_prefix(user_id_prefix).filter(|id| is_user_id(id)) {
+        return Ok(user_id.to_owned());
+    }
+    let number: String = given.chars().filter(|c| !" ()-.".contains(*c)).collect();
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    if !((7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())) {
+        let message = "The recipient is not a number in E.164 format";
+        return Err(error::invalid("ERROR_CODE_PHONE_NUMBER_BAD_FORMAT", message));
+    }
+    if number == state.options.business_number {
+        return Err(error::invalid("ERROR_CODE_MESSAGE_SELF_INVALID", "You cannot write to yourself"));
+    }
+    Ok(number)
+}
+
+/// `US.123…`
+pub(super) fn is_user_id(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(country, id)| {
+        country.len() == 2
+            && country.bytes().all(|b| b.is_ascii_uppercase())
+            && !id.is_empty()
+            && id.bytes().all(|b| b.is_ascii_alphanumeric())
+    })
+}
+
+/// Checks that there is content, and says what it is in a word.
+fn check_content(message: &Value, channel: &str) -> Result<String, Reply> {
+    let text = message["text"].as_str().unwrap_or_default();
+    let attachments = message["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match attachments {
+        [] => {}
+        [attachment] if channel == "whatsapp" => return check_attachment(attachment),
+        [_] => return Err(error::malformed("An SMS has no attachments")),
+        _ => {
+            let message = "Exactly one attachment is allowed";
+            return Err(error::invalid("ERROR_CODE_MESSAGE_ATTACHMENTS_NUMBER_INVALID", message));
+        }
+    }
+    let others = ["location", "singleProductMessage"];
+    if text.is_empty() && !others.iter().any(|kind| message[kind].is_object()) {
+        return Err(error::invalid("ERROR_CODE_MESSAGE_TEXT_EMPTY", "Message text is empty"));
+    }
+    Ok(if text.is_empty() { "that".to_owned() } else { text.to_owned() })
+}
+
+fn check_attachment(attachment: &Value) -> Result<String, Reply> {
+    let kind = attachment["type"].as_str().unwrap_or_default();
+    let url = attachment["url"].as_str().unwrap_or_default();
+    if url.is_empty() {
+        return Err(error::invalid("ERROR_CODE_MESSAGE_ATTACHMENT_EMPTY", "The attachment has no URL"));
+    }
+    let reachable = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if !reachable || !["image", "video", "audio", "document"].contains(&kind) {
+        return Err(error::invalid("ERROR_CODE_MESSAGE_ATTACHMENT_INVALID", "The attachment is invalid"));
+    }
+    Ok(format!("the {kind}"))
+}
+
+fn callback_data(body: &Value) -> Result<Option<Value>, Reply> {
+    match &body["callbackData"] {
+        Value::Null => Ok(None),
+        data if data.to_string().len() > MAX_CALLBACK_DATA_BYTES => {
+            Err(error::malformed("callbackData must not be larger than 1024 bytes"))
+        }
+        data => Ok(Some(data.clone())),
+    }
+}
+
+fn check_window(state: &State, address: &str) -> Result<(), Reply> {
+    match state.customers.silent_for(address) {
+        Some(silence) if silence <= WINDOW => Ok(()),
+        Some(_) => Err(error::reply(
+            400,
+            "ERROR_TYPE_DEADLINE_EXCEEDED",
+            "ERROR_CODE_MESSAGE_OUTSIDE_OF_ELIGIBILITY_WINDOW",
+            "The customer last wrote more than 24 hours ago",
+        )),
+        None => Err(error::reply(
+            400,
+            "ERROR_TYPE_FAILED_PRECONDITION",
+            "ERROR_CODE_MESSAGE_CUSTOMER_NO_CONVERSATION_INITIATION",
+            "The customer never wrote",
+        )),
+    }
+}

@@ -1,0 +1,111 @@
+//! What both imitated providers offer to whoever drives them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use url::Url;
+
+use super::fault::{Fault, FaultBoard, FaultRule};
+use super::listener::Switch;
+use super::operation::Operation;
+use super::record::{Call, CallLog};
+
+/// One provider's address, its record of calls and its faults. Cheap to clone.
+#[derive(Clone)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    base_url: Url,
+    log: Mutex<CallLog>,
+    faults: FaultBoard,
+    switch: mpsc::Sender<Switch>,
+}
+
+impl Endpoint {
+    pub(super) fn new(address: SocketAddr, switch: mpsc::Sender<Switch>) -> Self {
+        let base_url = Url::parse(&format!("http://{address}")).expect("a socket address makes a URL");
+        let shared = Shared { base_url, log: Mutex::default(), faults: FaultBoard::default(), switch };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Where the provider listens: `http://127.0.0.1:<port>/`.
+    pub fn base_url(&self) -> Url {
+        self.shared.base_url.clone()
+    }
+
+    /// The calls that were read, oldest first: also those that a fault then cut or refused. The newest
+    /// 10 000 are kept, and no more than 64 MiB of bodies.
+    pub fn calls(&self) -> Vec<Call> {
+        self.log(|log| log.calls())
+    }
+
+    /// Forgets the calls and sets the counts of arrivals to zero.
+    pub fn clear_calls(&self) {
+        self.log(CallLog::clear);
+    }
+
+    /// How many calls of this operation were read since the start or the last
+    /// [`clear_calls`](Self::clear_calls).
+    pub fn arrivals(&self, operation: Operation) -> usize {
+        self.log(|log| log.arrivals(Some(operation)))
+    }
+
+    /// How many calls came to a route that does not exist.
+    pub fn unexpected_arrivals(&self) -> usize {
+        self.log(|log| log.arrivals(None))
+    }
+
+    /// Puts a rule behind those already set. When it returns, the rule is in force; for
+    /// [`Fault::Refuse`] this means that the port refuses and that open connections are gone.
+    pub async fn set_fault(&self, rule: FaultRule) {
+        let refuses = rule.fault == Fault::Refuse;
+        self.shared.faults.set(rule);
+        if refuses {
+            let (done, wait) = oneshot::channel();
+            if self.shared.switch.send(Switch::Close(done)).await.is_ok() {
+                // Without an answer the sandbox has been stopped, and refuses anyway.
+                let _ = wait.await;
+            }
+        }
+    }
+
+    /// Clears all rules, and listens again if the port was refusing.
+    pub async fn clear_faults(&self) -> io::Result<()> {
+        self.shared.faults.clear();
+        let (done, wait) = oneshot::channel();
+        let stopped = || io::Error::other("the sandbox has been stopped");
+        self.shared.switch.send(Switch::Open(done)).await.map_err(|_| stopped())?;
+        wait.await.map_err(|_| stopped())?
+    }
+
+    /// The rules in force, in order, with the times that they have left.
+    pub fn faults(&self) -> Vec<FaultRule> {
+        self.shared.faults.list()
+    }
+
+    pub(super) fn board(&self) -> &FaultBoard {
+        &self.shared.faults
+    }
+
+    pub(super) fn record(&self, call: Call) {
+        self.log(|log| log.record(call));
+    }
+
+    fn log<T>(&self, look: impl FnOnce(&mut CallLog) -> T) -> T {
+        look(&mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("base_url", &self.shared.base_url.as_str())
+            .field("faults", &self.faults())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! One request and its reply: read, record, ask the faults, answer.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Method, Response};
+
+use super::connection::ConnectionState;
+use super::endpoint::Endpoint;
+use super::fault::Fault;
+use super::operation::Operation;
+use super::record::Call;
+use super::reply::{Ending, Reply, ReplyBody};
+
+/// The largest body that is read; above the providers' own limits, so that those can be tested.
+const MAX_BODY_BYTES: usize = 32 << 20;
+/// Headers that are not written into the record.
+const CREDENTIALS: [&str; 2] = ["secret_key", "x-api-key"];
+
+/// A request that was read whole.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Request {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// A value from the query, decoded.
+    pub(super) fn query(&self, name: &str) -> Option<String> {
+        let pairs = url::form_urlencoded::parse(self.query.as_deref()?.as_bytes());
+        pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// What follows the last slash of the path.
+    pub(super) fn last_segment(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// A provider as the exchange sees it.
+pub(super) trait Imitation: Send + Sync + 'static {
+    /// What a route stands for.
+    fn operation(&self, method: &Method, path: &str) -> Option<Operation>;
+
+    /// Acts upon a call and answers it.
+    fn answer(&self, operation: Operation, request: &Request) -> Reply;
+
+    /// The provider's own body for an error status.
+    fn error(&self, status: u16) -> Reply;
+
+    /// HTTP 200 that says no.
+    fn success_false(&self, code: Option<i64>) -> Reply;
+}
+
+/// What happens between a connection and the provider behind it.
+pub(super) struct Exchange {
+    endpoint: Endpoint,
+    imitation: Arc<dyn Imitation>,
+}
+
+impl Exchange {
+    pub(super) fn new(endpoint: Endpoint, imitation: Arc<dyn Imitation>) -> Self {
+        Self { endpoint, imitation }
+    }
+
+    /// Whether a rule wants this request cut before it is read; spends the rule.
+    pub(super) fn cuts_before_reading(&self, method: &Method, path: &str) -> bool {
+        let operation = self.imitation.operation(method, path);
+        self.endpoint.board().take(operation, |fault| *fault == Fault::CutBeforeReading).is_some()
+    }
+
+    /// Answers a request; an error closes its connection without a word.
+    pub(super) async fn answer(
+        &self,
+        connection: &Arc<ConnectionState>,
+        request: hyper::Request<Incoming>,
+    ) -> io::Result<Response<ReplyBody>> {
+        let (parts, body) = request.into_parts();
+        let operation = self.imitation.operation(&parts.method, parts.uri.path());
+        let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Ok(self.imitation.error(413).into_response(Ending::KeepAlive));
+            }
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        let request = Request {
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().map(str::to_owned),
+            headers: parts.headers,
+            body,
+        };
+        self.endpoint.record(call(operation, &parts.method, &request));
+
+        let board = self.endpoint.board();
+        let latency = board.take(operation, |fault| matches!(fault, Fault::Latency(_)));
+        let fault = board.take(operation, Fault::decides_reply);
+        let reply = self.reply(operation, &request, fault.as_ref());
+        if let Some(Fault::Latency(latency)) = latency {
+            tokio::time::sleep(latency).await;
+        }
+        let ending = match fault {
+            Some(Fault::CutAfterReading) => return Err(io::ErrorKind::ConnectionAborted.into()),
+            Some(Fault::CutReply) => Ending::Cut,
+            Some(Fault::CloseAfterReply) => Ending::Close(connection.clone()),
+            _ => Ending::KeepAlive,
+        };
+        connection.await_request();
+        Ok(reply.into_response(ending))
+    }
+
+    fn reply(&self, operation: Option<Operation>, request: &Request, fault: Option<&Fault>) -> Reply {
+        match fault {
+            Some(Fault::Status { status, retry_after, body }) => {
+                let mut reply = match body {
+                    Some(body) => Reply::new(*status, "application/json", body.clone()),
+                    None => self.imitation.error(*status),
+                };
+                reply.retry_after = retry_after.as_deref().and_then(|v| HeaderValue::from_str(v).ok());
+                reply
+            }
+            Some(Fault::SuccessFalse { code }) => self.imitation.success_false(*code),
+            Some(Fault::NotJson) => Reply::html(200),
+            Some(Fault::Body(status, body)) => Reply::new(*status, "application/json", body.clone()),
+            _ => match operation {
+                Some(operation) => self.imitation.answer(operation, request),
+                None => Reply::new(404, "text/plain; charset=utf-8", "the sandbox has no such route\n"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+fn call(operation: Option<Operation>, method: &Method, request: &Request) -> Call {
+    let path = match &request.query {
+        Some(query) => format!("{}?{query}", request.path),
+        None => request.path.clone(),
+    };
+    let headers = request
+        .headers
+        .iter()
+        .filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    Call { sequence: 0, operation, method: method.to_string(), path, headers, body: request.body.clone() }
+}

@@ -1,0 +1,178 @@
+//! The port of one provider: accepting, refusing, and dropping what is open.
+
+use std::future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::{Connection, ConnectionState};
+use super::exchange::Exchange;
+
+/// A pause after a failed `accept`, which is nearly always a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How everything in a sandbox is told to stop; `kill` implies `graceful`.
+#[derive(Clone, Debug)]
+pub(super) struct Stop {
+    /// Finish what was begun and begin nothing new.
+    pub(super) graceful: CancellationToken,
+    /// Drop everything.
+    pub(super) kill: CancellationToken,
+}
+
+/// A request to stop or to resume listening; answered when it is so.
+#[derive(Debug)]
+pub(super) enum Switch {
+    Close(oneshot::Sender<()>),
+    Open(oneshot::Sender<io::Result<()>>),
+}
+
+/// A bound port that stays ours while it refuses connections.
+#[derive(Debug)]
+pub(super) struct Binding {
+    address: SocketAddr,
+    listener: TcpListener,
+    /// Bound to the same port and never listening, so that nobody is given the port while the listener
+    /// is closed. Linux alone lets two sockets share a port this way.
+    _reservation: Option<TcpSocket>,
+}
+
+impl Binding {
+    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let reservation = if cfg!(target_os = "linux") { Some(bound(address)?) } else { None };
+        let address = match &reservation {
+            Some(socket) => socket.local_addr()?,
+            None => address,
+        };
+        let listener = listen(address)?;
+        Ok(Self { address: listener.local_addr()?, listener, _reservation: reservation })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    bound(address)?.listen(1024)
+}
+
+/// The loop that accepts connections for one provider.
+#[derive(Debug)]
+pub(super) struct Doors {
+    address: SocketAddr,
+    listener: Option<TcpListener>,
+    _reservation: Option<TcpSocket>,
+    exchange: Arc<Exchange>,
+    stop: Stop,
+    connections: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl Doors {
+    pub(super) fn new(binding: Binding, exchange: Exchange, stop: Stop) -> Self {
+        Self {
+            address: binding.address,
+            listener: Some(binding.listener),
+            _reservation: binding._reservation,
+            exchange: Arc::new(exchange),
+            cut: stop.kill.child_token(),
+            stop,
+            connections: TaskTracker::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut switches: mpsc::Receiver<Switch>) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.graceful.cancelled() => break,
+                Some(switch) = switches.recv() => self.switch(switch).await,
+                accepted = accept(self.listener.as_ref()) => match accepted {
+                    Ok(stream) => self.take_in(stream),
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                },
+            }
+        }
+        self.listener = None;
+        self.connections.close();
+        self.connections.wait().await;
+    }
+
+    async fn switch(&mut self, switch: Switch) {
+        match switch {
+            Switch::Close(done) => {
+                self.listener = None;
+                self.cut.cancel();
+                self.connections.close();
+                self.connections.wait().await;
+                self.cut = self.stop.kill.child_token();
+                self.connections = TaskTracker::new();
+                let _ = done.send(());
+            }
+            Switch::Open(done) => {
+                let opened = match self.listener {
+                    Some(_) => Ok(()),
+                    None => listen(self.address).map(|listener| self.listener = Some(listener)),
+                };
+                let _ = done.send(opened);
+            }
+        }
+    }
+
+    fn take_in(&self, stream: TcpStream) {
+        let exchange = self.exchange.clone();
+        let (graceful, cut) = (self.stop.graceful.clone(), self.cut.clone());
+        self.connections.spawn(async move {
+            tokio::select! {
+                biased;
+                () = cut.cancelled() => {}
+                () = converse(stream, exchange, graceful) => {}
+            }
+        });
+    }
+}
+
+/// Serves one connection to its end.
+async fn converse(stream: TcpStream, exchange: Arc<Exchange>, graceful: CancellationToken) {
+    // Replies are small and go out at once; a socket that refuses the option still works.
+    let _ = stream.set_nodelay(true);
+    let state = Arc::new(ConnectionState::default());
+    let io = Connection::new(stream, exchange.clone(), state.clone());
+    let service = service_fn(move |request| {
+        let (exchange, state) = (exchange.clone(), state.clone());
+        async move { exchange.answer(&state, request).await }
+    });
+    let mut served = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(io), service));
+    // How a connection ended is for the client to judge: here, being cut is often the point.
+    tokio::select! {
+        _ = served.as_mut() => {}
+        () = graceful.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            let _ = served.await;
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => future::pending().await,
+    }
+}

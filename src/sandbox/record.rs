@@ -1,0 +1,85 @@
+//! The record of every call that was read.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::operation::Operation;
+
+/// How many calls are kept; older ones are forgotten, though still counted.
+const CALLS_KEPT: usize = 10_000;
+/// How many bytes of bodies are kept.
+const BODY_BYTES_KEPT: usize = 64 << 20;
+
+/// A call as it arrived at an imitated provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Counts from 1 over all calls to this provider.
+    pub sequence: u64,
+    /// What the route stands for; `None` for a call that nobody expected.
+    pub operation: Option<Operation>,
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Header names in lower case and their values, less the credentials.
+    pub headers: Vec<(String, String)>,
+    /// The body, byte for byte.
+    pub body: Bytes,
+}
+
+impl Call {
+    /// The first value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The content type.
+    pub fn content_type(&self) -> Option<&str> {
+        self.header("content-type")
+    }
+
+    /// The body as JSON, if it is JSON.
+    pub fn json(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+}
+
+/// The newest calls of one provider, and how many there were of each operation.
+#[derive(Debug, Default)]
+pub(super) struct CallLog {
+    sequence: u64,
+    calls: VecDeque<Call>,
+    body_bytes: usize,
+    arrivals: HashMap<Option<Operation>, usize>,
+}
+
+impl CallLog {
+    /// Keeps a call, whose sequence number is given here.
+    pub(super) fn record(&mut self, mut call: Call) {
+        self.sequence += 1;
+        call.sequence = self.sequence;
+        *self.arrivals.entry(call.operation).or_default() += 1;
+        self.body_bytes += call.body.len();
+        self.calls.push_back(call);
+        while self.calls.len() > CALLS_KEPT || (self.body_bytes > BODY_BYTES_KEPT && self.calls.len() > 1) {
+            let oldest = self.calls.pop_front().expect("there is more than one call");
+            self.body_bytes -= oldest.body.len();
+        }
+    }
+
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.calls.iter().cloned().collect()
+    }
+
+    pub(super) fn arrivals(&self, operation: Option<Operation>) -> usize {
+        self.arrivals.get(&operation).copied().unwrap_or(0)
+    }
+
+    /// Forgets calls and counts; sequence numbers go on.
+    pub(super) fn clear(&mut self) {
+        self.calls.clear();
+        self.body_bytes = 0;
+        self.arrivals.clear();
+    }
+}

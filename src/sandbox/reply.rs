@@ -1,0 +1,120 @@
+//! A provider's answer, and the body that may break off half way.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use serde_json::Value;
+
+use super::connection::ConnectionState;
+
+/// An answer before it goes out.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) content_type: HeaderValue,
+    pub(super) retry_after: Option<HeaderValue>,
+    pub(super) body: Bytes,
+}
+
+impl Reply {
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self::new(status, "application/json", body.to_string())
+    }
+
+    pub(super) fn html(status: u16) -> Self {
+        let page = "<!DOCTYPE html><html><body><h1>Something is not right here</h1></body></html>";
+        Self::new(status, "text/html; charset=utf-8", page)
+    }
+
+    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            content_type: HeaderValue::from_str(content_type)
+                .unwrap_or(HeaderValue::from_static("application/octet-stream")),
+            retry_after: None,
+            body: body.into(),
+        }
+    }
+
+    pub(super) fn into_response(self, ending: Ending) -> Response<ReplyBody> {
+        let mut response = Response::new(ReplyBody::new(self.body, ending));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(CONTENT_TYPE, self.content_type);
+        if let Some(retry_after) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, retry_after);
+        }
+        response
+    }
+}
+
+/// What comes after the last byte of a reply.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The next request.
+    KeepAlive,
+    /// The end of the connection, which nothing announced.
+    Close(Arc<ConnectionState>),
+    /// There is no last byte: the connection is cut after half of the body.
+    Cut,
+}
+
+/// The body of a reply; it always states its whole length.
+#[derive(Debug)]
+pub(super) struct ReplyBody {
+    rest: Option<Bytes>,
+    length: u64,
+    ending: Ending,
+    half_is_out: bool,
+}
+
+impl ReplyBody {
+    fn new(body: Bytes, ending: Ending) -> Self {
+        let length = body.len() as u64;
+        let rest = match ending {
+            Ending::Cut => body.slice(..body.len() / 2),
+            Ending::KeepAlive | Ending::Close(_) => body,
+        };
+        Self { rest: Some(rest), length, ending, half_is_out: false }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(bytes) = self.rest.take().filter(|bytes| !bytes.is_empty()) {
+            if let Ending::Close(connection) = &self.ending {
+                connection.end_after_flush();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        match self.ending {
+            Ending::KeepAlive | Ending::Close(_) => Poll::Ready(None),
+            Ending::Cut if self.half_is_out => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
+            // One pause, in which hyper flushes what it has; an error would throw it away.
+            Ending::Cut => {
+                self.half_is_out = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.as_ref().is_none_or(Bytes::is_empty) && !matches!(self.ending, Ending::Cut)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length)
+    }
+}
