@@ -5,7 +5,8 @@ use url::Url;
 
 use super::secret::secret;
 use super::table::Table;
-use super::value::{self, Raw};
+use super::value::{self, Raw, parsed};
+use crate::domain::PhoneNumber;
 
 const BASE_URL: &str = "https://api.connectly.ai";
 
@@ -22,8 +23,8 @@ pub struct Connectly {
     /// What webhooks may be signed with; several while a secret is changed. Visible ASCII, not empty. Default:
     /// none, and then the account has no webhooks.
     pub webhook_secrets: Vec<SecretString>,
-    /// The business's own numbers, `+` and 7 to 15 digits: what they send is an echo. Default: none.
-    pub numbers: Vec<String>,
+    /// The business's own numbers, in E.164: what they send is an echo. Default: none.
+    pub numbers: Vec<PhoneNumber>,
 }
 
 impl Connectly {
@@ -32,7 +33,7 @@ impl Connectly {
         let business_id = table.required("business_id", business_id);
         let api_key = table.required("api_key", secret(table.reading()));
         let webhook_secrets = table.list("webhook_secrets", secret(table.reading()));
-        let numbers = table.list("numbers", number);
+        let numbers = table.list("numbers", parsed);
         Some(Self {
             base_url: base_url?,
             business_id: business_id?,
@@ -49,19 +50,4 @@ fn business_id(raw: &Raw<'_>) -> Result<String, String> {
         .filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')))
         .map(str::to_owned)
         .ok_or_else(|| "must be ASCII letters, digits, `_` and `-`".to_owned())
-}
-
-fn number(raw: &Raw<'_>) -> Result<String, String> {
-    raw.text()
-        .filter(|number| {
-            number.strip_prefix('+').is_some_and(|digits| {
-                (7..=15).contains(&digits.len())
-                    && digits.bytes().all(|b| b.is_ascii_digit())
-                    && !digits.starts_with('0')
-            })
-        })
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            "must be `+`, the country code and the number, 7 to 15 digits: `+15550100001`".to_owned()
-        })
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ulid::Ulid;
 
-use super::{AccountId, Address, PhoneNumber, UnixMillis};
+use super::{AccountId, Address, PhoneNumber, Provider, UnixMillis};
 
 /// Switchboard's own id of a message: `msg_` and a ULID, made before anything goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,6 +116,8 @@ pub struct Message {
     pub provider_ids: Vec<String>,
     /// The account it was sent from.
     pub account: AccountId,
+    /// The account's provider.
+    pub provider: Provider,
     /// Whom it goes to.
     pub to: Address,
     /// The network that carries it.

@@ -46,7 +46,7 @@ fn each_value_is_held_to_its_range() {
         ("[webhook]\nlisten = 8080", "webhook.listen: must be an IP address"),
         (
             "[webhook]\nmax_body_bytes = 1023",
-            "webhook.max_body_bytes: must be a whole number from 1024 to 3145728",
+            "webhook.max_body_bytes: must be a whole number from 1024 to 1572864",
         ),
         ("[webhook]\nmax_body_bytes = 3_145_729", "webhook.max_body_bytes"),
         ("[webhook]\nmax_body_bytes = -1", "webhook.max_body_bytes"),

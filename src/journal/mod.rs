@@ -1,0 +1,153 @@
+//! The journal: appending, reading from any place, the live tail, retention.
+//!
+//! A reader is a place and nothing else. It takes the next run of events from memory while it keeps up, and from the
+//! store when it has fallen behind; either way it sees every event behind its place, once, in order. So a slow reader
+//! costs nobody else anything, and memory is bounded by the tail's size, not by the number or speed of readers.
+//!
+//! **Invariants.** Readers see an event only after its commit. The tail is only ever a copy of the journal's end.
+
+mod reader;
+mod retention;
+mod tail;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use reader::{Reader, Run};
+pub use retention::Retention;
+
+use crate::domain::Cursor;
+use crate::store::{self, Append, Done, Encode, Extent, Health, Op, Store};
+use tail::Tail;
+
+/// How a journal is opened.
+pub struct Options {
+    /// The store's file.
+    pub path: PathBuf,
+    /// Makes events' bytes.
+    pub encode: Encode,
+    /// How long events are kept.
+    pub retention: Duration,
+    /// The most pages (of 4 KiB) that the file may grow to. Absent: what the disk holds.
+    pub max_pages: Option<u32>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A handle to the open journal. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    store: Store,
+    tail: Arc<Tail>,
+}
+
+/// Where a reader starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Behind the newest event.
+    Latest,
+    /// Before the oldest event that is left.
+    Earliest,
+    /// Behind the event that a cursor names.
+    After(Cursor),
+}
+
+/// Why the journal cannot be read or written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The cursor belongs to another journal.
+    #[error("the cursor belongs to another journal")]
+    ForeignCursor,
+    /// The cursor names a place that this journal has not come to.
+    #[error("the cursor is ahead of the journal")]
+    CursorLost {
+        /// The newest place there is.
+        newest: Cursor,
+    },
+    /// Events behind the cursor are gone.
+    #[error("events behind the cursor are no longer kept")]
+    CursorExpired {
+        /// The earliest place that can still be named.
+        oldest: Cursor,
+    },
+    /// The store cannot do it.
+    #[error("the store cannot do it")]
+    Store(#[from] store::Error),
+}
+
+impl Journal {
+    /// Opens the journal. What comes with it must be run for old events to go.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not open.
+    pub fn open(options: Options) -> Result<(Self, Retention), store::Error> {
+        let tail = Arc::new(Tail::new());
+        let fed = Arc::clone(&tail);
+        let store = Store::open(store::Options {
+            path: options.path,
+            encode: options.encode,
+            committed: Box::new(move |run| fed.push(run)),
+            max_pages: options.max_pages,
+        })?;
+        tail.start_at(store.extent().newest);
+        let retention = Retention::new(store.clone(), options.retention);
+        Ok((Self { store, tail }, retention))
+    }
+
+    /// Puts events at the end, all of them or none, and returns when they are on disk.
+    ///
+    /// Dropping the future does not take them back.
+    ///
+    /// # Errors
+    ///
+    /// When nothing of it was written.
+    pub async fn append(&self, events: Vec<Append>) -> Result<Vec<Done>, Error> {
+        Ok(self.store.commit(events.into_iter().map(Op::Append).collect()).await?)
+    }
+
+    /// Starts reading. With `with_raw`, events come with the webhook's body.
+    ///
+    /// # Errors
+    ///
+    /// When the start is a place that cannot be read from.
+    pub fn read(&self, start: Start, with_raw: bool) -> Result<Reader, Error> {
+        let Extent { oldest, newest } = self.store.extent();
+        let position = match start {
+            Start::Latest => newest,
+            Start::Earliest => oldest - 1,
+            Start::After(cursor) if cursor.epoch != self.store.epoch() => return Err(Error::ForeignCursor),
+            Start::After(cursor) if cursor.number > newest => {
+                return Err(Error::CursorLost { newest: self.cursor(newest) });
+            }
+            Start::After(cursor) if cursor.number + 1 < oldest => {
+                return Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) });
+            }
+            Start::After(cursor) => cursor.number,
+        };
+        Ok(Reader::new(self.clone(), position, with_raw))
+    }
+
+    /// The place behind the event of that number.
+    pub fn cursor(&self, number: u64) -> Cursor {
+        Cursor { epoch: self.store.epoch(), number }
+    }
+
+    /// What the journal spans now.
+    pub fn extent(&self) -> Extent {
+        self.store.extent()
+    }
+
+    /// Whether the journal can be written, and every change of that. Closes when the store has closed.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.store.health()
+    }
+}

@@ -1,0 +1,125 @@
+//! The journal's end, in memory: what readers that keep up are served from.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use crate::store::Stored;
+
+/// The most bytes of events that the tail holds; the newest run always stays, however large.
+const TAIL_BYTES: usize = 16 << 20;
+
+/// What an event costs beside its bytes, roughly: so that many tiny ones are counted too.
+const EVENT_OVERHEAD: usize = 128;
+
+/// The newest runs of events, each one commit of the writer, shared by all readers.
+#[derive(Debug)]
+pub(super) struct Tail {
+    runs: RwLock<Runs>,
+    newest: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Runs {
+    runs: VecDeque<Arc<[Stored]>>,
+    bytes: usize,
+}
+
+impl Tail {
+    pub(super) fn new() -> Self {
+        Self { runs: RwLock::default(), newest: watch::Sender::new(0) }
+    }
+
+    /// Says where the journal ended when it was opened.
+    pub(super) fn start_at(&self, newest: u64) {
+        self.newest.send_replace(newest);
+    }
+
+    /// Takes what has just become durable.
+    pub(super) fn push(&self, run: Arc<[Stored]>) {
+        let Some(newest) = run.last().map(|event| event.number) else { return };
+        {
+            let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+            runs.bytes += size(&run);
+            runs.runs.push_back(run);
+            while runs.bytes > TAIL_BYTES && runs.runs.len() > 1 {
+                if let Some(oldest) = runs.runs.pop_front() {
+                    runs.bytes -= size(&oldest);
+                }
+            }
+        }
+        // Only now: whoever is woken finds the run.
+        self.newest.send_replace(newest);
+    }
+
+    /// The number of the newest event, and every change of it.
+    pub(super) fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    /// The run that holds the event behind a number, if it is still here.
+    pub(super) fn run_behind(&self, number: u64) -> Option<Arc<[Stored]>> {
+        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        let at = runs.runs.partition_point(|run| run.last().is_none_or(|last| last.number <= number));
+        let run = runs.runs.get(at)?;
+        (run.first()?.number <= number + 1).then(|| Arc::clone(run))
+    }
+}
+
+fn size(run: &[Stored]) -> usize {
+    run.iter()
+        .map(|event| EVENT_OVERHEAD + event.event.len() + event.raw.as_ref().map_or(0, bytes::Bytes::len))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::EventType;
+
+    fn run(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<[Stored]> {
+        numbers
+            .map(|number| Stored {
+                number,
+                account: "acme".parse().expect("an id"),
+                event_type: EventType::Unknown,
+                event: Bytes::from(vec![0; bytes]),
+                raw: None,
+            })
+            .collect()
+    }
+
+    fn first(run: Option<Arc<[Stored]>>) -> Option<u64> {
+        run.map(|run| run[0].number)
+    }
+
+    #[test]
+    fn the_run_behind_a_number_is_the_one_that_holds_the_next_event() {
+        let tail = Tail::new();
+        tail.push(run(5..=7, 10));
+        tail.push(run(8..=8, 10));
+        assert_eq!(first(tail.run_behind(3)), None, "event 4 is not here");
+        assert_eq!(first(tail.run_behind(4)), Some(5));
+        assert_eq!(first(tail.run_behind(6)), Some(5));
+        assert_eq!(first(tail.run_behind(7)), Some(8));
+        assert_eq!(first(tail.run_behind(8)), None);
+        assert_eq!(*tail.newest().borrow(), 8);
+    }
+
+    #[test]
+    fn the_tail_stays_within_its_bytes_but_always_keeps_the_newest_run() {
+        let tail = Tail::new();
+        tail.push(run(1..=1, TAIL_BYTES / 2));
+        tail.push(run(2..=2, TAIL_BYTES / 2 - 1_000));
+        assert_eq!(first(tail.run_behind(0)), Some(1));
+        tail.push(run(3..=3, 2_000));
+        assert_eq!(first(tail.run_behind(0)), None);
+        assert_eq!(first(tail.run_behind(1)), Some(2));
+        tail.push(run(4..=4, 2 * TAIL_BYTES));
+        assert_eq!(first(tail.run_behind(2)), None);
+        assert_eq!(first(tail.run_behind(3)), Some(4));
+    }
+}
