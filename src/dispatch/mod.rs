@@ -1,0 +1,115 @@
+//! A send, from request to outcome.
+//!
+//! Each send runs on a task of its own: whoever asked may hang up, the send runs to its end and its outcome is
+//! recorded all the same. Nothing is ever sent twice by itself.
+
+use std::sync::Arc;
+
+use metrics::counter;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::message::{Message, Outgoing};
+use crate::domain::{MessageId, MessageState, UnixMillis};
+use crate::provider::{Account, Accounts, Error as ProviderError};
+use crate::telemetry::metrics::{SENDS, outcome};
+
+/// Sends messages. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    accounts: Accounts,
+    tasks: TaskTracker,
+}
+
+/// A send that was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[error("message {message_id} was not accepted")]
+pub struct Failure {
+    /// The message, which had its id before anything went out.
+    pub message_id: MessageId,
+    /// Why.
+    pub source: Cause,
+}
+
+/// Why a send was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// What came of it at the provider.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The server stops, and nothing was sent.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The send's task died; the message may have gone out.
+    #[error("the send broke off inside the server")]
+    BrokeOff,
+}
+
+impl Dispatch {
+    /// Sends with these accounts.
+    pub fn new(accounts: Accounts) -> Self {
+        Self { accounts, tasks: TaskTracker::new() }
+    }
+
+    /// The accounts.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// Sends a message, once, and waits for the outcome. Dropping the future ends the wait, not the send.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn send(&self, account: Arc<Account>, message: Outgoing) -> Result<Message, Failure> {
+        let message_id = MessageId::generate();
+        if self.tasks.is_closed() {
+            return Err(Failure { message_id, source: Cause::Stopping });
+        }
+        let task = self.tasks.spawn(run(account, message_id, message));
+        match task.await {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(error)) => Err(Failure { message_id, source: Cause::Provider(error) }),
+            Err(_) => Err(Failure { message_id, source: Cause::BrokeOff }),
+        }
+    }
+
+    /// Takes no more sends, and waits until those under way have ended.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn run(account: Arc<Account>, id: MessageId, message: Outgoing) -> Result<Message, ProviderError> {
+    let create_time = UnixMillis::now();
+    let result = account.send(&message).await;
+    let outcome = match &result {
+        Ok(_) => outcome::ACCEPTED,
+        Err(ProviderError::Refused(_)) => outcome::REFUSED,
+        Err(ProviderError::NotSent(_)) => outcome::NOT_SENT,
+        Err(ProviderError::Unknown { .. }) => outcome::UNKNOWN,
+    };
+    counter!(SENDS, "account" => account.id().to_string(), "outcome" => outcome).increment(1);
+    if let Err(error) = &result {
+        tracing::warn!(
+            account = %account.id(),
+            message_id = %id,
+            outcome,
+            error = error as &dyn std::error::Error,
+            "a message was not accepted"
+        );
+    }
+    let accepted = result?;
+    Ok(Message {
+        id,
+        provider_ids: accepted.provider_ids,
+        account: account.id().clone(),
+        provider: account.provider(),
+        to: message.to,
+        channel: message.channel,
+        state: MessageState::Accepted,
+        provider_state: accepted.provider_state,
+        create_time,
+        update_time: UnixMillis::now(),
+    })
+}

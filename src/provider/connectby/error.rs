@@ -1,0 +1,47 @@
+//! ConnectBy's errors: undocumented, but in all likelihood the Graph API's error object, passed through.
+
+use super::super::json::Object;
+use super::super::outcome::Said;
+use crate::domain::Refusal;
+
+/// Finds a Graph error at the top, under `responseData`, or in an item of `responseDataArray`; failing that, a plain
+/// `success: false`.
+pub(super) fn find(reply: &Object<'_>) -> Option<Said> {
+    let graph = graph_error(reply)
+        .or_else(|| reply.object(&["responseData", "response_data"]).as_ref().and_then(graph_error))
+        .or_else(|| {
+            reply.objects(&["responseDataArray", "response_data_array"]).iter().find_map(graph_error)
+        });
+    graph.or_else(|| (reply.flag(&["success"]) == Some(false)).then(Said::default))
+}
+
+fn graph_error(within: &Object<'_>) -> Option<Said> {
+    let error = within.object(&["error"])?;
+    let code = error.text(&["code"]);
+    Some(Said {
+        meaning: code.as_deref().and_then(|code| code.parse().ok()).and_then(meaning),
+        code,
+        kind: error.text(&["type"]),
+        trace_id: error.text(&["fbtrace_id"]),
+    })
+}
+
+/// What a Graph code means. Titles are not stable; codes are.
+fn meaning(code: u32) -> Option<Refusal> {
+    Some(match code {
+        0 | 190 => Refusal::CredentialsRejected,
+        3 | 10 | 200..=299 | 131_005 => Refusal::PermissionDenied,
+        4 | 80_007 | 80_008 | 130_429 | 131_048 | 131_049 | 131_056 | 132_069 => Refusal::Throttled,
+        33 => Refusal::SenderInvalid,
+        100 | 131_008 | 131_009 | 131_051..=131_053 | 132_007 | 135_000 => Refusal::ContentRejected,
+        368 | 130_497 | 131_031 | 131_042 | 131_045 | 133_000..=133_016 => Refusal::AccountRestricted,
+        130_472 | 131_026 | 131_030 => Refusal::RecipientNotReachable,
+        131_021 => Refusal::RecipientInvalid,
+        131_047 => Refusal::SessionWindowClosed,
+        131_050 => Refusal::RecipientOptedOut,
+        132_000 | 132_005 | 132_008 | 132_012 => Refusal::TemplateParametersRejected,
+        132_001 => Refusal::TemplateNotFound,
+        132_015 | 132_016 | 132_068 => Refusal::TemplatePaused,
+        _ => return None,
+    })
+}

@@ -1,0 +1,87 @@
+//! ConnectBy, `https://api.connectby.io`.
+//!
+//! Its public page lost the paths of all operations but one, so routes are configuration.
+
+mod error;
+mod wire;
+
+use reqwest::header::{HeaderName, HeaderValue};
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::http::{Http, Reply, endpoint};
+use super::json::Object;
+use super::outcome::{Said, Table};
+use super::{Accepted, Capabilities, Error};
+use crate::config::{self, Routes};
+use crate::domain::message::{Content, Outgoing};
+use crate::domain::{Address, Channel};
+
+const SECRET_KEY: HeaderName = HeaderName::from_static("secret_key");
+
+/// One account at ConnectBy.
+#[derive(Debug)]
+pub struct Client {
+    http: Http,
+    table: Table,
+    base_url: Url,
+    secret_key: HeaderValue,
+    routes: Routes,
+}
+
+impl Client {
+    pub(super) fn new(config: &config::ConnectBy, http: Http, table: Table) -> Self {
+        let mut secret_key = HeaderValue::from_str(config.secret_key.expose_secret())
+            .expect("the configuration lets only visible ASCII through");
+        secret_key.set_sensitive(true);
+        Self { http, table, base_url: config.base_url.clone(), secret_key, routes: config.routes.clone() }
+    }
+
+    pub(super) fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            contents: &["text"],
+            channels: &[Channel::WhatsApp],
+            reports_statuses: false,
+            receives_messages: false,
+            chooses_sender: false,
+            reaches_user_ids: false,
+        }
+    }
+
+    pub(super) async fn send(&self, message: &Outgoing) -> Result<Accepted, Error> {
+        let Address::Phone(to) = &message.to else {
+            unreachable!("`objections` refuses user ids at ConnectBy")
+        };
+        let Content::Text(body) = &message.content;
+        let route = &self.routes.send_text;
+        let request = self
+            .http
+            .request(route.method.clone(), endpoint(&self.base_url, &route.path))
+            .header(SECRET_KEY, self.secret_key.clone())
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .body(wire::send_text(to, body));
+        let reply = self.http.exchange(request).await?;
+        self.accepted(&reply)
+    }
+
+    /// Finds the provider's "yes" in a reply to a send.
+    ///
+    /// `responseData` is not documented further than that it is an object; whatever it holds, `success` is the
+    /// documented yes. In all likelihood it is the reply of Meta's Graph API, and the ids are where Graph puts them.
+    fn accepted(&self, reply: &Reply) -> Result<Accepted, Error> {
+        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let (Some(object), 200..300) = (&object, reply.status) else {
+            return Err(self.table.judge(reply, object.as_ref().and_then(error::find)));
+        };
+        if let Some(said) = error::find(object) {
+            return Err(self.table.judge(reply, Some(said)));
+        }
+        let accepted = wire::accepted(object);
+        match object.flag(&["success"]) {
+            Some(true) => Ok(accepted),
+            Some(false) => Err(self.table.judge(reply, Some(Said::default()))),
+            None if !accepted.provider_ids.is_empty() => Ok(accepted),
+            None => Err(self.table.judge(reply, None)),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Connectly, `https://api.connectly.ai`.
+
+mod error;
+mod webhook;
+mod wire;
+
+use reqwest::header::{HeaderName, HeaderValue};
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::http::{Http, Reply, endpoint};
+use super::json::Object;
+use super::outcome::Table;
+use super::signature::{Scheme, Verified};
+use super::{Accepted, Capabilities, Error, Incoming};
+use crate::config;
+use crate::domain::message::{Content, Outgoing};
+use crate::domain::{AccountId, Channel, PhoneNumber};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const SIGNATURE: &str = "x-connectly-hmac-sha256";
+
+/// One account at Connectly.
+#[derive(Debug)]
+pub struct Client {
+    http: Http,
+    table: Table,
+    send_messages: Url,
+    api_key: HeaderValue,
+    scheme: Option<Scheme>,
+    numbers: Vec<PhoneNumber>,
+}
+
+impl Client {
+    pub(super) fn new(config: &config::Connectly, http: Http, table: Table) -> Self {
+        let mut api_key = HeaderValue::from_str(config.api_key.expose_secret())
+            .expect("the configuration lets only visible ASCII through");
+        api_key.set_sensitive(true);
+        let business = format!("/v1/businesses/{}", config.business_id);
+        Self {
+            http,
+            table,
+            send_messages: endpoint(&config.base_url, &format!("{business}/send/messages")),
+            api_key,
+            scheme: Scheme::hmac_sha256_base64(SIGNATURE, &config.webhook_secrets),
+            numbers: config.numbers.clone(),
+        }
+    }
+
+    pub(super) fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            contents: &["text"],
+            channels: &[Channel::WhatsApp, Channel::Sms],
+            reports_statuses: self.scheme.is_some(),
+            receives_messages: self.scheme.is_some(),
+            chooses_sender: true,
+            reaches_user_ids: true,
+        }
+    }
+
+    pub(super) async fn send(&self, message: &Outgoing) -> Result<Accepted, Error> {
+        let Content::Text(text) = &message.content;
+        let request = self
+            .http
+            .post(self.send_messages.clone())
+            .header(API_KEY, self.api_key.clone())
+            .header(reqwest::header::ACCEPT, "application/json")
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .body(wire::send_text(message, text));
+        let reply = self.http.exchange(request).await?;
+        self.accepted(&reply)
+    }
+
+    /// Finds the provider's "yes" in a reply to a send: a 2xx with an `id`.
+    fn accepted(&self, reply: &Reply) -> Result<Accepted, Error> {
+        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let id = object.as_ref().and_then(|object| object.text(&["id"]));
+        match (reply.status, id) {
+            (200..300, Some(id)) => Ok(Accepted { provider_ids: vec![id], provider_state: None }),
+            _ => Err(self.table.judge(reply, object.as_ref().and_then(error::find))),
+        }
+    }
+
+    pub(super) fn webhook_scheme(&self) -> Option<&Scheme> {
+        self.scheme.as_ref()
+    }
+
+    pub(super) fn read_webhook(&self, account: &AccountId, webhook: &Verified) -> Vec<Incoming> {
+        vec![webhook::read(account, &self.numbers, webhook)]
+    }
+}

@@ -1,0 +1,161 @@
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::provider::signature::{Scheme, Unverified};
+
+/// Signs and reads, for nothing else can be read.
+fn incoming(body: &[u8]) -> Incoming {
+    use base64::Engine as _;
+    use hmac::{KeyInit as _, Mac as _};
+    let scheme = Scheme::hmac_sha256_base64("x", &["secret".into()]).expect("a secret");
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"secret").expect("a key");
+    mac.update(body);
+    let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+    let verified = Unverified::new(Bytes::copy_from_slice(body), Some(&signature))
+        .verify(&scheme)
+        .expect("rightly signed");
+    read(&"acme".parse().expect("an id"), &["+15550100002".parse().expect("a number")], &verified)
+}
+
+fn message(incoming: &Incoming) -> &ReportedMessage {
+    match &incoming.event.payload {
+        Payload::MessageReceived(message) | Payload::MessageEcho(message) => message,
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+const CUSTOMER: &str = r#""sender":{"id":"+15550100001","channelType":"whatsapp","name":"Ada"},"recipient":{"id":"+15550100002","channelType":"whatsapp","name":null}"#;
+
+#[test]
+fn a_text_is_read_with_and_without_a_topic() {
+    for topic in [r#""topic":"messages","#, ""] {
+        let read = incoming(
+            format!(r#"{{{topic}"timestamp":"1700000000",{CUSTOMER},"message":{{"id":"M1","text":"hi","attachments":[],"location":null}},"metadata":null}}"#)
+                .as_bytes(),
+        );
+        assert_eq!(read.event.event_type().as_str(), "message.received");
+        assert_eq!(read.event.occur_time, Some(UnixMillis(1_700_000_000_000)));
+        assert_eq!(read.identity, Some(Identity::message("M1")));
+        let message = message(&read);
+        assert_eq!(message.content, Content::Text("hi".to_owned()));
+        assert_eq!(message.sender.address, "+15550100001");
+        assert_eq!((message.sender.name.as_str(), message.recipient.name.as_str()), ("Ada", ""));
+        assert_eq!(message.sender.channel, Some(Channel::WhatsApp));
+    }
+}
+
+#[test]
+fn the_founding_sample_is_read_and_has_no_identity() {
+    let read = incoming(
+        br#"{ "timestamp": "1639083206", "sender": { "id": "+16315555500", "channelType": "whatsapp" }, "recipient": { "id": "123456123", "channelType": "whatsapp" }, "message": { "text": "TEST 11" } }"#,
+    );
+    assert_eq!(read.identity, None);
+    assert_eq!(message(&read).content, Content::Text("TEST 11".to_owned()));
+    assert_eq!(message(&read).recipient.address, "123456123");
+    assert_eq!(message(&read).recipient.phone_number, "");
+}
+
+#[test]
+fn a_customer_without_a_phone_number_can_be_answered() {
+    let read = incoming(
+        br#"{"sender":{"id":"US.778","userId":"US.778","phoneNumber":""},"message":{"id":"M2","text":"hi"}}"#,
+    );
+    assert_eq!(message(&read).sender.address, "bsuid:US.778");
+    assert_eq!(message(&read).sender.user_id, "US.778");
+}
+
+#[test]
+fn our_own_messages_are_echoes_by_flag_or_by_sender() {
+    let by_flag =
+        incoming(format!(r#"{{{CUSTOMER},"message":{{"id":"M3","text":"x","isEcho":true}}}}"#).as_bytes());
+    let by_sender = incoming(br#"{"sender":{"id":"+15550100002"},"message":{"id":"M3","text":"x"}}"#);
+    for read in [by_flag, by_sender] {
+        assert_eq!(read.event.event_type().as_str(), "message.echo");
+        assert_eq!(read.identity, Some(Identity::echo("M3")));
+    }
+}
+
+#[test]
+fn a_status_is_read_with_its_error_campaign_and_callback_data() {
+    let read = incoming(
+        br#"{"topic":"delivery_status","timestamp":"1700000010","sender":{"id":"+15550100002","channelType":"whatsapp","name":null},"recipient":{"id":"+15550100001","channelType":"whatsapp","name":null},"metadata":null,"statusUpdate":{"id":"S1","status":"delivery_failed","error":{"message":"Message template inputs invalid","type":"ERROR_TYPE_INVALID_REQUEST","code":"ERROR_CODE_MESSAGE_TEMPLATE_INPUT_INVALID","cntTraceId":"10000000000000000002","details":{}},"metadata":{"campaignName":"spring"}},"callbackData":{"order": "77", "n": 12345678901234567890}}"#,
+    );
+    assert_eq!(read.identity, Some(Identity::status("S1", "delivery_failed")));
+    assert_eq!(read.event.callback_data.as_deref(), Some(r#"{"order": "77", "n": 12345678901234567890}"#));
+    let Payload::MessageStatus(status) = &read.event.payload else { panic!("{read:?}") };
+    assert_eq!((status.provider_message_id.as_str(), status.status), ("S1", Some(MessageState::Failed)));
+    assert_eq!(status.campaign_name, "spring");
+    let fault = status.fault.as_ref().expect("there is an error");
+    assert_eq!(fault.fault.refusal, Refusal::TemplateParametersRejected);
+    assert_eq!(fault.fault.trace_id.as_deref(), Some("10000000000000000002"));
+    assert!(fault.raw_json.contains("Message template inputs invalid"));
+}
+
+#[test]
+fn every_status_word_is_known_and_a_new_one_is_passed_on() {
+    for (word, state) in [
+        ("sent", Some(MessageState::Sent)),
+        ("delivered", Some(MessageState::Delivered)),
+        ("read", Some(MessageState::Read)),
+        ("delivery_failure", Some(MessageState::Failed)),
+        ("pondered", None),
+    ] {
+        let read = incoming(
+            format!(
+                r#"{{"topic":"delivery_status","statusUpdate":{{"id":"S","status":"{word}","error":null}}}}"#
+            )
+            .as_bytes(),
+        );
+        let Payload::MessageStatus(status) = &read.event.payload else { panic!("{read:?}") };
+        assert_eq!((status.status, status.provider_status.as_str()), (state, word));
+        assert!(status.fault.is_none());
+    }
+}
+
+#[test]
+fn an_older_campaign_name_is_found_beside_the_status() {
+    let read = incoming(br#"{"metadata":{"campaign_name":"old"},"statusUpdate":{"id":"S","status":"read"}}"#);
+    let Payload::MessageStatus(status) = &read.event.payload else { panic!("{read:?}") };
+    assert_eq!(status.campaign_name, "old");
+}
+
+#[test]
+fn what_cannot_be_read_is_kept_as_unknown() {
+    for body in [
+        &b""[..],
+        b"hello",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"{}",
+        br#"{"topic":"report","report":{"id":"r"}}"#,
+        br#"{"topic":"brand_new","message":{"text":"x"}}"#,
+        br#"{"topic":"messages"}"#,
+        br#"{"message":{"id":"M","text":""}}"#,
+        br#"{"message":{"id":"M","text":"look","attachments":[{"type":"image","url":"https://x"}]}}"#,
+        br#"{"message":{"text":"look"},"attachments":[{"type":"image","url":"https://x"}]}"#,
+        br#"{"message":{"text":"Yes","isButtonResponse":true}}"#,
+        br#"{"buttonResponse":{"id":"B","text":"Yes","payload":"1"}}"#,
+        br#"{"topic":"delivery_status","statusUpdate":{"status":"read"}}"#,
+        br#"{"topic":"delivery_status","statusUpdate":[]}"#,
+    ] {
+        let read = incoming(body);
+        assert_eq!(read.event.event_type().as_str(), "unknown", "{}", String::from_utf8_lossy(body));
+    }
+    let known =
+        incoming(br#"{"message":{"id":"M","text":"","attachments":[{"type":"image","url":"https://x"}]}}"#);
+    assert_eq!(known.identity, Some(Identity::message("M")), "an identity holds whatever the content");
+}
+
+proptest! {
+    #[test]
+    fn no_body_makes_the_parser_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = incoming(&body);
+    }
+
+    #[test]
+    fn no_json_of_these_words_makes_the_parser_panic(body in r#"(\{|\}|\[|\]|,|:|"message"|"text"|"id"|"statusUpdate"|"status"|"topic"|"messages"|null|1|"a"){0,24}"#) {
+        let _ = incoming(body.as_bytes());
+    }
+}

@@ -1,0 +1,305 @@
+//! The REST side: what each account's provider can do, and doing it.
+//!
+//! An [`Account`] is one set of credentials with an HTTP client of its own, so that one account's trouble never slows
+//! another. [`Error`] is split by certainty, not by cause: whether a write was done is the question that callers have.
+//! Nothing here tries anything twice.
+
+pub mod connectby;
+pub mod connectly;
+mod http;
+mod json;
+mod outcome;
+pub mod signature;
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::{self, Upstream};
+use crate::domain::event::Identity;
+use crate::domain::message::{Content, Outgoing};
+use crate::domain::{AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault};
+use signature::{Scheme, Verified};
+
+/// All accounts, in the order of the configuration.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    ordered: Arc<[Arc<Account>]>,
+    by_id: Arc<HashMap<AccountId, Arc<Account>>>,
+}
+
+/// One set of credentials at one provider.
+#[derive(Debug)]
+pub struct Account {
+    id: AccountId,
+    limits: Limits,
+    client: Client,
+}
+
+#[derive(Debug)]
+enum Client {
+    ConnectBy(connectby::Client),
+    Connectly(connectly::Client),
+}
+
+/// What an account can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The contents that can be sent, by the names of their fields in the contract.
+    pub contents: &'static [&'static str],
+    /// The networks that messages can be sent over.
+    pub channels: &'static [Channel],
+    /// Whether the provider reports what becomes of a message.
+    pub reports_statuses: bool,
+    /// Whether the provider delivers what customers write.
+    pub receives_messages: bool,
+    /// Whether a caller may choose the number to send from.
+    pub chooses_sender: bool,
+    /// Whether a customer can be addressed by a business-scoped user id.
+    pub reaches_user_ids: bool,
+}
+
+/// How much fits into one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most Unicode code points of a text.
+    pub text_characters: Option<u32>,
+}
+
+/// A part of a message that its account cannot send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// The field's path in the request.
+    pub field: &'static str,
+    /// Whether the provider cannot do it at all, or only not like this.
+    pub unsupported: bool,
+    /// What is wrong and what is allowed.
+    pub problem: String,
+}
+
+/// The parts of a message that were readable, to be held against what an account can do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts<'a> {
+    /// Whom it goes to.
+    pub to: Option<&'a Address>,
+    /// The network to use.
+    pub channel: Option<Channel>,
+    /// The number of ours to send from.
+    pub sender: Option<&'a PhoneNumber>,
+    /// What it says.
+    pub content: Option<&'a Content>,
+}
+
+/// The provider's "yes".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The ids that it gave, in its order. ConnectBy may give none.
+    pub provider_ids: Vec<String>,
+    /// Its own word for the message's state, if it said one.
+    pub provider_state: Option<String>,
+}
+
+/// Something that a webhook reported.
+#[derive(Debug)]
+pub struct Incoming {
+    /// What happened.
+    pub event: Event,
+    /// By what a repetition is recognised, if the provider gave it an identity.
+    pub identity: Option<Identity>,
+}
+
+/// Why a write was not answered with "yes", by what is known of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Provably, nothing reached the provider.
+    #[error("the provider was not reached")]
+    NotSent(#[source] Option<Box<dyn StdError + Send + Sync>>),
+    /// The provider said no, and did nothing.
+    #[error("the provider refused")]
+    Refused(ProviderFault),
+    /// Nobody can tell whether the provider did it.
+    #[error("the outcome at the provider is unknown: {cause}")]
+    Unknown {
+        /// Why nobody can tell.
+        cause: Uncertainty,
+        /// What the provider said, if it said anything readable.
+        fault: Option<ProviderFault>,
+    },
+}
+
+/// Why nobody can tell whether a write was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uncertainty {
+    /// No reply in time.
+    TimedOut,
+    /// The connection broke before a reply.
+    ConnectionLost,
+    /// The reply broke off.
+    ReplyCutOff,
+    /// The reply was longer than any real one.
+    ReplyTooLarge,
+    /// The reply said that all was well, in a form that proves nothing.
+    ReplyUnreadable,
+    /// The provider said that something went wrong on its side.
+    ProviderFailed,
+}
+
+impl Uncertainty {
+    /// The cause in error metadata.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TimedOut => "TIMED_OUT",
+            Self::ConnectionLost => "CONNECTION_LOST",
+            Self::ReplyCutOff => "REPLY_CUT_OFF",
+            Self::ReplyTooLarge => "REPLY_TOO_LARGE",
+            Self::ReplyUnreadable => "REPLY_UNREADABLE",
+            Self::ProviderFailed => "PROVIDER_FAILED",
+        }
+    }
+}
+
+impl fmt::Display for Uncertainty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why an account's client cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up account {account}")]
+pub struct SetupError {
+    account: AccountId,
+    #[source]
+    source: reqwest::Error,
+}
+
+impl Accounts {
+    /// Makes a client for each account.
+    ///
+    /// # Errors
+    ///
+    /// When the machine's TLS roots cannot be loaded.
+    pub fn new(accounts: &[config::Account]) -> Result<Self, SetupError> {
+        let ordered = accounts
+            .iter()
+            .map(|config| Account::new(config).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        let by_id = ordered.iter().map(|account| (account.id.clone(), Arc::clone(account))).collect();
+        Ok(Self { ordered: ordered.into(), by_id: Arc::new(by_id) })
+    }
+
+    /// The account of that id.
+    pub fn get(&self, id: &AccountId) -> Option<&Arc<Account>> {
+        self.by_id.get(id)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.ordered.iter()
+    }
+}
+
+impl Account {
+    fn new(config: &config::Account) -> Result<Self, SetupError> {
+        let failed = |source| SetupError { account: config.id.clone(), source };
+        let http = http::Http::new(config.connect_timeout, config.request_timeout).map_err(failed)?;
+        let table = outcome::Table::new(config.provider(), config.outcomes.clone());
+        let client = match &config.upstream {
+            Upstream::ConnectBy(connectby) => {
+                Client::ConnectBy(connectby::Client::new(connectby, http, table))
+            }
+            Upstream::Connectly(connectly) => {
+                Client::Connectly(connectly::Client::new(connectly, http, table))
+            }
+        };
+        Ok(Self {
+            id: config.id.clone(),
+            limits: Limits { text_characters: config.limits.text_characters },
+            client,
+        })
+    }
+
+    /// The account's id.
+    pub fn id(&self) -> &AccountId {
+        &self.id
+    }
+
+    /// The account's provider.
+    pub fn provider(&self) -> Provider {
+        match self.client {
+            Client::ConnectBy(_) => Provider::ConnectBy,
+            Client::Connectly(_) => Provider::Connectly,
+        }
+    }
+
+    /// What can be done with it.
+    pub fn capabilities(&self) -> Capabilities {
+        match &self.client {
+            Client::ConnectBy(client) => client.capabilities(),
+            Client::Connectly(client) => client.capabilities(),
+        }
+    }
+
+    /// How much of it can be done at once.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// All that keeps these parts of a message from being sent with this account.
+    pub fn objections(&self, parts: Parts<'_>) -> Vec<Objection> {
+        let able = self.capabilities();
+        let provider = self.provider();
+        let mut found = Vec::new();
+        let mut unsupported = |field, problem: String| {
+            found.push(Objection { field, unsupported: true, problem });
+        };
+        if matches!(parts.to, Some(Address::User(_))) && !able.reaches_user_ids {
+            unsupported("to", format!("{provider} reaches phone numbers only"));
+        }
+        if let Some(channel) = parts.channel
+            && !able.channels.contains(&channel)
+        {
+            unsupported("channel", format!("{provider} does not send over {}", channel.as_str()));
+        }
+        if parts.sender.is_some() && !able.chooses_sender {
+            unsupported("sender", format!("{provider} chooses the number to send from"));
+        }
+        if let (Some(Content::Text(body)), Some(most)) = (parts.content, self.limits.text_characters) {
+            let characters = body.chars().count();
+            if characters > most as usize {
+                let problem = format!("must be at most {most} characters, and has {characters}");
+                found.push(Objection { field: "text.body", unsupported: false, problem });
+            }
+        }
+        found
+    }
+
+    /// Sends a message, once.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn send(&self, message: &Outgoing) -> Result<Accepted, Error> {
+        match &self.client {
+            Client::ConnectBy(client) => client.send(message).await,
+            Client::Connectly(client) => client.send(message).await,
+        }
+    }
+
+    /// How the provider signs webhooks for this account. Absent: it has none.
+    pub fn webhook_scheme(&self) -> Option<&Scheme> {
+        match &self.client {
+            Client::ConnectBy(_) => None,
+            Client::Connectly(client) => client.webhook_scheme(),
+        }
+    }
+
+    /// Reads a webhook. What cannot be read comes back as an event too: at least one, always.
+    pub fn read_webhook(&self, webhook: &Verified) -> Vec<Incoming> {
+        match &self.client {
+            Client::ConnectBy(_) => Vec::new(),
+            Client::Connectly(client) => client.read_webhook(&self.id, webhook),
+        }
+    }
+}

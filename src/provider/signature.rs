@@ -1,0 +1,150 @@
+//! Webhook signatures: nothing is read from a webhook before its signature was found right.
+//!
+//! [`Verified`] can be made by [`Unverified::verify`] alone, and parsers take nothing else, so code that skips the
+//! check does not compile.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::Sha256;
+
+/// How a provider signs: the header, and the secrets of which any may have been used.
+#[derive(Clone, Debug)]
+pub struct Scheme {
+    header: &'static str,
+    secrets: Vec<SecretString>,
+}
+
+/// A webhook as it came in.
+#[derive(Debug)]
+pub struct Unverified {
+    body: Bytes,
+    signature: Option<String>,
+}
+
+/// A webhook whose sender knew a secret.
+pub struct Verified {
+    body: Bytes,
+}
+
+/// Why a signature does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// There is no signature header, or it cannot be read as text.
+    #[error("the signature header is missing")]
+    Missing,
+    /// The header is not padded standard Base64 of 32 bytes.
+    #[error("the signature is not the Base64 of an HMAC-SHA256")]
+    Malformed,
+    /// No live secret makes this signature over this body.
+    #[error("the signature fits no secret")]
+    Wrong,
+}
+
+impl Scheme {
+    /// Base64 of the HMAC-SHA256 over the raw body, in a header. Absent without any secret: then nothing can be
+    /// right.
+    pub(super) fn hmac_sha256_base64(header: &'static str, secrets: &[SecretString]) -> Option<Self> {
+        (!secrets.is_empty()).then(|| Self { header, secrets: secrets.to_vec() })
+    }
+
+    /// The name of the header that carries the signature.
+    pub fn header(&self) -> &'static str {
+        self.header
+    }
+}
+
+impl Unverified {
+    /// A webhook of that body, with what its signature header said.
+    pub fn new(body: Bytes, signature: Option<&str>) -> Self {
+        Self { body, signature: signature.map(str::to_owned) }
+    }
+
+    /// Holds the signature against every secret, in constant time.
+    ///
+    /// # Errors
+    ///
+    /// When it fits none.
+    pub fn verify(self, scheme: &Scheme) -> Result<Verified, Rejection> {
+        let signature = self.signature.ok_or(Rejection::Missing)?;
+        let tag = STANDARD.decode(signature.trim()).map_err(|_| Rejection::Malformed)?;
+        if tag.len() != 32 {
+            return Err(Rejection::Malformed);
+        }
+        // Every secret is tried, so that the time does not tell which one fits.
+        let fits = scheme.secrets.iter().fold(false, |fits, secret| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
+                .expect("HMAC takes a key of any length");
+            mac.update(&self.body);
+            fits | mac.verify_slice(&tag).is_ok()
+        });
+        if fits { Ok(Verified { body: self.body }) } else { Err(Rejection::Wrong) }
+    }
+}
+
+impl Verified {
+    /// The body, byte for byte as it was signed.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+}
+
+impl std::fmt::Debug for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Verified({} bytes)", self.body.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &str = r#"{"topic":"messages","timestamp":"1700000000","sender":{"id":"+15550100001","channelType":"whatsapp","name":"Ada"},"recipient":{"id":"+15550100002","channelType":"whatsapp","name":"Shop"},"message":{"id":"01HF7YAT00EXAMPLE000000001","text":"hi"}}"#;
+    const RIGHT: &str = "RuA3eItnvRHB+I2aqI6owBplLCt3b7ECBF+Kq6oR1xI=";
+
+    fn scheme(secrets: &[&str]) -> Scheme {
+        let secrets: Vec<SecretString> = secrets.iter().map(|&secret| secret.into()).collect();
+        Scheme::hmac_sha256_base64("x-connectly-hmac-sha256", &secrets).expect("there are secrets")
+    }
+
+    fn verify(body: &str, signature: Option<&str>, secrets: &[&str]) -> Result<(), Rejection> {
+        Unverified::new(Bytes::copy_from_slice(body.as_bytes()), signature)
+            .verify(&scheme(secrets))
+            .map(|_| ())
+    }
+
+    #[test]
+    fn the_published_vector_is_right() {
+        assert_eq!(BODY.len(), 245);
+        assert_eq!(verify(BODY, Some(RIGHT), &["test-webhook-secret"]), Ok(()));
+    }
+
+    #[test]
+    fn any_live_secret_will_do() {
+        assert_eq!(verify(BODY, Some(RIGHT), &["old", "test-webhook-secret", "new"]), Ok(()));
+        assert_eq!(verify(BODY, Some(RIGHT), &["old", "new"]), Err(Rejection::Wrong));
+    }
+
+    #[test]
+    fn what_is_not_exactly_right_is_rejected() {
+        let secret = &["test-webhook-secret"];
+        assert_eq!(verify(&format!("{BODY}\n"), Some(RIGHT), secret), Err(Rejection::Wrong));
+        assert_eq!(verify(BODY, None, secret), Err(Rejection::Missing));
+        for bad in [
+            "",
+            "abc",
+            "RuA3eItnvRHB+I2aqI6owBplLCt3b7ECBF+Kq6oR1xI",
+            "RuA3eItnvRHB-I2aqI6owBplLCt3b7ECBF-Kq6oR1xI=",
+            "AAAA",
+        ] {
+            assert_eq!(verify(BODY, Some(bad), secret), Err(Rejection::Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_secret_there_is_no_scheme() {
+        assert!(Scheme::hmac_sha256_base64("x-connectly-hmac-sha256", &[]).is_none());
+    }
+}

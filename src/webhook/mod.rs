@@ -1,0 +1,179 @@
+//! The HTTP ingress: `POST /webhooks/{account}`.
+//!
+//! **Invariants.** 200 means that the event is on disk. Nothing is read from a body before its signature was found
+//! right. An account that does not exist, one without webhooks and a wrong signature look alike from outside.
+
+mod sparingly;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use metrics::counter;
+
+use crate::config;
+use crate::domain::AccountId;
+use crate::journal::Journal;
+use crate::provider::signature::Unverified;
+use crate::provider::{Account, Accounts};
+use crate::store::{Append, Done};
+use crate::telemetry::metrics::{EVENTS, WEBHOOKS, webhook as result};
+use sparingly::Sparingly;
+
+/// Takes webhooks in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ingress {
+    accounts: Accounts,
+    journal: Journal,
+    max_body_bytes: usize,
+    read_timeout: Duration,
+    rejections: Arc<Sparingly>,
+}
+
+/// How a webhook is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Stored,
+    Duplicate,
+    NoAccount,
+    Rejected,
+    TooLarge,
+    BrokenOff,
+    TooSlow,
+    NotStored,
+}
+
+impl Ingress {
+    /// Takes in webhooks for these accounts.
+    pub fn new(config: &config::Webhook, accounts: Accounts, journal: Journal) -> Self {
+        Self {
+            accounts,
+            journal,
+            max_body_bytes: config.max_body_bytes,
+            read_timeout: config.read_timeout,
+            rejections: Arc::new(Sparingly::new(Duration::from_secs(10))),
+        }
+    }
+
+    /// The HTTP service.
+    pub fn router(self) -> Router {
+        Router::new().route("/webhooks/{account}", post(receive)).with_state(self)
+    }
+
+    async fn answer(&self, account: Option<&Arc<Account>>, headers: &HeaderMap, body: Body) -> Answer {
+        let Some((account, scheme)) = account.and_then(|account| Some((account, account.webhook_scheme()?)))
+        else {
+            return Answer::NoAccount;
+        };
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
+        let signature = headers.get(scheme.header()).and_then(|value| value.to_str().ok());
+        let webhook = match Unverified::new(body, signature).verify(scheme) {
+            Ok(webhook) => webhook,
+            Err(rejection) => {
+                if let Some(unsaid) = self.rejections.now() {
+                    tracing::warn!(account = %account.id(), %rejection, unsaid, "a webhook was rejected");
+                }
+                return Answer::Rejected;
+            }
+        };
+        let events: Vec<Append> = account
+            .read_webhook(&webhook)
+            .into_iter()
+            .map(|incoming| Append {
+                event: incoming.event,
+                identity: incoming.identity,
+                raw: webhook.body().clone(),
+            })
+            .collect();
+        let types: Vec<_> = events.iter().map(|append| append.event.event_type()).collect();
+        match self.journal.append(events).await {
+            Ok(done) => {
+                let mut answer = Answer::Duplicate;
+                for (done, event_type) in done.into_iter().zip(types) {
+                    if let Done::Appended(_) = done {
+                        answer = Answer::Stored;
+                        counter!(EVENTS, "account" => account.id().to_string(), "type" => event_type.as_str())
+                            .increment(1);
+                    }
+                }
+                answer
+            }
+            // The store itself tells the log, once, and not for every webhook.
+            Err(_) => Answer::NotStored,
+        }
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Answer> {
+        let limited = Limited::new(body, self.max_body_bytes);
+        match tokio::time::timeout(self.read_timeout, limited.collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::TooLarge),
+            Ok(Err(_)) => Err(Answer::BrokenOff),
+            Err(_) => Err(Answer::TooSlow),
+        }
+    }
+}
+
+async fn receive(
+    State(ingress): State<Ingress>,
+    Path(account): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let account = account.parse::<AccountId>().ok().and_then(|id| ingress.accounts.get(&id));
+    let answer = ingress.answer(account, &headers, body).await;
+    // Strangers must not be able to make labels.
+    let label = match (answer, account) {
+        (Answer::NoAccount, _) | (_, None) => String::new(),
+        (_, Some(account)) => account.id().to_string(),
+    };
+    counter!(WEBHOOKS, "account" => label, "result" => answer.result()).increment(1);
+    answer.into_response()
+}
+
+impl Answer {
+    const fn result(self) -> &'static str {
+        match self {
+            Self::Stored => result::STORED,
+            Self::Duplicate => result::DUPLICATE,
+            Self::NoAccount => result::NO_ACCOUNT,
+            Self::Rejected => result::REJECTED,
+            Self::TooLarge => result::TOO_LARGE,
+            Self::BrokenOff | Self::TooSlow => result::UNREADABLE,
+            Self::NotStored => result::NOT_STORED,
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Stored | Self::Duplicate => StatusCode::OK.into_response(),
+            Self::NoAccount | Self::Rejected => {
+                (StatusCode::UNAUTHORIZED, "no valid signature\n").into_response()
+            }
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n").into_response(),
+            Self::BrokenOff => (StatusCode::BAD_REQUEST, "the body broke off\n").into_response(),
+            Self::TooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response()
+            }
+            Self::NotStored => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                [(RETRY_AFTER, "1")],
+                "the event could not be stored: send it again\n",
+            )
+                .into_response(),
+        }
+    }
+}

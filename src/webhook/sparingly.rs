@@ -1,0 +1,47 @@
+//! Log lines that a stranger can cause, kept rare.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Lets one line through in a while, and counts the others.
+#[derive(Debug)]
+pub(super) struct Sparingly {
+    every: Duration,
+    state: Mutex<(Option<Instant>, u64)>,
+}
+
+impl Sparingly {
+    pub(super) fn new(every: Duration) -> Self {
+        Self { every, state: Mutex::new((None, 0)) }
+    }
+
+    /// Whether to speak now; if so, how many times nothing was said since the last time.
+    pub(super) fn now(&self) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, unsaid) = &mut *state;
+        if last.is_some_and(|last| last.elapsed() < self.every) {
+            *unsaid += 1;
+            return None;
+        }
+        *last = Some(Instant::now());
+        Some(std::mem::take(unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_line_in_a_while_and_a_count_of_the_rest() {
+        let sparingly = Sparingly::new(Duration::from_secs(10));
+        assert_eq!(sparingly.now(), Some(0));
+        assert_eq!((sparingly.now(), sparingly.now()), (None, None));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(sparingly.now(), Some(2));
+        assert_eq!(sparingly.now(), None);
+    }
+}
