@@ -1,1 +1,125 @@
-fn main() {}
+//! The command line.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use switchboard::app::{App, Listeners};
+use switchboard::config::{Config, Environment};
+use switchboard::sandbox::Sandbox;
+use switchboard::{demo, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// One gRPC service in front of two WhatsApp-business REST APIs, ConnectBy and Connectly.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the accounts of a configuration.
+    Serve {
+        /// The configuration. Every key is explained by `switchboard reference`.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Serve two demo accounts whose providers are imitated on loopback: no file, no credentials, no network.
+    Sandbox {
+        /// Keep events in this file. By default they are gone when the sandbox stops.
+        #[arg(long)]
+        store: Option<PathBuf>,
+    },
+    /// Read a configuration, environment included, and print every fault in it.
+    Check {
+        /// The configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Print the reference configuration: every key, what it means and its default.
+    Reference,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Serve { config } => serve(config).await,
+        Command::Sandbox { store } => sandbox(store).await,
+        Command::Check { config } => check(config),
+        Command::Reference => {
+            print!("{}", switchboard::config::REFERENCE);
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("switchboard: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(Some(&config), &Environment)?;
+    println!("{} accounts, no faults", config.accounts.len());
+    Ok(())
+}
+
+async fn serve(config: PathBuf) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(Some(&config), &Environment)?;
+    telemetry::log_to_stderr(&config.log);
+    let listeners = Listeners::bind(&config).await?;
+    let app = App::build(&config, listeners, None)?;
+    let at = app.addresses();
+    tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");
+    app.run(signalled()?).await?;
+    Ok(())
+}
+
+async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let store = store.unwrap_or_else(|| folder.path().join("switchboard.db"));
+    let demo = demo::start(&store, &Environment).await?;
+    telemetry::log_to_stderr(&demo.config.log);
+    let sandbox = Arc::new(demo.sandbox);
+    let app = App::build(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)))?;
+    println!("{}", demo::welcome(app.addresses()));
+    app.run(signalled()?).await?;
+    if let Some(sandbox) = Arc::into_inner(sandbox) {
+        Sandbox::shutdown(sandbox).await;
+    }
+    Ok(())
+}
+
+/// Is cancelled by SIGINT or SIGTERM. A second signal ends the process at once.
+fn signalled() -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stopping = stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "lives as long as the process")]
+    tokio::spawn(async move {
+        let mut any = async || {
+            tokio::select! {
+                _ = interrupted.recv() => {}
+                _ = terminated.recv() => {}
+            }
+        };
+        any().await;
+        stopping.cancel();
+        any().await;
+        std::process::exit(130);
+    });
+    Ok(stop)
+}

@@ -1,0 +1,58 @@
+//! The operator's HTTP listener: `/metrics`, `/livez`, `/readyz`.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Health;
+
+/// What the pages show.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Whether the store can write.
+    pub store: watch::Receiver<Health>,
+    /// Cancelled when the server stops.
+    pub stopping: CancellationToken,
+    /// The counters.
+    pub metrics: &'static PrometheusHandle,
+}
+
+impl Admin {
+    /// The HTTP service.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/metrics", get(metrics))
+            .route("/livez", get(livez))
+            .route("/readyz", get(readyz))
+            .with_state(self)
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    admin.metrics.run_upkeep();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+}
+
+/// 200 unless only a restart helps.
+async fn livez(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    match *admin.store.borrow() {
+        Health::Writable | Health::Failing => (StatusCode::OK, "alive\n"),
+        Health::Dead => (StatusCode::SERVICE_UNAVAILABLE, "the store's disk failed\n"),
+    }
+}
+
+/// 200 while webhooks and calls can be taken.
+async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    let store = *admin.store.borrow();
+    match store {
+        _ if admin.stopping.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        Health::Writable => (StatusCode::OK, "ready\n"),
+        Health::Failing | Health::Dead => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot write\n"),
+    }
+}

@@ -1,0 +1,100 @@
+//! A response on an event stream that is already its bytes.
+
+use bytes::{Buf, BufMut, Bytes};
+use prost::encoding::{DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use prost::{DecodeError, Message};
+
+use crate::pb::v1::SubscribeResponse;
+
+/// The number of `SubscribeResponse.event`.
+const EVENT: u32 = 2;
+/// The number of `Event.raw_body`.
+const RAW_BODY: u32 = 10;
+
+/// What `Subscribe` streams: on the wire a `SubscribeResponse`.
+///
+/// An event was encoded when it got its place in the journal. Sending it copies those bytes behind a key and a length,
+/// and the webhook's body behind them where it was asked for, which to protobuf is one more field of the event.
+#[derive(Clone, Debug)]
+pub enum Encoded {
+    /// Any response but an event.
+    Response(SubscribeResponse),
+    /// An event.
+    Event {
+        /// The encoded `Event`, without `raw_body`.
+        event: Bytes,
+        /// The `raw_body`, where it was asked for.
+        raw: Option<Bytes>,
+    },
+}
+
+fn bytes_field_len(tag: u32, len: usize) -> usize {
+    key_len(tag) + encoded_len_varint(len as u64) + len
+}
+
+fn put_bytes_field(tag: u32, bytes: &Bytes, buf: &mut impl BufMut) {
+    encode_key(tag, WireType::LengthDelimited, buf);
+    encode_varint(bytes.len() as u64, buf);
+    buf.put_slice(bytes);
+}
+
+/// The length of the `Event` with its body.
+fn event_len(event: &Bytes, raw: Option<&Bytes>) -> usize {
+    event.len() + raw.map_or(0, |raw| bytes_field_len(RAW_BODY, raw.len()))
+}
+
+impl Message for Encoded {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        match self {
+            Self::Response(response) => response.encode_raw(buf),
+            Self::Event { event, raw } => {
+                encode_key(EVENT, WireType::LengthDelimited, buf);
+                encode_varint(event_len(event, raw.as_ref()) as u64, buf);
+                buf.put_slice(event);
+                if let Some(raw) = raw {
+                    put_bytes_field(RAW_BODY, raw, buf);
+                }
+            }
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        match self {
+            Self::Response(response) => response.encoded_len(),
+            Self::Event { event, raw } => bytes_field_len(EVENT, event_len(event, raw.as_ref())),
+        }
+    }
+
+    fn merge_field(
+        &mut self,
+        _: u32,
+        _: WireType,
+        _: &mut impl Buf,
+        _: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        unreachable!("the server only ever encodes this")
+    }
+
+    fn clear(&mut self) {
+        *self = Self::Response(SubscribeResponse::default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pb::v1::{Event, subscribe_response::Response};
+
+    #[test]
+    fn an_encoded_event_is_the_same_message_as_one_that_prost_encodes() {
+        for raw in [None, Some(Bytes::from_static(b"")), Some(Bytes::from(vec![7; 300]))] {
+            let event = Event { id: "evt_1".to_owned(), account: "a".repeat(200), ..Event::default() };
+            let encoded = Encoded::Event { event: event.encode_to_vec().into(), raw: raw.clone() };
+            let bytes = encoded.encode_to_vec();
+            assert_eq!(bytes.len(), encoded.encoded_len());
+            let expected = Event { raw_body: raw.unwrap_or_default(), ..event };
+            let decoded = SubscribeResponse::decode(bytes.as_slice()).expect("well-formed");
+            assert_eq!(decoded.response, Some(Response::Event(expected)));
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The gRPC face: one file per service. It parses requests into `domain`, calls the house, and turns what comes back
+//! into the contract's messages; it decides nothing by itself.
+//!
+//! **Invariants.** [`status`] is the only place that makes a `Status` out of an error. An event's bytes are made once,
+//! by [`encode_event`], inside the transaction that places the event.
+
+mod account;
+mod convert;
+mod encoded;
+mod event;
+mod health;
+mod message;
+mod parse;
+mod reflection;
+mod sandbox;
+mod status;
+mod stream;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+pub use convert::encode_event;
+pub use encoded::Encoded;
+
+use crate::dispatch::Dispatch;
+use crate::journal::Journal;
+use crate::sandbox::Sandbox;
+
+/// The server side of the contract, generated; its messages are those of `pb`.
+mod served {
+    #![allow(
+        clippy::all,
+        missing_docs,
+        missing_debug_implementations,
+        unreachable_pub,
+        rustdoc::all,
+        reason = "generated code"
+    )]
+
+    pub(super) mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/served/switchboard.v1.rs"));
+    }
+
+    pub(super) mod sandbox {
+        pub(in super::super) mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/served/switchboard.sandbox.v1.rs"));
+        }
+    }
+}
+
+/// What the services work with.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Sends, and knows the accounts.
+    pub dispatch: Dispatch,
+    /// Holds the events.
+    pub journal: Journal,
+    /// Ends all streams when it is cancelled.
+    pub stopping: CancellationToken,
+    /// The imitated providers, where there are any: then `SandboxService` is served too.
+    pub sandbox: Option<Arc<Sandbox>>,
+}
+
+impl Api {
+    /// All services of the gateway, health and reflection included, and the task that keeps health true; it must be
+    /// run, and ends with `stopping`.
+    pub fn routes(self) -> (Routes, impl Future<Output = ()> + Send + use<>) {
+        use served::sandbox::v1::sandbox_service_server::SandboxServiceServer;
+        use served::v1::account_service_server::AccountServiceServer;
+        use served::v1::event_service_server::EventServiceServer;
+        use served::v1::message_service_server::MessageServiceServer;
+
+        let (health, keep_health) = health::service(self.journal.health(), self.stopping.clone());
+        let (reflection, reflection_alpha) = reflection::services(self.sandbox.is_some());
+        let steering = self.sandbox.clone().map(|sandbox| {
+            let accounts = self.dispatch.accounts().clone();
+            SandboxServiceServer::new(sandbox::Steering { accounts, sandbox })
+        });
+        let mut routes = Routes::builder();
+        routes
+            .add_service(AccountServiceServer::new(self.clone()))
+            .add_service(MessageServiceServer::new(self.clone()))
+            .add_service(EventServiceServer::new(self))
+            .add_service(health)
+            .add_service(reflection)
+            .add_service(reflection_alpha);
+        if let Some(steering) = steering {
+            routes.add_service(steering);
+        }
+        (routes.routes(), keep_health)
+    }
+}

@@ -1,0 +1,127 @@
+//! Requests into `domain`: every fault is noted with its field's path, and reading goes on to the next field.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::Status;
+
+use super::status::{self, Fault, Violations};
+use crate::domain::message::{Content, Outgoing};
+use crate::domain::{AccountId, Address, Channel, PhoneNumber};
+use crate::pb::v1;
+use crate::provider::{Account, Accounts, Parts};
+
+/// Reads text that must be there.
+pub(super) fn required<T: FromStr<Err: Display>>(
+    field: &str,
+    text: &str,
+    violations: &mut Violations,
+) -> Option<T> {
+    if text.is_empty() {
+        violations.add(field, Fault::Required, "must be given");
+        return None;
+    }
+    match text.parse() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            violations.add(field, Fault::Malformed, error.to_string());
+            None
+        }
+    }
+}
+
+/// Reads a duration that must lie within a range. Absent stays absent.
+pub(super) fn duration(
+    field: &str,
+    value: Option<prost_types::Duration>,
+    range: RangeInclusive<Duration>,
+    violations: &mut Violations,
+) -> Option<Duration> {
+    match Duration::try_from(value?) {
+        Ok(duration) if range.contains(&duration) => Some(duration),
+        _ => {
+            let (from, to) = range.into_inner();
+            let allowed = format!(
+                "must be from {} to {}",
+                humantime::format_duration(from),
+                humantime::format_duration(to)
+            );
+            violations.add(field, Fault::OutOfRange, allowed);
+            None
+        }
+    }
+}
+
+/// Finds the account that a request names. An id that is none is noted, one that does not exist fails at once.
+pub(super) fn account<'a>(
+    field: &str,
+    id: &str,
+    accounts: &'a Accounts,
+    violations: &mut Violations,
+) -> Result<Option<&'a Arc<Account>>, Status> {
+    let Some(id) = required::<AccountId>(field, id, violations) else { return Ok(None) };
+    accounts.get(&id).map(Some).ok_or_else(|| status::account_not_found(field, &id))
+}
+
+/// Reads a message to be sent, and holds it against what its account can do.
+pub(super) fn send_message(
+    request: v1::SendMessageRequest,
+    accounts: &Accounts,
+) -> Result<(Arc<Account>, Outgoing), Status> {
+    let mut violations = Violations::default();
+    let account = account("account", &request.account, accounts, &mut violations)?;
+    let to = required::<Address>("to", &request.to, &mut violations);
+    let channel = channel(request.channel, &mut violations);
+    let sender =
+        request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
+    let content = content(request.content, &mut violations);
+
+    if let Some(account) = account {
+        let parts = Parts {
+            to: to.as_ref(),
+            channel,
+            sender: sender.as_ref().and_then(Option::as_ref),
+            content: content.as_ref(),
+        };
+        for objection in account.objections(parts) {
+            let fault = if objection.unsupported { Fault::Unsupported } else { Fault::OutOfRange };
+            violations.add(objection.field, fault, objection.problem);
+        }
+    }
+    violations.check()?;
+    let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
+        unreachable!("what is missing was noted as a violation")
+    };
+    Ok((Arc::clone(account), Outgoing { to, channel, sender: sender.flatten(), content }))
+}
+
+fn channel(channel: i32, violations: &mut Violations) -> Option<Channel> {
+    match v1::Channel::try_from(channel) {
+        Ok(v1::Channel::Unspecified | v1::Channel::Whatsapp) => Some(Channel::WhatsApp),
+        Ok(v1::Channel::Sms) => Some(Channel::Sms),
+        Err(_) => {
+            violations.add("channel", Fault::UnknownValue, "must be CHANNEL_WHATSAPP or CHANNEL_SMS");
+            None
+        }
+    }
+}
+
+fn content(
+    content: Option<v1::send_message_request::Content>,
+    violations: &mut Violations,
+) -> Option<Content> {
+    match content {
+        Some(v1::send_message_request::Content::Text(v1::Text { body })) if body.trim().is_empty() => {
+            violations.add("text.body", Fault::Required, "must be given, and not white space alone");
+            None
+        }
+        Some(v1::send_message_request::Content::Text(v1::Text { body })) => Some(Content::Text(body)),
+        None => {
+            violations.add("content", Fault::Required, "must be given: `text`");
+            None
+        }
+    }
+}

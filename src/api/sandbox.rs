@@ -1,0 +1,200 @@
+//! `SandboxService`: steers the imitated providers. Served in the sandbox alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::parse;
+use super::served::sandbox::v1::sandbox_service_server::SandboxService;
+use super::status::{self, Fault as FieldFault, Violations};
+use crate::domain::{PhoneNumber, Provider};
+use crate::pb::sandbox::v1 as pb;
+use crate::provider::Accounts;
+use crate::sandbox::connectly::Signature;
+use crate::sandbox::{
+    Connectly, Endpoint, Fault, FaultDetail, FaultMalformed, FaultRule, Operation, Sandbox,
+};
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(super) struct Steering {
+    pub(super) accounts: Accounts,
+    pub(super) sandbox: Arc<Sandbox>,
+}
+
+impl Steering {
+    fn provider(&self, account: &str, violations: &mut Violations) -> Result<Option<&Endpoint>, Status> {
+        let account = parse::account("account", account, &self.accounts, violations)?;
+        Ok(account.map(|account| match account.provider() {
+            Provider::ConnectBy => &**self.sandbox.connectby(),
+            Provider::Connectly => &**self.sandbox.connectly(),
+        }))
+    }
+
+    /// The imitated provider that sends webhooks, if the account is there.
+    fn sender_of_webhooks(&self, account: &str, violations: &mut Violations) -> Result<&Connectly, Status> {
+        if let Some(account) = parse::account("account", account, &self.accounts, violations)?
+            && account.webhook_scheme().is_none()
+        {
+            violations.add(
+                "account",
+                FieldFault::Unsupported,
+                "must be an account whose provider has webhooks",
+            );
+        }
+        Ok(self.sandbox.connectly())
+    }
+}
+
+#[async_trait]
+impl SandboxService for Steering {
+    async fn inject_message(
+        &self,
+        request: Request<pb::InjectMessageRequest>,
+    ) -> Result<Response<pb::InjectMessageResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let connectly = self.sender_of_webhooks(&request.account, &mut violations)?;
+        let sender = parse::required::<PhoneNumber>("sender", &request.sender, &mut violations);
+        if request.text.is_empty() {
+            violations.add("text", FieldFault::Required, "must be given");
+        }
+        violations.check()?;
+        let sender = sender.map(|number| number.to_string()).unwrap_or_default();
+        let delivery = connectly.inject_message(&sender, &request.text).await;
+        Ok(Response::new(pb::InjectMessageResponse {
+            provider_message_id: delivery.message_id.unwrap_or_default(),
+            webhook_status: delivery.status.map_or(0, u32::from),
+        }))
+    }
+
+    async fn inject_webhook(
+        &self,
+        request: Request<pb::InjectWebhookRequest>,
+    ) -> Result<Response<pb::InjectWebhookResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let connectly = self.sender_of_webhooks(&request.account, &mut violations)?;
+        let signature = match pb::WebhookSignature::try_from(request.signature) {
+            Ok(pb::WebhookSignature::Unspecified | pb::WebhookSignature::Right) => Signature::Right,
+            Ok(pb::WebhookSignature::Wrong) => Signature::Wrong,
+            Ok(pb::WebhookSignature::Missing) => Signature::Missing,
+            Err(_) => {
+                violations.add("signature", FieldFault::UnknownValue, "must be RIGHT, WRONG or MISSING");
+                Signature::Missing
+            }
+        };
+        violations.check()?;
+        let delivery = connectly.inject_webhook(request.body, signature).await;
+        Ok(Response::new(pb::InjectWebhookResponse { webhook_status: delivery.status.map_or(0, u32::from) }))
+    }
+
+    async fn set_fault(
+        &self,
+        request: Request<pb::SetFaultRequest>,
+    ) -> Result<Response<pb::SetFaultResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let provider = self.provider(&request.account, &mut violations)?;
+        let rule = fault_rule(&request, &mut violations);
+        violations.check()?;
+        if let (Some(provider), Some(rule)) = (provider, rule) {
+            provider.set_fault(rule).await;
+        }
+        Ok(Response::new(pb::SetFaultResponse {}))
+    }
+
+    async fn clear_faults(
+        &self,
+        request: Request<pb::ClearFaultsRequest>,
+    ) -> Result<Response<pb::ClearFaultsResponse>, Status> {
+        let mut violations = Violations::default();
+        let provider = self.provider(&request.into_inner().account, &mut violations)?;
+        violations.check()?;
+        if let Some(provider) = provider {
+            provider.clear_faults().await.map_err(|_| status::sandbox_failed())?;
+        }
+        Ok(Response::new(pb::ClearFaultsResponse {}))
+    }
+
+    async fn list_calls(
+        &self,
+        request: Request<pb::ListCallsRequest>,
+    ) -> Result<Response<pb::ListCallsResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let provider = self.provider(&request.account, &mut violations)?;
+        violations.check()?;
+        let calls = provider.map(Endpoint::calls).unwrap_or_default();
+        let calls =
+            calls.into_iter().filter(|call| call.sequence > request.after_sequence).map(|call| pb::Call {
+                sequence: call.sequence,
+                operation: call.operation.map(Operation::as_str).unwrap_or_default().to_owned(),
+                method: call.method,
+                path: call.path,
+                body: String::from_utf8_lossy(&call.body).into_owned(),
+            });
+        Ok(Response::new(pb::ListCallsResponse { calls: calls.collect() }))
+    }
+}
+
+fn fault_rule(request: &pb::SetFaultRequest, violations: &mut Violations) -> Option<FaultRule> {
+    let operation = match request.operation.as_str() {
+        "" => None,
+        name => match name.parse::<Operation>() {
+            Ok(operation) => Some(operation),
+            Err(error) => {
+                violations.add("operation", FieldFault::UnknownValue, error.to_string());
+                None
+            }
+        },
+    };
+    let longest = Duration::from_secs(300);
+    let latency = parse::duration("latency", request.latency, Duration::ZERO..=longest, violations);
+    // `FAULT_KIND_CUT_REPLY` is the fault `cut_reply`.
+    let kind = pb::FaultKind::try_from(request.kind).unwrap_or_default().as_str_name();
+    let kind = kind.trim_start_matches("FAULT_KIND_").to_ascii_lowercase();
+    let detail = FaultDetail {
+        latency,
+        status: u16::try_from(request.http_status).ok(),
+        retry_after: request.retry_after.clone(),
+        code: request.code,
+        body: request.body.clone(),
+    };
+    match Fault::from_kind(&kind, detail) {
+        Ok(fault) => {
+            let times = Some(request.times).filter(|&times| times > 0);
+            Some(FaultRule { operation, times, fault })
+        }
+        Err(FaultMalformed::Kind) => {
+            violations.add("kind", FieldFault::Required, "must be given");
+            None
+        }
+        Err(FaultMalformed::LatencyMissing) => {
+            violations.add("latency", FieldFault::Required, "must be given for FAULT_KIND_LATENCY");
+            None
+        }
+        Err(FaultMalformed::Status) => {
+            violations.add("http_status", FieldFault::OutOfRange, "must be from 200 to 599");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_the_sandbox_has_its_kind_in_the_contract() {
+        let mut kinds: Vec<String> = (1..)
+            .map_while(|number| pb::FaultKind::try_from(number).ok())
+            .map(|kind| kind.as_str_name().trim_start_matches("FAULT_KIND_").to_ascii_lowercase())
+            .collect();
+        let mut known = Fault::KINDS.to_vec();
+        kinds.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(kinds, known);
+    }
+}

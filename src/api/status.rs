@@ -1,0 +1,485 @@
+//! The one table that turns errors into gRPC statuses.
+//!
+//! Matches here have no `_` arm: a new kind of error does not compile until it is given a code, a reason and a text.
+//! Texts are for the caller; what the provider said, and what failed inside, never goes into them.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use super::convert;
+use crate::dispatch;
+use crate::domain::{AccountId, Provider, ProviderFault, Refusal};
+use crate::journal;
+use crate::pb::v1;
+use crate::provider;
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "switchboard";
+
+/// How long to wait when the provider throttles and does not say for how long.
+const THROTTLED_DELAY: Duration = Duration::from_secs(1);
+
+/// How long to wait for a store that cannot write, a provider that cannot be reached, or a server that restarts.
+pub(super) const OUTAGE_DELAY: Duration = Duration::from_secs(1);
+
+macro_rules! reasons {
+    ($($name:ident = $text:literal),+ $(,)?) => {
+        /// What happened, in one word: the `reason` of an `ErrorInfo`. Each has a paragraph in `docs/errors.md`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Reason { $($name),+ }
+
+        impl Reason {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$name),+];
+
+            pub(super) const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    RequestInvalid = "REQUEST_INVALID",
+    AccountNotFound = "ACCOUNT_NOT_FOUND",
+    ProviderUnsupported = "PROVIDER_UNSUPPORTED",
+    CursorMalformed = "CURSOR_MALFORMED",
+    CursorExpired = "CURSOR_EXPIRED",
+    CursorLost = "CURSOR_LOST",
+    StoreUnavailable = "STORE_UNAVAILABLE",
+    ServerStopping = "SERVER_STOPPING",
+    SandboxFailed = "SANDBOX_FAILED",
+    ProviderUnreachable = "PROVIDER_UNREACHABLE",
+    SendOutcomeUnknown = "SEND_OUTCOME_UNKNOWN",
+    ProviderCredentialsRejected = "PROVIDER_CREDENTIALS_REJECTED",
+    ProviderPermissionDenied = "PROVIDER_PERMISSION_DENIED",
+    ProviderThrottled = "PROVIDER_THROTTLED",
+    ProviderAccountRestricted = "PROVIDER_ACCOUNT_RESTRICTED",
+    ProviderNotFound = "PROVIDER_NOT_FOUND",
+    ProviderConflict = "PROVIDER_CONFLICT",
+    ProviderRefused = "PROVIDER_REFUSED",
+    SessionWindowClosed = "SESSION_WINDOW_CLOSED",
+    RecipientNotReachable = "RECIPIENT_NOT_REACHABLE",
+    RecipientOptedOut = "RECIPIENT_OPTED_OUT",
+    RecipientInvalid = "RECIPIENT_INVALID",
+    SenderInvalid = "SENDER_INVALID",
+    ContentRejected = "CONTENT_REJECTED",
+    TemplateNotFound = "TEMPLATE_NOT_FOUND",
+    TemplateParametersRejected = "TEMPLATE_PARAMETERS_REJECTED",
+    TemplatePaused = "TEMPLATE_PAUSED",
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It must be given.
+    Required,
+    /// It cannot be read.
+    Malformed,
+    /// It is outside its range.
+    OutOfRange,
+    /// It is a word that this version does not know.
+    UnknownValue,
+    /// The account's provider cannot do it.
+    Unsupported,
+}
+
+impl Fault {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "REQUIRED",
+            Self::Malformed => "MALFORMED",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::UnknownValue => "UNKNOWN_VALUE",
+            Self::Unsupported => "UNSUPPORTED",
+        }
+    }
+}
+
+/// All that is wrong with a request, found before any of it was done.
+#[derive(Debug, Default)]
+pub(super) struct Violations(Vec<(Fault, FieldViolation)>);
+
+impl Violations {
+    /// Notes one. `description` says what is allowed, and never quotes what was given.
+    pub(super) fn add(&mut self, field: impl Into<String>, fault: Fault, description: impl Into<String>) {
+        let mut violation = FieldViolation::new(field, description);
+        violation.reason = fault.as_str().to_owned();
+        self.0.push((fault, violation));
+    }
+
+    /// Fails when there is any.
+    pub(super) fn check(self) -> Result<(), Status> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.into()) }
+    }
+}
+
+impl From<Violations> for Status {
+    /// What the provider cannot do is UNIMPLEMENTED, but only when nothing is wrong with the request itself.
+    fn from(Violations(found): Violations) -> Self {
+        let unsupported = found.iter().all(|(fault, _)| *fault == Fault::Unsupported);
+        let mut fields = Vec::new();
+        let mut violations = Vec::new();
+        for (_, violation) in found {
+            fields.push(format!("{} {}", violation.field, violation.description));
+            violations.push(violation);
+        }
+        let (code, reason) = if unsupported {
+            (Code::Unimplemented, Reason::ProviderUnsupported)
+        } else {
+            (Code::InvalidArgument, Reason::RequestInvalid)
+        };
+        Answer::new(code, reason, fields.join("; ")).violations(violations).into()
+    }
+}
+
+/// A failure on its way to the caller.
+struct Answer {
+    code: Code,
+    reason: Reason,
+    message: String,
+    metadata: HashMap<String, String>,
+    violations: Vec<FieldViolation>,
+    retry_delay: Option<Duration>,
+}
+
+impl Answer {
+    fn new(code: Code, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+            violations: Vec::new(),
+            retry_delay: None,
+        }
+    }
+
+    fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    fn violations(mut self, violations: Vec<FieldViolation>) -> Self {
+        self.violations = violations;
+        self
+    }
+
+    fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_delay = Some(delay);
+        self
+    }
+
+    /// What the provider said, as far as it is no message content.
+    fn provider_said(mut self, fault: &ProviderFault) -> Self {
+        self = self.with("provider", fault.provider);
+        for (key, value) in [
+            ("http_status", fault.http_status.map(|status| status.to_string())),
+            ("provider_code", fault.code.clone()),
+            ("provider_type", fault.kind.clone()),
+            ("provider_trace_id", fault.trace_id.clone()),
+        ] {
+            if let Some(value) = value {
+                self = self.with(key, clipped(value));
+            }
+        }
+        self
+    }
+}
+
+/// Status details travel as headers, which have limits of their own.
+fn clipped(text: String) -> String {
+    text.chars().take(200).collect()
+}
+
+impl From<Answer> for Status {
+    fn from(answer: Answer) -> Self {
+        let mut details = ErrorDetails::with_error_info(answer.reason.as_str(), DOMAIN, answer.metadata);
+        if !answer.violations.is_empty() {
+            details.set_bad_request(answer.violations);
+        }
+        if answer.retry_delay.is_some() {
+            details.set_retry_info(answer.retry_delay);
+        }
+        Self::with_error_details(answer.code, answer.message, details)
+    }
+}
+
+/// An account that does not exist, named in that field.
+pub(super) fn account_not_found(field: &str, account: &AccountId) -> Status {
+    let mut violation = FieldViolation::new(field, "must be one of the accounts that `ListAccounts` lists");
+    violation.reason = Fault::UnknownValue.as_str().to_owned();
+    Answer::new(Code::NotFound, Reason::AccountNotFound, format!("there is no account `{account}`"))
+        .with("account", account)
+        .violations(vec![violation])
+        .into()
+}
+
+/// A cursor that cannot be read at all.
+pub(super) fn cursor_malformed(field: &str) -> Status {
+    let mut violation = FieldViolation::new(field, "must be a cursor that came from this server, unchanged");
+    violation.reason = Fault::Malformed.as_str().to_owned();
+    Answer::new(Code::InvalidArgument, Reason::CursorMalformed, "the cursor is not one of this server's")
+        .violations(vec![violation])
+        .into()
+}
+
+/// The end of a stream because the server stops.
+pub(super) fn stopping() -> Status {
+    Answer::new(Code::Unavailable, Reason::ServerStopping, "the server is stopping: call again")
+        .retry_after(OUTAGE_DELAY)
+        .into()
+}
+
+/// The imitated provider could not do what it was told.
+pub(super) fn sandbox_failed() -> Status {
+    let message = "the imitated provider could not listen on its port again: something else took it";
+    Answer::new(Code::Internal, Reason::SandboxFailed, message).into()
+}
+
+/// A send with an account that was not accepted.
+pub(super) fn send_failed(account: &AccountId, provider: Provider, failure: &dispatch::Failure) -> Status {
+    let message_id = failure.message_id;
+    let unknown = |cause: &str| {
+        Answer::new(
+            Code::FailedPrecondition,
+            Reason::SendOutcomeUnknown,
+            "nobody can tell whether the provider took the message: sending it again may send it twice",
+        )
+        .with("cause", cause)
+    };
+    let answer = match &failure.source {
+        dispatch::Cause::Stopping => return stopping(),
+        dispatch::Cause::BrokeOff => unknown("SERVER_FAILED"),
+        dispatch::Cause::Provider(provider::Error::NotSent(_)) => Answer::new(
+            Code::Unavailable,
+            Reason::ProviderUnreachable,
+            "the provider could not be reached: nothing was sent",
+        )
+        .retry_after(OUTAGE_DELAY),
+        dispatch::Cause::Provider(provider::Error::Refused(fault)) => refused(fault),
+        dispatch::Cause::Provider(provider::Error::Unknown { cause, fault }) => {
+            let answer = unknown(cause.as_str());
+            match fault {
+                Some(fault) => answer.provider_said(fault),
+                None => answer,
+            }
+        }
+    };
+    answer.with("message_id", message_id).with("account", account).with("provider", provider).into()
+}
+
+fn refused(fault: &ProviderFault) -> Answer {
+    let (code, reason, message) = refusal(fault.refusal);
+    let answer = Answer::new(code, reason, message).provider_said(fault);
+    match retry_delay(fault) {
+        Some(delay) => answer.retry_after(delay),
+        None => answer,
+    }
+}
+
+fn retry_delay(fault: &ProviderFault) -> Option<Duration> {
+    match fault.refusal {
+        Refusal::Throttled => Some(fault.retry_after.unwrap_or(THROTTLED_DELAY)),
+        Refusal::CredentialsRejected
+        | Refusal::PermissionDenied
+        | Refusal::SessionWindowClosed
+        | Refusal::RecipientNotReachable
+        | Refusal::RecipientOptedOut
+        | Refusal::RecipientInvalid
+        | Refusal::SenderInvalid
+        | Refusal::ContentRejected
+        | Refusal::TemplateNotFound
+        | Refusal::TemplateParametersRejected
+        | Refusal::TemplatePaused
+        | Refusal::AccountRestricted
+        | Refusal::NotFound
+        | Refusal::Conflict
+        | Refusal::Other => fault.retry_after,
+    }
+}
+
+/// A provider's "no", for the caller.
+const fn refusal(refusal: Refusal) -> (Code, Reason, &'static str) {
+    match refusal {
+        Refusal::CredentialsRejected => (
+            Code::FailedPrecondition,
+            Reason::ProviderCredentialsRejected,
+            "the provider does not accept this account's credentials: the operator must set them right",
+        ),
+        Refusal::PermissionDenied => (
+            Code::FailedPrecondition,
+            Reason::ProviderPermissionDenied,
+            "the provider does not allow this with the account's credentials",
+        ),
+        Refusal::Throttled => {
+            (Code::ResourceExhausted, Reason::ProviderThrottled, "the provider takes no more for now: wait")
+        }
+        Refusal::SessionWindowClosed => (
+            Code::FailedPrecondition,
+            Reason::SessionWindowClosed,
+            "the customer's last message is more than 24 hours ago, or there is none: only a template can be sent",
+        ),
+        Refusal::RecipientNotReachable => (
+            Code::FailedPrecondition,
+            Reason::RecipientNotReachable,
+            "the recipient cannot be reached: probably not on WhatsApp",
+        ),
+        Refusal::RecipientOptedOut => (
+            Code::FailedPrecondition,
+            Reason::RecipientOptedOut,
+            "the recipient has opted out of such messages",
+        ),
+        Refusal::RecipientInvalid => (
+            Code::InvalidArgument,
+            Reason::RecipientInvalid,
+            "the provider does not accept the recipient's number",
+        ),
+        Refusal::SenderInvalid => (
+            Code::InvalidArgument,
+            Reason::SenderInvalid,
+            "the provider has no number of this account to send from over this channel",
+        ),
+        Refusal::ContentRejected => {
+            (Code::InvalidArgument, Reason::ContentRejected, "the provider does not accept the content")
+        }
+        Refusal::TemplateNotFound => (
+            Code::NotFound,
+            Reason::TemplateNotFound,
+            "the provider has no approved template of this name in this language",
+        ),
+        Refusal::TemplateParametersRejected => (
+            Code::InvalidArgument,
+            Reason::TemplateParametersRejected,
+            "what was filled in does not fit the template",
+        ),
+        Refusal::TemplatePaused => (
+            Code::FailedPrecondition,
+            Reason::TemplatePaused,
+            "the template is paused, disabled or being deleted",
+        ),
+        Refusal::AccountRestricted => (
+            Code::FailedPrecondition,
+            Reason::ProviderAccountRestricted,
+            "the provider has restricted this account: the operator must settle it there",
+        ),
+        Refusal::NotFound => (
+            Code::NotFound,
+            Reason::ProviderNotFound,
+            "the provider found nothing there: what was named does not exist, or the account's base_url or route is wrong",
+        ),
+        Refusal::Conflict => (
+            Code::FailedPrecondition,
+            Reason::ProviderConflict,
+            "the provider says that it exists already, or is not ready",
+        ),
+        Refusal::Other => (Code::FailedPrecondition, Reason::ProviderRefused, "the provider refused"),
+    }
+}
+
+/// The same facts about a provider's failure, for a stream or a record.
+pub(super) fn error(fault: &ProviderFault) -> v1::Error {
+    let (code, reason, message) = refusal(fault.refusal);
+    v1::Error {
+        reason: reason.as_str().to_owned(),
+        code: code.into(),
+        message: message.to_owned(),
+        provider: convert::provider(fault.provider).into(),
+        provider_code: fault.code.clone().unwrap_or_default(),
+        provider_type: fault.kind.clone().unwrap_or_default(),
+        provider_trace_id: fault.trace_id.clone().unwrap_or_default(),
+        retry_delay: retry_delay(fault).map(convert::duration),
+        raw_json: String::new(),
+    }
+}
+
+impl From<journal::Error> for Status {
+    fn from(error: journal::Error) -> Self {
+        match error {
+            journal::Error::ForeignCursor => cursor_malformed("after_cursor"),
+            journal::Error::CursorExpired { oldest } => Answer::new(
+                Code::OutOfRange,
+                Reason::CursorExpired,
+                "events behind the cursor are no longer kept: start again at oldest_cursor or EARLIEST, and know that some are lost",
+            )
+            .with("oldest_cursor", oldest)
+            .into(),
+            journal::Error::CursorLost { newest } => Answer::new(
+                Code::OutOfRange,
+                Reason::CursorLost,
+                "the journal has not come to this cursor: it was set back; start again at newest_cursor",
+            )
+            .with("newest_cursor", newest)
+            .into(),
+            journal::Error::Store(_) => {
+                Answer::new(Code::Unavailable, Reason::StoreUnavailable, "the journal cannot be read now: call again")
+                    .retry_after(OUTAGE_DELAY)
+                    .into()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/errors.md` has one heading per reason, and no other heading of that rank.
+    #[test]
+    fn every_reason_has_its_paragraph_and_every_paragraph_its_reason() {
+        let page = include_str!("../../docs/errors.md");
+        let mut documented: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("### "))
+            .map(|title| title.trim_matches('`'))
+            .collect();
+        let mut coded: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        documented.sort_unstable();
+        coded.sort_unstable();
+        assert_eq!(documented, coded);
+        for paragraph in page.split("### ").skip(1) {
+            for part in ["**Code:**", "**Means:**", "**Cause:**", "**Do:**"] {
+                assert!(paragraph.contains(part), "{part} is missing under {:?}", paragraph.lines().next());
+            }
+        }
+    }
+
+    /// The code on the page is the code on the wire, for each of the provider's refusals.
+    #[test]
+    fn the_page_gives_the_code_of_each_refusal() {
+        let page = include_str!("../../docs/errors.md");
+        for kind in [
+            Refusal::CredentialsRejected,
+            Refusal::PermissionDenied,
+            Refusal::Throttled,
+            Refusal::SessionWindowClosed,
+            Refusal::RecipientNotReachable,
+            Refusal::RecipientOptedOut,
+            Refusal::RecipientInvalid,
+            Refusal::SenderInvalid,
+            Refusal::ContentRejected,
+            Refusal::TemplateNotFound,
+            Refusal::TemplateParametersRejected,
+            Refusal::TemplatePaused,
+            Refusal::AccountRestricted,
+            Refusal::NotFound,
+            Refusal::Conflict,
+            Refusal::Other,
+        ] {
+            let (code, reason, _) = refusal(kind);
+            let wire = format!("{code:?}").chars().fold(String::new(), |mut name, c| {
+                if c.is_ascii_uppercase() && !name.is_empty() {
+                    name.push('_');
+                }
+                name.push(c.to_ascii_uppercase());
+                name
+            });
+            let line = format!("### `{}`\n\n**Code:** {wire}", reason.as_str());
+            assert!(page.contains(&line), "docs/errors.md lacks {line:?}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Builds the parts from the configuration, runs them, and stops them in order.
+//!
+//! It takes listeners that are bound already and ends by a token, so that whoever starts it knows its addresses at
+//! once and never waits for a server to come up.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use metrics::gauge;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::admin::Admin;
+use crate::api::{self, Api};
+use crate::config::Config;
+use crate::dispatch::Dispatch;
+use crate::journal::{self, Journal};
+use crate::provider::{self, Accounts};
+use crate::sandbox::Sandbox;
+use crate::store::{self, Health};
+use crate::telemetry::metrics::{STORE_WRITABLE, install};
+use crate::webhook::Ingress;
+
+/// How long a subscriber's connection may be silent before it is asked whether it is there, and then to answer.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most calls and streams on one connection.
+const MAX_STREAMS: u32 = 2_048;
+
+/// Sockets that are bound and listen.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For callers.
+    pub grpc: TcpListener,
+    /// For providers.
+    pub webhook: TcpListener,
+    /// For the operator.
+    pub admin: TcpListener,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// For callers.
+    pub grpc: SocketAddr,
+    /// For providers.
+    pub webhook: SocketAddr,
+    /// For the operator.
+    pub admin: SocketAddr,
+}
+
+/// The whole server, built and ready to run.
+#[derive(Debug)]
+pub struct App {
+    listeners: Listeners,
+    addresses: Addresses,
+    routes: Routes,
+    ingress: Router,
+    admin: Router,
+    dispatch: Dispatch,
+    store: watch::Receiver<Health>,
+    stopping: CancellationToken,
+    background: JoinSet<()>,
+    grace: Duration,
+}
+
+/// Why a server does not start, or stops by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({section}.listen)")]
+    Bind {
+        /// The section of the configuration.
+        section: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A socket that listens does not say where.
+    #[error("cannot use a listening socket")]
+    Socket(#[source] std::io::Error),
+    /// An account cannot be set up.
+    #[error("cannot set up an account")]
+    Account(#[from] provider::SetupError),
+    /// The journal cannot be opened.
+    #[error("cannot open the journal")]
+    Journal(#[from] store::Error),
+    /// The disk did not keep what it was told to keep: what is on it now must be read afresh.
+    #[error("the store's disk failed: the server stops, so that nothing is promised that is not kept")]
+    StoreFailed,
+    /// A listener or a task ended by itself.
+    #[error("a part of the server ended by itself")]
+    Ended(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+}
+
+impl Listeners {
+    /// Binds the addresses of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be listened on.
+    pub async fn bind(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            grpc: bind("grpc", config.grpc.listen).await?,
+            webhook: bind("webhook", config.webhook.listen).await?,
+            admin: bind("admin", config.admin.listen).await?,
+        })
+    }
+
+    /// Where they listen: with the ports that the system chose where none was given.
+    ///
+    /// # Errors
+    ///
+    /// When a socket does not say.
+    pub fn addresses(&self) -> Result<Addresses, Error> {
+        let address = |listener: &TcpListener| listener.local_addr().map_err(Error::Socket);
+        Ok(Addresses {
+            grpc: address(&self.grpc)?,
+            webhook: address(&self.webhook)?,
+            admin: address(&self.admin)?,
+        })
+    }
+}
+
+async fn bind(section: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Bind { section, address, source })
+}
+
+impl App {
+    /// Builds everything and opens the journal. Nothing is answered before [`run`](Self::run); callers who connect
+    /// meanwhile wait.
+    ///
+    /// # Errors
+    ///
+    /// When a part cannot be built.
+    pub fn build(
+        config: &Config,
+        listeners: Listeners,
+        sandbox: Option<Arc<Sandbox>>,
+    ) -> Result<Self, Error> {
+        let addresses = listeners.addresses()?;
+        let metrics = install();
+        let accounts = Accounts::new(&config.accounts)?;
+        let (journal, retention) = Journal::open(journal::Options {
+            path: PathBuf::from(&config.journal.path),
+            encode: api::encode_event,
+            retention: config.journal.retention,
+            max_pages: None,
+        })?;
+        let store = journal.health();
+        let stopping = CancellationToken::new();
+        let dispatch = Dispatch::new(accounts.clone());
+        let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
+        let admin = Admin { store: store.clone(), stopping: stopping.clone(), metrics }.router();
+        let (routes, keep_health) =
+            Api { dispatch: dispatch.clone(), journal, stopping: stopping.clone(), sandbox }.routes();
+
+        let mut background = JoinSet::new();
+        background.spawn(until(stopping.clone(), retention.run()));
+        background.spawn(keep_health);
+        background.spawn(until(stopping.clone(), show_health(store.clone())));
+        let grace = config.shutdown.grace;
+        Ok(Self {
+            listeners,
+            addresses,
+            routes,
+            ingress,
+            admin,
+            dispatch,
+            store,
+            stopping,
+            background,
+            grace,
+        })
+    }
+
+    /// Where the server listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `stop` is cancelled, then stops in order: streams are closed, nothing new is taken, sends and
+    /// webhooks under way end, the store closes. What has not ended after the configured grace is cut off.
+    ///
+    /// # Errors
+    ///
+    /// When a part fails and the server cannot go on.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        let Self {
+            listeners,
+            routes,
+            ingress,
+            admin,
+            dispatch,
+            mut store,
+            stopping,
+            mut background,
+            grace,
+            ..
+        } = self;
+        let mut servers = JoinSet::new();
+        servers.spawn(serve_grpc(listeners.grpc, routes, stopping.clone()));
+        servers.spawn(serve_http(listeners.webhook, ingress, stopping.clone()));
+        // The operator may look on until the very end.
+        let stopped = CancellationToken::new();
+        let mut operator = JoinSet::new();
+        operator.spawn(serve_http(listeners.admin, admin, stopped.clone()));
+
+        let failure = tokio::select! {
+            () = stop.cancelled() => None,
+            () = died(&mut store) => Some(Error::StoreFailed),
+            Some(ended) = servers.join_next() => Some(ended_by_itself(ended)),
+            Some(ended) = operator.join_next() => Some(ended_by_itself(ended)),
+            Some(ended) = background.join_next() => Some(ended_by_itself(ended.map(Ok))),
+        };
+
+        tracing::info!("stopping");
+        stopping.cancel();
+        let orderly = async {
+            while servers.join_next().await.is_some() {}
+            dispatch.drain().await;
+            while background.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(grace, orderly).await.is_err() {
+            tracing::warn!(
+                grace_seconds = grace.as_secs(),
+                "not everything ended in time: the rest is cut off"
+            );
+        }
+        servers.shutdown().await;
+        background.shutdown().await;
+        drop(dispatch);
+        stopped.cancel();
+        operator.shutdown().await;
+        // All handles to the store are gone now but those of calls that were cut off. Its writer ends last; then this
+        // channel closes.
+        let closed = async { while store.changed().await.is_ok() {} };
+        if tokio::time::timeout(grace, closed).await.is_err() {
+            tracing::warn!("the store did not close in time");
+        }
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+async fn serve_grpc(
+    listener: TcpListener,
+    routes: Routes,
+    stopping: CancellationToken,
+) -> Result<(), ServeError> {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(Some(MAX_STREAMS))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            stopping.cancelled_owned(),
+        )
+        .await
+        .map_err(Into::into)
+}
+
+async fn serve_http(
+    listener: TcpListener,
+    router: Router,
+    stopping: CancellationToken,
+) -> Result<(), ServeError> {
+    axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await.map_err(Into::into)
+}
+
+type ServeError = Box<dyn std::error::Error + Send + Sync>;
+
+fn ended_by_itself(ended: Result<Result<(), ServeError>, JoinError>) -> Error {
+    Error::Ended(match ended {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(error) => Some(error.into()),
+    })
+}
+
+/// Runs a task until the server stops. Only a task that ends before that is a failure.
+async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
+    stopping.run_until_cancelled(task).await;
+}
+
+/// Waits until the store can no longer be trusted.
+async fn died(store: &mut watch::Receiver<Health>) {
+    // A channel that has closed is a writer that is gone.
+    let _ = store.wait_for(|health| *health == Health::Dead).await;
+}
+
+async fn show_health(mut store: watch::Receiver<Health>) {
+    loop {
+        let writable = *store.borrow_and_update() == Health::Writable;
+        gauge!(STORE_WRITABLE).set(if writable { 1.0 } else { 0.0 });
+        if store.changed().await.is_err() {
+            return;
+        }
+    }
+}
