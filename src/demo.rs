@@ -37,19 +37,20 @@ pub enum Error {
 /// # Errors
 ///
 /// When a listener is taken or a variable is wrong.
-pub async fn start(store: &Path, source: &dyn Source) -> Result<Demo, Error> {
-    // The providers need the webhook's address, and the accounts need the providers'.
-    let stand_in = Options::default();
-    let config = configuration(store, "http://127.0.0.1:1", "http://127.0.0.1:1", &stand_in, source)?;
+pub async fn start(store: &Path, options: Options, source: &dyn Source) -> Result<Demo, Error> {
+    // The providers need the webhook's address, and the accounts need the providers': so the configuration is read
+    // once for the listeners, and once more when the providers stand.
+    let nowhere = "http://127.0.0.1:1";
+    let config = configuration(store, nowhere, nowhere, &options, source)?;
     let listeners = Listeners::bind(&config).await?;
     let webhook = listeners.addresses()?.webhook;
     let webhook_url = format!("http://{webhook}/webhooks/demo-connectly");
     let options = Options {
         connectly: connectly::Options {
             webhook_url: Some(webhook_url.parse().expect("an address makes a URL")),
-            ..stand_in.connectly.clone()
+            ..options.connectly
         },
-        ..stand_in
+        ..options
     };
     let sandbox = Sandbox::start(options.clone()).await?;
     let (connectby, connectly) = (sandbox.connectby().base_url(), sandbox.connectly().base_url());

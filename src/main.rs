@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use switchboard::app::{App, Listeners};
 use switchboard::config::{Config, Environment};
-use switchboard::sandbox::Sandbox;
+use switchboard::sandbox::{Options, Sandbox};
 use switchboard::{demo, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -90,7 +90,7 @@ async fn serve(config: PathBuf) -> Result<(), Box<dyn Error>> {
 async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let store = store.unwrap_or_else(|| folder.path().join("switchboard.db"));
-    let demo = demo::start(&store, &Environment).await?;
+    let demo = demo::start(&store, Options::default(), &Environment).await?;
     telemetry::log_to_stderr(&demo.config.log);
     let sandbox = Arc::new(demo.sandbox);
     let app = App::build(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)))?;

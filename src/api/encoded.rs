@@ -17,8 +17,8 @@ const RAW_BODY: u32 = 10;
 /// and the webhook's body behind them where it was asked for, which to protobuf is one more field of the event.
 #[derive(Clone, Debug)]
 pub enum Encoded {
-    /// Any response but an event.
-    Response(SubscribeResponse),
+    /// Any response but an event, encoded.
+    Response(Bytes),
     /// An event.
     Event {
         /// The encoded `Event`, without `raw_body`.
@@ -26,6 +26,12 @@ pub enum Encoded {
         /// The `raw_body`, where it was asked for.
         raw: Option<Bytes>,
     },
+}
+
+impl From<SubscribeResponse> for Encoded {
+    fn from(response: SubscribeResponse) -> Self {
+        Self::Response(response.encode_to_vec().into())
+    }
 }
 
 fn bytes_field_len(tag: u32, len: usize) -> usize {
@@ -46,7 +52,7 @@ fn event_len(event: &Bytes, raw: Option<&Bytes>) -> usize {
 impl Message for Encoded {
     fn encode_raw(&self, buf: &mut impl BufMut) {
         match self {
-            Self::Response(response) => response.encode_raw(buf),
+            Self::Response(response) => buf.put_slice(response),
             Self::Event { event, raw } => {
                 encode_key(EVENT, WireType::LengthDelimited, buf);
                 encode_varint(event_len(event, raw.as_ref()) as u64, buf);
@@ -60,7 +66,7 @@ impl Message for Encoded {
 
     fn encoded_len(&self) -> usize {
         match self {
-            Self::Response(response) => response.encoded_len(),
+            Self::Response(response) => response.len(),
             Self::Event { event, raw } => bytes_field_len(EVENT, event_len(event, raw.as_ref())),
         }
     }
@@ -76,7 +82,7 @@ impl Message for Encoded {
     }
 
     fn clear(&mut self) {
-        *self = Self::Response(SubscribeResponse::default());
+        *self = Self::Response(Bytes::new());
     }
 }
 

@@ -233,7 +233,7 @@ async fn next_run(mut reader: Reader) -> (Reader, Result<Run, journal::Error>) {
 }
 
 fn response(response: Response) -> Encoded {
-    Encoded::Response(SubscribeResponse { response: Some(response) })
+    SubscribeResponse { response: Some(response) }.into()
 }
 
 impl Wanted {

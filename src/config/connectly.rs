@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use url::Url;
 
-use super::secret::secret;
+use super::secret::{credential, secret};
 use super::table::Table;
 use super::value::{self, Raw, parsed};
 use crate::domain::PhoneNumber;
@@ -20,8 +20,8 @@ pub struct Connectly {
     pub business_id: String,
     /// The credential, sent in the header `X-API-Key`: visible ASCII, not empty. Required.
     pub api_key: SecretString,
-    /// What webhooks may be signed with; several while a secret is changed. Visible ASCII, not empty. Default:
-    /// none, and then the account has no webhooks.
+    /// What webhooks may be signed with; several while a secret is changed. Not empty. Default: none, and then the
+    /// account has no webhooks.
     pub webhook_secrets: Vec<SecretString>,
     /// The business's own numbers, in E.164: what they send is an echo. Default: none.
     pub numbers: Vec<PhoneNumber>,
@@ -31,7 +31,7 @@ impl Connectly {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());
         let business_id = table.required("business_id", business_id);
-        let api_key = table.required("api_key", secret(table.reading()));
+        let api_key = table.required("api_key", credential(table.reading()));
         let webhook_secrets = table.list("webhook_secrets", secret(table.reading()));
         let numbers = table.list("numbers", parsed);
         Some(Self {

@@ -6,12 +6,22 @@ use toml::de::DeValue;
 use super::table::Reading;
 use super::value::Raw;
 
-const ALLOWED: &str =
-    "must be `{ env = \"NAME\" }`, `{ file = \"path\" }` or a string, of visible ASCII characters only";
+const ALLOWED: &str = "must be `{ env = \"NAME\" }`, `{ file = \"path\" }` or a string";
 
-/// Reads a secret: `{ env = "NAME" }`, `{ file = "path" }` (line ends at its end do not count) or a string.
-///
-/// It is not empty and all visible ASCII, for secrets travel in HTTP headers.
+/// Reads a secret that travels in an HTTP header: as [`secret`], and of visible ASCII alone.
+pub(super) fn credential<'a>(reading: &'a Reading<'a>) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
+    let secret = secret(reading);
+    move |raw| {
+        let secret = secret(raw)?;
+        if secret.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(secret)
+        } else {
+            Err("must be of visible ASCII characters only, without blanks".to_owned())
+        }
+    }
+}
+
+/// Reads a secret: `{ env = "NAME" }`, `{ file = "path" }` (line ends at its end do not count) or a string. Not empty.
 pub(super) fn secret<'a>(reading: &'a Reading<'a>) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
     move |raw| {
         let (secret, origin) = match raw {
@@ -25,14 +35,7 @@ pub(super) fn secret<'a>(reading: &'a Reading<'a>) -> impl Fn(&Raw<'a>) -> Resul
             }
             raw => (SecretString::from(raw.text().ok_or(ALLOWED)?), String::new()),
         };
-        let text = secret.expose_secret();
-        if text.is_empty() {
-            Err(format!("{origin}must not be empty"))
-        } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
-            Err(format!("{origin}must be of visible ASCII characters only, without blanks"))
-        } else {
-            Ok(secret)
-        }
+        if secret.expose_secret().is_empty() { Err(format!("{origin}must not be empty")) } else { Ok(secret) }
     }
 }
 

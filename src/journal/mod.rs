@@ -111,7 +111,7 @@ impl Journal {
     ///
     /// When nothing of it was written.
     pub async fn append(&self, events: Vec<Append>) -> Result<Vec<Done>, Error> {
-        Ok(self.store.commit(events.into_iter().map(Op::Append).collect()).await?)
+        Ok(self.store.commit(events.into_iter().map(|event| Op::Append(Box::new(event))).collect()).await?)
     }
 
     /// Starts reading. With `with_raw`, events come with the webhook's body.

@@ -26,7 +26,7 @@ pub use sqlite::Store;
 #[derive(Debug)]
 pub enum Op {
     /// Puts an event at the end of the journal, unless one with its identity is there.
-    Append(Append),
+    Append(Box<Append>),
     /// Forgets the oldest events: those received before a moment, at most so many.
     Trim {
         /// Events received at or after this moment stay.

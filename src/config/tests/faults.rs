@@ -48,7 +48,7 @@ fn each_value_is_held_to_its_range() {
             "[webhook]\nmax_body_bytes = 1023",
             "webhook.max_body_bytes: must be a whole number from 1024 to 1572864",
         ),
-        ("[webhook]\nmax_body_bytes = 3_145_729", "webhook.max_body_bytes"),
+        ("[webhook]\nmax_body_bytes = 1_572_865", "webhook.max_body_bytes"),
         ("[webhook]\nmax_body_bytes = -1", "webhook.max_body_bytes"),
         ("[webhook]\nread_timeout = 10", "webhook.read_timeout: must be a duration from `1s` to `1m`"),
         ("[webhook]\npublic_url = 'hooks.example.com'", "webhook.public_url: must be an http or https URL"),
@@ -87,8 +87,8 @@ fn each_value_is_held_to_its_range() {
         assert_account_fault(keys, &["line 6: accounts[0] (acme).", part]);
     }
     for (keys, part) in [
-        ("numbers = ['15550100001']", "numbers[0]: must be `+`"),
-        ("numbers = ['+15550100001', '+1 555']", "numbers[1]: must be `+`"),
+        ("numbers = ['0155501000']", "numbers[0]: must be a phone number"),
+        ("numbers = ['+15550100001', '+1 555']", "numbers[1]: must be a phone number"),
         ("numbers = '+15550100001'", "numbers: must be a list"),
         ("routes = {}", "routes: is not a key"),
     ] {
@@ -228,7 +228,7 @@ fn a_secret_comes_from_a_variable_a_file_or_the_text() {
 
     let path = file.display().to_string();
     assert_fault(&from_file("\n"), &["secret_key", &path, "must not be empty"]);
-    assert_fault(&from_file("s3cr3t s3cr3t"), &["secret_key", &path, "must be of visible ASCII"]);
+    assert_fault(&from_file("s3cr3t s3cr3t"), &["secret_key", "must be of visible ASCII"]);
     assert_fault(
         &from_file("x").replace("/key'", "/nokey'"),
         &["secret_key", "/nokey", "cannot be read: No such"],

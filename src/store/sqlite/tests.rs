@@ -46,7 +46,7 @@ impl Opened {
 }
 
 fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
-    Op::Append(Append {
+    Op::Append(Box::new(Append {
         event: Event {
             id: EventId::generate(),
             account: account.parse().expect("an id"),
@@ -57,7 +57,7 @@ fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
         },
         identity,
         raw: Bytes::copy_from_slice(raw.as_bytes()),
-    })
+    }))
 }
 
 fn numbers(page: &Page) -> Vec<u64> {

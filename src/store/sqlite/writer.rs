@@ -148,7 +148,7 @@ fn transact(
         let mut done = Vec::with_capacity(ops.len());
         for op in ops {
             done.push(match op {
-                Op::Append(new) => append(&transaction, &mut written, encode, new)?,
+                Op::Append(new) => append(&transaction, &mut written, encode, *new)?,
                 Op::Trim { before, most } => trim(&transaction, &mut written.journal, before, most)?,
             });
         }

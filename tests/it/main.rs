@@ -1,0 +1,13 @@
+//! The real server, on ports of the system's choice, through its generated clients.
+//!
+//! The words: a [`gateway::Gateway`] is the whole server in this process, in front of both imitated providers, whose
+//! handles set faults and count what arrived. A [`process::Server`] is the real binary, for what only a process can
+//! suffer. Every test of a promise says the promise in its name.
+
+mod contract;
+mod errors;
+mod gateway;
+mod process;
+mod receiving;
+mod sending;
+mod streaming;

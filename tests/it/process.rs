@@ -1,0 +1,347 @@
+//! The real binary, for what only a process can suffer: being killed, a disk that takes no more, its own log.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use switchboard::pb::v1::subscribe_request::Start as From;
+use switchboard::pb::v1::{StartPosition, SubscribeRequest};
+use switchboard::sandbox::connectly::sign;
+use switchboard::sandbox::{Options, Sandbox};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tonic::transport::Channel;
+
+use crate::gateway::{CUSTOMER, PATIENCE, Subscriber, received, subscribe, text, text_of, within};
+
+const SECRET: &str = "a-webhook-secret-that-nobody-may-see";
+const API_KEY: &str = "an-api-key-that-nobody-may-see";
+
+/// A running `switchboard serve`. Dropping it kills it.
+struct Server {
+    child: Child,
+    grpc: SocketAddr,
+    webhook: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+/// A folder with a configuration and a journal.
+struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    fn new(base_url: &str) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let text = format!(
+            "[grpc]\nlisten = \"127.0.0.1:0\"\n[webhook]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\n\
+             [journal]\npath = \"{}\"\n\
+             [[accounts]]\nid = \"globex\"\nprovider = \"connectly\"\nbase_url = \"{base_url}\"\n\
+             business_id = \"00000000-0000-4000-8000-000000000001\"\n\
+             api_key = {{ env = \"GLOBEX_API_KEY\" }}\nwebhook_secrets = [\"{SECRET}\"]\n",
+            folder.path().join("switchboard.db").display(),
+        );
+        std::fs::write(folder.path().join("switchboard.toml"), text).expect("written");
+        Self { folder }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("switchboard.toml")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        command.arg("serve").arg("--config").arg(self.config());
+        command
+    }
+}
+
+impl Server {
+    /// Starts a command and waits until its log says where it listens.
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .env("GLOBEX_API_KEY", API_KEY)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut at: HashMap<String, SocketAddr> = HashMap::new();
+        while at.is_empty() {
+            let mut line = String::new();
+            assert_ne!(
+                lines.read_line(&mut line).expect("readable"),
+                0,
+                "ended: {}",
+                log.lock().expect("unpoisoned")
+            );
+            let fields =
+                serde_json::from_str::<serde_json::Value>(&line).unwrap_or_default()["fields"].clone();
+            if fields["message"] == "serving" {
+                for name in ["grpc", "webhook"] {
+                    let address = fields[name].as_str().expect("an address").parse().expect("an address");
+                    at.insert(name.to_owned(), address);
+                }
+            }
+            log.lock().expect("unpoisoned").push_str(&line);
+        }
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                kept.lock().expect("unpoisoned").push_str(&line);
+            }
+        });
+        Self { child, grpc: at["grpc"], webhook: at["webhook"], log }
+    }
+
+    async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.grpc))
+            .expect("a URI")
+            .connect()
+            .await
+            .expect("connects")
+    }
+
+    async fn subscribe(&self, start: From) -> Subscriber {
+        let request = SubscribeRequest { start: Some(start), ..SubscribeRequest::default() };
+        subscribe(self.channel().await, request).await.expect("subscribed")
+    }
+
+    /// Ends it without any warning, as a power cut would, but for the disk's own cache.
+    fn kill(mut self) {
+        self.child.kill().expect("still running");
+        self.child.wait().expect("gone");
+    }
+
+    /// Asks it to stop, and waits until it has.
+    fn terminate(mut self) -> bool {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("there is kill");
+        assert!(killed.success());
+        let began = Instant::now();
+        loop {
+            match self.child.try_wait().expect("waitable") {
+                Some(status) => return status.success(),
+                None if began.elapsed() > PATIENCE => panic!("does not stop"),
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Posts a signed webhook. None when there was no answer.
+async fn post(client: &reqwest::Client, webhook: SocketAddr, body: String) -> Option<u16> {
+    let signature = sign(SECRET, body.as_bytes());
+    let request = client
+        .post(format!("http://{webhook}/webhooks/globex"))
+        .header("x-connectly-hmac-sha256", signature)
+        .timeout(Duration::from_secs(10))
+        .body(body);
+    request.send().await.ok().map(|answer| answer.status().as_u16())
+}
+
+/// Webhooks pour in from many sides, a subscriber reads, and the process is killed; several times over. What was
+/// answered 200 must be there, everything must come in order and once, and cursors from before must still work.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_webhook_answered_200_is_there_after_kill_9() {
+    let home = Home::new("http://127.0.0.1:1");
+    let mut answered = Vec::new();
+    let mut seen: Vec<(String, String)> = Vec::new();
+    for round in 0..4 {
+        let server = Server::start(home.command());
+        let client = reqwest::Client::new();
+        let start = match seen.last() {
+            Some((_, cursor)) => From::AfterCursor(cursor.clone()),
+            None => From::Position(StartPosition::Earliest.into()),
+        };
+        let mut subscriber = server.subscribe(start).await;
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let mut posters = tokio::task::JoinSet::new();
+        for poster in 0..16 {
+            let (client, webhook, told) = (client.clone(), server.webhook, told.clone());
+            posters.spawn(async move {
+                for n in 0.. {
+                    let id = format!("{round}-{poster}-{n}");
+                    match post(&client, webhook, received(&id, &id)).await {
+                        Some(200) => told.send(id).expect("heard"),
+                        _ => return,
+                    }
+                }
+            });
+        }
+        drop(told);
+        // The kill comes in the middle of it: while the subscriber reads and hundreds were answered.
+        for event in subscriber.events(200 + 150 * round).await {
+            seen.push((text_of(&event).to_owned(), event.cursor));
+        }
+        server.kill();
+        while let Some(id) = within(heard.recv()).await {
+            answered.push(id);
+        }
+        while posters.join_next().await.is_some() {}
+    }
+
+    let server = Server::start(home.command());
+    let mut rest = server.subscribe(From::AfterCursor(seen.last().expect("events").1.clone())).await;
+    assert_eq!(post(&reqwest::Client::new(), server.webhook, received("end", "end")).await, Some(200));
+    loop {
+        let event = rest.event().await;
+        match text_of(&event) {
+            "end" => break,
+            text => seen.push((text.to_owned(), event.cursor)),
+        }
+    }
+    let texts: Vec<&str> = seen.iter().map(|(text, _)| text.as_str()).collect();
+    let distinct: std::collections::HashSet<&str> = texts.iter().copied().collect();
+    assert_eq!(distinct.len(), texts.len(), "an event came twice");
+    let missing: Vec<&String> = answered.iter().filter(|id| !distinct.contains(id.as_str())).collect();
+    assert!(missing.is_empty(), "answered 200 and lost: {missing:?}");
+    assert!(answered.len() > 800, "there was load: {}", answered.len());
+
+    // A reader from the very start sees the same, in the same order, and the old cursors name the same places.
+    let mut whole = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    for (text, cursor) in &seen {
+        let event = whole.event().await;
+        assert_eq!((text_of(&event), &event.cursor), (text.as_str(), cursor));
+    }
+    assert!(server.terminate(), "stops in order");
+}
+
+/// The file may not grow beyond a size: a disk that is full. `prlimit` then makes room.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_gets_503_while_the_store_cannot_write_and_a_full_disk_heals() {
+    let home = Home::new("http://127.0.0.1:1");
+    let serve = home.command();
+    let mut limited = Command::new("bash");
+    // Blocks of 1024 bytes. Writing beyond must be an error and not a signal.
+    limited.arg("-c").arg("trap '' XFSZ; ulimit -S -f 600; exec \"$@\"").arg("bash").arg(serve.get_program());
+    limited.args(serve.get_args());
+    let server = Server::start(limited);
+    let client = reqwest::Client::new();
+    let padding = "x".repeat(10_000);
+    let mut kept = Vec::new();
+    let refused = loop {
+        let id = format!("M{}", kept.len());
+        match post(&client, server.webhook, received(&id, &format!("{id} {padding}"))).await {
+            Some(200) => kept.push(id),
+            other => break other,
+        }
+        assert!(kept.len() < 500, "600 KiB cannot hold this");
+    };
+    assert_eq!(refused, Some(503));
+    assert!(!kept.is_empty());
+
+    let pid = server.child.id().to_string();
+    let freed = Command::new("prlimit")
+        .args(["--pid", &pid, "--fsize=unlimited:"])
+        .status()
+        .expect("there is prlimit");
+    assert!(freed.success());
+    // The provider tries again, and is heard.
+    let again = format!("M{}", kept.len());
+    assert_eq!(
+        post(&client, server.webhook, received(&again, &format!("{again} {padding}"))).await,
+        Some(200)
+    );
+    kept.push(again);
+
+    let mut subscriber = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    for id in &kept {
+        assert!(
+            text_of(&subscriber.event().await).starts_with(&format!("{id} ")),
+            "{id} is there, once, in order"
+        );
+    }
+    assert!(server.terminate());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_and_no_message_text_reaches_the_log() {
+    let sandbox = Sandbox::start(Options::instant()).await.expect("starts");
+    let home = Home::new(sandbox.connectly().base_url().as_str());
+    let mut command = home.command();
+    command.env("SWITCHBOARD__LOG__FILTER", "trace");
+    // The key is not the sandbox's: every send is refused, and told in the log.
+    let server = Server::start(command);
+    let message = "words-between-two-people";
+    let mut messages =
+        switchboard::pb::v1::message_service_client::MessageServiceClient::new(server.channel().await);
+    for account in ["globex", "nobody"] {
+        let told = within(messages.send_message(text(account, message))).await.expect_err("refused");
+        assert!(!format!("{told:?}").contains(message));
+    }
+    let client = reqwest::Client::new();
+    assert_eq!(post(&client, server.webhook, received("M1", message)).await, Some(200));
+    assert_eq!(post(&client, server.webhook, format!("{{{message}")).await, Some(200));
+    let forged = client
+        .post(format!("http://{}/webhooks/globex", server.webhook))
+        .header("x-connectly-hmac-sha256", "AAAA")
+        .body(message);
+    assert_eq!(forged.send().await.expect("answers").status(), 401);
+    let mut subscriber = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    assert_eq!(text_of(&subscriber.event().await), message);
+
+    let log = Arc::clone(&server.log);
+    assert!(server.terminate());
+    let log = log.lock().expect("unpoisoned");
+    assert!(log.contains("a message was not accepted") && log.contains("a webhook was rejected"), "{log}");
+    for secret in [message, SECRET, API_KEY, CUSTOMER, &CUSTOMER[1..]] {
+        assert!(!log.contains(secret), "the log holds {secret:?}");
+    }
+}
+
+fn check(config: &Path) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+        .args(["check", "--config"])
+        .arg(config)
+        .output()
+        .expect("the binary starts");
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[test]
+fn check_prints_every_fault_at_once_and_no_secret() {
+    let folder = TempDir::new().expect("a folder");
+    let config = folder.path().join("switchboard.toml");
+    let faulty = "[grpc]\nlisten = \"0.0.0.0:50051\"\n[jurnal]\n[[accounts]]\nid = \"Acme\"\nprovider = \"connectby\"\n\
+                  secret_key = \"top secret key\\u0007\"\nbase_url = \"http://api.example\"\n";
+    std::fs::write(&config, faulty).expect("written");
+    let (good, told) = check(&config);
+    assert!(!good);
+    for key in ["grpc.listen", "jurnal", "accounts[0].id", "secret_key", "base_url"] {
+        assert!(told.contains(key), "{key} is missing in:\n{told}");
+    }
+    assert!(!told.contains("top secret"), "{told}");
+
+    std::fs::write(&config, "[[accounts]]\nid = \"acme\"\nprovider = \"connectby\"\nsecret_key = \"k\"\n")
+        .expect("written");
+    let (good, told) = check(&config);
+    assert!(good, "{told}");
+}
+
+#[test]
+fn serve_refuses_a_faulty_configuration() {
+    let folder = TempDir::new().expect("a folder");
+    let config = folder.path().join("switchboard.toml");
+    std::fs::write(&config, "[grpc]\nlisten = \"0.0.0.0:50051\"\n").expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+        .args(["serve", "--config"])
+        .arg(&config)
+        .output()
+        .expect("the binary starts");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("grpc.listen"));
+}
