@@ -1,7 +1,7 @@
 //! The gRPC face: one file per service. It parses requests into `domain`, calls the house, and turns what comes back
 //! into the contract's messages; it decides nothing by itself.
 //!
-//! **Invariants.** [`status`] is the only place that makes a `Status` out of an error. An event's bytes are made once,
+//! **Invariants.** `status.rs` is the only place that makes a `Status` out of an error. An event's bytes are made once,
 //! by [`encode_event`], inside the transaction that places the event.
 
 mod account;
