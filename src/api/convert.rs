@@ -6,11 +6,12 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::status;
+use crate::domain::event::ReportedContent;
 use crate::domain::event::{self, Payload, ReportedMessage};
-use crate::domain::message::{Content, Message};
+use crate::domain::message::Message;
 use crate::domain::{Channel, Event, EventId, MessageState, Provider, UnixMillis};
 use crate::pb::v1;
-use crate::provider::{Account, Capabilities};
+use crate::provider::{Account, Capabilities, Limits};
 use crate::store::Stamp;
 
 /// Makes an event's bytes for the wire: a `switchboard.v1.Event` without its raw body.
@@ -45,17 +46,19 @@ pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
 }
 
 fn received(message: &ReportedMessage) -> v1::MessageReceived {
-    let Content::Text(body) = &message.content;
+    let ReportedContent::Text(body) = &message.content;
     v1::MessageReceived {
         provider_message_id: message.provider_message_id.clone(),
         sender: Some(party(&message.sender)),
         recipient: Some(party(&message.recipient)),
+        reply_to_provider_message_id: String::new(),
+        referral: None,
         content: Some(v1::message_received::Content::Text(v1::Text { body: body.clone() })),
     }
 }
 
 fn echo(message: &ReportedMessage) -> v1::MessageEcho {
-    let Content::Text(body) = &message.content;
+    let ReportedContent::Text(body) = &message.content;
     v1::MessageEcho {
         provider_message_id: message.provider_message_id.clone(),
         sender: Some(party(&message.sender)),
@@ -112,20 +115,29 @@ pub(super) fn account(account: &Account) -> v1::Account {
         receives_messages,
         chooses_sender,
         reaches_user_ids,
+        partial_contact_updates,
+        rpcs,
     } = account.capabilities();
+    let Limits { text_characters, upload } = account.limits();
     v1::Account {
         id: account.id().to_string(),
         provider: provider(account.provider()).into(),
         capabilities: Some(v1::Capabilities {
-            rpcs: vec!["MessageService.SendMessage".to_owned()],
+            rpcs: rpcs.iter().map(|&rpc| rpc.to_owned()).collect(),
             contents: contents.iter().map(|&content| content.to_owned()).collect(),
             channels: channels.iter().map(|&able| channel(able).into()).collect(),
             reports_statuses,
             receives_messages,
             chooses_sender,
             reaches_user_ids,
+            partial_contact_updates,
         }),
-        limits: Some(v1::Limits { text_characters: account.limits().text_characters }),
+        limits: Some(v1::Limits {
+            text_characters,
+            image_bytes: upload.map(|limits| limits.image_bytes),
+            video_bytes: upload.map(|limits| limits.video_bytes),
+            document_bytes: upload.map(|limits| limits.document_bytes),
+        }),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::served::v1::message_service_server::MessageService;
 use super::{Api, convert, parse, status};
-use crate::pb::v1::{SendMessageRequest, SendMessageResponse};
+use crate::pb::v1::{SendMediaRequest, SendMediaResponse, SendMessageRequest, SendMessageResponse};
 
 #[async_trait]
 impl MessageService for Api {
@@ -19,7 +19,14 @@ impl MessageService for Api {
             .dispatch
             .send(Arc::clone(&account), message)
             .await
-            .map_err(|failure| status::send_failed(account.id(), account.provider(), &failure))?;
+            .map_err(|failure| status::send_failed(&account, &failure))?;
         Ok(Response::new(SendMessageResponse { message: Some(convert::message(message)) }))
+    }
+
+    async fn send_media(
+        &self,
+        _: Request<Streaming<SendMediaRequest>>,
+    ) -> Result<Response<SendMediaResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
     }
 }

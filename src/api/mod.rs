@@ -10,6 +10,7 @@ mod encoded;
 mod event;
 mod health;
 mod message;
+mod page_token;
 mod parse;
 mod reflection;
 mod sandbox;

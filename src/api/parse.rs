@@ -119,8 +119,14 @@ fn content(
             None
         }
         Some(v1::send_message_request::Content::Text(v1::Text { body })) => Some(Content::Text(body)),
+        Some(
+            v1::send_message_request::Content::Template(_) | v1::send_message_request::Content::Media(_),
+        ) => {
+            violations.add("content", Fault::Unsupported, "cannot be sent yet");
+            None
+        }
         None => {
-            violations.add("content", Fault::Required, "must be given: `text`");
+            violations.add("content", Fault::Required, "must be given: `text`, `template` or `media`");
             None
         }
     }

@@ -12,10 +12,10 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::convert;
 use crate::dispatch;
-use crate::domain::{AccountId, Provider, ProviderFault, Refusal};
+use crate::domain::{AccountId, ProviderFault, Refusal};
 use crate::journal;
 use crate::pb::v1;
-use crate::provider;
+use crate::provider::{self, Account, Uncertainty};
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "switchboard";
@@ -55,6 +55,11 @@ reasons! {
     SandboxFailed = "SANDBOX_FAILED",
     ProviderUnreachable = "PROVIDER_UNREACHABLE",
     SendOutcomeUnknown = "SEND_OUTCOME_UNKNOWN",
+    WriteOutcomeUnknown = "WRITE_OUTCOME_UNKNOWN",
+    ProviderUnavailable = "PROVIDER_UNAVAILABLE",
+    ProviderReplyUnreadable = "PROVIDER_REPLY_UNREADABLE",
+    PageTokenMalformed = "PAGE_TOKEN_MALFORMED",
+    WebhookExists = "WEBHOOK_EXISTS",
     ProviderCredentialsRejected = "PROVIDER_CREDENTIALS_REJECTED",
     ProviderPermissionDenied = "PROVIDER_PERMISSION_DENIED",
     ProviderThrottled = "PROVIDER_THROTTLED",
@@ -174,6 +179,18 @@ impl Answer {
         self
     }
 
+    /// Whose trouble it is.
+    fn about(self, account: &Account) -> Self {
+        self.with("account", account.id()).with("provider", account.provider())
+    }
+
+    fn maybe_said(self, fault: Option<&ProviderFault>) -> Self {
+        match fault {
+            Some(fault) => self.provider_said(fault),
+            None => self,
+        }
+    }
+
     /// What the provider said, as far as it is no message content.
     fn provider_said(mut self, fault: &ProviderFault) -> Self {
         self = self.with("provider", fault.provider);
@@ -182,6 +199,7 @@ impl Answer {
             ("provider_code", fault.code.clone()),
             ("provider_type", fault.kind.clone()),
             ("provider_trace_id", fault.trace_id.clone()),
+            ("route", fault.route.clone()),
         ] {
             if let Some(value) = value {
                 self = self.with(key, clipped(value));
@@ -241,41 +259,94 @@ pub(super) fn sandbox_failed() -> Status {
     Answer::new(Code::Internal, Reason::SandboxFailed, message).into()
 }
 
+/// A page token that this RPC did not give for this account.
+pub(super) fn page_token_malformed() -> Status {
+    let mut violation =
+        FieldViolation::new("page_token", "must be a token that this RPC gave for this account, unchanged");
+    violation.reason = Fault::Malformed.as_str().to_owned();
+    Answer::new(Code::InvalidArgument, Reason::PageTokenMalformed, "the page token is not one of this list's")
+        .violations(vec![violation])
+        .into()
+}
+
 /// A send with an account that was not accepted.
-pub(super) fn send_failed(account: &AccountId, provider: Provider, failure: &dispatch::Failure) -> Status {
-    let message_id = failure.message_id;
-    let unknown = |cause: &str| {
-        Answer::new(
-            Code::FailedPrecondition,
-            Reason::SendOutcomeUnknown,
-            "nobody can tell whether the provider took the message: sending it again may send it twice",
-        )
-        .with("cause", cause)
-    };
+pub(super) fn send_failed(account: &Account, failure: &dispatch::Failure) -> Status {
     let answer = match &failure.source {
         dispatch::Cause::Stopping => return stopping(),
-        dispatch::Cause::BrokeOff => unknown("SERVER_FAILED"),
-        dispatch::Cause::Provider(provider::Error::NotSent(_)) => Answer::new(
-            Code::Unavailable,
-            Reason::ProviderUnreachable,
-            "the provider could not be reached: nothing was sent",
-        )
-        .retry_after(OUTAGE_DELAY),
-        dispatch::Cause::Provider(provider::Error::Refused(fault)) => refused(fault),
-        dispatch::Cause::Provider(provider::Error::Unknown { cause, fault }) => {
-            let answer = unknown(cause.as_str());
-            match fault {
-                Some(fault) => answer.provider_said(fault),
-                None => answer,
+        dispatch::Cause::BrokeOff => send_unknown("SERVER_FAILED"),
+        dispatch::Cause::Provider(error) => match error {
+            provider::Error::NotSent(_) => not_sent(),
+            provider::Error::Refused(fault) => refused(fault),
+            provider::Error::Unknown { cause, fault } => {
+                send_unknown(cause.as_str()).maybe_said(fault.as_ref())
             }
-        }
+        },
     };
-    answer.with("message_id", message_id).with("account", account).with("provider", provider).into()
+    answer.with("message_id", failure.message_id).about(account).into()
+}
+
+/// Another write that was not answered with "yes".
+pub(super) fn write_failed(account: &Account, error: &dispatch::Cause) -> Status {
+    let unknown = |cause: &str| {
+        let message = "nobody can tell whether the provider did it: look before you do it again";
+        Answer::new(Code::FailedPrecondition, Reason::WriteOutcomeUnknown, message).with("cause", cause)
+    };
+    let answer = match error {
+        dispatch::Cause::Stopping => return stopping(),
+        dispatch::Cause::BrokeOff => unknown("SERVER_FAILED"),
+        dispatch::Cause::Provider(error) => match error {
+            provider::Error::NotSent(_) => not_sent(),
+            provider::Error::Refused(fault) => refused(fault),
+            provider::Error::Unknown { cause, fault } => unknown(cause.as_str()).maybe_said(fault.as_ref()),
+        },
+    };
+    answer.about(account).into()
+}
+
+/// A read that brought nothing. It may be tried again freely, but a reply that cannot be read will hardly change.
+pub(super) fn read_failed(account: &Account, error: &provider::Error) -> Status {
+    let answer = match error {
+        provider::Error::NotSent(_) => not_sent(),
+        provider::Error::Refused(fault) => refused(fault),
+        provider::Error::Unknown { cause, fault } => match cause {
+            Uncertainty::ReplyUnreadable | Uncertainty::ReplyTooLarge => Answer::new(
+                Code::Internal,
+                Reason::ProviderReplyUnreadable,
+                "the provider's reply cannot be read",
+            ),
+            Uncertainty::TimedOut
+            | Uncertainty::ConnectionLost
+            | Uncertainty::ReplyCutOff
+            | Uncertainty::ProviderFailed => Answer::new(
+                Code::Unavailable,
+                Reason::ProviderUnavailable,
+                "the provider does not answer now: call again",
+            )
+            .retry_after(OUTAGE_DELAY),
+        }
+        .with("cause", cause.as_str())
+        .maybe_said(fault.as_ref()),
+    };
+    answer.about(account).into()
+}
+
+fn send_unknown(cause: &str) -> Answer {
+    let message = "nobody can tell whether the provider took the message: sending it again may send it twice";
+    Answer::new(Code::FailedPrecondition, Reason::SendOutcomeUnknown, message).with("cause", cause)
+}
+
+fn not_sent() -> Answer {
+    let message = "the provider could not be reached: nothing was sent";
+    Answer::new(Code::Unavailable, Reason::ProviderUnreachable, message).retry_after(OUTAGE_DELAY)
 }
 
 fn refused(fault: &ProviderFault) -> Answer {
     let (code, reason, message) = refusal(fault.refusal);
-    let answer = Answer::new(code, reason, message).provider_said(fault);
+    let mut answer = Answer::new(code, reason, message).provider_said(fault);
+    if let (Refusal::NotFound, Some(route)) = (fault.refusal, &fault.route) {
+        // The provider publishes no paths, so the guess may be wrong.
+        answer.message = format!("{message}; the route was {route}, and [accounts.routes] sets another");
+    }
     match retry_delay(fault) {
         Some(delay) => answer.retry_after(delay),
         None => answer,

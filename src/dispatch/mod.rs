@@ -62,14 +62,24 @@ impl Dispatch {
     /// Every outcome but the provider's "yes".
     pub async fn send(&self, account: Arc<Account>, message: Outgoing) -> Result<Message, Failure> {
         let message_id = MessageId::generate();
+        self.write(run(account, message_id, message)).await.map_err(|source| Failure { message_id, source })
+    }
+
+    /// Does any write at a provider: on a task of its own, so that whoever asked may hang up.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn write<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
+    ) -> Result<T, Cause> {
         if self.tasks.is_closed() {
-            return Err(Failure { message_id, source: Cause::Stopping });
+            return Err(Cause::Stopping);
         }
-        let task = self.tasks.spawn(run(account, message_id, message));
-        match task.await {
-            Ok(Ok(message)) => Ok(message),
-            Ok(Err(error)) => Err(Failure { message_id, source: Cause::Provider(error) }),
-            Err(_) => Err(Failure { message_id, source: Cause::BrokeOff }),
+        match self.tasks.spawn(write).await {
+            Ok(result) => result.map_err(Cause::Provider),
+            Err(_) => Err(Cause::BrokeOff),
         }
     }
 

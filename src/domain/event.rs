@@ -88,7 +88,7 @@ impl fmt::Debug for Party {
 }
 
 /// One thing that happened, before it has a place in the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Its id.
     pub id: EventId,
@@ -117,7 +117,7 @@ impl Event {
 }
 
 /// What happened.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Payload {
     /// A customer wrote.
     MessageReceived(ReportedMessage),
@@ -147,7 +147,7 @@ impl fmt::Debug for Payload {
 }
 
 /// A message that a webhook brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReportedMessage {
     /// The provider's id, if it gave one.
     pub provider_message_id: String,
@@ -156,7 +156,20 @@ pub struct ReportedMessage {
     /// To whom.
     pub recipient: Party,
     /// What.
-    pub content: super::message::Content,
+    pub content: ReportedContent,
+}
+
+/// What a reported message holds.
+#[derive(Clone, PartialEq)]
+pub enum ReportedContent {
+    /// Plain text.
+    Text(String),
+}
+
+impl fmt::Debug for ReportedContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReportedContent(…)")
+    }
 }
 
 /// What a provider reports about a message that was sent.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ulid::Ulid;
 
-use super::{AccountId, Address, PhoneNumber, Provider, UnixMillis};
+use super::{AccountId, Address, MediaLink, PhoneNumber, Provider, UnixMillis, template};
 
 /// Switchboard's own id of a message: `msg_` and a ULID, made before anything goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,10 +79,25 @@ pub enum MessageState {
 }
 
 /// What is to be sent.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Content {
     /// Plain text.
     Text(String),
+    /// A message made from a template.
+    Template(template::Filled),
+    /// A file that the provider fetches for itself.
+    Media(MediaLink),
+}
+
+impl Content {
+    /// The content's name: that of its field in the contract.
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Template(_) => "template",
+            Self::Media(_) => "media",
+        }
+    }
 }
 
 impl fmt::Debug for Content {
@@ -90,12 +105,14 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(body) => write!(f, "Text({} characters)", body.chars().count()),
+            Self::Template(filled) => filled.fmt(f),
+            Self::Media(link) => link.fmt(f),
         }
     }
 }
 
 /// A message to be sent, well-formed but not yet held against what its account can do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Outgoing {
     /// Whom it goes to.
     pub to: Address,

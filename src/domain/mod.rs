@@ -6,15 +6,18 @@ pub mod account;
 pub mod address;
 pub mod cursor;
 pub mod event;
+pub mod media;
 pub mod message;
 pub mod outcome;
 pub mod refusal;
+pub mod template;
 pub mod time;
 
 pub use account::{AccountId, Provider};
 pub use address::{Address, PhoneNumber, UserId};
 pub use cursor::Cursor;
 pub use event::{Event, EventId, EventType};
+pub use media::{MediaKind, MediaLink};
 pub use message::{Channel, MessageId, MessageState};
 pub use refusal::{ProviderFault, Refusal};
 pub use time::UnixMillis;

@@ -60,4 +60,6 @@ pub struct ProviderFault {
     pub trace_id: Option<String>,
     /// How long the provider asked us to wait.
     pub retry_after: Option<Duration>,
+    /// The configured route that was called, where routes are configuration: `send_text = "POST /v1.0/message"`.
+    pub route: Option<String>,
 }

@@ -18,9 +18,29 @@ impl UnixMillis {
         seconds.checked_mul(1_000).map(Self)
     }
 
+    /// A moment written as in RFC 3339, `2026-01-02T03:04:05Z`, if it is one.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        text.trim().parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+    }
+
     /// The moment that lies `earlier` before this one.
     #[must_use]
     pub fn minus(self, earlier: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(earlier.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_is_read_with_any_offset() {
+        let moment = Some(UnixMillis(1_767_322_845_000));
+        assert_eq!(UnixMillis::from_rfc3339("2026-01-02T03:00:45Z"), moment);
+        assert_eq!(UnixMillis::from_rfc3339("2026-01-02T04:00:45.000+01:00"), moment);
+        for bad in ["", "2026-01-02", "yesterday", "1700000000"] {
+            assert_eq!(UnixMillis::from_rfc3339(bad), None, "{bad:?}");
+        }
     }
 }

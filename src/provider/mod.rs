@@ -47,6 +47,8 @@ enum Client {
 /// What an account can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
+    /// The RPCs that work with the account, as `MessageService.SendMessage`.
+    pub rpcs: &'static [&'static str],
     /// The contents that can be sent, by the names of their fields in the contract.
     pub contents: &'static [&'static str],
     /// The networks that messages can be sent over.
@@ -59,6 +61,8 @@ pub struct Capabilities {
     pub chooses_sender: bool,
     /// Whether a customer can be addressed by a business-scoped user id.
     pub reaches_user_ids: bool,
+    /// Whether one field of a contact can be changed alone.
+    pub partial_contact_updates: bool,
 }
 
 /// How much fits into one call.
@@ -66,6 +70,19 @@ pub struct Capabilities {
 pub struct Limits {
     /// The most Unicode code points of a text.
     pub text_characters: Option<u32>,
+    /// How large uploaded files may be. Absent: files cannot be uploaded.
+    pub upload: Option<UploadLimits>,
+}
+
+/// The most bytes of an uploaded file, by its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadLimits {
+    /// Of an image.
+    pub image_bytes: u64,
+    /// Of a video.
+    pub video_bytes: u64,
+    /// Of a document.
+    pub document_bytes: u64,
 }
 
 /// A part of a message that its account cannot send.
@@ -127,6 +144,17 @@ pub enum Error {
         /// What the provider said, if it said anything readable.
         fault: Option<ProviderFault>,
     },
+}
+
+impl Error {
+    /// Notes which configured route was called.
+    #[must_use]
+    fn at_route(mut self, name: &str, route: &config::Route) -> Self {
+        if let Self::Refused(fault) | Self::Unknown { fault: Some(fault), .. } = &mut self {
+            fault.route = Some(format!("{name} = \"{route}\""));
+        }
+        self
+    }
 }
 
 /// Why nobody can tell whether a write was done.
@@ -216,7 +244,7 @@ impl Account {
         };
         Ok(Self {
             id: config.id.clone(),
-            limits: Limits { text_characters: config.limits.text_characters },
+            limits: Limits { text_characters: config.limits.text_characters, upload: None },
             client,
         })
     }
@@ -265,6 +293,11 @@ impl Account {
         }
         if parts.sender.is_some() && !able.chooses_sender {
             unsupported("sender", format!("{provider} chooses the number to send from"));
+        }
+        if let Some(content) = parts.content
+            && !able.contents.contains(&content.field())
+        {
+            unsupported(content.field(), format!("{provider} does not send this content"));
         }
         if let (Some(Content::Text(body)), Some(most)) = (parts.content, self.limits.text_characters) {
             let characters = body.chars().count();

@@ -101,6 +101,7 @@ impl Table {
             kind: said.kind,
             trace_id: said.trace_id,
             retry_after: reply.retry_after,
+            route: None,
         }
     }
 }

@@ -272,7 +272,7 @@ pub(crate) fn text_of(event: &Event) -> &str {
     match &event.payload {
         Some(Payload::MessageReceived(message)) => match &message.content {
             Some(Content::Text(text)) => &text.body,
-            None => panic!("no content in {event:?}"),
+            other => panic!("no text but {other:?}"),
         },
         other => panic!("no message but {other:?}"),
     }

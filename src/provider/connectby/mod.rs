@@ -5,6 +5,7 @@
 mod error;
 mod wire;
 
+use reqwest::RequestBuilder;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 use url::Url;
@@ -13,7 +14,7 @@ use super::http::{Http, Reply, endpoint};
 use super::json::Object;
 use super::outcome::{Said, Table};
 use super::{Accepted, Capabilities, Error};
-use crate::config::{self, Routes};
+use crate::config::{self, Route, Routes};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{Address, Channel};
 
@@ -39,12 +40,14 @@ impl Client {
 
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
+            rpcs: &["MessageService.SendMessage"],
             contents: &["text"],
             channels: &[Channel::WhatsApp],
             reports_statuses: false,
             receives_messages: false,
             chooses_sender: false,
             reaches_user_ids: false,
+            partial_contact_updates: false,
         }
     }
 
@@ -52,16 +55,27 @@ impl Client {
         let Address::Phone(to) = &message.to else {
             unreachable!("`objections` refuses user ids at ConnectBy")
         };
-        let Content::Text(body) = &message.content;
-        let route = &self.routes.send_text;
-        let request = self
-            .http
-            .request(route.method.clone(), endpoint(&self.base_url, &route.path))
-            .header(SECRET_KEY, self.secret_key.clone())
-            .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(wire::send_text(to, body));
-        let reply = self.http.exchange(request).await?;
-        self.accepted(&reply)
+        let body = match &message.content {
+            Content::Text(body) => body,
+            Content::Template(_) | Content::Media(_) => {
+                unreachable!("`objections` refuses what is not in `contents`")
+            }
+        };
+        let reply =
+            self.exchange(&self.routes.send_text, |request| json(request, wire::send_text(to, body))).await?;
+        self.accepted(&reply).map_err(|error| error.at_route("send_text", &self.routes.send_text))
+    }
+
+    /// Calls a route that has no `{id}`.
+    async fn exchange(
+        &self,
+        route: &Route,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Reply, Error> {
+        let url = endpoint(&self.base_url, &route.path);
+        let request =
+            self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
+        self.http.exchange(fill(request)).await
     }
 
     /// Finds the provider's "yes" in a reply to a send.
@@ -84,4 +98,9 @@ impl Client {
             None => Err(self.table.judge(reply, None)),
         }
     }
+}
+
+/// Gives a request a JSON body.
+fn json(request: RequestBuilder, body: Vec<u8>) -> RequestBuilder {
+    request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body)
 }

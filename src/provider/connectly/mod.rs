@@ -49,17 +49,24 @@ impl Client {
 
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
+            rpcs: &["MessageService.SendMessage"],
             contents: &["text"],
             channels: &[Channel::WhatsApp, Channel::Sms],
             reports_statuses: self.scheme.is_some(),
             receives_messages: self.scheme.is_some(),
             chooses_sender: true,
             reaches_user_ids: true,
+            partial_contact_updates: false,
         }
     }
 
     pub(super) async fn send(&self, message: &Outgoing) -> Result<Accepted, Error> {
-        let Content::Text(text) = &message.content;
+        let text = match &message.content {
+            Content::Text(text) => text,
+            Content::Template(_) | Content::Media(_) => {
+                unreachable!("`objections` refuses what is not in `contents`")
+            }
+        };
         let request = self
             .http
             .post(self.send_messages.clone())

@@ -7,8 +7,9 @@ use super::super::json::Object;
 use super::super::outcome::Said;
 use super::super::signature::Verified;
 use super::error;
-use crate::domain::event::{Identity, MessageStatus, Party, Payload, ReportedFault, ReportedMessage};
-use crate::domain::message::Content;
+use crate::domain::event::{
+    Identity, MessageStatus, Party, Payload, ReportedContent, ReportedFault, ReportedMessage,
+};
 use crate::domain::{
     AccountId, Address, Channel, Event, EventId, MessageState, PhoneNumber, Provider, ProviderFault, Refusal,
     UnixMillis, UserId,
@@ -80,7 +81,7 @@ fn reported_message(
         provider_message_id: id.unwrap_or_default(),
         sender,
         recipient,
-        content: Content::Text(text),
+        content: ReportedContent::Text(text),
     };
     (if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) }, identity)
 }
@@ -127,6 +128,7 @@ fn fault(said: Said) -> ProviderFault {
         kind: said.kind,
         trace_id: said.trace_id,
         retry_after: None,
+        route: None,
     }
 }
 

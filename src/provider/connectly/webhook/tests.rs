@@ -38,7 +38,7 @@ fn a_text_is_read_with_and_without_a_topic() {
         assert_eq!(read.event.occur_time, Some(UnixMillis(1_700_000_000_000)));
         assert_eq!(read.identity, Some(Identity::message("M1")));
         let message = message(&read);
-        assert_eq!(message.content, Content::Text("hi".to_owned()));
+        assert_eq!(message.content, ReportedContent::Text("hi".to_owned()));
         assert_eq!(message.sender.address, "+15550100001");
         assert_eq!((message.sender.name.as_str(), message.recipient.name.as_str()), ("Ada", ""));
         assert_eq!(message.sender.channel, Some(Channel::WhatsApp));
@@ -51,7 +51,7 @@ fn the_founding_sample_is_read_and_has_no_identity() {
         br#"{ "timestamp": "1639083206", "sender": { "id": "+16315555500", "channelType": "whatsapp" }, "recipient": { "id": "123456123", "channelType": "whatsapp" }, "message": { "text": "TEST 11" } }"#,
     );
     assert_eq!(read.identity, None);
-    assert_eq!(message(&read).content, Content::Text("TEST 11".to_owned()));
+    assert_eq!(message(&read).content, ReportedContent::Text("TEST 11".to_owned()));
     assert_eq!(message(&read).recipient.address, "123456123");
     assert_eq!(message(&read).recipient.phone_number, "");
 }
