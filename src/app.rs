@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics::gauge;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,9 @@ use crate::webhook::Ingress;
 /// How long a subscriber's connection may be silent before it is asked whether it is there, and then to answer.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many connections may wait to be taken in.
+const BACKLOG: u32 = 4_096;
 
 /// The most calls and streams on one connection.
 const MAX_STREAMS: u32 = 2_048;
@@ -105,16 +108,16 @@ pub enum Error {
 }
 
 impl Listeners {
-    /// Binds the addresses of the configuration.
+    /// Binds the addresses of the configuration. Must be called inside a tokio runtime.
     ///
     /// # Errors
     ///
     /// When one of them cannot be listened on.
-    pub async fn bind(config: &Config) -> Result<Self, Error> {
+    pub fn bind(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            grpc: bind("grpc", config.grpc.listen).await?,
-            webhook: bind("webhook", config.webhook.listen).await?,
-            admin: bind("admin", config.admin.listen).await?,
+            grpc: bind("grpc", config.grpc.listen)?,
+            webhook: bind("webhook", config.webhook.listen)?,
+            admin: bind("admin", config.admin.listen)?,
         })
     }
 
@@ -133,8 +136,16 @@ impl Listeners {
     }
 }
 
-async fn bind(section: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Bind { section, address, source })
+/// Listens with room for many newcomers: after a restart, all subscribers come back at once.
+fn bind(section: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // What an ended process left waiting must not keep the next one out.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| Error::Bind { section, address, source })
 }
 
 impl App {

@@ -42,7 +42,7 @@ pub async fn start(store: &Path, options: Options, source: &dyn Source) -> Resul
     // once for the listeners, and once more when the providers stand.
     let nowhere = "http://127.0.0.1:1";
     let config = configuration(store, nowhere, nowhere, &options, source)?;
-    let listeners = Listeners::bind(&config).await?;
+    let listeners = Listeners::bind(&config)?;
     let webhook = listeners.addresses()?.webhook;
     let webhook_url = format!("http://{webhook}/webhooks/demo-connectly");
     let options = Options {

@@ -79,7 +79,7 @@ fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
 async fn serve(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
     telemetry::log_to_stderr(&config.log);
-    let listeners = Listeners::bind(&config).await?;
+    let listeners = Listeners::bind(&config)?;
     let app = App::build(&config, listeners, None)?;
     let at = app.addresses();
     tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");

@@ -28,14 +28,14 @@ use crate::store::{Append, Done};
 use crate::telemetry::metrics::{EVENTS, WEBHOOKS, webhook as result};
 use sparingly::Sparingly;
 
-/// Takes webhooks in. Cheap to clone.
-#[derive(Clone, Debug)]
+/// Takes webhooks in.
+#[derive(Debug)]
 pub struct Ingress {
     accounts: Accounts,
     journal: Journal,
     max_body_bytes: usize,
     read_timeout: Duration,
-    rejections: Arc<Sparingly>,
+    rejections: Sparingly,
 }
 
 /// How a webhook is answered.
@@ -59,13 +59,13 @@ impl Ingress {
             journal,
             max_body_bytes: config.max_body_bytes,
             read_timeout: config.read_timeout,
-            rejections: Arc::new(Sparingly::new(Duration::from_secs(10))),
+            rejections: Sparingly::new(Duration::from_secs(10)),
         }
     }
 
     /// The HTTP service.
     pub fn router(self) -> Router {
-        Router::new().route("/webhooks/{account}", post(receive)).with_state(self)
+        Router::new().route("/webhooks/{account}", post(receive)).with_state(Arc::new(self))
     }
 
     async fn answer(&self, account: Option<&Arc<Account>>, headers: &HeaderMap, body: Body) -> Answer {
@@ -126,7 +126,7 @@ impl Ingress {
 }
 
 async fn receive(
-    State(ingress): State<Ingress>,
+    State(ingress): State<Arc<Ingress>>,
     Path(account): Path<String>,
     headers: HeaderMap,
     body: Body,

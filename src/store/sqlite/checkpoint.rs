@@ -4,48 +4,62 @@
 //! the writer costs them nothing, but cannot start the log anew while the writer is busy without a pause; so when the
 //! log has grown far, the writer makes one itself, and finds most of the work done.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use rusqlite::Connection;
 
-/// From this size of the log on, it is moved.
-const PASSIVE_BYTES: u64 = 4 << 20;
+/// Each time the log has grown by so many pages (4 MiB), it is moved.
+const PASSIVE_PAGES: u32 = 1 << 10;
 
-/// From this size on, the writer itself starts the log anew.
-const RESTART_BYTES: u64 = 64 << 20;
+/// At so many pages (64 MiB), the writer itself starts the log anew.
+const RESTART_PAGES: u32 = 1 << 14;
 
 /// Starts checkpoints. The thread ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    log: PathBuf,
+    /// The pages in the log, not in its file: that stays long when the log is started anew.
+    log_pages: Arc<AtomicU32>,
+    /// How many there were when the thread was last woken.
+    woken_at: u32,
     wake: SyncSender<()>,
 }
 
 impl Checkpointer {
-    pub(super) fn start(path: &Path) -> rusqlite::Result<Self> {
+    /// Starts the thread, and has the writer's connection tell of its commits.
+    pub(super) fn start(path: &Path, writer: &mut Connection) -> rusqlite::Result<Self> {
+        let log_pages = Arc::new(AtomicU32::new(0));
+        let told = Arc::clone(&log_pages);
+        writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
+            told.store(u32::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
+            Ok(())
+        }))?;
         let db = Connection::open(path)?;
         db.pragma_update(None, "synchronous", "FULL")?;
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
         let (wake, woken) = sync_channel(1);
         thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || run(&db, &woken))
             .map_err(|_| rusqlite::Error::InvalidPath(path.to_owned()))?;
-        Ok(Self { log: log.into(), wake })
+        Ok(Self { log_pages, woken_at: 0, wake })
     }
 
     /// Looks at the log after a commit; says whether the writer should start it anew itself.
-    pub(super) fn after_commit(&self) -> bool {
-        let bytes = fs::metadata(&self.log).map_or(0, |log| log.len());
-        if bytes >= PASSIVE_BYTES {
+    pub(super) fn after_commit(&mut self) -> bool {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < self.woken_at {
+            // It was started anew.
+            self.woken_at = 0;
+        }
+        if pages >= self.woken_at + PASSIVE_PAGES {
+            self.woken_at = pages;
             // Full means that a wake-up waits already.
             let _ = self.wake.try_send(());
         }
-        bytes >= RESTART_BYTES
+        pages >= RESTART_PAGES
     }
 }
 

@@ -46,7 +46,7 @@ impl Store {
         let extent = Extent { oldest: journal.oldest, newest: journal.next_number - 1 };
 
         let readers = reader::Readers::open(&path).map_err(opened)?;
-        let checkpointer = checkpoint::Checkpointer::start(&path).map_err(opened)?;
+        let checkpointer = checkpoint::Checkpointer::start(&path, &mut db).map_err(opened)?;
         let (commits, waiting) = mpsc::channel(WAITING_COMMITS);
         let (extent_sender, extent) = watch::channel(extent);
         let (health_sender, health) = watch::channel(Health::Writable);
