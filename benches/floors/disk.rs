@@ -1,0 +1,110 @@
+//! The machine, and the disk that the journal is on: numbers of durable writes mean nothing without it.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::measure::{micros, percentile};
+
+/// A folder, and how its disk and the machine are just now.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    folder: PathBuf,
+    file_system: String,
+    sync_median: Duration,
+    sync_p99: Duration,
+    cores: usize,
+    load_average: String,
+}
+
+/// How often the disk is asked to keep something.
+const SYNCS: usize = 400;
+
+/// A small append, like one commit of one event.
+const APPEND: [u8; 512] = [b'x'; 512];
+
+impl Disk {
+    /// Measures the disk under a folder.
+    pub(crate) fn at(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let folder = folder.canonicalize()?;
+        let mut synced = syncs(&folder)?;
+        synced.sort_unstable();
+        let median = percentile(&synced, 50).unwrap_or_default();
+        let p99 = percentile(&synced, 99).unwrap_or_default();
+        Ok(Self {
+            file_system: file_system(&folder),
+            folder,
+            sync_median: median,
+            sync_p99: p99,
+            cores: std::thread::available_parallelism()?.get(),
+            load_average: fs::read_to_string("/proc/loadavg")
+                .ok()
+                .and_then(|text| text.split(' ').next().map(str::to_owned))
+                .unwrap_or_else(|| "unknown".to_owned()),
+        })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether what is written here is in memory only.
+    pub(crate) fn is_memory(&self) -> bool {
+        matches!(self.file_system.as_str(), "tmpfs" | "ramfs")
+    }
+
+    pub(crate) fn syncs_per_second(&self) -> f64 {
+        1.0 / self.sync_median.as_secs_f64()
+    }
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} cores, load average {}; {} ({}): fdatasync of a {} byte append takes {:.0} us, p99 {:.0} us",
+            self.cores,
+            self.load_average,
+            self.folder.display(),
+            self.file_system,
+            APPEND.len(),
+            micros(self.sync_median),
+            micros(self.sync_p99),
+        )?;
+        if self.is_memory() {
+            write!(f, "\nWARNING: this is memory, not a disk. Name a folder on a disk with --dir.")?;
+        }
+        Ok(())
+    }
+}
+
+fn syncs(folder: &Path) -> Result<Vec<Duration>> {
+    let mut file: File = tempfile::tempfile_in(folder)?;
+    (0..SYNCS)
+        .map(|_| {
+            let started = Instant::now();
+            file.write_all(&APPEND)?;
+            file.sync_data()?;
+            Ok(started.elapsed())
+        })
+        .collect()
+}
+
+/// The kind of file system that a folder is on: that of the deepest mount above it. Linux only.
+fn file_system(folder: &Path) -> String {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            Some((Path::new(words.next()?), words.next()?))
+        })
+        .filter(|(mount, _)| folder.starts_with(mount))
+        // Of mounts on the same folder the last one counts.
+        .max_by_key(|(mount, _)| mount.components().count())
+        .map_or_else(|| "unknown file system".to_owned(), |(_, kind)| kind.to_owned())
+}

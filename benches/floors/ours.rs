@@ -1,0 +1,156 @@
+//! Switchboard under test.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use switchboard::api::{self, Api};
+use switchboard::app::{self, App, Listeners};
+use switchboard::config::Config;
+use switchboard::dispatch::Dispatch;
+use switchboard::journal::{self, Journal};
+use switchboard::provider::Accounts;
+use switchboard::telemetry;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::Result;
+use crate::process::Serving;
+use crate::sample::{self, ACCOUNT, API_KEY, BUSINESS_ID, WEBHOOK_SECRET};
+
+/// The whole gateway, as `switchboard serve` runs it.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    address: SocketAddr,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), app::Error>>,
+    _journal: TempDir,
+}
+
+impl Gateway {
+    /// With a provider it is there for sends, without one for webhooks.
+    pub(crate) fn start(runtime: &Runtime, folder: &Path, upstream: Option<SocketAddr>) -> Result<Self> {
+        let journal = tempfile::tempdir_in(folder)?;
+        let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let config = config(journal.path(), upstream.unwrap_or(nobody))?;
+        telemetry::log_to_stderr(&config.log);
+        let _entered = runtime.enter();
+        let listeners = runtime.block_on(Listeners::bind(&config))?;
+        let app = App::build(&config, listeners, None)?;
+        let addresses = app.addresses();
+        let address = if upstream.is_some() { addresses.grpc } else { addresses.webhook };
+        let stop = CancellationToken::new();
+        let running = runtime.spawn(app.run(stop.clone()));
+        Ok(Self { address, stop, running, _journal: journal })
+    }
+}
+
+impl Serving for Gateway {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn stop(self: Box<Self>, runtime: &Runtime) -> Result<()> {
+        self.stop.cancel();
+        Ok(runtime.block_on(self.running)??)
+    }
+}
+
+/// Our gRPC services over our journal, without the HTTP ingress: what is appended comes from this process, so that
+/// next to nothing but delivery is measured.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    address: SocketAddr,
+    journal: Journal,
+    stop: CancellationToken,
+    _folder: TempDir,
+}
+
+/// How many events are appended in one commit: as many as come together when so many webhooks are in flight.
+pub(crate) const COMMIT: usize = 64;
+
+impl Streams {
+    pub(crate) fn start(runtime: &Runtime, folder: &Path) -> Result<Self> {
+        let folder = tempfile::tempdir_in(folder)?;
+        let config = config(folder.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))?;
+        telemetry::log_to_stderr(&config.log);
+        let _ = telemetry::metrics::install();
+        let _entered = runtime.enter();
+        let (journal, _) = Journal::open(journal::Options {
+            path: config.journal.path.clone(),
+            encode: api::encode_event,
+            retention: config.journal.retention,
+            max_pages: None,
+        })?;
+        let stop = CancellationToken::new();
+        let api = Api {
+            dispatch: Dispatch::new(Accounts::new(&config.accounts)?),
+            journal: journal.clone(),
+            stopping: stop.clone(),
+            sandbox: None,
+        };
+        let (routes, keep_health) = api.routes();
+        runtime.spawn(keep_health);
+        let listener = runtime.block_on(TcpListener::bind(config.grpc.listen))?;
+        let address = listener.local_addr()?;
+        // The settings are those of `app`.
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .max_concurrent_streams(Some(2_048))
+            .add_routes(routes)
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+        runtime.spawn(server);
+        Ok(Self { address, journal, stop, _folder: folder })
+    }
+}
+
+impl Serving for Streams {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn publish(&mut self, runtime: &Runtime, events: usize) -> Result<()> {
+        let mut left = events;
+        while left > 0 {
+            let now = left.min(COMMIT);
+            let appends = (0..now).map(|_| sample::append()).collect();
+            runtime.block_on(self.journal.append(appends))?;
+            left -= now;
+        }
+        Ok(())
+    }
+
+    fn stop(self: Box<Self>, _: &Runtime) -> Result<()> {
+        self.stop.cancel();
+        Ok(())
+    }
+}
+
+fn config(journal: &Path, upstream: SocketAddr) -> Result<Config> {
+    let path = toml::Value::from(journal.join("switchboard.db").to_string_lossy().into_owned());
+    let text = format!(
+        r#"
+        grpc.listen = "127.0.0.1:0"
+        webhook.listen = "127.0.0.1:0"
+        admin.listen = "127.0.0.1:0"
+        journal.path = {path}
+        log.filter = "warn"
+
+        [[accounts]]
+        id = "{ACCOUNT}"
+        provider = "connectly"
+        base_url = "http://{upstream}"
+        business_id = "{BUSINESS_ID}"
+        api_key = "{API_KEY}"
+        webhook_secrets = ["{WEBHOOK_SECRET}"]
+        "#
+    );
+    Ok(Config::parse(&text, &BTreeMap::new())?)
+}

@@ -1,0 +1,103 @@
+//! What is sent and what happens in these benchmarks: one account, texts of an ordinary length, events of 300 to 400
+//! bytes.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use prost::Message as _;
+use sha2::Sha256;
+use switchboard::api;
+use switchboard::domain::event::{Identity, Party, Payload, ReportedMessage};
+use switchboard::domain::message::Content;
+use switchboard::domain::{Channel, Cursor, Event, EventId, Provider, UnixMillis};
+use switchboard::pb::v1;
+use switchboard::store::{Append, Stamp};
+use ulid::Ulid;
+
+pub(crate) const ACCOUNT: &str = "bench";
+pub(crate) const BUSINESS_ID: &str = "bench-business";
+pub(crate) const API_KEY: &str = "bench-key";
+pub(crate) const WEBHOOK_SECRET: &str = "bench-webhook-secret";
+pub(crate) const WEBHOOK_PATH: &str = "/webhooks/bench";
+pub(crate) const SIGNATURE: &str = "x-connectly-hmac-sha256";
+
+const CUSTOMER: &str = "+15550100001";
+const BUSINESS: &str = "+15550100002";
+const NAME: &str = "Ada Lovelace";
+const TEXT: &str = "Hello, is the blue one still there in size 42? If so, please put it aside for me until Friday \
+                    noon, I will come by. Thank you!";
+
+/// A send.
+pub(crate) fn send() -> v1::SendMessageRequest {
+    v1::SendMessageRequest {
+        account: ACCOUNT.to_owned(),
+        to: CUSTOMER.to_owned(),
+        content: Some(v1::send_message_request::Content::Text(v1::Text { body: TEXT.to_owned() })),
+        ..v1::SendMessageRequest::default()
+    }
+}
+
+/// The body of a webhook that nobody has seen before: a customer wrote.
+fn webhook_body() -> String {
+    format!(
+        r#"{{"topic":"messages","timestamp":"1700000000","sender":{{"id":"{CUSTOMER}","channelType":"whatsapp","name":"{NAME}"}},"recipient":{{"id":"{BUSINESS}","channelType":"whatsapp","name":"Shop"}},"message":{{"id":"{id}","text":"{TEXT}"}}}}"#,
+        id = Ulid::generate(),
+    )
+}
+
+/// The HTTP/1.1 request that brings such a webhook, signed.
+pub(crate) fn webhook_request() -> Vec<u8> {
+    let body = webhook_body();
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).expect("HMAC takes a key of any length");
+    mac.update(body.as_bytes());
+    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    format!(
+        "POST {WEBHOOK_PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         {SIGNATURE}: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// The event that such a webhook becomes, on its way into the journal.
+pub(crate) fn append() -> Append {
+    let party = |number: &str, name: &str| Party {
+        address: number.to_owned(),
+        phone_number: number.to_owned(),
+        user_id: String::new(),
+        name: name.to_owned(),
+        channel: Some(Channel::WhatsApp),
+    };
+    let id = Ulid::generate().to_string();
+    Append {
+        identity: Some(Identity::message(&id)),
+        event: Event {
+            id: EventId::generate(),
+            account: ACCOUNT.parse().expect("it is an id"),
+            provider: Provider::Connectly,
+            occur_time: UnixMillis::from_seconds(1_700_000_000),
+            callback_data: None,
+            payload: Payload::MessageReceived(ReportedMessage {
+                provider_message_id: id,
+                sender: party(CUSTOMER, NAME),
+                recipient: party(BUSINESS, "Shop"),
+                content: Content::Text(TEXT.to_owned()),
+            }),
+        },
+        raw: webhook_body().into(),
+    }
+}
+
+/// The same event as a subscriber gets it.
+pub(crate) fn response() -> v1::SubscribeResponse {
+    let stamp = Stamp {
+        cursor: Cursor { epoch: u64::MAX / 3, number: 1_000_000 },
+        receive_time: UnixMillis::now(),
+        possible_duplicate_of: None,
+    };
+    let bytes: Bytes = api::encode_event(&append().event, &stamp);
+    let event = v1::Event::decode(bytes).expect("it was just encoded");
+    v1::SubscribeResponse { response: Some(v1::subscribe_response::Response::Event(event)) }
+}
