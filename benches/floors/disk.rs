@@ -21,7 +21,7 @@ pub(crate) struct Disk {
 }
 
 /// How often the disk is asked to keep something.
-const SYNCS: usize = 400;
+const SYNCS: usize = 200;
 
 /// A small append, like one commit of one event.
 const APPEND: [u8; 512] = [b'x'; 512];
@@ -31,15 +31,12 @@ impl Disk {
     pub(crate) fn at(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let folder = folder.canonicalize()?;
-        let mut synced = syncs(&folder)?;
-        synced.sort_unstable();
-        let median = percentile(&synced, 50).unwrap_or_default();
-        let p99 = percentile(&synced, 99).unwrap_or_default();
+        let (sync_median, sync_p99) = sync(&folder)?;
         Ok(Self {
             file_system: file_system(&folder),
             folder,
-            sync_median: median,
-            sync_p99: p99,
+            sync_median,
+            sync_p99,
             cores: std::thread::available_parallelism()?.get(),
             load_average: fs::read_to_string("/proc/loadavg")
                 .ok()
@@ -57,8 +54,10 @@ impl Disk {
         matches!(self.file_system.as_str(), "tmpfs" | "ramfs")
     }
 
-    pub(crate) fn syncs_per_second(&self) -> f64 {
-        1.0 / self.sync_median.as_secs_f64()
+    /// Measures the disk again: the median and the 99th percentile, in microseconds.
+    pub(crate) fn sync(&self) -> Result<(f64, f64)> {
+        let (median, p99) = sync(&self.folder)?;
+        Ok((micros(median), micros(p99)))
     }
 }
 
@@ -82,16 +81,19 @@ impl fmt::Display for Disk {
     }
 }
 
-fn syncs(folder: &Path) -> Result<Vec<Duration>> {
+/// How long the disk takes to keep something: the median and the 99th percentile.
+fn sync(folder: &Path) -> Result<(Duration, Duration)> {
     let mut file: File = tempfile::tempfile_in(folder)?;
-    (0..SYNCS)
-        .map(|_| {
-            let started = Instant::now();
-            file.write_all(&APPEND)?;
-            file.sync_data()?;
-            Ok(started.elapsed())
-        })
-        .collect()
+    let mut took = Vec::with_capacity(SYNCS);
+    for _ in 0..SYNCS {
+        let started = Instant::now();
+        file.write_all(&APPEND)?;
+        file.sync_data()?;
+        took.push(started.elapsed());
+    }
+    took.sort_unstable();
+    let percentile = |percent| percentile(&took, percent).unwrap_or_default();
+    Ok((percentile(50), percentile(99)))
 }
 
 /// The kind of file system that a folder is on: that of the deepest mount above it. Linux only.

@@ -13,9 +13,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::disk::Disk;
-use crate::measure::{Load, Seen};
+use crate::measure::{Load, Rounds, Seen};
 use crate::process::{Role, Server};
-use crate::table::{Table, Wanted};
+use crate::table::{Table, Wanted, spread};
 use crate::{Result, sample};
 
 /// One of the two servers, and what was seen of it.
@@ -33,7 +33,11 @@ pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
     for side in [&mut floor, &mut ours] {
         load(side.server.address(), 64, requests(webhooks / 4)).await?;
     }
+    let (mut sync, mut sync_p99) = (Rounds::default(), Rounds::default());
     for round in 0..rounds {
+        let (median, p99) = disk.sync()?;
+        sync.push(median);
+        sync_p99.push(p99);
         for at in 0..IN_FLIGHT.len() {
             let mut turns = [&mut floor, &mut ours];
             turns.rotate_left(round % 2);
@@ -54,8 +58,9 @@ pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
         table.load("webhook", *in_flight, floor, ours, wanted);
     }
     table.note(format!(
-        "the disk could do {:.0} commits of their own a second; ours shares them among webhooks in flight",
-        disk.syncs_per_second()
+        "the disk, before each round: one fdatasync of a small append takes {} us, p99 {} us",
+        spread(&sync),
+        spread(&sync_p99),
     ));
     if disk.is_memory() {
         table.note("NOT JUDGED: the journal is in memory, not on a disk");
