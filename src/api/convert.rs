@@ -82,7 +82,7 @@ fn message_status(status: &event::MessageStatus) -> v1::MessageStatus {
     }
 }
 
-fn party(party: &event::Party) -> v1::Party {
+pub(super) fn party(party: &event::Party) -> v1::Party {
     v1::Party {
         address: party.address.clone(),
         phone_number: party.phone_number.clone(),

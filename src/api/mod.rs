@@ -5,9 +5,11 @@
 //! by [`encode_event`], inside the transaction that places the event.
 
 mod account;
+mod contact;
 mod convert;
 mod encoded;
 mod event;
+mod flow;
 mod health;
 mod message;
 mod page_token;
@@ -70,7 +72,9 @@ impl Api {
     pub fn routes(self) -> (Routes, impl Future<Output = ()> + Send + use<>) {
         use served::sandbox::v1::sandbox_service_server::SandboxServiceServer;
         use served::v1::account_service_server::AccountServiceServer;
+        use served::v1::contact_service_server::ContactServiceServer;
         use served::v1::event_service_server::EventServiceServer;
+        use served::v1::flow_service_server::FlowServiceServer;
         use served::v1::message_service_server::MessageServiceServer;
 
         let (health, keep_health) = health::service(self.journal.health(), self.stopping.clone());
@@ -83,6 +87,8 @@ impl Api {
         routes
             .add_service(AccountServiceServer::new(self.clone()))
             .add_service(MessageServiceServer::new(self.clone()))
+            .add_service(ContactServiceServer::new(self.clone()))
+            .add_service(FlowServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self))
             .add_service(health)
             .add_service(reflection)

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::status;
 use crate::domain::AccountId;
+use crate::domain::page::Place;
 
 /// What a token holds: which list it is of, and a place in it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +37,17 @@ pub(super) fn decode<T: for<'a> Deserialize<'a>>(
         return Ok(None);
     }
     read(rpc, account, token).map(Some).ok_or_else(status::page_token_malformed)
+}
+
+/// Makes the token of a place in a list that the provider counts in pages. The empty one where there is none.
+pub(super) fn encode_place(rpc: &str, account: &AccountId, place: Option<Place>) -> String {
+    place.map(|Place { number, before }| encode(rpc, account, &(number, before))).unwrap_or_default()
+}
+
+/// Reads the token of a place in a list that the provider counts in pages.
+pub(super) fn decode_place(rpc: &str, account: &AccountId, token: &str) -> Result<Option<Place>, Status> {
+    let place = decode(rpc, account, token)?;
+    Ok(place.map(|(number, before)| Place { number, before }))
 }
 
 fn read<T: for<'a> Deserialize<'a>>(rpc: &str, account: &AccountId, token: &str) -> Option<T> {

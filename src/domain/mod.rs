@@ -4,11 +4,14 @@
 
 pub mod account;
 pub mod address;
+pub mod contact;
 pub mod cursor;
 pub mod event;
+pub mod flow;
 pub mod media;
 pub mod message;
 pub mod outcome;
+pub mod page;
 pub mod refusal;
 pub mod template;
 pub mod time;

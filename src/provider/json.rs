@@ -1,11 +1,15 @@
 //! Reads a provider's JSON leniently: unknown keys are passed over, null is absent, a number will do for a string, and
 //! every key may have several spellings. What is read keeps its own text, so nothing is re-written on the way.
 
+mod repair;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+pub(super) use repair::repaired;
 
 /// A JSON object of which no value was looked at yet.
 #[derive(Debug)]
@@ -39,6 +43,14 @@ impl<'a> Object<'a> {
         let items: Option<Vec<&'a RawValue>> =
             self.raw(keys).and_then(|text| serde_json::from_str(text).ok());
         items.unwrap_or_default().into_iter().filter_map(Object::of).collect()
+    }
+
+    /// The JSON texts of the items in the array under these keys. A null stands for an empty one; None when there is
+    /// neither.
+    pub(super) fn items(&self, keys: &[&str]) -> Option<Vec<&'a str>> {
+        let array = keys.iter().find_map(|&key| self.0.get(key))?;
+        let items: Option<Vec<&'a RawValue>> = serde_json::from_str(array.get()).ok()?;
+        Some(items.unwrap_or_default().into_iter().map(RawValue::get).collect())
     }
 
     /// The text under these keys: a string, or a number's digits. None when it is empty.
@@ -99,6 +111,9 @@ mod tests {
         assert_eq!(read.flag(&["t"]), Some(true));
         assert!(read.holds(&["o"]) && read.holds(&["l"]) && !read.holds(&["n"]) && !read.holds(&["e"]));
         assert!(!object(r#"{"a":[ ]}"#).holds(&["a"]));
+        assert_eq!(read.items(&["missing", "l"]), Some(vec!["1", r#"{"k":"v"}"#]));
+        assert_eq!((read.items(&["n"]), read.items(&["missing"])), (Some(vec![]), None));
+        assert_eq!((read.items(&["o"]), read.items(&["e"])), (None, None));
     }
 
     #[test]

@@ -321,6 +321,22 @@ impl Account {
         }
     }
 
+    /// Where contacts are kept. Absent: the provider keeps none.
+    pub fn contacts(&self) -> Option<&connectby::Client> {
+        match &self.client {
+            Client::ConnectBy(client) => Some(client),
+            Client::Connectly(_) => None,
+        }
+    }
+
+    /// Where answers to flows are listed. Absent: the provider lists none.
+    pub fn flows(&self) -> Option<&connectby::Client> {
+        match &self.client {
+            Client::ConnectBy(client) => Some(client),
+            Client::Connectly(_) => None,
+        }
+    }
+
     /// How the provider signs webhooks for this account. Absent: it has none.
     pub fn webhook_scheme(&self) -> Option<&Scheme> {
         match &self.client {

@@ -13,7 +13,7 @@ use switchboard::pb::v1::{
     Event, Message, SendMessageRequest, SubscribeRequest, SubscribeResponse, Text, send_message_request,
     subscribe_response,
 };
-use switchboard::sandbox::{ConnectBy, Connectly, Options, Sandbox};
+use switchboard::sandbox::{ConnectBy, Connectly, Options, Sandbox, connectby};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,12 @@ impl Start {
     pub(crate) fn with_life(mut self) -> Self {
         self.options.connectly.auto_status = true;
         self.options.connectly.auto_reply = true;
+        self
+    }
+
+    /// Starts the imitated ConnectBy with other options.
+    pub(crate) fn connectby(mut self, set: impl FnOnce(&mut connectby::Options)) -> Self {
+        set(&mut self.options.connectby);
         self
     }
 

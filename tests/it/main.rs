@@ -4,8 +4,10 @@
 //! handles set faults and count what arrived. A [`process::Server`] is the real binary, for what only a process can
 //! suffer. Every test of a promise says the promise in its name.
 
+mod contacts;
 mod contract;
 mod errors;
+mod flows;
 mod gateway;
 mod process;
 mod receiving;

@@ -2,7 +2,10 @@
 //!
 //! Its public page lost the paths of all operations but one, so routes are configuration.
 
+mod contacts;
 mod error;
+mod flows;
+mod page;
 mod wire;
 
 use reqwest::RequestBuilder;
@@ -40,7 +43,14 @@ impl Client {
 
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
-            rpcs: &["MessageService.SendMessage"],
+            rpcs: &[
+                "MessageService.SendMessage",
+                "ContactService.ListContacts",
+                "ContactService.CreateContact",
+                "ContactService.UpdateContact",
+                "ContactService.DeleteContact",
+                "FlowService.ListFlowResponses",
+            ],
             contents: &["text"],
             channels: &[Channel::WhatsApp],
             reports_statuses: false,

@@ -1,0 +1,248 @@
+//! `ContactService`.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::served::v1::contact_service_server::ContactService;
+use super::status::{self, Fault, Violations};
+use super::{Api, page_token, parse};
+use crate::domain::contact::{
+    ContactId, ContactUpdate, CountryCode, Created, DateOfBirth, Details, ListedContact, MAX_PHONE_DIGITS,
+    NationalNumber, NewContact,
+};
+use crate::pb::v1;
+use crate::provider::{Account, Accounts, connectby};
+
+const LIST: &str = "ContactService.ListContacts";
+const NOTED: &str = "what is missing was noted as a violation";
+
+#[async_trait]
+impl ContactService for Api {
+    async fn list_contacts(
+        &self,
+        request: Request<v1::ListContactsRequest>,
+    ) -> Result<Response<v1::ListContactsResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let account = account(&request.account, self.dispatch.accounts(), &mut violations)?;
+        violations.check()?;
+        let account = account.expect(NOTED);
+        let place = page_token::decode_place(LIST, account.id(), &request.page_token)?;
+        let page = contacts(account)
+            .list_contacts(place.as_ref())
+            .await
+            .map_err(|error| status::read_failed(account, &error))?;
+        Ok(Response::new(v1::ListContactsResponse {
+            contacts: page.items.into_iter().map(listed).collect(),
+            next_page_token: page_token::encode_place(LIST, account.id(), page.next),
+        }))
+    }
+
+    async fn create_contact(
+        &self,
+        request: Request<v1::CreateContactRequest>,
+    ) -> Result<Response<v1::CreateContactResponse>, Status> {
+        let (account, contact) = creation(request.into_inner(), self.dispatch.accounts())?;
+        let write = {
+            let account = Arc::clone(&account);
+            async move {
+                let created = contacts(&account).create_contact(&contact).await?;
+                Ok((created, contact))
+            }
+        };
+        let (Created { id, message }, contact) =
+            self.dispatch.write(write).await.map_err(|error| status::write_failed(&account, &error))?;
+        Ok(Response::new(v1::CreateContactResponse {
+            contact: Some(created(id, contact)),
+            provider_message: message,
+        }))
+    }
+
+    async fn update_contact(
+        &self,
+        request: Request<v1::UpdateContactRequest>,
+    ) -> Result<Response<v1::UpdateContactResponse>, Status> {
+        let (account, contact) = update(request.into_inner(), self.dispatch.accounts())?;
+        let write = {
+            let account = Arc::clone(&account);
+            async move { contacts(&account).update_contact(&contact).await }
+        };
+        let provider_message =
+            self.dispatch.write(write).await.map_err(|error| status::write_failed(&account, &error))?;
+        Ok(Response::new(v1::UpdateContactResponse { provider_message }))
+    }
+
+    async fn delete_contact(
+        &self,
+        request: Request<v1::DeleteContactRequest>,
+    ) -> Result<Response<v1::DeleteContactResponse>, Status> {
+        let (account, id) = deletion(&request.into_inner(), self.dispatch.accounts())?;
+        let write = {
+            let account = Arc::clone(&account);
+            async move { contacts(&account).delete_contact(&id).await }
+        };
+        let provider_message =
+            self.dispatch.write(write).await.map_err(|error| status::write_failed(&account, &error))?;
+        Ok(Response::new(v1::DeleteContactResponse { provider_message }))
+    }
+}
+
+fn contacts(account: &Account) -> &connectby::Client {
+    account.contacts().expect("an account without contacts was noted as a violation")
+}
+
+/// Finds the account that a request names, if its provider keeps contacts.
+fn account<'a>(
+    id: &str,
+    accounts: &'a Accounts,
+    violations: &mut Violations,
+) -> Result<Option<&'a Arc<Account>>, Status> {
+    let account = parse::account("account", id, accounts, violations)?;
+    if let Some(account) = account
+        && account.contacts().is_none()
+    {
+        violations.add("account", Fault::Unsupported, format!("{} keeps no contacts", account.provider()));
+    }
+    Ok(account)
+}
+
+fn creation(
+    request: v1::CreateContactRequest,
+    accounts: &Accounts,
+) -> Result<(Arc<Account>, NewContact), Status> {
+    let mut violations = Violations::default();
+    let account = account(&request.account, accounts, &mut violations)?;
+    let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
+
+    empty("contact.id", &contact.id, "must be empty: the provider gives it", &mut violations);
+    let name = name(&contact.name, &mut violations);
+    let country_code = parse::required("contact.country_code", &contact.country_code, &mut violations);
+    let phone_number = parse::required("contact.phone_number", &contact.phone_number, &mut violations);
+    if let (Some(code), Some(number)) = (&country_code, &phone_number) {
+        together(code, number, &mut violations);
+    }
+    let details = details(contact, &mut violations);
+
+    violations.check()?;
+    let (Some(account), Some(name), Some(country_code), Some(phone_number)) =
+        (account, name, country_code, phone_number)
+    else {
+        unreachable!("{NOTED}")
+    };
+    Ok((Arc::clone(account), NewContact { name, country_code, phone_number, details }))
+}
+
+fn update(
+    request: v1::UpdateContactRequest,
+    accounts: &Accounts,
+) -> Result<(Arc<Account>, ContactUpdate), Status> {
+    let mut violations = Violations::default();
+    let account = account(&request.account, accounts, &mut violations)?;
+    let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
+
+    let id = parse::required("contact.id", &contact.id, &mut violations);
+    let name = name(&contact.name, &mut violations);
+    for (field, text) in
+        [("contact.country_code", &contact.country_code), ("contact.phone_number", &contact.phone_number)]
+    {
+        if !text.is_empty() {
+            violations.add(field, Fault::Unsupported, "must be empty: the provider cannot change it");
+        }
+    }
+    let details = details(contact, &mut violations);
+
+    violations.check()?;
+    let (Some(account), Some(id), Some(name)) = (account, id, name) else { unreachable!("{NOTED}") };
+    Ok((Arc::clone(account), ContactUpdate { id, name, details }))
+}
+
+fn deletion(
+    request: &v1::DeleteContactRequest,
+    accounts: &Accounts,
+) -> Result<(Arc<Account>, ContactId), Status> {
+    let mut violations = Violations::default();
+    let account = account(&request.account, accounts, &mut violations)?;
+    let id = parse::required("contact_id", &request.contact_id, &mut violations);
+    violations.check()?;
+    let (Some(account), Some(id)) = (account, id) else { unreachable!("{NOTED}") };
+    Ok((Arc::clone(account), id))
+}
+
+fn given(contact: Option<v1::Contact>, violations: &mut Violations) -> Option<v1::Contact> {
+    if contact.is_none() {
+        violations.add("contact", Fault::Required, "must be given");
+    }
+    contact
+}
+
+fn empty(field: &str, text: &str, allowed: &str, violations: &mut Violations) {
+    if !text.is_empty() {
+        violations.add(field, Fault::Malformed, allowed);
+    }
+}
+
+fn name(name: &str, violations: &mut Violations) -> Option<String> {
+    if name.trim().is_empty() {
+        violations.add("contact.name", Fault::Required, "must be given, and not white space alone");
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn together(code: &CountryCode, number: &NationalNumber, violations: &mut Violations) {
+    if code.as_str().len() + number.as_str().len() > MAX_PHONE_DIGITS {
+        let allowed = format!(
+            "must have at most {MAX_PHONE_DIGITS} digits together with the digits of the country code"
+        );
+        violations.add("contact.phone_number", Fault::OutOfRange, allowed);
+    }
+}
+
+/// Reads what may be absent.
+fn details(contact: v1::Contact, violations: &mut Violations) -> Details {
+    let date_of_birth = date_of_birth(contact.date_of_birth.as_deref(), violations);
+    empty("contact.raw_json", &contact.raw_json, "must be empty: it is filled in a list", violations);
+    Details { email: contact.email, gender: contact.gender, date_of_birth, note: contact.note }
+}
+
+fn date_of_birth(text: Option<&str>, violations: &mut Violations) -> Option<DateOfBirth> {
+    match text?.parse::<DateOfBirth>() {
+        Ok(date) => Some(date),
+        Err(error) => {
+            violations.add("contact.date_of_birth", Fault::Malformed, error.to_string());
+            None
+        }
+    }
+}
+
+fn created(id: String, contact: NewContact) -> v1::Contact {
+    let NewContact { name, country_code, phone_number, details } = contact;
+    let Details { email, gender, date_of_birth, note } = details;
+    v1::Contact {
+        id,
+        name,
+        country_code: country_code.as_str().to_owned(),
+        phone_number: phone_number.as_str().to_owned(),
+        email,
+        gender,
+        date_of_birth: date_of_birth.map(|date| date.as_str().to_owned()),
+        note,
+        raw_json: String::new(),
+    }
+}
+
+fn listed(contact: ListedContact) -> v1::Contact {
+    let ListedContact { id, name, phone_number, email, gender, date_of_birth, note, raw_json } = contact;
+    v1::Contact {
+        id,
+        name,
+        country_code: String::new(),
+        phone_number,
+        email,
+        gender,
+        date_of_birth,
+        note,
+        raw_json,
+    }
+}

@@ -1,0 +1,59 @@
+//! `FlowService`.
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::served::v1::flow_service_server::FlowService;
+use super::status::{self, Fault, Violations};
+use super::{Api, convert, page_token, parse};
+use crate::domain::flow::{Answers, FlowResponse};
+use crate::pb::v1;
+
+const LIST: &str = "FlowService.ListFlowResponses";
+
+#[async_trait]
+impl FlowService for Api {
+    async fn list_flow_responses(
+        &self,
+        request: Request<v1::ListFlowResponsesRequest>,
+    ) -> Result<Response<v1::ListFlowResponsesResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
+        let flows = account.and_then(|account| account.flows());
+        if let (Some(account), None) = (account, flows) {
+            let problem = format!("{} lists no answers to flows", account.provider());
+            violations.add("account", Fault::Unsupported, problem);
+        }
+        violations.check()?;
+        let (Some(account), Some(flows)) = (account, flows) else {
+            unreachable!("what is missing was noted as a violation")
+        };
+        let place = page_token::decode_place(LIST, account.id(), &request.page_token)?;
+        let page = flows
+            .list_flow_responses(place.as_ref())
+            .await
+            .map_err(|error| status::read_failed(account, &error))?;
+        Ok(Response::new(v1::ListFlowResponsesResponse {
+            flow_responses: page.items.into_iter().map(listed).collect(),
+            next_page_token: page_token::encode_place(LIST, account.id(), page.next),
+        }))
+    }
+}
+
+fn listed(response: FlowResponse) -> v1::FlowResponse {
+    let FlowResponse { flow_id, sender, answers, raw_json, create_time, update_time } = response;
+    let (Answers { fields, flow_token }, problem) = match answers {
+        Ok(answers) => (answers, ""),
+        Err(problem) => (Answers::default(), problem),
+    };
+    v1::FlowResponse {
+        flow_id,
+        sender: Some(convert::party(&sender)),
+        answers: fields.into_iter().collect(),
+        flow_token,
+        raw_json,
+        create_time: create_time.map(convert::timestamp),
+        update_time: update_time.map(convert::timestamp),
+        problem: problem.to_owned(),
+    }
+}

@@ -1,0 +1,185 @@
+//! ConnectBy's contact list.
+//!
+//! A contact cannot be read alone, and what an update does to the fields that it leaves out is not documented.
+
+use reqwest::RequestBuilder;
+use serde::Serialize;
+
+use super::super::Error;
+use super::super::http::{Reply, endpoint};
+use super::super::json::Object;
+use super::page::List;
+use super::{Client, SECRET_KEY, error, json};
+use crate::config::Route;
+use crate::domain::contact::{ContactId, ContactUpdate, Created, Details, ListedContact, NewContact};
+use crate::domain::page::{Page, Place};
+
+impl Client {
+    /// Lists a page of contacts.
+    ///
+    /// # Errors
+    ///
+    /// When no page could be read.
+    pub async fn list_contacts(&self, place: Option<&Place>) -> Result<Page<ListedContact>, Error> {
+        let list = List { name: "list_contacts", route: &self.routes.list_contacts, keys: &["contacts"] };
+        self.page(list, place, listed).await
+    }
+
+    /// Creates a contact.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn create_contact(&self, contact: &NewContact) -> Result<Created, Error> {
+        let route = &self.routes.create_contact;
+        let body = Body {
+            country_code: Some(contact.country_code.as_str()),
+            phone_number: Some(contact.phone_number.as_str()),
+            ..Body::new(&contact.name, &contact.details)
+        };
+        let reply = self.exchange(route, |request| json(request, body.to_json())).await?;
+        let created = self.proven(&reply, |yes| {
+            let id = yes.text(&["contactId", "contact_id"])?;
+            Some(Created { id, message: yes.text(&["message"]).unwrap_or_default() })
+        });
+        created.map_err(|error| error.at_route("create_contact", route))
+    }
+
+    /// Changes a contact, and gives the provider's own words.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn update_contact(&self, contact: &ContactUpdate) -> Result<String, Error> {
+        let route = &self.routes.update_contact;
+        let body = Body::new(&contact.name, &contact.details);
+        let reply = self.exchange_about(route, &contact.id, |request| json(request, body.to_json())).await?;
+        let done = self.proven(&reply, |yes| yes.string(&["message"]));
+        done.map_err(|error| error.at_route("update_contact", route))
+    }
+
+    /// Deletes a contact, and gives the provider's own words.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn delete_contact(&self, id: &ContactId) -> Result<String, Error> {
+        let route = &self.routes.delete_contact;
+        let reply = self.exchange_about(route, id, |request| request).await?;
+        let done = self.proven(&reply, |yes| yes.string(&["message"]));
+        done.map_err(|error| error.at_route("delete_contact", route))
+    }
+
+    /// Calls a route that has an `{id}`. An id consists of characters that stand for themselves in every part of a URL.
+    async fn exchange_about(
+        &self,
+        route: &Route,
+        id: &ContactId,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Reply, Error> {
+        let url = endpoint(&self.base_url, &route.path.replace("{id}", id.as_str()));
+        let request =
+            self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
+        self.http.exchange(fill(request)).await
+    }
+
+    /// Finds the provider's "yes" in a reply to a write: what `proof` finds in a success that says nothing against it.
+    fn proven<T>(&self, reply: &Reply, proof: impl FnOnce(&Object<'_>) -> Option<T>) -> Result<T, Error> {
+        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let said = object.as_ref().and_then(error::find);
+        match &object {
+            // An error of an unknown form is no readable "no", but it spoils the proof.
+            Some(object)
+                if said.is_none()
+                    && (200..300).contains(&reply.status)
+                    && !object.holds(&["error", "errors"]) =>
+            {
+                proof(object).ok_or_else(|| self.table.judge(reply, None))
+            }
+            Some(_) | None => Err(self.table.judge(reply, said)),
+        }
+    }
+}
+
+/// The body of a write. What is absent is left out.
+#[derive(Debug, Serialize)]
+struct Body<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone_number: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gender: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dob: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+}
+
+impl<'a> Body<'a> {
+    fn new(name: &'a str, details: &'a Details) -> Self {
+        Self {
+            name,
+            country_code: None,
+            phone_number: None,
+            email: details.email.as_deref(),
+            gender: details.gender.as_deref(),
+            dob: details.date_of_birth.as_ref().map(|date| date.as_str()),
+            note: details.note.as_deref(),
+        }
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings are always JSON")
+    }
+}
+
+/// Reads a row of the list. One that is no object has its JSON alone.
+fn listed(row: &str) -> ListedContact {
+    let raw_json = row.to_owned();
+    let Some(row) = Object::parse(row.as_bytes()) else {
+        return ListedContact { raw_json, ..ListedContact::default() };
+    };
+    ListedContact {
+        id: row.text(&["id", "contactId", "contact_id"]).unwrap_or_default(),
+        name: row.text(&["name"]).unwrap_or_default(),
+        phone_number: row.text(&["phone", "phone_number", "phoneNumber"]).unwrap_or_default(),
+        email: row.text(&["email"]),
+        gender: row.text(&["gender"]),
+        date_of_birth: row.text(&["dob", "date_of_birth", "dateOfBirth"]),
+        note: row.text(&["note"]),
+        raw_json,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_read_as_far_as_it_can_be() {
+        let row = r#"{"id": 1, "name": "John Doe", "phone": "1234567890"}"#;
+        let read = listed(row);
+        assert_eq!((read.id.as_str(), read.name.as_str()), ("1", "John Doe"));
+        assert_eq!((read.phone_number.as_str(), read.raw_json.as_str()), ("1234567890", row));
+        assert_eq!(
+            (&read.email, &read.gender, &read.date_of_birth, &read.note),
+            (&None, &None, &None, &None)
+        );
+
+        let read = listed(
+            r#"{"id":"c-1","name":null,"phone":919812345670,"email":"a@b.c","gender":"","dob":"1990-05-01","note":"n","x":[]}"#,
+        );
+        assert_eq!((read.id.as_str(), read.name.as_str()), ("c-1", ""));
+        assert_eq!(read.phone_number, "919812345670");
+        assert_eq!((read.email.as_deref(), read.gender), (Some("a@b.c"), None));
+        assert_eq!((read.date_of_birth.as_deref(), read.note.as_deref()), (Some("1990-05-01"), Some("n")));
+
+        for odd in ["null", "7", "\"x\"", "[]"] {
+            assert_eq!(listed(odd), ListedContact { raw_json: odd.to_owned(), ..ListedContact::default() });
+        }
+    }
+}

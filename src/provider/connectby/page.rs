@@ -1,0 +1,96 @@
+//! Lists that ConnectBy counts in pages, and how their end is known.
+//!
+//! Neither the size of a page nor what comes beyond the last one is documented. So the end is a page with nothing on
+//! it, or one that equals the page before it.
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::http::{Reply, endpoint};
+use super::super::json::{Object, repaired};
+use super::{Client, Error, SECRET_KEY, error};
+use crate::config::Route;
+use crate::domain::page::{Page, Place};
+
+/// A list, and where it is found.
+#[derive(Debug)]
+pub(super) struct List<'a> {
+    /// The route's name in the configuration.
+    pub(super) name: &'static str,
+    pub(super) route: &'a Route,
+    /// The keys under which the reply holds the rows.
+    pub(super) keys: &'static [&'static str],
+}
+
+impl Client {
+    /// Reads a page, the first one where no place is given. `read` makes an item of a row's JSON, whatever is in it.
+    pub(super) async fn page<T>(
+        &self,
+        list: List<'_>,
+        place: Option<&Place>,
+        read: impl Fn(&str) -> T,
+    ) -> Result<Page<T>, Error> {
+        let number = place.map_or(1, |place| place.number);
+        let mut url = endpoint(&self.base_url, &list.route.path);
+        url.query_pairs_mut().append_pair("page", &number.to_string());
+        let request =
+            self.http.request(list.route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
+        let reply = self.http.exchange(request).await?;
+        let page = self.read_page(&reply, list.keys, |rows| {
+            let seen = fingerprint(rows);
+            if rows.is_empty() || place.is_some_and(|place| place.before == seen) {
+                return Page { items: Vec::new(), next: None };
+            }
+            let next = number.checked_add(1).map(|number| Place { number, before: seen });
+            Page { items: rows.iter().map(|row| read(row)).collect(), next }
+        });
+        page.map_err(|error| error.at_route(list.name, list.route))
+    }
+
+    /// Finds the rows in a reply, also where the page is not quite JSON.
+    fn read_page<T>(
+        &self,
+        reply: &Reply,
+        keys: &[&str],
+        read: impl FnOnce(&[&str]) -> T,
+    ) -> Result<T, Error> {
+        let text = reply.body.as_ref().ok().and_then(|body| std::str::from_utf8(body).ok());
+        let mended;
+        let object = match text.and_then(|text| Object::parse(text.as_bytes())) {
+            Some(object) => Some(object),
+            None => {
+                mended = text.map(repaired).unwrap_or_default();
+                Object::parse(mended.as_bytes())
+            }
+        };
+        let said = object.as_ref().and_then(error::find);
+        match object.as_ref().and_then(|object| object.items(keys)) {
+            Some(rows) if said.is_none() && (200..300).contains(&reply.status) => Ok(read(&rows)),
+            Some(_) | None => Err(self.table.judge(reply, said)),
+        }
+    }
+}
+
+/// What tells a page from another one: a digest of its rows as they were written.
+fn fingerprint(rows: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for row in rows {
+        digest.update(row.len().to_be_bytes());
+        digest.update(row);
+    }
+    digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_of_the_rows_and_their_order() {
+        let of_ab = fingerprint(&["a", "b"]);
+        assert_eq!(of_ab.len(), 32);
+        assert_eq!(of_ab, fingerprint(&["a", "b"]));
+        for other in [&["b", "a"][..], &["ab"], &["a"], &["a", "b", ""], &[]] {
+            assert_ne!(of_ab, fingerprint(other), "{other:?}");
+        }
+    }
+}

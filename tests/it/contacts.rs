@@ -1,0 +1,432 @@
+//! Contacts: what goes out, what comes back, and where a list ends that the provider only counts.
+
+use std::time::Duration;
+
+use serde_json::json;
+use switchboard::pb::v1::contact_service_client::ContactServiceClient;
+use switchboard::pb::v1::{
+    Contact, CreateContactRequest, CreateContactResponse, DeleteContactRequest, GetAccountRequest,
+    ListContactsRequest, ListContactsResponse, UpdateContactRequest,
+};
+use switchboard::sandbox::connectby::PastTheEnd;
+use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
+use tonic::{Code, Status};
+
+use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, details, fields, metadata, reason, within};
+
+/// Calls a method of the service with a request of its own.
+macro_rules! call {
+    ($gateway:expr, $method:ident, $request:expr) => {
+        within(ContactServiceClient::new($gateway.channel.clone()).$method($request))
+            .await
+            .map(tonic::Response::into_inner)
+    };
+}
+
+async fn list(gateway: &Gateway, page_token: &str) -> Result<ListContactsResponse, Status> {
+    let request = ListContactsRequest { account: CONNECTBY.to_owned(), page_token: page_token.to_owned() };
+    call!(gateway, list_contacts, request)
+}
+
+async fn create(gateway: &Gateway, contact: Contact) -> Result<CreateContactResponse, Status> {
+    let request = CreateContactRequest { account: CONNECTBY.to_owned(), contact: Some(contact) };
+    call!(gateway, create_contact, request)
+}
+
+async fn update(gateway: &Gateway, contact: Contact) -> Result<String, Status> {
+    let request = UpdateContactRequest { account: CONNECTBY.to_owned(), contact: Some(contact) };
+    call!(gateway, update_contact, request).map(|response| response.provider_message)
+}
+
+async fn delete(gateway: &Gateway, id: &str) -> Result<String, Status> {
+    let request = DeleteContactRequest { account: CONNECTBY.to_owned(), contact_id: id.to_owned() };
+    call!(gateway, delete_contact, request).map(|response| response.provider_message)
+}
+
+/// Every contact, page by page to the end, and how many pages there were.
+async fn all(gateway: &Gateway) -> (Vec<Contact>, usize) {
+    let (mut contacts, mut token, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = list(gateway, &token).await.expect("listed");
+        contacts.extend(page.contacts);
+        pages += 1;
+        assert!(pages < 20, "the list has no end");
+        token = page.next_page_token;
+        if token.is_empty() {
+            return (contacts, pages);
+        }
+    }
+}
+
+fn asha() -> Contact {
+    Contact {
+        name: "Asha Rao".to_owned(),
+        country_code: "+91".to_owned(),
+        phone_number: "98123-45670 ".to_owned(),
+        ..Contact::default()
+    }
+}
+
+fn last_call(gateway: &Gateway) -> Call {
+    gateway.connectby().calls().pop().expect("arrived")
+}
+
+fn body(status: u16, body: &str) -> Fault {
+    Fault::Status { status, retry_after: None, body: Some(body.to_owned()) }
+}
+
+#[tokio::test]
+async fn every_contact_is_listed_once_whatever_comes_beyond_the_last_page() {
+    for past_the_end in [PastTheEnd::Empty, PastTheEnd::RepeatsLast] {
+        let gateway = Start::quiet().connectby(|options| options.past_the_end = past_the_end).start().await;
+        let (contacts, pages) = all(&gateway).await;
+        let ids: Vec<String> = contacts.iter().map(|contact| contact.id.clone()).collect();
+        let expected: Vec<String> = (1..=45).map(|id| id.to_string()).collect();
+        assert_eq!(ids, expected, "{past_the_end:?}");
+        assert_eq!(pages, 4, "three of contacts, and the one that shows the end");
+        assert_eq!(contacts[6].name, "Contact 7");
+        assert_eq!(
+            (contacts[6].phone_number.as_str(), contacts[6].country_code.as_str()),
+            ("9812300007", "")
+        );
+        let raw: serde_json::Value = serde_json::from_str(&contacts[6].raw_json).expect("JSON");
+        assert_eq!(raw, json!({"id": 7, "name": "Contact 7", "phone": "9812300007"}));
+        let called: Vec<_> = gateway.connectby().calls().iter().map(|call| call.path.clone()).collect();
+        assert_eq!(called, [1, 2, 3, 4].map(|page| format!("/v1.0/contacts?page={page}")));
+    }
+}
+
+#[tokio::test]
+async fn a_list_with_nothing_in_it_ends_at_once() {
+    let gateway = Start::quiet().start().await;
+    for nothing in [r#"{"contacts":[]}"#, r#"{"contacts":null,"message":"none"}"#] {
+        gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, nothing.to_owned()))).await;
+        let page = list(&gateway, "").await.expect("listed");
+        assert_eq!((page.contacts.len(), page.next_page_token.as_str()), (0, ""), "{nothing}");
+    }
+}
+
+#[tokio::test]
+async fn an_odd_row_hides_no_other_and_keeps_its_text() {
+    let gateway = Start::quiet().start().await;
+    let rows = r#"{"contacts":[{"id":1,"name":"A","email":"a@example.org","vip":true},"odd",{"id":"x-2"}]}"#;
+    gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, rows.to_owned()))).await;
+    let contacts = list(&gateway, "").await.expect("listed").contacts;
+    let ids: Vec<&str> = contacts.iter().map(|contact| contact.id.as_str()).collect();
+    assert_eq!(ids, ["1", "", "x-2"]);
+    assert_eq!(contacts[0].email.as_deref(), Some("a@example.org"));
+    assert!(contacts[0].raw_json.ends_with(r#""vip":true}"#));
+    assert_eq!(contacts[1].raw_json, "\"odd\"");
+}
+
+#[tokio::test]
+async fn a_configured_route_keeps_its_query_and_takes_the_id_where_it_stands() {
+    let gateway = Start::quiet()
+        .with("ACCOUNTS__DEMO_CONNECTBY__ROUTES__LIST_CONTACTS", "GET /v1.0/contacts?sort=id")
+        .with("ACCOUNTS__DEMO_CONNECTBY__ROUTES__UPDATE_CONTACT", "PATCH /people?id={id}&x=1")
+        .with("ACCOUNTS__DEMO_CONNECTBY__ROUTES__DELETE_CONTACT", "POST /people/{id}/gone")
+        .start()
+        .await;
+    list(&gateway, "").await.expect("listed");
+    assert_eq!(last_call(&gateway).path, "/v1.0/contacts?sort=id&page=1");
+
+    let contact = Contact { id: "a-7_B".to_owned(), name: "A".to_owned(), ..Contact::default() };
+    let told = update(&gateway, contact).await.expect_err("no such route");
+    let call = last_call(&gateway);
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("PATCH", "/people?id=a-7_B&x=1"));
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+    assert_eq!(metadata(&told, "route"), r#"update_contact = "PATCH /people?id={id}&x=1""#);
+
+    delete(&gateway, "7").await.expect_err("no such route");
+    let call = last_call(&gateway);
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/people/7/gone"));
+}
+
+#[tokio::test]
+async fn a_token_of_another_list_or_account_is_refused() {
+    let gateway = Start::quiet().start().await;
+    let token = list(&gateway, "").await.expect("listed").next_page_token;
+    for wrong in ["?", &token[1..], &format!("{token}A")] {
+        let told = list(&gateway, wrong).await.expect_err("not ours");
+        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
+        assert_eq!(fields(&told), ["page_token"]);
+    }
+    assert_eq!(gateway.connectby().arrivals(Operation::ListContacts), 1);
+}
+
+#[tokio::test]
+async fn a_contact_is_created_with_what_was_said_and_nothing_else() {
+    let gateway = Start::quiet().start().await;
+    let created = create(&gateway, asha()).await.expect("created");
+    assert_eq!(created.provider_message, "Contact created successfully");
+    let stored = Contact {
+        id: "46".to_owned(),
+        country_code: "91".to_owned(),
+        phone_number: "9812345670".to_owned(),
+        ..asha()
+    };
+    assert_eq!(created.contact, Some(stored));
+    let call = last_call(&gateway);
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/v1.0/contacts"));
+    assert_eq!(call.content_type(), Some("application/json"));
+    assert_eq!(
+        call.json(),
+        Some(json!({"name": "Asha Rao", "country_code": "91", "phone_number": "9812345670"}))
+    );
+
+    let full = Contact {
+        email: Some("asha@example.org".to_owned()),
+        gender: Some("female".to_owned()),
+        date_of_birth: Some("1990-05-01".to_owned()),
+        note: Some(String::new()),
+        ..asha()
+    };
+    let created = create(&gateway, full).await.expect("created").contact.expect("there");
+    assert_eq!((created.id.as_str(), created.date_of_birth.as_deref()), ("47", Some("1990-05-01")));
+    let sent = last_call(&gateway).json().expect("JSON");
+    assert_eq!((&sent["email"], &sent["gender"]), (&json!("asha@example.org"), &json!("female")));
+    assert_eq!((&sent["dob"], &sent["note"]), (&json!("1990-05-01"), &json!("")));
+}
+
+#[tokio::test]
+async fn an_id_is_taken_as_text_or_number_and_is_the_proof_of_a_creation() {
+    let gateway = Start::quiet().start().await;
+    for (reply, id) in [
+        (r#"{"message":"ok","contactId":"c_9"}"#, "c_9"),
+        (r#"{"contactId":12345678901234567890}"#, "12345678901234567890"),
+        (r#"{"success":true,"contact_id":3,"error":null,"data":{"x":1}}"#, "3"),
+    ] {
+        gateway.connectby().set_fault(FaultRule::once(Fault::Body(201, reply.to_owned()))).await;
+        assert_eq!(create(&gateway, asha()).await.expect("created").contact.expect("there").id, id);
+    }
+}
+
+#[tokio::test]
+async fn a_contact_is_updated_and_deleted_by_its_id() {
+    let gateway = Start::quiet().start().await;
+    let contact = Contact {
+        id: "7".to_owned(),
+        name: "Asha R.".to_owned(),
+        note: Some("VIP".to_owned()),
+        ..Contact::default()
+    };
+    assert_eq!(update(&gateway, contact).await.expect("updated"), "Contact updated successfully");
+    let call = last_call(&gateway);
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("PUT", "/v1.0/contacts/7"));
+    assert_eq!(call.json(), Some(json!({"name": "Asha R.", "note": "VIP"})));
+    assert_eq!(delete(&gateway, "8").await.expect("deleted"), "Contact deleted successfully");
+    assert_eq!(last_call(&gateway).method.as_str(), "DELETE");
+
+    let (contacts, _) = all(&gateway).await;
+    assert_eq!(contacts.len(), 44);
+    assert_eq!((contacts[6].name.as_str(), contacts[7].id.as_str()), ("Asha R.", "9"));
+
+    let told = delete(&gateway, "8").await.expect_err("gone");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+    assert_eq!(metadata(&told, "route"), r#"delete_contact = "DELETE /v1.0/contacts/{id}""#);
+}
+
+#[tokio::test]
+async fn every_fault_of_a_write_is_told_at_once_and_nothing_leaves() {
+    let gateway = Start::quiet().start().await;
+    let told = create(&gateway, Contact::default()).await.expect_err("empty");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&told), ["contact.name", "contact.country_code", "contact.phone_number"]);
+
+    let wrong = Contact {
+        id: "7".to_owned(),
+        name: " \t".to_owned(),
+        country_code: "1234".to_owned(),
+        phone_number: "secret".to_owned(),
+        date_of_birth: Some("1990-02-30".to_owned()),
+        raw_json: "{}".to_owned(),
+        ..Contact::default()
+    };
+    let told = create(&gateway, wrong.clone()).await.expect_err("all wrong");
+    let named = ["id", "name", "country_code", "phone_number", "date_of_birth", "raw_json"];
+    assert_eq!(fields(&told), named.map(|field| format!("contact.{field}")));
+    assert!(!format!("{told:?}").contains("secret"));
+
+    let long = Contact { country_code: "420".to_owned(), phone_number: "1234567890123".to_owned(), ..asha() };
+    assert_eq!(fields(&create(&gateway, long).await.expect_err("too long")), ["contact.phone_number"]);
+
+    let told = update(&gateway, Contact { id: "a/b".to_owned(), ..wrong }).await.expect_err("all wrong");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&told), named.map(|field| format!("contact.{field}")));
+
+    let told =
+        update(&gateway, Contact { id: "7".to_owned(), ..Contact::default() }).await.expect_err("no name");
+    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["contact.name".to_owned()]));
+
+    for id in ["", "7/..", "..", "7?x=1", "%37"] {
+        let told = delete(&gateway, id).await.expect_err("no id");
+        assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["contact_id".to_owned()]));
+    }
+    let nothing = CreateContactRequest { account: CONNECTBY.to_owned(), contact: None };
+    assert_eq!(fields(&call!(gateway, create_contact, nothing).expect_err("nothing")), ["contact"]);
+    let nothing = UpdateContactRequest { account: String::new(), contact: None };
+    assert_eq!(
+        fields(&call!(gateway, update_contact, nothing).expect_err("nothing")),
+        ["account", "contact"]
+    );
+    assert_eq!(gateway.connectby().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn a_phone_number_cannot_be_changed() {
+    let gateway = Start::quiet().start().await;
+    let told = update(&gateway, Contact { id: "7".to_owned(), ..asha() }).await.expect_err("unsupported");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+    assert_eq!(fields(&told), ["contact.country_code", "contact.phone_number"]);
+    assert_eq!(gateway.connectby().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn connectly_keeps_no_contacts_and_says_so() {
+    let gateway = Start::quiet().start().await;
+    let account = CONNECTLY.to_owned();
+    let of = |account: &str| GetAccountRequest { account: account.to_owned() };
+    let able = async |account: &str| {
+        let got = gateway.accounts().get_account(of(account)).await.expect("there").into_inner();
+        let rpcs = got.account.expect("there").capabilities.expect("there").rpcs;
+        rpcs.into_iter().filter(|rpc| rpc.starts_with("ContactService.")).collect::<Vec<_>>()
+    };
+    let named = ["ListContacts", "CreateContact", "UpdateContact", "DeleteContact"];
+    assert_eq!(able(CONNECTBY).await, named.map(|rpc| format!("ContactService.{rpc}")));
+    assert_eq!(able(CONNECTLY).await, [""; 0]);
+
+    let listing = ListContactsRequest { account: account.clone(), page_token: "?".to_owned() };
+    let creation = CreateContactRequest { account: account.clone(), contact: Some(asha()) };
+    let contact = Contact { id: "7".to_owned(), name: "A".to_owned(), ..Contact::default() };
+    let change = UpdateContactRequest { account: account.clone(), contact: Some(contact) };
+    let deletion = DeleteContactRequest { account, contact_id: "7".to_owned() };
+    for told in [
+        call!(gateway, list_contacts, listing).map(|_| ()),
+        call!(gateway, create_contact, creation).map(|_| ()),
+        call!(gateway, update_contact, change).map(|_| ()),
+        call!(gateway, delete_contact, deletion).map(|_| ()),
+    ] {
+        let told = told.expect_err("unsupported");
+        assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+        assert_eq!(fields(&told), ["account"]);
+    }
+    assert_eq!(gateway.connectly().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn every_answer_to_a_list_has_its_meaning() {
+    use Code::{FailedPrecondition, Internal, NotFound, ResourceExhausted, Unavailable};
+    let ok = |text: &str| Fault::Body(200, text.to_owned());
+    let throttled = Fault::Status { status: 429, retry_after: Some("7".to_owned()), body: None };
+    let cases = [
+        (Fault::status(401), FailedPrecondition, "PROVIDER_CREDENTIALS_REJECTED", None),
+        (Fault::status(403), FailedPrecondition, "PROVIDER_PERMISSION_DENIED", None),
+        (body(404, "<html>?</html>"), NotFound, "PROVIDER_NOT_FOUND", None),
+        (body(400, "no"), FailedPrecondition, "PROVIDER_REFUSED", None),
+        (throttled, ResourceExhausted, "PROVIDER_THROTTLED", Some(7)),
+        (Fault::status(500), Unavailable, "PROVIDER_UNAVAILABLE", Some(1)),
+        (Fault::status(503), Unavailable, "PROVIDER_UNAVAILABLE", Some(1)),
+        (body(408, ""), Unavailable, "PROVIDER_UNAVAILABLE", Some(1)),
+        (Fault::SuccessFalse { code: None }, FailedPrecondition, "PROVIDER_REFUSED", None),
+        (Fault::SuccessFalse { code: Some(190) }, FailedPrecondition, "PROVIDER_CREDENTIALS_REJECTED", None),
+        (ok(r#"{"success":false,"contacts":[]}"#), FailedPrecondition, "PROVIDER_REFUSED", None),
+        (Fault::NotJson, Internal, "PROVIDER_REPLY_UNREADABLE", None),
+        (ok(""), Internal, "PROVIDER_REPLY_UNREADABLE", None),
+        (ok("null"), Internal, "PROVIDER_REPLY_UNREADABLE", None),
+        (ok("[]"), Internal, "PROVIDER_REPLY_UNREADABLE", None),
+        (ok("{}"), Internal, "PROVIDER_REPLY_UNREADABLE", None),
+        (ok(r#"{"contacts":{}}"#), Internal, "PROVIDER_REPLY_UNREADABLE", None),
+        (ok(r#"{"contacts":"none"}"#), Internal, "PROVIDER_REPLY_UNREADABLE", None),
+        (ok(r#"{"contacts":[{"id":1}"#), Internal, "PROVIDER_REPLY_UNREADABLE", None),
+        (Fault::CutBeforeReading, Unavailable, "PROVIDER_UNAVAILABLE", Some(1)),
+        (Fault::CutAfterReading, Unavailable, "PROVIDER_UNAVAILABLE", Some(1)),
+        (Fault::CutReply, Unavailable, "PROVIDER_UNAVAILABLE", Some(1)),
+        (Fault::Refuse, Unavailable, "PROVIDER_UNREACHABLE", Some(1)),
+    ];
+    let gateway = Start::quiet().start().await;
+    for (fault, code, expected, wait) in cases {
+        gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
+        let told = list(&gateway, "").await.expect_err("a fault is no success");
+        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
+        let delay = details(&told).retry_info().and_then(|info| info.retry_delay);
+        assert_eq!(delay, wait.map(Duration::from_secs), "{fault:?}");
+        assert_eq!(metadata(&told, "account"), CONNECTBY);
+        if code == NotFound {
+            let route = r#"list_contacts = "GET /v1.0/contacts""#;
+            assert!(told.message().contains(route), "{told:?}");
+            assert_eq!(metadata(&told, "route"), route);
+        }
+        gateway.connectby().clear_faults().await.expect("listens again");
+    }
+    list(&gateway, "").await.expect("all is well again");
+}
+
+#[tokio::test]
+async fn every_answer_to_a_write_has_its_outcome() {
+    use Code::{FailedPrecondition, NotFound, ResourceExhausted, Unavailable};
+    let ok = |text: &str| Fault::Body(200, text.to_owned());
+    let refused = |fault, code, reason| (fault, code, reason, "");
+    let unknown = |fault, cause| (fault, FailedPrecondition, "WRITE_OUTCOME_UNKNOWN", cause);
+    let common = || {
+        vec![
+            refused(Fault::Refuse, Unavailable, "PROVIDER_UNREACHABLE"),
+            refused(Fault::status(401), FailedPrecondition, "PROVIDER_CREDENTIALS_REJECTED"),
+            refused(Fault::status(403), FailedPrecondition, "PROVIDER_PERMISSION_DENIED"),
+            refused(body(404, "<html>?</html>"), NotFound, "PROVIDER_NOT_FOUND"),
+            refused(Fault::status(409), FailedPrecondition, "PROVIDER_CONFLICT"),
+            refused(Fault::status(422), FailedPrecondition, "PROVIDER_REFUSED"),
+            refused(Fault::status(429), ResourceExhausted, "PROVIDER_THROTTLED"),
+            refused(Fault::SuccessFalse { code: None }, FailedPrecondition, "PROVIDER_REFUSED"),
+            unknown(Fault::CutBeforeReading, "CONNECTION_LOST"),
+            unknown(Fault::CutAfterReading, "CONNECTION_LOST"),
+            unknown(Fault::CutReply, "REPLY_CUT_OFF"),
+            unknown(Fault::NotJson, "REPLY_UNREADABLE"),
+            unknown(ok(""), "REPLY_UNREADABLE"),
+            unknown(ok("null"), "REPLY_UNREADABLE"),
+            unknown(ok("[]"), "REPLY_UNREADABLE"),
+            unknown(ok("{}"), "REPLY_UNREADABLE"),
+            unknown(ok(r#"{"success":true}"#), "REPLY_UNREADABLE"),
+            unknown(ok(r#"{"message":"done","contactId":1,"error":"what?"}"#), "REPLY_UNREADABLE"),
+            refused(
+                ok(r#"{"message":"no","contactId":1,"success":false}"#),
+                FailedPrecondition,
+                "PROVIDER_REFUSED",
+            ),
+            unknown(Fault::SuccessFalse { code: Some(131_000) }, "PROVIDER_FAILED"),
+            unknown(body(409, "<html>?</html>"), "PROVIDER_FAILED"),
+            unknown(Fault::status(500), "PROVIDER_FAILED"),
+            unknown(body(504, ""), "PROVIDER_FAILED"),
+        ]
+    };
+    let gateway = Start::quiet().start().await;
+    for write in ["create", "update", "delete"] {
+        let mut cases = common();
+        match write {
+            "create" => cases.push(unknown(ok(r#"{"message":"done"}"#), "REPLY_UNREADABLE")),
+            _ => cases.push(unknown(ok(r#"{"contactId":1}"#), "REPLY_UNREADABLE")),
+        }
+        for (index, (fault, code, expected, cause)) in cases.into_iter().enumerate() {
+            gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
+            let told = match write {
+                "create" => create(&gateway, asha()).await.map(|_| ()),
+                "update" => {
+                    let contact =
+                        Contact { id: "7".to_owned(), name: "Asha Rao".to_owned(), ..Contact::default() };
+                    update(&gateway, contact).await.map(|_| ())
+                }
+                // Another one each time: what was deleted before its reply was cut off is gone.
+                _ => delete(&gateway, &(index + 1).to_string()).await.map(|_| ()),
+            };
+            let told = told.expect_err("a fault is no success");
+            assert_eq!(
+                (told.code(), reason(&told).as_str()),
+                (code, expected),
+                "{write} {fault:?}: {told:?}"
+            );
+            assert_eq!(metadata(&told, "cause"), cause, "{write} {fault:?}");
+            let text = format!("{told:?}");
+            assert!(!text.contains("Asha") && !text.contains("98123"), "{write} {fault:?}");
+            gateway.connectby().clear_faults().await.expect("listens again");
+        }
+    }
+}

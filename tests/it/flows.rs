@@ -1,0 +1,141 @@
+//! Answers to flows: read whole, also where the provider's page is not quite JSON.
+
+use switchboard::pb::v1::flow_service_client::FlowServiceClient;
+use switchboard::pb::v1::{
+    Channel, FlowResponse, ListFlowResponsesRequest, ListFlowResponsesResponse, Party,
+};
+use switchboard::sandbox::connectby::{IllegalEscape, PastTheEnd};
+use switchboard::sandbox::{Fault, FaultRule, Operation};
+use tonic::{Code, Status};
+
+use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, metadata, reason, within};
+
+async fn list(
+    gateway: &Gateway,
+    account: &str,
+    page_token: &str,
+) -> Result<ListFlowResponsesResponse, Status> {
+    let request = ListFlowResponsesRequest { account: account.to_owned(), page_token: page_token.to_owned() };
+    let client = &mut FlowServiceClient::new(gateway.channel.clone());
+    within(client.list_flow_responses(request)).await.map(tonic::Response::into_inner)
+}
+
+/// Every answer, page by page to the end.
+async fn all(gateway: &Gateway) -> Vec<FlowResponse> {
+    let (mut responses, mut token) = (Vec::new(), String::new());
+    for _ in 0..20 {
+        let page = list(gateway, CONNECTBY, &token).await.expect("listed");
+        responses.extend(page.flow_responses);
+        token = page.next_page_token;
+        if token.is_empty() {
+            return responses;
+        }
+    }
+    panic!("the list has no end")
+}
+
+#[tokio::test]
+async fn every_answer_is_read_once_wherever_the_page_is_broken_and_whatever_comes_beyond_its_end() {
+    for illegal_escape in [IllegalEscape::InFlowResponse, IllegalEscape::InPage] {
+        for past_the_end in [PastTheEnd::Empty, PastTheEnd::RepeatsLast] {
+            let start = Start::quiet().connectby(|options| {
+                options.illegal_escape = illegal_escape;
+                options.past_the_end = past_the_end;
+            });
+            let gateway = start.start().await;
+            let responses = all(&gateway).await;
+            assert_eq!(responses.len(), 23, "{illegal_escape:?} {past_the_end:?}");
+            for (index, response) in responses.iter().enumerate() {
+                let number = format!("9198123{index:05}");
+                assert_eq!(response.problem, "", "{illegal_escape:?} {past_the_end:?} {index}");
+                assert_eq!(response.flow_id, "9001112223334445");
+                let sender = Party {
+                    address: format!("+{number}"),
+                    phone_number: format!("+{number}"),
+                    channel: Channel::Whatsapp.into(),
+                    ..Party::default()
+                };
+                assert_eq!(response.sender, Some(sender));
+                assert_eq!(response.flow_token, format!("{number}-9001112223334445"));
+                let seconds = 1_738_651_325 + 60 * i64::try_from(index).expect("small");
+                let at = Some(prost_types::Timestamp { seconds, nanos: 0 });
+                assert_eq!((response.create_time, response.update_time), (at, at));
+                assert_eq!(response.answers.len(), 2, "without the token");
+            }
+            assert_eq!(responses[0].answers["screen_0_Name_0"], "Asha");
+            assert_eq!(responses[0].answers["screen_0_Email_ID_4"], r"asha\@example.org");
+            assert!(responses[0].raw_json.contains(r#""asha\@example.org""#), "{illegal_escape:?}");
+            assert_eq!(responses[22].answers["screen_0_Slot_1"], "0_10:00_AM");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_odd_row_says_what_is_wrong_and_hides_no_other() {
+    let gateway = Start::quiet().start().await;
+    let page = r#"{"flowdata":[
+        {"flow_id":"1","from_number":"919812345670","flow_response":"{\"a\":\"b\"}","created_at":"soon"},
+        {"flow_id":"2","from_number":"somebody","flow_response":"secret words","created_at":1738651325},
+        "secret",
+        {"flow_id":4,"flow_response":"{\"n\":1.50,\"l\":[1, 2]}"}
+    }"#;
+    gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, page.to_owned()))).await;
+    let rows = list(&gateway, CONNECTBY, "").await.expect("listed").flow_responses;
+    let ids: Vec<&str> = rows.iter().map(|row| row.flow_id.as_str()).collect();
+    assert_eq!(ids, ["1", "2", "", "4"]);
+    let odd: Vec<bool> = rows.iter().map(|row| !row.problem.is_empty()).collect();
+    assert_eq!(odd, [false, true, true, false]);
+    assert!(rows.iter().all(|row| !row.problem.contains("secret")));
+    assert_eq!((rows[0].answers["a"].as_str(), rows[0].create_time), ("b", None));
+    assert_eq!((rows[1].raw_json.as_str(), rows[1].answers.len()), ("secret words", 0));
+    assert_eq!(rows[1].sender.as_ref().expect("always").address, "somebody");
+    assert_eq!(rows[1].create_time.expect("a time").seconds, 1_738_651_325);
+    assert_eq!(rows[2].raw_json, "\"secret\"");
+    assert_eq!((rows[3].answers["n"].as_str(), rows[3].answers["l"].as_str()), ("1.50", "[1, 2]"));
+}
+
+#[tokio::test]
+async fn a_page_that_is_cut_off_is_not_taken_for_a_whole_one() {
+    let gateway = Start::quiet().start().await;
+    let page = r#"{"flowdata":[{"flow_id":"1","flow_response":"{}"},{"flow_id":"2""#;
+    gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, page.to_owned()))).await;
+    let told = list(&gateway, CONNECTBY, "").await.expect_err("unreadable");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::Internal, "PROVIDER_REPLY_UNREADABLE"));
+}
+
+#[tokio::test]
+async fn every_answer_to_a_list_of_flow_responses_has_its_meaning() {
+    use Code::{FailedPrecondition, Internal, NotFound, ResourceExhausted, Unavailable};
+    let gateway = Start::quiet().start().await;
+    for (fault, code, expected) in [
+        (Fault::status(401), FailedPrecondition, "PROVIDER_CREDENTIALS_REJECTED"),
+        (Fault::status(404), NotFound, "PROVIDER_NOT_FOUND"),
+        (Fault::status(429), ResourceExhausted, "PROVIDER_THROTTLED"),
+        (Fault::status(502), Unavailable, "PROVIDER_UNAVAILABLE"),
+        (Fault::CutReply, Unavailable, "PROVIDER_UNAVAILABLE"),
+        (Fault::Refuse, Unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::NotJson, Internal, "PROVIDER_REPLY_UNREADABLE"),
+        (Fault::Body(200, r#"{"flowdata":"none"}"#.to_owned()), Internal, "PROVIDER_REPLY_UNREADABLE"),
+        (Fault::SuccessFalse { code: None }, FailedPrecondition, "PROVIDER_REFUSED"),
+    ] {
+        gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
+        let told = list(&gateway, CONNECTBY, "").await.expect_err("a fault is no success");
+        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
+        if code == NotFound {
+            assert_eq!(metadata(&told, "route"), r#"list_flow_responses = "GET /v1.0/flowdata""#);
+        }
+        gateway.connectby().clear_faults().await.expect("listens again");
+    }
+}
+
+#[tokio::test]
+async fn connectly_lists_no_answers_to_flows_and_says_so() {
+    let gateway = Start::quiet().start().await;
+    let told = list(&gateway, CONNECTLY, "").await.expect_err("unsupported");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+    assert_eq!(fields(&told), ["account"]);
+    assert_eq!(fields(&list(&gateway, "", "").await.expect_err("nobody")), ["account"]);
+    let told = list(&gateway, CONNECTBY, "?").await.expect_err("no token");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
+    assert_eq!(gateway.connectby().arrivals(Operation::ListFlowData), 0);
+}
