@@ -41,7 +41,7 @@ impl Gateway {
         let config = config(journal.path(), upstream.unwrap_or(nobody))?;
         telemetry::log_to_stderr(&config.log);
         let _entered = runtime.enter();
-        let listeners = runtime.block_on(Listeners::bind(&config))?;
+        let listeners = Listeners::bind(&config)?;
         let app = App::build(&config, listeners, None)?;
         let addresses = app.addresses();
         let address = if upstream.is_some() { addresses.grpc } else { addresses.webhook };

@@ -8,8 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use prost::Message as _;
 use sha2::Sha256;
 use switchboard::api;
-use switchboard::domain::event::{Identity, Party, Payload, ReportedMessage};
-use switchboard::domain::message::Content;
+use switchboard::domain::event::{Identity, Party, Payload, ReportedContent, ReportedMessage};
 use switchboard::domain::{Channel, Cursor, Event, EventId, Provider, UnixMillis};
 use switchboard::pb::v1;
 use switchboard::store::{Append, Stamp};
@@ -83,7 +82,7 @@ pub(crate) fn append() -> Append {
                 provider_message_id: id,
                 sender: party(CUSTOMER, NAME),
                 recipient: party(BUSINESS, "Shop"),
-                content: Content::Text(TEXT.to_owned()),
+                content: ReportedContent::Text(TEXT.to_owned()),
             }),
         },
         raw: webhook_body().into(),
