@@ -16,6 +16,7 @@ mod reflection;
 mod sandbox;
 mod status;
 mod stream;
+mod template;
 
 use std::sync::Arc;
 
@@ -72,6 +73,7 @@ impl Api {
         use served::v1::account_service_server::AccountServiceServer;
         use served::v1::event_service_server::EventServiceServer;
         use served::v1::message_service_server::MessageServiceServer;
+        use served::v1::template_service_server::TemplateServiceServer;
 
         let (health, keep_health) = health::service(self.journal.health(), self.stopping.clone());
         let (reflection, reflection_alpha) = reflection::services(self.sandbox.is_some());
@@ -83,6 +85,7 @@ impl Api {
         routes
             .add_service(AccountServiceServer::new(self.clone()))
             .add_service(MessageServiceServer::new(self.clone()))
+            .add_service(TemplateServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self))
             .add_service(health)
             .add_service(reflection)

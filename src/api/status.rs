@@ -421,7 +421,7 @@ const fn refusal(refusal: Refusal) -> (Code, Reason, &'static str) {
         Refusal::TemplateNotFound => (
             Code::NotFound,
             Reason::TemplateNotFound,
-            "the provider has no approved template of this name in this language",
+            "the provider has no template of this name in this language, or has not approved it",
         ),
         Refusal::TemplateParametersRejected => (
             Code::InvalidArgument,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// A JSON object of which no value was looked at yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Object<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
 
 impl<'a> Object<'a> {

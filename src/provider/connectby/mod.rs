@@ -3,6 +3,8 @@
 //! Its public page lost the paths of all operations but one, so routes are configuration.
 
 mod error;
+mod template_send;
+mod templates;
 mod wire;
 
 use reqwest::RequestBuilder;
@@ -17,6 +19,8 @@ use super::{Accepted, Capabilities, Error};
 use crate::config::{self, Route, Routes};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{Address, Channel};
+
+pub(super) use template_send::objections as template_objections;
 
 const SECRET_KEY: HeaderName = HeaderName::from_static("secret_key");
 
@@ -40,8 +44,12 @@ impl Client {
 
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
-            rpcs: &["MessageService.SendMessage"],
-            contents: &["text"],
+            rpcs: &[
+                "MessageService.SendMessage",
+                "TemplateService.ListTemplates",
+                "TemplateService.GetTemplate",
+            ],
+            contents: &["text", "template"],
             channels: &[Channel::WhatsApp],
             reports_statuses: false,
             receives_messages: false,
@@ -57,7 +65,8 @@ impl Client {
         };
         let body = match &message.content {
             Content::Text(body) => body,
-            Content::Template(_) | Content::Media(_) => {
+            Content::Template(filled) => return self.send_template(to, filled).await,
+            Content::Media(_) => {
                 unreachable!("`objections` refuses what is not in `contents`")
             }
         };
