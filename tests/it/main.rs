@@ -11,3 +11,4 @@ mod process;
 mod receiving;
 mod sending;
 mod streaming;
+mod templates;
