@@ -1,5 +1,7 @@
 //! `domain` into the contract's messages. What comes in is parsed in `parse`.
 
+pub(super) mod template;
+
 use std::time::Duration;
 
 use bytes::Bytes;

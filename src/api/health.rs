@@ -15,6 +15,7 @@ const ACCOUNTS: &str = "switchboard.v1.AccountService";
 const MESSAGES: &str = "switchboard.v1.MessageService";
 const CONTACTS: &str = "switchboard.v1.ContactService";
 const FLOWS: &str = "switchboard.v1.FlowService";
+const TEMPLATES: &str = "switchboard.v1.TemplateService";
 const EVENTS: &str = "switchboard.v1.EventService";
 
 /// The service, and the task that keeps it true until the server stops.
@@ -24,7 +25,7 @@ pub(super) fn service(
 ) -> (HealthServer<impl HealthService>, impl Future<Output = ()> + Send + use<>) {
     let (reporter, service) = health_reporter();
     let keep = async move {
-        for name in [ACCOUNTS, MESSAGES, CONTACTS, FLOWS] {
+        for name in [ACCOUNTS, MESSAGES, CONTACTS, FLOWS, TEMPLATES] {
             reporter.set_service_status(name, ServingStatus::Serving).await;
         }
         loop {
@@ -38,7 +39,7 @@ pub(super) fn service(
                 changed = store.changed() => if changed.is_err() { break },
             }
         }
-        for name in ["", ACCOUNTS, MESSAGES, CONTACTS, FLOWS, EVENTS] {
+        for name in ["", ACCOUNTS, MESSAGES, CONTACTS, FLOWS, TEMPLATES, EVENTS] {
             reporter.set_service_status(name, ServingStatus::NotServing).await;
         }
     };

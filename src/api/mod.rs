@@ -18,6 +18,7 @@ mod reflection;
 mod sandbox;
 mod status;
 mod stream;
+mod template;
 
 use std::sync::Arc;
 
@@ -76,6 +77,7 @@ impl Api {
         use served::v1::event_service_server::EventServiceServer;
         use served::v1::flow_service_server::FlowServiceServer;
         use served::v1::message_service_server::MessageServiceServer;
+        use served::v1::template_service_server::TemplateServiceServer;
 
         let (health, keep_health) = health::service(self.journal.health(), self.stopping.clone());
         let (reflection, reflection_alpha) = reflection::services(self.sandbox.is_some());
@@ -89,6 +91,7 @@ impl Api {
             .add_service(MessageServiceServer::new(self.clone()))
             .add_service(ContactServiceServer::new(self.clone()))
             .add_service(FlowServiceServer::new(self.clone()))
+            .add_service(TemplateServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self))
             .add_service(health)
             .add_service(reflection)

@@ -1,5 +1,7 @@
 //! Requests into `domain`: every fault is noted with its field's path, and reading goes on to the next field.
 
+pub(super) mod template;
+
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -12,7 +14,7 @@ use super::status::{self, Fault, Violations};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
 use crate::pb::v1;
-use crate::provider::{Account, Accounts, Parts};
+use crate::provider::{Account, Accounts, Grounds, Parts};
 
 /// Reads text that must be there.
 pub(super) fn required<T: FromStr<Err: Display>>(
@@ -87,7 +89,11 @@ pub(super) fn send_message(
             content: content.as_ref(),
         };
         for objection in account.objections(parts) {
-            let fault = if objection.unsupported { Fault::Unsupported } else { Fault::OutOfRange };
+            let fault = match objection.grounds {
+                Grounds::Unsupported => Fault::Unsupported,
+                Grounds::OutOfRange => Fault::OutOfRange,
+                Grounds::Missing => Fault::Required,
+            };
             violations.add(objection.field, fault, objection.problem);
         }
     }
@@ -119,9 +125,10 @@ fn content(
             None
         }
         Some(v1::send_message_request::Content::Text(v1::Text { body })) => Some(Content::Text(body)),
-        Some(
-            v1::send_message_request::Content::Template(_) | v1::send_message_request::Content::Media(_),
-        ) => {
+        Some(v1::send_message_request::Content::Template(template)) => {
+            Some(Content::Template(template::filled(template, violations)))
+        }
+        Some(v1::send_message_request::Content::Media(_)) => {
             violations.add("content", Fault::Unsupported, "cannot be sent yet");
             None
         }

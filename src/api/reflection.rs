@@ -7,12 +7,13 @@ use tonic_reflection::server::{Builder, v1, v1alpha};
 use crate::pb;
 
 /// Services that reflection shows; messages of every registered file can be looked up besides.
-const SHOWN: [&str; 6] = [
+const SHOWN: [&str; 7] = [
     "switchboard.v1.AccountService",
     "switchboard.v1.ContactService",
     "switchboard.v1.EventService",
     "switchboard.v1.FlowService",
     "switchboard.v1.MessageService",
+    "switchboard.v1.TemplateService",
     "grpc.health.v1.Health",
 ];
 

@@ -26,6 +26,11 @@ const THROTTLED_DELAY: Duration = Duration::from_secs(1);
 /// How long to wait for a store that cannot write, a provider that cannot be reached, or a server that restarts.
 pub(super) const OUTAGE_DELAY: Duration = Duration::from_secs(1);
 
+/// How many violations are told, and how many of them in the message too. A failure travels in headers, and many clients
+/// take no more than 8 KiB of them: what is larger reaches nobody.
+const VIOLATIONS_TOLD: usize = 32;
+const VIOLATIONS_IN_MESSAGE: usize = 8;
+
 macro_rules! reasons {
     ($($name:ident = $text:literal),+ $(,)?) => {
         /// What happened, in one word: the `reason` of an `ErrorInfo`. Each has a paragraph in `docs/errors.md`.
@@ -127,12 +132,15 @@ impl From<Violations> for Status {
     /// What the provider cannot do is UNIMPLEMENTED, but only when nothing is wrong with the request itself.
     fn from(Violations(found): Violations) -> Self {
         let unsupported = found.iter().all(|(fault, _)| *fault == Fault::Unsupported);
-        let mut fields = Vec::new();
-        let mut violations = Vec::new();
-        for (_, violation) in found {
-            fields.push(format!("{} {}", violation.field, violation.description));
-            violations.push(violation);
+        let mut fields: Vec<String> = found
+            .iter()
+            .take(VIOLATIONS_IN_MESSAGE)
+            .map(|(_, violation)| format!("{} {}", violation.field, violation.description))
+            .collect();
+        if found.len() > fields.len() {
+            fields.push(format!("and {} more", found.len() - fields.len()));
         }
+        let violations = found.into_iter().take(VIOLATIONS_TOLD).map(|(_, violation)| violation).collect();
         let (code, reason) = if unsupported {
             (Code::Unimplemented, Reason::ProviderUnsupported)
         } else {
@@ -421,7 +429,7 @@ const fn refusal(refusal: Refusal) -> (Code, Reason, &'static str) {
         Refusal::TemplateNotFound => (
             Code::NotFound,
             Reason::TemplateNotFound,
-            "the provider has no approved template of this name in this language",
+            "the provider has no template of this name in this language, or has not approved it",
         ),
         Refusal::TemplateParametersRejected => (
             Code::InvalidArgument,

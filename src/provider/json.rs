@@ -4,33 +4,58 @@
 mod repair;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 pub(super) use repair::repaired;
 
-/// A JSON object of which no value was looked at yet.
-#[derive(Debug)]
-pub(super) struct Object<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
+/// A JSON object of which no value was looked at yet. Objects are small, so keys are searched one by one.
+#[derive(Debug, Default)]
+pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Borrows a key where it can: where nothing in it is escaped.
+        #[derive(Deserialize)]
+        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(8));
+                while let Some((Key(key), value)) = map.next_entry()? {
+                    entries.push((key, value));
+                }
+                Ok(Object(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
 
 impl<'a> Object<'a> {
     /// Reads an object. None when the text is no JSON, or not an object.
     pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
-        #[derive(Deserialize, PartialEq, Eq, Hash)]
-        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-        let entries: HashMap<Key<'a>, &'a RawValue> = serde_json::from_slice(text).ok()?;
-        Some(Self(entries.into_iter().map(|(Key(key), value)| (key, value)).collect()))
+        serde_json::from_slice(text).ok()
     }
 
-    fn of(value: &'a RawValue) -> Option<Self> {
-        Self::parse(value.get().as_bytes())
+    /// The value under a key; where the key stands twice, the later one.
+    fn value(&self, key: &str) -> Option<&'a RawValue> {
+        self.0.iter().rfind(|(known, _)| known == key).map(|&(_, value)| value)
     }
 
     /// The JSON text under the first of these keys that is there and not null.
     pub(super) fn raw(&self, keys: &[&str]) -> Option<&'a str> {
-        keys.iter().find_map(|&key| self.0.get(key).map(|value| value.get()).filter(|&text| text != "null"))
+        keys.iter().find_map(|&key| self.value(key).map(RawValue::get).filter(|&text| text != "null"))
     }
 
     /// The object under these keys.
@@ -42,13 +67,14 @@ impl<'a> Object<'a> {
     pub(super) fn objects(&self, keys: &[&str]) -> Vec<Object<'a>> {
         let items: Option<Vec<&'a RawValue>> =
             self.raw(keys).and_then(|text| serde_json::from_str(text).ok());
-        items.unwrap_or_default().into_iter().filter_map(Object::of).collect()
+        let objects = items.unwrap_or_default().into_iter();
+        objects.filter_map(|item| Object::parse(item.get().as_bytes())).collect()
     }
 
     /// The JSON texts of the items in the array under these keys. A null stands for an empty one; None when there is
     /// neither.
     pub(super) fn items(&self, keys: &[&str]) -> Option<Vec<&'a str>> {
-        let array = keys.iter().find_map(|&key| self.0.get(key))?;
+        let array = keys.iter().find_map(|&key| self.value(key))?;
         let items: Option<Vec<&'a RawValue>> = serde_json::from_str(array.get()).ok()?;
         Some(items.unwrap_or_default().into_iter().map(RawValue::get).collect())
     }

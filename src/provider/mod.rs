@@ -10,7 +10,9 @@ mod http;
 mod json;
 mod outcome;
 pub mod signature;
+mod template;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use crate::config::{self, Upstream};
 use crate::domain::event::Identity;
 use crate::domain::message::{Content, Outgoing};
+use crate::domain::template::{Definition, Page, Place};
 use crate::domain::{AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault};
 use signature::{Scheme, Verified};
 
@@ -89,11 +92,22 @@ pub struct UploadLimits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {
     /// The field's path in the request.
-    pub field: &'static str,
-    /// Whether the provider cannot do it at all, or only not like this.
-    pub unsupported: bool,
+    pub field: Cow<'static, str>,
+    /// On what grounds.
+    pub grounds: Grounds,
     /// What is wrong and what is allowed.
     pub problem: String,
+}
+
+/// On what grounds an account cannot send a part of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grounds {
+    /// The provider cannot do it at all.
+    Unsupported,
+    /// It is outside of what the provider takes.
+    OutOfRange,
+    /// The provider needs it.
+    Missing,
 }
 
 /// The parts of a message that were readable, to be held against what an account can do.
@@ -280,8 +294,8 @@ impl Account {
         let able = self.capabilities();
         let provider = self.provider();
         let mut found = Vec::new();
-        let mut unsupported = |field, problem: String| {
-            found.push(Objection { field, unsupported: true, problem });
+        let mut unsupported = |field: &'static str, problem: String| {
+            found.push(Objection { field: field.into(), grounds: Grounds::Unsupported, problem });
         };
         if matches!(parts.to, Some(Address::User(_))) && !able.reaches_user_ids {
             unsupported("to", format!("{provider} reaches phone numbers only"));
@@ -303,8 +317,14 @@ impl Account {
             let characters = body.chars().count();
             if characters > most as usize {
                 let problem = format!("must be at most {most} characters, and has {characters}");
-                found.push(Objection { field: "text.body", unsupported: false, problem });
+                found.push(Objection { field: "text.body".into(), grounds: Grounds::OutOfRange, problem });
             }
+        }
+        if let Some(Content::Template(filled)) = parts.content {
+            found.extend(match &self.client {
+                Client::ConnectBy(_) => connectby::template_objections(filled),
+                Client::Connectly(_) => connectly::template_objections(filled, parts.channel),
+            });
         }
         found
     }
@@ -334,6 +354,30 @@ impl Account {
         match &self.client {
             Client::ConnectBy(client) => Some(client),
             Client::Connectly(_) => None,
+        }
+    }
+
+    /// Reads a page of the account's templates. Connectly has one page, which is the first.
+    ///
+    /// # Errors
+    ///
+    /// When the page cannot be had or read.
+    pub async fn list_templates(&self, place: &Place) -> Result<Page, Error> {
+        match &self.client {
+            Client::ConnectBy(client) => client.list_templates(place).await,
+            Client::Connectly(client) => client.list_templates().await,
+        }
+    }
+
+    /// Finds the template of that name and language in the account's list.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TemplateNotFound`](crate::domain::Refusal::TemplateNotFound) when it is not there; else when the list cannot be had or read.
+    pub async fn find_template(&self, name: &str, language: &str) -> Result<Definition, Error> {
+        match &self.client {
+            Client::ConnectBy(client) => client.find_template(name, language).await,
+            Client::Connectly(client) => client.find_template(name, language).await,
         }
     }
 

@@ -27,7 +27,7 @@ async fn accounts_say_what_they_can_do() {
     }
     let able = |at: usize| listed[at].capabilities.clone().expect("there");
     assert_eq!((listed[0].provider(), listed[1].provider()), (Provider::Connectby, Provider::Connectly));
-    assert_eq!(able(0).contents, ["text"]);
+    assert_eq!(able(0).contents, ["text", "template"]);
     assert!(!able(0).reports_statuses && !able(0).receives_messages && !able(0).chooses_sender);
     assert!(able(1).reports_statuses && able(1).receives_messages && able(1).chooses_sender);
 }
@@ -38,12 +38,13 @@ async fn health(gateway: &Gateway, service: &str) -> Result<ServingStatus, Code>
     answer.map(|answer| answer.into_inner().status()).map_err(|status| status.code())
 }
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "switchboard.v1.AccountService",
     "switchboard.v1.MessageService",
     "switchboard.v1.EventService",
     "switchboard.v1.ContactService",
     "switchboard.v1.FlowService",
+    "switchboard.v1.TemplateService",
 ];
 
 #[tokio::test]
@@ -106,12 +107,13 @@ macro_rules! reflect {
     }};
 }
 
-const SYMBOLS: [&str; 9] = [
+const SYMBOLS: [&str; 10] = [
     "switchboard.v1.ContactService",
     "switchboard.v1.FlowService",
     "switchboard.v1.AccountService",
     "switchboard.v1.MessageService",
     "switchboard.v1.EventService",
+    "switchboard.v1.TemplateService",
     "switchboard.sandbox.v1.SandboxService",
     "grpc.health.v1.Health",
     "google.rpc.ErrorInfo",
@@ -119,7 +121,7 @@ const SYMBOLS: [&str; 9] = [
 ];
 
 fn check(services: &BTreeSet<String>, files: &[FileDescriptorProto], version: &str) {
-    let expected: BTreeSet<String> = SYMBOLS[..7]
+    let expected: BTreeSet<String> = SYMBOLS[..8]
         .iter()
         .map(|name| (*name).to_owned())
         .chain([format!("grpc.reflection.{version}.ServerReflection")])

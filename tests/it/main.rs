@@ -13,3 +13,4 @@ mod process;
 mod receiving;
 mod sending;
 mod streaming;
+mod templates;

@@ -6,6 +6,8 @@ mod contacts;
 mod error;
 mod flows;
 mod page;
+mod template_send;
+mod templates;
 mod wire;
 
 use reqwest::RequestBuilder;
@@ -20,6 +22,8 @@ use super::{Accepted, Capabilities, Error};
 use crate::config::{self, Route, Routes};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{Address, Channel};
+
+pub(super) use template_send::objections as template_objections;
 
 const SECRET_KEY: HeaderName = HeaderName::from_static("secret_key");
 
@@ -50,8 +54,10 @@ impl Client {
                 "ContactService.UpdateContact",
                 "ContactService.DeleteContact",
                 "FlowService.ListFlowResponses",
+                "TemplateService.ListTemplates",
+                "TemplateService.GetTemplate",
             ],
-            contents: &["text"],
+            contents: &["text", "template"],
             channels: &[Channel::WhatsApp],
             reports_statuses: false,
             receives_messages: false,
@@ -67,7 +73,8 @@ impl Client {
         };
         let body = match &message.content {
             Content::Text(body) => body,
-            Content::Template(_) | Content::Media(_) => {
+            Content::Template(filled) => return self.send_template(to, filled).await,
+            Content::Media(_) => {
                 unreachable!("`objections` refuses what is not in `contents`")
             }
         };

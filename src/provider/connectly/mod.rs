@@ -1,6 +1,8 @@
 //! Connectly, `https://api.connectly.ai`.
 
 mod error;
+mod template_send;
+mod templates;
 mod webhook;
 mod wire;
 
@@ -17,6 +19,8 @@ use crate::config;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{AccountId, Channel, PhoneNumber};
 
+pub(super) use template_send::objections as template_objections;
+
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SIGNATURE: &str = "x-connectly-hmac-sha256";
 
@@ -26,6 +30,8 @@ pub struct Client {
     http: Http,
     table: Table,
     send_messages: Url,
+    send_templates: Url,
+    get_templates: Url,
     api_key: HeaderValue,
     scheme: Option<Scheme>,
     numbers: Vec<PhoneNumber>,
@@ -41,6 +47,11 @@ impl Client {
             http,
             table,
             send_messages: endpoint(&config.base_url, &format!("{business}/send/messages")),
+            send_templates: endpoint(
+                &config.base_url,
+                &format!("{business}/send/whatsapp_templated_messages"),
+            ),
+            get_templates: endpoint(&config.base_url, &format!("{business}/get/templates")),
             api_key,
             scheme: Scheme::hmac_sha256_base64(SIGNATURE, &config.webhook_secrets),
             numbers: config.numbers.clone(),
@@ -49,8 +60,12 @@ impl Client {
 
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
-            rpcs: &["MessageService.SendMessage"],
-            contents: &["text"],
+            rpcs: &[
+                "MessageService.SendMessage",
+                "TemplateService.ListTemplates",
+                "TemplateService.GetTemplate",
+            ],
+            contents: &["text", "template"],
             channels: &[Channel::WhatsApp, Channel::Sms],
             reports_statuses: self.scheme.is_some(),
             receives_messages: self.scheme.is_some(),
@@ -61,21 +76,26 @@ impl Client {
     }
 
     pub(super) async fn send(&self, message: &Outgoing) -> Result<Accepted, Error> {
-        let text = match &message.content {
-            Content::Text(text) => text,
-            Content::Template(_) | Content::Media(_) => {
+        let (url, body) = match &message.content {
+            Content::Text(text) => (&self.send_messages, wire::send_text(message, text)),
+            Content::Template(filled) => (&self.send_templates, template_send::body(message, filled)),
+            Content::Media(_) => {
                 unreachable!("`objections` refuses what is not in `contents`")
             }
         };
+        let reply = self.post_json(url, body).await?;
+        self.accepted(&reply)
+    }
+
+    async fn post_json(&self, url: &Url, body: Vec<u8>) -> Result<Reply, Error> {
         let request = self
             .http
-            .post(self.send_messages.clone())
+            .post(url.clone())
             .header(API_KEY, self.api_key.clone())
             .header(reqwest::header::ACCEPT, "application/json")
             .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(wire::send_text(message, text));
-        let reply = self.http.exchange(request).await?;
-        self.accepted(&reply)
+            .body(body);
+        self.http.exchange(request).await
     }
 
     /// Finds the provider's "yes" in a reply to a send: a 2xx with an `id`.

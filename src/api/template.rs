@@ -1,0 +1,84 @@
+//! `TemplateService`.
+
+use serde::{Deserialize, Serialize};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::served::v1::template_service_server::TemplateService;
+use super::status::{Fault, Violations};
+use super::{Api, convert, page_token, parse, status};
+use crate::domain::template::{Page, Place};
+use crate::pb::v1::{
+    GetTemplateRequest, GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse,
+    UploadTemplateMediaRequest, UploadTemplateMediaResponse,
+};
+
+const LIST: &str = "TemplateService.ListTemplates";
+
+/// What a page token holds: the provider's cursor, and on which side of it the page lies.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Beside {
+    After(String),
+    Before(String),
+}
+
+impl From<Beside> for Place {
+    fn from(beside: Beside) -> Self {
+        match beside {
+            Beside::After(cursor) => Self::After(cursor),
+            Beside::Before(cursor) => Self::Before(cursor),
+        }
+    }
+}
+
+#[async_trait]
+impl TemplateService for Api {
+    async fn list_templates(
+        &self,
+        request: Request<ListTemplatesRequest>,
+    ) -> Result<Response<ListTemplatesResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
+        violations.check()?;
+        let account = account.expect("what is missing was noted as a violation");
+        let beside: Option<Beside> = page_token::decode(LIST, account.id(), &request.page_token)?;
+        let Page { templates, after, before } = account
+            .list_templates(&beside.map(Place::from).unwrap_or_default())
+            .await
+            .map_err(|error| status::read_failed(account, &error))?;
+        let token = |beside| page_token::encode(LIST, account.id(), &beside);
+        Ok(Response::new(ListTemplatesResponse {
+            templates: templates.into_iter().map(convert::template::definition).collect(),
+            next_page_token: after.map(Beside::After).map(token).unwrap_or_default(),
+            previous_page_token: before.map(Beside::Before).map(token).unwrap_or_default(),
+        }))
+    }
+
+    async fn get_template(
+        &self,
+        request: Request<GetTemplateRequest>,
+    ) -> Result<Response<GetTemplateResponse>, Status> {
+        let GetTemplateRequest { account, name, language } = request.into_inner();
+        let mut violations = Violations::default();
+        let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
+        parse::template::name("name", &name, &mut violations);
+        if language.is_empty() {
+            violations.add("language", Fault::Required, "must be given");
+        }
+        violations.check()?;
+        let account = account.expect("what is missing was noted as a violation");
+        let found = account
+            .find_template(&name, &language)
+            .await
+            .map_err(|error| status::read_failed(account, &error))?;
+        Ok(Response::new(GetTemplateResponse { template: Some(convert::template::definition(found)) }))
+    }
+
+    async fn upload_template_media(
+        &self,
+        _: Request<Streaming<UploadTemplateMediaRequest>>,
+    ) -> Result<Response<UploadTemplateMediaResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+}

@@ -1,0 +1,122 @@
+//! A template message on its way to ConnectBy: what fills the template in Meta's form, and the template itself,
+//! exactly as the list gave it.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value as Json, json};
+
+use super::super::{Accepted, Error, Grounds, Objection};
+use super::{Client, json as with_json};
+use crate::domain::PhoneNumber;
+use crate::domain::template::{
+    Button, ButtonValue, Definition, Filled, Header, HeaderMedia, Location, Parameter, Value,
+};
+
+impl Client {
+    /// Finds the template and sends it. As long as it is being looked for, nothing is sent.
+    pub(super) async fn send_template(&self, to: &PhoneNumber, filled: &Filled) -> Result<Accepted, Error> {
+        let template = self.find_template(&filled.name, &filled.language).await.map_err(not_sent)?;
+        let route = &self.routes.send_template;
+        let reply = self.exchange(route, |request| with_json(request, body(to, filled, &template))).await?;
+        self.accepted(&reply).map_err(|error| error.at_route("send_template", route))
+    }
+}
+
+/// A failed search proves that nothing was sent, whatever it leaves open of the template.
+fn not_sent(error: Error) -> Error {
+    match error {
+        Error::NotSent(_) | Error::Refused(_) => error,
+        Error::Unknown { .. } => Error::NotSent(Some(Box::new(error))),
+    }
+}
+
+/// What ConnectBy cannot do of a template message.
+pub(in super::super) fn objections(filled: &Filled) -> Vec<Objection> {
+    let needed = filled.language.is_empty().then(|| Objection {
+        field: Cow::Borrowed("template.language"),
+        grounds: Grounds::Missing,
+        problem: "must be given: ConnectBy has no default".to_owned(),
+    });
+    needed.into_iter().collect()
+}
+
+/// The body of "send template": `components` are left out when there is nothing to fill.
+fn body(to: &PhoneNumber, filled: &Filled, template: &Definition) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        to_number: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        components: Vec<Json>,
+        template: &'a RawValue,
+    }
+    let template = serde_json::from_str(&template.raw_json).expect("it came out of JSON");
+    let body = Body { to_number: to.digits(), components: components(filled), template };
+    serde_json::to_vec(&body).expect("plain data is always JSON")
+}
+
+fn components(filled: &Filled) -> Vec<Json> {
+    let header =
+        filled.header.as_ref().map(|filled| json!({"type": "header", "parameters": [header(filled)]}));
+    let body = (!filled.body.is_empty()).then(|| {
+        let parameters: Vec<Json> = filled.body.iter().map(parameter).collect();
+        json!({"type": "body", "parameters": parameters})
+    });
+    header.into_iter().chain(body).chain(filled.buttons.iter().map(button)).collect()
+}
+
+fn header(header: &Header) -> Json {
+    match header {
+        Header::Text(text) => parameter(text),
+        Header::Image(media) => json!({"type": "image", "image": link(media)}),
+        Header::Video(media) => json!({"type": "video", "video": link(media)}),
+        Header::Document(media) => json!({"type": "document", "document": link(media)}),
+        Header::Location(Location { latitude, longitude, name, address }) => {
+            let mut location = json!({"latitude": latitude, "longitude": longitude});
+            for (key, text) in [("name", name), ("address", address)] {
+                if !text.is_empty() {
+                    location[key] = json!(text);
+                }
+            }
+            json!({"type": "location", "location": location})
+        }
+    }
+}
+
+fn link(media: &HeaderMedia) -> Json {
+    let mut link = json!({"link": media.url});
+    if !media.file_name.is_empty() {
+        link["filename"] = json!(media.file_name);
+    }
+    link
+}
+
+fn parameter(parameter: &Parameter) -> Json {
+    let mut filled = match &parameter.value {
+        Value::Text(text) => json!({"type": "text", "text": text}),
+        Value::Currency { fallback_value, code, amount_thousandths } => json!({
+            "type": "currency",
+            "currency": {"fallback_value": fallback_value, "code": code, "amount_1000": amount_thousandths},
+        }),
+        Value::DateTime { fallback_value } => {
+            json!({"type": "date_time", "date_time": {"fallback_value": fallback_value}})
+        }
+    };
+    if !parameter.name.is_empty() {
+        filled["parameter_name"] = json!(parameter.name);
+    }
+    filled
+}
+
+fn button(button: &Button) -> Json {
+    let (sub_type, parameter) = match &button.value {
+        ButtonValue::UrlSuffix(suffix) => ("url", json!({"type": "text", "text": suffix})),
+        ButtonValue::QuickReplyPayload(payload) => {
+            ("quick_reply", json!({"type": "payload", "payload": payload}))
+        }
+        ButtonValue::CouponCode(code) => ("copy_code", json!({"type": "coupon_code", "coupon_code": code})),
+    };
+    let index = button.index.to_string();
+    json!({"type": "button", "sub_type": sub_type, "index": index, "parameters": [parameter]})
+}

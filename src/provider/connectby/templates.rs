@@ -1,0 +1,203 @@
+//! ConnectBy's list of templates: Meta's, page by page.
+
+use serde_json::value::RawValue;
+use url::form_urlencoded;
+
+use super::super::http::{Reply, endpoint};
+use super::super::json::Object;
+use super::super::template::{self, Step, Walk};
+use super::super::{Error, Uncertainty};
+use super::{Client, SECRET_KEY, error};
+use crate::domain::Provider;
+use crate::domain::template::{Definition, Page, Place};
+
+impl Client {
+    /// Reads one page.
+    pub(in super::super) async fn list_templates(&self, place: &Place) -> Result<Page, Error> {
+        let route = &self.routes.list_templates;
+        let mut url = endpoint(&self.base_url, &route.path);
+        match place {
+            Place::First => {}
+            Place::After(cursor) => _ = url.query_pairs_mut().append_pair("after", cursor),
+            Place::Before(cursor) => _ = url.query_pairs_mut().append_pair("before", cursor),
+        }
+        let request =
+            self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
+        let reply = self.http.exchange(request).await?;
+        self.templates_in(&reply, place).map_err(|error| error.at_route("list_templates", route))
+    }
+
+    /// Finds the template of that name and language, reading the list as far as it must.
+    pub(in super::super) async fn find_template(
+        &self,
+        name: &str,
+        language: &str,
+    ) -> Result<Definition, Error> {
+        let mut walk = Walk::default();
+        let mut place = Place::First;
+        loop {
+            let page = self.list_templates(&place).await?;
+            let found = page.templates.into_iter().find(|t| t.name == name && t.language == language);
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            place = match walk.step(page.after) {
+                Step::Onward(cursor) => Place::After(cursor),
+                Step::End => return Err(template::not_found(Provider::ConnectBy)),
+                Step::Endless => {
+                    return Err(Error::Unknown { cause: Uncertainty::ReplyTooLarge, fault: None });
+                }
+            };
+        }
+    }
+
+    fn templates_in(&self, reply: &Reply, place: &Place) -> Result<Page, Error> {
+        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let said = object.as_ref().and_then(error::find);
+        match (reply.status, &said, object.as_ref().and_then(|object| read(object, place))) {
+            (200..300, None, Some(page)) => Ok(page),
+            _ => Err(self.table.judge(reply, said)),
+        }
+    }
+}
+
+/// Reads a page. None when there is no list in it, or when it goes on in a way that cannot be followed.
+fn read(reply: &Object<'_>, place: &Place) -> Option<Page> {
+    let data = reply.object(&["responseData", "response_data"]);
+    // An empty list may be left out, but not together with all that says that there is one.
+    if data.is_none() && !reply.holds(&["data"]) {
+        return None;
+    }
+    let within = data.as_ref().unwrap_or(reply);
+    let templates = template::items(within, &["data"])?.into_iter().filter_map(definition).collect();
+    let paging = within.object(&["paging"]);
+    let cursors = paging.as_ref().and_then(|paging| paging.object(&["cursors"]));
+    // Cursors are there on every page, also on the last; only a link says that there is another page.
+    let cursor = |link: &str, parameter: &str| {
+        let link = paging.as_ref()?.text(&[link])?;
+        Some(parameter_of(&link, parameter).or_else(|| cursors.as_ref()?.text(&[parameter])))
+    };
+    let after = match cursor("next", "after") {
+        None => None,
+        // To say that the list ends here would hide what follows.
+        Some(None) => return None,
+        // A link to the page itself leads nowhere.
+        Some(Some(after)) => Some(after).filter(|after| *place != Place::After(after.clone())),
+    };
+    let before =
+        cursor("previous", "before").flatten().filter(|before| *place != Place::Before(before.clone()));
+    Some(Page { templates, after, before })
+}
+
+/// A parameter of a link's query. The link itself is never followed: it may lead anywhere.
+fn parameter_of(link: &str, parameter: &str) -> Option<String> {
+    let (_, query) = link.split_once('?')?;
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(name, value)| name == parameter && !value.is_empty())
+        .map(|(_, value)| value.into_owned())
+}
+
+fn definition(raw: &RawValue) -> Option<Definition> {
+    let item = Object::parse(raw.get().as_bytes())?;
+    let text = |keys: &[&str]| item.text(keys).unwrap_or_default();
+    let (provider_status, provider_category) = (text(&["status"]), text(&["category"]));
+    Some(Definition {
+        id: text(&["id"]),
+        name: text(&["name"]),
+        language: template::language(&item).unwrap_or_default(),
+        status: template::status(&provider_status),
+        provider_status,
+        category: template::category(&provider_category),
+        provider_category,
+        parameter_format: template::parameter_format(&item),
+        components: template::items(&item, &["components"])
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(template::component)
+            .collect(),
+        rejection_reason: template::rejection_reason(&item).unwrap_or_default(),
+        quality: template::quality(&item).unwrap_or_default(),
+        create_time: template::moment(&item, &["created_time", "created_at", "createdAt"]),
+        update_time: template::moment(&item, &["last_updated_time", "updated_at", "updatedAt"]),
+        raw_json: raw.get().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(text: &str, place: &Place) -> Option<Page> {
+        read(&Object::parse(text.as_bytes()).expect("an object"), place)
+    }
+
+    fn around(paging: &str) -> String {
+        format!(r#"{{"success":true,"responseData":{{"data":[],"paging":{paging}}}}}"#)
+    }
+
+    #[test]
+    fn only_a_link_makes_another_page_and_its_cursor_is_taken_from_wherever_it_is() {
+        let cursor = |paging: &str| page(&around(paging), &Place::First).expect("a page").after;
+        for (paging, expected) in [
+            (r#"{"next":"https://api.connectby.io/v1.0/templates?after=A%2B1&x=y"}"#, Some("A+1")),
+            (r#"{"next":"http://elsewhere.example/?x=y&after=A#f"}"#, Some("A")),
+            (r#"{"next":"/v1.0/templates?after=A"}"#, Some("A")),
+            (r#"{"next":"https://graph.facebook.com/x","cursors":{"before":"B","after":"C"}}"#, Some("C")),
+            (r#"{"cursors":{"before":"B","after":"C"}}"#, None),
+            (r#"{"next":null,"previous":"https://h/t?before=B"}"#, None),
+            (r#"{"next":""}"#, None),
+            ("{}", None),
+            ("null", None),
+        ] {
+            assert_eq!(cursor(paging).as_deref(), expected, "{paging}");
+        }
+        let back = page(&around(r#"{"previous":"https://h/t?before=B"}"#), &Place::First).expect("a page");
+        assert_eq!(back.before.as_deref(), Some("B"));
+        assert!(page(&around(r#"{"next":"https://h/t?page=2"}"#), &Place::First).is_none());
+    }
+
+    #[test]
+    fn a_link_to_the_page_itself_leads_nowhere() {
+        let links = around(r#"{"next":"https://h/t?after=A","previous":"https://h/t?before=B"}"#);
+        assert_eq!(page(&links, &Place::After("A".to_owned())).expect("a page").after, None);
+        assert_eq!(page(&links, &Place::After("B".to_owned())).expect("a page").after.as_deref(), Some("A"));
+        assert_eq!(page(&links, &Place::Before("B".to_owned())).expect("a page").before, None);
+    }
+
+    #[test]
+    fn a_list_may_be_empty_but_must_be_there() {
+        for empty in [r#"{"responseData":{"data":[]}}"#, r#"{"responseData":{"data":null}}"#] {
+            assert_eq!(page(empty, &Place::First).map(|page| page.templates.len()), Some(0), "{empty}");
+        }
+        for none in
+            [r#"{}"#, r#"{"success":true}"#, r#"{"responseData":{"data":"x"}}"#, r#"{"data":{"a":1}}"#]
+        {
+            assert!(page(none, &Place::First).is_none(), "{none}");
+        }
+        assert_eq!(page(r#"{"data":[{"name":"a"}]}"#, &Place::First).expect("a page").templates.len(), 1);
+    }
+
+    #[test]
+    fn what_is_new_odd_or_missing_does_not_keep_a_template_from_being_read() {
+        let text = r#"{"responseData":{"data":[
+            { "id": 12345678901234567890, "name": "n", "language": {"code": "pt_BR"}, "status": "ARCHIVED",
+              "category": "TRANSACTIONAL", "quality_score": "GREEN", "rejected_reason": "NONE", "new": [1.50, {"\u0061": null}],
+              "components": [{"type": "LIMITED_TIME_OFFER", "x": 1}, "odd", {"type":"HEADER","format":"LOCATION"}] },
+            17, {}]}}"#;
+        let page = page(text, &Place::First).expect("a page");
+        assert_eq!(page.templates.len(), 2);
+        let read = &page.templates[0];
+        assert_eq!((read.id.as_str(), read.language.as_str()), ("12345678901234567890", "pt_BR"));
+        assert_eq!((read.status, read.provider_status.as_str()), (None, "ARCHIVED"));
+        assert_eq!((read.category, read.provider_category.as_str()), (None, "TRANSACTIONAL"));
+        assert_eq!((read.quality.as_str(), read.rejection_reason.as_str()), ("GREEN", ""));
+        assert_eq!(read.components.len(), 2);
+        assert_eq!(
+            (read.components[0].part, read.components[0].provider_type.as_str()),
+            (None, "LIMITED_TIME_OFFER")
+        );
+        assert_eq!(read.components[1].format, "LOCATION");
+        assert!(text.contains(&read.raw_json) && read.raw_json.contains(r#"[1.50, {"\u0061": null}]"#));
+    }
+}

@@ -1,0 +1,126 @@
+//! A template message on its way to Connectly: parameters by name.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::super::{Grounds, Objection};
+use crate::domain::Channel;
+use crate::domain::message::Outgoing;
+use crate::domain::template::{ButtonValue, Filled, Header, HeaderMedia, Value};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TemplateMessage<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<&'a str>,
+    number: String,
+    template_name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    language: &'a str,
+    parameters: Vec<Parameter<'a>>,
+}
+
+#[derive(Serialize)]
+struct Parameter<'a> {
+    name: Cow<'a, str>,
+    value: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    filename: &'a str,
+}
+
+/// The body of `send/whatsapp_templated_messages`. Here a user id keeps its prefix.
+pub(super) fn body(message: &Outgoing, filled: &Filled) -> Vec<u8> {
+    let body = TemplateMessage {
+        sender: message.sender.as_ref().map(|number| number.as_str()),
+        number: message.to.to_string(),
+        template_name: &filled.name,
+        language: &filled.language,
+        parameters: parameters(filled),
+    };
+    serde_json::to_vec(&body).expect("strings are always JSON")
+}
+
+fn parameters(filled: &Filled) -> Vec<Parameter<'_>> {
+    let named = |given: &'_ str, position: String| match given {
+        "" => Cow::Owned(position),
+        given => Cow::Owned(given.to_owned()),
+    };
+    let header = filled.header.as_ref().map(|header| match header {
+        Header::Text(parameter) => Parameter {
+            name: named(&parameter.name, "header_text".to_owned()),
+            value: text(&parameter.value),
+            filename: "",
+        },
+        Header::Image(media) => medium("header_image", media),
+        Header::Video(media) => medium("header_video", media),
+        Header::Document(media) => medium("header_document", media),
+        Header::Location(_) => unreachable!("`objections` refuses places at Connectly"),
+    });
+    let body = (1..).zip(&filled.body).map(|(position, parameter)| Parameter {
+        name: named(&parameter.name, format!("body_{position}")),
+        value: text(&parameter.value),
+        filename: "",
+    });
+    let buttons = filled.buttons.iter().map(|button| Parameter {
+        name: Cow::Owned(format!("button_{}_url", button.index + 1)),
+        value: match &button.value {
+            ButtonValue::UrlSuffix(suffix) => suffix,
+            ButtonValue::QuickReplyPayload(_) | ButtonValue::CouponCode(_) => {
+                unreachable!("`objections` refuses all but URLs at Connectly")
+            }
+        },
+        filename: "",
+    });
+    header.into_iter().chain(body).chain(buttons).collect()
+}
+
+fn medium<'a>(name: &'static str, media: &'a HeaderMedia) -> Parameter<'a> {
+    Parameter { name: Cow::Borrowed(name), value: &media.url, filename: &media.file_name }
+}
+
+fn text(value: &Value) -> &str {
+    match value {
+        Value::Text(text) => text,
+        Value::Currency { .. } | Value::DateTime { .. } => {
+            unreachable!("`objections` refuses all but texts at Connectly")
+        }
+    }
+}
+
+/// What Connectly cannot do of a template message.
+pub(in super::super) fn objections(filled: &Filled, channel: Option<Channel>) -> Vec<Objection> {
+    let mut found = Vec::new();
+    let mut unsupported = |field: Cow<'static, str>, problem: &str| {
+        found.push(Objection { field, grounds: Grounds::Unsupported, problem: problem.to_owned() });
+    };
+    if channel == Some(Channel::Sms) {
+        unsupported("channel".into(), "Connectly sends templates over WhatsApp only");
+    }
+    if let Some(Header::Location(_)) = filled.header {
+        unsupported("template.header.location".into(), "Connectly puts no place into a header");
+    }
+    for (at, parameter) in filled.body.iter().enumerate() {
+        let kind = match parameter.value {
+            Value::Text(_) => continue,
+            Value::Currency { .. } => "currency",
+            Value::DateTime { .. } => "date_time",
+        };
+        unsupported(
+            format!("template.body[{at}].{kind}").into(),
+            "Connectly fills parameters with texts only",
+        );
+    }
+    for (at, button) in filled.buttons.iter().enumerate() {
+        let kind = match button.value {
+            ButtonValue::UrlSuffix(_) => continue,
+            ButtonValue::QuickReplyPayload(_) => "quick_reply_payload",
+            ButtonValue::CouponCode(_) => "coupon_code",
+        };
+        unsupported(
+            format!("template.buttons[{at}].{kind}").into(),
+            "Connectly fills the URLs of buttons only",
+        );
+    }
+    found
+}

@@ -1,0 +1,122 @@
+//! Templates: listing and getting them, sending messages made from them, and what is wrong with such requests.
+
+mod listing;
+mod outcomes;
+mod requests;
+mod sending;
+
+use switchboard::pb::v1::template_service_client::TemplateServiceClient;
+use switchboard::pb::v1::{
+    CurrencyParameter, DateTimeParameter, GetTemplateRequest, HeaderMedia, ListTemplatesRequest,
+    ListTemplatesResponse, Parameter, SendMessageRequest, Template, TemplateButton, TemplateDefinition,
+    TemplateHeader, parameter, send_message_request, template_button, template_header,
+};
+use switchboard::sandbox::{Fault, FaultRule, Operation};
+use tonic::Status;
+
+use crate::gateway::{CUSTOMER, Gateway, within};
+
+/// A template as ConnectBy may list it one day: with fields that nobody knows, an integer that no double holds, a key
+/// that stands twice, and white space of its own.
+const ODD: &str = r#"{ "name" : "dummy_template", "language":"en","parameter_format": "POSITIONAL",
+    "components":[ {"type":"HEADER","format":"IMAGE"},{"type":"BODY","text":"\u00a1Hola {{1}} \ud83d\ude00!"} ],"status":"APPROVED",
+  "category":"MARKETING", "id":"1044750020823458", "x_new": {"big": 123456789012345678901234567890, "ratio": 1.50, "e": 1E2, "n": null, "n": 0}}"#;
+
+fn page(items: &str, paging: &str) -> String {
+    format!(r#"{{"success":true,"responseData":{{"data":[{items}],"paging":{paging}}}}}"#)
+}
+
+async fn listing(gateway: &Gateway, body: String) {
+    let rule = FaultRule::always(Fault::Body(200, body)).on(Operation::ListTemplates);
+    gateway.connectby().set_fault(rule).await;
+}
+
+fn templates(gateway: &Gateway) -> TemplateServiceClient<tonic::transport::Channel> {
+    TemplateServiceClient::new(gateway.channel.clone())
+}
+
+async fn list(gateway: &Gateway, account: &str, token: &str) -> Result<ListTemplatesResponse, Status> {
+    let request = ListTemplatesRequest { account: account.to_owned(), page_token: token.to_owned() };
+    Ok(within(templates(gateway).list_templates(request)).await?.into_inner())
+}
+
+async fn get(
+    gateway: &Gateway,
+    account: &str,
+    name: &str,
+    language: &str,
+) -> Result<TemplateDefinition, Status> {
+    let request = GetTemplateRequest {
+        account: account.to_owned(),
+        name: name.to_owned(),
+        language: language.to_owned(),
+    };
+    let got = within(templates(gateway).get_template(request)).await?.into_inner();
+    Ok(got.template.expect("an answer holds the template"))
+}
+
+fn send(account: &str, template: Template) -> SendMessageRequest {
+    SendMessageRequest {
+        account: account.to_owned(),
+        to: CUSTOMER.to_owned(),
+        content: Some(send_message_request::Content::Template(template)),
+        ..SendMessageRequest::default()
+    }
+}
+
+fn template(name: &str, language: &str, body: &[&str]) -> Template {
+    Template {
+        name: name.to_owned(),
+        language: language.to_owned(),
+        body: body.iter().map(|value| text(value)).collect(),
+        ..Template::default()
+    }
+}
+
+fn text(value: &str) -> Parameter {
+    Parameter { value: Some(parameter::Value::Text(value.to_owned())), ..Parameter::default() }
+}
+
+fn named(name: &str, value: &str) -> Parameter {
+    Parameter { name: name.to_owned(), ..text(value) }
+}
+
+fn currency(code: &str) -> Parameter {
+    let value = CurrencyParameter {
+        fallback_value: "€ 1".to_owned(),
+        code: code.to_owned(),
+        amount_thousandths: 1_000,
+    };
+    Parameter { value: Some(parameter::Value::Currency(value)), ..Parameter::default() }
+}
+
+fn date_time(fallback_value: &str) -> Parameter {
+    let value = DateTimeParameter { fallback_value: fallback_value.to_owned() };
+    Parameter { value: Some(parameter::Value::DateTime(value)), ..Parameter::default() }
+}
+
+fn header(header: template_header::Header) -> Option<TemplateHeader> {
+    Some(TemplateHeader { header: Some(header) })
+}
+
+fn media(url: &str, file_name: &str) -> HeaderMedia {
+    HeaderMedia { url: url.to_owned(), file_name: file_name.to_owned() }
+}
+
+fn url_suffix(index: u32, suffix: &str) -> TemplateButton {
+    TemplateButton { index, value: Some(template_button::Value::UrlSuffix(suffix.to_owned())) }
+}
+
+fn quick_reply(index: u32, payload: &str) -> TemplateButton {
+    TemplateButton { index, value: Some(template_button::Value::QuickReplyPayload(payload.to_owned())) }
+}
+
+fn coupon(index: u32, code: &str) -> TemplateButton {
+    TemplateButton { index, value: Some(template_button::Value::CouponCode(code.to_owned())) }
+}
+
+/// The last call of an operation at ConnectBy.
+fn sent(gateway: &Gateway) -> switchboard::sandbox::Call {
+    let mut calls = gateway.connectby().calls().into_iter();
+    calls.rfind(|call| call.operation == Some(Operation::SendTemplate)).expect("a template was sent")
+}

@@ -1,0 +1,146 @@
+//! What each answer to a template means.
+
+use tonic::Code;
+
+use super::*;
+use crate::gateway::{CONNECTBY, CONNECTLY, Start, metadata, reason};
+
+#[tokio::test]
+async fn a_template_that_is_not_listed_is_not_sent() {
+    let gateway = Start::quiet().start().await;
+    let told = gateway
+        .send(send(CONNECTBY, template("order_update", "fr", &["a", "b"])))
+        .await
+        .expect_err("not there");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
+    assert!(metadata(&told, "message_id").starts_with("msg_"));
+    assert_eq!(metadata(&told, "provider"), "connectby");
+    assert_eq!(gateway.connectby().arrivals(Operation::SendTemplate), 0);
+}
+
+#[tokio::test]
+async fn a_search_for_the_template_that_fails_proves_that_nothing_was_sent() {
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start().await;
+    let (late, unavailable) = (std::time::Duration::from_secs(30), Code::Unavailable);
+    for (fault, code, expected) in [
+        (Fault::Refuse, unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::CutBeforeReading, unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::CutAfterReading, unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::CutReply, unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::Latency(late), unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::NotJson, unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::Body(200, "{}".to_owned()), unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::status(503), unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::SuccessFalse { code: Some(131_000) }, unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::status(401), Code::FailedPrecondition, "PROVIDER_CREDENTIALS_REJECTED"),
+        (Fault::status(429), Code::ResourceExhausted, "PROVIDER_THROTTLED"),
+        (Fault::status(404), Code::NotFound, "PROVIDER_NOT_FOUND"),
+        (Fault::SuccessFalse { code: None }, Code::FailedPrecondition, "PROVIDER_REFUSED"),
+    ] {
+        let provider = gateway.connectby();
+        provider.set_fault(FaultRule::once(fault.clone()).on(Operation::ListTemplates)).await;
+        let told = gateway
+            .send(send(CONNECTBY, template("order_update", "en", &["a", "b"])))
+            .await
+            .expect_err("a fault is no success");
+        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
+        assert!(metadata(&told, "message_id").starts_with("msg_"), "{fault:?}");
+        provider.clear_faults().await.expect("listens again");
+    }
+    assert_eq!(gateway.connectby().arrivals(Operation::SendTemplate), 0);
+    gateway
+        .send(send(CONNECTBY, template("order_update", "en", &["a", "b"])))
+        .await
+        .expect("all is well again");
+}
+
+#[tokio::test]
+async fn every_answer_to_a_template_has_its_outcome_at_connectby() {
+    let graph = |code: i64, http: u16| {
+        let body =
+            format!(r#"{{"success":false,"responseData":{{"error":{{"message":"m","code":{code}}}}}}}"#);
+        Fault::Status { status: http, retry_after: None, body: Some(body) }
+    };
+    let (invalid, failed) = (Code::InvalidArgument, Code::FailedPrecondition);
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start().await;
+    for (fault, code, expected, cause) in [
+        (graph(132_000, 400), invalid, "TEMPLATE_PARAMETERS_REJECTED", ""),
+        (graph(132_001, 404), Code::NotFound, "TEMPLATE_NOT_FOUND", ""),
+        (graph(132_005, 400), invalid, "TEMPLATE_PARAMETERS_REJECTED", ""),
+        (graph(132_007, 400), invalid, "CONTENT_REJECTED", ""),
+        (graph(132_008, 400), invalid, "TEMPLATE_PARAMETERS_REJECTED", ""),
+        (graph(132_012, 400), invalid, "TEMPLATE_PARAMETERS_REJECTED", ""),
+        (graph(132_015, 400), failed, "TEMPLATE_PAUSED", ""),
+        (graph(132_016, 400), failed, "TEMPLATE_PAUSED", ""),
+        (Fault::SuccessFalse { code: Some(132_015) }, failed, "TEMPLATE_PAUSED", ""),
+        (graph(131_000, 500), failed, "SEND_OUTCOME_UNKNOWN", "PROVIDER_FAILED"),
+        (Fault::status(404), Code::NotFound, "PROVIDER_NOT_FOUND", ""),
+        (Fault::status(500), failed, "SEND_OUTCOME_UNKNOWN", "PROVIDER_FAILED"),
+        (Fault::CutBeforeReading, failed, "SEND_OUTCOME_UNKNOWN", "CONNECTION_LOST"),
+        (Fault::CutAfterReading, failed, "SEND_OUTCOME_UNKNOWN", "CONNECTION_LOST"),
+        (Fault::CutReply, failed, "SEND_OUTCOME_UNKNOWN", "REPLY_CUT_OFF"),
+        (Fault::NotJson, failed, "SEND_OUTCOME_UNKNOWN", "REPLY_UNREADABLE"),
+        (Fault::Latency(std::time::Duration::from_secs(30)), failed, "SEND_OUTCOME_UNKNOWN", "TIMED_OUT"),
+    ] {
+        let provider = gateway.connectby();
+        provider.set_fault(FaultRule::once(fault.clone()).on(Operation::SendTemplate)).await;
+        let told = gateway
+            .send(send(CONNECTBY, template("order_update", "en", &["secret words", "b"])))
+            .await
+            .expect_err("a fault is no success");
+        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
+        assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
+        assert!(!format!("{told:?}").contains("secret words"), "{fault:?}");
+        if expected == "PROVIDER_NOT_FOUND" {
+            assert_eq!(metadata(&told, "route"), r#"send_template = "POST /v1.0/templates/send""#);
+        }
+        provider.clear_faults().await.expect("listens");
+    }
+    // Meta's own word on a template that is listed and cannot be sent.
+    let told = gateway.send(send(CONNECTBY, template("winter_sale", "en", &[]))).await.expect_err("paused");
+    assert_eq!(reason(&told), "TEMPLATE_PAUSED");
+    let told =
+        gateway.send(send(CONNECTBY, template("order_update", "en", &["a"]))).await.expect_err("one missing");
+    assert_eq!(reason(&told), "TEMPLATE_PARAMETERS_REJECTED");
+}
+
+#[tokio::test]
+async fn every_answer_to_a_template_has_its_outcome_at_connectly() {
+    let coded = |http: u16, code: &str| {
+        let body = format!(r#"{{"message":"m","type":"ERROR_TYPE_X","code":"ERROR_CODE_{code}"}}"#);
+        Fault::Status { status: http, retry_after: None, body: Some(body) }
+    };
+    let (invalid, failed) = (Code::InvalidArgument, Code::FailedPrecondition);
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__REQUEST_TIMEOUT", "1s").start().await;
+    for (fault, code, expected, cause) in [
+        (coded(404, "MESSAGE_TEMPLATE_NOT_FOUND"), Code::NotFound, "TEMPLATE_NOT_FOUND", ""),
+        (coded(400, "MESSAGE_TEMPLATE_NOT_FOUND"), Code::NotFound, "TEMPLATE_NOT_FOUND", ""),
+        (coded(400, "MESSAGE_TEMPLATE_INPUT_INVALID"), invalid, "TEMPLATE_PARAMETERS_REJECTED", ""),
+        (coded(400, "MESSAGE_TEMPLATE_DELETED"), failed, "TEMPLATE_PAUSED", ""),
+        (coded(400, "MESSAGE_CUSTOMER_OPTED_OUT"), failed, "RECIPIENT_OPTED_OUT", ""),
+        (coded(500, "UNSPECIFIED"), failed, "SEND_OUTCOME_UNKNOWN", "PROVIDER_FAILED"),
+        (Fault::CutBeforeReading, failed, "SEND_OUTCOME_UNKNOWN", "CONNECTION_LOST"),
+        (Fault::CutAfterReading, failed, "SEND_OUTCOME_UNKNOWN", "CONNECTION_LOST"),
+        (Fault::CutReply, failed, "SEND_OUTCOME_UNKNOWN", "REPLY_CUT_OFF"),
+        (Fault::Refuse, Code::Unavailable, "PROVIDER_UNREACHABLE", ""),
+        (Fault::Latency(std::time::Duration::from_secs(30)), failed, "SEND_OUTCOME_UNKNOWN", "TIMED_OUT"),
+    ] {
+        let provider = gateway.connectly();
+        provider.set_fault(FaultRule::once(fault.clone()).on(Operation::SendTemplate)).await;
+        let told = gateway
+            .send(send(CONNECTLY, template("order_update", "en", &["secret words", "b"])))
+            .await
+            .expect_err("a fault is no success");
+        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
+        assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
+        assert!(!format!("{told:?}").contains("secret words"), "{fault:?}");
+        provider.clear_faults().await.expect("listens");
+    }
+    gateway
+        .send(send(CONNECTLY, template("order_update", "", &["a", "b"])))
+        .await
+        .expect("the default is there");
+    let told = gateway.send(send(CONNECTLY, template("winter_sale", "en", &[]))).await.expect_err("pending");
+    assert_eq!(reason(&told), "TEMPLATE_NOT_FOUND");
+    assert_eq!(gateway.connectly().arrivals(Operation::ListTemplates), 0, "Connectly needs no search");
+}

@@ -1,0 +1,164 @@
+//! What is wrong with a template that is to be sent, and what a provider cannot do of it.
+
+use switchboard::pb::v1::{Channel, Location};
+use tonic::Code;
+
+use super::*;
+use crate::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
+
+#[tokio::test]
+async fn what_connectly_cannot_do_of_a_template_is_unimplemented_with_the_fields_path() {
+    let gateway = Start::quiet().start().await;
+    let request = Template {
+        header: header(template_header::Header::Location(Location::default())),
+        body: vec![text("a"), currency("EUR"), date_time("Monday")],
+        buttons: vec![coupon(3, "SAVE"), url_suffix(0, "x"), quick_reply(1, "p")],
+        ..template("t", "en", &[])
+    };
+    let request = SendMessageRequest { channel: Channel::Sms.into(), ..send(CONNECTLY, request) };
+    let told = gateway.send(request).await.expect_err("unsupported");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+    assert_eq!(
+        fields(&told),
+        [
+            "channel",
+            "template.header.location",
+            "template.body[1].currency",
+            "template.body[2].date_time",
+            "template.buttons[0].coupon_code",
+            "template.buttons[2].quick_reply_payload",
+        ]
+    );
+    assert!(gateway.connectly().calls().is_empty());
+}
+
+#[tokio::test]
+async fn connectby_needs_a_language_and_tells_so_beside_all_else() {
+    let gateway = Start::quiet().start().await;
+    let told =
+        gateway.send(send(CONNECTBY, template("login_code", "", &["x"]))).await.expect_err("no language");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&told), ["template.language"]);
+    let violations = details(&told).bad_request().expect("violations").field_violations.clone();
+    assert_eq!(violations[0].reason, "REQUIRED");
+    let told = gateway.send(send(CONNECTBY, template("", "", &[""]))).await.expect_err("all wrong");
+    assert_eq!(fields(&told), ["template.name", "template.body[0].text", "template.language"]);
+    assert!(gateway.connectby().calls().is_empty());
+}
+
+#[tokio::test]
+async fn every_fault_of_a_template_is_told_at_once() {
+    let gateway = Start::quiet().start().await;
+    let empty = Parameter::default();
+    let request = Template {
+        name: "n".repeat(513),
+        header: header(template_header::Header::Image(media("ftp://secret.example/a", "a.png"))),
+        body: vec![
+            text("good"),
+            empty,
+            text(""),
+            currency("eur"),
+            date_time(""),
+            named("x", "1"),
+            named("x", "2"),
+        ],
+        buttons: vec![
+            url_suffix(10, "x"),
+            url_suffix(1, ""),
+            coupon(1, "SAVE"),
+            TemplateButton { index: 2, value: None },
+        ],
+        ..template("", "en", &[])
+    };
+    let told = gateway.send(send(CONNECTBY, request)).await.expect_err("all wrong");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(
+        fields(&told),
+        [
+            "template.name",
+            "template.header.image.file_name",
+            "template.header.image.url",
+            "template.body[1].value",
+            "template.body[2].text",
+            "template.body[3].currency.code",
+            "template.body[4].date_time.fallback_value",
+            "template.body[6].name",
+            "template.buttons[0].index",
+            "template.buttons[1].url_suffix",
+            "template.buttons[2].index",
+            "template.buttons[3].value",
+        ]
+    );
+    assert!(!format!("{told:?}").contains("secret"), "{told:?}");
+
+    let place = |latitude, longitude| {
+        template_header::Header::Location(Location { latitude, longitude, ..Location::default() })
+    };
+    let document = |url: &str| template_header::Header::Document(media(url, ""));
+    let (long, longest) = (
+        format!("https://a.example/{}", "a".repeat(2_031)),
+        format!("https://a.example/{}", "a".repeat(2_030)),
+    );
+    for (given, expected) in [
+        (place(f64::NAN, f64::NAN), vec!["location.latitude", "location.longitude"]),
+        (place(90.1, -180.1), vec!["location.latitude", "location.longitude"]),
+        (place(f64::INFINITY, 0.0), vec!["location.latitude"]),
+        (document(""), vec!["document.url"]),
+        (document("https://"), vec!["document.url"]),
+        (document("https:a.example"), vec!["document.url"]),
+        (document("https://a.example/a b"), vec!["document.url"]),
+        (document("https://a.example/\n"), vec!["document.url"]),
+        (document("//a.example/a"), vec!["document.url"]),
+        (document("data:text/plain,a"), vec!["document.url"]),
+        (document(&long), vec!["document.url"]),
+        (
+            template_header::Header::Document(media("HTTP://a.example", &"n".repeat(241))),
+            vec!["document.file_name"],
+        ),
+        (template_header::Header::Video(media("x", "v")), vec!["video.file_name", "video.url"]),
+        (template_header::Header::Text(Parameter::default()), vec!["text.value"]),
+        (template_header::Header::Text(text("")), vec!["text.text"]),
+        (template_header::Header::Text(currency("EUR")), vec!["text.currency"]),
+        (template_header::Header::Text(date_time("x")), vec!["text.date_time"]),
+    ] {
+        let request = Template { header: header(given.clone()), ..template("t", "en", &[]) };
+        let told = gateway.send(send(CONNECTBY, request)).await.expect_err("wrong");
+        let expected: Vec<String> = expected.iter().map(|field| format!("template.header.{field}")).collect();
+        assert_eq!(fields(&told), expected, "{given:?}");
+    }
+    let request = Template { header: Some(TemplateHeader { header: None }), ..template("t", "en", &[]) };
+    let told = gateway.send(send(CONNECTBY, request)).await.expect_err("empty");
+    assert_eq!(fields(&told), ["template.header.header"]);
+    assert!(gateway.connectby().calls().is_empty());
+
+    // The longest and the farthest go.
+    for given in [document(&longest), place(-90.0, 180.0)] {
+        let request = Template { header: header(given), ..template("not_listed", "en", &[]) };
+        let told = gateway.send(send(CONNECTBY, request)).await.expect_err("not listed");
+        assert_eq!(reason(&told), "TEMPLATE_NOT_FOUND");
+    }
+}
+
+#[tokio::test]
+async fn as_many_faults_as_a_template_can_have_still_reach_the_caller() {
+    let gateway = Start::quiet().start().await;
+    let request = Template {
+        body: vec![Parameter::default(); 65],
+        buttons: vec![TemplateButton { index: 99, value: None }; 11],
+        ..template("", "", &[])
+    };
+    let told = gateway.send(send(CONNECTBY, request)).await.expect_err("all wrong");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    let told_of = fields(&told);
+    assert_eq!(
+        told_of[..4],
+        ["template.name", "template.body", "template.buttons", "template.body[0].value"]
+    );
+    assert_eq!(told_of.len(), 32);
+    // Name, language, body, its 64 parameters, buttons, and index and value of 10 of them: less the 8 in the message.
+    assert!(told.message().ends_with("; and 80 more"), "{}", told.message());
+    // Headers as they travel; many clients take 8 KiB, and no more.
+    let headers = told.clone().into_http::<()>().headers().clone();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    assert!(bytes < 8 << 10, "{bytes}");
+}
