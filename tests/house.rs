@@ -422,8 +422,8 @@ impl File {
         match word.as_str() {
             // The program is a crate of its own, to which the house is a library.
             "crate" if self.path == "src/main.rs" => {}
-            "switchboard" if self.path == "src/main.rs" => self.from_root(tokens, next),
-            "crate" => self.from_root(tokens, next),
+            "switchboard" if self.path == "src/main.rs" => self.behind_root(tokens, next),
+            "crate" => self.behind_root(tokens, next),
             "self" | "super" => {
                 let mut depth = module.len() - usize::from(word == "super");
                 while is_word(tokens.get(next), "super") {
@@ -434,7 +434,7 @@ impl File {
                     next += 3;
                 }
                 if depth == 0 {
-                    self.from_root(tokens, next);
+                    self.behind_root(tokens, next);
                 }
             }
             _ => self.libraries.push(named(&tokens[at])),
@@ -443,12 +443,12 @@ impl File {
     }
 
     /// Takes note of the modules that are named behind `crate::`: one, or several in braces.
-    fn from_root(&mut self, tokens: &[TokenTree], at: usize) {
+    fn behind_root(&mut self, tokens: &[TokenTree], at: usize) {
         match tokens.get(at) {
             Some(token @ TokenTree::Ident(_)) => self.knows.push(named(token)),
             Some(TokenTree::Group(group)) => {
                 for branch in branches(&group.stream().into_iter().collect::<Vec<_>>()) {
-                    self.from_root(&branch, 0);
+                    self.behind_root(&branch, 0);
                 }
             }
             // `crate::*` could be anything.
