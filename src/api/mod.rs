@@ -13,6 +13,7 @@ mod message;
 mod page_token;
 mod parse;
 mod reflection;
+mod reported;
 mod sandbox;
 mod status;
 mod stream;

@@ -6,6 +6,7 @@
 
 mod contract;
 mod errors;
+mod events;
 mod gateway;
 mod process;
 mod receiving;
