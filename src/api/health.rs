@@ -13,6 +13,7 @@ use crate::store::Health;
 
 const ACCOUNTS: &str = "switchboard.v1.AccountService";
 const MESSAGES: &str = "switchboard.v1.MessageService";
+const WEBHOOKS: &str = "switchboard.v1.WebhookService";
 const EVENTS: &str = "switchboard.v1.EventService";
 
 /// The service, and the task that keeps it true until the server stops.
@@ -22,7 +23,7 @@ pub(super) fn service(
 ) -> (HealthServer<impl HealthService>, impl Future<Output = ()> + Send + use<>) {
     let (reporter, service) = health_reporter();
     let keep = async move {
-        for name in [ACCOUNTS, MESSAGES] {
+        for name in [ACCOUNTS, MESSAGES, WEBHOOKS] {
             reporter.set_service_status(name, ServingStatus::Serving).await;
         }
         loop {
@@ -36,7 +37,7 @@ pub(super) fn service(
                 changed = store.changed() => if changed.is_err() { break },
             }
         }
-        for name in ["", ACCOUNTS, MESSAGES, EVENTS] {
+        for name in ["", ACCOUNTS, MESSAGES, WEBHOOKS, EVENTS] {
             reporter.set_service_status(name, ServingStatus::NotServing).await;
         }
     };

@@ -17,6 +17,8 @@ mod reported;
 mod sandbox;
 mod status;
 mod stream;
+mod verify;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use tonic::service::Routes;
 pub use convert::encode_event;
 pub use encoded::Encoded;
 
+use crate::config;
 use crate::dispatch::Dispatch;
 use crate::journal::Journal;
 use crate::sandbox::Sandbox;
@@ -59,6 +62,8 @@ pub struct Api {
     pub dispatch: Dispatch,
     /// Holds the events.
     pub journal: Journal,
+    /// Where providers deliver, and how much at once.
+    pub webhook: config::Webhook,
     /// Ends all streams when it is cancelled.
     pub stopping: CancellationToken,
     /// The imitated providers, where there are any: then `SandboxService` is served too.
@@ -73,6 +78,7 @@ impl Api {
         use served::v1::account_service_server::AccountServiceServer;
         use served::v1::event_service_server::EventServiceServer;
         use served::v1::message_service_server::MessageServiceServer;
+        use served::v1::webhook_service_server::WebhookServiceServer;
 
         let (health, keep_health) = health::service(self.journal.health(), self.stopping.clone());
         let (reflection, reflection_alpha) = reflection::services(self.sandbox.is_some());
@@ -84,6 +90,7 @@ impl Api {
         routes
             .add_service(AccountServiceServer::new(self.clone()))
             .add_service(MessageServiceServer::new(self.clone()))
+            .add_service(WebhookServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self))
             .add_service(health)
             .add_service(reflection)

@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod refusal;
 pub mod template;
 pub mod time;
+pub mod webhook;
 
 pub use account::{AccountId, Provider};
 pub use address::{Address, PhoneNumber, UserId};

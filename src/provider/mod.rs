@@ -19,8 +19,12 @@ use std::sync::Arc;
 use crate::config::{self, Upstream};
 use crate::domain::event::Identity;
 use crate::domain::message::{Content, Outgoing};
+use crate::domain::webhook::{Change, NewRegistration, Registration, RegistrationId};
 use crate::domain::{AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault};
 use signature::{Scheme, Verified};
+
+/// Why ConnectBy is never asked about webhooks.
+const NO_WEBHOOKS: &str = "the RPC is not in `capabilities`, and so it is refused";
 
 /// All accounts, in the order of the configuration.
 #[derive(Clone, Debug)]
@@ -318,6 +322,54 @@ impl Account {
         match &self.client {
             Client::ConnectBy(client) => client.send(message).await,
             Client::Connectly(client) => client.send(message).await,
+        }
+    }
+
+    /// Where the provider delivers what.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not say.
+    pub async fn list_webhooks(&self) -> Result<Vec<Registration>, Error> {
+        match &self.client {
+            Client::ConnectBy(_) => unreachable!("{NO_WEBHOOKS}"),
+            Client::Connectly(client) => client.list_webhooks().await,
+        }
+    }
+
+    /// Registers an address for a topic.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn create_webhook(&self, new: &NewRegistration) -> Result<Registration, Error> {
+        match &self.client {
+            Client::ConnectBy(_) => unreachable!("{NO_WEBHOOKS}"),
+            Client::Connectly(client) => client.create_webhook(new).await,
+        }
+    }
+
+    /// Changes a registration.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn update_webhook(&self, id: &RegistrationId, change: &Change) -> Result<(), Error> {
+        match &self.client {
+            Client::ConnectBy(_) => unreachable!("{NO_WEBHOOKS}"),
+            Client::Connectly(client) => client.update_webhook(id, change).await,
+        }
+    }
+
+    /// Deletes a registration.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn delete_webhook(&self, id: &RegistrationId) -> Result<(), Error> {
+        match &self.client {
+            Client::ConnectBy(_) => unreachable!("{NO_WEBHOOKS}"),
+            Client::Connectly(client) => client.delete_webhook(id).await,
         }
     }
 

@@ -38,8 +38,12 @@ async fn health(gateway: &Gateway, service: &str) -> Result<ServingStatus, Code>
     answer.map(|answer| answer.into_inner().status()).map_err(|status| status.code())
 }
 
-const SERVICES: [&str; 3] =
-    ["switchboard.v1.AccountService", "switchboard.v1.MessageService", "switchboard.v1.EventService"];
+const SERVICES: [&str; 4] = [
+    "switchboard.v1.AccountService",
+    "switchboard.v1.MessageService",
+    "switchboard.v1.EventService",
+    "switchboard.v1.WebhookService",
+];
 
 #[tokio::test]
 async fn health_is_known_by_service_name_and_watchers_see_the_end() {
@@ -101,10 +105,11 @@ macro_rules! reflect {
     }};
 }
 
-const SYMBOLS: [&str; 7] = [
+const SYMBOLS: [&str; 8] = [
     "switchboard.v1.AccountService",
     "switchboard.v1.MessageService",
     "switchboard.v1.EventService",
+    "switchboard.v1.WebhookService",
     "switchboard.sandbox.v1.SandboxService",
     "grpc.health.v1.Health",
     "google.rpc.ErrorInfo",
@@ -112,7 +117,7 @@ const SYMBOLS: [&str; 7] = [
 ];
 
 fn check(services: &BTreeSet<String>, files: &[FileDescriptorProto], version: &str) {
-    let expected: BTreeSet<String> = SYMBOLS[..5]
+    let expected: BTreeSet<String> = SYMBOLS[..6]
         .iter()
         .map(|name| (*name).to_owned())
         .chain([format!("grpc.reflection.{version}.ServerReflection")])

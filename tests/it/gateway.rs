@@ -9,10 +9,12 @@ use switchboard::demo::{self, Demo};
 use switchboard::pb::v1::account_service_client::AccountServiceClient;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::message_service_client::MessageServiceClient;
+use switchboard::pb::v1::webhook_service_client::WebhookServiceClient;
 use switchboard::pb::v1::{
     Event, Message, SendMessageRequest, SubscribeRequest, SubscribeResponse, Text, send_message_request,
     subscribe_response,
 };
+use switchboard::sandbox::connectly::DuplicateTopic;
 use switchboard::sandbox::{ConnectBy, Connectly, Options, Sandbox};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -60,6 +62,12 @@ impl Start {
     pub(crate) fn with_life(mut self) -> Self {
         self.options.connectly.auto_status = true;
         self.options.connectly.auto_reply = true;
+        self
+    }
+
+    /// What the imitated Connectly does when a topic is registered that has an address already.
+    pub(crate) fn with_duplicate_topic(mut self, duplicate_topic: DuplicateTopic) -> Self {
+        self.options.connectly.duplicate_topic = duplicate_topic;
         self
     }
 
@@ -111,6 +119,10 @@ impl Gateway {
 
     pub(crate) fn messages(&self) -> MessageServiceClient<Channel> {
         MessageServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn webhooks(&self) -> WebhookServiceClient<Channel> {
+        WebhookServiceClient::new(self.channel.clone())
     }
 
     pub(crate) async fn send(&self, request: SendMessageRequest) -> Result<Message, Status> {

@@ -12,3 +12,6 @@ mod process;
 mod receiving;
 mod sending;
 mod streaming;
+mod verifying;
+mod webhook_outcomes;
+mod webhooks;

@@ -1,6 +1,7 @@
 //! Connectly, `https://api.connectly.ai`.
 
 mod error;
+mod registrations;
 mod webhook;
 mod wire;
 
@@ -25,6 +26,8 @@ const SIGNATURE: &str = "x-connectly-hmac-sha256";
 pub struct Client {
     http: Http,
     table: Table,
+    /// What all paths of the business are appended to.
+    business: Url,
     send_messages: Url,
     api_key: HeaderValue,
     scheme: Option<Scheme>,
@@ -40,6 +43,7 @@ impl Client {
         Self {
             http,
             table,
+            business: endpoint(&config.base_url, &business),
             send_messages: endpoint(&config.base_url, &format!("{business}/send/messages")),
             api_key,
             scheme: Scheme::hmac_sha256_base64(SIGNATURE, &config.webhook_secrets),
@@ -49,7 +53,13 @@ impl Client {
 
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
-            rpcs: &["MessageService.SendMessage"],
+            rpcs: &[
+                "MessageService.SendMessage",
+                "WebhookService.CreateWebhook",
+                "WebhookService.ListWebhooks",
+                "WebhookService.UpdateWebhook",
+                "WebhookService.DeleteWebhook",
+            ],
             contents: &["text"],
             channels: &[Channel::WhatsApp, Channel::Sms],
             reports_statuses: self.scheme.is_some(),
