@@ -174,8 +174,14 @@ impl App {
         let dispatch = Dispatch::new(accounts.clone());
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
         let admin = Admin { store: store.clone(), stopping: stopping.clone(), metrics }.router();
-        let (routes, keep_health) =
-            Api { dispatch: dispatch.clone(), journal, stopping: stopping.clone(), sandbox }.routes();
+        let (routes, keep_health) = Api {
+            dispatch: dispatch.clone(),
+            journal,
+            webhook: config.webhook.clone(),
+            stopping: stopping.clone(),
+            sandbox,
+        }
+        .routes();
 
         let mut background = JoinSet::new();
         background.spawn(until(stopping.clone(), retention.run()));

@@ -92,6 +92,7 @@ impl Streams {
         let api = Api {
             dispatch: Dispatch::new(Accounts::new(&config.accounts)?),
             journal: journal.clone(),
+            webhook: config.webhook.clone(),
             stopping: stop.clone(),
             sandbox: None,
         };

@@ -7,9 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::status;
-use crate::domain::event::ReportedContent;
-use crate::domain::event::{self, Payload, ReportedMessage};
+use super::{reported, status};
+use crate::domain::event::{self, Payload};
 use crate::domain::message::Message;
 use crate::domain::{Channel, Event, EventId, MessageState, Provider, UnixMillis};
 use crate::pb::v1;
@@ -19,9 +18,12 @@ use crate::store::Stamp;
 /// Makes an event's bytes for the wire: a `switchboard.v1.Event` without its raw body.
 pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
     let payload = match &event.payload {
-        Payload::MessageReceived(message) => v1::event::Payload::MessageReceived(received(message)),
+        Payload::MessageReceived(message) => v1::event::Payload::MessageReceived(reported::received(message)),
         Payload::MessageStatus(status) => v1::event::Payload::MessageStatus(message_status(status)),
-        Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(echo(message)),
+        Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(reported::echo(message)),
+        Payload::ReportCompleted(report) => {
+            v1::event::Payload::ReportCompleted(reported::report_completed(report))
+        }
         Payload::Unknown { topic, problem } => {
             v1::event::Payload::Unknown(v1::UnknownEvent { topic: topic.clone(), problem: problem.clone() })
         }
@@ -45,28 +47,6 @@ pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
         payload: Some(payload),
     };
     event.encode_to_vec().into()
-}
-
-fn received(message: &ReportedMessage) -> v1::MessageReceived {
-    let ReportedContent::Text(body) = &message.content;
-    v1::MessageReceived {
-        provider_message_id: message.provider_message_id.clone(),
-        sender: Some(party(&message.sender)),
-        recipient: Some(party(&message.recipient)),
-        reply_to_provider_message_id: String::new(),
-        referral: None,
-        content: Some(v1::message_received::Content::Text(v1::Text { body: body.clone() })),
-    }
-}
-
-fn echo(message: &ReportedMessage) -> v1::MessageEcho {
-    let ReportedContent::Text(body) = &message.content;
-    v1::MessageEcho {
-        provider_message_id: message.provider_message_id.clone(),
-        sender: Some(party(&message.sender)),
-        recipient: Some(party(&message.recipient)),
-        content: Some(v1::message_echo::Content::Text(v1::Text { body: body.clone() })),
-    }
 }
 
 fn message_status(status: &event::MessageStatus) -> v1::MessageStatus {

@@ -16,6 +16,7 @@ const MESSAGES: &str = "switchboard.v1.MessageService";
 const CONTACTS: &str = "switchboard.v1.ContactService";
 const FLOWS: &str = "switchboard.v1.FlowService";
 const TEMPLATES: &str = "switchboard.v1.TemplateService";
+const WEBHOOKS: &str = "switchboard.v1.WebhookService";
 const EVENTS: &str = "switchboard.v1.EventService";
 
 /// The service, and the task that keeps it true until the server stops.
@@ -25,7 +26,7 @@ pub(super) fn service(
 ) -> (HealthServer<impl HealthService>, impl Future<Output = ()> + Send + use<>) {
     let (reporter, service) = health_reporter();
     let keep = async move {
-        for name in [ACCOUNTS, MESSAGES, CONTACTS, FLOWS, TEMPLATES] {
+        for name in [ACCOUNTS, MESSAGES, CONTACTS, FLOWS, TEMPLATES, WEBHOOKS] {
             reporter.set_service_status(name, ServingStatus::Serving).await;
         }
         loop {
@@ -39,7 +40,7 @@ pub(super) fn service(
                 changed = store.changed() => if changed.is_err() { break },
             }
         }
-        for name in ["", ACCOUNTS, MESSAGES, CONTACTS, FLOWS, TEMPLATES, EVENTS] {
+        for name in ["", ACCOUNTS, MESSAGES, CONTACTS, FLOWS, TEMPLATES, WEBHOOKS, EVENTS] {
             reporter.set_service_status(name, ServingStatus::NotServing).await;
         }
     };

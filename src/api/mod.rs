@@ -15,10 +15,13 @@ mod message;
 mod page_token;
 mod parse;
 mod reflection;
+mod reported;
 mod sandbox;
 mod status;
 mod stream;
 mod template;
+mod verify;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -28,6 +31,7 @@ use tonic::service::Routes;
 pub use convert::encode_event;
 pub use encoded::Encoded;
 
+use crate::config;
 use crate::dispatch::Dispatch;
 use crate::journal::Journal;
 use crate::sandbox::Sandbox;
@@ -61,6 +65,8 @@ pub struct Api {
     pub dispatch: Dispatch,
     /// Holds the events.
     pub journal: Journal,
+    /// Where providers deliver, and how much at once.
+    pub webhook: config::Webhook,
     /// Ends all streams when it is cancelled.
     pub stopping: CancellationToken,
     /// The imitated providers, where there are any: then `SandboxService` is served too.
@@ -78,6 +84,7 @@ impl Api {
         use served::v1::flow_service_server::FlowServiceServer;
         use served::v1::message_service_server::MessageServiceServer;
         use served::v1::template_service_server::TemplateServiceServer;
+        use served::v1::webhook_service_server::WebhookServiceServer;
 
         let (health, keep_health) = health::service(self.journal.health(), self.stopping.clone());
         let (reflection, reflection_alpha) = reflection::services(self.sandbox.is_some());
@@ -92,6 +99,7 @@ impl Api {
             .add_service(ContactServiceServer::new(self.clone()))
             .add_service(FlowServiceServer::new(self.clone()))
             .add_service(TemplateServiceServer::new(self.clone()))
+            .add_service(WebhookServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self))
             .add_service(health)
             .add_service(reflection)

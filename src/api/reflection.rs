@@ -7,13 +7,14 @@ use tonic_reflection::server::{Builder, v1, v1alpha};
 use crate::pb;
 
 /// Services that reflection shows; messages of every registered file can be looked up besides.
-const SHOWN: [&str; 7] = [
+const SHOWN: [&str; 8] = [
     "switchboard.v1.AccountService",
     "switchboard.v1.ContactService",
     "switchboard.v1.EventService",
     "switchboard.v1.FlowService",
     "switchboard.v1.MessageService",
     "switchboard.v1.TemplateService",
+    "switchboard.v1.WebhookService",
     "grpc.health.v1.Health",
 ];
 

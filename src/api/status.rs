@@ -12,6 +12,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::convert;
 use crate::dispatch;
+use crate::domain::webhook::Registration;
 use crate::domain::{AccountId, ProviderFault, Refusal};
 use crate::journal;
 use crate::pb::v1;
@@ -275,6 +276,24 @@ pub(super) fn page_token_malformed() -> Status {
     Answer::new(Code::InvalidArgument, Reason::PageTokenMalformed, "the page token is not one of this list's")
         .violations(vec![violation])
         .into()
+}
+
+/// A topic that has an address already. The registration is named if it is known, and so is what the provider said.
+pub(super) fn webhook_exists(
+    account: &Account,
+    existing: Option<&Registration>,
+    fault: Option<&ProviderFault>,
+) -> Status {
+    let message = "the topic has an address already, and nothing was changed: ON_CONFLICT_REPLACE changes it";
+    let mut answer =
+        Answer::new(Code::AlreadyExists, Reason::WebhookExists, message).maybe_said(fault).about(account);
+    if let Some(existing) = existing {
+        answer = answer
+            .with("webhook_id", clipped(existing.id.clone()))
+            // An address of ours has at most so many characters.
+            .with("address", existing.address.chars().take(2_048).collect::<String>());
+    }
+    answer.into()
 }
 
 /// A send with an account that was not accepted.

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::table::Table;
 use super::value;
+use crate::domain::AccountId;
 
 /// The HTTP listener for `POST /webhooks/{account}`.
 #[derive(Clone, Debug)]
@@ -37,5 +38,12 @@ impl Webhook {
             max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
             read_timeout: read_timeout?,
         })
+    }
+
+    /// Where the providers reach an account's webhooks, if that is configured.
+    pub fn address_of(&self, account: &AccountId) -> Option<Url> {
+        let mut address = self.public_url.clone()?;
+        address.set_path(&format!("{}/webhooks/{account}", address.path().trim_end_matches('/')));
+        Some(address)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ulid::Ulid;
 
-use super::{AccountId, Channel, MessageState, Provider, ProviderFault, UnixMillis};
+use super::{AccountId, Channel, Location, MediaKind, MessageState, Provider, ProviderFault, UnixMillis};
 
 /// The id of an event: `evt_` and a ULID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,13 +36,16 @@ pub enum EventType {
     MessageStatus,
     /// A message from one of our own numbers, reported back.
     MessageEcho,
+    /// A report can be fetched.
+    ReportCompleted,
     /// A rightly signed webhook that cannot be read.
     Unknown,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 4] = [Self::MessageReceived, Self::MessageStatus, Self::MessageEcho, Self::Unknown];
+    pub const ALL: [Self; 5] =
+        [Self::MessageReceived, Self::MessageStatus, Self::MessageEcho, Self::ReportCompleted, Self::Unknown];
 
     /// The type as callers see it: a word with dots.
     pub const fn as_str(self) -> &'static str {
@@ -50,6 +53,7 @@ impl EventType {
             Self::MessageReceived => "message.received",
             Self::MessageStatus => "message.status",
             Self::MessageEcho => "message.echo",
+            Self::ReportCompleted => "report.completed",
             Self::Unknown => "unknown",
         }
     }
@@ -111,6 +115,7 @@ impl Event {
             Payload::MessageReceived(_) => EventType::MessageReceived,
             Payload::MessageStatus(_) => EventType::MessageStatus,
             Payload::MessageEcho(_) => EventType::MessageEcho,
+            Payload::ReportCompleted(_) => EventType::ReportCompleted,
             Payload::Unknown { .. } => EventType::Unknown,
         }
     }
@@ -125,6 +130,8 @@ pub enum Payload {
     MessageStatus(MessageStatus),
     /// A message from one of our own numbers, reported back.
     MessageEcho(ReportedMessage),
+    /// A report can be fetched.
+    ReportCompleted(ReportCompleted),
     /// A rightly signed webhook that cannot be read.
     Unknown {
         /// The provider's topic, if the body names one.
@@ -141,6 +148,7 @@ impl fmt::Debug for Payload {
             Self::MessageReceived(_) => "MessageReceived(…)",
             Self::MessageStatus(_) => "MessageStatus(…)",
             Self::MessageEcho(_) => "MessageEcho(…)",
+            Self::ReportCompleted(_) => "ReportCompleted(…)",
             Self::Unknown { .. } => "Unknown(…)",
         })
     }
@@ -155,8 +163,12 @@ pub struct ReportedMessage {
     pub sender: Party,
     /// To whom.
     pub recipient: Party,
-    /// What.
-    pub content: ReportedContent,
+    /// The provider's id of the message that this one answers, if it answers one.
+    pub reply_to: Option<String>,
+    /// The advertisement that brought the customer, if one did.
+    pub referral: Option<Referral>,
+    /// What. Absent only where an echo holds something that cannot be read.
+    pub content: Option<ReportedContent>,
 }
 
 /// What a reported message holds.
@@ -164,6 +176,95 @@ pub struct ReportedMessage {
 pub enum ReportedContent {
     /// Plain text.
     Text(String),
+    /// Files, at least one.
+    Attachments(Vec<Attachment>),
+    /// A place.
+    Location(Location),
+    /// A pressed button.
+    ButtonReply {
+        /// What stands on it.
+        text: String,
+        /// What it was sent with; may be empty.
+        payload: String,
+    },
+}
+
+/// A file that came with a message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// What it is, where the provider's word is one we know.
+    pub kind: Option<MediaKind>,
+    /// The provider's word.
+    pub provider_kind: String,
+    /// Where it can be fetched.
+    pub url: String,
+    /// The text below it; may be empty.
+    pub caption: String,
+    /// Its name; may be empty.
+    pub file_name: String,
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Attachment(…)")
+    }
+}
+
+/// An advertisement that brought a customer. What the provider does not say is empty.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Referral {
+    /// Where it stands.
+    pub source_url: String,
+    /// Its id.
+    pub source_id: String,
+    /// What it is, in the provider's word.
+    pub source_type: String,
+    /// Its headline.
+    pub headline: String,
+    /// Its text.
+    pub body: String,
+    /// What it shows, in the provider's word.
+    pub media_type: String,
+    /// Where its picture is.
+    pub image_url: String,
+    /// Where its film is.
+    pub video_url: String,
+    /// Where its preview is.
+    pub thumbnail_url: String,
+    /// The id of the click.
+    pub click_id: String,
+}
+
+impl fmt::Debug for Referral {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Referral(…)")
+    }
+}
+
+/// A report that can be fetched. What the provider does not say is empty.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReportCompleted {
+    /// The report's id.
+    pub report_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its type, in the provider's word.
+    pub report_type: String,
+    /// The id of the run.
+    pub run_id: String,
+    /// Where it can be fetched, by whoever knows it: never empty.
+    pub url: String,
+    /// Until when, if the provider says.
+    pub expire_time: Option<UnixMillis>,
+    /// When it was made, if the provider says.
+    pub create_time: Option<UnixMillis>,
+}
+
+impl fmt::Debug for ReportCompleted {
+    /// Leaves the URL out: it opens the report to anybody.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReportCompleted(…)")
+    }
 }
 
 impl fmt::Debug for ReportedContent {
@@ -227,6 +328,11 @@ impl Identity {
     /// A message of our own that was reported back.
     pub fn echo(provider_message_id: &str) -> Self {
         Self(format!("echo\n{provider_message_id}"))
+    }
+
+    /// A run of a report that has come to its end.
+    pub fn report(run_id: &str) -> Self {
+        Self(format!("report\n{run_id}"))
     }
 
     /// The identity as the store keeps it: unique within an account.

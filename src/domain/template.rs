@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::UnixMillis;
+use super::{Location, UnixMillis};
 
 /// A message made from a template.
 #[derive(Clone, PartialEq)]
@@ -40,7 +40,7 @@ macro_rules! debug_without_content {
     };
 }
 
-debug_without_content!(Header, HeaderMedia, Location, Parameter, Value, Button, ButtonValue);
+debug_without_content!(Header, HeaderMedia, Parameter, Value, Button, ButtonValue);
 
 /// What fills a header.
 #[derive(Clone, PartialEq)]
@@ -64,19 +64,6 @@ pub struct HeaderMedia {
     pub url: String,
     /// The name that the customer sees; empty: the provider's choice.
     pub file_name: String,
-}
-
-/// A place on earth.
-#[derive(Clone, PartialEq)]
-pub struct Location {
-    /// Degrees north.
-    pub latitude: f64,
-    /// Degrees east.
-    pub longitude: f64,
-    /// What it is called; may be empty.
-    pub name: String,
-    /// Its address; may be empty.
-    pub address: String,
 }
 
 /// What fills one parameter.

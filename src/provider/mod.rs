@@ -381,6 +381,14 @@ impl Account {
         }
     }
 
+    /// Where webhooks are registered. Absent: the provider registers none.
+    pub fn webhooks(&self) -> Option<&connectly::Client> {
+        match &self.client {
+            Client::ConnectBy(_) => None,
+            Client::Connectly(client) => Some(client),
+        }
+    }
+
     /// How the provider signs webhooks for this account. Absent: it has none.
     pub fn webhook_scheme(&self) -> Option<&Scheme> {
         match &self.client {

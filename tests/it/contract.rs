@@ -38,13 +38,14 @@ async fn health(gateway: &Gateway, service: &str) -> Result<ServingStatus, Code>
     answer.map(|answer| answer.into_inner().status()).map_err(|status| status.code())
 }
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "switchboard.v1.AccountService",
     "switchboard.v1.MessageService",
     "switchboard.v1.EventService",
     "switchboard.v1.ContactService",
     "switchboard.v1.FlowService",
     "switchboard.v1.TemplateService",
+    "switchboard.v1.WebhookService",
 ];
 
 #[tokio::test]
@@ -107,13 +108,14 @@ macro_rules! reflect {
     }};
 }
 
-const SYMBOLS: [&str; 10] = [
+const SYMBOLS: [&str; 11] = [
     "switchboard.v1.ContactService",
     "switchboard.v1.FlowService",
     "switchboard.v1.AccountService",
     "switchboard.v1.MessageService",
     "switchboard.v1.EventService",
     "switchboard.v1.TemplateService",
+    "switchboard.v1.WebhookService",
     "switchboard.sandbox.v1.SandboxService",
     "grpc.health.v1.Health",
     "google.rpc.ErrorInfo",
@@ -121,7 +123,7 @@ const SYMBOLS: [&str; 10] = [
 ];
 
 fn check(services: &BTreeSet<String>, files: &[FileDescriptorProto], version: &str) {
-    let expected: BTreeSet<String> = SYMBOLS[..8]
+    let expected: BTreeSet<String> = SYMBOLS[..9]
         .iter()
         .map(|name| (*name).to_owned())
         .chain([format!("grpc.reflection.{version}.ServerReflection")])

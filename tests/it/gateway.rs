@@ -9,10 +9,12 @@ use switchboard::demo::{self, Demo};
 use switchboard::pb::v1::account_service_client::AccountServiceClient;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::message_service_client::MessageServiceClient;
+use switchboard::pb::v1::webhook_service_client::WebhookServiceClient;
 use switchboard::pb::v1::{
     Event, Message, SendMessageRequest, SubscribeRequest, SubscribeResponse, Text, send_message_request,
     subscribe_response,
 };
+use switchboard::sandbox::connectly::DuplicateTopic;
 use switchboard::sandbox::{ConnectBy, Connectly, Options, Sandbox, connectby};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -69,6 +71,12 @@ impl Start {
         self
     }
 
+    /// What the imitated Connectly does when a topic is registered that has an address already.
+    pub(crate) fn with_duplicate_topic(mut self, duplicate_topic: DuplicateTopic) -> Self {
+        self.options.connectly.duplicate_topic = duplicate_topic;
+        self
+    }
+
     /// Sets a key of the configuration: `with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s")`.
     pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
         self.variables.insert(format!("SWITCHBOARD__{key}"), value.to_owned());
@@ -117,6 +125,10 @@ impl Gateway {
 
     pub(crate) fn messages(&self) -> MessageServiceClient<Channel> {
         MessageServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn webhooks(&self) -> WebhookServiceClient<Channel> {
+        WebhookServiceClient::new(self.channel.clone())
     }
 
     pub(crate) async fn send(&self, request: SendMessageRequest) -> Result<Message, Status> {

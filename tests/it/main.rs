@@ -7,6 +7,7 @@
 mod contacts;
 mod contract;
 mod errors;
+mod events;
 mod flows;
 mod gateway;
 mod process;
@@ -14,3 +15,6 @@ mod receiving;
 mod sending;
 mod streaming;
 mod templates;
+mod verifying;
+mod webhook_outcomes;
+mod webhooks;

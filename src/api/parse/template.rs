@@ -1,7 +1,8 @@
 //! The content `template` of a send.
 
 use super::super::status::{Fault, Violations};
-use crate::domain::template::{Button, ButtonValue, Filled, Header, HeaderMedia, Location, Parameter, Value};
+use crate::domain::Location;
+use crate::domain::template::{Button, ButtonValue, Filled, Header, HeaderMedia, Parameter, Value};
 use crate::pb::v1;
 use crate::pb::v1::{parameter, template_button, template_header};
 

@@ -9,9 +9,10 @@ use serde_json::{Value as Json, json};
 
 use super::super::{Accepted, Error, Grounds, Objection};
 use super::{Client, json as with_json};
+use crate::domain::Location;
 use crate::domain::PhoneNumber;
 use crate::domain::template::{
-    Button, ButtonValue, Definition, Filled, Header, HeaderMedia, Location, Parameter, Value,
+    Button, ButtonValue, Definition, Filled, Header, HeaderMedia, Parameter, Value,
 };
 
 impl Client {

@@ -1,6 +1,7 @@
 //! Connectly, `https://api.connectly.ai`.
 
 mod error;
+mod registrations;
 mod template_send;
 mod templates;
 mod webhook;
@@ -29,6 +30,8 @@ const SIGNATURE: &str = "x-connectly-hmac-sha256";
 pub struct Client {
     http: Http,
     table: Table,
+    /// What all paths of the business are appended to.
+    business: Url,
     send_messages: Url,
     send_templates: Url,
     get_templates: Url,
@@ -46,6 +49,7 @@ impl Client {
         Self {
             http,
             table,
+            business: endpoint(&config.base_url, &business),
             send_messages: endpoint(&config.base_url, &format!("{business}/send/messages")),
             send_templates: endpoint(
                 &config.base_url,
@@ -64,6 +68,10 @@ impl Client {
                 "MessageService.SendMessage",
                 "TemplateService.ListTemplates",
                 "TemplateService.GetTemplate",
+                "WebhookService.CreateWebhook",
+                "WebhookService.ListWebhooks",
+                "WebhookService.UpdateWebhook",
+                "WebhookService.DeleteWebhook",
             ],
             contents: &["text", "template"],
             channels: &[Channel::WhatsApp, Channel::Sms],

@@ -2,21 +2,22 @@
 //!
 //! What is not understood becomes an event of type `unknown`; nothing that was rightly signed is refused or dropped.
 
+mod message;
+mod report;
+
 use super::super::Incoming;
 use super::super::json::Object;
 use super::super::outcome::Said;
 use super::super::signature::Verified;
 use super::error;
-use crate::domain::event::{
-    Identity, MessageStatus, Party, Payload, ReportedContent, ReportedFault, ReportedMessage,
-};
+use crate::domain::event::{Identity, MessageStatus, Party, Payload, ReportedFault};
 use crate::domain::{
     AccountId, Address, Channel, Event, EventId, MessageState, PhoneNumber, Provider, ProviderFault, Refusal,
     UnixMillis, UserId,
 };
 
-/// Keys that say that a message is more than its text; what they hold is not read yet.
-const BEYOND_TEXT: [&str; 4] = ["attachments", "location", "referral", "isButtonResponse"];
+/// The last second of the year 9999: no timestamp of the contract may lie behind it.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 /// Reads a webhook into the one event that it tells of.
 pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &Verified) -> Incoming {
@@ -29,7 +30,7 @@ pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &V
         id: EventId::generate(),
         account: account.clone(),
         provider: Provider::Connectly,
-        occur_time: object.as_ref().and_then(|object| occur_time(&object.text(&["timestamp"])?)),
+        occur_time: object.as_ref().and_then(|object| moment(object, &["timestamp"])).map(full_seconds),
         callback_data: object
             .as_ref()
             .and_then(|object| object.raw(&["callbackData", "callback_data"]))
@@ -39,56 +40,34 @@ pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &V
     Incoming { event, identity }
 }
 
+/// What a webhook tells of: as its topic says, and where it has none, as its content says. Most samples of messages
+/// carry no topic.
 fn payload(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
     let topic = webhook.text(&["topic"]);
-    let status = webhook.object(&["statusUpdate", "status_update"]);
-    let message = webhook.object(&["message"]);
-    match (topic.as_deref(), status, message) {
-        (Some("delivery_status") | None, Some(status), _) => delivery_status(webhook, &status),
-        // Most samples of messages carry no topic.
-        (Some("messages" | "message") | None, None, Some(message)) => {
-            reported_message(webhook, &message, own_numbers)
-        }
-        _ => (unknown(topic.unwrap_or_default(), "no topic and content that this version reads"), None),
-    }
+    let topic = topic.as_deref();
+    let read = match topic {
+        Some("delivery_status") => status_update(webhook),
+        Some("report") => report::read(webhook),
+        // One page has the topic in the singular.
+        Some("messages" | "message") => message::read(webhook, own_numbers),
+        None => status_update(webhook)
+            .or_else(|| message::read(webhook, own_numbers))
+            .or_else(|| report::read(webhook)),
+        Some(_) => None,
+    };
+    let nothing = "no topic and content that this version reads";
+    read.unwrap_or_else(|| (unknown(topic.unwrap_or_default().to_owned(), nothing), None))
 }
 
 fn unknown(topic: String, problem: &str) -> Payload {
     Payload::Unknown { topic, problem: problem.to_owned() }
 }
 
-fn reported_message(
-    webhook: &Object<'_>,
-    message: &Object<'_>,
-    own_numbers: &[PhoneNumber],
-) -> (Payload, Option<Identity>) {
-    let id = message.text(&["id"]);
-    let sender = party(webhook, "sender");
-    let recipient = party(webhook, "recipient");
-    let echo = message.flag(&["isEcho", "is_echo"]) == Some(true)
-        || own_numbers.iter().any(|number| number.as_str() == sender.phone_number);
-    let identity = id.as_deref().map(if echo { Identity::echo } else { Identity::message });
-
-    // Early samples put attachments and location beside the message.
-    let more = BEYOND_TEXT.iter().any(|&key| message.holds(&[key]) || webhook.holds(&[key]));
-    let text =
-        message.text(&["text"]).filter(|_| !more && !webhook.holds(&["buttonResponse", "button_response"]));
-    let Some(text) = text else {
-        let topic = webhook.text(&["topic"]).unwrap_or_else(|| "messages".to_owned());
-        return (unknown(topic, "a message of a kind that this version does not read"), identity);
-    };
-    let message = ReportedMessage {
-        provider_message_id: id.unwrap_or_default(),
-        sender,
-        recipient,
-        content: ReportedContent::Text(text),
-    };
-    (if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) }, identity)
-}
-
-fn delivery_status(webhook: &Object<'_>, status: &Object<'_>) -> (Payload, Option<Identity>) {
+/// What became of a message. None without `statusUpdate`.
+fn status_update(webhook: &Object<'_>) -> Option<(Payload, Option<Identity>)> {
+    let status = webhook.object(&["statusUpdate", "status_update"])?;
     let (Some(id), Some(word)) = (status.text(&["id"]), status.text(&["status"])) else {
-        return (unknown("delivery_status".to_owned(), "a status without an id or a word"), None);
+        return Some((unknown("delivery_status".to_owned(), "a status without an id or a word"), None));
     };
     let fault = status.object(&["error"]).map(|error| ReportedFault {
         fault: fault(error::reported(&error)),
@@ -106,7 +85,7 @@ fn delivery_status(webhook: &Object<'_>, status: &Object<'_>) -> (Payload, Optio
         recipient: party(webhook, "recipient"),
         campaign_name: campaign.unwrap_or_default(),
     });
-    (payload, Some(identity))
+    Some((payload, Some(identity)))
 }
 
 fn state(word: &str) -> Option<MessageState> {
@@ -165,9 +144,18 @@ fn channel(word: &str) -> Option<Channel> {
     }
 }
 
-/// Unix seconds, as text.
-fn occur_time(text: &str) -> Option<UnixMillis> {
-    text.parse().ok().and_then(UnixMillis::from_seconds)
+/// The moment under these keys: Unix seconds, mostly as text, or RFC 3339. None outside the years 1970 to 9999.
+fn moment(object: &Object<'_>, keys: &[&str]) -> Option<UnixMillis> {
+    let text = object.text(keys)?;
+    let moment = match text.parse() {
+        Ok(seconds) => UnixMillis::from_seconds(seconds),
+        Err(_) => UnixMillis::from_rfc3339(&text),
+    };
+    moment.filter(|moment| (0..=LAST_SECOND).contains(&moment.0.div_euclid(1_000)))
+}
+
+fn full_seconds(moment: UnixMillis) -> UnixMillis {
+    UnixMillis(moment.0 - moment.0.rem_euclid(1_000))
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
+mod kinds;
+
 use super::*;
+use crate::domain::event::{ReportedContent, ReportedMessage};
 use crate::provider::signature::{Scheme, Unverified};
 
 /// Signs and reads, for nothing else can be read.
@@ -38,7 +41,7 @@ fn a_text_is_read_with_and_without_a_topic() {
         assert_eq!(read.event.occur_time, Some(UnixMillis(1_700_000_000_000)));
         assert_eq!(read.identity, Some(Identity::message("M1")));
         let message = message(&read);
-        assert_eq!(message.content, ReportedContent::Text("hi".to_owned()));
+        assert_eq!(message.content, Some(ReportedContent::Text("hi".to_owned())));
         assert_eq!(message.sender.address, "+15550100001");
         assert_eq!((message.sender.name.as_str(), message.recipient.name.as_str()), ("Ada", ""));
         assert_eq!(message.sender.channel, Some(Channel::WhatsApp));
@@ -51,7 +54,7 @@ fn the_founding_sample_is_read_and_has_no_identity() {
         br#"{ "timestamp": "1639083206", "sender": { "id": "+16315555500", "channelType": "whatsapp" }, "recipient": { "id": "123456123", "channelType": "whatsapp" }, "message": { "text": "TEST 11" } }"#,
     );
     assert_eq!(read.identity, None);
-    assert_eq!(message(&read).content, ReportedContent::Text("TEST 11".to_owned()));
+    assert_eq!(message(&read).content, Some(ReportedContent::Text("TEST 11".to_owned())));
     assert_eq!(message(&read).recipient.address, "123456123");
     assert_eq!(message(&read).recipient.phone_number, "");
 }
@@ -130,22 +133,47 @@ fn what_cannot_be_read_is_kept_as_unknown() {
         b"[]",
         b"{}",
         br#"{"topic":"report","report":{"id":"r"}}"#,
+        br#"{"topic":"report","report":{"id":"r","last_run":{"id":"R","status":"processing"}}}"#,
+        br#"{"topic":"report","report":{"last_run":{"id":"R","status":"completed","result":null}}}"#,
+        br#"{"topic":"report","report":{"last_run":{"id":"R","status":"completed","result":{"url":""}}}}"#,
+        br#"{"topic":"report","message":{"id":"M","text":"x"}}"#,
+        br#"{"topic":"messages","statusUpdate":{"id":"S","status":"read"}}"#,
         br#"{"topic":"brand_new","message":{"text":"x"}}"#,
         br#"{"topic":"messages"}"#,
         br#"{"message":{"id":"M","text":""}}"#,
-        br#"{"message":{"id":"M","text":"look","attachments":[{"type":"image","url":"https://x"}]}}"#,
-        br#"{"message":{"text":"look"},"attachments":[{"type":"image","url":"https://x"}]}"#,
-        br#"{"message":{"text":"Yes","isButtonResponse":true}}"#,
-        br#"{"buttonResponse":{"id":"B","text":"Yes","payload":"1"}}"#,
+        br#"{"message":{"id":"M","text":"","isButtonResponse":true}}"#,
+        br#"{"message":{"id":"M","attachments":[{"type":"image"}]}}"#,
+        br#"{"message":{"id":"M","text":"x","attachments":[{"type":"image","url":"https://x"},{"type":"image"}]}}"#,
+        br#"{"message":{"id":"M","text":"x","attachments":["https://x"]}}"#,
+        br#"{"message":{"id":"M","location":{"latitude":12.97}}}"#,
+        br#"{"message":{"id":"M","location":{"latitude":91,"longitude":0}}}"#,
+        br#"{"message":{"id":"M","location":{"latitude":"NaN","longitude":0}}}"#,
+        br#"{"message":{"id":"M","location":{"latitude":1,"longitude":1},"attachments":[{"url":"https://x"}]}}"#,
+        br#"{"message":{"id":"M","referral":{"sourceId":"9"}}}"#,
+        br#"{"message":{"id":"M","text":"Orders","listReply":{"id":"r1"}}}"#,
+        br#"{"message":{"id":"M","reaction":{"emoji":"x"}}}"#,
+        br#"{"message":{"id":"M","text":"","contacts":[{"name":{}}]}}"#,
+        br#"{"message":{"id":"M"},"sticker":{"id":"1"}}"#,
+        br#"{"buttonResponse":{"id":"B"}}"#,
         br#"{"topic":"delivery_status","statusUpdate":{"status":"read"}}"#,
         br#"{"topic":"delivery_status","statusUpdate":[]}"#,
     ] {
         let read = incoming(body);
         assert_eq!(read.event.event_type().as_str(), "unknown", "{}", String::from_utf8_lossy(body));
     }
-    let known =
-        incoming(br#"{"message":{"id":"M","text":"","attachments":[{"type":"image","url":"https://x"}]}}"#);
-    assert_eq!(known.identity, Some(Identity::message("M")), "an identity holds whatever the content");
+}
+
+#[test]
+fn an_identity_holds_whatever_the_content_but_not_before_a_report_is_completed() {
+    for (body, identity) in [
+        (&br#"{"message":{"id":"M","reaction":{"emoji":"x"}}}"#[..], Some(Identity::message("M"))),
+        (br#"{"buttonResponse":{"id":"B"}}"#, Some(Identity::message("B"))),
+        (br#"{"message":{"id":"M","isEcho":true,"order":{"x":1}}}"#, Some(Identity::echo("M"))),
+        (br#"{"report":{"id":"r","last_run":{"id":"R","status":"processing"}}}"#, None),
+        (br#"{"report":{"id":"r","last_run":{"id":"R","status":"completed"}}}"#, None),
+    ] {
+        assert_eq!(incoming(body).identity, identity, "{}", String::from_utf8_lossy(body));
+    }
 }
 
 proptest! {
@@ -155,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_of_these_words_makes_the_parser_panic(body in r#"(\{|\}|\[|\]|,|:|"message"|"text"|"id"|"statusUpdate"|"status"|"topic"|"messages"|null|1|"a"){0,24}"#) {
+    fn no_json_of_these_words_makes_the_parser_panic(body in r#"(\{|\}|\[|\]|,|:|"message"|"text"|"id"|"statusUpdate"|"status"|"topic"|"messages"|"report"|"last_run"|"result"|"url"|"completed"|"attachments"|"location"|"latitude"|"longitude"|"buttonResponse"|"referral"|"context"|"timestamp"|null|true|1|"1"|-9e9|"a"){0,32}"#) {
         let _ = incoming(body.as_bytes());
     }
 }

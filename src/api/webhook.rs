@@ -1,0 +1,298 @@
+//! `WebhookService`: where a provider delivers, and why a webhook is not let in.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::served::v1::webhook_service_server::WebhookService;
+use super::status::{self, Fault, Violations};
+use super::{Api, parse, verify};
+use crate::config;
+use crate::dispatch::Cause;
+use crate::domain::Refusal;
+use crate::domain::webhook::{
+    Address, Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
+};
+use crate::pb::v1::{
+    CreateWebhookRequest, CreateWebhookResponse, DeleteWebhookRequest, DeleteWebhookResponse,
+    ListWebhooksRequest, ListWebhooksResponse, OnConflict, UpdateWebhookRequest, UpdateWebhookResponse,
+    VerifyWebhookRequest, VerifyWebhookResponse, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
+};
+use crate::provider::{Account, Accounts, Error, Uncertainty, connectly};
+
+#[async_trait]
+impl WebhookService for Api {
+    async fn create_webhook(
+        &self,
+        request: Request<CreateWebhookRequest>,
+    ) -> Result<Response<CreateWebhookResponse>, Status> {
+        let CreateWebhookRequest { account, topic, address, configuration, on_conflict } =
+            request.into_inner();
+        let mut violations = Violations::default();
+        let account = able(&account, self.dispatch.accounts(), &mut violations)?;
+        let topic = read_topic(topic, &mut violations);
+        let address = if address.is_empty() {
+            account.and_then(|account| own_address(&self.webhook, account, &mut violations))
+        } else {
+            parse::required("address", &address, &mut violations)
+        };
+        let configuration = read_configuration(configuration, &mut violations);
+        let replace = replaces(on_conflict, &mut violations);
+        violations.check()?;
+        let (Some(account), Some(topic), Some(address)) = (account, topic, address) else {
+            unreachable!("what is missing was noted as a violation")
+        };
+        let new = NewRegistration { topic, address, configuration };
+        let existing =
+            of_topic(account, topic).await.map_err(|error| status::read_failed(account, &error))?;
+        match existing {
+            None => self.create(account, new).await,
+            Some(existing) if replace => self.replace(account, existing, new).await,
+            Some(existing) => Err(status::webhook_exists(account, Some(&existing), None)),
+        }
+    }
+
+    async fn list_webhooks(
+        &self,
+        request: Request<ListWebhooksRequest>,
+    ) -> Result<Response<ListWebhooksResponse>, Status> {
+        let id = request.into_inner().account;
+        let mut violations = Violations::default();
+        let account = able(&id, self.dispatch.accounts(), &mut violations)?;
+        violations.check()?;
+        let account = account.expect("what is missing was noted as a violation");
+        let listed = registrations(account)
+            .list_webhooks()
+            .await
+            .map_err(|error| status::read_failed(account, &error))?;
+        Ok(Response::new(ListWebhooksResponse { webhooks: listed.into_iter().map(webhook).collect() }))
+    }
+
+    async fn update_webhook(
+        &self,
+        request: Request<UpdateWebhookRequest>,
+    ) -> Result<Response<UpdateWebhookResponse>, Status> {
+        let UpdateWebhookRequest { account, webhook_id, address, configuration } = request.into_inner();
+        let mut violations = Violations::default();
+        let account = able(&account, self.dispatch.accounts(), &mut violations)?;
+        let id = parse::required::<RegistrationId>("webhook_id", &webhook_id, &mut violations);
+        let given = address.is_some();
+        let address =
+            address.and_then(|address| parse::required::<Address>("address", &address, &mut violations));
+        let configuration = read_configuration(configuration, &mut violations);
+        if !given && configuration.is_empty() {
+            violations.add("address", Fault::Required, "must be given, or something in `configuration`");
+        }
+        violations.check()?;
+        let (Some(account), Some(id)) = (account, id) else {
+            unreachable!("what is missing was noted as a violation")
+        };
+        self.update(account, id, Change { address, configuration }).await?;
+        Ok(Response::new(UpdateWebhookResponse {}))
+    }
+
+    async fn delete_webhook(
+        &self,
+        request: Request<DeleteWebhookRequest>,
+    ) -> Result<Response<DeleteWebhookResponse>, Status> {
+        let DeleteWebhookRequest { account, webhook_id } = request.into_inner();
+        let mut violations = Violations::default();
+        let account = able(&account, self.dispatch.accounts(), &mut violations)?;
+        let id = parse::required::<RegistrationId>("webhook_id", &webhook_id, &mut violations);
+        violations.check()?;
+        let (Some(account), Some(id)) = (account, id) else {
+            unreachable!("what is missing was noted as a violation")
+        };
+        let provider = Arc::clone(account);
+        let write =
+            self.dispatch.write(async move { registrations(&provider).delete_webhook(&id).await }).await;
+        write.map_err(|cause| status::write_failed(account, &cause))?;
+        Ok(Response::new(DeleteWebhookResponse {}))
+    }
+
+    async fn verify_webhook(
+        &self,
+        request: Request<VerifyWebhookRequest>,
+    ) -> Result<Response<VerifyWebhookResponse>, Status> {
+        let VerifyWebhookRequest { account, body, signature } = request.into_inner();
+        let mut violations = Violations::default();
+        let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
+        violations.check()?;
+        let account = account.expect("what is missing was noted as a violation");
+        let signature = Some(signature.as_str()).filter(|signature| !signature.is_empty());
+        Ok(Response::new(verify::webhook(account, self.webhook.max_body_bytes, body, signature)))
+    }
+}
+
+impl Api {
+    async fn create(
+        &self,
+        account: &Arc<Account>,
+        new: NewRegistration,
+    ) -> Result<Response<CreateWebhookResponse>, Status> {
+        let topic = new.topic;
+        let provider = Arc::clone(account);
+        let created = match self
+            .dispatch
+            .write(async move { registrations(&provider).create_webhook(&new).await })
+            .await
+        {
+            Ok(created) => created,
+            // Somebody else was faster.
+            Err(Cause::Provider(Error::Refused(fault)))
+                if fault.http_status == Some(409) || fault.refusal == Refusal::Conflict =>
+            {
+                let existing = of_topic(account, topic).await.ok().flatten();
+                return Err(status::webhook_exists(account, existing.as_ref(), Some(&fault)));
+            }
+            Err(cause) => return Err(status::write_failed(account, &cause)),
+        };
+        Ok(Response::new(CreateWebhookResponse { webhook: Some(webhook(created)), previous: None }))
+    }
+
+    async fn replace(
+        &self,
+        account: &Arc<Account>,
+        existing: Registration,
+        new: NewRegistration,
+    ) -> Result<Response<CreateWebhookResponse>, Status> {
+        let Ok(id) = existing.id.parse() else {
+            let error = Error::Unknown { cause: Uncertainty::ReplyUnreadable, fault: None };
+            return Err(status::read_failed(account, &error));
+        };
+        let replaced = Registration {
+            address: new.address.to_string(),
+            configuration: existing.configuration.clone().changed_by(new.configuration.clone()),
+            raw_json: String::new(),
+            ..existing.clone()
+        };
+        let change = Change { address: Some(new.address), configuration: new.configuration };
+        self.update(account, id, change).await?;
+        Ok(Response::new(CreateWebhookResponse {
+            webhook: Some(webhook(replaced)),
+            previous: Some(webhook(existing)),
+        }))
+    }
+
+    async fn update(&self, account: &Arc<Account>, id: RegistrationId, change: Change) -> Result<(), Status> {
+        let provider = Arc::clone(account);
+        let write = self
+            .dispatch
+            .write(async move { registrations(&provider).update_webhook(&id, &change).await })
+            .await;
+        write.map_err(|cause| status::write_failed(account, &cause))
+    }
+}
+
+/// The registration that a topic has.
+async fn of_topic(account: &Account, topic: Topic) -> Result<Option<Registration>, Error> {
+    let listed = registrations(account).list_webhooks().await?;
+    Ok(listed.into_iter().find(|registration| registration.topic == Some(topic)))
+}
+
+fn registrations(account: &Account) -> &connectly::Client {
+    account.webhooks().expect("an account without webhooks was noted as a violation")
+}
+
+/// Finds the account that a request names, if its provider registers webhooks.
+fn able<'a>(
+    id: &str,
+    accounts: &'a Accounts,
+    violations: &mut Violations,
+) -> Result<Option<&'a Arc<Account>>, Status> {
+    let account = parse::account("account", id, accounts, violations)?;
+    Ok(account.filter(|account| {
+        let able = account.webhooks().is_some();
+        if !able {
+            let problem = format!("is at {}, which delivers no webhooks", account.provider());
+            violations.add("account", Fault::Unsupported, problem);
+        }
+        able
+    }))
+}
+
+fn read_topic(topic: i32, violations: &mut Violations) -> Option<Topic> {
+    let allowed = "WEBHOOK_TOPIC_MESSAGES, WEBHOOK_TOPIC_DELIVERY_STATUS or WEBHOOK_TOPIC_REPORT";
+    match WebhookTopic::try_from(topic) {
+        Ok(WebhookTopic::Messages) => Some(Topic::Messages),
+        Ok(WebhookTopic::DeliveryStatus) => Some(Topic::DeliveryStatus),
+        Ok(WebhookTopic::Report) => Some(Topic::Report),
+        Ok(WebhookTopic::Unspecified) => {
+            violations.add("topic", Fault::Required, format!("must be given: {allowed}"));
+            None
+        }
+        Err(_) => {
+            violations.add("topic", Fault::UnknownValue, format!("must be {allowed}"));
+            None
+        }
+    }
+}
+
+fn replaces(on_conflict: i32, violations: &mut Violations) -> bool {
+    match OnConflict::try_from(on_conflict) {
+        Ok(OnConflict::Unspecified | OnConflict::Fail) => false,
+        Ok(OnConflict::Replace) => true,
+        Err(_) => {
+            let allowed = "must be ON_CONFLICT_FAIL or ON_CONFLICT_REPLACE";
+            violations.add("on_conflict", Fault::UnknownValue, allowed);
+            false
+        }
+    }
+}
+
+/// Our own address for an account's webhooks.
+fn own_address(config: &config::Webhook, account: &Account, violations: &mut Violations) -> Option<Address> {
+    let Some(url) = config.address_of(account.id()) else {
+        let problem = "must be given, or `public_url` in [webhook] of the configuration must be set";
+        violations.add("address", Fault::Required, problem);
+        return None;
+    };
+    let address = url.as_str().parse().ok();
+    if address.is_none() {
+        let problem = "must be given, for `public_url` in [webhook] of the configuration is not https";
+        violations.add("address", Fault::Malformed, problem);
+    }
+    address
+}
+
+fn read_configuration(given: Option<WebhookConfiguration>, violations: &mut Violations) -> Configuration {
+    let WebhookConfiguration { echo, channel_types, filters } = given.unwrap_or_default();
+    for (at, word) in channel_types.iter().enumerate() {
+        must_be_given(format!("configuration.channel_types[{at}]"), word, violations);
+    }
+    for (at, WebhookFilter { field, expression }) in filters.iter().enumerate() {
+        must_be_given(format!("configuration.filters[{at}].field"), field, violations);
+        must_be_given(format!("configuration.filters[{at}].expression"), expression, violations);
+    }
+    let filter = |WebhookFilter { field, expression }| Filter { field, expression };
+    Configuration { echo, channel_types, filters: filters.into_iter().map(filter).collect() }
+}
+
+fn must_be_given(field: String, text: &str, violations: &mut Violations) {
+    if text.is_empty() {
+        violations.add(field, Fault::Required, "must be given");
+    }
+}
+
+fn webhook(registration: Registration) -> Webhook {
+    let Registration { id, topic, provider_topic, address, configuration, raw_json } = registration;
+    let topic = match topic {
+        Some(Topic::Messages) => WebhookTopic::Messages,
+        Some(Topic::DeliveryStatus) => WebhookTopic::DeliveryStatus,
+        Some(Topic::Report) => WebhookTopic::Report,
+        None => WebhookTopic::Unspecified,
+    };
+    let filter = |Filter { field, expression }| WebhookFilter { field, expression };
+    Webhook {
+        id,
+        topic: topic.into(),
+        provider_topic,
+        address,
+        configuration: Some(WebhookConfiguration {
+            echo: configuration.echo,
+            channel_types: configuration.channel_types,
+            filters: configuration.filters.into_iter().map(filter).collect(),
+        }),
+        raw_json,
+    }
+}

@@ -1,0 +1,324 @@
+//! Registrations of webhooks: one address per topic.
+//!
+//! What proves that a write was done: a creation, the new `id`. A change and a deletion promise no content (the reply
+//! to a change is not documented at all), so a 2xx is proof enough when its body is empty, or JSON that holds no error.
+//! A 2xx with any other body is not: a page of HTML comes from something that stands before the provider, and nobody
+//! can tell whether the provider has heard of it.
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Method, RequestBuilder};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::super::http::{Reply, endpoint};
+use super::super::json::Object;
+use super::super::outcome::Said;
+use super::{API_KEY, Client, Error, error};
+use crate::domain::Refusal;
+use crate::domain::webhook::{
+    Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
+};
+
+impl Client {
+    /// Lists where the provider delivers what.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not say.
+    pub async fn list_webhooks(&self) -> Result<Vec<Registration>, Error> {
+        let reply = self.http.exchange(self.call(Method::GET, "/webhooks")).await?;
+        let object = read(&reply);
+        let listed = object.as_ref().filter(|_| success(&reply)).and_then(list);
+        listed
+            .ok_or_else(|| self.table.judge(&reply, object.as_ref().and_then(|object| said(&reply, object))))
+    }
+
+    /// Registers an address for a topic.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn create_webhook(&self, new: &NewRegistration) -> Result<Registration, Error> {
+        let body = Body {
+            topic: Some(topic_word(new.topic)),
+            address: Some(new.address.as_str()),
+            configuration: configuration(&new.configuration),
+        };
+        let reply = self.http.exchange(with(self.call(Method::POST, "/create/webhooks"), &body)).await?;
+        let object = read(&reply);
+        let id = object.as_ref().filter(|_| success(&reply)).and_then(|object| object.text(&["id"]));
+        let Some(id) = id else {
+            return Err(self.table.judge(&reply, object.as_ref().and_then(|object| said(&reply, object))));
+        };
+        Ok(Registration {
+            id,
+            topic: Some(new.topic),
+            provider_topic: topic_word(new.topic).to_owned(),
+            address: new.address.to_string(),
+            configuration: new.configuration.clone(),
+            raw_json: String::new(),
+        })
+    }
+
+    /// Changes a registration.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn update_webhook(&self, id: &RegistrationId, change: &Change) -> Result<(), Error> {
+        let body = Body {
+            topic: None,
+            address: change.address.as_ref().map(|address| address.as_str()),
+            configuration: configuration(&change.configuration),
+        };
+        let call = self.call(Method::PUT, &format!("/update/webhooks/{}", id.as_str()));
+        self.done(&self.http.exchange(with(call, &body)).await?)
+    }
+
+    /// Deletes a registration.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn delete_webhook(&self, id: &RegistrationId) -> Result<(), Error> {
+        let call = self.call(Method::DELETE, &format!("/delete/webhooks/{}", id.as_str()));
+        self.done(&self.http.exchange(call).await?)
+    }
+
+    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, endpoint(&self.business, path))
+            .header(API_KEY, self.api_key.clone())
+            .header(ACCEPT, "application/json")
+    }
+
+    /// Finds the provider's "yes" in a reply that promises no content.
+    fn done(&self, reply: &Reply) -> Result<(), Error> {
+        let object = read(reply);
+        let said = object.as_ref().and_then(|object| said(reply, object));
+        match &reply.body {
+            Ok(body) if success(reply) && said.is_none() && empty_or_json(body) => Ok(()),
+            Ok(_) | Err(_) => Err(self.table.judge(reply, said)),
+        }
+    }
+}
+
+fn success(reply: &Reply) -> bool {
+    (200..300).contains(&reply.status)
+}
+
+fn read(reply: &Reply) -> Option<Object<'_>> {
+    reply.body.as_ref().ok().and_then(|body| Object::parse(body))
+}
+
+fn empty_or_json(body: &[u8]) -> bool {
+    body.trim_ascii().is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok()
+}
+
+/// The error in a reply.
+fn said(reply: &Reply, object: &Object<'_>) -> Option<Said> {
+    let found = error::find(object);
+    if success(reply) {
+        // A registration has a `type` of its own, and a `message` may well be a "yes".
+        let refused = object.holds(&["error"]) || object.flag(&["success"]) == Some(false);
+        let typed = |said: &Said| said.kind.as_ref().is_some_and(|kind| kind.starts_with("ERROR_"));
+        return match found {
+            Some(said) if refused || said.code.is_some() || typed(&said) => Some(said),
+            Some(_) | None => refused.then(Said::default),
+        };
+    }
+    let mut said = found?;
+    // The type of all invalid requests says less than a status with a meaning of its own.
+    if said.meaning == Some(Refusal::ContentRejected) && matches!(reply.status, 401 | 403 | 404 | 409 | 429) {
+        said.meaning = None;
+    }
+    Some(said)
+}
+
+/// The registrations in a reply. None where there is no list at all.
+fn list(reply: &Object<'_>) -> Option<Vec<Registration>> {
+    let entity = reply.object(&["entity"]);
+    let Some(items) = entity.as_ref().unwrap_or(reply).raw(&["webhooks"]) else {
+        // Unset lists may be left out.
+        return entity.map(|_| Vec::new());
+    };
+    let items: Vec<&RawValue> = serde_json::from_str(items).ok()?;
+    Some(items.into_iter().filter_map(|item| registration(item.get())).collect())
+}
+
+fn registration(raw_json: &str) -> Option<Registration> {
+    let item = Object::parse(raw_json.as_bytes())?;
+    let provider_topic = item.text(&["topic"]).unwrap_or_default();
+    let configuration = item.object(&["configuration"]).map(|object| Configuration {
+        echo: object.flag(&["echo"]),
+        channel_types: strings(&object, &["channelTypes", "channel_types"]),
+        filters: object.objects(&["filters"]).iter().map(filter).collect(),
+    });
+    Some(Registration {
+        id: item.text(&["id"]).unwrap_or_default(),
+        topic: topic(&provider_topic),
+        provider_topic,
+        address: item.text(&["address"]).unwrap_or_default(),
+        configuration: configuration.unwrap_or_default(),
+        raw_json: raw_json.to_owned(),
+    })
+}
+
+fn filter(filter: &Object<'_>) -> Filter {
+    Filter {
+        field: filter.text(&["field"]).unwrap_or_default(),
+        expression: filter.text(&["expression"]).unwrap_or_default(),
+    }
+}
+
+/// The strings in the array under these keys; other items are passed over.
+fn strings(object: &Object<'_>, keys: &[&str]) -> Vec<String> {
+    let items: Option<Vec<&RawValue>> = object.raw(keys).and_then(|text| serde_json::from_str(text).ok());
+    items.unwrap_or_default().into_iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
+}
+
+/// The provider's word for a topic.
+const fn topic_word(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Messages => "messages",
+        Topic::DeliveryStatus => "delivery_status",
+        Topic::Report => "report",
+    }
+}
+
+fn topic(word: &str) -> Option<Topic> {
+    match word {
+        // One page has it in the singular.
+        "messages" | "message" => Some(Topic::Messages),
+        "delivery_status" => Some(Topic::DeliveryStatus),
+        "report" => Some(Topic::Report),
+        _ => None,
+    }
+}
+
+/// What is absent is left out: at its default in a creation, as it is in a change.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configuration: Option<ConfigurationBody<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigurationBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    echo: Option<bool>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    channel_types: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    filters: Vec<FilterBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct FilterBody<'a> {
+    field: &'a str,
+    expression: &'a str,
+}
+
+fn configuration(configuration: &Configuration) -> Option<ConfigurationBody<'_>> {
+    (!configuration.is_empty()).then(|| ConfigurationBody {
+        echo: configuration.echo,
+        channel_types: &configuration.channel_types,
+        filters: configuration
+            .filters
+            .iter()
+            .map(|filter| FilterBody { field: &filter.field, expression: &filter.expression })
+            .collect(),
+    })
+}
+
+fn with(call: RequestBuilder, body: &Body<'_>) -> RequestBuilder {
+    let body = serde_json::to_vec(body).expect("strings are always JSON");
+    call.header(CONTENT_TYPE, "application/json").body(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(text: &str) -> Option<Vec<Registration>> {
+        list(&Object::parse(text.as_bytes()).expect("an object"))
+    }
+
+    #[test]
+    fn registrations_are_read_leniently_and_kept_byte_for_byte() {
+        let item = r#"{"id":"W1","topic":"messages",  "address":"https://gw.example.org","type":"custom","configuration":{"echo":true,"channel_types":["whatsapp",7,"sms"],"filters":[{"field":"campaign_name","expression":"a-*"},null]}}"#;
+        let text = format!(
+            r#"{{"entity":{{"businessId":"b","webhooks":[{item},{{"id":2,"topic":"opt_outs","configuration":null}},null]}}}}"#
+        );
+        let listed = listed(&text).expect("a list");
+        assert_eq!(listed.len(), 2);
+        assert_eq!((listed[0].id.as_str(), listed[0].topic), ("W1", Some(Topic::Messages)));
+        assert_eq!(listed[0].raw_json, item);
+        assert_eq!(listed[0].configuration.echo, Some(true));
+        assert_eq!(listed[0].configuration.channel_types, ["whatsapp", "sms"]);
+        assert_eq!(listed[0].configuration.filters.len(), 1);
+        assert_eq!((listed[1].id.as_str(), listed[1].topic), ("2", None));
+        assert_eq!(listed[1].provider_topic, "opt_outs");
+        assert!(listed[1].configuration.is_empty());
+    }
+
+    #[test]
+    fn an_empty_list_is_a_list_and_none_at_all_is_not() {
+        for empty in [
+            r#"{"entity":{"webhooks":[]}}"#,
+            r#"{"entity":{"webhooks":null}}"#,
+            r#"{"entity":{"businessId":"b"}}"#,
+            r#"{"webhooks":[]}"#,
+        ] {
+            assert_eq!(listed(empty), Some(Vec::new()), "{empty}");
+        }
+        for none in ["{}", r#"{"entity":null}"#, r#"{"entity":{"webhooks":{}}}"#, r#"{"webhooks":"x"}"#] {
+            assert_eq!(listed(none), None, "{none}");
+        }
+    }
+
+    fn said_at(status: u16, body: &'static str) -> Option<Option<Refusal>> {
+        let reply = Reply { status, retry_after: None, body: Ok(body.as_bytes().into()) };
+        read(&reply).and_then(|object| said(&reply, &object)).map(|said| said.meaning)
+    }
+
+    #[test]
+    fn what_a_success_may_say_is_no_error() {
+        for fine in [
+            "{}",
+            r#"{"id":"W1","topic":"messages","type":"custom"}"#,
+            r#"{"message":"Webhook updated"}"#,
+            r#"{"error":null}"#,
+            r#"{"error":{}}"#,
+            r#"{"success":true}"#,
+        ] {
+            assert_eq!(said_at(200, fine), None, "{fine}");
+        }
+        for error in [
+            r#"{"type":"ERROR_TYPE_UNSPECIFIED","message":"m"}"#,
+            r#"{"code":"ERROR_CODE_NEW"}"#,
+            r#"{"error":{"message":"m"}}"#,
+            r#"{"error":"m"}"#,
+            r#"{"success":false}"#,
+        ] {
+            assert_eq!(said_at(200, error), Some(None), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_status_with_a_meaning_says_more_than_the_type_of_all_invalid_requests() {
+        let invalid =
+            r#"{"type":"ERROR_TYPE_INVALID_REQUEST","code":"ERROR_CODE_UNSPECIFIED","message":"m"}"#;
+        assert_eq!(said_at(400, invalid), Some(Some(Refusal::ContentRejected)));
+        for status in [401, 403, 404, 409, 429] {
+            assert_eq!(said_at(status, invalid), Some(None), "{status}");
+        }
+        let key = r#"{"type":"ERROR_TYPE_AUTHENTICATION"}"#;
+        assert_eq!(said_at(404, key), Some(Some(Refusal::CredentialsRejected)));
+    }
+}

@@ -1,0 +1,160 @@
+//! What customers write, and our own messages reported back.
+
+use super::super::super::json::Object;
+use super::{Identity, Payload, party, unknown};
+use crate::domain::event::{Attachment, Party, Referral, ReportedContent, ReportedMessage};
+use crate::domain::{Location, MediaKind, PhoneNumber};
+
+/// Keys of contents whose shape no page shows: Connectly's own for what it sends, and Meta's. A text beside one of them
+/// is not all that was said.
+const UNSHOWN: [&str; 13] = [
+    "listMessage",
+    "list_message",
+    "replyButtonMessage",
+    "reply_button_message",
+    "singleProductMessage",
+    "multiProductMessage",
+    "listReply",
+    "list_reply",
+    "interactive",
+    "reaction",
+    "contacts",
+    "sticker",
+    "order",
+];
+
+/// Reads a message. None where there is none.
+pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<(Payload, Option<Identity>)> {
+    let button = webhook.object(&["buttonResponse", "button_response"]);
+    let message = webhook.object(&["message"]);
+    // A pressed button comes instead of a message.
+    let (id, content) = match (&button, &message) {
+        (Some(button), _) => (button.text(&["id"]), button_response(button)),
+        (None, Some(message)) => (message.text(&["id"]), content(webhook, message)),
+        (None, None) => return None,
+    };
+    // What belongs to a message stands inside it or, in early samples, beside it.
+    let inside_or_beside = || message.iter().chain([webhook]);
+
+    let sender = party(webhook, "sender");
+    let echo = inside_or_beside().any(|object| object.flag(&["isEcho", "is_echo"]) == Some(true))
+        || own_numbers.iter().any(|number| is(number, &sender));
+    let identity = id.as_deref().map(if echo { Identity::echo } else { Identity::message });
+    if !echo && content.is_none() {
+        let topic = webhook.text(&["topic"]).unwrap_or_else(|| "messages".to_owned());
+        return Some((unknown(topic, "a message of a kind that this version does not read"), identity));
+    }
+    let reply_to = inside_or_beside()
+        .filter_map(|object| object.object(&["context"]))
+        .find_map(|context| context.text(&["replyToId", "reply_to_id"]));
+    let message = ReportedMessage {
+        provider_message_id: id.unwrap_or_default(),
+        sender,
+        recipient: party(webhook, "recipient"),
+        reply_to,
+        referral: inside_or_beside()
+            .filter_map(|object| object.object(&["referral"]))
+            .find_map(|r| referral(&r)),
+        content,
+    };
+    Some((if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) }, identity))
+}
+
+/// Whether a number of ours is at that end. Early samples leave its `+` out.
+fn is(number: &PhoneNumber, party: &Party) -> bool {
+    number.as_str() == party.phone_number || number.as_str().strip_prefix('+') == Some(party.address.as_str())
+}
+
+fn button_response(button: &Object<'_>) -> Option<ReportedContent> {
+    let (text, payload) = (button.text(&["text"]), button.text(&["payload"]));
+    (text.is_some() || payload.is_some()).then(|| ReportedContent::ButtonReply {
+        text: text.unwrap_or_default(),
+        payload: payload.unwrap_or_default(),
+    })
+}
+
+/// What a message says. None where that cannot be read as a whole; but a text beside a place is passed over, for such
+/// messages have none of their own at WhatsApp.
+fn content(webhook: &Object<'_>, message: &Object<'_>) -> Option<ReportedContent> {
+    let holding = |keys: &[&str]| [message, webhook].into_iter().find(|object| object.holds(keys));
+    if UNSHOWN.iter().any(|&key| holding(&[key]).is_some()) {
+        return None;
+    }
+    let text = message.text(&["text"]);
+    match (holding(&["attachments"]), holding(&["location"])) {
+        (Some(object), None) => attachments(object, text),
+        (None, Some(object)) => location(&object.object(&["location"])?),
+        (None, None) => {
+            // The old form of a pressed button.
+            let pressed = message.flag(&["isButtonResponse", "is_button_response"]) == Some(true);
+            text.map(|text| {
+                if pressed {
+                    ReportedContent::ButtonReply { text, payload: String::new() }
+                } else {
+                    ReportedContent::Text(text)
+                }
+            })
+        }
+        (Some(_), Some(_)) => None,
+    }
+}
+
+fn attachments(object: &Object<'_>, text: Option<String>) -> Option<ReportedContent> {
+    let mut attachments: Vec<Attachment> =
+        object.objects(&["attachments"]).iter().map(attachment).collect::<Option<_>>()?;
+    let first = attachments.first_mut()?;
+    if let (Some(text), true) = (text, first.caption.is_empty()) {
+        first.caption = text;
+    }
+    Some(ReportedContent::Attachments(attachments))
+}
+
+fn attachment(attachment: &Object<'_>) -> Option<Attachment> {
+    let word = attachment.text(&["type"]).unwrap_or_default();
+    Some(Attachment {
+        kind: match word.to_ascii_lowercase().as_str() {
+            "image" => Some(MediaKind::Image),
+            "video" => Some(MediaKind::Video),
+            "audio" => Some(MediaKind::Audio),
+            "document" => Some(MediaKind::Document),
+            _ => None,
+        },
+        provider_kind: word,
+        url: attachment.text(&["url"])?,
+        caption: attachment.text(&["caption"]).unwrap_or_default(),
+        file_name: attachment.text(&["filename", "fileName", "file_name"]).unwrap_or_default(),
+    })
+}
+
+fn location(location: &Object<'_>) -> Option<ReportedContent> {
+    let degrees = |key, most: f64| {
+        location
+            .text(&[key])
+            .and_then(|text| text.parse().ok())
+            .filter(|degrees| (-most..=most).contains(degrees))
+    };
+    Some(ReportedContent::Location(Location {
+        latitude: degrees("latitude", 90.0)?,
+        longitude: degrees("longitude", 180.0)?,
+        name: location.text(&["name"]).unwrap_or_default(),
+        address: location.text(&["address"]).unwrap_or_default(),
+    }))
+}
+
+/// None where nothing is said.
+fn referral(referral: &Object<'_>) -> Option<Referral> {
+    let text = |keys: &[&str]| referral.text(keys).unwrap_or_default();
+    let read = Referral {
+        source_url: text(&["sourceUrl", "source_url"]),
+        source_id: text(&["sourceId", "source_id"]),
+        source_type: text(&["sourceType", "source_type"]),
+        headline: text(&["headline"]),
+        body: text(&["body"]),
+        media_type: text(&["mediaType", "media_type"]),
+        image_url: text(&["imageUrl", "image_url"]),
+        video_url: text(&["videoUrl", "video_url"]),
+        thumbnail_url: text(&["thumbnailUrl", "thumbnail_url"]),
+        click_id: text(&["ctwaClid", "ctwa_clid"]),
+    };
+    (read != Referral::default()).then_some(read)
+}
