@@ -9,6 +9,7 @@ mod convert;
 mod encoded;
 mod event;
 mod health;
+mod media;
 mod message;
 mod page_token;
 mod parse;
@@ -16,6 +17,9 @@ mod reflection;
 mod sandbox;
 mod status;
 mod stream;
+mod template;
+mod unbroken;
+mod upload;
 
 use std::sync::Arc;
 
@@ -24,6 +28,7 @@ use tonic::service::Routes;
 
 pub use convert::encode_event;
 pub use encoded::Encoded;
+pub use unbroken::unbroken;
 
 use crate::dispatch::Dispatch;
 use crate::journal::Journal;
@@ -72,6 +77,7 @@ impl Api {
         use served::v1::account_service_server::AccountServiceServer;
         use served::v1::event_service_server::EventServiceServer;
         use served::v1::message_service_server::MessageServiceServer;
+        use served::v1::template_service_server::TemplateServiceServer;
 
         let (health, keep_health) = health::service(self.journal.health(), self.stopping.clone());
         let (reflection, reflection_alpha) = reflection::services(self.sandbox.is_some());
@@ -83,6 +89,7 @@ impl Api {
         routes
             .add_service(AccountServiceServer::new(self.clone()))
             .add_service(MessageServiceServer::new(self.clone()))
+            .add_service(TemplateServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self))
             .add_service(health)
             .add_service(reflection)

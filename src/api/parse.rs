@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tonic::Status;
 
+use super::media;
 use super::status::{self, Fault, Violations};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
@@ -74,7 +75,7 @@ pub(super) fn send_message(
     let mut violations = Violations::default();
     let account = account("account", &request.account, accounts, &mut violations)?;
     let to = required::<Address>("to", &request.to, &mut violations);
-    let channel = channel(request.channel, &mut violations);
+    let channel = channel("channel", request.channel, &mut violations);
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
     let content = content(request.content, &mut violations);
@@ -98,12 +99,13 @@ pub(super) fn send_message(
     Ok((Arc::clone(account), Outgoing { to, channel, sender: sender.flatten(), content }))
 }
 
-fn channel(channel: i32, violations: &mut Violations) -> Option<Channel> {
+/// Reads a channel; unspecified is WhatsApp.
+pub(super) fn channel(field: &str, channel: i32, violations: &mut Violations) -> Option<Channel> {
     match v1::Channel::try_from(channel) {
         Ok(v1::Channel::Unspecified | v1::Channel::Whatsapp) => Some(Channel::WhatsApp),
         Ok(v1::Channel::Sms) => Some(Channel::Sms),
         Err(_) => {
-            violations.add("channel", Fault::UnknownValue, "must be CHANNEL_WHATSAPP or CHANNEL_SMS");
+            violations.add(field, Fault::UnknownValue, "must be CHANNEL_WHATSAPP or CHANNEL_SMS");
             None
         }
     }
@@ -119,9 +121,8 @@ fn content(
             None
         }
         Some(v1::send_message_request::Content::Text(v1::Text { body })) => Some(Content::Text(body)),
-        Some(
-            v1::send_message_request::Content::Template(_) | v1::send_message_request::Content::Media(_),
-        ) => {
+        Some(v1::send_message_request::Content::Media(link)) => media::link(link, violations),
+        Some(v1::send_message_request::Content::Template(_)) => {
             violations.add("content", Fault::Unsupported, "cannot be sent yet");
             None
         }

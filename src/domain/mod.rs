@@ -5,6 +5,7 @@
 pub mod account;
 pub mod address;
 pub mod cursor;
+pub mod detect;
 pub mod event;
 pub mod media;
 pub mod message;
@@ -17,7 +18,7 @@ pub use account::{AccountId, Provider};
 pub use address::{Address, PhoneNumber, UserId};
 pub use cursor::Cursor;
 pub use event::{Event, EventId, EventType};
-pub use media::{MediaKind, MediaLink};
+pub use media::{MediaKind, MediaLink, MediaType, UploadLimits};
 pub use message::{Channel, MessageId, MessageState};
 pub use refusal::{ProviderFault, Refusal};
 pub use time::UnixMillis;

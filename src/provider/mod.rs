@@ -10,6 +10,9 @@ mod http;
 mod json;
 mod outcome;
 pub mod signature;
+mod upload;
+
+pub use upload::Upload;
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -19,7 +22,7 @@ use std::sync::Arc;
 use crate::config::{self, Upstream};
 use crate::domain::event::Identity;
 use crate::domain::message::{Content, Outgoing};
-use crate::domain::{AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault};
+use crate::domain::{AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault, UploadLimits};
 use signature::{Scheme, Verified};
 
 /// All accounts, in the order of the configuration.
@@ -72,17 +75,6 @@ pub struct Limits {
     pub text_characters: Option<u32>,
     /// How large uploaded files may be. Absent: files cannot be uploaded.
     pub upload: Option<UploadLimits>,
-}
-
-/// The most bytes of an uploaded file, by its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UploadLimits {
-    /// Of an image.
-    pub image_bytes: u64,
-    /// Of a video.
-    pub video_bytes: u64,
-    /// Of a document.
-    pub document_bytes: u64,
 }
 
 /// A part of a message that its account cannot send.
@@ -244,7 +236,7 @@ impl Account {
         };
         Ok(Self {
             id: config.id.clone(),
-            limits: Limits { text_characters: config.limits.text_characters, upload: None },
+            limits: Limits { text_characters: config.limits.text_characters, upload: config.limits.upload },
             client,
         })
     }
@@ -297,7 +289,20 @@ impl Account {
         if let Some(content) = parts.content
             && !able.contents.contains(&content.field())
         {
-            unsupported(content.field(), format!("{provider} does not send this content"));
+            let problem = match content {
+                Content::Media(_) if self.limits.upload.is_some() => {
+                    format!("{provider} fetches no files: send the file itself with SendMedia")
+                }
+                Content::Text(_) | Content::Template(_) | Content::Media(_) => {
+                    format!("{provider} does not send this content")
+                }
+            };
+            unsupported(content.field(), problem);
+        }
+        if let (Some(Content::Media(_)), Some(Channel::Sms)) = (parts.content, parts.channel)
+            && able.channels.contains(&Channel::Sms)
+        {
+            unsupported("channel", format!("{provider} sends no files over SMS"));
         }
         if let (Some(Content::Text(body)), Some(most)) = (parts.content, self.limits.text_characters) {
             let characters = body.chars().count();
@@ -318,6 +323,31 @@ impl Account {
         match &self.client {
             Client::ConnectBy(client) => client.send(message).await,
             Client::Connectly(client) => client.send(message).await,
+        }
+    }
+
+    /// Sends a file, once. Only where [`Limits::upload`] says how large it may be.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn send_media(&self, to: &Address, file: Upload) -> Result<Accepted, Error> {
+        match &self.client {
+            Client::ConnectBy(client) => client.send_media(to, file).await,
+            Client::Connectly(_) => unreachable!("files are uploaded only where there are limits for them"),
+        }
+    }
+
+    /// Uploads a file for a template, once, and answers with its URL. Only where [`Limits::upload`] says how large it
+    /// may be.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn upload_template_media(&self, file: Upload) -> Result<String, Error> {
+        match &self.client {
+            Client::ConnectBy(client) => client.upload_template_media(file).await,
+            Client::Connectly(_) => unreachable!("files are uploaded only where there are limits for them"),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Its public page lost the paths of all operations but one, so routes are configuration.
 
 mod error;
+mod media;
 mod wire;
 
 use reqwest::RequestBuilder;
@@ -40,7 +41,11 @@ impl Client {
 
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
-            rpcs: &["MessageService.SendMessage"],
+            rpcs: &[
+                "MessageService.SendMessage",
+                "MessageService.SendMedia",
+                "TemplateService.UploadTemplateMedia",
+            ],
             contents: &["text"],
             channels: &[Channel::WhatsApp],
             reports_statuses: false,

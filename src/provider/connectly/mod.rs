@@ -50,7 +50,7 @@ impl Client {
     pub(super) fn capabilities(&self) -> Capabilities {
         Capabilities {
             rpcs: &["MessageService.SendMessage"],
-            contents: &["text"],
+            contents: &["text", "media"],
             channels: &[Channel::WhatsApp, Channel::Sms],
             reports_statuses: self.scheme.is_some(),
             receives_messages: self.scheme.is_some(),
@@ -61,11 +61,10 @@ impl Client {
     }
 
     pub(super) async fn send(&self, message: &Outgoing) -> Result<Accepted, Error> {
-        let text = match &message.content {
-            Content::Text(text) => text,
-            Content::Template(_) | Content::Media(_) => {
-                unreachable!("`objections` refuses what is not in `contents`")
-            }
+        let body = match &message.content {
+            Content::Text(text) => wire::send_text(message, text),
+            Content::Media(link) => wire::send_media(message, link),
+            Content::Template(_) => unreachable!("`objections` refuses what is not in `contents`"),
         };
         let request = self
             .http
@@ -73,7 +72,7 @@ impl Client {
             .header(API_KEY, self.api_key.clone())
             .header(reqwest::header::ACCEPT, "application/json")
             .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(wire::send_text(message, text));
+            .body(body);
         let reply = self.http.exchange(request).await?;
         self.accepted(&reply)
     }
