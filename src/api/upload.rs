@@ -180,8 +180,7 @@ fn check_size(bytes: u64, limits: UploadLimits, known: Option<MediaType>) -> Res
 
 fn media_type(head: &[u8], whole: bool, name: &str) -> Result<MediaType, Status> {
     detect(head, whole, name).map_err(|undetected| {
-        let [image, video, document] =
-            [MediaKind::Image, MediaKind::Video, MediaKind::Document].map(|kind| types(kind));
+        let [image, video, document] = [MediaKind::Image, MediaKind::Video, MediaKind::Document].map(types);
         match undetected {
             Undetected::SoundOrSticker => {
                 let allowed =
@@ -209,4 +208,56 @@ fn types(kind: MediaKind) -> String {
         .map(|known| known.extension())
         .collect();
     extensions.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+    use crate::dispatch::Dispatch;
+    use crate::provider::Accounts;
+
+    const LIMITS: UploadLimits = UploadLimits { image_bytes: 100, video_bytes: 100, document_bytes: 100 };
+
+    fn piece(chunk: &'static [u8]) -> Result<v1::SendMediaRequest, Status> {
+        Ok(v1::SendMediaRequest { header: None, chunk: chunk.into() })
+    }
+
+    /// Takes a file in, and says why it was not one and after how many seconds.
+    async fn refused(
+        pieces: impl Stream<Item = Result<v1::SendMediaRequest, Status>>,
+    ) -> (Code, String, u64) {
+        let began = Instant::now();
+        let dispatch = Dispatch::new(Accounts::new(&[]).expect("no accounts"));
+        let spool = dispatch.spool().expect("room");
+        let intake = Intake::new(Box::pin(pieces), CancellationToken::new());
+        let told = intake.file(Bytes::from_static(b"a"), spool, LIMITS, String::new()).await;
+        let told = told.expect_err("refused");
+        let reason = told.get_error_details().error_info().map(|info| info.reason.clone());
+        (told.code(), reason.unwrap_or_default(), began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_whose_next_piece_does_not_come_is_given_up() {
+        let stalled = stream::iter([piece(b"b")]).chain(stream::pending());
+        assert_eq!(refused(stalled).await, (Code::Aborted, "UPLOAD_STALLED".to_owned(), 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_comes_too_slowly_is_given_up() {
+        let trickle = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(59)).await;
+            Some((piece(b""), ()))
+        });
+        assert_eq!(refused(trickle).await, (Code::Aborted, "UPLOAD_STALLED".to_owned(), 600));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_off_is_no_file() {
+        let broken = stream::iter([piece(b"b"), Err(Status::unknown("the connection broke"))]);
+        let (code, reason, _) = refused(broken).await;
+        assert_eq!((code, reason.as_str()), (Code::Aborted, "REQUEST_BROKEN_OFF"));
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::MediaType;
 
-/// How many bytes tell what a file is: enough for the first four entries of an Office document.
+/// How many bytes tell what a file is: enough for the first entries of an Office document.
 pub const HEAD_BYTES: usize = 32 << 10;
 
 /// What an Office document of before 2007 begins with, and much else that is kept in such containers.
@@ -47,7 +47,8 @@ pub fn detect(head: &[u8], whole: bool, file_name: &str) -> Result<MediaType, Un
         return Ok(MediaType::Text);
     }
     match mime {
-        Some("application/zip") => by_ending(file_name, &[MediaType::Docx, MediaType::Xlsx, MediaType::Pptx])
+        Some("application/zip") => by_entries(head)
+            .or_else(|| by_ending(file_name, &[MediaType::Docx, MediaType::Xlsx, MediaType::Pptx]))
             .ok_or(Undetected::Ending { endings: "`.docx`, `.xlsx` or `.pptx`" }),
         Some("image/webp") => Err(Undetected::SoundOrSticker),
         Some(mime) if mime.starts_with("audio/") => Err(Undetected::SoundOrSticker),
@@ -59,6 +60,18 @@ pub fn detect(head: &[u8], whole: bool, file_name: &str) -> Result<MediaType, Un
 fn is_3gpp(head: &[u8]) -> bool {
     head.get(4..8) == Some(b"ftyp")
         && matches!(head.get(8..11), Some([b'3', b'g', b'e' | b'g' | b'p' | b'r' | b's']))
+}
+
+/// An Office document: an archive with a list of content types and the folder of one of the programs.
+fn by_entries(head: &[u8]) -> Option<MediaType> {
+    const ENTRY: &[u8] = b"PK\x03\x04";
+    const NAME_AT: usize = 30;
+    let entries = head.windows(ENTRY.len()).enumerate().filter(|(_, bytes)| *bytes == ENTRY);
+    let names: Vec<&[u8]> = entries.filter_map(|(at, _)| head.get(at + NAME_AT..)).collect();
+    let has = |name: &[u8]| names.iter().any(|found| found.starts_with(name));
+    let folders: [(&[u8], MediaType); 3] =
+        [(b"word/", MediaType::Docx), (b"xl/", MediaType::Xlsx), (b"ppt/", MediaType::Pptx)];
+    folders.into_iter().find(|(folder, _)| has(b"[Content_Types].xml") && has(folder)).map(|(_, known)| known)
 }
 
 /// Text: UTF-8 without control characters but those that break lines and pages.
@@ -108,7 +121,7 @@ mod tests {
             (b"%PDF-1.7\n\xe2\xe3".to_vec(), MediaType::Pdf),
             (b"%PDF-1.7\n% pure ASCII".to_vec(), MediaType::Pdf),
             (zip(&["[Content_Types].xml", "_rels/.rels", "word/document.xml"]), MediaType::Docx),
-            (zip(&["[Content_Types].xml", "_rels/.rels", "xl/workbook.xml"]), MediaType::Xlsx),
+            (zip(&["docProps/app.xml", "[Content_Types].xml", "xl/workbook.xml"]), MediaType::Xlsx),
             (zip(&["[Content_Types].xml", "_rels/.rels", "ppt/presentation.xml"]), MediaType::Pptx),
             ("a;b\r\nč;d\n".as_bytes().to_vec(), MediaType::Text),
             (b"BMW, MZ and ID3 are words too".to_vec(), MediaType::Text),
@@ -139,8 +152,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_uploaded_is_told_apart() {
-        for sound in [&b"ID3\x04\0\0\0"[..], b"OggS\0\x02\0\0", b"#!AMR\n\x3c\x91", b"RIFF\x10\0\0\0WEBPVP8 "]
-        {
+        for sound in [
+            &b"ID3\x04\0\0\0"[..],
+            b"OggS\0\x02\0\0",
+            b"#!AMR\n\x3c\x91\x17\x16\xbe\x66\x79",
+            b"RIFF\x10\0\0\0WEBPVP8 ",
+        ] {
             assert_eq!(detect(sound, true, "a.mp3"), Err(Undetected::SoundOrSticker), "{sound:?}");
         }
         for other in [&b"GIF89a\0"[..], b"\0\0\0\0", b"\x7fELF\0", b"caf\xe9", b"\x1b[0m", b""] {

@@ -7,6 +7,8 @@
 mod contract;
 mod errors;
 mod gateway;
+mod media;
+mod media_link;
 mod process;
 mod receiving;
 mod sending;
