@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::served::v1::message_service_server::MessageService;
-use super::{Api, convert, parse, status};
+use super::{Api, convert, media, parse, status};
 use crate::pb::v1::{SendMediaRequest, SendMediaResponse, SendMessageRequest, SendMessageResponse};
 
 #[async_trait]
@@ -25,8 +25,8 @@ impl MessageService for Api {
 
     async fn send_media(
         &self,
-        _: Request<Streaming<SendMediaRequest>>,
+        request: Request<Streaming<SendMediaRequest>>,
     ) -> Result<Response<SendMediaResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        media::send_media(self, request).await
     }
 }

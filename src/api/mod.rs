@@ -11,6 +11,7 @@ mod encoded;
 mod event;
 mod flow;
 mod health;
+mod media;
 mod message;
 mod page_token;
 mod parse;
@@ -20,6 +21,8 @@ mod sandbox;
 mod status;
 mod stream;
 mod template;
+mod unbroken;
+mod upload;
 mod verify;
 mod webhook;
 
@@ -30,6 +33,7 @@ use tonic::service::Routes;
 
 pub use convert::encode_event;
 pub use encoded::Encoded;
+pub use unbroken::unbroken;
 
 use crate::config;
 use crate::dispatch::Dispatch;

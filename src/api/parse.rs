@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tonic::Status;
 
+use super::media;
 use super::status::{self, Fault, Violations};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
@@ -76,7 +77,7 @@ pub(super) fn send_message(
     let mut violations = Violations::default();
     let account = account("account", &request.account, accounts, &mut violations)?;
     let to = required::<Address>("to", &request.to, &mut violations);
-    let channel = channel(request.channel, &mut violations);
+    let channel = channel("channel", request.channel, &mut violations);
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
     let content = content(request.content, &mut violations);
@@ -88,14 +89,7 @@ pub(super) fn send_message(
             sender: sender.as_ref().and_then(Option::as_ref),
             content: content.as_ref(),
         };
-        for objection in account.objections(parts) {
-            let fault = match objection.grounds {
-                Grounds::Unsupported => Fault::Unsupported,
-                Grounds::OutOfRange => Fault::OutOfRange,
-                Grounds::Missing => Fault::Required,
-            };
-            violations.add(objection.field, fault, objection.problem);
-        }
+        objections("", account, parts, &mut violations);
     }
     violations.check()?;
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
@@ -104,12 +98,25 @@ pub(super) fn send_message(
     Ok((Arc::clone(account), Outgoing { to, channel, sender: sender.flatten(), content }))
 }
 
-fn channel(channel: i32, violations: &mut Violations) -> Option<Channel> {
+/// Reads a channel; unspecified is WhatsApp.
+/// Notes all that keeps these parts of a message from being sent with an account. `path` stands before the fields'.
+pub(super) fn objections(path: &str, account: &Account, parts: Parts<'_>, violations: &mut Violations) {
+    for objection in account.objections(parts) {
+        let fault = match objection.grounds {
+            Grounds::Unsupported => Fault::Unsupported,
+            Grounds::OutOfRange => Fault::OutOfRange,
+            Grounds::Missing => Fault::Required,
+        };
+        violations.add(format!("{path}{}", objection.field), fault, objection.problem);
+    }
+}
+
+pub(super) fn channel(field: &str, channel: i32, violations: &mut Violations) -> Option<Channel> {
     match v1::Channel::try_from(channel) {
         Ok(v1::Channel::Unspecified | v1::Channel::Whatsapp) => Some(Channel::WhatsApp),
         Ok(v1::Channel::Sms) => Some(Channel::Sms),
         Err(_) => {
-            violations.add("channel", Fault::UnknownValue, "must be CHANNEL_WHATSAPP or CHANNEL_SMS");
+            violations.add(field, Fault::UnknownValue, "must be CHANNEL_WHATSAPP or CHANNEL_SMS");
             None
         }
     }
@@ -128,10 +135,7 @@ fn content(
         Some(v1::send_message_request::Content::Template(template)) => {
             Some(Content::Template(template::filled(template, violations)))
         }
-        Some(v1::send_message_request::Content::Media(_)) => {
-            violations.add("content", Fault::Unsupported, "cannot be sent yet");
-            None
-        }
+        Some(v1::send_message_request::Content::Media(link)) => media::link(link, violations),
         None => {
             violations.add("content", Fault::Required, "must be given: `text`, `template` or `media`");
             None

@@ -58,6 +58,10 @@ reasons! {
     CursorLost = "CURSOR_LOST",
     StoreUnavailable = "STORE_UNAVAILABLE",
     ServerStopping = "SERVER_STOPPING",
+    RequestBrokenOff = "REQUEST_BROKEN_OFF",
+    UploadStalled = "UPLOAD_STALLED",
+    UploadsExhausted = "UPLOADS_EXHAUSTED",
+    SpoolUnavailable = "SPOOL_UNAVAILABLE",
     SandboxFailed = "SANDBOX_FAILED",
     ProviderUnreachable = "PROVIDER_UNREACHABLE",
     SendOutcomeUnknown = "SEND_OUTCOME_UNKNOWN",
@@ -260,6 +264,31 @@ pub(super) fn stopping() -> Status {
     Answer::new(Code::Unavailable, Reason::ServerStopping, "the server is stopping: call again")
         .retry_after(OUTAGE_DELAY)
         .into()
+}
+
+/// A request that the caller cancelled, or whose connection broke, before its end.
+pub(super) fn request_broken_off() -> Status {
+    let message = "the request broke off before its end: nothing was done";
+    Answer::new(Code::Aborted, Reason::RequestBrokenOff, message).into()
+}
+
+/// An upload whose next bytes do not come.
+pub(super) fn upload_stalled() -> Status {
+    let message = "the file took too long to come: nothing was sent; send it again from its beginning";
+    Answer::new(Code::Aborted, Reason::UploadStalled, message).into()
+}
+
+/// More uploads at once than there may be.
+pub(super) fn uploads_exhausted() -> Status {
+    let message = "too many files are being uploaded now: nothing was sent; wait and send it again";
+    Answer::new(Code::ResourceExhausted, Reason::UploadsExhausted, message).retry_after(OUTAGE_DELAY).into()
+}
+
+/// A file that cannot be kept until all of it is there.
+pub(super) fn not_spooled(error: &std::io::Error) -> Status {
+    tracing::error!(error = error as &dyn std::error::Error, "an upload cannot be kept on disk");
+    let message = "the file cannot be kept until all of it is there: nothing was sent; send it again later";
+    Answer::new(Code::Unavailable, Reason::SpoolUnavailable, message).retry_after(OUTAGE_DELAY).into()
 }
 
 /// The imitated provider could not do what it was told.

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::served::v1::template_service_server::TemplateService;
 use super::status::{Fault, Violations};
-use super::{Api, convert, page_token, parse, status};
+use super::{Api, convert, media, page_token, parse, status};
 use crate::domain::template::{Page, Place};
 use crate::pb::v1::{
     GetTemplateRequest, GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse,
@@ -77,8 +77,8 @@ impl TemplateService for Api {
 
     async fn upload_template_media(
         &self,
-        _: Request<Streaming<UploadTemplateMediaRequest>>,
+        request: Request<Streaming<UploadTemplateMediaRequest>>,
     ) -> Result<Response<UploadTemplateMediaResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        media::upload_template_media(self, request).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::outcome::{Row, Verdict};
-use crate::domain::{AccountId, Provider};
+use crate::domain::{AccountId, Provider, UploadLimits};
 
 use super::connectby::ConnectBy;
 use super::connectly::Connectly;
@@ -51,6 +51,9 @@ pub struct Limits {
     /// The most characters (Unicode code points) of a text, 1 to 65536. `None` is no limit. Default 1024 at
     /// ConnectBy, none at Connectly.
     pub text_characters: Option<u32>,
+    /// The most bytes of an uploaded file (`image_bytes`, `video_bytes` and `document_bytes` in the file), 1 KiB to
+    /// 100 MiB each. Default 5, 16 and 16 MiB at ConnectBy. `None` at Connectly, which takes no uploads.
+    pub upload: Option<UploadLimits>,
 }
 
 impl Account {
@@ -121,8 +124,22 @@ impl Limits {
             .optional("text_characters", value::integer(1..=65_536))
             .and_then(|characters| u32::try_from(characters).ok())
             .or((provider == Some(Provider::ConnectBy)).then_some(ConnectBy::TEXT_CHARACTERS));
+        let upload = match provider {
+            Some(Provider::ConnectBy) | None => Some(upload(&mut table)),
+            Some(Provider::Connectly) => None,
+        };
         table.finish();
-        Self { text_characters }
+        Self { text_characters, upload }
+    }
+}
+
+fn upload(limits: &mut Table<'_>) -> UploadLimits {
+    let mut bytes = |key| limits.optional(key, value::integer(1 << 10..=100 << 20));
+    let defaults = ConnectBy::UPLOAD;
+    UploadLimits {
+        image_bytes: bytes("image_bytes").unwrap_or(defaults.image_bytes),
+        video_bytes: bytes("video_bytes").unwrap_or(defaults.video_bytes),
+        document_bytes: bytes("document_bytes").unwrap_or(defaults.document_bytes),
     }
 }
 

@@ -7,6 +7,7 @@ use super::route::Routes;
 use super::secret::credential;
 use super::table::Table;
 use super::value;
+use crate::domain::UploadLimits;
 
 const BASE_URL: &str = "https://api.connectby.io";
 
@@ -25,6 +26,10 @@ pub struct ConnectBy {
 impl ConnectBy {
     /// How many characters a text may have by default.
     pub(super) const TEXT_CHARACTERS: u32 = 1024;
+
+    /// How large uploaded files may be by default.
+    pub(super) const UPLOAD: UploadLimits =
+        UploadLimits { image_bytes: 5 << 20, video_bytes: 16 << 20, document_bytes: 16 << 20 };
 
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());

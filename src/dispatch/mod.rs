@@ -3,14 +3,19 @@
 //! Each send runs on a task of its own: whoever asked may hang up, the send runs to its end and its outcome is
 //! recorded all the same. Nothing is ever sent twice by itself.
 
+mod spool;
+
 use std::sync::Arc;
 
 use metrics::counter;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+pub use spool::Spool;
+
 use crate::domain::message::{Message, Outgoing};
-use crate::domain::{MessageId, MessageState, UnixMillis};
-use crate::provider::{Account, Accounts, Error as ProviderError};
+use crate::domain::{Address, Channel, MessageId, MessageState, UnixMillis};
+use crate::provider::{Accepted, Account, Accounts, Error as ProviderError, Upload};
 use crate::telemetry::metrics::{SENDS, outcome};
 
 /// Sends messages. Cheap to clone.
@@ -18,6 +23,7 @@ use crate::telemetry::metrics::{SENDS, outcome};
 pub struct Dispatch {
     accounts: Accounts,
     tasks: TaskTracker,
+    places: Arc<Semaphore>,
 }
 
 /// A send that was not accepted.
@@ -47,7 +53,7 @@ pub enum Cause {
 impl Dispatch {
     /// Sends with these accounts.
     pub fn new(accounts: Accounts) -> Self {
-        Self { accounts, tasks: TaskTracker::new() }
+        Self { accounts, tasks: TaskTracker::new(), places: Arc::new(Semaphore::new(spool::MOST_FILES)) }
     }
 
     /// The accounts.
@@ -61,8 +67,56 @@ impl Dispatch {
     ///
     /// Every outcome but the provider's "yes".
     pub async fn send(&self, account: Arc<Account>, message: Outgoing) -> Result<Message, Failure> {
+        let (to, channel) = (message.to.clone(), message.channel);
+        let sending = {
+            let account = Arc::clone(&account);
+            async move { account.send(&message).await }
+        };
+        self.message(account, to, channel, sending).await
+    }
+
+    /// Sends a file, once, and waits for the outcome. Dropping the future ends the wait, not the send.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    ///
+    /// # Panics
+    ///
+    /// When the account takes no files: [`Account::uploads`] tells.
+    pub async fn send_media(
+        &self,
+        account: Arc<Account>,
+        to: Address,
+        channel: Channel,
+        file: Upload,
+    ) -> Result<Message, Failure> {
+        let sending = {
+            let (account, to) = (Arc::clone(&account), to.clone());
+            async move {
+                let uploads = account.uploads().expect("files go only to accounts that take them");
+                uploads.send_media(&to, file).await
+            }
+        };
+        self.message(account, to, channel, sending).await
+    }
+
+    /// Makes room for a file that is to be uploaded. None when there are as many as there may be.
+    pub fn spool(&self) -> Option<Spool> {
+        Arc::clone(&self.places).try_acquire_owned().ok().map(Spool::new)
+    }
+
+    async fn message(
+        &self,
+        account: Arc<Account>,
+        to: Address,
+        channel: Channel,
+        sending: impl Future<Output = Result<Accepted, ProviderError>> + Send + 'static,
+    ) -> Result<Message, Failure> {
         let message_id = MessageId::generate();
-        self.write(run(account, message_id, message)).await.map_err(|source| Failure { message_id, source })
+        self.write(run(account, message_id, to, channel, sending))
+            .await
+            .map_err(|source| Failure { message_id, source })
     }
 
     /// Does any write at a provider: on a task of its own, so that whoever asked may hang up.
@@ -90,9 +144,15 @@ impl Dispatch {
     }
 }
 
-async fn run(account: Arc<Account>, id: MessageId, message: Outgoing) -> Result<Message, ProviderError> {
+async fn run(
+    account: Arc<Account>,
+    id: MessageId,
+    to: Address,
+    channel: Channel,
+    sending: impl Future<Output = Result<Accepted, ProviderError>>,
+) -> Result<Message, ProviderError> {
     let create_time = UnixMillis::now();
-    let result = account.send(&message).await;
+    let result = sending.await;
     let outcome = match &result {
         Ok(_) => outcome::ACCEPTED,
         Err(ProviderError::Refused(_)) => outcome::REFUSED,
@@ -115,8 +175,8 @@ async fn run(account: Arc<Account>, id: MessageId, message: Outgoing) -> Result<
         provider_ids: accepted.provider_ids,
         account: account.id().clone(),
         provider: account.provider(),
-        to: message.to,
-        channel: message.channel,
+        to,
+        channel,
         state: MessageState::Accepted,
         provider_state: accepted.provider_state,
         create_time,

@@ -27,6 +27,134 @@ impl MediaKind {
     }
 }
 
+/// The type of a file that can be uploaded: those that Meta documents, without sound and stickers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaType {
+    /// A JPEG picture.
+    Jpeg,
+    /// A PNG picture.
+    Png,
+    /// An MPEG-4 film.
+    Mp4,
+    /// A 3GPP film.
+    ThreeGpp,
+    /// A PDF document.
+    Pdf,
+    /// Text in UTF-8.
+    Text,
+    /// A Word document as it was until 2007.
+    Doc,
+    /// An Excel workbook as it was until 2007.
+    Xls,
+    /// A PowerPoint presentation as it was until 2007.
+    Ppt,
+    /// A Word document.
+    Docx,
+    /// An Excel workbook.
+    Xlsx,
+    /// A PowerPoint presentation.
+    Pptx,
+}
+
+impl MediaType {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Jpeg,
+        Self::Png,
+        Self::Mp4,
+        Self::ThreeGpp,
+        Self::Pdf,
+        Self::Text,
+        Self::Doc,
+        Self::Xls,
+        Self::Ppt,
+        Self::Docx,
+        Self::Xlsx,
+        Self::Pptx,
+    ];
+
+    /// What a file of this type is.
+    pub const fn kind(self) -> MediaKind {
+        match self {
+            Self::Jpeg | Self::Png => MediaKind::Image,
+            Self::Mp4 | Self::ThreeGpp => MediaKind::Video,
+            Self::Pdf
+            | Self::Text
+            | Self::Doc
+            | Self::Xls
+            | Self::Ppt
+            | Self::Docx
+            | Self::Xlsx
+            | Self::Pptx => MediaKind::Document,
+        }
+    }
+
+    /// The MIME type.
+    pub const fn mime(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Mp4 => "video/mp4",
+            Self::ThreeGpp => "video/3gpp",
+            Self::Pdf => "application/pdf",
+            Self::Text => "text/plain",
+            Self::Doc => "application/msword",
+            Self::Xls => "application/vnd.ms-excel",
+            Self::Ppt => "application/vnd.ms-powerpoint",
+            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Pptx => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        }
+    }
+
+    /// How the names of such files end, without the dot.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::Mp4 => "mp4",
+            Self::ThreeGpp => "3gp",
+            Self::Pdf => "pdf",
+            Self::Text => "txt",
+            Self::Doc => "doc",
+            Self::Xls => "xls",
+            Self::Ppt => "ppt",
+            Self::Docx => "docx",
+            Self::Xlsx => "xlsx",
+            Self::Pptx => "pptx",
+        }
+    }
+}
+
+/// The most bytes of an uploaded file, by its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadLimits {
+    /// Of an image.
+    pub image_bytes: u64,
+    /// Of a video.
+    pub video_bytes: u64,
+    /// Of a document.
+    pub document_bytes: u64,
+}
+
+impl UploadLimits {
+    /// The most bytes of a file of this type.
+    pub const fn of(self, media_type: MediaType) -> u64 {
+        match media_type.kind() {
+            MediaKind::Image => self.image_bytes,
+            MediaKind::Video => self.video_bytes,
+            MediaKind::Document => self.document_bytes,
+            // No type of sound can be uploaded.
+            MediaKind::Audio => 0,
+        }
+    }
+
+    /// The most bytes of any file.
+    pub fn largest(self) -> u64 {
+        self.image_bytes.max(self.video_bytes).max(self.document_bytes)
+    }
+}
+
 /// A media file that the provider fetches for itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MediaLink {

@@ -11,6 +11,9 @@ mod json;
 mod outcome;
 pub mod signature;
 mod template;
+mod upload;
+
+pub use upload::Upload;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +25,7 @@ use crate::config::{self, Upstream};
 use crate::domain::event::Identity;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::{Definition, Page, Place};
-use crate::domain::{AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault};
+use crate::domain::{AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault, UploadLimits};
 use signature::{Scheme, Verified};
 
 /// All accounts, in the order of the configuration.
@@ -75,17 +78,6 @@ pub struct Limits {
     pub text_characters: Option<u32>,
     /// How large uploaded files may be. Absent: files cannot be uploaded.
     pub upload: Option<UploadLimits>,
-}
-
-/// The most bytes of an uploaded file, by its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UploadLimits {
-    /// Of an image.
-    pub image_bytes: u64,
-    /// Of a video.
-    pub video_bytes: u64,
-    /// Of a document.
-    pub document_bytes: u64,
 }
 
 /// A part of a message that its account cannot send.
@@ -258,7 +250,7 @@ impl Account {
         };
         Ok(Self {
             id: config.id.clone(),
-            limits: Limits { text_characters: config.limits.text_characters, upload: None },
+            limits: Limits { text_characters: config.limits.text_characters, upload: config.limits.upload },
             client,
         })
     }
@@ -311,7 +303,20 @@ impl Account {
         if let Some(content) = parts.content
             && !able.contents.contains(&content.field())
         {
-            unsupported(content.field(), format!("{provider} does not send this content"));
+            let problem = match content {
+                Content::Media(_) if self.limits.upload.is_some() => {
+                    format!("{provider} fetches no files: send the file itself with SendMedia")
+                }
+                Content::Text(_) | Content::Template(_) | Content::Media(_) => {
+                    format!("{provider} does not send this content")
+                }
+            };
+            unsupported(content.field(), problem);
+        }
+        if let (Some(Content::Media(_)), Some(Channel::Sms)) = (parts.content, parts.channel)
+            && able.channels.contains(&Channel::Sms)
+        {
+            unsupported("channel", format!("{provider} sends no files over SMS"));
         }
         if let (Some(Content::Text(body)), Some(most)) = (parts.content, self.limits.text_characters) {
             let characters = body.chars().count();
@@ -386,6 +391,14 @@ impl Account {
         match &self.client {
             Client::ConnectBy(_) => None,
             Client::Connectly(client) => Some(client),
+        }
+    }
+
+    /// Where files are uploaded; [`Limits::upload`] says how large they may be. Absent: the provider takes none.
+    pub fn uploads(&self) -> Option<&connectby::Client> {
+        match &self.client {
+            Client::ConnectBy(client) => Some(client),
+            Client::Connectly(_) => None,
         }
     }
 

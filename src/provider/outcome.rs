@@ -93,6 +93,7 @@ impl Table {
                 403 => Refusal::PermissionDenied,
                 404 => Refusal::NotFound,
                 409 => Refusal::Conflict,
+                413 | 415 => Refusal::ContentRejected,
                 429 => Refusal::Throttled,
                 _ => Refusal::Other,
             }),

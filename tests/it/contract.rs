@@ -28,6 +28,7 @@ async fn accounts_say_what_they_can_do() {
     let able = |at: usize| listed[at].capabilities.clone().expect("there");
     assert_eq!((listed[0].provider(), listed[1].provider()), (Provider::Connectby, Provider::Connectly));
     assert_eq!(able(0).contents, ["text", "template"]);
+    assert_eq!(able(1).contents, ["text", "template", "media"]);
     assert!(!able(0).reports_statuses && !able(0).receives_messages && !able(0).chooses_sender);
     assert!(able(1).reports_statuses && able(1).receives_messages && able(1).chooses_sender);
 }

@@ -10,6 +10,8 @@ mod errors;
 mod events;
 mod flows;
 mod gateway;
+mod media;
+mod media_link;
 mod process;
 mod receiving;
 mod sending;

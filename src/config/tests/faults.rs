@@ -66,6 +66,11 @@ fn each_value_is_held_to_its_range() {
         ("connect_timeout = '99ms'", "connect_timeout: must be a duration from `100ms` to `1m`"),
         ("request_timeout = '6m'", "request_timeout: must be a duration from `1s` to `5m`"),
         ("limits = 4", "limits: must be a table"),
+        (
+            "limits = { image_bytes = 1023 }",
+            "limits.image_bytes: must be a whole number from 1024 to 104857600",
+        ),
+        ("limits = { document_bytes = 104857601 }", "limits.document_bytes: must be a whole number"),
         ("outcomes = ['status:503']", "outcomes: must be a table"),
         ("outcomes = { 'status:200' = 'refused' }", "outcomes: has a faulty key, which must be `status:"),
         (

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret;
 
-use crate::domain::Provider;
 use crate::domain::outcome::{Row, Verdict};
+use crate::domain::{Provider, UploadLimits};
 
 use super::*;
 
@@ -87,6 +87,8 @@ fn the_defaults_and_one_account_are_a_configuration() {
     let [account] = &config.accounts[..] else { panic!("one account") };
     assert_eq!(account.provider(), Provider::ConnectBy);
     assert_eq!(account.limits.text_characters, Some(1024));
+    let upload = UploadLimits { image_bytes: 5 << 20, video_bytes: 16 << 20, document_bytes: 16 << 20 };
+    assert_eq!(account.limits.upload, Some(upload));
     assert_eq!(account.connect_timeout.as_secs(), 5);
     assert_eq!(account.request_timeout.as_secs(), 30);
     assert!(account.outcomes.is_empty());
@@ -110,6 +112,7 @@ fn a_file_and_the_environment_lie_over_the_defaults() {
         ("SWITCHBOARD__ACCOUNTS__ACME__BASE_URL", "http://127.0.0.1:4010"),
         ("SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY", "other-s3cr3t"),
         ("SWITCHBOARD__ACCOUNTS__ACME__LIMITS__TEXT_CHARACTERS", "4096"),
+        ("SWITCHBOARD__ACCOUNTS__ACME__LIMITS__VIDEO_BYTES", "1024"),
         ("SWITCHBOARD__ACCOUNTS__ACME__ROUTES__SEND_TEXT", "PATCH /send?to=1"),
         ("SWITCHBOARD__ACCOUNTS__ACME__OUTCOMES", "status:503=refused, code:a=b=unknown"),
         ("SWITCHBOARD__ACCOUNTS__GLOBEX_EU__WEBHOOK_SECRETS", "one, two"),
@@ -126,6 +129,8 @@ fn a_file_and_the_environment_lie_over_the_defaults() {
     assert_eq!(config.webhook.public_url.expect("set").as_str(), "https://hooks.example.com/a");
     let [acme, globex] = &config.accounts[..] else { panic!("two accounts") };
     assert_eq!(acme.limits.text_characters, Some(4096));
+    assert_eq!(acme.limits.upload.map(|limits| limits.video_bytes), Some(1024));
+    assert_eq!(globex.limits.upload, None);
     assert_eq!(acme.outcomes.get(&Row::Status(503)), Some(&Verdict::Refused));
     assert_eq!(acme.outcomes.get(&Row::Code("a=b".to_owned())), Some(&Verdict::Unknown));
     let Upstream::ConnectBy(connectby) = &acme.upstream else { panic!("ConnectBy") };

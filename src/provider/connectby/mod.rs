@@ -5,6 +5,7 @@
 mod contacts;
 mod error;
 mod flows;
+mod media;
 mod page;
 mod template_send;
 mod templates;
@@ -49,6 +50,7 @@ impl Client {
         Capabilities {
             rpcs: &[
                 "MessageService.SendMessage",
+                "MessageService.SendMedia",
                 "ContactService.ListContacts",
                 "ContactService.CreateContact",
                 "ContactService.UpdateContact",
@@ -56,6 +58,7 @@ impl Client {
                 "FlowService.ListFlowResponses",
                 "TemplateService.ListTemplates",
                 "TemplateService.GetTemplate",
+                "TemplateService.UploadTemplateMedia",
             ],
             contents: &["text", "template"],
             channels: &[Channel::WhatsApp],

@@ -73,7 +73,7 @@ impl Client {
                 "WebhookService.UpdateWebhook",
                 "WebhookService.DeleteWebhook",
             ],
-            contents: &["text", "template"],
+            contents: &["text", "template", "media"],
             channels: &[Channel::WhatsApp, Channel::Sms],
             reports_statuses: self.scheme.is_some(),
             receives_messages: self.scheme.is_some(),
@@ -87,9 +87,7 @@ impl Client {
         let (url, body) = match &message.content {
             Content::Text(text) => (&self.send_messages, wire::send_text(message, text)),
             Content::Template(filled) => (&self.send_templates, template_send::body(message, filled)),
-            Content::Media(_) => {
-                unreachable!("`objections` refuses what is not in `contents`")
-            }
+            Content::Media(link) => (&self.send_messages, wire::send_media(message, link)),
         };
         let reply = self.post_json(url, body).await?;
         self.accepted(&reply)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::message::Outgoing;
-use crate::domain::{Address, Channel};
+use crate::domain::{Address, Channel, MediaLink};
 
 #[derive(Serialize)]
 struct SessionMessage<'a> {
@@ -22,11 +22,37 @@ struct Party<'a> {
 
 #[derive(Serialize)]
 struct Message<'a> {
-    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attachments: &'a [Attachment<'a>],
 }
 
-/// The body of `send/messages` with a text. A customer without a phone number is named by the bare user id.
+#[derive(Serialize)]
+struct Attachment<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    url: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    caption: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    filename: &'a str,
+}
+
+/// The body of `send/messages` with a text.
 pub(super) fn send_text(message: &Outgoing, text: &str) -> Vec<u8> {
+    session_message(message, Message { text: Some(text), attachments: &[] })
+}
+
+/// The body of `send/messages` with a file that Connectly fetches: one attachment, which carries the caption.
+pub(super) fn send_media(message: &Outgoing, link: &MediaLink) -> Vec<u8> {
+    let MediaLink { kind, url, caption, file_name } = link;
+    let attachment = Attachment { kind: kind.as_str(), url, caption, filename: file_name };
+    session_message(message, Message { text: None, attachments: &[attachment] })
+}
+
+/// A customer without a phone number is named by the bare user id.
+fn session_message(message: &Outgoing, content: Message<'_>) -> Vec<u8> {
     let channel_type = match message.channel {
         Channel::WhatsApp => "whatsapp",
         Channel::Sms => "sms",
@@ -38,7 +64,7 @@ pub(super) fn send_text(message: &Outgoing, text: &str) -> Vec<u8> {
             Address::Phone(number) => number.as_str(),
             Address::User(id) => id.as_str(),
         }),
-        message: Message { text },
+        message: content,
     };
     serde_json::to_vec(&body).expect("strings are always JSON")
 }

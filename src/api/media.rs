@@ -1,0 +1,147 @@
+//! Media files: those that callers upload, and those that the provider fetches.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, Streaming};
+use url::Url;
+
+use super::status::{self, Fault, Violations};
+use super::upload::{Intake, file_name};
+use super::{Api, convert, parse};
+use crate::domain::message::Content;
+use crate::domain::{Address, MediaKind, MediaLink, UploadLimits};
+use crate::pb::v1;
+use crate::provider::{Account, Parts, connectby};
+
+/// The longest URL that a provider is given, in characters.
+const URL_CHARACTERS: usize = 2_048;
+
+/// The longest caption, in Unicode code points.
+const CAPTION_CHARACTERS: usize = 1_024;
+
+/// `MessageService.SendMedia`.
+pub(super) async fn send_media(
+    api: &Api,
+    request: Request<Streaming<v1::SendMediaRequest>>,
+) -> Result<Response<v1::SendMediaResponse>, Status> {
+    let mut intake = Intake::new(request.into_inner(), api.stopping.clone());
+    let (header, first) = intake.header().await?;
+    let mut violations = Violations::default();
+    let account =
+        parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
+    let to = parse::required::<Address>("header.to", &header.to, &mut violations);
+    let channel = parse::channel("header.channel", header.channel, &mut violations);
+    let name = file_name("header.file_name", header.file_name, &mut violations);
+    let limits = account.and_then(|account| limits(account, &mut violations));
+    if let (Some(account), Some(_)) = (account, limits) {
+        let parts = Parts { to: to.as_ref(), channel, ..Parts::default() };
+        parse::objections("header.", account, parts, &mut violations);
+    }
+    violations.check()?;
+    let (Some(account), Some(to), Some(channel), Some(name), Some(limits)) =
+        (account, to, channel, name, limits)
+    else {
+        unreachable!("what is missing was noted as a violation")
+    };
+    let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
+    let file = intake.file(first, spool, limits, name).await?;
+    let message = api
+        .dispatch
+        .send_media(Arc::clone(account), to, channel, file)
+        .await
+        .map_err(|failure| status::send_failed(account, &failure))?;
+    Ok(Response::new(v1::SendMediaResponse { message: Some(convert::message(message)) }))
+}
+
+/// `TemplateService.UploadTemplateMedia`.
+pub(super) async fn upload_template_media(
+    api: &Api,
+    request: Request<Streaming<v1::UploadTemplateMediaRequest>>,
+) -> Result<Response<v1::UploadTemplateMediaResponse>, Status> {
+    let mut intake = Intake::new(request.into_inner(), api.stopping.clone());
+    let (header, first) = intake.header().await?;
+    let mut violations = Violations::default();
+    let account =
+        parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
+    let name = file_name("header.file_name", header.file_name, &mut violations);
+    let limits = account.and_then(|account| limits(account, &mut violations));
+    violations.check()?;
+    let (Some(account), Some(name), Some(limits)) = (account, name, limits) else {
+        unreachable!("what is missing was noted as a violation")
+    };
+    let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
+    let file = intake.file(first, spool, limits, name).await?;
+    let upload = {
+        let account = Arc::clone(account);
+        async move { uploads(&account).upload_template_media(file).await }
+    };
+    let url = api.dispatch.write(upload).await.map_err(|cause| status::write_failed(account, &cause))?;
+    Ok(Response::new(v1::UploadTemplateMediaResponse { url }))
+}
+
+fn uploads(account: &Account) -> &connectby::Client {
+    account.uploads().expect("an account that takes no files was noted as a violation")
+}
+
+/// How large files may be, where the account's provider takes any.
+fn limits(account: &Account, violations: &mut Violations) -> Option<UploadLimits> {
+    let limits = account.limits().upload;
+    if limits.is_none() {
+        let problem = format!("{} takes no uploads: send a `MediaLink`", account.provider());
+        violations.add("header.account", Fault::Unsupported, problem);
+    }
+    limits
+}
+
+/// Reads a file that the provider fetches.
+pub(super) fn link(link: v1::MediaLink, violations: &mut Violations) -> Option<Content> {
+    let v1::MediaLink { kind, url, caption, file_name: name } = link;
+    let kind = media_kind("media.kind", kind, violations);
+    let url = public_url("media.url", url, violations);
+    if caption.chars().count() > CAPTION_CHARACTERS {
+        let allowed = format!("must be at most {CAPTION_CHARACTERS} characters");
+        violations.add("media.caption", Fault::OutOfRange, allowed);
+    } else if kind == Some(MediaKind::Audio) && !caption.is_empty() {
+        violations.add("media.caption", Fault::Malformed, "must be empty: a recording has no caption");
+    }
+    let name = file_name("media.file_name", name, violations);
+    if kind.is_some_and(|kind| kind != MediaKind::Document) && name.as_ref().is_some_and(|n| !n.is_empty()) {
+        violations.add("media.file_name", Fault::Malformed, "must be empty: only documents have names");
+    }
+    Some(Content::Media(MediaLink { kind: kind?, url: url?, caption, file_name: name? }))
+}
+
+fn media_kind(field: &str, kind: i32, violations: &mut Violations) -> Option<MediaKind> {
+    let allowed = "must be MEDIA_KIND_IMAGE, _VIDEO, _AUDIO or _DOCUMENT";
+    match v1::MediaKind::try_from(kind) {
+        Ok(v1::MediaKind::Image) => Some(MediaKind::Image),
+        Ok(v1::MediaKind::Video) => Some(MediaKind::Video),
+        Ok(v1::MediaKind::Audio) => Some(MediaKind::Audio),
+        Ok(v1::MediaKind::Document) => Some(MediaKind::Document),
+        Ok(v1::MediaKind::Unspecified) => {
+            violations.add(field, Fault::Required, allowed);
+            None
+        }
+        Err(_) => {
+            violations.add(field, Fault::UnknownValue, allowed);
+            None
+        }
+    }
+}
+
+/// Reads a URL that a provider is to fetch.
+fn public_url(field: &str, url: String, violations: &mut Violations) -> Option<String> {
+    // The parser passes over white space and line breaks, which the provider's may not.
+    let parsed = Url::parse(&url).ok().filter(|_| !url.chars().any(|c| c.is_whitespace() || c.is_control()));
+    let fetchable = parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if url.is_empty() {
+        violations.add(field, Fault::Required, "must be given: a public http or https URL");
+    } else if url.chars().count() > URL_CHARACTERS {
+        violations.add(field, Fault::OutOfRange, format!("must be at most {URL_CHARACTERS} characters"));
+    } else if !fetchable {
+        violations.add(field, Fault::Malformed, "must be a public http or https URL");
+    } else {
+        return Some(url);
+    }
+    None
+}

@@ -1,0 +1,61 @@
+//! Files on their way to ConnectBy: one multipart request each, whose length is known before it begins.
+//!
+//! The length is what keeps half a file from being taken for a whole one: a body that ends early never looks complete,
+//! for its `content-length` says so.
+
+use reqwest::Body;
+use reqwest::multipart::{Form, Part};
+
+use super::super::http::Reply;
+use super::super::json::Object;
+use super::super::{Accepted, Error, Upload};
+use super::{Client, Said, error};
+use crate::domain::Address;
+
+impl Client {
+    /// Sends a file to a customer. ConnectBy has no field for a caption.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn send_media(&self, to: &Address, file: Upload) -> Result<Accepted, Error> {
+        let Address::Phone(to) = to else { unreachable!("`objections` refuses user ids at ConnectBy") };
+        let form = Form::new().text("to_number", to.digits().to_owned()).part("file", part(file));
+        let route = &self.routes.send_media;
+        let reply = self.exchange(route, |request| request.multipart(form)).await?;
+        self.accepted(&reply).map_err(|error| error.at_route("send_media", route))
+    }
+
+    /// Uploads a file for a template's header, and answers with its URL.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn upload_template_media(&self, file: Upload) -> Result<String, Error> {
+        let form = Form::new().part("file", part(file));
+        let route = &self.routes.upload_template_media;
+        let reply = self.exchange(route, |request| request.multipart(form)).await?;
+        self.uploaded(&reply).map_err(|error| error.at_route("upload_template_media", route))
+    }
+
+    /// Finds the provider's "yes" in a reply to an upload: a 2xx with `success` and a `fileUrl`.
+    fn uploaded(&self, reply: &Reply) -> Result<String, Error> {
+        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let said = object.as_ref().and_then(error::find);
+        let (Some(object), 200..300, None) = (&object, reply.status, &said) else {
+            return Err(self.table.judge(reply, said));
+        };
+        match (object.flag(&["success"]), object.string(&["fileUrl", "file_url"])) {
+            (Some(true), Some(url)) => Ok(url),
+            (Some(false), _) => Err(self.table.judge(reply, Some(Said::default()))),
+            (Some(true) | None, _) => Err(self.table.judge(reply, None)),
+        }
+    }
+}
+
+fn part(file: Upload) -> Part {
+    Part::stream_with_length(Body::wrap_stream(file.content), file.length)
+        .file_name(file.name)
+        .mime_str(file.media_type.mime())
+        .expect("our own MIME types are well-formed")
+}

@@ -1,0 +1,455 @@
+//! Files: what is taken in, what goes out, and what never does.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use switchboard::pb::v1::message_service_client::MessageServiceClient;
+use switchboard::pb::v1::template_service_client::TemplateServiceClient;
+use switchboard::pb::v1::{
+    GetAccountRequest, MediaHeader, Message, MessageState, SendMediaRequest, UploadTemplateMediaHeader,
+    UploadTemplateMediaRequest,
+};
+use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::gateway::{
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, connect, details, fields, metadata, reason, within,
+};
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+const PDF: &[u8] = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n";
+
+/// A file of this length that begins like that.
+fn file(head: &[u8], length: usize) -> Vec<u8> {
+    let rest = (head.len()..length).map(|n| u8::try_from(n % 251).expect("less than 251"));
+    head.iter().copied().chain(rest).collect()
+}
+
+fn header(account: &str) -> MediaHeader {
+    MediaHeader { account: account.to_owned(), to: CUSTOMER.to_owned(), ..MediaHeader::default() }
+}
+
+/// The header alone, then the file in pieces of 64 KiB.
+fn pieces(header: MediaHeader, file: &[u8]) -> Vec<SendMediaRequest> {
+    let first = SendMediaRequest { header: Some(header), chunk: Default::default() };
+    let chunk = |chunk: &[u8]| SendMediaRequest { header: None, chunk: chunk.to_vec().into() };
+    std::iter::once(first).chain(file.chunks(64 << 10).map(chunk)).collect()
+}
+
+async fn call(
+    channel: Channel,
+    pieces: impl Stream<Item = SendMediaRequest> + Send + 'static,
+) -> Result<Message, Status> {
+    let answer = within(MessageServiceClient::new(channel).send_media(pieces)).await?;
+    Ok(answer.into_inner().message.expect("an answer holds the message"))
+}
+
+async fn send(gateway: &Gateway, header: MediaHeader, file: &[u8]) -> Result<Message, Status> {
+    call(gateway.channel.clone(), stream::iter(pieces(header, file))).await
+}
+
+/// Sends and never closes: what is answered is answered before the end.
+async fn send_without_end(gateway: &Gateway, pieces: Vec<SendMediaRequest>) -> Status {
+    let endless = stream::iter(pieces).chain(stream::pending());
+    call(gateway.channel.clone(), endless).await.expect_err("nothing that is not closed is sent")
+}
+
+async fn upload(gateway: &Gateway, header: UploadTemplateMediaHeader, file: &[u8]) -> Result<String, Status> {
+    let first = UploadTemplateMediaRequest { header: Some(header), chunk: file.to_vec().into() };
+    let mut client = TemplateServiceClient::new(gateway.channel.clone());
+    Ok(within(client.upload_template_media(stream::iter([first]))).await?.into_inner().url)
+}
+
+fn upload_header(account: &str) -> UploadTemplateMediaHeader {
+    UploadTemplateMediaHeader { account: account.to_owned(), file_name: String::new() }
+}
+
+fn boundary(call: &Call) -> &str {
+    call.content_type()
+        .and_then(|found| found.strip_prefix("multipart/form-data; boundary="))
+        .expect("multipart")
+}
+
+/// The form as it must be, byte for byte.
+fn form(boundary: &str, to: Option<&str>, name: &str, mime: &str, file: &[u8]) -> Vec<u8> {
+    let mut form = Vec::new();
+    if let Some(to) = to {
+        let part = "Content-Disposition: form-data; name=\"to_number\"";
+        form.extend_from_slice(format!("--{boundary}\r\n{part}\r\n\r\n{to}\r\n").as_bytes());
+    }
+    let part =
+        format!("Content-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {mime}");
+    form.extend_from_slice(format!("--{boundary}\r\n{part}\r\n\r\n").as_bytes());
+    form.extend_from_slice(file);
+    form.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    form
+}
+
+#[tokio::test]
+async fn a_file_reaches_connectby_as_one_form_of_known_length() {
+    let gateway = Start::quiet().start().await;
+    let picture = file(PNG, 100_000);
+    let message = send(&gateway, header(CONNECTBY), &picture).await.expect("accepted");
+    assert!(message.message_id.starts_with("msg_"), "{message:?}");
+    assert!(message.provider_message_ids[0].starts_with("wamid."), "{message:?}");
+    assert_eq!((message.account.as_str(), message.to.as_str()), (CONNECTBY, CUSTOMER));
+    assert_eq!(message.state(), MessageState::Accepted);
+
+    let named = MediaHeader { file_name: "Účet č. 7.pdf".to_owned(), ..header(CONNECTBY) };
+    let bill = file(PDF, 1_000_000);
+    send(&gateway, named, &bill).await.expect("accepted");
+
+    let calls = gateway.connectby().calls();
+    assert_eq!(calls.len(), 2);
+    for (call, name, mime, file) in [
+        (&calls[0], "image.png", "image/png", &picture),
+        (&calls[1], "Účet č. 7.pdf", "application/pdf", &bill),
+    ] {
+        assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/v1.0/message/media"));
+        assert!(call.body == form(boundary(call), Some("15550100001"), name, mime, file), "{name}");
+        assert_eq!(call.header("content-length"), Some(call.body.len().to_string().as_str()));
+        assert_eq!(call.header("transfer-encoding"), None);
+    }
+}
+
+#[tokio::test]
+async fn the_largest_document_arrives_byte_for_byte_and_one_byte_more_does_not_leave() {
+    let gateway = Start::quiet().start().await;
+    let document = file(PDF, 16 << 20);
+    send(&gateway, header(CONNECTBY), &document).await.expect("accepted");
+    let call = gateway.connectby().calls().pop().expect("arrived");
+    assert!(
+        call.body == form(boundary(&call), Some("15550100001"), "document.pdf", "application/pdf", &document)
+    );
+
+    let told = send(&gateway, header(CONNECTBY), &file(PDF, (16 << 20) + 1)).await.expect_err("too large");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&told), ["chunk"]);
+    assert_eq!(gateway.connectby().arrivals(Operation::SendMedia), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_refused_before_its_end() {
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__LIMITS__VIDEO_BYTES", "2048").start().await;
+    let largest = 16 << 20;
+    for (head, length, word) in [
+        (PNG, (5 << 20) + 1, "image"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", 40_000, "video"),
+        // Nobody has been told what this is when it is already larger than anything may be.
+        (PDF, largest + 1, "document"),
+    ] {
+        let told = send_without_end(&gateway, pieces(header(CONNECTBY), &file(head, length))).await;
+        assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["chunk".to_owned()]));
+        assert!(told.message().contains(word), "{told:?}");
+    }
+    // A short one is known by its end alone.
+    let told = send(&gateway, header(CONNECTBY), &file(b"\0\0\0\x18ftypmp42\0\0\0\0", 2_049)).await;
+    assert_eq!(fields(&told.expect_err("too large")), ["chunk"]);
+    send(&gateway, header(CONNECTBY), &file(b"\0\0\0\x18ftypmp42\0\0\0\0", 2_048)).await.expect("fits");
+    assert_eq!(gateway.connectby().arrivals(Operation::SendMedia), 1);
+}
+
+#[tokio::test]
+async fn the_limits_of_files_are_shown() {
+    let gateway =
+        Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__LIMITS__DOCUMENT_BYTES", "100000").start().await;
+    let mut shown = Vec::new();
+    for account in [CONNECTBY, CONNECTLY] {
+        let request = GetAccountRequest { account: account.to_owned() };
+        let account = gateway.accounts().get_account(request).await.expect("there").into_inner().account;
+        let account = account.expect("there");
+        let limits = account.limits.expect("there");
+        shown.push((limits.image_bytes, limits.video_bytes, limits.document_bytes));
+        let able = account.capabilities.expect("there").rpcs;
+        for rpc in ["MessageService.SendMedia", "TemplateService.UploadTemplateMedia"] {
+            assert_eq!(able.contains(&rpc.to_owned()), limits.image_bytes.is_some(), "{able:?}");
+        }
+    }
+    assert_eq!(shown, [(Some(5 << 20), Some(16 << 20), Some(100_000)), (None, None, None)]);
+}
+
+#[tokio::test]
+async fn each_type_of_file_goes_out_under_its_own_name_or_not_at_all() {
+    let gateway = Start::quiet().start().await;
+    for (content, named, name, mime) in [
+        (&b"\xff\xd8\xff\xe0\0\x10JFIF\0"[..], "", "image.jpg", "image/jpeg"),
+        (b"\0\0\0\x18ftyp3gp5\0\0\0\0", "", "video.3gp", "video/3gpp"),
+        (b"a;b\nc;d\n", "", "document.txt", "text/plain"),
+        (b"a;b\nc;d\n", "table.csv", "table.csv", "text/plain"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "old.xls", "old.xls", "application/vnd.ms-excel"),
+    ] {
+        let header = MediaHeader { file_name: named.to_owned(), ..header(CONNECTBY) };
+        send(&gateway, header, content).await.expect("accepted");
+        let call = gateway.connectby().calls().pop().expect("arrived");
+        assert!(call.body == form(boundary(&call), Some("15550100001"), name, mime, content), "{name}");
+    }
+    gateway.connectby().clear_calls();
+    for (content, code, field) in [
+        (&b""[..], Code::InvalidArgument, "chunk"),
+        (b"GIF89a\0\0", Code::InvalidArgument, "chunk"),
+        (b"\0\0\0\0", Code::InvalidArgument, "chunk"),
+        (b"ID3\x04\0\0\0", Code::Unimplemented, "chunk"),
+        (b"OggS\0\x02\0\0", Code::Unimplemented, "chunk"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", Code::Unimplemented, "chunk"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", Code::InvalidArgument, "header.file_name"),
+    ] {
+        let told = send(&gateway, header(CONNECTBY), content).await.expect_err("cannot be sent");
+        assert_eq!((told.code(), fields(&told)), (code, vec![field.to_owned()]), "{content:?}");
+        let told = upload(&gateway, upload_header(CONNECTBY), content).await.expect_err("cannot be sent");
+        assert_eq!((told.code(), fields(&told)), (code, vec![field.to_owned()]), "{content:?}");
+    }
+    assert_eq!(gateway.connectby().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_header_is_told_at_once_before_the_file_is_read() {
+    let gateway = Start::quiet().start().await;
+    let nothing = MediaHeader::default();
+    let wrong = MediaHeader {
+        account: "Not An Id".to_owned(),
+        to: "+0".to_owned(),
+        channel: 99,
+        file_name: "a/b".to_owned(),
+    };
+    let long = MediaHeader { file_name: "x".repeat(241), ..header(CONNECTBY) };
+    let unsupported = MediaHeader { to: "bsuid:US.778".to_owned(), channel: 2, ..header(CONNECTBY) };
+    let all = ["header.account", "header.to", "header.channel", "header.file_name"];
+    for (header, code, expected) in [
+        (nothing, Code::InvalidArgument, &all[..2]),
+        (wrong, Code::InvalidArgument, &all[..]),
+        (long, Code::InvalidArgument, &all[3..]),
+        (unsupported, Code::Unimplemented, &all[1..3]),
+        (header("nobody"), Code::NotFound, &all[..1]),
+        (header(CONNECTLY), Code::Unimplemented, &all[..1]),
+    ] {
+        let first = SendMediaRequest { header: Some(header), chunk: PNG.into() };
+        let told = send_without_end(&gateway, vec![first]).await;
+        assert_eq!((told.code(), fields(&told)), (code, expected.iter().map(|&f| f.into()).collect()));
+    }
+    let headless = SendMediaRequest { header: None, chunk: PNG.into() };
+    let told = send_without_end(&gateway, vec![headless]).await;
+    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["header".to_owned()]));
+    let told = call(gateway.channel.clone(), stream::iter([])).await.expect_err("empty");
+    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["header".to_owned()]));
+
+    let twice = SendMediaRequest { header: Some(header(CONNECTBY)), chunk: PNG.into() };
+    let told = send_without_end(&gateway, vec![twice.clone(), twice]).await;
+    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["header".to_owned()]));
+
+    let huge = SendMediaRequest { header: Some(header(CONNECTBY)), chunk: file(PDF, 5 << 20).into() };
+    let told = call(gateway.channel.clone(), stream::iter([huge])).await.expect_err("one message");
+    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["chunk".to_owned()]));
+    assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_header_of_a_templates_file_is_told_at_once() {
+    let gateway = Start::quiet().start().await;
+    let wrong = UploadTemplateMediaHeader { account: String::new(), file_name: "a\nb".to_owned() };
+    for (header, code, expected) in [
+        (wrong, Code::InvalidArgument, &["header.account", "header.file_name"][..]),
+        (upload_header("nobody"), Code::NotFound, &["header.account"]),
+        (upload_header(CONNECTLY), Code::Unimplemented, &["header.account"]),
+    ] {
+        let first = UploadTemplateMediaRequest { header: Some(header), chunk: PNG.into() };
+        let endless = stream::iter([first]).chain(stream::pending());
+        let mut client = TemplateServiceClient::new(gateway.channel.clone());
+        let told = within(client.upload_template_media(endless)).await.expect_err("faulty");
+        assert_eq!((told.code(), fields(&told)), (code, expected.iter().map(|&f| f.into()).collect()));
+    }
+    assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn a_templates_file_is_found_at_the_url_that_comes_back() {
+    let gateway = Start::quiet().start().await;
+    let picture = file(PNG, 400_000);
+    let url = upload(&gateway, upload_header(CONNECTBY), &picture).await.expect("uploaded");
+    let call = gateway.connectby().calls().pop().expect("arrived");
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/v1.0/templates/media"));
+    assert!(call.body == form(boundary(&call), None, "image.png", "image/png", &picture));
+    assert_eq!(call.header("content-length"), Some(call.body.len().to_string().as_str()));
+    let kept = within(reqwest::get(url)).await.expect("answers").bytes().await.expect("a file");
+    assert!(kept == picture);
+}
+
+#[tokio::test]
+async fn all_ids_that_come_back_are_the_messages() {
+    let gateway = Start::quiet().start().await;
+    let fault = r#"{"success":true,"responseDataArray":[{"messages":[{"id":"wamid.A"}]},{"messages":[{"id":"wamid.B"}]}]}"#;
+    gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, fault.to_owned()))).await;
+    let message = send(&gateway, header(CONNECTBY), PNG).await.expect("accepted");
+    assert_eq!(message.provider_message_ids, ["wamid.A", "wamid.B"]);
+}
+
+/// One fault at the provider: the code, the reason (empty where nobody can tell) and the cause.
+fn faults() -> Vec<(Fault, Code, &'static str, &'static str)> {
+    use Code::{FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable};
+    let status =
+        |status, body: &str| Fault::Status { status, retry_after: None, body: Some(body.to_owned()) };
+    let unknown = |fault, cause| (fault, FailedPrecondition, "", cause);
+    vec![
+        (Fault::Refuse, Unavailable, "PROVIDER_UNREACHABLE", ""),
+        unknown(Fault::CutBeforeReading, "CONNECTION_LOST"),
+        unknown(Fault::CutAfterReading, "CONNECTION_LOST"),
+        unknown(Fault::CutReply, "REPLY_CUT_OFF"),
+        unknown(Fault::NotJson, "REPLY_UNREADABLE"),
+        unknown(Fault::Body(200, "{}".to_owned()), "REPLY_UNREADABLE"),
+        unknown(Fault::status(500), "PROVIDER_FAILED"),
+        unknown(Fault::SuccessFalse { code: Some(131_000) }, "PROVIDER_FAILED"),
+        (Fault::status(401), FailedPrecondition, "PROVIDER_CREDENTIALS_REJECTED", ""),
+        (status(404, "<html>?</html>"), NotFound, "PROVIDER_NOT_FOUND", ""),
+        (Fault::status(413), InvalidArgument, "CONTENT_REJECTED", ""),
+        (status(415, ""), InvalidArgument, "CONTENT_REJECTED", ""),
+        (Fault::status(429), ResourceExhausted, "PROVIDER_THROTTLED", ""),
+        (Fault::SuccessFalse { code: None }, FailedPrecondition, "PROVIDER_REFUSED", ""),
+        (Fault::SuccessFalse { code: Some(131_053) }, InvalidArgument, "CONTENT_REJECTED", ""),
+    ]
+}
+
+#[tokio::test]
+async fn every_answer_to_a_file_has_its_outcome() {
+    let gateway = Start::quiet().start().await;
+    // One that is kept in memory, and one that is kept on disk and does not fit into the buffers on the way.
+    for length in [1_000, 4 << 20] {
+        let picture = file(PNG, length);
+        for (fault, code, expected, cause) in faults() {
+            let expected = if expected.is_empty() { "SEND_OUTCOME_UNKNOWN" } else { expected };
+            gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
+            let told = send(&gateway, header(CONNECTBY), &picture).await.expect_err("a fault is no success");
+            assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
+            assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
+            assert!(metadata(&told, "message_id").starts_with("msg_"), "{fault:?}");
+            if code == Code::NotFound {
+                assert_eq!(metadata(&told, "route"), "send_media = \"POST /v1.0/message/media\"");
+            }
+            gateway.connectby().clear_faults().await.expect("listens again");
+        }
+    }
+    gateway.connectby().clear_calls();
+    send(&gateway, header(CONNECTBY), PNG).await.expect("all is well again");
+    assert_eq!(gateway.connectby().arrivals(Operation::SendMedia), 1);
+}
+
+#[tokio::test]
+async fn every_answer_to_a_templates_file_has_its_outcome() {
+    let gateway = Start::quiet().start().await;
+    let no_url = Fault::Body(200, r#"{"success":true,"fileUrl":""}"#.to_owned());
+    let no_proof = Fault::Body(200, r#"{"fileUrl":"https://api.example/1.png"}"#.to_owned());
+    let further = [no_url, no_proof].map(|fault| (fault, Code::FailedPrecondition, "", "REPLY_UNREADABLE"));
+    for (fault, code, expected, cause) in faults().into_iter().chain(further) {
+        let expected = if expected.is_empty() { "WRITE_OUTCOME_UNKNOWN" } else { expected };
+        gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
+        let told = upload(&gateway, upload_header(CONNECTBY), PNG).await.expect_err("a fault is no success");
+        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
+        assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
+        if code == Code::NotFound {
+            let route = "upload_template_media = \"POST /v1.0/templates/media\"";
+            assert_eq!(metadata(&told, "route"), route);
+        }
+        gateway.connectby().clear_faults().await.expect("listens again");
+    }
+    upload(&gateway, upload_header(CONNECTBY), PNG).await.expect("all is well again");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_answered_in_time_has_an_unknown_outcome() {
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start().await;
+    gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_secs(30)))).await;
+    let told = send(&gateway, header(CONNECTBY), PNG).await.expect_err("too late");
+    assert_eq!(reason(&told), "SEND_OUTCOME_UNKNOWN");
+    assert_eq!(metadata(&told, "cause"), "TIMED_OUT");
+}
+
+/// Begins an upload and comes back when the server has taken most of 3 MiB in: more than fits on the way to it.
+async fn begin(
+    calls: &mut JoinSet<Result<Message, Status>>,
+    channel: Channel,
+) -> mpsc::Sender<SendMediaRequest> {
+    let (sender, receiver) = mpsc::channel(1);
+    calls.spawn(call(channel, ReceiverStream::new(receiver)));
+    for piece in pieces(header(CONNECTBY), &file(PDF, 3 << 20)) {
+        within(sender.send(piece)).await.expect("the call goes on");
+    }
+    sender
+}
+
+#[tokio::test]
+async fn an_upload_that_its_caller_cancels_sends_nothing() {
+    let gateway = Start::quiet().start().await;
+    // The callers' ends stay open: they cancel, and never close.
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut calls = JoinSet::new();
+        open.push(begin(&mut calls, gateway.channel.clone()).await);
+        calls.shutdown().await;
+    }
+    // On the same connection: when this is answered, the server has heard of every cancel before it.
+    send(&gateway, header(CONNECTBY), PNG).await.expect("accepted");
+    let provider = gateway.connectby().clone();
+    gateway.stop().await;
+    assert_eq!(provider.arrivals(Operation::SendMedia), 1);
+}
+
+#[tokio::test]
+async fn an_upload_whose_connection_breaks_sends_nothing() {
+    let gateway = Start::quiet().start().await;
+    let at = gateway.at;
+    let caller = move || {
+        // A caller that dies: its sockets are closed and nothing more is said on them.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut calls = JoinSet::new();
+            let open = begin(&mut calls, connect(at).await).await;
+            std::mem::forget((calls, open));
+        });
+        drop(runtime);
+    };
+    for _ in 0..4 {
+        tokio::task::spawn_blocking(caller).await.expect("no panic");
+    }
+    send(&gateway, header(CONNECTBY), PNG).await.expect("accepted");
+    let provider = gateway.connectby().clone();
+    gateway.stop().await;
+    assert_eq!(provider.arrivals(Operation::SendMedia), 1);
+}
+
+#[tokio::test]
+async fn stopping_ends_an_upload_that_has_not_come_in() {
+    let gateway = Start::quiet().start().await;
+    let mut calls = JoinSet::new();
+    let open = begin(&mut calls, gateway.channel.clone()).await;
+    gateway.begin_to_stop();
+    let told = within(calls.join_next()).await.expect("one").expect("no panic").expect_err("not sent");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
+    drop(open);
+    let provider = gateway.connectby().clone();
+    gateway.stop().await;
+    assert_eq!(provider.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn more_uploads_than_there_may_be_are_told_to_wait() {
+    let gateway = Start::quiet().start().await;
+    let mut calls = JoinSet::new();
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(begin(&mut calls, gateway.channel.clone()).await);
+    }
+    let told = send(&gateway, header(CONNECTBY), PNG).await.expect_err("no room");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::ResourceExhausted, "UPLOADS_EXHAUSTED"));
+    let told = details(&told);
+    assert!(told.retry_info().and_then(|info| info.retry_delay).is_some(), "{told:?}");
+    // What is wrong with a header is still told.
+    let told = send(&gateway, MediaHeader::default(), PNG).await.expect_err("faulty");
+    assert_eq!(told.code(), Code::InvalidArgument);
+    // One that ends makes room for another.
+    drop(open.pop());
+    within(calls.join_next()).await.expect("one").expect("no panic").expect("accepted");
+    send(&gateway, header(CONNECTBY), PNG).await.expect("accepted");
+}
