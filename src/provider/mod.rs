@@ -43,7 +43,6 @@ pub struct Account {
     client: Client,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one per account, behind the account's own pointer")]
 #[derive(Debug)]
 enum Client {
     ConnectBy(connectby::Client),
