@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
-use url::Url;
 
 use super::status::{self, Fault, Violations};
 use super::upload::{Intake, file_name};
@@ -14,7 +13,6 @@ use crate::pb::v1;
 use crate::provider::{Account, Parts, connectby};
 
 /// The longest URL that a provider is given, in characters.
-const URL_CHARACTERS: usize = 2_048;
 
 /// The longest caption, in Unicode code points.
 const CAPTION_CHARACTERS: usize = 1_024;
@@ -97,7 +95,7 @@ fn limits(account: &Account, violations: &mut Violations) -> Option<UploadLimits
 pub(super) fn link(link: v1::MediaLink, violations: &mut Violations) -> Option<Content> {
     let v1::MediaLink { kind, url, caption, file_name: name } = link;
     let kind = media_kind("media.kind", kind, violations);
-    let url = public_url("media.url", url, violations);
+    let url = parse::public_url("media.url", url, violations);
     if caption.chars().count() > CAPTION_CHARACTERS {
         let allowed = format!("must be at most {CAPTION_CHARACTERS} characters");
         violations.add("media.caption", Fault::OutOfRange, allowed);
@@ -127,21 +125,4 @@ fn media_kind(field: &str, kind: i32, violations: &mut Violations) -> Option<Med
             None
         }
     }
-}
-
-/// Reads a URL that a provider is to fetch.
-fn public_url(field: &str, url: String, violations: &mut Violations) -> Option<String> {
-    // The parser passes over white space and line breaks, which the provider's may not.
-    let parsed = Url::parse(&url).ok().filter(|_| !url.chars().any(|c| c.is_whitespace() || c.is_control()));
-    let fetchable = parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if url.is_empty() {
-        violations.add(field, Fault::Required, "must be given: a public http or https URL");
-    } else if url.chars().count() > URL_CHARACTERS {
-        violations.add(field, Fault::OutOfRange, format!("must be at most {URL_CHARACTERS} characters"));
-    } else if !fetchable {
-        violations.add(field, Fault::Malformed, "must be a public http or https URL");
-    } else {
-        return Some(url);
-    }
-    None
 }

@@ -99,6 +99,28 @@ pub(super) fn send_message(
 }
 
 /// Reads a channel; unspecified is WhatsApp.
+/// The longest URL that is passed on.
+const URL_CHARACTERS: usize = 2_048;
+
+/// Reads an address that the provider fetches something from.
+pub(super) fn public_url(field: &str, url: String, violations: &mut Violations) -> Option<String> {
+    // The parser passes over white space and a lack of slashes, which whoever fetches it may not.
+    let written_out = url.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+    });
+    let blank = url.chars().any(|c| c.is_whitespace() || c.is_control());
+    if url.is_empty() {
+        violations.add(field, Fault::Required, "must be given: a public http or https URL");
+    } else if url.chars().count() > URL_CHARACTERS {
+        violations.add(field, Fault::OutOfRange, format!("must be at most {URL_CHARACTERS} characters"));
+    } else if !written_out || blank || !url::Url::parse(&url).is_ok_and(|url| url.has_host()) {
+        violations.add(field, Fault::Malformed, "must be a public http or https URL");
+    } else {
+        return Some(url);
+    }
+    None
+}
+
 /// Notes all that keeps these parts of a message from being sent with an account. `path` stands before the fields'.
 pub(super) fn objections(path: &str, account: &Account, parts: Parts<'_>, violations: &mut Violations) {
     for objection in account.objections(parts) {

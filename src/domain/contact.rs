@@ -1,6 +1,5 @@
 //! The people in an account's contact list.
 
-use std::fmt;
 use std::str::FromStr;
 
 /// The most digits of a country code and a national number together.
@@ -166,17 +165,6 @@ pub struct ListedContact {
     pub note: Option<String>,
     /// The provider's JSON.
     pub raw_json: String,
-}
-
-/// `Debug` for what tells of a person: the name of the type and nothing in it.
-macro_rules! debug_without_content {
-    ($($type:ident),+) => {
-        $(impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!(stringify!($type), "(…)"))
-            }
-        })+
-    };
 }
 
 debug_without_content!(NationalNumber, DateOfBirth, Details, NewContact, ContactUpdate, ListedContact);

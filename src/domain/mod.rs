@@ -2,6 +2,17 @@
 //!
 //! Everybody may know this module and it knows nobody: no wire format, no storage, no network.
 
+/// `Debug` for what tells of a person or holds a message: the name of the type and nothing in it.
+macro_rules! debug_without_content {
+    ($($type:ident),+) => {
+        $(impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($type), "(…)"))
+            }
+        })+
+    };
+}
+
 pub mod account;
 pub mod address;
 pub mod contact;

@@ -29,17 +29,6 @@ impl fmt::Debug for Filled {
     }
 }
 
-/// `Debug` for what holds message content: the name of the type and nothing in it.
-macro_rules! debug_without_content {
-    ($($type:ident),+) => {
-        $(impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!(stringify!($type), "(…)"))
-            }
-        })+
-    };
-}
-
 debug_without_content!(Header, HeaderMedia, Parameter, Value, Button, ButtonValue);
 
 /// What fills a header.

@@ -7,7 +7,6 @@ use crate::pb::v1;
 use crate::pb::v1::{parameter, template_button, template_header};
 
 const NAME_CHARACTERS: usize = 512;
-const URL_CHARACTERS: usize = 2_048;
 const FILE_NAME_CHARACTERS: usize = 240;
 const BODY_PARAMETERS: usize = 64;
 const BUTTONS: usize = 10;
@@ -93,28 +92,8 @@ fn unnamed(field: &str, file_name: &str, violations: &mut Violations) {
 
 fn media(field: &str, media: v1::HeaderMedia, violations: &mut Violations) -> HeaderMedia {
     let v1::HeaderMedia { url, file_name } = media;
-    web_url(&format!("{field}.url"), &url, violations);
+    super::public_url(&format!("{field}.url"), url.clone(), violations);
     HeaderMedia { url, file_name }
-}
-
-/// Checks a URL that a provider is to fetch. Whether the provider can reach it, only the provider can tell.
-pub(in super::super) fn web_url(field: &str, text: &str, violations: &mut Violations) {
-    if text.is_empty() {
-        violations.add(field, Fault::Required, "must be given");
-        return;
-    }
-    if text.chars().count() > URL_CHARACTERS {
-        violations.add(field, Fault::OutOfRange, format!("must be at most {URL_CHARACTERS} characters"));
-        return;
-    }
-    // The parser forgives blanks and a lack of slashes; whoever fetches it may not.
-    let written_out = text.split_once("://").is_some_and(|(scheme, _)| {
-        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-    });
-    let blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
-    if !written_out || blank || url::Url::parse(text).is_err() {
-        violations.add(field, Fault::Malformed, "must be a public http or https URL");
-    }
 }
 
 fn location(field: &str, place: v1::Location, violations: &mut Violations) -> Location {

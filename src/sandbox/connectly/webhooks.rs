@@ -3,7 +3,6 @@
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
-use ulid::Ulid;
 use url::Url;
 
 use super::super::exchange::Request;
@@ -127,7 +126,9 @@ fn new(topic: Topic, address: Url, configuration: &Value) -> Registration {
     for (key, value) in configuration.as_object().into_iter().flatten() {
         complete[key] = value.clone();
     }
-    Registration { id: Ulid::generate().to_string(), topic, address, configuration: complete }
+    // There is one per topic, so its id can be one that examples may name.
+    let id = format!("webhook-{}", topic.as_str().replace('_', "-"));
+    Registration { id, topic, address, configuration: complete }
 }
 
 /// Connectly wants https; a sandbox on loopback cannot.
