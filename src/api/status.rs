@@ -140,7 +140,7 @@ impl From<Violations> for Status {
         let mut fields: Vec<String> = found
             .iter()
             .take(VIOLATIONS_IN_MESSAGE)
-            .map(|(_, violation)| format!("{} {}", violation.field, violation.description))
+            .map(|(_, violation)| format!("{}: {}", violation.field, violation.description))
             .collect();
         if found.len() > fields.len() {
             fields.push(format!("and {} more", found.len() - fields.len()));

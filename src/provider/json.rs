@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-pub(super) use repair::repaired;
+pub(super) use repair::{Stray, repaired};
 
 /// A JSON object of which no value was looked at yet. Objects are small, so keys are searched one by one.
 #[derive(Debug, Default)]

@@ -63,7 +63,7 @@ async fn every_answer_is_read_once_wherever_the_page_is_broken_and_whatever_come
                 assert_eq!(response.answers.len(), 2, "without the token");
             }
             assert_eq!(responses[0].answers["screen_0_Name_0"], "Asha");
-            assert_eq!(responses[0].answers["screen_0_Email_ID_4"], r"asha\@example.org");
+            assert_eq!(responses[0].answers["screen_0_Email_ID_4"], "asha@example.org");
             assert!(responses[0].raw_json.contains(r#""asha\@example.org""#), "{illegal_escape:?}");
             assert_eq!(responses[22].answers["screen_0_Slot_1"], "0_10:00_AM");
         }

@@ -6,7 +6,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::super::http::{Reply, endpoint};
-use super::super::json::{Object, repaired};
+use super::super::json::{Object, Stray, repaired};
 use super::{Client, Error, SECRET_KEY, error};
 use crate::config::Route;
 use crate::domain::page::{Page, Place};
@@ -58,7 +58,7 @@ impl Client {
         let object = match text.and_then(|text| Object::parse(text.as_bytes())) {
             Some(object) => Some(object),
             None => {
-                mended = text.map(repaired).unwrap_or_default();
+                mended = text.map(|text| repaired(text, Stray::Kept)).unwrap_or_default();
                 Object::parse(mended.as_bytes())
             }
         };

@@ -1,14 +1,23 @@
 //! Repairs what is not quite JSON, in the ways in which a provider's own sample is not: escapes that JSON does not
 //! know, and an array that is not closed before the object around it is.
 //!
-//! For texts that failed to parse only. It adds and takes nothing away, in one pass, and what it makes of a text is to
+//! For texts that failed to parse only. It works in one pass, and what it makes of a text is to
 //! be parsed again. A text that simply ends is not completed: something was cut off there, and nobody knows what.
+
+/// What becomes of a backslash that makes no escape with what follows it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::provider) enum Stray {
+    /// It stays a character of the string, for the string may hold JSON of its own.
+    Kept,
+    /// It goes, as most readers of JavaScript take it: `\@` is `@`.
+    Dropped,
+}
 
 /// A text with every fault repaired that is known here; of a JSON text, the text itself.
 ///
-/// Inside strings, the backslash of an unknown escape is doubled, so that both its characters are kept, and control
-/// characters are escaped. Outside of them, a closing bracket first closes what is still open within its own pair.
-pub(in crate::provider) fn repaired(text: &str) -> String {
+/// Inside strings, an unknown escape is resolved and control characters are escaped. Outside of them, a closing bracket
+/// first closes what is still open within its own pair.
+pub(in crate::provider) fn repaired(text: &str, stray: Stray) -> String {
     let mut repaired = String::with_capacity(text.len() + 16);
     let mut open = Open::default();
     let mut within_string = false;
@@ -17,7 +26,11 @@ pub(in crate::provider) fn repaired(text: &str) -> String {
         match c {
             '\\' if within_string => {
                 let escape = escape_length(rest.as_str());
-                repaired.push_str(if escape == 0 { r"\\" } else { "\\" });
+                repaired.push_str(match (escape, stray) {
+                    (0, Stray::Kept) => r"\\",
+                    (0, Stray::Dropped) => "",
+                    _ => "\\",
+                });
                 repaired.extend(rest.by_ref().take(escape));
                 continue;
             }
@@ -92,7 +105,7 @@ mod tests {
             (r#"{"\@":"\u0041\"\/\b\f\n\r\t\\"}"#, r#"{"\\@":"\u0041\"\/\b\f\n\r\t\\"}"#),
             ("{\"a\":\"x\ny\u{1}\"}", r#"{"a":"x\u000ay\u0001"}"#),
         ] {
-            assert_eq!(repaired(broken), whole);
+            assert_eq!(repaired(broken, Stray::Kept), whole);
             assert!(serde_json::from_str::<Value>(whole).is_ok(), "{whole}");
         }
     }
@@ -105,7 +118,7 @@ mod tests {
             (r#"[{"a":{"b":1]"#, r#"[{"a":{"b":1}}]"#),
             (r#"{"s":"]}","l":["[{"}"#, r#"{"s":"]}","l":["[{"]}"#),
         ] {
-            assert_eq!(repaired(broken), whole);
+            assert_eq!(repaired(broken, Stray::Kept), whole);
             assert!(serde_json::from_str::<Value>(whole).is_ok(), "{whole}");
         }
     }
@@ -113,7 +126,7 @@ mod tests {
     #[test]
     fn what_is_cut_off_stays_cut_off() {
         for text in ["", "{", r#"{"l":[{"a":1}"#, r#"{"a":"x"#, r#"{"a":"x\"#, r#"{"a":1}}"#, "]", "<html>"] {
-            assert!(serde_json::from_str::<Value>(&repaired(text)).is_err(), "{text:?}");
+            assert!(serde_json::from_str::<Value>(&repaired(text, Stray::Kept)).is_err(), "{text:?}");
         }
     }
 
@@ -121,7 +134,7 @@ mod tests {
     #[test]
     fn a_long_text_takes_one_pass() {
         let text = "[".repeat(2 << 20) + &"}".repeat(2 << 20);
-        assert_eq!(repaired(&text), text);
+        assert_eq!(repaired(&text, Stray::Kept), text);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
@@ -140,25 +153,30 @@ mod tests {
         })
     }
 
+    #[test]
+    fn a_stray_backslash_is_dropped_where_that_is_wanted() {
+        assert_eq!(repaired(r#"{"a":"x\@y\n\\@"}"#, Stray::Dropped), r#"{"a":"x@y\n\\@"}"#);
+    }
+
     proptest! {
         #[test]
         fn repairing_never_panics_and_repairs_all_at_once(text in r#"[\[\]{}",:\\@u0-9a\n]{0,60}|\PC{0,40}"#) {
-            let once = repaired(&text);
+            let once = repaired(&text, Stray::Kept);
             prop_assert!(once.len() <= 7 * text.len());
-            prop_assert_eq!(repaired(&once), once);
+            prop_assert_eq!(repaired(&once, Stray::Kept), once);
         }
 
         #[test]
         fn json_is_its_own_repair(value in any_json()) {
             let text = value.to_string();
-            prop_assert_eq!(repaired(&text), text);
+            prop_assert_eq!(repaired(&text, Stray::Kept), text);
         }
 
         #[test]
         fn an_array_that_was_not_closed_is_read_as_if_it_was(rows in prop::collection::vec(any_json(), 0..4)) {
             let whole = serde_json::json!({"rows": rows}).to_string();
             let broken = format!("{}}}", whole.strip_suffix("]}").expect("ends so"));
-            prop_assert_eq!(repaired(&broken), whole);
+            prop_assert_eq!(repaired(&broken, Stray::Kept), whole);
         }
     }
 }
