@@ -37,6 +37,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many connections may wait to be taken in.
 const BACKLOG: u32 = 4_096;
 
+/// The least time that the store is given to close.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// The most calls and streams on one connection.
 const MAX_STREAMS: u32 = 2_048;
 
@@ -71,6 +74,7 @@ pub struct App {
     ingress: Router,
     admin: Router,
     dispatch: Dispatch,
+    journal: Journal,
     store: watch::Receiver<Health>,
     stopping: CancellationToken,
     background: JoinSet<()>,
@@ -177,7 +181,7 @@ impl App {
         let admin = Admin { store: store.clone(), stopping: stopping.clone(), metrics }.router();
         let (routes, keep_health) = Api {
             dispatch: dispatch.clone(),
-            journal,
+            journal: journal.clone(),
             webhook: config.webhook.clone(),
             stopping: stopping.clone(),
             sandbox,
@@ -196,6 +200,7 @@ impl App {
             ingress,
             admin,
             dispatch,
+            journal,
             store,
             stopping,
             background,
@@ -221,6 +226,7 @@ impl App {
             ingress,
             admin,
             dispatch,
+            journal,
             mut store,
             stopping,
             mut background,
@@ -258,13 +264,15 @@ impl App {
         }
         servers.shutdown().await;
         background.shutdown().await;
-        drop(dispatch);
         stopped.cancel();
         operator.shutdown().await;
-        // All handles to the store are gone now but those of calls that were cut off. Its writer ends last; then this
-        // channel closes.
-        let closed = async { while store.changed().await.is_ok() {} };
-        if tokio::time::timeout(grace, closed).await.is_err() {
+        // Connections that were cut off may hold handles to the store still; so it is told to close, and does not wait
+        // for the last of them.
+        let closed = async {
+            journal.close().await;
+            while store.changed().await.is_ok() {}
+        };
+        if tokio::time::timeout(grace.max(CLOSING), closed).await.is_err() {
             tracing::warn!("the store did not close in time");
         }
         failure.map_or(Ok(()), Err)

@@ -51,8 +51,11 @@ impl ContactService for Api {
                 Ok((created, contact))
             }
         };
-        let (Created { id, message }, contact) =
-            self.dispatch.write(write).await.map_err(|error| status::write_failed(&account, &error))?;
+        let (Created { id, message }, contact) = self
+            .dispatch
+            .write(&account, "create_contact", write)
+            .await
+            .map_err(|error| status::write_failed(&account, &error))?;
         Ok(Response::new(v1::CreateContactResponse {
             contact: Some(created(id, contact)),
             provider_message: message,
@@ -68,8 +71,11 @@ impl ContactService for Api {
             let account = Arc::clone(&account);
             async move { contacts(&account).update_contact(&contact).await }
         };
-        let provider_message =
-            self.dispatch.write(write).await.map_err(|error| status::write_failed(&account, &error))?;
+        let provider_message = self
+            .dispatch
+            .write(&account, "update_contact", write)
+            .await
+            .map_err(|error| status::write_failed(&account, &error))?;
         Ok(Response::new(v1::UpdateContactResponse { provider_message }))
     }
 
@@ -82,8 +88,11 @@ impl ContactService for Api {
             let account = Arc::clone(&account);
             async move { contacts(&account).delete_contact(&id).await }
         };
-        let provider_message =
-            self.dispatch.write(write).await.map_err(|error| status::write_failed(&account, &error))?;
+        let provider_message = self
+            .dispatch
+            .write(&account, "delete_contact", write)
+            .await
+            .map_err(|error| status::write_failed(&account, &error))?;
         Ok(Response::new(v1::DeleteContactResponse { provider_message }))
     }
 }

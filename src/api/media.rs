@@ -12,8 +12,6 @@ use crate::domain::{Address, MediaKind, MediaLink, UploadLimits};
 use crate::pb::v1;
 use crate::provider::{Account, Parts, connectby};
 
-/// The longest URL that a provider is given, in characters.
-
 /// The longest caption, in Unicode code points.
 const CAPTION_CHARACTERS: usize = 1_024;
 
@@ -73,7 +71,11 @@ pub(super) async fn upload_template_media(
         let account = Arc::clone(account);
         async move { uploads(&account).upload_template_media(file).await }
     };
-    let url = api.dispatch.write(upload).await.map_err(|cause| status::write_failed(account, &cause))?;
+    let url = api
+        .dispatch
+        .write(account, "upload_template_media", upload)
+        .await
+        .map_err(|cause| status::write_failed(account, &cause))?;
     Ok(Response::new(v1::UploadTemplateMediaResponse { url }))
 }
 

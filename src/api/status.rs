@@ -73,6 +73,7 @@ reasons! {
     ProviderCredentialsRejected = "PROVIDER_CREDENTIALS_REJECTED",
     ProviderPermissionDenied = "PROVIDER_PERMISSION_DENIED",
     ProviderThrottled = "PROVIDER_THROTTLED",
+    ProviderCapped = "PROVIDER_CAPPED",
     ProviderAccountRestricted = "PROVIDER_ACCOUNT_RESTRICTED",
     ProviderNotFound = "PROVIDER_NOT_FOUND",
     ProviderConflict = "PROVIDER_CONFLICT",
@@ -330,6 +331,7 @@ pub(super) fn send_failed(account: &Account, failure: &dispatch::Failure) -> Sta
     let answer = match &failure.source {
         dispatch::Cause::Stopping => return stopping(),
         dispatch::Cause::BrokeOff => send_unknown("SERVER_FAILED"),
+        dispatch::Cause::NotPrepared(error) => unread(error),
         dispatch::Cause::Provider(error) => match error {
             provider::Error::NotSent(_) => not_sent(),
             provider::Error::Refused(fault) => refused(fault),
@@ -350,6 +352,7 @@ pub(super) fn write_failed(account: &Account, error: &dispatch::Cause) -> Status
     let answer = match error {
         dispatch::Cause::Stopping => return stopping(),
         dispatch::Cause::BrokeOff => unknown("SERVER_FAILED"),
+        dispatch::Cause::NotPrepared(error) => unread(error),
         dispatch::Cause::Provider(error) => match error {
             provider::Error::NotSent(_) => not_sent(),
             provider::Error::Refused(fault) => refused(fault),
@@ -361,15 +364,21 @@ pub(super) fn write_failed(account: &Account, error: &dispatch::Cause) -> Status
 
 /// A read that brought nothing. It may be tried again freely, but a reply that cannot be read will hardly change.
 pub(super) fn read_failed(account: &Account, error: &provider::Error) -> Status {
-    let answer = match error {
+    unread(error).about(account).into()
+}
+
+fn unread(error: &provider::Error) -> Answer {
+    match error {
         provider::Error::NotSent(_) => not_sent(),
         provider::Error::Refused(fault) => refused(fault),
         provider::Error::Unknown { cause, fault } => match cause {
-            Uncertainty::ReplyUnreadable | Uncertainty::ReplyTooLarge => Answer::new(
-                Code::Internal,
-                Reason::ProviderReplyUnreadable,
-                "the provider's reply cannot be read",
-            ),
+            Uncertainty::ReplyUnreadable | Uncertainty::ReplyTooLarge | Uncertainty::Redirected => {
+                Answer::new(
+                    Code::Internal,
+                    Reason::ProviderReplyUnreadable,
+                    "the provider's reply cannot be read",
+                )
+            }
             Uncertainty::TimedOut
             | Uncertainty::ConnectionLost
             | Uncertainty::ReplyCutOff
@@ -378,12 +387,11 @@ pub(super) fn read_failed(account: &Account, error: &provider::Error) -> Status 
                 Reason::ProviderUnavailable,
                 "the provider does not answer now: call again",
             )
-            .retry_after(OUTAGE_DELAY),
+            .retry_after(fault.as_ref().and_then(|fault| fault.retry_after).unwrap_or(OUTAGE_DELAY)),
         }
         .with("cause", cause.as_str())
         .maybe_said(fault.as_ref()),
-    };
-    answer.about(account).into()
+    }
 }
 
 fn send_unknown(cause: &str) -> Answer {
@@ -414,6 +422,7 @@ fn retry_delay(fault: &ProviderFault) -> Option<Duration> {
         Refusal::Throttled => Some(fault.retry_after.unwrap_or(THROTTLED_DELAY)),
         Refusal::CredentialsRejected
         | Refusal::PermissionDenied
+        | Refusal::Capped
         | Refusal::SessionWindowClosed
         | Refusal::RecipientNotReachable
         | Refusal::RecipientOptedOut
@@ -446,6 +455,11 @@ const fn refusal(refusal: Refusal) -> (Code, Reason, &'static str) {
         Refusal::Throttled => {
             (Code::ResourceExhausted, Reason::ProviderThrottled, "the provider takes no more for now: wait")
         }
+        Refusal::Capped => (
+            Code::ResourceExhausted,
+            Reason::ProviderCapped,
+            "too many messages of this kind, for this account or this recipient: wait for hours, not seconds",
+        ),
         Refusal::SessionWindowClosed => (
             Code::FailedPrecondition,
             Reason::SessionWindowClosed,
@@ -583,6 +597,7 @@ mod tests {
             Refusal::CredentialsRejected,
             Refusal::PermissionDenied,
             Refusal::Throttled,
+            Refusal::Capped,
             Refusal::SessionWindowClosed,
             Refusal::RecipientNotReachable,
             Refusal::RecipientOptedOut,

@@ -44,6 +44,7 @@ pub(super) struct Wanted {
 #[expect(unreachable_pub, reason = "the generated trait names it")]
 pub struct EventStream {
     wanted: Wanted,
+    journal: Journal,
     /// The events at hand, and how many of them are dealt with.
     run: Option<(Run, usize)>,
     next_run: ReusableBoxFuture<'static, (Reader, Result<Run, journal::Error>)>,
@@ -107,6 +108,7 @@ impl EventStream {
             heartbeat_interval: Some(convert::duration(wanted.heartbeat_interval)),
         });
         Self {
+            journal: journal.clone(),
             run: None,
             next_run: ReusableBoxFuture::new(next_run(reader)),
             ready: VecDeque::from([Ok(response(started))]),
@@ -156,7 +158,8 @@ impl EventStream {
             if std::mem::take(&mut self.sent_anything) {
                 self.last_sent = now;
             }
-            if std::mem::take(&mut self.sent_event) {
+            // To be still on the way to the journal's end is not to be idle.
+            if std::mem::take(&mut self.sent_event) || self.at.number < self.journal.extent().newest {
                 self.last_event = now;
             }
             if let Some(idle_timeout) = self.wanted.idle_timeout

@@ -105,7 +105,11 @@ impl WebhookService for Api {
         };
         let provider = Arc::clone(account);
         let write =
-            self.dispatch.write(async move { registrations(&provider).delete_webhook(&id).await }).await;
+            self.dispatch
+                .write(account, "delete_webhook", async move {
+                    registrations(&provider).delete_webhook(&id).await
+                })
+                .await;
         write.map_err(|cause| status::write_failed(account, &cause))?;
         Ok(Response::new(DeleteWebhookResponse {}))
     }
@@ -132,21 +136,24 @@ impl Api {
     ) -> Result<Response<CreateWebhookResponse>, Status> {
         let topic = new.topic;
         let provider = Arc::clone(account);
-        let created = match self
-            .dispatch
-            .write(async move { registrations(&provider).create_webhook(&new).await })
-            .await
-        {
-            Ok(created) => created,
-            // Somebody else was faster.
-            Err(Cause::Provider(Error::Refused(fault)))
-                if fault.http_status == Some(409) || fault.refusal == Refusal::Conflict =>
+        let created =
+            match self
+                .dispatch
+                .write(account, "create_webhook", async move {
+                    registrations(&provider).create_webhook(&new).await
+                })
+                .await
             {
-                let existing = of_topic(account, topic).await.ok().flatten();
-                return Err(status::webhook_exists(account, existing.as_ref(), Some(&fault)));
-            }
-            Err(cause) => return Err(status::write_failed(account, &cause)),
-        };
+                Ok(created) => created,
+                // Somebody else was faster.
+                Err(Cause::Provider(Error::Refused(fault)))
+                    if fault.http_status == Some(409) || fault.refusal == Refusal::Conflict =>
+                {
+                    let existing = of_topic(account, topic).await.ok().flatten();
+                    return Err(status::webhook_exists(account, existing.as_ref(), Some(&fault)));
+                }
+                Err(cause) => return Err(status::write_failed(account, &cause)),
+            };
         Ok(Response::new(CreateWebhookResponse { webhook: Some(webhook(created)), previous: None }))
     }
 
@@ -178,7 +185,9 @@ impl Api {
         let provider = Arc::clone(account);
         let write = self
             .dispatch
-            .write(async move { registrations(&provider).update_webhook(&id, &change).await })
+            .write(account, "update_webhook", async move {
+                registrations(&provider).update_webhook(&id, &change).await
+            })
             .await;
         write.map_err(|cause| status::write_failed(account, &cause))
     }

@@ -6,6 +6,7 @@
 mod spool;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::Semaphore;
@@ -15,8 +16,11 @@ pub use spool::Spool;
 
 use crate::domain::message::{Message, Outgoing};
 use crate::domain::{Address, Channel, MessageId, MessageState, UnixMillis};
-use crate::provider::{Accepted, Account, Accounts, Error as ProviderError, Upload};
-use crate::telemetry::metrics::{SENDS, outcome};
+use crate::provider::{Accepted, Account, Accounts, Error as ProviderError, Uncertainty, Upload};
+use crate::telemetry::metrics::{SENDS, WRITES, outcome};
+
+/// How long it may take to read what a send needs, its template above all.
+const PREPARATION: Duration = Duration::from_secs(60);
 
 /// Sends messages. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,6 +46,9 @@ pub enum Cause {
     /// What came of it at the provider.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// What must be read before could not be read. Nothing was sent.
+    #[error("the send could not be prepared")]
+    NotPrepared(#[source] ProviderError),
     /// The server stops, and nothing was sent.
     #[error("the server is stopping")]
     Stopping,
@@ -67,12 +74,19 @@ impl Dispatch {
     ///
     /// Every outcome but the provider's "yes".
     pub async fn send(&self, account: Arc<Account>, message: Outgoing) -> Result<Message, Failure> {
+        let message_id = MessageId::generate();
         let (to, channel) = (message.to.clone(), message.channel);
+        // Reading is done while the caller waits, and ends when the caller leaves.
+        let prepared = match tokio::time::timeout(PREPARATION, account.prepare(message)).await {
+            Ok(prepared) => prepared,
+            Err(_) => Err(ProviderError::Unknown { cause: Uncertainty::TimedOut, fault: None }),
+        };
+        let prepared = prepared.map_err(|error| Failure { message_id, source: Cause::NotPrepared(error) })?;
         let sending = {
             let account = Arc::clone(&account);
-            async move { account.send(&message).await }
+            async move { account.send(&prepared).await }
         };
-        self.message(account, to, channel, sending).await
+        self.message(account, message_id, to, channel, sending).await
     }
 
     /// Sends a file, once, and waits for the outcome. Dropping the future ends the wait, not the send.
@@ -98,7 +112,7 @@ impl Dispatch {
                 uploads.send_media(&to, file).await
             }
         };
-        self.message(account, to, channel, sending).await
+        self.message(account, MessageId::generate(), to, channel, sending).await
     }
 
     /// Makes room for a file that is to be uploaded. None when there are as many as there may be.
@@ -109,22 +123,43 @@ impl Dispatch {
     async fn message(
         &self,
         account: Arc<Account>,
+        message_id: MessageId,
         to: Address,
         channel: Channel,
         sending: impl Future<Output = Result<Accepted, ProviderError>> + Send + 'static,
     ) -> Result<Message, Failure> {
-        let message_id = MessageId::generate();
-        self.write(run(account, message_id, to, channel, sending))
+        self.spawn(run(account, message_id, to, channel, sending))
             .await
             .map_err(|source| Failure { message_id, source })
     }
 
-    /// Does any write at a provider: on a task of its own, so that whoever asked may hang up.
+    /// Does another write at a provider than a send: on a task of its own, so that whoever asked may hang up.
     ///
     /// # Errors
     ///
     /// Every outcome but the provider's "yes".
     pub async fn write<T: Send + 'static>(
+        &self,
+        account: &Account,
+        operation: &'static str,
+        write: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
+    ) -> Result<T, Cause> {
+        let account = account.id().clone();
+        self.spawn(async move {
+            let result = write.await;
+            let outcome = outcome_of(&result);
+            counter!(WRITES, "account" => account.to_string(), "operation" => operation, "outcome" => outcome)
+                .increment(1);
+            if let Err(error) = &result {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(%account, operation, outcome, error, "a write was not accepted");
+            }
+            result
+        })
+        .await
+    }
+
+    async fn spawn<T: Send + 'static>(
         &self,
         write: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
     ) -> Result<T, Cause> {
@@ -153,12 +188,7 @@ async fn run(
 ) -> Result<Message, ProviderError> {
     let create_time = UnixMillis::now();
     let result = sending.await;
-    let outcome = match &result {
-        Ok(_) => outcome::ACCEPTED,
-        Err(ProviderError::Refused(_)) => outcome::REFUSED,
-        Err(ProviderError::NotSent(_)) => outcome::NOT_SENT,
-        Err(ProviderError::Unknown { .. }) => outcome::UNKNOWN,
-    };
+    let outcome = outcome_of(&result);
     counter!(SENDS, "account" => account.id().to_string(), "outcome" => outcome).increment(1);
     if let Err(error) = &result {
         tracing::warn!(
@@ -182,4 +212,13 @@ async fn run(
         create_time,
         update_time: UnixMillis::now(),
     })
+}
+
+const fn outcome_of<T>(result: &Result<T, ProviderError>) -> &'static str {
+    match result {
+        Ok(_) => outcome::ACCEPTED,
+        Err(ProviderError::Refused(_)) => outcome::REFUSED,
+        Err(ProviderError::NotSent(_)) => outcome::NOT_SENT,
+        Err(ProviderError::Unknown { .. }) => outcome::UNKNOWN,
+    }
 }

@@ -129,7 +129,7 @@ pub struct Outgoing {
 pub struct Message {
     /// Our id.
     pub id: MessageId,
-    /// The provider's ids, in its order; at least one.
+    /// The provider's ids, in its order. ConnectBy may give none.
     pub provider_ids: Vec<String>,
     /// The account it was sent from.
     pub account: AccountId,

@@ -13,8 +13,10 @@ pub enum Refusal {
     CredentialsRejected,
     /// Our credentials are good but do not allow this.
     PermissionDenied,
-    /// Too many calls or messages; later is fine.
+    /// Too many calls or messages; a little later is fine.
     Throttled,
+    /// Too many messages of this kind, for the business or for this customer: hours or days, not seconds.
+    Capped,
     /// The customer's last message is more than 24 hours ago, or there never was one: only a template may go.
     SessionWindowClosed,
     /// The recipient is not on WhatsApp or cannot be reached there.

@@ -121,6 +121,8 @@ impl Journal {
     /// When the start is a place that cannot be read from.
     pub fn read(&self, start: Start, with_raw: bool) -> Result<Reader, Error> {
         let Extent { oldest, newest } = self.store.extent();
+        // What is the oldest may be trimmed before it is read. Whoever asked for the oldest takes the next.
+        let from_earliest = start == Start::Earliest;
         let position = match start {
             Start::Latest => newest,
             Start::Earliest => oldest - 1,
@@ -133,7 +135,12 @@ impl Journal {
             }
             Start::After(cursor) => cursor.number,
         };
-        Ok(Reader::new(self.clone(), position, with_raw))
+        Ok(Reader::new(self.clone(), position, from_earliest, with_raw))
+    }
+
+    /// Writes what is waiting, then no more. [`health`](Self::health) closes when the store has closed.
+    pub async fn close(&self) {
+        self.store.close().await;
     }
 
     /// The place behind the event of that number.
@@ -151,3 +158,6 @@ impl Journal {
         self.store.health()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ pub struct Reader {
     journal: Journal,
     newest: watch::Receiver<u64>,
     position: u64,
+    /// Nothing was read yet, and whatever is the oldest then will do.
+    from_earliest: bool,
     with_raw: bool,
 }
 
@@ -32,9 +34,9 @@ impl Run {
 }
 
 impl Reader {
-    pub(super) fn new(journal: Journal, position: u64, with_raw: bool) -> Self {
+    pub(super) fn new(journal: Journal, position: u64, from_earliest: bool, with_raw: bool) -> Self {
         let newest = journal.tail.newest();
-        Self { journal, newest, position, with_raw }
+        Self { journal, newest, position, from_earliest, with_raw }
     }
 
     /// The place that the reader has come to.
@@ -59,6 +61,7 @@ impl Reader {
                 Some(events) => Run { skip: skip(&events, self.position), events },
                 None => Run { events: self.catch_up().await?, skip: 0 },
             };
+            self.from_earliest = false;
             self.position = run.events().last().map_or(self.position, |event| event.number);
             return Ok(run);
         }
@@ -67,7 +70,7 @@ impl Reader {
     async fn catch_up(&self) -> Result<Arc<[Stored]>, Error> {
         let page = self.journal.store.read(self.position, self.with_raw).await?;
         match page.events.first() {
-            Some(first) if first.number == self.position + 1 => Ok(page.events),
+            Some(first) if first.number == self.position + 1 || self.from_earliest => Ok(page.events),
             // Numbers have no holes, and there is an event behind this place: it was trimmed.
             _ => Err(Error::CursorExpired { oldest: self.journal.cursor(self.journal.extent().oldest - 1) }),
         }

@@ -114,6 +114,13 @@ pub struct Parts<'a> {
     pub content: Option<&'a Content>,
 }
 
+/// A message with all that is needed to send it.
+#[derive(Debug)]
+pub struct Prepared {
+    message: Outgoing,
+    template: Option<Definition>,
+}
+
 /// The provider's "yes".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
@@ -177,6 +184,8 @@ pub enum Uncertainty {
     ReplyUnreadable,
     /// The provider said that something went wrong on its side.
     ProviderFailed,
+    /// The reply pointed to another address, which is never followed: `base_url` or a route is wrong.
+    Redirected,
 }
 
 impl Uncertainty {
@@ -189,6 +198,7 @@ impl Uncertainty {
             Self::ReplyTooLarge => "REPLY_TOO_LARGE",
             Self::ReplyUnreadable => "REPLY_UNREADABLE",
             Self::ProviderFailed => "PROVIDER_FAILED",
+            Self::Redirected => "REDIRECTED",
         }
     }
 }
@@ -333,15 +343,31 @@ impl Account {
         found
     }
 
+    /// Reads what a message needs before it can be sent: at ConnectBy, its template. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be had; [`Refusal::TemplateNotFound`](crate::domain::Refusal::TemplateNotFound) when there is
+    /// none.
+    pub async fn prepare(&self, message: Outgoing) -> Result<Prepared, Error> {
+        let template = match (&self.client, &message.content) {
+            (Client::ConnectBy(client), Content::Template(filled)) => {
+                Some(client.find_template(&filled.name, &filled.language).await?)
+            }
+            (Client::ConnectBy(_) | Client::Connectly(_), _) => None,
+        };
+        Ok(Prepared { message, template })
+    }
+
     /// Sends a message, once.
     ///
     /// # Errors
     ///
     /// Every outcome but the provider's "yes".
-    pub async fn send(&self, message: &Outgoing) -> Result<Accepted, Error> {
+    pub async fn send(&self, prepared: &Prepared) -> Result<Accepted, Error> {
         match &self.client {
-            Client::ConnectBy(client) => client.send(message).await,
-            Client::Connectly(client) => client.send(message).await,
+            Client::ConnectBy(client) => client.send(&prepared.message, prepared.template.as_ref()).await,
+            Client::Connectly(client) => client.send(&prepared.message).await,
         }
     }
 

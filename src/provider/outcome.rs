@@ -3,7 +3,8 @@
 //! | reply | outcome |
 //! |---|---|
 //! | 2xx with the provider's proof (an id, or `success` where it promises no id) | ACCEPTED |
-//! | 2xx with a readable "no" (`success: false`, an error object and no id) | REFUSED |
+//! | 2xx with a readable "no" (`success: false`, an error object) and no proof | REFUSED |
+//! | 2xx with proof and anything that speaks against it | UNKNOWN |
 //! | any readable Graph error 1, 2, 131000, 131016 or 131057 | UNKNOWN: Meta's own servers failed half-way |
 //! | 4xx, whatever its body | REFUSED |
 //! | 408, 425, 499 | UNKNOWN: the provider, or something before it, gave up on a request it may have passed on |
@@ -36,6 +37,30 @@ pub(super) struct Said {
     pub(super) meaning: Option<Refusal>,
 }
 
+impl Said {
+    /// What an error says. Codes, types and trace ids are shown to callers and logs, so what does not look like one is
+    /// left out: a provider may quote a number or a text anywhere.
+    pub(super) fn new(
+        code: Option<String>,
+        kind: Option<String>,
+        trace_id: Option<String>,
+        meaning: Option<Refusal>,
+    ) -> Self {
+        Self {
+            code: code.and_then(word),
+            kind: kind.and_then(word),
+            trace_id: trace_id.and_then(word),
+            meaning,
+        }
+    }
+}
+
+/// A word of letters, digits and what joins them, 64 at most. A phone number's `+` is not among them.
+fn word(text: String) -> Option<String> {
+    let joins = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+    (text.len() <= 64 && text.bytes().all(joins)).then_some(text)
+}
+
 /// Graph codes that say that Meta failed, not that it refused.
 const GRAPH_FAILURES: [&str; 5] = ["1", "2", "131000", "131016", "131057"];
 
@@ -47,22 +72,24 @@ impl Table {
     /// What a reply proves that is no "yes". `said` is the provider's error, if there is a readable one.
     pub(super) fn judge(&self, reply: &Reply, said: Option<Said>) -> Error {
         let verdict = self.verdict(reply.status, said.as_ref());
-        let success = (200..300).contains(&reply.status);
-        let fault =
-            said.clone().or_else(|| (!success).then(Said::default)).map(|said| self.fault(reply, said));
-        match (verdict, fault) {
-            (Verdict::Refused, Some(fault)) => Error::Refused(fault),
-            (Verdict::Refused, None) => Error::Refused(self.fault(reply, Said::default())),
-            (Verdict::Unknown, fault) => {
-                let cause = match &reply.body {
-                    _ if !success => Uncertainty::ProviderFailed,
-                    Err(cause) => *cause,
-                    Ok(_) if said.is_some() => Uncertainty::ProviderFailed,
-                    Ok(_) => Uncertainty::ReplyUnreadable,
-                };
-                Error::Unknown { cause, fault }
-            }
+        let cause = match (reply.status, &reply.body) {
+            (200..300, Err(cause)) => *cause,
+            (200..300, Ok(_)) if said.is_some() => Uncertainty::ProviderFailed,
+            (200..300, Ok(_)) => Uncertainty::ReplyUnreadable,
+            (300..400, _) => Uncertainty::Redirected,
+            _ => Uncertainty::ProviderFailed,
+        };
+        let fault = self.fault(reply, said.unwrap_or_default());
+        match verdict {
+            Verdict::Refused => Error::Refused(fault),
+            Verdict::Unknown => Error::Unknown { cause, fault: Some(fault) },
         }
+    }
+
+    /// What a reply proves that says "yes" and "no" at once: nothing.
+    pub(super) fn contradicted(&self, reply: &Reply, said: Option<Said>) -> Error {
+        let fault = Some(self.fault(reply, said.unwrap_or_default()));
+        Error::Unknown { cause: Uncertainty::ReplyUnreadable, fault }
     }
 
     fn verdict(&self, status: u16, said: Option<&Said>) -> Verdict {
@@ -86,23 +113,66 @@ impl Table {
     }
 
     fn fault(&self, reply: &Reply, said: Said) -> ProviderFault {
+        let of_status = match reply.status {
+            401 => Some(Refusal::CredentialsRejected),
+            403 => Some(Refusal::PermissionDenied),
+            404 => Some(Refusal::NotFound),
+            409 => Some(Refusal::Conflict),
+            413 | 415 => Some(Refusal::ContentRejected),
+            429 => Some(Refusal::Throttled),
+            _ => None,
+        };
+        // The code or type of all invalid requests says less than a status with a meaning of its own.
+        let meaning =
+            said.meaning.filter(|&meaning| of_status.is_none() || meaning != Refusal::ContentRejected);
         ProviderFault {
             provider: self.provider,
-            refusal: said.meaning.unwrap_or(match reply.status {
-                401 => Refusal::CredentialsRejected,
-                403 => Refusal::PermissionDenied,
-                404 => Refusal::NotFound,
-                409 => Refusal::Conflict,
-                413 | 415 => Refusal::ContentRejected,
-                429 => Refusal::Throttled,
-                _ => Refusal::Other,
-            }),
+            refusal: meaning.or(of_status).unwrap_or(Refusal::Other),
             http_status: Some(reply.status),
             code: said.code,
             kind: said.kind,
             trace_id: said.trace_id,
             retry_after: reply.retry_after,
             route: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_with_a_meaning_says_more_than_the_code_of_all_invalid_requests() {
+        let table = Table::new(Provider::Connectly, BTreeMap::new());
+        let refusal = |status, meaning| {
+            let reply = Reply { status, retry_after: None, body: Ok(bytes::Bytes::new()) };
+            match table.judge(&reply, Some(Said::new(None, None, None, Some(meaning)))) {
+                Error::Refused(fault) => fault.refusal,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(refusal(400, Refusal::ContentRejected), Refusal::ContentRejected);
+        for (status, expected) in [
+            (401, Refusal::CredentialsRejected),
+            (403, Refusal::PermissionDenied),
+            (404, Refusal::NotFound),
+            (409, Refusal::Conflict),
+            (429, Refusal::Throttled),
+        ] {
+            assert_eq!(refusal(status, Refusal::ContentRejected), expected);
+            assert_eq!(refusal(status, Refusal::SessionWindowClosed), Refusal::SessionWindowClosed);
+        }
+    }
+
+    #[test]
+    fn what_looks_like_no_code_is_not_shown() {
+        let said = |text: &str| Said::new(Some(text.to_owned()), None, None, None).code;
+        for code in ["131047", "ERROR_CODE_MESSAGE_TEXT_EMPTY", "OAuthException", "a.b:c-d"] {
+            assert_eq!(said(code).as_deref(), Some(code));
+        }
+        for text in ["+15550100001", "two words", "é", &"x".repeat(65)] {
+            assert_eq!(said(text), None, "{text:?}");
         }
     }
 }

@@ -165,6 +165,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The file is somebody else's database.
+    #[error("{path} is a database of another program")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file was written by a newer version.
     #[error("the store has schema {found}, and this version reads up to {known}: run the newer version")]
     TooNew {

@@ -7,6 +7,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 /// Sends by `account` and `outcome`.
 pub const SENDS: &str = "switchboard_sends_total";
+/// Other writes at a provider, by `account`, `operation` and `outcome`.
+pub const WRITES: &str = "switchboard_writes_total";
 /// Webhooks by `account` and `result`.
 pub const WEBHOOKS: &str = "switchboard_webhooks_total";
 /// Events put into the journal, by `account` and `type`.
@@ -16,7 +18,7 @@ pub const SUBSCRIBERS: &str = "switchboard_subscribers";
 /// Whether the store can write: 1 or 0.
 pub const STORE_WRITABLE: &str = "switchboard_store_writable";
 
-/// Values of the label `outcome` of [`SENDS`].
+/// Values of the label `outcome` of [`SENDS`] and [`WRITES`].
 pub mod outcome {
     /// The provider took the message.
     pub const ACCEPTED: &str = "accepted";
@@ -55,6 +57,7 @@ pub fn install() -> &'static PrometheusHandle {
         // Whoever embeds this library may have a recorder of their own; then ours stays empty.
         let _ = metrics::set_global_recorder(recorder);
         describe_counter!(SENDS, "Messages handed to a provider, by outcome");
+        describe_counter!(WRITES, "Other writes handed to a provider, by operation and outcome");
         describe_counter!(WEBHOOKS, "Webhooks received, by how they were answered");
         describe_counter!(EVENTS, "Events put into the journal, by type");
         describe_gauge!(SUBSCRIBERS, "Open event streams");

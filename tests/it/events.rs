@@ -237,7 +237,6 @@ async fn a_repetition_of_any_kind_is_dropped_by_its_identity_whatever_else_chang
         sample!("echo"),
         sample!("delivery_failed"),
         sample!("report"),
-        r#"{"message":{"id":"R1","reaction":{"emoji":"x"}}}"#,
     ] {
         gateway.deliver(body).await;
         gateway.deliver(body).await;
@@ -250,9 +249,22 @@ async fn a_repetition_of_any_kind_is_dropped_by_its_identity_whatever_else_chang
         "message.echo",
         "message.status",
         "report.completed",
-        "unknown",
     ];
     assert_eq!(types(&gateway).await, once);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_never_taken_for_a_repetition_of_what_its_id_names() {
+    let gateway = Start::quiet().start().await;
+    for body in [
+        r#"{"message":{"id":"M1","text":"look"}}"#,
+        r#"{"message":{"id":"M1","reaction":{"emoji":"x"}}}"#,
+        r#"{"message":{"id":"M1","reaction":{"emoji":"y"}}}"#,
+        r#"{"message":{"id":"M1","sticker":{}}}"#,
+    ] {
+        gateway.deliver(body).await;
+    }
+    assert_eq!(types(&gateway).await, ["message.received", "unknown", "unknown", "unknown"]);
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ const API_KEY: &str = "an-api-key-that-nobody-may-see";
 /// A running `switchboard serve`. Dropping it kills it.
 struct Server {
     child: Child,
+    /// Ends when the log does.
+    collecting: Option<std::thread::JoinHandle<()>>,
     grpc: SocketAddr,
     webhook: SocketAddr,
     log: Arc<Mutex<String>>,
@@ -92,12 +94,12 @@ impl Server {
             log.lock().expect("unpoisoned").push_str(&line);
         }
         let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let collecting = std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 kept.lock().expect("unpoisoned").push_str(&line);
             }
         });
-        Self { child, grpc: at["grpc"], webhook: at["webhook"], log }
+        Self { collecting: Some(collecting), child, grpc: at["grpc"], webhook: at["webhook"], log }
     }
 
     async fn channel(&self) -> Channel {
@@ -126,7 +128,10 @@ impl Server {
         let began = Instant::now();
         loop {
             match self.child.try_wait().expect("waitable") {
-                Some(status) => return status.success(),
+                Some(status) => {
+                    self.collecting.take().expect("once").join().expect("reads to the end");
+                    return status.success();
+                }
                 None if began.elapsed() > PATIENCE => panic!("does not stop"),
                 None => std::thread::yield_now(),
             }

@@ -128,10 +128,13 @@ fn status(status: u16, body: &str) -> Fault {
     Fault::Status { status, retry_after: None, body: Some(body.to_owned()) }
 }
 
+fn ok(body: &str) -> Fault {
+    Fault::Body(200, body.to_owned())
+}
+
 /// What both providers have in common: statuses and connections.
 fn common() -> Vec<Case> {
     use Code::{FailedPrecondition, ResourceExhausted, Unavailable};
-    let ok = |body: &str| Fault::Body(200, body.to_owned());
     vec![
         case(Fault::Refuse, Unavailable, "PROVIDER_UNREACHABLE", "", 0),
         unknown(Fault::CutBeforeReading, "CONNECTION_LOST", 0),
@@ -150,7 +153,7 @@ fn common() -> Vec<Case> {
         unknown(status(425, ""), "PROVIDER_FAILED", 1),
         unknown(status(499, ""), "PROVIDER_FAILED", 1),
         unknown(status(409, "<html>?</html>"), "PROVIDER_FAILED", 1),
-        unknown(Fault::Status { status: 302, retry_after: None, body: None }, "PROVIDER_FAILED", 1),
+        unknown(Fault::Status { status: 302, retry_after: None, body: None }, "REDIRECTED", 1),
         refused(Fault::status(401), FailedPrecondition, "PROVIDER_CREDENTIALS_REJECTED"),
         refused(status(403, "no"), FailedPrecondition, "PROVIDER_PERMISSION_DENIED"),
         refused(status(404, "<html>?</html>"), Code::NotFound, "PROVIDER_NOT_FOUND"),
@@ -163,6 +166,33 @@ fn common() -> Vec<Case> {
             "PROVIDER_THROTTLED",
         ),
     ]
+}
+
+const IDS: &str = r#""responseData":{"messages":[{"id":"wamid.X"}]}"#;
+
+#[tokio::test]
+async fn an_empty_error_beside_a_yes_is_none() {
+    let gateway = Start::quiet().start().await;
+    for (reply, ids) in [
+        (format!(r#"{{"success":true,{IDS},"error":{{}}}}"#), &["wamid.X"][..]),
+        (format!(r#"{{{IDS},"error":null,"errors":[]}}"#), &["wamid.X"]),
+        (r#"{"success":"true","responseData":[{"messages":[{"id":"a"},{"id":7}]}]}"#.to_owned(), &["a", "7"]),
+    ] {
+        gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, reply))).await;
+        assert_eq!(gateway.send(text(CONNECTBY, "hi")).await.expect("accepted").provider_message_ids, ids);
+    }
+}
+
+#[tokio::test]
+async fn what_a_provider_quotes_in_a_code_is_not_passed_on() {
+    let gateway = Start::quiet().start().await;
+    let quoting = r#"{"code":"number +15550100001 refused: secret words","type":"secret words","cntTraceId":"+15550100001"}"#;
+    gateway.connectly().set_fault(FaultRule::once(status(400, quoting))).await;
+    let told = gateway.send(text(CONNECTLY, "secret words")).await.expect_err("refused");
+    assert_eq!(reason(&told), "PROVIDER_REFUSED");
+    for part in ["provider_code", "provider_type", "provider_trace_id"] {
+        assert_eq!(metadata(&told, part), "", "{part}");
+    }
 }
 
 #[tokio::test]
@@ -194,6 +224,12 @@ async fn every_answer_of_connectby_has_its_outcome() {
             Code::FailedPrecondition,
             "PROVIDER_ACCOUNT_RESTRICTED",
         ),
+        refused(status(409, r#"{"message":"exists"}"#), Code::FailedPrecondition, "PROVIDER_CONFLICT"),
+        // A yes with a no beside it proves nothing; a message that has an id may well have been sent.
+        unknown(ok(&format!(r#"{{"success":true,{IDS},"error":{{"code":131047}}}}"#)), "REPLY_UNREADABLE", 1),
+        unknown(ok(&format!(r#"{{"success":false,{IDS}}}"#)), "REPLY_UNREADABLE", 1),
+        unknown(ok(r#"{"success":true,"error":"not on WhatsApp"}"#), "REPLY_UNREADABLE", 1),
+        unknown(ok(r#"{"success":true,"errors":[{"code":131026}]}"#), "REPLY_UNREADABLE", 1),
         unknown(graph(1), "PROVIDER_FAILED", 1),
         unknown(graph(131_000), "PROVIDER_FAILED", 1),
         unknown(Fault::SuccessFalse { code: Some(131_016) }, "PROVIDER_FAILED", 1),
@@ -246,6 +282,19 @@ async fn every_answer_of_connectly_has_its_outcome() {
             Code::InvalidArgument,
             "CONTENT_REJECTED",
         ),
+        refused(coded(429, "ERROR_CODE_MESSAGE_TEXT_EMPTY"), Code::ResourceExhausted, "PROVIDER_THROTTLED"),
+        refused(
+            coded(401, "ERROR_CODE_MESSAGE_TEXT_EMPTY"),
+            Code::FailedPrecondition,
+            "PROVIDER_CREDENTIALS_REJECTED",
+        ),
+        // Friendly words without an id are neither a yes nor a no.
+        unknown(
+            Fault::Body(202, r#"{"status":"queued","message":"accepted for delivery"}"#.to_owned()),
+            "REPLY_UNREADABLE",
+            1,
+        ),
+        unknown(Fault::Body(200, r#"{"code":0,"message":"OK"}"#.to_owned()), "REPLY_UNREADABLE", 1),
         unknown(coded(500, "ERROR_CODE_UNSPECIFIED"), "PROVIDER_FAILED", 1),
         unknown(Fault::Body(201, r#"{"id":""}"#.to_owned()), "REPLY_UNREADABLE", 1),
     ]);

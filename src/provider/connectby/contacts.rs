@@ -9,7 +9,7 @@ use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
 use super::page::List;
-use super::{Client, SECRET_KEY, error, json};
+use super::{Client, Proof, SECRET_KEY, json};
 use crate::config::Route;
 use crate::domain::contact::{ContactId, ContactUpdate, Created, Details, ListedContact, NewContact};
 use crate::domain::page::{Page, Place};
@@ -38,9 +38,9 @@ impl Client {
             ..Body::new(&contact.name, &contact.details)
         };
         let reply = self.exchange(route, |request| json(request, body.to_json())).await?;
-        let created = self.proven(&reply, |yes| {
-            let id = yes.text(&["contactId", "contact_id"])?;
-            Some(Created { id, message: yes.text(&["message"]).unwrap_or_default() })
+        let created = self.proven(&reply, |yes| match yes.text(&["contactId", "contact_id"]) {
+            Some(id) => Proof::Id(Created { id, message: yes.text(&["message"]).unwrap_or_default() }),
+            None => Proof::None,
         });
         created.map_err(|error| error.at_route("create_contact", route))
     }
@@ -54,7 +54,7 @@ impl Client {
         let route = &self.routes.update_contact;
         let body = Body::new(&contact.name, &contact.details);
         let reply = self.exchange_about(route, &contact.id, |request| json(request, body.to_json())).await?;
-        let done = self.proven(&reply, |yes| yes.string(&["message"]));
+        let done = self.proven(&reply, message);
         done.map_err(|error| error.at_route("update_contact", route))
     }
 
@@ -66,7 +66,7 @@ impl Client {
     pub async fn delete_contact(&self, id: &ContactId) -> Result<String, Error> {
         let route = &self.routes.delete_contact;
         let reply = self.exchange_about(route, id, |request| request).await?;
-        let done = self.proven(&reply, |yes| yes.string(&["message"]));
+        let done = self.proven(&reply, message);
         done.map_err(|error| error.at_route("delete_contact", route))
     }
 
@@ -82,23 +82,11 @@ impl Client {
             self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
         self.http.exchange(fill(request)).await
     }
+}
 
-    /// Finds the provider's "yes" in a reply to a write: what `proof` finds in a success that says nothing against it.
-    fn proven<T>(&self, reply: &Reply, proof: impl FnOnce(&Object<'_>) -> Option<T>) -> Result<T, Error> {
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        let said = object.as_ref().and_then(error::find);
-        match &object {
-            // An error of an unknown form is no readable "no", but it spoils the proof.
-            Some(object)
-                if said.is_none()
-                    && (200..300).contains(&reply.status)
-                    && !object.holds(&["error", "errors"]) =>
-            {
-                proof(object).ok_or_else(|| self.table.judge(reply, None))
-            }
-            Some(_) | None => Err(self.table.judge(reply, said)),
-        }
-    }
+/// The provider's own words are its only "yes" to a change.
+fn message(yes: &Object<'_>) -> Proof<String> {
+    yes.string(&["message"]).map_or(Proof::None, Proof::Word)
 }
 
 /// The body of a write. What is absent is left out.

@@ -4,26 +4,35 @@ use super::super::json::Object;
 use super::super::outcome::Said;
 use crate::domain::Refusal;
 
-/// Finds a Graph error at the top, under `responseData`, or in an item of `responseDataArray`; failing that, a plain
-/// `success: false`.
-pub(super) fn find(reply: &Object<'_>) -> Option<Said> {
+/// Finds the provider's "no" in a reply of that status.
+///
+/// A Graph error at the top, under `responseData`, or in an item of `responseDataArray`; failing that a plain
+/// `success: false`; failing that, where the status is no success, anything that says in words what is wrong.
+pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<Said> {
     let graph = graph_error(reply)
         .or_else(|| reply.object(&["responseData", "response_data"]).as_ref().and_then(graph_error))
         .or_else(|| {
             reply.objects(&["responseDataArray", "response_data_array"]).iter().find_map(graph_error)
         });
-    graph.or_else(|| (reply.flag(&["success"]) == Some(false)).then(Said::default))
+    let in_words = || !(200..300).contains(&status) && (reply.holds(&["message"]) || suspicious(reply));
+    graph.or_else(|| (reply.flag(&["success"]) == Some(false) || in_words()).then(Said::default))
 }
 
+/// Whether a reply holds an error of a form that is not known: no readable "no", but it spoils a "yes".
+pub(super) fn suspicious(reply: &Object<'_>) -> bool {
+    reply.holds(&["error"]) || reply.holds(&["errors"])
+}
+
+/// A Graph error has a code, a type or a message; an empty object is the same as none.
 fn graph_error(within: &Object<'_>) -> Option<Said> {
     let error = within.object(&["error"])?;
     let code = error.text(&["code"]);
-    Some(Said {
-        meaning: code.as_deref().and_then(|code| code.parse().ok()).and_then(meaning),
-        code,
-        kind: error.text(&["type"]),
-        trace_id: error.text(&["fbtrace_id"]),
-    })
+    let kind = error.text(&["type"]);
+    if code.is_none() && kind.is_none() && error.text(&["message"]).is_none() {
+        return None;
+    }
+    let meaning = code.as_deref().and_then(|code| code.parse().ok()).and_then(meaning);
+    Some(Said::new(code, kind, error.text(&["fbtrace_id"]), meaning))
 }
 
 /// What a Graph code means. Titles are not stable; codes are.
@@ -31,7 +40,8 @@ fn meaning(code: u32) -> Option<Refusal> {
     Some(match code {
         0 | 190 => Refusal::CredentialsRejected,
         3 | 10 | 200..=299 | 131_005 => Refusal::PermissionDenied,
-        4 | 80_007 | 80_008 | 130_429 | 131_048 | 131_049 | 131_056 | 132_069 => Refusal::Throttled,
+        4 | 80_007 | 80_008 | 130_429 | 131_056 => Refusal::Throttled,
+        131_048 | 131_049 | 132_069 => Refusal::Capped,
         33 => Refusal::SenderInvalid,
         100 | 131_008 | 131_009 | 131_051..=131_053 | 132_007 | 135_000 => Refusal::ContentRejected,
         368 | 130_497 | 131_031 | 131_042 | 131_045 | 133_000..=133_016 => Refusal::AccountRestricted,

@@ -7,9 +7,8 @@ use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 
 use super::super::http::Reply;
-use super::super::json::Object;
 use super::super::{Accepted, Error, Upload};
-use super::{Client, Said, error};
+use super::{Client, Proof};
 use crate::domain::Address;
 
 impl Client {
@@ -40,16 +39,12 @@ impl Client {
 
     /// Finds the provider's "yes" in a reply to an upload: a 2xx with `success` and a `fileUrl`.
     fn uploaded(&self, reply: &Reply) -> Result<String, Error> {
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        let said = object.as_ref().and_then(error::find);
-        let (Some(object), 200..300, None) = (&object, reply.status, &said) else {
-            return Err(self.table.judge(reply, said));
-        };
-        match (object.flag(&["success"]), object.string(&["fileUrl", "file_url"])) {
-            (Some(true), Some(url)) => Ok(url),
-            (Some(false), _) => Err(self.table.judge(reply, Some(Said::default()))),
-            (Some(true) | None, _) => Err(self.table.judge(reply, None)),
-        }
+        self.proven(reply, |object| {
+            match (object.flag(&["success"]), object.string(&["fileUrl", "file_url"])) {
+                (Some(true), Some(url)) => Proof::Id(url),
+                _ => Proof::None,
+            }
+        })
     }
 }
 

@@ -18,10 +18,11 @@ use url::Url;
 
 use super::http::{Http, Reply, endpoint};
 use super::json::Object;
-use super::outcome::{Said, Table};
+use super::outcome::Table;
 use super::{Accepted, Capabilities, Error};
 use crate::config::{self, Route, Routes};
 use crate::domain::message::{Content, Outgoing};
+use crate::domain::template::Definition;
 use crate::domain::{Address, Channel};
 
 pub(super) use template_send::objections as template_objections;
@@ -70,13 +71,20 @@ impl Client {
         }
     }
 
-    pub(super) async fn send(&self, message: &Outgoing) -> Result<Accepted, Error> {
+    pub(super) async fn send(
+        &self,
+        message: &Outgoing,
+        template: Option<&Definition>,
+    ) -> Result<Accepted, Error> {
         let Address::Phone(to) = &message.to else {
             unreachable!("`objections` refuses user ids at ConnectBy")
         };
         let body = match &message.content {
             Content::Text(body) => body,
-            Content::Template(filled) => return self.send_template(to, filled).await,
+            Content::Template(filled) => {
+                let template = template.expect("`prepare` has found it");
+                return self.send_template(to, filled, template).await;
+            }
             Content::Media(_) => {
                 unreachable!("`objections` refuses what is not in `contents`")
             }
@@ -103,21 +111,43 @@ impl Client {
     /// `responseData` is not documented further than that it is an object; whatever it holds, `success` is the
     /// documented yes. In all likelihood it is the reply of Meta's Graph API, and the ids are where Graph puts them.
     fn accepted(&self, reply: &Reply) -> Result<Accepted, Error> {
+        self.proven(reply, |object| {
+            let accepted = wire::accepted(object);
+            match object.flag(&["success"]) {
+                _ if !accepted.provider_ids.is_empty() => Proof::Id(accepted),
+                Some(true) => Proof::Word(accepted),
+                Some(false) | None => Proof::None,
+            }
+        })
+    }
+
+    /// Finds the provider's "yes" in a reply to any write.
+    fn proven<T>(&self, reply: &Reply, proof: impl FnOnce(&Object<'_>) -> Proof<T>) -> Result<T, Error> {
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        let (Some(object), 200..300) = (&object, reply.status) else {
-            return Err(self.table.judge(reply, object.as_ref().and_then(error::find)));
+        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
+        let Some(object) = object.filter(|_| (200..300).contains(&reply.status)) else {
+            return Err(self.table.judge(reply, said));
         };
-        if let Some(said) = error::find(object) {
-            return Err(self.table.judge(reply, Some(said)));
-        }
-        let accepted = wire::accepted(object);
-        match object.flag(&["success"]) {
-            Some(true) => Ok(accepted),
-            Some(false) => Err(self.table.judge(reply, Some(Said::default()))),
-            None if !accepted.provider_ids.is_empty() => Ok(accepted),
-            None => Err(self.table.judge(reply, None)),
+        match (proof(&object), said, error::suspicious(&object)) {
+            (Proof::Id(yes) | Proof::Word(yes), None, false) => Ok(yes),
+            // What has an id was done, whatever else is said of it.
+            (Proof::Id(_), said, _) => Err(self.table.contradicted(reply, said)),
+            (Proof::Word(_), None, true) => Err(self.table.contradicted(reply, None)),
+            (Proof::Word(_), Some(said), _) => Err(self.table.judge(reply, Some(said))),
+            (Proof::None, said, _) => Err(self.table.judge(reply, said)),
         }
     }
+}
+
+/// What in a reply says that a write was done.
+#[derive(Debug)]
+enum Proof<T> {
+    /// Something that can only be there if it was done.
+    Id(T),
+    /// The provider's word for it.
+    Word(T),
+    /// Nothing.
+    None,
 }
 
 /// Gives a request a JSON body.

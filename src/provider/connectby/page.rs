@@ -62,7 +62,7 @@ impl Client {
                 Object::parse(mended.as_bytes())
             }
         };
-        let said = object.as_ref().and_then(error::find);
+        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
         match object.as_ref().and_then(|object| object.items(keys)) {
             Some(rows) if said.is_none() && (200..300).contains(&reply.status) => Ok(read(&rows)),
             Some(_) | None => Err(self.table.judge(reply, said)),

@@ -16,20 +16,16 @@ use crate::domain::template::{
 };
 
 impl Client {
-    /// Finds the template and sends it. As long as it is being looked for, nothing is sent.
-    pub(super) async fn send_template(&self, to: &PhoneNumber, filled: &Filled) -> Result<Accepted, Error> {
-        let template = self.find_template(&filled.name, &filled.language).await.map_err(not_sent)?;
+    /// Sends a template message, with the template as it was listed.
+    pub(super) async fn send_template(
+        &self,
+        to: &PhoneNumber,
+        filled: &Filled,
+        template: &Definition,
+    ) -> Result<Accepted, Error> {
         let route = &self.routes.send_template;
-        let reply = self.exchange(route, |request| with_json(request, body(to, filled, &template))).await?;
+        let reply = self.exchange(route, |request| with_json(request, body(to, filled, template))).await?;
         self.accepted(&reply).map_err(|error| error.at_route("send_template", route))
-    }
-}
-
-/// A failed search proves that nothing was sent, whatever it leaves open of the template.
-fn not_sent(error: Error) -> Error {
-    match error {
-        Error::NotSent(_) | Error::Refused(_) => error,
-        Error::Unknown { .. } => Error::NotSent(Some(Box::new(error))),
     }
 }
 

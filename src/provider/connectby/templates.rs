@@ -53,7 +53,7 @@ impl Client {
 
     fn templates_in(&self, reply: &Reply, place: &Place) -> Result<Page, Error> {
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        let said = object.as_ref().and_then(error::find);
+        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
         match (reply.status, &said, object.as_ref().and_then(|object| read(object, place))) {
             (200..300, None, Some(page)) => Ok(page),
             _ => Err(self.table.judge(reply, said)),

@@ -16,12 +16,14 @@ pub(super) fn send_text(to: &PhoneNumber, message: &str) -> Vec<u8> {
     serde_json::to_vec(&Body { to_number: to.digits(), message }).expect("strings are always JSON")
 }
 
-/// The ids and state in a reply, under `responseData` or each item of `responseDataArray`.
+/// The ids and state in a reply, under `responseData` or each item of `responseDataArray`; either may be an object or
+/// an array of them.
 pub(super) fn accepted(reply: &Object<'_>) -> Accepted {
     let mut accepted = Accepted { provider_ids: Vec::new(), provider_state: None };
-    let one = reply.object(&["responseData", "response_data"]);
-    let many = reply.objects(&["responseDataArray", "response_data_array"]);
-    for data in one.into_iter().chain(many) {
+    const KEYS: [&[&str]; 2] =
+        [&["responseData", "response_data"], &["responseDataArray", "response_data_array"]];
+    let data = KEYS.into_iter().flat_map(|keys| reply.object(keys).into_iter().chain(reply.objects(keys)));
+    for data in data {
         for message in data.objects(&["messages"]) {
             accepted.provider_ids.extend(message.text(&["id"]));
             if accepted.provider_state.is_none() {

@@ -4,18 +4,34 @@ use super::super::json::Object;
 use super::super::outcome::Said;
 use crate::domain::Refusal;
 
-/// Finds an error in a reply: style 1 with a string `code` and a `type`, or style 2 with a gRPC code as a number.
-pub(super) fn find(reply: &Object<'_>) -> Option<Said> {
+/// Finds the provider's "no" in a reply of that status.
+///
+/// A success may carry a `message`, a `type` of its own or `code: 0` without being a "no".
+pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<Said> {
     // Some services wrap it.
     let wrapped = reply.object(&["error"]);
-    let error = wrapped.as_ref().unwrap_or(reply);
+    let said = wrapped.as_ref().and_then(reported).or_else(|| reported(reply));
+    if !(200..300).contains(&status) {
+        return said;
+    }
+    let refused = reply.holds(&["error"]) || reply.flag(&["success"]) == Some(false);
+    let coded = |said: &Said| said.code.as_deref().is_some_and(|code| code != "0");
+    let typed = |said: &Said| said.kind.as_deref().is_some_and(|kind| kind.starts_with("ERROR_"));
+    match said {
+        Some(said) if refused || coded(&said) || typed(&said) => Some(said),
+        Some(_) | None => refused.then(Said::default),
+    }
+}
+
+/// Reads an error: style 1 with a string `code` and a `type`, or style 2 with a gRPC code as a number.
+pub(super) fn reported(error: &Object<'_>) -> Option<Said> {
     let code = error.text(&["code"]);
     let kind = error.string(&["type"]);
     if code.is_none() && kind.is_none() && error.string(&["message"]).is_none() {
         return None;
     }
     let meaning = code.as_deref().and_then(of_code).or_else(|| kind.as_deref().and_then(of_type));
-    Some(Said { meaning, code, kind, trace_id: error.text(&["cntTraceId", "cnt_trace_id"]) })
+    Some(Said::new(code, kind, error.text(&["cntTraceId", "cnt_trace_id"]), meaning))
 }
 
 fn of_code(code: &str) -> Option<Refusal> {
@@ -57,9 +73,4 @@ fn of_type(kind: &str) -> Option<Refusal> {
         "ERROR_TYPE_INVALID_REQUEST" => Some(Refusal::ContentRejected),
         _ => None,
     }
-}
-
-/// Reads an error that a webhook carries.
-pub(super) fn reported(error: &Object<'_>) -> Said {
-    find(error).unwrap_or_default()
 }

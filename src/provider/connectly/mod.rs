@@ -110,7 +110,9 @@ impl Client {
         let id = object.as_ref().and_then(|object| object.text(&["id"]));
         match (reply.status, id) {
             (200..300, Some(id)) => Ok(Accepted { provider_ids: vec![id], provider_state: None }),
-            _ => Err(self.table.judge(reply, object.as_ref().and_then(error::find))),
+            _ => Err(self
+                .table
+                .judge(reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
         }
     }
 

@@ -12,9 +12,7 @@ use serde_json::value::RawValue;
 
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
-use super::super::outcome::Said;
 use super::{API_KEY, Client, Error, error};
-use crate::domain::Refusal;
 use crate::domain::webhook::{
     Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
 };
@@ -29,8 +27,9 @@ impl Client {
         let reply = self.http.exchange(self.call(Method::GET, "/webhooks")).await?;
         let object = read(&reply);
         let listed = object.as_ref().filter(|_| success(&reply)).and_then(list);
-        listed
-            .ok_or_else(|| self.table.judge(&reply, object.as_ref().and_then(|object| said(&reply, object))))
+        listed.ok_or_else(|| {
+            self.table.judge(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))
+        })
     }
 
     /// Registers an address for a topic.
@@ -48,7 +47,9 @@ impl Client {
         let object = read(&reply);
         let id = object.as_ref().filter(|_| success(&reply)).and_then(|object| object.text(&["id"]));
         let Some(id) = id else {
-            return Err(self.table.judge(&reply, object.as_ref().and_then(|object| said(&reply, object))));
+            return Err(self
+                .table
+                .judge(&reply, object.as_ref().and_then(|object| error::find(reply.status, object))));
         };
         Ok(Registration {
             id,
@@ -95,7 +96,7 @@ impl Client {
     /// Finds the provider's "yes" in a reply that promises no content.
     fn done(&self, reply: &Reply) -> Result<(), Error> {
         let object = read(reply);
-        let said = object.as_ref().and_then(|object| said(reply, object));
+        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
         match &reply.body {
             Ok(body) if success(reply) && said.is_none() && empty_or_json(body) => Ok(()),
             Ok(_) | Err(_) => Err(self.table.judge(reply, said)),
@@ -113,26 +114,6 @@ fn read(reply: &Reply) -> Option<Object<'_>> {
 
 fn empty_or_json(body: &[u8]) -> bool {
     body.trim_ascii().is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok()
-}
-
-/// The error in a reply.
-fn said(reply: &Reply, object: &Object<'_>) -> Option<Said> {
-    let found = error::find(object);
-    if success(reply) {
-        // A registration has a `type` of its own, and a `message` may well be a "yes".
-        let refused = object.holds(&["error"]) || object.flag(&["success"]) == Some(false);
-        let typed = |said: &Said| said.kind.as_ref().is_some_and(|kind| kind.starts_with("ERROR_"));
-        return match found {
-            Some(said) if refused || said.code.is_some() || typed(&said) => Some(said),
-            Some(_) | None => refused.then(Said::default),
-        };
-    }
-    let mut said = found?;
-    // The type of all invalid requests says less than a status with a meaning of its own.
-    if said.meaning == Some(Refusal::ContentRejected) && matches!(reply.status, 401 | 403 | 404 | 409 | 429) {
-        said.meaning = None;
-    }
-    Some(said)
 }
 
 /// The registrations in a reply. None where there is no list at all.
@@ -282,9 +263,9 @@ mod tests {
         }
     }
 
-    fn said_at(status: u16, body: &'static str) -> Option<Option<Refusal>> {
+    fn said_at(status: u16, body: &'static str) -> Option<Option<crate::domain::Refusal>> {
         let reply = Reply { status, retry_after: None, body: Ok(body.as_bytes().into()) };
-        read(&reply).and_then(|object| said(&reply, &object)).map(|said| said.meaning)
+        read(&reply).and_then(|object| error::find(reply.status, &object)).map(|said| said.meaning)
     }
 
     #[test]
@@ -308,17 +289,5 @@ mod tests {
         ] {
             assert_eq!(said_at(200, error), Some(None), "{error}");
         }
-    }
-
-    #[test]
-    fn a_status_with_a_meaning_says_more_than_the_type_of_all_invalid_requests() {
-        let invalid =
-            r#"{"type":"ERROR_TYPE_INVALID_REQUEST","code":"ERROR_CODE_UNSPECIFIED","message":"m"}"#;
-        assert_eq!(said_at(400, invalid), Some(Some(Refusal::ContentRejected)));
-        for status in [401, 403, 404, 409, 429] {
-            assert_eq!(said_at(status, invalid), Some(None), "{status}");
-        }
-        let key = r#"{"type":"ERROR_TYPE_AUTHENTICATION"}"#;
-        assert_eq!(said_at(404, key), Some(Some(Refusal::CredentialsRejected)));
     }
 }

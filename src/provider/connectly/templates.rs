@@ -20,7 +20,9 @@ impl Client {
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
         match (reply.status, object.as_ref().and_then(read)) {
             (200..300, Some(templates)) => Ok(Page { templates, after: None, before: None }),
-            _ => Err(self.table.judge(&reply, object.as_ref().and_then(error::find))),
+            _ => Err(self
+                .table
+                .judge(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
         }
     }
 
@@ -43,7 +45,7 @@ fn read(reply: &Object<'_>) -> Option<Vec<Definition>> {
     let mut templates = Vec::new();
     for raw in template::items(&entity, &["templateGroups", "template_groups"])? {
         let Some(group) = Object::parse(raw.get().as_bytes()) else { continue };
-        let listed = template::items(&group, &["templates"])?;
+        let listed = template::items(&group, &["templates"]).unwrap_or_default();
         templates.extend(listed.into_iter().filter_map(|raw| definition(&group, raw)));
     }
     Some(templates)

@@ -70,7 +70,7 @@ fn status_update(webhook: &Object<'_>) -> Option<(Payload, Option<Identity>)> {
         return Some((unknown("delivery_status".to_owned(), "a status without an id or a word"), None));
     };
     let fault = status.object(&["error"]).map(|error| ReportedFault {
-        fault: fault(error::reported(&error)),
+        fault: fault(error::reported(&error).unwrap_or_default()),
         raw_json: status.raw(&["error"]).unwrap_or_default().to_owned(),
     });
     let metadata = [status.object(&["metadata"]), webhook.object(&["metadata"])];

@@ -11,11 +11,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::super::{Error, Health};
+use super::writer::set_health;
 
 /// Each time the log has grown by so many pages (4 MiB), it is moved.
 const PASSIVE_PAGES: u32 = 1 << 10;
 
-/// At so many pages (64 MiB), the writer itself starts the log anew.
+/// Each time the log has grown by so many pages (64 MiB), the writer itself starts it anew.
 const RESTART_PAGES: u32 = 1 << 14;
 
 /// Starts checkpoints. The thread ends when this is dropped.
@@ -25,12 +29,18 @@ pub(super) struct Checkpointer {
     log_pages: Arc<AtomicU32>,
     /// How many there were when the thread was last woken.
     woken_at: u32,
+    /// How many there were when the writer last tried to start the log anew.
+    tried_at: u32,
     wake: SyncSender<()>,
 }
 
 impl Checkpointer {
     /// Starts the thread, and has the writer's connection tell of its commits.
-    pub(super) fn start(path: &Path, writer: &mut Connection) -> rusqlite::Result<Self> {
+    pub(super) fn start(
+        path: &Path,
+        writer: &mut Connection,
+        health: Arc<watch::Sender<Health>>,
+    ) -> rusqlite::Result<Self> {
         let log_pages = Arc::new(AtomicU32::new(0));
         let told = Arc::clone(&log_pages);
         writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
@@ -42,9 +52,9 @@ impl Checkpointer {
         let (wake, woken) = sync_channel(1);
         thread::Builder::new()
             .name("store-checkpoint".to_owned())
-            .spawn(move || run(&db, &woken))
+            .spawn(move || run(&db, &woken, &health))
             .map_err(|_| rusqlite::Error::InvalidPath(path.to_owned()))?;
-        Ok(Self { log_pages, woken_at: 0, wake })
+        Ok(Self { log_pages, woken_at: 0, tried_at: 0, wake })
     }
 
     /// Looks at the log after a commit; says whether the writer should start it anew itself.
@@ -52,22 +62,35 @@ impl Checkpointer {
         let pages = self.log_pages.load(Ordering::Relaxed);
         if pages < self.woken_at {
             // It was started anew.
-            self.woken_at = 0;
+            (self.woken_at, self.tried_at) = (0, 0);
         }
         if pages >= self.woken_at + PASSIVE_PAGES {
             self.woken_at = pages;
             // Full means that a wake-up waits already.
             let _ = self.wake.try_send(());
         }
-        pages >= RESTART_PAGES
+        let restart = pages >= self.tried_at + RESTART_PAGES;
+        if restart {
+            self.tried_at = pages;
+        }
+        restart
     }
 }
 
-fn run(db: &Connection, woken: &Receiver<()>) {
+fn run(db: &Connection, woken: &Receiver<()>, health: &watch::Sender<Health>) {
     while woken.recv().is_ok() {
-        if let Err(error) = checkpoint(db, "PASSIVE") {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the store's log could not be moved");
-        }
+        note(checkpoint(db, "PASSIVE"), health);
+    }
+}
+
+/// Tells of a checkpoint that failed. A disk that does not keep what it was told to keep ends the store here as it does
+/// in a commit; for anything else the log holds what the file does not, and grows.
+pub(super) fn note(result: rusqlite::Result<()>, health: &watch::Sender<Health>) {
+    let Err(source) = result else { return };
+    let error = Error::of_write(source);
+    tracing::error!(error = &error as &dyn std::error::Error, "the store's log could not be moved");
+    if matches!(error, Error::Broken(_)) {
+        set_health(health, Health::Dead);
     }
 }
 

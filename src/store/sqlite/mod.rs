@@ -18,7 +18,7 @@ use super::{Done, Error, Extent, Health, LOCK_PATIENCE, Op, Options, Page};
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    commits: mpsc::Sender<writer::Commit>,
+    writer: mpsc::Sender<writer::Told>,
     readers: reader::Readers,
     extent: watch::Receiver<Extent>,
     health: watch::Receiver<Health>,
@@ -41,15 +41,18 @@ impl Store {
         let mut db = Connection::open(&path).map_err(opened)?;
         let journal = schema::prepare(&mut db, options.max_pages).map_err(|fault| match fault {
             schema::Fault::Sqlite(source) => opened(source),
+            schema::Fault::Foreign => Error::Foreign { path: path.clone() },
             schema::Fault::TooNew { found, known } => Error::TooNew { found, known },
         })?;
         let extent = Extent { oldest: journal.oldest, newest: journal.next_number - 1 };
 
         let readers = reader::Readers::open(&path).map_err(opened)?;
-        let checkpointer = checkpoint::Checkpointer::start(&path, &mut db).map_err(opened)?;
-        let (commits, waiting) = mpsc::channel(WAITING_COMMITS);
-        let (extent_sender, extent) = watch::channel(extent);
         let (health_sender, health) = watch::channel(Health::Writable);
+        let health_sender = Arc::new(health_sender);
+        let checkpointer = checkpoint::Checkpointer::start(&path, &mut db, Arc::clone(&health_sender));
+        let checkpointer = checkpointer.map_err(opened)?;
+        let (told, waiting) = mpsc::channel(WAITING_COMMITS);
+        let (extent_sender, extent) = watch::channel(extent);
         let epoch = journal.epoch;
         let writer = writer::Writer::new(
             db,
@@ -65,7 +68,7 @@ impl Store {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(waiting))
             .map_err(|source| Error::Folder { path, source: Arc::new(source) })?;
-        Ok(Self { commits, readers, extent, health, epoch })
+        Ok(Self { writer: told, readers, extent, health, epoch })
     }
 
     /// Makes ops durable, all of them or none, and says what became of each, in their order.
@@ -77,8 +80,15 @@ impl Store {
     /// When nothing of it was written.
     pub async fn commit(&self, ops: Vec<Op>) -> Result<Vec<Done>, Error> {
         let (reply, done) = oneshot::channel();
-        self.commits.send(writer::Commit { ops, reply }).await.map_err(|_| Error::Closed)?;
+        let commit = writer::Told::Commit(writer::Commit { ops, reply });
+        self.writer.send(commit).await.map_err(|_| Error::Closed)?;
         done.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Writes what is waiting, then no more. [`health`](Self::health) closes when the file is tidy.
+    pub async fn close(&self) {
+        // It may have closed by itself.
+        let _ = self.writer.send(writer::Told::Close).await;
     }
 
     /// Reads the events behind a number: at most [`PAGE_EVENTS`](super::PAGE_EVENTS), fewer when they are large.

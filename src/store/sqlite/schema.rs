@@ -4,6 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::domain::UnixMillis;
 
+/// What marks a file as ours, in SQLite's `application_id`: "SWBJ".
+const APPLICATION: i64 = 0x5357_424a;
+
 /// The schema that this version writes, kept in SQLite's `user_version`.
 const VERSION: i64 = 1;
 
@@ -49,7 +52,12 @@ pub(super) struct Journal {
 #[derive(Debug)]
 pub(super) enum Fault {
     Sqlite(rusqlite::Error),
-    TooNew { found: i64, known: i64 },
+    /// Another program's database.
+    Foreign,
+    TooNew {
+        found: i64,
+        known: i64,
+    },
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -61,6 +69,11 @@ impl From<rusqlite::Error> for Fault {
 /// Sets the writer's connection up and makes the tables where there are none.
 pub(super) fn prepare(db: &mut Connection, max_pages: Option<u32>) -> Result<Journal, Fault> {
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let things: i64 = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    if application != APPLICATION && (application != 0 || found != 0 || things != 0) {
+        return Err(Fault::Foreign);
+    }
     if found > VERSION {
         return Err(Fault::TooNew { found, known: VERSION });
     }
@@ -73,6 +86,15 @@ pub(super) fn prepare(db: &mut Connection, max_pages: Option<u32>) -> Result<Jou
     // The checkpointer has a thread of its own; see `checkpoint`.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "cache_size", -16_000)?;
+    // A process that was killed may have left a log that the system has and the disk has not. It must be on disk before
+    // anything in it is told to anybody; if the disk fails at that, there is no store to serve from.
+    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy {
+        return Err(Fault::Sqlite(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            Some("the log is in use".to_owned()),
+        )));
+    }
     if let Some(pages) = max_pages {
         db.pragma_update(None, "max_page_count", pages)?;
     }
@@ -84,6 +106,7 @@ pub(super) fn prepare(db: &mut Connection, max_pages: Option<u32>) -> Result<Jou
             "INSERT INTO journal (id, epoch, next_number, last_receive_ms) VALUES (1, ?1, 1, 0)",
             params![new_epoch()],
         )?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     let (epoch, next_number, last_receive_ms) = transaction.query_row(

@@ -189,14 +189,58 @@ async fn a_second_process_is_kept_out() {
 async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("switchboard.db");
+    drop(open_in_place(&path));
     Connection::open(&path).and_then(|db| db.pragma_update(None, "user_version", 99)).expect("made");
     let opened =
         Store::open(Options { path: path.clone(), encode, committed: Box::new(|_| {}), max_pages: None });
     assert!(matches!(opened, Err(Error::TooNew { found: 99, .. })), "{opened:?}");
+    let version: i64 = Connection::open(&path)
+        .and_then(|db| db.pragma_query_value(None, "user_version", |row| row.get(0)))
+        .expect("readable");
+    assert_eq!(version, 99);
+}
+
+fn open_in_place(path: &Path) -> Store {
+    let options = Options { path: path.to_owned(), encode, committed: Box::new(|_| {}), max_pages: None };
+    Store::open(options).expect("opens")
+}
+
+#[tokio::test]
+async fn another_programs_database_is_refused_and_left_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("switchboard.db");
+    Connection::open(&path).and_then(|db| db.execute_batch("CREATE TABLE theirs (x)")).expect("made");
+    let opened =
+        Store::open(Options { path: path.clone(), encode, committed: Box::new(|_| {}), max_pages: None });
+    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
     let tables: i64 = Connection::open(&path)
         .and_then(|db| db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)))
         .expect("readable");
-    assert_eq!(tables, 0);
+    assert_eq!(tables, 1);
+}
+
+/// What makes a commit durable. That the disk is really asked is SQLite's part.
+#[test]
+fn the_writer_asks_for_a_sync_at_every_commit() {
+    let folder = TempDir::new().expect("a folder");
+    let mut db = Connection::open(folder.path().join("switchboard.db")).expect("opens");
+    assert!(schema::prepare(&mut db, None).is_ok());
+    let synchronous: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("there");
+    let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("there");
+    assert_eq!((synchronous, mode.as_str()), (2, "wal"), "2 is FULL");
+}
+
+#[tokio::test]
+async fn closing_writes_what_waits_and_then_no_more() {
+    let opened = open();
+    let waiting = opened.store.commit(vec![append("acme", None, "1")]);
+    let (done, ()) = tokio::join!(waiting, opened.store.close());
+    assert_eq!(done.expect("written"), [Done::Appended(1)]);
+    let mut health = opened.store.health();
+    while health.changed().await.is_ok() {}
+    let late = opened.store.commit(vec![append("acme", None, "2")]).await;
+    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert_eq!(opened.store.read(0, false).await.expect("reads still work").events.len(), 1);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! The one thread that writes: many callers' ops in one transaction, one fsync for all of them.
 
 use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,11 +18,37 @@ use crate::domain::{AccountId, Cursor, EventId, UnixMillis};
 /// The most ops in one transaction: enough to share an fsync well, few enough that nobody waits long.
 const MOST_OPS: usize = 1_024;
 
+/// The most bytes of webhooks in one transaction, so that what is held in memory does not grow with the crowd; a single
+/// commit may have more.
+const MOST_BYTES: usize = 4 << 20;
+
+/// How long the last checkpoint waits for one that is under way.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// What one caller wants written.
+    Commit(Commit),
+    /// Write no more, and leave a tidy file behind.
+    Close,
+}
+
 /// What one caller wants written.
 #[derive(Debug)]
 pub(super) struct Commit {
     pub(super) ops: Vec<Op>,
     pub(super) reply: oneshot::Sender<Result<Vec<Done>, Error>>,
+}
+
+impl Commit {
+    fn bytes(&self) -> usize {
+        let bytes = |op: &Op| match op {
+            Op::Append(append) => append.raw.len(),
+            Op::Trim { .. } => 0,
+        };
+        self.ops.iter().map(bytes).sum()
+    }
 }
 
 pub(super) struct Writer {
@@ -28,7 +57,7 @@ pub(super) struct Writer {
     encode: Encode,
     committed: Committed,
     extent: watch::Sender<Extent>,
-    health: watch::Sender<Health>,
+    health: Arc<watch::Sender<Health>>,
     checkpointer: Checkpointer,
     /// Held as long as anything may be written.
     _lock: File,
@@ -52,32 +81,56 @@ impl Writer {
         encode: Encode,
         committed: Committed,
         extent: watch::Sender<Extent>,
-        health: watch::Sender<Health>,
+        health: Arc<watch::Sender<Health>>,
         checkpointer: Checkpointer,
         lock: File,
     ) -> Self {
         Self { db, journal, encode, committed, extent, health, checkpointer, _lock: lock }
     }
 
-    /// Writes until the last handle is gone.
-    pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Commit>) {
+    /// Writes until it is told to close, or the last handle is gone.
+    pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Told>) {
+        // Nobody else writes; all that could make the writer wait is a checkpoint, which may as well wait for it.
+        let _ = self.db.busy_timeout(Duration::ZERO);
         let mut batch = Vec::new();
-        while let Some(first) = waiting.blocking_recv() {
-            let mut ops = first.ops.len();
+        let mut open = true;
+        while open && let Some(Told::Commit(first)) = waiting.blocking_recv() {
+            let (mut ops, mut bytes) = (first.ops.len(), first.bytes());
             batch.push(first);
-            while ops < MOST_OPS {
-                let Ok(next) = waiting.try_recv() else { break };
-                ops += next.ops.len();
-                batch.push(next);
+            while ops < MOST_OPS && bytes < MOST_BYTES {
+                match waiting.try_recv() {
+                    Ok(Told::Commit(next)) => {
+                        ops += next.ops.len();
+                        bytes += next.bytes();
+                        batch.push(next);
+                    }
+                    Ok(Told::Close) => {
+                        open = false;
+                        break;
+                    }
+                    Err(_) => break,
+                }
             }
             self.write(&mut batch);
         }
-        // Leaves one tidy file behind. If it cannot be done, the log is read at the next start.
-        let _ = checkpoint::checkpoint(&self.db, "TRUNCATE");
+        let _ = self.db.busy_timeout(CLOSING);
+        if self.dead() {
+            // The log may hold what the disk does not: it must be read afresh, not moved into the file.
+            let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+            if self.db.set_db_config(config, true).is_err() {
+                tracing::error!("the store cannot be kept from moving its log");
+            }
+        } else if let Err(error) = checkpoint::checkpoint(&self.db, "TRUNCATE") {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the store's log could not be moved");
+        }
+    }
+
+    fn dead(&self) -> bool {
+        *self.health.borrow() == Health::Dead
     }
 
     fn write(&mut self, batch: &mut Vec<Commit>) {
-        if *self.health.borrow() == Health::Dead {
+        if self.dead() {
             for commit in batch.drain(..) {
                 let _ = commit.reply.send(Err(Error::Closed));
             }
@@ -92,25 +145,21 @@ impl Writer {
         match transact(&mut self.db, self.journal, self.encode, ops) {
             Ok(written) => {
                 self.journal = written.journal;
-                // Readers may be told only now; and the extent last, so that whoever sees it finds the events.
-                if !written.appended.is_empty() {
-                    (self.committed)(written.appended.into());
-                }
+                // Others may be told only now; and of the extent first, for it says which cursors are good, and
+                // whoever is given an event may come back with its cursor at once.
                 self.extent.send_replace(Extent {
                     oldest: self.journal.oldest,
                     newest: self.journal.next_number - 1,
                 });
-                self.set_health(Health::Writable);
+                if !written.appended.is_empty() {
+                    (self.committed)(written.appended.into());
+                }
+                set_health(&self.health, Health::Writable);
                 for (caller, done) in callers.into_iter().zip(written.done) {
                     let _ = caller.send(Ok(done));
                 }
-                if self.checkpointer.after_commit()
-                    && let Err(error) = checkpoint::checkpoint(&self.db, "RESTART")
-                {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the store's log could not be restarted"
-                    );
+                if self.checkpointer.after_commit() {
+                    checkpoint::note(checkpoint::checkpoint(&self.db, "RESTART"), &self.health);
                 }
             }
             Err(source) => {
@@ -119,21 +168,24 @@ impl Writer {
                 if *self.health.borrow() == Health::Writable {
                     tracing::error!(error = &error as &dyn std::error::Error, "the store cannot write");
                 }
-                self.set_health(if dead { Health::Dead } else { Health::Failing });
+                set_health(&self.health, if dead { Health::Dead } else { Health::Failing });
                 for caller in callers {
                     let _ = caller.send(Err(error.clone()));
                 }
             }
         }
     }
+}
 
-    fn set_health(&self, health: Health) {
-        self.health.send_if_modified(|current| {
-            let changed = *current != health;
+/// Tells how the store is, if that is news. A store that is dead stays dead.
+pub(super) fn set_health(told: &watch::Sender<Health>, health: Health) {
+    told.send_if_modified(|current| {
+        let changed = *current != health && *current != Health::Dead;
+        if changed {
             *current = health;
-            changed
-        });
-    }
+        }
+        changed
+    });
 }
 
 fn transact(

@@ -24,14 +24,14 @@ async fn a_search_for_the_template_that_fails_proves_that_nothing_was_sent() {
     let (late, unavailable) = (std::time::Duration::from_secs(30), Code::Unavailable);
     for (fault, code, expected) in [
         (Fault::Refuse, unavailable, "PROVIDER_UNREACHABLE"),
-        (Fault::CutBeforeReading, unavailable, "PROVIDER_UNREACHABLE"),
-        (Fault::CutAfterReading, unavailable, "PROVIDER_UNREACHABLE"),
-        (Fault::CutReply, unavailable, "PROVIDER_UNREACHABLE"),
-        (Fault::Latency(late), unavailable, "PROVIDER_UNREACHABLE"),
-        (Fault::NotJson, unavailable, "PROVIDER_UNREACHABLE"),
-        (Fault::Body(200, "{}".to_owned()), unavailable, "PROVIDER_UNREACHABLE"),
-        (Fault::status(503), unavailable, "PROVIDER_UNREACHABLE"),
-        (Fault::SuccessFalse { code: Some(131_000) }, unavailable, "PROVIDER_UNREACHABLE"),
+        (Fault::CutBeforeReading, unavailable, "PROVIDER_UNAVAILABLE"),
+        (Fault::CutAfterReading, unavailable, "PROVIDER_UNAVAILABLE"),
+        (Fault::CutReply, unavailable, "PROVIDER_UNAVAILABLE"),
+        (Fault::Latency(late), unavailable, "PROVIDER_UNAVAILABLE"),
+        (Fault::NotJson, Code::Internal, "PROVIDER_REPLY_UNREADABLE"),
+        (Fault::Body(200, "{}".to_owned()), Code::Internal, "PROVIDER_REPLY_UNREADABLE"),
+        (Fault::status(503), unavailable, "PROVIDER_UNAVAILABLE"),
+        (Fault::SuccessFalse { code: Some(131_000) }, unavailable, "PROVIDER_UNAVAILABLE"),
         (Fault::status(401), Code::FailedPrecondition, "PROVIDER_CREDENTIALS_REJECTED"),
         (Fault::status(429), Code::ResourceExhausted, "PROVIDER_THROTTLED"),
         (Fault::status(404), Code::NotFound, "PROVIDER_NOT_FOUND"),
@@ -52,6 +52,21 @@ async fn a_search_for_the_template_that_fails_proves_that_nothing_was_sent() {
         .send(send(CONNECTBY, template("order_update", "en", &["a", "b"])))
         .await
         .expect("all is well again");
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_while_the_template_is_looked_for_ends_the_send() {
+    let gateway = Start::quiet().start().await;
+    let slow = Fault::Latency(std::time::Duration::from_millis(400));
+    gateway.connectby().set_fault(FaultRule::once(slow).on(Operation::ListTemplates)).await;
+    let mut request = tonic::Request::new(send(CONNECTBY, template("order_update", "en", &["a", "b"])));
+    request.set_timeout(std::time::Duration::from_millis(100));
+    gateway.messages().send_message(request).await.expect_err("its time is over");
+    // The server stops only when all that it still does has ended.
+    let connectby = gateway.connectby().clone();
+    gateway.stop().await;
+    assert_eq!(connectby.arrivals(Operation::ListTemplates), 1);
+    assert_eq!(connectby.arrivals(Operation::SendTemplate), 0);
 }
 
 #[tokio::test]

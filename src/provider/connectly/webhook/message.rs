@@ -39,7 +39,13 @@ pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<
     let sender = party(webhook, "sender");
     let echo = inside_or_beside().any(|object| object.flag(&["isEcho", "is_echo"]) == Some(true))
         || own_numbers.iter().any(|number| is(number, &sender));
-    let identity = id.as_deref().map(if echo { Identity::echo } else { Identity::message });
+    // Where the content cannot be read, neither is known what the id is of: it may name the message that this one is
+    // about, and two of them are two.
+    let identity = id.as_deref().filter(|_| content.is_some()).map(if echo {
+        Identity::echo
+    } else {
+        Identity::message
+    });
     if !echo && content.is_none() {
         let topic = webhook.text(&["topic"]).unwrap_or_else(|| "messages".to_owned());
         return Some((unknown(topic, "a message of a kind that this version does not read"), identity));

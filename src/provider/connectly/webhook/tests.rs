@@ -164,11 +164,13 @@ fn what_cannot_be_read_is_kept_as_unknown() {
 }
 
 #[test]
-fn an_identity_holds_whatever_the_content_but_not_before_a_report_is_completed() {
+fn only_what_can_be_read_has_an_identity_and_a_report_only_when_it_is_completed() {
     for (body, identity) in [
-        (&br#"{"message":{"id":"M","reaction":{"emoji":"x"}}}"#[..], Some(Identity::message("M"))),
-        (br#"{"buttonResponse":{"id":"B"}}"#, Some(Identity::message("B"))),
-        (br#"{"message":{"id":"M","isEcho":true,"order":{"x":1}}}"#, Some(Identity::echo("M"))),
+        (&br#"{"message":{"id":"M","reaction":{"emoji":"x"}}}"#[..], None),
+        (br#"{"buttonResponse":{"id":"B"}}"#, None),
+        (br#"{"buttonResponse":{"id":"B","text":"Yes"}}"#, Some(Identity::message("B"))),
+        (br#"{"message":{"id":"M","isEcho":true,"order":{"x":1}}}"#, None),
+        (br#"{"message":{"id":"M","isEcho":true,"text":"x"}}"#, Some(Identity::echo("M"))),
         (br#"{"report":{"id":"r","last_run":{"id":"R","status":"processing"}}}"#, None),
         (br#"{"report":{"id":"r","last_run":{"id":"R","status":"completed"}}}"#, None),
     ] {
