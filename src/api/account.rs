@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status, async_trait};
 
 use super::served::v1::account_service_server::AccountService;
-use super::status::Violations;
+use super::violations::Violations;
 use super::{Api, convert, parse};
 use crate::pb::v1::{GetAccountRequest, GetAccountResponse, ListAccountsRequest, ListAccountsResponse};
 

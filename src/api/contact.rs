@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::served::v1::contact_service_server::ContactService;
-use super::status::{self, Fault, Violations};
+use super::status;
+use super::violations::{Fault, Violations};
 use super::{Api, page_token, parse};
 use crate::domain::contact::{
     ContactId, ContactUpdate, CountryCode, Created, DateOfBirth, Details, ListedContact, MAX_PHONE_DIGITS,
@@ -196,6 +197,7 @@ fn name(name: &str, violations: &mut Violations) -> Option<String> {
         violations.add("contact.name", Fault::Required, "must be given, and not white space alone");
         return None;
     }
+    parse::at_most("contact.name", name, 512, violations);
     Some(name.to_owned())
 }
 
@@ -210,6 +212,13 @@ fn together(code: &CountryCode, number: &NationalNumber, violations: &mut Violat
 
 /// Reads what may be absent.
 fn details(contact: v1::Contact, violations: &mut Violations) -> Details {
+    for (field, text, most) in [
+        ("contact.email", &contact.email, 320),
+        ("contact.gender", &contact.gender, 64),
+        ("contact.note", &contact.note, 4_096),
+    ] {
+        parse::at_most(field, text.as_deref().unwrap_or_default(), most, violations);
+    }
     let date_of_birth = date_of_birth(contact.date_of_birth.as_deref(), violations);
     empty("contact.raw_json", &contact.raw_json, "must be empty: it is filled in a list", violations);
     Details { email: contact.email, gender: contact.gender, date_of_birth, note: contact.note }

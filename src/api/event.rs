@@ -5,8 +5,9 @@ use std::time::Duration;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::served::v1::event_service_server::EventService;
-use super::status::{self, Fault, Violations};
+use super::status;
 use super::stream::{EventStream, Wanted};
+use super::violations::{Fault, Violations};
 use super::{Api, parse};
 use crate::domain::{AccountId, Cursor, EventType};
 use crate::journal::Start;
@@ -14,6 +15,9 @@ use crate::pb::v1::{EventFilter, StartPosition, SubscribeRequest, subscribe_requ
 use crate::provider::Accounts;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// The most accounts, and the most types, of one filter.
+const FILTER_ITEMS: usize = 256;
 
 #[async_trait]
 impl EventService for Api {
@@ -67,7 +71,9 @@ fn accounts(
     violations: &mut Violations,
 ) -> Result<Vec<AccountId>, Status> {
     let mut accounts = Vec::new();
-    for (at, id) in filter.accounts.iter().enumerate() {
+    for (at, id) in
+        parse::few("filter.accounts", &filter.accounts, FILTER_ITEMS, violations).iter().enumerate()
+    {
         let account = parse::account(&format!("filter.accounts[{at}]"), id, known, violations)?;
         accounts.extend(account.map(|account| account.id().clone()));
     }
@@ -77,7 +83,7 @@ fn accounts(
 /// The types of a filter; none means all.
 fn types(filter: &EventFilter, violations: &mut Violations) -> Vec<EventType> {
     let mut types = Vec::new();
-    for (at, word) in filter.types.iter().enumerate() {
+    for (at, word) in parse::few("filter.types", &filter.types, FILTER_ITEMS, violations).iter().enumerate() {
         let named = |event_type: &EventType| match word.strip_suffix('*') {
             Some(first) => first.ends_with('.') && event_type.as_str().starts_with(first),
             None => event_type.as_str() == word,

@@ -3,7 +3,8 @@
 use tonic::{Request, Response, Status, async_trait};
 
 use super::served::v1::flow_service_server::FlowService;
-use super::status::{self, Fault, Violations};
+use super::status;
+use super::violations::{Fault, Violations};
 use super::{Api, convert, page_token, parse};
 use crate::domain::flow::{Answers, FlowResponse};
 use crate::pb::v1;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::status::{self, Fault, Violations};
+use super::status;
 use super::upload::{Intake, file_name};
+use super::violations::{Fault, Violations};
 use super::{Api, convert, parse};
 use crate::domain::message::Content;
 use crate::domain::{Address, MediaKind, MediaLink, UploadLimits};

@@ -24,6 +24,7 @@ mod template;
 mod unbroken;
 mod upload;
 mod verify;
+mod violations;
 mod webhook;
 
 use std::sync::Arc;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tonic::Status;
 
 use super::media;
-use super::status::{self, Fault, Violations};
+use super::status;
+use super::violations::{Fault, Violations};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
 use crate::pb::v1;
@@ -80,6 +81,7 @@ pub(super) fn send_message(
     let channel = channel("channel", request.channel, &mut violations);
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
+    let content_field = request.content.as_ref().map(field_of);
     let content = content(request.content, &mut violations);
 
     if let Some(account) = account {
@@ -87,6 +89,7 @@ pub(super) fn send_message(
             to: to.as_ref(),
             channel,
             sender: sender.as_ref().and_then(Option::as_ref),
+            content_field,
             content: content.as_ref(),
         };
         objections("", account, parts, &mut violations);
@@ -99,6 +102,23 @@ pub(super) fn send_message(
 }
 
 /// Reads a channel; unspecified is WhatsApp.
+/// Checks that a text has at most so many Unicode code points.
+pub(super) fn at_most(field: &str, text: &str, most: usize, violations: &mut Violations) {
+    // Counting is only needed where the bytes could be too many.
+    if text.len() > most && text.chars().count() > most {
+        violations.add(field, Fault::OutOfRange, format!("must be at most {most} characters"));
+    }
+}
+
+/// Checks that a list has at most so many items; of a longer one, nothing is read.
+pub(super) fn few<'a, T>(field: &str, items: &'a [T], most: usize, violations: &mut Violations) -> &'a [T] {
+    if items.len() > most {
+        violations.add(field, Fault::OutOfRange, format!("must have at most {most} items"));
+        return &[];
+    }
+    items
+}
+
 /// The longest URL that is passed on.
 const URL_CHARACTERS: usize = 2_048;
 
@@ -133,6 +153,7 @@ pub(super) fn objections(path: &str, account: &Account, parts: Parts<'_>, violat
     }
 }
 
+/// Reads the network to send over; unspecified is WhatsApp.
 pub(super) fn channel(field: &str, channel: i32, violations: &mut Violations) -> Option<Channel> {
     match v1::Channel::try_from(channel) {
         Ok(v1::Channel::Unspecified | v1::Channel::Whatsapp) => Some(Channel::WhatsApp),
@@ -141,6 +162,14 @@ pub(super) fn channel(field: &str, channel: i32, violations: &mut Violations) ->
             violations.add(field, Fault::UnknownValue, "must be CHANNEL_WHATSAPP or CHANNEL_SMS");
             None
         }
+    }
+}
+
+const fn field_of(content: &v1::send_message_request::Content) -> &'static str {
+    match content {
+        v1::send_message_request::Content::Text(_) => "text",
+        v1::send_message_request::Content::Template(_) => "template",
+        v1::send_message_request::Content::Media(_) => "media",
     }
 }
 

@@ -7,7 +7,8 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::parse;
 use super::served::sandbox::v1::sandbox_service_server::SandboxService;
-use super::status::{self, Fault as FieldFault, Violations};
+use super::status;
+use super::violations::{Fault as FieldFault, Violations};
 use crate::domain::{PhoneNumber, Provider};
 use crate::pb::sandbox::v1 as pb;
 use crate::provider::Accounts;

@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::convert;
+use super::violations::{Fault, Violations};
 use crate::dispatch;
 use crate::domain::webhook::Registration;
 use crate::domain::{AccountId, ProviderFault, Refusal};
@@ -26,11 +27,6 @@ const THROTTLED_DELAY: Duration = Duration::from_secs(1);
 
 /// How long to wait for a store that cannot write, a provider that cannot be reached, or a server that restarts.
 pub(super) const OUTAGE_DELAY: Duration = Duration::from_secs(1);
-
-/// How many violations are told, and how many of them in the message too. A failure travels in headers, and many clients
-/// take no more than 8 KiB of them: what is larger reaches nobody.
-const VIOLATIONS_TOLD: usize = 32;
-const VIOLATIONS_IN_MESSAGE: usize = 8;
 
 macro_rules! reasons {
     ($($name:ident = $text:literal),+ $(,)?) => {
@@ -89,70 +85,15 @@ reasons! {
     TemplatePaused = "TEMPLATE_PAUSED",
 }
 
-/// What is wrong with a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// It must be given.
-    Required,
-    /// It cannot be read.
-    Malformed,
-    /// It is outside its range.
-    OutOfRange,
-    /// It is a word that this version does not know.
-    UnknownValue,
-    /// The account's provider cannot do it.
-    Unsupported,
-}
-
-impl Fault {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Required => "REQUIRED",
-            Self::Malformed => "MALFORMED",
-            Self::OutOfRange => "OUT_OF_RANGE",
-            Self::UnknownValue => "UNKNOWN_VALUE",
-            Self::Unsupported => "UNSUPPORTED",
-        }
-    }
-}
-
-/// All that is wrong with a request, found before any of it was done.
-#[derive(Debug, Default)]
-pub(super) struct Violations(Vec<(Fault, FieldViolation)>);
-
-impl Violations {
-    /// Notes one. `description` says what is allowed, and never quotes what was given.
-    pub(super) fn add(&mut self, field: impl Into<String>, fault: Fault, description: impl Into<String>) {
-        let mut violation = FieldViolation::new(field, description);
-        violation.reason = fault.as_str().to_owned();
-        self.0.push((fault, violation));
-    }
-
-    /// Fails when there is any.
-    pub(super) fn check(self) -> Result<(), Status> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.into()) }
-    }
-}
-
 impl From<Violations> for Status {
     /// What the provider cannot do is UNIMPLEMENTED, but only when nothing is wrong with the request itself.
-    fn from(Violations(found): Violations) -> Self {
-        let unsupported = found.iter().all(|(fault, _)| *fault == Fault::Unsupported);
-        let mut fields: Vec<String> = found
-            .iter()
-            .take(VIOLATIONS_IN_MESSAGE)
-            .map(|(_, violation)| format!("{}: {}", violation.field, violation.description))
-            .collect();
-        if found.len() > fields.len() {
-            fields.push(format!("and {} more", found.len() - fields.len()));
-        }
-        let violations = found.into_iter().take(VIOLATIONS_TOLD).map(|(_, violation)| violation).collect();
-        let (code, reason) = if unsupported {
+    fn from(found: Violations) -> Self {
+        let (code, reason) = if found.only_unsupported() {
             (Code::Unimplemented, Reason::ProviderUnsupported)
         } else {
             (Code::InvalidArgument, Reason::RequestInvalid)
         };
-        Answer::new(code, reason, fields.join("; ")).violations(violations).into()
+        Answer::new(code, reason, found.in_words()).violations(found.told()).into()
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::served::v1::template_service_server::TemplateService;
-use super::status::{Fault, Violations};
+use super::violations::{Fault, Violations};
 use super::{Api, convert, media, page_token, parse, status};
 use crate::domain::template::{Page, Place};
 use crate::pb::v1::{

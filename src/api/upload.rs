@@ -11,7 +11,8 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::status::{self, Fault, Violations};
+use super::status;
+use super::violations::{Fault, Violations};
 use crate::dispatch::Spool;
 use crate::domain::detect::{HEAD_BYTES, Undetected, detect};
 use crate::domain::{MediaKind, MediaType, UploadLimits};

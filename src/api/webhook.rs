@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::served::v1::webhook_service_server::WebhookService;
-use super::status::{self, Fault, Violations};
+use super::status;
+use super::violations::{Fault, Violations};
 use super::{Api, parse, verify};
 use crate::config;
 use crate::dispatch::Cause;
@@ -19,6 +20,12 @@ use crate::pb::v1::{
     VerifyWebhookRequest, VerifyWebhookResponse, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
 };
 use crate::provider::{Account, Accounts, Error, Uncertainty, connectly};
+
+/// The most networks, and the most filters, of one registration.
+const LIST_ITEMS: usize = 64;
+
+/// The longest word in a configuration.
+const WORD_CHARACTERS: usize = 256;
 
 #[async_trait]
 impl WebhookService for Api {
@@ -266,10 +273,14 @@ fn own_address(config: &config::Webhook, account: &Account, violations: &mut Vio
 
 fn read_configuration(given: Option<WebhookConfiguration>, violations: &mut Violations) -> Configuration {
     let WebhookConfiguration { echo, channel_types, filters } = given.unwrap_or_default();
-    for (at, word) in channel_types.iter().enumerate() {
+    for (at, word) in
+        parse::few("configuration.channel_types", &channel_types, LIST_ITEMS, violations).iter().enumerate()
+    {
         must_be_given(format!("configuration.channel_types[{at}]"), word, violations);
     }
-    for (at, WebhookFilter { field, expression }) in filters.iter().enumerate() {
+    for (at, WebhookFilter { field, expression }) in
+        parse::few("configuration.filters", &filters, LIST_ITEMS, violations).iter().enumerate()
+    {
         must_be_given(format!("configuration.filters[{at}].field"), field, violations);
         must_be_given(format!("configuration.filters[{at}].expression"), expression, violations);
     }
@@ -280,6 +291,8 @@ fn read_configuration(given: Option<WebhookConfiguration>, violations: &mut Viol
 fn must_be_given(field: String, text: &str, violations: &mut Violations) {
     if text.is_empty() {
         violations.add(field, Fault::Required, "must be given");
+    } else {
+        parse::at_most(&field, text, WORD_CHARACTERS, violations);
     }
 }
 

@@ -24,7 +24,8 @@ pub struct Account {
     pub upstream: Upstream,
     /// What is refused before it goes out.
     pub limits: Limits,
-    /// How long a connection to the provider may take, TLS included; 100 ms to 1 min. Default 5 s.
+    /// How long a connection to the provider may take, TLS included; 100 ms to 1 min, and shorter than
+    /// `request_timeout`. Default 5 s, or half of `request_timeout` where that is less.
     pub connect_timeout: Duration,
     /// How long a request may take until its reply has been read; 1 s to 5 min. Default 30 s.
     pub request_timeout: Duration,
@@ -92,15 +93,20 @@ impl Account {
 
     fn read(mut table: Table<'_>, id: Option<AccountId>) -> Option<Self> {
         let provider = table.required("provider", provider);
-        let connect_timeout = table
-            .optional(
-                "connect_timeout",
-                value::duration(Duration::from_millis(100)..=Duration::from_secs(60)),
-            )
-            .unwrap_or(CONNECT_TIMEOUT);
         let request_timeout = table
             .optional("request_timeout", value::duration(Duration::from_secs(1)..=Duration::from_secs(300)))
             .unwrap_or(REQUEST_TIMEOUT);
+        let range = value::duration(Duration::from_millis(100)..=Duration::from_secs(60));
+        let connect_timeout = match table.optional("connect_timeout", range) {
+            Some(given) => {
+                if given >= request_timeout {
+                    // Otherwise a connection that does not come about would end as a request of unknown outcome.
+                    table.fault("connect_timeout", "must be shorter than `request_timeout`");
+                }
+                given
+            }
+            None => CONNECT_TIMEOUT.min(request_timeout / 2),
+        };
         let outcomes = outcomes(&mut table);
         let limits = Limits::read(&mut table, provider);
         let upstream = match provider {

@@ -89,17 +89,6 @@ pub enum Content {
     Media(MediaLink),
 }
 
-impl Content {
-    /// The content's name: that of its field in the contract.
-    pub const fn field(&self) -> &'static str {
-        match self {
-            Self::Text(_) => "text",
-            Self::Template(_) => "template",
-            Self::Media(_) => "media",
-        }
-    }
-}
-
 impl fmt::Debug for Content {
     /// Names the kind alone: message text never reaches a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

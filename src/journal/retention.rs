@@ -10,7 +10,7 @@ use crate::store::{Done, Health, Op, Store};
 /// How often old events are looked for.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How often a store that cannot write is tried: trimming makes room, and its success tells that writes work again.
+/// How often a store that cannot write is tried, so that its health does not wait for the next webhook.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// The most events in one step: small, for the writer does nothing else meanwhile.

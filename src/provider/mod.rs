@@ -110,6 +110,8 @@ pub struct Parts<'a> {
     pub channel: Option<Channel>,
     /// The number of ours to send from.
     pub sender: Option<&'a PhoneNumber>,
+    /// The name of its content, also where the content itself could not be read.
+    pub content_field: Option<&'static str>,
     /// What it says.
     pub content: Option<&'a Content>,
 }
@@ -309,18 +311,20 @@ impl Account {
         if parts.sender.is_some() && !able.chooses_sender {
             unsupported("sender", format!("{provider} chooses the number to send from"));
         }
-        if let Some(content) = parts.content
-            && !able.contents.contains(&content.field())
+        if let (Some(Address::User(_)), Some(Channel::Sms)) = (parts.to, parts.channel)
+            && able.reaches_user_ids
         {
-            let problem = match content {
-                Content::Media(_) if self.limits.upload.is_some() => {
-                    format!("{provider} fetches no files: send the file itself with SendMedia")
-                }
-                Content::Text(_) | Content::Template(_) | Content::Media(_) => {
-                    format!("{provider} does not send this content")
-                }
+            unsupported("to", "must be a phone number over SMS: a user id is WhatsApp's".to_owned());
+        }
+        if let Some(content) = parts.content_field
+            && !able.contents.contains(&content)
+        {
+            let problem = if content == "media" && self.limits.upload.is_some() {
+                format!("{provider} fetches no files: send the file itself with SendMedia")
+            } else {
+                format!("{provider} does not send this content")
             };
-            unsupported(content.field(), problem);
+            unsupported(content, problem);
         }
         if let (Some(Content::Media(_)), Some(Channel::Sms)) = (parts.content, parts.channel)
             && able.channels.contains(&Channel::Sms)

@@ -44,6 +44,8 @@ pub mod webhook {
     pub const TOO_LARGE: &str = "too_large";
     /// Answered 400 or 408: the body broke off or did not arrive in time.
     pub const UNREADABLE: &str = "unreadable";
+    /// Answered 503: too many webhooks at once.
+    pub const CROWDED: &str = "crowded";
     /// Answered 503: the event could not be made durable.
     pub const NOT_STORED: &str = "not_stored";
 }

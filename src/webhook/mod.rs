@@ -1,7 +1,7 @@
 //! The HTTP ingress: `POST /webhooks/{account}`.
 //!
 //! **Invariants.** 200 means that the event is on disk. Nothing is read from a body before its signature was found
-//! right. An account that does not exist, one without webhooks and a wrong signature look alike from outside.
+//! right. An account that does not exist, one without webhooks and a wrong signature are all answered 401.
 
 mod sparingly;
 
@@ -27,6 +27,10 @@ use crate::provider::{Account, Accounts};
 use crate::store::{Append, Done};
 use crate::telemetry::metrics::{EVENTS, WEBHOOKS, webhook as result};
 use sparingly::Sparingly;
+use tokio::sync::Semaphore;
+
+/// How many webhooks are read and written at once; as many more wait.
+const PLACES: usize = 512;
 
 /// Takes webhooks in.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct Ingress {
     max_body_bytes: usize,
     read_timeout: Duration,
     rejections: Sparingly,
+    /// Bodies are in memory until they are on disk, so only so many are taken in at once.
+    places: Semaphore,
 }
 
 /// How a webhook is answered.
@@ -48,6 +54,7 @@ enum Answer {
     TooLarge,
     BrokenOff,
     TooSlow,
+    Crowded,
     NotStored,
 }
 
@@ -60,6 +67,7 @@ impl Ingress {
             max_body_bytes: config.max_body_bytes,
             read_timeout: config.read_timeout,
             rejections: Sparingly::new(Duration::from_secs(10)),
+            places: Semaphore::new(PLACES),
         }
     }
 
@@ -72,6 +80,10 @@ impl Ingress {
         let Some((account, scheme)) = account.and_then(|account| Some((account, account.webhook_scheme()?)))
         else {
             return Answer::NoAccount;
+        };
+        // Whoever waits longer than a body may take to arrive is better off trying again.
+        let Ok(Ok(_place)) = tokio::time::timeout(self.read_timeout, self.places.acquire()).await else {
+            return Answer::Crowded;
         };
         let body = match self.read(body).await {
             Ok(body) => body,
@@ -151,6 +163,7 @@ impl Answer {
             Self::Rejected => result::REJECTED,
             Self::TooLarge => result::TOO_LARGE,
             Self::BrokenOff | Self::TooSlow => result::UNREADABLE,
+            Self::Crowded => result::CROWDED,
             Self::NotStored => result::NOT_STORED,
         }
     }
@@ -168,7 +181,7 @@ impl IntoResponse for Answer {
             Self::TooSlow => {
                 (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response()
             }
-            Self::NotStored => (
+            Self::Crowded | Self::NotStored => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 [(RETRY_AFTER, "1")],
                 "the event could not be stored: send it again\n",

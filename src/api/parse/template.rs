@@ -1,10 +1,16 @@
 //! The content `template` of a send.
 
-use super::super::status::{Fault, Violations};
+use super::super::violations::{Fault, Violations};
 use crate::domain::Location;
 use crate::domain::template::{Button, ButtonValue, Filled, Header, HeaderMedia, Parameter, Value};
 use crate::pb::v1;
 use crate::pb::v1::{parameter, template_button, template_header};
+
+/// The longest code of a language.
+const LANGUAGE_CHARACTERS: usize = 32;
+
+/// The longest text that fills something: as long as WhatsApp's longest message. The provider may take less.
+const FREE_CHARACTERS: usize = 4_096;
 
 const NAME_CHARACTERS: usize = 512;
 const FILE_NAME_CHARACTERS: usize = 240;
@@ -16,6 +22,7 @@ const BUTTONS: usize = 10;
 pub(super) fn filled(template: v1::Template, violations: &mut Violations) -> Filled {
     let v1::Template { name, language, header, body, buttons } = template;
     self::name("template.name", &name, violations);
+    super::at_most("template.language", &language, LANGUAGE_CHARACTERS, violations);
     if body.len() > BODY_PARAMETERS {
         let problem = format!("must be at most {BODY_PARAMETERS} parameters");
         violations.add("template.body", Fault::OutOfRange, problem);
@@ -105,6 +112,8 @@ fn location(field: &str, place: v1::Location, violations: &mut Violations) -> Lo
             violations.add(format!("{field}.{part}"), Fault::OutOfRange, problem);
         }
     }
+    super::at_most(&format!("{field}.name"), &name, FREE_CHARACTERS, violations);
+    super::at_most(&format!("{field}.address"), &address, FREE_CHARACTERS, violations);
     Location { latitude, longitude, name, address }
 }
 
@@ -121,10 +130,12 @@ fn body(parameters: Vec<v1::Parameter>, violations: &mut Violations) -> Vec<Para
 }
 
 fn parameter(field: &str, parameter: v1::Parameter, violations: &mut Violations) -> Parameter {
+    super::at_most(&format!("{field}.name"), &parameter.name, NAME_CHARACTERS, violations);
     let mut filled = |at: &str, text: String| {
         if text.is_empty() {
             violations.add(format!("{field}.{at}"), Fault::Required, "must be given");
         }
+        super::at_most(&format!("{field}.{at}"), &text, FREE_CHARACTERS, violations);
         text
     };
     let value = match parameter.value {
@@ -173,6 +184,7 @@ fn buttons(buttons: Vec<v1::TemplateButton>, violations: &mut Violations) -> Vec
             if text.is_empty() {
                 violations.add(format!("{field}.{at}"), Fault::Required, "must be given");
             }
+            super::at_most(&format!("{field}.{at}"), &text, FREE_CHARACTERS, violations);
             text
         };
         let value = match button.value {

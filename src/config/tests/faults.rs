@@ -269,3 +269,11 @@ fn a_text_that_is_not_toml_is_one_fault_with_its_place() {
     assert_fault("secret_key = 's3cr3t", &["line 1:", "is not TOML: "]);
     assert_fault("[log]\nformat = 'text'\nformat = 's3cr3t'", &["line 3:1: is not TOML: duplicate key"]);
 }
+
+#[test]
+fn connecting_must_take_less_than_the_whole_request() {
+    let fault = "connect_timeout: must be shorter than `request_timeout`";
+    assert_account_fault("request_timeout = '2s'\nconnect_timeout = '2s'", &[fault]);
+    let config = parse(&format!("{ACME}request_timeout = '4s'\n"));
+    assert_eq!(config.accounts[0].connect_timeout.as_secs(), 2, "half of it where nothing is said");
+}
