@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// Written as base64url of version, epoch, number and a checksum, 28 characters; opaque to callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Which journal, and which life of it: random, new after a restore.
+    /// Which journal: a random number that is made with its file.
     pub epoch: u64,
     /// The number of the event that the place is behind.
     pub number: u64,

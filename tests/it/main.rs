@@ -15,6 +15,7 @@ mod media_link;
 mod process;
 mod receiving;
 mod sending;
+mod steering;
 mod streaming;
 mod templates;
 mod verifying;

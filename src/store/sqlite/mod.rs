@@ -110,7 +110,7 @@ impl Store {
         self.health.clone()
     }
 
-    /// Which journal this is, and which life of it. Part of every cursor.
+    /// Which journal this is. Part of every cursor.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
