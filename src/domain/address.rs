@@ -7,6 +7,15 @@ use std::str::FromStr;
 ///
 /// Reads `+15550100001` and `15550100001`, with blanks and hyphens anywhere, and always prints with the `+`.
 /// `Debug` hides all but the last two digits, for it ends up in logs.
+///
+/// ```
+/// use switchboard::domain::PhoneNumber;
+///
+/// let number: PhoneNumber = "1 555-010-0001".parse()?;
+/// assert_eq!(number.as_str(), "+15550100001");
+/// assert_eq!(number.digits(), "15550100001");
+/// # Ok::<(), switchboard::domain::address::Malformed>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PhoneNumber(String);
 
