@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use switchboard::pb::v1::contact_service_client::ContactServiceClient;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
-    EventFilter, GetAccountRequest, SendMessageRequest, SubscribeRequest, Text, send_message_request,
+    Contact, CreateContactRequest, EventFilter, GetAccountRequest, MediaLink, SendMessageRequest,
+    SubscribeRequest, Text, send_message_request,
 };
 use switchboard::sandbox::Operation;
 use tonic::Code;
@@ -112,4 +114,62 @@ async fn every_fault_of_a_subscription_is_told_at_once() {
         let told = gateway.subscribe(request).await.map(|_| ()).expect_err("out of range");
         assert_eq!(fields(&told), ["heartbeat_interval"]);
     }
+}
+
+#[tokio::test]
+async fn lists_and_texts_have_limits_and_only_so_many_faults_are_told() {
+    let gateway = Start::quiet().start().await;
+    let many = EventFilter { accounts: vec!["UPPER".to_owned(); 257], types: vec!["x".to_owned(); 257] };
+    let told = gateway
+        .subscribe(SubscribeRequest { filter: Some(many), ..SubscribeRequest::default() })
+        .await
+        .map(|_| ())
+        .expect_err("too many");
+    assert_eq!(fields(&told), ["filter.accounts", "filter.types"]);
+
+    let wrong = EventFilter { accounts: vec![], types: vec!["x".to_owned(); 200] };
+    let told = gateway
+        .subscribe(SubscribeRequest { filter: Some(wrong), ..SubscribeRequest::default() })
+        .await
+        .map(|_| ())
+        .expect_err("all wrong");
+    assert_eq!(fields(&told).len(), 32);
+    assert!(told.message().ends_with("and 192 more"), "{}", told.message());
+
+    let contact = Contact {
+        name: "n".repeat(513),
+        country_code: "91".to_owned(),
+        phone_number: "9812345670".to_owned(),
+        email: Some("e".repeat(321)),
+        note: Some("☃".repeat(4_096)),
+        ..Contact::default()
+    };
+    let request = CreateContactRequest { account: CONNECTBY.to_owned(), contact: Some(contact) };
+    let told =
+        ContactServiceClient::new(gateway.channel.clone()).create_contact(request).await.expect_err("long");
+    assert_eq!(fields(&told), ["contact.name", "contact.email"]);
+}
+
+#[tokio::test]
+async fn a_content_is_held_against_its_account_also_where_it_is_faulty() {
+    let gateway = Start::quiet().start().await;
+    let media = send_message_request::Content::Media(MediaLink {
+        url: "https://x.example/a".to_owned(),
+        ..MediaLink::default()
+    });
+    let request = SendMessageRequest { content: Some(media), ..text(CONNECTBY, "") };
+    let told = gateway.send(request).await.expect_err("faulty, and not for ConnectBy");
+    assert_eq!(
+        (told.code(), fields(&told)),
+        (Code::InvalidArgument, vec!["media.kind".to_owned(), "media".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn a_user_id_is_no_address_for_sms() {
+    let gateway = Start::quiet().start().await;
+    let request = SendMessageRequest { to: "bsuid:US.778".to_owned(), channel: 2, ..text(CONNECTLY, "hi") };
+    let told = gateway.send(request).await.expect_err("a user id is WhatsApp's");
+    assert_eq!((told.code(), fields(&told)), (Code::Unimplemented, vec!["to".to_owned()]));
+    assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 0);
 }

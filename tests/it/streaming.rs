@@ -268,3 +268,22 @@ async fn a_slow_subscriber_slows_nobody_and_loses_nothing() {
         assert!(text_of(&slow.event().await).starts_with(&format!("{n} ")), "the slow one misses nothing");
     }
 }
+
+#[tokio::test]
+async fn a_stream_on_its_way_to_the_end_is_not_idle() {
+    let gateway = Start::quiet().start().await;
+    for n in 0..300 {
+        gateway.deliver(&received(&n.to_string(), "hidden")).await;
+    }
+    gateway.deliver("shown").await;
+    // From the store, page by page.
+    let gateway = Start::quiet().on(gateway.stop().await).start().await;
+    let request = SubscribeRequest {
+        filter: Some(EventFilter { types: vec!["unknown".to_owned()], ..EventFilter::default() }),
+        idle_timeout: duration(Duration::from_nanos(1)),
+        ..from_the_start()
+    };
+    let mut subscriber = gateway.subscribe(request).await.expect("subscribed");
+    assert_eq!(subscriber.event().await.r#type, "unknown");
+    assert_eq!(closing(&mut subscriber).await.reason(), ClosingReason::IdleTimeout);
+}
