@@ -101,7 +101,6 @@ pub(super) fn send_message(
     Ok((Arc::clone(account), Outgoing { to, channel, sender: sender.flatten(), content }))
 }
 
-/// Reads a channel; unspecified is WhatsApp.
 /// Checks that a text has at most so many Unicode code points.
 pub(super) fn at_most(field: &str, text: &str, most: usize, violations: &mut Violations) {
     // Counting is only needed where the bytes could be too many.

@@ -1,7 +1,7 @@
 //! A send, from request to outcome.
 //!
-//! Each send runs on a task of its own: whoever asked may hang up, the send runs to its end and its outcome is
-//! recorded all the same. Nothing is ever sent twice by itself.
+//! What a send needs is read while its caller waits. The send itself runs on a task of its own: whoever asked may hang
+//! up, it runs to its end, and its outcome is counted and logged all the same. Nothing is ever sent twice by itself.
 
 mod spool;
 
@@ -81,7 +81,10 @@ impl Dispatch {
             Ok(prepared) => prepared,
             Err(_) => Err(ProviderError::Unknown { cause: Uncertainty::TimedOut, fault: None }),
         };
-        let prepared = prepared.map_err(|error| Failure { message_id, source: Cause::NotPrepared(error) })?;
+        let prepared = prepared.map_err(|error| {
+            tell(&account, message_id, outcome::NOT_SENT, Some(&error));
+            Failure { message_id, source: Cause::NotPrepared(error) }
+        })?;
         let sending = {
             let account = Arc::clone(&account);
             async move { account.send(&prepared).await }
@@ -188,17 +191,7 @@ async fn run(
 ) -> Result<Message, ProviderError> {
     let create_time = UnixMillis::now();
     let result = sending.await;
-    let outcome = outcome_of(&result);
-    counter!(SENDS, "account" => account.id().to_string(), "outcome" => outcome).increment(1);
-    if let Err(error) = &result {
-        tracing::warn!(
-            account = %account.id(),
-            message_id = %id,
-            outcome,
-            error = error as &dyn std::error::Error,
-            "a message was not accepted"
-        );
-    }
+    tell(&account, id, outcome_of(&result), result.as_ref().err());
     let accepted = result?;
     Ok(Message {
         id,
@@ -212,6 +205,15 @@ async fn run(
         create_time,
         update_time: UnixMillis::now(),
     })
+}
+
+/// Counts a send, and logs one that failed.
+fn tell(account: &Account, id: MessageId, outcome: &'static str, error: Option<&ProviderError>) {
+    counter!(SENDS, "account" => account.id().to_string(), "outcome" => outcome).increment(1);
+    if let Some(error) = error {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(account = %account.id(), message_id = %id, outcome, error, "a message was not accepted");
+    }
 }
 
 const fn outcome_of<T>(result: &Result<T, ProviderError>) -> &'static str {

@@ -487,3 +487,15 @@ async fn a_message_comes_back_as_statuses_and_an_answer() {
         assert_eq!(status.provider_message_id, sent.provider_message_ids[0]);
     }
 }
+
+#[tokio::test]
+async fn a_reply_is_read_only_so_far() {
+    let gateway = Start::quiet().start().await;
+    let endless = format!(r#"{{"success":true,"responseData":"{}"}}"#, "x".repeat(5 << 20));
+    gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, endless))).await;
+    let told = gateway.send(text(CONNECTBY, "hi")).await.expect_err("no real reply is that long");
+    assert_eq!(
+        (reason(&told).as_str(), metadata(&told, "cause").as_str()),
+        ("SEND_OUTCOME_UNKNOWN", "REPLY_TOO_LARGE")
+    );
+}
