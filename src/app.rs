@@ -22,11 +22,11 @@ use tower::util::MapRequestLayer;
 use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::config::Config;
-use crate::dispatch::Dispatch;
-use crate::journal::{self, Journal};
+use crate::dispatch::{Dispatch, Lives};
+use crate::journal::{Journal, Keep, Retention, Tail};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
-use crate::store::{self, Health};
+use crate::store::{self, Health, Owner, Store};
 use crate::telemetry::metrics::{STORE_WRITABLE, install};
 use crate::webhook::Ingress;
 
@@ -168,15 +168,31 @@ impl App {
         let addresses = listeners.addresses()?;
         let metrics = install();
         let accounts = Accounts::new(&config.accounts)?;
-        let (journal, retention) = Journal::open(journal::Options {
+        let stopping = CancellationToken::new();
+        let (tail, lives) = (Arc::new(Tail::new()), Lives::new());
+        let owner = Owner::generate();
+        let store = Store::open(store::Options {
             path: PathBuf::from(&config.journal.path),
             encode: api::encode_event,
-            retention: config.journal.retention,
+            committed: {
+                let (tail, lives) = (Arc::clone(&tail), lives.clone());
+                Box::new(move |changes| {
+                    tail.push(changes.events);
+                    lives.tell(changes.messages);
+                })
+            },
+            owner,
             max_pages: None,
         })?;
+        let journal = Journal::new(store.clone(), tail);
+        let keep = Keep {
+            events: config.journal.retention,
+            requests: Duration::from_secs(24 * 3_600),
+            messages: Duration::from_secs(30 * 24 * 3_600),
+        };
+        let retention = Retention::new(store.clone(), keep);
+        let dispatch = Dispatch::new(accounts.clone(), store.clone(), owner, lives, stopping.clone());
         let store = journal.health();
-        let stopping = CancellationToken::new();
-        let dispatch = Dispatch::new(accounts.clone());
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
         let admin = Admin { store: store.clone(), stopping: stopping.clone(), metrics }.router();
         let (routes, keep_health) = Api {

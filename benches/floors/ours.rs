@@ -8,9 +8,10 @@ use std::time::Duration;
 use switchboard::api::{self, Api};
 use switchboard::app::{self, App, Listeners};
 use switchboard::config::Config;
-use switchboard::dispatch::Dispatch;
-use switchboard::journal::{self, Journal};
+use switchboard::dispatch::{Dispatch, Lives};
+use switchboard::journal::{Journal, Tail};
 use switchboard::provider::Accounts;
+use switchboard::store::{self, Owner, Store};
 use switchboard::telemetry;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -82,15 +83,21 @@ impl Streams {
         telemetry::log_to_stderr(&config.log);
         let _ = telemetry::metrics::install();
         let _entered = runtime.enter();
-        let (journal, _) = Journal::open(journal::Options {
+        let tail = Arc::new(Tail::new());
+        let fed = Arc::clone(&tail);
+        let owner = Owner::generate();
+        let store = Store::open(store::Options {
             path: config.journal.path.clone(),
             encode: api::encode_event,
-            retention: config.journal.retention,
+            committed: Box::new(move |changes| fed.push(changes.events)),
+            owner,
             max_pages: None,
         })?;
+        let journal = Journal::new(store.clone(), tail);
         let stop = CancellationToken::new();
+        let accounts = Accounts::new(&config.accounts)?;
         let api = Api {
-            dispatch: Dispatch::new(Accounts::new(&config.accounts)?),
+            dispatch: Dispatch::new(accounts, store, owner, Lives::new(), stop.clone()),
             journal: journal.clone(),
             webhook: config.webhook.clone(),
             stopping: stop.clone(),

@@ -30,8 +30,9 @@ impl ContactService for Api {
         violations.check()?;
         let account = account.expect(NOTED);
         let place = page_token::decode_place(LIST, account.id(), &request.page_token)?;
-        let page = contacts(account)
-            .list_contacts(place.as_ref())
+        let page = self
+            .dispatch
+            .read(account, LIST, None, || contacts(account).list_contacts(place.as_ref()))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListContactsResponse {
@@ -45,21 +46,20 @@ impl ContactService for Api {
         request: Request<v1::CreateContactRequest>,
     ) -> Result<Response<v1::CreateContactResponse>, Status> {
         let (account, contact) = creation(request.into_inner(), self.dispatch.accounts())?;
-        let write = {
-            let account = Arc::clone(&account);
-            async move {
-                let created = contacts(&account).create_contact(&contact).await?;
-                Ok((created, contact))
-            }
+        let wanted = contact.clone();
+        let write = move |account: Arc<Account>| {
+            let contact = wanted.clone();
+            async move { contacts(&account).create_contact(&contact).await }
         };
-        let (Created { id, message }, contact) = self
+        let Created { id, message } = self
             .dispatch
-            .write(&account, "create_contact", write)
+            .write(&account, "create_contact", None, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
         Ok(Response::new(v1::CreateContactResponse {
             contact: Some(created(id, contact)),
             provider_message: message,
+            replayed: false,
         }))
     }
 
@@ -68,13 +68,13 @@ impl ContactService for Api {
         request: Request<v1::UpdateContactRequest>,
     ) -> Result<Response<v1::UpdateContactResponse>, Status> {
         let (account, contact) = update(request.into_inner(), self.dispatch.accounts())?;
-        let write = {
-            let account = Arc::clone(&account);
+        let write = move |account: Arc<Account>| {
+            let contact = contact.clone();
             async move { contacts(&account).update_contact(&contact).await }
         };
         let provider_message = self
             .dispatch
-            .write(&account, "update_contact", write)
+            .write(&account, "update_contact", None, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
         Ok(Response::new(v1::UpdateContactResponse { provider_message }))
@@ -85,13 +85,13 @@ impl ContactService for Api {
         request: Request<v1::DeleteContactRequest>,
     ) -> Result<Response<v1::DeleteContactResponse>, Status> {
         let (account, id) = deletion(&request.into_inner(), self.dispatch.accounts())?;
-        let write = {
-            let account = Arc::clone(&account);
+        let write = move |account: Arc<Account>| {
+            let id = id.clone();
             async move { contacts(&account).delete_contact(&id).await }
         };
         let provider_message = self
             .dispatch
-            .write(&account, "delete_contact", write)
+            .write(&account, "delete_contact", None, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
         Ok(Response::new(v1::DeleteContactResponse { provider_message }))

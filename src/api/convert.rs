@@ -8,18 +8,23 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::{reported, status};
-use crate::domain::event::{self, Payload};
-use crate::domain::message::Message;
+use crate::domain::event::{self, Payload, ReportedFault};
+use crate::domain::message::{Message, Trouble};
 use crate::domain::{Channel, Event, EventId, MessageState, Provider, UnixMillis};
 use crate::pb::v1;
 use crate::provider::{Account, Capabilities, Limits};
-use crate::store::Stamp;
+use crate::store::{Life, Stamp};
 
 /// Makes an event's bytes for the wire: a `switchboard.v1.Event` without its raw body.
 pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
     let payload = match &event.payload {
         Payload::MessageReceived(message) => v1::event::Payload::MessageReceived(reported::received(message)),
-        Payload::MessageStatus(status) => v1::event::Payload::MessageStatus(message_status(status)),
+        Payload::MessageAccepted(accepted) => v1::event::Payload::MessageAccepted(v1::MessageAccepted {
+            message: Some(message(Message::clone(accepted))),
+        }),
+        Payload::MessageStatus(status) => {
+            v1::event::Payload::MessageStatus(message_status(status, stamp.life))
+        }
         Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(reported::echo(message)),
         Payload::ReportCompleted(report) => {
             v1::event::Payload::ReportCompleted(reported::report_completed(report))
@@ -49,19 +54,25 @@ pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
     event.encode_to_vec().into()
 }
 
-fn message_status(status: &event::MessageStatus) -> v1::MessageStatus {
+fn message_status(status: &event::MessageStatus, life: Option<Life>) -> v1::MessageStatus {
+    let message_id = life.and_then(|life| life.message_id);
+    let state_after = life.and_then(|life| life.state_after);
     v1::MessageStatus {
         provider_message_id: status.provider_message_id.clone(),
         status: status.status.map_or(v1::MessageState::Unspecified, message_state).into(),
         provider_status: status.provider_status.clone(),
-        error: status.fault.as_ref().map(|reported| v1::Error {
-            raw_json: reported.raw_json.clone(),
-            ..status::error(&reported.fault)
-        }),
+        error: status.fault.as_ref().map(reported_fault),
         sender: Some(party(&status.sender)),
         recipient: Some(party(&status.recipient)),
         campaign_name: status.campaign_name.clone(),
+        state_after: state_after.map_or(v1::MessageState::Unspecified, message_state).into(),
+        stale: life.is_some_and(|life| life.stale),
+        message_id: message_id.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
+}
+
+fn reported_fault(reported: &ReportedFault) -> v1::Error {
+    v1::Error { raw_json: reported.raw_json.clone(), ..status::error(&reported.fault) }
 }
 
 pub(super) fn party(party: &event::Party) -> v1::Party {
@@ -84,6 +95,13 @@ pub(super) fn message(message: Message) -> v1::Message {
         channel: channel(message.channel).into(),
         state: message_state(message.state).into(),
         provider_state: message.provider_state.unwrap_or_default(),
+        error: message.trouble.as_ref().map(|trouble| match trouble {
+            Trouble::Failed(reported) => reported_fault(reported),
+            Trouble::Doubtful(doubt) => status::doubt(message.id, message.attempt, doubt),
+        }),
+        request_id: message.request_id.map(|id| id.to_string()).unwrap_or_default(),
+        attempt: message.attempt,
+        callback_data: message.callback_data.map(|data| data.as_str().to_owned()).unwrap_or_default(),
         create_time: Some(timestamp(message.create_time)),
         update_time: Some(timestamp(message.update_time)),
     }
@@ -100,7 +118,7 @@ pub(super) fn account(account: &Account) -> v1::Account {
         partial_contact_updates,
         rpcs,
     } = account.capabilities();
-    let Limits { text_characters, upload } = account.limits();
+    let Limits { text_characters, upload, calls_per_second } = account.limits();
     v1::Account {
         id: account.id().to_string(),
         provider: provider(account.provider()).into(),
@@ -119,6 +137,7 @@ pub(super) fn account(account: &Account) -> v1::Account {
             image_bytes: upload.map(|limits| limits.image_bytes),
             video_bytes: upload.map(|limits| limits.video_bytes),
             document_bytes: upload.map(|limits| limits.document_bytes),
+            calls_per_second,
         }),
     }
 }
@@ -128,6 +147,14 @@ pub(super) fn provider(provider: Provider) -> v1::Provider {
         Provider::ConnectBy => v1::Provider::Connectby,
         Provider::Connectly => v1::Provider::Connectly,
     }
+}
+
+/// The provider of that name; unspecified where it names none.
+pub(super) fn provider_named(name: &str) -> v1::Provider {
+    [Provider::ConnectBy, Provider::Connectly]
+        .into_iter()
+        .find(|provider| provider.as_str() == name)
+        .map_or(v1::Provider::Unspecified, self::provider)
 }
 
 fn channel(channel: Channel) -> v1::Channel {

@@ -30,8 +30,9 @@ impl FlowService for Api {
             unreachable!("what is missing was noted as a violation")
         };
         let place = page_token::decode_place(LIST, account.id(), &request.page_token)?;
-        let page = flows
-            .list_flow_responses(place.as_ref())
+        let page = self
+            .dispatch
+            .read(account, LIST, None, || flows.list_flow_responses(place.as_ref()))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListFlowResponsesResponse {

@@ -8,6 +8,7 @@ use super::status;
 use super::upload::{Intake, file_name};
 use super::violations::{Fault, Violations};
 use super::{Api, convert, parse};
+use crate::dispatch::Terms;
 use crate::domain::message::Content;
 use crate::domain::{Address, MediaKind, MediaLink, UploadLimits};
 use crate::pb::v1;
@@ -44,10 +45,13 @@ pub(super) async fn send_media(
     let file = intake.file(first, spool, limits, name).await?;
     let message = api
         .dispatch
-        .send_media(Arc::clone(account), to, channel, file)
+        .send_media(Arc::clone(account), to, channel, None, file, Terms::default())
         .await
         .map_err(|failure| status::send_failed(account, &failure))?;
-    Ok(Response::new(v1::SendMediaResponse { message: Some(convert::message(message)) }))
+    Ok(Response::new(v1::SendMediaResponse {
+        message: Some(convert::message(message.value)),
+        replayed: message.replayed,
+    }))
 }
 
 /// `TemplateService.UploadTemplateMedia`.
@@ -68,16 +72,16 @@ pub(super) async fn upload_template_media(
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = intake.file(first, spool, limits, name).await?;
-    let upload = {
-        let account = Arc::clone(account);
+    let upload = move |account: Arc<Account>| {
+        let file = file.clone();
         async move { uploads(&account).upload_template_media(file).await }
     };
     let url = api
         .dispatch
-        .write(account, "upload_template_media", upload)
+        .write(account, "upload_template_media", None, upload)
         .await
         .map_err(|cause| status::write_failed(account, &cause))?;
-    Ok(Response::new(v1::UploadTemplateMediaResponse { url }))
+    Ok(Response::new(v1::UploadTemplateMediaResponse { url, replayed: false }))
 }
 
 fn uploads(account: &Account) -> &connectby::Client {

@@ -98,7 +98,10 @@ pub(super) fn send_message(
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
         unreachable!("what is missing was noted as a violation")
     };
-    Ok((Arc::clone(account), Outgoing { to, channel, sender: sender.flatten(), content }))
+    Ok((
+        Arc::clone(account),
+        Outgoing { to, channel, sender: sender.flatten(), content, callback_data: None },
+    ))
 }
 
 /// Checks that a text has at most so many Unicode code points.

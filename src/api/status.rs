@@ -12,12 +12,13 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::convert;
 use super::violations::{Fault, Violations};
-use crate::dispatch;
+use crate::dispatch::{self, Held, Misfit};
+use crate::domain::outcome::Doubt;
 use crate::domain::webhook::Registration;
-use crate::domain::{AccountId, ProviderFault, Refusal};
+use crate::domain::{AccountId, MessageId, ProviderFault, Refusal, Uncertainty};
 use crate::journal;
 use crate::pb::v1;
-use crate::provider::{self, Account, Uncertainty};
+use crate::provider::{self, Account};
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "switchboard";
@@ -47,6 +48,9 @@ macro_rules! reasons {
 
 reasons! {
     RequestInvalid = "REQUEST_INVALID",
+    RequestIdReused = "REQUEST_ID_REUSED",
+    MessageNotFound = "MESSAGE_NOT_FOUND",
+    AccountBusy = "ACCOUNT_BUSY",
     AccountNotFound = "ACCOUNT_NOT_FOUND",
     ProviderUnsupported = "PROVIDER_UNSUPPORTED",
     CursorMalformed = "CURSOR_MALFORMED",
@@ -86,6 +90,18 @@ reasons! {
 }
 
 impl From<Violations> for Status {
+    fn from(found: Violations) -> Self {
+        Answer::from(found).into()
+    }
+}
+
+impl From<Violations> for v1::Error {
+    fn from(found: Violations) -> Self {
+        Answer::from(found).into()
+    }
+}
+
+impl From<Violations> for Answer {
     /// What the provider cannot do is UNIMPLEMENTED, but only when nothing is wrong with the request itself.
     fn from(found: Violations) -> Self {
         let (code, reason) = if found.only_unsupported() {
@@ -93,7 +109,7 @@ impl From<Violations> for Status {
         } else {
             (Code::InvalidArgument, Reason::RequestInvalid)
         };
-        Answer::new(code, reason, found.in_words()).violations(found.told()).into()
+        Self::new(code, reason, found.in_words()).violations(found.told())
     }
 }
 
@@ -182,6 +198,37 @@ impl From<Answer> for Status {
     }
 }
 
+impl From<Answer> for v1::Error {
+    /// The same facts, where there is no status to carry them.
+    fn from(answer: Answer) -> Self {
+        let Answer { code, reason, message, mut metadata, violations, retry_delay } = answer;
+        let mut take = |key| metadata.remove(key).unwrap_or_default();
+        let (provider_code, provider_type, provider_trace_id) =
+            (take("provider_code"), take("provider_type"), take("provider_trace_id"));
+        let provider = convert::provider_named(&take("provider"));
+        Self {
+            reason: reason.as_str().to_owned(),
+            code: code.into(),
+            message,
+            provider: provider.into(),
+            provider_code,
+            provider_type,
+            provider_trace_id,
+            retry_delay: retry_delay.map(convert::duration),
+            raw_json: String::new(),
+            field_violations: violations
+                .into_iter()
+                .map(|FieldViolation { field, reason, description, .. }| v1::FieldViolation {
+                    field,
+                    reason,
+                    description,
+                })
+                .collect(),
+            metadata,
+        }
+    }
+}
+
 /// An account that does not exist, named in that field.
 pub(super) fn account_not_found(field: &str, account: &AccountId) -> Status {
     let mut violation = FieldViolation::new(field, "must be one of the accounts that `ListAccounts` lists");
@@ -203,9 +250,12 @@ pub(super) fn cursor_malformed(field: &str) -> Status {
 
 /// The end of a stream because the server stops.
 pub(super) fn stopping() -> Status {
+    server_stopping().into()
+}
+
+fn server_stopping() -> Answer {
     Answer::new(Code::Unavailable, Reason::ServerStopping, "the server is stopping: call again")
         .retry_after(OUTAGE_DELAY)
-        .into()
 }
 
 /// A request that the caller cancelled, or whose connection broke, before its end.
@@ -269,43 +319,115 @@ pub(super) fn webhook_exists(
 
 /// A send with an account that was not accepted.
 pub(super) fn send_failed(account: &Account, failure: &dispatch::Failure) -> Status {
-    let answer = match &failure.source {
-        dispatch::Cause::Stopping => return stopping(),
-        dispatch::Cause::BrokeOff => send_unknown("SERVER_FAILED"),
-        dispatch::Cause::NotPrepared(error) => unread(error),
-        dispatch::Cause::Provider(error) => match error {
-            provider::Error::NotSent(_) => not_sent(),
-            provider::Error::Refused(fault) => refused(fault),
-            provider::Error::Unknown { cause, fault } => {
-                send_unknown(cause.as_str()).maybe_said(fault.as_ref())
-            }
-        },
-    };
-    answer.with("message_id", failure.message_id).about(account).into()
+    not_done(account, failure, send_unknown).into()
+}
+
+/// The same, for a stream or a record.
+pub(super) fn send_error(account: &Account, failure: &dispatch::Failure) -> v1::Error {
+    not_done(account, failure, send_unknown).into()
 }
 
 /// Another write that was not answered with "yes".
-pub(super) fn write_failed(account: &Account, error: &dispatch::Cause) -> Status {
-    let unknown = |cause: &str| {
-        let message = "nobody can tell whether the provider did it: look before you do it again";
-        Answer::new(Code::FailedPrecondition, Reason::WriteOutcomeUnknown, message).with("cause", cause)
-    };
-    let answer = match error {
+pub(super) fn write_failed(account: &Account, failure: &dispatch::Failure) -> Status {
+    not_done(account, failure, write_unknown).into()
+}
+
+/// A read that brought nothing. It may be tried again freely, but a reply that cannot be read will hardly change.
+pub(super) fn read_failed(account: &Account, cause: &dispatch::Cause) -> Status {
+    let answer = match cause {
+        dispatch::Cause::Provider(error) | dispatch::Cause::NotPrepared(error) => unread(error),
+        dispatch::Cause::Held(held) => gate_held(held),
         dispatch::Cause::Stopping => return stopping(),
-        dispatch::Cause::BrokeOff => unknown("SERVER_FAILED"),
+        dispatch::Cause::Unfit(_)
+        | dispatch::Cause::WindowClosed { .. }
+        | dispatch::Cause::Reused
+        | dispatch::Cause::Doubtful(_)
+        | dispatch::Cause::Unrecorded
+        | dispatch::Cause::BrokeOff => unreachable!("only writes end like this"),
+    };
+    answer.about(account).into()
+}
+
+/// A write that was not done, or of which nobody can tell: `unknown` says that.
+fn not_done(account: &Account, failure: &dispatch::Failure, unknown: fn(&str) -> Answer) -> Answer {
+    let mut answer = match &*failure.source {
+        dispatch::Cause::Stopping => server_stopping(),
+        dispatch::Cause::BrokeOff => unknown(Uncertainty::ServerFailed.as_str()),
         dispatch::Cause::NotPrepared(error) => unread(error),
+        dispatch::Cause::Held(held) => gate_held(held),
+        dispatch::Cause::Unfit(misfits) => {
+            let mut violations = Violations::default();
+            for Misfit { field, problem } in misfits {
+                violations.add(field, Fault::Mismatch, problem);
+            }
+            violations.into()
+        }
+        dispatch::Cause::WindowClosed { since } => {
+            let (code, reason, message) = refusal(Refusal::SessionWindowClosed);
+            Answer::new(code, reason, message).with("closed_since", since.to_rfc3339())
+        }
+        dispatch::Cause::Reused => Answer::new(
+            Code::FailedPrecondition,
+            Reason::RequestIdReused,
+            "the request_id stands for another request of the last 24 hours: nothing was done",
+        ),
+        dispatch::Cause::Doubtful(Doubt { cause, fault }) => {
+            unknown(cause.as_str()).maybe_said(fault.as_ref())
+        }
+        dispatch::Cause::Unrecorded => Answer::new(
+            Code::Unavailable,
+            Reason::StoreUnavailable,
+            "the request cannot be written down now, so nothing was done: call again",
+        )
+        .retry_after(OUTAGE_DELAY),
         dispatch::Cause::Provider(error) => match error {
             provider::Error::NotSent(_) => not_sent(),
             provider::Error::Refused(fault) => refused(fault),
             provider::Error::Unknown { cause, fault } => unknown(cause.as_str()).maybe_said(fault.as_ref()),
         },
     };
-    answer.about(account).into()
+    if let Some(id) = failure.message_id {
+        answer = answer.with("message_id", id);
+    }
+    if let Some(attempt) = failure.attempt {
+        answer = answer.with("attempt", attempt);
+    }
+    answer.about(account)
 }
 
-/// A read that brought nothing. It may be tried again freely, but a reply that cannot be read will hardly change.
-pub(super) fn read_failed(account: &Account, error: &provider::Error) -> Status {
-    unread(error).about(account).into()
+/// A call that the account's gate held back. Nothing was sent.
+fn gate_held(held: &Held) -> Answer {
+    match held {
+        Held::Busy { retry_after } => Answer::new(
+            Code::ResourceExhausted,
+            Reason::AccountBusy,
+            "the account has more calls to make than its rate allows before the deadline: nothing was sent",
+        )
+        .retry_after(*retry_after),
+        Held::Down { retry_after } => not_sent().retry_after(*retry_after),
+    }
+}
+
+/// A message of which nobody can tell whether the provider took it.
+pub(super) fn doubt(message_id: MessageId, attempt: u32, doubt: &Doubt) -> v1::Error {
+    send_unknown(doubt.cause.as_str())
+        .maybe_said(doubt.fault.as_ref())
+        .with("message_id", message_id)
+        .with("attempt", attempt)
+        .into()
+}
+
+/// A message that is not known.
+pub(super) fn message_not_found(account: &AccountId) -> Status {
+    let message = "no message of this account is known by that: never sent from here, too old, or its first attempt left no record";
+    Answer::new(Code::NotFound, Reason::MessageNotFound, message).with("account", account).into()
+}
+
+/// The store cannot be read.
+pub(super) fn store_unreadable() -> Status {
+    Answer::new(Code::Unavailable, Reason::StoreUnavailable, "the store cannot be read now: call again")
+        .retry_after(OUTAGE_DELAY)
+        .into()
 }
 
 fn unread(error: &provider::Error) -> Answer {
@@ -323,7 +445,8 @@ fn unread(error: &provider::Error) -> Answer {
             Uncertainty::TimedOut
             | Uncertainty::ConnectionLost
             | Uncertainty::ReplyCutOff
-            | Uncertainty::ProviderFailed => Answer::new(
+            | Uncertainty::ProviderFailed
+            | Uncertainty::ServerFailed => Answer::new(
                 Code::Unavailable,
                 Reason::ProviderUnavailable,
                 "the provider does not answer now: call again",
@@ -333,6 +456,11 @@ fn unread(error: &provider::Error) -> Answer {
         .with("cause", cause.as_str())
         .maybe_said(fault.as_ref()),
     }
+}
+
+fn write_unknown(cause: &str) -> Answer {
+    let message = "nobody can tell whether the provider did it: look before you do it again";
+    Answer::new(Code::FailedPrecondition, Reason::WriteOutcomeUnknown, message).with("cause", cause)
 }
 
 fn send_unknown(cause: &str) -> Answer {
@@ -463,20 +591,9 @@ const fn refusal(refusal: Refusal) -> (Code, Reason, &'static str) {
     }
 }
 
-/// The same facts about a provider's failure, for a stream or a record.
+/// What a provider reported about a message, for a stream or a record.
 pub(super) fn error(fault: &ProviderFault) -> v1::Error {
-    let (code, reason, message) = refusal(fault.refusal);
-    v1::Error {
-        reason: reason.as_str().to_owned(),
-        code: code.into(),
-        message: message.to_owned(),
-        provider: convert::provider(fault.provider).into(),
-        provider_code: fault.code.clone().unwrap_or_default(),
-        provider_type: fault.kind.clone().unwrap_or_default(),
-        provider_trace_id: fault.trace_id.clone().unwrap_or_default(),
-        retry_delay: retry_delay(fault).map(convert::duration),
-        raw_json: String::new(),
-    }
+    refused(fault).into()
 }
 
 impl From<journal::Error> for Status {

@@ -13,6 +13,7 @@ use crate::pb::v1::{
 };
 
 const LIST: &str = "TemplateService.ListTemplates";
+const GET: &str = "TemplateService.GetTemplate";
 
 /// What a page token holds: the provider's cursor, and on which side of it the page lies.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,8 +44,10 @@ impl TemplateService for Api {
         violations.check()?;
         let account = account.expect("what is missing was noted as a violation");
         let beside: Option<Beside> = page_token::decode(LIST, account.id(), &request.page_token)?;
-        let Page { templates, after, before } = account
-            .list_templates(&beside.map(Place::from).unwrap_or_default())
+        let place = beside.map(Place::from).unwrap_or_default();
+        let Page { templates, after, before } = self
+            .dispatch
+            .read(account, LIST, None, || account.list_templates(&place))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         let token = |beside| page_token::encode(LIST, account.id(), &beside);
@@ -68,8 +71,9 @@ impl TemplateService for Api {
         }
         violations.check()?;
         let account = account.expect("what is missing was noted as a violation");
-        let found = account
-            .find_template(&name, &language)
+        let found = self
+            .dispatch
+            .read(account, GET, None, || account.find_template(&name, &language))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(GetTemplateResponse { template: Some(convert::template::definition(found)) }))

@@ -125,7 +125,8 @@ where
         } else {
             name
         };
-        Ok(Upload { name, media_type, length, content: spool.into_content() })
+        let (content, digest) = spool.into_content();
+        Ok(Upload { name, media_type, length, content, digest })
     }
 
     /// The next message. None when the caller has closed the stream.
@@ -217,8 +218,6 @@ mod tests {
     use tonic_types::StatusExt as _;
 
     use super::*;
-    use crate::dispatch::Dispatch;
-    use crate::provider::Accounts;
 
     const LIMITS: UploadLimits = UploadLimits { image_bytes: 100, video_bytes: 100, document_bytes: 100 };
 
@@ -231,8 +230,7 @@ mod tests {
         pieces: impl Stream<Item = Result<v1::SendMediaRequest, Status>>,
     ) -> (Code, String, u64) {
         let began = Instant::now();
-        let dispatch = Dispatch::new(Accounts::new(&[]).expect("no accounts"));
-        let spool = dispatch.spool().expect("room");
+        let spool = Spool::alone();
         let intake = Intake::new(Box::pin(pieces), CancellationToken::new());
         let told = intake.file(Bytes::from_static(b"a"), spool, LIMITS, String::new()).await;
         let told = told.expect_err("refused");

@@ -23,6 +23,8 @@ pub(super) enum Fault {
     UnknownValue,
     /// The account's provider cannot do it.
     Unsupported,
+    /// It does not fit the template.
+    Mismatch,
 }
 
 impl Fault {
@@ -33,6 +35,7 @@ impl Fault {
             Self::OutOfRange => "OUT_OF_RANGE",
             Self::UnknownValue => "UNKNOWN_VALUE",
             Self::Unsupported => "UNSUPPORTED",
+            Self::Mismatch => "MISMATCH",
         }
     }
 }

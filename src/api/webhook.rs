@@ -10,16 +10,16 @@ use super::violations::{Fault, Violations};
 use super::{Api, parse, verify};
 use crate::config;
 use crate::dispatch::Cause;
-use crate::domain::Refusal;
 use crate::domain::webhook::{
     Address, Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
 };
+use crate::domain::{Refusal, Uncertainty};
 use crate::pb::v1::{
     CreateWebhookRequest, CreateWebhookResponse, DeleteWebhookRequest, DeleteWebhookResponse,
     ListWebhooksRequest, ListWebhooksResponse, OnConflict, UpdateWebhookRequest, UpdateWebhookResponse,
     VerifyWebhookRequest, VerifyWebhookResponse, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
 };
-use crate::provider::{Account, Accounts, Error, Uncertainty, connectly};
+use crate::provider::{Account, Accounts, Error, connectly};
 
 /// The most networks, and the most filters, of one registration.
 const LIST_ITEMS: usize = 64;
@@ -33,7 +33,7 @@ impl WebhookService for Api {
         &self,
         request: Request<CreateWebhookRequest>,
     ) -> Result<Response<CreateWebhookResponse>, Status> {
-        let CreateWebhookRequest { account, topic, address, configuration, on_conflict } =
+        let CreateWebhookRequest { account, topic, address, configuration, on_conflict, .. } =
             request.into_inner();
         let mut violations = Violations::default();
         let account = able(&account, self.dispatch.accounts(), &mut violations)?;
@@ -51,7 +51,7 @@ impl WebhookService for Api {
         };
         let new = NewRegistration { topic, address, configuration };
         let existing =
-            of_topic(account, topic).await.map_err(|error| status::read_failed(account, &error))?;
+            self.of_topic(account, topic).await.map_err(|error| status::read_failed(account, &error))?;
         match existing {
             None => self.create(account, new).await,
             Some(existing) if replace => self.replace(account, existing, new).await,
@@ -68,8 +68,9 @@ impl WebhookService for Api {
         let account = able(&id, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
         let account = account.expect("what is missing was noted as a violation");
-        let listed = registrations(account)
-            .list_webhooks()
+        let listed = self
+            .dispatch
+            .read(account, "list_webhooks", None, || registrations(account).list_webhooks())
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(ListWebhooksResponse { webhooks: listed.into_iter().map(webhook).collect() }))
@@ -110,13 +111,13 @@ impl WebhookService for Api {
         let (Some(account), Some(id)) = (account, id) else {
             unreachable!("what is missing was noted as a violation")
         };
-        let provider = Arc::clone(account);
-        let write =
-            self.dispatch
-                .write(account, "delete_webhook", async move {
-                    registrations(&provider).delete_webhook(&id).await
-                })
-                .await;
+        let write = self
+            .dispatch
+            .write(account, "delete_webhook", None, move |account| {
+                let id = id.clone();
+                async move { registrations(&account).delete_webhook(&id).await }
+            })
+            .await;
         write.map_err(|cause| status::write_failed(account, &cause))?;
         Ok(Response::new(DeleteWebhookResponse {}))
     }
@@ -142,26 +143,31 @@ impl Api {
         new: NewRegistration,
     ) -> Result<Response<CreateWebhookResponse>, Status> {
         let topic = new.topic;
-        let provider = Arc::clone(account);
-        let created =
-            match self
-                .dispatch
-                .write(account, "create_webhook", async move {
-                    registrations(&provider).create_webhook(&new).await
-                })
-                .await
-            {
-                Ok(created) => created,
-                // Somebody else was faster.
-                Err(Cause::Provider(Error::Refused(fault)))
-                    if fault.http_status == Some(409) || fault.refusal == Refusal::Conflict =>
+        let created = match self
+            .dispatch
+            .write(account, "create_webhook", None, move |account| {
+                let new = new.clone();
+                async move { registrations(&account).create_webhook(&new).await }
+            })
+            .await
+        {
+            Ok(created) => created,
+            // Somebody else was faster.
+            Err(failure) => {
+                if let Cause::Provider(Error::Refused(fault)) = &*failure.source
+                    && (fault.http_status == Some(409) || fault.refusal == Refusal::Conflict)
                 {
-                    let existing = of_topic(account, topic).await.ok().flatten();
-                    return Err(status::webhook_exists(account, existing.as_ref(), Some(&fault)));
+                    let existing = self.of_topic(account, topic).await.ok().flatten();
+                    return Err(status::webhook_exists(account, existing.as_ref(), Some(fault)));
                 }
-                Err(cause) => return Err(status::write_failed(account, &cause)),
-            };
-        Ok(Response::new(CreateWebhookResponse { webhook: Some(webhook(created)), previous: None }))
+                return Err(status::write_failed(account, &failure));
+            }
+        };
+        Ok(Response::new(CreateWebhookResponse {
+            webhook: Some(webhook(created)),
+            previous: None,
+            replayed: false,
+        }))
     }
 
     async fn replace(
@@ -172,7 +178,7 @@ impl Api {
     ) -> Result<Response<CreateWebhookResponse>, Status> {
         let Ok(id) = existing.id.parse() else {
             let error = Error::Unknown { cause: Uncertainty::ReplyUnreadable, fault: None };
-            return Err(status::read_failed(account, &error));
+            return Err(status::read_failed(account, &Cause::Provider(error)));
         };
         let replaced = Registration {
             address: new.address.to_string(),
@@ -185,25 +191,27 @@ impl Api {
         Ok(Response::new(CreateWebhookResponse {
             webhook: Some(webhook(replaced)),
             previous: Some(webhook(existing)),
+            replayed: false,
         }))
     }
 
     async fn update(&self, account: &Arc<Account>, id: RegistrationId, change: Change) -> Result<(), Status> {
-        let provider = Arc::clone(account);
         let write = self
             .dispatch
-            .write(account, "update_webhook", async move {
-                registrations(&provider).update_webhook(&id, &change).await
+            .write(account, "update_webhook", None, move |account| {
+                let (id, change) = (id.clone(), change.clone());
+                async move { registrations(&account).update_webhook(&id, &change).await }
             })
             .await;
-        write.map_err(|cause| status::write_failed(account, &cause))
+        write.map_err(|failure| status::write_failed(account, &failure))
     }
-}
 
-/// The registration that a topic has.
-async fn of_topic(account: &Account, topic: Topic) -> Result<Option<Registration>, Error> {
-    let listed = registrations(account).list_webhooks().await?;
-    Ok(listed.into_iter().find(|registration| registration.topic == Some(topic)))
+    /// The registration that a topic has.
+    async fn of_topic(&self, account: &Account, topic: Topic) -> Result<Option<Registration>, Cause> {
+        let list = || registrations(account).list_webhooks();
+        let listed = self.dispatch.read(account, "list_webhooks", None, list).await?;
+        Ok(listed.into_iter().find(|registration| registration.topic == Some(topic)))
+    }
 }
 
 fn registrations(account: &Account) -> &connectly::Client {

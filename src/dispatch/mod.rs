@@ -1,46 +1,90 @@
-//! A send, from request to outcome.
+//! Every call to a provider, from request to outcome.
 //!
-//! What a send needs is read while its caller waits. The send itself runs on a task of its own: whoever asked may hang
-//! up, it runs to its end, and its outcome is counted and logged all the same. Nothing is ever sent twice by itself.
+//! What a send needs is read while its caller waits. The write itself runs on a task of its own: once it is handed to
+//! the provider it runs to its end, whoever hangs up, and its outcome is recorded. What has a [`Request`] is done once,
+//! however often it is asked for.
+//!
+//! **Invariants.** Nothing goes out for a request while an earlier attempt at it may have been acted on, unless the
+//! caller named that attempt. Every call passes its account's gate.
 
+mod gate;
+mod lives;
+mod read;
+mod retry;
 mod spool;
+mod templates;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
 use metrics::counter;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use gate::Gates;
+pub use gate::Held;
+pub use lives::Lives;
 pub use spool::Spool;
+pub use templates::Misfit;
 
-use crate::domain::message::{Message, Outgoing};
-use crate::domain::{Address, Channel, MessageId, MessageState, UnixMillis};
-use crate::provider::{Accepted, Account, Accounts, Error as ProviderError, Uncertainty, Upload};
+use crate::domain::message::{CallbackData, Message, Outgoing};
+use crate::domain::outcome::Doubt;
+use crate::domain::request::Request;
+use crate::domain::{Address, AttemptId, Channel, MessageId, MessageState, UnixMillis};
+use crate::provider::{Accepted, Account, Accounts, Error as ProviderError, Upload};
+use crate::store::{Owner, Store};
 use crate::telemetry::metrics::{SENDS, WRITES, outcome};
 
-/// How long it may take to read what a send needs, its template above all.
-const PREPARATION: Duration = Duration::from_secs(60);
-
-/// Sends messages. Cheap to clone.
+/// Makes all calls to providers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     accounts: Accounts,
+    store: Store,
+    owner: Owner,
+    lives: Lives,
+    gates: Gates,
+    stopping: CancellationToken,
     tasks: TaskTracker,
     places: Arc<Semaphore>,
 }
 
-/// A send that was not accepted.
-#[derive(Debug, thiserror::Error)]
-#[error("message {message_id} was not accepted")]
-pub struct Failure {
-    /// The message, which had its id before anything went out.
-    pub message_id: MessageId,
-    /// Why.
-    pub source: Cause,
+/// How a send is to be done.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Makes it repeatable.
+    pub request: Option<Request>,
+    /// When the caller stops waiting. Absent: never.
+    pub deadline: Option<Instant>,
+    /// Whether to refuse what cannot be delivered, because the customer is known not to have written lately.
+    pub check_session_window: bool,
+    /// Whether to send a template without holding it against the provider's list.
+    pub skip_template_check: bool,
 }
 
-/// Why a send was not accepted.
+/// What was done, now or before.
+#[derive(Clone, Debug)]
+pub struct Done<T> {
+    /// What came of it.
+    pub value: T,
+    /// Whether it was done for an earlier request of the same id.
+    pub replayed: bool,
+}
+
+/// A write that was not done, or of which nobody can tell.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the write was not done")]
+pub struct Failure {
+    /// The message, where it was a send that came so far as to have one.
+    pub message_id: Option<MessageId>,
+    /// Which attempt, where the write is repeatable and came so far.
+    pub attempt: Option<u32>,
+    /// Why. Shared by all who wait for one attempt.
+    pub source: Arc<Cause>,
+}
+
+/// Why a call was not done, or why nobody can tell.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     /// What came of it at the provider.
@@ -49,18 +93,55 @@ pub enum Cause {
     /// What must be read before could not be read. Nothing was sent.
     #[error("the send could not be prepared")]
     NotPrepared(#[source] ProviderError),
-    /// The server stops, and nothing was sent.
+    /// The account's gate did not let it through. Nothing was sent.
+    #[error(transparent)]
+    Held(#[from] Held),
+    /// It does not fit its template. Nothing was sent.
+    #[error("the message does not fit its template")]
+    Unfit(Vec<Misfit>),
+    /// The customer has not written within 24 hours, as far as is known. Nothing was sent.
+    #[error("the conversation's window is closed")]
+    WindowClosed {
+        /// Since when.
+        since: UnixMillis,
+    },
+    /// An earlier request of the same id asked for something else. Nothing was sent.
+    #[error("the request's id stands for another request")]
+    Reused,
+    /// An earlier attempt may have been done, and the caller has not said to make another. Nothing was sent now.
+    #[error("the outcome of an earlier attempt is unknown: {}", .0.cause)]
+    Doubtful(Doubt),
+    /// That the write is about to begin could not be written down. Nothing was sent.
+    #[error("the store cannot be written or read")]
+    Unrecorded,
+    /// The server stops. Nothing was sent.
     #[error("the server is stopping")]
     Stopping,
-    /// The send's task died; the message may have gone out.
-    #[error("the send broke off inside the server")]
+    /// The write's task died; it may have been done.
+    #[error("the write broke off inside the server")]
     BrokeOff,
 }
 
 impl Dispatch {
-    /// Sends with these accounts.
-    pub fn new(accounts: Accounts) -> Self {
-        Self { accounts, tasks: TaskTracker::new(), places: Arc::new(Semaphore::new(spool::MOST_FILES)) }
+    /// Makes calls with these accounts.
+    pub fn new(
+        accounts: Accounts,
+        store: Store,
+        owner: Owner,
+        lives: Lives,
+        stopping: CancellationToken,
+    ) -> Self {
+        let gates = Gates::new(&accounts, &stopping);
+        Self {
+            accounts,
+            store,
+            owner,
+            lives,
+            gates,
+            stopping,
+            tasks: TaskTracker::new(),
+            places: Arc::new(Semaphore::new(spool::MOST_FILES)),
+        }
     }
 
     /// The accounts.
@@ -68,31 +149,85 @@ impl Dispatch {
         &self.accounts
     }
 
-    /// Sends a message, once, and waits for the outcome. Dropping the future ends the wait, not the send.
+    /// Does a write at a provider that is no send, trying again only what has provably not been done. On a task of its
+    /// own, so that whoever asked may hang up.
     ///
     /// # Errors
     ///
     /// Every outcome but the provider's "yes".
-    pub async fn send(&self, account: Arc<Account>, message: Outgoing) -> Result<Message, Failure> {
+    pub async fn write<T, F>(
+        &self,
+        account: &Arc<Account>,
+        operation: &'static str,
+        _deadline: Option<Instant>,
+        write: impl Fn(Arc<Account>) -> F + Send + Sync + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ProviderError>> + Send + 'static,
+    {
+        let provider = Arc::clone(account);
+        let account = account.id().clone();
+        self.spawn(async move {
+            let result = write(provider).await;
+            let outcome = outcome_of(&result);
+            counter!(WRITES, "account" => account.to_string(), "operation" => operation, "outcome" => outcome)
+                .increment(1);
+            if let Err(error) = &result {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(%account, operation, outcome, error, "a write was not accepted");
+            }
+            result
+        })
+        .await
+        .map_err(|cause| Failure { message_id: None, attempt: None, source: Arc::new(cause) })
+    }
+
+    /// Does a write that is no send, once for each request: a repetition gets the bytes of the first reply.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn write_once<F>(
+        &self,
+        account: &Arc<Account>,
+        operation: &'static str,
+        _request: Option<Request>,
+        deadline: Option<Instant>,
+        write: impl Fn(Arc<Account>) -> F + Send + Sync + 'static,
+    ) -> Result<Done<Bytes>, Failure>
+    where
+        F: Future<Output = Result<Bytes, ProviderError>> + Send + 'static,
+    {
+        let value = self.write(account, operation, deadline, write).await?;
+        Ok(Done { value, replayed: false })
+    }
+
+    /// Sends a message and waits for the outcome.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but the provider's "yes".
+    pub async fn send(
+        &self,
+        account: Arc<Account>,
+        message: Outgoing,
+        terms: Terms,
+    ) -> Result<Done<Message>, Failure> {
         let message_id = MessageId::generate();
         let (to, channel) = (message.to.clone(), message.channel);
-        // Reading is done while the caller waits, and ends when the caller leaves.
-        let prepared = match tokio::time::timeout(PREPARATION, account.prepare(message)).await {
-            Ok(prepared) => prepared,
-            Err(_) => Err(ProviderError::Unknown { cause: Uncertainty::TimedOut, fault: None }),
-        };
-        let prepared = prepared.map_err(|error| {
-            tell(&account, message_id, outcome::NOT_SENT, Some(&error));
-            Failure { message_id, source: Cause::NotPrepared(error) }
-        })?;
+        let prepared = self
+            .prepare(&account, message, terms.skip_template_check, terms.deadline)
+            .await
+            .map_err(|cause| Failure { message_id: None, attempt: None, source: Arc::new(cause) })?;
         let sending = {
             let account = Arc::clone(&account);
-            async move { account.send(&prepared).await }
+            async move { account.send(&prepared, AttemptId { message_id, number: 1 }).await }
         };
         self.message(account, message_id, to, channel, sending).await
     }
 
-    /// Sends a file, once, and waits for the outcome. Dropping the future ends the wait, not the send.
+    /// Sends a file and waits for the outcome.
     ///
     /// # Errors
     ///
@@ -106,8 +241,10 @@ impl Dispatch {
         account: Arc<Account>,
         to: Address,
         channel: Channel,
+        _callback_data: Option<CallbackData>,
         file: Upload,
-    ) -> Result<Message, Failure> {
+        _terms: Terms,
+    ) -> Result<Done<Message>, Failure> {
         let sending = {
             let (account, to) = (Arc::clone(&account), to.clone());
             async move {
@@ -130,36 +267,13 @@ impl Dispatch {
         to: Address,
         channel: Channel,
         sending: impl Future<Output = Result<Accepted, ProviderError>> + Send + 'static,
-    ) -> Result<Message, Failure> {
-        self.spawn(run(account, message_id, to, channel, sending))
-            .await
-            .map_err(|source| Failure { message_id, source })
-    }
-
-    /// Does another write at a provider than a send: on a task of its own, so that whoever asked may hang up.
-    ///
-    /// # Errors
-    ///
-    /// Every outcome but the provider's "yes".
-    pub async fn write<T: Send + 'static>(
-        &self,
-        account: &Account,
-        operation: &'static str,
-        write: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
-    ) -> Result<T, Cause> {
-        let account = account.id().clone();
-        self.spawn(async move {
-            let result = write.await;
-            let outcome = outcome_of(&result);
-            counter!(WRITES, "account" => account.to_string(), "operation" => operation, "outcome" => outcome)
-                .increment(1);
-            if let Err(error) = &result {
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(%account, operation, outcome, error, "a write was not accepted");
-            }
-            result
+    ) -> Result<Done<Message>, Failure> {
+        let sent = self.spawn(run(account, message_id, to, channel, sending)).await;
+        sent.map(|value| Done { value, replayed: false }).map_err(|cause| Failure {
+            message_id: Some(message_id),
+            attempt: None,
+            source: Arc::new(cause),
         })
-        .await
     }
 
     async fn spawn<T: Send + 'static>(
@@ -175,7 +289,7 @@ impl Dispatch {
         }
     }
 
-    /// Takes no more sends, and waits until those under way have ended.
+    /// Takes no more writes, and waits until those under way have ended.
     pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -202,6 +316,10 @@ async fn run(
         channel,
         state: MessageState::Accepted,
         provider_state: accepted.provider_state,
+        trouble: None,
+        request_id: None,
+        attempt: 1,
+        callback_data: None,
         create_time,
         update_time: UnixMillis::now(),
     })

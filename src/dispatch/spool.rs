@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
+
+use crate::provider::UploadContent;
 
 /// How many files may wait at once.
 pub(super) const MOST_FILES: usize = 64;
@@ -26,6 +29,7 @@ const READ_BYTES: usize = 64 << 10;
 pub struct Spool {
     kept: Kept,
     length: u64,
+    hash: Sha256,
     /// The place among the files; free again when the file has been read back or given up.
     place: OwnedSemaphorePermit,
 }
@@ -38,7 +42,14 @@ enum Kept {
 
 impl Spool {
     pub(super) fn new(place: OwnedSemaphorePermit) -> Self {
-        Self { kept: Kept::Memory(BytesMut::new()), length: 0, place }
+        Self { kept: Kept::Memory(BytesMut::new()), length: 0, hash: Sha256::new(), place }
+    }
+
+    /// One that shares its place with none.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Self {
+        let places = Arc::new(tokio::sync::Semaphore::new(1));
+        Self::new(places.try_acquire_owned().expect("just made"))
     }
 
     /// How many bytes there are.
@@ -53,6 +64,7 @@ impl Spool {
     /// When the temporary file cannot be made or written. The file is of no use then.
     pub async fn push(&mut self, chunk: Bytes) -> io::Result<()> {
         let more = u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
+        self.hash.update(&chunk);
         match &mut self.kept {
             Kept::Memory(kept) if kept.len() + chunk.len() <= IN_MEMORY => kept.extend_from_slice(&chunk),
             Kept::Memory(kept) => {
@@ -74,31 +86,27 @@ impl Spool {
         Ok(())
     }
 
-    /// The file's bytes from the beginning: as many as there are, or an error before their end.
-    pub fn into_content(self) -> BoxStream<'static, io::Result<Bytes>> {
-        let Self { kept, length, place } = self;
-        match kept {
-            Kept::Memory(kept) => stream::once(async move {
-                let _place = place;
-                Ok(kept.freeze())
-            })
-            .boxed(),
-            Kept::Disk(file) => stream::try_unfold(0, move |read| {
-                let file = Arc::clone(&file);
-                // The place is the stream's as long as the stream lives.
-                let _ = &place;
-                async move {
-                    let left = length - read;
-                    if left == 0 {
-                        return Ok(None);
-                    }
-                    let chunk = blocking(move || read_at(&file, read, left)).await?;
-                    let read = read + u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
-                    Ok(Some((chunk, read)))
-                }
-            })
-            .boxed(),
-        }
+    /// The file, and a hash of it. It can be read as often as it must go out, once at a time.
+    pub fn into_content(self) -> (UploadContent, [u8; 32]) {
+        let Self { kept, length, hash, place } = self;
+        let digest = hash.finalize().into();
+        // The place is taken as long as the file may be read.
+        let place = Arc::new(place);
+        let content: UploadContent = match kept {
+            Kept::Memory(kept) => {
+                let kept = kept.freeze();
+                Arc::new(move || {
+                    let (kept, place) = (kept.clone(), Arc::clone(&place));
+                    stream::once(async move {
+                        let _place = place;
+                        Ok(kept)
+                    })
+                    .boxed()
+                })
+            }
+            Kept::Disk(file) => Arc::new(move || read_back(Arc::clone(&file), length, Arc::clone(&place))),
+        };
+        (content, digest)
     }
 
     #[cfg(test)]
@@ -108,6 +116,29 @@ impl Spool {
             Kept::Disk(_) => 0,
         }
     }
+}
+
+/// The bytes of a file on disk: as many as it has, or an error before their end.
+fn read_back(
+    file: Arc<File>,
+    length: u64,
+    place: Arc<OwnedSemaphorePermit>,
+) -> BoxStream<'static, io::Result<Bytes>> {
+    stream::try_unfold(0, move |read| {
+        let file = Arc::clone(&file);
+        // The place is the stream's as long as the stream lives.
+        let _ = &place;
+        async move {
+            let left = length - read;
+            if left == 0 {
+                return Ok(None);
+            }
+            let chunk = blocking(move || read_at(&file, read, left)).await?;
+            let read = read + u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
+            Ok(Some((chunk, read)))
+        }
+    })
+    .boxed()
 }
 
 /// Reads the next bytes, at least one.
@@ -150,8 +181,12 @@ mod tests {
                     spool.push(Bytes::copy_from_slice(chunk)).await.expect("written");
                 }
                 assert_eq!(spool.length(), length as u64);
-                let back: Vec<Bytes> = spool.into_content().try_collect().await.expect("read");
-                assert!(back.concat() == file, "{length} in steps of {step}");
+                let (content, digest) = spool.into_content();
+                assert_eq!(digest, <[u8; 32]>::from(Sha256::digest(&file)));
+                for _ in 0..2 {
+                    let back: Vec<Bytes> = content().try_collect().await.expect("read");
+                    assert!(back.concat() == file, "{length} in steps of {step}");
+                }
             }
         }
     }
@@ -166,7 +201,7 @@ mod tests {
             assert!(spool.in_memory() <= 2 * IN_MEMORY, "{} bytes", spool.in_memory());
         }
         assert_eq!((spool.length(), spool.in_memory()), (16 << 20, 0));
-        let mut content = spool.into_content();
+        let mut content = spool.into_content().0();
         let mut read = 0;
         while let Some(chunk) = content.try_next().await.expect("read") {
             assert!(chunk.len() <= READ_BYTES);
@@ -182,7 +217,7 @@ mod tests {
         spool.push(pattern(IN_MEMORY * 2)).await.expect("written");
         let Kept::Disk(file) = &spool.kept else { panic!("in memory") };
         file.set_len(u64::try_from(IN_MEMORY * 2 - 1).expect("small")).expect("shortened");
-        let told = spool.into_content().try_collect::<Vec<_>>().await.expect_err("too short");
+        let told = spool.into_content().0().try_collect::<Vec<_>>().await.expect_err("too short");
         assert_eq!(told.kind(), io::ErrorKind::UnexpectedEof);
     }
 
@@ -195,7 +230,7 @@ mod tests {
             drop(given_up);
             let mut sent = spool(&places).await;
             sent.push(pattern(length)).await.expect("written");
-            let mut content = sent.into_content();
+            let mut content = sent.into_content().0();
             assert_eq!(places.available_permits(), 0);
             while content.try_next().await.expect("read").is_some() {}
             drop(content);

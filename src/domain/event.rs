@@ -4,7 +4,11 @@ use std::fmt;
 
 use ulid::Ulid;
 
-use super::{AccountId, Channel, Location, MediaKind, MessageState, Provider, ProviderFault, UnixMillis};
+use super::message::{CallbackData, Message};
+use super::{
+    AccountId, AttemptId, Channel, Location, MediaKind, MessageId, MessageState, Provider, ProviderFault,
+    UnixMillis,
+};
 
 /// The id of an event: `evt_` and a ULID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +36,8 @@ impl EventId {
 pub enum EventType {
     /// A customer wrote.
     MessageReceived,
+    /// The provider has taken a message of ours.
+    MessageAccepted,
     /// The provider reports on a message that was sent.
     MessageStatus,
     /// A message from one of our own numbers, reported back.
@@ -44,13 +50,20 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 5] =
-        [Self::MessageReceived, Self::MessageStatus, Self::MessageEcho, Self::ReportCompleted, Self::Unknown];
+    pub const ALL: [Self; 6] = [
+        Self::MessageReceived,
+        Self::MessageAccepted,
+        Self::MessageStatus,
+        Self::MessageEcho,
+        Self::ReportCompleted,
+        Self::Unknown,
+    ];
 
     /// The type as callers see it: a word with dots.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MessageReceived => "message.received",
+            Self::MessageAccepted => "message.accepted",
             Self::MessageStatus => "message.status",
             Self::MessageEcho => "message.echo",
             Self::ReportCompleted => "report.completed",
@@ -109,10 +122,23 @@ pub struct Event {
 }
 
 impl Event {
+    /// What tells that the provider has taken a message.
+    pub fn accepted(message: Message) -> Self {
+        Self {
+            id: EventId::generate(),
+            account: message.account.clone(),
+            provider: message.provider,
+            occur_time: None,
+            callback_data: message.callback_data.as_ref().map(CallbackData::as_str).map(str::to_owned),
+            payload: Payload::MessageAccepted(Box::new(message)),
+        }
+    }
+
     /// The event's type.
     pub fn event_type(&self) -> EventType {
         match self.payload {
             Payload::MessageReceived(_) => EventType::MessageReceived,
+            Payload::MessageAccepted(_) => EventType::MessageAccepted,
             Payload::MessageStatus(_) => EventType::MessageStatus,
             Payload::MessageEcho(_) => EventType::MessageEcho,
             Payload::ReportCompleted(_) => EventType::ReportCompleted,
@@ -126,6 +152,8 @@ impl Event {
 pub enum Payload {
     /// A customer wrote.
     MessageReceived(ReportedMessage),
+    /// The provider has taken a message of ours.
+    MessageAccepted(Box<Message>),
     /// The provider reports on a message that was sent.
     MessageStatus(MessageStatus),
     /// A message from one of our own numbers, reported back.
@@ -146,6 +174,7 @@ impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::MessageReceived(_) => "MessageReceived(…)",
+            Self::MessageAccepted(_) => "MessageAccepted(…)",
             Self::MessageStatus(_) => "MessageStatus(…)",
             Self::MessageEcho(_) => "MessageEcho(…)",
             Self::ReportCompleted(_) => "ReportCompleted(…)",
@@ -307,6 +336,15 @@ impl fmt::Debug for ReportedFault {
     }
 }
 
+/// An attempt of ours that a webhook brought back: it has reached the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The provider's id of the message, where the webhook tells it.
+    pub provider_message_id: Option<String>,
+}
+
 /// By what a provider's repetition of an event is recognised.
 ///
 /// Only what the provider itself gives as an identity: equal content is no identity.
@@ -328,6 +366,11 @@ impl Identity {
     /// A message of our own that was reported back.
     pub fn echo(provider_message_id: &str) -> Self {
         Self(format!("echo\n{provider_message_id}"))
+    }
+
+    /// The provider has taken a message of ours: told once, however often it is proven.
+    pub fn accepted(message_id: MessageId) -> Self {
+        Self(format!("accepted\n{message_id}"))
     }
 
     /// A run of a report that has come to its end.

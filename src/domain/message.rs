@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use ulid::Ulid;
 
-use super::{AccountId, Address, MediaLink, PhoneNumber, Provider, UnixMillis, template};
+use super::event::ReportedFault;
+use super::outcome::Doubt;
+use super::{AccountId, Address, MediaLink, PhoneNumber, Provider, RequestId, UnixMillis, template};
 
 /// Switchboard's own id of a message: `msg_` and a ULID, made before anything goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +37,76 @@ impl FromStr for MessageId {
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let ulid = s.strip_prefix("msg_").ok_or(MessageIdMalformed)?;
         Ulid::from_string(ulid).map(Self).map_err(|_| MessageIdMalformed)
+    }
+}
+
+/// One attempt at sending a message: `<message id>/<number>`, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptId {
+    /// The message.
+    pub message_id: MessageId,
+    /// Which attempt.
+    pub number: u32,
+}
+
+/// Why a string is not an [`AttemptId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be `<message id>/<number>`")]
+pub struct AttemptIdMalformed;
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.message_id, self.number)
+    }
+}
+
+impl FromStr for AttemptId {
+    type Err = AttemptIdMalformed;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let (message_id, number) = s.split_once('/').ok_or(AttemptIdMalformed)?;
+        let number = number.parse().ok().filter(|&number| number > 0).ok_or(AttemptIdMalformed)?;
+        Ok(Self { message_id: message_id.parse().map_err(|_| AttemptIdMalformed)?, number })
+    }
+}
+
+/// JSON text of the sender's own that the provider brings back with the events of a message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallbackData(String);
+
+debug_without_content!(CallbackData);
+
+/// Why a string is not [`CallbackData`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallbackDataMalformed {
+    /// Longer than what fits into a provider's field together with our own part.
+    #[error("must be at most {} bytes of JSON", CallbackData::MAX_BYTES)]
+    TooLong,
+    /// Not JSON.
+    #[error("must be JSON text, such as `{{\"order\": 77}}` or `\"order-77\"`")]
+    NotJson,
+}
+
+impl CallbackData {
+    /// The most bytes: what is left of Connectly's 1024 beside our own part.
+    pub const MAX_BYTES: usize = 960;
+
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CallbackData {
+    type Err = CallbackDataMalformed;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        if s.len() > Self::MAX_BYTES {
+            return Err(CallbackDataMalformed::TooLong);
+        }
+        // Also held against it is what our own parser makes of it: nesting without end is no JSON to us.
+        serde_json::from_str::<serde_json::Value>(s).map_err(|_| CallbackDataMalformed::NotJson)?;
+        Ok(Self(s.to_owned()))
     }
 }
 
@@ -111,9 +183,20 @@ pub struct Outgoing {
     pub sender: Option<PhoneNumber>,
     /// What it says.
     pub content: Content,
+    /// What comes back with its events.
+    pub callback_data: Option<CallbackData>,
 }
 
-/// A message that the provider has taken.
+/// Why a message failed, or why nobody can tell what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The provider reported that it failed.
+    Failed(ReportedFault),
+    /// Nobody can tell whether the provider took it.
+    Doubtful(Doubt),
+}
+
+/// A message of ours and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Our id.
@@ -132,6 +215,14 @@ pub struct Message {
     pub state: MessageState,
     /// The provider's own word for that, if it said one.
     pub provider_state: Option<String>,
+    /// Why it failed, or why nobody can tell what became of it.
+    pub trouble: Option<Trouble>,
+    /// The caller's name for the send, if it has one.
+    pub request_id: Option<RequestId>,
+    /// Which attempt it stands at.
+    pub attempt: u32,
+    /// What comes back with its events, if the provider can do that.
+    pub callback_data: Option<CallbackData>,
     /// When we took it.
     pub create_time: UnixMillis,
     /// When `state` last changed.

@@ -3,6 +3,76 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ProviderFault;
+
+/// Why nobody can tell whether a write was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uncertainty {
+    /// No reply in time.
+    TimedOut,
+    /// The connection broke before a reply.
+    ConnectionLost,
+    /// The reply broke off.
+    ReplyCutOff,
+    /// The reply was longer than any real one.
+    ReplyTooLarge,
+    /// The reply said that all was well, in a form that proves nothing.
+    ReplyUnreadable,
+    /// The provider said that something went wrong on its side.
+    ProviderFailed,
+    /// The reply pointed to another address, which is never followed: `base_url` or a route is wrong.
+    Redirected,
+    /// This server ended, or broke off, while the write was under way.
+    ServerFailed,
+}
+
+impl Uncertainty {
+    const ALL: [Self; 8] = [
+        Self::TimedOut,
+        Self::ConnectionLost,
+        Self::ReplyCutOff,
+        Self::ReplyTooLarge,
+        Self::ReplyUnreadable,
+        Self::ProviderFailed,
+        Self::Redirected,
+        Self::ServerFailed,
+    ];
+
+    /// The cause in error metadata, and in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TimedOut => "TIMED_OUT",
+            Self::ConnectionLost => "CONNECTION_LOST",
+            Self::ReplyCutOff => "REPLY_CUT_OFF",
+            Self::ReplyTooLarge => "REPLY_TOO_LARGE",
+            Self::ReplyUnreadable => "REPLY_UNREADABLE",
+            Self::ProviderFailed => "PROVIDER_FAILED",
+            Self::Redirected => "REDIRECTED",
+            Self::ServerFailed => "SERVER_FAILED",
+        }
+    }
+
+    /// The cause of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == name)
+    }
+}
+
+impl fmt::Display for Uncertainty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is known of a write of which nobody can tell whether it was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Why nobody can tell.
+    pub cause: Uncertainty,
+    /// What the provider said, if it said anything readable.
+    pub fault: Option<ProviderFault>,
+}
+
 /// A row of the outcome table that an operator may move, for one account.
 ///
 /// Written `status:<HTTP status>` or `code:<provider's error code>` in configuration.

@@ -23,6 +23,17 @@ impl UnixMillis {
         text.trim().parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
     }
 
+    /// The moment as in RFC 3339.
+    pub fn to_rfc3339(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or_default().to_string()
+    }
+
+    /// The moment that lies `later` behind this one.
+    #[must_use]
+    pub fn plus(self, later: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(later.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// The moment that lies `earlier` before this one.
     #[must_use]
     pub fn minus(self, earlier: Duration) -> Self {

@@ -10,37 +10,16 @@ mod reader;
 mod retention;
 mod tail;
 
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 pub use reader::{Reader, Run};
-pub use retention::Retention;
+pub use retention::{Keep, Retention};
+pub use tail::Tail;
 
 use crate::domain::Cursor;
-use crate::store::{self, Append, Done, Encode, Extent, Health, Op, Store};
-use tail::Tail;
-
-/// How a journal is opened.
-pub struct Options {
-    /// The store's file.
-    pub path: PathBuf,
-    /// Makes events' bytes.
-    pub encode: Encode,
-    /// How long events are kept.
-    pub retention: Duration,
-    /// The most pages (of 4 KiB) that the file may grow to. Absent: what the disk holds.
-    pub max_pages: Option<u32>,
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("path", &self.path).finish_non_exhaustive()
-    }
-}
+use crate::store::{self, Append, Done, Extent, Health, Op, Store};
 
 /// A handle to the open journal. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -84,23 +63,10 @@ pub enum Error {
 }
 
 impl Journal {
-    /// Opens the journal. What comes with it must be run for old events to go.
-    ///
-    /// # Errors
-    ///
-    /// When the store does not open.
-    pub fn open(options: Options) -> Result<(Self, Retention), store::Error> {
-        let tail = Arc::new(Tail::new());
-        let fed = Arc::clone(&tail);
-        let store = Store::open(store::Options {
-            path: options.path,
-            encode: options.encode,
-            committed: Box::new(move |run| fed.push(run)),
-            max_pages: options.max_pages,
-        })?;
+    /// The journal in a store, of whose events every commit is pushed to the tail.
+    pub fn new(store: Store, tail: Arc<Tail>) -> Self {
         tail.start_at(store.extent().newest);
-        let retention = Retention::new(store.clone(), options.retention);
-        Ok((Self { store, tail }, retention))
+        Self { store, tail }
     }
 
     /// Puts events at the end, all of them or none, and returns when they are on disk.

@@ -1,4 +1,4 @@
-//! Lets old events go.
+//! Lets old events, requests and messages go.
 
 use std::time::Duration;
 
@@ -16,15 +16,27 @@ const PROBE: Duration = Duration::from_secs(1);
 /// The most events in one step: small, for the writer does nothing else meanwhile.
 const STEP: u32 = 200;
 
-/// Trims the journal by age.
+/// How long things are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Events, after they were received.
+    pub events: Duration,
+    /// Requests that can be repeated, after their attempt ended.
+    pub requests: Duration,
+    /// Messages, after they were made, and when a customer last wrote.
+    pub messages: Duration,
+}
+
+/// Trims the store by age.
 #[derive(Debug)]
 pub struct Retention {
     store: Store,
-    keep: Duration,
+    keep: Keep,
 }
 
 impl Retention {
-    pub(super) fn new(store: Store, keep: Duration) -> Self {
+    /// What must be run for old things to go.
+    pub fn new(store: Store, keep: Keep) -> Self {
         Self { store, keep }
     }
 
@@ -43,14 +55,24 @@ impl Retention {
                     Err(_) => return,
                 },
             }
-            // A failure is known to the store's health, and told there.
-            while let Ok([Done::Trimmed(trimmed)]) = self
-                .store
-                .commit(vec![Op::Trim { before: UnixMillis::now().minus(self.keep), most: STEP }])
-                .await
-                .as_deref()
+            self.trim().await;
+        }
+    }
+
+    /// Trims, in small steps. A failure is known to the store's health, and told there.
+    async fn trim(&self) {
+        let (now, most) = (UnixMillis::now(), STEP);
+        let events = || Op::Trim { before: now.minus(self.keep.events), most };
+        let records = || Op::Forget {
+            requests: now.minus(self.keep.requests),
+            messages: now.minus(self.keep.messages),
+            most,
+        };
+        for op in [&events as &(dyn Fn() -> Op + Sync), &records] {
+            while let Ok([Done::Trimmed(rows) | Done::Forgotten(rows)]) =
+                self.store.commit(vec![op()]).await.as_deref()
             {
-                if *trimmed < u64::from(STEP) {
+                if *rows < u64::from(STEP) {
                     break;
                 }
                 tokio::task::yield_now().await;

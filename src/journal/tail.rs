@@ -15,7 +15,7 @@ const EVENT_OVERHEAD: usize = 128;
 
 /// The newest runs of events, each one commit of the writer, shared by all readers.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub struct Tail {
     runs: RwLock<Runs>,
     newest: watch::Sender<u64>,
 }
@@ -26,8 +26,15 @@ struct Runs {
     bytes: usize,
 }
 
+impl Default for Tail {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Tail {
-    pub(super) fn new() -> Self {
+    /// An empty one.
+    pub fn new() -> Self {
         Self { runs: RwLock::default(), newest: watch::Sender::new(0) }
     }
 
@@ -37,7 +44,7 @@ impl Tail {
     }
 
     /// Takes what has just become durable.
-    pub(super) fn push(&self, run: Arc<[Stored]>) {
+    pub fn push(&self, run: Arc<[Stored]>) {
         let Some(newest) = run.last().map(|event| event.number) else { return };
         {
             let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,10 @@
-use std::time::Duration;
-
 use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
 use crate::domain::event::Payload;
 use crate::domain::{Event, EventId, Provider, UnixMillis};
+use crate::store::Owner;
 
 struct Opened {
     journal: Journal,
@@ -14,14 +13,17 @@ struct Opened {
 
 fn open() -> Opened {
     let folder = TempDir::new().expect("a folder");
-    let (journal, _) = Journal::open(Options {
+    let tail = Arc::new(Tail::new());
+    let fed = Arc::clone(&tail);
+    let store = Store::open(store::Options {
         path: folder.path().join("switchboard.db"),
         encode: |_, stamp| stamp.cursor.number.to_string().into(),
-        retention: Duration::from_secs(3_600),
+        committed: Box::new(move |changes| fed.push(changes.events)),
+        owner: Owner::generate(),
         max_pages: None,
     })
     .expect("opens");
-    Opened { journal, _folder: folder }
+    Opened { journal: Journal::new(store, tail), _folder: folder }
 }
 
 fn event(bytes: usize) -> Append {
@@ -35,6 +37,7 @@ fn event(bytes: usize) -> Append {
             payload: Payload::Unknown { topic: String::new(), problem: String::new() },
         },
         identity: None,
+        proof: None,
         raw: Bytes::from(vec![b'x'; bytes]),
     }
 }

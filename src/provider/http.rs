@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::RETRY_AFTER;
 use url::Url;
 
-use super::{Error, Uncertainty};
+use super::Error;
+use crate::domain::Uncertainty;
 
 /// The longest reply that is read. Real ones have a few hundred bytes, lists some tens of thousands.
 const MAX_REPLY_BYTES: usize = 4 << 20;

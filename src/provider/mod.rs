@@ -13,19 +13,21 @@ pub mod signature;
 mod template;
 mod upload;
 
-pub use upload::Upload;
+pub use upload::{Content as UploadContent, Upload};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 
 use crate::config::{self, Upstream};
-use crate::domain::event::Identity;
+use crate::domain::event::{Identity, Proof};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::{Definition, Page, Place};
-use crate::domain::{AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault, UploadLimits};
+use crate::domain::{
+    AccountId, Address, AttemptId, Channel, Event, PhoneNumber, Provider, ProviderFault, Uncertainty,
+    UploadLimits,
+};
 use signature::{Scheme, Verified};
 
 /// All accounts, in the order of the configuration.
@@ -77,6 +79,8 @@ pub struct Limits {
     pub text_characters: Option<u32>,
     /// How large uploaded files may be. Absent: files cannot be uploaded.
     pub upload: Option<UploadLimits>,
+    /// The most calls in a second.
+    pub calls_per_second: u32,
 }
 
 /// A part of a message that its account cannot send.
@@ -139,6 +143,8 @@ pub struct Incoming {
     pub event: Event,
     /// By what a repetition is recognised, if the provider gave it an identity.
     pub identity: Option<Identity>,
+    /// The attempt of ours that it proves to have reached the provider, if it brought our mark back.
+    pub proof: Option<Proof>,
 }
 
 /// Why a write was not answered with "yes", by what is known of it.
@@ -168,46 +174,6 @@ impl Error {
             fault.route = Some(format!("{name} = \"{route}\""));
         }
         self
-    }
-}
-
-/// Why nobody can tell whether a write was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Uncertainty {
-    /// No reply in time.
-    TimedOut,
-    /// The connection broke before a reply.
-    ConnectionLost,
-    /// The reply broke off.
-    ReplyCutOff,
-    /// The reply was longer than any real one.
-    ReplyTooLarge,
-    /// The reply said that all was well, in a form that proves nothing.
-    ReplyUnreadable,
-    /// The provider said that something went wrong on its side.
-    ProviderFailed,
-    /// The reply pointed to another address, which is never followed: `base_url` or a route is wrong.
-    Redirected,
-}
-
-impl Uncertainty {
-    /// The cause in error metadata.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TimedOut => "TIMED_OUT",
-            Self::ConnectionLost => "CONNECTION_LOST",
-            Self::ReplyCutOff => "REPLY_CUT_OFF",
-            Self::ReplyTooLarge => "REPLY_TOO_LARGE",
-            Self::ReplyUnreadable => "REPLY_UNREADABLE",
-            Self::ProviderFailed => "PROVIDER_FAILED",
-            Self::Redirected => "REDIRECTED",
-        }
-    }
-}
-
-impl fmt::Display for Uncertainty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -261,7 +227,11 @@ impl Account {
         };
         Ok(Self {
             id: config.id.clone(),
-            limits: Limits { text_characters: config.limits.text_characters, upload: config.limits.upload },
+            limits: Limits {
+                text_characters: config.limits.text_characters,
+                upload: config.limits.upload,
+                calls_per_second: 200,
+            },
             client,
         })
     }
@@ -363,15 +333,16 @@ impl Account {
         Ok(Prepared { message, template })
     }
 
-    /// Sends a message, once.
+    /// Sends a message, once. What the provider brings back of it names the attempt, where it brings anything back.
     ///
     /// # Errors
     ///
     /// Every outcome but the provider's "yes".
-    pub async fn send(&self, prepared: &Prepared) -> Result<Accepted, Error> {
+    pub async fn send(&self, prepared: &Prepared, attempt: AttemptId) -> Result<Accepted, Error> {
         match &self.client {
+            // ConnectBy brings nothing back, so there is nowhere to put the attempt.
             Client::ConnectBy(client) => client.send(&prepared.message, prepared.template.as_ref()).await,
-            Client::Connectly(client) => client.send(&prepared.message).await,
+            Client::Connectly(client) => client.send(&prepared.message, attempt).await,
         }
     }
 

@@ -15,10 +15,10 @@
 
 use std::collections::BTreeMap;
 
+use super::Error;
 use super::http::Reply;
-use super::{Error, Uncertainty};
 use crate::domain::outcome::{Row, Verdict};
-use crate::domain::{Provider, ProviderFault, Refusal};
+use crate::domain::{Provider, ProviderFault, Refusal, Uncertainty};
 
 /// The table, with an account's own rows.
 #[derive(Clone, Debug)]

@@ -3,12 +3,18 @@
 use std::fmt;
 use std::io;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::domain::MediaType;
 
-/// A file that is all there, checked, and read as it goes out.
+/// Bytes that can be read from their beginning as often as they must go out.
+pub type Content = Arc<dyn Fn() -> BoxStream<'static, io::Result<Bytes>> + Send + Sync>;
+
+/// A file that is all there, checked, and read as it goes out. Cheap to clone.
+#[derive(Clone)]
 pub struct Upload {
     /// Its name, without anything that could not stand between quotes in a header.
     pub name: String,
@@ -17,7 +23,9 @@ pub struct Upload {
     /// How many bytes it has.
     pub length: u64,
     /// Its bytes: as many as `length` says, or an error before their end. Never fewer without one.
-    pub content: BoxStream<'static, io::Result<Bytes>>,
+    pub content: Content,
+    /// A hash of its bytes.
+    pub digest: [u8; 32],
 }
 
 impl fmt::Debug for Upload {

@@ -1,4 +1,4 @@
-//! The one durable home of the journal.
+//! The one durable home of the journal, of requests that can be repeated, and of messages and how they stand.
 //!
 //! The seam is semantic: callers hand in [`Op`]s and get [`Done`]s back once they are on disk, and read short pages.
 //! Ops of many callers share one transaction and one fsync. Ops are repeatable: whoever does not learn the result may
@@ -17,16 +17,34 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::event::Identity;
-use crate::domain::{AccountId, Cursor, Event, EventId, EventType, UnixMillis};
+use crate::domain::event::{Identity, Proof};
+use crate::domain::outcome::Doubt;
+use crate::domain::request::{Fingerprint, Request};
+use crate::domain::{
+    AccountId, Cursor, Event, EventId, EventType, Message, MessageId, MessageState, RequestId, UnixMillis,
+};
 
 pub use sqlite::Store;
 
 /// One change, to be made durable.
 #[derive(Debug)]
 pub enum Op {
-    /// Puts an event at the end of the journal, unless one with its identity is there.
+    /// Puts an event at the end of the journal, unless one with its identity is there. What it tells of a message of
+    /// ours, or of a conversation, is kept in the same transaction.
     Append(Box<Append>),
+    /// Writes down that an attempt at a repeatable write is about to begin, unless it must not.
+    Begin(Box<Begin>),
+    /// Writes down what came of an attempt, and appends `message.accepted` when it makes a message accepted.
+    End(Box<End>),
+    /// Forgets requests, messages and conversations that are too old, at most so many of each.
+    Forget {
+        /// Requests that ended before this moment.
+        requests: UnixMillis,
+        /// Messages that were made, and customers who last wrote, before this moment.
+        messages: UnixMillis,
+        /// The most rows of each kind to forget in one go.
+        most: u32,
+    },
     /// Forgets the oldest events: those received before a moment, at most so many.
     Trim {
         /// Events received at or after this moment stay.
@@ -43,13 +61,159 @@ pub struct Append {
     pub event: Event,
     /// By what a repetition is recognised. Absent: always appended, and marked when the same bytes came before.
     pub identity: Option<Identity>,
+    /// The attempt of ours that it proves to have reached the provider.
+    pub proof: Option<Proof>,
     /// The webhook's body.
     pub raw: Bytes,
 }
 
+/// Whoever holds what is under way: one run of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(pub ulid::Ulid);
+
+impl Owner {
+    /// A new one.
+    pub fn generate() -> Self {
+        Self(ulid::Ulid::generate())
+    }
+}
+
+/// An attempt that is about to begin.
+///
+/// | record | `resend_after` | what happens |
+/// |---|---|---|
+/// | none | absent | attempt 1 begins |
+/// | none | N | attempt N + 1 begins |
+/// | unknown N | N | attempt N + 1 begins |
+/// | of another fingerprint | any | [`Begun::Reused`] |
+/// | anything else | any | [`Begun::Known`] |
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// Whose request it is.
+    pub account: AccountId,
+    /// The request.
+    pub request: Request,
+    /// Who makes the attempt.
+    pub owner: Owner,
+    /// When the attempt has ended for certain, whatever becomes of its owner.
+    pub not_after: UnixMillis,
+    /// The message, pending, where the write is a send. Of a request with a record, the message of the record counts.
+    pub message: Option<Message>,
+}
+
+/// What became of a [`Begin`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// The attempt may be made; that is durable.
+    Attempt {
+        /// Which one.
+        number: u32,
+        /// The message, where the write is a send.
+        message_id: Option<MessageId>,
+    },
+    /// It must not be made: this is what is known.
+    Known(Record),
+    /// The request asks for something else than an earlier one of its id did.
+    Reused,
+}
+
+/// What is known of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What it asks for.
+    pub fingerprint: Fingerprint,
+    /// The newest attempt.
+    pub attempt: u32,
+    /// How it stands.
+    pub standing: Standing,
+    /// The message, where the write is a send.
+    pub message: Option<Message>,
+}
+
+/// How a request stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its attempt is under way.
+    InFlight {
+        /// Who makes it.
+        owner: Owner,
+        /// When it has ended for certain.
+        not_after: UnixMillis,
+    },
+    /// It was done.
+    Accepted {
+        /// The reply, where the write is no send.
+        reply: Option<Bytes>,
+    },
+    /// Nobody can tell whether its newest attempt was done.
+    Unknown(Doubt),
+}
+
+/// An attempt that has ended, or a send without a request's id.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// Whose it is.
+    pub account: AccountId,
+    /// The request, if it has an id: then only its attempt of this number and owner is ended.
+    pub request: Option<RequestId>,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Who made it.
+    pub owner: Owner,
+    /// The message as the sender knows it, where the write is a send.
+    pub message: Option<Message>,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Accepted {
+        /// The reply to keep, where the write is no send.
+        reply: Option<Bytes>,
+        /// The provider's ids of the message.
+        provider_ids: Vec<String>,
+        /// The provider's own word for its state.
+        provider_state: Option<String>,
+    },
+    /// It was refused, or not sent: nothing was done.
+    NotDone,
+    /// Nobody can tell.
+    Unknown(Doubt),
+}
+
+/// How things stand after an [`End`], by all that is known: an event may have proven more than the reply did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The request's record. Absent when there is none (any more).
+    pub record: Option<Record>,
+    /// The message. Absent when there is none (any more).
+    pub message: Option<Message>,
+}
+
+/// What names a message within an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageKey {
+    /// Our id.
+    Id(MessageId),
+    /// One of the provider's.
+    Provider(String),
+    /// The id of the request that it was sent with; the newest, if there are several.
+    Request(RequestId),
+}
+
 /// What became of an [`Op`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
+    /// See there.
+    Begun(Box<Begun>),
+    /// See there.
+    Ended(Box<Ended>),
+    /// So many rows of the kind that had most were forgotten.
+    Forgotten(u64),
+
     /// The event has this number.
     Appended(u64),
     /// An event of that identity is in the journal already, and durable.
@@ -67,13 +231,35 @@ pub struct Stamp {
     pub receive_time: UnixMillis,
     /// The newest earlier event with the same bytes, where there is no identity to go by.
     pub possible_duplicate_of: Option<EventId>,
+    /// What a status means for its message.
+    pub life: Option<Life>,
+}
+
+/// What a status means for its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// The message, if it is one of ours.
+    pub message_id: Option<MessageId>,
+    /// How far it has come with the status. Absent as long as only unknown words were reported.
+    pub state_after: Option<MessageState>,
+    /// Whether the status told of a state that the message was in already or had left behind.
+    pub stale: bool,
 }
 
 /// Makes an event's bytes for the wire, once, inside the transaction that gives it its place.
 pub type Encode = fn(&Event, &Stamp) -> Bytes;
 
 /// Is told, on the writer's thread and in order, what has just become durable.
-pub type Committed = Box<dyn FnMut(Arc<[Stored]>) + Send>;
+pub type Committed = Box<dyn FnMut(Changes) + Send>;
+
+/// What has become durable at once.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// The new events, in order.
+    pub events: Arc<[Stored]>,
+    /// Messages that are new or stand differently now, as they stand.
+    pub messages: Vec<Message>,
+}
 
 /// An event in the journal.
 #[derive(Clone, Debug)]
@@ -126,6 +312,9 @@ pub struct Options {
     pub encode: Encode,
     /// Is told of every commit.
     pub committed: Committed,
+    /// Who opens it. Attempts of others that are in flight have ended without a word: nobody can tell what became of
+    /// them.
+    pub owner: Owner,
     /// The most pages (of 4 KiB) that the file may grow to. Absent: what the disk holds.
     pub max_pages: Option<u32>,
 }

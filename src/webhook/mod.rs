@@ -105,6 +105,7 @@ impl Ingress {
             .map(|incoming| Append {
                 event: incoming.event,
                 identity: incoming.identity,
+                proof: incoming.proof,
                 raw: webhook.body().clone(),
             })
             .collect();

@@ -49,7 +49,7 @@ impl Client {
 }
 
 fn part(file: Upload) -> Part {
-    Part::stream_with_length(Body::wrap_stream(file.content), file.length)
+    Part::stream_with_length(Body::wrap_stream((file.content)()), file.length)
         .file_name(file.name)
         .mime_str(file.media_type.mime())
         .expect("our own MIME types are well-formed")

@@ -3,13 +3,13 @@
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
+use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
 use super::super::template::{self, Step, Walk};
-use super::super::{Error, Uncertainty};
 use super::{Client, SECRET_KEY, error};
-use crate::domain::Provider;
 use crate::domain::template::{Definition, Page, Place};
+use crate::domain::{Provider, Uncertainty};
 
 impl Client {
     /// Reads one page.

@@ -18,7 +18,7 @@ use super::signature::{Scheme, Verified};
 use super::{Accepted, Capabilities, Error, Incoming};
 use crate::config;
 use crate::domain::message::{Content, Outgoing};
-use crate::domain::{AccountId, Channel, PhoneNumber};
+use crate::domain::{AccountId, AttemptId, Channel, PhoneNumber};
 
 pub(super) use template_send::objections as template_objections;
 
@@ -83,7 +83,7 @@ impl Client {
         }
     }
 
-    pub(super) async fn send(&self, message: &Outgoing) -> Result<Accepted, Error> {
+    pub(super) async fn send(&self, message: &Outgoing, _attempt: AttemptId) -> Result<Accepted, Error> {
         let (url, body) = match &message.content {
             Content::Text(text) => (&self.send_messages, wire::send_text(message, text)),
             Content::Template(filled) => (&self.send_templates, template_send::body(message, filled)),

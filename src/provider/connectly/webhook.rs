@@ -37,7 +37,7 @@ pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &V
             .map(str::to_owned),
         payload,
     };
-    Incoming { event, identity }
+    Incoming { event, identity, proof: None }
 }
 
 /// What a webhook tells of: as its topic says, and where it has none, as its content says. Most samples of messages

@@ -13,7 +13,8 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Done, Error, Extent, Health, LOCK_PATIENCE, Op, Options, Page};
+use super::{Done, Error, Extent, Health, LOCK_PATIENCE, MessageKey, Op, Options, Page, Record};
+use crate::domain::{AccountId, Address, Message, PhoneNumber, RequestId, UnixMillis};
 
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
 #[derive(Clone, Debug)]
@@ -98,6 +99,38 @@ impl Store {
     /// When the engine cannot read.
     pub async fn read(&self, after: u64, with_raw: bool) -> Result<Page, Error> {
         self.readers.read(after, with_raw).await
+    }
+
+    /// What is known of a request.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn request(&self, account: &AccountId, id: &RequestId) -> Result<Option<Record>, Error> {
+        todo!("{account} {id}")
+    }
+
+    /// How a message stands.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn message(&self, account: &AccountId, key: &MessageKey) -> Result<Option<Message>, Error> {
+        todo!("{account} {key:?}")
+    }
+
+    /// When a customer last wrote, to that number of ours or to any.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn last_received(
+        &self,
+        account: &AccountId,
+        customer: &Address,
+        own: Option<&PhoneNumber>,
+    ) -> Result<Option<UnixMillis>, Error> {
+        todo!("{account} {customer} {own:?}")
     }
 
     /// What the journal spans now.

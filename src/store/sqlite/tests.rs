@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::event::{Identity, Payload};
 use crate::domain::{Event, EventId, Provider, UnixMillis};
-use crate::store::{Append, Stamp, Stored};
+use crate::store::{Append, Owner, Stamp, Stored};
 
 fn encode(event: &Event, stamp: &Stamp) -> Bytes {
     let duplicate = stamp.possible_duplicate_of.as_ref().map_or("", EventId::as_str);
@@ -26,7 +26,10 @@ fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
     let store = Store::open(Options {
         path: folder.path().join("switchboard.db"),
         encode,
-        committed: Box::new(move |run| seen.lock().expect("unpoisoned").extend(run.iter().cloned())),
+        committed: Box::new(move |changes| {
+            seen.lock().expect("unpoisoned").extend(changes.events.iter().cloned());
+        }),
+        owner: Owner::generate(),
         max_pages,
     })
     .expect("opens");
@@ -56,6 +59,7 @@ fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
             payload: Payload::Unknown { topic: String::new(), problem: String::new() },
         },
         identity,
+        proof: None,
         raw: Bytes::copy_from_slice(raw.as_bytes()),
     }))
 }
@@ -180,6 +184,7 @@ async fn a_second_process_is_kept_out() {
         path: opened.folder.path().join("switchboard.db"),
         encode,
         committed: Box::new(|_| {}),
+        owner: Owner::generate(),
         max_pages: None,
     });
     assert!(matches!(second, Err(Error::InUse { .. })), "{second:?}");
@@ -191,8 +196,13 @@ async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let path = folder.path().join("switchboard.db");
     drop(open_in_place(&path));
     Connection::open(&path).and_then(|db| db.pragma_update(None, "user_version", 99)).expect("made");
-    let opened =
-        Store::open(Options { path: path.clone(), encode, committed: Box::new(|_| {}), max_pages: None });
+    let opened = Store::open(Options {
+        path: path.clone(),
+        encode,
+        committed: Box::new(|_| {}),
+        owner: Owner::generate(),
+        max_pages: None,
+    });
     assert!(matches!(opened, Err(Error::TooNew { found: 99, .. })), "{opened:?}");
     let version: i64 = Connection::open(&path)
         .and_then(|db| db.pragma_query_value(None, "user_version", |row| row.get(0)))
@@ -201,7 +211,13 @@ async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
 }
 
 fn open_in_place(path: &Path) -> Store {
-    let options = Options { path: path.to_owned(), encode, committed: Box::new(|_| {}), max_pages: None };
+    let options = Options {
+        path: path.to_owned(),
+        encode,
+        committed: Box::new(|_| {}),
+        owner: Owner::generate(),
+        max_pages: None,
+    };
     Store::open(options).expect("opens")
 }
 
@@ -210,8 +226,13 @@ async fn another_programs_database_is_refused_and_left_alone() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("switchboard.db");
     Connection::open(&path).and_then(|db| db.execute_batch("CREATE TABLE theirs (x)")).expect("made");
-    let opened =
-        Store::open(Options { path: path.clone(), encode, committed: Box::new(|_| {}), max_pages: None });
+    let opened = Store::open(Options {
+        path: path.clone(),
+        encode,
+        committed: Box::new(|_| {}),
+        owner: Owner::generate(),
+        max_pages: None,
+    });
     assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
     let tables: i64 = Connection::open(&path)
         .and_then(|db| db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)))
@@ -249,7 +270,13 @@ async fn a_file_that_is_no_store_is_refused() {
     let path = folder.path().join("switchboard.db");
     std::fs::write(&path, "this is no database at all, but a text of some length".repeat(100))
         .expect("written");
-    let opened = Store::open(Options { path, encode, committed: Box::new(|_| {}), max_pages: None });
+    let opened = Store::open(Options {
+        path,
+        encode,
+        committed: Box::new(|_| {}),
+        owner: Owner::generate(),
+        max_pages: None,
+    });
     assert!(matches!(opened, Err(Error::Open { .. })), "{opened:?}");
 }
 

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::super::{Append, Committed, Done, Encode, Error, Extent, Health, Op, Stamp, Stored};
+use super::super::{Append, Changes, Committed, Done, Encode, Error, Extent, Health, Op, Stamp, Stored};
 use super::checkpoint::{self, Checkpointer};
 use super::schema::Journal;
 use crate::domain::{AccountId, Cursor, EventId, UnixMillis};
@@ -45,7 +45,7 @@ impl Commit {
     fn bytes(&self) -> usize {
         let bytes = |op: &Op| match op {
             Op::Append(append) => append.raw.len(),
-            Op::Trim { .. } => 0,
+            Op::Begin(_) | Op::End(_) | Op::Trim { .. } | Op::Forget { .. } => 0,
         };
         self.ops.iter().map(bytes).sum()
     }
@@ -152,7 +152,7 @@ impl Writer {
                     newest: self.journal.next_number - 1,
                 });
                 if !written.appended.is_empty() {
-                    (self.committed)(written.appended.into());
+                    (self.committed)(Changes { events: written.appended.into(), messages: Vec::new() });
                 }
                 set_health(&self.health, Health::Writable);
                 for (caller, done) in callers.into_iter().zip(written.done) {
@@ -202,6 +202,8 @@ fn transact(
             done.push(match op {
                 Op::Append(new) => append(&transaction, &mut written, encode, *new)?,
                 Op::Trim { before, most } => trim(&transaction, &mut written.journal, before, most)?,
+                Op::Begin(_) | Op::End(_) => todo!(),
+                Op::Forget { .. } => Done::Forgotten(0),
             });
         }
         written.done.push(done);
@@ -219,7 +221,7 @@ fn append(
     encode: Encode,
     new: Append,
 ) -> rusqlite::Result<Done> {
-    let Append { event, identity, raw } = new;
+    let Append { event, identity, proof: _, raw } = new;
     let number = written.journal.next_number;
     let receive_time = UnixMillis::now().max(written.journal.last_receive);
     let (raw_hash, possible_duplicate_of) = match identity {
@@ -231,7 +233,7 @@ fn append(
         }
     };
     let cursor = Cursor { epoch: written.journal.epoch, number };
-    let bytes = encode(&event, &Stamp { cursor, receive_time, possible_duplicate_of });
+    let bytes = encode(&event, &Stamp { cursor, receive_time, possible_duplicate_of, life: None });
     let event_type = event.event_type();
     let inserted = db
         .prepare_cached(
