@@ -72,6 +72,7 @@ pub(crate) fn append() -> Append {
     let id = Ulid::generate().to_string();
     Append {
         identity: Some(Identity::message(&id)),
+        proof: None,
         event: Event {
             id: EventId::generate(),
             account: ACCOUNT.parse().expect("it is an id"),
@@ -97,6 +98,7 @@ pub(crate) fn response() -> v1::SubscribeResponse {
         cursor: Cursor { epoch: u64::MAX / 3, number: 1_000_000 },
         receive_time: UnixMillis::now(),
         possible_duplicate_of: None,
+        life: None,
     };
     let bytes: Bytes = api::encode_event(&append().event, &stamp);
     let event = v1::Event::decode(bytes).expect("it was just encoded");

@@ -29,7 +29,11 @@ async fn list(gateway: &Gateway, page_token: &str) -> Result<ListContactsRespons
 }
 
 async fn create(gateway: &Gateway, contact: Contact) -> Result<CreateContactResponse, Status> {
-    let request = CreateContactRequest { account: CONNECTBY.to_owned(), contact: Some(contact) };
+    let request = CreateContactRequest {
+        account: CONNECTBY.to_owned(),
+        contact: Some(contact),
+        ..CreateContactRequest::default()
+    };
     call!(gateway, create_contact, request)
 }
 
@@ -262,7 +266,11 @@ async fn every_fault_of_a_write_is_told_at_once_and_nothing_leaves() {
         let told = delete(&gateway, id).await.expect_err("no id");
         assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["contact_id".to_owned()]));
     }
-    let nothing = CreateContactRequest { account: CONNECTBY.to_owned(), contact: None };
+    let nothing = CreateContactRequest {
+        account: CONNECTBY.to_owned(),
+        contact: None,
+        ..CreateContactRequest::default()
+    };
     assert_eq!(fields(&call!(gateway, create_contact, nothing).expect_err("nothing")), ["contact"]);
     let nothing = UpdateContactRequest { account: String::new(), contact: None };
     assert_eq!(
@@ -296,7 +304,11 @@ async fn connectly_keeps_no_contacts_and_says_so() {
     assert_eq!(able(CONNECTLY).await, [""; 0]);
 
     let listing = ListContactsRequest { account: account.clone(), page_token: "?".to_owned() };
-    let creation = CreateContactRequest { account: account.clone(), contact: Some(asha()) };
+    let creation = CreateContactRequest {
+        account: account.clone(),
+        contact: Some(asha()),
+        ..CreateContactRequest::default()
+    };
     let contact = Contact { id: "7".to_owned(), name: "A".to_owned(), ..Contact::default() };
     let change = UpdateContactRequest { account: account.clone(), contact: Some(contact) };
     let deletion = DeleteContactRequest { account, contact_id: "7".to_owned() };

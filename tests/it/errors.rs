@@ -26,6 +26,7 @@ async fn every_fault_of_a_send_is_told_at_once_and_nothing_is_sent() {
         channel: 99,
         sender: Some(String::new()),
         content: Some(send_message_request::Content::Text(Text { body: " \n".to_owned() })),
+        ..SendMessageRequest::default()
     };
     let told = gateway.send(request).await.expect_err("all wrong");
     assert_eq!(fields(&told), ["account", "to", "channel", "sender", "text.body"]);
@@ -144,7 +145,11 @@ async fn lists_and_texts_have_limits_and_only_so_many_faults_are_told() {
         note: Some("☃".repeat(4_096)),
         ..Contact::default()
     };
-    let request = CreateContactRequest { account: CONNECTBY.to_owned(), contact: Some(contact) };
+    let request = CreateContactRequest {
+        account: CONNECTBY.to_owned(),
+        contact: Some(contact),
+        ..CreateContactRequest::default()
+    };
     let told =
         ContactServiceClient::new(gateway.channel.clone()).create_contact(request).await.expect_err("long");
     assert_eq!(fields(&told), ["contact.name", "contact.email"]);

@@ -66,7 +66,11 @@ async fn upload(gateway: &Gateway, header: UploadTemplateMediaHeader, file: &[u8
 }
 
 fn upload_header(account: &str) -> UploadTemplateMediaHeader {
-    UploadTemplateMediaHeader { account: account.to_owned(), file_name: String::new() }
+    UploadTemplateMediaHeader {
+        account: account.to_owned(),
+        file_name: String::new(),
+        ..UploadTemplateMediaHeader::default()
+    }
 }
 
 fn boundary(call: &Call) -> &str {
@@ -215,6 +219,7 @@ async fn what_is_wrong_with_a_header_is_told_at_once_before_the_file_is_read() {
         to: "+0".to_owned(),
         channel: 99,
         file_name: "a/b".to_owned(),
+        ..MediaHeader::default()
     };
     let long = MediaHeader { file_name: "x".repeat(241), ..header(CONNECTBY) };
     let unsupported = MediaHeader { to: "bsuid:US.778".to_owned(), channel: 2, ..header(CONNECTBY) };
@@ -250,7 +255,11 @@ async fn what_is_wrong_with_a_header_is_told_at_once_before_the_file_is_read() {
 #[tokio::test]
 async fn what_is_wrong_with_the_header_of_a_templates_file_is_told_at_once() {
     let gateway = Start::quiet().start().await;
-    let wrong = UploadTemplateMediaHeader { account: String::new(), file_name: "a\nb".to_owned() };
+    let wrong = UploadTemplateMediaHeader {
+        account: String::new(),
+        file_name: "a\nb".to_owned(),
+        ..UploadTemplateMediaHeader::default()
+    };
     for (header, code, expected) in [
         (wrong, Code::InvalidArgument, &["header.account", "header.file_name"][..]),
         (upload_header("nobody"), Code::NotFound, &["header.account"]),

@@ -317,6 +317,7 @@ async fn every_fault_of_a_registration_is_told_at_once_and_nothing_is_sent() {
         address: "http://gw.example.org/hook".to_owned(),
         configuration: Some(hollow.clone()),
         on_conflict: 99,
+        ..CreateWebhookRequest::default()
     };
     let told = create(&gateway, request).await.expect_err("all wrong");
     let hollows = [

@@ -103,8 +103,9 @@ impl Bare {
             provider_state: String::new(),
             create_time,
             update_time: Some(SystemTime::now().into()),
+            ..Message::default()
         };
-        Ok(SendMessageResponse { message: Some(message) })
+        Ok(SendMessageResponse { message: Some(message), replayed: false })
     }
 }
 
