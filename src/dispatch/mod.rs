@@ -7,35 +7,45 @@
 //! **Invariants.** Nothing goes out for a request while an earlier attempt at it may have been acted on, unless the
 //! caller named that attempt. Every call passes its account's gate.
 
+mod attempt;
 mod gate;
 mod lives;
 mod read;
+mod requests;
 mod retry;
 mod spool;
 mod templates;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use metrics::counter;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use gate::Gates;
+use attempt::{Call, Work, Yes};
 pub use gate::Held;
+use gate::{Class, Gates};
 pub use lives::Lives;
+use requests::Requests;
 pub use spool::Spool;
 pub use templates::Misfit;
 
-use crate::domain::message::{CallbackData, Message, Outgoing};
+use crate::domain::message::{CallbackData, Content, Message, Outgoing};
 use crate::domain::outcome::Doubt;
 use crate::domain::request::Request;
-use crate::domain::{Address, AttemptId, Channel, MessageId, MessageState, UnixMillis};
-use crate::provider::{Accepted, Account, Accounts, Error as ProviderError, Upload};
+use crate::domain::{Address, Channel, MessageId, MessageState, PhoneNumber, UnixMillis};
+use crate::provider::{Account, Accounts, Error as ProviderError, Upload};
 use crate::store::{Owner, Store};
-use crate::telemetry::metrics::{SENDS, WRITES, outcome};
+
+/// For how long after a customer's message anything but a template may be sent: WhatsApp's rule.
+const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
+
+/// The most outcomes of sends without a request's id that wait for a store that cannot write.
+const MOST_UNWRITTEN: usize = 10_000;
 
 /// Makes all calls to providers. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -45,9 +55,13 @@ pub struct Dispatch {
     owner: Owner,
     lives: Lives,
     gates: Gates,
+    requests: Requests,
     stopping: CancellationToken,
     tasks: TaskTracker,
+    /// Room for files that are taken in.
     places: Arc<Semaphore>,
+    /// Room for outcomes that the store could not take yet.
+    unwritten: Arc<Semaphore>,
 }
 
 /// How a send is to be done.
@@ -70,6 +84,17 @@ pub struct Done<T> {
     pub value: T,
     /// Whether it was done for an earlier request of the same id.
     pub replayed: bool,
+}
+
+/// What an attempt came to that was accepted.
+#[derive(Clone, Debug)]
+struct Outcome {
+    /// The message, where it was a send.
+    message: Option<Message>,
+    /// The reply, where it was another write.
+    reply: Option<Bytes>,
+    /// Whether it was done for an earlier request of the same id.
+    replayed: bool,
 }
 
 /// A write that was not done, or of which nobody can tell.
@@ -122,6 +147,13 @@ pub enum Cause {
     BrokeOff,
 }
 
+impl Failure {
+    /// One before there was an attempt.
+    fn of(cause: Cause) -> Self {
+        Self { message_id: None, attempt: None, source: Arc::new(cause) }
+    }
+}
+
 impl Dispatch {
     /// Makes calls with these accounts.
     pub fn new(
@@ -138,9 +170,11 @@ impl Dispatch {
             owner,
             lives,
             gates,
+            requests: Requests::default(),
             stopping,
             tasks: TaskTracker::new(),
             places: Arc::new(Semaphore::new(spool::MOST_FILES)),
+            unwritten: Arc::new(Semaphore::new(MOST_UNWRITTEN)),
         }
     }
 
@@ -159,28 +193,26 @@ impl Dispatch {
         &self,
         account: &Arc<Account>,
         operation: &'static str,
-        _deadline: Option<Instant>,
+        deadline: Option<Instant>,
         write: impl Fn(Arc<Account>) -> F + Send + Sync + 'static,
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ProviderError>> + Send + 'static,
     {
-        let provider = Arc::clone(account);
-        let account = account.id().clone();
-        self.spawn(async move {
-            let result = write(provider).await;
-            let outcome = outcome_of(&result);
-            counter!(WRITES, "account" => account.to_string(), "operation" => operation, "outcome" => outcome)
-                .increment(1);
-            if let Err(error) = &result {
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(%account, operation, outcome, error, "a write was not accepted");
-            }
-            result
-        })
-        .await
-        .map_err(|cause| Failure { message_id: None, attempt: None, source: Arc::new(cause) })
+        // Nobody else waits for it, so its value need not be one that can be kept.
+        let value = Arc::new(Mutex::new(None));
+        let keep = Arc::clone(&value);
+        let write = move |account| {
+            let keep = Arc::clone(&keep);
+            write(account).map_ok(move |value| {
+                *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                Bytes::new()
+            })
+        };
+        self.write_once(account, operation, None, deadline, write).await?;
+        let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(value.expect("a write that was accepted has its value"))
     }
 
     /// Does a write that is no send, once for each request: a repetition gets the bytes of the first reply.
@@ -192,15 +224,27 @@ impl Dispatch {
         &self,
         account: &Arc<Account>,
         operation: &'static str,
-        _request: Option<Request>,
+        request: Option<Request>,
         deadline: Option<Instant>,
         write: impl Fn(Arc<Account>) -> F + Send + Sync + 'static,
     ) -> Result<Done<Bytes>, Failure>
     where
         F: Future<Output = Result<Bytes, ProviderError>> + Send + 'static,
     {
-        let value = self.write(account, operation, deadline, write).await?;
-        Ok(Done { value, replayed: false })
+        let until = until(account, deadline);
+        let reply = |Outcome { reply, replayed, .. }: Outcome| Done {
+            value: reply.expect("a write that is no send keeps its reply"),
+            replayed,
+        };
+        if let Some(request) = &request
+            && let Some(known) = self.known(account, request, until).await?
+        {
+            return Ok(reply(known));
+        }
+        let call: Call = Box::new(move |account, _| write(account).map_ok(Yes::Done).boxed());
+        let account = Arc::clone(account);
+        let work = Work { account, operation, class: Class::Write, request, message: None, call };
+        self.attempt(work, until).await.map(reply)
     }
 
     /// Sends a message and waits for the outcome.
@@ -214,17 +258,22 @@ impl Dispatch {
         message: Outgoing,
         terms: Terms,
     ) -> Result<Done<Message>, Failure> {
-        let message_id = MessageId::generate();
-        let (to, channel) = (message.to.clone(), message.channel);
-        let prepared = self
-            .prepare(&account, message, terms.skip_template_check, terms.deadline)
-            .await
-            .map_err(|cause| Failure { message_id: None, attempt: None, source: Arc::new(cause) })?;
-        let sending = {
-            let account = Arc::clone(&account);
-            async move { account.send(&prepared, AttemptId { message_id, number: 1 }).await }
-        };
-        self.message(account, message_id, to, channel, sending).await
+        let until = until(&account, terms.deadline);
+        if let Some(known) = self.known_send(&account, &terms, until).await? {
+            return Ok(known);
+        }
+        if terms.check_session_window && !matches!(message.content, Content::Template(_)) {
+            self.check_window(&account, &message.to, message.sender.as_ref()).await?;
+        }
+        let draft = draft(&account, &message.to, message.channel, message.callback_data.clone(), &terms);
+        let prepared = self.prepare(&account, message, terms.skip_template_check, Some(until));
+        let prepared = Arc::new(prepared.await.map_err(Failure::of)?);
+        let call: Call = Box::new(move |account, attempt| {
+            let prepared = Arc::clone(&prepared);
+            let attempt = attempt.expect("a send has a message");
+            async move { account.send(&prepared, attempt).await.map(Yes::Sent) }.boxed()
+        });
+        self.send_out(account, draft, terms.request, call, until).await
     }
 
     /// Sends a file and waits for the outcome.
@@ -241,52 +290,74 @@ impl Dispatch {
         account: Arc<Account>,
         to: Address,
         channel: Channel,
-        _callback_data: Option<CallbackData>,
+        callback_data: Option<CallbackData>,
         file: Upload,
-        _terms: Terms,
+        terms: Terms,
     ) -> Result<Done<Message>, Failure> {
-        let sending = {
-            let (account, to) = (Arc::clone(&account), to.clone());
-            async move {
+        let until = until(&account, terms.deadline);
+        if let Some(known) = self.known_send(&account, &terms, until).await? {
+            return Ok(known);
+        }
+        if terms.check_session_window {
+            self.check_window(&account, &to, None).await?;
+        }
+        let draft = draft(&account, &to, channel, callback_data, &terms);
+        let call: Call = Box::new(move |account, _| {
+            let (to, file) = (to.clone(), file.clone());
+            let send = async move {
                 let uploads = account.uploads().expect("files go only to accounts that take them");
-                uploads.send_media(&to, file).await
+                uploads.send_media(&to, file).await.map(Yes::Sent)
+            };
+            send.boxed()
+        });
+        self.send_out(account, draft, terms.request, call, until).await
+    }
+
+    async fn known_send(
+        &self,
+        account: &Account,
+        terms: &Terms,
+        until: Instant,
+    ) -> Result<Option<Done<Message>>, Failure> {
+        match &terms.request {
+            Some(request) => Ok(self.known(account, request, until).await?.map(sent)),
+            None => Ok(None),
+        }
+    }
+
+    async fn send_out(
+        &self,
+        account: Arc<Account>,
+        draft: Message,
+        request: Option<Request>,
+        call: Call,
+        until: Instant,
+    ) -> Result<Done<Message>, Failure> {
+        let (operation, class) = ("send", Class::Send);
+        let work = Work { account, operation, class, request, message: Some(draft), call };
+        self.attempt(work, until).await.map(sent)
+    }
+
+    /// Refuses what goes to a customer who is known not to have written within 24 hours.
+    async fn check_window(
+        &self,
+        account: &Account,
+        to: &Address,
+        sender: Option<&PhoneNumber>,
+    ) -> Result<(), Failure> {
+        let last = self.store.last_received(account.id(), to, sender).await;
+        let last = last.map_err(|_| Failure::of(Cause::Unrecorded))?;
+        match last.map(|last| last.plus(SESSION_WINDOW)) {
+            Some(closed) if closed <= UnixMillis::now() => {
+                Err(Failure::of(Cause::WindowClosed { since: closed }))
             }
-        };
-        self.message(account, MessageId::generate(), to, channel, sending).await
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Makes room for a file that is to be uploaded. None when there are as many as there may be.
     pub fn spool(&self) -> Option<Spool> {
         Arc::clone(&self.places).try_acquire_owned().ok().map(Spool::new)
-    }
-
-    async fn message(
-        &self,
-        account: Arc<Account>,
-        message_id: MessageId,
-        to: Address,
-        channel: Channel,
-        sending: impl Future<Output = Result<Accepted, ProviderError>> + Send + 'static,
-    ) -> Result<Done<Message>, Failure> {
-        let sent = self.spawn(run(account, message_id, to, channel, sending)).await;
-        sent.map(|value| Done { value, replayed: false }).map_err(|cause| Failure {
-            message_id: Some(message_id),
-            attempt: None,
-            source: Arc::new(cause),
-        })
-    }
-
-    async fn spawn<T: Send + 'static>(
-        &self,
-        write: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
-    ) -> Result<T, Cause> {
-        if self.tasks.is_closed() {
-            return Err(Cause::Stopping);
-        }
-        match self.tasks.spawn(write).await {
-            Ok(result) => result.map_err(Cause::Provider),
-            Err(_) => Err(Cause::BrokeOff),
-        }
     }
 
     /// Takes no more writes, and waits until those under way have ended.
@@ -296,49 +367,39 @@ impl Dispatch {
     }
 }
 
-async fn run(
-    account: Arc<Account>,
-    id: MessageId,
-    to: Address,
+/// When a call is given up that has not been made.
+fn until(account: &Account, deadline: Option<Instant>) -> Instant {
+    deadline.unwrap_or_else(|| Instant::now() + account.pace().patience)
+}
+
+/// A message that nothing is known of yet.
+fn draft(
+    account: &Account,
+    to: &Address,
     channel: Channel,
-    sending: impl Future<Output = Result<Accepted, ProviderError>>,
-) -> Result<Message, ProviderError> {
-    let create_time = UnixMillis::now();
-    let result = sending.await;
-    tell(&account, id, outcome_of(&result), result.as_ref().err());
-    let accepted = result?;
-    Ok(Message {
-        id,
-        provider_ids: accepted.provider_ids,
+    callback_data: Option<CallbackData>,
+    terms: &Terms,
+) -> Message {
+    let now = UnixMillis::now();
+    Message {
+        id: MessageId::generate(),
+        provider_ids: Vec::new(),
         account: account.id().clone(),
         provider: account.provider(),
-        to,
+        to: to.clone(),
         channel,
-        state: MessageState::Accepted,
-        provider_state: accepted.provider_state,
+        state: MessageState::Pending,
+        provider_state: None,
         trouble: None,
-        request_id: None,
+        request_id: terms.request.as_ref().map(|request| request.id.clone()),
         attempt: 1,
-        callback_data: None,
-        create_time,
-        update_time: UnixMillis::now(),
-    })
-}
-
-/// Counts a send, and logs one that failed.
-fn tell(account: &Account, id: MessageId, outcome: &'static str, error: Option<&ProviderError>) {
-    counter!(SENDS, "account" => account.id().to_string(), "outcome" => outcome).increment(1);
-    if let Some(error) = error {
-        let error = error as &dyn std::error::Error;
-        tracing::warn!(account = %account.id(), message_id = %id, outcome, error, "a message was not accepted");
+        callback_data,
+        create_time: now,
+        update_time: now,
     }
 }
 
-const fn outcome_of<T>(result: &Result<T, ProviderError>) -> &'static str {
-    match result {
-        Ok(_) => outcome::ACCEPTED,
-        Err(ProviderError::Refused(_)) => outcome::REFUSED,
-        Err(ProviderError::NotSent(_)) => outcome::NOT_SENT,
-        Err(ProviderError::Unknown { .. }) => outcome::UNKNOWN,
-    }
+fn sent(outcome: Outcome) -> Done<Message> {
+    let Outcome { message, replayed, .. } = outcome;
+    Done { value: message.expect("a send that was accepted has a message"), replayed }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Cause, Dispatch};
-use crate::domain::Uncertainty;
 use crate::domain::message::Outgoing;
+use crate::domain::{ProviderFault, Uncertainty};
 use crate::provider::{Account, Error as ProviderError, Prepared};
 
 /// How long it may take to read what a send needs, its template above all.
@@ -23,6 +23,9 @@ pub struct Misfit {
 }
 
 impl Dispatch {
+    /// Notes that the provider has refused a send in a way that says that its templates have changed.
+    pub(super) fn templates_outdated(&self, _account: &Account, _fault: &ProviderFault) {}
+
     /// Reads what a message needs, and holds it against that. Nothing is sent.
     pub(super) async fn prepare(
         &self,

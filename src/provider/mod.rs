@@ -30,6 +30,13 @@ use crate::domain::{
 };
 use signature::{Scheme, Verified};
 
+/// STUB
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How long.
+    pub patience: std::time::Duration,
+}
+
 /// All accounts, in the order of the configuration.
 #[derive(Clone, Debug)]
 pub struct Accounts {
@@ -255,6 +262,11 @@ impl Account {
             Client::ConnectBy(client) => client.capabilities(),
             Client::Connectly(client) => client.capabilities(),
         }
+    }
+
+    /// How fast calls may follow each other.
+    pub fn pace(&self) -> Pace {
+        Pace { patience: std::time::Duration::from_secs(30) }
     }
 
     /// How much of it can be done at once.

@@ -24,7 +24,7 @@ use crate::domain::{
     AccountId, Cursor, Event, EventId, EventType, Message, MessageId, MessageState, RequestId, UnixMillis,
 };
 
-pub use sqlite::Store;
+pub use sqlite::{HandedOver, Store};
 
 /// One change, to be made durable.
 #[derive(Debug)]

@@ -9,6 +9,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 pub const SENDS: &str = "switchboard_sends_total";
 /// Other writes at a provider, by `account`, `operation` and `outcome`.
 pub const WRITES: &str = "switchboard_writes_total";
+/// Outcomes that the store could not take at once, by `account`.
+pub const UNRECORDED: &str = "switchboard_unrecorded_total";
 /// Webhooks by `account` and `result`.
 pub const WEBHOOKS: &str = "switchboard_webhooks_total";
 /// Events put into the journal, by `account` and `type`.
@@ -60,6 +62,7 @@ pub fn install() -> &'static PrometheusHandle {
         let _ = metrics::set_global_recorder(recorder);
         describe_counter!(SENDS, "Messages handed to a provider, by outcome");
         describe_counter!(WRITES, "Other writes handed to a provider, by operation and outcome");
+        describe_counter!(UNRECORDED, "Outcomes that the store could not take at once");
         describe_counter!(WEBHOOKS, "Webhooks received, by how they were answered");
         describe_counter!(EVENTS, "Events put into the journal, by type");
         describe_gauge!(SUBSCRIBERS, "Open event streams");

@@ -26,6 +26,23 @@ pub struct Store {
     epoch: u64,
 }
 
+/// Ops on their way to the disk. Dropping it does not take them back.
+#[derive(Debug)]
+pub struct HandedOver {
+    done: oneshot::Receiver<Result<Vec<Done>, Error>>,
+}
+
+impl HandedOver {
+    /// Waits until they are durable, all of them or none, and says what became of each, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When nothing of it was written.
+    pub async fn durable(self) -> Result<Vec<Done>, Error> {
+        self.done.await.map_err(|_| Error::Closed)?
+    }
+}
+
 /// How many commits may wait for the writer before callers wait for a place.
 const WAITING_COMMITS: usize = 4_096;
 
@@ -80,10 +97,19 @@ impl Store {
     ///
     /// When nothing of it was written.
     pub async fn commit(&self, ops: Vec<Op>) -> Result<Vec<Done>, Error> {
+        self.hand_over(ops).await?.durable().await
+    }
+
+    /// Hands ops over and does not wait until they are durable. Whatever is handed over or committed later comes later.
+    ///
+    /// # Errors
+    ///
+    /// When nothing of it will be written.
+    pub async fn hand_over(&self, ops: Vec<Op>) -> Result<HandedOver, Error> {
         let (reply, done) = oneshot::channel();
         let commit = writer::Told::Commit(writer::Commit { ops, reply });
         self.writer.send(commit).await.map_err(|_| Error::Closed)?;
-        done.await.map_err(|_| Error::Closed)?
+        Ok(HandedOver { done })
     }
 
     /// Writes what is waiting, then no more. [`health`](Self::health) closes when the file is tidy.

@@ -1,0 +1,415 @@
+//! One attempt at a write: gate, intent, call, outcome, in this order.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use metrics::counter;
+use tokio::time::Instant;
+
+use super::gate::{Class, Pass};
+use super::requests::{Attempt, Found, Settled, Waited};
+use super::retry::Tries;
+use super::{Cause, Dispatch, Failure, Outcome};
+use crate::domain::outcome::Doubt;
+use crate::domain::request::Request;
+use crate::domain::{AttemptId, Message, MessageState, Uncertainty, UnixMillis};
+use crate::provider::{Accepted, Account, Error as ProviderError};
+use crate::store::{self, Begin, Begun, Done, End, Ended, Op, Record, Standing};
+use crate::telemetry::metrics::{SENDS, UNRECORDED, WRITES, outcome};
+
+/// For how long after its waiters' deadlines an attempt may still be under way: longer than any request may take.
+const NOT_AFTER: Duration = Duration::from_secs(600);
+
+/// How long to wait before an outcome is written again that could not be.
+const REWRITE: Duration = Duration::from_secs(1);
+
+/// How often a request is looked up that ends and begins again meanwhile.
+const LOOKS: usize = 8;
+
+/// A write to be done.
+pub(super) struct Work {
+    pub(super) account: Arc<Account>,
+    pub(super) operation: &'static str,
+    pub(super) class: Class,
+    pub(super) request: Option<Request>,
+    /// The message, pending, where the write is a send.
+    pub(super) message: Option<Message>,
+    pub(super) call: Call,
+}
+
+/// Makes the call once. For a send it is told which attempt this is.
+pub(super) type Call = Box<
+    dyn Fn(Arc<Account>, Option<AttemptId>) -> BoxFuture<'static, Result<Yes, ProviderError>> + Send + Sync,
+>;
+
+/// The provider's "yes".
+#[derive(Debug)]
+pub(super) enum Yes {
+    /// To a send.
+    Sent(Accepted),
+    /// To any other write: the reply that the caller gets.
+    Done(Bytes),
+}
+
+impl Dispatch {
+    /// What is known of a request already, if it must not be done now: its attempt is waited for.
+    pub(super) async fn known(
+        &self,
+        account: &Account,
+        request: &Request,
+        until: Instant,
+    ) -> Result<Option<Outcome>, Failure> {
+        for _ in 0..LOOKS {
+            match self.requests.join(account.id(), request, until) {
+                Found::Joined(waiter) => match waiter.settled().await {
+                    Waited::Settled(settled) => return settled.map(Some),
+                    Waited::Died => return Err(Failure::of(Cause::BrokeOff)),
+                    Waited::Left => continue,
+                },
+                Found::Reused => return Err(Failure::of(Cause::Reused)),
+                Found::Nothing => {}
+            }
+            let record = self.store.request(account.id(), &request.id).await;
+            let record = record.map_err(|_| Failure::of(Cause::Unrecorded))?;
+            let Some(record) = record else { return Ok(None) };
+            if record.fingerprint != request.fingerprint {
+                return Err(Failure::of(Cause::Reused));
+            }
+            match record.standing {
+                // It began after the look into the table, so it is there now.
+                Standing::InFlight { owner, .. } if owner == self.owner => {}
+                Standing::Unknown(_) if request.resend_after == Some(record.attempt) => return Ok(None),
+                Standing::InFlight { .. } | Standing::Accepted { .. } | Standing::Unknown(_) => {
+                    return told(record).map(Some);
+                }
+            }
+        }
+        Err(Failure::of(Cause::Unrecorded))
+    }
+
+    /// Does a write, or joins the attempt at it that is under way, and waits for the outcome. Dropping the future ends
+    /// the wait.
+    pub(super) async fn attempt(&self, work: Work, until: Instant) -> Settled {
+        let message_id = work.message.as_ref().map(|message| message.id);
+        let broken = |cause| Err(Failure { message_id, attempt: None, source: Arc::new(cause) });
+        if self.tasks.is_closed() {
+            return broken(Cause::Stopping);
+        }
+        let mut work = Some(work);
+        for _ in 0..LOOKS {
+            let Some(next) = work.as_ref() else { break };
+            let (attempt, found) =
+                self.requests.join_or_start(next.account.id(), next.request.as_ref(), until);
+            if let (Some(attempt), Some(work)) = (attempt, work.take_if(|_| true)) {
+                let dispatch = self.clone();
+                self.tasks.spawn(async move { dispatch.run(work, attempt).await });
+            }
+            match found {
+                Found::Joined(waiter) => match waiter.settled().await {
+                    Waited::Settled(settled) => return settled,
+                    Waited::Died => return broken(Cause::BrokeOff),
+                    // What was left before we came was not done: now it is our turn.
+                    Waited::Left => {}
+                },
+                Found::Reused => return Err(Failure::of(Cause::Reused)),
+                Found::Nothing => unreachable!("what is not there is started"),
+            }
+        }
+        broken(Cause::Unrecorded)
+    }
+
+    /// Makes an attempt, and tells all who wait for it.
+    async fn run(self, mut work: Work, attempt: Attempt) {
+        let pass = match self.enter(&work, &attempt).await {
+            Ok(Some(pass)) => pass,
+            Ok(None) => return,
+            Err(cause) => {
+                count(&work, outcome::NOT_SENT, Some(&cause));
+                return attempt.conclude(Err(failure(&work, None, cause)));
+            }
+        };
+        let number = match self.begin(&mut work, &attempt).await {
+            Ok(number) => number,
+            Err(settled) => return attempt.conclude(settled),
+        };
+        let result = if attempt.is_left() {
+            drop(pass);
+            Err(ProviderError::NotSent(None))
+        } else {
+            self.call(&work, &attempt, number, pass).await
+        };
+        let error = result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static));
+        count(&work, outcome_of(&result), error);
+        if let Err(ProviderError::Refused(fault)) = &result {
+            self.templates_outdated(&work.account, fault);
+        }
+        self.end(&work, attempt, number, result).await;
+    }
+
+    /// Passes the gate. None when the attempt has ended there.
+    async fn entered(&self, work: &Work, attempt: &Attempt) -> Option<Pass> {
+        let cause = match self.enter(work, attempt).await {
+            Ok(Some(pass)) => return Some(pass),
+            Ok(None) => return None,
+            Err(cause) => cause,
+        };
+        count(work, outcome::NOT_SENT, Some(&cause));
+        attempt.settle(Err(failure(work, None, cause)));
+        None
+    }
+
+    /// Waits at the gate for as long as anybody waits. None when nobody does any more.
+    async fn enter(&self, work: &Work, attempt: &Attempt) -> Result<Option<Pass>, Cause> {
+        let gate = self.gates.of(&work.account);
+        loop {
+            let until = attempt.until();
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return Err(Cause::Stopping),
+                () = attempt.left() => return Ok(None),
+                entered = gate.enter(work.class, until) => match entered {
+                    Ok(pass) => return Ok(Some(pass)),
+                    // Somebody who has more time has come.
+                    Err(super::Held::Busy { .. }) if attempt.until() > until => {}
+                    Err(held) => return Err(Cause::Held(held)),
+                },
+            }
+        }
+    }
+
+    /// Makes it durable that the attempt is about to begin, where that matters, and says which one it is. A failure, and
+    /// also what is known already, is what the attempt comes to.
+    async fn begin(&self, work: &mut Work, attempt: &Attempt) -> Result<u32, Settled> {
+        let Some(request) = &work.request else { return Ok(1) };
+        let left = attempt.until().saturating_duration_since(Instant::now());
+        let begin = Begin {
+            account: work.account.id().clone(),
+            request: request.clone(),
+            owner: self.owner,
+            not_after: UnixMillis::now().plus(left + NOT_AFTER),
+            message: work.message.clone(),
+        };
+        let done = self.store.commit(vec![Op::Begin(Box::new(begin))]).await;
+        let Ok(Some(Done::Begun(begun))) = done.map(|mut done| done.pop()) else {
+            count(work, outcome::NOT_SENT, None);
+            return Err(Err(failure(work, None, Cause::Unrecorded)));
+        };
+        match *begun {
+            Begun::Attempt { number, message_id } => {
+                if let Some(message) = &mut work.message {
+                    message.attempt = number;
+                    message.id = message_id.unwrap_or(message.id);
+                }
+                Ok(number)
+            }
+            Begun::Known(record) => Err(told(record)),
+            Begun::Reused => Err(Err(Failure::of(Cause::Reused))),
+        }
+    }
+
+    /// Makes the call, and again where nothing was done and there is time.
+    async fn call(
+        &self,
+        work: &Work,
+        attempt: &Attempt,
+        number: u32,
+        mut pass: Pass,
+    ) -> Result<Yes, ProviderError> {
+        let id = work.message.as_ref().map(|message| AttemptId { message_id: message.id, number });
+        let mut tries = Tries::new(work.class);
+        loop {
+            // From here on it runs to its end, whoever leaves.
+            let call = AssertUnwindSafe((work.call)(Arc::clone(&work.account), id)).catch_unwind();
+            let result = call
+                .await
+                .unwrap_or({ Err(ProviderError::Unknown { cause: Uncertainty::ServerFailed, fault: None }) });
+            pass.ended(&result);
+            let error = match result {
+                Ok(yes) => return Ok(yes),
+                Err(error) => error,
+            };
+            let Some(delay) = tries.after(&error, attempt.until()) else { return Err(error) };
+            // Now nothing is under way.
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return Err(error),
+                () = attempt.left() => return Err(error),
+                () = tokio::time::sleep(delay) => {}
+            }
+            pass = match self.enter(work, attempt).await {
+                Ok(Some(pass)) => pass,
+                Ok(None) | Err(_) => return Err(error),
+            };
+        }
+    }
+
+    /// Tells what came of an attempt, and makes it durable.
+    async fn end(&self, work: &Work, attempt: Attempt, number: u32, result: Result<Yes, ProviderError>) {
+        let end = End {
+            account: work.account.id().clone(),
+            request: work.request.as_ref().map(|request| request.id.clone()),
+            attempt: number,
+            owner: self.owner,
+            message: work.message.clone(),
+            outcome: outcome_to_keep(&result),
+        };
+        match result {
+            Ok(yes) => {
+                // The reply does not wait for the disk: after a power loss the record honestly says that nobody knows.
+                let written = self.store.hand_over(vec![Op::End(Box::new(end.clone()))]).await;
+                attempt.settle(Ok(accepted(work, yes)));
+                let written = match written {
+                    Ok(written) => written.durable().await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = written {
+                    self.write_again(end, error).await;
+                }
+            }
+            Err(error) if work.request.is_none() && end.outcome == store::Outcome::NotDone => {
+                attempt.conclude(Err(failure(work, None, Cause::Provider(error))));
+            }
+            Err(error) => {
+                // What an event has proven meanwhile counts for more than the reply.
+                let ended = self.store.commit(vec![Op::End(Box::new(end.clone()))]).await;
+                let failure = failure(work, work.request.is_some().then_some(number), Cause::Provider(error));
+                match ended {
+                    Ok(done) => attempt.conclude(self.after(work, done, failure)),
+                    Err(error) => {
+                        attempt.settle(Err(failure));
+                        self.write_again(end, error).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What an attempt that the provider did not accept comes to, by all that is known.
+    fn after(&self, work: &Work, mut done: Vec<Done>, failure: Failure) -> Settled {
+        let Some(Done::Ended(ended)) = done.pop() else { unreachable!("an end is answered by what ended") };
+        let Ended { record, message } = *ended;
+        match (record, message) {
+            (Some(record), _) if matches!(record.standing, Standing::Accepted { .. }) => {
+                told(record).map(|outcome| Outcome { replayed: false, ..outcome })
+            }
+            (None, Some(message)) if message.state >= MessageState::Accepted => {
+                Ok(Outcome { message: Some(message), reply: None, replayed: false })
+            }
+            (None, None) => {
+                if let Some(message) = &work.message {
+                    self.lives.ended(message.id, &failure);
+                }
+                Err(failure)
+            }
+            (Some(_), _) | (None, Some(_)) => Err(failure),
+        }
+    }
+
+    /// Writes an outcome again until it is durable. Until then the attempt stays in the table.
+    async fn write_again(&self, end: End, mut error: store::Error) {
+        counter!(UNRECORDED, "account" => end.account.to_string()).increment(1);
+        // Requests cannot pile up, for none begins while the store does not write; other sends can.
+        let place = self.unwritten.try_acquire();
+        if place.is_err() && end.request.is_none() {
+            return;
+        }
+        loop {
+            if matches!(error, store::Error::Closed | store::Error::Broken(_)) {
+                // The record stays in flight, and will be unknown when the store is opened again.
+                return;
+            }
+            let stops = self.stopping.run_until_cancelled(tokio::time::sleep(REWRITE)).await.is_none();
+            match self.store.commit(vec![Op::End(Box::new(end.clone()))]).await {
+                Ok(_) => return,
+                Err(_) if stops => return,
+                Err(again) => error = again,
+            }
+        }
+    }
+}
+
+/// What a record means for whoever asks again.
+fn told(record: Record) -> Settled {
+    let Record { attempt, standing, message, .. } = record;
+    let message_id = message.as_ref().map(|message| message.id);
+    let doubtful =
+        |doubt| Err(Failure { message_id, attempt: Some(attempt), source: Arc::new(Cause::Doubtful(doubt)) });
+    match standing {
+        Standing::Accepted { reply } => Ok(Outcome { message, reply, replayed: true }),
+        Standing::Unknown(doubt) => doubtful(doubt),
+        // Somebody else's, whom we cannot ask.
+        Standing::InFlight { .. } => doubtful(Doubt { cause: Uncertainty::ServerFailed, fault: None }),
+    }
+}
+
+fn accepted(work: &Work, yes: Yes) -> Outcome {
+    match yes {
+        Yes::Done(reply) => Outcome { message: None, reply: Some(reply), replayed: false },
+        Yes::Sent(Accepted { provider_ids, provider_state }) => {
+            let message = work.message.clone().expect("a send has a message");
+            let message = Message {
+                state: MessageState::Accepted,
+                provider_ids,
+                provider_state,
+                trouble: None,
+                update_time: UnixMillis::now(),
+                ..message
+            };
+            Outcome { message: Some(message), reply: None, replayed: false }
+        }
+    }
+}
+
+fn outcome_to_keep(result: &Result<Yes, ProviderError>) -> store::Outcome {
+    match result {
+        Ok(Yes::Sent(Accepted { provider_ids, provider_state })) => store::Outcome::Accepted {
+            reply: None,
+            provider_ids: provider_ids.clone(),
+            provider_state: provider_state.clone(),
+        },
+        Ok(Yes::Done(reply)) => store::Outcome::Accepted {
+            reply: Some(reply.clone()),
+            provider_ids: Vec::new(),
+            provider_state: None,
+        },
+        Err(ProviderError::Refused(_) | ProviderError::NotSent(_)) => store::Outcome::NotDone,
+        Err(ProviderError::Unknown { cause, fault }) => {
+            store::Outcome::Unknown(Doubt { cause: *cause, fault: fault.clone() })
+        }
+    }
+}
+
+fn failure(work: &Work, attempt: Option<u32>, cause: Cause) -> Failure {
+    let message_id = work.message.as_ref().map(|message| message.id);
+    Failure { message_id, attempt, source: Arc::new(cause) }
+}
+
+/// Counts a write, and logs one that was not done.
+fn count(work: &Work, outcome: &'static str, error: Option<&(dyn std::error::Error + 'static)>) {
+    let (account, operation) = (work.account.id(), work.operation);
+    let Some(message) = &work.message else {
+        counter!(WRITES, "account" => account.to_string(), "operation" => operation, "outcome" => outcome)
+            .increment(1);
+        if let Some(error) = error {
+            tracing::warn!(%account, operation, outcome, error, "a write was not accepted");
+        }
+        return;
+    };
+    counter!(SENDS, "account" => account.to_string(), "outcome" => outcome).increment(1);
+    if let Some(error) = error {
+        tracing::warn!(%account, message_id = %message.id, outcome, error, "a message was not accepted");
+    }
+}
+
+fn outcome_of<T>(result: &Result<T, ProviderError>) -> &'static str {
+    match result {
+        Ok(_) => outcome::ACCEPTED,
+        Err(ProviderError::Refused(_)) => outcome::REFUSED,
+        Err(ProviderError::NotSent(_)) => outcome::NOT_SENT,
+        Err(ProviderError::Unknown { .. }) => outcome::UNKNOWN,
+    }
+}
