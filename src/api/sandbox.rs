@@ -135,6 +135,7 @@ impl SandboxService for Steering {
                 method: call.method,
                 path: call.path,
                 body: String::from_utf8_lossy(&call.body).into_owned(),
+                http_status: call.status.map(u32::from).unwrap_or_default(),
             });
         Ok(Response::new(pb::ListCallsResponse { calls: calls.collect() }))
     }

@@ -92,8 +92,12 @@ impl Endpoint {
         &self.shared.faults
     }
 
-    pub(super) fn record(&self, call: Call) {
-        self.log(|log| log.record(call));
+    pub(super) fn record(&self, call: Call) -> u64 {
+        self.log(|log| log.record(call))
+    }
+
+    pub(super) fn answered(&self, sequence: u64, status: u16) {
+        self.log(|log| log.answered(sequence, status));
     }
 
     fn log<T>(&self, look: impl FnOnce(&mut CallLog) -> T) -> T {

@@ -101,12 +101,13 @@ impl Exchange {
             headers: parts.headers,
             body,
         };
-        self.endpoint.record(call(operation, &parts.method, &request));
+        let sequence = self.endpoint.record(call(operation, &parts.method, &request));
 
         let board = self.endpoint.board();
         let latency = board.take(operation, |fault| matches!(fault, Fault::Latency(_)));
         let fault = board.take(operation, Fault::decides_reply);
         let reply = self.reply(operation, &request, fault.as_ref());
+        self.endpoint.answered(sequence, reply.status.as_u16());
         if let Some(Fault::Latency(latency)) = latency {
             tokio::time::sleep(latency).await;
         }
@@ -158,5 +159,13 @@ fn call(operation: Option<Operation>, method: &Method, request: &Request) -> Cal
         .filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
-    Call { sequence: 0, operation, method: method.to_string(), path, headers, body: request.body.clone() }
+    Call {
+        sequence: 0,
+        operation,
+        method: method.to_string(),
+        path,
+        headers,
+        body: request.body.clone(),
+        status: None,
+    }
 }

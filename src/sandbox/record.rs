@@ -26,6 +26,8 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// The body, byte for byte.
     pub body: Bytes,
+    /// The status that the provider decided on, whether or not a fault then kept the answer back. `None` before that.
+    pub status: Option<u16>,
 }
 
 impl Call {
@@ -55,8 +57,8 @@ pub(super) struct CallLog {
 }
 
 impl CallLog {
-    /// Keeps a call, whose sequence number is given here.
-    pub(super) fn record(&mut self, mut call: Call) {
+    /// Keeps a call, and gives its sequence number.
+    pub(super) fn record(&mut self, mut call: Call) -> u64 {
         self.sequence += 1;
         call.sequence = self.sequence;
         *self.arrivals.entry(call.operation).or_default() += 1;
@@ -65,6 +67,15 @@ impl CallLog {
         while self.calls.len() > CALLS_KEPT || (self.body_bytes > BODY_BYTES_KEPT && self.calls.len() > 1) {
             let oldest = self.calls.pop_front().expect("there is more than one call");
             self.body_bytes -= oldest.body.len();
+        }
+        self.sequence
+    }
+
+    /// Notes what the call of that number is answered with, if it is still kept.
+    pub(super) fn answered(&mut self, sequence: u64, status: u16) {
+        let at = self.calls.partition_point(|call| call.sequence < sequence);
+        if let Some(call) = self.calls.get_mut(at).filter(|call| call.sequence == sequence) {
+            call.status = Some(status);
         }
     }
 

@@ -4,12 +4,14 @@
 //! handles set faults and count what arrived. A [`process::Server`] is the real binary, for what only a process can
 //! suffer. Every test of a promise says the promise in its name.
 
+mod binary;
 mod contacts;
 mod contract;
 mod errors;
 mod events;
 mod flows;
 mod gateway;
+mod killing;
 mod media;
 mod media_link;
 mod process;

@@ -1,0 +1,144 @@
+//! The real binary, running.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use switchboard::pb::v1::SubscribeRequest;
+use switchboard::pb::v1::subscribe_request::Start as From;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+
+use crate::gateway::{PATIENCE, Subscriber, subscribe};
+
+pub(crate) const SECRET: &str = "a-webhook-secret-that-nobody-may-see";
+pub(crate) const API_KEY: &str = "an-api-key-that-nobody-may-see";
+
+/// A running `switchboard serve`. Dropping it kills it.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    /// Ends when the log does.
+    collecting: Option<std::thread::JoinHandle<()>>,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) webhook: SocketAddr,
+    pub(crate) log: Arc<Mutex<String>>,
+}
+
+/// A folder with a configuration and a journal.
+pub(crate) struct Home {
+    pub(crate) folder: TempDir,
+}
+
+impl Home {
+    pub(crate) fn new(base_url: &str) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let text = format!(
+            "[grpc]\nlisten = \"127.0.0.1:0\"\n[webhook]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\n\
+             [journal]\npath = \"{}\"\n\
+             [[accounts]]\nid = \"globex\"\nprovider = \"connectly\"\nbase_url = \"{base_url}\"\n\
+             business_id = \"00000000-0000-4000-8000-000000000001\"\n\
+             api_key = {{ env = \"GLOBEX_API_KEY\" }}\nwebhook_secrets = [\"{SECRET}\"]\n",
+            folder.path().join("switchboard.db").display(),
+        );
+        std::fs::write(folder.path().join("switchboard.toml"), text).expect("written");
+        Self { folder }
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("switchboard.toml")
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        command.arg("serve").arg("--config").arg(self.config());
+        command
+    }
+}
+
+impl Server {
+    /// Starts a command and waits until its log says where it listens.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .env("GLOBEX_API_KEY", API_KEY)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut at: HashMap<String, SocketAddr> = HashMap::new();
+        while at.is_empty() {
+            let mut line = String::new();
+            assert_ne!(
+                lines.read_line(&mut line).expect("readable"),
+                0,
+                "ended: {}",
+                log.lock().expect("unpoisoned")
+            );
+            let fields =
+                serde_json::from_str::<serde_json::Value>(&line).unwrap_or_default()["fields"].clone();
+            if fields["message"] == "serving" {
+                for name in ["grpc", "webhook"] {
+                    let address = fields[name].as_str().expect("an address").parse().expect("an address");
+                    at.insert(name.to_owned(), address);
+                }
+            }
+            log.lock().expect("unpoisoned").push_str(&line);
+        }
+        let kept = Arc::clone(&log);
+        let collecting = std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                kept.lock().expect("unpoisoned").push_str(&line);
+            }
+        });
+        Self { collecting: Some(collecting), child, grpc: at["grpc"], webhook: at["webhook"], log }
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.grpc))
+            .expect("a URI")
+            .connect()
+            .await
+            .expect("connects")
+    }
+
+    pub(crate) async fn subscribe(&self, start: From) -> Subscriber {
+        let request = SubscribeRequest { start: Some(start), ..SubscribeRequest::default() };
+        subscribe(self.channel().await, request).await.expect("subscribed")
+    }
+
+    /// Ends it without any warning, as a power cut would, but for the disk's own cache.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("still running");
+        self.child.wait().expect("gone");
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn terminate(mut self) -> bool {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("there is kill");
+        assert!(killed.success());
+        let began = Instant::now();
+        loop {
+            match self.child.try_wait().expect("waitable") {
+                Some(status) => {
+                    self.collecting.take().expect("once").join().expect("reads to the end");
+                    return status.success();
+                }
+                None if began.elapsed() > PATIENCE => panic!("does not stop"),
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
