@@ -1,6 +1,8 @@
-//! The least provider: reads a request and gives every one the same reply. Floor and ours send to the same.
+//! The least provider: reads a request and gives every one the same reply, but for the id. Floor and ours send to the
+//! same.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -16,7 +18,8 @@ use tokio::task::JoinSet;
 use crate::Result;
 use crate::process::Listening;
 
-const REPLY: &[u8] = br#"{"id":"7b1f4c52-3a7e-4d0b-9a54-0c1f5d1c9c11","status":"queued"}"#;
+/// The number of the next message.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) fn start(runtime: &Runtime) -> Result<Listening> {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
@@ -40,7 +43,9 @@ async fn serve(listener: TcpListener) {
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     // A body that breaks off is answered by nobody.
     let _ = request.into_body().collect().await;
-    let mut response = Response::new(Full::new(Bytes::from_static(REPLY)));
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let reply = format!(r#"{{"id":"7b1f4c52-3a7e-4d0b-9a54-{number:012x}","status":"queued"}}"#);
+    let mut response = Response::new(Full::new(Bytes::from(reply)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
