@@ -27,6 +27,9 @@ const NOT_AFTER: Duration = Duration::from_secs(600);
 /// How long to wait before an outcome is written again that could not be.
 const REWRITE: Duration = Duration::from_secs(1);
 
+/// What is known of a call that broke off inside the server.
+const BROKE_OFF: ProviderError = ProviderError::Unknown { cause: Uncertainty::ServerFailed, fault: None };
+
 /// How often a request is looked up that ends and begins again meanwhile.
 const LOOKS: usize = 8;
 
@@ -150,18 +153,6 @@ impl Dispatch {
         self.end(&work, attempt, number, result).await;
     }
 
-    /// Passes the gate. None when the attempt has ended there.
-    async fn entered(&self, work: &Work, attempt: &Attempt) -> Option<Pass> {
-        let cause = match self.enter(work, attempt).await {
-            Ok(Some(pass)) => return Some(pass),
-            Ok(None) => return None,
-            Err(cause) => cause,
-        };
-        count(work, outcome::NOT_SENT, Some(&cause));
-        attempt.settle(Err(failure(work, None, cause)));
-        None
-    }
-
     /// Waits at the gate for as long as anybody waits. None when nobody does any more.
     async fn enter(&self, work: &Work, attempt: &Attempt) -> Result<Option<Pass>, Cause> {
         let gate = self.gates.of(&work.account);
@@ -224,9 +215,7 @@ impl Dispatch {
         loop {
             // From here on it runs to its end, whoever leaves.
             let call = AssertUnwindSafe((work.call)(Arc::clone(&work.account), id)).catch_unwind();
-            let result = call
-                .await
-                .unwrap_or({ Err(ProviderError::Unknown { cause: Uncertainty::ServerFailed, fault: None }) });
+            let result = call.await.unwrap_or(Err(BROKE_OFF));
             pass.ended(&result);
             let error = match result {
                 Ok(yes) => return Ok(yes),
@@ -257,6 +246,10 @@ impl Dispatch {
             message: work.message.clone(),
             outcome: outcome_to_keep(&result),
         };
+        if work.request.is_none() && work.message.is_none() {
+            let failed = |error| failure(work, None, Cause::Provider(error));
+            return attempt.conclude(result.map(|yes| accepted(work, yes)).map_err(failed));
+        }
         match result {
             Ok(yes) => {
                 // The reply does not wait for the disk: after a power loss the record honestly says that nobody knows.
@@ -276,7 +269,7 @@ impl Dispatch {
             Err(error) => {
                 // What an event has proven meanwhile counts for more than the reply.
                 let ended = self.store.commit(vec![Op::End(Box::new(end.clone()))]).await;
-                let failure = failure(work, work.request.is_some().then_some(number), Cause::Provider(error));
+                let failure = failure(work, Some(number), Cause::Provider(error));
                 match ended {
                     Ok(done) => attempt.conclude(self.after(work, done, failure)),
                     Err(error) => {

@@ -213,3 +213,129 @@ impl Waiter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::Cause;
+    use super::*;
+
+    fn request(id: &str, content: u8) -> Request {
+        let id = id.parse().expect("an id");
+        Request { id, fingerprint: Fingerprint([content; 32]), resend_after: None }
+    }
+
+    fn account() -> AccountId {
+        "acme".parse().expect("an id")
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    fn start(requests: &Requests, request: &Request) -> (Attempt, Waiter) {
+        match requests.join_or_start(&account(), Some(request), soon()) {
+            (Some(attempt), Found::Joined(waiter)) => (attempt, waiter),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn join(requests: &Requests, request: &Request) -> Waiter {
+        match requests.join(&account(), request, soon()) {
+            Found::Joined(waiter) => waiter,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn accepted() -> Settled {
+        Ok(Outcome { message: None, reply: None, replayed: false })
+    }
+
+    fn refused() -> Settled {
+        Err(Failure { message_id: None, attempt: Some(1), source: Arc::new(Cause::Unrecorded) })
+    }
+
+    fn replayed(waited: Waited) -> bool {
+        match waited {
+            Waited::Settled(Ok(outcome)) => outcome.replayed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_request_joins_the_attempt_and_both_are_told_the_same() {
+        let requests = Requests::default();
+        let (attempt, first) = start(&requests, &request("1", 7));
+        let second = join(&requests, &request("1", 7));
+        let (none, third) = requests.join_or_start(&account(), Some(&request("1", 7)), soon());
+        assert!(none.is_none());
+        let Found::Joined(third) = third else { panic!("{third:?}") };
+        attempt.settle(accepted());
+        for waiter in [first, second, third] {
+            assert!(!replayed(waiter.settled().await), "they waited for it");
+        }
+        // Whoever comes between the answer and the disk gets the same, as a repetition.
+        assert!(replayed(join(&requests, &request("1", 7)).settled().await));
+        drop(attempt);
+        assert!(matches!(requests.join(&account(), &request("1", 7), soon()), Found::Nothing));
+    }
+
+    #[tokio::test]
+    async fn other_content_other_ids_and_other_accounts_do_not_join() {
+        let requests = Requests::default();
+        let (_attempt, _waiter) = start(&requests, &request("1", 7));
+        assert!(matches!(requests.join(&account(), &request("1", 8), soon()), Found::Reused));
+        assert!(matches!(requests.join(&account(), &request("2", 7), soon()), Found::Nothing));
+        let other = "other".parse().expect("an id");
+        assert!(matches!(requests.join(&other, &request("1", 7), soon()), Found::Nothing));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_is_left_only_when_its_last_waiter_is_gone() {
+        let requests = Requests::default();
+        let (attempt, first) = start(&requests, &request("1", 7));
+        let second = join(&requests, &request("1", 7));
+        drop(first);
+        assert!(!attempt.is_left());
+        drop(second);
+        attempt.left().await;
+        // It takes no new ones: whoever comes now waits until it is gone, and then asks again.
+        let late = join(&requests, &request("1", 7));
+        attempt.settle(refused());
+        drop(attempt);
+        assert!(matches!(late.settled().await, Waited::Left));
+        start(&requests, &request("1", 7));
+    }
+
+    #[tokio::test]
+    async fn nobody_joins_what_is_concluded() {
+        let requests = Requests::default();
+        let (attempt, first) = start(&requests, &request("1", 7));
+        attempt.conclude(refused());
+        let (_again, _waiter) = start(&requests, &request("1", 7));
+        assert!(matches!(first.settled().await, Waited::Settled(Err(_))));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_whose_task_dies_is_told_as_such() {
+        let requests = Requests::default();
+        let (attempt, waiter) = start(&requests, &request("1", 7));
+        drop(attempt);
+        assert!(matches!(waiter.settled().await, Waited::Died));
+        assert!(matches!(requests.join(&account(), &request("1", 7), soon()), Found::Nothing));
+    }
+
+    #[tokio::test]
+    async fn the_longest_deadline_of_those_who_wait_counts() {
+        let requests = Requests::default();
+        let (attempt, _waiter) = start(&requests, &request("1", 7));
+        let later = soon() + Duration::from_secs(60);
+        let Found::Joined(_) = requests.join(&account(), &request("1", 7), later) else { panic!("joins") };
+        let Found::Joined(_) = requests.join(&account(), &request("1", 7), Instant::now()) else {
+            panic!("joins")
+        };
+        assert_eq!(attempt.until(), later);
+    }
+}
