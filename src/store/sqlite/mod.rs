@@ -1,8 +1,18 @@
 //! The store in one SQLite file: WAL, `synchronous = FULL`, one writer, short reads.
 
 mod checkpoint;
+mod column;
+mod conversations;
+mod ends;
+mod events;
+mod life;
+mod messages;
+mod provider_messages;
 mod reader;
+mod requests;
 mod schema;
+mod trouble;
+mod work;
 mod writer;
 
 use std::fs::File;
@@ -57,11 +67,12 @@ impl Store {
         let lock = lock(&path)?;
         let opened = |source| Error::Open { path: path.clone(), source: Arc::new(source) };
         let mut db = Connection::open(&path).map_err(opened)?;
-        let journal = schema::prepare(&mut db, options.max_pages).map_err(|fault| match fault {
-            schema::Fault::Sqlite(source) => opened(source),
-            schema::Fault::Foreign => Error::Foreign { path: path.clone() },
-            schema::Fault::TooNew { found, known } => Error::TooNew { found, known },
-        })?;
+        let journal =
+            schema::prepare(&mut db, options.owner, options.max_pages).map_err(|fault| match fault {
+                schema::Fault::Sqlite(source) => opened(source),
+                schema::Fault::Foreign => Error::Foreign { path: path.clone() },
+                schema::Fault::TooNew { found, known } => Error::TooNew { found, known },
+            })?;
         let extent = Extent { oldest: journal.oldest, newest: journal.next_number - 1 };
 
         let readers = reader::Readers::open(&path).map_err(opened)?;
@@ -124,7 +135,7 @@ impl Store {
     ///
     /// When the engine cannot read.
     pub async fn read(&self, after: u64, with_raw: bool) -> Result<Page, Error> {
-        self.readers.read(after, with_raw).await
+        self.readers.run(move |db| reader::page(db, after, with_raw)).await
     }
 
     /// What is known of a request.
@@ -133,7 +144,10 @@ impl Store {
     ///
     /// When the engine cannot read.
     pub async fn request(&self, account: &AccountId, id: &RequestId) -> Result<Option<Record>, Error> {
-        todo!("{account} {id}")
+        let (account, id) = (account.clone(), id.clone());
+        let read = move |db: &Connection| requests::find(db, &account, &id).map_err(Error::of_read);
+        let found = self.readers.run(read).await?;
+        Ok(found.map(|(request, message)| request.record(message)))
     }
 
     /// How a message stands.
@@ -142,7 +156,8 @@ impl Store {
     ///
     /// When the engine cannot read.
     pub async fn message(&self, account: &AccountId, key: &MessageKey) -> Result<Option<Message>, Error> {
-        todo!("{account} {key:?}")
+        let (account, key) = (account.clone(), key.clone());
+        self.readers.run(move |db| messages::named(db, &account, &key).map_err(Error::of_read)).await
     }
 
     /// When a customer last wrote, to that number of ours or to any.
@@ -156,7 +171,11 @@ impl Store {
         customer: &Address,
         own: Option<&PhoneNumber>,
     ) -> Result<Option<UnixMillis>, Error> {
-        todo!("{account} {customer} {own:?}")
+        let (account, customer, own) = (account.clone(), customer.clone(), own.cloned());
+        let read = move |db: &Connection| {
+            conversations::last_received(db, &account, &customer, own.as_ref()).map_err(Error::of_read)
+        };
+        self.readers.run(read).await
     }
 
     /// What the journal spans now.

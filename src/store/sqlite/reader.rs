@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, Row, params};
 use tokio::sync::Semaphore;
 
 use super::super::{Error, PAGE_BYTES, PAGE_EVENTS, Page, Stored};
+use super::schema::STATEMENTS;
 use crate::domain::{AccountId, EventType};
 
 /// A few connections that readers take turns with.
@@ -23,12 +24,20 @@ impl Readers {
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let idle = (0..CONNECTIONS)
-            .map(|_| Connection::open_with_flags(path, flags))
+            .map(|_| {
+                let db = Connection::open_with_flags(path, flags)?;
+                db.set_prepared_statement_cache_capacity(STATEMENTS);
+                Ok(db)
+            })
             .collect::<rusqlite::Result<Vec<_>>>()?;
         Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(CONNECTIONS)) })
     }
 
-    pub(super) async fn read(&self, after: u64, with_raw: bool) -> Result<Page, Error> {
+    /// Runs a short read beside the writer, when a connection is free.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
         let idle = Arc::clone(&self.idle);
         let read = tokio::task::spawn_blocking(move || {
@@ -37,16 +46,16 @@ impl Readers {
                 .unwrap_or_else(PoisonError::into_inner)
                 .pop()
                 .expect("there are as many connections as permits");
-            let page = page(&db, after, with_raw);
+            let result = read(&db);
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
             drop(permit);
-            page
+            result
         });
         read.await.map_err(|_| Error::Closed)?
     }
 }
 
-fn page(db: &Connection, after: u64, with_raw: bool) -> Result<Page, Error> {
+pub(super) fn page(db: &Connection, after: u64, with_raw: bool) -> Result<Page, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
     // One statement, so one snapshot: whether `after` was trimmed is seen as of the same moment as the events.
     let mut statement = db

@@ -2,15 +2,24 @@
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use super::super::Owner;
+use super::{conversations, messages, provider_messages, requests};
 use crate::domain::UnixMillis;
 
 /// What marks a file as ours, in SQLite's `application_id`: "SWBJ".
 const APPLICATION: i64 = 0x5357_424a;
 
 /// The schema that this version writes, kept in SQLite's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-const TABLES: &str = "
+/// Every statement of ours is prepared once for each connection: there are more than the engine keeps by itself.
+pub(super) const STATEMENTS: usize = 64;
+
+/// What each version added to the one before it. A file is brought up to date by the steps that it has not taken.
+const STEPS: [&[&str]; VERSION as usize] =
+    [&[EVENTS], &[requests::TABLE, messages::TABLE, provider_messages::TABLE, conversations::TABLE]];
+
+const EVENTS: &str = "
     -- One row: what must outlive the events themselves.
     CREATE TABLE journal (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -66,8 +75,8 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-/// Sets the writer's connection up and makes the tables where there are none.
-pub(super) fn prepare(db: &mut Connection, max_pages: Option<u32>) -> Result<Journal, Fault> {
+/// Sets the writer's connection up, brings the tables up to date, and lets go of what others had under way.
+pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>) -> Result<Journal, Fault> {
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let things: i64 = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
@@ -86,6 +95,7 @@ pub(super) fn prepare(db: &mut Connection, max_pages: Option<u32>) -> Result<Jou
     // The checkpointer has a thread of its own; see `checkpoint`.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "cache_size", -16_000)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
     // A process that was killed may have left a log that the system has and the disk has not. It must be on disk before
     // anything in it is told to anybody; if the disk fails at that, there is no store to serve from.
     let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -100,13 +110,17 @@ pub(super) fn prepare(db: &mut Connection, max_pages: Option<u32>) -> Result<Jou
     }
 
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for tables in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)).copied().flatten() {
+        transaction.execute_batch(tables)?;
+    }
     if found == 0 {
-        transaction.execute_batch(TABLES)?;
         transaction.execute(
             "INSERT INTO journal (id, epoch, next_number, last_receive_ms) VALUES (1, ?1, 1, 0)",
             params![new_epoch()],
         )?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
+    }
+    if found < VERSION {
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     let (epoch, next_number, last_receive_ms) = transaction.query_row(
@@ -117,13 +131,15 @@ pub(super) fn prepare(db: &mut Connection, max_pages: Option<u32>) -> Result<Jou
     let oldest: Option<i64> = transaction
         .query_row("SELECT number FROM events ORDER BY number LIMIT 1", [], |row| row.get(0))
         .optional()?;
+    let last_receive = UnixMillis(last_receive_ms);
+    requests::disown(&transaction, owner, UnixMillis::now().max(last_receive))?;
     transaction.commit()?;
     let next_number = next_number.cast_unsigned();
     Ok(Journal {
         epoch: epoch.cast_unsigned(),
         next_number,
         oldest: oldest.map_or(next_number, i64::cast_unsigned),
-        last_receive: UnixMillis(last_receive_ms),
+        last_receive,
     })
 }
 

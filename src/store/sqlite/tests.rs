@@ -245,7 +245,7 @@ async fn another_programs_database_is_refused_and_left_alone() {
 fn the_writer_asks_for_a_sync_at_every_commit() {
     let folder = TempDir::new().expect("a folder");
     let mut db = Connection::open(folder.path().join("switchboard.db")).expect("opens");
-    assert!(schema::prepare(&mut db, None).is_ok());
+    assert!(schema::prepare(&mut db, Owner::generate(), None).is_ok());
     let synchronous: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("there");
     let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("there");
     assert_eq!((synchronous, mode.as_str()), (2, "wal"), "2 is FULL");

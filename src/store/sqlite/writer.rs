@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::super::{Append, Changes, Committed, Done, Encode, Error, Extent, Health, Op, Stamp, Stored};
+use super::super::{Changes, Committed, Done, Encode, Error, Extent, Health, Op, Outcome};
 use super::checkpoint::{self, Checkpointer};
 use super::schema::Journal;
-use crate::domain::{AccountId, Cursor, EventId, UnixMillis};
+use super::work::{Work, Written};
 
 /// The most ops in one transaction: enough to share an fsync well, few enough that nobody waits long.
 const MOST_OPS: usize = 1_024;
@@ -21,6 +20,9 @@ const MOST_OPS: usize = 1_024;
 /// The most bytes of webhooks in one transaction, so that what is held in memory does not grow with the crowd; a single
 /// commit may have more.
 const MOST_BYTES: usize = 4 << 20;
+
+/// What a request or a message takes, roughly.
+const ROW_BYTES: usize = 512;
 
 /// How long the last checkpoint waits for one that is under way.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -45,7 +47,12 @@ impl Commit {
     fn bytes(&self) -> usize {
         let bytes = |op: &Op| match op {
             Op::Append(append) => append.raw.len(),
-            Op::Begin(_) | Op::End(_) | Op::Trim { .. } | Op::Forget { .. } => 0,
+            Op::Begin(_) => ROW_BYTES,
+            Op::End(end) => match &end.outcome {
+                Outcome::Accepted { reply, .. } => ROW_BYTES + reply.as_ref().map_or(0, Bytes::len),
+                Outcome::NotDone | Outcome::Unknown(_) => ROW_BYTES,
+            },
+            Op::Trim { .. } | Op::Forget { .. } => 0,
         };
         self.ops.iter().map(bytes).sum()
     }
@@ -61,13 +68,6 @@ pub(super) struct Writer {
     checkpointer: Checkpointer,
     /// Held as long as anything may be written.
     _lock: File,
-}
-
-/// What a transaction did, to be believed only once it is committed.
-struct Written {
-    done: Vec<Vec<Done>>,
-    appended: Vec<Stored>,
-    journal: Journal,
 }
 
 impl Writer {
@@ -143,7 +143,7 @@ impl Writer {
             ops.push(commit.ops);
         }
         match transact(&mut self.db, self.journal, self.encode, ops) {
-            Ok(written) => {
+            Ok((done, written)) => {
                 self.journal = written.journal;
                 // Others may be told only now; and of the extent first, for it says which cursors are good, and
                 // whoever is given an event may come back with its cursor at once.
@@ -151,11 +151,11 @@ impl Writer {
                     oldest: self.journal.oldest,
                     newest: self.journal.next_number - 1,
                 });
-                if !written.appended.is_empty() {
-                    (self.committed)(Changes { events: written.appended.into(), messages: Vec::new() });
+                if !(written.appended.is_empty() && written.messages.is_empty()) {
+                    (self.committed)(Changes { events: written.appended.into(), messages: written.messages });
                 }
                 set_health(&self.health, Health::Writable);
-                for (caller, done) in callers.into_iter().zip(written.done) {
+                for (caller, done) in callers.into_iter().zip(done) {
                     let _ = caller.send(Ok(done));
                 }
                 if self.checkpointer.after_commit() {
@@ -193,119 +193,11 @@ fn transact(
     journal: Journal,
     encode: Encode,
     batch: Vec<Vec<Op>>,
-) -> rusqlite::Result<Written> {
-    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut written = Written { done: Vec::with_capacity(batch.len()), appended: Vec::new(), journal };
+) -> rusqlite::Result<(Vec<Vec<Done>>, Written)> {
+    let mut work = Work::start(db, journal, encode)?;
+    let mut done = Vec::with_capacity(batch.len());
     for ops in batch {
-        let mut done = Vec::with_capacity(ops.len());
-        for op in ops {
-            done.push(match op {
-                Op::Append(new) => append(&transaction, &mut written, encode, *new)?,
-                Op::Trim { before, most } => trim(&transaction, &mut written.journal, before, most)?,
-                Op::Begin(_) | Op::End(_) => todo!(),
-                Op::Forget { .. } => Done::Forgotten(0),
-            });
-        }
-        written.done.push(done);
+        done.push(ops.into_iter().map(|op| work.apply(op)).collect::<rusqlite::Result<Vec<_>>>()?);
     }
-    transaction
-        .prepare_cached("UPDATE journal SET next_number = ?1, last_receive_ms = ?2 WHERE id = 1")?
-        .execute(params![written.journal.next_number.cast_signed(), written.journal.last_receive.0])?;
-    transaction.commit()?;
-    Ok(written)
-}
-
-fn append(
-    db: &Transaction<'_>,
-    written: &mut Written,
-    encode: Encode,
-    new: Append,
-) -> rusqlite::Result<Done> {
-    let Append { event, identity, proof: _, raw } = new;
-    let number = written.journal.next_number;
-    let receive_time = UnixMillis::now().max(written.journal.last_receive);
-    let (raw_hash, possible_duplicate_of) = match identity {
-        Some(_) => (None, None),
-        None => {
-            let hash = hash(&raw);
-            let earlier = equal_bytes(db, &event.account, &hash, &raw)?;
-            (Some(hash), earlier)
-        }
-    };
-    let cursor = Cursor { epoch: written.journal.epoch, number };
-    let bytes = encode(&event, &Stamp { cursor, receive_time, possible_duplicate_of, life: None });
-    let event_type = event.event_type();
-    let inserted = db
-        .prepare_cached(
-            "INSERT INTO events (number, id, account, type, receive_ms, identity, raw_hash, event, raw)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-             ON CONFLICT (account, identity) WHERE identity IS NOT NULL DO NOTHING",
-        )?
-        .execute(params![
-            number.cast_signed(),
-            event.id.as_str(),
-            event.account.as_str(),
-            event_type.as_str(),
-            receive_time.0,
-            identity.as_ref().map(|identity| identity.as_str()),
-            raw_hash.as_ref().map(|hash| hash.as_slice()),
-            bytes.as_ref(),
-            raw.as_ref(),
-        ])?;
-    if inserted == 0 {
-        return Ok(Done::Duplicate);
-    }
-    written.journal.next_number += 1;
-    written.journal.last_receive = receive_time;
-    written.appended.push(Stored {
-        number,
-        account: event.account,
-        event_type,
-        event: bytes,
-        raw: Some(raw),
-    });
-    Ok(Done::Appended(number))
-}
-
-type RawHash = [u8; 16];
-
-fn hash(raw: &Bytes) -> RawHash {
-    let digest = Sha256::digest(raw);
-    let mut start = RawHash::default();
-    start.copy_from_slice(&digest[..16]);
-    start
-}
-
-/// Finds the newest earlier event of the account with the same bytes. The hash finds it, the bytes decide.
-fn equal_bytes(
-    db: &Transaction<'_>,
-    account: &AccountId,
-    hash: &RawHash,
-    raw: &Bytes,
-) -> rusqlite::Result<Option<EventId>> {
-    db.prepare_cached(
-        "SELECT id FROM events WHERE account = ?1 AND raw_hash = ?2 AND raw = ?3 ORDER BY number DESC LIMIT 1",
-    )?
-    .query_row(params![account.as_str(), hash.as_slice(), raw.as_ref()], |row| row.get(0))
-    .optional()
-    .map(|id| id.map(EventId::from_stored))
-}
-
-fn trim(
-    db: &Transaction<'_>,
-    journal: &mut Journal,
-    before: UnixMillis,
-    most: u32,
-) -> rusqlite::Result<Done> {
-    // Receive times grow with numbers, so only the head of the table is looked at.
-    let trimmed = db
-        .prepare_cached(
-            "DELETE FROM events WHERE number IN (
-                 SELECT number FROM (SELECT number, receive_ms FROM events ORDER BY number LIMIT ?2)
-                 WHERE receive_ms < ?1)",
-        )?
-        .execute(params![before.0, most])?;
-    let trimmed = u64::try_from(trimmed).unwrap_or(u64::MAX);
-    journal.oldest += trimmed;
-    Ok(Done::Trimmed(trimmed))
+    Ok((done, work.commit()?))
 }

@@ -1,0 +1,176 @@
+//! How attempts end.
+//!
+//! An event may have proven more than the reply did: then the proof counts. Ending an attempt a second time changes
+//! nothing.
+
+use super::super::{Done, End, Ended, Outcome};
+use super::life::{accept, name, take};
+use super::requests::{Request, State, doubted};
+use super::work::Work;
+use super::{messages, provider_messages, requests};
+use crate::domain::message::Message;
+use crate::domain::request::RequestId;
+use crate::domain::{AccountId, MessageState, UnixMillis};
+
+impl Work<'_> {
+    /// Ends an attempt: see [`End`].
+    pub(super) fn end(&mut self, end: End) -> rusqlite::Result<Done> {
+        let now = self.now();
+        let ended = match end.request.clone() {
+            Some(id) => self.end_attempt(&id, end, now)?,
+            None => Ended { record: None, message: self.end_send(end.message, end.outcome, now)? },
+        };
+        Ok(Done::Ended(Box::new(ended)))
+    }
+
+    /// Ends an attempt at a request.
+    fn end_attempt(&mut self, id: &RequestId, end: End, now: UnixMillis) -> rusqlite::Result<Ended> {
+        let End { account, request: _, attempt, owner, message: sent, outcome } = end;
+        let Some((mut request, message)) = requests::find(&self.db, &account, id)? else {
+            let message = sent.map(|sent| messages::find(&self.db, sent.id)).transpose()?.flatten();
+            return Ok(Ended { record: None, message });
+        };
+        // A first attempt that comes after one of which nothing is left has its number, and another message.
+        let same = sent.is_none_or(|sent| request.message_id == Some(sent.id));
+        let open = match request.state {
+            State::InFlight => true,
+            // A proof came first. The reply may still tell the provider's ids.
+            State::Accepted => matches!(outcome, Outcome::Accepted { .. }),
+            State::Unknown => false,
+        };
+        if !(same && open && (request.attempt, request.owner) == (attempt, owner)) {
+            return Ok(ended(request, message));
+        }
+        if outcome == Outcome::NotDone {
+            return self.take_back(&account, id, request, message, now);
+        }
+
+        let kept = request.clone();
+        let message = match message {
+            Some(mut message) => {
+                let before = message.clone();
+                self.settle(&mut message, &outcome, now)?;
+                if message != before {
+                    messages::update(&self.db, &message)?;
+                    self.touch(message.clone());
+                }
+                Some(message)
+            }
+            None => None,
+        };
+        let proven = message.as_ref().is_some_and(|message| message.state >= MessageState::Accepted);
+        match outcome {
+            Outcome::Unknown(doubt) if !proven => {
+                request.state = State::Unknown;
+                request.doubt = Some(doubt);
+            }
+            Outcome::Accepted { reply, .. } => {
+                request.state = State::Accepted;
+                request.doubt = None;
+                request.reply = request.reply.or(reply);
+            }
+            Outcome::Unknown(_) | Outcome::NotDone => {
+                request.state = State::Accepted;
+                request.doubt = None;
+            }
+        }
+        request.ended.get_or_insert(now);
+        if request != kept {
+            requests::put(&self.db, &account, id, &request)?;
+        }
+        Ok(ended(request, message))
+    }
+
+    /// Nothing was done: all is as before the attempt.
+    fn take_back(
+        &mut self,
+        account: &AccountId,
+        id: &RequestId,
+        mut request: Request,
+        mut message: Option<Message>,
+        now: UnixMillis,
+    ) -> rusqlite::Result<Ended> {
+        if request.doubt.is_none() {
+            requests::delete(&self.db, account, id)?;
+            if let Some(message) = message {
+                messages::delete(&self.db, message.id)?;
+                self.untouch(message.id);
+            }
+            return Ok(Ended { record: None, message: None });
+        }
+        request.state = State::Unknown;
+        request.attempt -= 1;
+        request.ended = Some(now);
+        requests::put(&self.db, account, id, &request)?;
+        if let Some(message) = &mut message {
+            message.attempt = request.attempt;
+            messages::update(&self.db, message)?;
+            self.touch(message.clone());
+        }
+        Ok(ended(request, message))
+    }
+
+    /// Ends a send that cannot be repeated: its message gets its row only now.
+    fn end_send(
+        &mut self,
+        sent: Option<Message>,
+        outcome: Outcome,
+        now: UnixMillis,
+    ) -> rusqlite::Result<Option<Message>> {
+        let Some(sent) = sent else { return Ok(None) };
+        let before = messages::find(&self.db, sent.id)?;
+        if outcome == Outcome::NotDone {
+            return Ok(before);
+        }
+        let mut message = match &before {
+            Some(before) => before.clone(),
+            None => Message { state: MessageState::Pending, trouble: None, ..sent },
+        };
+        self.settle(&mut message, &outcome, now)?;
+        match before {
+            Some(before) if before == message => {}
+            Some(_) => {
+                messages::update(&self.db, &message)?;
+                self.touch(message.clone());
+            }
+            None => {
+                messages::insert(&self.db, &message)?;
+                self.touch(message.clone());
+            }
+        }
+        Ok(Some(message))
+    }
+
+    /// Makes a message what the outcome, and all that was reported before it, say.
+    fn settle(&mut self, message: &mut Message, outcome: &Outcome, now: UnixMillis) -> rusqlite::Result<()> {
+        if let Outcome::Accepted { provider_ids, .. } = outcome {
+            for id in provider_ids.iter().filter(|id| !id.is_empty()) {
+                provider_messages::join(&self.db, &message.account, id, message.id, now)?;
+                name(message, id);
+            }
+        }
+        let early = provider_messages::take_early(&self.db, &message.account, message.id)?;
+        let provider_state = match outcome {
+            Outcome::Accepted { provider_state, .. } => provider_state,
+            Outcome::Unknown(doubt) if early.is_empty() => {
+                doubted(message, doubt, now);
+                return Ok(());
+            }
+            Outcome::Unknown(_) => &None,
+            Outcome::NotDone => return Ok(()),
+        };
+        let accepted = accept(message, now);
+        if message.state == MessageState::Accepted && provider_state.is_some() {
+            message.provider_state.clone_from(provider_state);
+        }
+        take(message, early, now);
+        if accepted {
+            self.tell_accepted(message, now)?;
+        }
+        Ok(())
+    }
+}
+
+fn ended(request: Request, message: Option<Message>) -> Ended {
+    Ended { record: Some(request.record(message.clone())), message }
+}

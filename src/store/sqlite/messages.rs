@@ -1,0 +1,195 @@
+//! Our messages, one row each: how they stand.
+//!
+//! **Invariant.** The message of a request that is kept is kept too.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::super::MessageKey;
+use super::column::{corrupt, optional_json, optional_parsed, optional_state, parsed, state_word};
+use super::provider_messages;
+use super::trouble::Column as _;
+use crate::domain::message::{Channel, Message, MessageId};
+use crate::domain::{AccountId, Provider, UnixMillis};
+
+pub(super) const TABLE: &str = "
+    CREATE TABLE messages (
+        message_id TEXT PRIMARY KEY,
+        account TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        -- A JSON array, in the provider's order.
+        provider_ids TEXT NOT NULL,
+        recipient TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        state TEXT NOT NULL,
+        provider_state TEXT,
+        -- Why it failed, or why nobody can tell: JSON.
+        trouble TEXT,
+        request_id TEXT,
+        attempt INTEGER NOT NULL,
+        callback_data TEXT,
+        create_ms INTEGER NOT NULL,
+        update_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX messages_create ON messages (create_ms);
+    -- A request's id may come again once the request is forgotten, so there may be several.
+    CREATE INDEX messages_request ON messages (account, request_id, create_ms) WHERE request_id IS NOT NULL;
+";
+
+/// The columns that [`read`] reads, of `messages` under the name `m`.
+macro_rules! columns {
+    () => {
+        "m.message_id, m.account, m.provider, m.provider_ids, m.recipient, m.channel, m.state, m.provider_state, \
+         m.trouble, m.request_id, m.attempt, m.callback_data, m.create_ms, m.update_ms"
+    };
+}
+pub(super) use columns;
+
+/// Reads a message from a row whose columns from that one on are [`columns`].
+pub(super) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Message> {
+    let at = |column: usize| first + column;
+    let provider_ids: String = row.get(at(3))?;
+    Ok(Message {
+        id: parsed(row, at(0))?,
+        account: parsed(row, at(1))?,
+        provider: match row.get::<_, String>(at(2))?.as_str() {
+            "connectby" => Provider::ConnectBy,
+            "connectly" => Provider::Connectly,
+            _ => return Err(corrupt(at(2), "not a provider")),
+        },
+        provider_ids: serde_json::from_str(&provider_ids)
+            .map_err(|_| corrupt(at(3), "not an array of ids"))?,
+        to: parsed(row, at(4))?,
+        channel: match row.get::<_, String>(at(5))?.as_str() {
+            "whatsapp" => Channel::WhatsApp,
+            "sms" => Channel::Sms,
+            _ => return Err(corrupt(at(5), "not a channel")),
+        },
+        state: optional_state(row, at(6))?.ok_or_else(|| corrupt(at(6), "there must be a state"))?,
+        provider_state: row.get(at(7))?,
+        trouble: optional_json(row, at(8))?,
+        request_id: optional_parsed(row, at(9))?,
+        attempt: row.get(at(10))?,
+        callback_data: optional_parsed(row, at(11))?,
+        create_time: UnixMillis(row.get(at(12))?),
+        update_time: UnixMillis(row.get(at(13))?),
+    })
+}
+
+pub(super) fn find(db: &Connection, id: MessageId) -> rusqlite::Result<Option<Message>> {
+    db.prepare_cached(concat!("SELECT ", columns!(), " FROM messages m WHERE m.message_id = ?1"))?
+        .query_row(params![id.to_string()], |row| read(row, 0))
+        .optional()
+}
+
+/// The message of an account that a caller names.
+pub(super) fn named(
+    db: &Connection,
+    account: &AccountId,
+    key: &MessageKey,
+) -> rusqlite::Result<Option<Message>> {
+    let (sql, name) = match key {
+        MessageKey::Id(id) => (
+            concat!("SELECT ", columns!(), " FROM messages m WHERE m.account = ?1 AND m.message_id = ?2"),
+            id.to_string(),
+        ),
+        MessageKey::Provider(id) => (
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM provider_messages p JOIN messages m ON m.message_id = p.message_id
+                 WHERE p.account = ?1 AND p.provider_message_id = ?2 AND m.account = ?1"
+            ),
+            id.clone(),
+        ),
+        MessageKey::Request(id) => (
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM messages m WHERE m.account = ?1 AND m.request_id = ?2
+                 ORDER BY m.create_ms DESC, m.message_id DESC LIMIT 1"
+            ),
+            id.as_str().to_owned(),
+        ),
+    };
+    db.prepare_cached(sql)?.query_row(params![account.as_str(), name], |row| read(row, 0)).optional()
+}
+
+/// Writes a message that is not there yet.
+pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()> {
+    // Where it is there after all, what is there counts: one odd op must not fail all that share its transaction.
+    db.prepare_cached(
+        "INSERT INTO messages (message_id, account, provider, provider_ids, recipient, channel, state,
+             provider_state, trouble, request_id, attempt, callback_data, create_ms, update_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         ON CONFLICT (message_id) DO NOTHING",
+    )?
+    .execute(params![
+        message.id.to_string(),
+        message.account.as_str(),
+        message.provider.as_str(),
+        provider_ids(message),
+        message.to.to_string(),
+        match message.channel {
+            Channel::WhatsApp => "whatsapp",
+            Channel::Sms => "sms",
+        },
+        state_word(message.state),
+        message.provider_state,
+        message.trouble.as_ref().map(|trouble| trouble.to_text()),
+        message.request_id.as_ref().map(|id| id.as_str()),
+        message.attempt,
+        message.callback_data.as_ref().map(|data| data.as_str()),
+        message.create_time.0,
+        message.update_time.0,
+    ])?;
+    Ok(())
+}
+
+/// Writes how a message stands now.
+pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE messages SET provider_ids = ?2, state = ?3, provider_state = ?4, trouble = ?5, attempt = ?6,
+             update_ms = ?7
+         WHERE message_id = ?1",
+    )?
+    .execute(params![
+        message.id.to_string(),
+        provider_ids(message),
+        state_word(message.state),
+        message.provider_state,
+        message.trouble.as_ref().map(|trouble| trouble.to_text()),
+        message.attempt,
+        message.update_time.0,
+    ])?;
+    Ok(())
+}
+
+/// Takes a message away, and the provider's ids of it.
+pub(super) fn delete(db: &Connection, id: MessageId) -> rusqlite::Result<()> {
+    provider_messages::delete_of(db, id)?;
+    db.prepare_cached("DELETE FROM messages WHERE message_id = ?1")?.execute([id.to_string()])?;
+    Ok(())
+}
+
+/// Takes away messages that were made before a moment, at most so many. Says how many.
+pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite::Result<u64> {
+    let old = db
+        .prepare_cached(
+            "SELECT m.message_id FROM messages m
+             WHERE m.create_ms < ?1 AND NOT EXISTS (
+                 SELECT 1 FROM requests r
+                 WHERE r.account = m.account AND r.request_id = m.request_id AND r.message_id = m.message_id)
+             ORDER BY m.create_ms LIMIT ?2",
+        )?
+        .query_map(params![before.0, most], |row| parsed(row, 0))?
+        .collect::<rusqlite::Result<Vec<MessageId>>>()?;
+    for &id in &old {
+        delete(db, id)?;
+    }
+    Ok(old.len() as u64)
+}
+
+fn provider_ids(message: &Message) -> String {
+    serde_json::to_string(&message.provider_ids).expect("texts have a JSON text")
+}

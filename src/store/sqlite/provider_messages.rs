@@ -1,0 +1,158 @@
+//! The provider's ids of messages, and what was reported under them before we knew whose they are.
+//!
+//! A row is *joined* once its message has a row: then the message tells how it stands, and `state` is NULL. A row that
+//! is *early* holds what was reported meanwhile. It has a `message_id` only when our own mark came back with it.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::column::{optional_json, optional_parsed, optional_state, state_word};
+use super::trouble::Column as _;
+use crate::domain::event::ReportedFault;
+use crate::domain::{AccountId, MessageId, MessageState, UnixMillis};
+
+pub(super) const TABLE: &str = "
+    CREATE TABLE provider_messages (
+        account TEXT NOT NULL,
+        provider_message_id TEXT NOT NULL,
+        message_id TEXT,
+        state TEXT,
+        -- The provider's word for it.
+        word TEXT,
+        -- Why it failed: JSON.
+        fault TEXT,
+        update_ms INTEGER NOT NULL,
+        PRIMARY KEY (account, provider_message_id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX provider_messages_message ON provider_messages (message_id) WHERE message_id IS NOT NULL;
+    CREATE INDEX provider_messages_early ON provider_messages (update_ms) WHERE state IS NOT NULL;
+";
+
+/// What is known under a provider's id.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The message, if it is known to be one of ours.
+    pub(super) message_id: Option<MessageId>,
+    /// What was reported before the message had a row.
+    pub(super) early: Option<Report>,
+}
+
+/// A reported state.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    pub(super) state: MessageState,
+    pub(super) word: Option<String>,
+    pub(super) fault: Option<ReportedFault>,
+}
+
+pub(super) fn find(db: &Connection, account: &AccountId, id: &str) -> rusqlite::Result<Option<Known>> {
+    db.prepare_cached(
+        "SELECT message_id, state, word, fault FROM provider_messages
+         WHERE account = ?1 AND provider_message_id = ?2",
+    )?
+    .query_row(params![account.as_str(), id], |row| {
+        let report = |state| {
+            Ok::<_, rusqlite::Error>(Report { state, word: row.get(2)?, fault: optional_json(row, 3)? })
+        };
+        Ok(Known {
+            message_id: optional_parsed(row, 0)?,
+            early: optional_state(row, 1)?.map(report).transpose()?,
+        })
+    })
+    .optional()
+}
+
+/// Says whose id it is. The first message that has it keeps it.
+pub(super) fn join(
+    db: &Connection,
+    account: &AccountId,
+    id: &str,
+    message_id: MessageId,
+    now: UnixMillis,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO provider_messages (account, provider_message_id, message_id, update_ms)
+         VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (account, provider_message_id)
+             DO UPDATE SET message_id = excluded.message_id WHERE message_id IS NULL",
+    )?
+    .execute(params![account.as_str(), id, message_id.to_string(), now.0])?;
+    Ok(())
+}
+
+/// Keeps what was reported, until the message has a row.
+pub(super) fn keep(
+    db: &Connection,
+    account: &AccountId,
+    id: &str,
+    message_id: Option<MessageId>,
+    report: &Report,
+    now: UnixMillis,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO provider_messages (account, provider_message_id, message_id, state, word, fault, update_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (account, provider_message_id) DO UPDATE SET message_id = excluded.message_id,
+             state = excluded.state, word = excluded.word, fault = excluded.fault, update_ms = excluded.update_ms",
+    )?
+    .execute(params![
+        account.as_str(),
+        id,
+        message_id.map(|id| id.to_string()),
+        state_word(report.state),
+        report.word,
+        report.fault.as_ref().map(|fault| fault.to_text()),
+        now.0,
+    ])?;
+    Ok(())
+}
+
+/// Takes what was reported of a message before it had a row, with the provider's ids: the message tells it from now on.
+pub(super) fn take_early(
+    db: &Connection,
+    account: &AccountId,
+    message_id: MessageId,
+) -> rusqlite::Result<Vec<(String, Report)>> {
+    let name = message_id.to_string();
+    let early = db
+        .prepare_cached(
+            "SELECT provider_message_id, state, word, fault FROM provider_messages
+             WHERE message_id = ?1 AND account = ?2",
+        )?
+        .query_map(params![name, account.as_str()], |row| {
+            let (id, state) = (row.get::<_, String>(0)?, optional_state(row, 1)?);
+            let report = |state| {
+                Ok::<_, rusqlite::Error>(Report { state, word: row.get(2)?, fault: optional_json(row, 3)? })
+            };
+            Ok(state.map(report).transpose()?.map(|report| (id, report)))
+        })?
+        .filter_map(Result::transpose)
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    if !early.is_empty() {
+        db.prepare_cached(
+            "UPDATE provider_messages SET state = NULL, word = NULL, fault = NULL
+             WHERE message_id = ?1 AND account = ?2",
+        )?
+        .execute(params![name, account.as_str()])?;
+    }
+    Ok(early)
+}
+
+/// Takes away the ids of a message.
+pub(super) fn delete_of(db: &Connection, message_id: MessageId) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM provider_messages WHERE message_id = ?1")?
+        .execute([message_id.to_string()])?;
+    Ok(())
+}
+
+/// Takes away early rows of which nothing was heard since a moment, at most so many. Says how many.
+pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite::Result<u64> {
+    let forgotten = db
+        .prepare_cached(
+            "DELETE FROM provider_messages WHERE (account, provider_message_id) IN (
+                 SELECT account, provider_message_id FROM provider_messages
+                 WHERE state IS NOT NULL AND update_ms < ?1 ORDER BY update_ms LIMIT ?2)",
+        )?
+        .execute(params![before.0, most])?;
+    Ok(forgotten as u64)
+}

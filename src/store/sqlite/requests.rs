@@ -1,0 +1,302 @@
+//! Requests that can be repeated, one row each: how their newest attempt stands.
+//!
+//! **Invariants.** A row in flight has no `end_ms`, and no other has none: such rows are never forgotten. While an
+//! attempt is in flight, `doubt` is that of the attempt before it, to which the row goes back if nothing was done; the
+//! row of a first attempt has none and goes. The attempt's number only grows by a resend.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use ulid::Ulid;
+
+use super::super::{Begin, Begun, Done, Owner, Record, Standing};
+use super::column::{corrupt, optional_json, optional_parsed};
+use super::messages;
+use super::trouble::Column as _;
+use super::work::Work;
+use crate::domain::message::{Message, MessageId, MessageState, Trouble};
+use crate::domain::outcome::{Doubt, Uncertainty};
+use crate::domain::request::{Fingerprint, RequestId};
+use crate::domain::{AccountId, UnixMillis};
+
+pub(super) const TABLE: &str = "
+    CREATE TABLE requests (
+        account TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        fingerprint BLOB NOT NULL,
+        state TEXT NOT NULL,
+        -- The newest attempt, who made it, and when it has ended for certain.
+        attempt INTEGER NOT NULL,
+        owner BLOB NOT NULL,
+        not_after INTEGER NOT NULL,
+        -- Why nobody can tell: JSON.
+        doubt TEXT,
+        -- The reply, where the write is no send.
+        reply BLOB,
+        -- The message, where it is one.
+        message_id TEXT,
+        end_ms INTEGER,
+        PRIMARY KEY (account, request_id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX requests_end ON requests (end_ms);
+";
+
+/// How an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    InFlight,
+    Accepted,
+    Unknown,
+}
+
+impl State {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::Accepted => "accepted",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) state: State,
+    pub(super) attempt: u32,
+    pub(super) owner: Owner,
+    pub(super) not_after: UnixMillis,
+    pub(super) doubt: Option<Doubt>,
+    pub(super) reply: Option<Bytes>,
+    pub(super) message_id: Option<MessageId>,
+    pub(super) ended: Option<UnixMillis>,
+}
+
+impl Request {
+    /// What callers are told.
+    pub(super) fn record(self, message: Option<Message>) -> Record {
+        let standing = match self.state {
+            State::InFlight => Standing::InFlight { owner: self.owner, not_after: self.not_after },
+            State::Accepted => Standing::Accepted { reply: self.reply },
+            State::Unknown => Standing::Unknown(self.doubt.expect("what is read as unknown has a doubt")),
+        };
+        Record { fingerprint: self.fingerprint, attempt: self.attempt, standing, message }
+    }
+}
+
+/// Reads a request and its message, as of one moment.
+pub(super) fn find(
+    db: &Connection,
+    account: &AccountId,
+    id: &RequestId,
+) -> rusqlite::Result<Option<(Request, Option<Message>)>> {
+    db.prepare_cached(concat!(
+        "SELECT r.fingerprint, r.state, r.attempt, r.owner, r.not_after, r.doubt, r.reply, r.message_id, r.end_ms, ",
+        messages::columns!(),
+        " FROM requests r LEFT JOIN messages m ON m.message_id = r.message_id
+         WHERE r.account = ?1 AND r.request_id = ?2"
+    ))?
+    .query_row(params![account.as_str(), id.as_str()], |row| {
+        let message = match row.get_ref(9)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(messages::read(row, 9)?),
+        };
+        Ok((read(row)?, message))
+    })
+    .optional()
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Request> {
+    let request = Request {
+        fingerprint: Fingerprint(row.get(0)?),
+        state: match row.get::<_, String>(1)?.as_str() {
+            "in_flight" => State::InFlight,
+            "accepted" => State::Accepted,
+            "unknown" => State::Unknown,
+            _ => return Err(corrupt(1, "not a request's state")),
+        },
+        attempt: row.get(2)?,
+        owner: Owner(Ulid::from_bytes(row.get(3)?)),
+        not_after: UnixMillis(row.get(4)?),
+        doubt: optional_json(row, 5)?,
+        reply: row.get::<_, Option<Vec<u8>>>(6)?.map(Bytes::from),
+        message_id: optional_parsed(row, 7)?,
+        ended: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
+    };
+    if request.state == State::Unknown && request.doubt.is_none() {
+        return Err(corrupt(5, "an unknown outcome has a doubt"));
+    }
+    Ok(request)
+}
+
+/// Writes how a request stands now.
+pub(super) fn put(
+    db: &Connection,
+    account: &AccountId,
+    id: &RequestId,
+    request: &Request,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO requests (account, request_id, fingerprint, state, attempt, owner, not_after, doubt, reply,
+             message_id, end_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (account, request_id) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
+             owner = excluded.owner, not_after = excluded.not_after, doubt = excluded.doubt,
+             reply = excluded.reply, end_ms = excluded.end_ms",
+    )?
+    .execute(params![
+        account.as_str(),
+        id.as_str(),
+        request.fingerprint.0,
+        request.state.word(),
+        request.attempt,
+        request.owner.0.to_bytes(),
+        request.not_after.0,
+        request.doubt.as_ref().map(|doubt| doubt.to_text()),
+        request.reply.as_deref(),
+        request.message_id.map(|id| id.to_string()),
+        request.ended.map(|moment| moment.0),
+    ])?;
+    Ok(())
+}
+
+/// Takes a request away: its id is free again.
+pub(super) fn delete(db: &Connection, account: &AccountId, id: &RequestId) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM requests WHERE account = ?1 AND request_id = ?2")?
+        .execute(params![account.as_str(), id.as_str()])?;
+    Ok(())
+}
+
+/// Writes down that the message of a request was proven to be with the provider, whichever attempt it was.
+pub(super) fn accept(
+    db: &Connection,
+    account: &AccountId,
+    id: &RequestId,
+    message_id: MessageId,
+    now: UnixMillis,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE requests SET state = ?4, doubt = NULL, end_ms = coalesce(end_ms, ?5)
+         WHERE account = ?1 AND request_id = ?2 AND message_id = ?3",
+    )?
+    .execute(params![
+        account.as_str(),
+        id.as_str(),
+        message_id.to_string(),
+        State::Accepted.word(),
+        now.0
+    ])?;
+    Ok(())
+}
+
+/// Makes unknown what others had in flight when they ended, and their messages.
+pub(super) fn disown(db: &Connection, owner: Owner, now: UnixMillis) -> rusqlite::Result<()> {
+    let doubt = Doubt { cause: Uncertainty::ServerFailed, fault: None };
+    let messages = db
+        .prepare(
+            "UPDATE requests SET state = ?2, doubt = ?3, end_ms = ?4 WHERE end_ms IS NULL AND owner <> ?1
+             RETURNING message_id",
+        )?
+        .query_map(params![owner.0.to_bytes(), State::Unknown.word(), doubt.to_text(), now.0], |row| {
+            optional_parsed::<MessageId>(row, 0)
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for id in messages.into_iter().flatten() {
+        if let Some(mut message) = messages::find(db, id)? {
+            doubted(&mut message, &doubt, now);
+            messages::update(db, &message)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says of a message that nobody can tell, unless more is known.
+pub(super) fn doubted(message: &mut Message, doubt: &Doubt, now: UnixMillis) {
+    if message.state > MessageState::Unknown {
+        return;
+    }
+    if message.state < MessageState::Unknown {
+        message.state = MessageState::Unknown;
+        message.update_time = now;
+    }
+    message.trouble = Some(Trouble::Doubtful(doubt.clone()));
+}
+
+/// Takes away requests that ended before a moment, at most so many. Says how many.
+pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite::Result<u64> {
+    let forgotten = db
+        .prepare_cached(
+            "DELETE FROM requests WHERE (account, request_id) IN (
+                 SELECT account, request_id FROM requests WHERE end_ms < ?1 ORDER BY end_ms LIMIT ?2)",
+        )?
+        .execute(params![before.0, most])?;
+    Ok(forgotten as u64)
+}
+
+impl Work<'_> {
+    /// Begins an attempt, unless it must not be made: see [`Begin`].
+    pub(super) fn begin(&mut self, begin: Begin) -> rusqlite::Result<Done> {
+        let Begin { account, request: asked, owner, not_after, message: draft } = begin;
+        let begun = match find(&self.db, &account, &asked.id)? {
+            None => {
+                let number = asked.resend_after.map_or(1, |after| after.saturating_add(1));
+                let message_id = draft.as_ref().map(|message| message.id);
+                let request = Request {
+                    fingerprint: asked.fingerprint,
+                    state: State::InFlight,
+                    attempt: number,
+                    owner,
+                    not_after,
+                    doubt: None,
+                    reply: None,
+                    message_id,
+                    ended: None,
+                };
+                put(&self.db, &account, &asked.id, &request)?;
+                if let Some(draft) = draft {
+                    let message = Message {
+                        state: MessageState::Pending,
+                        request_id: Some(asked.id),
+                        attempt: number,
+                        ..draft
+                    };
+                    messages::insert(&self.db, &message)?;
+                    self.touch(message);
+                }
+                Begun::Attempt { number, message_id }
+            }
+            Some((kept, _)) if kept.fingerprint != asked.fingerprint => Begun::Reused,
+            Some((kept, message)) => match next(&kept, asked.resend_after) {
+                Some(number) => {
+                    let message_id = kept.message_id;
+                    let request = Request {
+                        state: State::InFlight,
+                        attempt: number,
+                        owner,
+                        not_after,
+                        ended: None,
+                        ..kept
+                    };
+                    put(&self.db, &account, &asked.id, &request)?;
+                    if let Some(mut message) = message {
+                        message.attempt = number;
+                        messages::update(&self.db, &message)?;
+                        self.touch(message);
+                    }
+                    Begun::Attempt { number, message_id }
+                }
+                None => Begun::Known(kept.record(message)),
+            },
+        };
+        Ok(Done::Begun(Box::new(begun)))
+    }
+}
+
+/// The number of the attempt that may be made now, if the caller knows how the request stands.
+fn next(kept: &Request, resend_after: Option<u32>) -> Option<u32> {
+    match kept.state {
+        State::Unknown if resend_after == Some(kept.attempt) => kept.attempt.checked_add(1),
+        State::Unknown | State::InFlight | State::Accepted => None,
+    }
+}

@@ -1,0 +1,99 @@
+//! A transaction under way, and what it has done: to be believed only once it is committed.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::super::{Done, Encode, Op, Stored};
+use super::schema::Journal;
+use super::{conversations, messages, provider_messages, requests};
+use crate::domain::{Message, MessageId, UnixMillis};
+
+/// A transaction under way.
+pub(super) struct Work<'db> {
+    pub(super) db: Transaction<'db>,
+    pub(super) journal: Journal,
+    pub(super) encode: Encode,
+    pub(super) appended: Vec<Stored>,
+    begun_at: Journal,
+    touched: Touched,
+}
+
+/// What a transaction did.
+pub(super) struct Written {
+    pub(super) journal: Journal,
+    pub(super) appended: Vec<Stored>,
+    pub(super) messages: Vec<Message>,
+}
+
+/// Messages that are new or stand differently, each once, as it stands; in the order in which they were first touched.
+#[derive(Default)]
+struct Touched {
+    messages: Vec<Option<Message>>,
+    places: HashMap<MessageId, usize>,
+}
+
+impl<'db> Work<'db> {
+    pub(super) fn start(db: &'db mut Connection, journal: Journal, encode: Encode) -> rusqlite::Result<Self> {
+        let db = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        Ok(Self { db, journal, encode, appended: Vec::new(), begun_at: journal, touched: Touched::default() })
+    }
+
+    pub(super) fn apply(&mut self, op: Op) -> rusqlite::Result<Done> {
+        match op {
+            Op::Append(new) => self.append(*new),
+            Op::Begin(begin) => self.begin(*begin),
+            Op::End(end) => self.end(*end),
+            Op::Forget { requests, messages, most } => self.forget(requests, messages, most),
+            Op::Trim { before, most } => self.trim(before, most),
+        }
+    }
+
+    pub(super) fn commit(self) -> rusqlite::Result<Written> {
+        let Journal { next_number, last_receive, .. } = self.journal;
+        if (next_number, last_receive) != (self.begun_at.next_number, self.begun_at.last_receive) {
+            self.db
+                .prepare_cached("UPDATE journal SET next_number = ?1, last_receive_ms = ?2 WHERE id = 1")?
+                .execute(params![next_number.cast_signed(), last_receive.0])?;
+        }
+        self.db.commit()?;
+        Ok(Written {
+            journal: self.journal,
+            appended: self.appended,
+            messages: self.touched.messages.into_iter().flatten().collect(),
+        })
+    }
+
+    /// The moment, by a clock that never goes back.
+    pub(super) fn now(&self) -> UnixMillis {
+        UnixMillis::now().max(self.journal.last_receive)
+    }
+
+    /// Has it told how a message stands.
+    pub(super) fn touch(&mut self, message: Message) {
+        let Touched { messages, places } = &mut self.touched;
+        let place = *places.entry(message.id).or_insert(messages.len());
+        if place == messages.len() {
+            messages.push(None);
+        }
+        messages[place] = Some(message);
+    }
+
+    /// Has nothing told of a message that is no more.
+    pub(super) fn untouch(&mut self, id: MessageId) {
+        if let Some(&place) = self.touched.places.get(&id) {
+            self.touched.messages[place] = None;
+        }
+    }
+
+    fn forget(&mut self, requests: UnixMillis, messages: UnixMillis, most: u32) -> rusqlite::Result<Done> {
+        // Requests first: messages of those that stay, stay.
+        let rows = [
+            requests::forget(&self.db, requests, most)?,
+            messages::forget(&self.db, messages, most)?,
+            provider_messages::forget(&self.db, messages, most)?,
+            conversations::forget(&self.db, messages, most)?,
+        ];
+        Ok(Done::Forgotten(rows.into_iter().max().unwrap_or(0)))
+    }
+}
