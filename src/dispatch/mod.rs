@@ -13,6 +13,7 @@ mod read;
 mod retry;
 mod spool;
 mod templates;
+mod tracking;
 
 use std::sync::Arc;
 
@@ -25,9 +26,10 @@ use tokio_util::task::TaskTracker;
 
 use gate::Gates;
 pub use gate::Held;
-pub use lives::Lives;
+pub use lives::{Lives, Watching};
 pub use spool::Spool;
 pub use templates::Misfit;
+pub use tracking::{Followed, KEPT, News, SESSION_WINDOW, StoreUnreadable, WatchEnd};
 
 use crate::domain::message::{CallbackData, Message, Outgoing};
 use crate::domain::outcome::Doubt;
@@ -338,7 +340,7 @@ const fn outcome_of<T>(result: &Result<T, ProviderError>) -> &'static str {
     match result {
         Ok(_) => outcome::ACCEPTED,
         Err(ProviderError::Refused(_)) => outcome::REFUSED,
-        Err(ProviderError::NotSent(_)) => outcome::NOT_SENT,
+        Err(ProviderError::NotSent(_) | ProviderError::NotBegun(_)) => outcome::NOT_SENT,
         Err(ProviderError::Unknown { .. }) => outcome::UNKNOWN,
     }
 }
