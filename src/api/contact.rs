@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::served::v1::contact_service_server::ContactService;
 use super::status;
 use super::violations::{Fault, Violations};
-use super::{Api, page_token, parse};
+use super::{Api, page_token, parse, repeat};
 use crate::domain::contact::{
     ContactId, ContactUpdate, CountryCode, Created, DateOfBirth, Details, ListedContact, MAX_PHONE_DIGITS,
     NationalNumber, NewContact,
 };
+use crate::domain::request::Request as Repeatable;
 use crate::pb::v1;
 use crate::provider::{Account, Accounts, connectby};
 
@@ -45,22 +47,27 @@ impl ContactService for Api {
         &self,
         request: Request<v1::CreateContactRequest>,
     ) -> Result<Response<v1::CreateContactResponse>, Status> {
-        let (account, contact) = creation(request.into_inner(), self.dispatch.accounts())?;
-        let wanted = contact.clone();
+        let Creation { account, contact, request } =
+            creation(request.into_inner(), self.dispatch.accounts())?;
         let write = move |account: Arc<Account>| {
-            let contact = wanted.clone();
-            async move { contacts(&account).create_contact(&contact).await }
+            let contact = contact.clone();
+            async move {
+                let Created { id, message } = contacts(&account).create_contact(&contact).await?;
+                let response = v1::CreateContactResponse {
+                    contact: Some(created(id, contact)),
+                    provider_message: message,
+                    replayed: false,
+                };
+                Ok(response.encode_to_vec().into())
+            }
         };
-        let Created { id, message } = self
+        let done = self
             .dispatch
-            .write(&account, "create_contact", None, write)
+            .write_once(&account, "create_contact", request, None, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
-        Ok(Response::new(v1::CreateContactResponse {
-            contact: Some(created(id, contact)),
-            provider_message: message,
-            replayed: false,
-        }))
+        let response = v1::CreateContactResponse { replayed: done.replayed, ..repeat::reply(&done)? };
+        Ok(Response::new(response))
     }
 
     async fn update_contact(
@@ -117,12 +124,18 @@ fn account<'a>(
     Ok(account)
 }
 
-fn creation(
-    request: v1::CreateContactRequest,
-    accounts: &Accounts,
-) -> Result<(Arc<Account>, NewContact), Status> {
+/// A contact to be made, as its caller asked for it.
+struct Creation {
+    account: Arc<Account>,
+    contact: NewContact,
+    request: Option<Repeatable>,
+}
+
+fn creation(request: v1::CreateContactRequest, accounts: &Accounts) -> Result<Creation, Status> {
     let mut violations = Violations::default();
     let account = account(&request.account, accounts, &mut violations)?;
+    let repeat = repeat::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+    let repeatable = repeat.map(|repeat| repeat.request(repeat::of_contact(&request)));
     let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
 
     empty("contact.id", &contact.id, "must be empty: the provider gives it", &mut violations);
@@ -140,7 +153,8 @@ fn creation(
     else {
         unreachable!("{NOTED}")
     };
-    Ok((Arc::clone(account), NewContact { name, country_code, phone_number, details }))
+    let contact = NewContact { name, country_code, phone_number, details };
+    Ok(Creation { account: Arc::clone(account), contact, request: repeatable })
 }
 
 fn update(

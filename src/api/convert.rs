@@ -157,7 +157,7 @@ pub(super) fn provider_named(name: &str) -> v1::Provider {
         .map_or(v1::Provider::Unspecified, self::provider)
 }
 
-fn channel(channel: Channel) -> v1::Channel {
+pub(super) fn channel(channel: Channel) -> v1::Channel {
     match channel {
         Channel::WhatsApp => v1::Channel::Whatsapp,
         Channel::Sms => v1::Channel::Sms,

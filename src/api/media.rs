@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status;
 use super::upload::{Intake, file_name};
 use super::violations::{Fault, Violations};
-use super::{Api, convert, parse};
+use super::{Api, convert, parse, repeat};
 use crate::dispatch::Terms;
 use crate::domain::message::Content;
 use crate::domain::{Address, MediaKind, MediaLink, UploadLimits};
@@ -29,7 +30,8 @@ pub(super) async fn send_media(
         parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
     let to = parse::required::<Address>("header.to", &header.to, &mut violations);
     let channel = parse::channel("header.channel", header.channel, &mut violations);
-    let name = file_name("header.file_name", header.file_name, &mut violations);
+    let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
+    let repeat = repeat::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
     if let (Some(account), Some(_)) = (account, limits) {
         let parts = Parts { to: to.as_ref(), channel, ..Parts::default() };
@@ -43,9 +45,12 @@ pub(super) async fn send_media(
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = intake.file(first, spool, limits, name).await?;
+    let check_session_window = header.check_session_window;
+    let request = repeat.map(|repeat| repeat.request(repeat::of_media(header, &to, channel, &file.digest)));
+    let terms = Terms { request, deadline: None, check_session_window, skip_template_check: false };
     let message = api
         .dispatch
-        .send_media(Arc::clone(account), to, channel, None, file, Terms::default())
+        .send_media(Arc::clone(account), to, channel, None, file, terms)
         .await
         .map_err(|failure| status::send_failed(account, &failure))?;
     Ok(Response::new(v1::SendMediaResponse {
@@ -64,7 +69,8 @@ pub(super) async fn upload_template_media(
     let mut violations = Violations::default();
     let account =
         parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
-    let name = file_name("header.file_name", header.file_name, &mut violations);
+    let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
+    let repeat = repeat::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
     violations.check()?;
     let (Some(account), Some(name), Some(limits)) = (account, name, limits) else {
@@ -72,16 +78,21 @@ pub(super) async fn upload_template_media(
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = intake.file(first, spool, limits, name).await?;
+    let request = repeat.map(|repeat| repeat.request(repeat::of_template_media(header, &file.digest)));
     let upload = move |account: Arc<Account>| {
         let file = file.clone();
-        async move { uploads(&account).upload_template_media(file).await }
+        async move {
+            let url = uploads(&account).upload_template_media(file).await?;
+            let response = v1::UploadTemplateMediaResponse { url, replayed: false };
+            Ok(response.encode_to_vec().into())
+        }
     };
-    let url = api
+    let done = api
         .dispatch
-        .write(account, "upload_template_media", None, upload)
+        .write_once(account, "upload_template_media", request, None, upload)
         .await
         .map_err(|cause| status::write_failed(account, &cause))?;
-    Ok(Response::new(v1::UploadTemplateMediaResponse { url, replayed: false }))
+    Ok(Response::new(v1::UploadTemplateMediaResponse { replayed: done.replayed, ..repeat::reply(&done)? }))
 }
 
 fn uploads(account: &Account) -> &connectby::Client {

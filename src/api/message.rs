@@ -5,13 +5,14 @@ use std::sync::Arc;
 use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use super::send_messages::{Answers, send_messages};
 use super::served::v1::message_service_server::MessageService;
-use super::{Api, convert, media, parse, status};
-use crate::dispatch::Terms;
+use super::violations::Violations;
+use super::{Api, convert, media, message_life, parse, status};
 use crate::pb::v1::{
     GetConversationRequest, GetConversationResponse, GetMessageRequest, GetMessageResponse, SendMediaRequest,
-    SendMediaResponse, SendMessageRequest, SendMessageResponse, SendMessagesRequest, SendMessagesResponse,
-    WatchMessageRequest, WatchMessageResponse,
+    SendMediaResponse, SendMessageRequest, SendMessageResponse, SendMessagesRequest, WatchMessageRequest,
+    WatchMessageResponse,
 };
 
 #[async_trait]
@@ -20,10 +21,13 @@ impl MessageService for Api {
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
-        let (account, message) = parse::send_message(request.into_inner(), self.dispatch.accounts())?;
+        let deadline = None;
+        let violations = Violations::default();
+        let parse::Sending { account, message, terms } =
+            parse::send_message(request.into_inner(), self.dispatch.accounts(), deadline, violations)?;
         let message = self
             .dispatch
-            .send(Arc::clone(&account), message, Terms::default())
+            .send(Arc::clone(&account), message, terms)
             .await
             .map_err(|failure| status::send_failed(&account, &failure))?;
         Ok(Response::new(SendMessageResponse {
@@ -39,35 +43,36 @@ impl MessageService for Api {
         media::send_media(self, request).await
     }
 
-    type SendMessagesStream = BoxStream<'static, Result<SendMessagesResponse, Status>>;
+    type SendMessagesStream = Answers;
 
     async fn send_messages(
         &self,
-        _: Request<Streaming<SendMessagesRequest>>,
+        request: Request<Streaming<SendMessagesRequest>>,
     ) -> Result<Response<Self::SendMessagesStream>, Status> {
-        todo!()
+        let deadline = None;
+        Ok(Response::new(send_messages(self, request.into_inner(), deadline)))
     }
 
     async fn get_message(
         &self,
-        _: Request<GetMessageRequest>,
+        request: Request<GetMessageRequest>,
     ) -> Result<Response<GetMessageResponse>, Status> {
-        todo!()
+        message_life::get(self, request.into_inner()).await.map(Response::new)
     }
 
     type WatchMessageStream = BoxStream<'static, Result<WatchMessageResponse, Status>>;
 
     async fn watch_message(
         &self,
-        _: Request<WatchMessageRequest>,
+        request: Request<WatchMessageRequest>,
     ) -> Result<Response<Self::WatchMessageStream>, Status> {
-        todo!()
+        message_life::watch(self, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_conversation(
         &self,
-        _: Request<GetConversationRequest>,
+        request: Request<GetConversationRequest>,
     ) -> Result<Response<GetConversationResponse>, Status> {
-        todo!()
+        message_life::conversation(self, request.into_inner()).await.map(Response::new)
     }
 }

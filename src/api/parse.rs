@@ -8,11 +8,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::Status;
+use tokio::time::Instant;
 
 use super::media;
-use super::status;
+use super::repeat;
+use super::status::{self, Answer};
 use super::violations::{Fault, Violations};
+use crate::dispatch::Terms;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
 use crate::pb::v1;
@@ -65,22 +67,41 @@ pub(super) fn account<'a>(
     id: &str,
     accounts: &'a Accounts,
     violations: &mut Violations,
-) -> Result<Option<&'a Arc<Account>>, Status> {
+) -> Result<Option<&'a Arc<Account>>, Answer> {
     let Some(id) = required::<AccountId>(field, id, violations) else { return Ok(None) };
     accounts.get(&id).map(Some).ok_or_else(|| status::account_not_found(field, &id))
 }
 
-/// Reads a message to be sent, and holds it against what its account can do.
+/// A message to be sent, as its caller asked for it.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) account: Arc<Account>,
+    pub(super) message: Outgoing,
+    pub(super) terms: Terms,
+}
+
+/// Reads a message to be sent, and holds it against what its account can do. `violations` are what was found before.
 pub(super) fn send_message(
-    request: v1::SendMessageRequest,
+    mut request: v1::SendMessageRequest,
     accounts: &Accounts,
-) -> Result<(Arc<Account>, Outgoing), Status> {
-    let mut violations = Violations::default();
+    deadline: Option<Instant>,
+    mut violations: Violations,
+) -> Result<Sending, Answer> {
     let account = account("account", &request.account, accounts, &mut violations)?;
     let to = required::<Address>("to", &request.to, &mut violations);
     let channel = channel("channel", request.channel, &mut violations);
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
+    let repeat = repeat::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+    let (check_session_window, skip_template_check) =
+        (request.check_session_window, request.skip_template_check);
+    let fingerprint = match (&repeat, &to, channel, &sender) {
+        (Some(_), Some(to), Some(channel), None | Some(Some(_))) => {
+            let sender = sender.as_ref().and_then(Option::as_ref);
+            Some(repeat::of_message(&mut request, to, channel, sender))
+        }
+        _ => None,
+    };
     let content_field = request.content.as_ref().map(field_of);
     let content = content(request.content, &mut violations);
 
@@ -98,10 +119,10 @@ pub(super) fn send_message(
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
         unreachable!("what is missing was noted as a violation")
     };
-    Ok((
-        Arc::clone(account),
-        Outgoing { to, channel, sender: sender.flatten(), content, callback_data: None },
-    ))
+    let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data: None };
+    let request = repeat.zip(fingerprint).map(|(repeat, fingerprint)| repeat.request(fingerprint));
+    let terms = Terms { request, deadline, check_session_window, skip_template_check };
+    Ok(Sending { account: Arc::clone(account), message, terms })
 }
 
 /// Checks that a text has at most so many Unicode code points.

@@ -14,7 +14,6 @@ use super::convert;
 use super::violations::{Fault, Violations};
 use crate::dispatch::{self, Held, Misfit};
 use crate::domain::outcome::Doubt;
-use crate::domain::webhook::Registration;
 use crate::domain::{AccountId, MessageId, ProviderFault, Refusal, Uncertainty};
 use crate::journal;
 use crate::pb::v1;
@@ -113,8 +112,9 @@ impl From<Violations> for Answer {
     }
 }
 
-/// A failure on its way to the caller.
-struct Answer {
+/// A failure on its way to the caller: a `Status` where it ends an RPC, a `v1::Error` in a stream or a record.
+#[derive(Debug)]
+pub(super) struct Answer {
     code: Code,
     reason: Reason,
     message: String,
@@ -230,13 +230,12 @@ impl From<Answer> for v1::Error {
 }
 
 /// An account that does not exist, named in that field.
-pub(super) fn account_not_found(field: &str, account: &AccountId) -> Status {
+pub(super) fn account_not_found(field: &str, account: &AccountId) -> Answer {
     let mut violation = FieldViolation::new(field, "must be one of the accounts that `ListAccounts` lists");
     violation.reason = Fault::UnknownValue.as_str().to_owned();
     Answer::new(Code::NotFound, Reason::AccountNotFound, format!("there is no account `{account}`"))
         .with("account", account)
         .violations(vec![violation])
-        .into()
 }
 
 /// A cursor that cannot be read at all.
@@ -261,6 +260,12 @@ fn server_stopping() -> Answer {
 /// A request that the caller cancelled, or whose connection broke, before its end.
 pub(super) fn request_broken_off() -> Status {
     let message = "the request broke off before its end: nothing was done";
+    Answer::new(Code::Aborted, Reason::RequestBrokenOff, message).into()
+}
+
+/// The same of a stream of requests, of which some may have been done.
+pub(super) fn stream_broken_off() -> Status {
+    let message = "the stream broke off before its end: what was not answered may have been done or not";
     Answer::new(Code::Aborted, Reason::RequestBrokenOff, message).into()
 }
 
@@ -299,22 +304,24 @@ pub(super) fn page_token_malformed() -> Status {
         .into()
 }
 
-/// A topic that has an address already. The registration is named if it is known, and so is what the provider said.
-pub(super) fn webhook_exists(
-    account: &Account,
-    existing: Option<&Registration>,
-    fault: Option<&ProviderFault>,
-) -> Status {
-    let message = "the topic has an address already, and nothing was changed: ON_CONFLICT_REPLACE changes it";
-    let mut answer =
-        Answer::new(Code::AlreadyExists, Reason::WebhookExists, message).maybe_said(fault).about(account);
-    if let Some(existing) = existing {
-        answer = answer
-            .with("webhook_id", clipped(existing.id.clone()))
-            // An address of ours has at most so many characters.
-            .with("address", existing.address.chars().take(2_048).collect::<String>());
+/// A write that looked first, and did not begin for what it saw.
+fn not_begun(obstacle: &provider::Obstacle) -> Answer {
+    match obstacle {
+        provider::Obstacle::NotRead(error) => unread(error),
+        provider::Obstacle::Registered { existing, fault } => {
+            let message =
+                "the topic has an address already, and nothing was changed: ON_CONFLICT_REPLACE changes it";
+            let answer =
+                Answer::new(Code::AlreadyExists, Reason::WebhookExists, message).maybe_said(fault.as_deref());
+            match existing {
+                Some(existing) => answer
+                    .with("webhook_id", clipped(existing.id.clone()))
+                    // An address of ours has at most so many characters.
+                    .with("address", existing.address.chars().take(2_048).collect::<String>()),
+                None => answer,
+            }
+        }
     }
-    answer.into()
 }
 
 /// A send with an account that was not accepted.
@@ -383,6 +390,7 @@ fn not_done(account: &Account, failure: &dispatch::Failure, unknown: fn(&str) ->
         dispatch::Cause::Provider(error) => match error {
             provider::Error::NotSent(_) => not_sent(),
             provider::Error::Refused(fault) => refused(fault),
+            provider::Error::NotBegun(obstacle) => not_begun(obstacle),
             provider::Error::Unknown { cause, fault } => unknown(cause.as_str()).maybe_said(fault.as_ref()),
         },
     };
@@ -434,6 +442,7 @@ fn unread(error: &provider::Error) -> Answer {
     match error {
         provider::Error::NotSent(_) => not_sent(),
         provider::Error::Refused(fault) => refused(fault),
+        provider::Error::NotBegun(obstacle) => not_begun(obstacle),
         provider::Error::Unknown { cause, fault } => match cause {
             Uncertainty::ReplyUnreadable | Uncertainty::ReplyTooLarge | Uncertainty::Redirected => {
                 Answer::new(

@@ -1,7 +1,8 @@
 //! All that is wrong with a request, found before any of it was done.
 
-use tonic::Status;
 use tonic_types::FieldViolation;
+
+use super::status::Answer;
 
 /// The most that are told with their fields. A failure travels in headers, and many clients take no more than 8 KiB of
 /// them: what is larger reaches nobody.
@@ -61,7 +62,7 @@ impl Violations {
     }
 
     /// Fails when there is any.
-    pub(super) fn check(self) -> Result<(), Status> {
+    pub(super) fn check(self) -> Result<(), Answer> {
         if self.found == 0 { Ok(()) } else { Err(self.into()) }
     }
 

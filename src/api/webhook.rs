@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::served::v1::webhook_service_server::WebhookService;
 use super::status;
 use super::violations::{Fault, Violations};
-use super::{Api, parse, verify};
+use super::{Api, parse, repeat, verify};
 use crate::config;
-use crate::dispatch::Cause;
 use crate::domain::webhook::{
     Address, Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
 };
-use crate::domain::{Refusal, Uncertainty};
+use crate::domain::{ProviderFault, Refusal, Uncertainty};
 use crate::pb::v1::{
     CreateWebhookRequest, CreateWebhookResponse, DeleteWebhookRequest, DeleteWebhookResponse,
     ListWebhooksRequest, ListWebhooksResponse, OnConflict, UpdateWebhookRequest, UpdateWebhookResponse,
     VerifyWebhookRequest, VerifyWebhookResponse, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
 };
-use crate::provider::{Account, Accounts, Error, connectly};
+use crate::provider::{Account, Accounts, Error, Obstacle, connectly};
 
 /// The most networks, and the most filters, of one registration.
 const LIST_ITEMS: usize = 64;
@@ -33,30 +33,34 @@ impl WebhookService for Api {
         &self,
         request: Request<CreateWebhookRequest>,
     ) -> Result<Response<CreateWebhookResponse>, Status> {
-        let CreateWebhookRequest { account, topic, address, configuration, on_conflict, .. } =
-            request.into_inner();
+        let request = request.into_inner();
         let mut violations = Violations::default();
-        let account = able(&account, self.dispatch.accounts(), &mut violations)?;
-        let topic = read_topic(topic, &mut violations);
-        let address = if address.is_empty() {
+        let account = able(&request.account, self.dispatch.accounts(), &mut violations)?;
+        let topic = read_topic(request.topic, &mut violations);
+        let address = if request.address.is_empty() {
             account.and_then(|account| own_address(&self.webhook, account, &mut violations))
         } else {
-            parse::required("address", &address, &mut violations)
+            parse::required("address", &request.address, &mut violations)
         };
-        let configuration = read_configuration(configuration, &mut violations);
-        let replace = replaces(on_conflict, &mut violations);
+        let configuration = read_configuration(request.configuration.clone(), &mut violations);
+        let replace = replaces(request.on_conflict, &mut violations);
+        let repeat = repeat::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+        let repeatable = repeat.map(|repeat| repeat.request(repeat::of_webhook(&request)));
         violations.check()?;
         let (Some(account), Some(topic), Some(address)) = (account, topic, address) else {
             unreachable!("what is missing was noted as a violation")
         };
         let new = NewRegistration { topic, address, configuration };
-        let existing =
-            self.of_topic(account, topic).await.map_err(|error| status::read_failed(account, &error))?;
-        match existing {
-            None => self.create(account, new).await,
-            Some(existing) if replace => self.replace(account, existing, new).await,
-            Some(existing) => Err(status::webhook_exists(account, Some(&existing), None)),
-        }
+        let write = move |account: Arc<Account>| {
+            let new = new.clone();
+            async move { Ok(establish(&account, new, replace).await?.encode_to_vec().into()) }
+        };
+        let done = self
+            .dispatch
+            .write_once(account, "create_webhook", repeatable, None, write)
+            .await
+            .map_err(|failure| status::write_failed(account, &failure))?;
+        Ok(Response::new(CreateWebhookResponse { replayed: done.replayed, ..repeat::reply(&done)? }))
     }
 
     async fn list_webhooks(
@@ -137,64 +141,6 @@ impl WebhookService for Api {
 }
 
 impl Api {
-    async fn create(
-        &self,
-        account: &Arc<Account>,
-        new: NewRegistration,
-    ) -> Result<Response<CreateWebhookResponse>, Status> {
-        let topic = new.topic;
-        let created = match self
-            .dispatch
-            .write(account, "create_webhook", None, move |account| {
-                let new = new.clone();
-                async move { registrations(&account).create_webhook(&new).await }
-            })
-            .await
-        {
-            Ok(created) => created,
-            // Somebody else was faster.
-            Err(failure) => {
-                if let Cause::Provider(Error::Refused(fault)) = &*failure.source
-                    && (fault.http_status == Some(409) || fault.refusal == Refusal::Conflict)
-                {
-                    let existing = self.of_topic(account, topic).await.ok().flatten();
-                    return Err(status::webhook_exists(account, existing.as_ref(), Some(fault)));
-                }
-                return Err(status::write_failed(account, &failure));
-            }
-        };
-        Ok(Response::new(CreateWebhookResponse {
-            webhook: Some(webhook(created)),
-            previous: None,
-            replayed: false,
-        }))
-    }
-
-    async fn replace(
-        &self,
-        account: &Arc<Account>,
-        existing: Registration,
-        new: NewRegistration,
-    ) -> Result<Response<CreateWebhookResponse>, Status> {
-        let Ok(id) = existing.id.parse() else {
-            let error = Error::Unknown { cause: Uncertainty::ReplyUnreadable, fault: None };
-            return Err(status::read_failed(account, &Cause::Provider(error)));
-        };
-        let replaced = Registration {
-            address: new.address.to_string(),
-            configuration: existing.configuration.clone().changed_by(new.configuration.clone()),
-            raw_json: String::new(),
-            ..existing.clone()
-        };
-        let change = Change { address: Some(new.address), configuration: new.configuration };
-        self.update(account, id, change).await?;
-        Ok(Response::new(CreateWebhookResponse {
-            webhook: Some(webhook(replaced)),
-            previous: Some(webhook(existing)),
-            replayed: false,
-        }))
-    }
-
     async fn update(&self, account: &Arc<Account>, id: RegistrationId, change: Change) -> Result<(), Status> {
         let write = self
             .dispatch
@@ -205,13 +151,65 @@ impl Api {
             .await;
         write.map_err(|failure| status::write_failed(account, &failure))
     }
+}
 
-    /// The registration that a topic has.
-    async fn of_topic(&self, account: &Account, topic: Topic) -> Result<Option<Registration>, Cause> {
-        let list = || registrations(account).list_webhooks();
-        let listed = self.dispatch.read(account, "list_webhooks", None, list).await?;
-        Ok(listed.into_iter().find(|registration| registration.topic == Some(topic)))
+/// Gives a topic its address: looks first, and creates, replaces or leaves alone. All of it is one write, so that who
+/// repeats it neither looks nor writes.
+async fn establish(
+    account: &Account,
+    new: NewRegistration,
+    replace: bool,
+) -> Result<CreateWebhookResponse, Error> {
+    let topic = new.topic;
+    match of_topic(account, topic).await? {
+        None => match registrations(account).create_webhook(&new).await {
+            Ok(created) => {
+                Ok(CreateWebhookResponse { webhook: Some(webhook(created)), previous: None, replayed: false })
+            }
+            // Somebody else was faster.
+            Err(Error::Refused(fault))
+                if fault.http_status == Some(409) || fault.refusal == Refusal::Conflict =>
+            {
+                let existing = of_topic(account, topic).await.ok().flatten().map(Box::new);
+                Err(Error::NotBegun(Obstacle::Registered { existing, fault: Some(Box::new(fault)) }))
+            }
+            Err(error) => Err(error),
+        },
+        Some(existing) if replace => {
+            let Ok(id) = existing.id.parse() else {
+                return Err(not_read(Uncertainty::ReplyUnreadable, None));
+            };
+            let replaced = Registration {
+                address: new.address.to_string(),
+                configuration: existing.configuration.clone().changed_by(new.configuration.clone()),
+                raw_json: String::new(),
+                ..existing.clone()
+            };
+            let change = Change { address: Some(new.address), configuration: new.configuration };
+            registrations(account).update_webhook(&id, &change).await?;
+            Ok(CreateWebhookResponse {
+                webhook: Some(webhook(replaced)),
+                previous: Some(webhook(existing)),
+                replayed: false,
+            })
+        }
+        Some(existing) => {
+            Err(Error::NotBegun(Obstacle::Registered { existing: Some(Box::new(existing)), fault: None }))
+        }
     }
+}
+
+/// The registration that a topic has. A look that ends in doubt has written nothing for certain.
+async fn of_topic(account: &Account, topic: Topic) -> Result<Option<Registration>, Error> {
+    match registrations(account).list_webhooks().await {
+        Ok(listed) => Ok(listed.into_iter().find(|registration| registration.topic == Some(topic))),
+        Err(Error::Unknown { cause, fault }) => Err(not_read(cause, fault)),
+        Err(error @ (Error::NotSent(_) | Error::Refused(_) | Error::NotBegun(_))) => Err(error),
+    }
+}
+
+fn not_read(cause: Uncertainty, fault: Option<ProviderFault>) -> Error {
+    Error::NotBegun(Obstacle::NotRead(Box::new(Error::Unknown { cause, fault })))
 }
 
 fn registrations(account: &Account) -> &connectly::Client {

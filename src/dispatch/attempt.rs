@@ -369,7 +369,9 @@ fn outcome_to_keep(result: &Result<Yes, ProviderError>) -> store::Outcome {
             provider_ids: Vec::new(),
             provider_state: None,
         },
-        Err(ProviderError::Refused(_) | ProviderError::NotSent(_)) => store::Outcome::NotDone,
+        Err(ProviderError::Refused(_) | ProviderError::NotSent(_) | ProviderError::NotBegun(_)) => {
+            store::Outcome::NotDone
+        }
         Err(ProviderError::Unknown { cause, fault }) => {
             store::Outcome::Unknown(Doubt { cause: *cause, fault: fault.clone() })
         }
@@ -402,7 +404,7 @@ fn outcome_of<T>(result: &Result<T, ProviderError>) -> &'static str {
     match result {
         Ok(_) => outcome::ACCEPTED,
         Err(ProviderError::Refused(_)) => outcome::REFUSED,
-        Err(ProviderError::NotSent(_)) => outcome::NOT_SENT,
+        Err(ProviderError::NotSent(_) | ProviderError::NotBegun(_)) => outcome::NOT_SENT,
         Err(ProviderError::Unknown { .. }) => outcome::UNKNOWN,
     }
 }

@@ -1,11 +1,54 @@
 //! Who waits for news of a message.
+//!
+//! **Invariants.** There is an entry for a message exactly as long as somebody watches it. Whoever began to watch before
+//! a change was durable hears of that change, or of a later one. Telling costs one look at a number as long as nobody
+//! watches anything, and never waits for a watcher.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
 
 use super::Failure;
 use crate::domain::{Message, MessageId};
 
 /// Tells those who watch messages how they stand. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Lives {}
+pub struct Lives {
+    watched: Arc<Watched>,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    /// How many entries there are.
+    count: AtomicUsize,
+    entries: Mutex<HashMap<MessageId, watch::Sender<Option<Word>>>>,
+}
+
+/// The newest that was told of a message.
+#[derive(Clone, Debug)]
+pub(super) enum Word {
+    /// It stands differently now.
+    Stands(Arc<Message>),
+    /// An attempt at it ended, and nothing was done.
+    NotDone(Arc<Failure>),
+}
+
+/// News of one message, for one watcher. Older news is lost when newer comes.
+#[derive(Debug)]
+pub struct Watching {
+    message_id: MessageId,
+    news: watch::Receiver<Option<Word>>,
+    watched: Arc<Watched>,
+}
+
+impl Watched {
+    fn entries(&self) -> MutexGuard<'_, HashMap<MessageId, watch::Sender<Option<Word>>>> {
+        // Nothing is done under the lock that could leave half of it.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Lives {
     /// Nobody watches anything yet.
@@ -13,9 +56,130 @@ impl Lives {
         Self::default()
     }
 
-    /// Tells that there is no message: its first attempt was refused or not sent.
-    pub fn ended(&self, _message: MessageId, _failure: &Failure) {}
-
     /// Tells of messages that stand differently now.
-    pub fn tell(&self, _messages: Vec<Message>) {}
+    pub fn tell(&self, messages: Vec<Message>) {
+        // Whoever is not counted yet reads the store later than this, and finds there what is told here.
+        if messages.is_empty() || self.watched.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let entries = self.watched.entries();
+        for message in messages {
+            if let Some(news) = entries.get(&message.id) {
+                news.send_replace(Some(Word::Stands(Arc::new(message))));
+            }
+        }
+    }
+
+    /// Tells that an attempt at a message ended, and that nothing was done: refused, or not sent. To be called when the
+    /// store knows. What is left of the message is in the store: nothing, after a first attempt.
+    pub fn ended(&self, message_id: MessageId, failure: &Failure) {
+        if self.watched.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        if let Some(news) = self.watched.entries().get(&message_id) {
+            news.send_replace(Some(Word::NotDone(Arc::new(failure.clone()))));
+        }
+    }
+
+    /// Begins to watch a message. What it stands at is to be read after this, not before.
+    pub fn watch(&self, message_id: MessageId) -> Watching {
+        let mut entries = self.watched.entries();
+        let news = entries.entry(message_id).or_insert_with(|| watch::Sender::new(None)).subscribe();
+        self.watched.count.store(entries.len(), Ordering::SeqCst);
+        drop(entries);
+        Watching { message_id, news, watched: Arc::clone(&self.watched) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        let entries = self.watched.entries().len();
+        assert_eq!(entries, self.watched.count.load(Ordering::SeqCst));
+        entries
+    }
+}
+
+impl Watching {
+    /// Waits for the next news. Dropping the future loses none.
+    pub(super) async fn next(&mut self) -> Word {
+        loop {
+            self.news.changed().await.expect("the entry stays as long as somebody watches");
+            if let Some(word) = self.news.borrow_and_update().clone() {
+                return word;
+            }
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let mut entries = self.watched.entries();
+        // The receiver of this watcher is still there, and counts.
+        if entries.get(&self.message_id).is_some_and(|news| news.receiver_count() <= 1) {
+            entries.remove(&self.message_id);
+            self.watched.count.store(entries.len(), Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::super::Cause;
+    use super::super::tracking::tests::message;
+    use super::*;
+    use crate::domain::MessageState;
+
+    fn told(watching: &mut Watching) -> Option<Word> {
+        watching.next().now_or_never()
+    }
+
+    fn state(word: Option<Word>) -> Option<MessageState> {
+        match word? {
+            Word::Stands(message) => Some(message.state),
+            Word::NotDone(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_watcher_hears_of_its_message_alone_and_of_the_newest() {
+        let lives = Lives::new();
+        let (mine, other) = (message(MessageState::Pending), message(MessageState::Read));
+        lives.tell(vec![mine.clone()]);
+        let mut watching = lives.watch(mine.id);
+        assert!(told(&mut watching).is_none(), "what was told before is in the store");
+        lives.tell(vec![other]);
+        assert!(told(&mut watching).is_none());
+        for state in [MessageState::Accepted, MessageState::Sent] {
+            lives.tell(vec![Message { state, ..mine.clone() }]);
+        }
+        assert_eq!(state(told(&mut watching)), Some(MessageState::Sent));
+        assert!(told(&mut watching).is_none());
+    }
+
+    #[test]
+    fn a_watcher_hears_why_an_attempt_was_not_done() {
+        let lives = Lives::new();
+        let id = MessageId::generate();
+        let failure = Failure { message_id: Some(id), attempt: Some(1), source: Arc::new(Cause::Stopping) };
+        lives.ended(id, &failure);
+        let mut watching = lives.watch(id);
+        assert!(told(&mut watching).is_none());
+        lives.ended(id, &failure);
+        assert!(matches!(told(&mut watching), Some(Word::NotDone(told)) if told.attempt == Some(1)));
+    }
+
+    #[test]
+    fn whoever_leaves_leaves_nothing_behind() {
+        let lives = Lives::new();
+        let (one, two) = (MessageId::generate(), MessageId::generate());
+        let (first, second, third) = (lives.watch(one), lives.watch(one), lives.watch(two));
+        assert_eq!(lives.entries(), 2);
+        drop(first);
+        assert_eq!(lives.entries(), 2, "somebody else watches it still");
+        drop(second);
+        assert_eq!(lives.entries(), 1);
+        drop(third);
+        assert_eq!(lives.entries(), 0);
+    }
 }

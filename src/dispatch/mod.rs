@@ -15,9 +15,9 @@ mod requests;
 mod retry;
 mod spool;
 mod templates;
+mod tracking;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _};
@@ -29,10 +29,11 @@ use tokio_util::task::TaskTracker;
 use attempt::{Call, Work, Yes};
 pub use gate::Held;
 use gate::{Class, Gates};
-pub use lives::Lives;
+pub use lives::{Lives, Watching};
 use requests::Requests;
 pub use spool::Spool;
 pub use templates::Misfit;
+pub use tracking::{Followed, KEPT, News, SESSION_WINDOW, StoreUnreadable, WatchEnd};
 
 use crate::domain::message::{CallbackData, Content, Message, Outgoing};
 use crate::domain::outcome::Doubt;
@@ -40,9 +41,6 @@ use crate::domain::request::Request;
 use crate::domain::{Address, Channel, MessageId, MessageState, PhoneNumber, UnixMillis};
 use crate::provider::{Account, Accounts, Error as ProviderError, Upload};
 use crate::store::{Owner, Store};
-
-/// For how long after a customer's message anything but a template may be sent: WhatsApp's rule.
-const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
 /// The most outcomes of sends without a request's id that wait for a store that cannot write.
 const MOST_UNWRITTEN: usize = 10_000;

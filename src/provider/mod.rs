@@ -24,6 +24,7 @@ use crate::config::{self, Upstream};
 use crate::domain::event::{Identity, Proof};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::{Definition, Page, Place};
+use crate::domain::webhook::Registration;
 use crate::domain::{
     AccountId, Address, AttemptId, Channel, Event, PhoneNumber, Provider, ProviderFault, Uncertainty,
     UploadLimits,
@@ -170,6 +171,26 @@ pub enum Error {
         cause: Uncertainty,
         /// What the provider said, if it said anything readable.
         fault: Option<ProviderFault>,
+    },
+    /// The write looks before it begins, and did not begin for what it saw: the provider did nothing, and to try again
+    /// at once would not help.
+    #[error(transparent)]
+    NotBegun(Obstacle),
+}
+
+/// Why a write that looks before it begins did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// It could not look.
+    #[error("what the write needs to know could not be read")]
+    NotRead(#[source] Box<Error>),
+    /// The topic of a new registration has an address already.
+    #[error("the topic has an address already")]
+    Registered {
+        /// The registration, if it is known.
+        existing: Option<Box<Registration>>,
+        /// What the provider said, if it was the provider who said no.
+        fault: Option<Box<ProviderFault>>,
     },
 }
 

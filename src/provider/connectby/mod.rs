@@ -52,6 +52,10 @@ impl Client {
             rpcs: &[
                 "MessageService.SendMessage",
                 "MessageService.SendMedia",
+                "MessageService.SendMessages",
+                "MessageService.GetMessage",
+                "MessageService.WatchMessage",
+                "MessageService.GetConversation",
                 "ContactService.ListContacts",
                 "ContactService.CreateContact",
                 "ContactService.UpdateContact",

@@ -66,6 +66,10 @@ impl Client {
         Capabilities {
             rpcs: &[
                 "MessageService.SendMessage",
+                "MessageService.SendMessages",
+                "MessageService.GetMessage",
+                "MessageService.WatchMessage",
+                "MessageService.GetConversation",
                 "TemplateService.ListTemplates",
                 "TemplateService.GetTemplate",
                 "WebhookService.CreateWebhook",

@@ -1,0 +1,314 @@
+//! How messages and conversations stand, for those who ask and those who watch.
+//!
+//! **Invariant.** Whoever watches a message is told of states in the order in which it moves forward, and of the newest
+//! there is when nothing moves any more.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::lives::{Watching, Word};
+use super::{Dispatch, Failure};
+use crate::domain::{AccountId, Address, Message, MessageState, PhoneNumber, UnixMillis};
+use crate::store::{self, MessageKey, Standing};
+
+/// How long after a customer's last message anything but a template may be sent.
+pub const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long messages are known.
+pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// How long a message that failed may still turn out to be delivered.
+const QUIET: Duration = Duration::from_secs(24 * 3_600);
+
+/// The longest single sleep: the machine's clock may be set meanwhile.
+const NAP: Duration = Duration::from_secs(3_600);
+
+/// The store cannot be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be read")]
+pub struct StoreUnreadable;
+
+/// What is new of a message.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// It stands like this now.
+    Stands(Box<Message>),
+    /// Nothing more will come.
+    Ended(WatchEnd),
+}
+
+/// Why nothing more will come of a message.
+#[derive(Clone, Debug)]
+pub enum WatchEnd {
+    /// It is at its end.
+    Terminal,
+    /// The provider reports nothing more.
+    NotTracked,
+    /// It is so old that it is forgotten.
+    Expired,
+    /// Its first attempt was refused or not sent, and left no record.
+    NotDone(Failure),
+}
+
+/// A message that somebody watches.
+#[derive(Debug)]
+pub struct Followed {
+    dispatch: Dispatch,
+    watching: Watching,
+    /// Whether the provider reports what becomes of it.
+    tracked: bool,
+    message: Message,
+    /// Whether it was told of yet.
+    told: bool,
+}
+
+/// What follows from how a message stands.
+#[derive(Debug)]
+enum Outlook {
+    Over(WatchEnd),
+    /// Something may come, until then.
+    Open(UnixMillis),
+}
+
+impl Dispatch {
+    /// How a message stands.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn find(
+        &self,
+        account: &AccountId,
+        key: &MessageKey,
+    ) -> Result<Option<Message>, StoreUnreadable> {
+        self.store.message(account, key).await.map_err(unreadable)
+    }
+
+    /// When a customer last wrote, to that number of ours or to any.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn last_received(
+        &self,
+        account: &AccountId,
+        customer: &Address,
+        own: Option<&PhoneNumber>,
+    ) -> Result<Option<UnixMillis>, StoreUnreadable> {
+        self.store.last_received(account, customer, own).await.map_err(unreadable)
+    }
+
+    /// Begins to watch a message, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn watch(
+        &self,
+        account: &AccountId,
+        key: &MessageKey,
+    ) -> Result<Option<Followed>, StoreUnreadable> {
+        let Some(found) = self.find(account, key).await? else { return Ok(None) };
+        let watching = self.lives.watch(found.id);
+        // What changed before there was a watcher is read now.
+        let Some(message) = self.find(account, &MessageKey::Id(found.id)).await? else { return Ok(None) };
+        let tracked =
+            self.accounts.get(account).is_some_and(|account| account.capabilities().reports_statuses);
+        Ok(Some(Followed { dispatch: self.clone(), watching, tracked, message, told: false }))
+    }
+}
+
+impl Followed {
+    /// Waits for what is new. The first comes at once; nothing comes after the end.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn next(&mut self) -> Result<News, StoreUnreadable> {
+        if !self.told {
+            self.told = true;
+            return Ok(News::Stands(Box::new(self.message.clone())));
+        }
+        loop {
+            let until = match self.outlook().await? {
+                Outlook::Over(end) => return Ok(News::Ended(end)),
+                Outlook::Open(until) => until,
+            };
+            let word = tokio::select! {
+                word = self.watching.next() => word,
+                () = sleep(nap(UnixMillis::now(), until)) => continue,
+            };
+            let newer = match word {
+                Word::Stands(message) if message.state > self.message.state => Some(Message::clone(&message)),
+                Word::Stands(message) if message.state < self.message.state || *message == self.message => {
+                    None
+                }
+                // Which of the two is newer, only the store knows.
+                Word::Stands(_) => match self.read().await? {
+                    Some(message) => Some(message),
+                    None => return Ok(News::Ended(WatchEnd::Expired)),
+                },
+                Word::NotDone(failure) => match self.read().await? {
+                    Some(message) => Some(message),
+                    None => return Ok(News::Ended(WatchEnd::NotDone(Failure::clone(&failure)))),
+                },
+            };
+            if let Some(message) = newer
+                && message.state >= self.message.state
+                && message != self.message
+            {
+                self.message = message;
+                return Ok(News::Stands(Box::new(self.message.clone())));
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<Option<Message>, StoreUnreadable> {
+        self.dispatch.find(&self.message.account, &MessageKey::Id(self.message.id)).await
+    }
+
+    async fn outlook(&self) -> Result<Outlook, StoreUnreadable> {
+        let in_flight = match &self.message.request_id {
+            // Where statuses come, it makes no difference.
+            Some(request_id) if !self.tracked => {
+                let record = self.dispatch.store.request(&self.message.account, request_id).await;
+                record.map_err(unreadable)?.and_then(|record| match record.standing {
+                    Standing::InFlight { not_after, .. } => Some(not_after),
+                    Standing::Accepted { .. } | Standing::Unknown(_) => None,
+                })
+            }
+            Some(_) | None => None,
+        };
+        Ok(outlook(&self.message, self.tracked, in_flight, KEPT, UnixMillis::now()))
+    }
+}
+
+/// What follows from how a message stands now. `in_flight`: when an attempt that is under way has ended for certain.
+fn outlook(
+    message: &Message,
+    tracked: bool,
+    in_flight: Option<UnixMillis>,
+    kept: Duration,
+    now: UnixMillis,
+) -> Outlook {
+    let forgotten = message.create_time.plus(kept);
+    let (end, at) = match message.state {
+        MessageState::Read => (WatchEnd::Terminal, UnixMillis(i64::MIN)),
+        MessageState::Failed => (WatchEnd::Terminal, message.update_time.plus(QUIET)),
+        MessageState::Unknown | MessageState::Accepted | MessageState::Sent | MessageState::Delivered
+            if !tracked =>
+        {
+            match in_flight {
+                // That nothing was done need not be told; then it is looked at again.
+                Some(not_after) if not_after > now => return Outlook::Open(not_after.min(forgotten)),
+                Some(_) | None => (WatchEnd::NotTracked, UnixMillis(i64::MIN)),
+            }
+        }
+        MessageState::Pending
+        | MessageState::Unknown
+        | MessageState::Accepted
+        | MessageState::Sent
+        | MessageState::Delivered => (WatchEnd::Expired, forgotten),
+    };
+    if at <= now {
+        Outlook::Over(end)
+    } else if forgotten <= now {
+        Outlook::Over(WatchEnd::Expired)
+    } else {
+        Outlook::Open(at.min(forgotten))
+    }
+}
+
+fn nap(now: UnixMillis, until: UnixMillis) -> Duration {
+    // A millisecond more, so that the moment has come when the sleep ends.
+    let millis = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or_default().saturating_add(1);
+    Duration::from_millis(millis).min(NAP)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unreadable(error: store::Error) -> StoreUnreadable {
+    tracing::error!(error = &error as &dyn std::error::Error, "the store cannot be read");
+    StoreUnreadable
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::{Channel, MessageId, Provider};
+
+    const DAY: i64 = 24 * 3_600 * 1_000;
+
+    /// One that was made and last changed at the moment 0.
+    pub(crate) fn message(state: MessageState) -> Message {
+        Message {
+            id: MessageId::generate(),
+            provider_ids: Vec::new(),
+            account: "acme".parse().expect("an id"),
+            provider: Provider::Connectly,
+            to: "+15550100001".parse().expect("an address"),
+            channel: Channel::WhatsApp,
+            state,
+            provider_state: None,
+            trouble: None,
+            request_id: None,
+            attempt: 1,
+            callback_data: None,
+            create_time: UnixMillis(0),
+            update_time: UnixMillis(0),
+        }
+    }
+
+    /// What is told of a message in that state, at that moment.
+    fn told(state: MessageState, tracked: bool, in_flight: Option<i64>, now: i64) -> String {
+        let outlook = outlook(&message(state), tracked, in_flight.map(UnixMillis), KEPT, UnixMillis(now));
+        match outlook {
+            Outlook::Over(end) => format!("{end:?}"),
+            Outlook::Open(until) => format!("until {}", until.0),
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_read_is_at_its_end_and_one_that_failed_is_after_a_quiet_day() {
+        use MessageState::{Failed, Read};
+        for tracked in [true, false] {
+            assert_eq!(told(Read, tracked, None, 1), "Terminal");
+            assert_eq!(told(Read, tracked, None, 40 * DAY), "Terminal");
+            assert_eq!(told(Failed, tracked, None, DAY - 1), format!("until {DAY}"));
+            assert_eq!(told(Failed, tracked, None, DAY), "Terminal");
+        }
+    }
+
+    #[test]
+    fn a_message_is_watched_until_it_is_forgotten() {
+        use MessageState::{Accepted, Delivered, Pending, Sent, Unknown};
+        let forgotten = 30 * DAY;
+        for state in [Pending, Unknown, Accepted, Sent, Delivered] {
+            assert_eq!(told(state, true, None, 1), format!("until {forgotten}"), "{state:?}");
+            assert_eq!(told(state, true, None, forgotten - 1), format!("until {forgotten}"), "{state:?}");
+            assert_eq!(told(state, true, None, forgotten), "Expired", "{state:?}");
+        }
+        let late = Message { update_time: UnixMillis(forgotten - 5), ..message(MessageState::Failed) };
+        let soon = outlook(&late, true, None, KEPT, UnixMillis(forgotten - 1));
+        assert!(matches!(soon, Outlook::Open(until) if until.0 == forgotten));
+        let gone = outlook(&late, true, None, KEPT, UnixMillis(forgotten));
+        assert!(matches!(gone, Outlook::Over(WatchEnd::Expired)));
+    }
+
+    #[test]
+    fn where_the_provider_reports_nothing_the_outcome_of_the_last_attempt_is_the_end() {
+        use MessageState::{Accepted, Pending, Unknown};
+        assert_eq!(told(Accepted, false, None, 1), "NotTracked");
+        assert_eq!(told(Unknown, false, None, 1), "NotTracked");
+        assert_eq!(told(Pending, false, None, 1), format!("until {}", 30 * DAY));
+        assert_eq!(told(Unknown, false, Some(500), 1), "until 500");
+        assert_eq!(told(Unknown, false, Some(500), 500), "NotTracked");
+    }
+
+    #[test]
+    fn a_watcher_looks_at_the_clock_now_and_then() {
+        assert_eq!(nap(UnixMillis(0), UnixMillis(30 * DAY)), NAP);
+        assert_eq!(nap(UnixMillis(100), UnixMillis(250)), Duration::from_millis(151));
+        assert_eq!(nap(UnixMillis(300), UnixMillis(250)), Duration::from_millis(1));
+    }
+}
