@@ -187,8 +187,8 @@ impl App {
         let journal = Journal::new(store.clone(), tail);
         let keep = Keep {
             events: config.journal.retention,
-            requests: Duration::from_secs(24 * 3_600),
-            messages: Duration::from_secs(30 * 24 * 3_600),
+            requests: config.sends.request_id_retention,
+            messages: config.sends.retention,
         };
         let retention = Retention::new(store.clone(), keep);
         let dispatch = Dispatch::new(accounts.clone(), store.clone(), owner, lives, stopping.clone());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use tonic::{Request, Response, Status, async_trait};
 
+use super::deadline::deadline;
 use super::served::v1::contact_service_server::ContactService;
 use super::status;
 use super::violations::{Fault, Violations};
@@ -26,6 +27,7 @@ impl ContactService for Api {
         &self,
         request: Request<v1::ListContactsRequest>,
     ) -> Result<Response<v1::ListContactsResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let request = request.into_inner();
         let mut violations = Violations::default();
         let account = account(&request.account, self.dispatch.accounts(), &mut violations)?;
@@ -34,7 +36,7 @@ impl ContactService for Api {
         let place = page_token::decode_place(LIST, account.id(), &request.page_token)?;
         let page = self
             .dispatch
-            .read(account, LIST, None, || contacts(account).list_contacts(place.as_ref()))
+            .read(account, "list_contacts", deadline, || contacts(account).list_contacts(place.as_ref()))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListContactsResponse {
@@ -74,6 +76,7 @@ impl ContactService for Api {
         &self,
         request: Request<v1::UpdateContactRequest>,
     ) -> Result<Response<v1::UpdateContactResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let (account, contact) = update(request.into_inner(), self.dispatch.accounts())?;
         let write = move |account: Arc<Account>| {
             let contact = contact.clone();
@@ -81,7 +84,7 @@ impl ContactService for Api {
         };
         let provider_message = self
             .dispatch
-            .write(&account, "update_contact", None, write)
+            .write(&account, "update_contact", deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
         Ok(Response::new(v1::UpdateContactResponse { provider_message }))
@@ -91,6 +94,7 @@ impl ContactService for Api {
         &self,
         request: Request<v1::DeleteContactRequest>,
     ) -> Result<Response<v1::DeleteContactResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let (account, id) = deletion(&request.into_inner(), self.dispatch.accounts())?;
         let write = move |account: Arc<Account>| {
             let id = id.clone();
@@ -98,7 +102,7 @@ impl ContactService for Api {
         };
         let provider_message = self
             .dispatch
-            .write(&account, "delete_contact", None, write)
+            .write(&account, "delete_contact", deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
         Ok(Response::new(v1::DeleteContactResponse { provider_message }))

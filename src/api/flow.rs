@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
+use super::deadline::deadline;
 use super::served::v1::flow_service_server::FlowService;
 use super::status;
 use super::violations::{Fault, Violations};
@@ -17,6 +18,7 @@ impl FlowService for Api {
         &self,
         request: Request<v1::ListFlowResponsesRequest>,
     ) -> Result<Response<v1::ListFlowResponsesResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let request = request.into_inner();
         let mut violations = Violations::default();
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
@@ -32,7 +34,7 @@ impl FlowService for Api {
         let place = page_token::decode_place(LIST, account.id(), &request.page_token)?;
         let page = self
             .dispatch
-            .read(account, LIST, None, || flows.list_flow_responses(place.as_ref()))
+            .read(account, "list_flow_responses", deadline, || flows.list_flow_responses(place.as_ref()))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListFlowResponsesResponse {

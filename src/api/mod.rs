@@ -7,6 +7,7 @@
 mod account;
 mod contact;
 mod convert;
+mod deadline;
 mod encoded;
 mod event;
 mod flow;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use super::deadline::deadline;
 use super::served::v1::template_service_server::TemplateService;
 use super::violations::{Fault, Violations};
 use super::{Api, convert, media, page_token, parse, status};
@@ -13,7 +14,6 @@ use crate::pb::v1::{
 };
 
 const LIST: &str = "TemplateService.ListTemplates";
-const GET: &str = "TemplateService.GetTemplate";
 
 /// What a page token holds: the provider's cursor, and on which side of it the page lies.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +38,7 @@ impl TemplateService for Api {
         &self,
         request: Request<ListTemplatesRequest>,
     ) -> Result<Response<ListTemplatesResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let request = request.into_inner();
         let mut violations = Violations::default();
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
@@ -47,7 +48,7 @@ impl TemplateService for Api {
         let place = beside.map(Place::from).unwrap_or_default();
         let Page { templates, after, before } = self
             .dispatch
-            .read(account, LIST, None, || account.list_templates(&place))
+            .read(account, "list_templates", deadline, || account.list_templates(&place))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         let token = |beside| page_token::encode(LIST, account.id(), &beside);
@@ -62,6 +63,7 @@ impl TemplateService for Api {
         &self,
         request: Request<GetTemplateRequest>,
     ) -> Result<Response<GetTemplateResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let GetTemplateRequest { account, name, language } = request.into_inner();
         let mut violations = Violations::default();
         let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
@@ -73,7 +75,7 @@ impl TemplateService for Api {
         let account = account.expect("what is missing was noted as a violation");
         let found = self
             .dispatch
-            .read(account, GET, None, || account.find_template(&name, &language))
+            .read(account, "get_template", deadline, || account.find_template(&name, &language))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(GetTemplateResponse { template: Some(convert::template::definition(found)) }))

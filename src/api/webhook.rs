@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use prost::Message as _;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, async_trait};
 
+use super::deadline::deadline;
 use super::served::v1::webhook_service_server::WebhookService;
 use super::status;
 use super::violations::{Fault, Violations};
@@ -67,6 +69,7 @@ impl WebhookService for Api {
         &self,
         request: Request<ListWebhooksRequest>,
     ) -> Result<Response<ListWebhooksResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let id = request.into_inner().account;
         let mut violations = Violations::default();
         let account = able(&id, self.dispatch.accounts(), &mut violations)?;
@@ -74,7 +77,7 @@ impl WebhookService for Api {
         let account = account.expect("what is missing was noted as a violation");
         let listed = self
             .dispatch
-            .read(account, "list_webhooks", None, || registrations(account).list_webhooks())
+            .read(account, "list_webhooks", deadline, || registrations(account).list_webhooks())
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(ListWebhooksResponse { webhooks: listed.into_iter().map(webhook).collect() }))
@@ -84,6 +87,7 @@ impl WebhookService for Api {
         &self,
         request: Request<UpdateWebhookRequest>,
     ) -> Result<Response<UpdateWebhookResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let UpdateWebhookRequest { account, webhook_id, address, configuration } = request.into_inner();
         let mut violations = Violations::default();
         let account = able(&account, self.dispatch.accounts(), &mut violations)?;
@@ -99,7 +103,7 @@ impl WebhookService for Api {
         let (Some(account), Some(id)) = (account, id) else {
             unreachable!("what is missing was noted as a violation")
         };
-        self.update(account, id, Change { address, configuration }).await?;
+        self.update(account, id, Change { address, configuration }, deadline).await?;
         Ok(Response::new(UpdateWebhookResponse {}))
     }
 
@@ -107,6 +111,7 @@ impl WebhookService for Api {
         &self,
         request: Request<DeleteWebhookRequest>,
     ) -> Result<Response<DeleteWebhookResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let DeleteWebhookRequest { account, webhook_id } = request.into_inner();
         let mut violations = Violations::default();
         let account = able(&account, self.dispatch.accounts(), &mut violations)?;
@@ -117,7 +122,7 @@ impl WebhookService for Api {
         };
         let write = self
             .dispatch
-            .write(account, "delete_webhook", None, move |account| {
+            .write(account, "delete_webhook", deadline, move |account| {
                 let id = id.clone();
                 async move { registrations(&account).delete_webhook(&id).await }
             })
@@ -141,10 +146,16 @@ impl WebhookService for Api {
 }
 
 impl Api {
-    async fn update(&self, account: &Arc<Account>, id: RegistrationId, change: Change) -> Result<(), Status> {
+    async fn update(
+        &self,
+        account: &Arc<Account>,
+        id: RegistrationId,
+        change: Change,
+        deadline: Option<Instant>,
+    ) -> Result<(), Status> {
         let write = self
             .dispatch
-            .write(account, "update_webhook", None, move |account| {
+            .write(account, "update_webhook", deadline, move |account| {
                 let (id, change) = (id.clone(), change.clone());
                 async move { registrations(&account).update_webhook(&id, &change).await }
             })

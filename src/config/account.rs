@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::outcome::{Row, Verdict};
-use crate::domain::{AccountId, Provider, UploadLimits};
+use crate::domain::{AccountId, Pace, Provider, UploadLimits};
 
 use super::connectby::ConnectBy;
 use super::connectly::Connectly;
+use super::gate;
 use super::table::Table;
 use super::value::{self, Raw, parsed};
 
@@ -24,6 +25,9 @@ pub struct Account {
     pub upstream: Upstream,
     /// What is refused before it goes out.
     pub limits: Limits,
+    /// How fast the provider may be asked, and how patiently. Default: 200 calls in a second at Connectly and 80 at
+    /// ConnectBy, 256 writes under way, 30 s of patience, and down after 5 failures in a row.
+    pub gate: Pace,
     /// How long a connection to the provider may take, TLS included; 100 ms to 1 min, and shorter than
     /// `request_timeout`. Default 5 s, or half of `request_timeout` where that is less.
     pub connect_timeout: Duration,
@@ -109,6 +113,7 @@ impl Account {
         };
         let outcomes = outcomes(&mut table);
         let limits = Limits::read(&mut table, provider);
+        let gate = gate::read(&mut table, provider);
         let upstream = match provider {
             Some(Provider::ConnectBy) => ConnectBy::read(&mut table).map(Upstream::ConnectBy),
             Some(Provider::Connectly) => Connectly::read(&mut table).map(Upstream::Connectly),
@@ -119,7 +124,7 @@ impl Account {
             }
         };
         table.finish();
-        Some(Self { id: id?, upstream: upstream?, limits, connect_timeout, request_timeout, outcomes })
+        Some(Self { id: id?, upstream: upstream?, limits, gate, connect_timeout, request_timeout, outcomes })
     }
 }
 

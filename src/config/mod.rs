@@ -14,11 +14,13 @@ mod admin;
 mod connectby;
 mod connectly;
 mod fault;
+mod gate;
 mod grpc;
 mod journal;
 mod log;
 mod route;
 mod secret;
+mod sends;
 mod shutdown;
 mod source;
 mod spelling;
@@ -42,6 +44,7 @@ pub use grpc::Grpc;
 pub use journal::Journal;
 pub use log::{Format, FormatMalformed, Log};
 pub use route::{Route, RouteMalformed, Routes};
+pub use sends::Sends;
 pub use shutdown::Shutdown;
 pub use source::{Environment, Source};
 pub use webhook::Webhook;
@@ -62,6 +65,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[journal]`: where events are kept.
     pub journal: Journal,
+    /// `[sends]`: how long requests and messages are remembered.
+    pub sends: Sends,
     /// `[shutdown]`: how the service ends.
     pub shutdown: Shutdown,
     /// `[log]`: what is written to standard error.
@@ -108,13 +113,14 @@ impl Config {
 
     fn read(root: &mut Table<'_>) -> Option<Self> {
         let mut tables =
-            ["grpc", "webhook", "admin", "journal", "shutdown", "log"].map(|key| root.table(key));
-        let [at_grpc, at_webhook, at_admin, at_journal, at_shutdown, at_log] = &mut tables;
+            ["grpc", "webhook", "admin", "journal", "sends", "shutdown", "log"].map(|key| root.table(key));
+        let [at_grpc, at_webhook, at_admin, at_journal, at_sends, at_shutdown, at_log] = &mut tables;
         // All sections are read before the first `?` below, so that all faults are found.
         let grpc = Grpc::read(at_grpc);
         let webhook = Webhook::read(at_webhook);
         let admin = Admin::read(at_admin);
         let journal = Journal::read(at_journal);
+        let sends = Sends::read(at_sends);
         let shutdown = Shutdown::read(at_shutdown);
         let log = Log::read(at_log);
         let accounts = Account::read_all(root);
@@ -131,6 +137,7 @@ impl Config {
             webhook: webhook?,
             admin: admin?,
             journal: journal?,
+            sends: sends?,
             shutdown: shutdown?,
             log: log?,
             accounts: accounts?,

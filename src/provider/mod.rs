@@ -26,17 +26,10 @@ use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::{Definition, Page, Place};
 use crate::domain::webhook::Registration;
 use crate::domain::{
-    AccountId, Address, AttemptId, Channel, Event, PhoneNumber, Provider, ProviderFault, Uncertainty,
-    UploadLimits,
+    AccountId, Address, AttemptId, Channel, Event, Pace, PhoneNumber, Provider, ProviderFault, Refusal,
+    Uncertainty, UploadLimits,
 };
 use signature::{Scheme, Verified};
-
-/// STUB
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// How long.
-    pub patience: std::time::Duration,
-}
 
 /// All accounts, in the order of the configuration.
 #[derive(Clone, Debug)]
@@ -50,6 +43,7 @@ pub struct Accounts {
 pub struct Account {
     id: AccountId,
     limits: Limits,
+    pace: Pace,
     client: Client,
 }
 
@@ -195,6 +189,18 @@ pub enum Obstacle {
 }
 
 impl Error {
+    /// What the provider said, if it said that it takes no more from the whole account for now. Its limit for one
+    /// customer is no such limit.
+    pub fn throttled(&self) -> Option<&ProviderFault> {
+        match self {
+            Self::Refused(fault) => Some(fault).filter(|fault| {
+                fault.refusal == Refusal::Throttled
+                    && fault.code.as_deref() != Some(connectby::TOO_FAST_FOR_ONE_CUSTOMER)
+            }),
+            Self::NotSent(_) | Self::NotBegun(_) | Self::Unknown { .. } => None,
+        }
+    }
+
     /// Notes which configured route was called.
     #[must_use]
     fn at_route(mut self, name: &str, route: &config::Route) -> Self {
@@ -258,8 +264,9 @@ impl Account {
             limits: Limits {
                 text_characters: config.limits.text_characters,
                 upload: config.limits.upload,
-                calls_per_second: 200,
+                calls_per_second: config.gate.calls_per_second,
             },
+            pace: config.gate,
             client,
         })
     }
@@ -285,14 +292,27 @@ impl Account {
         }
     }
 
-    /// How fast calls may follow each other.
-    pub fn pace(&self) -> Pace {
-        Pace { patience: std::time::Duration::from_secs(30) }
-    }
-
     /// How much of it can be done at once.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// How fast it may be used, and how patiently.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Asks the provider for something small that changes nothing, to see whether it answers.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is not the one asked for, which may be an answer all the same.
+    pub async fn probe(&self) -> Result<(), Error> {
+        match &self.client {
+            // The one route whose path is known for sure.
+            Client::ConnectBy(client) => client.list_templates(&Place::First).await.map(drop),
+            Client::Connectly(client) => client.list_webhooks().await.map(drop),
+        }
     }
 
     /// All that keeps these parts of a message from being sent with this account.

@@ -11,6 +11,12 @@ pub const SENDS: &str = "switchboard_sends_total";
 pub const WRITES: &str = "switchboard_writes_total";
 /// Outcomes that the store could not take at once, by `account`.
 pub const UNRECORDED: &str = "switchboard_unrecorded_total";
+/// Reads at a provider, by `account`, `operation` and `outcome`.
+pub const READS: &str = "switchboard_reads_total";
+/// Calls that an account's gate did not let through, by `account` and `cause`.
+pub const HELD: &str = "switchboard_held_total";
+/// Whether calls of a `class` of an `account` fail at once, because the provider does not answer: 1 or 0.
+pub const BREAKER_OPEN: &str = "switchboard_breaker_open";
 /// Webhooks by `account` and `result`.
 pub const WEBHOOKS: &str = "switchboard_webhooks_total";
 /// Events put into the journal, by `account` and `type`.
@@ -30,6 +36,30 @@ pub mod outcome {
     pub const NOT_SENT: &str = "not_sent";
     /// Nobody can tell.
     pub const UNKNOWN: &str = "unknown";
+}
+
+/// Values of the label `outcome` of [`READS`].
+pub mod read {
+    /// The provider gave what was asked for.
+    pub const ANSWERED: &str = "answered";
+    /// The provider said no.
+    pub const REFUSED: &str = "refused";
+    /// Nothing reached the provider.
+    pub const NOT_SENT: &str = "not_sent";
+    /// No reply in time, one that says that the provider has trouble, or one that cannot be read.
+    pub const FAILED: &str = "failed";
+    /// The account's gate did not let it through.
+    pub const HELD: &str = "held";
+    /// The server was stopping.
+    pub const STOPPED: &str = "stopped";
+}
+
+/// Values of the label `cause` of [`HELD`].
+pub mod held {
+    /// The account's rate, or the calls in flight, left no room before the deadline.
+    pub const BUSY: &str = "busy";
+    /// The provider had not answered lately.
+    pub const DOWN: &str = "down";
 }
 
 /// Values of the label `result` of [`WEBHOOKS`].
@@ -63,6 +93,12 @@ pub fn install() -> &'static PrometheusHandle {
         describe_counter!(SENDS, "Messages handed to a provider, by outcome");
         describe_counter!(WRITES, "Other writes handed to a provider, by operation and outcome");
         describe_counter!(UNRECORDED, "Outcomes that the store could not take at once");
+        describe_counter!(READS, "Reads at a provider, by operation and outcome");
+        describe_counter!(HELD, "Calls that were not let through to a provider, by cause");
+        describe_gauge!(
+            BREAKER_OPEN,
+            "Whether calls of a class fail at once, for the provider does not answer"
+        );
         describe_counter!(WEBHOOKS, "Webhooks received, by how they were answered");
         describe_counter!(EVENTS, "Events put into the journal, by type");
         describe_gauge!(SUBSCRIBERS, "Open event streams");

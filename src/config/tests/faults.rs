@@ -55,6 +55,12 @@ fn each_value_is_held_to_its_range() {
         ("[webhook]\npublic_url = 'ftp://hooks.example.com'", "webhook.public_url"),
         ("[journal]\npath = ''", "journal.path: must be the path of a file"),
         ("[journal]\nretention = '59m'", "journal.retention"),
+        (
+            "[sends]\nrequest_id_retention = '31d'",
+            "sends.request_id_retention: must be a duration from `1s` to `30days`",
+        ),
+        ("[sends]\nretention = '1ms'", "sends.retention: must be a duration from `1s` to"),
+        ("[sends]\nretention = '23h'", "sends.retention: must not be shorter than `request_id_retention`"),
         ("[shutdown]\ngrace = 'soon'", "shutdown.grace: must be a duration from `0s` to `10m`"),
         ("[log]\nformat = 'yaml'", "log.format: must be `text` or `json`"),
         ("[log]\nfilter = 'switchboard=loud'", "log.filter: must be directives"),
@@ -71,6 +77,14 @@ fn each_value_is_held_to_its_range() {
             "limits.image_bytes: must be a whole number from 1024 to 104857600",
         ),
         ("limits = { document_bytes = 104857601 }", "limits.document_bytes: must be a whole number"),
+        ("gate = { calls_per_second = 0 }", "gate.calls_per_second: must be a whole number from 1 to 10000"),
+        ("gate = { calls_in_flight = 4097 }", "gate.calls_in_flight: must be a whole number from 1 to 4096"),
+        ("gate = { patience = '99ms' }", "gate.patience: must be a duration from `100ms` to `10m`"),
+        (
+            "gate = { breaker_failures = 1001 }",
+            "gate.breaker_failures: must be a whole number from 0 to 1000",
+        ),
+        ("gate = { speed = 1 }", "gate.speed: is not a key"),
         ("outcomes = ['status:503']", "outcomes: must be a table"),
         ("outcomes = { 'status:200' = 'refused' }", "outcomes: has a faulty key, which must be `status:"),
         (

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use secrecy::ExposeSecret;
 
 use crate::domain::outcome::{Row, Verdict};
-use crate::domain::{Provider, UploadLimits};
+use crate::domain::{Pace, Provider, UploadLimits};
 
 use super::*;
 
@@ -81,6 +81,8 @@ fn the_defaults_and_one_account_are_a_configuration() {
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9090");
     assert_eq!(config.journal.path.to_str(), Some("switchboard.db"));
     assert_eq!(config.journal.retention.as_secs(), 7 * 24 * 3600);
+    assert_eq!(config.sends.request_id_retention.as_secs(), 24 * 3600);
+    assert_eq!(config.sends.retention.as_secs(), 30 * 24 * 3600);
     assert_eq!(config.shutdown.grace.as_secs(), 10);
     assert_eq!(config.log.format, Format::Text);
     assert_eq!(config.log.filter, "info");
@@ -89,6 +91,14 @@ fn the_defaults_and_one_account_are_a_configuration() {
     assert_eq!(account.limits.text_characters, Some(1024));
     let upload = UploadLimits { image_bytes: 5 << 20, video_bytes: 16 << 20, document_bytes: 16 << 20 };
     assert_eq!(account.limits.upload, Some(upload));
+    let gate = Pace {
+        calls_per_second: 80,
+        calls_in_flight: 256,
+        patience: std::time::Duration::from_secs(30),
+        breaker_failures: 5,
+    };
+    assert_eq!(account.gate, gate);
+    assert_eq!(parse(GLOBEX).accounts[0].gate, Pace { calls_per_second: 200, ..gate });
     assert_eq!(account.connect_timeout.as_secs(), 5);
     assert_eq!(account.request_timeout.as_secs(), 30);
     assert!(account.outcomes.is_empty());
@@ -113,6 +123,9 @@ fn a_file_and_the_environment_lie_over_the_defaults() {
         ("SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY", "other-s3cr3t"),
         ("SWITCHBOARD__ACCOUNTS__ACME__LIMITS__TEXT_CHARACTERS", "4096"),
         ("SWITCHBOARD__ACCOUNTS__ACME__LIMITS__VIDEO_BYTES", "1024"),
+        ("SWITCHBOARD__ACCOUNTS__ACME__GATE__CALLS_PER_SECOND", "1"),
+        ("SWITCHBOARD__ACCOUNTS__GLOBEX_EU__GATE__BREAKER_FAILURES", "0"),
+        ("SWITCHBOARD__SENDS__RETENTION", "2d"),
         ("SWITCHBOARD__ACCOUNTS__ACME__ROUTES__SEND_TEXT", "PATCH /send?to=1"),
         ("SWITCHBOARD__ACCOUNTS__ACME__OUTCOMES", "status:503=refused, code:a=b=unknown"),
         ("SWITCHBOARD__ACCOUNTS__GLOBEX_EU__WEBHOOK_SECRETS", "one, two"),
@@ -128,6 +141,9 @@ fn a_file_and_the_environment_lie_over_the_defaults() {
     assert_eq!(config.webhook.max_body_bytes, 2048);
     assert_eq!(config.webhook.public_url.expect("set").as_str(), "https://hooks.example.com/a");
     let [acme, globex] = &config.accounts[..] else { panic!("two accounts") };
+    assert_eq!(config.sends.retention.as_secs(), 2 * 24 * 3600);
+    assert_eq!((acme.gate.calls_per_second, globex.gate.calls_per_second), (1, 200));
+    assert_eq!((acme.gate.breaker_failures, globex.gate.breaker_failures), (5, 0));
     assert_eq!(acme.limits.text_characters, Some(4096));
     assert_eq!(acme.limits.upload.map(|limits| limits.video_bytes), Some(1024));
     assert_eq!(globex.limits.upload, None);

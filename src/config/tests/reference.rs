@@ -45,7 +45,16 @@ fn the_reference_has_every_key_with_its_default() {
         reading.known().into_iter().filter(|name| name.starts_with("SWITCHBOARD__")).collect();
     assert!(known.len() > 30, "{known:?}");
     // Both accounts have these, and the reference shows them once.
-    let shown_once = ["connect_timeout", "request_timeout", "outcomes", "text_characters"];
+    let shown_once = [
+        "connect_timeout",
+        "request_timeout",
+        "outcomes",
+        "text_characters",
+        "calls_per_second",
+        "calls_in_flight",
+        "patience",
+        "breaker_failures",
+    ];
     for name in known {
         let lower = name.to_lowercase();
         let parts: Vec<&str> = lower.split("__").skip(1).collect();
@@ -69,6 +78,6 @@ fn the_reference_has_every_key_with_its_default() {
 fn the_known_sections_are_those_of_the_reference() {
     let tree: toml::Table = whole_reference().parse().expect("TOML");
     let sections: BTreeSet<&str> = tree.keys().map(String::as_str).collect();
-    let known = ["accounts", "admin", "grpc", "journal", "log", "shutdown", "webhook"];
+    let known = ["accounts", "admin", "grpc", "journal", "log", "sends", "shutdown", "webhook"];
     assert_eq!(sections, BTreeSet::from(known));
 }

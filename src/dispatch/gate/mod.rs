@@ -1,24 +1,68 @@
 //! One gate per account: what every call to a provider passes through.
+//!
+//! A call is let through when the provider answers calls of its class, there is a place for it among those under way,
+//! and the account's rate has room for it. Until then it waits, in the order in which calls came, and no longer than it
+//! may: what can be foreseen to take longer is turned away at once.
+//!
+//! **Invariant:** accounts share nothing here. Reads have places of their own, so that slow ones never hold up sends.
+
+mod breaker;
+mod line;
+mod probe;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use metrics::counter;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::AccountId;
+use breaker::{Breakers, Sign};
+use line::{Counted, Line};
+
+use crate::domain::{AccountId, Pace};
 use crate::provider::{Account, Accounts, Error as ProviderError};
+use crate::telemetry::metrics::{HELD, held};
+
+/// The share of the calls in flight that reads have beside the writes: one place for so many.
+const WRITES_PER_READ: u32 = 8;
+
+/// When there is likely to be a place, where nothing can be foreseen.
+const PLACE_DELAY: Duration = Duration::from_secs(1);
+
+/// How long a provider is left alone that throttles and does not say for how long.
+const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest that a provider is left alone, whatever it says.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What kind of call it is. Trouble with one kind does not hold up another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub(super) enum Class {
     /// Sending a message.
     Send,
     /// Any other write.
     Write,
     /// Reading.
     Read,
+}
+
+impl Class {
+    /// All of them.
+    const ALL: [Self; 3] = [Self::Send, Self::Write, Self::Read];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Write => "write",
+            Self::Read => "read",
+        }
+    }
 }
 
 /// Why a call was not let through. Nothing was sent.
@@ -40,44 +84,150 @@ pub enum Held {
 
 /// One account's gate.
 #[derive(Debug)]
-pub struct Gate {}
+pub(super) struct Gate {
+    account: AccountId,
+    patience: Duration,
+    breakers: Breakers,
+    writes: Room,
+    reads: Room,
+    line: Line,
+}
+
+/// Places for calls under way.
+#[derive(Debug)]
+struct Room {
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
 
 /// The right to make one call, now.
 #[derive(Debug)]
 #[must_use]
-pub struct Pass {}
+pub(super) struct Pass {
+    gate: Arc<Gate>,
+    class: Class,
+    /// What the breaker let it through as.
+    admitted: u64,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Room {
+    fn new(places: u32) -> Self {
+        Self { places: Arc::new(Semaphore::new(places as usize)), waiting: AtomicUsize::new(0) }
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    async fn place(&self) -> OwnedSemaphorePermit {
+        let _counted = Counted::new(&self.waiting);
+        Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it")
+    }
+}
 
 impl Gate {
+    fn new(account: AccountId, pace: Pace) -> Self {
+        Self {
+            breakers: Breakers::new(account.clone(), pace.breaker_failures),
+            account,
+            patience: pace.patience,
+            writes: Room::new(pace.calls_in_flight.max(1)),
+            reads: Room::new((pace.calls_in_flight / WRITES_PER_READ).max(1)),
+            line: Line::new(pace.calls_per_second),
+        }
+    }
+
+    /// Until when a call may wait here and be tried again: its caller's deadline, or as long as the account's patience
+    /// lasts.
+    pub(super) fn until(&self, deadline: Option<Instant>) -> Instant {
+        deadline.unwrap_or_else(|| Instant::now() + self.patience)
+    }
+
     /// Waits until a call may be made, at most until the deadline.
     ///
     /// # Errors
     ///
     /// As soon as it is known that it may not be made before the deadline.
-    pub async fn enter(&self, _class: Class, _until: Instant) -> Result<Pass, Held> {
-        Ok(Pass {})
+    pub(super) async fn enter(self: &Arc<Self>, class: Class, until: Instant) -> Result<Pass, Held> {
+        let entered = self.wait(class, until).await;
+        if let Err(held) = &entered {
+            let cause = match held {
+                Held::Busy { .. } => held::BUSY,
+                Held::Down { .. } => held::DOWN,
+            };
+            counter!(HELD, "account" => self.account.to_string(), "cause" => cause).increment(1);
+        }
+        entered
+    }
+
+    async fn wait(self: &Arc<Self>, class: Class, until: Instant) -> Result<Pass, Held> {
+        self.breakers.admit(class)?;
+        let room = match class {
+            Class::Send | Class::Write => &self.writes,
+            Class::Read => &self.reads,
+        };
+        let foreseen = self.line.foreseen(room.waiting());
+        if foreseen > until {
+            return Err(Held::Busy { retry_after: foreseen.saturating_duration_since(Instant::now()) });
+        }
+        let turn = async {
+            // The place first: a token that waits for a place is a token that somebody else could have used.
+            let place = room.place().await;
+            self.line.token(until).await.map(|()| place)
+        };
+        let place = tokio::select! {
+            biased;
+            held = self.breakers.opened(class) => return Err(held),
+            retry_after = self.line.paused_beyond(until) => return Err(Held::Busy { retry_after }),
+            turn = timeout_at(until, turn) => match turn {
+                Ok(Ok(place)) => place,
+                Ok(Err(retry_after)) => return Err(Held::Busy { retry_after }),
+                Err(_) => return Err(Held::Busy { retry_after: PLACE_DELAY }),
+            },
+        };
+        let admitted = self.breakers.admit(class)?;
+        Ok(Pass { gate: Arc::clone(self), class, admitted, _place: place })
     }
 }
 
 impl Pass {
     /// Says how the call ended. A pass that is dropped instead says nothing.
-    pub fn ended<T>(self, _result: &Result<T, ProviderError>) {}
+    pub(super) fn ended<T>(self, result: &Result<T, ProviderError>) {
+        if let Some(fault) = result.as_ref().err().and_then(ProviderError::throttled) {
+            let pause = fault.retry_after.unwrap_or(THROTTLED_PAUSE).min(LONGEST_PAUSE);
+            self.gate.line.pause(Instant::now() + pause);
+        }
+        self.gate.breakers.saw(self.class, self.admitted, Sign::of(result));
+    }
 }
 
 /// The gates of all accounts. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Gates {
+pub(super) struct Gates {
     by_account: Arc<HashMap<AccountId, Arc<Gate>>>,
 }
 
 impl Gates {
-    /// A gate for each account. What it does in the background ends with `stopping`.
-    pub fn new(accounts: &Accounts, _stopping: &CancellationToken) -> Self {
-        let gate = |account: &Arc<Account>| (account.id().clone(), Arc::new(Gate {}));
+    /// A gate for each account. What it does in the background ends with `stopping`. Must be called inside a tokio
+    /// runtime.
+    pub(super) fn new(accounts: &Accounts, stopping: &CancellationToken) -> Self {
+        let gate = |account: &Arc<Account>| {
+            let gate = Arc::new(Gate::new(account.id().clone(), account.pace()));
+            let (weak, board) = (Arc::downgrade(&gate), gate.breakers.watch());
+            let (account, stopping) = (Arc::clone(account), stopping.clone());
+            let id = account.id().clone();
+            #[expect(clippy::disallowed_methods, reason = "it ends with `stopping`, and with its gate")]
+            tokio::spawn(async move {
+                stopping.run_until_cancelled(probe::keep(weak, board, || account.probe())).await;
+            });
+            (id, gate)
+        };
         Self { by_account: Arc::new(accounts.iter().map(gate).collect()) }
     }
 
     /// The gate of an account.
-    pub fn of(&self, account: &Account) -> &Arc<Gate> {
+    pub(super) fn of(&self, account: &Account) -> &Arc<Gate> {
         self.by_account.get(account.id()).expect("each account has its gate")
     }
 }

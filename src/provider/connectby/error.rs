@@ -4,6 +4,9 @@ use super::super::json::Object;
 use super::super::outcome::Said;
 use crate::domain::Refusal;
 
+/// The code for too many messages to one customer: no reason to hold back what goes to others.
+pub(in super::super) const TOO_FAST_FOR_ONE_CUSTOMER: &str = "131056";
+
 /// Finds the provider's "no" in a reply of that status.
 ///
 /// A Graph error at the top, under `responseData`, or in an item of `responseDataArray`; failing that a plain

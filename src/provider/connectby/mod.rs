@@ -25,6 +25,7 @@ use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::Definition;
 use crate::domain::{Address, Channel};
 
+pub(super) use error::TOO_FAST_FOR_ONE_CUSTOMER;
 pub(super) use template_send::objections as template_objections;
 
 const SECRET_KEY: HeaderName = HeaderName::from_static("secret_key");

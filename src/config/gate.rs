@@ -1,0 +1,39 @@
+//! `[accounts.gate]`: how fast a provider may be asked with an account, and how patiently.
+
+use std::time::Duration;
+
+use super::table::Table;
+use super::value;
+use crate::domain::{Pace, Provider};
+
+/// What Connectly's pages state for session and template sends, each.
+const CONNECTLY_CALLS_PER_SECOND: u32 = 200;
+/// ConnectBy states nothing. This is what WhatsApp itself takes from one business number, until it is raised there.
+const CONNECTBY_CALLS_PER_SECOND: u32 = 80;
+const CALLS_IN_FLIGHT: u32 = 256;
+const PATIENCE: Duration = Duration::from_secs(30);
+const BREAKER_FAILURES: u32 = 5;
+
+/// Reads an account's gate.
+pub(super) fn read(account: &mut Table<'_>, provider: Option<Provider>) -> Pace {
+    let mut table = account.table("gate");
+    let mut number = |key, range| {
+        let number = table.optional(key, value::integer(range));
+        number.and_then(|number| u32::try_from(number).ok())
+    };
+    let calls_per_second = number("calls_per_second", 1..=10_000);
+    let calls_in_flight = number("calls_in_flight", 1..=4_096);
+    let breaker_failures = number("breaker_failures", 0..=1_000);
+    let patience =
+        table.optional("patience", value::duration(Duration::from_millis(100)..=Duration::from_secs(600)));
+    table.finish();
+    Pace {
+        calls_per_second: calls_per_second.unwrap_or(match provider {
+            Some(Provider::Connectly) => CONNECTLY_CALLS_PER_SECOND,
+            Some(Provider::ConnectBy) | None => CONNECTBY_CALLS_PER_SECOND,
+        }),
+        calls_in_flight: calls_in_flight.unwrap_or(CALLS_IN_FLIGHT),
+        patience: patience.unwrap_or(PATIENCE),
+        breaker_failures: breaker_failures.unwrap_or(BREAKER_FAILURES),
+    }
+}

@@ -1,0 +1,39 @@
+//! `[sends]`: how long requests and messages are remembered.
+
+use std::time::Duration;
+
+use super::fault::Place;
+use super::table::Table;
+use super::value;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is remembered of sends and other writes.
+#[derive(Clone, Debug)]
+pub struct Sends {
+    /// For how long a write can be repeated by its `request_id`, after its attempt ended; 1 s to 30 days. Default
+    /// 24 hours.
+    pub request_id_retention: Duration,
+    /// For how long a message's state can be asked for, after it was made; 1 s to 365 days, and not shorter than
+    /// `request_id_retention`. Default 30 days.
+    pub retention: Duration,
+}
+
+impl Sends {
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let requests = table.required("request_id_retention", value::duration(SECOND..=30 * DAY));
+        let messages = table.required("retention", value::duration(SECOND..=365 * DAY));
+        if let (Some(requests), Some(messages)) = (requests, messages)
+            && messages < requests
+        {
+            // A repetition answers with its message. Where one of the two is a default, the other is the one to change.
+            if table.place("retention") == Place::Nowhere {
+                table.fault("request_id_retention", "must not be longer than `retention`");
+            } else {
+                table.fault("retention", "must not be shorter than `request_id_retention`");
+            }
+        }
+        Some(Self { request_id_retention: requests?, retention: messages? })
+    }
+}

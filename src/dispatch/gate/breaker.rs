@@ -1,0 +1,215 @@
+//! Whether a provider answers, for each class of calls.
+//!
+//! A breaker opens after so many failures in a row and closes by itself: a probe of ours sees that the provider
+//! answers again, and puts the breaker on probation. The first failure then opens it again, the first reply closes it.
+//!
+//! **Invariant:** an outcome counts for the time in which its call was let through. What began before the breaker
+//! opened cannot open it again.
+
+use std::time::Duration;
+
+use metrics::gauge;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Class, Held};
+use crate::domain::{AccountId, Uncertainty};
+use crate::provider::{Error as ProviderError, Obstacle};
+use crate::telemetry::metrics::BREAKER_OPEN;
+
+/// The least that a caller is told to wait.
+const LEAST_WAIT: Duration = Duration::from_millis(100);
+
+/// What the outcome of a call says about the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It is there: it said something.
+    Alive,
+    /// It was not reached, said nothing, or said that it has trouble.
+    Down,
+    /// Nothing.
+    None,
+}
+
+impl Sign {
+    pub(super) fn of<T>(result: &Result<T, ProviderError>) -> Self {
+        result.as_ref().map_or_else(Self::of_error, |_| Self::Alive)
+    }
+
+    fn of_error(error: &ProviderError) -> Self {
+        match error {
+            ProviderError::Refused(_) | ProviderError::NotBegun(Obstacle::Registered { .. }) => Self::Alive,
+            ProviderError::NotBegun(Obstacle::NotRead(error)) => Self::of_error(error),
+            ProviderError::NotSent(_) => Self::Down,
+            ProviderError::Unknown { cause, .. } => match cause {
+                Uncertainty::TimedOut
+                | Uncertainty::ConnectionLost
+                | Uncertainty::ReplyCutOff
+                | Uncertainty::ProviderFailed => Self::Down,
+                Uncertainty::ReplyTooLarge | Uncertainty::ReplyUnreadable | Uncertainty::Redirected => {
+                    Self::Alive
+                }
+                Uncertainty::ServerFailed => Self::None,
+            },
+        }
+    }
+}
+
+/// How a breaker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed { failures: u32 },
+    Open,
+    Probation,
+}
+
+/// One breaker. `opened` says how often it was opened.
+#[derive(Clone, Copy, Debug)]
+struct Breaker {
+    state: State,
+    opened: u64,
+}
+
+/// All breakers of an account, and when the provider is tried next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Board {
+    breakers: [Breaker; Class::ALL.len()],
+    probe_at: Instant,
+}
+
+impl Board {
+    pub(super) fn any_open(&self) -> bool {
+        self.breakers.iter().any(|breaker| breaker.state == State::Open)
+    }
+
+    pub(super) fn all_closed(&self) -> bool {
+        self.breakers.iter().all(|breaker| matches!(breaker.state, State::Closed { .. }))
+    }
+
+    fn is_open(&self, class: Class) -> bool {
+        self.of(class).state == State::Open
+    }
+
+    fn of(&self, class: Class) -> &Breaker {
+        &self.breakers[class as usize]
+    }
+
+    fn held(&self) -> Held {
+        let retry_after = self.probe_at.saturating_duration_since(Instant::now()).max(LEAST_WAIT);
+        Held::Down { retry_after }
+    }
+}
+
+/// The breakers of an account.
+#[derive(Debug)]
+pub(super) struct Breakers {
+    account: AccountId,
+    /// How many failures in a row open one. 0: none is ever opened.
+    failures: u32,
+    board: watch::Sender<Board>,
+}
+
+impl Breakers {
+    /// All are closed.
+    pub(super) fn new(account: AccountId, failures: u32) -> Self {
+        let breaker = Breaker { state: State::Closed { failures: 0 }, opened: 0 };
+        let board = Board { breakers: [breaker; Class::ALL.len()], probe_at: Instant::now() };
+        let breakers = Self { account, failures, board: watch::Sender::new(board) };
+        for class in Class::ALL {
+            breakers.show(class, false);
+        }
+        breakers
+    }
+
+    /// How they stand, now and later.
+    pub(super) fn watch(&self) -> watch::Receiver<Board> {
+        self.board.subscribe()
+    }
+
+    /// Lets a call of that class through, or not. What comes back belongs to its outcome.
+    pub(super) fn admit(&self, class: Class) -> Result<u64, Held> {
+        let board = self.board.borrow();
+        if board.is_open(class) { Err(board.held()) } else { Ok(board.of(class).opened) }
+    }
+
+    /// Waits until no call of that class is let through.
+    pub(super) async fn opened(&self, class: Class) -> Held {
+        let mut board = self.board.subscribe();
+        let held = board.wait_for(|board| board.is_open(class)).await.map(|board| board.held());
+        held.expect("the breakers outlive those who wait")
+    }
+
+    /// Takes note of how a call ended that was let through.
+    pub(super) fn saw(&self, class: Class, admitted: u64, sign: Sign) {
+        match sign {
+            Sign::None => {}
+            Sign::Down if self.failures == 0 => {}
+            Sign::Alive => {
+                // Nearly all calls end here: they leave the board alone.
+                let state = self.board.borrow().of(class).state;
+                if state != (State::Closed { failures: 0 }) {
+                    self.change(class, |_| State::Closed { failures: 0 });
+                }
+            }
+            Sign::Down => self.change(class, |breaker| match breaker.state {
+                state if breaker.opened != admitted => state,
+                State::Closed { failures } if failures + 1 < self.failures => {
+                    State::Closed { failures: failures + 1 }
+                }
+                State::Closed { .. } | State::Probation | State::Open => State::Open,
+            }),
+        }
+    }
+
+    /// Says when the provider is tried next.
+    pub(super) fn will_probe(&self, at: Instant) {
+        // Nobody waits for this.
+        self.board.send_if_modified(|board| {
+            board.probe_at = at;
+            false
+        });
+    }
+
+    /// The provider answered a probe: what was open is on probation.
+    pub(super) fn release(&self) {
+        for class in Class::ALL {
+            self.change(class, |breaker| match breaker.state {
+                State::Open => State::Probation,
+                state @ (State::Closed { .. } | State::Probation) => state,
+            });
+        }
+    }
+
+    fn change(&self, class: Class, next: impl FnOnce(&Breaker) -> State) {
+        self.board.send_if_modified(|board| {
+            let (account, name) = (&self.account, class.as_str());
+            let breaker = &mut board.breakers[class as usize];
+            let after = next(breaker);
+            let before = std::mem::replace(&mut breaker.state, after);
+            match (before, after) {
+                (State::Closed { .. } | State::Probation, State::Open) => {
+                    breaker.opened += 1;
+                    board.probe_at = Instant::now() + super::probe::FIRST;
+                    tracing::warn!(%account, class = name, "the provider does not answer: calls fail at once");
+                }
+                (State::Open, State::Probation) => {
+                    tracing::info!(%account, class = name, "the provider answers a probe: calls go again");
+                }
+                (State::Open | State::Probation, State::Closed { .. }) => {
+                    tracing::info!(%account, class = name, "the provider answers calls again");
+                }
+                // Nobody waits for these.
+                (State::Closed { .. }, State::Closed { .. } | State::Probation)
+                | (State::Open, State::Open)
+                | (State::Probation, State::Probation) => return false,
+            }
+            self.show(class, after == State::Open);
+            true
+        });
+    }
+
+    fn show(&self, class: Class, open: bool) {
+        gauge!(BREAKER_OPEN, "account" => self.account.to_string(), "class" => class.as_str())
+            .set(f64::from(u8::from(open)));
+    }
+}
