@@ -30,6 +30,7 @@ pub(super) async fn send_media(
     let to = parse::required::<Address>("header.to", &header.to, &mut violations);
     let channel = parse::channel("header.channel", header.channel, &mut violations);
     let name = file_name("header.file_name", header.file_name, &mut violations);
+    let callback_data = parse::callback_data("header.callback_data", &header.callback_data, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
     if let (Some(account), Some(_)) = (account, limits) {
         let parts = Parts { to: to.as_ref(), channel, ..Parts::default() };
@@ -45,7 +46,7 @@ pub(super) async fn send_media(
     let file = intake.file(first, spool, limits, name).await?;
     let message = api
         .dispatch
-        .send_media(Arc::clone(account), to, channel, None, file, Terms::default())
+        .send_media(Arc::clone(account), to, channel, callback_data, file, Terms::default())
         .await
         .map_err(|failure| status::send_failed(account, &failure))?;
     Ok(Response::new(v1::SendMediaResponse {

@@ -13,7 +13,7 @@ use tonic::Status;
 use super::media;
 use super::status;
 use super::violations::{Fault, Violations};
-use crate::domain::message::{Content, Outgoing};
+use crate::domain::message::{CallbackData, CallbackDataMalformed, Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
 use crate::pb::v1;
 use crate::provider::{Account, Accounts, Grounds, Parts};
@@ -82,6 +82,7 @@ pub(super) fn send_message(
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
     let content_field = request.content.as_ref().map(field_of);
+    let callback_data = callback_data("callback_data", &request.callback_data, &mut violations);
     let content = content(request.content, &mut violations);
 
     if let Some(account) = account {
@@ -98,10 +99,21 @@ pub(super) fn send_message(
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
         unreachable!("what is missing was noted as a violation")
     };
-    Ok((
-        Arc::clone(account),
-        Outgoing { to, channel, sender: sender.flatten(), content, callback_data: None },
-    ))
+    Ok((Arc::clone(account), Outgoing { to, channel, sender: sender.flatten(), content, callback_data }))
+}
+
+/// Reads the JSON that is to come back with a message's events. Empty means none.
+pub(super) fn callback_data(field: &str, text: &str, violations: &mut Violations) -> Option<CallbackData> {
+    if text.is_empty() {
+        return None;
+    }
+    let fault = |error| match error {
+        CallbackDataMalformed::TooLong => Fault::OutOfRange,
+        CallbackDataMalformed::NotJson => Fault::Malformed,
+    };
+    text.parse()
+        .map_err(|error: CallbackDataMalformed| violations.add(field, fault(error), error.to_string()))
+        .ok()
 }
 
 /// Checks that a text has at most so many Unicode code points.

@@ -178,6 +178,7 @@ async fn a_template_reaches_connectly_with_the_documented_body() {
                 {"name": "header_document", "value": "https://files.example.org/a.pdf", "filename": "a.pdf"},
                 {"name": "body_1", "value": "Ada"},
             ],
+            "callbackData": {"sb": format!("{}/1", message.message_id)},
         })
     );
 }
@@ -228,8 +229,11 @@ async fn parameters_are_named_to_connectly_by_the_given_name_or_else_by_position
     let request = Template { body: vec![named("var1", "Ada")], ..template("named_greeting", "", &[]) };
     let to = "bsuid:US.778".to_owned();
     let _ = gateway.send(SendMessageRequest { to: to.clone(), ..send(CONNECTLY, request) }).await;
+    let mut call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
+    let mark = call.as_object_mut().and_then(|call| call.remove("callbackData")).expect("there");
+    assert!(mark["sb"].as_str().is_some_and(|sb| sb.starts_with("msg_") && sb.ends_with("/1")), "{mark}");
     assert_eq!(
-        gateway.connectly().calls().pop().expect("arrived").json().expect("JSON"),
+        call,
         json!({"number": to, "templateName": "named_greeting",
                "parameters": [{"name": "var1", "value": "Ada"}]})
     );
