@@ -20,10 +20,12 @@ impl MessageService for Api {
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
-        let (account, message) = parse::send_message(request.into_inner(), self.dispatch.accounts())?;
+        let request = request.into_inner();
+        let terms = Terms { skip_template_check: request.skip_template_check, ..Terms::default() };
+        let (account, message) = parse::send_message(request, self.dispatch.accounts())?;
         let message = self
             .dispatch
-            .send(Arc::clone(&account), message, Terms::default())
+            .send(Arc::clone(&account), message, terms)
             .await
             .map_err(|failure| status::send_failed(&account, &failure))?;
         Ok(Response::new(SendMessageResponse {

@@ -28,6 +28,7 @@ pub use gate::Held;
 pub use lives::Lives;
 pub use spool::Spool;
 pub use templates::Misfit;
+use templates::Templates;
 
 use crate::domain::message::{CallbackData, Message, Outgoing};
 use crate::domain::outcome::Doubt;
@@ -45,6 +46,7 @@ pub struct Dispatch {
     owner: Owner,
     lives: Lives,
     gates: Gates,
+    templates: Templates,
     stopping: CancellationToken,
     tasks: TaskTracker,
     places: Arc<Semaphore>,
@@ -132,12 +134,14 @@ impl Dispatch {
         stopping: CancellationToken,
     ) -> Self {
         let gates = Gates::new(&accounts, &stopping);
+        let templates = Templates::new(&accounts);
         Self {
             accounts,
             store,
             owner,
             lives,
             gates,
+            templates,
             stopping,
             tasks: TaskTracker::new(),
             places: Arc::new(Semaphore::new(spool::MOST_FILES)),
@@ -221,8 +225,14 @@ impl Dispatch {
             .await
             .map_err(|cause| Failure { message_id: None, attempt: None, source: Arc::new(cause) })?;
         let sending = {
-            let account = Arc::clone(&account);
-            async move { account.send(&prepared, AttemptId { message_id, number: 1 }).await }
+            let (dispatch, account) = (self.clone(), Arc::clone(&account));
+            async move {
+                let sent = account.send(&prepared, AttemptId { message_id, number: 1 }).await;
+                if let Err(ProviderError::Refused(fault)) = &sent {
+                    dispatch.templates_outdated(&account, fault);
+                }
+                sent
+            }
         };
         self.message(account, message_id, to, channel, sending).await
     }

@@ -126,7 +126,7 @@ async fn everything_that_meta_can_fill_reaches_connectby() {
         (template_header::Header::Text(text("t")), json!({"type": "text", "text": "t"})),
     ] {
         let request = Template { header: header(given), ..template("dummy_template", "en", &[]) };
-        gateway.send(send(CONNECTBY, request)).await.expect("accepted");
+        gateway.send(unchecked(CONNECTBY, request)).await.expect("accepted");
         let components = sent(&gateway).json().expect("JSON")["components"].clone();
         assert_eq!(components, json!([{"type": "header", "parameters": [expected]}]));
     }
@@ -135,7 +135,7 @@ async fn everything_that_meta_can_fill_reaches_connectby() {
         buttons: vec![quick_reply(9, "p"), coupon(2, "SAVE")],
         ..template("dummy_template", "en", &[])
     };
-    gateway.send(send(CONNECTBY, request)).await.expect("accepted");
+    gateway.send(unchecked(CONNECTBY, request)).await.expect("accepted");
     assert_eq!(
         sent(&gateway).json().expect("JSON")["components"],
         json!([
@@ -150,7 +150,7 @@ async fn everything_that_meta_can_fill_reaches_connectby() {
              "parameters": [{"type": "coupon_code", "coupon_code": "SAVE"}]},
         ])
     );
-    gateway.send(send(CONNECTBY, template("dummy_template", "en", &[]))).await.expect("accepted");
+    gateway.send(unchecked(CONNECTBY, template("dummy_template", "en", &[]))).await.expect("accepted");
     assert_eq!(sent(&gateway).json().expect("JSON").get("components"), None, "there is nothing to fill");
 }
 
