@@ -49,6 +49,7 @@ impl ContactService for Api {
         &self,
         request: Request<v1::CreateContactRequest>,
     ) -> Result<Response<v1::CreateContactResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let Creation { account, contact, request } =
             creation(request.into_inner(), self.dispatch.accounts())?;
         let write = move |account: Arc<Account>| {
@@ -65,7 +66,7 @@ impl ContactService for Api {
         };
         let done = self
             .dispatch
-            .write_once(&account, "create_contact", request, None, write)
+            .write_once(&account, "create_contact", request, deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
         let response = v1::CreateContactResponse { replayed: done.replayed, ..repeat::reply(&done)? };

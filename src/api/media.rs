@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::deadline::deadline;
 use super::status;
 use super::upload::{Intake, file_name};
 use super::violations::{Fault, Violations};
@@ -23,6 +24,7 @@ pub(super) async fn send_media(
     api: &Api,
     request: Request<Streaming<v1::SendMediaRequest>>,
 ) -> Result<Response<v1::SendMediaResponse>, Status> {
+    let deadline = deadline(request.metadata());
     let mut intake = Intake::new(request.into_inner(), api.stopping.clone());
     let (header, first) = intake.header().await?;
     let mut violations = Violations::default();
@@ -32,6 +34,7 @@ pub(super) async fn send_media(
     let channel = parse::channel("header.channel", header.channel, &mut violations);
     let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
     let repeat = repeat::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
+    let callback_data = parse::callback_data("header.callback_data", &header.callback_data, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
     if let (Some(account), Some(_)) = (account, limits) {
         let parts = Parts { to: to.as_ref(), channel, ..Parts::default() };
@@ -47,10 +50,10 @@ pub(super) async fn send_media(
     let file = intake.file(first, spool, limits, name).await?;
     let check_session_window = header.check_session_window;
     let request = repeat.map(|repeat| repeat.request(repeat::of_media(header, &to, channel, &file.digest)));
-    let terms = Terms { request, deadline: None, check_session_window, skip_template_check: false };
+    let terms = Terms { request, deadline, check_session_window, skip_template_check: false };
     let message = api
         .dispatch
-        .send_media(Arc::clone(account), to, channel, None, file, terms)
+        .send_media(Arc::clone(account), to, channel, callback_data, file, terms)
         .await
         .map_err(|failure| status::send_failed(account, &failure))?;
     Ok(Response::new(v1::SendMediaResponse {
@@ -64,6 +67,7 @@ pub(super) async fn upload_template_media(
     api: &Api,
     request: Request<Streaming<v1::UploadTemplateMediaRequest>>,
 ) -> Result<Response<v1::UploadTemplateMediaResponse>, Status> {
+    let deadline = deadline(request.metadata());
     let mut intake = Intake::new(request.into_inner(), api.stopping.clone());
     let (header, first) = intake.header().await?;
     let mut violations = Violations::default();
@@ -89,7 +93,7 @@ pub(super) async fn upload_template_media(
     };
     let done = api
         .dispatch
-        .write_once(account, "upload_template_media", request, None, upload)
+        .write_once(account, "upload_template_media", request, deadline, upload)
         .await
         .map_err(|cause| status::write_failed(account, &cause))?;
     Ok(Response::new(v1::UploadTemplateMediaResponse { replayed: done.replayed, ..repeat::reply(&done)? }))

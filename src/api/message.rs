@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use super::deadline::deadline;
 use super::send_messages::{Answers, send_messages};
 use super::served::v1::message_service_server::MessageService;
 use super::violations::Violations;
@@ -21,7 +22,7 @@ impl MessageService for Api {
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
-        let deadline = None;
+        let deadline = deadline(request.metadata());
         let violations = Violations::default();
         let parse::Sending { account, message, terms } =
             parse::send_message(request.into_inner(), self.dispatch.accounts(), deadline, violations)?;
@@ -49,7 +50,7 @@ impl MessageService for Api {
         &self,
         request: Request<Streaming<SendMessagesRequest>>,
     ) -> Result<Response<Self::SendMessagesStream>, Status> {
-        let deadline = None;
+        let deadline = deadline(request.metadata());
         Ok(Response::new(send_messages(self, request.into_inner(), deadline)))
     }
 

@@ -15,7 +15,7 @@ use super::repeat;
 use super::status::{self, Answer};
 use super::violations::{Fault, Violations};
 use crate::dispatch::Terms;
-use crate::domain::message::{Content, Outgoing};
+use crate::domain::message::{CallbackData, CallbackDataMalformed, Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
 use crate::pb::v1;
 use crate::provider::{Account, Accounts, Grounds, Parts};
@@ -103,6 +103,7 @@ pub(super) fn send_message(
         _ => None,
     };
     let content_field = request.content.as_ref().map(field_of);
+    let callback_data = callback_data("callback_data", &request.callback_data, &mut violations);
     let content = content(request.content, &mut violations);
 
     if let Some(account) = account {
@@ -119,10 +120,24 @@ pub(super) fn send_message(
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
         unreachable!("what is missing was noted as a violation")
     };
-    let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data: None };
+    let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data };
     let request = repeat.zip(fingerprint).map(|(repeat, fingerprint)| repeat.request(fingerprint));
     let terms = Terms { request, deadline, check_session_window, skip_template_check };
     Ok(Sending { account: Arc::clone(account), message, terms })
+}
+
+/// Reads the JSON that is to come back with a message's events. Empty means none.
+pub(super) fn callback_data(field: &str, text: &str, violations: &mut Violations) -> Option<CallbackData> {
+    if text.is_empty() {
+        return None;
+    }
+    let fault = |error| match error {
+        CallbackDataMalformed::TooLong => Fault::OutOfRange,
+        CallbackDataMalformed::NotJson => Fault::Malformed,
+    };
+    text.parse()
+        .map_err(|error: CallbackDataMalformed| violations.add(field, fault(error), error.to_string()))
+        .ok()
 }
 
 /// Checks that a text has at most so many Unicode code points.

@@ -35,6 +35,7 @@ impl WebhookService for Api {
         &self,
         request: Request<CreateWebhookRequest>,
     ) -> Result<Response<CreateWebhookResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let request = request.into_inner();
         let mut violations = Violations::default();
         let account = able(&request.account, self.dispatch.accounts(), &mut violations)?;
@@ -59,7 +60,7 @@ impl WebhookService for Api {
         };
         let done = self
             .dispatch
-            .write_once(account, "create_webhook", repeatable, None, write)
+            .write_once(account, "create_webhook", repeatable, deadline, write)
             .await
             .map_err(|failure| status::write_failed(account, &failure))?;
         Ok(Response::new(CreateWebhookResponse { replayed: done.replayed, ..repeat::reply(&done)? }))

@@ -33,6 +33,7 @@ pub use lives::{Lives, Watching};
 use requests::Requests;
 pub use spool::Spool;
 pub use templates::Misfit;
+use templates::Templates;
 pub use tracking::{Followed, KEPT, News, SESSION_WINDOW, StoreUnreadable, WatchEnd};
 
 use crate::domain::message::{CallbackData, Content, Message, Outgoing};
@@ -54,6 +55,7 @@ pub struct Dispatch {
     lives: Lives,
     gates: Gates,
     requests: Requests,
+    templates: Templates,
     stopping: CancellationToken,
     tasks: TaskTracker,
     /// Room for files that are taken in.
@@ -162,6 +164,7 @@ impl Dispatch {
         stopping: CancellationToken,
     ) -> Self {
         let gates = Gates::new(&accounts, &stopping);
+        let templates = Templates::new(&accounts);
         Self {
             accounts,
             store,
@@ -169,6 +172,7 @@ impl Dispatch {
             lives,
             gates,
             requests: Requests::default(),
+            templates,
             stopping,
             tasks: TaskTracker::new(),
             places: Arc::new(Semaphore::new(spool::MOST_FILES)),
@@ -264,7 +268,7 @@ impl Dispatch {
             self.check_window(&account, &message.to, message.sender.as_ref()).await?;
         }
         let draft = draft(&account, &message.to, message.channel, message.callback_data.clone(), &terms);
-        let prepared = self.prepare(&account, message, terms.skip_template_check, Some(until));
+        let prepared = self.prepare(&account, message, terms.skip_template_check, terms.deadline);
         let prepared = Arc::new(prepared.await.map_err(Failure::of)?);
         let call: Call = Box::new(move |account, attempt| {
             let prepared = Arc::clone(&prepared);

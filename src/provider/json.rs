@@ -58,6 +58,11 @@ impl<'a> Object<'a> {
         keys.iter().find_map(|&key| self.value(key).map(RawValue::get).filter(|&text| text != "null"))
     }
 
+    /// The JSON text under a key, a null like any other.
+    pub(super) fn written(&self, key: &str) -> Option<&'a str> {
+        self.value(key).map(RawValue::get)
+    }
+
     /// The object under these keys.
     pub(super) fn object(&self, keys: &[&str]) -> Option<Object<'a>> {
         self.raw(keys).and_then(|text| Object::parse(text.as_bytes()))

@@ -13,6 +13,7 @@ pub mod signature;
 mod template;
 mod upload;
 
+pub use template::{Step, Walk, not_found as template_not_found};
 pub use upload::{Content as UploadContent, Upload};
 
 use std::borrow::Cow;
@@ -126,7 +127,7 @@ pub struct Parts<'a> {
 #[derive(Debug)]
 pub struct Prepared {
     message: Outgoing,
-    template: Option<Definition>,
+    template: Option<Arc<Definition>>,
 }
 
 /// The provider's "yes".
@@ -370,20 +371,18 @@ impl Account {
         found
     }
 
-    /// Reads what a message needs before it can be sent: at ConnectBy, its template. Nothing is sent yet.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be had; [`Refusal::TemplateNotFound`](crate::domain::Refusal::TemplateNotFound) when there is
-    /// none.
-    pub async fn prepare(&self, message: Outgoing) -> Result<Prepared, Error> {
-        let template = match (&self.client, &message.content) {
-            (Client::ConnectBy(client), Content::Template(filled)) => {
-                Some(client.find_template(&filled.name, &filled.language).await?)
-            }
-            (Client::ConnectBy(_) | Client::Connectly(_), _) => None,
-        };
-        Ok(Prepared { message, template })
+    /// Whether a message made from a template can only be sent together with the template as it was listed.
+    pub fn needs_definition(&self) -> bool {
+        match &self.client {
+            Client::ConnectBy(_) => true,
+            Client::Connectly(_) => false,
+        }
+    }
+
+    /// Puts a message together with the template that it is made from, where the account
+    /// [needs](Self::needs_definition) that.
+    pub fn prepared(&self, message: Outgoing, template: Option<Arc<Definition>>) -> Prepared {
+        Prepared { message, template }
     }
 
     /// Sends a message, once. What the provider brings back of it names the attempt, where it brings anything back.
@@ -394,7 +393,7 @@ impl Account {
     pub async fn send(&self, prepared: &Prepared, attempt: AttemptId) -> Result<Accepted, Error> {
         match &self.client {
             // ConnectBy brings nothing back, so there is nowhere to put the attempt.
-            Client::ConnectBy(client) => client.send(&prepared.message, prepared.template.as_ref()).await,
+            Client::ConnectBy(client) => client.send(&prepared.message, prepared.template.as_deref()).await,
             Client::Connectly(client) => client.send(&prepared.message, attempt).await,
         }
     }

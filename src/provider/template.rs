@@ -12,13 +12,13 @@ const MAX_PAGES: usize = 1_000;
 
 /// A search's way through the pages of a list whose end is the provider's word.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub struct Walk {
     seen: Vec<String>,
 }
 
 /// Where a search goes from a page.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// To the page behind this cursor.
     Onward(String),
     /// Nowhere: the list is at its end, or leads back to where it was read already.
@@ -29,7 +29,7 @@ pub(super) enum Step {
 
 impl Walk {
     /// Takes the cursor that a page ends with.
-    pub(super) fn step(&mut self, after: Option<String>) -> Step {
+    pub fn step(&mut self, after: Option<String>) -> Step {
         match after {
             None => Step::End,
             Some(cursor) if self.seen.contains(&cursor) => Step::End,
@@ -43,7 +43,7 @@ impl Walk {
 }
 
 /// What it means that a template is not in its account's list.
-pub(super) fn not_found(provider: Provider) -> Error {
+pub fn not_found(provider: Provider) -> Error {
     Error::Refused(ProviderFault {
         provider,
         refusal: Refusal::TemplateNotFound,

@@ -5,6 +5,7 @@
 //! suffer. Every test of a promise says the promise in its name.
 
 mod binary;
+mod callback_data;
 mod contacts;
 mod contract;
 mod errors;

@@ -41,6 +41,7 @@ async fn a_link_reaches_connectly_as_its_one_attachment() {
             Some(serde_json::json!({
                 "recipient": {"id": CUSTOMER, "channelType": "whatsapp"},
                 "message": {"attachments": [expected]},
+                "callbackData": {"sb": format!("{}/1", message.message_id)},
             }))
         );
     }

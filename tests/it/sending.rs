@@ -48,7 +48,8 @@ async fn a_text_reaches_connectly_with_the_documented_body_and_header() {
         sender: Some("+1 555 010 0002".to_owned()),
         ..text(CONNECTLY, "hello!")
     };
-    assert_eq!(gateway.send(sms).await.expect("accepted").channel(), Channel::Sms);
+    let by_sms = gateway.send(sms).await.expect("accepted");
+    assert_eq!(by_sms.channel(), Channel::Sms);
 
     let calls = gateway.connectly().calls();
     assert_eq!((calls[0].method.as_str(), calls[0].path.as_str()), ("POST", business.as_str()));
@@ -56,9 +57,11 @@ async fn a_text_reaches_connectly_with_the_documented_body_and_header() {
     assert_eq!(calls[0].header("accept"), Some("application/json"));
     assert_eq!(
         calls[0].json(),
-        Some(
-            serde_json::json!({"recipient": {"id": CUSTOMER, "channelType": "whatsapp"}, "message": {"text": "hello!"}})
-        )
+        Some(serde_json::json!({
+            "recipient": {"id": CUSTOMER, "channelType": "whatsapp"},
+            "message": {"text": "hello!"},
+            "callbackData": {"sb": format!("{}/1", message.message_id)},
+        }))
     );
     assert_eq!(
         calls[1].json(),
@@ -66,6 +69,7 @@ async fn a_text_reaches_connectly_with_the_documented_body_and_header() {
             "sender": {"id": "+15550100002", "channelType": "sms"},
             "recipient": {"id": CUSTOMER, "channelType": "sms"},
             "message": {"text": "hello!"},
+            "callbackData": {"sb": format!("{}/1", by_sms.message_id)},
         }))
     );
 }

@@ -87,7 +87,7 @@ impl Client {
         let body = match &message.content {
             Content::Text(body) => body,
             Content::Template(filled) => {
-                let template = template.expect("`prepare` has found it");
+                let template = template.expect("`needs_definition` says so");
                 return self.send_template(to, filled, template).await;
             }
             Content::Media(_) => {

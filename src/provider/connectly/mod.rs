@@ -1,6 +1,7 @@
 //! Connectly, `https://api.connectly.ai`.
 
 mod error;
+mod mark;
 mod registrations;
 mod template_send;
 mod templates;
@@ -10,6 +11,8 @@ mod wire;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 use url::Url;
+
+use mark::Mark;
 
 use super::http::{Http, Reply, endpoint};
 use super::json::Object;
@@ -87,11 +90,12 @@ impl Client {
         }
     }
 
-    pub(super) async fn send(&self, message: &Outgoing, _attempt: AttemptId) -> Result<Accepted, Error> {
+    pub(super) async fn send(&self, message: &Outgoing, attempt: AttemptId) -> Result<Accepted, Error> {
+        let mark = Mark::new(attempt, message.callback_data.as_ref());
         let (url, body) = match &message.content {
-            Content::Text(text) => (&self.send_messages, wire::send_text(message, text)),
-            Content::Template(filled) => (&self.send_templates, template_send::body(message, filled)),
-            Content::Media(link) => (&self.send_messages, wire::send_media(message, link)),
+            Content::Text(text) => (&self.send_messages, wire::send_text(message, text, mark)),
+            Content::Template(filled) => (&self.send_templates, template_send::body(message, filled, mark)),
+            Content::Media(link) => (&self.send_messages, wire::send_media(message, link, mark)),
         };
         let reply = self.post_json(url, body).await?;
         self.accepted(&reply)

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::super::{Grounds, Objection};
+use super::mark::Mark;
 use crate::domain::Channel;
 use crate::domain::message::Outgoing;
 use crate::domain::template::{ButtonValue, Filled, Header, HeaderMedia, Value};
@@ -19,6 +20,7 @@ struct TemplateMessage<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     language: &'a str,
     parameters: Vec<Parameter<'a>>,
+    callback_data: Mark<'a>,
 }
 
 #[derive(Serialize)]
@@ -30,13 +32,14 @@ struct Parameter<'a> {
 }
 
 /// The body of `send/whatsapp_templated_messages`. Here a user id keeps its prefix.
-pub(super) fn body(message: &Outgoing, filled: &Filled) -> Vec<u8> {
+pub(super) fn body(message: &Outgoing, filled: &Filled, mark: Mark<'_>) -> Vec<u8> {
     let body = TemplateMessage {
         sender: message.sender.as_ref().map(|number| number.as_str()),
         number: message.to.to_string(),
         template_name: &filled.name,
         language: &filled.language,
         parameters: parameters(filled),
+        callback_data: mark,
     };
     serde_json::to_vec(&body).expect("strings are always JSON")
 }

@@ -9,8 +9,8 @@ use super::super::Incoming;
 use super::super::json::Object;
 use super::super::outcome::Said;
 use super::super::signature::Verified;
-use super::error;
-use crate::domain::event::{Identity, MessageStatus, Party, Payload, ReportedFault};
+use super::{error, mark};
+use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedFault};
 use crate::domain::{
     AccountId, Address, Channel, Event, EventId, MessageState, PhoneNumber, Provider, ProviderFault, Refusal,
     UnixMillis, UserId,
@@ -26,18 +26,37 @@ pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &V
         Some(object) => payload(object, own_numbers),
         None => (unknown(String::new(), "the body is not a JSON object"), None),
     };
+    let brought_back = object.as_ref().and_then(|object| object.raw(&["callbackData", "callback_data"]));
+    let mark = brought_back.and_then(mark::read);
+    let proof = mark
+        .as_ref()
+        .map(|mark| Proof { attempt: mark.attempt, provider_message_id: marked_message(&payload) });
     let event = Event {
         id: EventId::generate(),
         account: account.clone(),
         provider: Provider::Connectly,
         occur_time: object.as_ref().and_then(|object| moment(object, &["timestamp"])).map(full_seconds),
-        callback_data: object
-            .as_ref()
-            .and_then(|object| object.raw(&["callbackData", "callback_data"]))
-            .map(str::to_owned),
+        callback_data: match mark {
+            Some(mark) => mark.data,
+            None => brought_back.map(str::to_owned),
+        },
         payload,
     };
-    Incoming { event, identity, proof: None }
+    Incoming { event, identity, proof }
+}
+
+/// The provider's id of the message that a mark was put on, where the webhook that brings it back tells one: a status or
+/// an echo is about it, and whatever quotes another message carries that one's mark.
+fn marked_message(payload: &Payload) -> Option<String> {
+    match payload {
+        Payload::MessageStatus(status) => Some(status.provider_message_id.clone()),
+        Payload::MessageEcho(echo) => {
+            let own = Some(&echo.provider_message_id).filter(|id| !id.is_empty());
+            echo.reply_to.as_ref().or(own).cloned()
+        }
+        Payload::MessageReceived(message) => message.reply_to.clone(),
+        Payload::MessageAccepted(_) | Payload::ReportCompleted(_) | Payload::Unknown { .. } => None,
+    }
 }
 
 /// What a webhook tells of: as its topic says, and where it has none, as its content says. Most samples of messages

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use ulid::Ulid;
 
 use super::messages::{Accepted, is_user_id};
-use super::{Options, Topic};
+use super::{Answer, Options, Topic};
 
 /// A webhook and when it is due, counted from the acceptance of its message.
 #[derive(Clone, Debug)]
@@ -92,6 +92,36 @@ pub(super) fn customer_message(id: &str, customer: &Person, business: &str, text
     Webhook { due, topic: Topic::Messages, body, written_by: Some(customer.address.clone()) }
 }
 
+/// A status of a message, due at once.
+pub(super) fn status(accepted: &Accepted, business: &str, word: &str) -> Webhook {
+    let due = Duration::ZERO;
+    let body = status_body(accepted, business, word, due);
+    Webhook { due, topic: Topic::DeliveryStatus, body, written_by: None }
+}
+
+/// A customer's answer to a message of ours, due at once: it brings the message's `callbackData` back.
+pub(super) fn answer(id: &str, answered: &Accepted, business: &str, answer: &Answer<'_>) -> Webhook {
+    let mut body = json!({
+        "topic": "messages",
+        "timestamp": timestamp(Duration::ZERO),
+        "sender": answered.customer.json("whatsapp"),
+        "recipient": business_json(business),
+        "context": {"replyToId": answered.id},
+        "metadata": null,
+    });
+    match answer {
+        Answer::Quote(text) => {
+            body["message"] = json!({"id": id, "text": text, "attachments": [], "location": null});
+        }
+        Answer::Button { text, payload } => {
+            body["buttonResponse"] = json!({"id": id, "text": text, "payload": payload});
+        }
+    }
+    bring_back(answered, &mut body);
+    let written_by = Some(answered.customer.address.clone());
+    Webhook { due: Duration::ZERO, topic: Topic::Messages, body: encode(&body), written_by }
+}
+
 /// Plain text that quotes nothing: no `callbackData`.
 fn message_body(id: &str, customer: &Person, business: &str, text: &str, due: Duration) -> Bytes {
     encode(&json!({
@@ -116,14 +146,12 @@ fn status_body(accepted: &Accepted, business: &str, status: &str, due: Duration)
     if let Some(campaign_name) = &accepted.campaign_name {
         body["statusUpdate"]["metadata"] = json!({"campaignName": campaign_name});
     }
-    if let Some(callback_data) = &accepted.callback_data {
-        body["callbackData"] = callback_data.clone();
-    }
+    bring_back(accepted, &mut body);
     encode(&body)
 }
 
 /// Our own message, reported back to whoever asked for echoes.
-fn own_message(accepted: &Accepted, business: &str) -> Webhook {
+pub(super) fn own_message(accepted: &Accepted, business: &str) -> Webhook {
     let mut message = accepted.echo.clone();
     message["id"] = json!(accepted.id);
     message["isEcho"] = json!(true);
@@ -135,10 +163,15 @@ fn own_message(accepted: &Accepted, business: &str) -> Webhook {
         "message": message,
         "metadata": null,
     });
+    bring_back(accepted, &mut body);
+    Webhook { due: Duration::ZERO, topic: Topic::Messages, body: encode(&body), written_by: None }
+}
+
+/// What was sent with a message as its `callbackData`.
+fn bring_back(accepted: &Accepted, body: &mut Value) {
     if let Some(callback_data) = &accepted.callback_data {
         body["callbackData"] = callback_data.clone();
     }
-    Webhook { due: Duration::ZERO, topic: Topic::Messages, body: encode(&body), written_by: None }
 }
 
 fn business_json(number: &str) -> Value {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
+use ulid::Ulid;
 use url::Url;
 
 use self::state::State;
@@ -179,6 +180,20 @@ pub enum Signature {
     Missing,
 }
 
+/// How a customer answers a message in a way that names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// With a text that quotes the message.
+    Quote(&'a str),
+    /// By pressing one of its buttons.
+    Button {
+        /// What stands on the button.
+        text: &'a str,
+        /// What the button was filled with.
+        payload: &'a str,
+    },
+}
+
 /// What became of one injected webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -243,6 +258,32 @@ impl Connectly {
     /// awaited and reported; if it fails, further ones follow in the background as for any webhook.
     pub async fn inject_message(&self, from: &str, text: &str) -> Delivery {
         self.state.inject_message(from, text).await
+    }
+
+    /// The ids of the accepted messages, the oldest first; of very many, the last 10 000.
+    pub fn accepted(&self) -> Vec<String> {
+        self.state.sent.ids()
+    }
+
+    /// Reports a message that was accepted as `sent`, `delivered`, `read`, `delivery_failed` or with any other word.
+    /// Delivered like [`inject_message`](Self::inject_message); `None` if there is no such message.
+    pub async fn inject_status(&self, message_id: &str, word: &str) -> Option<Delivery> {
+        self.state.inject_about(message_id, |accepted, own| life::status(accepted, own, word)).await
+    }
+
+    /// Reports a message that was accepted back as one of our own (`isEcho`), also to who has not asked for echoes.
+    /// Delivered like [`inject_message`](Self::inject_message); `None` if there is no such message.
+    pub async fn inject_echo(&self, message_id: &str) -> Option<Delivery> {
+        self.state.inject_about(message_id, life::own_message).await
+    }
+
+    /// The customer answers a message that was accepted, in a way that names it. Delivered like
+    /// [`inject_message`](Self::inject_message); `None` if there is no such message.
+    pub async fn inject_answer(&self, message_id: &str, answer: Answer<'_>) -> Option<Delivery> {
+        let id = Ulid::generate().to_string();
+        let answered = |accepted: &_, own: &_| life::answer(&id, accepted, own, &answer);
+        let delivery = self.state.inject_about(message_id, answered).await?;
+        Some(Delivery { message_id: Some(id), ..delivery })
     }
 
     /// Delivers these bytes once, whatever they are, and never again: to the address of the `topic` that

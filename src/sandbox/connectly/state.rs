@@ -1,6 +1,6 @@
 //! Everything the imitated Connectly knows, and its routes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use super::super::listener::Stop;
 use super::super::operation::Operation;
 use super::super::reply::Reply;
 use super::delivery::Courier;
-use super::life::{self, Person};
+use super::life::{self, Person, Webhook};
 use super::messages::Accepted;
 use super::templates::Templates;
 use super::webhooks::Registrations;
@@ -31,6 +31,7 @@ pub(super) struct State {
     pub(super) customers: Arc<Customers>,
     pub(super) courier: Arc<Courier>,
     pub(super) templates: Templates,
+    pub(super) sent: Sent,
     endpoint: Endpoint,
 }
 
@@ -55,7 +56,15 @@ impl State {
             stop.clone(),
         )?;
         let templates = Templates::seeded();
-        Ok(Self { options, registrations, customers, courier: Arc::new(courier), templates, endpoint })
+        Ok(Self {
+            options,
+            registrations,
+            customers,
+            courier: Arc::new(courier),
+            templates,
+            sent: Sent::default(),
+            endpoint,
+        })
     }
 
     pub(super) async fn inject_message(&self, from: &str, text: &str) -> Delivery {
@@ -69,6 +78,19 @@ impl State {
         let address = self.registrations.address(webhook.topic);
         let status = self.courier.deliver_now(webhook).await;
         Delivery { message_id: Some(id), address, status }
+    }
+
+    /// Delivers a webhook about a message that was accepted.
+    pub(super) async fn inject_about(
+        &self,
+        message_id: &str,
+        webhook: impl FnOnce(&Accepted, &str) -> Webhook,
+    ) -> Option<Delivery> {
+        let accepted = self.sent.find(message_id)?;
+        let webhook = webhook(&accepted, &self.options.business_number);
+        let address = self.registrations.address(webhook.topic);
+        let status = self.courier.deliver_now(webhook).await;
+        Some(Delivery { message_id: None, address, status })
     }
 
     pub(super) async fn inject_webhook(&self, body: Bytes, signature: Signature) -> Delivery {
@@ -92,7 +114,9 @@ impl State {
                 let echo = self.registrations.wants_echo();
                 let life = life::of(&accepted, &self.options, echo, reorder);
                 self.courier.take_over(operation, life);
-                Reply::json(201, &json!({"id": accepted.id}))
+                let reply = Reply::json(201, &json!({"id": accepted.id}));
+                self.sent.note(accepted);
+                reply
             }
             Err(refusal) => refusal,
         }
@@ -139,6 +163,35 @@ impl Imitation for State {
 
     fn success_false(&self, _code: Option<i64>) -> Reply {
         error::reply(200, "ERROR_TYPE_UNSPECIFIED", "ERROR_CODE_UNSPECIFIED", "Refused on demand")
+    }
+}
+
+/// The messages that were accepted, the oldest first. Of very many, the last ones.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    messages: Mutex<VecDeque<Arc<Accepted>>>,
+}
+
+impl Sent {
+    /// How many messages are remembered.
+    const MOST: usize = 10_000;
+
+    fn note(&self, accepted: Accepted) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        if messages.len() == Self::MOST {
+            messages.pop_front();
+        }
+        messages.push_back(Arc::new(accepted));
+    }
+
+    fn find(&self, id: &str) -> Option<Arc<Accepted>> {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.iter().rfind(|accepted| accepted.id == id).cloned()
+    }
+
+    pub(super) fn ids(&self) -> Vec<String> {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.iter().map(|accepted| accepted.id.clone()).collect()
     }
 }
 

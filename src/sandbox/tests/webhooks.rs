@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::connectly::{self, Signature, Topic};
+use super::super::connectly::{self, Answer, Signature, Topic};
 use super::super::{Fault, FaultRule, Operation, Options};
 use super::receiver::Receiver;
 use super::*;
@@ -162,6 +162,50 @@ async fn own_messages_are_echoed_to_whoever_asked() {
             (&json!(true), &json!("+15550100002"))
         );
         assert_eq!(receiver.words(1).await, ["Got it: hello"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whatever_is_about_a_message_brings_its_callback_data_back() {
+    within(async {
+        let mut options = Options::instant();
+        (options.connectly.auto_status, options.connectly.auto_reply) = (false, false);
+        let mut receiver = Receiver::start().await;
+        options.connectly.webhook_url = Some(receiver.url.clone());
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let provider = sandbox.connectly();
+        let (_, reply) = body(provider.text(&client()).send().await.unwrap()).await;
+        let id = reply["id"].as_str().unwrap();
+        assert_eq!(provider.accepted(), [id]);
+
+        provider.inject_status(id, "delivery_failed").await.unwrap();
+        let status = receiver.next().await.json();
+        assert_eq!(status["statusUpdate"], json!({"id": id, "status": "delivery_failed", "error": null}));
+        provider.inject_echo(id).await.unwrap();
+        let echo = receiver.next().await.json();
+        assert_eq!((&echo["message"]["id"], &echo["message"]["isEcho"]), (&json!(id), &json!(true)));
+        let quote = provider.inject_answer(id, Answer::Quote("this one?")).await.unwrap();
+        let quoted = receiver.next().await.json();
+        assert_eq!(quoted["message"]["id"].as_str(), quote.message_id.as_deref());
+        assert_eq!((&quoted["message"]["text"], quote.status), (&json!("this one?"), Some(200)));
+        let button = Answer::Button { text: "Yes", payload: "1" };
+        let press = provider.inject_answer(id, button).await.unwrap();
+        let pressed = receiver.next().await.json();
+        let expected = json!({"id": press.message_id.unwrap(), "text": "Yes", "payload": "1"});
+        assert_eq!((&pressed["buttonResponse"], pressed.get("message")), (&expected, None));
+        for answer in [&quoted, &pressed] {
+            assert_eq!(answer["context"], json!({"replyToId": id}));
+            assert_eq!(answer["sender"]["id"], "+15550100001");
+        }
+        for about in [status, echo, quoted, pressed] {
+            assert_eq!(about["callbackData"], json!({"ticket": 7}));
+        }
+        provider.inject_message("+15550100001", "hi").await;
+        assert!(receiver.next().await.json().get("callbackData").is_none(), "plain text quotes nothing");
+
+        assert_eq!(provider.inject_echo("another").await, None);
+        assert!(receiver.stays_quiet().await);
     })
     .await;
 }

@@ -126,7 +126,7 @@ async fn everything_that_meta_can_fill_reaches_connectby() {
         (template_header::Header::Text(text("t")), json!({"type": "text", "text": "t"})),
     ] {
         let request = Template { header: header(given), ..template("dummy_template", "en", &[]) };
-        gateway.send(send(CONNECTBY, request)).await.expect("accepted");
+        gateway.send(unchecked(CONNECTBY, request)).await.expect("accepted");
         let components = sent(&gateway).json().expect("JSON")["components"].clone();
         assert_eq!(components, json!([{"type": "header", "parameters": [expected]}]));
     }
@@ -135,7 +135,7 @@ async fn everything_that_meta_can_fill_reaches_connectby() {
         buttons: vec![quick_reply(9, "p"), coupon(2, "SAVE")],
         ..template("dummy_template", "en", &[])
     };
-    gateway.send(send(CONNECTBY, request)).await.expect("accepted");
+    gateway.send(unchecked(CONNECTBY, request)).await.expect("accepted");
     assert_eq!(
         sent(&gateway).json().expect("JSON")["components"],
         json!([
@@ -150,7 +150,7 @@ async fn everything_that_meta_can_fill_reaches_connectby() {
              "parameters": [{"type": "coupon_code", "coupon_code": "SAVE"}]},
         ])
     );
-    gateway.send(send(CONNECTBY, template("dummy_template", "en", &[]))).await.expect("accepted");
+    gateway.send(unchecked(CONNECTBY, template("dummy_template", "en", &[]))).await.expect("accepted");
     assert_eq!(sent(&gateway).json().expect("JSON").get("components"), None, "there is nothing to fill");
 }
 
@@ -178,6 +178,7 @@ async fn a_template_reaches_connectly_with_the_documented_body() {
                 {"name": "header_document", "value": "https://files.example.org/a.pdf", "filename": "a.pdf"},
                 {"name": "body_1", "value": "Ada"},
             ],
+            "callbackData": {"sb": format!("{}/1", message.message_id)},
         })
     );
 }
@@ -228,8 +229,11 @@ async fn parameters_are_named_to_connectly_by_the_given_name_or_else_by_position
     let request = Template { body: vec![named("var1", "Ada")], ..template("named_greeting", "", &[]) };
     let to = "bsuid:US.778".to_owned();
     let _ = gateway.send(SendMessageRequest { to: to.clone(), ..send(CONNECTLY, request) }).await;
+    let mut call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
+    let mark = call.as_object_mut().and_then(|call| call.remove("callbackData")).expect("there");
+    assert!(mark["sb"].as_str().is_some_and(|sb| sb.starts_with("msg_") && sb.ends_with("/1")), "{mark}");
     assert_eq!(
-        gateway.connectly().calls().pop().expect("arrived").json().expect("JSON"),
+        call,
         json!({"number": to, "templateName": "named_greeting",
                "parameters": [{"name": "var1", "value": "Ada"}]})
     );

@@ -178,6 +178,73 @@ fn only_what_can_be_read_has_an_identity_and_a_report_only_when_it_is_completed(
     }
 }
 
+const MARK: &str = r#""callbackData":{"sb":"msg_01J0000000000000000000MARK/2","d":{"order": 77}}"#;
+
+#[test]
+fn our_mark_is_taken_off_and_proves_the_attempt_with_the_id_of_the_message_that_it_was_put_on() {
+    let status = r#""topic":"delivery_status","statusUpdate":{"id":"S1","status":"sent"}"#;
+    for (body, id) in [
+        (status, Some("S1")),
+        (r#""message":{"id":"M1","isEcho":true,"text":"x"}"#, Some("M1")),
+        (r#""sender":{"id":"+15550100002"},"message":{"id":"M1","text":"x"}"#, Some("M1")),
+        (r#""message":{"id":"M1","isEcho":true,"listMessage":{"x":1}}"#, Some("M1")),
+        (r#""message":{"isEcho":true,"text":"x"}"#, None),
+        // What quotes another message carries that one's mark, whoever wrote it.
+        (r#""message":{"id":"M2","isEcho":true,"text":"x"},"context":{"replyToId":"S1"}"#, Some("S1")),
+        (r#""message":{"id":"M2","text":"x"},"context":{"replyToId":"S1"}"#, Some("S1")),
+        (r#""buttonResponse":{"id":"B","text":"Yes"},"context":{"replyToId":"S1"}"#, Some("S1")),
+        (r#""buttonResponse":{"id":"B","text":"Yes"}"#, None),
+        (r#""message":{"id":"M2","text":"x"}"#, None),
+        (r#""message":{"id":"M2","reaction":{"emoji":"x"}}"#, None),
+        (r#""statusUpdate":{"status":"sent"}"#, None),
+        (r#""topic":"brand_new""#, None),
+    ] {
+        let read = incoming(format!("{{{body},{MARK}}}").as_bytes());
+        let proof = read.proof.expect(body);
+        assert_eq!(proof.attempt.to_string(), "msg_01J0000000000000000000MARK/2");
+        assert_eq!(proof.provider_message_id.as_deref(), id, "{body}");
+        assert_eq!(read.event.callback_data.as_deref(), Some(r#"{"order": 77}"#), "{body}");
+    }
+}
+
+#[test]
+fn our_mark_may_come_back_as_text_and_without_anything_of_the_callers() {
+    let sb = r#""sb":"msg_01J0000000000000000000MARK/1""#;
+    for (mark, data) in [
+        (format!("{{{sb}}}"), None),
+        (format!(r#"{{{sb},"d":null}}"#), Some("null")),
+        (format!(r#"{{"d":1E400,{sb},"extra":[]}}"#), Some("1E400")),
+        (serde_json::to_string(&format!(r#"{{{sb},"d":"\u00e9"}}"#)).expect("JSON"), Some(r#""\u00e9""#)),
+    ] {
+        for key in ["callbackData", "callback_data"] {
+            let body = format!(r#"{{"statusUpdate":{{"id":"S","status":"read"}},"{key}":{mark}}}"#);
+            let read = incoming(body.as_bytes());
+            assert_eq!(read.event.callback_data.as_deref(), data, "{mark}");
+            assert_eq!(read.proof.map(|proof| proof.attempt.number), Some(1), "{mark}");
+        }
+    }
+}
+
+#[test]
+fn callback_data_that_is_not_ours_is_passed_on_as_its_text_and_proves_nothing() {
+    for data in [
+        "7",
+        "-1e999",
+        r#""{\"sb\":7}""#,
+        r#"[{"sb":"msg_01J0000000000000000000MARK/1"}]"#,
+        r#"{"sb":"msg_01J0000000000000000000MARK/0","d":1}"#,
+        r#"{"sb":"msg_01J0000000000000000000MARK/99999999999999999999","d":1}"#,
+        r#"{"sb" : {"sb":"msg_01J0000000000000000000MARK/1"}}"#,
+    ] {
+        let body = format!(r#"{{"statusUpdate":{{"id":"S","status":"read"}},"callbackData":{data}}}"#);
+        let read = incoming(body.as_bytes());
+        assert_eq!(read.event.callback_data.as_deref(), Some(data));
+        assert_eq!(read.proof, None, "{data}");
+    }
+    let none = incoming(br#"{"statusUpdate":{"id":"S","status":"read"},"callbackData":null}"#);
+    assert_eq!((none.event.callback_data, none.proof), (None, None));
+}
+
 proptest! {
     #[test]
     fn no_body_makes_the_parser_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
@@ -185,7 +252,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_of_these_words_makes_the_parser_panic(body in r#"(\{|\}|\[|\]|,|:|"message"|"text"|"id"|"statusUpdate"|"status"|"topic"|"messages"|"report"|"last_run"|"result"|"url"|"completed"|"attachments"|"location"|"latitude"|"longitude"|"buttonResponse"|"referral"|"context"|"timestamp"|null|true|1|"1"|-9e9|"a"){0,32}"#) {
+    fn no_json_of_these_words_makes_the_parser_panic(body in r#"(\{|\}|\[|\]|,|:|"message"|"text"|"id"|"statusUpdate"|"status"|"topic"|"messages"|"report"|"last_run"|"result"|"url"|"completed"|"attachments"|"location"|"latitude"|"longitude"|"callbackData"|"sb"|"d"|"buttonResponse"|"referral"|"context"|"timestamp"|null|true|1|"1"|-9e9|"a"){0,32}"#) {
         let _ = incoming(body.as_bytes());
     }
 }
