@@ -66,7 +66,7 @@ impl Watcher {
     }
 
     /// The states up to the end, which must only move forward, and the end.
-    async fn to_the_end(mut self) -> (Vec<MessageState>, WatchEnded) {
+    async fn until_the_end(mut self) -> (Vec<MessageState>, WatchEnded) {
         let mut states = Vec::new();
         loop {
             match self.next().await.expect("the stream stands") {
@@ -175,7 +175,7 @@ async fn whoever_watches_sees_a_message_move_forward_to_its_end() {
     let gateway = Start::quiet().with_life().start().await;
     let sent = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
     let watcher = Watcher::of(&gateway, CONNECTLY, Key::Ours(sent.message_id.clone())).await.expect("known");
-    let (states, ended) = watcher.to_the_end().await;
+    let (states, ended) = watcher.until_the_end().await;
     assert_eq!(states.last(), Some(&MessageState::Read));
     assert_eq!((ended.reason(), ended.error), (WatchEndReason::Terminal, None));
     let message = get(&gateway, CONNECTLY, Key::Ours(sent.message_id)).await.expect("known");
@@ -219,7 +219,7 @@ async fn statuses_that_overtake_the_reply_are_of_the_message() {
             tokio::task::yield_now().await;
         }
         let watcher = Watcher::of(&gateway, CONNECTLY, Key::Request("a".to_owned())).await.expect("known");
-        watcher.to_the_end().await
+        watcher.until_the_end().await
     };
     // The watcher sees the end before the sender has its answer.
     let mut send = std::pin::pin!(send);
@@ -241,7 +241,7 @@ async fn statuses_in_the_wrong_order_set_nothing_back() {
     gateway.connectly().set_fault(FaultRule::once(Fault::ReorderStatuses)).await;
     let sent = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
     let watcher = Watcher::of(&gateway, CONNECTLY, Key::Ours(sent.message_id.clone())).await.expect("known");
-    let (states, _) = watcher.to_the_end().await;
+    let (states, _) = watcher.until_the_end().await;
     assert_eq!(states.last(), Some(&MessageState::Read));
     for (word, stale) in [("read", false), ("delivered", true), ("sent", true)] {
         let event = events.event().await;
@@ -258,13 +258,13 @@ async fn where_the_provider_reports_nothing_the_answer_is_the_end() {
     let gateway = Start::quiet().start().await;
     let sent = gateway.send(text(CONNECTBY, "hi")).await.expect("accepted");
     let watcher = Watcher::of(&gateway, CONNECTBY, Key::Ours(sent.message_id)).await.expect("known");
-    let (states, ended) = watcher.to_the_end().await;
+    let (states, ended) = watcher.until_the_end().await;
     assert_eq!((states, ended.reason()), (vec![MessageState::Accepted], WatchEndReason::NotTracked));
 
     gateway.connectby().set_fault(FaultRule::once(Fault::NotJson)).await;
     gateway.send(repeatable(CONNECTBY, "a")).await.expect_err("unknown");
     let watcher = Watcher::of(&gateway, CONNECTBY, Key::Request("a".to_owned())).await.expect("known");
-    let (states, ended) = watcher.to_the_end().await;
+    let (states, ended) = watcher.until_the_end().await;
     assert_eq!((states, ended.reason()), (vec![MessageState::Unknown], WatchEndReason::NotTracked));
 
     // While another attempt is under way, it is not.
@@ -277,7 +277,7 @@ async fn where_the_provider_reports_nothing_the_answer_is_the_end() {
             tokio::task::yield_now().await;
         }
         let watcher = Watcher::of(&gateway, CONNECTBY, Key::Request("a".to_owned())).await.expect("known");
-        watcher.to_the_end().await
+        watcher.until_the_end().await
     };
     let (resent, (states, ended)) = tokio::join!(resend, watch);
     resent.expect("accepted");
@@ -298,7 +298,7 @@ async fn whoever_watches_a_first_attempt_that_is_refused_is_told_why() {
             tokio::task::yield_now().await;
         }
         let watcher = Watcher::of(&gateway, CONNECTLY, Key::Request("a".to_owned())).await.expect("known");
-        watcher.to_the_end().await
+        watcher.until_the_end().await
     };
     let (sent, (states, ended)) = tokio::join!(send, watch);
     let told = sent.expect_err("refused");
