@@ -132,36 +132,44 @@ impl Followed {
         }
         loop {
             let until = match self.outlook().await? {
-                Outlook::Over(end) => return Ok(News::Ended(end)),
                 Outlook::Open(until) => until,
+                // What changed just now may not have been told yet.
+                Outlook::Over(end) => match self.read().await? {
+                    Some(message) if self.moves_on_to(&message) => return Ok(self.tell(message)),
+                    Some(_) | None => return Ok(News::Ended(end)),
+                },
             };
             let word = tokio::select! {
                 word = self.watching.next() => word,
                 () = sleep(nap(UnixMillis::now(), until)) => continue,
             };
-            let newer = match word {
+            let message = match word {
                 Word::Stands(message) if message.state > self.message.state => Some(Message::clone(&message)),
-                Word::Stands(message) if message.state < self.message.state || *message == self.message => {
-                    None
-                }
+                // What was told is older than what was read, or the same.
+                Word::Stands(message) if !self.moves_on_to(&message) => continue,
                 // Which of the two is newer, only the store knows.
-                Word::Stands(_) => match self.read().await? {
-                    Some(message) => Some(message),
-                    None => return Ok(News::Ended(WatchEnd::Expired)),
-                },
+                Word::Stands(_) => self.read().await?,
                 Word::NotDone(failure) => match self.read().await? {
-                    Some(message) => Some(message),
                     None => return Ok(News::Ended(WatchEnd::NotDone(Failure::clone(&failure)))),
+                    // There was an attempt before, which stands.
+                    message => message,
                 },
             };
-            if let Some(message) = newer
-                && message.state >= self.message.state
-                && message != self.message
-            {
-                self.message = message;
-                return Ok(News::Stands(Box::new(self.message.clone())));
+            match message {
+                Some(message) if self.moves_on_to(&message) => return Ok(self.tell(message)),
+                Some(_) => {}
+                None => return Ok(News::Ended(WatchEnd::Expired)),
             }
         }
+    }
+
+    fn moves_on_to(&self, message: &Message) -> bool {
+        message.state >= self.message.state && *message != self.message
+    }
+
+    fn tell(&mut self, message: Message) -> News {
+        self.message = message;
+        News::Stands(Box::new(self.message.clone()))
     }
 
     async fn read(&self) -> Result<Option<Message>, StoreUnreadable> {

@@ -30,6 +30,11 @@ async fn accounts_say_what_they_can_do() {
     assert_eq!(able(0).contents, ["text", "template"]);
     assert_eq!(able(1).contents, ["text", "template", "media"]);
     assert!(!able(0).reports_statuses && !able(0).receives_messages && !able(0).chooses_sender);
+    for at in 0..2 {
+        for rpc in ["SendMessage", "SendMessages", "GetMessage", "WatchMessage", "GetConversation"] {
+            assert!(able(at).rpcs.contains(&format!("MessageService.{rpc}")), "{rpc}");
+        }
+    }
     assert!(able(1).reports_statuses && able(1).receives_messages && able(1).chooses_sender);
 }
 

@@ -1,0 +1,486 @@
+//! Writes with a `request_id`: done once, however often they are asked for.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use switchboard::pb::v1::contact_service_client::ContactServiceClient;
+use switchboard::pb::v1::template_service_client::TemplateServiceClient;
+use switchboard::pb::v1::{
+    Contact, CreateContactRequest, MediaHeader, SendMediaRequest, SendMessageRequest,
+    UploadTemplateMediaHeader, UploadTemplateMediaRequest, WebhookTopic,
+};
+use switchboard::sandbox::{Fault, FaultRule, Operation};
+use tonic::{Code, Status};
+
+use crate::gateway::{
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, fields, metadata, reason, text, within,
+};
+use crate::webhooks;
+
+/// The writes that can be made repeatable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Write {
+    Message,
+    Media,
+    Contact,
+    TemplateMedia,
+    Webhook,
+}
+
+/// What came of a write: what it made, and whether it was made before.
+type Made = Result<(String, bool), Status>;
+
+/// How a write is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Ask<'a> {
+    id: &'a str,
+    resend_after: u32,
+    /// Something in the content.
+    content: &'a str,
+}
+
+impl<'a> Ask<'a> {
+    const fn new(id: &'a str) -> Self {
+        Self { id, resend_after: 0, content: "one" }
+    }
+
+    const fn resend_after(self, resend_after: u32) -> Self {
+        Self { resend_after, ..self }
+    }
+}
+
+impl Write {
+    const ALL: [Self; 5] = [Self::Message, Self::Media, Self::Contact, Self::TemplateMedia, Self::Webhook];
+
+    async fn ask(self, gateway: &Gateway, Ask { id, resend_after, content }: Ask<'_>) -> Made {
+        let (request_id, resend_after_attempt) = (id.to_owned(), resend_after);
+        let account = CONNECTBY.to_owned();
+        let chunk = format!("%PDF-1.7\n{content}").into_bytes().into();
+        match self {
+            Self::Message => {
+                let request =
+                    SendMessageRequest { request_id, resend_after_attempt, ..text(CONNECTBY, content) };
+                let answer = within(gateway.messages().send_message(request)).await?.into_inner();
+                Ok((answer.message.expect("there").message_id, answer.replayed))
+            }
+            Self::Media => {
+                let header = MediaHeader {
+                    account,
+                    to: CUSTOMER.to_owned(),
+                    request_id,
+                    resend_after_attempt,
+                    ..MediaHeader::default()
+                };
+                let pieces = stream::iter([SendMediaRequest { header: Some(header), chunk }]);
+                let answer = within(gateway.messages().send_media(pieces)).await?.into_inner();
+                Ok((answer.message.expect("there").message_id, answer.replayed))
+            }
+            Self::Contact => {
+                let contact = Contact {
+                    name: content.to_owned(),
+                    country_code: "91".to_owned(),
+                    phone_number: "9812345670".to_owned(),
+                    ..Contact::default()
+                };
+                let request = CreateContactRequest {
+                    account,
+                    contact: Some(contact),
+                    request_id,
+                    resend_after_attempt,
+                };
+                let mut client = ContactServiceClient::new(gateway.channel.clone());
+                let answer = within(client.create_contact(request)).await?.into_inner();
+                Ok((format!("{:?}", answer.contact.expect("there")), answer.replayed))
+            }
+            Self::TemplateMedia => {
+                let header = UploadTemplateMediaHeader {
+                    account,
+                    request_id,
+                    resend_after_attempt,
+                    ..UploadTemplateMediaHeader::default()
+                };
+                let pieces = stream::iter([UploadTemplateMediaRequest { header: Some(header), chunk }]);
+                let mut client = TemplateServiceClient::new(gateway.channel.clone());
+                let answer = within(client.upload_template_media(pieces)).await?.into_inner();
+                Ok((answer.url, answer.replayed))
+            }
+            Self::Webhook => {
+                let mut request = webhooks::new(WebhookTopic::Report);
+                request.address = format!("https://hooks.example.org/{content}");
+                (request.request_id, request.resend_after_attempt) = (request_id, resend_after_attempt);
+                let answer = webhooks::create(gateway, request).await?;
+                Ok((answer.webhook.expect("there").id, answer.replayed))
+            }
+        }
+    }
+
+    fn operation(self) -> Operation {
+        match self {
+            Self::Message => Operation::SendText,
+            Self::Media => Operation::SendMedia,
+            Self::Contact => Operation::CreateContact,
+            Self::TemplateMedia => Operation::UploadTemplateMedia,
+            Self::Webhook => Operation::CreateWebhook,
+        }
+    }
+
+    /// How often the provider was asked.
+    fn arrivals(self, gateway: &Gateway) -> usize {
+        match self {
+            Self::Webhook => gateway.connectly().arrivals(self.operation()),
+            _ => gateway.connectby().arrivals(self.operation()),
+        }
+    }
+
+    /// Lets the provider misbehave at the next such writes.
+    async fn fault(self, gateway: &Gateway, times: u32, fault: Fault) {
+        let rule = FaultRule::times(times, fault).on(self.operation());
+        match self {
+            Self::Webhook => gateway.connectly().set_fault(rule).await,
+            _ => gateway.connectby().set_fault(rule).await,
+        }
+    }
+
+    fn unknown(self) -> &'static str {
+        match self {
+            Self::Message | Self::Media => "SEND_OUTCOME_UNKNOWN",
+            Self::Contact | Self::TemplateMedia | Self::Webhook => "WRITE_OUTCOME_UNKNOWN",
+        }
+    }
+
+    /// Checks that nobody can tell what became of this attempt, by what was told.
+    fn is_unknown(self, made: Made, attempt: u32) {
+        let told = made.expect_err("nobody can tell");
+        assert_eq!(
+            (told.code(), reason(&told).as_str()),
+            (Code::FailedPrecondition, self.unknown()),
+            "{self:?}"
+        );
+        assert_eq!(metadata(&told, "attempt"), attempt.to_string(), "{self:?}");
+        assert_eq!(metadata(&told, "cause"), "REPLY_UNREADABLE", "{self:?}");
+    }
+}
+
+/// What proves nothing, and is not acted upon.
+const UNCLEAR: Fault = Fault::NotJson;
+
+#[tokio::test]
+async fn a_repetition_gets_the_first_reply_and_nothing_goes_out() {
+    let gateway = Start::quiet().start().await;
+    for write in Write::ALL {
+        let (first, replayed) = write.ask(&gateway, Ask::new(&format!("{write:?}"))).await.expect("done");
+        assert!(!replayed, "{write:?}");
+        let looks = gateway.connectly().arrivals(Operation::ListWebhooks);
+        for _ in 0..3 {
+            let again = write.ask(&gateway, Ask::new(&format!("{write:?}"))).await;
+            assert_eq!(again.expect("known"), (first.clone(), true), "{write:?}");
+        }
+        assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
+        assert_eq!(
+            gateway.connectly().arrivals(Operation::ListWebhooks),
+            looks,
+            "a repetition looks for nothing"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_an_id_every_request_is_a_new_one() {
+    let gateway = Start::quiet().start().await;
+    for write in [Write::Message, Write::Media, Write::TemplateMedia] {
+        for _ in 0..2 {
+            assert!(!write.ask(&gateway, Ask::new("")).await.expect("done").1);
+        }
+        assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_of_what_is_still_running_joins_it() {
+    for write in Write::ALL {
+        let gateway = Start::quiet().start().await;
+        write.fault(&gateway, 1, Fault::Latency(Duration::from_millis(400))).await;
+        let first = write.ask(&gateway, Ask::new("a"));
+        let second = async {
+            while write.arrivals(&gateway) == 0 {
+                tokio::task::yield_now().await;
+            }
+            write.ask(&gateway, Ask::new("a")).await
+        };
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(first.expect("done").0, second.expect("joined").0, "{write:?}");
+        assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_joins_a_refusal_gets_it_too() {
+    for write in Write::ALL {
+        let gateway = Start::quiet().start().await;
+        write.fault(&gateway, 1, Fault::Latency(Duration::from_millis(400))).await;
+        write.fault(&gateway, 1, Fault::status(400)).await;
+        let first = write.ask(&gateway, Ask::new("a"));
+        let second = async {
+            while write.arrivals(&gateway) == 0 {
+                tokio::task::yield_now().await;
+            }
+            write.ask(&gateway, Ask::new("a")).await
+        };
+        let (first, second) = tokio::join!(first, second);
+        let (first, second) = (first.expect_err("refused"), second.expect_err("refused"));
+        assert_eq!((first.code(), reason(&first)), (second.code(), reason(&second)), "{write:?}");
+        assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_joins_a_registration_that_is_there_already_is_told_so_too() {
+    let gateway = Start::quiet().start().await;
+    let rule = FaultRule::once(Fault::Latency(Duration::from_millis(400))).on(Operation::ListWebhooks);
+    gateway.connectly().set_fault(rule).await;
+    let request = switchboard::pb::v1::CreateWebhookRequest {
+        request_id: "a".to_owned(),
+        ..webhooks::new(WebhookTopic::Messages)
+    };
+    let first = webhooks::create(&gateway, request.clone());
+    let second = async {
+        while gateway.connectly().arrivals(Operation::ListWebhooks) == 0 {
+            tokio::task::yield_now().await;
+        }
+        webhooks::create(&gateway, request.clone()).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    for told in [first, second] {
+        let told = told.expect_err("there is one already");
+        assert_eq!((told.code(), reason(&told).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+        assert!(!metadata(&told, "webhook_id").is_empty(), "{told:?}");
+    }
+    assert_eq!(gateway.connectly().arrivals(Operation::ListWebhooks), 1);
+}
+
+#[tokio::test]
+async fn who_leaves_early_does_not_disturb_who_stays() {
+    for write in Write::ALL {
+        let gateway = Start::quiet().start().await;
+        write.fault(&gateway, 1, Fault::Latency(Duration::from_millis(400))).await;
+        let arrived = async {
+            while write.arrivals(&gateway) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        // The first asks, and hangs up as soon as its write is under way.
+        tokio::select! {
+            made = write.ask(&gateway, Ask::new("a")) => panic!("too early: {made:?}"),
+            () = arrived => {}
+        }
+        let impatient = tokio::time::timeout(Duration::from_millis(20), write.ask(&gateway, Ask::new("a")));
+        let (impatient, patient) = tokio::join!(impatient, write.ask(&gateway, Ask::new("a")));
+        assert!(impatient.is_err(), "{write:?}");
+        patient.expect("done");
+        assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_stands_for_one_content_at_one_rpc() {
+    let gateway = Start::quiet().start().await;
+    let reused = |made: Made, what: &str| {
+        let told = made.expect_err(what);
+        assert_eq!(
+            (told.code(), reason(&told).as_str()),
+            (Code::FailedPrecondition, "REQUEST_ID_REUSED"),
+            "{what}"
+        );
+    };
+    for write in Write::ALL {
+        let id = format!("{write:?}");
+        write.ask(&gateway, Ask::new(&id)).await.expect("done");
+        reused(write.ask(&gateway, Ask { content: "two", ..Ask::new(&id) }).await, &id);
+        reused(write.ask(&gateway, Ask { content: "two", ..Ask::new(&id).resend_after(1) }).await, &id);
+        assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
+    }
+    for write in [Write::Media, Write::Contact, Write::TemplateMedia] {
+        reused(write.ask(&gateway, Ask::new("Message")).await, "another RPC");
+    }
+    reused(Write::Message.ask(&gateway, Ask::new("Contact")).await, "another RPC");
+}
+
+#[tokio::test]
+async fn how_a_number_is_spelled_makes_no_other_content() {
+    let gateway = Start::quiet().start().await;
+    let to = |to: &str| SendMessageRequest {
+        to: to.to_owned(),
+        request_id: "a".to_owned(),
+        ..text(CONNECTBY, "hi")
+    };
+    let first = gateway.send(to("+1 555-010-0001")).await.expect("accepted");
+    for (spelled, check_session_window) in [("15550100001", false), ("+15550100001", true)] {
+        let again = SendMessageRequest { channel: 1, check_session_window, ..to(spelled) };
+        assert_eq!(gateway.send(again).await.expect("known").message_id, first.message_id);
+    }
+    let other = gateway.send(to("+15550100003")).await.expect_err("another customer");
+    assert_eq!(reason(&other), "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
+async fn another_account_is_another_scope() {
+    let gateway = Start::quiet().start().await;
+    for account in [CONNECTBY, CONNECTLY] {
+        let request = SendMessageRequest { request_id: "a".to_owned(), ..text(account, "hi") };
+        assert_eq!(gateway.send(request).await.expect("accepted").account, account);
+    }
+    assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
+    assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_id_free_also_for_another_content() {
+    let gateway = Start::quiet().start().await;
+    for write in Write::ALL {
+        let id = format!("{write:?}");
+        write.fault(&gateway, 1, Fault::status(400)).await;
+        let told = write.ask(&gateway, Ask::new(&id)).await.expect_err("refused");
+        assert_ne!(reason(&told), write.unknown(), "{write:?}");
+        let (_, replayed) = write.ask(&gateway, Ask { content: "two", ..Ask::new(&id) }).await.expect("done");
+        assert!(!replayed, "{write:?}");
+        assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_sent_leaves_the_id_free_also_for_another_content() {
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "1s").start().await;
+    for write in [Write::Message, Write::Contact] {
+        gateway.connectby().set_fault(FaultRule::always(Fault::Refuse)).await;
+        let told = write.ask(&gateway, Ask::new("a")).await.expect_err("not sent");
+        assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "PROVIDER_UNREACHABLE"));
+        gateway.connectby().clear_faults().await.expect("listens again");
+    }
+    // The account's gate may have to find out first that the provider is back.
+    loop {
+        match Write::Message.ask(&gateway, Ask { content: "two", ..Ask::new("a") }).await {
+            Ok((_, replayed)) => break assert!(!replayed),
+            Err(told) => assert_eq!(told.code(), Code::Unavailable, "{told:?}"),
+        }
+    }
+    assert_eq!(Write::Message.arrivals(&gateway), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_can_tell_stays_so_until_the_caller_names_the_attempt() {
+    for write in Write::ALL {
+        let gateway = Start::quiet().start().await;
+        write.fault(&gateway, 2, UNCLEAR).await;
+        let ask = Ask::new("a");
+        write.is_unknown(write.ask(&gateway, ask).await, 1);
+        write.is_unknown(write.ask(&gateway, ask).await, 1);
+        assert_eq!(write.arrivals(&gateway), 1, "{write:?}: a repetition sends nothing");
+
+        // Of another attempt than the newest, it is a repetition.
+        write.is_unknown(write.ask(&gateway, ask.resend_after(7)).await, 1);
+        assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
+
+        write.is_unknown(write.ask(&gateway, ask.resend_after(1)).await, 2);
+        assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
+        // The resend may be repeated blindly.
+        write.is_unknown(write.ask(&gateway, ask.resend_after(1)).await, 2);
+        write.is_unknown(write.ask(&gateway, ask).await, 2);
+        assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
+
+        let (made, replayed) = write.ask(&gateway, ask.resend_after(2)).await.expect("done");
+        assert!(!replayed, "{write:?}");
+        for resend_after in [0, 1, 2, 3] {
+            let again = write.ask(&gateway, ask.resend_after(resend_after)).await.expect("known");
+            assert_eq!(again, (made.clone(), true), "{write:?}");
+        }
+        assert_eq!(write.arrivals(&gateway), 3, "{write:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_resend_leaves_the_attempt_before_it_in_doubt() {
+    for write in Write::ALL {
+        let gateway = Start::quiet().start().await;
+        write.fault(&gateway, 1, UNCLEAR).await;
+        let ask = Ask::new("a");
+        write.is_unknown(write.ask(&gateway, ask).await, 1);
+        write.fault(&gateway, 1, Fault::status(400)).await;
+        let told = write.ask(&gateway, ask.resend_after(1)).await.expect_err("refused");
+        assert_ne!(reason(&told), write.unknown(), "{write:?}");
+        write.is_unknown(write.ask(&gateway, ask).await, 1);
+        assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
+        write.ask(&gateway, ask.resend_after(1)).await.expect("done");
+        assert_eq!(write.arrivals(&gateway), 3, "{write:?}");
+    }
+}
+
+#[tokio::test]
+async fn all_attempts_are_one_message() {
+    let gateway = Start::quiet().start().await;
+    let request = |resend_after_attempt| SendMessageRequest {
+        request_id: "a".to_owned(),
+        resend_after_attempt,
+        ..text(CONNECTBY, "hi")
+    };
+    gateway.connectby().set_fault(FaultRule::once(UNCLEAR)).await;
+    let told = gateway.send(request(0)).await.expect_err("unknown");
+    let message = gateway.send(request(1)).await.expect("accepted");
+    assert_eq!(message.message_id, metadata(&told, "message_id"));
+    assert_eq!((message.attempt, message.request_id.as_str()), (2, "a"));
+}
+
+#[tokio::test]
+async fn a_resend_of_what_is_forgotten_counts_on() {
+    let gateway = Start::quiet().start().await;
+    let request =
+        SendMessageRequest { request_id: "a".to_owned(), resend_after_attempt: 3, ..text(CONNECTBY, "hi") };
+    assert_eq!(gateway.send(request.clone()).await.expect("accepted").attempt, 4);
+    assert_eq!(gateway.send(request).await.expect("known").attempt, 4);
+    assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
+}
+
+#[tokio::test]
+async fn what_is_known_outlives_a_restart() {
+    let gateway = Start::quiet().start().await;
+    let mut done = Vec::new();
+    for write in Write::ALL {
+        done.push(write.ask(&gateway, Ask::new(&format!("{write:?}"))).await.expect("done").0);
+        // A topic that has its address already is not created again.
+        if write != Write::Webhook {
+            write.fault(&gateway, 1, UNCLEAR).await;
+            let unclear = format!("{write:?} unclear");
+            write.is_unknown(write.ask(&gateway, Ask::new(&unclear)).await, 1);
+        }
+    }
+    let folder = gateway.stop().await;
+    let gateway = Start::quiet().on(folder).start().await;
+    for (write, first) in Write::ALL.into_iter().zip(done) {
+        let again = write.ask(&gateway, Ask::new(&format!("{write:?}"))).await.expect("known");
+        assert_eq!(again, (first, true), "{write:?}");
+        if write != Write::Webhook {
+            let unclear = format!("{write:?} unclear");
+            write.is_unknown(write.ask(&gateway, Ask::new(&unclear)).await, 1);
+        }
+        assert_eq!(write.arrivals(&gateway), 0, "{write:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_read_strictly_and_a_resend_needs_one() {
+    let gateway = Start::quiet().start().await;
+    for write in Write::ALL {
+        let path = match write {
+            Write::Media | Write::TemplateMedia => "header.request_id",
+            Write::Message | Write::Contact | Write::Webhook => "request_id",
+        };
+        for ask in [Ask::new("").resend_after(1), Ask::new("é"), Ask::new(&"x".repeat(129))] {
+            let told = write.ask(&gateway, ask).await.expect_err("wrong");
+            assert_eq!(
+                (told.code(), fields(&told)),
+                (Code::InvalidArgument, vec![path.to_owned()]),
+                "{write:?}"
+            );
+        }
+        assert_eq!(write.arrivals(&gateway), 0, "{write:?}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Many messages over one stream.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::stream;
+use switchboard::pb::v1::send_messages_response::Result as Outcome;
+use switchboard::pb::v1::{Error, SendMessageRequest, SendMessagesRequest, SendMessagesResponse};
+use switchboard::sandbox::{Fault, FaultRule, Operation};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+
+use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, reason, text, within};
+
+/// An open stream.
+struct Open {
+    requests: mpsc::Sender<SendMessagesRequest>,
+    answers: Streaming<SendMessagesResponse>,
+}
+
+impl Open {
+    async fn on(gateway: &Gateway) -> Self {
+        let (requests, taken) = mpsc::channel(1);
+        let answers = within(gateway.messages().send_messages(ReceiverStream::new(taken))).await;
+        Self { requests, answers: answers.expect("opens").into_inner() }
+    }
+
+    async fn ask(&self, tag: &str, request: SendMessageRequest) {
+        let request = SendMessagesRequest { tag: tag.to_owned(), request: Some(request) };
+        within(self.requests.send(request)).await.expect("the stream stands");
+    }
+
+    /// The next answer's tag and outcome.
+    async fn answer(&mut self) -> Result<Option<(String, Outcome)>, Status> {
+        let answer = within(self.answers.message()).await?;
+        Ok(answer.map(|answer| (answer.tag, answer.result.expect("never empty"))))
+    }
+}
+
+fn error(outcome: Outcome) -> Error {
+    match outcome {
+        Outcome::Error(error) => error,
+        Outcome::Response(response) => panic!("it was taken: {response:?}"),
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_answered_by_its_tag_and_the_stream_ends_after_the_last() {
+    let gateway = Start::quiet().start().await;
+    let requests: Vec<_> = (0..600)
+        .map(|n| {
+            let account = if n % 2 == 0 { CONNECTBY } else { CONNECTLY };
+            SendMessagesRequest { tag: n.to_string(), request: Some(text(account, &format!("text {n}"))) }
+        })
+        .collect();
+    let answers = within(gateway.messages().send_messages(stream::iter(requests))).await.expect("opens");
+    let mut answers = answers.into_inner();
+    let mut accounts = BTreeMap::new();
+    while let Some(answer) = within(answers.message()).await.expect("ends with OK") {
+        let Some(Outcome::Response(response)) = answer.result else { panic!("{answer:?}") };
+        let message = response.message.expect("an answer holds the message");
+        assert!(accounts.insert(answer.tag.parse::<usize>().expect("ours"), message.account).is_none());
+    }
+    assert!(accounts.keys().copied().eq(0..600));
+    assert!(accounts.iter().all(|(n, account)| account == if n % 2 == 0 { CONNECTBY } else { CONNECTLY }));
+    assert_eq!(gateway.connectby().arrivals(Operation::SendText), 300);
+    assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 300);
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_no_other() {
+    let gateway = Start::quiet().start().await;
+    gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_secs(1)))).await;
+    let mut open = Open::on(&gateway).await;
+    open.ask("slow", text(CONNECTBY, "one")).await;
+    while gateway.connectby().arrivals(Operation::SendText) == 0 {
+        tokio::task::yield_now().await;
+    }
+    open.ask("quick", text(CONNECTBY, "two")).await;
+    for expected in ["quick", "slow"] {
+        let (tag, outcome) = open.answer().await.expect("stands").expect("not the end");
+        assert_eq!(tag, expected);
+        assert!(matches!(outcome, Outcome::Response(_)), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_request_is_told_in_its_answer_and_the_stream_goes_on() {
+    let gateway = Start::quiet().start().await;
+    let mut open = Open::on(&gateway).await;
+    let invalid = Code::InvalidArgument;
+    for (request, code, expected, fields) in [
+        (SendMessageRequest::default(), invalid, "REQUEST_INVALID", &["account", "to", "content"][..]),
+        (text("nobody", "hi"), Code::NotFound, "ACCOUNT_NOT_FOUND", &["account"]),
+        (
+            SendMessageRequest { sender: Some("+15550100002".to_owned()), ..text(CONNECTBY, "hi") },
+            Code::Unimplemented,
+            "PROVIDER_UNSUPPORTED",
+            &["sender"],
+        ),
+        (
+            SendMessageRequest { resend_after_attempt: 1, ..text(CONNECTBY, "hi") },
+            invalid,
+            "REQUEST_INVALID",
+            &["request_id"],
+        ),
+    ] {
+        open.ask("wrong", request).await;
+        let (tag, outcome) = open.answer().await.expect("stands").expect("not the end");
+        let error = error(outcome);
+        let found: Vec<&str> = error.field_violations.iter().map(|found| found.field.as_str()).collect();
+        assert_eq!((tag.as_str(), error.code, error.reason.as_str()), ("wrong", code as i32, expected));
+        assert_eq!(found, fields);
+    }
+
+    gateway.connectby().set_fault(FaultRule::once(Fault::SuccessFalse { code: Some(131_047) })).await;
+    open.ask("refused", text(CONNECTBY, "hi")).await;
+    let refused = error(open.answer().await.expect("stands").expect("not the end").1);
+    assert_eq!(refused.reason, "SESSION_WINDOW_CLOSED");
+    assert_eq!(refused.provider_code, "131047");
+    assert!(refused.metadata["message_id"].starts_with("msg_"), "{refused:?}");
+
+    open.ask("good", text(CONNECTBY, "hi")).await;
+    let (tag, outcome) = open.answer().await.expect("stands").expect("not the end");
+    assert_eq!(tag, "good");
+    assert!(matches!(outcome, Outcome::Response(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_tag_has_at_most_128_characters_and_a_request_must_be_there() {
+    let gateway = Start::quiet().start().await;
+    let mut open = Open::on(&gateway).await;
+    let longest = "☃".repeat(128);
+    open.ask(&longest, text(CONNECTBY, "hi")).await;
+    let (tag, outcome) = open.answer().await.expect("stands").expect("not the end");
+    assert_eq!(tag, longest);
+    assert!(matches!(outcome, Outcome::Response(_)), "{outcome:?}");
+
+    open.ask(&format!("{longest}!"), SendMessageRequest { to: "+0".to_owned(), ..text(CONNECTBY, "hi") })
+        .await;
+    let (tag, outcome) = open.answer().await.expect("stands").expect("not the end");
+    let fields: Vec<String> = error(outcome).field_violations.into_iter().map(|found| found.field).collect();
+    assert_eq!((tag, fields), (longest, vec!["tag".to_owned(), "to".to_owned()]));
+
+    let empty = SendMessagesRequest { tag: "empty".to_owned(), request: None };
+    open.requests.send(empty).await.expect("the stream stands");
+    let (_, outcome) = open.answer().await.expect("stands").expect("not the end");
+    assert_eq!(error(outcome).field_violations[0].field, "request");
+    assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_answers_what_is_under_way_and_says_so() {
+    let gateway = Start::quiet().start().await;
+    gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_millis(400)))).await;
+    let mut open = Open::on(&gateway).await;
+    open.ask("under way", text(CONNECTBY, "hi")).await;
+    while gateway.connectby().arrivals(Operation::SendText) == 0 {
+        tokio::task::yield_now().await;
+    }
+    gateway.begin_to_stop();
+    let (tag, outcome) = open.answer().await.expect("stands").expect("not the end");
+    assert_eq!(tag, "under way");
+    assert!(matches!(outcome, Outcome::Response(_)), "{outcome:?}");
+    let told = open.answer().await.expect_err("the server stops");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_broken_stream_left_open_is_taken_up_by_single_calls_and_the_other_way_round() {
+    let gateway = Start::quiet().start().await;
+    let repeatable = |id: &str| SendMessageRequest { request_id: id.to_owned(), ..text(CONNECTBY, "hi") };
+    gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_millis(300)))).await;
+    let open = Open::on(&gateway).await;
+    open.ask("1", repeatable("broken")).await;
+    while gateway.connectby().arrivals(Operation::SendText) == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(open);
+    let taken_up = gateway.send(repeatable("broken")).await.expect("accepted");
+    assert_eq!(taken_up.request_id, "broken");
+    assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
+
+    let mut open = Open::on(&gateway).await;
+    open.ask("2", repeatable("broken")).await;
+    let (_, outcome) = open.answer().await.expect("stands").expect("not the end");
+    let Outcome::Response(response) = outcome else { panic!("{outcome:?}") };
+    assert!(response.replayed);
+    assert_eq!(response.message.map(|message| message.message_id), Some(taken_up.message_id));
+    assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
+}
