@@ -193,6 +193,29 @@ async fn an_id_that_is_joined_to_a_message_stays_with_it() {
     opened.one(status("acme", "P", Some(Sent), proof(second, 1, Some("P")))).await;
     assert_eq!(opened.state(first.id).await, Some(Sent));
     assert_eq!(opened.state(second).await, Some(MessageState::Unknown));
+    let third = opened.sent(&draft(), accepted(&["P"])).await.message.expect("kept");
+    opened.one(status("acme", "P", Some(Delivered), None)).await;
+    assert_eq!(opened.state(first.id).await, Some(Delivered));
+    assert_eq!(opened.state(third.id).await, Some(Accepted));
+}
+
+#[tokio::test]
+async fn the_replys_word_for_the_state_counts_as_long_as_no_status_has_moved_it_on() {
+    for overtaken in [false, true] {
+        let opened = open();
+        let (_, id) = opened.attempt("r", None).await;
+        if overtaken {
+            opened.one(status("acme", "P", Some(Sent), proof(id, 1, Some("P")))).await;
+        }
+        let outcome = Outcome::Accepted {
+            reply: None,
+            provider_ids: vec!["P".to_owned()],
+            provider_state: Some("held".to_owned()),
+        };
+        let message = opened.end("r", 1, outcome).await.message.expect("kept");
+        let word = if overtaken { "sent" } else { "held" };
+        assert_eq!(message.provider_state.as_deref(), Some(word));
+    }
 }
 
 #[tokio::test]
