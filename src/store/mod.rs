@@ -103,6 +103,7 @@ pub struct Begin {
 
 /// What became of a [`Begin`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it travels in a box, `Done::Begun`")]
 pub enum Begun {
     /// The attempt may be made; that is durable.
     Attempt {
@@ -154,7 +155,7 @@ pub enum Standing {
 pub struct End {
     /// Whose it is.
     pub account: AccountId,
-    /// The request, if it has an id: then only its attempt of this number and owner is ended.
+    /// The request, if it has an id: then only its attempt of this number, owner and message is ended.
     pub request: Option<RequestId>,
     /// Which attempt.
     pub attempt: u32,
@@ -213,7 +214,6 @@ pub enum Done {
     Ended(Box<Ended>),
     /// So many rows of the kind that had most were forgotten.
     Forgotten(u64),
-
     /// The event has this number.
     Appended(u64),
     /// An event of that identity is in the journal already, and durable.

@@ -1,72 +1,6 @@
-use std::sync::{Arc, Mutex};
-
-use bytes::Bytes;
-use proptest::prelude::*;
-use tempfile::TempDir;
+//! The journal: numbers, duplicates, pages, trimming, full disks.
 
 use super::*;
-use crate::domain::event::{Identity, Payload};
-use crate::domain::{Event, EventId, Provider, UnixMillis};
-use crate::store::{Append, Owner, Stamp, Stored};
-
-fn encode(event: &Event, stamp: &Stamp) -> Bytes {
-    let duplicate = stamp.possible_duplicate_of.as_ref().map_or("", EventId::as_str);
-    format!("{} {} {duplicate}", event.id.as_str(), stamp.cursor.number).into()
-}
-
-struct Opened {
-    store: Store,
-    committed: Arc<Mutex<Vec<Stored>>>,
-    folder: TempDir,
-}
-
-fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
-    let committed = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&committed);
-    let store = Store::open(Options {
-        path: folder.path().join("switchboard.db"),
-        encode,
-        committed: Box::new(move |changes| {
-            seen.lock().expect("unpoisoned").extend(changes.events.iter().cloned());
-        }),
-        owner: Owner::generate(),
-        max_pages,
-    })
-    .expect("opens");
-    Opened { store, committed, folder }
-}
-
-fn open() -> Opened {
-    open_in(TempDir::new().expect("a folder"), None)
-}
-
-impl Opened {
-    /// Closes the store as a clean stop does, and opens the same file again.
-    fn reopen(self) -> Self {
-        drop(self.store);
-        open_in(self.folder, None)
-    }
-}
-
-fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
-    Op::Append(Box::new(Append {
-        event: Event {
-            id: EventId::generate(),
-            account: account.parse().expect("an id"),
-            provider: Provider::Connectly,
-            occur_time: None,
-            callback_data: None,
-            payload: Payload::Unknown { topic: String::new(), problem: String::new() },
-        },
-        identity,
-        proof: None,
-        raw: Bytes::copy_from_slice(raw.as_bytes()),
-    }))
-}
-
-fn numbers(page: &Page) -> Vec<u64> {
-    page.events.iter().map(|event| event.number).collect()
-}
 
 #[tokio::test]
 async fn appended_events_are_numbered_without_holes_and_outlive_the_process() {
@@ -177,80 +111,7 @@ async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
     assert_eq!(done, [Done::Appended(kept + 1)], "a number that was never given is not skipped");
 }
 
-#[tokio::test]
-async fn a_second_process_is_kept_out() {
-    let opened = open();
-    let second = Store::open(Options {
-        path: opened.folder.path().join("switchboard.db"),
-        encode,
-        committed: Box::new(|_| {}),
-        owner: Owner::generate(),
-        max_pages: None,
-    });
-    assert!(matches!(second, Err(Error::InUse { .. })), "{second:?}");
-}
-
-#[tokio::test]
-async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
-    let folder = TempDir::new().expect("a folder");
-    let path = folder.path().join("switchboard.db");
-    drop(open_in_place(&path));
-    Connection::open(&path).and_then(|db| db.pragma_update(None, "user_version", 99)).expect("made");
-    let opened = Store::open(Options {
-        path: path.clone(),
-        encode,
-        committed: Box::new(|_| {}),
-        owner: Owner::generate(),
-        max_pages: None,
-    });
-    assert!(matches!(opened, Err(Error::TooNew { found: 99, .. })), "{opened:?}");
-    let version: i64 = Connection::open(&path)
-        .and_then(|db| db.pragma_query_value(None, "user_version", |row| row.get(0)))
-        .expect("readable");
-    assert_eq!(version, 99);
-}
-
-fn open_in_place(path: &Path) -> Store {
-    let options = Options {
-        path: path.to_owned(),
-        encode,
-        committed: Box::new(|_| {}),
-        owner: Owner::generate(),
-        max_pages: None,
-    };
-    Store::open(options).expect("opens")
-}
-
-#[tokio::test]
-async fn another_programs_database_is_refused_and_left_alone() {
-    let folder = TempDir::new().expect("a folder");
-    let path = folder.path().join("switchboard.db");
-    Connection::open(&path).and_then(|db| db.execute_batch("CREATE TABLE theirs (x)")).expect("made");
-    let opened = Store::open(Options {
-        path: path.clone(),
-        encode,
-        committed: Box::new(|_| {}),
-        owner: Owner::generate(),
-        max_pages: None,
-    });
-    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
-    let tables: i64 = Connection::open(&path)
-        .and_then(|db| db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)))
-        .expect("readable");
-    assert_eq!(tables, 1);
-}
-
 /// What makes a commit durable. That the disk is really asked is SQLite's part.
-#[test]
-fn the_writer_asks_for_a_sync_at_every_commit() {
-    let folder = TempDir::new().expect("a folder");
-    let mut db = Connection::open(folder.path().join("switchboard.db")).expect("opens");
-    assert!(schema::prepare(&mut db, Owner::generate(), None).is_ok());
-    let synchronous: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("there");
-    let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("there");
-    assert_eq!((synchronous, mode.as_str()), (2, "wal"), "2 is FULL");
-}
-
 #[tokio::test]
 async fn closing_writes_what_waits_and_then_no_more() {
     let opened = open();
@@ -262,22 +123,6 @@ async fn closing_writes_what_waits_and_then_no_more() {
     let late = opened.store.commit(vec![append("acme", None, "2")]).await;
     assert!(matches!(late, Err(Error::Closed)), "{late:?}");
     assert_eq!(opened.store.read(0, false).await.expect("reads still work").events.len(), 1);
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_store_is_refused() {
-    let folder = TempDir::new().expect("a folder");
-    let path = folder.path().join("switchboard.db");
-    std::fs::write(&path, "this is no database at all, but a text of some length".repeat(100))
-        .expect("written");
-    let opened = Store::open(Options {
-        path,
-        encode,
-        committed: Box::new(|_| {}),
-        owner: Owner::generate(),
-        max_pages: None,
-    });
-    assert!(matches!(opened, Err(Error::Open { .. })), "{opened:?}");
 }
 
 #[tokio::test]

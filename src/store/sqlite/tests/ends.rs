@@ -1,0 +1,233 @@
+//! Proofs, before and after attempts end: in every order the message is accepted, and that is told once.
+
+use super::*;
+
+use MessageState::{Accepted, Delivered, Sent};
+
+/// An echo that brings our mark back.
+fn echo(id: &str, proof: Option<Proof>) -> Op {
+    written(true, id, Party::default(), "", None, proof)
+}
+
+/// The kinds of proof, each of an attempt at a message that the provider calls `P`, or does not name.
+fn proofs(id: MessageId, number: u32) -> [Op; 3] {
+    [
+        status("acme", "P", Some(Sent), proof(id, number, Some("P"))),
+        echo("P", proof(id, number, Some("P"))),
+        answer("A", proof(id, number, None)),
+    ]
+}
+
+/// Asserts that a message is accepted or further, and that this was told once, before what proves it.
+async fn assert_accepted(opened: &Opened, id: MessageId, case: &str) {
+    let message = opened.message(id).await.expect("kept");
+    assert!(message.state >= Accepted, "{case}: {message:?}");
+    assert_eq!(message.trouble, None, "{case}");
+    assert_eq!(opened.times_accepted(id).await, 1, "{case}");
+}
+
+#[tokio::test]
+async fn a_proof_ends_a_doubt_whichever_attempt_it_proves() {
+    for resends in 0..3 {
+        for number in 1..=resends + 1 {
+            for kind in 0..3 {
+                let opened = open();
+                let id = opened.in_doubt("r").await;
+                for attempt in 1..=resends {
+                    opened.attempt("r", Some(attempt)).await;
+                    opened.end("r", attempt + 1, unknown()).await;
+                }
+                let proof = proofs(id, number).into_iter().nth(kind).expect("three kinds");
+                opened.one(proof).await;
+                let case = format!("attempt {number} of {}, kind {kind}", resends + 1);
+                assert_accepted(&opened, id, &case).await;
+                assert_eq!(opened.stands("r").await, Some(("accepted", resends + 1)), "{case}");
+                assert!(matches!(opened.begin("r", Some(resends + 1)).await, Begun::Known(_)), "{case}");
+                let kinds: Vec<_> = opened.events().await.iter().map(|(kind, _)| *kind).collect();
+                assert_eq!(kinds.len(), 2, "{case}");
+                assert_eq!(kinds[0], EventType::MessageAccepted, "{case}: it comes before its proof");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proof_joins_the_providers_id() {
+    let opened = open();
+    let id = opened.in_doubt("r").await;
+    opened.one(echo("P", proof(id, 1, Some("P")))).await;
+    let message = opened.message(id).await.expect("kept");
+    assert_eq!((message.state, message.provider_ids), (Accepted, vec!["P".to_owned()]));
+    opened.one(status("acme", "P", Some(Delivered), None)).await;
+    assert_eq!(opened.state(id).await, Some(Delivered), "by the provider's id alone");
+}
+
+#[tokio::test]
+async fn a_proof_that_comes_while_an_attempt_is_in_flight_outweighs_how_it_ends() {
+    for resend in [false, true] {
+        for kind in 0..3 {
+            for outcome in [accepted(&["P", "Q"]), unknown(), Outcome::NotDone] {
+                let opened = open();
+                let attempt = if resend {
+                    opened.in_doubt("r").await;
+                    2
+                } else {
+                    1
+                };
+                let (number, id) = opened.attempt("r", resend.then_some(1)).await;
+                assert_eq!(number, attempt);
+                opened.one(proofs(id, 1).into_iter().nth(kind).expect("three kinds")).await;
+                let case = format!("resend {resend}, kind {kind}, {outcome:?}");
+                assert_accepted(&opened, id, &case).await;
+                assert_eq!(opened.stands("r").await, Some(("accepted", attempt)), "{case}");
+
+                let ended = opened.end("r", attempt, outcome.clone()).await;
+                assert_accepted(&opened, id, &case).await;
+                assert_eq!(ended.message, opened.message(id).await, "{case}");
+                assert_eq!(ended.record, opened.record("r").await, "{case}");
+                assert_eq!(opened.stands("r").await, Some(("accepted", attempt)), "{case}");
+                if matches!(outcome, Outcome::Accepted { .. }) {
+                    let ids = ended.message.expect("kept").provider_ids;
+                    assert_eq!(ids, ["P", "Q"], "{case}: the reply's ids are added");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proof_of_a_resend_that_was_taken_back_counts() {
+    let opened = open();
+    let id = opened.in_doubt("r").await;
+    opened.attempt("r", Some(1)).await;
+    opened.end("r", 2, Outcome::NotDone).await;
+    opened.one(answer("A", proof(id, 2, None))).await;
+    assert_eq!(opened.stands("r").await, Some(("accepted", 1)));
+    assert_accepted(&opened, id, "taken back").await;
+}
+
+#[tokio::test]
+async fn a_proof_that_overtakes_the_end_of_a_send_without_a_request_counts() {
+    for kind in 0..3 {
+        for outcome in [accepted(&["P"]), accepted(&[]), unknown()] {
+            let opened = open();
+            let sent = draft();
+            opened.one(proofs(sent.id, 1).into_iter().nth(kind).expect("three kinds")).await;
+            assert_eq!(opened.message(sent.id).await, None, "its send has not ended");
+            assert_eq!(opened.times_accepted(sent.id).await, 0);
+            let message = opened.sent(&sent, outcome.clone()).await.message.expect("kept");
+            let case = format!("kind {kind}, {outcome:?}");
+            assert_accepted(&opened, sent.id, &case).await;
+            assert_eq!(opened.message(sent.id).await.as_ref(), Some(&message), "{case}");
+            assert_eq!(message.state, if kind == 0 { Sent } else { Accepted }, "{case}");
+            let named = kind < 2 || outcome == accepted(&["P"]);
+            assert_eq!(message.provider_ids, if named { vec!["P"] } else { vec![] }, "{case}");
+            opened.sent(&sent, outcome).await;
+            assert_accepted(&opened, sent.id, &case).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_send_without_a_request_that_was_not_done_leaves_no_message() {
+    let opened = open();
+    let sent = draft();
+    let nothing = Ended { record: None, message: None };
+    assert_eq!(opened.sent(&sent, Outcome::NotDone).await, nothing);
+    assert_eq!(opened.message(sent.id).await, None);
+    assert!(opened.events().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_send_without_a_request_that_nobody_can_tell_of_is_unknown_until_a_proof() {
+    let opened = open();
+    let sent = draft();
+    let message = opened.sent(&sent, unknown()).await.message.expect("kept");
+    assert_eq!(message.state, MessageState::Unknown);
+    assert_eq!(message.provider_ids, Vec::<String>::new());
+    assert!(opened.events().await.is_empty());
+    opened.told();
+    opened.one(status("acme", "P", Some(Sent), proof(sent.id, 1, Some("P")))).await;
+    assert_accepted(&opened, sent.id, "proven").await;
+    let told: Vec<_> = opened.told().into_iter().flatten().collect();
+    assert_eq!(told, [opened.message(sent.id).await.expect("kept")], "once, as it stands");
+}
+
+#[tokio::test]
+async fn a_status_with_our_mark_names_the_message_even_before_it_has_a_row() {
+    let opened = open();
+    let sent = draft();
+    opened.one(status("acme", "P", None, proof(sent.id, 1, Some("P")))).await;
+    assert_eq!(opened.events().await[0].1, format!("{} Some(Accepted) false", sent.id));
+    opened.one(status("acme", "P", Some(Sent), None)).await;
+    assert_eq!(opened.events().await[1].1, format!("{} Some(Sent) false", sent.id));
+    let message = opened.sent(&sent, unknown()).await.message.expect("kept");
+    assert_eq!((message.state, message.provider_ids), (Sent, vec!["P".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_proof_of_another_accounts_message_counts_for_nothing() {
+    let opened = open();
+    let id = opened.in_doubt("r").await;
+    opened.one(status("globex", "P", Some(Sent), proof(id, 1, Some("P")))).await;
+    assert_eq!(opened.stands("r").await, Some(("unknown", 1)));
+    assert_eq!(opened.state(id).await, Some(MessageState::Unknown));
+    let events = opened.events().await;
+    assert_eq!(events, [(EventType::MessageStatus, " Some(Sent) false".to_owned())]);
+
+    // Also when it comes before the message has a row.
+    let sent = draft();
+    opened.one(status("globex", "Q", Some(Sent), proof(sent.id, 1, Some("Q")))).await;
+    let message = opened.sent(&sent, unknown()).await.message.expect("kept");
+    assert_eq!((message.state, message.provider_ids), (MessageState::Unknown, vec![]));
+    opened.one(status("globex", "Q", Some(Delivered), None)).await;
+    assert_eq!(opened.state(sent.id).await, Some(MessageState::Unknown));
+    assert_eq!(opened.times_accepted(sent.id).await, 0);
+}
+
+#[tokio::test]
+async fn an_id_that_is_joined_to_a_message_stays_with_it() {
+    let opened = open();
+    let first = opened.sent(&draft(), accepted(&["P"])).await.message.expect("kept");
+    let second = opened.in_doubt("r").await;
+    opened.one(status("acme", "P", Some(Sent), proof(second, 1, Some("P")))).await;
+    assert_eq!(opened.state(first.id).await, Some(Sent));
+    assert_eq!(opened.state(second).await, Some(MessageState::Unknown));
+    let third = opened.sent(&draft(), accepted(&["P"])).await.message.expect("kept");
+    opened.one(status("acme", "P", Some(Delivered), None)).await;
+    assert_eq!(opened.state(first.id).await, Some(Delivered));
+    assert_eq!(opened.state(third.id).await, Some(Accepted));
+}
+
+#[tokio::test]
+async fn the_replys_word_for_the_state_counts_as_long_as_no_status_has_moved_it_on() {
+    for overtaken in [false, true] {
+        let opened = open();
+        let (_, id) = opened.attempt("r", None).await;
+        if overtaken {
+            opened.one(status("acme", "P", Some(Sent), proof(id, 1, Some("P")))).await;
+        }
+        let outcome = Outcome::Accepted {
+            reply: None,
+            provider_ids: vec!["P".to_owned()],
+            provider_state: Some("held".to_owned()),
+        };
+        let message = opened.end("r", 1, outcome).await.message.expect("kept");
+        let word = if overtaken { "sent" } else { "held" };
+        assert_eq!(message.provider_state.as_deref(), Some(word));
+    }
+}
+
+#[tokio::test]
+async fn all_that_is_proven_outlives_the_process() {
+    let opened = open();
+    let (_, id) = opened.attempt("r", None).await;
+    let sent = draft();
+    opened.one(answer("A", proof(id, 1, None))).await;
+    opened.one(answer("B", proof(sent.id, 1, None))).await;
+    let opened = opened.reopen();
+    assert_eq!(opened.stands("r").await, Some(("accepted", 1)));
+    assert_accepted(&opened, id, "reopened").await;
+    let message = opened.sent(&sent, unknown()).await.message.expect("kept");
+    assert_eq!(message.state, Accepted);
+}

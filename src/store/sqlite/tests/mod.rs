@@ -1,0 +1,317 @@
+//! The store against the promises of its seam.
+
+mod ends;
+mod forgetting;
+mod journal;
+mod life;
+mod model;
+mod opening;
+mod requests;
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedMessage};
+use crate::domain::outcome::Doubt;
+use crate::domain::request::{Fingerprint, Request};
+use crate::domain::{
+    AttemptId, Channel, Event, EventId, EventType, MessageId, MessageState, Provider, Uncertainty,
+};
+use crate::store::{Append, Begin, Begun, End, Ended, Life, Outcome, Owner, Stamp, Standing, Stored};
+
+/// What a test wants to see of an event, as text: its id, its number, the id of its duplicate, and what it means for a
+/// message.
+fn encode(event: &Event, stamp: &Stamp) -> Bytes {
+    let duplicate = stamp.possible_duplicate_of.as_ref().map_or("", EventId::as_str);
+    let life = stamp.life.map(|Life { message_id, state_after, stale }| {
+        let message = message_id.map(|id| id.to_string()).unwrap_or_default();
+        format!("{message} {state_after:?} {stale}")
+    });
+    let state = match &event.payload {
+        Payload::MessageAccepted(message) => format!("{} {:?}", message.id, message.state),
+        _ => String::new(),
+    };
+    let (id, number) = (event.id.as_str(), stamp.cursor.number);
+    format!("{id} {number} {duplicate} {}{state}", life.unwrap_or_default()).into()
+}
+
+struct Opened {
+    store: Store,
+    committed: Arc<Mutex<Vec<Stored>>>,
+    /// The messages that were told, of each commit that told any.
+    told: Arc<Mutex<Vec<Vec<Message>>>>,
+    owner: Owner,
+    folder: TempDir,
+}
+
+fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
+    let committed = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (seen, heard) = (Arc::clone(&committed), Arc::clone(&told));
+    let owner = Owner::generate();
+    let store = Store::open(Options {
+        path: folder.path().join("switchboard.db"),
+        encode,
+        committed: Box::new(move |changes| {
+            seen.lock().expect("unpoisoned").extend(changes.events.iter().cloned());
+            if !changes.messages.is_empty() {
+                heard.lock().expect("unpoisoned").push(changes.messages);
+            }
+        }),
+        owner,
+        max_pages,
+    })
+    .expect("opens");
+    Opened { store, committed, told, owner, folder }
+}
+
+fn open() -> Opened {
+    open_in(TempDir::new().expect("a folder"), None)
+}
+
+impl Opened {
+    /// Closes the store as a clean stop does, and opens the same file again.
+    fn reopen(self) -> Self {
+        drop(self.store);
+        open_in(self.folder, None)
+    }
+}
+
+fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
+    Op::Append(Box::new(Append {
+        event: Event {
+            id: EventId::generate(),
+            account: account.parse().expect("an id"),
+            provider: Provider::Connectly,
+            occur_time: None,
+            callback_data: None,
+            payload: Payload::Unknown { topic: String::new(), problem: String::new() },
+        },
+        identity,
+        proof: None,
+        raw: Bytes::copy_from_slice(raw.as_bytes()),
+    }))
+}
+
+fn numbers(page: &Page) -> Vec<u64> {
+    page.events.iter().map(|event| event.number).collect()
+}
+
+/// A message that is about to be sent.
+fn draft() -> Message {
+    let now = UnixMillis::now();
+    Message {
+        id: MessageId::generate(),
+        provider_ids: Vec::new(),
+        account: account("acme"),
+        provider: Provider::Connectly,
+        to: "+15550100001".parse().expect("an address"),
+        channel: Channel::WhatsApp,
+        state: MessageState::Pending,
+        provider_state: None,
+        trouble: None,
+        request_id: None,
+        attempt: 1,
+        callback_data: Some("{\"order\": 77}".parse().expect("JSON")),
+        create_time: now,
+        update_time: now,
+    }
+}
+
+fn account(id: &str) -> AccountId {
+    id.parse().expect("an id")
+}
+
+fn request(id: &str) -> RequestId {
+    id.parse().expect("an id")
+}
+
+fn accepted(provider_ids: &[&str]) -> Outcome {
+    Outcome::Accepted {
+        reply: None,
+        provider_ids: provider_ids.iter().map(|&id| id.to_owned()).collect(),
+        provider_state: None,
+    }
+}
+
+fn doubt(cause: Uncertainty) -> Doubt {
+    Doubt { cause, fault: None }
+}
+
+fn unknown() -> Outcome {
+    Outcome::Unknown(doubt(Uncertainty::TimedOut))
+}
+
+fn proof(message_id: MessageId, number: u32, provider_message_id: Option<&str>) -> Option<Proof> {
+    let attempt = AttemptId { message_id, number };
+    Some(Proof { attempt, provider_message_id: provider_message_id.map(str::to_owned) })
+}
+
+/// A status with the word that Connectly has for the state; none stands for a word that is new.
+fn status(of: &str, provider_id: &str, state: Option<MessageState>, proof: Option<Proof>) -> Op {
+    let word = state.map_or_else(|| "played".to_owned(), |state| format!("{state:?}").to_lowercase());
+    let mut op = append(of, Some(Identity::status(provider_id, &word)), "");
+    if let Op::Append(append) = &mut op {
+        append.proof = proof;
+        append.event.payload = Payload::MessageStatus(MessageStatus {
+            provider_message_id: provider_id.to_owned(),
+            status: state,
+            provider_status: word,
+            fault: None,
+            sender: Party::default(),
+            recipient: Party::default(),
+            campaign_name: String::new(),
+        });
+    }
+    op
+}
+
+/// A message that a customer wrote, or an echo of ours.
+fn written(
+    echo: bool,
+    id: &str,
+    sender: Party,
+    own: &str,
+    at: Option<UnixMillis>,
+    proof: Option<Proof>,
+) -> Op {
+    let mut op = append("acme", Some(Identity::message(id)), "");
+    if let Op::Append(append) = &mut op {
+        append.proof = proof;
+        append.event.occur_time = at;
+        let message = ReportedMessage {
+            provider_message_id: id.to_owned(),
+            sender,
+            recipient: Party { phone_number: own.to_owned(), ..Party::default() },
+            reply_to: None,
+            referral: None,
+            content: None,
+        };
+        append.event.payload =
+            if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) };
+    }
+    op
+}
+
+/// A customer's answer that brings our mark back, without the provider's id of what it answers.
+fn answer(id: &str, proof: Option<Proof>) -> Op {
+    written(false, id, Party::default(), "", None, proof)
+}
+
+impl Opened {
+    async fn one(&self, op: Op) -> Done {
+        let mut done = self.store.commit(vec![op]).await.expect("written");
+        done.pop().expect("one op, one result")
+    }
+
+    fn begin_op(&self, id: &str, resend_after: Option<u32>, draft: Option<Message>) -> Op {
+        Op::Begin(Box::new(Begin {
+            account: account("acme"),
+            request: Request { id: request(id), fingerprint: Fingerprint([7; 32]), resend_after },
+            owner: self.owner,
+            not_after: UnixMillis(UnixMillis::now().0 + 60_000),
+            message: draft,
+        }))
+    }
+
+    async fn begin(&self, id: &str, resend_after: Option<u32>) -> Begun {
+        match self.one(self.begin_op(id, resend_after, Some(draft()))).await {
+            Done::Begun(begun) => *begun,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Begins an attempt that may be made.
+    async fn attempt(&self, id: &str, resend_after: Option<u32>) -> (u32, MessageId) {
+        match self.begin(id, resend_after).await {
+            Begun::Attempt { number, message_id: Some(message_id) } => (number, message_id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn end_op(&self, id: Option<&str>, attempt: u32, message: Option<Message>, outcome: Outcome) -> Op {
+        Op::End(Box::new(End {
+            account: account("acme"),
+            request: id.map(request),
+            attempt,
+            owner: self.owner,
+            message,
+            outcome,
+        }))
+    }
+
+    async fn ended(&self, op: Op) -> Ended {
+        match self.one(op).await {
+            Done::Ended(ended) => *ended,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ends an attempt at a request.
+    async fn end(&self, id: &str, attempt: u32, outcome: Outcome) -> Ended {
+        self.ended(self.end_op(Some(id), attempt, None, outcome)).await
+    }
+
+    /// Ends a send without a request.
+    async fn sent(&self, message: &Message, outcome: Outcome) -> Ended {
+        self.ended(self.end_op(None, 1, Some(message.clone()), outcome)).await
+    }
+
+    /// A request whose first attempt may have been done.
+    async fn in_doubt(&self, id: &str) -> MessageId {
+        let (number, message_id) = self.attempt(id, None).await;
+        self.end(id, number, unknown()).await;
+        message_id
+    }
+
+    async fn record(&self, id: &str) -> Option<Record> {
+        self.store.request(&account("acme"), &request(id)).await.expect("readable")
+    }
+
+    /// How a request stands, in short: the state's word and the attempt's number.
+    async fn stands(&self, id: &str) -> Option<(&'static str, u32)> {
+        self.record(id).await.map(|record| {
+            let word = match record.standing {
+                Standing::InFlight { .. } => "in flight",
+                Standing::Accepted { .. } => "accepted",
+                Standing::Unknown(_) => "unknown",
+            };
+            (word, record.attempt)
+        })
+    }
+
+    async fn message(&self, id: MessageId) -> Option<Message> {
+        self.store.message(&account("acme"), &MessageKey::Id(id)).await.expect("readable")
+    }
+
+    async fn state(&self, id: MessageId) -> Option<MessageState> {
+        self.message(id).await.map(|message| message.state)
+    }
+
+    /// The types of all events, with what stands behind their ids in [`encode`].
+    async fn events(&self) -> Vec<(EventType, String)> {
+        let page = self.store.read(0, false).await.expect("readable");
+        let text = |event: &Stored| String::from_utf8_lossy(&event.event).into_owned();
+        page.events
+            .iter()
+            .map(|event| (event.event_type, text(event).splitn(4, ' ').nth(3).unwrap_or("").to_owned()))
+            .collect()
+    }
+
+    /// How often it was told that a message was accepted.
+    async fn times_accepted(&self, id: MessageId) -> usize {
+        let events = self.events().await;
+        let of = |(kind, text): &&(EventType, String)| {
+            *kind == EventType::MessageAccepted && text.starts_with(&id.to_string())
+        };
+        events.iter().filter(of).count()
+    }
+
+    fn told(&self) -> Vec<Vec<Message>> {
+        std::mem::take(&mut *self.told.lock().expect("unpoisoned"))
+    }
+}
