@@ -9,6 +9,7 @@ mod contract;
 mod errors;
 mod events;
 mod flows;
+mod gate;
 mod gateway;
 mod media;
 mod media_link;
