@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use super::deadline::deadline;
 use super::served::v1::message_service_server::MessageService;
 use super::{Api, convert, media, parse, status};
 use crate::dispatch::Terms;
@@ -20,10 +21,11 @@ impl MessageService for Api {
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
+        let deadline = deadline(request.metadata());
         let (account, message) = parse::send_message(request.into_inner(), self.dispatch.accounts())?;
         let message = self
             .dispatch
-            .send(Arc::clone(&account), message, Terms::default())
+            .send(Arc::clone(&account), message, Terms { deadline, ..Terms::default() })
             .await
             .map_err(|failure| status::send_failed(&account, &failure))?;
         Ok(Response::new(SendMessageResponse {

@@ -159,7 +159,7 @@ impl Dispatch {
         &self,
         account: &Arc<Account>,
         operation: &'static str,
-        _deadline: Option<Instant>,
+        deadline: Option<Instant>,
         write: impl Fn(Arc<Account>) -> F + Send + Sync + 'static,
     ) -> Result<T, Failure>
     where
@@ -168,8 +168,19 @@ impl Dispatch {
     {
         let provider = Arc::clone(account);
         let account = account.id().clone();
+        let gate = Arc::clone(self.gates.of(&provider));
         self.spawn(async move {
-            let result = write(provider).await;
+            let until = gate.until(deadline);
+            let mut tries = retry::Tries::new(gate::Class::Write);
+            let result = loop {
+                let pass = gate.enter(gate::Class::Write, until).await?;
+                let result = write(Arc::clone(&provider)).await;
+                pass.ended(&result);
+                match result.as_ref().err().and_then(|error| tries.after(error, until)) {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    None => break result,
+                }
+            };
             let outcome = outcome_of(&result);
             counter!(WRITES, "account" => account.to_string(), "operation" => operation, "outcome" => outcome)
                 .increment(1);
@@ -177,7 +188,7 @@ impl Dispatch {
                 let error = error as &dyn std::error::Error;
                 tracing::warn!(%account, operation, outcome, error, "a write was not accepted");
             }
-            result
+            result.map_err(Cause::Provider)
         })
         .await
         .map_err(|cause| Failure { message_id: None, attempt: None, source: Arc::new(cause) })
@@ -222,7 +233,20 @@ impl Dispatch {
             .map_err(|cause| Failure { message_id: None, attempt: None, source: Arc::new(cause) })?;
         let sending = {
             let account = Arc::clone(&account);
-            async move { account.send(&prepared, AttemptId { message_id, number: 1 }).await }
+            let gate = Arc::clone(self.gates.of(&account));
+            async move {
+                let until = gate.until(terms.deadline);
+                let mut tries = retry::Tries::new(gate::Class::Send);
+                loop {
+                    let pass = gate.enter(gate::Class::Send, until).await?;
+                    let result = account.send(&prepared, AttemptId { message_id, number: 1 }).await;
+                    pass.ended(&result);
+                    match result.as_ref().err().and_then(|error| tries.after(error, until)) {
+                        Some(delay) => tokio::time::sleep(delay).await,
+                        None => break result.map_err(Cause::Provider),
+                    }
+                }
+            }
         };
         self.message(account, message_id, to, channel, sending).await
     }
@@ -249,7 +273,7 @@ impl Dispatch {
             let (account, to) = (Arc::clone(&account), to.clone());
             async move {
                 let uploads = account.uploads().expect("files go only to accounts that take them");
-                uploads.send_media(&to, file).await
+                uploads.send_media(&to, file).await.map_err(Cause::Provider)
             }
         };
         self.message(account, MessageId::generate(), to, channel, sending).await
@@ -266,7 +290,7 @@ impl Dispatch {
         message_id: MessageId,
         to: Address,
         channel: Channel,
-        sending: impl Future<Output = Result<Accepted, ProviderError>> + Send + 'static,
+        sending: impl Future<Output = Result<Accepted, Cause>> + Send + 'static,
     ) -> Result<Done<Message>, Failure> {
         let sent = self.spawn(run(account, message_id, to, channel, sending)).await;
         sent.map(|value| Done { value, replayed: false }).map_err(|cause| Failure {
@@ -278,13 +302,13 @@ impl Dispatch {
 
     async fn spawn<T: Send + 'static>(
         &self,
-        write: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
+        write: impl Future<Output = Result<T, Cause>> + Send + 'static,
     ) -> Result<T, Cause> {
         if self.tasks.is_closed() {
             return Err(Cause::Stopping);
         }
         match self.tasks.spawn(write).await {
-            Ok(result) => result.map_err(Cause::Provider),
+            Ok(result) => result,
             Err(_) => Err(Cause::BrokeOff),
         }
     }
@@ -301,12 +325,21 @@ async fn run(
     id: MessageId,
     to: Address,
     channel: Channel,
-    sending: impl Future<Output = Result<Accepted, ProviderError>>,
-) -> Result<Message, ProviderError> {
+    sending: impl Future<Output = Result<Accepted, Cause>>,
+) -> Result<Message, Cause> {
     let create_time = UnixMillis::now();
     let result = sending.await;
-    tell(&account, id, outcome_of(&result), result.as_ref().err());
-    let accepted = result?;
+    let accepted = match result {
+        Ok(accepted) => {
+            tell(&account, id, outcome::ACCEPTED, None);
+            accepted
+        }
+        Err(Cause::Provider(error)) => {
+            tell(&account, id, outcome_of(&Err::<(), _>(&error)), Some(&error));
+            return Err(Cause::Provider(error));
+        }
+        Err(cause) => return Err(cause),
+    };
     Ok(Message {
         id,
         provider_ids: accepted.provider_ids,
@@ -334,8 +367,8 @@ fn tell(account: &Account, id: MessageId, outcome: &'static str, error: Option<&
     }
 }
 
-const fn outcome_of<T>(result: &Result<T, ProviderError>) -> &'static str {
-    match result {
+fn outcome_of<T, E: std::borrow::Borrow<ProviderError>>(result: &Result<T, E>) -> &'static str {
+    match result.as_ref().map_err(std::borrow::Borrow::borrow) {
         Ok(_) => outcome::ACCEPTED,
         Err(ProviderError::Refused(_)) => outcome::REFUSED,
         Err(ProviderError::NotSent(_)) => outcome::NOT_SENT,
