@@ -353,7 +353,7 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// When it cannot be had; [`Refusal::TemplateNotFound`](crate::domain::Refusal::TemplateNotFound) when there is
+    /// When it cannot be had; [`Refusal::TemplateNotFound`] when there is
     /// none.
     pub async fn prepare(&self, message: Outgoing) -> Result<Prepared, Error> {
         let template = match (&self.client, &message.content) {
@@ -410,7 +410,7 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TemplateNotFound`](crate::domain::Refusal::TemplateNotFound) when it is not there; else when the list cannot be had or read.
+    /// [`Refusal::TemplateNotFound`] when it is not there; else when the list cannot be had or read.
     pub async fn find_template(&self, name: &str, language: &str) -> Result<Definition, Error> {
         match &self.client {
             Client::ConnectBy(client) => client.find_template(name, language).await,
