@@ -159,6 +159,9 @@ fn config(journal: &Path, upstream: SocketAddr) -> Result<Config> {
         business_id = "{BUSINESS_ID}"
         api_key = "{API_KEY}"
         webhook_secrets = ["{WEBHOOK_SECRET}"]
+        # What the gate costs is measured, not how it holds calls back.
+        gate.calls_per_second = 10000
+        gate.calls_in_flight = 4096
         "#
     );
     Ok(Config::parse(&text, &BTreeMap::new())?)

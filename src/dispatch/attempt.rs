@@ -292,13 +292,14 @@ impl Dispatch {
             (None, Some(message)) if message.state >= MessageState::Accepted => {
                 Ok(Outcome { message: Some(message), reply: None, replayed: false })
             }
-            (None, None) => {
-                if let Some(message) = &work.message {
+            (Some(_) | None, Some(_)) | (_, None) => {
+                // After a doubt it stands as the store says, and who watches has heard that.
+                let not_done = !matches!(&*failure.source, Cause::Provider(ProviderError::Unknown { .. }));
+                if let Some(message) = work.message.as_ref().filter(|_| not_done) {
                     self.lives.ended(message.id, &failure);
                 }
                 Err(failure)
             }
-            (Some(_), _) | (None, Some(_)) => Err(failure),
         }
     }
 

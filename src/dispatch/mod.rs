@@ -269,7 +269,9 @@ impl Dispatch {
         }
         let draft = draft(&account, &message.to, message.channel, message.callback_data.clone(), &terms);
         let prepared = self.prepare(&account, message, terms.skip_template_check, terms.deadline);
-        let prepared = Arc::new(prepared.await.map_err(Failure::of)?);
+        let message_id = Some(draft.id);
+        let failed = |cause| Failure { message_id, attempt: None, source: Arc::new(cause) };
+        let prepared = Arc::new(prepared.await.map_err(failed)?);
         let call: Call = Box::new(move |account, attempt| {
             let prepared = Arc::clone(&prepared);
             let attempt = attempt.expect("a send has a message");

@@ -430,7 +430,7 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TemplateNotFound`](crate::domain::Refusal::TemplateNotFound) when it is not there; else when the list cannot be had or read.
+    /// [`Refusal::TemplateNotFound`] when it is not there; else when the list cannot be had or read.
     pub async fn find_template(&self, name: &str, language: &str) -> Result<Definition, Error> {
         match &self.client {
             Client::ConnectBy(client) => client.find_template(name, language).await,

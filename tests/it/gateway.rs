@@ -83,6 +83,14 @@ impl Start {
         self
     }
 
+    /// Nothing is tried again and no failure speaks against a provider, for tests of what one answer means.
+    pub(crate) fn one_try(self) -> Self {
+        self.with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "100ms")
+            .with("ACCOUNTS__DEMO_CONNECTBY__GATE__BREAKER_FAILURES", "0")
+            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__PATIENCE", "100ms")
+            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__BREAKER_FAILURES", "0")
+    }
+
     /// Goes on with the journal of a server that was stopped.
     pub(crate) fn on(mut self, folder: TempDir) -> Self {
         self.folder = Some(folder);

@@ -11,6 +11,7 @@ mod contract;
 mod errors;
 mod events;
 mod flows;
+mod gate;
 mod gateway;
 mod killing;
 mod lives;

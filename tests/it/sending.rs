@@ -238,7 +238,7 @@ async fn every_answer_of_connectby_has_its_outcome() {
         unknown(graph(131_000), "PROVIDER_FAILED", 1),
         unknown(Fault::SuccessFalse { code: Some(131_016) }, "PROVIDER_FAILED", 1),
     ]);
-    let gateway = Start::quiet().start().await;
+    let mut gateway = Start::quiet().one_try().start().await;
     for Case { fault, code, reason: expected, cause, arrives } in cases {
         let provider = gateway.connectby();
         provider.clear_calls();
@@ -251,6 +251,10 @@ async fn every_answer_of_connectby_has_its_outcome() {
         assert!(!format!("{told:?}").contains("secret words"), "{fault:?}");
         assert_eq!(provider.arrivals(Operation::SendText), arrives, "{fault:?}");
         provider.clear_faults().await.expect("listens again");
+        if expected == "PROVIDER_THROTTLED" {
+            // This account rests now.
+            gateway = Start::quiet().one_try().start().await;
+        }
     }
     gateway.send(text(CONNECTBY, "all is well again")).await.expect("accepted");
 }
@@ -302,7 +306,7 @@ async fn every_answer_of_connectly_has_its_outcome() {
         unknown(coded(500, "ERROR_CODE_UNSPECIFIED"), "PROVIDER_FAILED", 1),
         unknown(Fault::Body(201, r#"{"id":""}"#.to_owned()), "REPLY_UNREADABLE", 1),
     ]);
-    let gateway = Start::quiet().start().await;
+    let mut gateway = Start::quiet().one_try().start().await;
     for Case { fault, code, reason: expected, cause, arrives } in cases {
         let provider = gateway.connectly();
         provider.clear_calls();
@@ -313,6 +317,10 @@ async fn every_answer_of_connectly_has_its_outcome() {
         assert_eq!(metadata(&told, "provider"), "connectly");
         assert_eq!(provider.arrivals(Operation::SendMessage), arrives, "{fault:?}");
         provider.clear_faults().await.expect("listens again");
+        if expected == "PROVIDER_THROTTLED" {
+            // This account rests now.
+            gateway = Start::quiet().one_try().start().await;
+        }
     }
     gateway.send(text(CONNECTLY, "all is well again")).await.expect("accepted");
 }
@@ -336,8 +344,8 @@ async fn what_the_provider_said_travels_in_the_metadata() {
 
 #[tokio::test]
 async fn a_throttled_caller_is_told_how_long_to_wait() {
-    let gateway = Start::quiet().start().await;
     for (retry_after, expected) in [(Some("7"), 7), (None, 1)] {
+        let gateway = Start::quiet().one_try().start().await;
         let fault = Fault::Status { status: 429, retry_after: retry_after.map(str::to_owned), body: None };
         gateway.connectly().set_fault(FaultRule::once(fault)).await;
         let told = gateway.send(text(CONNECTLY, "hi")).await.expect_err("throttled");

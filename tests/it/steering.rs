@@ -48,7 +48,7 @@ async fn any_webhook_can_be_injected_with_any_signature() {
 
 #[tokio::test]
 async fn faults_are_set_and_taken_back_and_calls_are_listed() {
-    let gateway = Start::quiet().start().await;
+    let gateway = Start::quiet().one_try().start().await;
     let mut steering = steering(&gateway);
     gateway.send(text(CONNECTBY, "first")).await.expect("accepted");
     let fault = |kind: pb::FaultKind, times| pb::SetFaultRequest {

@@ -197,7 +197,7 @@ async fn look_too_early(gateway: &Gateway) {
 
 #[tokio::test]
 async fn a_race_that_the_provider_refuses_is_told_as_a_registration_that_exists() {
-    let gateway = Start::quiet().with_duplicate_topic(DuplicateTopic::Conflict).start().await;
+    let gateway = Start::quiet().one_try().with_duplicate_topic(DuplicateTopic::Conflict).start().await;
     let before = registered(&gateway, WebhookTopic::Messages).await;
     for on_conflict in [OnConflict::Fail, OnConflict::Replace] {
         look_too_early(&gateway).await;
