@@ -41,7 +41,6 @@ pub(super) struct Work {
     pub(super) request: Option<Request>,
     /// The message, pending, where the write is a send.
     pub(super) message: Option<Message>,
-    pub(super) call: Call,
 }
 
 /// Makes the call once. For a send it is told which attempt this is.
@@ -96,20 +95,22 @@ impl Dispatch {
 
     /// Does a write, or joins the attempt at it that is under way, and waits for the outcome. Dropping the future ends
     /// the wait.
-    pub(super) async fn attempt(&self, work: Work, until: Instant) -> Settled {
+    pub(super) async fn attempt(&self, work: Work, call: Call, until: Instant) -> Settled {
         let message_id = work.message.as_ref().map(|message| message.id);
         let broken = |cause| Err(Failure { message_id, attempt: None, source: Arc::new(cause) });
         if self.tasks.is_closed() {
             return broken(Cause::Stopping);
         }
-        let mut work = Some(work);
+        let mut work = Some((work, call));
         for _ in 0..LOOKS {
-            let Some(next) = work.as_ref() else { break };
+            let Some((next, _)) = work.as_ref() else { break };
             let (attempt, found) =
                 self.requests.join_or_start(next.account.id(), next.request.as_ref(), until);
-            if let (Some(attempt), Some(work)) = (attempt, work.take_if(|_| true)) {
+            if let Some(attempt) = attempt
+                && let Some((work, call)) = work.take()
+            {
                 let dispatch = self.clone();
-                self.tasks.spawn(async move { dispatch.run(work, attempt).await });
+                self.tasks.spawn(async move { dispatch.run(work, call, attempt).await });
             }
             match found {
                 Found::Joined(waiter) => match waiter.settled().await {
@@ -126,7 +127,7 @@ impl Dispatch {
     }
 
     /// Makes an attempt, and tells all who wait for it.
-    async fn run(self, mut work: Work, attempt: Attempt) {
+    async fn run(self, mut work: Work, call: Call, attempt: Attempt) {
         let pass = match self.enter(&work, &attempt).await {
             Ok(Some(pass)) => pass,
             Ok(None) => return,
@@ -143,13 +144,15 @@ impl Dispatch {
             drop(pass);
             Err(ProviderError::NotSent(None))
         } else {
-            self.call(&work, &attempt, number, pass).await
+            self.call(&work, &call, &attempt, number, pass).await
         };
         let error = result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static));
         count(&work, outcome_of(&result), error);
         if let Err(ProviderError::Refused(fault)) = &result {
             self.templates_outdated(&work.account, fault);
         }
+        // What it holds, a file's place above all, is free before the caller hears of the outcome.
+        drop(call);
         self.end(&work, attempt, number, result).await;
     }
 
@@ -206,6 +209,7 @@ impl Dispatch {
     async fn call(
         &self,
         work: &Work,
+        call: &Call,
         attempt: &Attempt,
         number: u32,
         mut pass: Pass,
@@ -214,8 +218,8 @@ impl Dispatch {
         let mut tries = Tries::new(work.class);
         loop {
             // From here on it runs to its end, whoever leaves.
-            let call = AssertUnwindSafe((work.call)(Arc::clone(&work.account), id)).catch_unwind();
-            let result = call.await.unwrap_or(Err(BROKE_OFF));
+            let calling = AssertUnwindSafe(call(Arc::clone(&work.account), id)).catch_unwind();
+            let result = calling.await.unwrap_or(Err(BROKE_OFF));
             pass.ended(&result);
             let error = match result {
                 Ok(yes) => return Ok(yes),
@@ -245,16 +249,17 @@ impl Dispatch {
             owner: self.owner,
             message: work.message.clone(),
             outcome: outcome_to_keep(&result),
+            end_time: UnixMillis::now(),
         };
         if work.request.is_none() && work.message.is_none() {
             let failed = |error| failure(work, None, Cause::Provider(error));
-            return attempt.conclude(result.map(|yes| accepted(work, yes)).map_err(failed));
+            return attempt.conclude(result.map(|yes| accepted(work, yes, end.end_time)).map_err(failed));
         }
         match result {
             Ok(yes) => {
                 // The reply does not wait for the disk: after a power loss the record honestly says that nobody knows.
                 let written = self.store.hand_over(vec![Op::End(Box::new(end.clone()))]).await;
-                attempt.settle(Ok(accepted(work, yes)));
+                attempt.settle(Ok(accepted(work, yes, end.end_time)));
                 let written = match written {
                     Ok(written) => written.durable().await,
                     Err(error) => Err(error),
@@ -340,7 +345,7 @@ fn told(record: Record) -> Settled {
     }
 }
 
-fn accepted(work: &Work, yes: Yes) -> Outcome {
+fn accepted(work: &Work, yes: Yes, now: UnixMillis) -> Outcome {
     match yes {
         Yes::Done(reply) => Outcome { message: None, reply: Some(reply), replayed: false },
         Yes::Sent(Accepted { provider_ids, provider_state }) => {
@@ -350,7 +355,7 @@ fn accepted(work: &Work, yes: Yes) -> Outcome {
                 provider_ids,
                 provider_state,
                 trouble: None,
-                update_time: UnixMillis::now(),
+                update_time: now,
                 ..message
             };
             Outcome { message: Some(message), reply: None, replayed: false }

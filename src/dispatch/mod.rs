@@ -245,8 +245,8 @@ impl Dispatch {
         }
         let call: Call = Box::new(move |account, _| write(account).map_ok(Yes::Done).boxed());
         let account = Arc::clone(account);
-        let work = Work { account, operation, class: Class::Write, request, message: None, call };
-        self.attempt(work, until).await.map(reply)
+        let work = Work { account, operation, class: Class::Write, request, message: None };
+        self.attempt(work, call, until).await.map(reply)
     }
 
     /// Sends a message and waits for the outcome.
@@ -338,8 +338,8 @@ impl Dispatch {
         until: Instant,
     ) -> Result<Done<Message>, Failure> {
         let (operation, class) = ("send", Class::Send);
-        let work = Work { account, operation, class, request, message: Some(draft), call };
-        self.attempt(work, until).await.map(sent)
+        let work = Work { account, operation, class, request, message: Some(draft) };
+        self.attempt(work, call, until).await.map(sent)
     }
 
     /// Refuses what goes to a customer who is known not to have written within 24 hours.

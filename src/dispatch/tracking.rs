@@ -82,6 +82,8 @@ impl Dispatch {
         account: &AccountId,
         key: &MessageKey,
     ) -> Result<Option<Message>, StoreUnreadable> {
+        // What a caller was told may still be on its way to the disk.
+        self.store.settled().await.map_err(unreadable)?;
         self.store.message(account, key).await.map_err(unreadable)
     }
 

@@ -165,6 +165,8 @@ pub struct End {
     pub message: Option<Message>,
     /// What came of it.
     pub outcome: Outcome,
+    /// When that was known.
+    pub end_time: UnixMillis,
 }
 
 /// What came of an attempt.

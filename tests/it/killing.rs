@@ -197,7 +197,7 @@ async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_
         if !refused(call.status) {
             *arrivals.entry((id.clone(), attempt)).or_default() += 1;
         }
-        if call.status == Some(200) {
+        if matches!(call.status, Some(200..300)) {
             taken.insert(id);
         }
     }

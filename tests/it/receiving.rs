@@ -153,14 +153,15 @@ async fn a_provider_that_repeats_and_forges_is_seen_through() {
     gateway.send(text(CONNECTLY, "Hello!")).await.expect("accepted");
     let mut subscriber = gateway.subscribe(from_the_start()).await.expect("subscribed");
     let words: Vec<String> = subscriber
-        .events(4)
+        .events(5)
         .await
         .into_iter()
         .map(|event| match event.payload {
+            Some(Payload::MessageAccepted(_)) => "accepted".to_owned(),
             Some(Payload::MessageStatus(status)) => status.provider_status,
             Some(Payload::MessageReceived(_)) => "answer".to_owned(),
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(words, ["sent", "delivered", "read", "answer"]);
+    assert_eq!(words, ["accepted", "sent", "delivered", "read", "answer"]);
 }

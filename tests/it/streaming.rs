@@ -111,12 +111,12 @@ async fn filters_choose_by_account_and_type() {
     };
     gateway.send(text(CONNECTLY, "Hello!")).await.expect("accepted");
     let mut all = gateway.subscribe(from_the_start()).await.expect("subscribed");
-    all.events(4).await;
+    all.events(5).await;
     gateway.deliver("no JSON").await;
 
     for (accounts, types, expected) in [
-        (&[][..], &[][..], 5),
-        (&[CONNECTLY], &["message.*"], 4),
+        (&[][..], &[][..], 6),
+        (&[CONNECTLY], &["message.*"], 5),
         (&[], &["message.received"], 1),
         (&[], &["message.status", "message.received"], 4),
         (&[CONNECTBY, CONNECTLY], &["unknown"], 1),

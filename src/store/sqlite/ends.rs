@@ -15,7 +15,7 @@ use crate::domain::{AccountId, MessageState, UnixMillis};
 impl Work<'_> {
     /// Ends an attempt: see [`End`].
     pub(super) fn end(&mut self, end: End) -> rusqlite::Result<Done> {
-        let now = self.now();
+        let now = end.end_time;
         let ended = match end.request.clone() {
             Some(id) => self.end_attempt(&id, end, now)?,
             None => Ended { record: None, message: self.end_send(end.message, end.outcome, now)? },
@@ -25,7 +25,7 @@ impl Work<'_> {
 
     /// Ends an attempt at a request.
     fn end_attempt(&mut self, id: &RequestId, end: End, now: UnixMillis) -> rusqlite::Result<Ended> {
-        let End { account, request: _, attempt, owner, message: sent, outcome } = end;
+        let End { account, request: _, attempt, owner, message: sent, outcome, end_time: _ } = end;
         let Some((mut request, message)) = requests::find(&self.db, &account, id)? else {
             let message = sent.map(|sent| messages::find(&self.db, sent.id)).transpose()?.flatten();
             return Ok(Ended { record: None, message });

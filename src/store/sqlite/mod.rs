@@ -123,6 +123,15 @@ impl Store {
         Ok(HandedOver { done })
     }
 
+    /// Waits until everything that was handed over before is written, or cannot be.
+    ///
+    /// # Errors
+    ///
+    /// When the store is closed.
+    pub async fn settled(&self) -> Result<(), Error> {
+        self.commit(Vec::new()).await.map(drop)
+    }
+
     /// Writes what is waiting, then no more. [`health`](Self::health) closes when the file is tidy.
     pub async fn close(&self) {
         // It may have closed by itself.

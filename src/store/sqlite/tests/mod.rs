@@ -241,6 +241,7 @@ impl Opened {
             owner: self.owner,
             message,
             outcome,
+            end_time: UnixMillis::now(),
         }))
     }
 
