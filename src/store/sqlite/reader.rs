@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, Row, params};
 use tokio::sync::Semaphore;
 
 use super::super::{Error, PAGE_BYTES, PAGE_EVENTS, Page, Stored};
-use super::schema::STATEMENTS;
+use super::schema;
 use crate::domain::{AccountId, EventType};
 
 /// A few connections that readers take turns with.
@@ -26,7 +26,7 @@ impl Readers {
         let idle = (0..CONNECTIONS)
             .map(|_| {
                 let db = Connection::open_with_flags(path, flags)?;
-                db.set_prepared_statement_cache_capacity(STATEMENTS);
+                schema::keep_statements(&db)?;
                 Ok(db)
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;

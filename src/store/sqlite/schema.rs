@@ -1,5 +1,6 @@
 //! The tables, and how a file gets them.
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::super::Owner;
@@ -12,8 +13,15 @@ const APPLICATION: i64 = 0x5357_424a;
 /// The schema that this version writes, kept in SQLite's `user_version`.
 const VERSION: i64 = 2;
 
-/// Every statement of ours is prepared once for each connection: there are more than the engine keeps by itself.
-pub(super) const STATEMENTS: usize = 64;
+/// More statements than we have.
+const STATEMENTS: usize = 64;
+
+/// Sees to it that every statement of ours is prepared once for each connection. There are more than the engine keeps
+/// by itself, and without the guarantee it would plan some of them anew for every value that they are given.
+pub(super) fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
 
 /// What each version added to the one before it. A file is brought up to date by the steps that it has not taken.
 const STEPS: [&[&str]; VERSION as usize] =
@@ -95,7 +103,7 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
     // The checkpointer has a thread of its own; see `checkpoint`.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "cache_size", -16_000)?;
-    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(db)?;
     // A process that was killed may have left a log that the system has and the disk has not. It must be on disk before
     // anything in it is told to anybody; if the disk fails at that, there is no store to serve from.
     let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
