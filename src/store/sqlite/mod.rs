@@ -18,6 +18,7 @@ mod writer;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::Thread;
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -30,6 +31,8 @@ use crate::domain::{AccountId, Address, Message, PhoneNumber, RequestId, UnixMil
 #[derive(Clone, Debug)]
 pub struct Store {
     writer: mpsc::Sender<writer::Told>,
+    /// The writer's thread: to be woken when it waits for company.
+    thread: Thread,
     readers: reader::Readers,
     extent: watch::Receiver<Extent>,
     health: watch::Receiver<Health>,
@@ -93,11 +96,13 @@ impl Store {
             checkpointer,
             lock,
         );
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(waiting))
-            .map_err(|source| Error::Folder { path, source: Arc::new(source) })?;
-        Ok(Self { writer: told, readers, extent, health, epoch })
+            .map_err(|source| Error::Folder { path, source: Arc::new(source) })?
+            .thread()
+            .clone();
+        Ok(Self { writer: told, thread, readers, extent, health, epoch })
     }
 
     /// Makes ops durable, all of them or none, and says what became of each, in their order.
@@ -108,17 +113,24 @@ impl Store {
     ///
     /// When nothing of it was written.
     pub async fn commit(&self, ops: Vec<Op>) -> Result<Vec<Done>, Error> {
-        self.hand_over(ops).await?.durable().await
+        let handed_over = self.tell(ops, true).await?;
+        self.thread.unpark();
+        handed_over.durable().await
     }
 
-    /// Hands ops over and does not wait until they are durable. Whatever is handed over or committed later comes later.
+    /// Hands ops over and does not wait until they are durable, which takes some milliseconds when nobody else commits.
+    /// Whatever is handed over or committed later comes later.
     ///
     /// # Errors
     ///
     /// When nothing of it will be written.
     pub async fn hand_over(&self, ops: Vec<Op>) -> Result<HandedOver, Error> {
+        self.tell(ops, false).await
+    }
+
+    async fn tell(&self, ops: Vec<Op>, urgent: bool) -> Result<HandedOver, Error> {
         let (reply, done) = oneshot::channel();
-        let commit = writer::Told::Commit(writer::Commit { ops, reply });
+        let commit = writer::Told::Commit(writer::Commit { ops, urgent, reply });
         self.writer.send(commit).await.map_err(|_| Error::Closed)?;
         Ok(HandedOver { done })
     }
@@ -136,6 +148,7 @@ impl Store {
     pub async fn close(&self) {
         // It may have closed by itself.
         let _ = self.writer.send(writer::Told::Close).await;
+        self.thread.unpark();
     }
 
     /// Reads the events behind a number: at most [`PAGE_EVENTS`](super::PAGE_EVENTS), fewer when they are large.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -24,6 +24,9 @@ const MOST_BYTES: usize = 4 << 20;
 /// What a request or a message takes, roughly.
 const ROW_BYTES: usize = 512;
 
+/// How long what nobody waits for may wait for company: each commit costs the disk a sync, and the log whole pages.
+const COMPANY: Duration = Duration::from_millis(2);
+
 /// How long the last checkpoint waits for one that is under way.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -40,7 +43,44 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct Commit {
     pub(super) ops: Vec<Op>,
+    /// Whether somebody waits for it. Whoever does wakes the writer by hand.
+    pub(super) urgent: bool,
     pub(super) reply: oneshot::Sender<Result<Vec<Done>, Error>>,
+}
+
+/// What is written at once.
+#[derive(Debug, Default)]
+struct Batch {
+    commits: Vec<Commit>,
+    ops: usize,
+    bytes: usize,
+    urgent: bool,
+    /// Whether it is the last.
+    last: bool,
+}
+
+impl Batch {
+    fn push(&mut self, commit: Commit) {
+        self.ops += commit.ops.len();
+        self.bytes += commit.bytes();
+        self.urgent |= commit.urgent;
+        self.commits.push(commit);
+    }
+
+    fn is_full(&self) -> bool {
+        self.ops >= MOST_OPS || self.bytes >= MOST_BYTES
+    }
+
+    /// Takes all that waits, as far as it has room.
+    fn gather(&mut self, waiting: &mut mpsc::Receiver<Told>) {
+        while !self.is_full() && !self.last {
+            match waiting.try_recv() {
+                Ok(Told::Commit(next)) => self.push(next),
+                Ok(Told::Close) => self.last = true,
+                Err(_) => return,
+            }
+        }
+    }
 }
 
 impl Commit {
@@ -92,26 +132,22 @@ impl Writer {
     pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Told>) {
         // Nobody else writes; all that could make the writer wait is a checkpoint, which may as well wait for it.
         let _ = self.db.busy_timeout(Duration::ZERO);
-        let mut batch = Vec::new();
         let mut open = true;
         while open && let Some(Told::Commit(first)) = waiting.blocking_recv() {
-            let (mut ops, mut bytes) = (first.ops.len(), first.bytes());
+            let mut batch = Batch::default();
             batch.push(first);
-            while ops < MOST_OPS && bytes < MOST_BYTES {
-                match waiting.try_recv() {
-                    Ok(Told::Commit(next)) => {
-                        ops += next.ops.len();
-                        bytes += next.bytes();
-                        batch.push(next);
-                    }
-                    Ok(Told::Close) => {
-                        open = false;
-                        break;
-                    }
-                    Err(_) => break,
+            batch.gather(&mut waiting);
+            let until = Instant::now() + COMPANY;
+            while !batch.urgent && !batch.is_full() && !batch.last {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
                 }
+                std::thread::park_timeout(left);
+                batch.gather(&mut waiting);
             }
-            self.write(&mut batch);
+            open = !batch.last;
+            self.write(batch.commits);
         }
         let _ = self.db.busy_timeout(CLOSING);
         if self.dead() {
@@ -129,16 +165,16 @@ impl Writer {
         *self.health.borrow() == Health::Dead
     }
 
-    fn write(&mut self, batch: &mut Vec<Commit>) {
+    fn write(&mut self, batch: Vec<Commit>) {
         if self.dead() {
-            for commit in batch.drain(..) {
+            for commit in batch {
                 let _ = commit.reply.send(Err(Error::Closed));
             }
             return;
         }
         let mut callers = Vec::with_capacity(batch.len());
         let mut ops = Vec::with_capacity(batch.len());
-        for commit in batch.drain(..) {
+        for commit in batch {
             callers.push(commit.reply);
             ops.push(commit.ops);
         }
