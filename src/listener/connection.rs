@@ -35,7 +35,7 @@ pub(super) async fn converse(
 ) {
     // Answers are small and go out at once; a socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Watched { stream, turn: Arc::clone(&turn), put_off: false });
+    let io = TokioIo::new(Watched { stream, turn: Arc::clone(&turn) });
     let service = service_fn(|request: Request<Incoming>| {
         let (router, turn) = (router.clone(), Arc::clone(&turn));
         async move {
@@ -96,8 +96,6 @@ async fn in_time<F: Future>(mut served: Pin<&mut F>, turn: &Turn) {
 struct Watched {
     stream: TcpStream,
     turn: Arc<Turn>,
-    /// A read waits until an answer was taken.
-    put_off: bool,
 }
 
 impl AsyncRead for Watched {
@@ -106,11 +104,6 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Whoever takes no answers must not have more of them made.
-        if self.turn.is_answering() {
-            self.put_off = true;
-            return Poll::Pending;
-        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
@@ -139,10 +132,9 @@ impl AsyncWrite for Watched {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        // Hyper flushes the stream only after its own buffer is empty: the whole answer is in the socket.
-        if self.turn.flushed() && std::mem::take(&mut self.put_off) {
-            cx.waker().wake_by_ref();
-        }
+        // Hyper flushes the stream only after its own buffer is empty: the whole answer is in the socket. It makes no
+        // other before.
+        self.turn.flushed();
         Poll::Ready(Ok(()))
     }
 

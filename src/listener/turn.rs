@@ -76,19 +76,12 @@ impl Turn {
         self.enter(&mut self.state(), Phase::Answer);
     }
 
-    /// All that was written is on its way. True when that was an answer.
-    pub(super) fn flushed(&self) -> bool {
+    /// All that was written is on its way.
+    pub(super) fn flushed(&self) {
         let mut state = self.state();
-        let answered = state.phase == Phase::Answer;
-        if answered {
+        if state.phase == Phase::Answer {
             self.enter(&mut state, Phase::Idle);
         }
-        answered
-    }
-
-    /// Whether the peer has to take an answer.
-    pub(super) fn is_answering(&self) -> bool {
-        self.state().phase == Phase::Answer
     }
 
     /// Whether a request is under way, and its answer may be waited for.
@@ -171,7 +164,7 @@ mod tests {
         drop(arriving);
         assert!(!line.cut_first(), "what is worked on is not closed");
         turn.answer();
-        assert!(turn.flushed());
+        turn.flushed();
         assert!(line.cut_first());
         assert!(turn.cut.is_cancelled());
         drop(turn);
@@ -204,8 +197,7 @@ mod tests {
         turn.answer();
         assert_eq!((turn.deadline(), turn.has_request()), (Some(Instant::now() + LIMITS.slow), true));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(turn.flushed());
+        turn.flushed();
         assert_eq!((turn.deadline(), turn.has_request()), (Some(Instant::now() + LIMITS.idle), false));
-        assert!(!turn.flushed(), "there was no other answer");
     }
 }
