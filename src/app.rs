@@ -24,6 +24,7 @@ use crate::api::{self, Api};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, Lives};
 use crate::journal::{Journal, Keep, Retention, Tail};
+use crate::listener::{self, Limits};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
 use crate::store::{self, Health, Owner, Store};
@@ -42,6 +43,14 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 /// The most calls and streams on one connection.
 const MAX_STREAMS: u32 = 2_048;
+
+/// What the operator's own tools may hold. A scraper's idle connection outlives the time between two scrapes.
+const ADMIN_LIMITS: Limits = Limits {
+    section: "admin",
+    connections: 256,
+    idle: Duration::from_secs(180),
+    slow: Duration::from_secs(10),
+};
 
 /// Sockets that are bound and listen.
 #[derive(Debug)]
@@ -72,6 +81,7 @@ pub struct App {
     addresses: Addresses,
     routes: Routes,
     ingress: Router,
+    webhook_limits: Limits,
     admin: Router,
     dispatch: Dispatch,
     journal: Journal,
@@ -193,6 +203,12 @@ impl App {
         let retention = Retention::new(store.clone(), keep);
         let dispatch = Dispatch::new(accounts.clone(), store.clone(), owner, lives, stopping.clone());
         let store = journal.health();
+        let webhook_limits = Limits {
+            section: "webhook",
+            connections: config.webhook.max_connections,
+            idle: config.webhook.idle_timeout,
+            slow: config.webhook.read_timeout,
+        };
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
         let admin = Admin { store: store.clone(), stopping: stopping.clone(), metrics }.router();
         let (routes, keep_health) = Api {
@@ -214,6 +230,7 @@ impl App {
             addresses,
             routes,
             ingress,
+            webhook_limits,
             admin,
             dispatch,
             journal,
@@ -240,6 +257,7 @@ impl App {
             listeners,
             routes,
             ingress,
+            webhook_limits,
             admin,
             dispatch,
             journal,
@@ -251,17 +269,21 @@ impl App {
         } = self;
         let mut servers = JoinSet::new();
         servers.spawn(serve_grpc(listeners.grpc, routes, stopping.clone()));
-        servers.spawn(serve_http(listeners.webhook, ingress, stopping.clone()));
+        let webhooks = listener::serve(listeners.webhook, ingress, webhook_limits, stopping.clone());
+        servers.spawn(async {
+            webhooks.await;
+            Ok(())
+        });
         // The operator may look on until the very end.
         let stopped = CancellationToken::new();
         let mut operator = JoinSet::new();
-        operator.spawn(serve_http(listeners.admin, admin, stopped.clone()));
+        operator.spawn(listener::serve(listeners.admin, admin, ADMIN_LIMITS, stopped.clone()));
 
         let failure = tokio::select! {
             () = stop.cancelled() => None,
             () = died(&mut store) => Some(Error::StoreFailed),
             Some(ended) = servers.join_next() => Some(ended_by_itself(ended)),
-            Some(ended) = operator.join_next() => Some(ended_by_itself(ended)),
+            Some(ended) = operator.join_next() => Some(ended_by_itself(ended.map(Ok))),
             Some(ended) = background.join_next() => Some(ended_by_itself(ended.map(Ok))),
         };
 
@@ -312,14 +334,6 @@ async fn serve_grpc(
         )
         .await
         .map_err(Into::into)
-}
-
-async fn serve_http(
-    listener: TcpListener,
-    router: Router,
-    stopping: CancellationToken,
-) -> Result<(), ServeError> {
-    axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await.map_err(Into::into)
 }
 
 type ServeError = Box<dyn std::error::Error + Send + Sync>;

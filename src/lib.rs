@@ -14,6 +14,7 @@
 //! | [`dispatch`] | a send from request to outcome |
 //! | [`domain`] | the words of the house as plain Rust |
 //! | [`journal`] | appending, reading, the live tail, retention |
+//! | [`listener`] | an HTTP listener that bounds what its peers can hold |
 //! | [`pb`] | the contract, generated |
 //! | [`provider`] | the REST side: ConnectBy and Connectly |
 //! | [`sandbox`] | both providers imitated, with faults on demand |
@@ -31,6 +32,7 @@ pub mod demo;
 pub mod dispatch;
 pub mod domain;
 pub mod journal;
+pub mod listener;
 pub mod pb;
 pub mod provider;
 pub mod sandbox;

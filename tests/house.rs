@@ -33,6 +33,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "dispatch",
             "domain",
             "journal",
+            "listener",
             "provider",
             "sandbox",
             "store",
@@ -46,6 +47,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("dispatch", &["domain", "journal", "provider", "store", "telemetry"]),
     ("domain", &[]),
     ("journal", &["domain", "store", "telemetry"]),
+    ("listener", &["telemetry"]),
     ("main", &["app", "config", "demo", "sandbox", "telemetry"]),
     ("pb", &[]),
     ("provider", &["config", "domain", "telemetry"]),
@@ -71,8 +73,8 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
     (&["prost", "prost_types"], &["src/api/", "src/client/", "src/pb.rs"]),
     // HTTP: clients, servers, and connections that misbehave.
     (&["reqwest"], &["src/provider/", "src/sandbox/"]),
-    (&["axum"], &["src/admin.rs", "src/app.rs", "src/webhook/"]),
-    (&["hyper", "hyper_util"], &["src/api/unbroken.rs", "src/provider/", "src/sandbox/"]),
+    (&["axum"], &["src/admin.rs", "src/app.rs", "src/listener/", "src/webhook/"]),
+    (&["hyper", "hyper_util"], &["src/api/unbroken.rs", "src/listener/", "src/provider/", "src/sandbox/"]),
     // The engine. The store's error carries the engine's as its source.
     (&["rusqlite"], &["src/store/mod.rs", "src/store/sqlite/"]),
 ];

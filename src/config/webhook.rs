@@ -21,8 +21,15 @@ pub struct Webhook {
     /// The largest body that is accepted, in bytes; 1 KiB to 1.5 MiB. Default 1 MiB. An event may hold a body
     /// twice, typed and raw, and clients take messages of 4 MiB at most.
     pub max_body_bytes: usize,
-    /// How long a request may take to arrive in full; 1 s to 1 min. Default 10 s.
+    /// How long a request's header may take to arrive, then its body, and then its answer to be taken; 1 s to 1 min.
+    /// Default 10 s.
     pub read_timeout: Duration,
+    /// How long a connection may stand without a request; 1 s to 1 h. Default 3 min: longer than common proxies keep
+    /// theirs, so that none sends a request into a connection that is being closed.
+    pub idle_timeout: Duration,
+    /// The most open connections; 16 to 65536. Default 1024. When all are taken, a newcomer gets the place of the one
+    /// that has waited for its peer the longest.
+    pub max_connections: usize,
 }
 
 impl Webhook {
@@ -32,11 +39,16 @@ impl Webhook {
         let max_body_bytes = table.required("max_body_bytes", value::integer(1024..=1536 * 1024));
         let timeouts = Duration::from_secs(1)..=Duration::from_secs(60);
         let read_timeout = table.required("read_timeout", value::duration(timeouts));
+        let idle_timeouts = Duration::from_secs(1)..=Duration::from_secs(3600);
+        let idle_timeout = table.required("idle_timeout", value::duration(idle_timeouts));
+        let max_connections = table.required("max_connections", value::integer(16..=65_536));
         Some(Self {
             listen: listen?,
             public_url,
             max_body_bytes: usize::try_from(max_body_bytes?).ok()?,
             read_timeout: read_timeout?,
+            idle_timeout: idle_timeout?,
+            max_connections: usize::try_from(max_connections?).ok()?,
         })
     }
 

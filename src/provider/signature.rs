@@ -27,6 +27,7 @@ pub struct Unverified {
 /// A webhook whose sender knew a secret.
 pub struct Verified {
     body: Bytes,
+    secret: usize,
 }
 
 /// Why a signature does not hold.
@@ -48,6 +49,11 @@ impl Scheme {
     /// right.
     pub(super) fn hmac_sha256_base64(header: &'static str, secrets: &[SecretString]) -> Option<Self> {
         (!secrets.is_empty()).then(|| Self { header, secrets: secrets.to_vec() })
+    }
+
+    /// How many secrets are live.
+    pub fn secrets(&self) -> usize {
+        self.secrets.len()
     }
 
     /// The name of the header that carries the signature.
@@ -74,13 +80,14 @@ impl Unverified {
             return Err(Rejection::Malformed);
         }
         // Every secret is tried, so that the time does not tell which one fits.
-        let fits = scheme.secrets.iter().fold(false, |fits, secret| {
+        let fits = scheme.secrets.iter().zip(1..).fold(None, |fits: Option<usize>, (secret, place)| {
             let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
                 .expect("HMAC takes a key of any length");
             mac.update(&self.body);
-            fits | mac.verify_slice(&tag).is_ok()
+            let right = mac.verify_slice(&tag).is_ok();
+            fits.or(right.then_some(place))
         });
-        if fits { Ok(Verified { body: self.body }) } else { Err(Rejection::Wrong) }
+        fits.map(|secret| Verified { body: self.body, secret }).ok_or(Rejection::Wrong)
     }
 }
 
@@ -88,6 +95,11 @@ impl Verified {
     /// The body, byte for byte as it was signed.
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// Which of the live secrets made the signature: its place among them, from 1 on.
+    pub fn secret(&self) -> usize {
+        self.secret
     }
 }
 
@@ -125,6 +137,19 @@ mod tests {
     fn any_live_secret_will_do() {
         assert_eq!(verify(BODY, Some(RIGHT), &["old", "test-webhook-secret", "new"]), Ok(()));
         assert_eq!(verify(BODY, Some(RIGHT), &["old", "new"]), Err(Rejection::Wrong));
+    }
+
+    #[test]
+    fn the_place_of_the_secret_that_fits_is_told() {
+        let place = |secrets: &[&str]| {
+            let webhook = Unverified::new(Bytes::from_static(BODY.as_bytes()), Some(RIGHT));
+            webhook.verify(&scheme(secrets)).expect("right").secret()
+        };
+        let right = "test-webhook-secret";
+        assert_eq!(place(&[right]), 1);
+        assert_eq!(place(&[right, "new"]), 1);
+        assert_eq!(place(&["old", "older", right]), 3);
+        assert_eq!(place(&["old", right, right]), 2);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub const HELD: &str = "switchboard_held_total";
 pub const BREAKER_OPEN: &str = "switchboard_breaker_open";
 /// Webhooks by `account` and `result`.
 pub const WEBHOOKS: &str = "switchboard_webhooks_total";
+/// Webhooks with a valid signature, by `account` and by the `secret` that made it: its place in `webhook_secrets`, from
+/// 1 on.
+pub const SIGNATURES: &str = "switchboard_webhook_signatures_total";
 /// Events put into the journal, by `account` and `type`.
 pub const EVENTS: &str = "switchboard_events_total";
 /// Open event streams.
@@ -76,7 +79,7 @@ pub mod webhook {
     pub const TOO_LARGE: &str = "too_large";
     /// Answered 400 or 408: the body broke off or did not arrive in time.
     pub const UNREADABLE: &str = "unreadable";
-    /// Answered 503: too many webhooks at once.
+    /// Answered 503: too many large webhooks at once.
     pub const CROWDED: &str = "crowded";
     /// Answered 503: the event could not be made durable.
     pub const NOT_STORED: &str = "not_stored";
@@ -100,6 +103,10 @@ pub fn install() -> &'static PrometheusHandle {
             "Whether calls of a class fail at once, for the provider does not answer"
         );
         describe_counter!(WEBHOOKS, "Webhooks received, by how they were answered");
+        describe_counter!(
+            SIGNATURES,
+            "Webhooks with a valid signature, by the place in webhook_secrets, from 1 on, of the secret that made it"
+        );
         describe_counter!(EVENTS, "Events put into the journal, by type");
         describe_gauge!(SUBSCRIBERS, "Open event streams");
         describe_gauge!(STORE_WRITABLE, "Whether the store can write");

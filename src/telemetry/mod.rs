@@ -1,6 +1,7 @@
 //! Logs and metrics. Known by all, knows nobody but its own section of the configuration.
 
 pub mod metrics;
+pub(crate) mod sparingly;
 
 use std::io::IsTerminal as _;
 

@@ -3,8 +3,6 @@
 //! **Invariants.** 200 means that the event is on disk. Nothing is read from a body before its signature was found
 //! right. An account that does not exist, one without webhooks and a wrong signature are all answered 401.
 
-mod sparingly;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,23 +12,28 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::RETRY_AFTER;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use metrics::counter;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 
 use crate::config;
 use crate::domain::AccountId;
 use crate::journal::Journal;
-use crate::provider::signature::Unverified;
+use crate::provider::signature::{Scheme, Unverified};
 use crate::provider::{Account, Accounts};
 use crate::store::{Append, Done};
-use crate::telemetry::metrics::{EVENTS, WEBHOOKS, webhook as result};
-use sparingly::Sparingly;
-use tokio::sync::Semaphore;
+use crate::telemetry::metrics::{EVENTS, SIGNATURES, WEBHOOKS, webhook as result};
+use crate::telemetry::sparingly::Sparingly;
 
-/// How many webhooks are read and written at once; as many more wait.
-const PLACES: usize = 512;
+/// How many large bodies are in memory at once; more of them wait.
+const PLACES: usize = 128;
+
+/// The most bytes of a body that is not large. Nearly all are far smaller: they are what a connection costs, and wait for
+/// no place, so that slow ones cannot keep others out.
+const LARGE: usize = 64 * 1024;
 
 /// Takes webhooks in.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ pub struct Ingress {
     max_body_bytes: usize,
     read_timeout: Duration,
     rejections: Sparingly,
-    /// Bodies are in memory until they are on disk, so only so many are taken in at once.
+    /// Bodies are in memory until they are on disk, so only so many large ones are taken in at once.
     places: Semaphore,
 }
 
@@ -61,6 +64,12 @@ enum Answer {
 impl Ingress {
     /// Takes in webhooks for these accounts.
     pub fn new(config: &config::Webhook, accounts: Accounts, journal: Journal) -> Self {
+        // A secret that nobody uses must show as one.
+        for account in accounts.iter() {
+            for place in 1..=account.webhook_scheme().map_or(0, Scheme::secrets) {
+                signed_by(account, place, 0);
+            }
+        }
         Self {
             accounts,
             journal,
@@ -81,12 +90,8 @@ impl Ingress {
         else {
             return Answer::NoAccount;
         };
-        // Whoever waits longer than a body may take to arrive is better off trying again.
-        let Ok(Ok(_place)) = tokio::time::timeout(self.read_timeout, self.places.acquire()).await else {
-            return Answer::Crowded;
-        };
-        let body = match self.read(body).await {
-            Ok(body) => body,
+        let (body, _place) = match self.read(body).await {
+            Ok(read) => read,
             Err(answer) => return answer,
         };
         let signature = headers.get(scheme.header()).and_then(|value| value.to_str().ok());
@@ -99,6 +104,7 @@ impl Ingress {
                 return Answer::Rejected;
             }
         };
+        signed_by(account, webhook.secret(), 1);
         let events: Vec<Append> = account
             .read_webhook(&webhook)
             .into_iter()
@@ -127,15 +133,35 @@ impl Ingress {
         }
     }
 
-    async fn read(&self, body: Body) -> Result<Bytes, Answer> {
-        let limited = Limited::new(body, self.max_body_bytes);
-        match tokio::time::timeout(self.read_timeout, limited.collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::TooLarge),
-            Ok(Err(_)) => Err(Answer::BrokenOff),
-            Err(_) => Err(Answer::TooSlow),
+    /// Reads a body, and takes a place for one that is large.
+    async fn read(&self, body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Answer> {
+        let deadline = Instant::now() + self.read_timeout;
+        let mut arriving = Limited::new(body, self.max_body_bytes);
+        let (mut body, mut place) = (BytesMut::new(), None);
+        loop {
+            let frame = timeout_at(deadline, arriving.frame()).await.map_err(|_| Answer::TooSlow)?;
+            let frame = match frame.transpose() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok((body.freeze(), place)),
+                Err(error) if error.is::<LengthLimitError>() => return Err(Answer::TooLarge),
+                Err(_) => return Err(Answer::BrokenOff),
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            if place.is_none() && body.len() + data.len() > LARGE {
+                let acquired = timeout_at(deadline, self.places.acquire()).await;
+                // Whoever waits longer than a body may take to arrive is better off trying again.
+                let Ok(Ok(acquired)) = acquired else { return Err(Answer::Crowded) };
+                place = Some(acquired);
+            }
+            body.extend_from_slice(&data);
         }
     }
+}
+
+/// Counts webhooks that a secret has signed.
+fn signed_by(account: &Account, place: usize, webhooks: u64) {
+    counter!(SIGNATURES, "account" => account.id().to_string(), "secret" => place.to_string())
+        .increment(webhooks);
 }
 
 async fn receive(

@@ -14,6 +14,7 @@ mod flows;
 mod gate;
 mod gateway;
 mod killing;
+mod listener;
 mod lives;
 mod media;
 mod media_link;

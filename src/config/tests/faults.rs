@@ -51,6 +51,12 @@ fn each_value_is_held_to_its_range() {
         ("[webhook]\nmax_body_bytes = 1_572_865", "webhook.max_body_bytes"),
         ("[webhook]\nmax_body_bytes = -1", "webhook.max_body_bytes"),
         ("[webhook]\nread_timeout = 10", "webhook.read_timeout: must be a duration from `1s` to `1m`"),
+        ("[webhook]\nidle_timeout = '500ms'", "webhook.idle_timeout: must be a duration from `1s` to `1h`"),
+        (
+            "[webhook]\nmax_connections = 15",
+            "webhook.max_connections: must be a whole number from 16 to 65536",
+        ),
+        ("[webhook]\nmax_connections = 65_537", "webhook.max_connections"),
         ("[webhook]\npublic_url = 'hooks.example.com'", "webhook.public_url: must be an http or https URL"),
         ("[webhook]\npublic_url = 'ftp://hooks.example.com'", "webhook.public_url"),
         ("[journal]\npath = ''", "journal.path: must be the path of a file"),

@@ -78,6 +78,8 @@ fn the_defaults_and_one_account_are_a_configuration() {
     assert_eq!(config.webhook.public_url, None);
     assert_eq!(config.webhook.max_body_bytes, 1 << 20);
     assert_eq!(config.webhook.read_timeout.as_secs(), 10);
+    assert_eq!(config.webhook.idle_timeout.as_secs(), 180);
+    assert_eq!(config.webhook.max_connections, 1024);
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9090");
     assert_eq!(config.journal.path.to_str(), Some("switchboard.db"));
     assert_eq!(config.journal.retention.as_secs(), 7 * 24 * 3600);
@@ -118,6 +120,8 @@ fn a_file_and_the_environment_lie_over_the_defaults() {
         ("SWITCHBOARD__GRPC__LISTEN", "[::1]:0"),
         ("SWITCHBOARD__WEBHOOK__LISTEN", "0.0.0.0:80"),
         ("SWITCHBOARD__WEBHOOK__MAX_BODY_BYTES", "2048"),
+        ("SWITCHBOARD__WEBHOOK__IDLE_TIMEOUT", "1m 15s"),
+        ("SWITCHBOARD__WEBHOOK__MAX_CONNECTIONS", "65536"),
         ("SWITCHBOARD__WEBHOOK__PUBLIC_URL", "https://hooks.example.com/a"),
         ("SWITCHBOARD__ACCOUNTS__ACME__BASE_URL", "http://127.0.0.1:4010"),
         ("SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY", "other-s3cr3t"),
@@ -139,6 +143,8 @@ fn a_file_and_the_environment_lie_over_the_defaults() {
     assert_eq!(config.grpc.listen.to_string(), "[::1]:0");
     assert_eq!(config.webhook.listen.to_string(), "0.0.0.0:80");
     assert_eq!(config.webhook.max_body_bytes, 2048);
+    assert_eq!(config.webhook.idle_timeout.as_secs(), 75);
+    assert_eq!(config.webhook.max_connections, 65_536);
     assert_eq!(config.webhook.public_url.expect("set").as_str(), "https://hooks.example.com/a");
     let [acme, globex] = &config.accounts[..] else { panic!("two accounts") };
     assert_eq!(config.sends.retention.as_secs(), 2 * 24 * 3600);

@@ -8,18 +8,18 @@ use tokio::time::Instant;
 
 /// Lets one line through in a while, and counts the others.
 #[derive(Debug)]
-pub(super) struct Sparingly {
+pub(crate) struct Sparingly {
     every: Duration,
     state: Mutex<(Option<Instant>, u64)>,
 }
 
 impl Sparingly {
-    pub(super) fn new(every: Duration) -> Self {
+    pub(crate) fn new(every: Duration) -> Self {
         Self { every, state: Mutex::new((None, 0)) }
     }
 
     /// Whether to speak now; if so, how many times nothing was said since the last time.
-    pub(super) fn now(&self) -> Option<u64> {
+    pub(crate) fn now(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, unsaid) = &mut *state;
         if last.is_some_and(|last| last.elapsed() < self.every) {

@@ -1,0 +1,268 @@
+//! What peers of the webhook listener can hold, and for how long.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use switchboard::sandbox::connectly::sign;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use crate::binary::{Home, SECRET, Server};
+use crate::gateway::{CONNECTLY, Gateway, PATIENCE, Start, received, within};
+
+const HALF_A_HEADER: &[u8] = b"POST /webhooks/demo-connectly HTTP/1.1\r\nhost: switch";
+
+/// One connection, with nothing in between that would make it behave.
+struct Peer(TcpStream);
+
+impl Peer {
+    async fn connect(to: SocketAddr) -> Self {
+        Self(within(TcpStream::connect(to)).await.expect("connects"))
+    }
+
+    async fn sending(to: SocketAddr, bytes: &[u8]) -> Self {
+        let mut peer = Self::connect(to).await;
+        peer.send(bytes).await;
+        peer
+    }
+
+    /// A peer with a body to send, which the server has begun to wait for.
+    async fn with_a_body(gateway: &Gateway, body: &str) -> Self {
+        let signature = sign(gateway.connectly().webhook_secret(), body.as_bytes());
+        let head = format!(
+            "POST /webhooks/{CONNECTLY} HTTP/1.1\r\nhost: switchboard\r\nexpect: 100-continue\r\n\
+             x-connectly-hmac-sha256: {signature}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut peer = Self::sending(gateway.at.webhook, head.as_bytes()).await;
+        assert_eq!(peer.status().await, "HTTP/1.1 100 Continue");
+        peer
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        within(self.0.write_all(bytes)).await.expect("sent");
+    }
+
+    /// Reads one head, of an answer without a body, and gives its first line.
+    async fn status(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within(self.0.read_u8()).await.expect("an answer"));
+        }
+        String::from_utf8_lossy(&head).lines().next().expect("a line").to_owned()
+    }
+
+    /// Waits until the server has closed, and gives what it said before.
+    async fn closed(&mut self) -> String {
+        let mut said = Vec::new();
+        // Being reset is being closed too.
+        let _ = within(self.0.read_to_end(&mut said)).await;
+        String::from_utf8_lossy(&said).into_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_arrive_in_time_ends_the_connection() {
+    let gateway = Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1s").start().await;
+    let mut silent = Peer::sending(gateway.at.webhook, HALF_A_HEADER).await;
+    assert_eq!(silent.closed().await, "");
+    // Nor does it help to send a little all the time.
+    let mut slow = Peer::sending(gateway.at.webhook, HALF_A_HEADER).await;
+    within(async {
+        let mut often = tokio::time::interval(Duration::from_millis(50));
+        while slow.0.write_all(b"x").await.is_ok() {
+            often.tick().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_is_closed_after_a_while() {
+    let gateway = Start::quiet().with("WEBHOOK__IDLE_TIMEOUT", "2s").start().await;
+    let mut silent = Peer::connect(gateway.at.webhook).await;
+    let body = received("M1", "one");
+    let mut idle = Peer::with_a_body(&gateway, &body).await;
+    idle.send(body.as_bytes()).await;
+    assert_eq!(idle.status().await, "HTTP/1.1 200 OK");
+    assert_eq!(idle.closed().await, "");
+    assert_eq!(silent.closed().await, "");
+}
+
+/// A request without a body that is always refused.
+const REFUSED: &[u8] = b"GET /webhooks/demo-connectly HTTP/1.1\r\nhost: switchboard\r\n\r\n";
+
+/// A peer that sends requests and takes no answers, until nothing more can be sent. With how many bytes it has sent.
+async fn deaf(to: SocketAddr) -> (TcpStream, usize) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("set");
+    let mut peer = within(socket.connect(to)).await.expect("connects");
+    let requests = REFUSED.repeat(1000);
+    let mut sent = 0;
+    within(async {
+        let stuck = Duration::from_millis(300);
+        while let Ok(more) = timeout(stuck, peer.write(&requests[sent % requests.len()..])).await {
+            sent += more.expect("not closed so soon");
+        }
+    })
+    .await;
+    (peer, sent)
+}
+
+#[tokio::test]
+async fn whoever_takes_no_answers_is_closed() {
+    let gateway = Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1s").start().await;
+    let (mut peer, _) = deaf(gateway.at.webhook).await;
+    within(async { while peer.write_all(REFUSED).await.is_ok() {} }).await;
+}
+
+#[tokio::test]
+async fn whoever_takes_the_answers_late_gets_all_of_them() {
+    let gateway = Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1m").start().await;
+    let (mut peer, sent) = deaf(gateway.at.webhook).await;
+    let (mut answers, mut requests) = peer.split();
+    let begun = &REFUSED[sent % REFUSED.len()..];
+    let last = b"GET /webhooks/demo-connectly HTTP/1.1\r\nhost: switchboard\r\nconnection: close\r\n\r\n";
+    let rest = [begun, last].concat();
+    let mut said = Vec::new();
+    let (asked, answered) =
+        within(async { tokio::join!(requests.write_all(&rest), answers.read_to_end(&mut said)) }).await;
+    asked.expect("sent");
+    answered.expect("closed in order");
+    let count = String::from_utf8_lossy(&said).matches("HTTP/1.1 405 ").count();
+    assert_eq!(count, sent / REFUSED.len() + 2);
+}
+
+#[tokio::test]
+async fn connections_without_a_whole_request_do_not_delay_a_stop() {
+    let gateway =
+        Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1m").with("SHUTDOWN__GRACE", "10m").start().await;
+    let mut idle = Peer::connect(gateway.at.webhook).await;
+    let mut half = Peer::sending(gateway.at.webhook, HALF_A_HEADER).await;
+    let mut operators = Peer::sending(gateway.at.admin, b"GET /met").await;
+    // Whoever came later has been answered, so those are with the server.
+    gateway.deliver(&received("M1", "one")).await;
+    gateway.stop().await;
+    for peer in [&mut idle, &mut half, &mut operators] {
+        assert_eq!(peer.closed().await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_under_way_gets_its_answer_when_the_server_stops() {
+    let gateway = Start::quiet().start().await;
+    let body = received("M1", "one");
+    let mut peer = Peer::with_a_body(&gateway, &body).await;
+    gateway.begin_to_stop();
+    // Nobody listens any more.
+    within(async { while TcpStream::connect(gateway.at.webhook).await.is_ok() {} }).await;
+    peer.send(body.as_bytes()).await;
+    assert!(peer.closed().await.starts_with("HTTP/1.1 200 OK"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn more_connections_than_are_allowed_do_not_keep_a_webhook_out() {
+    let gateway = Start::quiet()
+        .with("WEBHOOK__MAX_CONNECTIONS", "16")
+        .with("WEBHOOK__READ_TIMEOUT", "1m")
+        .start()
+        .await;
+    let body = received("slow", "slow");
+    let mut crowd = Vec::new();
+    for _ in 0..16 {
+        crowd.push(Peer::connect(gateway.at.webhook).await);
+        crowd.push(Peer::sending(gateway.at.webhook, HALF_A_HEADER).await);
+        crowd.push(Peer::with_a_body(&gateway, &body).await);
+    }
+    gateway.deliver(&received("M1", "one")).await;
+    // Whoever waited the longest had to go, and the last may still end what they began.
+    let mut last = crowd.pop().expect("the last");
+    last.send(body.as_bytes()).await;
+    assert_eq!(last.status().await, "HTTP/1.1 200 OK");
+    for peer in &mut crowd[..16] {
+        assert_eq!(peer.closed().await, "");
+    }
+}
+
+#[tokio::test]
+async fn slow_large_bodies_do_not_keep_a_webhook_out() {
+    let gateway = Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1m").start().await;
+    let body = received("slow", &"x".repeat(100_000));
+    let mut crowd = Vec::new();
+    for _ in 0..140 {
+        let mut peer = Peer::with_a_body(&gateway, &body).await;
+        peer.send(&body.as_bytes()[..70_000]).await;
+        crowd.push(peer);
+    }
+    gateway.deliver(&received("M1", "one")).await;
+    // They end in the order in which they began.
+    for mut peer in crowd {
+        peer.send(&body.as_bytes()[70_000..]).await;
+        assert_eq!(peer.status().await, "HTTP/1.1 200 OK");
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_is_too_large_is_refused() {
+    let gateway = Start::quiet().start().await;
+    let with = |bytes: usize| {
+        let start = format!("GET /webhooks/{CONNECTLY} HTTP/1.1\r\nhost: switchboard\r\nfiller: ");
+        let end = "\r\n\r\n";
+        format!("{start}{}{end}", "x".repeat(bytes - start.len() - end.len()))
+    };
+    let mut within_bounds = Peer::sending(gateway.at.webhook, with(32 * 1024 - 1).as_bytes()).await;
+    assert_eq!(within_bounds.status().await, "HTTP/1.1 405 Method Not Allowed");
+    let mut beyond = Peer::sending(gateway.at.webhook, &with(64 * 1024).as_bytes()[..32 * 1024]).await;
+    assert!(beyond.closed().await.starts_with("HTTP/1.1 431 "));
+}
+
+#[tokio::test]
+async fn a_metric_tells_which_live_secret_still_signs() {
+    let gateway =
+        Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__WEBHOOK_SECRETS", "a,b,c,old,new").start().await;
+    let signed_by = async |place: usize| {
+        let line =
+            format!(r#"switchboard_webhook_signatures_total{{account="{CONNECTLY}",secret="{place}"}}"#);
+        let page = reqwest::get(format!("http://{}/metrics", gateway.at.admin)).await.expect("answers");
+        let page = page.text().await.expect("a page");
+        page.lines().find_map(|found| Some(found.strip_prefix(&line)?.trim().to_owned()))
+    };
+    assert_eq!((signed_by(4).await, signed_by(5).await), (Some("0".into()), Some("0".into())));
+    let body = received("M1", "one");
+    let posted = async |secret: &str| {
+        gateway.post(CONNECTLY, Some(&sign(secret, body.as_bytes())), body.clone()).await
+    };
+    // The provider's duplicates are signed too.
+    assert_eq!((posted("old").await, posted("old").await, posted("new").await), (200, 200, 200));
+    assert_eq!(posted("nobody's").await, 401);
+    assert_eq!((signed_by(4).await, signed_by(5).await), (Some("2".into()), Some("1".into())));
+    assert_eq!(signed_by(6).await, None);
+}
+
+/// There are fewer file descriptors than connections are allowed.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lack_of_file_descriptors_does_not_keep_a_webhook_out() {
+    let home = Home::new("http://127.0.0.1:1");
+    let serve = home.command();
+    let mut limited = std::process::Command::new("bash");
+    limited.arg("-c").arg("ulimit -n 64; exec \"$@\"").arg("bash").arg(serve.get_program());
+    limited.args(serve.get_args());
+    let server = Server::start(limited);
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(Peer::sending(server.webhook, HALF_A_HEADER).await);
+    }
+    let body = received("M1", "one");
+    let posted = reqwest::Client::new()
+        .post(format!("http://{}/webhooks/globex", server.webhook))
+        .header("x-connectly-hmac-sha256", sign(SECRET, body.as_bytes()))
+        .timeout(PATIENCE)
+        .body(body);
+    assert_eq!(posted.send().await.expect("answers").status(), 200);
+    assert!(server.log.lock().expect("unpoisoned").contains("a connection could not be taken in"));
+    drop(crowd);
+    assert!(server.terminate());
+}
