@@ -36,8 +36,10 @@ impl Work<'_> {
     }
 
     /// Tells that the provider has taken a message, as it stands. Once: a second time nothing happens.
-    pub(super) fn tell_accepted(&mut self, message: &Message, now: UnixMillis) -> rusqlite::Result<()> {
+    pub(super) fn tell_accepted(&mut self, message: &Message) -> rusqlite::Result<()> {
         let identity = Identity::accepted(message.id);
+        // An outcome may be written long after it was known; it is received now.
+        let now = self.now();
         self.put(&Event::accepted(message.clone()), Some(&identity), Bytes::new(), None, now)?;
         Ok(())
     }
