@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedMessage};
+use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedMessage, Written};
 use crate::domain::outcome::Doubt;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
@@ -97,7 +97,7 @@ fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
             provider: Provider::Connectly,
             occur_time: None,
             callback_data: None,
-            payload: Payload::Unknown { topic: String::new(), problem: String::new() },
+            payload: Payload::Unknown { topic: String::new(), problem: String::new(), written: None },
         },
         identity,
         proof: None,
