@@ -245,11 +245,10 @@ async fn receive_times_never_go_backwards_for_an_outcome_that_is_written_late() 
         opened.ended(Op::End(end)).await;
     }
     opened.one(append("acme", None, "after")).await;
-    let committed = opened.committed.lock().expect("unpoisoned");
-    let times: Vec<i64> = committed.iter().map(|event| receive_time(event).0).collect();
+    let times: Vec<i64> =
+        opened.committed.lock().expect("unpoisoned").iter().map(|event| receive_time(event).0).collect();
     assert_eq!(times.len(), 4);
     assert!(times.is_sorted(), "{times:?}");
-    drop(committed);
     for id in [with_request, without.id] {
         assert_eq!(opened.state(id).await, Some(Accepted));
     }
