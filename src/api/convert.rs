@@ -29,7 +29,7 @@ pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
         Payload::ReportCompleted(report) => {
             v1::event::Payload::ReportCompleted(reported::report_completed(report))
         }
-        Payload::Unknown { topic, problem } => {
+        Payload::Unknown { topic, problem, written: _ } => {
             v1::event::Payload::Unknown(v1::UnknownEvent { topic: topic.clone(), problem: problem.clone() })
         }
     };

@@ -265,7 +265,7 @@ impl Dispatch {
                     Err(error) => Err(error),
                 };
                 if let Err(error) = written {
-                    self.write_again(end, error).await;
+                    let _ = self.write_again(end, error).await;
                 }
             }
             Err(error) if work.request.is_none() && end.outcome == store::Outcome::NotDone => {
@@ -278,8 +278,11 @@ impl Dispatch {
                 match ended {
                     Ok(done) => attempt.conclude(self.after(work, done, failure)),
                     Err(error) => {
-                        attempt.settle(Err(failure));
-                        self.write_again(end, error).await;
+                        attempt.settle(Err(failure.clone()));
+                        if let Some(done) = self.write_again(end, error).await {
+                            // The callers were told. Those who watch hear of it now.
+                            let _ = self.after(work, done, failure);
+                        }
                     }
                 }
             }
@@ -308,23 +311,24 @@ impl Dispatch {
         }
     }
 
-    /// Writes an outcome again until it is durable. Until then the attempt stays in the table.
-    async fn write_again(&self, end: End, mut error: store::Error) {
+    /// Writes an outcome again until it is durable, and says how things stand then; nothing when it was given up. Until
+    /// then the attempt stays in the table.
+    async fn write_again(&self, end: End, mut error: store::Error) -> Option<Vec<Done>> {
         counter!(UNRECORDED, "account" => end.account.to_string()).increment(1);
         // Requests cannot pile up, for none begins while the store does not write; other sends can.
         let place = self.unwritten.try_acquire();
         if place.is_err() && end.request.is_none() {
-            return;
+            return None;
         }
         loop {
             if matches!(error, store::Error::Closed | store::Error::Broken(_)) {
                 // The record stays in flight, and will be unknown when the store is opened again.
-                return;
+                return None;
             }
             let stops = self.stopping.run_until_cancelled(tokio::time::sleep(REWRITE)).await.is_none();
             match self.store.commit(vec![Op::End(Box::new(end.clone()))]).await {
-                Ok(_) => return,
-                Err(_) if stops => return,
+                Ok(done) => return Some(done),
+                Err(_) if stops => return None,
                 Err(again) => error = again,
             }
         }

@@ -166,7 +166,18 @@ pub enum Payload {
         topic: String,
         /// Why it cannot be read. Never quotes the body.
         problem: String,
+        /// Who wrote to whom, where a customer wrote something that cannot be read.
+        written: Option<Box<Written>>,
     },
+}
+
+/// That a customer wrote, whatever it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The customer.
+    pub sender: Party,
+    /// To whom.
+    pub recipient: Party,
 }
 
 impl fmt::Debug for Payload {

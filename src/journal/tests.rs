@@ -34,7 +34,7 @@ fn event(bytes: usize) -> Append {
             provider: Provider::Connectly,
             occur_time: None,
             callback_data: None,
-            payload: Payload::Unknown { topic: String::new(), problem: String::new() },
+            payload: Payload::Unknown { topic: String::new(), problem: String::new(), written: None },
         },
         identity: None,
         proof: None,

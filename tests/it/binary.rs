@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 use crate::gateway::{PATIENCE, Subscriber, subscribe};
 
 pub(crate) const SECRET: &str = "a-webhook-secret-that-nobody-may-see";
+pub(crate) const BUSINESS: &str = "00000000-0000-4000-8000-000000000001";
 pub(crate) const API_KEY: &str = "an-api-key-that-nobody-may-see";
 
 /// A running `switchboard serve`. Dropping it kills it.
@@ -41,7 +42,7 @@ impl Home {
              [log]\nformat = \"json\"\n\
              [journal]\npath = \"{}\"\n\
              [[accounts]]\nid = \"globex\"\nprovider = \"connectly\"\nbase_url = \"{base_url}\"\n\
-             business_id = \"00000000-0000-4000-8000-000000000001\"\n\
+             business_id = \"{BUSINESS}\"\n\
              api_key = {{ env = \"GLOBEX_API_KEY\" }}\nwebhook_secrets = [\"{SECRET}\"]\n",
             folder.path().join("switchboard.db").display(),
         );

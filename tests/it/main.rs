@@ -11,6 +11,7 @@ mod contract;
 mod errors;
 mod events;
 mod flows;
+mod full_disk;
 mod gate;
 mod gateway;
 mod killing;

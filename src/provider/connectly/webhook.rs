@@ -10,7 +10,7 @@ use super::super::json::Object;
 use super::super::outcome::Said;
 use super::super::signature::Verified;
 use super::{error, mark};
-use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedFault};
+use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedFault, Written};
 use crate::domain::{
     AccountId, Address, Channel, Event, EventId, MessageState, PhoneNumber, Provider, ProviderFault, Refusal,
     UnixMillis, UserId,
@@ -68,7 +68,9 @@ fn payload(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Optio
         Some("delivery_status") => status_update(webhook),
         Some("report") => report::read(webhook),
         // One page has the topic in the singular.
-        Some("messages" | "message") => message::read(webhook, own_numbers),
+        Some("messages" | "message") => {
+            message::read(webhook, own_numbers).or_else(|| Some(message::unread(webhook, own_numbers)))
+        }
         None => status_update(webhook)
             .or_else(|| message::read(webhook, own_numbers))
             .or_else(|| report::read(webhook)),
@@ -79,7 +81,7 @@ fn payload(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Optio
 }
 
 fn unknown(topic: String, problem: &str) -> Payload {
-    Payload::Unknown { topic, problem: problem.to_owned() }
+    Payload::Unknown { topic, problem: problem.to_owned(), written: None }
 }
 
 /// What became of a message. None without `statusUpdate`.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::domain::event::ReportedMessage;
+use crate::domain::event::Party;
 use crate::domain::{AccountId, Address, PhoneNumber, UnixMillis};
 
 pub(super) const TABLE: &str = "
@@ -23,10 +23,10 @@ pub(super) const TABLE: &str = "
 pub(super) fn received(
     db: &Connection,
     account: &AccountId,
-    message: &ReportedMessage,
+    sender: &Party,
+    recipient: &Party,
     at: UnixMillis,
 ) -> rusqlite::Result<()> {
-    let sender = &message.sender;
     let phone = Some(sender.phone_number.clone()).filter(|number| !number.is_empty());
     let user = Some(&sender.user_id).filter(|id| !id.is_empty()).map(|id| format!("bsuid:{id}"));
     let mut statement = db.prepare_cached(
@@ -35,7 +35,7 @@ pub(super) fn received(
              WHERE last_ms < excluded.last_ms",
     )?;
     for customer in [phone, user].into_iter().flatten() {
-        statement.execute(params![account.as_str(), customer, message.recipient.phone_number, at.0])?;
+        statement.execute(params![account.as_str(), customer, recipient.phone_number, at.0])?;
     }
     Ok(())
 }

@@ -165,7 +165,7 @@ impl Work<'_> {
         }
         take(message, early, now);
         if accepted {
-            self.tell_accepted(message, now)?;
+            self.tell_accepted(message)?;
         }
         Ok(())
     }

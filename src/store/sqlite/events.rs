@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::{Append, Done, Life, Stamp, Stored};
 use super::conversations;
 use super::work::Work;
-use crate::domain::event::{Identity, Payload};
+use crate::domain::event::{Identity, Party, Payload};
 use crate::domain::{AccountId, Cursor, Event, EventId, Message, UnixMillis};
 
 impl Work<'_> {
@@ -28,16 +28,18 @@ impl Work<'_> {
             (_, None) => None,
         };
         let done = self.put(&event, identity.as_ref(), raw, life, now)?;
-        if let (Payload::MessageReceived(message), Done::Appended(_)) = (&event.payload, &done) {
+        if let (Some((sender, recipient)), Done::Appended(_)) = (written(&event.payload), &done) {
             let at = event.occur_time.map_or(now, |at| at.min(now));
-            conversations::received(&self.db, &event.account, message, at)?;
+            conversations::received(&self.db, &event.account, sender, recipient, at)?;
         }
         Ok(done)
     }
 
     /// Tells that the provider has taken a message, as it stands. Once: a second time nothing happens.
-    pub(super) fn tell_accepted(&mut self, message: &Message, now: UnixMillis) -> rusqlite::Result<()> {
+    pub(super) fn tell_accepted(&mut self, message: &Message) -> rusqlite::Result<()> {
         let identity = Identity::accepted(message.id);
+        // An outcome may be written long after it was known; it is received now.
+        let now = self.now();
         self.put(&Event::accepted(message.clone()), Some(&identity), Bytes::new(), None, now)?;
         Ok(())
     }
@@ -131,6 +133,20 @@ impl Work<'_> {
         let trimmed = u64::try_from(trimmed).unwrap_or(u64::MAX);
         self.journal.oldest += trimmed;
         Ok(Done::Trimmed(trimmed))
+    }
+}
+
+/// Who wrote to whom, where a customer did.
+fn written(payload: &Payload) -> Option<(&Party, &Party)> {
+    match payload {
+        Payload::MessageReceived(message) => Some((&message.sender, &message.recipient)),
+        Payload::Unknown { written, .. } => {
+            written.as_deref().map(|written| (&written.sender, &written.recipient))
+        }
+        Payload::MessageAccepted(_)
+        | Payload::MessageStatus(_)
+        | Payload::MessageEcho(_)
+        | Payload::ReportCompleted(_) => None,
     }
 }
 

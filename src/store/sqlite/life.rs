@@ -82,7 +82,7 @@ impl Work<'_> {
             if let Some(request_id) = &message.request_id {
                 requests::accept(&self.db, &message.account, request_id, message.id, now)?;
             }
-            self.tell_accepted(&message, now)?;
+            self.tell_accepted(&message)?;
         }
         let reported = status.and_then(report);
         let stale = reported.as_ref().is_some_and(|report| report.state <= message.state);

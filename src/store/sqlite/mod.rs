@@ -139,9 +139,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store is closed.
+    /// When the store is closed, or its disk has failed.
     pub async fn settled(&self) -> Result<(), Error> {
-        self.commit(Vec::new()).await.map(drop)
+        match self.commit(Vec::new()).await {
+            Err(error @ (Error::Closed | Error::Broken(_))) => Err(error),
+            // What shared its transaction cannot be written: that, too, is settled.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Writes what is waiting, then no more. [`health`](Self::health) closes when the file is tidy.

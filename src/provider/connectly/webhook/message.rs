@@ -1,7 +1,7 @@
 //! What customers write, and our own messages reported back.
 
 use super::super::super::json::Object;
-use super::{Identity, Payload, party, unknown};
+use super::{Identity, Payload, Written, party};
 use crate::domain::event::{Attachment, Party, Referral, ReportedContent, ReportedMessage};
 use crate::domain::{Location, MediaKind, PhoneNumber};
 
@@ -47,8 +47,7 @@ pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<
         Identity::message
     });
     if !echo && content.is_none() {
-        let topic = webhook.text(&["topic"]).unwrap_or_else(|| "messages".to_owned());
-        return Some((unknown(topic, "a message of a kind that this version does not read"), identity));
+        return Some(unread(webhook, own_numbers));
     }
     let reply_to = inside_or_beside()
         .filter_map(|object| object.object(&["context"]))
@@ -64,6 +63,19 @@ pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<
         content,
     };
     Some((if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) }, identity))
+}
+
+/// A message that cannot be read. Still, somebody wrote, and that opens a conversation's window.
+pub(super) fn unread(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
+    let (sender, recipient) = (party(webhook, "sender"), party(webhook, "recipient"));
+    let own = webhook.flag(&["isEcho", "is_echo"]) == Some(true)
+        || own_numbers.iter().any(|number| is(number, &sender));
+    let payload = Payload::Unknown {
+        topic: webhook.text(&["topic"]).unwrap_or_else(|| "messages".to_owned()),
+        problem: "a message of a kind that this version does not read".to_owned(),
+        written: (!own).then(|| Box::new(Written { sender, recipient })),
+    };
+    (payload, None)
 }
 
 /// Whether a number of ours is at that end. Early samples leave its `+` out.

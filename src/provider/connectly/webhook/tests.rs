@@ -256,3 +256,28 @@ proptest! {
         let _ = incoming(body.as_bytes());
     }
 }
+
+#[test]
+fn that_a_customer_wrote_is_known_also_of_what_cannot_be_read() {
+    for message in [
+        r#""message":{"id":"M1","reaction":{"emoji":"x"}}"#,
+        r#""message":{"id":"M1"}"#,
+        r#""topic":"messages","sticker":{"url":"x"}"#,
+        r#""buttonResponse":{"id":"M1"}"#,
+    ] {
+        let read = incoming(format!("{{{CUSTOMER},{message}}}").as_bytes());
+        let Payload::Unknown { written: Some(written), .. } = &read.event.payload else {
+            panic!("{message}: {:?}", read.event.payload)
+        };
+        assert_eq!(written.sender.phone_number, "+15550100001", "{message}");
+        assert_eq!(written.recipient.phone_number, "+15550100002", "{message}");
+    }
+    for not_written in [
+        r#"{"topic":"messages","sender":{"id":"+15550100002"},"recipient":{"id":"+15550100001"}}"#.to_owned(),
+        format!(r#"{{"topic":"delivery_status",{CUSTOMER},"statusUpdate":{{}}}}"#),
+        format!(r#"{{"topic":"new",{CUSTOMER},"message":{{"text":"x"}}}}"#),
+    ] {
+        let read = incoming(not_written.as_bytes());
+        assert!(matches!(read.event.payload, Payload::Unknown { written: None, .. }), "{not_written}");
+    }
+}

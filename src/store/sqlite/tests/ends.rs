@@ -231,3 +231,25 @@ async fn all_that_is_proven_outlives_the_process() {
     let message = opened.sent(&sent, unknown()).await.message.expect("kept");
     assert_eq!(message.state, Accepted);
 }
+
+/// The outcome may come to the store long after it was known, when the disk was full meanwhile; and clocks go back.
+#[tokio::test]
+async fn receive_times_never_go_backwards_for_an_outcome_that_is_written_late() {
+    let opened = open();
+    let with_request = opened.attempt("r", None).await.1;
+    let without = draft();
+    opened.one(append("acme", None, "before")).await;
+    for (id, message) in [(Some("r"), None), (None, Some(without.clone()))] {
+        let Op::End(mut end) = opened.end_op(id, 1, message, accepted(&[])) else { unreachable!("an end") };
+        end.end_time = end.end_time.minus(std::time::Duration::from_secs(3_600));
+        opened.ended(Op::End(end)).await;
+    }
+    opened.one(append("acme", None, "after")).await;
+    let times: Vec<i64> =
+        opened.committed.lock().expect("unpoisoned").iter().map(|event| receive_time(event).0).collect();
+    assert_eq!(times.len(), 4);
+    assert!(times.is_sorted(), "{times:?}");
+    for id in [with_request, without.id] {
+        assert_eq!(opened.state(id).await, Some(Accepted));
+    }
+}

@@ -154,3 +154,20 @@ async fn a_customer_is_known_by_each_address_and_to_each_number_of_ours() {
     assert_eq!(opened.last_received("bsuid:US.1", Some(one)).await, None);
     assert_eq!(opened.last_received("bsuid:US.1", None).await, Some(2_000));
 }
+
+#[tokio::test]
+async fn a_customer_who_wrote_something_unreadable_wrote() {
+    let opened = open();
+    let mut op = append("acme", None, "?");
+    if let Op::Append(append) = &mut op
+        && let Payload::Unknown { written, .. } = &mut append.event.payload
+    {
+        let (sender, recipient) = (customer("+15550100001", "US.1"), customer("+15550100002", ""));
+        *written = Some(Box::new(Written { sender, recipient }));
+        append.event.occur_time = Some(UnixMillis(7_000));
+    }
+    opened.one(op).await;
+    for (address, own) in [("+15550100001", None), ("bsuid:US.1", Some("+15550100002"))] {
+        assert_eq!(opened.last_received(address, own).await, Some(7_000), "{address}");
+    }
+}

@@ -111,6 +111,20 @@ async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
     assert_eq!(done, [Done::Appended(kept + 1)], "a number that was never given is not skipped");
 }
 
+/// Whoever asks how a message stands must be able to, also while nothing can be written.
+#[tokio::test]
+async fn waiting_for_what_came_before_does_not_fail_with_it() {
+    let opened = open_in(TempDir::new().expect("a folder"), Some(40));
+    let too_big = append("acme", None, &"x".repeat(1_000_000));
+    let (refused, settled) = tokio::join!(opened.store.commit(vec![too_big]), opened.store.settled());
+    assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    settled.expect("it was settled that it cannot be written");
+    opened.store.close().await;
+    let mut health = opened.store.health();
+    while health.changed().await.is_ok() {}
+    assert!(matches!(opened.store.settled().await, Err(Error::Closed)));
+}
+
 /// What makes a commit durable. That the disk is really asked is SQLite's part.
 #[tokio::test]
 async fn closing_writes_what_waits_and_then_no_more() {

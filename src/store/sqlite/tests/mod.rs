@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedMessage};
+use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedMessage, Written};
 use crate::domain::outcome::Doubt;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
@@ -36,7 +36,15 @@ fn encode(event: &Event, stamp: &Stamp) -> Bytes {
         _ => String::new(),
     };
     let (id, number) = (event.id.as_str(), stamp.cursor.number);
-    format!("{id} {number} {duplicate} {}{state}", life.unwrap_or_default()).into()
+    let receive_time = stamp.receive_time.0;
+    format!("{id} {number} {duplicate} {}{state}\n{receive_time}", life.unwrap_or_default()).into()
+}
+
+/// When an event was received, as [`encode`] wrote it.
+fn receive_time(event: &Stored) -> UnixMillis {
+    let text = String::from_utf8_lossy(&event.event);
+    let (_, time) = text.rsplit_once('\n').expect("it ends with the time");
+    UnixMillis(time.parse().expect("a number"))
 }
 
 struct Opened {
@@ -89,7 +97,7 @@ fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
             provider: Provider::Connectly,
             occur_time: None,
             callback_data: None,
-            payload: Payload::Unknown { topic: String::new(), problem: String::new() },
+            payload: Payload::Unknown { topic: String::new(), problem: String::new(), written: None },
         },
         identity,
         proof: None,
@@ -296,7 +304,10 @@ impl Opened {
     /// The types of all events, with what stands behind their ids in [`encode`].
     async fn events(&self) -> Vec<(EventType, String)> {
         let page = self.store.read(0, false).await.expect("readable");
-        let text = |event: &Stored| String::from_utf8_lossy(&event.event).into_owned();
+        let text = |event: &Stored| {
+            let text = String::from_utf8_lossy(&event.event);
+            text.lines().next().unwrap_or("").to_owned()
+        };
         page.events
             .iter()
             .map(|event| (event.event_type, text(event).splitn(4, ' ').nth(3).unwrap_or("").to_owned()))

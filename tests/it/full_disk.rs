@@ -1,0 +1,257 @@
+//! Sends while the store cannot write, against the real binary: nothing goes out that should be on disk before, nothing
+//! that went out is sent again blindly, and when there is room everything stands as callers were told.
+#![cfg(target_os = "linux")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use switchboard::pb::v1::event::Payload;
+use switchboard::pb::v1::message_service_client::MessageServiceClient;
+use switchboard::pb::v1::subscribe_request::Start as From;
+use switchboard::pb::v1::{
+    GetMessageRequest, Message, MessageState, SendMessageRequest, SendMessageResponse, StartPosition,
+    WatchEndReason, WatchMessageRequest, WatchMessageResponse, get_message_request::Key,
+    watch_message_request, watch_message_response::Response,
+};
+use switchboard::sandbox::{Fault, FaultRule, Operation, Options, Sandbox};
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::gateway::{metadata, reason, text, within};
+
+const ACCOUNT: &str = "globex";
+
+/// A server, and the provider that it sends to.
+struct Scene {
+    home: Home,
+    sandbox: Sandbox,
+    server: Server,
+    channel: Channel,
+}
+
+/// The binary with a limit on its files that can be set later: writing beyond is an error then, and not a signal.
+fn limited(home: &Home) -> Command {
+    let serve = home.command();
+    let mut limited = Command::new("bash");
+    limited.arg("-c").arg("trap '' XFSZ; exec \"$@\"").arg("bash").arg(serve.get_program());
+    limited.args(serve.get_args());
+    limited
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let mut options = Options::instant();
+        options.connectly.auto_reply = false;
+        options.connectly.auto_status = false;
+        options.connectly.api_key = API_KEY.to_owned();
+        options.connectly.business_id = BUSINESS.to_owned();
+        options.connectly.webhook_secret = SECRET.to_owned();
+        let sandbox = Sandbox::start(options).await.expect("starts");
+        let home = Home::new(sandbox.connectly().base_url().as_str());
+        let server = Server::start(limited(&home));
+        let channel = server.channel().await;
+        Self { home, sandbox, server, channel }
+    }
+
+    /// Lets no file of the server take another byte, or as many as there are.
+    fn room(&self, limit: &str) {
+        let pid = self.server.child.id().to_string();
+        let limit = format!("--fsize={limit}:");
+        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status().expect("there is prlimit");
+        assert!(set.success());
+    }
+
+    fn arrivals(&self) -> usize {
+        self.sandbox.connectly().arrivals(Operation::SendMessage)
+    }
+
+    async fn fault(&self, rule: FaultRule) {
+        self.sandbox.connectly().set_fault(rule.on(Operation::SendMessage)).await;
+    }
+
+    async fn send(&self, request: SendMessageRequest) -> Result<SendMessageResponse, Status> {
+        send(self.channel.clone(), request).await
+    }
+
+    /// A send whose call is under way.
+    #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
+    async fn under_way(&self, id: &str) -> JoinHandle<Result<SendMessageResponse, Status>> {
+        let before = self.arrivals();
+        let sending = tokio::spawn(send(self.channel.clone(), repeatable(id)));
+        within(async {
+            while self.arrivals() == before {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        sending
+    }
+
+    async fn find(&self, key: Key) -> Result<Message, Status> {
+        let request = GetMessageRequest { account: ACCOUNT.to_owned(), key: Some(key) };
+        let found = within(MessageServiceClient::new(self.channel.clone()).get_message(request)).await?;
+        Ok(found.into_inner().message.expect("there"))
+    }
+
+    async fn watch(&self, id: &str) -> Streaming<WatchMessageResponse> {
+        let key = Some(watch_message_request::Key::RequestId(id.to_owned()));
+        let request = WatchMessageRequest { account: ACCOUNT.to_owned(), key };
+        let watching = within(MessageServiceClient::new(self.channel.clone()).watch_message(request)).await;
+        watching.expect("known").into_inner()
+    }
+
+    async fn state(&self, id: &str) -> MessageState {
+        self.find(Key::RequestId(id.to_owned())).await.expect("known").state()
+    }
+}
+
+async fn send(channel: Channel, request: SendMessageRequest) -> Result<SendMessageResponse, Status> {
+    within(MessageServiceClient::new(channel).send_message(request)).await.map(tonic::Response::into_inner)
+}
+
+fn repeatable(id: &str) -> SendMessageRequest {
+    SendMessageRequest { request_id: id.to_owned(), ..text(ACCOUNT, id) }
+}
+
+fn resend(id: &str, after: u32) -> SendMessageRequest {
+    SendMessageRequest { resend_after_attempt: after, ..repeatable(id) }
+}
+
+fn id_of(sent: Result<SendMessageResponse, Status>, replayed: bool) -> String {
+    let sent = sent.expect("accepted");
+    assert_eq!(sent.replayed, replayed);
+    sent.message.expect("an answer holds the message").message_id
+}
+
+fn assert_unknown(told: Result<SendMessageResponse, Status>) {
+    let told = told.expect_err("nobody can tell");
+    assert_eq!((reason(&told).as_str(), metadata(&told, "attempt").as_str()), ("SEND_OUTCOME_UNKNOWN", "1"));
+}
+
+/// What is left of a disk that got full.
+struct Filled {
+    /// The id of a message that was accepted, and whose outcome is not on disk.
+    taken: String,
+    /// The same, of one without a request's id.
+    loose: String,
+    /// Somebody who watches a message that the provider refused meanwhile.
+    watching: Streaming<WatchMessageResponse>,
+}
+
+/// Sends whose intents are on disk and whose calls are under way when the disk is full: one of them is accepted, one is
+/// refused, of one nobody can tell. And one that needs no intent.
+async fn fill_up(scene: &Scene) -> Filled {
+    // Long enough for the disk to be full before the calls end.
+    scene.fault(FaultRule::times(3, Fault::Latency(Duration::from_secs(3)))).await;
+    scene.fault(FaultRule::once(Fault::CutReply)).await;
+    scene.fault(FaultRule::once(Fault::status(400))).await;
+    let lost = scene.under_way("lost").await;
+    let no = scene.under_way("no").await;
+    let taken = scene.under_way("taken").await;
+    let watching = scene.watch("no").await;
+    scene.room("0");
+
+    let refused = scene.send(repeatable("refused")).await.expect_err("its intent cannot be written");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    assert_eq!(scene.arrivals(), 3, "nothing of it arrived");
+    let loose = id_of(scene.send(text(ACCOUNT, "loose")).await, false);
+    assert_eq!(scene.arrivals(), 4);
+    assert!(!lost.is_finished() && !taken.is_finished(), "the disk was full in time");
+    assert_unknown(within(lost).await.expect("does not panic"));
+    let no = within(no).await.expect("does not panic").expect_err("refused");
+    assert_eq!(reason(&no), "CONTENT_REJECTED", "{no:?}");
+    let taken = id_of(within(taken).await.expect("does not panic"), false);
+
+    // Whoever repeats is told the same, and nothing goes out: not even a resend, for what it names is not on disk.
+    assert_eq!(id_of(scene.send(repeatable("taken")).await, true), taken);
+    assert_unknown(scene.send(repeatable("lost")).await);
+    assert_unknown(scene.send(resend("lost", 1)).await);
+    assert_eq!(scene.arrivals(), 4);
+    // Who asks is told what is on disk.
+    for id in ["taken", "lost", "no"] {
+        assert_eq!(scene.state(id).await, MessageState::Pending, "{id}");
+    }
+    let not_yet = scene.find(Key::MessageId(loose.clone())).await.expect_err("not on disk");
+    assert_eq!(reason(&not_yet), "MESSAGE_NOT_FOUND");
+    Filled { taken, loose, watching }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_full_disk_heals_every_send_stands_as_its_caller_was_told() {
+    let scene = Scene::set().await;
+    let Filled { taken, loose, mut watching } = fill_up(&scene).await;
+    scene.room("unlimited");
+    loop {
+        let told = within(watching.message()).await.expect("the stream stands").expect("not at its end");
+        match told.response.expect("never empty") {
+            Response::Message(message) => assert_eq!(message.state(), MessageState::Pending),
+            Response::Ended(ended) => {
+                assert_eq!(ended.reason(), WatchEndReason::Refused);
+                break;
+            }
+        }
+    }
+    within(async {
+        let told = |state| [MessageState::Pending, MessageState::Unspecified].contains(&state);
+        while scene.find(Key::MessageId(loose.clone())).await.is_err()
+            || told(scene.state("taken").await)
+            || told(scene.state("lost").await)
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(
+        scene.find(Key::MessageId(loose.clone())).await.expect("known").state(),
+        MessageState::Accepted
+    );
+    assert_eq!(scene.state("taken").await, MessageState::Accepted);
+    assert_eq!(scene.state("lost").await, MessageState::Unknown);
+    assert_eq!(id_of(scene.send(repeatable("taken")).await, true), taken);
+    assert_unknown(scene.send(repeatable("lost")).await);
+    assert_eq!(scene.arrivals(), 4);
+
+    let no = id_of(scene.send(repeatable("no")).await, false);
+    let refused = id_of(scene.send(repeatable("refused")).await, false);
+    let lost = id_of(scene.send(resend("lost", 1)).await, false);
+    assert_eq!(id_of(scene.send(resend("lost", 1)).await, true), lost);
+    assert_eq!(scene.arrivals(), 7, "what was refused, and what was named");
+
+    let mut events = scene.server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let mut accepted = Vec::new();
+    let mut last = None;
+    for event in events.events(5).await {
+        let receive_time = event.receive_time.map(|time| (time.seconds, time.nanos));
+        assert!(receive_time >= last, "receive times never go backwards");
+        last = receive_time;
+        let Some(Payload::MessageAccepted(told)) = event.payload else { panic!("{event:?}") };
+        accepted.push(told.message.expect("it holds the message").message_id);
+    }
+    accepted.sort_unstable();
+    let mut expected = [taken, loose, no, refused, lost];
+    expected.sort_unstable();
+    assert_eq!(accepted, expected, "each was told once");
+    assert!(scene.server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_of_a_full_disk_leaves_unknowns_that_are_not_sent_again_blindly() {
+    let scene = Scene::set().await;
+    let Filled { taken, loose, .. } = fill_up(&scene).await;
+    let Scene { home, sandbox, server, .. } = scene;
+    server.kill();
+    let server = Server::start(limited(&home));
+    let channel = server.channel().await;
+    let scene = Scene { home, sandbox, server, channel };
+    for id in ["taken", "lost", "no"] {
+        assert_eq!(scene.state(id).await, MessageState::Unknown, "{id}");
+        assert_unknown(scene.send(repeatable(id)).await);
+    }
+    assert_eq!(scene.find(Key::MessageId(taken)).await.expect("known").request_id, "taken");
+    let lost = scene.find(Key::MessageId(loose)).await.expect_err("nothing of it was on disk");
+    assert_eq!(reason(&lost), "MESSAGE_NOT_FOUND");
+    assert_eq!(scene.arrivals(), 4);
+    assert!(scene.server.terminate(), "stops in order");
+}
