@@ -1,10 +1,12 @@
 //! Whether a provider answers, for each class of calls.
 //!
 //! A breaker opens after so many failures in a row and closes by itself: a probe of ours sees that the provider
-//! answers again, and puts the breaker on probation. The first failure then opens it again, the first reply closes it.
+//! answers again, and puts the breaker on probation. One call is let through then, on trial: its failure opens the
+//! breaker again, its reply closes it.
 //!
-//! **Invariant:** an outcome counts for the time in which its call was let through. What began before the breaker
-//! opened cannot open it again.
+//! **Invariants.** An outcome counts for the time in which its call was let through: what began before the breaker
+//! opened cannot open it again. On probation at most one call is under way, and when it ends without telling anything
+//! the next one has its trial.
 
 use std::time::Duration;
 
@@ -58,9 +60,24 @@ impl Sign {
 /// How a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Closed { failures: u32 },
+    Closed {
+        failures: u32,
+    },
     Open,
-    Probation,
+    /// `tried`: by a call that is under way.
+    Probation {
+        tried: bool,
+    },
+}
+
+impl State {
+    /// Whether no call is let through now.
+    fn bars(self) -> bool {
+        match self {
+            Self::Open | Self::Probation { tried: true } => true,
+            Self::Closed { .. } | Self::Probation { tried: false } => false,
+        }
+    }
 }
 
 /// One breaker. `opened` says how often it was opened.
@@ -75,6 +92,8 @@ struct Breaker {
 pub(super) struct Board {
     breakers: [Breaker; Class::ALL.len()],
     probe_at: Instant,
+    /// How often one that was closed has opened.
+    outages: u64,
 }
 
 impl Board {
@@ -84,6 +103,10 @@ impl Board {
 
     pub(super) fn all_closed(&self) -> bool {
         self.breakers.iter().all(|breaker| matches!(breaker.state, State::Closed { .. }))
+    }
+
+    pub(super) fn outages(&self) -> u64 {
+        self.outages
     }
 
     fn is_open(&self, class: Class) -> bool {
@@ -113,7 +136,7 @@ impl Breakers {
     /// All are closed.
     pub(super) fn new(account: AccountId, failures: u32) -> Self {
         let breaker = Breaker { state: State::Closed { failures: 0 }, opened: 0 };
-        let board = Board { breakers: [breaker; Class::ALL.len()], probe_at: Instant::now() };
+        let board = Board { breakers: [breaker; Class::ALL.len()], probe_at: Instant::now(), outages: 0 };
         let breakers = Self { account, failures, board: watch::Sender::new(board) };
         for class in Class::ALL {
             breakers.show(class, false);
@@ -126,10 +149,41 @@ impl Breakers {
         self.board.subscribe()
     }
 
-    /// Lets a call of that class through, or not. What comes back belongs to its outcome.
-    pub(super) fn admit(&self, class: Class) -> Result<u64, Held> {
+    /// Whether a call of that class would be let through.
+    pub(super) fn check(&self, class: Class) -> Result<(), Held> {
         let board = self.board.borrow();
-        if board.is_open(class) { Err(board.held()) } else { Ok(board.of(class).opened) }
+        if board.of(class).state.bars() { Err(board.held()) } else { Ok(()) }
+    }
+
+    /// Lets a call of that class through, or not. What comes back belongs to its outcome, and is to be
+    /// [given back](Self::gone).
+    pub(super) fn admit(&self, class: Class) -> Result<u64, Held> {
+        let Breaker { state, opened } = *self.board.borrow().of(class);
+        if matches!(state, State::Closed { .. }) {
+            return Ok(opened);
+        }
+        let mut admitted = None;
+        self.change(class, |breaker| {
+            admitted = (!breaker.state.bars()).then_some(breaker.opened);
+            match breaker.state {
+                State::Probation { tried: false } => State::Probation { tried: true },
+                state @ (State::Closed { .. } | State::Open | State::Probation { tried: true }) => state,
+            }
+        });
+        admitted.ok_or_else(|| self.board.borrow().held())
+    }
+
+    /// A call that was let through is under way no more. If it was on trial and told nothing, the next one is.
+    pub(super) fn gone(&self, class: Class, admitted: u64) {
+        let state = self.board.borrow().of(class).state;
+        if state == (State::Probation { tried: true }) {
+            self.change(class, |breaker| match breaker.state {
+                State::Probation { tried: true } if breaker.opened == admitted => {
+                    State::Probation { tried: false }
+                }
+                state @ (State::Closed { .. } | State::Open | State::Probation { .. }) => state,
+            });
+        }
     }
 
     /// Waits until no call of that class is let through.
@@ -156,7 +210,7 @@ impl Breakers {
                 State::Closed { failures } if failures + 1 < self.failures => {
                     State::Closed { failures: failures + 1 }
                 }
-                State::Closed { .. } | State::Probation | State::Open => State::Open,
+                State::Closed { .. } | State::Probation { .. } | State::Open => State::Open,
             }),
         }
     }
@@ -174,8 +228,8 @@ impl Breakers {
     pub(super) fn release(&self) {
         for class in Class::ALL {
             self.change(class, |breaker| match breaker.state {
-                State::Open => State::Probation,
-                state @ (State::Closed { .. } | State::Probation) => state,
+                State::Open => State::Probation { tried: false },
+                state @ (State::Closed { .. } | State::Probation { .. }) => state,
             });
         }
     }
@@ -187,21 +241,22 @@ impl Breakers {
             let after = next(breaker);
             let before = std::mem::replace(&mut breaker.state, after);
             match (before, after) {
-                (State::Closed { .. } | State::Probation, State::Open) => {
+                (State::Closed { .. } | State::Probation { .. }, State::Open) => {
                     breaker.opened += 1;
+                    board.outages += u64::from(matches!(before, State::Closed { .. }));
                     board.probe_at = Instant::now() + super::probe::FIRST;
                     tracing::warn!(%account, class = name, "the provider does not answer: calls fail at once");
                 }
-                (State::Open, State::Probation) => {
+                (State::Open, State::Probation { .. }) => {
                     tracing::info!(%account, class = name, "the provider answers a probe: calls go again");
                 }
-                (State::Open | State::Probation, State::Closed { .. }) => {
+                (State::Open | State::Probation { .. }, State::Closed { .. }) => {
                     tracing::info!(%account, class = name, "the provider answers calls again");
                 }
                 // Nobody waits for these.
-                (State::Closed { .. }, State::Closed { .. } | State::Probation)
+                (State::Closed { .. }, State::Closed { .. } | State::Probation { .. })
                 | (State::Open, State::Open)
-                | (State::Probation, State::Probation) => return false,
+                | (State::Probation { .. }, State::Probation { .. }) => return false,
             }
             self.show(class, after == State::Open);
             true
