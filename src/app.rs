@@ -191,7 +191,14 @@ impl App {
             messages: config.sends.retention,
         };
         let retention = Retention::new(store.clone(), keep);
-        let dispatch = Dispatch::new(accounts.clone(), store.clone(), owner, lives, stopping.clone());
+        let dispatch = Dispatch::new(
+            accounts.clone(),
+            store.clone(),
+            owner,
+            lives,
+            config.sends.retention,
+            stopping.clone(),
+        );
         let store = journal.health();
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
         let admin = Admin { store: store.clone(), stopping: stopping.clone(), metrics }.router();

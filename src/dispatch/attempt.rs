@@ -16,7 +16,7 @@ use super::retry::Tries;
 use super::{Cause, Dispatch, Failure, Outcome};
 use crate::domain::outcome::Doubt;
 use crate::domain::request::Request;
-use crate::domain::{AttemptId, Message, MessageState, Uncertainty, UnixMillis};
+use crate::domain::{AttemptId, Message, MessageId, MessageState, Uncertainty, UnixMillis};
 use crate::provider::{Accepted, Account, Error as ProviderError};
 use crate::store::{self, Begin, Begun, Done, End, Ended, Op, Record, Standing};
 use crate::telemetry::metrics::{SENDS, UNRECORDED, WRITES, outcome};
@@ -57,40 +57,58 @@ pub(super) enum Yes {
     Done(Bytes),
 }
 
+/// What is known of a request before anything is done for it.
+pub(super) enum Known {
+    /// What came of it.
+    Settled(Outcome),
+    /// It is to be done now.
+    Undone {
+        /// The message of earlier attempts, if there were any.
+        message_id: Option<MessageId>,
+    },
+}
+
 impl Dispatch {
-    /// What is known of a request already, if it must not be done now: its attempt is waited for.
+    /// What is known of a request already. An attempt that is under way is waited for.
     pub(super) async fn known(
         &self,
         account: &Account,
         request: &Request,
         until: Instant,
-    ) -> Result<Option<Outcome>, Failure> {
+    ) -> Result<Known, Failure> {
+        let mut lost = None;
         for _ in 0..LOOKS {
             match self.requests.join(account.id(), request, until) {
                 Found::Joined(waiter) => match waiter.settled().await {
-                    Waited::Settled(settled) => return settled.map(Some),
+                    Waited::Settled(settled) => return settled.map(Known::Settled),
                     Waited::Died => return Err(Failure::of(Cause::BrokeOff)),
-                    Waited::Left => continue,
+                    Waited::Left => {
+                        lost = None;
+                        continue;
+                    }
                 },
                 Found::Reused => return Err(Failure::of(Cause::Reused)),
                 Found::Nothing => {}
             }
             let record = self.store.request(account.id(), &request.id).await;
             let record = record.map_err(|_| Failure::of(Cause::Unrecorded))?;
-            let Some(record) = record else { return Ok(None) };
+            let Some(record) = record else { return Ok(Known::Undone { message_id: None }) };
             if record.fingerprint != request.fingerprint {
                 return Err(Failure::of(Cause::Reused));
             }
             match record.standing {
-                // It began after the look into the table, so it is there now.
-                Standing::InFlight { owner, .. } if owner == self.owner => {}
-                Standing::Unknown(_) if request.resend_after == Some(record.attempt) => return Ok(None),
+                // It began after the look into the table, so it is there now; unless its task is gone.
+                Standing::InFlight { owner, .. } if owner == self.owner => lost = Some(record),
+                Standing::Unknown(_) if request.resend_after == Some(record.attempt) => {
+                    return Ok(Known::Undone { message_id: record.message.map(|message| message.id) });
+                }
                 Standing::InFlight { .. } | Standing::Accepted { .. } | Standing::Unknown(_) => {
-                    return told(record).map(Some);
+                    return told(record).map(Known::Settled);
                 }
             }
         }
-        Err(Failure::of(Cause::Unrecorded))
+        // It may have been done: that nothing was is not to be said.
+        lost.map_or(Err(Failure::of(Cause::Unrecorded)), |record| told(record).map(Known::Settled))
     }
 
     /// Does a write, or joins the attempt at it that is under way, and waits for the outcome. Dropping the future ends
@@ -278,8 +296,11 @@ impl Dispatch {
                 match ended {
                     Ok(done) => attempt.conclude(self.after(work, done, failure)),
                     Err(error) => {
-                        attempt.settle(Err(failure));
-                        self.write_again(end, error).await;
+                        attempt.settle(Err(failure.clone()));
+                        if let Some(done) = self.write_again(end, error).await {
+                            // Who waited was told; who watches is told now.
+                            let _ = self.after(work, done, failure);
+                        }
                     }
                 }
             }
@@ -308,23 +329,23 @@ impl Dispatch {
         }
     }
 
-    /// Writes an outcome again until it is durable. Until then the attempt stays in the table.
-    async fn write_again(&self, end: End, mut error: store::Error) {
+    /// Writes an outcome again until it is durable. Until then the attempt stays in the table. None when it never was.
+    async fn write_again(&self, end: End, mut error: store::Error) -> Option<Vec<Done>> {
         counter!(UNRECORDED, "account" => end.account.to_string()).increment(1);
         // Requests cannot pile up, for none begins while the store does not write; other sends can.
         let place = self.unwritten.try_acquire();
         if place.is_err() && end.request.is_none() {
-            return;
+            return None;
         }
         loop {
             if matches!(error, store::Error::Closed | store::Error::Broken(_)) {
                 // The record stays in flight, and will be unknown when the store is opened again.
-                return;
+                return None;
             }
             let stops = self.stopping.run_until_cancelled(tokio::time::sleep(REWRITE)).await.is_none();
             match self.store.commit(vec![Op::End(Box::new(end.clone()))]).await {
-                Ok(_) => return,
-                Err(_) if stops => return,
+                Ok(done) => return Some(done),
+                Err(_) if stops => return None,
                 Err(again) => error = again,
             }
         }
@@ -340,7 +361,7 @@ fn told(record: Record) -> Settled {
     match standing {
         Standing::Accepted { reply } => Ok(Outcome { message, reply, replayed: true }),
         Standing::Unknown(doubt) => doubtful(doubt),
-        // Somebody else's, whom we cannot ask.
+        // Of somebody whom we cannot ask.
         Standing::InFlight { .. } => doubtful(Doubt { cause: Uncertainty::ServerFailed, fault: None }),
     }
 }

@@ -13,6 +13,7 @@ mod events;
 mod flows;
 mod gate;
 mod gateway;
+mod interrupted;
 mod killing;
 mod lives;
 mod media;
