@@ -15,6 +15,8 @@ mod requests;
 mod retry;
 mod spool;
 mod templates;
+#[cfg(test)]
+mod tests;
 mod tracking;
 
 use std::sync::{Arc, Mutex, PoisonError};
