@@ -316,7 +316,7 @@ impl Dispatch {
                 told(record).map(|outcome| Outcome { replayed: false, ..outcome })
             }
             (None, Some(message)) if message.state >= MessageState::Accepted => {
-                Ok(Outcome { message: Some(message), reply: None, replayed: false })
+                Ok(Outcome { message: Some(Box::new(message)), reply: None, replayed: false })
             }
             (Some(_) | None, Some(_)) | (_, None) => {
                 // After a doubt it stands as the store says, and who watches has heard that.
@@ -359,7 +359,7 @@ fn told(record: Record) -> Settled {
     let doubtful =
         |doubt| Err(Failure { message_id, attempt: Some(attempt), source: Arc::new(Cause::Doubtful(doubt)) });
     match standing {
-        Standing::Accepted { reply } => Ok(Outcome { message, reply, replayed: true }),
+        Standing::Accepted { reply } => Ok(Outcome { message: message.map(Box::new), reply, replayed: true }),
         Standing::Unknown(doubt) => doubtful(doubt),
         // Of somebody whom we cannot ask.
         Standing::InFlight { .. } => doubtful(Doubt { cause: Uncertainty::ServerFailed, fault: None }),
@@ -379,7 +379,7 @@ fn accepted(work: &Work, yes: Yes, now: UnixMillis) -> Outcome {
                 update_time: now,
                 ..message
             };
-            Outcome { message: Some(message), reply: None, replayed: false }
+            Outcome { message: Some(Box::new(message)), reply: None, replayed: false }
         }
     }
 }

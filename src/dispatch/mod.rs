@@ -95,7 +95,7 @@ pub struct Done<T> {
 #[derive(Clone, Debug)]
 struct Outcome {
     /// The message, where it was a send.
-    message: Option<Message>,
+    message: Option<Box<Message>>,
     /// The reply, where it was another write.
     reply: Option<Bytes>,
     /// Whether it was done for an earlier request of the same id.
@@ -405,5 +405,5 @@ fn draft(
 
 fn sent(outcome: Outcome) -> Done<Message> {
     let Outcome { message, replayed, .. } = outcome;
-    Done { value: message.expect("a send that was accepted has a message"), replayed }
+    Done { value: *message.expect("a send that was accepted has a message"), replayed }
 }
