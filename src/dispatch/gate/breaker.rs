@@ -10,9 +10,10 @@
 
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use metrics::gauge;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Class, Held};
 use crate::domain::{AccountId, Uncertainty};
@@ -21,6 +22,9 @@ use crate::telemetry::metrics::BREAKER_OPEN;
 
 /// The least that a caller is told to wait.
 const LEAST_WAIT: Duration = Duration::from_millis(100);
+
+/// How long calls wait for one that is on trial. Once it takes longer than this, they fail at once.
+const TRIAL: Duration = Duration::from_secs(1);
 
 /// What the outcome of a call says about the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,18 +68,19 @@ enum State {
         failures: u32,
     },
     Open,
-    /// `tried`: by a call that is under way.
+    /// `tried`: by a call that is under way since then.
     Probation {
-        tried: bool,
+        tried: Option<Instant>,
     },
 }
 
 impl State {
-    /// Whether no call is let through now.
+    /// Whether no call is let through, nor will be in a moment.
     fn bars(self) -> bool {
         match self {
-            Self::Open | Self::Probation { tried: true } => true,
-            Self::Closed { .. } | Self::Probation { tried: false } => false,
+            Self::Open => true,
+            Self::Probation { tried } => tried.is_some_and(|since| since.elapsed() >= TRIAL),
+            Self::Closed { .. } => false,
         }
     }
 }
@@ -149,37 +154,51 @@ impl Breakers {
         self.board.subscribe()
     }
 
-    /// Whether a call of that class would be let through.
+    /// Whether a call of that class could be let through soon.
     pub(super) fn check(&self, class: Class) -> Result<(), Held> {
         let board = self.board.borrow();
         if board.of(class).state.bars() { Err(board.held()) } else { Ok(()) }
     }
 
-    /// Lets a call of that class through, or not. What comes back belongs to its outcome, and is to be
-    /// [given back](Self::gone).
-    pub(super) fn admit(&self, class: Class) -> Result<u64, Held> {
-        let Breaker { state, opened } = *self.board.borrow().of(class);
-        if matches!(state, State::Closed { .. }) {
-            return Ok(opened);
-        }
-        let mut admitted = None;
-        self.change(class, |breaker| {
-            admitted = (!breaker.state.bars()).then_some(breaker.opened);
-            match breaker.state {
-                State::Probation { tried: false } => State::Probation { tried: true },
-                state @ (State::Closed { .. } | State::Open | State::Probation { tried: true }) => state,
+    /// Lets a call of that class through, or not. One that comes while another is on trial waits a little for what
+    /// comes of that. What comes back belongs to the call's outcome, and is to be [given back](Self::gone).
+    pub(super) async fn admit(&self, class: Class, until: Instant) -> Result<u64, Held> {
+        loop {
+            let Breaker { state, opened } = *self.board.borrow().of(class);
+            let tried = match state {
+                State::Closed { .. } => return Ok(opened),
+                State::Open => return Err(self.board.borrow().held()),
+                State::Probation { tried } => tried,
+            };
+            if let Some(since) = tried {
+                let mut board = self.board.subscribe();
+                let ended = board.wait_for(|board| board.of(class).state != state).map_ok(drop);
+                if timeout_at(until.min(since + TRIAL), ended).await.is_err() {
+                    return Err(self.board.borrow().held());
+                }
+                continue;
             }
-        });
-        admitted.ok_or_else(|| self.board.borrow().held())
+            let mut admitted = None;
+            self.change(class, |breaker| match breaker.state {
+                State::Probation { tried: None } => {
+                    admitted = Some(breaker.opened);
+                    State::Probation { tried: Some(Instant::now()) }
+                }
+                state @ (State::Closed { .. } | State::Open | State::Probation { .. }) => state,
+            });
+            if let Some(admitted) = admitted {
+                return Ok(admitted);
+            }
+        }
     }
 
     /// A call that was let through is under way no more. If it was on trial and told nothing, the next one is.
     pub(super) fn gone(&self, class: Class, admitted: u64) {
         let state = self.board.borrow().of(class).state;
-        if state == (State::Probation { tried: true }) {
+        if matches!(state, State::Probation { tried: Some(_) }) {
             self.change(class, |breaker| match breaker.state {
-                State::Probation { tried: true } if breaker.opened == admitted => {
-                    State::Probation { tried: false }
+                State::Probation { tried: Some(_) } if breaker.opened == admitted => {
+                    State::Probation { tried: None }
                 }
                 state @ (State::Closed { .. } | State::Open | State::Probation { .. }) => state,
             });
@@ -228,7 +247,7 @@ impl Breakers {
     pub(super) fn release(&self) {
         for class in Class::ALL {
             self.change(class, |breaker| match breaker.state {
-                State::Open => State::Probation { tried: false },
+                State::Open => State::Probation { tried: None },
                 state @ (State::Closed { .. } | State::Probation { .. }) => state,
             });
         }
@@ -253,10 +272,11 @@ impl Breakers {
                 (State::Open | State::Probation { .. }, State::Closed { .. }) => {
                     tracing::info!(%account, class = name, "the provider answers calls again");
                 }
+                // Those who wait for a trial may have theirs.
+                (State::Probation { .. }, State::Probation { tried }) => return tried.is_none(),
                 // Nobody waits for these.
                 (State::Closed { .. }, State::Closed { .. } | State::Probation { .. })
-                | (State::Open, State::Open)
-                | (State::Probation { .. }, State::Probation { .. }) => return false,
+                | (State::Open, State::Open) => return false,
             }
             self.show(class, after == State::Open);
             true

@@ -186,7 +186,7 @@ impl Gate {
                 Err(_) => return Err(Held::Busy { retry_after: PLACE_DELAY }),
             },
         };
-        let admitted = self.breakers.admit(class)?;
+        let admitted = self.breakers.admit(class, until).await?;
         Ok(Pass { gate: Arc::clone(self), class, admitted, _place: place })
     }
 }
