@@ -201,7 +201,14 @@ impl App {
             messages: config.sends.retention,
         };
         let retention = Retention::new(store.clone(), keep);
-        let dispatch = Dispatch::new(accounts.clone(), store.clone(), owner, lives, stopping.clone());
+        let dispatch = Dispatch::new(
+            accounts.clone(),
+            store.clone(),
+            owner,
+            lives,
+            config.sends.retention,
+            stopping.clone(),
+        );
         let store = journal.health();
         let webhook_limits = Limits {
             section: "webhook",

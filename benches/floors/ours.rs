@@ -98,7 +98,14 @@ impl Streams {
         let stop = CancellationToken::new();
         let accounts = Accounts::new(&config.accounts)?;
         let api = Api {
-            dispatch: Dispatch::new(accounts, store, owner, Lives::new(), stop.clone()),
+            dispatch: Dispatch::new(
+                accounts,
+                store,
+                owner,
+                Lives::new(),
+                config.sends.retention,
+                stop.clone(),
+            ),
             journal: journal.clone(),
             webhook: config.webhook.clone(),
             stopping: stop.clone(),

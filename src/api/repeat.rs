@@ -48,7 +48,13 @@ pub(super) fn read(
         violations.add(field, Fault::Required, problem);
         return None;
     }
-    let id = parse::required(&field, request_id, violations)?;
+    let id = parse::required(&field, request_id, violations);
+    if resend_after_attempt == u32::MAX {
+        // No attempt has that number, for there would be none after it.
+        let problem = format!("must be less than {}", u32::MAX);
+        violations.add(format!("{path}resend_after_attempt"), Fault::OutOfRange, problem);
+    }
+    let id = id?;
     Some(Repeat { id, resend_after: Some(resend_after_attempt).filter(|&attempt| attempt != 0) })
 }
 
@@ -141,6 +147,8 @@ mod tests {
         assert_eq!(read_here("order 77", 3).0.expect("read").resend_after, Some(3));
         let (none, told) = read_here("", 1);
         assert!(none.is_none() && told.starts_with("header.request_id: must be given with"), "{told}");
+        let (_, told) = read_here("order 77", u32::MAX);
+        assert!(told.starts_with("header.resend_after_attempt: must be less than 4294967295"), "{told}");
         let (none, told) = read_here("\u{e9}", 0);
         assert!(none.is_none() && told.starts_with("header.request_id: must be 1 to 128"), "{told}");
     }

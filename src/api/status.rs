@@ -376,7 +376,7 @@ fn not_done(account: &Account, failure: &dispatch::Failure, unknown: fn(&str) ->
         dispatch::Cause::Reused => Answer::new(
             Code::FailedPrecondition,
             Reason::RequestIdReused,
-            "the request_id stands for another request of the last 24 hours: nothing was done",
+            "the request_id stands for another request, with other content or of another RPC: nothing was done",
         ),
         dispatch::Cause::Doubtful(Doubt { cause, fault }) => {
             unknown(cause.as_str()).maybe_said(fault.as_ref())

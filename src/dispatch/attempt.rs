@@ -16,7 +16,7 @@ use super::retry::Tries;
 use super::{Cause, Dispatch, Failure, Outcome};
 use crate::domain::outcome::Doubt;
 use crate::domain::request::Request;
-use crate::domain::{AttemptId, Message, MessageState, Uncertainty, UnixMillis};
+use crate::domain::{AttemptId, Message, MessageId, MessageState, Uncertainty, UnixMillis};
 use crate::provider::{Accepted, Account, Error as ProviderError};
 use crate::store::{self, Begin, Begun, Done, End, Ended, Op, Record, Standing};
 use crate::telemetry::metrics::{SENDS, UNRECORDED, WRITES, outcome};
@@ -57,40 +57,58 @@ pub(super) enum Yes {
     Done(Bytes),
 }
 
+/// What is known of a request before anything is done for it.
+pub(super) enum Known {
+    /// What came of it.
+    Settled(Outcome),
+    /// It is to be done now.
+    Undone {
+        /// The message of earlier attempts, if there were any.
+        message_id: Option<MessageId>,
+    },
+}
+
 impl Dispatch {
-    /// What is known of a request already, if it must not be done now: its attempt is waited for.
+    /// What is known of a request already. An attempt that is under way is waited for.
     pub(super) async fn known(
         &self,
         account: &Account,
         request: &Request,
         until: Instant,
-    ) -> Result<Option<Outcome>, Failure> {
+    ) -> Result<Known, Failure> {
+        let mut lost = None;
         for _ in 0..LOOKS {
             match self.requests.join(account.id(), request, until) {
                 Found::Joined(waiter) => match waiter.settled().await {
-                    Waited::Settled(settled) => return settled.map(Some),
+                    Waited::Settled(settled) => return settled.map(Known::Settled),
                     Waited::Died => return Err(Failure::of(Cause::BrokeOff)),
-                    Waited::Left => continue,
+                    Waited::Left => {
+                        lost = None;
+                        continue;
+                    }
                 },
                 Found::Reused => return Err(Failure::of(Cause::Reused)),
                 Found::Nothing => {}
             }
             let record = self.store.request(account.id(), &request.id).await;
             let record = record.map_err(|_| Failure::of(Cause::Unrecorded))?;
-            let Some(record) = record else { return Ok(None) };
+            let Some(record) = record else { return Ok(Known::Undone { message_id: None }) };
             if record.fingerprint != request.fingerprint {
                 return Err(Failure::of(Cause::Reused));
             }
             match record.standing {
-                // It began after the look into the table, so it is there now.
-                Standing::InFlight { owner, .. } if owner == self.owner => {}
-                Standing::Unknown(_) if request.resend_after == Some(record.attempt) => return Ok(None),
+                // It began after the look into the table, so it is there now; unless its task is gone.
+                Standing::InFlight { owner, .. } if owner == self.owner => lost = Some(record),
+                Standing::Unknown(_) if request.resend_after == Some(record.attempt) => {
+                    return Ok(Known::Undone { message_id: record.message.map(|message| message.id) });
+                }
                 Standing::InFlight { .. } | Standing::Accepted { .. } | Standing::Unknown(_) => {
-                    return told(record).map(Some);
+                    return told(record).map(Known::Settled);
                 }
             }
         }
-        Err(Failure::of(Cause::Unrecorded))
+        // It may have been done: that nothing was is not to be said.
+        lost.map_or(Err(Failure::of(Cause::Unrecorded)), |record| told(record).map(Known::Settled))
     }
 
     /// Does a write, or joins the attempt at it that is under way, and waits for the outcome. Dropping the future ends
@@ -298,7 +316,7 @@ impl Dispatch {
                 told(record).map(|outcome| Outcome { replayed: false, ..outcome })
             }
             (None, Some(message)) if message.state >= MessageState::Accepted => {
-                Ok(Outcome { message: Some(message), reply: None, replayed: false })
+                Ok(Outcome { message: Some(Box::new(message)), reply: None, replayed: false })
             }
             (Some(_) | None, Some(_)) | (_, None) => {
                 // After a doubt it stands as the store says, and who watches has heard that.
@@ -342,9 +360,9 @@ fn told(record: Record) -> Settled {
     let doubtful =
         |doubt| Err(Failure { message_id, attempt: Some(attempt), source: Arc::new(Cause::Doubtful(doubt)) });
     match standing {
-        Standing::Accepted { reply } => Ok(Outcome { message, reply, replayed: true }),
+        Standing::Accepted { reply } => Ok(Outcome { message: message.map(Box::new), reply, replayed: true }),
         Standing::Unknown(doubt) => doubtful(doubt),
-        // Somebody else's, whom we cannot ask.
+        // Of somebody whom we cannot ask.
         Standing::InFlight { .. } => doubtful(Doubt { cause: Uncertainty::ServerFailed, fault: None }),
     }
 }
@@ -362,7 +380,7 @@ fn accepted(work: &Work, yes: Yes, now: UnixMillis) -> Outcome {
                 update_time: now,
                 ..message
             };
-            Outcome { message: Some(message), reply: None, replayed: false }
+            Outcome { message: Some(Box::new(message)), reply: None, replayed: false }
         }
     }
 }

@@ -15,9 +15,12 @@ mod requests;
 mod retry;
 mod spool;
 mod templates;
+#[cfg(test)]
+mod tests;
 mod tracking;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _};
@@ -26,7 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use attempt::{Call, Work, Yes};
+use attempt::{Call, Known, Work, Yes};
 pub use gate::Held;
 use gate::{Class, Gates};
 pub use lives::{Lives, Watching};
@@ -34,7 +37,7 @@ use requests::Requests;
 pub use spool::Spool;
 pub use templates::Misfit;
 use templates::Templates;
-pub use tracking::{Followed, KEPT, News, SESSION_WINDOW, StoreUnreadable, WatchEnd};
+pub use tracking::{Followed, News, SESSION_WINDOW, StoreUnreadable, WatchEnd};
 
 use crate::domain::message::{CallbackData, Content, Message, Outgoing};
 use crate::domain::outcome::Doubt;
@@ -53,6 +56,8 @@ pub struct Dispatch {
     store: Store,
     owner: Owner,
     lives: Lives,
+    /// How long messages are known after they were made.
+    kept: Duration,
     gates: Gates,
     requests: Requests,
     templates: Templates,
@@ -90,7 +95,7 @@ pub struct Done<T> {
 #[derive(Clone, Debug)]
 struct Outcome {
     /// The message, where it was a send.
-    message: Option<Message>,
+    message: Option<Box<Message>>,
     /// The reply, where it was another write.
     reply: Option<Bytes>,
     /// Whether it was done for an earlier request of the same id.
@@ -155,12 +160,13 @@ impl Failure {
 }
 
 impl Dispatch {
-    /// Makes calls with these accounts.
+    /// Makes calls with these accounts. `kept`: how long the store is to know a message after it was made.
     pub fn new(
         accounts: Accounts,
         store: Store,
         owner: Owner,
         lives: Lives,
+        kept: Duration,
         stopping: CancellationToken,
     ) -> Self {
         let gates = Gates::new(&accounts, &stopping);
@@ -170,6 +176,7 @@ impl Dispatch {
             store,
             owner,
             lives,
+            kept,
             gates,
             requests: Requests::default(),
             templates,
@@ -233,13 +240,13 @@ impl Dispatch {
     where
         F: Future<Output = Result<Bytes, ProviderError>> + Send + 'static,
     {
-        let until = until(account, deadline);
+        let until = self.gates.of(account).until(deadline);
         let reply = |Outcome { reply, replayed, .. }: Outcome| Done {
             value: reply.expect("a write that is no send keeps its reply"),
             replayed,
         };
         if let Some(request) = &request
-            && let Some(known) = self.known(account, request, until).await?
+            && let Known::Settled(known) = self.known(account, request, until).await?
         {
             return Ok(reply(known));
         }
@@ -260,17 +267,18 @@ impl Dispatch {
         message: Outgoing,
         terms: Terms,
     ) -> Result<Done<Message>, Failure> {
-        let until = until(&account, terms.deadline);
-        if let Some(known) = self.known_send(&account, &terms, until).await? {
-            return Ok(known);
-        }
+        let until = self.gates.of(&account).until(terms.deadline);
+        let message_id = match self.known_send(&account, &terms, until).await? {
+            Known::Settled(known) => return Ok(sent(known)),
+            Known::Undone { message_id } => message_id.unwrap_or_else(MessageId::generate),
+        };
         if terms.check_session_window && !matches!(message.content, Content::Template(_)) {
             self.check_window(&account, &message.to, message.sender.as_ref()).await?;
         }
-        let draft = draft(&account, &message.to, message.channel, message.callback_data.clone(), &terms);
+        let callback_data = message.callback_data.clone();
+        let draft = draft(message_id, &account, &message.to, message.channel, callback_data, &terms);
         let prepared = self.prepare(&account, message, terms.skip_template_check, terms.deadline);
-        let message_id = Some(draft.id);
-        let failed = |cause| Failure { message_id, attempt: None, source: Arc::new(cause) };
+        let failed = |cause| Failure { message_id: Some(message_id), attempt: None, source: Arc::new(cause) };
         let prepared = Arc::new(prepared.await.map_err(failed)?);
         let call: Call = Box::new(move |account, attempt| {
             let prepared = Arc::clone(&prepared);
@@ -298,14 +306,15 @@ impl Dispatch {
         file: Upload,
         terms: Terms,
     ) -> Result<Done<Message>, Failure> {
-        let until = until(&account, terms.deadline);
-        if let Some(known) = self.known_send(&account, &terms, until).await? {
-            return Ok(known);
-        }
+        let until = self.gates.of(&account).until(terms.deadline);
+        let message_id = match self.known_send(&account, &terms, until).await? {
+            Known::Settled(known) => return Ok(sent(known)),
+            Known::Undone { message_id } => message_id.unwrap_or_else(MessageId::generate),
+        };
         if terms.check_session_window {
             self.check_window(&account, &to, None).await?;
         }
-        let draft = draft(&account, &to, channel, callback_data, &terms);
+        let draft = draft(message_id, &account, &to, channel, callback_data, &terms);
         let call: Call = Box::new(move |account, _| {
             let (to, file) = (to.clone(), file.clone());
             let send = async move {
@@ -317,15 +326,10 @@ impl Dispatch {
         self.send_out(account, draft, terms.request, call, until).await
     }
 
-    async fn known_send(
-        &self,
-        account: &Account,
-        terms: &Terms,
-        until: Instant,
-    ) -> Result<Option<Done<Message>>, Failure> {
+    async fn known_send(&self, account: &Account, terms: &Terms, until: Instant) -> Result<Known, Failure> {
         match &terms.request {
-            Some(request) => Ok(self.known(account, request, until).await?.map(sent)),
-            None => Ok(None),
+            Some(request) => self.known(account, request, until).await,
+            None => Ok(Known::Undone { message_id: None }),
         }
     }
 
@@ -371,13 +375,9 @@ impl Dispatch {
     }
 }
 
-/// When a call is given up that has not been made.
-fn until(account: &Account, deadline: Option<Instant>) -> Instant {
-    deadline.unwrap_or_else(|| Instant::now() + account.pace().patience)
-}
-
-/// A message that nothing is known of yet.
+/// A message as it is before an attempt at it.
 fn draft(
+    id: MessageId,
     account: &Account,
     to: &Address,
     channel: Channel,
@@ -386,7 +386,7 @@ fn draft(
 ) -> Message {
     let now = UnixMillis::now();
     Message {
-        id: MessageId::generate(),
+        id,
         provider_ids: Vec::new(),
         account: account.id().clone(),
         provider: account.provider(),
@@ -405,5 +405,5 @@ fn draft(
 
 fn sent(outcome: Outcome) -> Done<Message> {
     let Outcome { message, replayed, .. } = outcome;
-    Done { value: message.expect("a send that was accepted has a message"), replayed }
+    Done { value: *message.expect("a send that was accepted has a message"), replayed }
 }

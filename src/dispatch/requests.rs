@@ -125,14 +125,18 @@ impl Requests {
 
 impl Slot {
     fn join(&self, request: &Request, until: Instant) -> Found {
-        if self.fingerprint != Some(request.fingerprint) {
+        let (left, late) = match *self.phase.borrow() {
+            Phase::Running => (false, false),
+            // Nothing comes of it: its id is about to be free, for any content.
+            Phase::Left => (true, false),
+            Phase::Settled(_) => (false, true),
+        };
+        if !left && self.fingerprint != Some(request.fingerprint) {
             return Found::Reused;
         }
         let mut latest = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         *latest = until.max(*latest);
-        let phase = self.phase.subscribe();
-        let late = matches!(*phase.borrow(), Phase::Settled(_));
-        Found::Joined(Waiter { phase, late })
+        Found::Joined(Waiter { phase: self.phase.subscribe(), late })
     }
 }
 
@@ -302,10 +306,12 @@ mod tests {
         drop(second);
         attempt.left().await;
         // It takes no new ones: whoever comes now waits until it is gone, and then asks again.
-        let late = join(&requests, &request("1", 7));
+        let late = [join(&requests, &request("1", 7)), join(&requests, &request("1", 8))];
         attempt.settle(refused());
         drop(attempt);
-        assert!(matches!(late.settled().await, Waited::Left));
+        for late in late {
+            assert!(matches!(late.settled().await, Waited::Left), "also with another content");
+        }
         start(&requests, &request("1", 7));
     }
 

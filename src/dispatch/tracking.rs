@@ -15,9 +15,6 @@ use crate::store::{self, MessageKey, Standing};
 /// How long after a customer's last message anything but a template may be sent.
 pub const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
-/// How long messages are known.
-pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
-
 /// How long a message that failed may still turn out to be delivered.
 const QUIET: Duration = Duration::from_secs(24 * 3_600);
 
@@ -190,7 +187,7 @@ impl Followed {
             }
             Some(_) | None => None,
         };
-        Ok(outlook(&self.message, self.tracked, in_flight, KEPT, UnixMillis::now()))
+        Ok(outlook(&self.message, self.tracked, in_flight, self.dispatch.kept, UnixMillis::now()))
     }
 }
 
@@ -248,6 +245,8 @@ pub(super) mod tests {
     use crate::domain::{Channel, MessageId, Provider};
 
     const DAY: i64 = 24 * 3_600 * 1_000;
+
+    const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
     /// One that was made and last changed at the moment 0.
     pub(crate) fn message(state: MessageState) -> Message {

@@ -311,6 +311,16 @@ async fn whoever_watches_a_first_attempt_that_is_refused_is_told_why() {
 }
 
 #[tokio::test]
+async fn a_message_is_watched_for_as_long_as_the_configuration_lets_it_be_known() {
+    let gateway =
+        Start::quiet().with("SENDS__REQUEST_ID_RETENTION", "1s").with("SENDS__RETENTION", "1s").start().await;
+    let sent = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
+    let watcher = Watcher::of(&gateway, CONNECTLY, Key::Ours(sent.message_id)).await.expect("known");
+    let (states, ended) = watcher.until_the_end().await;
+    assert_eq!((states, ended.reason()), (vec![MessageState::Accepted], WatchEndReason::Expired));
+}
+
+#[tokio::test]
 async fn a_server_that_stops_ends_the_watching() {
     let gateway = Start::quiet().start().await;
     let sent = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");

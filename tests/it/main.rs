@@ -14,6 +14,7 @@ mod flows;
 mod full_disk;
 mod gate;
 mod gateway;
+mod interrupted;
 mod killing;
 mod listener;
 mod lives;

@@ -430,6 +430,24 @@ async fn all_attempts_are_one_message() {
 }
 
 #[tokio::test]
+async fn a_resend_that_is_held_back_is_told_of_as_the_message_that_it_is_of() {
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "1s").start().await;
+    let request = |resend_after_attempt| SendMessageRequest {
+        request_id: "a".to_owned(),
+        resend_after_attempt,
+        ..text(CONNECTBY, "hi")
+    };
+    gateway.connectby().set_fault(FaultRule::once(UNCLEAR)).await;
+    let unknown = gateway.send(request(0)).await.expect_err("unknown");
+    let throttled = Fault::Status { status: 429, retry_after: Some("60".to_owned()), body: None };
+    gateway.connectby().set_fault(FaultRule::once(throttled)).await;
+    gateway.send(text(CONNECTBY, "another")).await.expect_err("the account is to rest");
+    let held = gateway.send(request(1)).await.expect_err("no time for that");
+    assert_eq!(reason(&held), "ACCOUNT_BUSY");
+    assert_eq!(metadata(&held, "message_id"), metadata(&unknown, "message_id"));
+}
+
+#[tokio::test]
 async fn a_resend_of_what_is_forgotten_counts_on() {
     let gateway = Start::quiet().start().await;
     let request =
@@ -481,6 +499,10 @@ async fn an_id_is_read_strictly_and_a_resend_needs_one() {
                 "{write:?}"
             );
         }
+        let path = path.replace("request_id", "resend_after_attempt");
+        let last = Ask::new("a").resend_after(u32::MAX);
+        let told = write.ask(&gateway, last).await.expect_err("there is none after it");
+        assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec![path]), "{write:?}");
         assert_eq!(write.arrivals(&gateway), 0, "{write:?}");
     }
 }

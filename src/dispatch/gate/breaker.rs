@@ -1,16 +1,19 @@
 //! Whether a provider answers, for each class of calls.
 //!
 //! A breaker opens after so many failures in a row and closes by itself: a probe of ours sees that the provider
-//! answers again, and puts the breaker on probation. The first failure then opens it again, the first reply closes it.
+//! answers again, and puts the breaker on probation. One call is let through then, on trial: its failure opens the
+//! breaker again, its reply closes it.
 //!
-//! **Invariant:** an outcome counts for the time in which its call was let through. What began before the breaker
-//! opened cannot open it again.
+//! **Invariants.** An outcome counts for the time in which its call was let through: what began before the breaker
+//! opened cannot open it again. On probation at most one call is under way, and when it ends without telling anything
+//! the next one has its trial.
 
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use metrics::gauge;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Class, Held};
 use crate::domain::{AccountId, Uncertainty};
@@ -19,6 +22,9 @@ use crate::telemetry::metrics::BREAKER_OPEN;
 
 /// The least that a caller is told to wait.
 const LEAST_WAIT: Duration = Duration::from_millis(100);
+
+/// How long calls wait for one that is on trial. Once it takes longer than this, they fail at once.
+const TRIAL: Duration = Duration::from_secs(1);
 
 /// What the outcome of a call says about the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +64,25 @@ impl Sign {
 /// How a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Closed { failures: u32 },
+    Closed {
+        failures: u32,
+    },
     Open,
-    Probation,
+    /// `tried`: by a call that is under way since then.
+    Probation {
+        tried: Option<Instant>,
+    },
+}
+
+impl State {
+    /// Whether no call is let through, nor will be in a moment.
+    fn bars(self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Probation { tried } => tried.is_some_and(|since| since.elapsed() >= TRIAL),
+            Self::Closed { .. } => false,
+        }
+    }
 }
 
 /// One breaker. `opened` says how often it was opened.
@@ -75,6 +97,8 @@ struct Breaker {
 pub(super) struct Board {
     breakers: [Breaker; Class::ALL.len()],
     probe_at: Instant,
+    /// How often one that was closed has opened.
+    outages: u64,
 }
 
 impl Board {
@@ -84,6 +108,10 @@ impl Board {
 
     pub(super) fn all_closed(&self) -> bool {
         self.breakers.iter().all(|breaker| matches!(breaker.state, State::Closed { .. }))
+    }
+
+    pub(super) fn outages(&self) -> u64 {
+        self.outages
     }
 
     fn is_open(&self, class: Class) -> bool {
@@ -113,7 +141,7 @@ impl Breakers {
     /// All are closed.
     pub(super) fn new(account: AccountId, failures: u32) -> Self {
         let breaker = Breaker { state: State::Closed { failures: 0 }, opened: 0 };
-        let board = Board { breakers: [breaker; Class::ALL.len()], probe_at: Instant::now() };
+        let board = Board { breakers: [breaker; Class::ALL.len()], probe_at: Instant::now(), outages: 0 };
         let breakers = Self { account, failures, board: watch::Sender::new(board) };
         for class in Class::ALL {
             breakers.show(class, false);
@@ -126,10 +154,55 @@ impl Breakers {
         self.board.subscribe()
     }
 
-    /// Lets a call of that class through, or not. What comes back belongs to its outcome.
-    pub(super) fn admit(&self, class: Class) -> Result<u64, Held> {
+    /// Whether a call of that class could be let through soon.
+    pub(super) fn check(&self, class: Class) -> Result<(), Held> {
         let board = self.board.borrow();
-        if board.is_open(class) { Err(board.held()) } else { Ok(board.of(class).opened) }
+        if board.of(class).state.bars() { Err(board.held()) } else { Ok(()) }
+    }
+
+    /// Lets a call of that class through, or not. One that comes while another is on trial waits a little for what
+    /// comes of that. What comes back belongs to the call's outcome, and is to be [given back](Self::gone).
+    pub(super) async fn admit(&self, class: Class, until: Instant) -> Result<u64, Held> {
+        loop {
+            let Breaker { state, opened } = *self.board.borrow().of(class);
+            let tried = match state {
+                State::Closed { .. } => return Ok(opened),
+                State::Open => return Err(self.board.borrow().held()),
+                State::Probation { tried } => tried,
+            };
+            if let Some(since) = tried {
+                let mut board = self.board.subscribe();
+                let ended = board.wait_for(|board| board.of(class).state != state).map_ok(drop);
+                if timeout_at(until.min(since + TRIAL), ended).await.is_err() {
+                    return Err(self.board.borrow().held());
+                }
+                continue;
+            }
+            let mut admitted = None;
+            self.change(class, |breaker| match breaker.state {
+                State::Probation { tried: None } => {
+                    admitted = Some(breaker.opened);
+                    State::Probation { tried: Some(Instant::now()) }
+                }
+                state @ (State::Closed { .. } | State::Open | State::Probation { .. }) => state,
+            });
+            if let Some(admitted) = admitted {
+                return Ok(admitted);
+            }
+        }
+    }
+
+    /// A call that was let through is under way no more. If it was on trial and told nothing, the next one is.
+    pub(super) fn gone(&self, class: Class, admitted: u64) {
+        let state = self.board.borrow().of(class).state;
+        if matches!(state, State::Probation { tried: Some(_) }) {
+            self.change(class, |breaker| match breaker.state {
+                State::Probation { tried: Some(_) } if breaker.opened == admitted => {
+                    State::Probation { tried: None }
+                }
+                state @ (State::Closed { .. } | State::Open | State::Probation { .. }) => state,
+            });
+        }
     }
 
     /// Waits until no call of that class is let through.
@@ -156,7 +229,7 @@ impl Breakers {
                 State::Closed { failures } if failures + 1 < self.failures => {
                     State::Closed { failures: failures + 1 }
                 }
-                State::Closed { .. } | State::Probation | State::Open => State::Open,
+                State::Closed { .. } | State::Probation { .. } | State::Open => State::Open,
             }),
         }
     }
@@ -174,8 +247,8 @@ impl Breakers {
     pub(super) fn release(&self) {
         for class in Class::ALL {
             self.change(class, |breaker| match breaker.state {
-                State::Open => State::Probation,
-                state @ (State::Closed { .. } | State::Probation) => state,
+                State::Open => State::Probation { tried: None },
+                state @ (State::Closed { .. } | State::Probation { .. }) => state,
             });
         }
     }
@@ -187,21 +260,23 @@ impl Breakers {
             let after = next(breaker);
             let before = std::mem::replace(&mut breaker.state, after);
             match (before, after) {
-                (State::Closed { .. } | State::Probation, State::Open) => {
+                (State::Closed { .. } | State::Probation { .. }, State::Open) => {
                     breaker.opened += 1;
+                    board.outages += u64::from(matches!(before, State::Closed { .. }));
                     board.probe_at = Instant::now() + super::probe::FIRST;
                     tracing::warn!(%account, class = name, "the provider does not answer: calls fail at once");
                 }
-                (State::Open, State::Probation) => {
+                (State::Open, State::Probation { .. }) => {
                     tracing::info!(%account, class = name, "the provider answers a probe: calls go again");
                 }
-                (State::Open | State::Probation, State::Closed { .. }) => {
+                (State::Open | State::Probation { .. }, State::Closed { .. }) => {
                     tracing::info!(%account, class = name, "the provider answers calls again");
                 }
+                // Those who wait for a trial may have theirs.
+                (State::Probation { .. }, State::Probation { tried }) => return tried.is_none(),
                 // Nobody waits for these.
-                (State::Closed { .. }, State::Closed { .. } | State::Probation)
-                | (State::Open, State::Open)
-                | (State::Probation, State::Probation) => return false,
+                (State::Closed { .. }, State::Closed { .. } | State::Probation { .. })
+                | (State::Open, State::Open) => return false,
             }
             self.show(class, after == State::Open);
             true

@@ -162,7 +162,7 @@ impl Gate {
     }
 
     async fn wait(self: &Arc<Self>, class: Class, until: Instant) -> Result<Pass, Held> {
-        self.breakers.admit(class)?;
+        self.breakers.check(class)?;
         let room = match class {
             Class::Send | Class::Write => &self.writes,
             Class::Read => &self.reads,
@@ -186,7 +186,7 @@ impl Gate {
                 Err(_) => return Err(Held::Busy { retry_after: PLACE_DELAY }),
             },
         };
-        let admitted = self.breakers.admit(class)?;
+        let admitted = self.breakers.admit(class, until).await?;
         Ok(Pass { gate: Arc::clone(self), class, admitted, _place: place })
     }
 }
@@ -199,6 +199,12 @@ impl Pass {
             self.gate.line.pause(Instant::now() + pause);
         }
         self.gate.breakers.saw(self.class, self.admitted, Sign::of(result));
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.gate.breakers.gone(self.class, self.admitted);
     }
 }
 

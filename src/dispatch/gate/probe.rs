@@ -22,20 +22,26 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// Tries the provider whenever a breaker is open. Ends with the gate.
 ///
-/// The time between tries grows until all breakers have closed: a provider that answers reads and nothing else is not
-/// burdened with sends twice a second.
+/// The time between tries grows as long as the same breakers open time and again: a provider that answers reads and
+/// nothing else is not burdened with sends twice a second. When one opens that was closed, it begins anew.
 pub(super) async fn keep<F>(gate: Weak<Gate>, mut board: watch::Receiver<Board>, probe: impl Fn() -> F)
 where
     F: Future<Output = Result<(), ProviderError>>,
 {
     while board.wait_for(Board::any_open).await.is_ok() {
-        let mut delays = ExponentialBuilder::new()
+        let delays = ExponentialBuilder::new()
             .with_min_delay(FIRST)
             .with_max_delay(LONGEST)
             .without_max_times()
             .build();
-        while !board.borrow().all_closed() {
-            let at = Instant::now() + delays.next().unwrap_or(LONGEST);
+        let outages = board.borrow().outages();
+        // Another class may stay on probation for long, because nobody calls.
+        let goes_on = |board: &Board| !board.all_closed() && board.outages() == outages;
+        for delay in delays {
+            if !goes_on(&board.borrow()) {
+                break;
+            }
+            let at = Instant::now() + delay;
             match gate.upgrade() {
                 Some(gate) => gate.breakers.will_probe(at),
                 None => return,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
@@ -315,6 +316,72 @@ async fn any_answer_to_a_probe_lets_calls_go_again_and_the_first_outcome_decides
     gate.enter(Class::Send, within(1_000)).await.map(drop).expect("closed");
     sleep(Duration::from_secs(600)).await;
     assert_eq!(tries.lock().expect("sound").len(), 1, "nothing to try any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_probation_one_call_is_on_trial_and_the_others_wait_for_it_but_not_for_long() {
+    let (gate, _) = probed([Ok(()), Ok(())]);
+    let down = |held: Result<Pass, Held>| matches!(held, Err(Held::Down { .. }));
+    open(&gate, Class::Send).await;
+    sleep(Duration::from_millis(600)).await;
+    let trial = gate.enter(Class::Send, within(0)).await.expect("on trial");
+    let began = Instant::now();
+    for _ in 0..10 {
+        assert!(down(gate.enter(Class::Send, within(9_000)).await));
+    }
+    assert_eq!(
+        began.elapsed(),
+        Duration::from_secs(1),
+        "the first of them waited, then it took too long for all"
+    );
+    // Its caller hung up: the next one is on trial.
+    drop(trial);
+    let trial = gate.enter(Class::Send, within(0)).await.expect("on trial");
+    trial.ended(&unknown(Uncertainty::ServerFailed));
+    let trial = gate.enter(Class::Send, within(0)).await.expect("nothing was learnt");
+    assert!(down(gate.enter(Class::Send, within(0)).await));
+    trial.ended(&unknown(Uncertainty::TimedOut));
+    assert!(down(gate.enter(Class::Send, within(0)).await), "open again");
+
+    sleep(Duration::from_secs(2)).await;
+    // Of many who come at once, one is on trial, and all others go when it has ended well.
+    let under_way = AtomicUsize::new(0);
+    let outcomes = (0..9).map(async |at| {
+        let pass = gate.enter(Class::Send, within(60_000)).await?;
+        if at == 0 {
+            assert_eq!(under_way.fetch_add(1, Ordering::SeqCst), 0);
+            sleep(Duration::from_millis(500)).await;
+            assert_eq!(under_way.load(Ordering::SeqCst), 1, "alone");
+        } else {
+            under_way.fetch_add(1, Ordering::SeqCst);
+        }
+        pass.ended(&Ok(()));
+        Ok(())
+    });
+    let outcomes: Result<Vec<()>, Held> = join_all(outcomes).await.into_iter().collect();
+    outcomes.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_outage_is_looked_at_as_soon_as_the_first_though_another_class_is_on_probation_for_long() {
+    let (gate, tries) = probed([
+        unknown(Uncertainty::TimedOut),
+        unknown(Uncertainty::TimedOut),
+        unknown(Uncertainty::TimedOut),
+        unknown(Uncertainty::TimedOut),
+        Ok(()),
+        Ok(()),
+    ]);
+    open(&gate, Class::Write).await;
+    open(&gate, Class::Send).await;
+    sleep(Duration::from_secs(60)).await;
+    // Sends go again, and nobody has another write to make.
+    call(&gate, Class::Send, Ok(())).await;
+    assert_eq!(tries.lock().expect("sound").len(), 5);
+    open(&gate, Class::Send).await;
+    sleep(Duration::from_millis(1_100)).await;
+    call(&gate, Class::Send, Ok(())).await;
+    assert_eq!(tries.lock().expect("sound").len(), 6);
 }
 
 #[tokio::test(start_paused = true)]
