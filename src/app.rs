@@ -23,7 +23,7 @@ use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, Lives};
-use crate::journal::{Journal, Keep, Retention, Tail};
+use crate::journal::{Gauges, Journal, Keep, Retention, Tail};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
 use crate::store::{self, Health, Owner, Store};
@@ -191,6 +191,7 @@ impl App {
             messages: config.sends.retention,
         };
         let retention = Retention::new(store.clone(), keep);
+        let gauges = Gauges::new(store.clone());
         let dispatch = Dispatch::new(accounts.clone(), store.clone(), owner, lives, stopping.clone());
         let store = journal.health();
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
@@ -206,6 +207,7 @@ impl App {
 
         let mut background = JoinSet::new();
         background.spawn(until(stopping.clone(), retention.run()));
+        background.spawn(until(stopping.clone(), gauges.run()));
         background.spawn(keep_health);
         background.spawn(until(stopping.clone(), show_health(store.clone())));
         let grace = config.shutdown.grace;
