@@ -49,3 +49,46 @@ impl Gauges {
 fn seconds(moment: Option<UnixMillis>) -> f64 {
     moment.map_or(f64::NAN, |moment| moment.0 as f64 / 1_000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::super::tests::{append, open, trim};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_gauges_follow_the_journal() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let page = recorder.handle();
+        let _here = metrics::set_default_local_recorder(&recorder);
+        let value = |name: &str| -> Option<f64> {
+            page.render().lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        };
+        let opened = open();
+        let journal = &opened.journal;
+        let shown = async |oldest: f64, newest: f64| {
+            while (value(JOURNAL_OLDEST), value(JOURNAL_NEWEST_RECEIVE).is_some(), value(JOURNAL_NEWEST))
+                != (Some(oldest), true, Some(newest))
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        let look_on = async {
+            shown(1.0, 0.0).await;
+            assert!(value(JOURNAL_OLDEST_RECEIVE).is_some_and(f64::is_nan), "there is none");
+            let before = UnixMillis::now();
+            append(journal, 3, 10).await;
+            shown(1.0, 3.0).await;
+            while value(JOURNAL_NEWEST_RECEIVE).is_none_or(|at| at.is_nan() || at < before.0 as f64 / 1e3) {
+                tokio::task::yield_now().await;
+            }
+            trim(journal, 2).await;
+            shown(3.0, 3.0).await;
+        };
+        tokio::select! {
+            () = Gauges::new(journal.store.clone()).run() => panic!("it runs as long as the store is open"),
+            () = look_on => {}
+        }
+    }
+}

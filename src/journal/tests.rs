@@ -8,12 +8,12 @@ use crate::domain::event::Payload;
 use crate::domain::{Event, EventId, Provider, UnixMillis};
 use crate::store::Owner;
 
-struct Opened {
-    journal: Journal,
+pub(super) struct Opened {
+    pub(super) journal: Journal,
     _folder: TempDir,
 }
 
-fn open() -> Opened {
+pub(super) fn open() -> Opened {
     let folder = TempDir::new().expect("a folder");
     let tail = Arc::new(Tail::new());
     let fed = Arc::clone(&tail);
@@ -44,13 +44,13 @@ fn event(bytes: usize) -> Append {
     }
 }
 
-async fn append(journal: &Journal, count: usize, bytes: usize) {
+pub(super) async fn append(journal: &Journal, count: usize, bytes: usize) {
     for _ in 0..count {
         journal.append(vec![event(bytes)]).await.expect("written");
     }
 }
 
-async fn trim(journal: &Journal, most: u32) {
+pub(super) async fn trim(journal: &Journal, most: u32) {
     let before = UnixMillis(UnixMillis::now().0 + 1_000);
     journal.store.commit(vec![Op::Trim { before, most }]).await.expect("written");
 }
