@@ -1,8 +1,8 @@
 //! Turns `proto/` into Rust, without `protoc`.
 //!
 //! Two passes over one descriptor set. The first makes messages and clients. The second makes the server traits once
-//! more, over the same messages, but with `SubscribeResponse` replaced by `api::Encoded`: a response that is already
-//! its bytes, so that an event is encoded once for all of its subscribers.
+//! more, over the same messages, but with `SubscribeResponse` replaced by `api::Encoded` and `ListEventsResponse` by
+//! `api::EncodedList`: responses whose events are already their bytes, so that an event is encoded once for all readers.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .out_dir(served)
         .extern_path(".switchboard.v1", "crate::pb::v1")
         .extern_path(".switchboard.v1.SubscribeResponse", "crate::api::Encoded")
+        .extern_path(".switchboard.v1.ListEventsResponse", "crate::api::EncodedList")
         .extern_path(".switchboard.sandbox.v1", "crate::pb::sandbox::v1")
         .compile_fds(descriptors)?;
     Ok(())

@@ -23,7 +23,7 @@ use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, Lives};
-use crate::journal::{Journal, Keep, Retention, Tail};
+use crate::journal::{Gauges, Journal, Keep, Retention, Tail};
 use crate::listener::{self, Limits};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
@@ -201,6 +201,7 @@ impl App {
             messages: config.sends.retention,
         };
         let retention = Retention::new(store.clone(), keep);
+        let gauges = Gauges::new(store.clone());
         let dispatch = Dispatch::new(
             accounts.clone(),
             store.clone(),
@@ -229,6 +230,7 @@ impl App {
 
         let mut background = JoinSet::new();
         background.spawn(until(stopping.clone(), retention.run()));
+        background.spawn(until(stopping.clone(), gauges.run()));
         background.spawn(keep_health);
         background.spawn(until(stopping.clone(), show_health(store.clone())));
         let grace = config.shutdown.grace;

@@ -1,23 +1,30 @@
-//! `EventService`: reads what a subscriber wants; `stream` does it.
+//! `EventService`: reads what a reader of the journal wants; `stream` and the journal do it.
 
 use std::time::Duration;
 
 use tonic::{Request, Response, Status, async_trait};
 
+use super::filter::Filter;
 use super::served::v1::event_service_server::EventService;
 use super::status;
 use super::stream::{EventStream, Wanted};
 use super::violations::{Fault, Violations};
-use super::{Api, parse};
-use crate::domain::{AccountId, Cursor, EventType};
-use crate::journal::Start;
-use crate::pb::v1::{EventFilter, StartPosition, SubscribeRequest, subscribe_request};
-use crate::provider::Accounts;
+use super::{Api, EncodedList, parse};
+use crate::domain::{Cursor, UnixMillis};
+use crate::journal::{self, Bounds, Gone, Place, Start};
+use crate::pb::v1::{
+    ExpiredPolicy, ListEventsRequest, ListEventsResponse, StartPosition, SubscribeRequest,
+    list_events_request, subscribe_request,
+};
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The most accounts, and the most types, of one filter.
-const FILTER_ITEMS: usize = 256;
+/// How many events a page holds when nothing is said, and the most that it may.
+const PAGE_EVENTS: u32 = 100;
+const MOST_PAGE_EVENTS: u32 = 1_000;
+
+/// The most bytes of events in a page: clients take messages of 4 MiB, and the page's cursors want room too.
+const PAGE_BYTES: usize = (4 << 20) - 1_024;
 
 #[async_trait]
 impl EventService for Api {
@@ -29,9 +36,7 @@ impl EventService for Api {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let filter = request.filter.unwrap_or_default();
-        let accounts = accounts(&filter, self.dispatch.accounts(), &mut violations)?;
-        let types = types(&filter, &mut violations);
+        let filter = Filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
         let heartbeat_interval = parse::duration(
             "heartbeat_interval",
             request.heartbeat_interval,
@@ -45,11 +50,11 @@ impl EventService for Api {
             &mut violations,
         );
         let start = start(request.start, &mut violations);
+        let gone = gone(request.expired_policy, &mut violations);
         violations.check()?;
 
         let wanted = Wanted {
-            accounts,
-            types,
+            filter,
             heartbeat_interval: heartbeat_interval.unwrap_or(HEARTBEAT),
             idle_timeout: idle_timeout.filter(|timeout| !timeout.is_zero()),
             max_events: Some(request.max_events).filter(|&most| most > 0),
@@ -59,61 +64,153 @@ impl EventService for Api {
         if self.stopping.is_cancelled() {
             return Err(status::stopping());
         }
-        let reader = self.journal.read(start, wanted.include_raw)?;
+        let reader = self.journal.read(start, gone, wanted.include_raw).await?;
         Ok(Response::new(EventStream::new(&self.journal, reader, wanted, self.stopping.clone())))
     }
-}
 
-/// The accounts of a filter; none means all.
-fn accounts(
-    filter: &EventFilter,
-    known: &Accounts,
-    violations: &mut Violations,
-) -> Result<Vec<AccountId>, Status> {
-    let mut accounts = Vec::new();
-    for (at, id) in
-        parse::few("filter.accounts", &filter.accounts, FILTER_ITEMS, violations).iter().enumerate()
-    {
-        let account = parse::account(&format!("filter.accounts[{at}]"), id, known, violations)?;
-        accounts.extend(account.map(|account| account.id().clone()));
-    }
-    Ok(accounts)
-}
-
-/// The types of a filter; none means all.
-fn types(filter: &EventFilter, violations: &mut Violations) -> Vec<EventType> {
-    let mut types = Vec::new();
-    for (at, word) in parse::few("filter.types", &filter.types, FILTER_ITEMS, violations).iter().enumerate() {
-        let named = |event_type: &EventType| match word.strip_suffix('*') {
-            Some(first) => first.ends_with('.') && event_type.as_str().starts_with(first),
-            None => event_type.as_str() == word,
+    async fn list_events(
+        &self,
+        request: Request<ListEventsRequest>,
+    ) -> Result<Response<EncodedList>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let filter = Filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
+        let place = place(request.place, &mut violations);
+        let events = match request.page_size {
+            0 => PAGE_EVENTS,
+            events => events,
         };
-        let found: Vec<EventType> = EventType::ALL.into_iter().filter(named).collect();
-        if found.is_empty() {
-            let known = EventType::ALL.map(EventType::as_str).join("`, `");
-            let allowed = format!("must be one of `{known}`, or all under a first word, like `message.*`");
-            violations.add(format!("filter.types[{at}]"), Fault::UnknownValue, allowed);
+        if events > MOST_PAGE_EVENTS {
+            let allowed = format!("must be from 1 to {MOST_PAGE_EVENTS}, or 0 for {PAGE_EVENTS}");
+            violations.add("page_size", Fault::OutOfRange, allowed);
         }
-        types.extend(found);
+        violations.check()?;
+
+        let place = place?;
+        let bounds = Bounds { events: events as usize, bytes: PAGE_BYTES };
+        let listed = self.journal.list(place, bounds, request.include_raw, |event| filter.matches(event));
+        let piece = listed.await.map_err(|error| match (error, place) {
+            (journal::Error::ForeignCursor, Place::Before(_)) => status::cursor_malformed("before_cursor"),
+            (error, _) => error.into(),
+        })?;
+        let rest = ListEventsResponse {
+            events: Vec::new(),
+            next_cursor: piece.next.to_string(),
+            previous_cursor: piece.previous.to_string(),
+            reached_newest: piece.reached_newest,
+            reached_oldest: piece.reached_oldest,
+        };
+        let events = piece.events.into_iter().map(|event| (event.event, event.raw)).collect();
+        Ok(Response::new(EncodedList::new(events, &rest)))
     }
-    types
 }
 
 /// Where to start. A cursor that cannot be read has a reason of its own, told when nothing else is wrong.
 fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -> Result<Start, Status> {
     match start {
         None => Ok(Start::Latest),
-        Some(subscribe_request::Start::AfterCursor(cursor)) => {
-            cursor.parse::<Cursor>().map(Start::After).map_err(|_| status::cursor_malformed("after_cursor"))
+        Some(subscribe_request::Start::AfterCursor(text)) => cursor("after_cursor", &text).map(Start::After),
+        Some(subscribe_request::Start::Position(named)) => Ok(match position(named, violations) {
+            Position::Latest => Start::Latest,
+            Position::Earliest => Start::Earliest,
+        }),
+        Some(subscribe_request::Start::Since(moment)) => Ok(Start::Since(since(moment, violations))),
+    }
+}
+
+/// Which piece of the journal; as [`start`].
+fn place(place: Option<list_events_request::Place>, violations: &mut Violations) -> Result<Place, Status> {
+    match place {
+        None => Ok(Place::Newest),
+        Some(list_events_request::Place::AfterCursor(text)) => {
+            cursor("after_cursor", &text).map(Place::After)
         }
-        Some(subscribe_request::Start::Position(position)) => match StartPosition::try_from(position) {
-            Ok(StartPosition::Unspecified | StartPosition::Latest) => Ok(Start::Latest),
-            Ok(StartPosition::Earliest) => Ok(Start::Earliest),
-            Err(_) => {
-                let allowed = "must be START_POSITION_LATEST or START_POSITION_EARLIEST";
-                violations.add("position", Fault::UnknownValue, allowed);
-                Ok(Start::Latest)
-            }
-        },
+        Some(list_events_request::Place::BeforeCursor(text)) => {
+            cursor("before_cursor", &text).map(Place::Before)
+        }
+        Some(list_events_request::Place::Position(named)) => Ok(match position(named, violations) {
+            Position::Latest => Place::Newest,
+            Position::Earliest => Place::Oldest,
+        }),
+        Some(list_events_request::Place::Since(moment)) => Ok(Place::Since(since(moment, violations))),
+    }
+}
+
+fn cursor(field: &str, text: &str) -> Result<Cursor, Status> {
+    text.parse().map_err(|_| status::cursor_malformed(field))
+}
+
+/// A place that is named.
+enum Position {
+    Latest,
+    Earliest,
+}
+
+fn position(named: i32, violations: &mut Violations) -> Position {
+    match StartPosition::try_from(named) {
+        Ok(StartPosition::Unspecified | StartPosition::Latest) => Position::Latest,
+        Ok(StartPosition::Earliest) => Position::Earliest,
+        Err(_) => {
+            let allowed = "must be START_POSITION_LATEST or START_POSITION_EARLIEST";
+            violations.add("position", Fault::UnknownValue, allowed);
+            Position::Latest
+        }
+    }
+}
+
+/// The seconds of the years 1 to 9999.
+const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+const NANOS_OF_MILLI: u32 = 1_000_000;
+
+/// The first full millisecond that is not before the moment: receive times have no finer ones.
+fn since(moment: prost_types::Timestamp, violations: &mut Violations) -> UnixMillis {
+    match u32::try_from(moment.nanos) {
+        Ok(nanos) if nanos < 1_000 * NANOS_OF_MILLI && SECONDS.contains(&moment.seconds) => {
+            UnixMillis(moment.seconds * 1_000 + i64::from(nanos.div_ceil(NANOS_OF_MILLI)))
+        }
+        _ => {
+            let allowed = "must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999";
+            violations.add("since", Fault::Malformed, allowed);
+            UnixMillis(0)
+        }
+    }
+}
+
+/// What becomes of a reader whose events are gone.
+fn gone(policy: i32, violations: &mut Violations) -> Gone {
+    match ExpiredPolicy::try_from(policy) {
+        Ok(ExpiredPolicy::Unspecified | ExpiredPolicy::Fail) => Gone::Fail,
+        Ok(ExpiredPolicy::SkipWithGap) => Gone::Skip,
+        Err(_) => {
+            let allowed = "must be EXPIRED_POLICY_FAIL or EXPIRED_POLICY_SKIP_WITH_GAP";
+            violations.add("expired_policy", Fault::UnknownValue, allowed);
+            Gone::Fail
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_the_first_millisecond_that_is_not_before_it() {
+        let read = |seconds, nanos| {
+            let mut violations = Violations::default();
+            let moment = since(prost_types::Timestamp { seconds, nanos }, &mut violations);
+            violations.check().map(|()| moment.0).ok()
+        };
+        assert_eq!(read(0, 0), Some(0));
+        assert_eq!(read(1, 1), Some(1_001));
+        assert_eq!(read(1, 1_000_000), Some(1_001));
+        assert_eq!(read(1, 999_999_999), Some(2_000));
+        assert_eq!(read(-1, 500_000_000), Some(-500));
+        assert_eq!(read(*SECONDS.start(), 0), Some(-62_135_596_800_000));
+        assert_eq!(read(*SECONDS.end(), 999_999_999), Some(253_402_300_800_000));
+        for (seconds, nanos) in
+            [(0, -1), (0, 1_000_000_000), (SECONDS.end() + 1, 0), (SECONDS.start() - 1, 0), (i64::MAX, 0)]
+        {
+            assert_eq!(read(seconds, nanos), None, "{seconds} {nanos}");
+        }
     }
 }

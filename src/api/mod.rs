@@ -10,6 +10,7 @@ mod convert;
 mod deadline;
 mod encoded;
 mod event;
+mod filter;
 mod flow;
 mod health;
 mod media;
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use convert::encode_event;
-pub use encoded::Encoded;
+pub use encoded::{Encoded, EncodedList};
 pub use unbroken::unbroken;
 
 use crate::config;

@@ -612,7 +612,7 @@ impl From<journal::Error> for Status {
             journal::Error::CursorExpired { oldest } => Answer::new(
                 Code::OutOfRange,
                 Reason::CursorExpired,
-                "events behind the cursor are no longer kept: start again at oldest_cursor or EARLIEST, and know that some are lost",
+                "events that were asked for are no longer kept: go on at oldest_cursor or EARLIEST, and know that some are lost",
             )
             .with("oldest_cursor", oldest)
             .into(),

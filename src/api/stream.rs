@@ -17,23 +17,21 @@ use tonic::Status;
 
 use super::Encoded;
 use super::convert;
+use super::filter::Filter;
 use super::status;
-use crate::domain::{AccountId, Cursor, EventType, UnixMillis};
-use crate::journal::{self, Journal, Reader, Run};
+use crate::domain::{Cursor, UnixMillis};
+use crate::journal::{self, Gap, Journal, Next, Reader, Run};
 use crate::pb::v1::subscribe_response::Response;
 use crate::pb::v1::{
-    ClosingReason, SubscribeClosing, SubscribeHeartbeat, SubscribeResponse, SubscribeStarted,
+    ClosingReason, GapReason, SubscribeClosing, SubscribeGap, SubscribeHeartbeat, SubscribeResponse,
+    SubscribeStarted,
 };
-use crate::store::Stored;
 use crate::telemetry::metrics::SUBSCRIBERS;
 
 /// What a subscriber asked for.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    /// Empty means all.
-    pub(super) accounts: Vec<AccountId>,
-    /// Empty means all.
-    pub(super) types: Vec<EventType>,
+    pub(super) filter: Filter,
     pub(super) heartbeat_interval: Duration,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) max_events: Option<u64>,
@@ -47,7 +45,7 @@ pub struct EventStream {
     journal: Journal,
     /// The events at hand, and how many of them are dealt with.
     run: Option<(Run, usize)>,
-    next_run: ReusableBoxFuture<'static, (Reader, Result<Run, journal::Error>)>,
+    next_run: ReusableBoxFuture<'static, (Reader, Result<Next, journal::Error>)>,
     /// What goes out before anything else.
     ready: VecDeque<Result<Encoded, Status>>,
     /// Nothing comes behind what is ready.
@@ -133,13 +131,25 @@ impl EventStream {
         while let Some(event) = events.get(*dealt_with) {
             *dealt_with += 1;
             self.at.number = event.number;
-            if self.wanted.matches(event) {
+            if self.wanted.filter.matches(event) {
                 let raw = if self.wanted.include_raw { event.raw.clone() } else { None };
                 return Some(Encoded::Event { event: event.event.clone(), raw });
             }
         }
         self.run = None;
         None
+    }
+
+    /// Says what is missing, and goes on behind it.
+    fn tell(&mut self, gap: Gap) {
+        self.at = gap.resume;
+        let told = SubscribeGap {
+            after_cursor: gap.after.map(|after| after.to_string()).unwrap_or_default(),
+            resume_cursor: gap.resume.to_string(),
+            reason: GapReason::Expired.into(),
+            missed: gap.missed(),
+        };
+        self.ready.push_back(Ok(response(Response::Gap(told))));
     }
 
     fn close(&mut self, reason: ClosingReason, status: Option<Status>) {
@@ -216,9 +226,12 @@ impl Stream for EventStream {
                 continue;
             }
             match this.next_run.poll(cx) {
-                Poll::Ready((reader, Ok(run))) => {
+                Poll::Ready((reader, Ok(next))) => {
                     this.next_run.set(next_run(reader));
-                    this.run = Some((run, 0));
+                    match next {
+                        Next::Run(run) => this.run = Some((run, 0)),
+                        Next::Gap(gap) => this.tell(gap),
+                    }
                 }
                 Poll::Ready((_, Err(error))) => {
                     this.ready.push_back(Err(error.into()));
@@ -230,18 +243,14 @@ impl Stream for EventStream {
     }
 }
 
-async fn next_run(mut reader: Reader) -> (Reader, Result<Run, journal::Error>) {
-    let run = reader.next().await;
-    (reader, run)
+async fn next_run(mut reader: Reader) -> (Reader, Result<Next, journal::Error>) {
+    let next = reader.next().await;
+    (reader, next)
 }
 
 fn response(response: Response) -> Encoded {
     SubscribeResponse { response: Some(response) }.into()
 }
 
-impl Wanted {
-    fn matches(&self, event: &Stored) -> bool {
-        (self.accounts.is_empty() || self.accounts.contains(&event.account))
-            && (self.types.is_empty() || self.types.contains(&event.event_type))
-    }
-}
+#[cfg(test)]
+mod tests;

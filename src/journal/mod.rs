@@ -1,4 +1,4 @@
-//! The journal: appending, reading from any place, the live tail, retention.
+//! The journal: appending, reading and listing from any place, the live tail, retention.
 //!
 //! A reader is a place and nothing else. It takes the next run of events from memory while it keeps up, and from the
 //! store when it has fallen behind; either way it sees every event behind its place, once, in order. So a slow reader
@@ -6,6 +6,8 @@
 //!
 //! **Invariants.** Readers see an event only after its commit. The tail is only ever a copy of the journal's end.
 
+mod gauges;
+mod list;
 mod reader;
 mod retention;
 mod tail;
@@ -14,12 +16,14 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub use reader::{Reader, Run};
+pub use gauges::Gauges;
+pub use list::{Bounds, Piece, Place};
+pub use reader::{Gap, Next, Reader, Run};
 pub use retention::{Keep, Retention};
 pub use tail::Tail;
 
-use crate::domain::Cursor;
-use crate::store::{self, Append, Done, Extent, Health, Op, Store};
+use crate::domain::{Cursor, UnixMillis};
+use crate::store::{self, Append, Done, Extent, Health, Op, Since, Store};
 
 /// A handle to the open journal. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,6 +41,17 @@ pub enum Start {
     Earliest,
     /// Behind the event that a cursor names.
     After(Cursor),
+    /// Before the first event that was received at a moment or later; behind the newest if there is none.
+    Since(UnixMillis),
+}
+
+/// What a reader does when the events that it should come to next are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// It fails.
+    Fail,
+    /// It tells of the gap and goes on behind it.
+    Skip,
 }
 
 /// Why the journal cannot be read or written.
@@ -85,23 +100,41 @@ impl Journal {
     /// # Errors
     ///
     /// When the start is a place that cannot be read from.
-    pub fn read(&self, start: Start, with_raw: bool) -> Result<Reader, Error> {
+    pub async fn read(&self, start: Start, gone: Gone, with_raw: bool) -> Result<Reader, Error> {
+        let reader = |position| Reader::new(self.clone(), position, gone, with_raw);
         let Extent { oldest, newest } = self.store.extent();
-        // What is the oldest may be trimmed before it is read. Whoever asked for the oldest takes the next.
-        let from_earliest = start == Start::Earliest;
-        let position = match start {
-            Start::Latest => newest,
-            Start::Earliest => oldest - 1,
-            Start::After(cursor) if cursor.epoch != self.store.epoch() => return Err(Error::ForeignCursor),
-            Start::After(cursor) if cursor.number > newest => {
-                return Err(Error::CursorLost { newest: self.cursor(newest) });
-            }
-            Start::After(cursor) if cursor.number + 1 < oldest => {
-                return Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) });
-            }
-            Start::After(cursor) => cursor.number,
-        };
-        Ok(Reader::new(self.clone(), position, from_earliest, with_raw))
+        match start {
+            Start::Latest => Ok(reader(newest)),
+            // What is the oldest may be trimmed before it is read. Whoever asked for the oldest takes the next.
+            Start::Earliest => Ok(reader(oldest - 1).from_earliest()),
+            // A reader that skips comes to what is gone by itself, and tells.
+            Start::After(cursor) => match (self.kept(cursor), gone) {
+                (Ok(number), _) => Ok(reader(number)),
+                (Err(Error::CursorExpired { .. }), Gone::Skip) => Ok(reader(cursor.number)),
+                (Err(error), _) => Err(error),
+            },
+            Start::Since(moment) => match (self.store.since(moment).await?, gone) {
+                (Since { behind, trimmed: false }, _) => Ok(reader(behind)),
+                (Since { behind, trimmed: true }, Gone::Skip) => Ok(reader(behind).behind_missing()),
+                (Since { behind, trimmed: true }, Gone::Fail) => {
+                    Err(Error::CursorExpired { oldest: self.cursor(behind) })
+                }
+            },
+        }
+    }
+
+    /// The number of a cursor's event, if the cursor is of this journal and not before or ahead of what is left.
+    fn kept(&self, cursor: Cursor) -> Result<u64, Error> {
+        let Extent { oldest, newest } = self.store.extent();
+        if cursor.epoch != self.store.epoch() {
+            Err(Error::ForeignCursor)
+        } else if cursor.number > newest {
+            Err(Error::CursorLost { newest: self.cursor(newest) })
+        } else if cursor.number + 1 < oldest {
+            Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) })
+        } else {
+            Ok(cursor.number)
+        }
     }
 
     /// Writes what is waiting, then no more. [`health`](Self::health) closes when the store has closed.

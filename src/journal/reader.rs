@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Error, Journal};
+use super::{Error, Gone, Journal};
 use crate::domain::Cursor;
 use crate::store::{self, Stored};
 
@@ -16,7 +16,19 @@ pub struct Reader {
     position: u64,
     /// Nothing was read yet, and whatever is the oldest then will do.
     from_earliest: bool,
+    gone: Gone,
+    /// What was found missing when the place was looked for, and is not told yet.
+    found_missing: Option<Gap>,
     with_raw: bool,
+}
+
+/// What a reader comes to next.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// Events.
+    Run(Run),
+    /// Events that are gone. Only with [`Gone::Skip`].
+    Gap(Gap),
 }
 
 /// Consecutive events, at least one.
@@ -33,10 +45,45 @@ impl Run {
     }
 }
 
+/// Events that a reader should have come to and that are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The place behind which they were. Absent when it is not known, for the reader was to start at a moment.
+    pub after: Option<Cursor>,
+    /// The place where the reader goes on.
+    pub resume: Cursor,
+}
+
+impl Gap {
+    /// How many they are, if that is known: numbers have no holes.
+    pub fn missed(&self) -> Option<u64> {
+        self.after.map(|after| self.resume.number - after.number)
+    }
+}
+
+/// What the store has behind a place.
+enum Behind {
+    Events(Arc<[Stored]>),
+    /// The events behind the place are gone, up to this number at least.
+    Gone(u64),
+}
+
 impl Reader {
-    pub(super) fn new(journal: Journal, position: u64, from_earliest: bool, with_raw: bool) -> Self {
+    pub(super) fn new(journal: Journal, position: u64, gone: Gone, with_raw: bool) -> Self {
         let newest = journal.tail.newest();
-        Self { journal, newest, position, from_earliest, with_raw }
+        Self { journal, newest, position, from_earliest: false, gone, found_missing: None, with_raw }
+    }
+
+    /// Takes whatever is the oldest event when it is read.
+    pub(super) fn from_earliest(mut self) -> Self {
+        self.from_earliest = true;
+        self
+    }
+
+    /// Tells first that an unknown number of events before its place are missing.
+    pub(super) fn behind_missing(mut self) -> Self {
+        self.found_missing = Some(Gap { after: None, resume: self.cursor() });
+        self
     }
 
     /// The place that the reader has come to.
@@ -44,35 +91,61 @@ impl Reader {
         self.journal.cursor(self.position)
     }
 
-    /// Waits for the next events and moves behind them.
+    /// Waits for the next events and moves behind them, or behind those that are gone.
     ///
     /// Dropping the future before it is ready loses nothing.
     ///
     /// # Errors
     ///
-    /// When the events behind the place are gone, or the store cannot be read.
-    pub async fn next(&mut self) -> Result<Run, Error> {
+    /// When the events behind the place are gone and the reader does not skip them, or the store cannot be read.
+    pub async fn next(&mut self) -> Result<Next, Error> {
+        if let Some(gap) = self.found_missing.take() {
+            return Ok(Next::Gap(gap));
+        }
         loop {
-            if *self.newest.borrow_and_update() <= self.position {
+            let newest = *self.newest.borrow_and_update();
+            if newest <= self.position {
                 self.newest.changed().await.map_err(|_| store::Error::Closed)?;
                 continue;
             }
             let run = match self.journal.tail.run_behind(self.position) {
                 Some(events) => Run { skip: skip(&events, self.position), events },
-                None => Run { events: self.catch_up().await?, skip: 0 },
+                None => match self.catch_up(newest).await? {
+                    Behind::Events(events) => Run { events, skip: 0 },
+                    Behind::Gone(number) if self.from_earliest => {
+                        self.position = number;
+                        continue;
+                    }
+                    Behind::Gone(number) => return self.miss(number).map(Next::Gap),
+                },
             };
             self.from_earliest = false;
             self.position = run.events().last().map_or(self.position, |event| event.number);
-            return Ok(run);
+            return Ok(Next::Run(run));
         }
     }
 
-    async fn catch_up(&self) -> Result<Arc<[Stored]>, Error> {
+    /// Reads what is behind the place. `newest` is on disk, and behind the place too.
+    async fn catch_up(&self, newest: u64) -> Result<Behind, Error> {
         let page = self.journal.store.read(self.position, self.with_raw).await?;
-        match page.events.first() {
-            Some(first) if first.number == self.position + 1 || self.from_earliest => Ok(page.events),
-            // Numbers have no holes, and there is an event behind this place: it was trimmed.
-            _ => Err(Error::CursorExpired { oldest: self.journal.cursor(self.journal.extent().oldest - 1) }),
+        // Numbers have no holes, and there was an event behind this place: what is not there was trimmed.
+        Ok(match page.events.first().map(|first| first.number) {
+            Some(first) if first == self.position + 1 => Behind::Events(page.events),
+            Some(first) => Behind::Gone(first - 1),
+            None => Behind::Gone(newest),
+        })
+    }
+
+    /// The events up to that number are gone.
+    fn miss(&mut self, number: u64) -> Result<Gap, Error> {
+        let resume = self.journal.cursor(number);
+        match self.gone {
+            Gone::Fail => Err(Error::CursorExpired { oldest: resume }),
+            Gone::Skip => {
+                let after = Some(self.cursor());
+                self.position = number;
+                Ok(Gap { after, resume })
+            }
         }
     }
 }

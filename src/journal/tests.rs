@@ -1,3 +1,5 @@
+mod list;
+
 use bytes::Bytes;
 use tempfile::TempDir;
 
@@ -6,12 +8,12 @@ use crate::domain::event::Payload;
 use crate::domain::{Event, EventId, Provider, UnixMillis};
 use crate::store::Owner;
 
-struct Opened {
-    journal: Journal,
+pub(super) struct Opened {
+    pub(super) journal: Journal,
     _folder: TempDir,
 }
 
-fn open() -> Opened {
+pub(super) fn open() -> Opened {
     let folder = TempDir::new().expect("a folder");
     let tail = Arc::new(Tail::new());
     let fed = Arc::clone(&tail);
@@ -42,15 +44,30 @@ fn event(bytes: usize) -> Append {
     }
 }
 
-async fn append(journal: &Journal, count: usize, bytes: usize) {
+pub(super) async fn append(journal: &Journal, count: usize, bytes: usize) {
     for _ in 0..count {
         journal.append(vec![event(bytes)]).await.expect("written");
     }
 }
 
-async fn trim(journal: &Journal, most: u32) {
+pub(super) async fn trim(journal: &Journal, most: u32) {
     let before = UnixMillis(UnixMillis::now().0 + 1_000);
     journal.store.commit(vec![Op::Trim { before, most }]).await.expect("written");
+}
+
+/// The numbers of the next run.
+async fn run(reader: &mut Reader) -> Vec<u64> {
+    match reader.next().await.expect("readable") {
+        Next::Run(run) => run.events().iter().map(|event| event.number).collect(),
+        Next::Gap(gap) => panic!("no events but {gap:?}"),
+    }
+}
+
+async fn gap(reader: &mut Reader) -> Gap {
+    match reader.next().await.expect("readable") {
+        Next::Gap(gap) => gap,
+        Next::Run(run) => panic!("no gap but {run:?}"),
+    }
 }
 
 fn after(journal: &Journal, number: u64) -> Start {
@@ -64,12 +81,12 @@ async fn a_cursor_whose_followers_are_gone_has_expired_and_the_oldest_is_told() 
     append(journal, 5, 10).await;
     trim(journal, 3).await;
     for gone in [0, 1, 2] {
-        let told = journal.read(after(journal, gone), false).map(|_| ());
+        let told = journal.read(after(journal, gone), Gone::Fail, false).await.map(|_| ());
         let Err(Error::CursorExpired { oldest }) = told else { panic!("{told:?}") };
         assert_eq!(oldest, journal.cursor(3));
     }
-    let mut reader = journal.read(after(journal, 3), false).expect("4 and 5 are there");
-    assert_eq!(reader.next().await.expect("readable").events()[0].number, 4);
+    let mut reader = journal.read(after(journal, 3), Gone::Fail, false).await.expect("4 and 5 are there");
+    assert_eq!(run(&mut reader).await[0], 4);
 }
 
 #[tokio::test]
@@ -77,7 +94,7 @@ async fn a_cursor_that_the_journal_has_not_come_to_is_lost() {
     let opened = open();
     append(&opened.journal, 2, 10).await;
     for ahead in [3, u64::MAX] {
-        let told = opened.journal.read(after(&opened.journal, ahead), false).map(|_| ());
+        let told = opened.journal.read(after(&opened.journal, ahead), Gone::Skip, false).await.map(|_| ());
         let Err(Error::CursorLost { newest }) = told else { panic!("{told:?}") };
         assert_eq!(newest, opened.journal.cursor(2));
     }
@@ -89,7 +106,7 @@ async fn a_reader_whose_events_are_trimmed_before_it_comes_is_told() {
     let journal = &opened.journal;
     // More than the tail in memory holds, so that the reader must go to the store.
     append(journal, 20, 1_000_000).await;
-    let mut reader = journal.read(after(journal, 0), false).expect("all is there");
+    let mut reader = journal.read(after(journal, 0), Gone::Fail, false).await.expect("all is there");
     trim(journal, 2).await;
     let told = reader.next().await.map(|_| ());
     assert!(matches!(told, Err(Error::CursorExpired { .. })), "{told:?}");
@@ -100,9 +117,9 @@ async fn the_earliest_is_what_is_the_oldest_when_it_is_read() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 20, 1_000_000).await;
-    let mut reader = journal.read(Start::Earliest, false).expect("all is there");
+    let mut reader = journal.read(Start::Earliest, Gone::Fail, false).await.expect("all is there");
     trim(journal, 2).await;
-    assert_eq!(reader.next().await.expect("readable").events()[0].number, 3);
+    assert_eq!(run(&mut reader).await[0], 3);
 }
 
 /// Whoever is given an event may come back with its cursor at once.
@@ -112,11 +129,12 @@ async fn a_cursor_is_good_from_the_moment_at_which_it_is_given() {
     let readers = (0..8).map(|_| {
         let journal = opened.journal.clone();
         async move {
-            let mut reader = journal.read(Start::Earliest, false).expect("readable");
+            let mut reader = journal.read(Start::Earliest, Gone::Fail, false).await.expect("readable");
             let mut seen = 0;
             while seen < 500 {
-                seen = reader.next().await.expect("readable").events().last().expect("never empty").number;
-                journal.read(Start::After(reader.cursor()), false).expect("a cursor that was just given");
+                seen = *run(&mut reader).await.last().expect("never empty");
+                let start = Start::After(reader.cursor());
+                journal.read(start, Gone::Fail, false).await.expect("a cursor that was just given");
             }
         }
     });
@@ -129,15 +147,86 @@ async fn readers_far_behind_and_up_to_date_see_the_same() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 40, 900_000).await;
-    let mut reader = journal.read(Start::Earliest, true).expect("readable");
+    let mut reader = journal.read(Start::Earliest, Gone::Fail, true).await.expect("readable");
     let mut seen = Vec::new();
     while seen.len() < 45 {
         if seen.len() == 40 {
             append(journal, 5, 10).await;
         }
-        let run = reader.next().await.expect("readable");
+        let Next::Run(run) = reader.next().await.expect("readable") else { panic!("nothing is gone") };
         assert!(run.events().iter().all(|event| event.raw.is_some()));
         seen.extend(run.events().iter().map(|event| event.number));
     }
     assert_eq!(seen, (1..=45).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_skips_is_told_at_the_start_how_many_are_gone_and_goes_on_behind_them() {
+    let opened = open();
+    let journal = &opened.journal;
+    append(journal, 20, 1_000_000).await;
+    trim(journal, 3).await;
+    let mut reader = journal.read(after(journal, 1), Gone::Skip, true).await.expect("skips");
+    assert_eq!(reader.cursor(), journal.cursor(1));
+    let missing = Gap { after: Some(journal.cursor(1)), resume: journal.cursor(3) };
+    assert_eq!((gap(&mut reader).await, missing.missed()), (missing, Some(2)));
+    assert_eq!(reader.cursor(), journal.cursor(3));
+    assert_eq!(run(&mut reader).await[0], 4);
+}
+
+#[tokio::test]
+async fn who_skips_is_told_in_the_middle_too_and_when_nothing_at_all_is_left() {
+    let opened = open();
+    let journal = &opened.journal;
+    append(journal, 20, 1_000_000).await;
+    let mut reader = journal.read(Start::Earliest, Gone::Skip, true).await.expect("all is there");
+    let position = *run(&mut reader).await.last().expect("never empty");
+    trim(journal, 4).await;
+    let expected = Gap { after: Some(journal.cursor(position)), resume: journal.cursor(4) };
+    assert_eq!(gap(&mut reader).await, expected);
+    assert_eq!(run(&mut reader).await[0], 5);
+
+    // The tail does not reach back to this place, and the store will have nothing.
+    let mut reader = journal.read(after(journal, 3), Gone::Skip, true).await.expect("skips");
+    trim(journal, 100).await;
+    let expected = Gap { after: Some(journal.cursor(3)), resume: journal.cursor(20) };
+    assert_eq!(gap(&mut reader).await, expected);
+    append(journal, 1, 10).await;
+    assert_eq!(run(&mut reader).await, [21]);
+}
+
+#[tokio::test]
+async fn the_earliest_is_what_comes_next_when_nothing_is_left() {
+    let opened = open();
+    let journal = &opened.journal;
+    append(journal, 20, 1_000_000).await;
+    let mut reader = journal.read(Start::Earliest, Gone::Fail, true).await.expect("all is there");
+    trim(journal, 100).await;
+    append(journal, 1, 10).await;
+    assert_eq!(*run(&mut reader).await.last().expect("never empty"), 21);
+}
+
+#[tokio::test]
+async fn a_reader_since_a_moment_is_told_only_of_what_was_received_since() {
+    let opened = open();
+    let journal = &opened.journal;
+    let long_ago = Start::Since(UnixMillis(0));
+    let soon = || Start::Since(UnixMillis::now().plus(std::time::Duration::from_secs(3_600)));
+    for gone in [Gone::Fail, Gone::Skip] {
+        let reader = journal.read(long_ago, gone, false).await.expect("nothing was ever received");
+        assert_eq!(reader.cursor(), journal.cursor(0));
+    }
+    append(journal, 5, 10).await;
+    let mut reader = journal.read(long_ago, Gone::Fail, false).await.expect("all is there");
+    assert_eq!(run(&mut reader).await[0], 1);
+    trim(journal, 2).await;
+    let told = journal.read(long_ago, Gone::Fail, false).await.map(|_| ());
+    let Err(Error::CursorExpired { oldest }) = told else { panic!("{told:?}") };
+    assert_eq!(oldest, journal.cursor(2));
+    let mut reader = journal.read(long_ago, Gone::Skip, false).await.expect("skips");
+    let expected = Gap { after: None, resume: journal.cursor(2) };
+    assert_eq!((gap(&mut reader).await, expected.missed()), (expected, None));
+    assert_eq!(run(&mut reader).await[0], 3);
+    let reader = journal.read(soon(), Gone::Fail, false).await.expect("nothing of it is gone");
+    assert_eq!(reader.cursor(), journal.cursor(5));
 }

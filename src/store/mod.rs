@@ -282,8 +282,27 @@ pub struct Stored {
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The events, in order, with contiguous numbers. If the first is not the one behind the number asked for, those
-    /// between were trimmed. Empty at the journal's end.
+    /// between were trimmed. Empty at the journal's end. Read backwards, the last is the one asked for, or none is left.
     pub events: Arc<[Stored]>,
+}
+
+/// Where a moment lies among the journal's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// The place before the first event that is left and was received at that moment or later: the number of the event
+    /// before it. The journal's end if there is none.
+    pub behind: u64,
+    /// Whether events that were received at that moment or later are gone.
+    pub trimmed: bool,
+}
+
+/// When the oldest and the newest event that are left were received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The oldest.
+    pub oldest: UnixMillis,
+    /// The newest.
+    pub newest: UnixMillis,
 }
 
 /// What the journal spans.

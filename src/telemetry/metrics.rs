@@ -26,6 +26,14 @@ pub const SIGNATURES: &str = "switchboard_webhook_signatures_total";
 pub const EVENTS: &str = "switchboard_events_total";
 /// Open event streams.
 pub const SUBSCRIBERS: &str = "switchboard_subscribers";
+/// The number of the oldest event that the journal still has, or of the next one if it has none.
+pub const JOURNAL_OLDEST: &str = "switchboard_journal_oldest_number";
+/// The number of the newest event; 0 before the first. With [`JOURNAL_OLDEST`]: how many there are.
+pub const JOURNAL_NEWEST: &str = "switchboard_journal_newest_number";
+/// When the oldest event that the journal still has was received, in seconds since 1970; NaN if there is none.
+pub const JOURNAL_OLDEST_RECEIVE: &str = "switchboard_journal_oldest_receive_seconds";
+/// When the newest event was received, in seconds since 1970; NaN if there is none.
+pub const JOURNAL_NEWEST_RECEIVE: &str = "switchboard_journal_newest_receive_seconds";
 /// Whether the store can write: 1 or 0.
 pub const STORE_WRITABLE: &str = "switchboard_store_writable";
 
@@ -109,6 +117,16 @@ pub fn install() -> &'static PrometheusHandle {
         );
         describe_counter!(EVENTS, "Events put into the journal, by type");
         describe_gauge!(SUBSCRIBERS, "Open event streams");
+        describe_gauge!(JOURNAL_OLDEST, "The number of the oldest event that the journal still has");
+        describe_gauge!(JOURNAL_NEWEST, "The number of the journal's newest event");
+        describe_gauge!(
+            JOURNAL_OLDEST_RECEIVE,
+            "When the oldest event that the journal still has was received, in seconds since 1970"
+        );
+        describe_gauge!(
+            JOURNAL_NEWEST_RECEIVE,
+            "When the journal's newest event was received, in seconds since 1970"
+        );
         describe_gauge!(STORE_WRITABLE, "Whether the store can write");
         handle
     })

@@ -21,6 +21,7 @@ mod lives;
 mod media;
 mod media_link;
 mod process;
+mod reading;
 mod receiving;
 mod repeating;
 mod send_messages;

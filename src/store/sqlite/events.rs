@@ -122,15 +122,17 @@ impl Work<'_> {
 
     pub(super) fn trim(&mut self, before: UnixMillis, most: u32) -> rusqlite::Result<Done> {
         // Receive times grow with numbers, so only the head of the table is looked at.
-        let trimmed = self
-            .db
-            .prepare_cached(
-                "DELETE FROM events WHERE number IN (
-                     SELECT number FROM (SELECT number, receive_ms FROM events ORDER BY number LIMIT ?2)
-                     WHERE receive_ms < ?1)",
-            )?
-            .execute(params![before.0, most])?;
-        let trimmed = u64::try_from(trimmed).unwrap_or(u64::MAX);
+        let mut trimmed = 0;
+        let mut statement = self.db.prepare_cached(
+            "DELETE FROM events WHERE number IN (
+                 SELECT number FROM (SELECT number, receive_ms FROM events ORDER BY number LIMIT ?2)
+                 WHERE receive_ms < ?1)
+             RETURNING receive_ms",
+        )?;
+        for received in statement.query_map(params![before.0, most], |row| row.get(0))? {
+            self.journal.trimmed = self.journal.trimmed.max(Some(UnixMillis(received?)));
+            trimmed += 1;
+        }
         self.journal.oldest += trimmed;
         Ok(Done::Trimmed(trimmed))
     }

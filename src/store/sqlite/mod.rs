@@ -24,7 +24,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Done, Error, Extent, Health, LOCK_PATIENCE, MessageKey, Op, Options, Page, Record};
+use super::{Done, Ends, Error, Extent, Health, LOCK_PATIENCE, MessageKey, Op, Options, Page, Record, Since};
 use crate::domain::{AccountId, Address, Message, PhoneNumber, RequestId, UnixMillis};
 
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
@@ -161,7 +161,40 @@ impl Store {
     ///
     /// When the engine cannot read.
     pub async fn read(&self, after: u64, with_raw: bool) -> Result<Page, Error> {
-        self.readers.run(move |db| reader::page(db, after, with_raw)).await
+        self.readers.run(move |db| reader::page(db, reader::Piece::Behind(after), with_raw)).await
+    }
+
+    /// Reads the nearest events before a place, which is behind the event of that number: as many as
+    /// [`read`](Self::read) does, in order.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn read_before(&self, number: u64, with_raw: bool) -> Result<Page, Error> {
+        self.readers.run(move |db| reader::page(db, reader::Piece::UpTo(number), with_raw)).await
+    }
+
+    /// Finds where a moment lies. Events that come later come behind that place, whatever their time.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn since(&self, moment: UnixMillis) -> Result<Since, Error> {
+        let read = move |db: &Connection| reader::since(db, moment).map_err(Error::of_read);
+        let since = self.readers.run(read).await?;
+        // What is on disk may be found before it is told, and a place is good only when it was.
+        let mut extent = self.extent.clone();
+        extent.wait_for(|extent| extent.newest >= since.behind).await.map_err(|_| Error::Closed)?;
+        Ok(since)
+    }
+
+    /// When the oldest and the newest event were received, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn ends(&self) -> Result<Option<Ends>, Error> {
+        self.readers.run(|db| reader::ends(db).map_err(Error::of_read)).await
     }
 
     /// What is known of a request.
@@ -207,6 +240,11 @@ impl Store {
     /// What the journal spans now.
     pub fn extent(&self) -> Extent {
         *self.extent.borrow()
+    }
+
+    /// What the journal spans, and every change of that.
+    pub fn extents(&self) -> watch::Receiver<Extent> {
+        self.extent.clone()
     }
 
     /// Whether the store can write, and every change of that.

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use tokio::sync::Semaphore;
 
-use super::super::{Error, PAGE_BYTES, PAGE_EVENTS, Page, Stored};
+use super::super::{Ends, Error, PAGE_BYTES, PAGE_EVENTS, Page, Since, Stored};
 use super::schema;
-use crate::domain::{AccountId, EventType};
+use crate::domain::{AccountId, EventType, UnixMillis};
 
 /// A few connections that readers take turns with.
 #[derive(Clone, Debug)]
@@ -55,18 +55,27 @@ impl Readers {
     }
 }
 
-pub(super) fn page(db: &Connection, after: u64, with_raw: bool) -> Result<Page, Error> {
+/// A piece of the journal, as long as a page is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Piece {
+    /// From behind the event of that number on.
+    Behind(u64),
+    /// Up to the event of that number, which belongs to it.
+    UpTo(u64),
+}
+
+pub(super) fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
-    // One statement, so one snapshot: whether `after` was trimmed is seen as of the same moment as the events.
-    let mut statement = db
-        .prepare_cached(if with_raw {
-            "SELECT number, account, type, event, raw FROM events WHERE number > ?1 ORDER BY number LIMIT ?2"
-        } else {
-            "SELECT number, account, type, event FROM events WHERE number > ?1 ORDER BY number LIMIT ?2"
-        })
-        .map_err(failed)?;
-    let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![after, PAGE_EVENTS]).map_err(failed)?;
+    let (number, order) = match piece {
+        Piece::Behind(number) => (number, "number > ?1 ORDER BY number"),
+        Piece::UpTo(number) => (number, "number <= ?1 ORDER BY number DESC"),
+    };
+    let raw = if with_raw { ", raw" } else { "" };
+    let query = format!("SELECT number, account, type, event{raw} FROM events WHERE {order} LIMIT ?2");
+    // One statement, so one snapshot: whether what is next was trimmed is seen as of the same moment as the events.
+    let mut statement = db.prepare_cached(&query).map_err(failed)?;
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![number, PAGE_EVENTS]).map_err(failed)?;
     let mut events = Vec::new();
     let mut bytes = 0;
     let mut last: Option<AccountId> = None;
@@ -76,7 +85,50 @@ pub(super) fn page(db: &Connection, after: u64, with_raw: bool) -> Result<Page, 
         bytes += stored.event.len() + stored.raw.as_ref().map_or(0, bytes::Bytes::len);
         events.push(stored);
     }
+    if let Piece::UpTo(_) = piece {
+        events.reverse();
+    }
     Ok(Page { events: events.into() })
+}
+
+/// Finds the first event that was received at a moment or later. Receive times grow with numbers, which have no holes:
+/// a few rows are looked at, without an index that every append would have to keep.
+pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<Since> {
+    // One snapshot for all that is looked at.
+    let snapshot = db.unchecked_transaction()?;
+    let (next_number, trimmed) = snapshot
+        .prepare_cached("SELECT next_number, trimmed_ms FROM journal WHERE id = 1")?
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+    let oldest: Option<i64> = snapshot
+        .prepare_cached("SELECT number FROM events ORDER BY number LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let mut received = snapshot.prepare_cached("SELECT receive_ms FROM events WHERE number = ?1")?;
+    let (mut first, mut end) = (oldest.unwrap_or(next_number), next_number);
+    while first < end {
+        let middle = first + (end - first) / 2;
+        let at: i64 = received.query_row(params![middle], |row| row.get(0))?;
+        if at < moment.0 {
+            first = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    Ok(Since { behind: (first - 1).cast_unsigned(), trimmed: trimmed.is_some_and(|at| at >= moment.0) })
+}
+
+/// When the oldest and the newest event were received.
+pub(super) fn ends(db: &Connection) -> rusqlite::Result<Option<Ends>> {
+    db.prepare_cached(
+        "SELECT (SELECT receive_ms FROM events ORDER BY number LIMIT 1),
+                (SELECT receive_ms FROM events ORDER BY number DESC LIMIT 1)",
+    )?
+    .query_row([], |row| {
+        let (oldest, newest): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+        Ok(oldest
+            .zip(newest)
+            .map(|(oldest, newest)| Ends { oldest: UnixMillis(oldest), newest: UnixMillis(newest) }))
+    })
 }
 
 /// Reads a row. Rows of one account often follow each other, so the last id is kept and shared.

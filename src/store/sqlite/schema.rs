@@ -11,7 +11,7 @@ use crate::domain::UnixMillis;
 const APPLICATION: i64 = 0x5357_424a;
 
 /// The schema that this version writes, kept in SQLite's `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// More statements than we have.
 const STATEMENTS: usize = 64;
@@ -24,8 +24,11 @@ pub(super) fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// What each version added to the one before it. A file is brought up to date by the steps that it has not taken.
-const STEPS: [&[&str]; VERSION as usize] =
-    [&[EVENTS], &[requests::TABLE, messages::TABLE, provider_messages::TABLE, conversations::TABLE]];
+const STEPS: [&[&str]; VERSION as usize] = [
+    &[EVENTS],
+    &[requests::TABLE, messages::TABLE, provider_messages::TABLE, conversations::TABLE],
+    &[TRIMMED],
+];
 
 const EVENTS: &str = "
     -- One row: what must outlive the events themselves.
@@ -56,6 +59,17 @@ const EVENTS: &str = "
     CREATE INDEX events_raw_hash ON events (account, raw_hash) WHERE raw_hash IS NOT NULL;
 ";
 
+/// What a place that is given as a time needs to know: whether events from then on are gone.
+const TRIMMED: &str = "
+    -- When the newest event that was trimmed was received; NULL as long as none was.
+    ALTER TABLE journal ADD COLUMN trimmed_ms INTEGER;
+
+    -- Of what was trimmed before, only the latest that it can have been is known.
+    UPDATE journal
+    SET trimmed_ms = coalesce((SELECT receive_ms FROM events ORDER BY number LIMIT 1), last_receive_ms)
+    WHERE coalesce((SELECT number FROM events ORDER BY number LIMIT 1), next_number) > 1;
+";
+
 /// Where the journal stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Journal {
@@ -63,6 +77,8 @@ pub(super) struct Journal {
     pub(super) next_number: u64,
     pub(super) oldest: u64,
     pub(super) last_receive: UnixMillis,
+    /// When the newest event that was trimmed was received.
+    pub(super) trimmed: Option<UnixMillis>,
 }
 
 /// Why a file cannot be used.
@@ -131,10 +147,13 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
     if found < VERSION {
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
-    let (epoch, next_number, last_receive_ms) = transaction.query_row(
-        "SELECT epoch, next_number, last_receive_ms FROM journal WHERE id = 1",
+    let (epoch, next_number, last_receive_ms, trimmed_ms) = transaction.query_row(
+        "SELECT epoch, next_number, last_receive_ms, trimmed_ms FROM journal WHERE id = 1",
         [],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+        |row| {
+            let trimmed_ms: Option<i64> = row.get(3)?;
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, trimmed_ms))
+        },
     )?;
     let oldest: Option<i64> = transaction
         .query_row("SELECT number FROM events ORDER BY number LIMIT 1", [], |row| row.get(0))
@@ -148,6 +167,7 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
         next_number,
         oldest: oldest.map_or(next_number, i64::cast_unsigned),
         last_receive,
+        trimmed: trimmed_ms.map(UnixMillis),
     })
 }
 

@@ -50,11 +50,16 @@ impl<'db> Work<'db> {
     }
 
     pub(super) fn commit(self) -> rusqlite::Result<Written> {
-        let Journal { next_number, last_receive, .. } = self.journal;
-        if (next_number, last_receive) != (self.begun_at.next_number, self.begun_at.last_receive) {
+        let Journal { next_number, last_receive, trimmed, .. } = self.journal;
+        let begun_at = self.begun_at;
+        if (next_number, last_receive, trimmed)
+            != (begun_at.next_number, begun_at.last_receive, begun_at.trimmed)
+        {
             self.db
-                .prepare_cached("UPDATE journal SET next_number = ?1, last_receive_ms = ?2 WHERE id = 1")?
-                .execute(params![next_number.cast_signed(), last_receive.0])?;
+                .prepare_cached(
+                    "UPDATE journal SET next_number = ?1, last_receive_ms = ?2, trimmed_ms = ?3 WHERE id = 1",
+                )?
+                .execute(params![next_number.cast_signed(), last_receive.0, trimmed.map(|at| at.0)])?;
         }
         self.db.commit()?;
         Ok(Written {

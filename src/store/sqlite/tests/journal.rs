@@ -236,3 +236,71 @@ proptest! {
         });
     }
 }
+
+/// The receive times of a file's events are set by hand: many share one.
+async fn received_at(times: &[i64]) -> Opened {
+    let opened = open();
+    let ops = times.iter().enumerate().map(|(n, _)| append("acme", None, &n.to_string())).collect();
+    opened.store.commit(ops).await.expect("written");
+    let db = Connection::open(opened.folder.path().join("switchboard.db")).expect("opens");
+    for (number, time) in (1_i64..).zip(times) {
+        db.execute("UPDATE events SET receive_ms = ?1 WHERE number = ?2", rusqlite::params![time, number])
+            .expect("written");
+    }
+    opened
+}
+
+#[tokio::test]
+async fn a_moment_lies_before_the_first_event_that_was_received_at_it_or_later() {
+    let opened = received_at(&[10, 20, 20, 20, 30]).await;
+    for (moment, behind) in
+        [(i64::MIN, 0), (9, 0), (10, 0), (11, 1), (20, 1), (21, 4), (30, 4), (31, 5), (i64::MAX, 5)]
+    {
+        let since = opened.store.since(UnixMillis(moment)).await.expect("readable");
+        assert_eq!(since, Since { behind, trimmed: false }, "{moment}");
+    }
+    let ends = opened.store.ends().await.expect("readable");
+    assert_eq!(ends, Some(Ends { oldest: UnixMillis(10), newest: UnixMillis(30) }));
+}
+
+#[tokio::test]
+async fn a_moment_knows_whether_events_since_then_were_trimmed_also_after_a_restart() {
+    let opened = received_at(&[10, 20, 20, 20, 30]).await;
+    let since = async |opened: &Opened, moment| {
+        let Since { behind, trimmed } = opened.store.since(UnixMillis(moment)).await.expect("readable");
+        (behind, trimmed)
+    };
+    let trim = Op::Trim { before: UnixMillis(25), most: 3 };
+    assert_eq!(opened.store.commit(vec![trim]).await.expect("written"), [Done::Trimmed(3)]);
+    let opened = opened.reopen();
+    for (moment, expected) in
+        [(0, (3, true)), (20, (3, true)), (21, (4, false)), (30, (4, false)), (31, (5, false))]
+    {
+        assert_eq!(since(&opened, moment).await, expected, "{moment}");
+    }
+    let trim = Op::Trim { before: UnixMillis(31), most: 100 };
+    assert_eq!(opened.store.commit(vec![trim]).await.expect("written"), [Done::Trimmed(2)]);
+    assert_eq!(since(&opened, 30).await, (5, true));
+    assert_eq!(since(&opened, 31).await, (5, false), "all since then is still to come");
+    assert_eq!(opened.store.ends().await.expect("readable"), None);
+}
+
+#[tokio::test]
+async fn pages_before_a_place_hold_the_nearest_events_in_order() {
+    let opened = open();
+    let big = "x".repeat(400_000);
+    let ops = (0..5).map(|n| append("acme", None, &format!("{n}{big}"))).collect();
+    opened.store.commit(ops).await.expect("written");
+    let before = async |number, with_raw| {
+        numbers(&opened.store.read_before(number, with_raw).await.expect("readable"))
+    };
+    assert_eq!(before(5, true).await, [3, 4, 5]);
+    assert_eq!(before(2, true).await, [1, 2]);
+    assert_eq!(before(4, false).await, [1, 2, 3, 4]);
+    assert_eq!(before(u64::MAX, false).await, [1, 2, 3, 4, 5]);
+    assert_eq!(before(0, false).await, [0; 0]);
+    let soon = UnixMillis(UnixMillis::now().0 + 1_000);
+    opened.store.commit(vec![Op::Trim { before: soon, most: 3 }]).await.expect("written");
+    assert_eq!(before(3, false).await, [0; 0]);
+    assert_eq!(before(5, false).await, [4, 5]);
+}

@@ -126,6 +126,11 @@ async fn a_file_of_the_first_version_keeps_its_journal_and_takes_what_is_new() {
     let opened = open_in(folder, None);
     assert_eq!(opened.store.epoch(), 77);
     assert_eq!(opened.store.extent(), Extent { oldest: 5, newest: 5 });
+    // Of what was trimmed before, all that is known is that it was not younger than what is left.
+    for (moment, behind, trimmed) in [(1_700_000_000_000, 4, true), (1_700_000_000_001, 5, false)] {
+        let since = opened.store.since(UnixMillis(moment)).await.expect("readable");
+        assert_eq!(since, Since { behind, trimmed });
+    }
     assert_eq!(opened.record("r").await, None);
     let id = opened.in_doubt("r").await;
     assert_eq!(opened.one(append("acme", None, "x")).await, Done::Appended(6));
@@ -136,7 +141,7 @@ async fn a_file_of_the_first_version_keeps_its_journal_and_takes_what_is_new() {
     let version: i64 = Connection::open(&path)
         .and_then(|db| db.pragma_query_value(None, "user_version", |row| row.get(0)))
         .expect("readable");
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
 }
 
 #[tokio::test]

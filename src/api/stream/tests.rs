@@ -1,0 +1,170 @@
+//! What a stream tells when the journal loses what the stream has not sent yet.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use prost::Message as _;
+use tempfile::TempDir;
+use tonic::Code;
+
+use super::*;
+use crate::api::convert::encode_event;
+use crate::domain::event::Payload;
+use crate::domain::{Event, EventId, Provider};
+use crate::journal::{Gone, Start, Tail};
+use crate::store::{self, Append, Op, Owner, Store};
+
+/// More than the tail in memory holds, a million bytes each, so that a reader from the start must go to the store.
+const COUNT: u64 = 20;
+
+struct Opened {
+    journal: Journal,
+    store: Store,
+    _folder: TempDir,
+}
+
+async fn open() -> Opened {
+    let folder = TempDir::new().expect("a folder");
+    let tail = Arc::new(Tail::new());
+    let fed = Arc::clone(&tail);
+    let store = Store::open(store::Options {
+        path: folder.path().join("switchboard.db"),
+        encode: encode_event,
+        committed: Box::new(move |changes| fed.push(changes.events)),
+        owner: Owner::generate(),
+        max_pages: None,
+    })
+    .expect("opens");
+    let journal = Journal::new(store.clone(), tail);
+    for _ in 0..COUNT {
+        append(&journal).await;
+    }
+    Opened { journal, store, _folder: folder }
+}
+
+async fn append(journal: &Journal) {
+    let event = Event {
+        id: EventId::generate(),
+        account: "acme".parse().expect("an id"),
+        provider: Provider::Connectly,
+        occur_time: None,
+        callback_data: None,
+        payload: Payload::Unknown { topic: String::new(), problem: String::new(), written: None },
+    };
+    let raw = Bytes::from(vec![b'x'; 1_000_000]);
+    journal.append(vec![Append { event, identity: None, proof: None, raw }]).await.expect("written");
+}
+
+impl Opened {
+    async fn trim(&self, most: u32) {
+        let before = UnixMillis::now().plus(Duration::from_secs(1));
+        self.store.commit(vec![Op::Trim { before, most }]).await.expect("written");
+    }
+
+    async fn stream(&self, start: Start, gone: Gone, heartbeat_interval: Duration) -> EventStream {
+        let wanted = Wanted {
+            filter: Filter::all(),
+            heartbeat_interval,
+            idle_timeout: None,
+            max_events: None,
+            include_raw: true,
+        };
+        let reader = self.journal.read(start, gone, true).await.expect("it starts");
+        EventStream::new(&self.journal, reader, wanted, CancellationToken::new())
+    }
+
+    fn cursor(&self, number: u64) -> String {
+        self.journal.cursor(number).to_string()
+    }
+}
+
+async fn next(stream: &mut EventStream) -> Result<Response, Status> {
+    let response = stream.next().await.expect("open")?;
+    let response = SubscribeResponse::decode(response.encode_to_vec().as_slice()).expect("well-formed");
+    Ok(response.response.expect("never empty"))
+}
+
+/// Takes events, as long as they come, and gives the last one's cursor and what comes behind it.
+async fn events(stream: &mut EventStream) -> (Option<String>, Result<Response, Status>) {
+    let mut last = None;
+    loop {
+        match next(stream).await {
+            Ok(Response::Event(event)) => last = Some(event.cursor),
+            other => return (last, other),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_that_skips_is_told_of_the_gap_and_goes_on_with_cursors_that_are_right() {
+    let opened = open().await;
+    let mut stream = opened.stream(Start::Earliest, Gone::Skip, Duration::from_millis(20)).await;
+    assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
+    assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
+    opened.trim(10).await;
+    let (last, told) = events(&mut stream).await;
+    let Ok(Response::Gap(gap)) = told else { panic!("{told:?}") };
+    // What was at hand still came; what is missing is what lies between.
+    let last = last.expect("the run at hand");
+    let missed = gap.missed.expect("known");
+    assert_eq!(gap.after_cursor, last);
+    assert_eq!(gap.after_cursor, opened.cursor(10 - missed));
+    assert_eq!((gap.resume_cursor.clone(), gap.reason()), (opened.cursor(10), GapReason::Expired));
+    let told = next(&mut stream).await;
+    let Ok(Response::Event(event)) = told else { panic!("{told:?}") };
+    assert_eq!(event.cursor, opened.cursor(11));
+    let (_, told) = events(&mut stream).await;
+    let Ok(Response::Heartbeat(heartbeat)) = told else { panic!("{told:?}") };
+    assert_eq!(heartbeat.cursor, opened.cursor(COUNT));
+}
+
+#[tokio::test]
+async fn a_heartbeat_behind_a_gap_to_the_journals_end_stands_there() {
+    let opened = open().await;
+    let start = Start::After(opened.journal.cursor(1));
+    let mut stream = opened.stream(start, Gone::Skip, Duration::from_millis(20)).await;
+    opened.trim(100).await;
+    let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("it starts") };
+    assert_eq!(started.cursor, opened.cursor(1));
+    let Ok(Response::Gap(gap)) = next(&mut stream).await else { panic!("all is gone") };
+    assert_eq!((gap.resume_cursor, gap.missed), (opened.cursor(COUNT), Some(COUNT - 1)));
+    let Ok(Response::Heartbeat(heartbeat)) = next(&mut stream).await else { panic!("nothing is left") };
+    assert_eq!(heartbeat.cursor, opened.cursor(COUNT));
+    append(&opened.journal).await;
+    let (last, _) = events(&mut stream).await;
+    assert_eq!(last, Some(opened.cursor(COUNT + 1)));
+}
+
+#[tokio::test]
+async fn a_slow_reader_that_does_not_skip_ends_with_an_error() {
+    let opened = open().await;
+    let mut stream = opened.stream(Start::Earliest, Gone::Fail, Duration::from_secs(15)).await;
+    assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
+    assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
+    opened.trim(10).await;
+    let (_, told) = events(&mut stream).await;
+    let told = told.expect_err("events are gone");
+    assert_eq!(told.code(), Code::OutOfRange);
+    use tonic_types::StatusExt as _;
+    let details = told.get_error_details();
+    let info = details.error_info().expect("every error has one");
+    assert_eq!(info.reason, "CURSOR_EXPIRED");
+    assert_eq!(info.metadata["oldest_cursor"], opened.cursor(10));
+    assert!(stream.next().await.is_none(), "it has ended");
+}
+
+#[tokio::test]
+async fn a_stream_since_a_time_of_which_events_are_gone_tells_first_and_not_how_many() {
+    let opened = open().await;
+    opened.trim(10).await;
+    let start = Start::Since(UnixMillis(0));
+    let mut stream = opened.stream(start, Gone::Skip, Duration::from_secs(15)).await;
+    let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("it starts") };
+    assert_eq!(started.cursor, opened.cursor(10));
+    let Ok(Response::Gap(gap)) = next(&mut stream).await else { panic!("events are gone") };
+    assert_eq!((gap.after_cursor.as_str(), gap.missed), ("", None));
+    assert_eq!(gap.resume_cursor, opened.cursor(10));
+    let Ok(Response::Event(event)) = next(&mut stream).await else { panic!("the rest is there") };
+    assert_eq!(event.cursor, opened.cursor(11));
+}
