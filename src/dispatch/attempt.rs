@@ -150,7 +150,13 @@ impl Dispatch {
             Ok(Some(pass)) => pass,
             Ok(None) => return,
             Err(cause) => {
-                count(&work, outcome::NOT_SENT, Some(&cause));
+                // The gate tells the log of a provider that is gone, once, and counts what it holds.
+                let held = matches!(cause, Cause::Held(_));
+                count(
+                    &work,
+                    outcome::NOT_SENT,
+                    (!held).then_some(&cause as &(dyn std::error::Error + 'static)),
+                );
                 return attempt.conclude(Err(failure(&work, None, cause)));
             }
         };
