@@ -75,7 +75,7 @@ impl Reader {
     }
 
     /// Takes whatever is the oldest event when it is read.
-    pub(super) fn from_earliest(mut self) -> Self {
+    pub(super) fn taking_the_oldest(mut self) -> Self {
         self.from_earliest = true;
         self
     }

@@ -194,7 +194,7 @@ proptest! {
                             Way::After(index) => (Place::After(number(index)), true),
                             Way::Before(index) => (Place::Before(number(index)), false),
                         };
-                        let wanted = |number: u64| number % divisor == 0;
+                        let wanted = |number: u64| number.is_multiple_of(divisor);
                         // From there to the journal's end, page by page, each meeting the last.
                         let mut last = None;
                         loop {
