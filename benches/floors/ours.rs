@@ -167,7 +167,7 @@ fn config(journal: &Path, upstream: SocketAddr) -> Result<Config> {
         api_key = "{API_KEY}"
         webhook_secrets = ["{WEBHOOK_SECRET}"]
         # What the gate costs is measured, not how it holds calls back.
-        gate.calls_per_second = 10000
+        gate.calls_per_second = 100000
         gate.calls_in_flight = 4096
         "#
     );

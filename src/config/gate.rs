@@ -21,7 +21,7 @@ pub(super) fn read(account: &mut Table<'_>, provider: Option<Provider>) -> Pace 
         let number = table.optional(key, value::integer(range));
         number.and_then(|number| u32::try_from(number).ok())
     };
-    let calls_per_second = number("calls_per_second", 1..=10_000);
+    let calls_per_second = number("calls_per_second", 1..=100_000);
     let calls_in_flight = number("calls_in_flight", 1..=4_096);
     let breaker_failures = number("breaker_failures", 0..=1_000);
     let patience =

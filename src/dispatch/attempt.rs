@@ -90,25 +90,23 @@ impl Dispatch {
                 Found::Reused => return Err(Failure::of(Cause::Reused)),
                 Found::Nothing => {}
             }
-            let record = self.store.request(account.id(), &request.id).await;
-            let record = record.map_err(|_| Failure::of(Cause::Unrecorded))?;
-            let Some(record) = record else { return Ok(Known::Undone { message_id: None }) };
-            if record.fingerprint != request.fingerprint {
-                return Err(Failure::of(Cause::Reused));
-            }
-            match record.standing {
+            match self.record(account, request).await? {
                 // It began after the look into the table, so it is there now; unless its task is gone.
-                Standing::InFlight { owner, .. } if owner == self.owner => lost = Some(record),
-                Standing::Unknown(_) if request.resend_after == Some(record.attempt) => {
-                    return Ok(Known::Undone { message_id: record.message.map(|message| message.id) });
-                }
-                Standing::InFlight { .. } | Standing::Accepted { .. } | Standing::Unknown(_) => {
-                    return told(record).map(Known::Settled);
-                }
+                Some(record) if record.standing.is_of(self.owner) => lost = Some(record),
+                record => return known(record, request),
             }
         }
         // It may have been done: that nothing was is not to be said.
-        lost.map_or(Err(Failure::of(Cause::Unrecorded)), |record| told(record).map(Known::Settled))
+        if lost.is_some() { known(lost, request) } else { Err(Failure::of(Cause::Unrecorded)) }
+    }
+
+    async fn record(&self, account: &Account, request: &Request) -> Result<Option<Record>, Failure> {
+        let record = self.store.request(account.id(), &request.id).await;
+        let record = record.map_err(|_| Failure::of(Cause::Unrecorded))?;
+        if record.as_ref().is_some_and(|record| record.fingerprint != request.fingerprint) {
+            return Err(Failure::of(Cause::Reused));
+        }
+        Ok(record)
     }
 
     /// Does a write, or joins the attempt at it that is under way, and waits for the outcome. Dropping the future ends
@@ -146,23 +144,20 @@ impl Dispatch {
 
     /// Makes an attempt, and tells all who wait for it.
     async fn run(self, mut work: Work, call: Call, attempt: Attempt) {
-        let pass = match self.enter(&work, &attempt).await {
-            Ok(Some(pass)) => pass,
-            Ok(None) => return,
-            Err(cause) => {
-                // The gate tells the log of a provider that is gone, once, and counts what it holds.
-                let held = matches!(cause, Cause::Held(_));
-                count(
-                    &work,
-                    outcome::NOT_SENT,
-                    (!held).then_some(&cause as &(dyn std::error::Error + 'static)),
-                );
-                return attempt.conclude(Err(failure(&work, None, cause)));
-            }
+        let pass = match self.gates.of(&work.account).try_enter(work.class) {
+            Some(pass) => pass,
+            None => match self.wait(&mut work, &attempt).await {
+                Ok(Some(pass)) => pass,
+                Ok(None) => return,
+                Err(settled) => return attempt.conclude(settled),
+            },
         };
         let number = match self.begin(&mut work, &attempt).await {
             Ok(number) => number,
-            Err(settled) => return attempt.conclude(settled),
+            Err(settled) => {
+                pass.unused();
+                return attempt.conclude(settled);
+            }
         };
         let result = if attempt.is_left() {
             drop(pass);
@@ -178,6 +173,29 @@ impl Dispatch {
         // What it holds, a file's place above all, is free before the caller hears of the outcome.
         drop(call);
         self.end(&work, attempt, number, result).await;
+    }
+
+    /// Waits at the gate. None when nobody waits any more. A failure, and also what is known already, is what the attempt
+    /// comes to: whoever asks again does not wait for the provider.
+    async fn wait(&self, work: &mut Work, attempt: &Attempt) -> Result<Option<Pass>, Settled> {
+        if let Some(request) = &work.request {
+            let record = self.record(&work.account, request).await.map_err(Err)?;
+            match known(record, request).map_err(Err)? {
+                Known::Settled(outcome) => return Err(Ok(outcome)),
+                Known::Undone { message_id } => {
+                    if let (Some(message), Some(id)) = (&mut work.message, message_id) {
+                        message.id = id;
+                    }
+                }
+            }
+        }
+        self.enter(work, attempt).await.map_err(|cause| {
+            // The gate tells the log of a provider that is gone, once, and counts what it holds.
+            let held = matches!(cause, Cause::Held(_));
+            let error = (!held).then_some(&cause as &(dyn std::error::Error + 'static));
+            count(work, outcome::NOT_SENT, error);
+            Err(failure(work, None, cause))
+        })
     }
 
     /// Waits at the gate for as long as anybody waits. None when nobody does any more.
@@ -356,6 +374,19 @@ impl Dispatch {
                 Err(again) => error = again,
             }
         }
+    }
+}
+
+/// What a record means for a request that nobody makes now.
+fn known(record: Option<Record>, request: &Request) -> Result<Known, Failure> {
+    match record {
+        None => Ok(Known::Undone { message_id: None }),
+        Some(Record { attempt, standing: Standing::Unknown(_), message, .. })
+            if request.resend_after == Some(attempt) =>
+        {
+            Ok(Known::Undone { message_id: message.map(|message| message.id) })
+        }
+        Some(record) => told(record).map(Known::Settled),
     }
 }
 

@@ -268,11 +268,12 @@ impl Dispatch {
         terms: Terms,
     ) -> Result<Done<Message>, Failure> {
         let until = self.gates.of(&account).until(terms.deadline);
-        let message_id = match self.known_send(&account, &terms, until).await? {
+        let prepares = matches!(message.content, Content::Template(_));
+        let message_id = match self.known_send(&account, &terms, until, prepares).await? {
             Known::Settled(known) => return Ok(sent(known)),
             Known::Undone { message_id } => message_id.unwrap_or_else(MessageId::generate),
         };
-        if terms.check_session_window && !matches!(message.content, Content::Template(_)) {
+        if terms.check_session_window && !prepares {
             self.check_window(&account, &message.to, message.sender.as_ref()).await?;
         }
         let callback_data = message.callback_data.clone();
@@ -307,7 +308,7 @@ impl Dispatch {
         terms: Terms,
     ) -> Result<Done<Message>, Failure> {
         let until = self.gates.of(&account).until(terms.deadline);
-        let message_id = match self.known_send(&account, &terms, until).await? {
+        let message_id = match self.known_send(&account, &terms, until, false).await? {
             Known::Settled(known) => return Ok(sent(known)),
             Known::Undone { message_id } => message_id.unwrap_or_else(MessageId::generate),
         };
@@ -326,10 +327,20 @@ impl Dispatch {
         self.send_out(account, draft, terms.request, call, until).await
     }
 
-    async fn known_send(&self, account: &Account, terms: &Terms, until: Instant) -> Result<Known, Failure> {
+    /// What is known of a send, where something is to be done for it that a repetition must not wait for or fail at.
+    /// Where nothing is, the attempt finds out by itself.
+    async fn known_send(
+        &self,
+        account: &Account,
+        terms: &Terms,
+        until: Instant,
+        prepares: bool,
+    ) -> Result<Known, Failure> {
         match &terms.request {
-            Some(request) => self.known(account, request, until).await,
-            None => Ok(Known::Undone { message_id: None }),
+            Some(request) if prepares || terms.check_session_window => {
+                self.known(account, request, until).await
+            }
+            Some(_) | None => Ok(Known::Undone { message_id: None }),
         }
     }
 

@@ -150,6 +150,13 @@ pub enum Standing {
     Unknown(Doubt),
 }
 
+impl Standing {
+    /// Whether an attempt of this owner is under way.
+    pub fn is_of(&self, of: Owner) -> bool {
+        matches!(self, Self::InFlight { owner, .. } if *owner == of)
+    }
+}
+
 /// An attempt that has ended, or a send without a request's id.
 #[derive(Clone, Debug)]
 pub struct End {

@@ -160,6 +160,12 @@ impl Breakers {
         if board.of(class).state.bars() { Err(board.held()) } else { Ok(()) }
     }
 
+    /// Lets a call of that class through where nothing speaks against it.
+    pub(super) fn closed(&self, class: Class) -> Option<u64> {
+        let Breaker { state, opened } = *self.board.borrow().of(class);
+        matches!(state, State::Closed { .. }).then_some(opened)
+    }
+
     /// Lets a call of that class through, or not. One that comes while another is on trial waits a little for what
     /// comes of that. What comes back belongs to the call's outcome, and is to be [given back](Self::gone).
     pub(super) async fn admit(&self, class: Class, until: Instant) -> Result<u64, Held> {

@@ -27,6 +27,8 @@ pub(super) struct Line {
     /// Held by whoever is first. Its waiters are served in their order.
     first: tokio::sync::Mutex<()>,
     length: AtomicUsize,
+    /// Tokens that were given back.
+    spare: AtomicUsize,
     /// When whoever is first expects to go.
     next: Mutex<Instant>,
     /// Until when nobody may go, because the provider said so.
@@ -76,6 +78,7 @@ impl Line {
             burst: burst.get() as usize,
             first: tokio::sync::Mutex::new(()),
             length: AtomicUsize::new(0),
+            spare: AtomicUsize::new(0),
             next: Mutex::new(clock.start),
             paused: watch::Sender::new(clock.start),
             clock,
@@ -110,9 +113,9 @@ impl Line {
             let next = if paused > now {
                 paused
             } else {
-                match self.bucket.check() {
+                match self.take() {
                     Ok(()) => return Ok(()),
-                    Err(not_until) => now + not_until.wait_time_from(clock::Clock::now(&self.clock)),
+                    Err(wait) => now + wait,
                 }
             };
             *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
@@ -121,6 +124,28 @@ impl Line {
             }
             sleep_until(next).await;
         }
+    }
+
+    /// Takes a token if there is one for somebody who comes now.
+    pub(super) fn try_token(&self) -> bool {
+        self.length.load(Ordering::Relaxed) == 0
+            && *self.paused.borrow() <= Instant::now()
+            && self.take().is_ok()
+    }
+
+    /// Gives a token back that was not used. Not more than may go at once are kept.
+    pub(super) fn give_back(&self) {
+        let more = |spare| (spare < self.burst).then_some(spare + 1);
+        let _ = self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+
+    /// Takes a token, or says how long that takes.
+    fn take(&self) -> Result<(), Duration> {
+        let less = |spare: usize| spare.checked_sub(1);
+        if self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            return Ok(());
+        }
+        self.bucket.check().map_err(|not_until| not_until.wait_time_from(clock::Clock::now(&self.clock)))
     }
 
     /// Lets nobody go before `until`, nor before what was said earlier.

@@ -144,12 +144,33 @@ impl Gate {
         deadline.unwrap_or_else(|| Instant::now() + self.patience)
     }
 
+    /// Lets a call through that need not wait. None when it must, or when it would be turned away.
+    pub(super) fn try_enter(self: &Arc<Self>, class: Class) -> Option<Pass> {
+        let admitted = self.breakers.closed(class)?;
+        let room = self.room(class);
+        if room.waiting() > 0 {
+            return None;
+        }
+        let place = Arc::clone(&room.places).try_acquire_owned().ok()?;
+        self.line.try_token().then(|| Pass { gate: Arc::clone(self), class, admitted, _place: place })
+    }
+
+    fn room(&self, class: Class) -> &Room {
+        match class {
+            Class::Send | Class::Write => &self.writes,
+            Class::Read => &self.reads,
+        }
+    }
+
     /// Waits until a call may be made, at most until the deadline.
     ///
     /// # Errors
     ///
     /// As soon as it is known that it may not be made before the deadline.
     pub(super) async fn enter(self: &Arc<Self>, class: Class, until: Instant) -> Result<Pass, Held> {
+        if let Some(pass) = self.try_enter(class) {
+            return Ok(pass);
+        }
         let entered = self.wait(class, until).await;
         if let Err(held) = &entered {
             let cause = match held {
@@ -163,10 +184,7 @@ impl Gate {
 
     async fn wait(self: &Arc<Self>, class: Class, until: Instant) -> Result<Pass, Held> {
         self.breakers.check(class)?;
-        let room = match class {
-            Class::Send | Class::Write => &self.writes,
-            Class::Read => &self.reads,
-        };
+        let room = self.room(class);
         let foreseen = self.line.foreseen(room.waiting());
         if foreseen > until {
             return Err(Held::Busy { retry_after: foreseen.saturating_duration_since(Instant::now()) });
@@ -192,6 +210,11 @@ impl Gate {
 }
 
 impl Pass {
+    /// Gives the right back: no call is made with it.
+    pub(super) fn unused(self) {
+        self.gate.line.give_back();
+    }
+
     /// Says how the call ended. A pass that is dropped instead says nothing.
     pub(super) fn ended<T>(self, result: &Result<T, ProviderError>) {
         if let Some(fault) = result.as_ref().err().and_then(ProviderError::throttled) {
