@@ -1,7 +1,7 @@
 //! Which events are wanted.
 
+use super::answer::Answer;
 use super::parse;
-use super::status::Answer;
 use super::violations::{Fault, Violations};
 use crate::domain::{AccountId, EventType};
 use crate::pb::v1::EventFilter;

@@ -5,6 +5,7 @@
 //! by [`encode_event`], inside the transaction that places the event.
 
 mod account;
+mod answer;
 mod contact;
 mod convert;
 mod deadline;

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answer::Answer;
 use super::media;
 use super::repeat;
-use super::status::{self, Answer};
+use super::status;
 use super::violations::{Fault, Violations};
 use crate::dispatch::Terms;
 use crate::domain::message::{CallbackData, CallbackDataMalformed, Content, Outgoing};

@@ -4,13 +4,12 @@
 //! Texts are for the caller; what the provider said, and what failed inside, never goes into them.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic_types::FieldViolation;
 
-use super::convert;
+use super::answer::{Answer, clipped};
 use super::violations::{Fault, Violations};
 use crate::dispatch::{self, Held, Misfit};
 use crate::domain::outcome::Doubt;
@@ -18,9 +17,6 @@ use crate::domain::{AccountId, MessageId, ProviderFault, Refusal, Uncertainty};
 use crate::journal;
 use crate::pb::v1;
 use crate::provider::{self, Account};
-
-/// The domain of every `ErrorInfo`.
-const DOMAIN: &str = "switchboard";
 
 /// How long to wait when the provider throttles and does not say for how long.
 const THROTTLED_DELAY: Duration = Duration::from_secs(1);
@@ -109,123 +105,6 @@ impl From<Violations> for Answer {
             (Code::InvalidArgument, Reason::RequestInvalid)
         };
         Self::new(code, reason, found.in_words()).violations(found.told())
-    }
-}
-
-/// A failure on its way to the caller: a `Status` where it ends an RPC, a `v1::Error` in a stream or a record.
-#[derive(Debug)]
-pub(super) struct Answer {
-    code: Code,
-    reason: Reason,
-    message: String,
-    metadata: HashMap<String, String>,
-    violations: Vec<FieldViolation>,
-    retry_delay: Option<Duration>,
-}
-
-impl Answer {
-    fn new(code: Code, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            metadata: HashMap::new(),
-            violations: Vec::new(),
-            retry_delay: None,
-        }
-    }
-
-    fn with(mut self, key: &str, value: impl ToString) -> Self {
-        self.metadata.insert(key.to_owned(), value.to_string());
-        self
-    }
-
-    fn violations(mut self, violations: Vec<FieldViolation>) -> Self {
-        self.violations = violations;
-        self
-    }
-
-    fn retry_after(mut self, delay: Duration) -> Self {
-        self.retry_delay = Some(delay);
-        self
-    }
-
-    /// Whose trouble it is.
-    fn about(self, account: &Account) -> Self {
-        self.with("account", account.id()).with("provider", account.provider())
-    }
-
-    fn maybe_said(self, fault: Option<&ProviderFault>) -> Self {
-        match fault {
-            Some(fault) => self.provider_said(fault),
-            None => self,
-        }
-    }
-
-    /// What the provider said, as far as it is no message content.
-    fn provider_said(mut self, fault: &ProviderFault) -> Self {
-        self = self.with("provider", fault.provider);
-        for (key, value) in [
-            ("http_status", fault.http_status.map(|status| status.to_string())),
-            ("provider_code", fault.code.clone()),
-            ("provider_type", fault.kind.clone()),
-            ("provider_trace_id", fault.trace_id.clone()),
-            ("route", fault.route.clone()),
-        ] {
-            if let Some(value) = value {
-                self = self.with(key, clipped(value));
-            }
-        }
-        self
-    }
-}
-
-/// Status details travel as headers, which have limits of their own.
-fn clipped(text: String) -> String {
-    text.chars().take(200).collect()
-}
-
-impl From<Answer> for Status {
-    fn from(answer: Answer) -> Self {
-        let mut details = ErrorDetails::with_error_info(answer.reason.as_str(), DOMAIN, answer.metadata);
-        if !answer.violations.is_empty() {
-            details.set_bad_request(answer.violations);
-        }
-        if answer.retry_delay.is_some() {
-            details.set_retry_info(answer.retry_delay);
-        }
-        Self::with_error_details(answer.code, answer.message, details)
-    }
-}
-
-impl From<Answer> for v1::Error {
-    /// The same facts, where there is no status to carry them.
-    fn from(answer: Answer) -> Self {
-        let Answer { code, reason, message, mut metadata, violations, retry_delay } = answer;
-        let mut take = |key| metadata.remove(key).unwrap_or_default();
-        let (provider_code, provider_type, provider_trace_id) =
-            (take("provider_code"), take("provider_type"), take("provider_trace_id"));
-        let provider = convert::provider_named(&take("provider"));
-        Self {
-            reason: reason.as_str().to_owned(),
-            code: code.into(),
-            message,
-            provider: provider.into(),
-            provider_code,
-            provider_type,
-            provider_trace_id,
-            retry_delay: retry_delay.map(convert::duration),
-            raw_json: String::new(),
-            field_violations: violations
-                .into_iter()
-                .map(|FieldViolation { field, reason, description, .. }| v1::FieldViolation {
-                    field,
-                    reason,
-                    description,
-                })
-                .collect(),
-            metadata,
-        }
     }
 }
 
@@ -484,11 +363,14 @@ fn not_sent() -> Answer {
 
 fn refused(fault: &ProviderFault) -> Answer {
     let (code, reason, message) = refusal(fault.refusal);
-    let mut answer = Answer::new(code, reason, message).provider_said(fault);
-    if let (Refusal::NotFound, Some(route)) = (fault.refusal, &fault.route) {
+    let message = match (fault.refusal, &fault.route) {
         // The provider publishes no paths, so the guess may be wrong.
-        answer.message = format!("{message}; the route was {route}, and [accounts.routes] sets another");
-    }
+        (Refusal::NotFound, Some(route)) => {
+            format!("{message}; the route was {route}, and [accounts.routes] sets another")
+        }
+        (_, _) => message.to_owned(),
+    };
+    let answer = Answer::new(code, reason, message).provider_said(fault);
     match retry_delay(fault) {
         Some(delay) => answer.retry_after(delay),
         None => answer,
@@ -633,62 +515,4 @@ impl From<journal::Error> for Status {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `docs/errors.md` has one heading per reason, and no other heading of that rank.
-    #[test]
-    fn every_reason_has_its_paragraph_and_every_paragraph_its_reason() {
-        let page = include_str!("../../docs/errors.md");
-        let mut documented: Vec<&str> = page
-            .lines()
-            .filter_map(|line| line.strip_prefix("### "))
-            .map(|title| title.trim_matches('`'))
-            .collect();
-        let mut coded: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-        documented.sort_unstable();
-        coded.sort_unstable();
-        assert_eq!(documented, coded);
-        for paragraph in page.split("### ").skip(1) {
-            for part in ["**Code:**", "**Means:**", "**Cause:**", "**Do:**"] {
-                assert!(paragraph.contains(part), "{part} is missing under {:?}", paragraph.lines().next());
-            }
-        }
-    }
-
-    /// The code on the page is the code on the wire, for each of the provider's refusals.
-    #[test]
-    fn the_page_gives_the_code_of_each_refusal() {
-        let page = include_str!("../../docs/errors.md");
-        for kind in [
-            Refusal::CredentialsRejected,
-            Refusal::PermissionDenied,
-            Refusal::Throttled,
-            Refusal::Capped,
-            Refusal::SessionWindowClosed,
-            Refusal::RecipientNotReachable,
-            Refusal::RecipientOptedOut,
-            Refusal::RecipientInvalid,
-            Refusal::SenderInvalid,
-            Refusal::ContentRejected,
-            Refusal::TemplateNotFound,
-            Refusal::TemplateParametersRejected,
-            Refusal::TemplatePaused,
-            Refusal::AccountRestricted,
-            Refusal::NotFound,
-            Refusal::Conflict,
-            Refusal::Other,
-        ] {
-            let (code, reason, _) = refusal(kind);
-            let wire = format!("{code:?}").chars().fold(String::new(), |mut name, c| {
-                if c.is_ascii_uppercase() && !name.is_empty() {
-                    name.push('_');
-                }
-                name.push(c.to_ascii_uppercase());
-                name
-            });
-            let line = format!("### `{}`\n\n**Code:** {wire}", reason.as_str());
-            assert!(page.contains(&line), "docs/errors.md lacks {line:?}");
-        }
-    }
-}
+mod tests;
