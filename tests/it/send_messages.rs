@@ -69,6 +69,33 @@ async fn every_request_is_answered_by_its_tag_and_the_stream_ends_after_the_last
 }
 
 #[tokio::test]
+async fn thousands_on_one_stream_are_sent_once_however_often_the_stream_is_sent_again() {
+    const COUNT: usize = 3_000;
+    let gateway =
+        Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__GATE__CALLS_PER_SECOND", "100000").start().await;
+    let mut ids = BTreeMap::new();
+    for again in [false, true] {
+        let requests = (0..COUNT).map(|n| {
+            let request_id = format!("order-{n}");
+            let request = SendMessageRequest { request_id, ..text(CONNECTLY, &format!("text {n}")) };
+            SendMessagesRequest { tag: n.to_string(), request: Some(request) }
+        });
+        let answers = within(gateway.messages().send_messages(stream::iter(requests))).await.expect("opens");
+        let mut answers = answers.into_inner();
+        let mut answered = 0;
+        while let Some(answer) = within(answers.message()).await.expect("ends with OK") {
+            let Some(Outcome::Response(response)) = answer.result else { panic!("{answer:?}") };
+            assert_eq!(response.replayed, again, "{}", answer.tag);
+            let id = response.message.expect("an answer holds the message").message_id;
+            assert_eq!(*ids.entry(answer.tag).or_insert_with(|| id.clone()), id);
+            answered += 1;
+        }
+        assert_eq!((answered, ids.len()), (COUNT, COUNT));
+    }
+    assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), COUNT);
+}
+
+#[tokio::test]
 async fn an_answer_waits_for_no_other() {
     let gateway = Start::quiet().start().await;
     gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_secs(1)))).await;
