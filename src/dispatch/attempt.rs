@@ -160,7 +160,7 @@ impl Dispatch {
             }
         };
         let result = if attempt.is_left() {
-            drop(pass);
+            pass.unused();
             Err(ProviderError::NotSent(None))
         } else {
             self.call(&work, &call, &attempt, number, pass).await
