@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::filter::Filter;
 use super::served::v1::event_service_server::EventService;
 use super::status;
 use super::stream::{EventStream, Wanted};
 use super::violations::{Fault, Violations};
-use super::{Api, EncodedList, parse};
+use super::{Api, EncodedList, filter, parse};
 use crate::domain::{Cursor, UnixMillis};
 use crate::journal::{self, Bounds, Gone, Place, Start};
 use crate::pb::v1::{
@@ -36,7 +35,7 @@ impl EventService for Api {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let filter = Filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
+        let filter = filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
         let heartbeat_interval = parse::duration(
             "heartbeat_interval",
             request.heartbeat_interval,
@@ -74,7 +73,7 @@ impl EventService for Api {
     ) -> Result<Response<EncodedList>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let filter = Filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
+        let filter = filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
         let place = place(request.place, &mut violations);
         let events = match request.page_size {
             0 => PAGE_EVENTS,
@@ -88,7 +87,9 @@ impl EventService for Api {
 
         let place = place?;
         let bounds = Bounds { events: events as usize, bytes: PAGE_BYTES };
-        let listed = self.journal.list(place, bounds, request.include_raw, |event| filter.matches(event));
+        let listed = self.journal.list(place, bounds, request.include_raw, |event| {
+            filter.matches(&event.account, event.event_type)
+        });
         let piece = listed.await.map_err(|error| match (error, place) {
             (journal::Error::ForeignCursor, Place::Before(_)) => status::cursor_malformed("before_cursor"),
             (error, _) => error.into(),
@@ -103,6 +104,55 @@ impl EventService for Api {
         let events = piece.events.into_iter().map(|event| (event.event, event.raw)).collect();
         Ok(Response::new(EncodedList::new(events, &rest)))
     }
+
+    async fn create_subscription(
+        &self,
+        _: Request<crate::pb::v1::CreateSubscriptionRequest>,
+    ) -> Result<Response<crate::pb::v1::CreateSubscriptionResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn get_subscription(
+        &self,
+        _: Request<crate::pb::v1::GetSubscriptionRequest>,
+    ) -> Result<Response<crate::pb::v1::GetSubscriptionResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_subscriptions(
+        &self,
+        _: Request<crate::pb::v1::ListSubscriptionsRequest>,
+    ) -> Result<Response<crate::pb::v1::ListSubscriptionsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn update_subscription(
+        &self,
+        _: Request<crate::pb::v1::UpdateSubscriptionRequest>,
+    ) -> Result<Response<crate::pb::v1::UpdateSubscriptionResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn seek_subscription(
+        &self,
+        _: Request<crate::pb::v1::SeekSubscriptionRequest>,
+    ) -> Result<Response<crate::pb::v1::SeekSubscriptionResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn delete_subscription(
+        &self,
+        _: Request<crate::pb::v1::DeleteSubscriptionRequest>,
+    ) -> Result<Response<crate::pb::v1::DeleteSubscriptionResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn acknowledge(
+        &self,
+        _: Request<crate::pb::v1::AcknowledgeRequest>,
+    ) -> Result<Response<crate::pb::v1::AcknowledgeResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }
 
 /// Where to start. A cursor that cannot be read has a reason of its own, told when nothing else is wrong.
@@ -115,6 +165,7 @@ fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -
             Position::Earliest => Start::Earliest,
         }),
         Some(subscribe_request::Start::Since(moment)) => Ok(Start::Since(since(moment, violations))),
+        Some(subscribe_request::Start::Subscription(_)) => Err(Status::unimplemented("not yet")),
     }
 }
 

@@ -17,9 +17,8 @@ use tonic::Status;
 
 use super::Encoded;
 use super::convert;
-use super::filter::Filter;
 use super::status;
-use crate::domain::{Cursor, UnixMillis};
+use crate::domain::{Cursor, Filter, UnixMillis};
 use crate::journal::{self, Gap, Journal, Next, Reader, Run};
 use crate::pb::v1::subscribe_response::Response;
 use crate::pb::v1::{
@@ -104,6 +103,7 @@ impl EventStream {
             oldest_cursor: journal.cursor(extent.oldest - 1).to_string(),
             newest_cursor: journal.cursor(extent.newest.max(at.number)).to_string(),
             heartbeat_interval: Some(convert::duration(wanted.heartbeat_interval)),
+            generation: 0,
         });
         Self {
             journal: journal.clone(),
@@ -131,7 +131,7 @@ impl EventStream {
         while let Some(event) = events.get(*dealt_with) {
             *dealt_with += 1;
             self.at.number = event.number;
-            if self.wanted.filter.matches(event) {
+            if self.wanted.filter.matches(&event.account, event.event_type) {
                 let raw = if self.wanted.include_raw { event.raw.clone() } else { None };
                 return Some(Encoded::Event { event: event.event.clone(), raw });
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{self, MissedTickBehavior};
 
 use crate::domain::UnixMillis;
-use crate::store::{Done, Health, Op, Store};
+use crate::store::{Done, Health, Op, Store, Trim};
 
 /// How often old events are looked for.
 const EVERY: Duration = Duration::from_secs(60);
@@ -62,17 +62,20 @@ impl Retention {
     /// Trims, in small steps. A failure is known to the store's health, and told there.
     async fn trim(&self) {
         let (now, most) = (UnixMillis::now(), STEP);
-        let events = || Op::Trim { before: now.minus(self.keep.events), most };
+        let events = || Op::Trim(Trim::older_than(now.minus(self.keep.events), most));
         let records = || Op::Forget {
             requests: now.minus(self.keep.requests),
             messages: now.minus(self.keep.messages),
             most,
         };
         for op in [&events as &(dyn Fn() -> Op + Sync), &records] {
-            while let Ok([Done::Trimmed(rows) | Done::Forgotten(rows)]) =
-                self.store.commit(vec![op()]).await.as_deref()
-            {
-                if *rows < u64::from(STEP) {
+            loop {
+                let more = match self.store.commit(vec![op()]).await.as_deref() {
+                    Ok([Done::Trimmed(trimmed)]) => trimmed.more,
+                    Ok([Done::Forgotten(rows)]) => *rows == u64::from(STEP),
+                    _ => false,
+                };
+                if !more {
                     break;
                 }
                 tokio::task::yield_now().await;

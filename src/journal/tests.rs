@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::event::Payload;
 use crate::domain::{Event, EventId, Provider, UnixMillis};
-use crate::store::Owner;
+use crate::store::{Owner, Trim};
 
 pub(super) struct Opened {
     pub(super) journal: Journal,
@@ -52,7 +52,7 @@ pub(super) async fn append(journal: &Journal, count: usize, bytes: usize) {
 
 pub(super) async fn trim(journal: &Journal, most: u32) {
     let before = UnixMillis(UnixMillis::now().0 + 1_000);
-    journal.store.commit(vec![Op::Trim { before, most }]).await.expect("written");
+    journal.store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
 }
 
 /// The numbers of the next run.

@@ -13,7 +13,7 @@ use crate::api::convert::encode_event;
 use crate::domain::event::Payload;
 use crate::domain::{Event, EventId, Provider};
 use crate::journal::{Gone, Start, Tail};
-use crate::store::{self, Append, Op, Owner, Store};
+use crate::store::{self, Append, Op, Owner, Store, Trim};
 
 /// More than the tail in memory holds, a million bytes each, so that a reader from the start must go to the store.
 const COUNT: u64 = 20;
@@ -59,12 +59,12 @@ async fn append(journal: &Journal) {
 impl Opened {
     async fn trim(&self, most: u32) {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
-        self.store.commit(vec![Op::Trim { before, most }]).await.expect("written");
+        self.store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
     }
 
     async fn stream(&self, start: Start, gone: Gone) -> EventStream {
         let wanted = Wanted {
-            filter: Filter::all(),
+            filter: Filter::default(),
             // Only a test that stops the clock sees any.
             heartbeat_interval: Duration::from_secs(300),
             idle_timeout: None,

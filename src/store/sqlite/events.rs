@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::{Append, Done, Life, Stamp, Stored};
+use super::super::{Append, Done, Life, Stamp, Stored, Trim, Trimmed};
 use super::conversations;
 use super::work::Work;
 use crate::domain::event::{Identity, Party, Payload};
@@ -92,6 +92,7 @@ impl Work<'_> {
             return Ok(Done::Duplicate);
         }
         self.journal.next_number += 1;
+        self.journal.bytes += (bytes.len() + raw.len()) as u64;
         self.journal.last_receive = receive_time;
         self.appended.push(Stored {
             number,
@@ -120,21 +121,30 @@ impl Work<'_> {
             .map(|id| id.map(EventId::from_stored))
     }
 
-    pub(super) fn trim(&mut self, before: UnixMillis, most: u32) -> rusqlite::Result<Done> {
+    pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<Done> {
+        let Trim { before, step_events, .. } = trim;
         // Receive times grow with numbers, so only the head of the table is looked at.
         let mut trimmed = 0;
         let mut statement = self.db.prepare_cached(
             "DELETE FROM events WHERE number IN (
                  SELECT number FROM (SELECT number, receive_ms FROM events ORDER BY number LIMIT ?2)
                  WHERE receive_ms < ?1)
-             RETURNING receive_ms",
+             RETURNING receive_ms, length(event) + length(raw)",
         )?;
-        for received in statement.query_map(params![before.0, most], |row| row.get(0))? {
-            self.journal.trimmed = self.journal.trimmed.max(Some(UnixMillis(received?)));
+        let rows = statement
+            .query_map(params![before.0, step_events], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+        for row in rows {
+            let (received, bytes) = row?;
+            self.journal.trimmed = self.journal.trimmed.max(Some(UnixMillis(received)));
+            self.journal.bytes -= bytes.cast_unsigned();
             trimmed += 1;
         }
         self.journal.oldest += trimmed;
-        Ok(Done::Trimmed(trimmed))
+        Ok(Done::Trimmed(Trimmed {
+            events: trimmed,
+            more: trimmed == u64::from(step_events),
+            expired: Vec::new(),
+        }))
     }
 }
 

@@ -11,6 +11,7 @@ mod provider_messages;
 mod reader;
 mod requests;
 mod schema;
+mod subscriptions;
 mod trouble;
 mod work;
 mod writer;
@@ -25,7 +26,9 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Done, Ends, Error, Extent, Health, LOCK_PATIENCE, MessageKey, Op, Options, Page, Record, Since};
-use crate::domain::{AccountId, Address, Message, PhoneNumber, RequestId, UnixMillis};
+use crate::domain::{
+    AccountId, Address, Message, PhoneNumber, RequestId, Subscription, SubscriptionId, UnixMillis,
+};
 
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
 #[derive(Clone, Debug)]
@@ -234,6 +237,32 @@ impl Store {
         let read = move |db: &Connection| {
             conversations::last_received(db, &account, &customer, own.as_ref()).map_err(Error::of_read)
         };
+        self.readers.run(read).await
+    }
+
+    /// How a subscription stands.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, Error> {
+        let id = id.clone();
+        self.readers.run(move |db| subscriptions::find(db, &id).map_err(Error::of_read)).await
+    }
+
+    /// How subscriptions stand, in the order of their ids: those behind one, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn subscriptions(
+        &self,
+        behind: Option<&SubscriptionId>,
+        most: u32,
+    ) -> Result<Vec<Subscription>, Error> {
+        let behind = behind.cloned();
+        let read =
+            move |db: &Connection| subscriptions::list(db, behind.as_ref(), most).map_err(Error::of_read);
         self.readers.run(read).await
     }
 

@@ -4,14 +4,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::super::Owner;
-use super::{conversations, messages, provider_messages, requests};
+use super::{conversations, messages, provider_messages, requests, subscriptions};
 use crate::domain::UnixMillis;
 
 /// What marks a file as ours, in SQLite's `application_id`: "SWBJ".
 const APPLICATION: i64 = 0x5357_424a;
 
 /// The schema that this version writes, kept in SQLite's `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// More statements than we have.
 const STATEMENTS: usize = 64;
@@ -28,6 +28,7 @@ const STEPS: [&[&str]; VERSION as usize] = [
     &[EVENTS],
     &[requests::TABLE, messages::TABLE, provider_messages::TABLE, conversations::TABLE],
     &[TRIMMED],
+    &[subscriptions::TABLE, BYTES, BACKUP],
 ];
 
 const EVENTS: &str = "
@@ -70,8 +71,32 @@ const TRIMMED: &str = "
     WHERE coalesce((SELECT number FROM events ORDER BY number LIMIT 1), next_number) > 1;
 ";
 
+/// What retention by size needs to know.
+const BYTES: &str = "
+    -- What the events that are left take: `event` and `raw` of each.
+    ALTER TABLE journal ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+
+    UPDATE journal SET bytes = (SELECT coalesce(sum(length(event) + length(raw)), 0) FROM events);
+";
+
+/// What a backup and a restored store need to know.
+const BACKUP: &str = "
+    -- When this file was made as a backup; NULL in a store that can be served from.
+    ALTER TABLE journal ADD COLUMN backup_ms INTEGER;
+
+    -- Until when requests that are not known here may have been made all the same, for they came after the backup that
+    -- this store was restored from; NULL if it never was, or if that was accepted.
+    ALTER TABLE journal ADD COLUMN doubt_until_ms INTEGER;
+
+    -- Earlier epochs of this journal, and the last number that each has in common with it.
+    CREATE TABLE epochs (
+        epoch INTEGER PRIMARY KEY,
+        last_number INTEGER NOT NULL
+    ) STRICT;
+";
+
 /// Where the journal stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Journal {
     pub(super) epoch: u64,
     pub(super) next_number: u64,
@@ -79,6 +104,8 @@ pub(super) struct Journal {
     pub(super) last_receive: UnixMillis,
     /// When the newest event that was trimmed was received.
     pub(super) trimmed: Option<UnixMillis>,
+    /// What the events that are left take.
+    pub(super) bytes: u64,
 }
 
 /// Why a file cannot be used.
@@ -147,28 +174,28 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
     if found < VERSION {
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
-    let (epoch, next_number, last_receive_ms, trimmed_ms) = transaction.query_row(
-        "SELECT epoch, next_number, last_receive_ms, trimmed_ms FROM journal WHERE id = 1",
+    let mut journal = transaction.query_row(
+        "SELECT epoch, next_number, last_receive_ms, trimmed_ms, bytes FROM journal WHERE id = 1",
         [],
         |row| {
-            let trimmed_ms: Option<i64> = row.get(3)?;
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, trimmed_ms))
+            let next_number = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Journal {
+                epoch: row.get::<_, i64>(0)?.cast_unsigned(),
+                next_number,
+                oldest: next_number,
+                last_receive: UnixMillis(row.get(2)?),
+                trimmed: row.get::<_, Option<i64>>(3)?.map(UnixMillis),
+                bytes: row.get::<_, i64>(4)?.cast_unsigned(),
+            })
         },
     )?;
     let oldest: Option<i64> = transaction
         .query_row("SELECT number FROM events ORDER BY number LIMIT 1", [], |row| row.get(0))
         .optional()?;
-    let last_receive = UnixMillis(last_receive_ms);
-    requests::disown(&transaction, owner, UnixMillis::now().max(last_receive))?;
+    journal.oldest = oldest.map_or(journal.next_number, i64::cast_unsigned);
+    requests::disown(&transaction, owner, UnixMillis::now().max(journal.last_receive))?;
     transaction.commit()?;
-    let next_number = next_number.cast_unsigned();
-    Ok(Journal {
-        epoch: epoch.cast_unsigned(),
-        next_number,
-        oldest: oldest.map_or(next_number, i64::cast_unsigned),
-        last_receive,
-        trimmed: trimmed_ms.map(UnixMillis),
-    })
+    Ok(journal)
 }
 
 /// A random number: the random part of a ULID.

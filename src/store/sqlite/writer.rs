@@ -92,7 +92,8 @@ impl Commit {
                 Outcome::Accepted { reply, .. } => ROW_BYTES + reply.as_ref().map_or(0, Bytes::len),
                 Outcome::NotDone | Outcome::Unknown(_) => ROW_BYTES,
             },
-            Op::Trim { .. } | Op::Forget { .. } => 0,
+            Op::Subscription(..) => ROW_BYTES,
+            Op::Trim(_) | Op::Forget { .. } => 0,
         };
         self.ops.iter().map(bytes).sum()
     }
@@ -194,8 +195,9 @@ impl Writer {
                     oldest: self.journal.oldest,
                     newest: self.journal.next_number - 1,
                 });
-                if !(written.appended.is_empty() && written.messages.is_empty()) {
-                    (self.committed)(Changes { events: written.appended.into(), messages: written.messages });
+                let Written { appended, messages, subscriptions, .. } = written;
+                if !(appended.is_empty() && messages.is_empty() && subscriptions.is_empty()) {
+                    (self.committed)(Changes { events: appended.into(), messages, subscriptions });
                 }
                 set_health(&self.health, Health::Writable);
                 for (caller, done) in callers.into_iter().zip(done) {

@@ -21,7 +21,7 @@ use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
     AttemptId, Channel, Event, EventId, EventType, MessageId, MessageState, Provider, Uncertainty,
 };
-use crate::store::{Append, Begin, Begun, End, Ended, Life, Outcome, Owner, Stamp, Standing, Stored};
+use crate::store::{Append, Begin, Begun, End, Ended, Life, Outcome, Owner, Stamp, Standing, Stored, Trim};
 
 /// What a test wants to see of an event, as text: its id, its number, the id of its duplicate, and what it means for a
 /// message.
