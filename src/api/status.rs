@@ -334,7 +334,8 @@ fn unread(error: &provider::Error) -> Answer {
             | Uncertainty::ConnectionLost
             | Uncertainty::ReplyCutOff
             | Uncertainty::ProviderFailed
-            | Uncertainty::ServerFailed => Answer::new(
+            | Uncertainty::ServerFailed
+            | Uncertainty::Restored => Answer::new(
                 Code::Unavailable,
                 Reason::ProviderUnavailable,
                 "the provider does not answer now: call again",

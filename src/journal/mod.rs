@@ -23,7 +23,7 @@ pub use retention::{Keep, Retention};
 pub use tail::Tail;
 
 use crate::domain::{Cursor, UnixMillis};
-use crate::store::{self, Append, Done, Extent, Health, Op, Since, Store};
+use crate::store::{self, Append, Done, Extent, Health, Located, Op, Since, Store};
 
 /// A handle to the open journal. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -126,14 +126,15 @@ impl Journal {
     /// The number of a cursor's event, if the cursor is of this journal and not before or ahead of what is left.
     fn kept(&self, cursor: Cursor) -> Result<u64, Error> {
         let Extent { oldest, newest } = self.store.extent();
-        if cursor.epoch != self.store.epoch() {
-            Err(Error::ForeignCursor)
-        } else if cursor.number > newest {
-            Err(Error::CursorLost { newest: self.cursor(newest) })
-        } else if cursor.number + 1 < oldest {
-            Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) })
-        } else {
-            Ok(cursor.number)
+        match self.store.locate(cursor) {
+            Located::Foreign => Err(Error::ForeignCursor),
+            // From there on, all is new.
+            Located::Lost(last) => Err(Error::CursorLost { newest: self.cursor(last) }),
+            Located::At(number) if number > newest => Err(Error::CursorLost { newest: self.cursor(newest) }),
+            Located::At(number) if number + 1 < oldest => {
+                Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) })
+            }
+            Located::At(number) => Ok(number),
         }
     }
 

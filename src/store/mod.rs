@@ -25,7 +25,7 @@ use crate::domain::{
     Subscription, SubscriptionId, UnixMillis,
 };
 
-pub use sqlite::{HandedOver, Store};
+pub use sqlite::{HandedOver, Store, back_up, restore};
 
 /// One change, to be made durable.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl Owner {
 ///
 /// | record | `resend_after` | what happens |
 /// |---|---|---|
-/// | none | absent | attempt 1 begins |
+/// | none | absent | attempt 1 begins; in a store that was restored, for as long as it is in doubt, [`Begun::Known`], unknown 1 |
 /// | none | N | attempt N + 1 begins |
 /// | unknown N | N | attempt N + 1 begins |
 /// | of another fingerprint | any | [`Begun::Reused`] |
@@ -393,6 +393,17 @@ pub struct Since {
     pub trimmed: bool,
 }
 
+/// Where a cursor stands in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// Behind the event of that number, which may be trimmed or still to come.
+    At(u64),
+    /// At what was lost when the journal was restored. What it has in common with the cursor's ends with that number.
+    Lost(u64),
+    /// In another journal.
+    Foreign,
+}
+
 /// When the oldest and the newest event that are left were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
@@ -485,6 +496,30 @@ pub enum Error {
         found: i64,
         /// The newest schema that this version knows.
         known: i64,
+    },
+    /// The file is a backup.
+    #[error("{path} is a backup, and no store: make a store of it with `switchboard restore`")]
+    Backup {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no backup.
+    #[error("{path} is no backup: make one with `switchboard backup`")]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is a file already, and it is not written over.
+    #[error("{path} exists already: move it away first")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not what was written.
+    #[error("{path} is damaged")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
     },
     /// There is no room to write.
     #[error("the store's disk is full")]

@@ -4,6 +4,7 @@
 //! handles set faults and count what arrived. A [`process::Server`] is the real binary, for what only a process can
 //! suffer. Every test of a promise says the promise in its name.
 
+mod backup;
 mod binary;
 mod callback_data;
 mod contacts;

@@ -1,5 +1,6 @@
 //! The store in one SQLite file: WAL, `synchronous = FULL`, one writer, short reads.
 
+mod backup;
 mod checkpoint;
 mod column;
 mod conversations;
@@ -25,9 +26,13 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Done, Ends, Error, Extent, Health, LOCK_PATIENCE, MessageKey, Op, Options, Page, Record, Since};
+pub use backup::{back_up, restore};
+
+use super::{
+    Done, Ends, Error, Extent, Health, LOCK_PATIENCE, Located, MessageKey, Op, Options, Page, Record, Since,
+};
 use crate::domain::{
-    AccountId, Address, Message, PhoneNumber, RequestId, Subscription, SubscriptionId, UnixMillis,
+    AccountId, Address, Cursor, Message, PhoneNumber, RequestId, Subscription, SubscriptionId, UnixMillis,
 };
 
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
@@ -40,6 +45,8 @@ pub struct Store {
     extent: watch::Receiver<Extent>,
     health: watch::Receiver<Health>,
     epoch: u64,
+    /// Earlier epochs, and the last number that each has in common with this one.
+    earlier: Arc<[(u64, u64)]>,
 }
 
 /// Ops on their way to the disk. Dropping it does not take them back.
@@ -74,11 +81,8 @@ impl Store {
         let opened = |source| Error::Open { path: path.clone(), source: Arc::new(source) };
         let mut db = Connection::open(&path).map_err(opened)?;
         let journal =
-            schema::prepare(&mut db, options.owner, options.max_pages).map_err(|fault| match fault {
-                schema::Fault::Sqlite(source) => opened(source),
-                schema::Fault::Foreign => Error::Foreign { path: path.clone() },
-                schema::Fault::TooNew { found, known } => Error::TooNew { found, known },
-            })?;
+            schema::prepare(&mut db, options.owner, options.max_pages).map_err(|fault| fault.of(&path))?;
+        let earlier = schema::earlier_epochs(&db).map_err(opened)?;
         let extent = Extent { oldest: journal.oldest, newest: journal.next_number - 1 };
 
         let readers = reader::Readers::open(&path).map_err(opened)?;
@@ -105,7 +109,7 @@ impl Store {
             .map_err(|source| Error::Folder { path, source: Arc::new(source) })?
             .thread()
             .clone();
-        Ok(Self { writer: told, thread, readers, extent, health, epoch })
+        Ok(Self { writer: told, thread, readers, extent, health, epoch, earlier: earlier.into() })
     }
 
     /// Makes ops durable, all of them or none, and says what became of each, in their order.
@@ -284,6 +288,19 @@ impl Store {
     /// Which journal this is. Part of every cursor.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Where a cursor stands in this journal, or in what it was before it was restored.
+    pub fn locate(&self, cursor: Cursor) -> Located {
+        let Cursor { epoch, number } = cursor;
+        if epoch == self.epoch {
+            return Located::At(number);
+        }
+        match self.earlier.iter().find(|(earlier, _)| *earlier == epoch) {
+            Some(&(_, last)) if number > last => Located::Lost(last),
+            Some(_) => Located::At(number),
+            None => Located::Foreign,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The store against the promises of its seam.
 
+mod backup;
 mod ends;
 mod forgetting;
 mod journal;

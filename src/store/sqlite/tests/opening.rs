@@ -141,7 +141,7 @@ async fn a_file_of_the_first_version_keeps_its_journal_and_takes_what_is_new() {
     let version: i64 = Connection::open(&path)
         .and_then(|db| db.pragma_query_value(None, "user_version", |row| row.get(0)))
         .expect("readable");
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
 }
 
 #[tokio::test]
