@@ -9,6 +9,7 @@
 //! | [`app`] | building the parts, running them, stopping them in order |
 //! | [`api`] | the gRPC face: services, conversions, the one table from errors to statuses |
 //! | [`admin`] | the operator's pages: metrics, liveness, readiness |
+//! | [`backup`] | the commands that write a backup and make a store of one |
 //! | [`config`] | what the operator decides |
 //! | [`demo`] | the gateway in front of imitated providers |
 //! | [`dispatch`] | a send from request to outcome |
@@ -27,6 +28,7 @@
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod backup;
 pub mod config;
 pub mod demo;
 pub mod dispatch;

@@ -4,20 +4,15 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use switchboard::app::{App, Listeners};
+use switchboard::backup::{self, StoreFile};
 use switchboard::config::{Config, Environment};
-use switchboard::domain::UnixMillis;
 use switchboard::sandbox::{Options, Sandbox};
-use switchboard::store::{self, Extent};
 use switchboard::{demo, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// For how long request_ids are remembered where no configuration says it.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One gRPC service in front of two WhatsApp-business REST APIs, ConnectBy and Connectly.
 #[derive(Debug, Parser)]
@@ -77,26 +72,14 @@ enum Command {
     Reference,
 }
 
-/// Which store.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct StoreFile {
-    /// The store of this configuration.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The store itself, where there is no configuration at hand.
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve { config } => serve(config).await,
         Command::Sandbox { store } => sandbox(store).await,
         Command::Check { config } => check(config),
-        Command::Backup { store, to } => backup(store, to),
-        Command::Restore { store, from, accept_repeats } => restore(store, from, accept_repeats),
+        Command::Backup { store, to } => backup::back_up(store, &to),
+        Command::Restore { store, from, accept_repeats } => backup::restore(store, &from, accept_repeats),
         Command::Reference => {
             print!("{}", switchboard::config::REFERENCE);
             Ok(())
@@ -119,40 +102,6 @@ async fn main() -> ExitCode {
 fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
     println!("{} accounts, no faults", config.accounts.len());
-    Ok(())
-}
-
-impl StoreFile {
-    /// Where it is, and for how long it remembers requests.
-    fn found(self) -> Result<(PathBuf, Duration), Box<dyn Error>> {
-        if let Some(path) = self.store {
-            return Ok((path, REMEMBERED));
-        }
-        let config = Config::load(self.config.as_deref(), &Environment)?;
-        Ok((config.journal.path, config.sends.request_id_retention))
-    }
-}
-
-fn backup(store: StoreFile, to: PathBuf) -> Result<(), Box<dyn Error>> {
-    let (path, _) = store.found()?;
-    let Extent { oldest, newest } = store::back_up(&path, &to)?;
-    println!("{} events, up to number {newest}, are in {}", newest + 1 - oldest, to.display());
-    Ok(())
-}
-
-fn restore(store: StoreFile, from: PathBuf, accept_repeats: bool) -> Result<(), Box<dyn Error>> {
-    let (path, remembered) = store.found()?;
-    let doubt_until = (!accept_repeats).then(|| UnixMillis::now().plus(remembered));
-    let Extent { oldest, newest } = store::restore(&from, &path, doubt_until)?;
-    println!("{} events, up to number {newest}, are in {}", newest + 1 - oldest, path.display());
-    match doubt_until {
-        Some(until) => println!(
-            "until {}, a request_id that is not known is answered SEND_OUTCOME_UNKNOWN: it may have been used after \
-             the backup",
-            until.to_rfc3339()
-        ),
-        None => println!("what was sent after the backup may be sent again"),
-    }
     Ok(())
 }
 
