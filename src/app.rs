@@ -80,6 +80,8 @@ pub struct App {
     listeners: Listeners,
     addresses: Addresses,
     routes: Routes,
+    /// Whether pages may call: they speak HTTP/1.1 too.
+    pages: bool,
     ingress: Router,
     webhook_limits: Limits,
     admin: Router,
@@ -227,6 +229,8 @@ impl App {
             sandbox,
         }
         .routes();
+        let pages = !config.grpc.web_origins.is_empty();
+        let routes = if pages { api::for_pages(routes, &config.grpc.web_origins) } else { routes };
 
         let mut background = JoinSet::new();
         background.spawn(until(stopping.clone(), retention.run()));
@@ -238,6 +242,7 @@ impl App {
             listeners,
             addresses,
             routes,
+            pages,
             ingress,
             webhook_limits,
             admin,
@@ -265,6 +270,7 @@ impl App {
         let Self {
             listeners,
             routes,
+            pages,
             ingress,
             webhook_limits,
             admin,
@@ -277,7 +283,7 @@ impl App {
             ..
         } = self;
         let mut servers = JoinSet::new();
-        servers.spawn(serve_grpc(listeners.grpc, routes, stopping.clone()));
+        servers.spawn(serve_grpc(listeners.grpc, routes, pages, stopping.clone()));
         let webhooks = listener::serve(listeners.webhook, ingress, webhook_limits, stopping.clone());
         servers.spawn(async {
             webhooks.await;
@@ -329,9 +335,11 @@ impl App {
 async fn serve_grpc(
     listener: TcpListener,
     routes: Routes,
+    pages: bool,
     stopping: CancellationToken,
 ) -> Result<(), ServeError> {
     Server::builder()
+        .accept_http1(pages)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(MAX_STREAMS))

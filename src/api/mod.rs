@@ -31,6 +31,7 @@ mod unbroken;
 mod upload;
 mod verify;
 mod violations;
+mod web;
 mod webhook;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use tonic::service::Routes;
 pub use convert::encode_event;
 pub use encoded::{Encoded, EncodedList};
 pub use unbroken::unbroken;
+pub use web::for_pages;
 
 use crate::config;
 use crate::dispatch::Dispatch;

@@ -8,15 +8,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
 
 use super::status;
 
-/// Makes a request whose body fails when it ends before its end.
+/// Makes a request whose body fails when it ends before its end. Over HTTP/1.1 it does so by itself.
 pub fn unbroken(request: Request<Body>) -> Request<Body> {
+    if request.version() != Version::HTTP_2 {
+        return request;
+    }
     request.map(|body| Body::new(Unbroken(body)))
 }
 

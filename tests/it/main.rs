@@ -31,5 +31,6 @@ mod steering;
 mod streaming;
 mod templates;
 mod verifying;
+mod web;
 mod webhook_outcomes;
 mod webhooks;

@@ -43,6 +43,10 @@ webhook_secrets = ['a', '']
 fn each_value_is_held_to_its_range() {
     for (text, key) in [
         ("[grpc]\nlisten = 'localhost:1'", "grpc.listen: must be an IP address and a port"),
+        ("[grpc]\nweb_origins = ['https://a.example/']", "grpc.web_origins[0]: must be an origin"),
+        ("[grpc]\nweb_origins = ['https://a.example:443']", "grpc.web_origins[0]: must be an origin"),
+        ("[grpc]\nweb_origins = ['https://a.example', '*']", "grpc.web_origins[1]: must be an origin"),
+        ("[grpc]\nweb_origins = ['ftp://a.example']", "grpc.web_origins[0]: must be an origin"),
         ("[webhook]\nlisten = 8080", "webhook.listen: must be an IP address"),
         (
             "[webhook]\nmax_body_bytes = 1023",
