@@ -74,7 +74,7 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
     (&["prost", "prost_types"], &["src/api/", "src/client/", "src/pb.rs"]),
     // HTTP: clients, servers, and connections that misbehave.
     (&["reqwest"], &["src/provider/", "src/sandbox/"]),
-    (&["axum"], &["src/admin.rs", "src/app.rs", "src/listener/", "src/webhook/"]),
+    (&["axum"], &["src/admin.rs", "src/api/web.rs", "src/app.rs", "src/listener/", "src/webhook/"]),
     (&["hyper", "hyper_util"], &["src/api/unbroken.rs", "src/listener/", "src/provider/", "src/sandbox/"]),
     // The engine. The store's error carries the engine's as its source.
     (&["rusqlite"], &["src/store/mod.rs", "src/store/sqlite/"]),
