@@ -12,7 +12,7 @@ use super::*;
 use crate::api::convert::encode_event;
 use crate::domain::event::Payload;
 use crate::domain::{Event, EventId, Provider};
-use crate::journal::{Gone, Start, Tail};
+use crate::journal::{Gone, Start, Tail, Watched};
 use crate::store::{self, Append, Op, Owner, Store, Trim};
 
 /// More than the tail in memory holds, a million bytes each, so that a reader from the start must go to the store.
@@ -27,16 +27,20 @@ struct Opened {
 async fn open() -> Opened {
     let folder = TempDir::new().expect("a folder");
     let tail = Arc::new(Tail::new());
-    let fed = Arc::clone(&tail);
+    let watched = Watched::new();
+    let (fed, told) = (Arc::clone(&tail), watched.clone());
     let store = Store::open(store::Options {
         path: folder.path().join("switchboard.db"),
         encode: encode_event,
-        committed: Box::new(move |changes| fed.push(changes.events)),
+        committed: Box::new(move |changes| {
+            fed.push(changes.events);
+            told.tell(changes.subscriptions);
+        }),
         owner: Owner::generate(),
         max_pages: None,
     })
     .expect("opens");
-    let journal = Journal::new(store.clone(), tail);
+    let journal = Journal::new(store.clone(), tail, watched);
     for _ in 0..COUNT {
         append(&journal).await;
     }
@@ -72,7 +76,7 @@ impl Opened {
             include_raw: true,
         };
         let reader = self.journal.read(start, gone, true).await.expect("it starts");
-        EventStream::new(&self.journal, reader, wanted, CancellationToken::new())
+        EventStream::new(&self.journal, reader, wanted, None, CancellationToken::new())
     }
 
     fn cursor(&self, number: u64) -> String {
