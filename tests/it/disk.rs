@@ -19,17 +19,17 @@ use crate::faults::{Call, Effect, Faults, On, Rule, Seen};
 use crate::gateway::{metadata, reason, received, subscribe, text, text_of, within};
 use crate::process::post;
 
-const ACCOUNT: &str = "globex";
+pub(crate) const ACCOUNT: &str = "globex";
 
 /// A home whose server suffers faults.
-struct Scene {
-    home: Home,
-    faults: Faults,
+pub(crate) struct Scene {
+    pub(crate) home: Home,
+    pub(crate) faults: Faults,
     client: reqwest::Client,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::before("http://127.0.0.1:1")
     }
 
@@ -39,12 +39,12 @@ impl Scene {
         Self { home, faults, client: reqwest::Client::new() }
     }
 
-    fn start(&self) -> Server {
+    pub(crate) fn start(&self) -> Server {
         Server::start(self.faults.on(self.home.command()))
     }
 
     /// Posts a webhook that appends an event with that text.
-    async fn post(&self, server: &Server, id: &str) -> Option<u16> {
+    pub(crate) async fn post(&self, server: &Server, id: &str) -> Option<u16> {
         post(&self.client, server.webhook, received(id, id)).await
     }
 
@@ -275,7 +275,7 @@ async fn a_disk_that_fails_while_the_store_is_opened_again_ends_the_process() {
 }
 
 /// The imitated Connectly, and a home whose server sends to it.
-async fn sending() -> (Scene, Sandbox) {
+pub(crate) async fn sending() -> (Scene, Sandbox) {
     let mut options = Options::instant();
     options.connectly.auto_reply = false;
     options.connectly.auto_status = false;
@@ -287,7 +287,7 @@ async fn sending() -> (Scene, Sandbox) {
     (scene, sandbox)
 }
 
-fn repeatable(id: &str) -> SendMessageRequest {
+pub(crate) fn repeatable(id: &str) -> SendMessageRequest {
     SendMessageRequest { request_id: id.to_owned(), ..text(ACCOUNT, id) }
 }
 

@@ -6,6 +6,7 @@
 
 mod binary;
 mod callback_data;
+mod clock;
 mod contacts;
 mod contract;
 mod disk;
@@ -22,6 +23,7 @@ mod listener;
 mod lives;
 mod media;
 mod media_link;
+mod power_cut;
 mod process;
 mod reading;
 mod receiving;
