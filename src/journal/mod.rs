@@ -10,6 +10,7 @@ mod gauges;
 mod list;
 mod reader;
 mod retention;
+mod steady;
 mod subscriptions;
 mod tail;
 mod watched;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{self, MissedTickBehavior};
 
+use super::steady::Steady;
 use crate::domain::UnixMillis;
 use crate::store::{Done, Health, Op, Store, Trim};
 
@@ -27,7 +28,7 @@ pub struct Keep {
     pub messages: Duration,
 }
 
-/// Trims the store by age.
+/// Trims the store by age, by a clock whose jumps ahead must last.
 #[derive(Debug)]
 pub struct Retention {
     store: Store,
@@ -45,6 +46,9 @@ impl Retention {
         let mut health = self.store.health();
         let mut due = time::interval(EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Nothing that is kept is from later than that, so nothing is too old before it.
+        let newest = self.store.ends().await.ok().flatten().map_or(UnixMillis(0), |ends| ends.newest);
+        let mut clock = Steady::starting_at(newest);
         loop {
             let failing = *health.borrow_and_update() == Health::Failing;
             tokio::select! {
@@ -55,13 +59,13 @@ impl Retention {
                     Err(_) => return,
                 },
             }
-            self.trim().await;
+            self.trim(clock.now(UnixMillis::now())).await;
         }
     }
 
     /// Trims, in small steps. A failure is known to the store's health, and told there.
-    async fn trim(&self) {
-        let (now, most) = (UnixMillis::now(), STEP);
+    async fn trim(&self, now: UnixMillis) {
+        let most = STEP;
         let events = || Op::Trim(Trim::older_than(now.minus(self.keep.events), most));
         let records = || Op::Forget {
             requests: now.minus(self.keep.requests),

@@ -7,6 +7,7 @@ mod journal;
 mod life;
 mod model;
 mod opening;
+mod reopening;
 mod requests;
 
 use std::sync::Mutex;
