@@ -12,6 +12,7 @@ mod reader;
 mod requests;
 mod schema;
 mod subscriptions;
+mod trim;
 mod trouble;
 mod work;
 mod writer;
