@@ -23,7 +23,7 @@ use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, Lives};
-use crate::journal::{Gauges, Journal, Keep, Retention, Tail};
+use crate::journal::{Gauges, Journal, Keep, Retention, Tail, Watched};
 use crate::listener::{self, Limits};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
@@ -179,22 +179,23 @@ impl App {
         let metrics = install();
         let accounts = Accounts::new(&config.accounts)?;
         let stopping = CancellationToken::new();
-        let (tail, lives) = (Arc::new(Tail::new()), Lives::new());
+        let (tail, lives, watched) = (Arc::new(Tail::new()), Lives::new(), Watched::new());
         let owner = Owner::generate();
         let store = Store::open(store::Options {
             path: PathBuf::from(&config.journal.path),
             encode: api::encode_event,
             committed: {
-                let (tail, lives) = (Arc::clone(&tail), lives.clone());
+                let (tail, lives, watched) = (Arc::clone(&tail), lives.clone(), watched.clone());
                 Box::new(move |changes| {
                     tail.push(changes.events);
                     lives.tell(changes.messages);
+                    watched.tell(changes.subscriptions);
                 })
             },
             owner,
             max_pages: None,
         })?;
-        let journal = Journal::new(store.clone(), tail);
+        let journal = Journal::new(store.clone(), tail, watched);
         let keep = Keep {
             events: config.journal.retention,
             requests: config.sends.request_id_retention,

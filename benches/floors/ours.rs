@@ -10,7 +10,7 @@ use switchboard::api::{self, Api};
 use switchboard::app::{self, App, Listeners};
 use switchboard::config::Config;
 use switchboard::dispatch::{Dispatch, Lives};
-use switchboard::journal::{Journal, Tail};
+use switchboard::journal::{Journal, Tail, Watched};
 use switchboard::provider::Accounts;
 use switchboard::store::{self, Owner, Store};
 use switchboard::telemetry;
@@ -94,7 +94,7 @@ impl Streams {
             owner,
             max_pages: None,
         })?;
-        let journal = Journal::new(store.clone(), tail);
+        let journal = Journal::new(store.clone(), tail, Watched::new());
         let stop = CancellationToken::new();
         let accounts = Accounts::new(&config.accounts)?;
         let api = Api {

@@ -30,7 +30,8 @@ fn accounts(
         parse::few("filter.accounts", &filter.accounts, FILTER_ITEMS, violations).iter().enumerate()
     {
         let account = parse::account(&format!("filter.accounts[{at}]"), id, known, violations)?;
-        accounts.extend(account.map(|account| account.id().clone()));
+        let account = account.map(|account| account.id().clone());
+        accounts.extend(account.filter(|account| !accounts.contains(account)));
     }
     Ok(accounts)
 }
@@ -48,7 +49,11 @@ fn types(filter: &EventFilter, violations: &mut Violations) -> Vec<EventType> {
             let allowed = format!("must be one of `{known}`, or all under a first word, like `message.*`");
             violations.add(format!("filter.types[{at}]"), Fault::UnknownValue, allowed);
         }
-        types.extend(found);
+        for event_type in found {
+            if !types.contains(&event_type) {
+                types.push(event_type);
+            }
+        }
     }
     types
 }

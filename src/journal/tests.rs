@@ -1,4 +1,5 @@
 mod list;
+mod subscriptions;
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -16,16 +17,20 @@ pub(super) struct Opened {
 pub(super) fn open() -> Opened {
     let folder = TempDir::new().expect("a folder");
     let tail = Arc::new(Tail::new());
-    let fed = Arc::clone(&tail);
+    let watched = Watched::new();
+    let (fed, told) = (Arc::clone(&tail), watched.clone());
     let store = Store::open(store::Options {
         path: folder.path().join("switchboard.db"),
         encode: |_, stamp| stamp.cursor.number.to_string().into(),
-        committed: Box::new(move |changes| fed.push(changes.events)),
+        committed: Box::new(move |changes| {
+            fed.push(changes.events);
+            told.tell(changes.subscriptions);
+        }),
         owner: Owner::generate(),
         max_pages: None,
     })
     .expect("opens");
-    Opened { journal: Journal::new(store, tail), _folder: folder }
+    Opened { journal: Journal::new(store, tail, watched), _folder: folder }
 }
 
 fn event(bytes: usize) -> Append {

@@ -135,6 +135,10 @@ impl Gateway {
         MessageServiceClient::new(self.channel.clone())
     }
 
+    pub(crate) fn events(&self) -> EventServiceClient<Channel> {
+        EventServiceClient::new(self.channel.clone())
+    }
+
     pub(crate) fn webhooks(&self) -> WebhookServiceClient<Channel> {
         WebhookServiceClient::new(self.channel.clone())
     }

@@ -28,6 +28,7 @@ mod send_messages;
 mod sending;
 mod steering;
 mod streaming;
+mod subscriptions;
 mod templates;
 mod verifying;
 mod webhook_outcomes;

@@ -192,6 +192,15 @@ impl Store {
         Ok(since)
     }
 
+    /// When the first event that is left behind each of these numbers was received, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn received_behind(&self, numbers: Vec<u64>) -> Result<Vec<Option<UnixMillis>>, Error> {
+        self.readers.run(move |db| reader::received_behind(db, &numbers).map_err(Error::of_read)).await
+    }
+
     /// When the oldest and the newest event were received, if there are any.
     ///
     /// # Errors

@@ -117,6 +117,16 @@ pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<Sin
     Ok(Since { behind: (first - 1).cast_unsigned(), trimmed: trimmed.is_some_and(|at| at >= moment.0) })
 }
 
+/// When the first event behind each number was received.
+pub(super) fn received_behind(db: &Connection, numbers: &[u64]) -> rusqlite::Result<Vec<Option<UnixMillis>>> {
+    let mut first =
+        db.prepare_cached("SELECT receive_ms FROM events WHERE number > ?1 ORDER BY number LIMIT 1")?;
+    numbers
+        .iter()
+        .map(|number| first.query_row([number.cast_signed()], |row| row.get(0).map(UnixMillis)).optional())
+        .collect()
+}
+
 /// When the oldest and the newest event were received.
 pub(super) fn ends(db: &Connection) -> rusqlite::Result<Option<Ends>> {
     db.prepare_cached(
