@@ -39,6 +39,7 @@ pub struct Store {
     thread: Thread,
     readers: reader::Readers,
     extent: watch::Receiver<Extent>,
+    bytes: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
     epoch: u64,
 }
@@ -89,6 +90,7 @@ impl Store {
         let checkpointer = checkpointer.map_err(opened)?;
         let (told, waiting) = mpsc::channel(WAITING_COMMITS);
         let (extent_sender, extent) = watch::channel(extent);
+        let (bytes_sender, bytes) = watch::channel(journal.bytes);
         let epoch = journal.epoch;
         let writer = writer::Writer::new(
             db,
@@ -96,6 +98,7 @@ impl Store {
             options.encode,
             options.committed,
             extent_sender,
+            bytes_sender,
             health_sender,
             checkpointer,
             lock,
@@ -106,7 +109,7 @@ impl Store {
             .map_err(|source| Error::Folder { path, source: Arc::new(source) })?
             .thread()
             .clone();
-        Ok(Self { writer: told, thread, readers, extent, health, epoch })
+        Ok(Self { writer: told, thread, readers, extent, bytes, health, epoch })
     }
 
     /// Makes ops durable, all of them or none, and says what became of each, in their order.
@@ -284,6 +287,11 @@ impl Store {
     /// What the journal spans, and every change of that.
     pub fn extents(&self) -> watch::Receiver<Extent> {
         self.extent.clone()
+    }
+
+    /// What the journal's events take, and every change of that.
+    pub fn bytes(&self) -> watch::Receiver<u64> {
+        self.bytes.clone()
     }
 
     /// Whether the store can write, and every change of that.
