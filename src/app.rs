@@ -256,6 +256,8 @@ impl App {
         let journal = Journal::new(store.clone(), tail, watched);
         let keep = Keep {
             events: config.journal.retention,
+            held_events: config.journal.subscription_retention,
+            event_bytes: config.journal.retention_bytes,
             requests: config.sends.request_id_retention,
             messages: config.sends.retention,
         };

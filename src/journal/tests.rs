@@ -1,4 +1,5 @@
 mod list;
+mod retention;
 mod subscriptions;
 
 use bytes::Bytes;

@@ -29,6 +29,7 @@ mod process;
 mod reading;
 mod receiving;
 mod repeating;
+mod retention;
 mod send_messages;
 mod sending;
 mod steering;

@@ -66,6 +66,17 @@ fn each_value_is_held_to_its_range() {
         ("[journal]\npath = ''", "journal.path: must be the path of a file"),
         ("[journal]\nretention = '59m'", "journal.retention"),
         (
+            "[journal]\nretention_bytes = 16_777_215",
+            "journal.retention_bytes: must be a whole number from 16777216 to 1152921504606846976",
+        ),
+        ("[journal]\nretention_bytes = '1GiB'", "journal.retention_bytes: must be a whole number"),
+        ("[journal]\nretention_bytes = 1_152_921_504_606_846_977", "journal.retention_bytes"),
+        ("[journal]\nsubscription_retention = '3651d'", "journal.subscription_retention: must be a duration"),
+        (
+            "[journal]\nsubscription_retention = '6d'",
+            "journal.subscription_retention: must not be shorter than `retention`",
+        ),
+        (
             "[sends]\nrequest_id_retention = '31d'",
             "sends.request_id_retention: must be a duration from `1s` to `30days`",
         ),

@@ -1,10 +1,10 @@
-//! The journal's events: appending and trimming.
+//! The journal's events: appending. How they go is in `trim`.
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::{Append, Done, Life, Stamp, Stored, Trim, Trimmed};
+use super::super::{Append, Done, Life, Stamp, Stored};
 use super::conversations;
 use super::work::Work;
 use crate::domain::event::{Identity, Party, Payload};
@@ -119,32 +119,6 @@ impl Work<'_> {
             .query_row(params![account.as_str(), hash.as_slice(), raw.as_ref()], |row| row.get(0))
             .optional()
             .map(|id| id.map(EventId::from_stored))
-    }
-
-    pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<Done> {
-        let Trim { before, step_events, .. } = trim;
-        // Receive times grow with numbers, so only the head of the table is looked at.
-        let mut trimmed = 0;
-        let mut statement = self.db.prepare_cached(
-            "DELETE FROM events WHERE number IN (
-                 SELECT number FROM (SELECT number, receive_ms FROM events ORDER BY number LIMIT ?2)
-                 WHERE receive_ms < ?1)
-             RETURNING receive_ms, length(event) + length(raw)",
-        )?;
-        let rows = statement
-            .query_map(params![before.0, step_events], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
-        for row in rows {
-            let (received, bytes) = row?;
-            self.journal.trimmed = self.journal.trimmed.max(Some(UnixMillis(received)));
-            self.journal.bytes -= bytes.cast_unsigned();
-            trimmed += 1;
-        }
-        self.journal.oldest += trimmed;
-        Ok(Done::Trimmed(Trimmed {
-            events: trimmed,
-            more: trimmed == u64::from(step_events),
-            expired: Vec::new(),
-        }))
     }
 }
 

@@ -13,6 +13,7 @@ mod reader;
 mod requests;
 mod schema;
 mod subscriptions;
+mod trim;
 mod trouble;
 mod verify;
 mod work;
@@ -44,6 +45,7 @@ pub struct Store {
     thread: Thread,
     readers: reader::Readers,
     extent: watch::Receiver<Extent>,
+    bytes: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
     epoch: u64,
     /// Earlier epochs, and the last number that each has in common with this one.
@@ -111,6 +113,7 @@ impl Store {
         let checkpointer = checkpointer.map_err(opened)?;
         let (told, waiting) = mpsc::channel(WAITING_COMMITS);
         let (extent_sender, extent) = watch::channel(extent);
+        let (bytes_sender, bytes) = watch::channel(journal.bytes);
         let epoch = journal.epoch;
         let writer = writer::Writer::new(
             db,
@@ -118,6 +121,7 @@ impl Store {
             options.encode,
             options.committed,
             extent_sender,
+            bytes_sender,
             health_sender,
             checkpointer,
             lock,
@@ -128,7 +132,8 @@ impl Store {
             .map_err(|source| Error::Folder { path, source: Arc::new(source) })?
             .thread()
             .clone();
-        Ok(Self { writer: told, thread, readers, extent, health, epoch, earlier: earlier.into() })
+        let earlier = earlier.into();
+        Ok(Self { writer: told, thread, readers, extent, bytes, health, epoch, earlier })
     }
 
     /// Makes ops durable, all of them or none, and says what became of each, in their order.
@@ -313,6 +318,11 @@ impl Store {
     /// The newest place that was told to anybody.
     pub fn newest(&self) -> Cursor {
         Cursor { epoch: self.epoch, number: self.extent().newest }
+    }
+
+    /// What the journal's events take, and every change of that.
+    pub fn bytes(&self) -> watch::Receiver<u64> {
+        self.bytes.clone()
     }
 
     /// Whether the store can write, and every change of that.

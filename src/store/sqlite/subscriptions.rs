@@ -13,15 +13,16 @@ use crate::domain::{AccountId, EventType, Filter, Subscription, SubscriptionId, 
 pub(super) const TABLE: &str = "
     CREATE TABLE subscriptions (
         id TEXT NOT NULL PRIMARY KEY,
-        -- Which events it is about: lists of words, with blanks between them. An empty one means all.
-        accounts TEXT NOT NULL,
-        types TEXT NOT NULL,
-        -- The number of the event up to which all is acknowledged.
+        -- The number of the event up to which all is acknowledged. Trimming looks at it in every row, so it stands before
+        -- what may be long.
         number INTEGER NOT NULL,
         generation INTEGER NOT NULL,
         create_ms INTEGER NOT NULL,
         update_ms INTEGER NOT NULL,
-        acknowledge_ms INTEGER
+        acknowledge_ms INTEGER,
+        -- Which events it is about: lists of words, with blanks between them. An empty one means all.
+        accounts TEXT NOT NULL,
+        types TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
 
@@ -54,20 +55,25 @@ pub(super) fn list(
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
-    let words = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.split_ascii_whitespace());
-    let accounts = words(1)?.map(|word| word.parse::<AccountId>().map_err(|_| corrupt(1, "not an account")));
-    let types = words(2)?.map(|word| EventType::from_name(word).ok_or_else(|| corrupt(2, "not a type")));
     Ok(Subscription {
         id: parsed(row, 0)?,
-        filter: Filter {
-            accounts: accounts.collect::<rusqlite::Result<_>>()?,
-            types: types.collect::<rusqlite::Result<_>>()?,
-        },
+        filter: filter(row, 1)?,
         number: row.get::<_, i64>(3)?.cast_unsigned(),
         generation: row.get::<_, i64>(4)?.cast_unsigned(),
         create_time: UnixMillis(row.get(5)?),
         update_time: UnixMillis(row.get(6)?),
         acknowledge_time: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
+    })
+}
+
+/// Reads a filter, whose accounts stand in one column and its types in the next.
+pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
+    let words = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.split_ascii_whitespace());
+    let account = |word: &str| word.parse::<AccountId>().map_err(|_| corrupt(column, "not an account"));
+    let event_type = |word| EventType::from_name(word).ok_or_else(|| corrupt(column + 1, "not a type"));
+    Ok(Filter {
+        accounts: words(column)?.map(account).collect::<rusqlite::Result<_>>()?,
+        types: words(column + 1)?.map(event_type).collect::<rusqlite::Result<_>>()?,
     })
 }
 

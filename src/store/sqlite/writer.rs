@@ -104,6 +104,7 @@ pub(super) struct Writer {
     encode: Encode,
     committed: Committed,
     extent: watch::Sender<Extent>,
+    bytes: watch::Sender<u64>,
     checkpointer: Checkpointer,
     /// Held as long as anything may be written.
     _lock: File,
@@ -122,11 +123,12 @@ impl Writer {
         encode: Encode,
         committed: Committed,
         extent: watch::Sender<Extent>,
+        bytes: watch::Sender<u64>,
         health: Arc<watch::Sender<Health>>,
         checkpointer: Checkpointer,
         lock: File,
     ) -> Self {
-        Self { db, journal, encode, committed, extent, health, checkpointer, _lock: lock }
+        Self { db, journal, encode, committed, extent, bytes, health, checkpointer, _lock: lock }
     }
 
     /// Writes until it is told to close, or the last handle is gone.
@@ -193,6 +195,9 @@ impl Writer {
                 self.extent.send_replace(Extent {
                     oldest: self.journal.oldest,
                     newest: self.journal.next_number - 1,
+                });
+                self.bytes.send_if_modified(|told| {
+                    std::mem::replace(told, self.journal.bytes) != self.journal.bytes
                 });
                 let Written { appended, messages, subscriptions, .. } = written;
                 if !(appended.is_empty() && messages.is_empty() && subscriptions.is_empty()) {
