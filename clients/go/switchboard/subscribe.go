@@ -38,10 +38,11 @@ type Subscription struct {
 	onGap       func(*switchboardv1.SubscribeGap) error
 	onReconnect func(error)
 
-	cursor  atomic.Value // string: the place behind all that is finished.
-	reading atomic.Bool
-	given   uint64 // Events that the loop has finished with.
-	resets  int    // Resets in a row without anything in between.
+	patience time.Duration // How long a stream may take to start.
+	cursor   atomic.Value  // string: the place behind all that is finished.
+	reading  atomic.Bool
+	given    uint64 // Events that the loop has finished with.
+	resets   int    // Resets in a row without anything in between.
 }
 
 // SubscribeOption changes how a subscription is read.
@@ -63,7 +64,7 @@ func OnReconnect(tell func(cause error)) SubscribeOption {
 // none before [Subscription.Events] is read. To go on where an earlier one ended, give its [Subscription.Cursor] as
 // after_cursor.
 func (c *Client) Subscribe(request *switchboardv1.SubscribeRequest, opts ...SubscribeOption) *Subscription {
-	s := &Subscription{client: c, request: &switchboardv1.SubscribeRequest{}}
+	s := &Subscription{client: c, request: &switchboardv1.SubscribeRequest{}, patience: connectTimeout}
 	if request != nil {
 		s.request = proto.CloneOf(request)
 	}
@@ -150,7 +151,7 @@ func (s *Subscription) readOne(
 	streaming, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { cancel(ctx.Err()) })()
-	limit := connectTimeout
+	limit := s.patience
 	watchdog := time.AfterFunc(limit, func() { cancel(errSilent) })
 	defer watchdog.Stop()
 	broken := func(err error) (bool, time.Duration, error) {
