@@ -28,7 +28,7 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-const token = "a-secret-of-ours"
+const secret = "a-secret-of-ours"
 
 // certificate makes a certificate for localhost, and the pool that trusts it.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
@@ -81,7 +81,7 @@ func TestTheTokenGoesWithEveryCallOverTLS(t *testing.T) {
 	cert, pool := certificate(t)
 	seen, address := serveAccounts(t, grpc.Creds(credentials.NewServerTLSFromCert(&cert)))
 	trust := credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "localhost"})
-	client := connect(t, address, WithTransportCredentials(trust), WithToken(token))
+	client := connect(t, address, WithTransportCredentials(trust), WithToken(secret))
 	if err := listAccounts(t, client); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestTheTokenGoesWithEveryCallOverTLS(t *testing.T) {
 	}
 	for range 3 {
 		came := receive(t, seen)
-		if got := came.Get("authorization"); len(got) != 1 || got[0] != "Bearer "+token {
+		if got := came.Get("authorization"); len(got) != 1 || got[0] != "Bearer "+secret {
 			t.Errorf("the authorization is %q", got)
 		}
 		if got := came.Get("user-agent"); len(got) != 1 || !strings.HasPrefix(got[0], "switchboard-go/"+Version+" ") {
@@ -111,7 +111,7 @@ func TestAServerThatIsNotTrustedGetsNothing(t *testing.T) {
 	cert, _ := certificate(t)
 	seen, address := serveAccounts(t, grpc.Creds(credentials.NewServerTLSFromCert(&cert)))
 	_, otherPool := certificate(t)
-	client := connect(t, address, WithToken(token), WithMaxAttempts(1),
+	client := connect(t, address, WithToken(secret), WithMaxAttempts(1),
 		WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: otherPool, ServerName: "localhost"})))
 	if err := listAccounts(t, client); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v", err)
@@ -149,15 +149,15 @@ func TestOnLoopbackPlaintextCarriesTheToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, client := range []*Client{
-		connect(t, address, WithToken(token)),
-		connect(t, "dns:///"+address, WithToken(token), WithPlaintext()),
-		connect(t, net.JoinHostPort("localhost", port), WithToken(token),
+		connect(t, address, WithToken(secret)),
+		connect(t, "dns:///"+address, WithToken(secret), WithPlaintext()),
+		connect(t, net.JoinHostPort("localhost", port), WithToken(secret),
 			WithTransportCredentials(insecure.NewCredentials())),
 	} {
 		if err := listAccounts(t, client); err != nil {
 			t.Fatal(err)
 		}
-		if got := receive(t, seen).Get("authorization"); len(got) != 1 || got[0] != "Bearer "+token {
+		if got := receive(t, seen).Get("authorization"); len(got) != 1 || got[0] != "Bearer "+secret {
 			t.Errorf("the authorization is %q", got)
 		}
 	}
@@ -172,7 +172,7 @@ func TestAUnixSocketIsLoopback(t *testing.T) {
 	switchboardv1.RegisterAccountServiceServer(server, switchboardv1.UnimplementedAccountServiceServer{})
 	go server.Serve(listener) //nolint:errcheck // It ends with Stop.
 	t.Cleanup(server.Stop)
-	client := connect(t, "unix://"+listener.Addr().String(), WithToken(token))
+	client := connect(t, "unix://"+listener.Addr().String(), WithToken(secret))
 	if err := listAccounts(t, client); status.Code(err) != codes.Unimplemented {
 		t.Errorf("got %v", err)
 	}
@@ -185,7 +185,7 @@ func (elsewhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0
 
 func TestALoopbackNameThatLeadsElsewhereGetsNothing(t *testing.T) {
 	seen, address := serveAccounts(t)
-	client := connect(t, "passthrough:///localhost:50051", WithToken(token), WithMaxAttempts(1),
+	client := connect(t, "passthrough:///localhost:50051", WithToken(secret), WithMaxAttempts(1),
 		WithDialOptions(grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 			return elsewhere{conn}, err
@@ -204,14 +204,14 @@ func TestATokenIsRefusedInPlaintextBeyondLoopback(t *testing.T) {
 		"127.0.0.1.example:50051", "localhost.example:50051", "0.0.0.0:50051",
 	} {
 		for name, options := range map[string][]Option{
-			"WithPlaintext": {WithPlaintext(), WithToken(token)},
-			"insecure":      {WithToken(token), WithTransportCredentials(insecure.NewCredentials())},
+			"WithPlaintext": {WithPlaintext(), WithToken(secret)},
+			"insecure":      {WithToken(secret), WithTransportCredentials(insecure.NewCredentials())},
 		} {
 			client, err := NewClient(address, options...)
 			if err == nil {
 				client.Close()
 				t.Errorf("%s, %s: it was made", address, name)
-			} else if strings.Contains(err.Error(), token) {
+			} else if strings.Contains(err.Error(), secret) {
 				t.Errorf("the error shows the token")
 			}
 		}
@@ -220,7 +220,7 @@ func TestATokenIsRefusedInPlaintextBeyondLoopback(t *testing.T) {
 
 func TestDialOptionsCannotTakeTheTokenOutOfTLS(t *testing.T) {
 	seen, address := serveAccounts(t)
-	client := connect(t, "passthrough:///switchboard.example:443", to(address), WithToken(token), WithMaxAttempts(1),
+	client := connect(t, "passthrough:///switchboard.example:443", to(address), WithToken(secret), WithMaxAttempts(1),
 		WithDialOptions(grpc.WithTransportCredentials(insecure.NewCredentials())))
 	if err := listAccounts(t, client); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
@@ -246,11 +246,11 @@ func TestOptionsThatMakeNoSenseAreErrors(t *testing.T) {
 }
 
 func TestNothingPrintsTheToken(t *testing.T) {
-	client := connect(t, "127.0.0.1:50051", WithToken(token))
-	option := WithToken(token)
-	for _, value := range []any{client, *client, option, bearer(token, true), client.Subscribe(nil)} { //nolint:govet
+	client := connect(t, "127.0.0.1:50051", WithToken(secret))
+	option := WithToken(secret)
+	for _, value := range []any{client, *client, option, bearer(secret, true), client.Subscribe(nil)} { //nolint:govet
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
-			if strings.Contains(fmt.Sprintf(verb, value), token) {
+			if strings.Contains(fmt.Sprintf(verb, value), secret) {
 				t.Errorf("%s of a %T shows the token", verb, value)
 			}
 		}

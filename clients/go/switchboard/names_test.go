@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -39,7 +38,7 @@ func TestEveryFieldHasItsPlainName(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			goType := reflect.TypeOf(found.New().Interface().(proto.Message))
+			goType := reflect.TypeOf(found.New().Interface())
 			if goType.Elem().Name() != goName(message.Name()) {
 				t.Errorf("%s is the type %s", message.FullName(), goType)
 			}

@@ -199,7 +199,7 @@ func TestTwoSendsOfOneRequestAreTwoMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if receive(t, ids) == receive(t, ids) {
+	if first, second := receive(t, ids), receive(t, ids); first == second {
 		t.Error("both have one request_id")
 	}
 }
