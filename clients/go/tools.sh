@@ -14,7 +14,7 @@ tool() {
     for path in "${tools[@]}"; do
       version=${path##*@}
       if [[ ${path%@*} == */"$name" && $(cat ".bin/$name.version" 2>/dev/null) != "$version" ]]; then
-        GOBIN=$PWD/.bin go install "$path" >&2
+        GOBIN=$PWD/.bin go install "$path" >&2 || return 1
         printf '%s\n' "$version" >".bin/$name.version"
       fi
     done

@@ -9,15 +9,21 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
+
+// toBuild is the time that building a program may take, also where nothing was built before.
+const toBuild = 3 * time.Minute
 
 // buildExamples builds all of them, and tells where they are.
 func buildExamples(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", folder, "../examples/...").CombinedOutput(); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), toBuild)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", folder, "../examples/...").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return folder
@@ -182,7 +188,9 @@ func TestTheReadmesInstallationWorks(t *testing.T) {
 	}
 	script := strings.ReplaceAll(string(commands[1]), "$ ", "") + "\ngo build -o shop ."
 	script = strings.ReplaceAll(script, "/path/to/switchboard/clients/go", module)
-	command := exec.CommandContext(testContext(t), "bash", "-ec", script)
+	ctx, cancel := context.WithTimeout(t.Context(), toBuild)
+	defer cancel()
+	command := exec.CommandContext(ctx, "bash", "-ec", script)
 	command.Dir = folder
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)

@@ -133,7 +133,7 @@ func providerName(provider switchboardv1.Provider) string {
 
 // describe turns the error of a call into an *Error, where gRPC made it.
 func describe(err error, requestID string) error {
-	if err == nil || err == io.EOF { //nolint:errorlint // gRPC ends a stream with io.EOF itself.
+	if err == nil || err == io.EOF { // gRPC ends a stream with io.EOF itself.
 		return err
 	}
 	if _, ok := errors.AsType[*Error](err); ok {

@@ -103,7 +103,7 @@ func TestMain(m *testing.M) {
 	server := grpc.NewServer()
 	switchboardv1.RegisterMessageServiceServer(server, exampleMessages{})
 	switchboardv1.RegisterEventServiceServer(server, exampleEvents{})
-	go server.Serve(listener) //nolint:errcheck // It ends with the process.
+	go server.Serve(listener) // It ends with the process.
 	os.Setenv("SWITCHBOARD_ADDRESS", listener.Addr().String())
 	os.Setenv("SWITCHBOARD_TOKEN", "")
 	os.Exit(m.Run())

@@ -38,7 +38,7 @@ func serve(t *testing.T, register func(*grpc.Server), options ...grpc.ServerOpti
 	listener := listen(t)
 	server := grpc.NewServer(options...)
 	register(server)
-	go server.Serve(listener) //nolint:errcheck // It ends with Stop.
+	go server.Serve(listener) // It ends with Stop.
 	t.Cleanup(server.Stop)
 	return listener.Addr().String()
 }
@@ -112,6 +112,9 @@ type fakeEvents struct {
 func (f *fakeEvents) Subscribe(
 	request *switchboardv1.SubscribeRequest, stream switchboardv1.EventService_SubscribeServer,
 ) error {
+	if _, ok := stream.Context().Deadline(); ok {
+		return status.Error(codes.InvalidArgument, "a subscription must stay open, and this one has a deadline")
+	}
 	select {
 	case f.asked <- request:
 	case <-stream.Context().Done():

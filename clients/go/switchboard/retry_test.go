@@ -458,7 +458,8 @@ func TestAnUploadWhoseFileFailsIsBrokenOff(t *testing.T) {
 	seen, address := serveUploads(t, 0)
 	broken := errors.New("the disk is gone")
 	file := io.MultiReader(bytes.NewReader(make([]byte, 2*pieceSize)), iotest.ErrReader(broken))
-	_, err := connect(t, address).SendMedia(testContext(t), &switchboardv1.MediaHeader{}, file)
+	// The call's own context stays: it is not what ends the stream.
+	_, err := connect(t, address).SendMedia(t.Context(), &switchboardv1.MediaHeader{}, file)
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -275,7 +276,7 @@ func TestAGapThatCannotBeDealtWithEndsTheLoop(t *testing.T) {
 	s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
 		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
 	}, OnGap(func(*switchboardv1.SubscribeGap) error { return own }))
-	if _, err := readAll(t, s); err != own { //nolint:errorlint // It and no other.
+	if _, err := readAll(t, s); err != own { // It and no other.
 		t.Errorf("got %v", err)
 	}
 	if s.Cursor() != "c0" {
@@ -331,6 +332,42 @@ func TestAResetThatComesAgainAndAgainEndsTheLoop(t *testing.T) {
 	}
 }
 
+func TestResetsCountInARowAlone(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents()
+	want := []string{}
+	for number := range maxResets + 3 {
+		cursor := fmt.Sprint("c", number)
+		fake.turns <- say(status.Error(codes.Internal, "reset"), started("c"), event(cursor))
+		want = append(want, cursor)
+	}
+	fake.turns <- theEnd(want[len(want)-1])
+	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, want...)
+}
+
+func TestPausesAreShortAgainOnceAStreamHasStarted(t *testing.T) {
+	t.Parallel()
+	const breaks = 6
+	fake := newFakeEvents()
+	for range breaks {
+		fake.turns <- say(unavailable, started("c0"))
+	}
+	fake.turns <- theEnd("c0")
+	begun := time.Now()
+	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil)); err != nil {
+		t.Fatal(err)
+	}
+	// Doubling pauses would take twice as long at least.
+	longest := firstPause << breaks / 4
+	if took := time.Since(begun); took > longest {
+		t.Errorf("%d breaks took %v", breaks, took)
+	}
+}
+
 // What the library makes of a stream that is reset under it, and of a connection that is cut, both in mid-stream.
 func TestAStreamThatIsCutGoesOn(t *testing.T) {
 	t.Parallel()
@@ -375,7 +412,7 @@ func TestAStreamThatIsCutGoesOn(t *testing.T) {
 				cut(r)
 			})
 			listener := listen(t)
-			go front.Serve(listener) //nolint:errcheck // It ends with Close.
+			go front.Serve(listener) // It ends with Close.
 			t.Cleanup(func() { front.Close() })
 
 			var causes []error
@@ -473,7 +510,7 @@ func TestASilentStreamIsOpenedAnew(t *testing.T) {
 	var silent time.Duration
 	begun := time.Now()
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) {
-		if cause != errSilent { //nolint:errorlint // It and no other.
+		if cause != errSilent { // It and no other.
 			t.Errorf("it broke because of %v", cause)
 		}
 		silent = time.Since(begun)
@@ -494,13 +531,27 @@ func TestASilentStreamIsOpenedAnew(t *testing.T) {
 func TestAStreamWhoseReaderTakesItsTimeIsNotSilent(t *testing.T) {
 	t.Parallel()
 	const interval = 50 * time.Millisecond
-	fake := newFakeEvents(say(nil, startedWith("c0", interval), event("c1"), event("c2"), closing("c2", maxEventsReached, 0)))
+	worked := make(chan struct{})
+	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
+		if err := say(nil, startedWith("c0", interval), event("c1"))(stream); err != nil {
+			return err
+		}
+		select {
+		case <-worked:
+			return say(nil, event("c2"), closing("c2", maxEventsReached, 0))(stream)
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}, theEnd("c1"))
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
-	for _, err := range s.Events(testContext(t)) {
+	for event, err := range s.Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(4 * interval) // The body's own work, not a wait for something.
+		if event.GetCursor() == "c1" {
+			time.Sleep(4 * interval) // The body's own work, not a wait for something.
+			close(worked)
+		}
 	}
 	if s.Cursor() != "c2" || len(fake.asked) != 1 {
 		t.Errorf("it came to %q in %d streams", s.Cursor(), len(fake.asked))
@@ -527,7 +578,7 @@ func TestAServerThatNeverStartsTheStreamIsLeft(t *testing.T) {
 					t.Errorf("it ended with %v", err)
 				}
 			}
-			if cause != errSilent { //nolint:errorlint // It and no other.
+			if cause != errSilent { // It and no other.
 				t.Errorf("it was left because of %v", cause)
 			}
 		})
