@@ -46,9 +46,9 @@ func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 
 	const last = "the last text"
 	came := make(chan string, 100_000)
-	reconnects := 0
+	broke := make(chan error, 100_000)
 	subscription := client.Subscribe(receivedTexts(switchboardv1.StartPosition_START_POSITION_EARLIEST),
-		switchboard.OnReconnect(func(error) { reconnects++ }))
+		switchboard.OnReconnect(func(cause error) { broke <- cause }))
 	ctx := testContext(t)
 	read := make(chan error, 1)
 	var seen, ids []string
@@ -68,8 +68,12 @@ func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 		read <- errors.New("the loop ended by itself")
 	}()
 
-	// Killed, and stopped as an operator stops it.
-	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
+	// someEvents waits until events come, after those that have come already.
+	someEvents := func() {
+		t.Helper()
+		for len(came) > 0 {
+			<-came
+		}
 		for range 20 {
 			select {
 			case <-came:
@@ -79,17 +83,24 @@ func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 				t.Fatal("no events come")
 			}
 		}
-		server.stop(t, signal)
-		server = startSandbox(t, server.address, "--store", store)
 	}
-	for range 20 {
+	someEvents()
+	// Killed, and stopped as an operator stops it.
+	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
+		for len(broke) > 0 {
+			<-broke
+		}
+		server.stop(t, signal)
 		select {
-		case <-came:
+		case cause := <-broke:
+			t.Logf("after %v: %v", signal, cause)
 		case err := <-read:
 			t.Fatal(err)
 		case <-ctx.Done():
-			t.Fatal("no events come after the restarts")
+			t.Fatal("it does not notice that the server is gone")
 		}
+		server = startSandbox(t, server.address, "--store", store)
+		someEvents()
 	}
 	close(stop)
 	taken := <-stopped
@@ -100,9 +111,6 @@ func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if reconnects < 3 {
-		t.Errorf("it reconnected only %d times", reconnects)
-	}
 	slices.Sort(ids)
 	if unique := len(slices.Compact(ids)); unique != len(seen) {
 		t.Errorf("of %d events, %d are different ones", len(seen), unique)
@@ -117,7 +125,7 @@ func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 	if next < len(taken) {
 		t.Errorf("%q was taken by the server and not seen, or not in its place", taken[next])
 	}
-	t.Logf("%d events, %d of them taken for certain, %d reconnects", len(seen), len(taken), reconnects)
+	t.Logf("%d events, %d of them taken for certain", len(seen), len(taken))
 }
 
 func TestAConnectionThatFallsSilentIsLeft(t *testing.T) {

@@ -124,7 +124,9 @@ func TestDeadlineAndCancelEndACall(t *testing.T) {
 	defer cancel()
 	_, err := client.Messages.SendMessage(late, textRequest(connectly, "Hello!"))
 	failure, ok := errors.AsType[*switchboard.Error](err)
-	if !ok || failure.Code != codes.DeadlineExceeded || failure.RequestID == "" {
+	// The server's library looks at the deadline too, and when it is a moment faster it says CANCELLED.
+	if !ok || failure.Code != codes.DeadlineExceeded && failure.Code != codes.Canceled ||
+		failure.Reason != "" || failure.RequestID == "" {
 		t.Errorf("got %v", err)
 	}
 
