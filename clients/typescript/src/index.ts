@@ -1,0 +1,38 @@
+/**
+ * A client of Switchboard for Node.js, over gRPC. For browsers there is `@switchboard/client/web`.
+ *
+ * @module
+ */
+import type { ConnectionOptions } from "node:tls";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { baseUrl } from "./address.js";
+import { type CommonOptions, SwitchboardClient } from "./client.js";
+
+export * from "./common.js";
+
+/** What a client is made with. */
+export interface SwitchboardClientOptions extends CommonOptions {
+  /** As for `tls.connect`: `ca`, `cert`, `key`, `servername`, … Without it, TLS trusts what Node.js trusts. */
+  readonly tls?: ConnectionOptions;
+}
+
+/** A ping after half a minute without a word from the server, while calls are open. */
+const KEEPALIVE = { pingIntervalMs: 30_000, pingTimeoutMs: 10_000, pingIdleConnection: false };
+
+/**
+ * Makes a client. Nothing is connected before the first call.
+ *
+ * @param address `host:port`, which is plaintext for `localhost`, `127.0.0.0/8` and `[::1]` unless `tls` is given, and TLS
+ *   for any other host; or a URL that says which: `https://…` or `http://…`.
+ * @throws TypeError for an address that cannot be read, and for a token that would go in plaintext beyond loopback.
+ */
+export function createSwitchboardClient(address: string, options: SwitchboardClientOptions = {}): SwitchboardClient {
+  const url = baseUrl(address, options.token, options.tls !== undefined);
+  return new SwitchboardClient(() => {
+    const sessionManager = new Http2SessionManager(url, KEEPALIVE, options.tls);
+    return {
+      transport: createGrpcTransport({ baseUrl: url, sessionManager }),
+      close: () => sessionManager.abort(),
+    };
+  }, options);
+}
