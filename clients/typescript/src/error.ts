@@ -46,7 +46,7 @@ export class SwitchboardError extends Error {
   /** The `request_id` that the failed write carried: the caller's, or the one that this package made up. */
   readonly requestId: string | undefined;
 
-  private constructor(facts: Facts, cause: ConnectError | undefined, requestId?: string) {
+  private constructor(facts: Facts, cause?: ConnectError, requestId?: string) {
     const code = Code[facts.code]?.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase() ?? `CODE_${facts.code}`;
     const text = [code, facts.reason].filter(Boolean).join(" ");
     super(facts.text ? `${text}: ${facts.text}` : text, cause && { cause });
@@ -59,15 +59,20 @@ export class SwitchboardError extends Error {
     this.requestId = requestId;
   }
 
-  /** Decodes what a call failed with. The status as it came is the `cause`. */
-  static from(reason: unknown, requestId?: string): SwitchboardError {
-    if (reason instanceof SwitchboardError) {
-      return reason;
-    }
-    const status = ConnectError.from(reason);
+  /**
+   * Decodes what a call failed with. The status as it came is the `cause`.
+   *
+   * Calls through this package need no decoding; it is for what a Connect client of another making throws.
+   */
+  static from(reason: unknown): SwitchboardError {
+    return reason instanceof SwitchboardError ? reason : SwitchboardError.ofStatus(ConnectError.from(reason));
+  }
+
+  /** @internal */
+  static ofStatus(status: ConnectError, code = status.code, requestId?: string): SwitchboardError {
     const info = status.findDetails(ErrorInfoSchema)[0];
     const facts = {
-      code: status.code,
+      code,
       reason: info?.reason ?? "",
       domain: info?.domain ?? "",
       metadata: { ...info?.metadata },
@@ -96,6 +101,6 @@ export class SwitchboardError extends Error {
       retryDelay: record.retryDelay,
       text: record.message,
     };
-    return new SwitchboardError(facts, undefined);
+    return new SwitchboardError(facts);
   }
 }

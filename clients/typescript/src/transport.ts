@@ -129,15 +129,18 @@ class Call {
    * libraries; Connect has several codes for it.
    */
   #failure(reason: unknown): SwitchboardError {
-    if (this.#options.closed.aborted) {
-      return SwitchboardError.from(new ConnectError("the client is closed", Code.Canceled), this.#requestId());
+    const { closed } = this.#options;
+    if (closed.aborted) {
+      return SwitchboardError.ofStatus(
+        new ConnectError("the client is closed", Code.Canceled),
+        undefined,
+        this.#requestId(),
+      );
     }
-    if (this.#canceled?.aborted) {
-      return SwitchboardError.from(ConnectError.from(reason, Code.Canceled), this.#requestId());
-    }
-    const status = ConnectError.from(reason);
-    const error = brokeOff(status) ? new ConnectError(status.rawMessage, Code.Unavailable, {}, [], status) : status;
-    return SwitchboardError.from(error, this.#requestId());
+    const canceled = this.#canceled?.aborted;
+    const status = ConnectError.from(reason, canceled ? Code.Canceled : Code.Unknown);
+    const code = !canceled && brokeOff(status) ? Code.Unavailable : status.code;
+    return SwitchboardError.ofStatus(status, code, this.#requestId());
   }
 }
 
