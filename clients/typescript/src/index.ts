@@ -4,7 +4,7 @@
  * @module
  */
 import type { ConnectionOptions } from "node:tls";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport, type GrpcTransportOptions, Http2SessionManager } from "@connectrpc/connect-node";
 import { baseUrl } from "./address.js";
 import { type CommonOptions, SwitchboardClient } from "./client.js";
 
@@ -29,10 +29,29 @@ const KEEPALIVE = { pingIntervalMs: 30_000, pingTimeoutMs: 10_000, pingIdleConne
 export function createSwitchboardClient(address: string, options: SwitchboardClientOptions = {}): SwitchboardClient {
   const url = baseUrl(address, options.token, options.tls !== undefined);
   return new SwitchboardClient(() => {
-    const sessionManager = new Http2SessionManager(url, KEEPALIVE, options.tls);
+    const sessions = new Http2SessionManager(url, KEEPALIVE, options.tls);
     return {
-      transport: createGrpcTransport({ baseUrl: url, sessionManager }),
-      close: () => sessionManager.abort(),
+      transport: createGrpcTransport({ baseUrl: url, sessionManager: listenedTo(sessions) }),
+      close: () => sessions.abort(),
     };
   }, options);
+}
+
+/**
+ * Makes sure that somebody listens when a connection fails. The manager stops listening when it is closed, which may be
+ * before a connection that has just failed says so, and an error that nobody listens to ends the process.
+ */
+function listenedTo(sessions: Http2SessionManager): NonNullable<GrpcTransportOptions["sessionManager"]> {
+  const ignore = () => undefined;
+  return {
+    authority: sessions.authority,
+    notifyResponseByteRead: (stream) => sessions.notifyResponseByteRead(stream),
+    async request(method, path, headers, streamOptions) {
+      const stream = await sessions.request(method, path, headers, streamOptions);
+      if (stream.session && !stream.session.listeners("error").includes(ignore)) {
+        stream.session.on("error", ignore);
+      }
+      return stream;
+    },
+  };
 }

@@ -20,7 +20,7 @@ export interface Fake {
   readonly port: number;
   /** The connections of now and before. */
   readonly sessions: readonly ServerHttp2Session[];
-  /** Breaks every connection. */
+  /** Closes every connection, unannounced. */
   cut(): void;
 }
 
