@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { after } from "node:test";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createSwitchboardClient, type SwitchboardClient, type SwitchboardClientOptions } from "@switchboard/client";
 import { SandboxService } from "@switchboard/client/sandbox/v1";
@@ -13,7 +13,20 @@ import { REPOSITORY } from "./paths.js";
 const BINARY = process.env["SWITCHBOARD_BIN"] ?? join(REPOSITORY, "target/debug/switchboard");
 
 /** Whoever ends tests ends their servers. */
-type Scope = Pick<TestContext, "after">;
+interface Scope {
+  after(fn: () => Promise<void> | void): void;
+}
+
+/** The scope of all tests of a file. To be called at its top. */
+export function wholeFile(): Scope {
+  const ends: (() => Promise<void> | void)[] = [];
+  after(async () => {
+    for (const end of ends.reverse()) {
+      await end();
+    }
+  });
+  return { after: (fn) => void ends.push(fn) };
+}
 
 export interface Sandbox {
   /** Where it serves gRPC: `127.0.0.1:…`. */
