@@ -7,6 +7,7 @@ import { SwitchboardError } from "@switchboard/client";
 import { AccountService, ErrorSchema, MessageService } from "@switchboard/client/v1";
 import { fakeServer } from "./support/fake.js";
 import { Later, until } from "./support/later.js";
+import { proxyTo } from "./support/proxy.js";
 import { clientOf } from "./support/sandbox.js";
 
 async function failureOf(call: Promise<unknown>): Promise<SwitchboardError> {
@@ -107,6 +108,19 @@ test("what a server says of a broken stream of its own stays as it is", async (t
     const error = await failureOf(clientOf(t, server.address).accounts.listAccounts({}));
     assert.equal(error.code, code);
   }
+});
+
+test("a deadline that passes is DEADLINE_EXCEEDED", async (t) => {
+  const server = await fakeServer(t, ({ service }) => {
+    service(AccountService, { listAccounts: () => new Promise(() => undefined) });
+  });
+  // What the server would say itself does not come through.
+  const proxy = await proxyTo(t, server.address);
+  const client = clientOf(t, proxy.address);
+  const call = failureOf(client.accounts.listAccounts({}, { timeoutMs: 300 }));
+  proxy.silence();
+  const error = await call;
+  assert.deepEqual([error.code, error.reason], [Code.DeadlineExceeded, ""]);
 });
 
 test("a closed client says CANCELED, also of what was under way", async (t) => {

@@ -82,16 +82,30 @@ test("an unknown outcome is told with all that it takes to go on", async (t) => 
   assert.deepEqual([message?.attempt, message?.requestId], [2, requestId]);
 });
 
-test("deadlines and cancels end the wait", async (t) => {
+test("a deadline ends a stream", async () => {
+  const begun = performance.now();
+  const error = await failureOf(take(client.events.subscribe({}, { timeoutMs: 500 }), 9));
+  assert.equal(error.code, Code.DeadlineExceeded);
+  assert.ok(performance.now() - begun < 10_000);
+});
+
+test("a cancel ends a call and a stream", async (t) => {
   const sandbox = sandboxOf(client);
   t.after(() => sandbox.clearFaults({ account: CONNECTBY }));
   await sandbox.setFault({ account: CONNECTBY, kind: FaultKind.LATENCY, latency: { seconds: 20n } });
   const begun = performance.now();
-  const late = await failureOf(client.templates.listTemplates({ account: CONNECTBY }, { timeoutMs: 300 }));
-  assert.equal(late.code, Code.DeadlineExceeded);
-  const signal = AbortSignal.timeout(300);
-  const canceled = await failureOf(client.templates.listTemplates({ account: CONNECTBY }, { signal }));
-  assert.equal(canceled.code, Code.Canceled);
+  const canceling = new AbortController();
+  const { signal } = canceling;
+  const call = failureOf(client.templates.listTemplates({ account: CONNECTBY }, { signal }));
+  const stream = failureOf(
+    (async () => {
+      for await (const { response } of client.events.subscribe({}, { signal })) {
+        assert.equal(response.case, "started");
+        canceling.abort();
+      }
+    })(),
+  );
+  assert.deepEqual([(await call).code, (await stream).code], [Code.Canceled, Code.Canceled]);
   assert.ok(performance.now() - begun < 10_000);
 });
 
