@@ -23,17 +23,11 @@ export function layered(inner: Transport, options: LayerOptions): Transport {
     async unary(method, signal, timeoutMs, header, input, contextValues) {
       const write = !isRead(method) && takesRequestId(method.input) ? withRequestId(method.input, input) : undefined;
       const repeatable = isRead(method) || write !== undefined;
+      const headers = authorized(header, options);
       const call = new Call(options, signal, timeoutMs, repeatable, () => write?.requestId);
       try {
         return await call.attempt((remainingMs) =>
-          inner.unary(
-            method,
-            call.signal,
-            remainingMs,
-            authorized(header, options),
-            write?.message ?? input,
-            contextValues,
-          ),
+          inner.unary(method, call.signal, remainingMs, headers, write?.message ?? input, contextValues),
         );
       } finally {
         call.end();
@@ -41,10 +35,10 @@ export function layered(inner: Transport, options: LayerOptions): Transport {
     },
     async stream(method, signal, timeoutMs, header, input, contextValues) {
       const upload = method.methodKind === "client_streaming" ? new Outgoing(method.input, input) : undefined;
+      const headers = authorized(header, options);
       const call = new Call(options, signal, timeoutMs, upload?.repeatable ?? false, () => upload?.requestId);
       try {
         const response = await call.attempt(async (remainingMs) => {
-          const headers = authorized(header, options);
           const messages = upload?.open() ?? input;
           const opened = await inner.stream(method, call.signal, remainingMs, headers, messages, contextValues);
           return upload ? await collected(opened) : opened;

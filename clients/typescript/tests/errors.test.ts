@@ -114,7 +114,7 @@ test("a deadline that passes is DEADLINE_EXCEEDED", async (t) => {
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, { listAccounts: () => new Promise(() => undefined) });
   });
-  // What the server would say itself does not come through.
+  // The server never answers, and could not say that time is up either.
   const proxy = await proxyTo(t, server.address);
   const client = clientOf(t, proxy.address);
   const call = failureOf(client.accounts.listAccounts({}, { timeoutMs: 300 }));
@@ -184,6 +184,11 @@ test("what cannot be a request is refused without being shown", async (t) => {
       assert.doesNotMatch(inspect(error), /s3cret/);
     }
   }
+});
+
+test("a header that is none is the caller's mistake, and not tried again", async (t) => {
+  const { accounts } = clientOf(t, "127.0.0.1:1");
+  await assert.rejects(accounts.listAccounts({}, { headers: { "x-mine": "two\nlines" } }), TypeError);
 });
 
 test("any status can be decoded", () => {

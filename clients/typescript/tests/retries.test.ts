@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { test } from "node:test";
-import type { DescMethod } from "@bufbuild/protobuf";
+import { create, type DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { SwitchboardClient, SwitchboardError } from "@switchboard/client";
 import {
   AccountService,
   ContactService,
   EventService,
+  MediaHeaderSchema,
   MessageService,
+  SendMessageRequestSchema,
   TemplateService,
   WebhookService,
 } from "@switchboard/client/v1";
@@ -296,6 +298,11 @@ test("a request of the caller's is not changed", async (t) => {
   await client.messages.sendMessage(request);
   await client.sendMedia(request, file);
   assert.deepEqual(request, { to: "+15550100001" });
+  const message = create(SendMessageRequestSchema, request);
+  const header = create(MediaHeaderSchema, request);
+  await client.messages.sendMessage(message);
+  await client.sendMedia(header, file);
+  assert.deepEqual([message.requestId, header.requestId], ["", ""]);
   assert.ok(server.requestIds.every((requestId) => requestId));
 });
 

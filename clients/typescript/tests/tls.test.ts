@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createClient } from "@connectrpc/connect";
-import { Code } from "@switchboard/client";
+import { Code, createSwitchboardClient } from "@switchboard/client";
 import { AccountService, EventService, StartPosition } from "@switchboard/client/v1";
 import { generate } from "selfsigned";
 import { fakeServer } from "./support/fake.js";
@@ -40,7 +40,9 @@ test("over TLS every call carries the token, streams and subscriptions too", asy
     },
     tls,
   );
-  const client = clientOf(t, `localhost:${server.port}`, { token: TOKEN, tls: { ca: tls.cert } });
+  const { port } = server;
+  const client = createSwitchboardClient(`https://localhost:${port}`, { token: TOKEN, tls: { ca: tls.cert } });
+  t.after(() => client.close());
   const { accounts } = await client.accounts.listAccounts({});
   assert.equal(accounts[0]?.id, "acme");
   await take(client.events.subscribe({}), 1);
