@@ -17,17 +17,9 @@ import {
 import { type Fake, fakeServer } from "./support/fake.js";
 import { clientOf } from "./support/sandbox.js";
 
-/** `google.rpc.RetryInfo` with a delay of so many nanoseconds. */
-function retryInfo(nanos: number) {
-  return { type: "google.rpc.RetryInfo", value: Uint8Array.of(0x0a, 6, 0x10, ...varint(nanos)) };
-}
-
-function varint(value: number): number[] {
-  const bytes = [];
-  for (let rest = value; bytes.length < 5; rest = Math.floor(rest / 128)) {
-    bytes.push((rest % 128) | (bytes.length < 4 ? 0x80 : 0));
-  }
-  return bytes;
+/** `google.rpc.RetryInfo { retry_delay: … }` with so many seconds, 1 to 127. */
+function retryInfo(seconds: number) {
+  return { type: "google.rpc.RetryInfo", value: Uint8Array.of(0x0a, 2, 0x08, seconds) };
 }
 
 interface Trouble extends Fake {
@@ -226,25 +218,25 @@ test("it is tried so often and no more", async (t) => {
 });
 
 test("the server's delay is waited for", async (t) => {
-  const server = await trouble(t, 1, Code.Unavailable, [retryInfo(400_000_000)]);
+  const server = await trouble(t, 1, Code.Unavailable, [retryInfo(1)]);
   const begun = performance.now();
   await clientOf(t, server.address).accounts.listAccounts({});
-  assert.ok(performance.now() - begun >= 400);
+  assert.ok(performance.now() - begun >= 1000);
   assert.equal(server.requestIds.length, 2);
 });
 
 test("a delay beyond the deadline is not waited for", async (t) => {
-  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(999_000_000)]);
+  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(60)]);
   const client = clientOf(t, server.address);
   const begun = performance.now();
-  const error: SwitchboardError = await client.accounts.listAccounts({}, { timeoutMs: 500 }).then(
+  const error: SwitchboardError = await client.accounts.listAccounts({}, { timeoutMs: 20_000 }).then(
     () => assert.fail("it did not fail"),
     (reason) => reason,
   );
   assert.equal(error.code, Code.Unavailable, "what went wrong is worth more than that time is up");
-  assert.equal(error.retryDelayMs, 999);
+  assert.equal(error.retryDelayMs, 60_000);
   assert.equal(server.requestIds.length, 1);
-  assert.ok(performance.now() - begun < 500);
+  assert.ok(performance.now() - begun < 20_000);
 });
 
 test("the deadline is that of all attempts together", async (t) => {
@@ -265,14 +257,14 @@ test("the deadline is that of all attempts together", async (t) => {
 });
 
 test("a cancel ends the wait", async (t) => {
-  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(999_999_999)]);
+  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(60)]);
   const client = clientOf(t, server.address);
   const canceling = new AbortController();
   const call = client.accounts.listAccounts({}, { signal: canceling.signal, onHeader: () => undefined });
   const begun = performance.now();
   setTimeout(() => canceling.abort(), 50);
   await assert.rejects(call, { name: "SwitchboardError", code: Code.Canceled });
-  assert.ok(performance.now() - begun < 900);
+  assert.ok(performance.now() - begun < 20_000);
 });
 
 test("a read goes on over a new connection when the old one breaks", async (t) => {
