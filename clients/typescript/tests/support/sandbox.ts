@@ -12,6 +12,9 @@ import { REPOSITORY } from "./paths.js";
 
 const BINARY = process.env["SWITCHBOARD_BIN"] ?? join(REPOSITORY, "target/debug/switchboard");
 
+// A file of tests that takes too long is ended by a signal; its servers end with it.
+process.once("SIGTERM", () => process.exit(143));
+
 /** Whoever ends tests ends their servers. */
 interface Scope {
   after(fn: () => Promise<void> | void): void;
