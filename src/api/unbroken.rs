@@ -88,7 +88,9 @@ mod tests {
     async fn only_an_announced_end_is_an_end() {
         let read = async |end: Option<Status>, announced| {
             let body = Body::new(Ending { frames: 1, end, announced });
-            let read = unbroken(Request::new(body)).into_body().collect().await;
+            let mut request = Request::new(body);
+            *request.version_mut() = Version::HTTP_2;
+            let read = unbroken(request).into_body().collect().await;
             read.map(http_body_util::Collected::to_bytes).map_err(|told| told.code())
         };
         assert_eq!(read(None, true).await, Ok(Bytes::from_static(b"half")));
