@@ -7,6 +7,7 @@
 mod backup;
 mod binary;
 mod callback_data;
+mod client;
 mod clock;
 mod contacts;
 mod contract;
