@@ -48,6 +48,17 @@ impl Scene {
         post(&self.client, server.webhook, received(id, id)).await
     }
 
+    /// Posts as a provider does, who tries again until he is heard: a connection that he kept may have been closed, and a
+    /// server that stops says 503.
+    async fn post_until_heard(&self, server: &Server, id: &str) {
+        within(async {
+            while self.post(server, id).await != Some(200) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// Posts webhooks that are so large, together, that the log is moved behind them.
     async fn post_large(&self, server: &Server, name: &str) {
         let padding = "x".repeat(1_000_000);
@@ -56,6 +67,16 @@ impl Scene {
             let posted = post(&self.client, server.webhook, received(&id, &format!("{id} {padding}"))).await;
             assert_eq!(posted, Some(200));
         }
+    }
+
+    /// Waits for words in the log.
+    async fn logged(&self, server: &Server, words: &str) {
+        within(async {
+            while !server.log.lock().expect("unpoisoned").contains(words) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Waits for something to be seen.
@@ -177,7 +198,7 @@ async fn after_a_commit_that_could_not_be_synced_all_that_was_answered_is_there_
     assert_eq!(within(stream.next()).await.expect_err("it is no success").code(), Code::Unavailable);
 
     // Whoever comes now waits at the same addresses, and is answered when the store was verified.
-    assert_eq!(scene.post(&server, "after").await, Some(200));
+    scene.post_until_heard(&server, "after").await;
     assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 1");
     let mut stream = server.subscribe(From::AfterCursor(before.cursor)).await;
     let mut next = stream.event().await;
@@ -220,7 +241,7 @@ async fn after_a_checkpoint_that_could_not_be_synced_everything_is_written_once_
         scene.faults.trace().iter().filter(|seen| is_sync(seen)).map(|seen| seen.result).collect();
     assert_eq!(syncs.get(synced), Some(&-5), "nothing was synced before: {syncs:?}");
 
-    assert_eq!(scene.post(&server, "after").await, Some(200));
+    scene.post_until_heard(&server, "after").await;
     assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 1");
     let told = starts_up_to(&server, "after").await;
     assert_eq!(told, LARGE_AND_SMALL[..8]);
@@ -248,7 +269,7 @@ async fn the_second_failure_ends_the_process_and_says_why() {
     let server = scene.start();
     scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
     assert_eq!(scene.post(&server, "first").await, Some(503));
-    assert_eq!(scene.post(&server, "kept").await, Some(200));
+    scene.post_until_heard(&server, "kept").await;
     scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
     assert_eq!(scene.post(&server, "second").await, Some(503));
     let (status, log) = server.end().await;
@@ -298,15 +319,10 @@ async fn while_the_store_is_verified_the_process_lives_and_is_not_ready_and_call
     assert_eq!(scene.post(&server, "kept").await, Some(200));
     scene.faults.set(&[
         Rule::once(Call::Sync(On::Log), Effect::Broken),
-        Rule::once(Call::SyncData(On::Database), Effect::Late(Duration::from_secs(3))),
+        Rule::once(Call::SyncAll(On::Database), Effect::Late(Duration::from_secs(5))),
     ]);
     assert_eq!(scene.post(&server, "refused").await, Some(503));
-    within(async {
-        while !server.log.lock().expect("unpoisoned").contains("the store is opened again") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    scene.logged(&server, "the store is opened again").await;
     for (page, status, word) in [("livez", 200, "alive"), ("readyz", 503, "verified"), ("metrics", 200, "")] {
         let answer = scene.client.get(format!("http://{}/{page}", server.admin)).send();
         let answer = within(answer).await.expect("answers");
@@ -408,4 +424,34 @@ async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_i
     );
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 1, "one call was made");
     assert!(server.terminate(), "stops in order");
+}
+
+/// Where the system lets go of its cache, what is read is what is on disk: what was refused is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_lost_of_a_refused_commit_is_not_told() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "before").await, Some(200));
+    scene.faults.set(&[
+        Rule::once(Call::Sync(On::Log), Effect::Broken),
+        Rule::always(Call::SyncAll(On::Any), Effect::Forget),
+    ]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    scene.post_until_heard(&server, "after").await;
+    assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 1");
+    assert_eq!(texts_up_to(&server, "after").await, ["before", "after"]);
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stops_the_server_does_not_wait_until_the_store_is_verified() {
+    let scene = Scene::new();
+    let server = scene.start();
+    scene.faults.set(&[
+        Rule::once(Call::Sync(On::Log), Effect::Broken),
+        Rule::always(Call::SyncAll(On::Any), Effect::Late(Duration::from_secs(600))),
+    ]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    scene.logged(&server, "the store is opened again").await;
+    assert!(!server.terminate(), "the disk has failed, and nobody knows what is on it");
 }

@@ -55,8 +55,8 @@ pub(crate) enum Call {
     Truncate(On),
     /// A file is synced, in whichever way.
     Sync(On),
-    /// A file's content is synced, by `fdatasync`: the engine uses the other way.
-    SyncData(On),
+    /// A file is synced by `fsync`: before the store is verified. The engine itself uses `fdatasync`.
+    SyncAll(On),
     /// An HTTP/1 request goes out, to a provider.
     Request,
     /// An HTTP/1 answer of that status goes out, to a provider's webhook.
@@ -122,7 +122,7 @@ impl Rule {
             Call::Write(file) => ("write", on(file)),
             Call::Truncate(file) => ("truncate", on(file)),
             Call::Sync(file) => ("sync", on(file)),
-            Call::SyncData(file) => ("fdatasync", on(file)),
+            Call::SyncAll(file) => ("fsync", on(file)),
             Call::Request => ("request", "*".to_owned()),
             Call::Answer(status) => ("answer", status.to_string()),
         };

@@ -63,7 +63,7 @@ fn settle(path: &Path) -> std::io::Result<()> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        synced = synced.and(file.sync_data());
+        synced = synced.and(file.sync_all());
         #[cfg(target_os = "linux")]
         if let Err(error) = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed) {
             tracing::debug!(%error, "the system does not drop a file from its cache");
