@@ -1,0 +1,167 @@
+//! What holds between the webhooks that were delivered and the events that came of them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Journal;
+use crate::record::{Key, Moment, Post, Records, Start};
+
+/// What was delivered under one key, by all publishers.
+#[derive(Default)]
+struct Delivered {
+    tries: usize,
+    accepted: usize,
+    /// When the first delivery began.
+    began: Moment,
+    /// When the first was answered 200.
+    answered: Option<Moment>,
+}
+
+fn delivered(posts: &[Post]) -> BTreeMap<&Key, Delivered> {
+    let mut all: BTreeMap<&Key, Delivered> = BTreeMap::new();
+    for post in posts {
+        let delivered =
+            all.entry(&post.key).or_insert_with(|| Delivered { began: post.began, ..Delivered::default() });
+        delivered.tries += post.tries;
+        delivered.accepted += post.accepted.len();
+        delivered.began = delivered.began.min(post.began);
+        let answered = delivered.answered.into_iter().chain(post.accepted.first().copied()).min();
+        delivered.answered = answered;
+    }
+    all
+}
+
+/// How many events there are of each key.
+fn events<'a>(journal: &Journal<'a>) -> HashMap<&'a Key, usize> {
+    let mut events = HashMap::new();
+    for event in journal.events.values() {
+        if let Some(key) = &event.key {
+            *events.entry(key).or_default() += 1;
+        }
+    }
+    events
+}
+
+/// What was answered 200 is an event: once for an identity, and once for every delivery without one.
+pub(super) fn every_200_is_in_the_journal(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
+    // Of what was trimmed before anybody saw it, nobody knows what it was.
+    let mut unseen = (1..=journal.trimmed).filter(|number| !journal.events.contains_key(number)).count();
+    let events = events(journal);
+    for (key, delivered) in delivered(&records.posts) {
+        let found = events.get(key).copied().unwrap_or_default();
+        let least = match key {
+            Key::Identity(..) => delivered.accepted.min(1),
+            Key::Body(..) => delivered.accepted,
+        };
+        let missing = least.saturating_sub(found);
+        if missing > unseen {
+            return Err(format!("{} of {} answered 200, {found} events: {key:?}", least, delivered.tries));
+        }
+        unseen -= missing;
+    }
+    Ok(())
+}
+
+/// Every event is of a webhook that was delivered, and of an identity there is one.
+pub(super) fn nothing_that_nobody_posted(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
+    let delivered = delivered(&records.posts);
+    for (key, found) in events(journal) {
+        let most = match (key, delivered.get(key)) {
+            (_, None) => 0,
+            (Key::Identity(..), Some(_)) => 1,
+            (Key::Body(..), Some(delivered)) => delivered.tries,
+        };
+        if found > most {
+            return Err(format!("{found} events where there may be {most}: {key:?}"));
+        }
+    }
+    match records.whole.iter().find(|event| event.key.is_none()) {
+        Some(event) => Err(format!("an event of which no webhook could tell: {event:?}")),
+        None => Ok(()),
+    }
+}
+
+/// An event without an identity names the newest earlier one with the same body; no other event names any.
+pub(super) fn equal_bodies_are_marked(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
+    let mut newest: HashMap<&Key, &str> = HashMap::new();
+    for event in &records.whole {
+        let (Some(key), told) = (&event.key, event.possible_duplicate_of.as_str()) else { continue };
+        let expected = match key {
+            Key::Identity(..) => "",
+            Key::Body(..) => newest.insert(key, &event.id).unwrap_or_default(),
+        };
+        // What it names may be trimmed already.
+        if told != expected && (!expected.is_empty() || journal.trimmed == 0) {
+            return Err(format!("should name {expected:?} as its possible original: {event:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// What was answered before another delivery began comes before it in the journal.
+pub(super) fn answered_before_is_before(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
+    let delivered = delivered(&records.posts);
+    let mut latest = None;
+    for event in journal.events.values() {
+        // Deliveries of one body without an identity are not told apart.
+        let Some(key @ Key::Identity(..)) = &event.key else { continue };
+        let Some(found) = delivered.get(key) else { continue };
+        if let (Some((began, before)), Some(answered)) = (latest, found.answered)
+            && answered < began
+        {
+            return Err(format!(
+                "its delivery began at {began}:\n{before:?}\nand before that, at {answered}, was answered:\n{event:?}"
+            ));
+        }
+        if latest.is_none_or(|(began, _)| began < found.began) {
+            latest = Some((found.began, *event));
+        }
+    }
+    Ok(())
+}
+
+/// Who asks after a 200 finds its event: in `started.newest_cursor`, and on the page that has reached the newest.
+pub(super) fn a_200_can_be_read_at_once(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
+    let delivered = delivered(&records.posts);
+    let mut answered: Vec<(Moment, u64)> = journal
+        .events
+        .values()
+        .filter_map(|event| match &event.key {
+            Some(key @ Key::Identity(..)) => Some((delivered.get(key)?.answered?, event.number())),
+            Some(Key::Body(..)) | None => None,
+        })
+        .collect();
+    answered.sort_unstable();
+    let mut newest = 0;
+    for (_, number) in &mut answered {
+        newest = newest.max(*number);
+        *number = newest;
+    }
+    let newest_answered_before = |moment: Moment| match answered.partition_point(|(at, _)| *at < moment) {
+        0 => 0,
+        count => answered[count - 1].1,
+    };
+    for stream in &records.streams {
+        let Some((cursor, _, newest)) = stream.started() else { continue };
+        let expected = newest_answered_before(stream.opened);
+        let shown = match stream.start {
+            Start::Latest => cursor.number.min(newest.number),
+            Start::Earliest | Start::After(..) | Start::Since(_) => newest.number,
+        };
+        if shown < expected {
+            return Err(format!(
+                "number {expected} was answered 200 before, and the journal ended at {shown} for {}, who asked at {}",
+                stream.reader, stream.opened
+            ));
+        }
+    }
+    for page in records.walks.iter().flat_map(|walk| &walk.pages).filter(|page| page.reached_newest) {
+        let expected = newest_answered_before(page.asked);
+        if page.next.number < expected {
+            return Err(format!(
+                "number {expected} was answered 200 before, and is behind a page that says that it has reached the newest: it was asked for at {} and ends at {}",
+                page.asked, page.next.number
+            ));
+        }
+    }
+    Ok(())
+}
