@@ -136,6 +136,8 @@ pub(crate) enum Kept {
     Heartbeat,
     Gap,
     Closing,
+    /// The failure that said that what was kept before is gone.
+    Expired,
 }
 
 /// One stream of one reader.
