@@ -22,6 +22,8 @@ pub(crate) struct Ledger {
     known: Mutex<Vec<(Cursor, i64)>>,
     /// About how many bytes of events were published: as the tail in the server's memory counts them.
     pub(crate) published: watch::Sender<usize>,
+    /// How many readers do not read now, and wait for more to be published than the server has in memory.
+    pub(crate) stalled: watch::Sender<usize>,
     /// How many webhooks were answered 503.
     pub(crate) unstored: watch::Sender<u64>,
     /// No new webhooks.
@@ -45,6 +47,7 @@ impl Ledger {
             counts: Mutex::default(),
             known: Mutex::default(),
             published: watch::Sender::new(0),
+            stalled: watch::Sender::new(0),
             unstored: watch::Sender::new(0),
             enough: CancellationToken::new(),
             goal: watch::Sender::new(None),
@@ -59,6 +62,11 @@ impl Ledger {
     /// Counts something that was done, or that happened.
     pub(crate) fn count(&self, what: &str) {
         *held(&self.counts).entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// Whether that was counted.
+    pub(crate) fn has(&self, what: &str) -> bool {
+        held(&self.counts).contains_key(what)
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {

@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 use checker::Broken;
 use round::{Outcome, Plan, Retention, play};
 
-/// For how long faults fall in a round: enough for each to strike.
-const FAULTS: Duration = Duration::from_secs(22);
+/// For how long faults fall in a round: about enough for each to strike.
+const FAULTS: Duration = Duration::from_secs(18);
 
 /// The same, where there are fewer of them.
 const FEWER_FAULTS: Duration = Duration::from_secs(8);

@@ -53,12 +53,7 @@ impl Publisher {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build().expect("a client");
         let mut delivered: Vec<(Body, Post)> = Vec::new();
         for n in 0.. {
-            let pace = match self.wares {
-                Wares::Small => self.random.u64(0..40),
-                Wares::Large => self.random.u64(100..200),
-            };
-            let pause = tokio::time::sleep(Duration::from_millis(pace));
-            if self.ledger.enough.run_until_cancelled(pause).await.is_none() {
+            if self.ledger.enough.clone().run_until_cancelled(self.pause()).await.is_none() {
                 break;
             }
             // What was taken comes again: the answer may have been lost on the way back.
@@ -86,6 +81,25 @@ impl Publisher {
             delivered.push((body, post));
         }
         held(&self.ledger.posts).extend(delivered.into_iter().map(|(_, post)| post));
+    }
+
+    /// Waits until there is something to publish.
+    async fn pause(&mut self) {
+        let pace = match self.wares {
+            Wares::Small => self.random.u64(0..40),
+            Wares::Large => 1_000,
+        };
+        let mut stalled = self.ledger.stalled.subscribe();
+        let needed = async {
+            match self.wares {
+                Wares::Small => std::future::pending().await,
+                Wares::Large => stalled.wait_for(|readers| *readers > 0).await.map(|_| ()),
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(pace)) => {}
+            _ = needed => {}
+        }
     }
 
     /// Delivers until it is taken. Now and then the provider gives up before.

@@ -148,7 +148,8 @@ impl Reader {
             after: self.random.usize(1..400),
             at: Instant::now() + Duration::from_millis(self.random.u64(0..3_000)),
         };
-        let mut stall_at = self.random.usize(1..100);
+        // It is the server's stream that must come to a standstill: so it has begun to flow.
+        let mut stall_at = self.between_stalls();
         let mut goal = self.ledger.goal.subscribe();
         loop {
             // The last was given before the goal was set, or what is given next is behind it.
@@ -165,9 +166,9 @@ impl Reader {
             if leaves && goal.borrow().is_none() {
                 return (End::Left, None);
             }
-            if self.habit == Habit::Slow && stream.given.len() >= stall_at {
+            if self.habit == Habit::Slow && !stream.given.is_empty() && Instant::now() >= stall_at {
                 self.stall().await;
-                stall_at = stream.given.len() + self.random.usize(100..2_000);
+                stall_at = self.between_stalls();
             }
             let next = tokio::select! {
                 next = timeout(SILENCE, streaming.message()) => next,
@@ -183,6 +184,9 @@ impl Reader {
                 && self.random.u8(0..32) == 0
             {
                 self.ledger.knows(event.cursor, event.receive_ms);
+            }
+            if let Given::Gap { .. } = given {
+                self.ledger.count("gaps told");
             }
             stream.given.push(given);
         }
@@ -206,9 +210,15 @@ impl Reader {
         }
     }
 
+    /// When to stall next.
+    fn between_stalls(&mut self) -> Instant {
+        Instant::now() + Duration::from_millis(self.random.u64(200..5_000))
+    }
+
     /// Does not read, until more has gone by than the server has in memory.
     async fn stall(&self) {
         self.ledger.count("slow reader stalls");
+        self.ledger.stalled.send_modify(|readers| *readers += 1);
         let mut published = self.ledger.published.subscribe();
         let mut goal = self.ledger.goal.subscribe();
         let until = *published.borrow() + MORE_THAN_THE_TAIL;
@@ -218,6 +228,7 @@ impl Reader {
             () = self.ledger.enough.cancelled() => {}
             () = tokio::time::sleep(LONGEST_STALL) => {}
         }
+        self.ledger.stalled.send_modify(|readers| *readers -= 1);
     }
 }
 

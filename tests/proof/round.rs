@@ -14,7 +14,7 @@ use crate::proxy::{Line, Proxy};
 use crate::publisher::{Publisher, Wares};
 use crate::reader::{self, Habit, Reader};
 use crate::record::{Records, Start, Wanted};
-use crate::summary::Summary;
+use crate::summary::{self, Summary};
 use crate::trouble::{Fault, Troubles, annoy};
 
 /// Whether events may expire.
@@ -130,10 +130,18 @@ pub(crate) async fn play(plan: Plan) -> Outcome {
     };
     let mut troubles = Troubles::new(faults, random.fork(), &ledger);
     let until = Instant::now() + plan.faults;
+    // A slow machine is given more time, not less to prove.
+    let at_last = until + PATIENCE;
     tokio::select! {
         () = annoy(&lines, random.fork(), &ledger) => {}
         // A fault that has begun comes to its end.
-        () = async { while Instant::now() < until { troubles.next(&mut server).await; } } => {}
+        () = async {
+            while Instant::now() < until
+                || (Instant::now() < at_last && !(troubles.all_struck() && summary::needed(plan.retention).iter().all(|what| ledger.has(what))))
+            {
+                troubles.next(&mut server).await;
+            }
+        } => {}
     }
 
     let mut wrong = settle(&ledger, &mut server, &mut lines, &mut publishers).await;

@@ -114,13 +114,10 @@ pub(crate) async fn annoy(lines: &[Proxy], mut random: fastrand::Rng, ledger: &L
             Trouble::CutAll => lines.iter().for_each(Proxy::cut),
             Trouble::CutHalfway => line.set(Line::CutHalfway),
             Trouble::Stall => line.set(Line::Stalled),
-            Trouble::Slow => line.set(Line::Slow(random.usize(1..2_000))),
+            Trouble::Slow => line.set(Line::Slow(random.usize(100..5_000))),
         }
-        // It lasts a while, and others are annoyed meanwhile.
+        // It lasts while one or two others are annoyed.
         if random.bool() {
-            random.choice(lines).expect("there are lines").set(Line::Clear);
-        }
-        if random.u8(0..4) == 0 {
             lines.iter().for_each(|line| line.set(Line::Clear));
         }
     }
@@ -131,13 +128,19 @@ pub(crate) struct Troubles<'a> {
     random: fastrand::Rng,
     bag: Bag<Fault>,
     ledger: &'a Ledger,
+    struck: usize,
     /// How far clocks are off.
     clock: Clock,
 }
 
 impl<'a> Troubles<'a> {
     pub(crate) fn new(faults: &'static [Fault], random: fastrand::Rng, ledger: &'a Ledger) -> Self {
-        Self { random, bag: Bag::new(faults), ledger, clock: Clock::default() }
+        Self { random, bag: Bag::new(faults), ledger, struck: 0, clock: Clock::default() }
+    }
+
+    /// Whether every fault has struck.
+    pub(crate) fn all_struck(&self) -> bool {
+        self.struck >= self.bag.all.len()
     }
 
     /// Strikes once, and brings the server back.
@@ -146,6 +149,7 @@ impl<'a> Troubles<'a> {
         let fault = self.bag.draw(&mut self.random);
         self.ledger.count(&format!("fault: {fault:?}"));
         self.strike(fault, server).await;
+        self.struck += 1;
     }
 
     async fn strike(&mut self, fault: Fault, server: &mut Server) {
