@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use switchboard::app::{App, Listeners};
+use switchboard::app::{self, Addresses, Listeners};
 use switchboard::config::{Config, Environment};
 use switchboard::sandbox::{Options, Sandbox};
 use switchboard::{demo, telemetry};
@@ -80,10 +80,10 @@ async fn serve(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
     telemetry::log_to_stderr(&config.log);
     let listeners = Listeners::bind(&config)?;
-    let app = App::build(&config, listeners, None)?;
-    let at = app.addresses();
-    tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");
-    app.run(signalled()?).await?;
+    let serving = |at: Addresses| {
+        tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");
+    };
+    app::serve(&config, listeners, None, signalled()?, serving).await?;
     Ok(())
 }
 
@@ -93,9 +93,8 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let demo = demo::start(&store, Options::default(), &Environment).await?;
     telemetry::log_to_stderr(&demo.config.log);
     let sandbox = Arc::new(demo.sandbox);
-    let app = App::build(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)))?;
-    println!("{}", demo::welcome(app.addresses()));
-    app.run(signalled()?).await?;
+    let serving = |at| println!("{}", demo::welcome(at));
+    app::serve(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)), signalled()?, serving).await?;
     if let Some(sandbox) = Arc::into_inner(sandbox) {
         Sandbox::shutdown(sandbox).await;
     }

@@ -328,7 +328,7 @@ pub enum Health {
     Writable,
     /// The last write failed; reads may still work.
     Failing,
-    /// The disk did not keep what it was told to keep, or the writer is gone. Only a restart helps.
+    /// The disk did not keep what it was told to keep, or the writer is gone. Only opening the store again helps.
     Dead,
 }
 
@@ -408,6 +408,9 @@ pub enum Error {
     /// The writer is gone.
     #[error("the store is closed")]
     Closed,
+    /// The file does not hold what it should.
+    #[error("the store does not hold what it should: {0}")]
+    Unsound(String),
     /// A row cannot be what this version wrote.
     #[error("the store holds a row that cannot be read: {0}")]
     Corrupt(String),

@@ -37,6 +37,9 @@ pub const JOURNAL_NEWEST_RECEIVE: &str = "switchboard_journal_newest_receive_sec
 /// Whether the store can write: 1 or 0.
 pub const STORE_WRITABLE: &str = "switchboard_store_writable";
 
+/// How often the store was opened again because its disk had failed: 0 or 1, for the second failure ends the process.
+pub const STORE_REOPENED: &str = "switchboard_store_reopened_total";
+
 /// Values of the label `outcome` of [`SENDS`] and [`WRITES`].
 pub mod outcome {
     /// The provider took the message.
@@ -128,6 +131,7 @@ pub fn install() -> &'static PrometheusHandle {
             "When the journal's newest event was received, in seconds since 1970"
         );
         describe_gauge!(STORE_WRITABLE, "Whether the store can write");
+        describe_counter!(STORE_REOPENED, "Times that the store was opened again because its disk had failed");
         handle
     })
 }

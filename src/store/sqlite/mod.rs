@@ -12,6 +12,7 @@ mod reader;
 mod requests;
 mod schema;
 mod trouble;
+mod verify;
 mod work;
 mod writer;
 
@@ -25,7 +26,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Done, Ends, Error, Extent, Health, LOCK_PATIENCE, MessageKey, Op, Options, Page, Record, Since};
-use crate::domain::{AccountId, Address, Message, PhoneNumber, RequestId, UnixMillis};
+use crate::domain::{AccountId, Address, Cursor, Message, PhoneNumber, RequestId, UnixMillis};
 
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
 #[derive(Clone, Debug)]
@@ -66,8 +67,26 @@ impl Store {
     ///
     /// When the file cannot be used, belongs to another process, or was written by a newer version.
     pub fn open(options: Options) -> Result<Self, Error> {
+        let lock = lock(&options.path)?;
+        Self::open_locked(options, lock)
+    }
+
+    /// Opens the file again after its disk has failed, when no handle to it is open any more: brings it all to the disk
+    /// once more, and verifies it; see `verify`. `newest` is the newest place that the failed store has told of.
+    ///
+    /// It takes as long as reading the whole file and sorting its rows.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be used, or does not hold what it should.
+    pub fn reopen(options: Options, newest: Cursor) -> Result<Self, Error> {
+        let lock = lock(&options.path)?;
+        verify::verify(&options.path, newest)?;
+        Self::open_locked(options, lock)
+    }
+
+    fn open_locked(options: Options, lock: File) -> Result<Self, Error> {
         let path = options.path.clone();
-        let lock = lock(&path)?;
         let opened = |source| Error::Open { path: path.clone(), source: Arc::new(source) };
         let mut db = Connection::open(&path).map_err(opened)?;
         let journal =
@@ -78,9 +97,9 @@ impl Store {
             })?;
         let extent = Extent { oldest: journal.oldest, newest: journal.next_number - 1 };
 
-        let readers = reader::Readers::open(&path).map_err(opened)?;
         let (health_sender, health) = watch::channel(Health::Writable);
         let health_sender = Arc::new(health_sender);
+        let readers = reader::Readers::open(&path, &health_sender).map_err(opened)?;
         let checkpointer = checkpoint::Checkpointer::start(&path, &mut db, Arc::clone(&health_sender));
         let checkpointer = checkpointer.map_err(opened)?;
         let (told, waiting) = mpsc::channel(WAITING_COMMITS);
@@ -148,11 +167,13 @@ impl Store {
         }
     }
 
-    /// Writes what is waiting, then no more. [`health`](Self::health) closes when the file is tidy.
+    /// Writes what is waiting, then no more, and reads no more. [`health`](Self::health) closes when the file is tidy and
+    /// nothing in this process has it open.
     pub async fn close(&self) {
         // It may have closed by itself.
         let _ = self.writer.send(writer::Told::Close).await;
         self.thread.unpark();
+        self.readers.close();
     }
 
     /// Reads the events behind a number: at most [`PAGE_EVENTS`](super::PAGE_EVENTS), fewer when they are large.
@@ -247,6 +268,11 @@ impl Store {
         self.extent.clone()
     }
 
+    /// The newest place that was told to anybody.
+    pub fn newest(&self) -> Cursor {
+        Cursor { epoch: self.epoch, number: self.extent().newest }
+    }
+
     /// Whether the store can write, and every change of that.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
@@ -288,13 +314,15 @@ impl Error {
             _ => 0,
         };
         let source = Arc::new(source);
-        match extended {
-            ffi::SQLITE_FULL => Self::Full(source),
+        match (extended & 0xff, extended) {
+            (ffi::SQLITE_FULL, _) => Self::Full(source),
             // After a failed fsync nobody knows what is on disk, and trying again may report a success that is none.
-            ffi::SQLITE_IOERR_FSYNC
-            | ffi::SQLITE_IOERR_DIR_FSYNC
-            | ffi::SQLITE_CORRUPT
-            | ffi::SQLITE_NOTADB => Self::Broken(source),
+            (_, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+            // What was written cannot be read, or is not what was written.
+            | (_, ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA)
+            | (ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB, _) => Self::Broken(source),
+            // Also a write or a truncation that failed: neither is believed before the sync behind it, and both are
+            // done again.
             _ => Self::Failed(source),
         }
     }

@@ -23,6 +23,12 @@ pub(super) fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// Sees to it that a connection does not move the log into the file when it is the last to close: only the writer may,
+/// and only while the disk keeps what it is told to keep.
+pub(super) fn keep_log(db: &Connection) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
+}
+
 /// What each version added to the one before it. A file is brought up to date by the steps that it has not taken.
 const STEPS: [&[&str]; VERSION as usize] = [
     &[EVENTS],
@@ -122,13 +128,7 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
     keep_statements(db)?;
     // A process that was killed may have left a log that the system has and the disk has not. It must be on disk before
     // anything in it is told to anybody; if the disk fails at that, there is no store to serve from.
-    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    if busy {
-        return Err(Fault::Sqlite(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
-            Some("the log is in use".to_owned()),
-        )));
-    }
+    move_log(db)?;
     if let Some(pages) = max_pages {
         db.pragma_update(None, "max_page_count", pages)?;
     }
@@ -169,6 +169,18 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
         last_receive,
         trimmed: trimmed_ms.map(UnixMillis),
     })
+}
+
+/// Writes the log into the file, syncs that, and leaves an empty log: all of it or nothing.
+pub(super) fn move_log(db: &Connection) -> rusqlite::Result<()> {
+    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            Some("the log is in use".to_owned()),
+        ));
+    }
+    Ok(())
 }
 
 /// A random number: the random part of a ULID.

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{Changes, Committed, Done, Encode, Error, Extent, Health, Op, Outcome};
 use super::checkpoint::{self, Checkpointer};
-use super::schema::Journal;
+use super::schema::{self, Journal};
 use super::work::{Work, Written};
 
 /// The most ops in one transaction: enough to share an fsync well, few enough that nobody waits long.
@@ -104,10 +103,11 @@ pub(super) struct Writer {
     encode: Encode,
     committed: Committed,
     extent: watch::Sender<Extent>,
-    health: Arc<watch::Sender<Health>>,
     checkpointer: Checkpointer,
     /// Held as long as anything may be written.
     _lock: File,
+    /// Dropped last: whoever sees it closed may open the file again.
+    health: Arc<watch::Sender<Health>>,
 }
 
 impl Writer {
@@ -152,8 +152,7 @@ impl Writer {
         let _ = self.db.busy_timeout(CLOSING);
         if self.dead() {
             // The log may hold what the disk does not: it must be read afresh, not moved into the file.
-            let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-            if self.db.set_db_config(config, true).is_err() {
+            if schema::keep_log(&self.db).is_err() {
                 tracing::error!("the store cannot be kept from moving its log");
             }
         } else if let Err(error) = checkpoint::checkpoint(&self.db, "TRUNCATE") {

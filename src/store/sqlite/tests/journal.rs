@@ -136,7 +136,9 @@ async fn closing_writes_what_waits_and_then_no_more() {
     while health.changed().await.is_ok() {}
     let late = opened.store.commit(vec![append("acme", None, "2")]).await;
     assert!(matches!(late, Err(Error::Closed)), "{late:?}");
-    assert_eq!(opened.store.read(0, false).await.expect("reads still work").events.len(), 1);
+    let late = opened.store.read(0, false).await;
+    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert_eq!(opened.reopen().store.read(0, false).await.expect("readable").events.len(), 1);
 }
 
 #[tokio::test]
