@@ -33,10 +33,10 @@ use checker::Broken;
 use round::{Outcome, Plan, Retention, play};
 
 /// For how long faults fall in a round: about enough for each to strike.
-const FAULTS: Duration = Duration::from_secs(18);
+const FAULTS: Duration = Duration::from_secs(16);
 
 /// The same, where there are fewer of them.
-const FEWER_FAULTS: Duration = Duration::from_secs(8);
+const FEWER_FAULTS: Duration = Duration::from_secs(6);
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;

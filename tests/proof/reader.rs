@@ -18,6 +18,7 @@ use tonic_types::StatusExt as _;
 
 use crate::ledger::{Ledger, held};
 use crate::record::{End, Given, Kept, Seen, Start, Stream, Wanted};
+use crate::summary::FELL_BEHIND;
 
 /// The interval of heartbeats that readers ask for.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -148,8 +149,8 @@ impl Reader {
             after: self.random.usize(1..400),
             at: Instant::now() + Duration::from_millis(self.random.u64(0..3_000)),
         };
-        // It is the server's stream that must come to a standstill: so it has begun to flow.
-        let mut stall_at = self.between_stalls();
+        // The first time at once: before faults fall, so that it is the reader alone that holds the stream up.
+        let mut stall_at = Instant::now();
         let mut goal = self.ledger.goal.subscribe();
         loop {
             // The last was given before the goal was set, or what is given next is behind it.
@@ -166,7 +167,7 @@ impl Reader {
             if leaves && goal.borrow().is_none() {
                 return (End::Left, None);
             }
-            if self.habit == Habit::Slow && !stream.given.is_empty() && Instant::now() >= stall_at {
+            if self.habit == Habit::Slow && stream.events().next().is_some() && Instant::now() >= stall_at {
                 self.stall().await;
                 stall_at = self.between_stalls();
             }
@@ -223,7 +224,7 @@ impl Reader {
         let mut goal = self.ledger.goal.subscribe();
         let until = *published.borrow() + MORE_THAN_THE_TAIL;
         tokio::select! {
-            _ = published.wait_for(|bytes| *bytes >= until) => self.ledger.count("slow reader fell out of the tail"),
+            _ = published.wait_for(|bytes| *bytes >= until) => self.ledger.count(FELL_BEHIND),
             _ = goal.wait_for(Option::is_some) => {}
             () = self.ledger.enough.cancelled() => {}
             () = tokio::time::sleep(LONGEST_STALL) => {}

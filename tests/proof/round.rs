@@ -104,7 +104,7 @@ pub(crate) async fn play(plan: Plan) -> Outcome {
         Retention::Short => "1h",
     };
     let mut server = Server::start(Home::new(retention)).await;
-    let mut lines = Vec::new();
+    let (mut lines, mut wrong) = (Vec::new(), Vec::new());
 
     let (mut publishers, mut reading) = (JoinSet::new(), JoinSet::new());
     for n in 0..8 {
@@ -128,6 +128,11 @@ pub(crate) async fn play(plan: Plan) -> Outcome {
         Retention::Long => &Fault::ALL,
         Retention::Short => &Fault::WHERE_EVENTS_EXPIRE,
     };
+    // Slow readers fall behind by themselves first.
+    let mut fallen = ledger.published.subscribe();
+    let fell = fallen.wait_for(|_| ledger.has(summary::FELL_BEHIND));
+    wrong
+        .extend(timeout(PATIENCE, fell).await.err().map(|_| "no slow reader fell behind in time".to_owned()));
     let mut troubles = Troubles::new(faults, random.fork(), &ledger);
     let until = Instant::now() + plan.faults;
     // A slow machine is given more time, not less to prove.
@@ -144,7 +149,7 @@ pub(crate) async fn play(plan: Plan) -> Outcome {
         } => {}
     }
 
-    let mut wrong = settle(&ledger, &mut server, &mut lines, &mut publishers).await;
+    wrong.extend(settle(&ledger, &mut server, &lines, &mut publishers).await);
     let (trimmed, whole) = match timeout(PATIENCE, reader::whole(server.at.grpc)).await {
         Ok(Ok(whole)) => whole,
         Ok(Err(said)) => {
@@ -180,7 +185,7 @@ pub(crate) async fn play(plan: Plan) -> Outcome {
 async fn settle(
     ledger: &Ledger,
     server: &mut Server,
-    lines: &mut Vec<Proxy>,
+    lines: &[Proxy],
     publishers: &mut JoinSet<()>,
 ) -> Vec<String> {
     server.faults.set(&[]);

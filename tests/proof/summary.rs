@@ -19,13 +19,14 @@ pub(crate) struct Summary {
 /// The most memory that the server may take, in KiB, with readers that do not read.
 const MEMORY: u64 = 400 << 10;
 
+/// A slow reader has not read for so long that what it comes to next is no longer in the server's memory.
+pub(crate) const FELL_BEHIND: &str = "slow reader fell out of the tail";
+
 /// What must be counted while faults fall: they go on until it is.
 pub(crate) fn needed(retention: Retention) -> &'static [&'static str] {
     match retention {
-        Retention::Long => {
-            &["slow reader fell out of the tail", "webhooks not answered", "webhooks answered 503"]
-        }
-        Retention::Short => &["slow reader fell out of the tail", "webhooks not answered", "gaps told"],
+        Retention::Long => &["webhooks not answered", "webhooks answered 503"],
+        Retention::Short => &["webhooks not answered", "gaps told"],
     }
 }
 
@@ -114,7 +115,7 @@ impl Summary {
             ("pages forward", 4),
             ("pages back", 4),
             ("server restarts", 2),
-            ("slow reader fell out of the tail", 1),
+            (FELL_BEHIND, 1),
         ];
         match retention {
             Retention::Long => {

@@ -37,6 +37,7 @@ const PROMISES: &[(&str, Promise)] = &[
     ("equal_bodies_are_marked", webhooks::equal_bodies_are_marked),
     ("answered_before_is_before", webhooks::answered_before_is_before),
     ("a_200_can_be_read_at_once", webhooks::a_200_can_be_read_at_once),
+    ("nothing_from_before_the_start", webhooks::nothing_from_before_the_start),
     ("streams_have_their_form", streams::streams_have_their_form),
     ("ordered", streams::ordered),
     ("no_duplicate_within_a_stream", streams::no_duplicate_within_a_stream),

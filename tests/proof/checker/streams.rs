@@ -154,20 +154,19 @@ pub(super) fn bookmarkable(records: &Records, journal: &Journal<'_>) -> Result<(
     })
 }
 
-/// `started` says the place that was asked for, and nothing comes from before it.
+/// `started` says the place that was asked for, and none behind what was received since the time that was; and nothing
+/// comes from before it.
 pub(super) fn starts_where_it_was_asked_to(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
     each(records, |stream| {
         let Some((started, oldest, newest)) = stream.started() else { return Ok(()) };
         let right = match stream.start {
-            Start::Latest => started == newest,
-            Start::Earliest => started == oldest,
+            // Events may come in, or go, between the look for the place and the look at the journal's ends.
+            Start::Latest => started.number <= newest.number,
+            Start::Earliest => started.number <= oldest.number,
             Start::After(cursor, _) => started == cursor,
             Start::Since(since) => {
-                let before = journal.events.get(&started.number).map(|event| event.receive_ms);
-                let behind = journal.events.get(&(started.number + 1)).map(|event| event.receive_ms);
-                (before.is_none_or(|before| before < since) || started.number <= journal.trimmed)
-                    // Where nothing lay behind the start, what comes later comes whenever it was received.
-                    && (started.number >= newest.number || behind.is_none_or(|behind| behind >= since))
+                let last = journal.events.get(&started.number).map(|event| event.receive_ms);
+                last.is_none_or(|last| last < since) || started.number <= journal.trimmed
             }
         };
         if !right || oldest.number > journal.trimmed || newest.number < started.number {

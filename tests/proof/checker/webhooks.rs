@@ -136,44 +136,74 @@ pub(super) fn answered_before_is_before(records: &Records, journal: &Journal<'_>
     Ok(())
 }
 
+/// What was answered, by time: the newest event of all that were answered 200 before a moment.
+struct Answers(Vec<(Moment, u64)>);
+
+impl Answers {
+    fn of(records: &Records, journal: &Journal<'_>) -> Self {
+        let delivered = delivered(&records.posts);
+        let mut answers: Vec<(Moment, u64)> = journal
+            .events
+            .values()
+            .filter_map(|event| Some((answered(event, &delivered, journal)?, event.number())))
+            .collect();
+        answers.sort_unstable();
+        let mut newest = 0;
+        for (_, number) in &mut answers {
+            newest = newest.max(*number);
+            *number = newest;
+        }
+        Self(answers)
+    }
+
+    fn newest_before(&self, moment: Moment) -> u64 {
+        let count = self.0.partition_point(|(at, _)| *at < moment);
+        count.checked_sub(1).map_or(0, |last| self.0[last].1)
+    }
+}
+
 /// Who asks after a 200 finds its event: in `started.newest_cursor`, and on the page that has reached the newest.
 pub(super) fn a_200_can_be_read_at_once(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
-    let delivered = delivered(&records.posts);
-    let mut all: Vec<(Moment, u64)> = journal
-        .events
-        .values()
-        .filter_map(|event| Some((answered(event, &delivered, journal)?, event.number())))
-        .collect();
-    all.sort_unstable();
-    let mut newest = 0;
-    for (_, number) in &mut all {
-        newest = newest.max(*number);
-        *number = newest;
-    }
-    let newest_answered_before = |moment: Moment| match all.partition_point(|(at, _)| *at < moment) {
-        0 => 0,
-        count => all[count - 1].1,
-    };
+    let answers = Answers::of(records, journal);
     for stream in &records.streams {
-        let Some((cursor, _, newest)) = stream.started() else { continue };
-        let expected = newest_answered_before(stream.opened);
-        let shown = match stream.start {
-            Start::Latest => cursor.number.min(newest.number),
-            Start::Earliest | Start::After(..) | Start::Since(_) => newest.number,
-        };
-        if shown < expected {
+        let Some((_, _, newest)) = stream.started() else { continue };
+        let expected = answers.newest_before(stream.opened);
+        if newest.number < expected {
             return Err(format!(
-                "number {expected} was answered 200 before, and the journal ended at {shown} for {}, who asked at {}",
+                "number {expected} was answered 200 before, and the journal ended at {newest:?} for {}, who asked at {}",
                 stream.reader, stream.opened
             ));
         }
     }
     for page in records.walks.iter().flat_map(|walk| &walk.pages).filter(|page| page.reached_newest) {
-        let expected = newest_answered_before(page.asked);
+        let expected = answers.newest_before(page.asked);
         if page.next.number < expected {
             return Err(format!(
-                "number {expected} was answered 200 before, and is behind a page that says that it has reached the newest: it was asked for at {} and ends at {}",
-                page.asked, page.next.number
+                "number {expected} was answered 200 before a page was asked for, at {}, that ends at {:?} and says that it has reached the newest",
+                page.asked, page.next
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Who starts at the latest, or since a time, is given nothing that was there before: of what was received before that
+/// time, only what was answered after the stream was asked for.
+pub(super) fn nothing_from_before_the_start(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
+    let answers = Answers::of(records, journal);
+    for stream in &records.streams {
+        let Some((cursor, _, _)) = stream.started() else { continue };
+        let first = journal.events.get(&(cursor.number + 1));
+        let from_before = match (stream.start, first) {
+            (Start::Latest, Some(_)) => true,
+            (Start::Since(since), Some(first)) => first.receive_ms < since,
+            (Start::Latest | Start::Since(_), None) | (Start::Earliest | Start::After(..), _) => false,
+        };
+        let expected = answers.newest_before(stream.opened);
+        if from_before && cursor.number < expected {
+            return Err(format!(
+                "number {expected} was answered 200 before, and lies behind the start {cursor:?} of {} ({:?}), who asked at {}",
+                stream.reader, stream.start, stream.opened
             ));
         }
     }
