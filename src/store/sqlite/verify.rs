@@ -8,8 +8,9 @@
 //!    so that what is read next is what is on disk. What the log lost by this was never told to anybody: a commit is told
 //!    only when its sync has succeeded.
 //! 2. The whole log is moved into the file and that is synced. The engine remembers in its index which part of the log
-//!    it has moved before, and counts a part as moved that no sync has covered yet; but it makes the index anew for the
-//!    first who opens the file, and then moves everything. That is why nothing in this process may have it open.
+//!    it has moved before, and counts a part as moved that no sync has covered yet. Whoever has the file for himself has
+//!    an index of his own, made anew from the log, and moves everything; as long as anything else has the file open, a
+//!    connection that was forgotten, that fails.
 //! 3. The file is dropped from the cache again, and all of it is read: by the engine's own check, indexes against tables,
 //!    and against what we know of our own rows, and of what was told.
 //!
@@ -76,6 +77,8 @@ fn move_log(path: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     schema::keep_log(&db)?;
+    // Before anything is read: then there is no index that others have seen.
+    db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     db.pragma_update(None, "synchronous", "FULL")?;
     schema::move_log(&db)
 }
