@@ -1,6 +1,5 @@
 //! Where publishers and readers write down what they see, while faults fall on them.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::record::{Moment, Post, Stream, Walk};
+use crate::summary::Counts;
 
 /// One round's, shared by all who take part.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Ledger {
     pub(crate) posts: Mutex<Vec<Post>>,
     pub(crate) streams: Mutex<Vec<Stream>>,
     pub(crate) walks: Mutex<Vec<Walk>>,
-    counts: Mutex<BTreeMap<String, u64>>,
+    counts: Mutex<Counts>,
     /// Events that somebody was given, some of them: places that can be named.
     known: Mutex<Vec<(Cursor, i64)>>,
     /// About how many bytes of events were published: as the tail in the server's memory counts them.
@@ -69,7 +69,7 @@ impl Ledger {
         held(&self.counts).contains_key(what)
     }
 
-    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn counts(&self) -> Counts {
         held(&self.counts).clone()
     }
 

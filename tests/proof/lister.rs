@@ -81,10 +81,11 @@ impl Lister {
             match ask(channel, self.to, request).await {
                 Ok(response) => match page(asked, response) {
                     Some(page) => {
-                        let end = match direction {
-                            Direction::Forward => page.reached_newest,
-                            Direction::Back => page.reached_oldest,
+                        let (end, what) = match direction {
+                            Direction::Forward => (page.reached_newest, "pages forward"),
+                            Direction::Back => (page.reached_oldest, "pages back"),
                         };
+                        self.ledger.count(what);
                         walk.pages.push(page);
                         if end {
                             break;

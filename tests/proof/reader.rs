@@ -18,7 +18,7 @@ use tonic_types::StatusExt as _;
 
 use crate::ledger::{Ledger, held};
 use crate::record::{End, Given, Kept, Seen, Start, Stream, Wanted};
-use crate::summary::FELL_BEHIND;
+use crate::summary::{FELL_BEHIND, of_end, of_start};
 
 /// The interval of heartbeats that readers ask for.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -92,6 +92,7 @@ impl Reader {
                 channel = None;
             }
             let found_nobody = stream.given.is_empty();
+            self.ledger.count(of_end(&stream.end));
             held(&self.ledger.streams).push(stream);
             if done {
                 return;
@@ -181,14 +182,7 @@ impl Reader {
                 Ok(Ok(None)) => return (End::Ok, None),
                 Ok(Ok(Some(response))) => given(response),
             };
-            if let Given::Event(event) = &given
-                && self.random.u8(0..32) == 0
-            {
-                self.ledger.knows(event.cursor, event.receive_ms);
-            }
-            if let Given::Gap { .. } = given {
-                self.ledger.count("gaps told");
-            }
+            self.note(&given, stream);
             stream.given.push(given);
         }
     }
@@ -209,6 +203,26 @@ impl Reader {
             include_raw: self.name.starts_with("all"),
             ..SubscribeRequest::default()
         }
+    }
+
+    /// Counts what a stream gave.
+    fn note(&mut self, given: &Given, stream: &Stream) {
+        self.ledger.count(match given {
+            Given::Started { .. } => of_start(stream.start),
+            Given::Event(event) => {
+                if self.random.u8(0..32) == 0 {
+                    self.ledger.knows(event.cursor, event.receive_ms);
+                }
+                match stream.started() {
+                    Some((_, _, newest)) if event.number() > newest.number => "events given live",
+                    _ => "events given from the journal",
+                }
+            }
+            Given::Heartbeat(_) => "heartbeats",
+            Given::Gap { .. } => "gaps",
+            Given::Closing { .. } => "closings",
+            Given::Nonsense(_) => "nonsense",
+        });
     }
 
     /// When to stall next.

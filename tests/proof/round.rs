@@ -141,9 +141,8 @@ pub(crate) async fn play(plan: Plan) -> Outcome {
         () = annoy(&lines, random.fork(), &ledger) => {}
         // A fault that has begun comes to its end.
         () = async {
-            while Instant::now() < until
-                || (Instant::now() < at_last && !(troubles.all_struck() && summary::needed(plan.retention).iter().all(|what| ledger.has(what))))
-            {
+            let enough = || summary::too_little(&ledger.counts(), plan.retention).is_empty();
+            while Instant::now() < until || (Instant::now() < at_last && !enough()) {
                 troubles.next(&mut server).await;
             }
         } => {}
@@ -177,7 +176,7 @@ pub(crate) async fn play(plan: Plan) -> Outcome {
         whole,
         trimmed,
     };
-    let summary = Summary::of(&records, counts, server.memory);
+    let summary = Summary::new(&records, counts, server.memory);
     Outcome { records, summary, wrong, server }
 }
 

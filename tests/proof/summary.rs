@@ -3,15 +3,99 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::record::{Direction, End, Given, Kept, Records, Start};
+use crate::record::{End, Kept, Records, Start};
 use crate::round::Retention;
 use crate::trouble::Fault;
 
-/// What was recorded, counted.
+/// What was done and what happened, counted by its name.
+pub(crate) type Counts = BTreeMap<String, u64>;
+
+/// A slow reader has not read for so long that what it comes to next is no longer in the server's memory.
+pub(crate) const FELL_BEHIND: &str = "slow reader fell out of the tail";
+
+/// What is counted when a stream starts.
+pub(crate) fn of_start(start: Start) -> &'static str {
+    match start {
+        Start::Latest => "starts at the latest",
+        Start::Earliest => "starts at the earliest",
+        Start::Since(_) => "starts since a time",
+        Start::After(_, Kept::Event) => "starts behind an event",
+        Start::After(_, Kept::EarlierEvent) => "starts behind an event before the last",
+        Start::After(_, Kept::Heartbeat) => "starts behind a heartbeat",
+        Start::After(_, Kept::Started) => "starts behind a start",
+        Start::After(_, Kept::Gap) => "starts behind a gap",
+        Start::After(_, Kept::Closing) => "starts behind a closing",
+        Start::After(_, Kept::Expired) => "starts at the oldest that is left",
+    }
+}
+
+/// What is counted when a stream ends.
+pub(crate) fn of_end(end: &End) -> &'static str {
+    match end {
+        End::Left => "streams left",
+        End::Settled => "streams settled",
+        End::Silent => "streams silent",
+        End::Ok => "streams ended with OK",
+        End::Refused { .. } => "streams refused",
+        End::Broken => "streams broken",
+        End::Lagging => "streams lagging",
+    }
+}
+
+/// What must be counted while faults fall: they go on until it is.
+fn least(retention: Retention) -> Vec<(String, u64)> {
+    let mut least = vec![
+        (FELL_BEHIND, 1),
+        ("events given live", 50),
+        ("events given from the journal", 50),
+        ("webhooks taken", 200),
+        ("webhooks taken again", 5),
+        ("webhooks not answered", 1),
+        ("heartbeats", 5),
+        ("starts at the latest", 2),
+        ("starts at the earliest", 4),
+        ("starts since a time", 2),
+        ("starts behind an event", 10),
+        ("starts behind an event before the last", 1),
+        ("starts behind a heartbeat", 1),
+        ("streams left", 5),
+        ("streams broken", 5),
+        ("pages forward", 4),
+        ("pages back", 4),
+        ("server restarts", 2),
+    ];
+    let faults = match retention {
+        Retention::Long => {
+            least.extend([("webhooks answered 503", 1), ("full disks that were told as 503", 1)]);
+            &Fault::ALL[..]
+        }
+        Retention::Short => {
+            least.push(("gaps", 1));
+            &Fault::WHERE_EVENTS_EXPIRE[..]
+        }
+    };
+    let least = least.into_iter().map(|(what, least)| (what.to_owned(), least));
+    least.chain(faults.iter().map(|fault| (fault.to_string(), 1))).collect()
+}
+
+/// What there is too little of.
+pub(crate) fn too_little(counts: &Counts, retention: Retention) -> Vec<String> {
+    let count = |what: &str| counts.get(what).copied().unwrap_or_default();
+    least(retention)
+        .into_iter()
+        .filter(|(what, least)| count(what) < *least)
+        .map(|(what, least)| format!("{what}: {}, and {least} at least are needed", count(&what)))
+        .collect()
+}
+
+/// What a round was.
 #[derive(Debug)]
 pub(crate) struct Summary {
-    /// What happened, by its name.
-    counts: BTreeMap<String, u64>,
+    counts: Counts,
+    /// How many events there were in the end.
+    events: usize,
+    /// How many were trimmed before.
+    trimmed: u64,
     /// The most memory that the server had, in KiB.
     memory: u64,
 }
@@ -19,121 +103,14 @@ pub(crate) struct Summary {
 /// The most memory that the server may take, in KiB, with readers that do not read.
 const MEMORY: u64 = 400 << 10;
 
-/// A slow reader has not read for so long that what it comes to next is no longer in the server's memory.
-pub(crate) const FELL_BEHIND: &str = "slow reader fell out of the tail";
-
-/// What must be counted while faults fall: they go on until it is.
-pub(crate) fn needed(retention: Retention) -> &'static [&'static str] {
-    match retention {
-        Retention::Long => &["webhooks not answered", "webhooks answered 503"],
-        Retention::Short => &["webhooks not answered", "gaps told"],
-    }
-}
-
 impl Summary {
-    pub(crate) fn of(records: &Records, mut counts: BTreeMap<String, u64>, memory: u64) -> Self {
-        let mut add = |what: &str, count: usize| {
-            *counts.entry(what.to_owned()).or_default() += u64::try_from(count).expect("fits");
-        };
-        add("events", records.whole.len());
-        add("events trimmed", usize::try_from(records.trimmed).expect("fits"));
-        add("streams", records.streams.len());
-        for stream in &records.streams {
-            add("events given on streams", stream.events().count());
-            if let Some((_, _, newest)) = stream.started() {
-                add("streams that started", 1);
-                add(
-                    "events given live",
-                    stream.events().filter(|event| event.number() > newest.number).count(),
-                );
-                add(
-                    match stream.start {
-                        Start::Latest => "starts at the latest",
-                        Start::Earliest => "starts at the earliest",
-                        Start::Since(_) => "starts since a time",
-                        Start::After(_, Kept::Event) => "reconnects behind an event",
-                        Start::After(_, Kept::EarlierEvent) => "reconnects behind an event before the last",
-                        Start::After(_, Kept::Heartbeat) => "reconnects behind a heartbeat",
-                        Start::After(_, Kept::Started) => "reconnects behind a start",
-                        Start::After(_, Kept::Gap) => "reconnects behind a gap",
-                        Start::After(_, Kept::Closing) => "reconnects behind a closing",
-                        Start::After(_, Kept::Expired) => "reconnects at the oldest that is left",
-                    },
-                    1,
-                );
-            }
-            add(
-                match &stream.end {
-                    End::Left => "streams left",
-                    End::Settled => "streams settled",
-                    End::Silent => "streams silent",
-                    End::Ok => "streams ended with OK",
-                    End::Refused { .. } => "streams refused",
-                    End::Broken => "streams broken",
-                    End::Lagging => "streams lagging",
-                },
-                1,
-            );
-            for given in &stream.given {
-                match given {
-                    Given::Heartbeat(_) => add("heartbeats", 1),
-                    Given::Gap { .. } => add("gaps", 1),
-                    Given::Closing { .. } => add("closings", 1),
-                    Given::Started { .. } | Given::Event(_) | Given::Nonsense(_) => {}
-                }
-            }
-        }
-        for walk in &records.walks {
-            match walk.direction {
-                Direction::Forward => add("pages forward", walk.pages.len()),
-                Direction::Back => add("pages back", walk.pages.len()),
-            }
-        }
-        Self { counts, memory }
-    }
-
-    fn count(&self, what: &str) -> u64 {
-        self.counts.get(what).copied().unwrap_or_default()
+    pub(crate) fn new(records: &Records, counts: Counts, memory: u64) -> Self {
+        Self { counts, events: records.whole.len(), trimmed: records.trimmed, memory }
     }
 
     /// What there should have been more of.
     pub(crate) fn too_little(&self, retention: Retention) -> Vec<String> {
-        let mut least = vec![
-            ("events given live", 50),
-            ("webhooks taken", 200),
-            ("webhooks taken again", 5),
-            ("webhooks not answered", 1),
-            ("heartbeats", 5),
-            ("starts at the latest", 2),
-            ("starts at the earliest", 4),
-            ("starts since a time", 2),
-            ("reconnects behind an event", 10),
-            ("reconnects behind an event before the last", 1),
-            ("reconnects behind a heartbeat", 1),
-            ("streams left", 5),
-            ("streams broken", 5),
-            ("pages forward", 4),
-            ("pages back", 4),
-            ("server restarts", 2),
-            (FELL_BEHIND, 1),
-        ];
-        match retention {
-            Retention::Long => {
-                least.extend([("webhooks answered 503", 1), ("full disks that were told as 503", 1)]);
-            }
-            Retention::Short => least.extend([("events trimmed", 1), ("gaps", 1)]),
-        }
-        let faults = match retention {
-            Retention::Long => &Fault::ALL[..],
-            Retention::Short => &Fault::WHERE_EVENTS_EXPIRE[..],
-        };
-        let faults: Vec<String> = faults.iter().map(|fault| format!("fault: {fault:?}")).collect();
-        least.extend(faults.iter().map(|fault| (fault.as_str(), 1)));
-        least
-            .into_iter()
-            .filter(|(what, least)| self.count(what) < *least)
-            .map(|(what, least)| format!("{what}: {}, and {least} at least are needed", self.count(what)))
-            .collect()
+        too_little(&self.counts, retention)
     }
 
     /// Whether the server took more memory than it may.
@@ -147,6 +124,8 @@ impl fmt::Display for Summary {
         for (what, count) in &self.counts {
             writeln!(f, "  {count:>7} {what}")?;
         }
+        writeln!(f, "  {:>7} events in the end", self.events)?;
+        writeln!(f, "  {:>7} events trimmed before", self.trimmed)?;
         write!(f, "  {:>7} KiB of memory at most", self.memory)
     }
 }

@@ -1,5 +1,6 @@
 //! What goes wrong, and when: drawn by a seed.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::binary::{PATIENCE, Server};
@@ -33,15 +34,23 @@ pub(crate) enum Fault {
     FailedSync,
     /// The power is cut at a sync, before or behind it.
     PowerCut,
+    /// The power is cut when some webhooks were just answered 200: they must be on disk.
+    PowerCutAtAnswer,
     /// The wall clock jumps, by hours, forward or back.
     ClockJump,
     /// Both clocks jump, so that all events before are older than events are kept, and it is time to look for them.
     Expire,
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fault: {self:?}")
+    }
+}
+
 impl Fault {
     /// Faults under which nothing may get lost.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Kill,
         Self::KillTwice,
         Self::Terminate,
@@ -53,6 +62,7 @@ impl Fault {
         Self::KillInSync,
         Self::FailedSync,
         Self::PowerCut,
+        Self::PowerCutAtAnswer,
         Self::ClockJump,
     ];
 
@@ -108,7 +118,7 @@ pub(crate) async fn annoy(lines: &[Proxy], mut random: fastrand::Rng, ledger: &L
         a_while(&mut random, 50..500).await;
         let line = random.choice(lines).expect("there are lines");
         let trouble = bag.draw(&mut random);
-        ledger.count(&format!("fault: line {trouble:?}"));
+        ledger.count(&format!("line: {trouble:?}"));
         match trouble {
             Trouble::Cut => line.cut(),
             Trouble::CutAll => lines.iter().for_each(Proxy::cut),
@@ -128,28 +138,21 @@ pub(crate) struct Troubles<'a> {
     random: fastrand::Rng,
     bag: Bag<Fault>,
     ledger: &'a Ledger,
-    struck: usize,
     /// How far clocks are off.
     clock: Clock,
 }
 
 impl<'a> Troubles<'a> {
     pub(crate) fn new(faults: &'static [Fault], random: fastrand::Rng, ledger: &'a Ledger) -> Self {
-        Self { random, bag: Bag::new(faults), ledger, struck: 0, clock: Clock::default() }
-    }
-
-    /// Whether every fault has struck.
-    pub(crate) fn all_struck(&self) -> bool {
-        self.struck >= self.bag.all.len()
+        Self { random, bag: Bag::new(faults), ledger, clock: Clock::default() }
     }
 
     /// Strikes once, and brings the server back.
     pub(crate) async fn next(&mut self, server: &mut Server) {
         a_while(&mut self.random, 200..1_200).await;
         let fault = self.bag.draw(&mut self.random);
-        self.ledger.count(&format!("fault: {fault:?}"));
         self.strike(fault, server).await;
-        self.struck += 1;
+        self.ledger.count(&fault.to_string());
     }
 
     async fn strike(&mut self, fault: Fault, server: &mut Server) {
@@ -205,24 +208,24 @@ impl<'a> Troubles<'a> {
             }
             Fault::FailedSync => {
                 let file = if self.random.u8(0..4) == 0 { On::Any } else { On::Log };
-                server.faults.set(&[Rule::times(self.random.u32(1..3), Call::Sync(file), Effect::Broken)
-                    .after(self.random.u32(0..10))]);
+                let failed = Rule::times(self.random.u32(1..3), Call::Sync(file), Effect::Broken);
+                server.faults.set(&[failed.after(self.random.u32(0..10))]);
                 a_while(&mut self.random, 500..1_500).await;
                 server.faults.set(&[]);
                 self.unless_ended(server, true).await;
+                if self.random.bool() {
+                    // Whoever believed the disk pays for it now.
+                    self.cut_power_at_answer(server).await;
+                }
             }
             Fault::PowerCut => {
-                let seed = self.random.u32(..);
-                let effect =
-                    if self.random.bool() { Effect::PowerCut(seed) } else { Effect::PowerCutAfter(seed) };
-                server.look_at_memory();
-                server.faults.set(&[Rule::once(Call::Sync(On::Any), effect).after(self.random.u32(0..5))]);
-                if server.ended(Duration::from_secs(2)).await.is_none() {
-                    server.faults.cut_power(seed);
-                    server.ended(PATIENCE).await.expect("nothing survives this");
-                }
-                self.back(server).await;
+                let seed = self.power_cut();
+                let after = self.random.bool();
+                let effect = if after { Effect::PowerCutAfter(seed) } else { Effect::PowerCut(seed) };
+                let rule = Rule::once(Call::Sync(On::Any), effect).after(self.random.u32(0..5));
+                self.cut_power(server, rule, seed).await;
             }
+            Fault::PowerCutAtAnswer => self.cut_power_at_answer(server).await,
             Fault::ClockJump => {
                 self.clock.realtime = self.random.i64(-10_000_000..10_000_000);
                 server.faults.set_clock(self.clock);
@@ -236,6 +239,28 @@ impl<'a> Troubles<'a> {
                 server.faults.set_clock(self.clock);
             }
         }
+    }
+
+    async fn cut_power_at_answer(&mut self, server: &mut Server) {
+        let seed = self.power_cut();
+        let rule = Rule::once(Call::Answer(200), Effect::PowerCut(seed)).after(self.random.u32(1..20));
+        self.cut_power(server, rule, seed).await;
+    }
+
+    /// What is left of what was not synced: nothing, or a part.
+    fn power_cut(&mut self) -> u32 {
+        if self.random.bool() { 0 } else { self.random.u32(1..) }
+    }
+
+    /// Cuts the power by a rule, or if that strikes nothing, by hand.
+    async fn cut_power(&mut self, server: &mut Server, rule: Rule, seed: u32) {
+        server.look_at_memory();
+        server.faults.set(&[rule]);
+        if server.ended(Duration::from_secs(2)).await.is_none() {
+            server.faults.cut_power(seed);
+            server.ended(PATIENCE).await.expect("nothing survives this");
+        }
+        self.back(server).await;
     }
 
     /// Starts the server anew, with clocks as they were.
