@@ -31,12 +31,10 @@ pub(super) fn readers_agree(records: &Records, journal: &Journal<'_>) -> Result<
 
 /// Numbers have no holes: what is missing between two events was lost.
 pub(super) fn numbers_are_contiguous(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
-    let mut expected = journal.trimmed + 1;
-    for event in &records.whole {
+    for (expected, event) in (journal.trimmed + 1..).zip(&records.whole) {
         if event.number() != expected {
             return Err(format!("number {expected} is missing, or not in its place, before {event:?}"));
         }
-        expected += 1;
     }
     Ok(())
 }
