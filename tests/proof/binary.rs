@@ -38,7 +38,7 @@ impl Home {
         let address = Ipv4Addr::new(127, fastrand::u8(1..=254), fastrand::u8(1..=254), fastrand::u8(1..=254));
         let mut text = format!(
             "[grpc]\nlisten = \"{address}:0\"\n[webhook]\nlisten = \"{address}:0\"\n[admin]\nlisten = \"{address}:0\"\n\
-             [log]\nformat = \"json\"\n[journal]\npath = \"{}\"\nretention = \"{retention}\"\n",
+             [log]\nformat = \"json\"\n[shutdown]\ngrace = \"1s\"\n[journal]\npath = \"{}\"\nretention = \"{retention}\"\n",
             folder.path().join("switchboard.db").display(),
         );
         for account in ACCOUNTS {

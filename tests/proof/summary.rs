@@ -101,7 +101,7 @@ pub(crate) struct Summary {
 }
 
 /// The most memory that the server may take, in KiB, with readers that do not read.
-const MEMORY: u64 = 400 << 10;
+const MEMORY: u64 = 256 << 10;
 
 impl Summary {
     pub(crate) fn new(records: &Records, counts: Counts, memory: u64) -> Self {
