@@ -29,6 +29,7 @@ mod send_messages;
 mod sending;
 mod steering;
 mod streaming;
+mod subscription_requests;
 mod subscriptions;
 mod templates;
 mod verifying;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use switchboard::api::encode_event;
-use switchboard::domain::{AccountId, Cursor, Filter, UnixMillis};
+use switchboard::domain::{AccountId, Filter, UnixMillis};
 use switchboard::pb::v1;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::seek_subscription_request::Place;
@@ -14,20 +14,19 @@ use switchboard::pb::v1::{
     ClosingReason, EventFilter, ExpiredPolicy, StartPosition, SubscribeClosing, SubscribeRequest,
     Subscription, create_subscription_request,
 };
-use switchboard::store::{self, Change, Done, MOST_SUBSCRIPTIONS, Op, Owner, Store, Trim};
+use switchboard::store::{self, Change, Done, Op, Owner, Store, Trim};
 use tonic::{Code, Status};
 
 use crate::binary::{Home, Server};
 use crate::gateway::{
-    CONNECTBY, CONNECTLY, Gateway, Start, Subscriber, fields, metadata, reason, received, subscribe, text_of,
-    within,
+    CONNECTBY, CONNECTLY, Gateway, Start, Subscriber, metadata, reason, received, subscribe, text_of, within,
 };
 use crate::process::post;
 
-const ID: &str = "billing";
+pub(crate) const ID: &str = "billing";
 
 /// A subscription to all that happens from the journal's start on.
-fn from_the_start() -> v1::CreateSubscriptionRequest {
+pub(crate) fn from_the_start() -> v1::CreateSubscriptionRequest {
     v1::CreateSubscriptionRequest {
         subscription: ID.to_owned(),
         filter: None,
@@ -35,60 +34,63 @@ fn from_the_start() -> v1::CreateSubscriptionRequest {
     }
 }
 
-fn types(words: &[&str]) -> EventFilter {
+pub(crate) fn types(words: &[&str]) -> EventFilter {
     EventFilter { accounts: vec![], types: words.iter().map(|&word| word.to_owned()).collect() }
 }
 
-async fn create(gateway: &Gateway, request: v1::CreateSubscriptionRequest) -> Result<Subscription, Status> {
+pub(crate) async fn create(
+    gateway: &Gateway,
+    request: v1::CreateSubscriptionRequest,
+) -> Result<Subscription, Status> {
     let made = within(gateway.events().create_subscription(request)).await?.into_inner();
     Ok(made.subscription.expect("never empty"))
 }
 
-async fn get(gateway: &Gateway) -> Subscription {
+pub(crate) async fn get(gateway: &Gateway) -> Subscription {
     let request = v1::GetSubscriptionRequest { subscription: ID.to_owned() };
     let found = within(gateway.events().get_subscription(request)).await.expect("there").into_inner();
     found.subscription.expect("never empty")
 }
 
-async fn update(gateway: &Gateway, filter: EventFilter) -> Subscription {
+pub(crate) async fn update(gateway: &Gateway, filter: EventFilter) -> Subscription {
     let request = v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(filter) };
     let changed = within(gateway.events().update_subscription(request)).await.expect("changed").into_inner();
     changed.subscription.expect("never empty")
 }
 
-async fn seek(gateway: &Gateway, place: Place) -> Result<Subscription, Status> {
+pub(crate) async fn seek(gateway: &Gateway, place: Place) -> Result<Subscription, Status> {
     let request = v1::SeekSubscriptionRequest { subscription: ID.to_owned(), place: Some(place) };
     let moved = within(gateway.events().seek_subscription(request)).await?.into_inner();
     Ok(moved.subscription.expect("never empty"))
 }
 
-async fn delete(gateway: &Gateway) -> Result<(), Status> {
+pub(crate) async fn delete(gateway: &Gateway) -> Result<(), Status> {
     let request = v1::DeleteSubscriptionRequest { subscription: ID.to_owned() };
     within(gateway.events().delete_subscription(request)).await.map(drop)
 }
 
 /// Acknowledges, and gives the place that stands.
-async fn acknowledge(gateway: &Gateway, cursor: &str, generation: u64) -> Result<String, Status> {
+pub(crate) async fn acknowledge(gateway: &Gateway, cursor: &str, generation: u64) -> Result<String, Status> {
     let request =
         v1::AcknowledgeRequest { subscription: ID.to_owned(), cursor: cursor.to_owned(), generation };
     Ok(within(gateway.events().acknowledge(request)).await?.into_inner().cursor)
 }
 
-fn subscribed() -> SubscribeRequest {
+pub(crate) fn subscribed() -> SubscribeRequest {
     SubscribeRequest { start: Some(From::Subscription(ID.to_owned())), ..SubscribeRequest::default() }
 }
 
-async fn open(gateway: &Gateway) -> Subscriber {
+pub(crate) async fn open(gateway: &Gateway) -> Subscriber {
     gateway.subscribe(subscribed()).await.expect("subscribed")
 }
 
-async fn deliver(gateway: &Gateway, numbers: std::ops::Range<usize>) {
+pub(crate) async fn deliver(gateway: &Gateway, numbers: std::ops::Range<usize>) {
     for text in numbers.map(|n| n.to_string()) {
         gateway.deliver(&received(&text, &text)).await;
     }
 }
 
-async fn texts(subscriber: &mut Subscriber, count: usize) -> Vec<String> {
+pub(crate) async fn texts(subscriber: &mut Subscriber, count: usize) -> Vec<String> {
     subscriber.events(count).await.iter().map(|event| text_of(event).to_owned()).collect()
 }
 
@@ -102,7 +104,7 @@ async fn end(subscriber: &mut Subscriber) -> (SubscribeClosing, Status) {
 }
 
 /// The store of a server that was stopped, to do in it what no caller can.
-async fn within_the_store<T>(folder: &Path, work: impl AsyncFnOnce(&Store) -> T) -> T {
+pub(crate) async fn within_the_store<T>(folder: &Path, work: impl AsyncFnOnce(&Store) -> T) -> T {
     let store = Store::open(store::Options {
         path: folder.join("switchboard.db"),
         encode: encode_event,
@@ -142,29 +144,6 @@ async fn a_stream_of_a_subscription_starts_behind_what_is_acknowledged() {
 
     // Without a subscription there is no generation.
     assert_eq!(gateway.subscribe(SubscribeRequest::default()).await.expect("open").started.generation, 0);
-}
-
-#[tokio::test]
-async fn a_subscription_starts_where_its_maker_says() {
-    let gateway = Start::quiet().start().await;
-    deliver(&gateway, 0..3).await;
-    create(&gateway, from_the_start()).await.expect("made");
-    let events = open(&gateway).await.events(3).await;
-    use create_subscription_request::Start as At;
-    let since = events[1].receive_time.expect("there");
-    let first_since = events.iter().position(|event| event.receive_time == Some(since)).expect("there");
-    for (start, lag) in [
-        (None, 0),
-        (Some(At::Position(StartPosition::Unspecified.into())), 0),
-        (Some(At::Position(StartPosition::Latest.into())), 0),
-        (Some(At::Position(StartPosition::Earliest.into())), 3),
-        (Some(At::AfterCursor(events[1].cursor.clone())), 1),
-        (Some(At::Since(since)), 3 - first_since as u64),
-    ] {
-        delete(&gateway).await.expect("there is one");
-        let request = v1::CreateSubscriptionRequest { start: start.clone(), ..from_the_start() };
-        assert_eq!(create(&gateway, request).await.expect("made").lag_events, lag, "{start:?}");
-    }
 }
 
 /// The process is killed right after the answer, again and again.
@@ -371,178 +350,6 @@ async fn a_subscription_outlives_a_restart_as_it_stood() {
     assert_eq!(stood.lag_events, 2);
     let mut stream = open(&gateway).await;
     assert_eq!((stream.started.generation, texts(&mut stream, 2).await), (2, vec!["1".into(), "2".into()]));
-}
-
-#[tokio::test]
-async fn one_that_exists_is_left_as_it_is() {
-    let gateway = Start::quiet().start().await;
-    let made = create(&gateway, from_the_start()).await.expect("made");
-    deliver(&gateway, 0..1).await;
-    let mut stream = open(&gateway).await;
-    let request = v1::CreateSubscriptionRequest {
-        filter: Some(types(&["unknown"])),
-        start: None,
-        subscription: ID.to_owned(),
-    };
-    for request in [request, from_the_start()] {
-        let told = create(&gateway, request).await.expect_err("there is one");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::AlreadyExists, "SUBSCRIPTION_EXISTS"));
-        assert_eq!(metadata(&told, "subscription"), ID);
-    }
-    let stands = get(&gateway).await;
-    assert_eq!((stands.cursor, stands.filter, stands.generation), (made.cursor, None, 1));
-    assert_eq!(texts(&mut stream, 1).await, ["0"]);
-}
-
-#[tokio::test]
-async fn what_is_wrong_with_a_request_is_told_at_once_with_its_fields() {
-    let gateway = Start::quiet().start().await;
-    create(&gateway, from_the_start()).await.expect("made");
-    let mut events = gateway.events();
-    let mut told: Vec<(Status, &[&str])> = Vec::new();
-    for id in ["", "Billing", "a--b", &"a".repeat(64)] {
-        let subscription = id.to_owned();
-        let request = SubscribeRequest { start: Some(From::Subscription(subscription)), ..subscribed() };
-        told.push((gateway.subscribe(request).await.err().expect("no id"), &["subscription"]));
-        let request = v1::GetSubscriptionRequest { subscription: id.to_owned() };
-        told.push((within(events.get_subscription(request)).await.expect_err("no id"), &["subscription"]));
-        let request = v1::DeleteSubscriptionRequest { subscription: id.to_owned() };
-        told.push((within(events.delete_subscription(request)).await.expect_err("no id"), &["subscription"]));
-    }
-    let request = v1::CreateSubscriptionRequest {
-        subscription: "a_b".to_owned(),
-        filter: Some(types(&["message.seen"])),
-        start: Some(create_subscription_request::Start::Position(9)),
-    };
-    let wrong = create(&gateway, request).await.expect_err("all wrong");
-    told.push((wrong, &["subscription", "filter.types[0]", "position"]));
-    let wrong = within(events.update_subscription(v1::UpdateSubscriptionRequest::default())).await;
-    told.push((wrong.expect_err("nothing given"), &["subscription", "filter"]));
-    let wrong = within(events.seek_subscription(v1::SeekSubscriptionRequest::default())).await;
-    told.push((wrong.expect_err("nothing given"), &["subscription", "place"]));
-    for (place, field) in [
-        (Place::Position(StartPosition::Unspecified.into()), "position"),
-        (Place::Position(9), "position"),
-        (Place::Since(prost_types::Timestamp { seconds: 0, nanos: -1 }), "since"),
-    ] {
-        let wrong = seek(&gateway, place).await.expect_err("no place");
-        assert_eq!(fields(&wrong), [field]);
-    }
-    let wrong = within(events.acknowledge(v1::AcknowledgeRequest::default())).await;
-    told.push((wrong.expect_err("nothing given"), &["subscription", "cursor"]));
-    let request = v1::ListSubscriptionsRequest { page_size: 101, ..Default::default() };
-    told.push((within(events.list_subscriptions(request)).await.expect_err("too many"), &["page_size"]));
-    // A subscription has a filter of its own; an empty one is one too.
-    for filter in [types(&["message.received"]), EventFilter::default()] {
-        let request = SubscribeRequest { filter: Some(filter), ..subscribed() };
-        told.push((gateway.subscribe(request).await.err().expect("two filters"), &["filter"]));
-    }
-    for (told, expected) in told {
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-        assert_eq!(fields(&told), expected);
-    }
-    assert_eq!(get(&gateway).await.generation, 1, "nothing of it was done");
-}
-
-#[tokio::test]
-async fn cursors_that_are_no_place_of_this_journal_are_told_apart() {
-    let gateway = Start::quiet().start().await;
-    let made = create(&gateway, from_the_start()).await.expect("made");
-    let here: Cursor = made.cursor.parse().expect("a cursor");
-    let foreign = Cursor { epoch: here.epoch ^ 1, ..here }.to_string();
-    let ahead = Cursor { number: 99, ..here }.to_string();
-    let malformed = (Code::InvalidArgument, "CURSOR_MALFORMED".to_owned());
-    let lost = (Code::OutOfRange, "CURSOR_LOST".to_owned());
-    for (cursor, expected) in [("x", &malformed), (foreign.as_str(), &malformed), (ahead.as_str(), &lost)] {
-        let start = create_subscription_request::Start::AfterCursor(cursor.to_owned());
-        let request = v1::CreateSubscriptionRequest {
-            subscription: "another".to_owned(),
-            filter: None,
-            start: Some(start),
-        };
-        let place = Place::AfterCursor(cursor.to_owned());
-        for (told, field) in [
-            (acknowledge(&gateway, cursor, 0).await.map(|_| ()), "cursor"),
-            (seek(&gateway, place).await.map(|_| ()), "after_cursor"),
-            (create(&gateway, request).await.map(|_| ()), "after_cursor"),
-        ] {
-            let told = told.expect_err("no place");
-            assert_eq!(&(told.code(), reason(&told)), expected, "{cursor} {field}");
-            assert_eq!(fields(&told), if expected == &malformed { vec![field] } else { vec![] });
-        }
-    }
-    let filter = EventFilter { accounts: vec!["nobody".to_owned()], types: vec![] };
-    let request = v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(filter) };
-    let told = within(gateway.events().update_subscription(request)).await.expect_err("there is nobody");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
-    let stands = get(&gateway).await;
-    assert_eq!((stands.cursor, stands.generation), (made.cursor, 1), "nothing of it was done");
-}
-
-#[tokio::test]
-async fn the_list_comes_in_the_order_of_ids_page_by_page() {
-    let gateway = Start::quiet().start().await;
-    let mut ids: Vec<String> = ["crm", "a", "billing-eu", "billing", "z0", "0"].map(str::to_owned).to_vec();
-    for id in &ids {
-        let request = v1::CreateSubscriptionRequest { subscription: id.clone(), ..from_the_start() };
-        create(&gateway, request).await.expect("made");
-    }
-    ids.sort();
-    let list = async |page_size, page_token: &str| {
-        let request = v1::ListSubscriptionsRequest { page_size, page_token: page_token.to_owned() };
-        within(gateway.events().list_subscriptions(request)).await.map(tonic::Response::into_inner)
-    };
-    for page_size in [0, 1, 2, 3, 5, 6, 100] {
-        let (mut seen, mut token) = (Vec::new(), String::new());
-        loop {
-            let page = list(page_size, &token).await.expect("listed");
-            assert!(page_size == 0 || page.subscriptions.len() <= page_size as usize);
-            assert!(!page.subscriptions.is_empty(), "no page for nothing");
-            seen.extend(page.subscriptions.into_iter().map(|subscription| subscription.id));
-            token = page.next_page_token;
-            if token.is_empty() {
-                break;
-            }
-        }
-        assert_eq!(seen, ids, "{page_size}");
-    }
-    let all = list(0, "").await.expect("listed").subscriptions;
-    assert_eq!(all[2], get(&gateway).await, "as it is shown alone");
-
-    let token = list(2, "").await.expect("listed").next_page_token;
-    for wrong in [&token[1..], "x"] {
-        let told = list(2, wrong).await.expect_err("no token");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
-    }
-    for id in ids {
-        let request = v1::DeleteSubscriptionRequest { subscription: id };
-        within(gateway.events().delete_subscription(request)).await.expect("deleted");
-    }
-    let empty = list(0, "").await.expect("listed");
-    assert!(empty.subscriptions.is_empty() && empty.next_page_token.is_empty());
-    // Where its subscription was deleted meanwhile, a token is good all the same.
-    assert!(list(2, &token).await.expect("listed").subscriptions.is_empty());
-}
-
-#[tokio::test]
-async fn there_are_at_most_a_thousand() {
-    let folder = Start::quiet().start().await.stop().await;
-    let made = within_the_store(folder.path(), async |store| {
-        let make = |n| {
-            let change = Change::Create { filter: Filter::default(), place: store::Place::Newest };
-            Op::Subscription(format!("s{n}").parse().expect("an id"), Box::new(change))
-        };
-        store.commit((0..MOST_SUBSCRIPTIONS).map(make).collect()).await.expect("written")
-    });
-    assert_eq!(made.await.len(), 1_000);
-    let gateway = Start::quiet().on(folder).start().await;
-    let told = create(&gateway, from_the_start()).await.expect_err("too many");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::ResourceExhausted, "SUBSCRIPTIONS_EXHAUSTED"));
-    let request = v1::CreateSubscriptionRequest { subscription: "s7".to_owned(), ..from_the_start() };
-    assert_eq!(reason(&create(&gateway, request).await.expect_err("there is one")), "SUBSCRIPTION_EXISTS");
-    let request = v1::DeleteSubscriptionRequest { subscription: "s7".to_owned() };
-    within(gateway.events().delete_subscription(request)).await.expect("deleted");
-    create(&gateway, from_the_start()).await.expect("there is room");
 }
 
 #[tokio::test]
