@@ -26,24 +26,36 @@ impl Work<'_> {
     pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<Done> {
         let Head { mut trimmed, bytes, received, holders } = self.head(trim)?;
         if trimmed.events > 0 {
+            let first = self.journal.oldest;
             self.journal.oldest += trimmed.events;
             self.journal.bytes = self.journal.bytes.saturating_sub(bytes);
             self.journal.trimmed = self.journal.trimmed.max(received);
             let last = self.journal.oldest - 1;
             self.db.prepare_cached("DELETE FROM events WHERE number <= ?1")?.execute([last.cast_signed()])?;
-            for holder in holders.into_iter().flat_map(|holders| holders.all) {
-                let number = holder.lost.map_or(last.max(holder.number), |lost| lost - 1);
-                if number > holder.number {
-                    self.db
-                        .prepare_cached("UPDATE subscriptions SET number = ?2 WHERE id = ?1")?
-                        .execute(params![holder.id.as_str(), number.cast_signed()])?;
-                }
-                if holder.lost.is_some() {
-                    trimmed.expired.push(holder.id);
-                }
-            }
+            trimmed.expired = self.move_on(holders, first - 1, last)?;
         }
         Ok(Done::Trimmed(trimmed))
+    }
+
+    /// Moves those that stood among what went behind it, or right before the first event that they have lost; and says
+    /// who has lost one.
+    fn move_on(&self, holders: Option<Holders>, from: u64, to: u64) -> rusqlite::Result<Vec<SubscriptionId>> {
+        let holders = holders.map_or(Vec::new(), |holders| holders.all);
+        if holders.iter().any(|holder| holder.number < to) {
+            // All at once: there may be many, at every step.
+            self.db
+                .prepare_cached("UPDATE subscriptions SET number = ?2 WHERE number >= ?1 AND number < ?2")?
+                .execute([from.cast_signed(), to.cast_signed()])?;
+        }
+        let mut expired = Vec::new();
+        for holder in holders {
+            let Some(lost) = holder.lost else { continue };
+            self.db
+                .prepare_cached("UPDATE subscriptions SET number = ?2 WHERE id = ?1")?
+                .execute(params![holder.id.as_str(), (lost - 1).cast_signed()])?;
+            expired.push(holder.id);
+        }
+        Ok(expired)
     }
 
     /// Finds what is to go. Bodies are not read for that, and of the events that stay, one is looked at.
