@@ -98,7 +98,9 @@ def test_beyond_loopback_tls_is_the_default() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "é"])
-def test_a_token_that_a_header_cannot_carry_is_refused_and_not_quoted(token: str, connect: Callable[..., Caller]) -> None:
+def test_a_token_that_a_header_cannot_carry_is_refused_and_not_quoted(
+    token: str, connect: Callable[..., Caller]
+) -> None:
     with pytest.raises(ValueError, match="printable ASCII") as caught:
         connect("127.0.0.1:50051", token=token)
     assert not token or token not in str(caught.value)
@@ -133,7 +135,16 @@ def test_what_stays_on_this_machine_takes_no_proxy(
 @pytest.mark.parametrize(
     "address",
     [
-        *("127.0.0.1:50051", "127.9.9.9:1", "localhost:50051", "LOCALHOST:1", "localhost", "127.0.0.1", "[::1]:50051", "[::1]"),
+        *(
+            "127.0.0.1:50051",
+            "127.9.9.9:1",
+            "localhost:50051",
+            "LOCALHOST:1",
+            "localhost",
+            "127.0.0.1",
+            "[::1]:50051",
+            "[::1]",
+        ),
         *("ipv4:127.0.0.1:50051", "ipv6:[::1]:50051", "ipv4:127.0.0.1:1,127.0.0.2:1", "dns:localhost:50051"),
         *("dns:///localhost:50051", "dns:///127.0.0.1:1", "dns://127.0.0.53/localhost:1"),
         *("unix:/run/switchboard.sock", "unix:///run/switchboard.sock", "unix-abstract:switchboard"),

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 CONNECTBY = "demo-connectby"
 CONNECTLY = "demo-connectly"
 CUSTOMER = "+15550100001"
-PICTURE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 
 CALLS: dict[str, Callable[[Caller, Server], None]] = {}
 
@@ -56,7 +58,9 @@ def get_account(caller: Caller, server: Server) -> None:
 @rpc("ContactService.ListContacts")
 def list_contacts(caller: Caller, server: Server) -> None:
     first = caller.call("contacts.ListContacts", v1.ListContactsRequest(account=CONNECTBY))
-    second = caller.call("contacts.ListContacts", v1.ListContactsRequest(account=CONNECTBY, page_token=first.next_page_token))
+    second = caller.call(
+        "contacts.ListContacts", v1.ListContactsRequest(account=CONNECTBY, page_token=first.next_page_token)
+    )
     assert first.contacts
     assert second.contacts
     assert first.contacts[0].id != second.contacts[0].id

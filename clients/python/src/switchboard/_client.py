@@ -14,7 +14,7 @@ from switchboard import v1
 from switchboard._calls import Attempts, Messages, Single
 from switchboard._connection import OWN_CONNECTION, Target
 from switchboard._errors import SwitchboardError
-from switchboard._progress import Progress
+from switchboard._progress import Progress, silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -147,35 +147,33 @@ class Subscription:
     def _run(self) -> Generator[v1.Event, None, None]:
         try:
             while not self._closed.is_set():
-                error = None
                 # A new channel each time: on the old one, a new stream would take the connection that is dead.
                 with self._target.channel(OWN_CONNECTION) as channel:
                     call = v1.EventServiceStub(channel).Subscribe(self._progress.open(), metadata=self._target.metadata)
                     self._watchdog.guard(call)
-                    try:
-                        while (response := self._read(call)) is not None:
-                            if (taken := self._progress.take(response)) is None:
-                                continue
-                            if isinstance(taken, v1.Event):
-                                yield taken
-                            elif self._on_gap is not None:
-                                self._on_gap(taken)
-                            self._progress.finish(taken)
-                    except grpc.RpcError as failed:
-                        error = SwitchboardError.from_rpc_error(failed)
+                    while isinstance(response := self._read(call), v1.SubscribeResponse):
+                        if (taken := self._progress.take(response)) is None:
+                            continue
+                        if isinstance(taken, v1.Event):
+                            yield taken
+                        elif self._on_gap is not None:
+                            self._on_gap(taken)
+                        self._progress.finish(taken)
                 if self._closed.is_set():
                     return
-                delay = self._progress.delay(error, dead=self._watchdog.barked)
+                delay = self._progress.delay(response)
                 if delay is None:
                     return
                 self._closed.wait(delay)
         finally:
             self._watchdog.stop()
 
-    def _read(self, call: Iterator[v1.SubscribeResponse]) -> v1.SubscribeResponse | None:
+    def _read(self, call: Iterator[v1.SubscribeResponse]) -> v1.SubscribeResponse | SwitchboardError | None:
         self._watchdog.wake(self._progress.patience())
         try:
             return next(call, None)
+        except grpc.RpcError as failed:
+            return silence() if self._watchdog.barked else SwitchboardError.from_rpc_error(failed)
         finally:
             self._watchdog.sleep()
 

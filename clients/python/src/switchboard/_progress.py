@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 import grpc
 
 from switchboard import v1
 from switchboard._calls import backoff
-
-if TYPE_CHECKING:
-    from switchboard._errors import SwitchboardError
+from switchboard._errors import SwitchboardError
 
 # Seconds until a stream must have started.
 START_SECONDS = 10.0
 
-# What gRPC makes of a stream that something on the way has reset. A server that answers says none of these of a stream
-# that it has started.
+# The interval of heartbeats where a stream does not say its own.
+HEARTBEAT_SECONDS = 15.0
+
+# What gRPC makes of a stream that something on the way has reset, and also of a peer that is no Switchboard at all. So it
+# is taken for a broken connection only where there was a Switchboard before.
 _RESET = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN))
+
+
+def silence() -> SwitchboardError:
+    """What a stream ends with on which nothing was heard for too long."""
+    return SwitchboardError(grpc.StatusCode.UNAVAILABLE, details="nothing was heard for too long")
 
 
 class Progress:
@@ -34,6 +40,7 @@ class Progress:
         self.cursor: str | None = self._request.after_cursor or None
         self._limited = self._request.max_events > 0
         self._failures = 0
+        self._ever_started = False
         self._silence: float | None = None
         self._closing: v1.SubscribeClosing | None = None
 
@@ -52,8 +59,9 @@ class Progress:
         """Takes what a stream brought in, and tells what of it is for the caller. That is finished by `finish`."""
         match response.WhichOneof("response"):
             case "started":
-                self._failures = 0
-                self._silence = 2 * response.started.heartbeat_interval.ToTimedelta().total_seconds()
+                self._failures, self._ever_started = 0, True
+                interval = response.started.heartbeat_interval.ToTimedelta().total_seconds()
+                self._silence = 2 * (interval or HEARTBEAT_SECONDS)
                 self.cursor = response.started.cursor
             case "event":
                 return response.event
@@ -75,26 +83,27 @@ class Progress:
         if self._limited:
             self._request.max_events -= 1
 
-    def delay(self, error: SwitchboardError | None, *, dead: bool) -> float | None:
-        """Seconds until the next stream, now that one has ended: with an error, with OK (None), or `dead`.
+    def delay(self, error: SwitchboardError | None) -> float | None:
+        """Seconds until the next stream, now that one has ended: with an error, or with OK (None).
 
         None when there is to be none, because the stream has come to the end that was asked for. An error that no new
         stream could mend is raised.
         """
-        closing, started = self._closing, self._silence is not None
+        closing = self._closing
         if error is None and closing is not None and closing.reason != v1.CLOSING_REASON_SHUTDOWN:
             return None
         if self._limited and not self._request.max_events:
             # The last event came, and the word that it was the last did not.
             return None
-        if not dead and error is not None and error.code() is not grpc.StatusCode.UNAVAILABLE:
-            reset = started and not error.reason and error.code() in _RESET
+        if error is not None and error.code() is not grpc.StatusCode.UNAVAILABLE:
+            reset = self._ever_started and not error.reason and error.code() in _RESET
             if not reset:
                 raise error
         self._failures += 1
         delay = backoff(self._failures, cap=10.0)
-        waits = [closing.retry_after] if closing is not None and closing.HasField("retry_after") else []
-        named = [wait.ToTimedelta() for wait in waits]
+        named = [timedelta()]
+        if closing is not None:
+            named.append(closing.retry_after.ToTimedelta())
         if error is not None and error.retry_delay is not None:
             named.append(error.retry_delay)
-        return delay + max((wait.total_seconds() for wait in named), default=0.0)
+        return delay + max(named).total_seconds()

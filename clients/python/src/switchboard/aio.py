@@ -13,7 +13,7 @@ from switchboard import v1
 from switchboard._calls import Attempts, Messages, Single
 from switchboard._connection import OWN_CONNECTION, Target
 from switchboard._errors import SwitchboardError
-from switchboard._progress import Progress
+from switchboard._progress import Progress, silence
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
@@ -172,13 +172,13 @@ class Subscription:
 
     async def _run(self) -> AsyncGenerator[v1.Event, None]:
         while not self._closed.is_set():
-            error, dead = None, False
             # A new channel each time: on the old one, a new stream would take the connection that is dead.
             async with self._target.aio_channel(OWN_CONNECTION) as channel:
-                call = v1.EventServiceStub(channel).Subscribe(self._progress.open(), metadata=self._target.metadata)
-                self._call = call
+                self._call = v1.EventServiceStub(channel).Subscribe(
+                    self._progress.open(), metadata=self._target.metadata
+                )
                 try:
-                    while (response := await self._read(call)) is not None:
+                    while isinstance(response := await self._read(), v1.SubscribeResponse):
                         if (taken := self._progress.take(response)) is None:
                             continue
                         if isinstance(taken, v1.Event):
@@ -186,24 +186,27 @@ class Subscription:
                         elif self._on_gap is not None and inspect.isawaitable(awaited := self._on_gap(taken)):
                             await awaited
                         self._progress.finish(taken)
-                except _Silence:
-                    dead = True
-                except grpc.RpcError as failed:
-                    error = SwitchboardError.from_rpc_error(failed)
+                finally:
+                    # gRPC keeps the connection of a closed asyncio channel for as long as somebody has a call of it.
+                    self._call.cancel()
+                    self._call = None
             if self._closed.is_set():
                 return
-            delay = self._progress.delay(error, dead=dead)
+            delay = self._progress.delay(response)
             if delay is None:
                 return
+            response = None
             await _within(delay, self._closed.wait())
 
-    async def _read(self, call: Any) -> v1.SubscribeResponse | None:
-        reading = await _within(self._progress.patience(), call.read())
+    async def _read(self) -> v1.SubscribeResponse | SwitchboardError | None:
+        reading = await _within(self._progress.patience(), self._call.read())
         if reading is None:
-            raise _Silence
+            return silence()
         if reading.cancelled():
             # By `close`, or by whoever reset the stream: gRPC does not tell these apart from a task's own end.
-            raise SwitchboardError(grpc.StatusCode.CANCELLED, details="the stream was reset")
+            return SwitchboardError(grpc.StatusCode.CANCELLED, details="the stream was reset")
+        if isinstance(failed := reading.exception(), grpc.RpcError):
+            return SwitchboardError.from_rpc_error(failed)
         response: object = reading.result()
         return response if isinstance(response, v1.SubscribeResponse) else None
 
@@ -226,10 +229,6 @@ class Subscription:
 
     def __repr__(self) -> str:
         return f"<switchboard.aio.Subscription to {self._target.address}>"
-
-
-class _Silence(Exception):
-    """Nothing was heard for too long."""
 
 
 async def _within(seconds: float, awaitable: Coroutine[Any, Any, Any]) -> asyncio.Task[Any] | None:

@@ -92,6 +92,7 @@ class Follower:
     ) -> None:
         self._events: queue.Queue[v1.Event | BaseException | None] = queue.Queue()
         self._made = threading.Event()
+        self._running = True
         self._loop: asyncio.AbstractEventLoop | None = None
         follow = self._follow if flavour == "sync" else self._follow_aio
         self._thread = threading.Thread(target=follow, args=(address, request, on_gap, options), daemon=True)
@@ -105,9 +106,9 @@ class Follower:
                 for event in self._subscription:
                     self._events.put(event)
             except Exception as error:
-                self._events.put(error)
+                self._over(error)
             else:
-                self._events.put(None)
+                self._over(None)
 
     def _follow_aio(self, address: str, request: v1.SubscribeRequest, on_gap: Any, options: dict[str, Any]) -> None:
         async def follow() -> None:
@@ -120,11 +121,15 @@ class Follower:
                         async for event in subscription:
                             self._events.put(event)
                     except Exception as error:
-                        self._events.put(error)
+                        self._over(error)
                     else:
-                        self._events.put(None)
+                        self._over(None)
 
         asyncio.run(follow())
+
+    def _over(self, end: BaseException | None) -> None:
+        self._running = False
+        self._events.put(end)
 
     @property
     def cursor(self) -> str | None:
@@ -160,7 +165,7 @@ class Follower:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._thread.is_alive():
+        if self._running:
             self.close()
-            self._thread.join(SECONDS)
+        self._thread.join(SECONDS)
         assert not self._thread.is_alive()

@@ -170,12 +170,13 @@ class Proxy:
         self._target = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._open: list[tuple[socket.socket, socket.socket]] = []
+        self.connections = 0
+        self._lock = threading.Lock()
         self._passing = threading.Event()
         self._passing.set()
-        self._lock = threading.Condition()
-        self.connections = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
 
     def _accept(self) -> None:
         while True:
@@ -184,103 +185,124 @@ class Proxy:
             except OSError:
                 return
             far = socket.create_connection(self._target, SECONDS)
-            passing = self._passing
+            far.settimeout(None)
             with self._lock:
-                self._open.append((near, far))
+                self._open += (near, far)
                 self.connections += 1
-                self._lock.notify_all()
-            for a, b in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(a, b, passing), daemon=True).start()
+                carrier = threading.Thread(target=self._carry, args=(near, far, self._passing), daemon=True)
+                self._threads.append(carrier)
+            carrier.start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, passing: threading.Event) -> None:
-        try:
-            while data := source.recv(1 << 16):
-                # A connection that was blocked stays so for good.
-                if not passing.is_set():
-                    return
-                sink.sendall(data)
-        except OSError:
-            pass
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-    def wait_for(self, connections: int) -> None:
+    def _carry(self, near: socket.socket, far: socket.socket, passing: threading.Event) -> None:
+        back = threading.Thread(target=_pump, args=(far, near, passing), daemon=True)
+        back.start()
+        _pump(near, far, passing)
+        back.join()
         with self._lock:
-            assert self._lock.wait_for(lambda: self.connections >= connections, SECONDS)
+            for end in (near, far):
+                self._open.remove(end)
+                end.close()
 
     def block(self) -> None:
-        """Lets the connections that there are fall silent. New ones work."""
-        self._passing.clear()
-        self._passing = threading.Event()
-        self._passing.set()
+        """Lets the connections that there are fall silent, for good. New ones work."""
+        with self._lock:
+            self._passing.clear()
+            self._passing = threading.Event()
+            self._passing.set()
 
     def cut(self) -> None:
         """Resets all connections."""
         with self._lock:
-            for pair in self._open:
-                for end in pair:
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    try:
-                        end.shutdown(socket.SHUT_RDWR)
-                    except OSError:
-                        continue
-            self._open.clear()
+            for end in self._open:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                _shut(end)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        _shut(self._listener)
+        self._threads[0].join(SECONDS)
         self._listener.close()
         self.cut()
+        for thread in self._threads:
+            thread.join(SECONDS)
+            assert not thread.is_alive()
+
+
+def _pump(source: socket.socket, sink: socket.socket, passing: threading.Event) -> None:
+    try:
+        while data := source.recv(1 << 16):
+            if passing.is_set():
+                sink.sendall(data)
+    except OSError:
+        pass
+    _shut(source)
+    _shut(sink)
+
+
+def _shut(end: socket.socket) -> None:
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # It is at its end already.
+        return
 
 
 class Resetting:
-    """An HTTP/2 server that starts a stream of events, and resets it with an error code: each time the next."""
+    """An HTTP/2 server that resets every stream of events: one with an event when it is told to, the next at once."""
 
-    def __init__(self, cursor: str, *codes: int) -> None:
-        self._cursor = cursor
-        self._codes = codes
+    def __init__(self, code: int) -> None:
+        self._code = code
+        self._told = threading.Semaphore(0)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.connections = 0
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
+    def reset(self) -> None:
+        self._told.release()
+
     def _serve(self) -> None:
-        for code in self._codes:
-            connection, _ = self._listener.accept()
-            self.connections += 1
+        for number in range(1_000):
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
             with connection, connection.makefile("rb") as stream:
                 assert stream.read(24) == b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                 connection.sendall(_frame(4, 0, 0))
-                while True:
-                    head = stream.read(9)
-                    if len(head) < 9:
-                        break
-                    length, kind, flags, number = int.from_bytes(head[:3], "big"), head[3], head[4], head[5:]
+                while len(head := stream.read(9)) == 9:
+                    length, kind, flags, identity = int.from_bytes(head[:3], "big"), head[3], head[4], head[5:]
                     stream.read(length)
                     if kind == 4 and not flags & 1:
                         connection.sendall(_frame(4, 1, 0))
                     elif kind == 1:
-                        # `:status 200` and `content-type application/grpc`, uncompressed.
-                        headers = b"\x88\x0f\x10\x10application/grpc"
-                        message = started(self._cursor).SerializeToString()
-                        data = b"\0" + len(message).to_bytes(4, "big") + message
-                        identity = int.from_bytes(number, "big")
-                        connection.sendall(
-                            _frame(1, 4, identity, headers)
-                            + _frame(0, 0, identity, data)
-                            + _frame(3, 0, identity, code.to_bytes(4, "big"))
-                        )
+                        if number % 2 == 0:
+                            # `:status 200` and `content-type application/grpc`, uncompressed.
+                            headers = b"\x88\x0f\x10\x10application/grpc"
+                            messages = (started(f"s{number}"), event(f"e{number}"))
+                            connection.sendall(
+                                _frame(1, 4, int.from_bytes(identity, "big"), headers)
+                                + _frame(0, 0, int.from_bytes(identity, "big"), b"".join(map(_message, messages)))
+                            )
+                            assert self._told.acquire(timeout=SECONDS)
+                        connection.sendall(_frame(3, 0, int.from_bytes(identity, "big"), self._code.to_bytes(4, "big")))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.reset()
+        _shut(self._listener)
+        self._thread.join(SECONDS)
         self._listener.close()
+        assert not self._thread.is_alive()
+
+
+def _message(message: Message) -> bytes:
+    encoded = message.SerializeToString()
+    return b"\0" + len(encoded).to_bytes(4, "big") + encoded
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
