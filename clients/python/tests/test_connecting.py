@@ -49,8 +49,8 @@ def test_tls_and_token(secure: Fake, authority: trustme.CA, connect: Callable[..
 
 def test_a_subscription_carries_the_token_too(secure: Fake, authority: trustme.CA, flavour: str) -> None:
     secure.streams = [script(started("a"), event("b")), script(started("b"), event("c"))]
-    options = {"credentials": trusting(authority), "token": TOKEN}
-    with Follower(flavour, secure.address, v1.SubscribeRequest(max_events=2), **options) as follower:
+    request, credentials = v1.SubscribeRequest(max_events=2), trusting(authority)
+    with Follower(flavour, secure.address, request, credentials=credentials, token=TOKEN) as follower:
         assert [follower.next().cursor, follower.next().cursor] == ["b", "c"]
         follower.ended()
     assert [metadata["authorization"] for metadata in secure.metadata] == [f"Bearer {TOKEN}"] * 2

@@ -64,9 +64,9 @@ def test_the_facts_of_a_reason_are_told(caller: Caller) -> None:
 
 
 def test_the_delay_is_told(connect: Callable[..., Caller]) -> None:
-    with Fake(status(grpc.StatusCode.RESOURCE_EXHAUSTED, "PROVIDER_THROTTLED", retry_after=1.5)) as fake:
-        with pytest.raises(SwitchboardError) as caught:
-            connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest())
+    throttled = status(grpc.StatusCode.RESOURCE_EXHAUSTED, "PROVIDER_THROTTLED", retry_after=1.5)
+    with Fake(throttled) as fake, pytest.raises(SwitchboardError) as caught:
+        connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest())
     assert caught.value.retry_delay == timedelta(seconds=1.5)
 
 

@@ -78,8 +78,8 @@ class SwitchboardError(grpc.aio.AioRpcError):
         """Decodes an error of gRPC. The client does this by itself; it is for stubs on other channels and futures."""
         if isinstance(error, cls):
             return error
-        # Both flavours of gRPC have these methods, but their types do not say so. `debug_error_string` is left out: that
-        # of a synchronous stream waits forever when the stream was cancelled here.
+        # Both flavours of gRPC have these methods, but their types do not say so. Not `debug_error_string`: that of a
+        # synchronous stream waits forever when the stream was cancelled here.
         call: Any = error
         decoded = cls(
             call.code(), _metadata(call.initial_metadata()), _metadata(call.trailing_metadata()), call.details()

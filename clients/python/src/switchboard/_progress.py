@@ -16,8 +16,8 @@ START_SECONDS = 10.0
 # The interval of heartbeats where a stream does not say its own.
 HEARTBEAT_SECONDS = 15.0
 
-# What gRPC makes of a stream that something on the way has reset, and also of a peer that is no Switchboard at all. So it
-# is taken for a broken connection only where there was a Switchboard before.
+# What gRPC makes of a stream that something on the way has reset, but also of a peer that is no Switchboard at all. So
+# it is taken for a broken connection only where there was a Switchboard before.
 _RESET = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN))
 
 

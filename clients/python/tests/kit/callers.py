@@ -94,16 +94,18 @@ class Follower:
         self._made = threading.Event()
         self._running = True
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._subscription: Any = None
         follow = self._follow if flavour == "sync" else self._follow_aio
         self._thread = threading.Thread(target=follow, args=(address, request, on_gap, options), daemon=True)
         self._thread.start()
         assert self._made.wait(SECONDS)
 
     def _follow(self, address: str, request: v1.SubscribeRequest, on_gap: Any, options: dict[str, Any]) -> None:
-        with Client(address, **options) as client, client.subscribe(request, on_gap=on_gap) as self._subscription:
+        with Client(address, **options) as client, client.subscribe(request, on_gap=on_gap) as subscription:
+            self._subscription = subscription
             self._made.set()
             try:
-                for event in self._subscription:
+                for event in subscription:
                     self._events.put(event)
             except Exception as error:
                 self._over(error)
@@ -113,17 +115,19 @@ class Follower:
     def _follow_aio(self, address: str, request: v1.SubscribeRequest, on_gap: Any, options: dict[str, Any]) -> None:
         async def follow() -> None:
             self._loop = asyncio.get_running_loop()
-            async with aio.Client(address, **options) as client:
-                async with client.subscribe(request, on_gap=on_gap) as subscription:
-                    self._subscription: Any = subscription
-                    self._made.set()
-                    try:
-                        async for event in subscription:
-                            self._events.put(event)
-                    except Exception as error:
-                        self._over(error)
-                    else:
-                        self._over(None)
+            async with (
+                aio.Client(address, **options) as client,
+                client.subscribe(request, on_gap=on_gap) as subscription,
+            ):
+                self._subscription = subscription
+                self._made.set()
+                try:
+                    async for event in subscription:
+                        self._events.put(event)
+                except Exception as error:
+                    self._over(error)
+                else:
+                    self._over(None)
 
         asyncio.run(follow())
 

@@ -84,11 +84,11 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
         self._answer(request, context)
         return v1.GetMessageResponse()
 
-    def SendMedia(self, request_iterator: Iterator[v1.SendMediaRequest], context: Any) -> v1.SendMediaResponse:  # type: ignore[override]
+    def SendMedia(self, request_iterator: Iterator[v1.SendMediaRequest], context: Any) -> v1.SendMediaResponse:
         self._answer(list(request_iterator), context)
         return v1.SendMediaResponse()
 
-    def SendMessages(self, request_iterator: Iterator[v1.SendMessagesRequest], context: Any) -> Any:  # type: ignore[override]
+    def SendMessages(self, request_iterator: Iterator[v1.SendMessagesRequest], context: Any) -> Any:
         for request in request_iterator:
             self._answer(request, context)
             yield v1.SendMessagesResponse(tag=request.tag)
@@ -163,7 +163,7 @@ def script(*responses: v1.SubscribeResponse, end: Any = None) -> Callable[[Any],
 
 
 class Proxy:
-    """A way to a server, connection by connection, that can be blocked: then nothing comes through, and nothing ends."""
+    """A way to a server. It can be blocked: then nothing comes through, and nothing ends."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
