@@ -127,6 +127,8 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
 
     def Subscribe(self, request: v1.SubscribeRequest, context: Any) -> Any:
         self._note(request, context)
+        if not self.streams:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the test has no more streams")
         yield from self.streams.pop(0)(context)
 
     def __enter__(self) -> Self:
