@@ -12,6 +12,7 @@ import io.grpc.TlsChannelCredentials;
 import java.time.Duration;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -225,19 +226,16 @@ public final class SwitchboardClient implements AutoCloseable {
         return stream;
     }
 
-    /** Ends all streams of events, gives calls that are under way a moment to end, and closes the connection. */
+    /**
+     * Closes the connection and ends all streams of events. It returns at once; calls that are under way may still end
+     * for a few seconds.
+     */
     @Override
     public void close() {
         closed = true;
         streams.forEach(EventStream::close);
         transport.shutdown();
-        try {
-            transport.awaitTermination(5, TimeUnit.SECONDS);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        } finally {
-            transport.shutdownNow();
-        }
+        CompletableFuture.delayedExecutor(5, TimeUnit.SECONDS).execute(transport::shutdownNow);
     }
 
     /** Says how to connect. */
