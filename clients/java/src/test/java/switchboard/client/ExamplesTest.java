@@ -101,25 +101,22 @@ class ExamplesTest {
                 .getNextCursor();
         Files.writeString(folder.resolve("answer.cursor"), before);
         inject("Do you deliver on Sundays?");
-        String first = answered();
+        String first = answered("");
         assertTrue(first.startsWith("answered: evt_"), first);
         assertEquals(List.of("send_message"), operations("demo-connectly"));
 
-        // Started again, it goes on: whether it came to write down its place or not, nobody is answered twice.
+        // Started again, it goes on. Whether it came to write down its place or not, nobody is answered twice.
         inject("And on Mondays?");
-        String second = answered();
-        if (second.equals(first)) {
-            second = answered();
-        }
-        assertNotEquals(first, second);
+        assertNotEquals(first, answered(first));
         assertEquals(List.of("send_message", "send_message"), operations("demo-connectly"));
     }
 
-    /** Runs the example until it has said that it answered. */
-    private String answered() throws Exception {
+    /** Runs the example until it says that it answered another one than this. */
+    private String answered(String known) throws Exception {
         Process process = run("Answer");
         try (BufferedReader out = process.inputReader()) {
-            return out.readLine();
+            String line = out.readLine();
+            return line.equals(known) ? out.readLine() : line;
         } finally {
             process.destroyForcibly();
         }
