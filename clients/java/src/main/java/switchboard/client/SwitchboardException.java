@@ -33,10 +33,19 @@ import switchboard.v1.Provider;
  */
 @SuppressWarnings("serial") // As its superclass: gRPC's status and trailers are not serializable either.
 public final class SwitchboardException extends StatusRuntimeException {
+    /** What happened. */
     private final String reason;
+
+    /** Who defines the reason. */
     private final String domain;
+
+    /** The facts that belong to the reason. */
     private final Map<String, String> metadata;
+
+    /** What is wrong with the fields of the request. */
     private final List<FieldViolation> fieldViolations;
+
+    /** How long to wait, or null. */
     private final Duration retryDelay;
 
     private SwitchboardException(Status status, Metadata trailers, Details details) {

@@ -95,9 +95,13 @@ class EventStreamTest {
     }
 
     private SwitchboardClient client(String address) {
+        return client(address, java.time.Duration.ofSeconds(20));
+    }
+
+    private SwitchboardClient client(String address, java.time.Duration connectTimeout) {
         SwitchboardClient client = SwitchboardClient.builder(address)
                 .plaintext()
-                .impatient(java.time.Duration.ofMillis(500), java.time.Duration.ofMillis(20))
+                .impatient(connectTimeout, java.time.Duration.ofMillis(20))
                 .build();
         open.add(client);
         return client;
@@ -291,7 +295,10 @@ class EventStreamTest {
     void aConnectionThatNeverAnswersIsGivenUp() throws Exception {
         serve(end(started("0"), event("1")));
         try (Proxy proxy = new Proxy(server.getPort(), Proxy.Fate.SILENCE, Proxy.Fate.FORWARD)) {
-            assertEquals(List.of("1"), cursors(client(proxy.address()).subscribe(LATEST)));
+            assertEquals(
+                    List.of("1"),
+                    cursors(client(proxy.address(), java.time.Duration.ofSeconds(2))
+                            .subscribe(LATEST)));
             assertEquals(2, proxy.connections());
         }
     }
@@ -311,7 +318,7 @@ class EventStreamTest {
         open.add(timer::shutdownNow);
         CountDownLatch beats = new CountDownLatch(60);
         var client = serve(stream -> {
-            say(started("0", 200), event("1")).accept(stream);
+            say(started("0", 1000), event("1")).accept(stream);
             timer.scheduleAtFixedRate(
                     () -> {
                         stream.onNext(heartbeat("beat"));
@@ -321,8 +328,8 @@ class EventStreamTest {
                             timer.shutdown();
                         }
                     },
-                    20,
-                    20,
+                    50,
+                    50,
                     TimeUnit.MILLISECONDS);
         });
         EventStream events = client.subscribe(LATEST);
