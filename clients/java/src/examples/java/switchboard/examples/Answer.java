@@ -3,6 +3,7 @@ package switchboard.examples;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import switchboard.client.EventStream;
 import switchboard.client.SwitchboardClient;
@@ -37,9 +38,15 @@ public final class Answer {
                 if (event.getMessageReceived().getText().getBody().endsWith("?")) {
                     answer(client, event);
                 }
-                Files.writeString(place, event.getCursor());
+                keep(event.getCursor(), place);
             }
         }
+    }
+
+    /** Writes it down, whole or not at all. */
+    private static void keep(String cursor, Path place) throws IOException {
+        Path fresh = Files.writeString(Path.of(place + ".new"), cursor);
+        Files.move(fresh, place, StandardCopyOption.ATOMIC_MOVE);
     }
 
     private static void answer(SwitchboardClient client, Event question) {
