@@ -60,6 +60,7 @@ class EventStreamTest {
     private static final SubscribeRequest LATEST = SubscribeRequest.getDefaultInstance();
 
     private final List<SubscribeRequest> asked = new CopyOnWriteArrayList<>();
+    private final List<Long> askedAt = new CopyOnWriteArrayList<>();
     private final List<AutoCloseable> open = new ArrayList<>();
     private List<Script> scripts = List.of();
     private Server server;
@@ -91,6 +92,7 @@ class EventStreamTest {
 
     private synchronized Script script(SubscribeRequest request) {
         asked.add(request);
+        askedAt.add(System.nanoTime());
         return scripts.get(Math.min(asked.size(), scripts.size()) - 1);
     }
 
@@ -308,7 +310,9 @@ class EventStreamTest {
         var client = serve(say(started("0", 200), event("1")), end(started("1"), event("2")));
         long before = System.nanoTime();
         assertEquals(List.of("1", "2"), cursors(client.subscribe(LATEST)));
-        assertTrue(System.nanoTime() - before >= 400_000_000, "two intervals");
+        long took = System.nanoTime() - before;
+        assertTrue(took >= 400_000_000, "two intervals, not less");
+        assertTrue(took < 15_000_000_000L, "and not the time to connect");
         assertEquals("1", asked.get(1).getAfterCursor());
     }
 
@@ -345,12 +349,12 @@ class EventStreamTest {
     @Test
     void theServerIsGivenItsTime() throws Exception {
         var client = serve(
-                fail(unavailable(), started("0"), closing("1", ClosingReason.CLOSING_REASON_SHUTDOWN, 400)),
-                fail(FakeServer.failure(Status.Code.UNAVAILABLE, "STORE_UNAVAILABLE", 400)),
+                fail(unavailable(), started("0"), closing("1", ClosingReason.CLOSING_REASON_SHUTDOWN, 900)),
+                fail(FakeServer.failure(Status.Code.UNAVAILABLE, "STORE_UNAVAILABLE", 900)),
                 end(started("1")));
-        long before = System.nanoTime();
         assertEquals(List.of(), cursors(client.subscribe(LATEST)));
-        assertTrue(System.nanoTime() - before >= 800_000_000);
+        assertTrue(askedAt.get(1) - askedAt.get(0) >= 900_000_000, "after closing");
+        assertTrue(askedAt.get(2) - askedAt.get(1) >= 900_000_000, "after a refusal");
     }
 
     @Test

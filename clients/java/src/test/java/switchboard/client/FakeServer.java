@@ -41,8 +41,8 @@ final class FakeServer implements AutoCloseable {
             TemplateServiceGrpc.getServiceDescriptor(),
             WebhookServiceGrpc.getServiceDescriptor());
 
-    /** One call that came: its method, what was said, and with which headers. */
-    record Call(String method, List<Object> messages, Metadata headers) {
+    /** One call that came: its method, what was said, with which headers, and when by {@link System#nanoTime}. */
+    record Call(String method, List<Object> messages, Metadata headers, long time) {
         String header(String name) {
             return headers.get(Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER));
         }
@@ -85,7 +85,7 @@ final class FakeServer implements AutoCloseable {
                     public void onHalfClose() {
                         StatusRuntimeException failure;
                         synchronized (calls) {
-                            calls.add(new Call(method.getBareMethodName(), messages, headers));
+                            calls.add(new Call(method.getBareMethodName(), messages, headers, System.nanoTime()));
                             failure = failures.apply(calls.size());
                         }
                         if (failure != null) {
