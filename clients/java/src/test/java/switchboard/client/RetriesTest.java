@@ -9,7 +9,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Message;
 import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptor;
 import io.grpc.Context;
+import io.grpc.ForwardingClientCall.SimpleForwardingClientCall;
+import io.grpc.ForwardingClientCallListener.SimpleForwardingClientCallListener;
+import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.MethodDescriptor.MethodType;
 import io.grpc.MethodDescriptor.PrototypeMarshaller;
@@ -25,9 +31,10 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
-import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -255,7 +262,7 @@ class RetriesTest {
 
         // The same with a deadline of the surroundings.
         failFirst(2, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_000));
-        var timer = java.util.concurrent.Executors.newSingleThreadScheduledExecutor();
+        var timer = Executors.newSingleThreadScheduledExecutor();
         try {
             Context.current().withDeadlineAfter(5, TimeUnit.SECONDS, timer).run(() -> {
                 assertThrows(StatusRuntimeException.class, () -> client.accounts()
@@ -267,37 +274,65 @@ class RetriesTest {
         assertEquals(2, server.calls.size());
     }
 
+    /** A cancel in the delay between two attempts, when no call is under way that could tell of it. */
     @Test
     void aCancelEndsTheWait() throws Exception {
-        CountDownLatch failed = new CountDownLatch(1);
-        server.failures = number -> {
-            failed.countDown();
-            return FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 20_000);
-        };
-        var future =
-                AccountServiceGrpc.newFutureStub(client.channel()).getAccount(GetAccountRequest.getDefaultInstance());
-        assertTrue(failed.await(10, TimeUnit.SECONDS));
-        future.cancel(true);
-        assertThrows(CancellationException.class, () -> future.get(10, TimeUnit.SECONDS));
+        failFirst(100, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 40_000));
+        Semaphore failed = new Semaphore(0);
+        try (SwitchboardClient client = SwitchboardClient.builder(server.address())
+                .plaintext()
+                .configure(channel -> channel.intercept(onClosed(failed::release)))
+                .build()) {
+            var call = client.channel().newCall(AccountServiceGrpc.getGetAccountMethod(), CallOptions.DEFAULT);
+            var future = ClientCalls.futureUnaryCall(call, GetAccountRequest.getDefaultInstance());
+            assertTrue(failed.tryAcquire(10, TimeUnit.SECONDS));
+            call.cancel("enough", null);
+            SwitchboardException e = SwitchboardException.of(
+                    assertThrows(ExecutionException.class, () -> future.get(10, TimeUnit.SECONDS)));
+            assertEquals(Status.Code.CANCELLED, e.getCode());
+            assertEquals("enough", e.getStatus().getDescription());
 
-        // A blocked thread hears of its interrupt at once.
-        CompletableFuture<Throwable> ended = new CompletableFuture<>();
-        Thread blocked = new Thread(() -> {
-            try {
-                client.accounts().getAccount(GetAccountRequest.getDefaultInstance());
-                ended.complete(null);
-            } catch (StatusRuntimeException e) {
-                ended.complete(e);
-            }
-        });
-        blocked.start();
-        while (server.calls.size() < 2) {
-            Thread.onSpinWait();
+            CompletableFuture<Throwable> ended = new CompletableFuture<>();
+            Thread blocked = new Thread(() -> {
+                try {
+                    client.accounts().getAccount(GetAccountRequest.getDefaultInstance());
+                    ended.complete(null);
+                } catch (StatusRuntimeException thrown) {
+                    ended.complete(thrown);
+                }
+            });
+            failed.drainPermits();
+            blocked.start();
+            assertTrue(failed.tryAcquire(10, TimeUnit.SECONDS));
+            blocked.interrupt();
+            SwitchboardException interrupted = SwitchboardException.of(ended.get(10, TimeUnit.SECONDS));
+            assertEquals(Status.Code.CANCELLED, interrupted.getCode());
         }
-        blocked.interrupt();
-        var e = SwitchboardException.of(ended.get(10, TimeUnit.SECONDS));
-        assertEquals(Status.Code.CANCELLED, e.getCode());
         assertEquals(2, server.calls.size());
+    }
+
+    /** Runs something when a call has ended and all who listen have heard of it. */
+    private static ClientInterceptor onClosed(Runnable then) {
+        return new ClientInterceptor() {
+            @Override
+            public <Q, R> ClientCall<Q, R> interceptCall(
+                    MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+                return new SimpleForwardingClientCall<>(next.newCall(method, options)) {
+                    @Override
+                    public void start(Listener<R> listener, Metadata headers) {
+                        super.start(
+                                new SimpleForwardingClientCallListener<>(listener) {
+                                    @Override
+                                    public void onClose(Status status, Metadata trailers) {
+                                        super.onClose(status, trailers);
+                                        then.run();
+                                    }
+                                },
+                                headers);
+                    }
+                };
+            }
+        };
     }
 
     @Test
