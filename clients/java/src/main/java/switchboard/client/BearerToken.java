@@ -1,0 +1,57 @@
+package switchboard.client;
+
+import io.grpc.Attributes;
+import io.grpc.CallCredentials;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptor;
+import io.grpc.Grpc;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.SecurityLevel;
+import io.grpc.Status;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.util.concurrent.Executor;
+
+/**
+ * Sends a token with every call, and looks at the connection each time: whatever a name resolves to, the token does not
+ * go in plaintext beyond loopback.
+ */
+final class BearerToken extends CallCredentials implements ClientInterceptor {
+    private static final Metadata.Key<String> AUTHORIZATION =
+            Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+
+    private final String value;
+
+    BearerToken(String token) {
+        if (token.isEmpty() || token.chars().anyMatch(c -> c <= ' ' || c > '~')) {
+            throw new IllegalArgumentException("a token is made of visible ASCII characters, at least one");
+        }
+        this.value = "Bearer " + token;
+    }
+
+    @Override
+    public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+        return next.newCall(method, options.withCallCredentials(this));
+    }
+
+    @Override
+    public void applyRequestMetadata(RequestInfo info, Executor executor, MetadataApplier applier) {
+        if (info.getSecurityLevel() != SecurityLevel.PRIVACY_AND_INTEGRITY && !local(info.getTransportAttrs())) {
+            applier.fail(Status.UNAUTHENTICATED.withDescription("a token is not sent in plaintext beyond loopback"));
+            return;
+        }
+        Metadata headers = new Metadata();
+        headers.put(AUTHORIZATION, value);
+        applier.apply(headers);
+    }
+
+    private static boolean local(Attributes transport) {
+        SocketAddress peer = transport.get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR);
+        return peer instanceof InetSocketAddress address
+                && address.getAddress() != null
+                && address.getAddress().isLoopbackAddress();
+    }
+}

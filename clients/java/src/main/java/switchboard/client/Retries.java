@@ -1,0 +1,258 @@
+package switchboard.client;
+
+import io.grpc.Attributes;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptor;
+import io.grpc.ConnectivityState;
+import io.grpc.Context;
+import io.grpc.Deadline;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.MethodDescriptor.MethodType;
+import io.grpc.Status;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import switchboard.v1.WebhookServiceGrpc;
+
+/**
+ * Repeats unary calls of {@code switchboard.v1} that fail with UNAVAILABLE: reads, and writes that carry a {@code
+ * request_id}. One call of the caller's is one deadline, however many attempts it takes.
+ */
+final class Retries implements ClientInterceptor {
+    private final ManagedChannel channel;
+    private final RetryPolicy policy;
+
+    Retries(ManagedChannel channel, RetryPolicy policy) {
+        this.channel = channel;
+        this.policy = policy;
+    }
+
+    @Override
+    public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+        String service = method.getServiceName();
+        boolean ours = service != null && service.startsWith("switchboard.v1.");
+        return ours && method.getType() == MethodType.UNARY
+                ? new Call<>(method, options, next)
+                : next.newCall(method, options);
+    }
+
+    static boolean reads(MethodDescriptor<?, ?> method) {
+        String name = String.valueOf(method.getBareMethodName());
+        return name.startsWith("Get")
+                || name.startsWith("List")
+                || method.getFullMethodName()
+                        .equals(WebhookServiceGrpc.getVerifyWebhookMethod().getFullMethodName());
+    }
+
+    /**
+     * Gives the next attempt a chance: a channel that could not connect fails all calls at once while its own back-off
+     * lasts, which grows to minutes, unless it is told to dial anew.
+     */
+    static void dialAnew(ManagedChannel channel) {
+        if (channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+            channel.enterIdle();
+        }
+    }
+
+    /** One call of the caller's. It holds the request back until that is whole, and an answer until that is final. */
+    private final class Call<Q, R> extends ClientCall<Q, R> {
+        private final MethodDescriptor<Q, R> method;
+        private final CallOptions options;
+        private final Channel next;
+        private final Context context = Context.current();
+        private final Deadline deadline;
+
+        private Listener<R> listener;
+        private Metadata headers;
+        private Q message;
+        private boolean compressed = true;
+
+        // Guarded by this call's lock, which is never held while others are called.
+        private ClientCall<Q, R> current;
+        private boolean waiting = true; // No attempt is under way: the request is not whole yet, or it is the delay.
+        private Status cancelled;
+        private int requested;
+        private int attempts;
+
+        Call(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+            this.method = method;
+            this.options = options;
+            this.next = next;
+            Deadline outer = context.getDeadline();
+            Deadline own = options.getDeadline();
+            this.deadline = outer == null ? own : own == null ? outer : own.minimum(outer);
+        }
+
+        @Override
+        public void start(Listener<R> listener, Metadata headers) {
+            this.listener = listener;
+            this.headers = headers;
+        }
+
+        @Override
+        public void sendMessage(Q message) {
+            this.message = message;
+        }
+
+        @Override
+        public void halfClose() {
+            attempt();
+        }
+
+        @Override
+        public void request(int messages) {
+            ClientCall<Q, R> call;
+            synchronized (this) {
+                requested += messages;
+                call = current;
+            }
+            if (call != null) {
+                call.request(messages);
+            }
+        }
+
+        @Override
+        public void cancel(String reason, Throwable cause) {
+            ClientCall<Q, R> call;
+            boolean idle;
+            synchronized (this) {
+                if (cancelled != null) {
+                    return;
+                }
+                cancelled = Status.CANCELLED.withDescription(reason).withCause(cause);
+                call = current;
+                idle = waiting;
+            }
+            if (idle) {
+                closeCancelled(cause);
+            } else if (call != null) {
+                call.cancel(reason, cause);
+            } // Else it is being started, and will see that it is cancelled.
+        }
+
+        @Override
+        public void setMessageCompression(boolean enabled) {
+            compressed = enabled;
+        }
+
+        @Override
+        public Attributes getAttributes() {
+            synchronized (this) {
+                return current == null ? Attributes.EMPTY : current.getAttributes();
+            }
+        }
+
+        private void attempt() {
+            synchronized (this) {
+                if (cancelled != null) {
+                    return;
+                }
+                waiting = false;
+                attempts++;
+            }
+            context.run(() -> {
+                ClientCall<Q, R> call = next.newCall(method, options);
+                call.start(new Attempt(), copyOfHeaders());
+                int credit;
+                Status stopped;
+                synchronized (this) {
+                    current = call;
+                    credit = requested;
+                    stopped = cancelled;
+                }
+                if (stopped != null) {
+                    call.cancel(stopped.getDescription(), stopped.getCause());
+                    return;
+                }
+                call.request(credit);
+                call.setMessageCompression(compressed);
+                call.sendMessage(message);
+                call.halfClose();
+            });
+        }
+
+        private void attemptAgain() {
+            try {
+                dialAnew(channel);
+                attempt();
+            } catch (RuntimeException e) { // Nobody else would hear of it here.
+                listener.onClose(Status.fromThrowable(e), new Metadata());
+            }
+        }
+
+        /** Decides what the end of an attempt means. Returns whether there is another one. */
+        private boolean retry(Status status, Metadata trailers) {
+            if (!reads(method) && !RequestIds.has(message) || channel.isShutdown()) {
+                return false;
+            }
+            long delay;
+            synchronized (this) {
+                delay = cancelled == null ? policy.delay(attempts, status, trailers, deadline) : -1;
+                if (delay < 0) {
+                    return false;
+                }
+                current = null;
+                waiting = true;
+            }
+            CompletableFuture.delayedExecutor(delay, TimeUnit.NANOSECONDS).execute(this::attemptAgain);
+            return true;
+        }
+
+        /** Tells the listener on the thread where gRPC would: by a call that is over before it has begun. */
+        private void closeCancelled(Throwable cause) {
+            if (listener == null) {
+                return;
+            }
+            Context.CancellableContext over = context.withCancellation();
+            over.cancel(cause);
+            over.run(() -> next.newCall(method, options)
+                    .start(
+                            new Listener<>() {
+                                @Override
+                                public void onClose(Status status, Metadata trailers) {
+                                    listener.onClose(cancelled, trailers);
+                                }
+                            },
+                            copyOfHeaders()));
+        }
+
+        private Metadata copyOfHeaders() {
+            Metadata copy = new Metadata();
+            copy.merge(headers);
+            return copy;
+        }
+
+        /** Holds an answer back until it is known to be the last. */
+        private final class Attempt extends Listener<R> {
+            private final List<R> messages = new ArrayList<>(1);
+            private Metadata answered;
+
+            @Override
+            public void onHeaders(Metadata headers) {
+                answered = headers;
+            }
+
+            @Override
+            public void onMessage(R message) {
+                messages.add(message);
+            }
+
+            @Override
+            public void onClose(Status status, Metadata trailers) {
+                if (messages.isEmpty() && retry(status, trailers)) {
+                    return;
+                }
+                if (answered != null) {
+                    listener.onHeaders(answered);
+                }
+                messages.forEach(listener::onMessage);
+                listener.onClose(status, trailers);
+            }
+        }
+    }
+}

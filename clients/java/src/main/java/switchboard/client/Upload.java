@@ -1,0 +1,195 @@
+package switchboard.client;
+
+import com.google.protobuf.ByteString;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.Deadline;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Function;
+
+/** A file to be uploaded. One that can be read again is sent again when the server is not available. */
+public final class Upload {
+    private static final int CHUNK = 256 * 1024;
+
+    private final Source source;
+    private final boolean repeatable;
+
+    private Upload(Source source, boolean repeatable) {
+        this.source = source;
+        this.repeatable = repeatable;
+    }
+
+    /**
+     * Uploads bytes.
+     *
+     * @param bytes the whole file; not copied, so leave them as they are
+     * @return the file
+     */
+    public static Upload of(byte[] bytes) {
+        return new Upload(() -> new ByteArrayInputStream(bytes), true);
+    }
+
+    /**
+     * Uploads a file of this machine.
+     *
+     * @param file where it is; read for each attempt
+     * @return the file
+     */
+    public static Upload of(Path file) {
+        return new Upload(() -> Files.newInputStream(file), true);
+    }
+
+    /**
+     * Uploads what a stream gives. It can be read once only, so there is one attempt.
+     *
+     * @param stream the file; read to its end, and closed
+     * @return the file
+     */
+    public static Upload of(InputStream stream) {
+        return new Upload(() -> stream, false);
+    }
+
+    /** Sends the first message, which has the header, and then the file in pieces. */
+    <Q, R> R send(
+            ManagedChannel channel,
+            Channel calls,
+            RetryPolicy policy,
+            MethodDescriptor<Q, R> method,
+            Deadline deadline,
+            Q first,
+            Function<ByteString, Q> piece) {
+        for (int attempts = 1; ; attempts++) {
+            Attempt<Q, R> attempt = new Attempt<>(calls.newCall(method, CallOptions.DEFAULT.withDeadline(deadline)));
+            try (InputStream file = source.open()) {
+                return attempt.send(first, file, piece);
+            } catch (IOException e) {
+                attempt.call.cancel("the file cannot be read", e);
+                throw new UncheckedIOException(e);
+            } catch (InterruptedException e) {
+                attempt.call.cancel("interrupted", e);
+                throw interrupted(e);
+            } catch (SwitchboardException e) {
+                long delay = repeatable && !channel.isShutdown()
+                        ? policy.delay(attempts, e.getStatus(), e.getTrailers(), deadline)
+                        : -1;
+                if (delay < 0) {
+                    throw e;
+                }
+                try {
+                    TimeUnit.NANOSECONDS.sleep(delay);
+                } catch (InterruptedException interrupt) {
+                    throw interrupted(interrupt);
+                }
+                Retries.dialAnew(channel);
+            }
+        }
+    }
+
+    private static SwitchboardException interrupted(InterruptedException e) {
+        Thread.currentThread().interrupt();
+        return SwitchboardException.of(
+                Status.CANCELLED.withDescription("interrupted").withCause(e), null);
+    }
+
+    @FunctionalInterface
+    private interface Source {
+        InputStream open() throws IOException;
+    }
+
+    /** One call, written no faster than the server reads. */
+    private static final class Attempt<Q, R> extends ClientCall.Listener<R> {
+        private final ClientCall<Q, R> call;
+        private final ReentrantLock lock = new ReentrantLock();
+        private final Condition changed = lock.newCondition();
+        private R response;
+        private Status status;
+        private Metadata trailers;
+
+        Attempt(ClientCall<Q, R> call) {
+            this.call = call;
+        }
+
+        R send(Q first, InputStream file, Function<ByteString, Q> piece) throws IOException, InterruptedException {
+            call.start(this, new Metadata());
+            call.request(1);
+            call.sendMessage(first);
+            byte[] buffer = new byte[CHUNK];
+            for (int n; (n = file.readNBytes(buffer, 0, CHUNK)) > 0 && awaitReady(); ) {
+                call.sendMessage(piece.apply(ByteString.copyFrom(buffer, 0, n)));
+            }
+            call.halfClose();
+            return awaitResponse();
+        }
+
+        /** Returns whether there is still somebody to send to. */
+        private boolean awaitReady() throws InterruptedException {
+            lock.lock();
+            try {
+                while (status == null && !call.isReady()) {
+                    changed.await();
+                }
+                return status == null;
+            } finally {
+                lock.unlock();
+            }
+        }
+
+        private R awaitResponse() throws InterruptedException {
+            lock.lock();
+            try {
+                while (status == null) {
+                    changed.await();
+                }
+                if (status.isOk() && response == null) {
+                    throw SwitchboardException.of(Status.INTERNAL.withDescription("there was no answer"), trailers);
+                } else if (!status.isOk()) {
+                    throw SwitchboardException.of(status, trailers);
+                }
+                return response;
+            } finally {
+                lock.unlock();
+            }
+        }
+
+        @Override
+        public void onReady() {
+            tell(() -> {});
+        }
+
+        @Override
+        public void onMessage(R message) {
+            tell(() -> response = message);
+        }
+
+        @Override
+        public void onClose(Status status, Metadata trailers) {
+            tell(() -> {
+                this.status = status;
+                this.trailers = trailers;
+            });
+        }
+
+        private void tell(Runnable what) {
+            lock.lock();
+            try {
+                what.run();
+                changed.signalAll();
+            } finally {
+                lock.unlock();
+            }
+        }
+    }
+}

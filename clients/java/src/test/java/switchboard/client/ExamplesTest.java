@@ -1,0 +1,135 @@
+package switchboard.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.BufferedReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import switchboard.sandbox.v1.InjectMessageRequest;
+import switchboard.sandbox.v1.ListCallsRequest;
+import switchboard.v1.ListEventsRequest;
+
+/** The examples, each as a program of its own. */
+class ExamplesTest {
+    @TempDir
+    private Path folder;
+
+    private Sandbox sandbox;
+    private SwitchboardClient client;
+
+    @BeforeEach
+    void start() throws Exception {
+        sandbox = Sandbox.start();
+        client = sandbox.client();
+    }
+
+    @AfterEach
+    void stop() {
+        client.close();
+        sandbox.close();
+    }
+
+    private Process run(String example) throws Exception {
+        String classes = System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
+        ProcessBuilder builder = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-cp",
+                        classes,
+                        "switchboard.examples." + example)
+                .directory(folder.toFile())
+                .redirectErrorStream(true);
+        builder.environment().put("SWITCHBOARD_ADDRESS", sandbox.address());
+        return builder.start();
+    }
+
+    private List<String> output(String example) throws Exception {
+        Process process = run(example);
+        try (BufferedReader out = process.inputReader()) {
+            List<String> lines = out.lines().toList();
+            assertTrue(process.waitFor(10, TimeUnit.SECONDS));
+            assertEquals(0, process.exitValue(), () -> String.join("\n", lines));
+            return lines;
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+
+    private List<String> operations(String account) {
+        return Sandbox.faults(client)
+                .listCalls(ListCallsRequest.newBuilder().setAccount(account).build())
+                .getCallsList()
+                .stream()
+                .map(call -> call.getOperation())
+                .toList();
+    }
+
+    @Test
+    void sendText() throws Exception {
+        List<String> lines = output("SendText");
+        assertTrue(lines.get(0).startsWith("accepted: msg_"), lines::toString);
+        assertEquals(1, lines.size(), lines::toString);
+        assertTrue(operations("demo-connectly").contains("send_message"));
+    }
+
+    @Test
+    void sendTemplate() throws Exception {
+        List<String> lines = output("SendTemplate");
+        assertTrue(lines.get(0).startsWith("accepted: msg_"), lines::toString);
+        assertTrue(operations("demo-connectby").contains("send_template"));
+    }
+
+    @Test
+    void uploadMedia() throws Exception {
+        List<String> lines = output("UploadMedia");
+        assertTrue(lines.get(0).startsWith("accepted: msg_"), lines::toString);
+        assertTrue(lines.get(1).startsWith("uploaded: http"), lines::toString);
+    }
+
+    @Test
+    void answer() throws Exception {
+        var before = client.events()
+                .withDeadlineAfter(20, TimeUnit.SECONDS)
+                .listEvents(ListEventsRequest.getDefaultInstance())
+                .getNextCursor();
+        Files.writeString(folder.resolve("answer.cursor"), before);
+        inject("Do you deliver on Sundays?");
+        String first = answered("");
+        assertTrue(first.startsWith("answered: evt_"), first);
+        assertEquals(List.of("send_message"), operations("demo-connectly"));
+
+        // Started again, it goes on. Whether it came to write down its place or not, nobody is answered twice.
+        inject("And on Mondays?");
+        String second = answered(first);
+        assertTrue(second.startsWith("answered: evt_"), second);
+        assertNotEquals(first, second);
+        assertEquals(List.of("send_message", "send_message"), operations("demo-connectly"));
+    }
+
+    /** Runs the example until it says that it answered another one than this. */
+    private String answered(String known) throws Exception {
+        Process process = run("Answer");
+        try (BufferedReader out = process.inputReader()) {
+            String line = out.readLine();
+            return line.equals(known) ? out.readLine() : line;
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+
+    private void inject(String text) {
+        Sandbox.faults(client)
+                .injectMessage(InjectMessageRequest.newBuilder()
+                        .setAccount("demo-connectly")
+                        .setSender("+15550100009")
+                        .setText(text)
+                        .build());
+    }
+}

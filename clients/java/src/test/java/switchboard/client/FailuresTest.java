@@ -1,0 +1,334 @@
+package switchboard.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.protobuf.Any;
+import com.google.protobuf.ByteString;
+import io.grpc.Context;
+import io.grpc.Metadata;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.time.Duration;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import switchboard.sandbox.v1.ClearFaultsRequest;
+import switchboard.sandbox.v1.FaultKind;
+import switchboard.sandbox.v1.ListCallsRequest;
+import switchboard.sandbox.v1.SetFaultRequest;
+import switchboard.v1.AccountServiceGrpc;
+import switchboard.v1.Error;
+import switchboard.v1.FieldViolation;
+import switchboard.v1.GetAccountRequest;
+import switchboard.v1.ListContactsRequest;
+import switchboard.v1.MediaHeader;
+import switchboard.v1.Provider;
+import switchboard.v1.SendMessageRequest;
+import switchboard.v1.SubscribeRequest;
+import switchboard.v1.Text;
+import switchboard.v1.WatchMessageRequest;
+import switchboard.v1.WatchMessageResponse;
+
+/** What failures of the real server say when they are read. */
+class FailuresTest {
+    private static final Duration LONG = Duration.ofSeconds(20);
+    private Sandbox sandbox;
+    private SwitchboardClient client;
+
+    @BeforeEach
+    void start() throws Exception {
+        sandbox = Sandbox.start();
+        client = sandbox.client();
+    }
+
+    @AfterEach
+    void stop() {
+        client.close();
+        sandbox.close();
+    }
+
+    private void behaveAgain() {
+        Sandbox.faults(client)
+                .clearFaults(ClearFaultsRequest.newBuilder()
+                        .setAccount("demo-connectby")
+                        .build());
+    }
+
+    private void fault(SetFaultRequest.Builder fault) {
+        Sandbox.faults(client).setFault(fault.setAccount("demo-connectby").build());
+    }
+
+    private static SendMessageRequest.Builder text() {
+        return SendMessageRequest.newBuilder()
+                .setAccount("demo-connectby")
+                .setTo("+15550100001")
+                .setText(Text.newBuilder().setBody("Hello!"));
+    }
+
+    private SwitchboardException failing(SendMessageRequest.Builder request) {
+        var stub = client.messages().withDeadlineAfter(LONG);
+        return SwitchboardException.of(
+                assertThrows(StatusRuntimeException.class, () -> stub.sendMessage(request.build())));
+    }
+
+    @Test
+    void everyFaultOfARequest() {
+        SwitchboardException e = failing(SendMessageRequest.newBuilder()
+                .setAccount("demo-connectby")
+                .setTo("nobody")
+                .setSender("+15550100002")
+                .setText(Text.getDefaultInstance()));
+        assertEquals(Status.Code.INVALID_ARGUMENT, e.getCode());
+        assertEquals("REQUEST_INVALID", e.getReason());
+        assertEquals("switchboard", e.getDomain());
+        assertEquals(Optional.empty(), e.getRetryDelay());
+        assertEquals(
+                List.of("to MALFORMED", "text.body REQUIRED", "sender UNSUPPORTED"),
+                e.getFieldViolations().stream()
+                        .map(fault -> fault.getField() + " " + fault.getReason())
+                        .toList());
+        assertTrue(e.getFieldViolations().stream()
+                .noneMatch(fault -> fault.getDescription().isEmpty()));
+        assertTrue(e.getMessage().startsWith("REQUEST_INVALID: INVALID_ARGUMENT: "), e.getMessage());
+    }
+
+    @Test
+    void theFactsOfAReason() {
+        fault(SetFaultRequest.newBuilder()
+                .setKind(FaultKind.FAULT_KIND_CUT_AFTER_READING)
+                .setOperation("send_text")
+                .setTimes(1));
+        SwitchboardException e = failing(text());
+        assertEquals(Status.Code.FAILED_PRECONDITION, e.getCode());
+        assertEquals("SEND_OUTCOME_UNKNOWN", e.getReason());
+        assertEquals("1", e.getMetadata().get("attempt"));
+        assertTrue(e.getMetadata().get("message_id").startsWith("msg_"));
+        assertEquals("connectby", e.getMetadata().get("provider"));
+    }
+
+    @Test
+    void howLongToWait() {
+        fault(SetFaultRequest.newBuilder()
+                .setKind(FaultKind.FAULT_KIND_STATUS)
+                .setOperation("list_contacts")
+                .setHttpStatus(429)
+                .setRetryAfter("60"));
+        var stub = client.contacts().withDeadlineAfter(LONG);
+        SwitchboardException e = SwitchboardException.of(assertThrows(
+                StatusRuntimeException.class,
+                () -> stub.listContacts(ListContactsRequest.newBuilder()
+                        .setAccount("demo-connectby")
+                        .build())));
+        assertEquals(Status.Code.RESOURCE_EXHAUSTED, e.getCode());
+        assertEquals("PROVIDER_THROTTLED", e.getReason());
+        Duration delay = e.getRetryDelay().orElseThrow();
+        assertTrue(
+                delay.compareTo(Duration.ofSeconds(30)) > 0 && delay.compareTo(Duration.ofSeconds(60)) <= 0,
+                "" + delay);
+    }
+
+    /** The server says UNAVAILABLE of what was not sent, so the client sends it again by itself. */
+    @Test
+    void whatWasNotSentIsSentAgain() {
+        fault(SetFaultRequest.newBuilder().setKind(FaultKind.FAULT_KIND_REFUSE));
+        var stub = client.messages().withDeadlineAfter(Duration.ofSeconds(2));
+        SwitchboardException e = SwitchboardException.of(
+                assertThrows(StatusRuntimeException.class, () -> stub.sendMessage(text().build())));
+        assertTrue(
+                List.of(Status.Code.UNAVAILABLE, Status.Code.DEADLINE_EXCEEDED).contains(e.getCode()), e.getMessage());
+        behaveAgain();
+        var sent = client.messages().withDeadlineAfter(LONG).sendMessage(text().build());
+        assertFalse(sent.getReplayed());
+    }
+
+    @Test
+    void theOriginalStaysReachable() {
+        StatusRuntimeException original = assertThrows(StatusRuntimeException.class, () -> client.accounts()
+                .withDeadlineAfter(LONG)
+                .getAccount(GetAccountRequest.newBuilder().setAccount("nobody").build()));
+        SwitchboardException e = SwitchboardException.of(original);
+        assertSame(original, e.getCause());
+        assertSame(original.getTrailers(), e.getTrailers());
+        assertEquals(original.getStatus().getDescription(), e.getStatus().getDescription());
+        assertSame(e, SwitchboardException.of(e));
+        assertEquals(Map.of("account", "nobody"), e.getMetadata());
+        assertThrows(UnsupportedOperationException.class, () -> e.getMetadata().clear());
+    }
+
+    @Test
+    void theFailureOfAFuture() {
+        var future = AccountServiceGrpc.newFutureStub(client.channel())
+                .getAccount(GetAccountRequest.newBuilder().setAccount("nobody").build());
+        var e = assertThrows(ExecutionException.class, () -> future.get(20, TimeUnit.SECONDS));
+        assertEquals("ACCOUNT_NOT_FOUND", SwitchboardException.of(e).getReason());
+    }
+
+    @Test
+    void theFailureOfAnUpload() {
+        SwitchboardException e = assertThrows(
+                SwitchboardException.class,
+                () -> client.sendMedia(
+                        MediaHeader.newBuilder()
+                                .setAccount("demo-connectby")
+                                .setTo("+15550100001")
+                                .build(),
+                        Upload.of(new byte[20_000_000]),
+                        LONG));
+        assertEquals("REQUEST_INVALID", e.getReason());
+        assertEquals("chunk", e.getFieldViolations().get(0).getField());
+    }
+
+    @Test
+    void theFailureOfAStream() {
+        try (EventStream events = client.subscribe(
+                SubscribeRequest.newBuilder().setAfterCursor("made-up").build())) {
+            SwitchboardException e = assertThrows(
+                    SwitchboardException.class, () -> events.iterator().hasNext());
+            assertEquals("CURSOR_MALFORMED", e.getReason());
+            assertEquals(
+                    List.of("after_cursor"),
+                    e.getFieldViolations().stream()
+                            .map(FieldViolation::getField)
+                            .toList());
+        }
+    }
+
+    @Test
+    void anErrorInsideAnAnswer() {
+        FieldViolation fault = FieldViolation.newBuilder()
+                .setField("to")
+                .setReason("MALFORMED")
+                .setDescription("must be a number")
+                .build();
+        SwitchboardException e = SwitchboardException.of(Error.newBuilder()
+                .setReason("PROVIDER_THROTTLED")
+                .setCode(8)
+                .setMessage("the provider takes no more for now")
+                .setProvider(Provider.PROVIDER_CONNECTBY)
+                .setProviderCode("130429")
+                .setRetryDelay(com.google.protobuf.Duration.newBuilder().setSeconds(7))
+                .setRawJson("{\"error\":\"secret words\"}")
+                .addFieldViolations(fault)
+                .putMetadata("attempt", "2")
+                .build());
+        assertEquals(Status.Code.RESOURCE_EXHAUSTED, e.getCode());
+        assertEquals("PROVIDER_THROTTLED", e.getReason());
+        assertEquals("switchboard", e.getDomain());
+        assertEquals(Map.of("attempt", "2", "provider", "connectby", "provider_code", "130429"), e.getMetadata());
+        assertEquals(Optional.of(Duration.ofSeconds(7)), e.getRetryDelay());
+        assertEquals(List.of(fault), e.getFieldViolations());
+        assertFalse(printed(e).contains("secret words"));
+    }
+
+    @Test
+    void aDeadline() {
+        fault(SetFaultRequest.newBuilder()
+                .setKind(FaultKind.FAULT_KIND_LATENCY)
+                .setLatency(com.google.protobuf.Duration.newBuilder().setSeconds(30)));
+        var stub = client.messages().withDeadlineAfter(Duration.ofMillis(500));
+        SwitchboardException e = SwitchboardException.of(
+                assertThrows(StatusRuntimeException.class, () -> stub.sendMessage(text().build())));
+        assertEquals(Status.Code.DEADLINE_EXCEEDED, e.getCode());
+        assertEquals("", e.getReason());
+    }
+
+    @Test
+    void aCancel() {
+        var sent = client.messages()
+                .withDeadlineAfter(LONG)
+                .sendMessage(text().setAccount("demo-connectly").build());
+        Context.CancellableContext context = Context.current().withCancellation();
+        context.run(() -> {
+            Iterator<WatchMessageResponse> watch = client.messages()
+                    .withDeadlineAfter(LONG)
+                    .watchMessage(WatchMessageRequest.newBuilder()
+                            .setAccount("demo-connectly")
+                            .setMessageId(sent.getMessage().getMessageId())
+                            .build());
+            assertTrue(watch.next().hasMessage());
+            context.cancel(null);
+            SwitchboardException e = SwitchboardException.of(assertThrows(StatusRuntimeException.class, () -> {
+                while (watch.hasNext()) {
+                    watch.next();
+                }
+            }));
+            assertEquals(Status.Code.CANCELLED, e.getCode());
+        });
+    }
+
+    @Test
+    void detailsThatCannotBeReadAreLeftOut() {
+        var broken = com.google.rpc.Status.newBuilder()
+                .setCode(Status.Code.NOT_FOUND.value())
+                .setMessage("gone")
+                .addDetails(Any.newBuilder()
+                        .setTypeUrl("type.googleapis.com/google.rpc.ErrorInfo")
+                        .setValue(ByteString.copyFrom(new byte[] {(byte) 0xff})))
+                .build();
+        SwitchboardException e = SwitchboardException.of(StatusProto.toStatusRuntimeException(broken));
+        assertEquals(Status.Code.NOT_FOUND, e.getCode());
+        assertEquals("", e.getReason());
+
+        Metadata garbage = new Metadata();
+        garbage.put(
+                Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER), new byte[] {(byte) 0xff});
+        assertEquals("", SwitchboardException.of(Status.INTERNAL, garbage).getReason());
+        assertEquals(
+                Status.Code.UNKNOWN,
+                SwitchboardException.of(new IllegalStateException("not a status"))
+                        .getCode());
+    }
+
+    /** What a log would show of a failed send. */
+    @Test
+    void noMessageTextAndNoNumberInWhatIsPrinted() {
+        SwitchboardException e = failing(text().setTo("+15550177777777777777")
+                .setText(Text.newBuilder().setBody("a very private text".repeat(1000))));
+        String printed = printed(e) + client + Upload.of(new byte[] {65, 66});
+        assertFalse(printed.contains("private"), printed);
+        assertFalse(printed.contains("1555017777"), printed);
+    }
+
+    private static String printed(Exception e) {
+        StringWriter out = new StringWriter();
+        e.printStackTrace(new PrintWriter(out));
+        return out.toString();
+    }
+
+    /** The imitated provider was called as often as messages were sent. */
+    @Test
+    void aRefusedSendIsNotRepeated() {
+        fault(SetFaultRequest.newBuilder()
+                .setKind(FaultKind.FAULT_KIND_SUCCESS_FALSE)
+                .setOperation("send_text")
+                .setCode(131047)
+                .setTimes(1));
+        int before = sends();
+        assertEquals("SESSION_WINDOW_CLOSED", failing(text()).getReason());
+        assertEquals(before + 1, sends());
+    }
+
+    private int sends() {
+        return (int) Sandbox.faults(client)
+                .listCalls(ListCallsRequest.newBuilder()
+                        .setAccount("demo-connectby")
+                        .build())
+                .getCallsList()
+                .stream()
+                .filter(call -> call.getOperation().equals("send_text"))
+                .count();
+    }
+}

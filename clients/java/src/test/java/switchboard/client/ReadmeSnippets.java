@@ -1,0 +1,73 @@
+package switchboard.client;
+
+import io.grpc.ChannelCredentials;
+import io.grpc.StatusRuntimeException;
+import io.grpc.TlsChannelCredentials;
+import java.io.File;
+import java.io.IOException;
+import java.time.Duration;
+import switchboard.v1.Event;
+import switchboard.v1.ExpiredPolicy;
+import switchboard.v1.MessageServiceGrpc;
+import switchboard.v1.SendMessageRequest;
+import switchboard.v1.SubscribeGap;
+import switchboard.v1.SubscribeRequest;
+
+/** What the README shows beside the examples. Compiled, so that it is right; not run. */
+final class ReadmeSnippets {
+    private ReadmeSnippets() {}
+
+    static SwitchboardClient secured(String token) {
+        SwitchboardClient client = SwitchboardClient.builder("switchboard.example.com:443")
+                .token(token)
+                .build();
+        return client;
+    }
+
+    static SwitchboardClient privateAuthority() throws IOException {
+        ChannelCredentials credentials = TlsChannelCredentials.newBuilder()
+                .trustManager(new File("ca.pem"))
+                .keyManager(new File("client.pem"), new File("client.key"))
+                .build();
+        return SwitchboardClient.builder("switchboard.example.com:443")
+                .credentials(credentials)
+                .build();
+    }
+
+    static void failures(SwitchboardClient client, SendMessageRequest request) {
+        try {
+            client.messages().withDeadlineAfter(Duration.ofSeconds(40)).sendMessage(request);
+        } catch (StatusRuntimeException e) {
+            SwitchboardException failure = SwitchboardException.of(e);
+            switch (failure.getReason()) {
+                case "RECIPIENT_OPTED_OUT" -> takeOffTheList(request.getTo());
+                case "SEND_OUTCOME_UNKNOWN" -> decide(failure.getMetadata().get("attempt"));
+                default -> throw failure;
+            }
+        }
+    }
+
+    static void gaps(SwitchboardClient client, String cursor) {
+        SubscribeRequest request = SubscribeRequest.newBuilder()
+                .setAfterCursor(cursor)
+                .setExpiredPolicy(ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP)
+                .build();
+        try (EventStream events = client.subscribe(request, gap -> repair(gap))) {
+            for (Event event : events) {
+                handle(event);
+            }
+        }
+    }
+
+    static MessageServiceGrpc.MessageServiceFutureStub futures(SwitchboardClient client) {
+        return MessageServiceGrpc.newFutureStub(client.channel());
+    }
+
+    private static void takeOffTheList(String customer) {}
+
+    private static void decide(String attempt) {}
+
+    private static void repair(SubscribeGap gap) {}
+
+    private static void handle(Event event) {}
+}
