@@ -26,7 +26,7 @@ async fn each_example_does_what_it_says() {
     for (name, says) in [
         ("send_text", "MESSAGE_STATE_ACCEPTED"),
         ("send_template", "MESSAGE_STATE_ACCEPTED"),
-        ("upload_media", "uploaded: https://"),
+        ("upload_media", "uploaded: http"),
     ] {
         let mut program = example(name, gateway.at.grpc);
         let ran = tokio::task::spawn_blocking(move || program.output().expect("starts"));
@@ -61,12 +61,19 @@ async fn the_example_that_answers_goes_on_where_it_was_stopped() {
         // The second time, what is to be answered came while nothing listened.
         gateway.deliver(&received(&format!("M{n}"), "When are you open?")).await;
         let mut program = example("answer", gateway.at.grpc).stdout(Stdio::piped()).spawn().expect("starts");
-        let said = BufReader::new(program.stdout.take().expect("piped"));
+        let mut said = BufReader::new(program.stdout.take().expect("piped")).lines();
         let running = Running(program);
-        let first = tokio::task::spawn_blocking(move || said.lines().next());
-        let line = within(first).await.expect("no panic").expect("a line").expect("text");
-        assert!(line.starts_with("answered with msg_"), "{line}");
-        assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), n);
+        // What it was killed over comes again, and is not answered again.
+        loop {
+            let (line, rest) =
+                within(tokio::task::spawn_blocking(move || (said.next(), said))).await.expect("no panic");
+            said = rest;
+            let line = line.expect("a line").expect("text");
+            assert!(line.starts_with("answered with msg_"), "{line}");
+            if gateway.connectly().arrivals(Operation::SendMessage) == n {
+                break;
+            }
+        }
         drop(running);
     }
 }
