@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,10 +36,11 @@ var (
 	deleted = switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED
 )
 
-// wantCalls checks what was called, in its order.
+// wantCalls checks what was called, in its order. An acknowledgement that was under way when a stream ended is made once
+// more, so that the same one may come twice in a row.
 func wantCalls(t *testing.T, fake *fakeEvents, want ...string) {
 	t.Helper()
-	if got := fake.called(); !slices.Equal(got, want) {
+	if got := slices.Compact(fake.called()); !slices.Equal(got, slices.Compact(want)) {
 		t.Errorf("it was called %q, not %q", got, want)
 	}
 }
@@ -82,8 +84,8 @@ func TestANamedSubscriptionIsAcknowledgedBeforeItIsOpenedAgain(t *testing.T) {
 	}
 	calls := fake.called()
 	// Whether the first event was acknowledged by itself is a matter of time.
-	if calls = slices.DeleteFunc(calls, func(call string) bool { return call == "c1/3" }); !slices.Equal(calls,
-		[]string{"subscribe", "c2/3", "subscribe"}) {
+	calls = slices.Compact(slices.DeleteFunc(calls, func(call string) bool { return call == "c1/3" }))
+	if !slices.Equal(calls, []string{"subscribe", "c2/3", "subscribe"}) {
 		t.Errorf("it was called %q", calls)
 	}
 }
@@ -115,10 +117,7 @@ func TestWhatIsFinishedIsAcknowledgedWhileTheNextOneIsAtHand(t *testing.T) {
 			break
 		}
 	}
-	// The last call may have been given up when the loop was left, and made again.
-	if calls := slices.Compact(fake.called()); !slices.Equal(calls, []string{"subscribe", "c1/1", "c2/1"}) {
-		t.Errorf("it was called %q", calls)
-	}
+	wantCalls(t, fake, "subscribe", "c1/1", "c2/1")
 }
 
 func TestManyEventsAreAcknowledgedTogether(t *testing.T) {
@@ -136,8 +135,8 @@ func TestManyEventsAreAcknowledgedTogether(t *testing.T) {
 	if calls[len(calls)-1] != "c1000/1" {
 		t.Errorf("it ended with %q", calls[len(calls)-1])
 	}
-	// The first, one each second, and the last.
-	if most := 3 + int(time.Since(begun)/acknowledgePause); len(calls)-1 > most {
+	// The first, one each second, the last, and one that was under way at the end.
+	if most := 4 + int(time.Since(begun)/acknowledgePause); len(calls)-1 > most {
 		t.Errorf("it acknowledged %d times, and not %d at most", len(calls)-1, most)
 	}
 }
@@ -157,8 +156,9 @@ func TestHeartbeatsAreAcknowledgedWhereTheyHaveMoved(t *testing.T) {
 			return stream.Context().Err()
 		}
 	})
+	var once sync.Once
 	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
-		close(acknowledged)
+		once.Do(func() { close(acknowledged) })
 		return nil
 	}
 	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
@@ -185,11 +185,9 @@ func TestAPlaceIsAcknowledgedAgainWhenTheSubscriptionWasMovedBack(t *testing.T) 
 		},
 		say(nil, startedAs("c2", 2), heartbeat("c5"), closing("c5", maxEventsReached, 0)),
 	)
-	var first atomic.Bool
+	var once sync.Once
 	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
-		if first.CompareAndSwap(false, true) {
-			close(next)
-		}
+		once.Do(func() { close(next) })
 		return nil
 	}
 	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
@@ -217,14 +215,12 @@ func TestAnAcknowledgementThatComesTooLateIsNoFailure(t *testing.T) {
 		},
 		say(nil, startedAs("c0", 2), event("c1"), closing("c1", maxEventsReached, 0)),
 	)
-	var first atomic.Bool
+	var once sync.Once
 	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
 		if request.GetGeneration() == 2 {
 			return nil
 		}
-		if first.CompareAndSwap(false, true) {
-			close(next)
-		}
+		once.Do(func() { close(next) })
 		return stale
 	}
 	s := connect(t, serveEvents(t, fake)).Subscribe(named())
@@ -264,6 +260,7 @@ func TestAnAcknowledgementThatFoundNoServerIsMadeAgain(t *testing.T) {
 		}
 	})
 	var number atomic.Int64
+	var once sync.Once
 	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
 		switch number.Add(1) {
 		case 1:
@@ -271,14 +268,16 @@ func TestAnAcknowledgementThatFoundNoServerIsMadeAgain(t *testing.T) {
 		case 2:
 			return failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})
 		}
-		close(acknowledged)
+		once.Do(func() { close(acknowledged) })
 		return nil
 	}
 	s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
 	if _, err := readAll(t, s); err != nil {
 		t.Fatal(err)
 	}
-	wantCalls(t, fake, "subscribe", "c1/1", "c1/1", "c1/1")
+	if number.Load() < 3 {
+		t.Errorf("it was called %q", fake.called())
+	}
 }
 
 func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
@@ -468,7 +467,10 @@ func TestAGapIsAcknowledgedWhenItIsDealtWith(t *testing.T) {
 	if _, err := readAll(t, s); err != nil {
 		t.Error(err)
 	}
-	wantCalls(t, fake, "subscribe", "subscribe", "c5/1")
+	wantCalls(t, fake, "subscribe", "c5/1")
+	if len(fake.asked) != 2 {
+		t.Errorf("it was opened %d times", len(fake.asked))
+	}
 }
 
 func TestAcknowledgeFinishesAnEventAtOnce(t *testing.T) {

@@ -529,7 +529,7 @@ func TestMaxEventsAreCountedOverAllStreams(t *testing.T) {
 
 func TestASilentStreamIsOpenedAnew(t *testing.T) {
 	t.Parallel()
-	const interval = 100 * time.Millisecond
+	const interval = 500 * time.Millisecond
 	fake := newFakeEvents(sayAndStay(startedWith("c0", interval), event("c1")), theEnd("c1"))
 	var silent time.Duration
 	begun := time.Now()
@@ -554,7 +554,7 @@ func TestASilentStreamIsOpenedAnew(t *testing.T) {
 
 func TestAStreamWhoseReaderTakesItsTimeIsNotSilent(t *testing.T) {
 	t.Parallel()
-	const interval = 50 * time.Millisecond
+	const interval = 500 * time.Millisecond
 	worked := make(chan struct{})
 	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
 		if err := say(nil, startedWith("c0", interval), event("c1"))(stream); err != nil {
@@ -573,7 +573,7 @@ func TestAStreamWhoseReaderTakesItsTimeIsNotSilent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if event.GetCursor() == "c1" {
-			time.Sleep(4 * interval) // The body's own work, not a wait for something.
+			time.Sleep(2*interval + interval/2) // The body's own work, not a wait for something.
 			close(worked)
 		}
 	}
