@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { DescMessage, DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescMethodUnary, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { baseUrl } from "./address.js";
@@ -86,5 +85,5 @@ async function inOne<I extends DescMessage>(
     chunk.set(piece, at);
     at += piece.length;
   }
-  return { ...(first ?? create(schema)), chunk };
+  return Object.assign(create(schema), first, { chunk });
 }

@@ -162,12 +162,13 @@ test("an event that was not finished comes again to the next loop", async () => 
 test("what a caller acknowledges is on disk when it is answered", async () => {
   const get = await create("durable");
   const subscription = client.subscribe(named("durable"));
-  for await (const { cursor } of subscription) {
-    assert.equal(await subscription.acknowledge(cursor), true);
-    assert.equal((await get())?.cursor, cursor);
+  for await (const event of subscription) {
+    const onDisk = await subscription.acknowledge(event.cursor);
+    assert.equal(onDisk, true);
+    assert.equal((await get())?.cursor, event.cursor);
     await client.events.seekSubscription({ subscription: "durable", place: EARLIEST }, deadline);
-    assert.equal(await subscription.acknowledge(cursor), false, "it was moved meanwhile");
-    assert.notEqual((await get())?.cursor, cursor);
+    assert.equal(await subscription.acknowledge(event.cursor), false, "it was moved meanwhile");
+    assert.notEqual((await get())?.cursor, event.cursor);
     break;
   }
 });
