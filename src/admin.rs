@@ -34,17 +34,27 @@ impl Admin {
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    admin.metrics.run_upkeep();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+/// The HTTP service while there is no store, for it is opened again.
+pub fn without_store(metrics: &'static PrometheusHandle) -> Router {
+    let not_ready = || async { (StatusCode::SERVICE_UNAVAILABLE, "the store is being verified\n") };
+    Router::new()
+        .route("/metrics", get(async move || page(metrics)))
+        .route("/livez", get(livez))
+        .route("/readyz", get(not_ready))
 }
 
-/// 200 unless only a restart helps.
-async fn livez(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    match *admin.store.borrow() {
-        Health::Writable | Health::Failing => (StatusCode::OK, "alive\n"),
-        Health::Dead => (StatusCode::SERVICE_UNAVAILABLE, "the store's disk failed\n"),
-    }
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    page(admin.metrics)
+}
+
+fn page(metrics: &PrometheusHandle) -> impl IntoResponse + use<> {
+    metrics.run_upkeep();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+}
+
+/// 200: what only a restart helps against ends the process by itself.
+async fn livez() -> (StatusCode, &'static str) {
+    (StatusCode::OK, "alive\n")
 }
 
 /// 200 while webhooks and calls can be taken.

@@ -3,8 +3,10 @@
 //! It takes listeners that are bound already and ends by a token, so that whoever starts it knows its addresses at
 //! once and never waits for a server to come up.
 
+mod reopen;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,13 +25,16 @@ use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, Lives};
-use crate::journal::{Gauges, Journal, Keep, Retention, Tail};
+use crate::domain::Cursor;
+use crate::journal::{Gauges, Journal, Keep, Retention, Tail, Watched};
 use crate::listener::{self, Limits};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
 use crate::store::{self, Health, Owner, Store};
 use crate::telemetry::metrics::{STORE_WRITABLE, install};
 use crate::webhook::Ingress;
+
+pub use reopen::serve;
 
 /// How long a subscriber's connection may be silent before it is asked whether it is there, and then to answer.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -80,15 +85,25 @@ pub struct App {
     listeners: Listeners,
     addresses: Addresses,
     routes: Routes,
+    /// Whether pages may call: they speak HTTP/1.1 too.
+    pages: bool,
     ingress: Router,
     webhook_limits: Limits,
     admin: Router,
     dispatch: Dispatch,
-    journal: Journal,
-    store: watch::Receiver<Health>,
+    store: Store,
     stopping: CancellationToken,
     background: JoinSet<()>,
     grace: Duration,
+}
+
+/// The store, open, and whom it tells of its commits.
+struct Opened {
+    store: Store,
+    tail: Arc<Tail>,
+    lives: Lives,
+    watched: Watched,
+    owner: Owner,
 }
 
 /// Why a server does not start, or stops by itself.
@@ -114,9 +129,22 @@ pub enum Error {
     /// The journal cannot be opened.
     #[error("cannot open the journal")]
     Journal(#[from] store::Error),
-    /// The disk did not keep what it was told to keep: what is on it now must be read afresh.
+    /// The disk did not keep what it was told to keep: what is on it now must be read afresh, by [`serve`] or by the next
+    /// process. Nothing in this process has the store open any more.
     #[error("the store's disk failed: the server stops, so that nothing is promised that is not kept")]
-    StoreFailed,
+    StoreFailed {
+        /// The newest place in the journal that was told to anybody.
+        newest: Cursor,
+    },
+    /// The disk failed, and something in this process has the store open still.
+    #[error("the store's disk failed, and the store did not close in time")]
+    StoreStuck,
+    /// The disk failed, and what is on it cannot be relied on.
+    #[error("the store's disk failed, and the store could not be opened again and verified")]
+    NotReopened(#[source] store::Error),
+    /// The disk failed, the store was opened again, and the disk failed once more.
+    #[error("the store's disk failed for the second time: it needs somebody to look at it")]
+    StoreFailedAgain,
     /// A listener or a task ended by itself.
     #[error("a part of the server ended by itself")]
     Ended(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
@@ -163,6 +191,40 @@ fn bind(section: &'static str, address: SocketAddr) -> Result<TcpListener, Error
     listen().map_err(|source| Error::Bind { section, address, source })
 }
 
+impl Opened {
+    fn open(path: &Path) -> Result<Self, store::Error> {
+        Self::by(path, Store::open)
+    }
+
+    /// See [`Store::reopen`].
+    fn reopen(path: &Path, newest: Cursor) -> Result<Self, store::Error> {
+        Self::by(path, |options| Store::reopen(options, newest))
+    }
+
+    fn by(
+        path: &Path,
+        open: impl FnOnce(store::Options) -> Result<Store, store::Error>,
+    ) -> Result<Self, store::Error> {
+        let (tail, lives, watched) = (Arc::new(Tail::new()), Lives::new(), Watched::new());
+        let owner = Owner::generate();
+        let store = open(store::Options {
+            path: path.to_owned(),
+            encode: api::encode_event,
+            committed: {
+                let (tail, lives, watched) = (Arc::clone(&tail), lives.clone(), watched.clone());
+                Box::new(move |changes| {
+                    tail.push(changes.events);
+                    lives.tell(changes.messages);
+                    watched.tell(changes.subscriptions);
+                })
+            },
+            owner,
+            max_pages: None,
+        })?;
+        Ok(Self { store, tail, lives, watched, owner })
+    }
+}
+
 impl App {
     /// Builds everything and opens the journal. Nothing is answered before [`run`](Self::run); callers who connect
     /// meanwhile wait.
@@ -175,28 +237,27 @@ impl App {
         listeners: Listeners,
         sandbox: Option<Arc<Sandbox>>,
     ) -> Result<Self, Error> {
+        // A store that is opened is a file that may be made: what can fail without it comes first.
+        let accounts = Accounts::new(&config.accounts)?;
+        Self::assemble(config, listeners, sandbox, accounts, Opened::open(&config.journal.path)?)
+    }
+
+    fn assemble(
+        config: &Config,
+        listeners: Listeners,
+        sandbox: Option<Arc<Sandbox>>,
+        accounts: Accounts,
+        opened: Opened,
+    ) -> Result<Self, Error> {
+        let Opened { store, tail, lives, watched, owner } = opened;
         let addresses = listeners.addresses()?;
         let metrics = install();
-        let accounts = Accounts::new(&config.accounts)?;
         let stopping = CancellationToken::new();
-        let (tail, lives) = (Arc::new(Tail::new()), Lives::new());
-        let owner = Owner::generate();
-        let store = Store::open(store::Options {
-            path: PathBuf::from(&config.journal.path),
-            encode: api::encode_event,
-            committed: {
-                let (tail, lives) = (Arc::clone(&tail), lives.clone());
-                Box::new(move |changes| {
-                    tail.push(changes.events);
-                    lives.tell(changes.messages);
-                })
-            },
-            owner,
-            max_pages: None,
-        })?;
-        let journal = Journal::new(store.clone(), tail);
+        let journal = Journal::new(store.clone(), tail, watched);
         let keep = Keep {
             events: config.journal.retention,
+            held_events: config.journal.subscription_retention,
+            event_bytes: config.journal.retention_bytes,
             requests: config.sends.request_id_retention,
             messages: config.sends.retention,
         };
@@ -210,7 +271,7 @@ impl App {
             config.sends.retention,
             stopping.clone(),
         );
-        let store = journal.health();
+        let health = store.health();
         let webhook_limits = Limits {
             section: "webhook",
             connections: config.webhook.max_connections,
@@ -218,7 +279,7 @@ impl App {
             slow: config.webhook.read_timeout,
         };
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
-        let admin = Admin { store: store.clone(), stopping: stopping.clone(), metrics }.router();
+        let admin = Admin { store: health.clone(), stopping: stopping.clone(), metrics }.router();
         let (routes, keep_health) = Api {
             dispatch: dispatch.clone(),
             journal: journal.clone(),
@@ -227,22 +288,24 @@ impl App {
             sandbox,
         }
         .routes();
+        let pages = !config.grpc.web_origins.is_empty();
+        let routes = if pages { api::for_pages(routes, &config.grpc.web_origins) } else { routes };
 
         let mut background = JoinSet::new();
         background.spawn(until(stopping.clone(), retention.run()));
         background.spawn(until(stopping.clone(), gauges.run()));
         background.spawn(keep_health);
-        background.spawn(until(stopping.clone(), show_health(store.clone())));
+        background.spawn(until(stopping.clone(), show_health(health)));
         let grace = config.shutdown.grace;
         Ok(Self {
             listeners,
             addresses,
             routes,
+            pages,
             ingress,
             webhook_limits,
             admin,
             dispatch,
-            journal,
             store,
             stopping,
             background,
@@ -265,19 +328,19 @@ impl App {
         let Self {
             listeners,
             routes,
+            pages,
             ingress,
             webhook_limits,
             admin,
             dispatch,
-            journal,
-            mut store,
+            store,
             stopping,
             mut background,
             grace,
             ..
         } = self;
         let mut servers = JoinSet::new();
-        servers.spawn(serve_grpc(listeners.grpc, routes, stopping.clone()));
+        servers.spawn(serve_grpc(listeners.grpc, routes, pages, stopping.clone()));
         let webhooks = listener::serve(listeners.webhook, ingress, webhook_limits, stopping.clone());
         servers.spawn(async {
             webhooks.await;
@@ -288,9 +351,10 @@ impl App {
         let mut operator = JoinSet::new();
         operator.spawn(listener::serve(listeners.admin, admin, ADMIN_LIMITS, stopped.clone()));
 
+        let mut health = store.health();
         let failure = tokio::select! {
             () = stop.cancelled() => None,
-            () = died(&mut store) => Some(Error::StoreFailed),
+            () = died(&mut health) => Some(Error::StoreFailed { newest: store.newest() }),
             Some(ended) = servers.join_next() => Some(ended_by_itself(ended)),
             Some(ended) = operator.join_next() => Some(ended_by_itself(ended.map(Ok))),
             Some(ended) = background.join_next() => Some(ended_by_itself(ended.map(Ok))),
@@ -316,22 +380,31 @@ impl App {
         // Connections that were cut off may hold handles to the store still; so it is told to close, and does not wait
         // for the last of them.
         let closed = async {
-            journal.close().await;
-            while store.changed().await.is_ok() {}
+            store.close().await;
+            while health.changed().await.is_ok() {}
         };
-        if tokio::time::timeout(grace.max(CLOSING), closed).await.is_err() {
+        let stuck = tokio::time::timeout(grace.max(CLOSING), closed).await.is_err();
+        if stuck {
             tracing::warn!("the store did not close in time");
         }
-        failure.map_or(Ok(()), Err)
+        match failure {
+            None => Ok(()),
+            Some(Error::StoreFailed { .. }) if stuck => Err(Error::StoreStuck),
+            // Whatever was committed beside the failure has been told.
+            Some(Error::StoreFailed { .. }) => Err(Error::StoreFailed { newest: store.newest() }),
+            Some(failure) => Err(failure),
+        }
     }
 }
 
 async fn serve_grpc(
     listener: TcpListener,
     routes: Routes,
+    pages: bool,
     stopping: CancellationToken,
 ) -> Result<(), ServeError> {
     Server::builder()
+        .accept_http1(pages)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(MAX_STREAMS))

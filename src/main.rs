@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use switchboard::app::{App, Listeners};
+use switchboard::app::{self, Addresses, Listeners};
+use switchboard::backup::{self, StoreFile};
 use switchboard::config::{Config, Environment};
 use switchboard::sandbox::{Options, Sandbox};
 use switchboard::{demo, telemetry};
@@ -41,6 +42,32 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Write a backup of the journal, and of all else that is kept, in one file: also while `serve` is running.
+    ///
+    /// The file holds messages and persons, and is readable for its owner alone. It is no store: `serve` refuses it, and
+    /// `restore` makes a store of it.
+    Backup {
+        #[command(flatten)]
+        store: StoreFile,
+        /// The file to write. It must not exist.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Make a store out of a backup, where there is none.
+    ///
+    /// What came after the backup is lost, and subscribers who had come further are told so (CURSOR_LOST). Sends that were
+    /// made after it are not known any more: so for as long as a request_id is remembered (24 hours by default), a
+    /// request_id that is not known is answered SEND_OUTCOME_UNKNOWN, and sent only with resend_after_attempt 1.
+    Restore {
+        #[command(flatten)]
+        store: StoreFile,
+        /// The backup.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// Take request_ids that are not known for new ones at once: what was sent after the backup may be sent twice.
+        #[arg(long)]
+        accept_repeats: bool,
+    },
     /// Print the reference configuration: every key, what it means and its default.
     Reference,
 }
@@ -51,6 +78,8 @@ async fn main() -> ExitCode {
         Command::Serve { config } => serve(config).await,
         Command::Sandbox { store } => sandbox(store).await,
         Command::Check { config } => check(config),
+        Command::Backup { store, to } => backup::back_up(store, &to),
+        Command::Restore { store, from, accept_repeats } => backup::restore(store, &from, accept_repeats),
         Command::Reference => {
             print!("{}", switchboard::config::REFERENCE);
             Ok(())
@@ -80,10 +109,10 @@ async fn serve(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
     telemetry::log_to_stderr(&config.log);
     let listeners = Listeners::bind(&config)?;
-    let app = App::build(&config, listeners, None)?;
-    let at = app.addresses();
-    tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");
-    app.run(signalled()?).await?;
+    let serving = |at: Addresses| {
+        tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");
+    };
+    app::serve(&config, listeners, None, signalled()?, serving).await?;
     Ok(())
 }
 
@@ -93,9 +122,8 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let demo = demo::start(&store, Options::default(), &Environment).await?;
     telemetry::log_to_stderr(&demo.config.log);
     let sandbox = Arc::new(demo.sandbox);
-    let app = App::build(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)))?;
-    println!("{}", demo::welcome(app.addresses()));
-    app.run(signalled()?).await?;
+    let serving = |at| println!("{}", demo::welcome(at));
+    app::serve(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)), signalled()?, serving).await?;
     if let Some(sandbox) = Arc::into_inner(sandbox) {
         Sandbox::shutdown(sandbox).await;
     }

@@ -41,6 +41,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "webhook",
         ],
     ),
+    ("backup", &["config", "domain", "store"]),
     ("client", &["pb"]),
     ("config", &["domain"]),
     ("demo", &["app", "config", "sandbox"]),
@@ -48,7 +49,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("journal", &["domain", "store", "telemetry"]),
     ("listener", &["telemetry"]),
-    ("main", &["app", "config", "demo", "sandbox", "telemetry"]),
+    ("main", &["app", "backup", "config", "demo", "sandbox", "telemetry"]),
     ("pb", &[]),
     ("provider", &["config", "domain", "telemetry"]),
     ("sandbox", &["domain"]),
@@ -73,7 +74,7 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
     (&["prost", "prost_types"], &["src/api/", "src/client/", "src/pb.rs"]),
     // HTTP: clients, servers, and connections that misbehave.
     (&["reqwest"], &["src/provider/", "src/sandbox/"]),
-    (&["axum"], &["src/admin.rs", "src/app.rs", "src/listener/", "src/webhook/"]),
+    (&["axum"], &["src/admin.rs", "src/api/web.rs", "src/app.rs", "src/listener/", "src/webhook/"]),
     (&["hyper", "hyper_util"], &["src/api/unbroken.rs", "src/listener/", "src/provider/", "src/sandbox/"]),
     // The engine. The store's error carries the engine's as its source.
     (&["rusqlite"], &["src/store/mod.rs", "src/store/sqlite/"]),

@@ -12,23 +12,16 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Buf as _;
-use http::uri::PathAndQuery;
 use prost::Message as _;
-use switchboard::pb::v1::subscribe_request::Start;
-use switchboard::pb::v1::subscribe_response::Response;
-use switchboard::pb::v1::{SubscribeRequest, SubscribeResponse};
+use switchboard::pb::v1::SubscribeRequest;
 use tokio::task::JoinSet;
-use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status, Streaming};
-use tonic_prost::ProstCodec;
+use tonic::Streaming;
 
 use crate::disk::Disk;
 use crate::measure::{Rounds, micros};
 use crate::ours::COMMIT;
 use crate::process::{Role, Server};
+use crate::subscribers::{count, subscribe};
 use crate::table::{Table, Wanted, spread};
 use crate::{Result, sample};
 
@@ -44,17 +37,12 @@ struct Burst {
 
 const BURSTS: [Burst; 3] = [
     Burst { subscribers: 1, events: 15_000, live: false, wanted: None },
-    Burst { subscribers: 100, events: 10_000, live: true, wanted: None },
-    Burst { subscribers: 500, events: 3_000, live: true, wanted: Some(Wanted::AtMost(0.7)) },
+    Burst { subscribers: 100, events: 10_000, live: true, wanted: Some(Wanted::AtMost(0.7)) },
+    Burst { subscribers: 1_000, events: 1_500, live: true, wanted: Some(Wanted::AtMost(0.7)) },
 ];
-
-static SUBSCRIBE: PathAndQuery = PathAndQuery::from_static("/switchboard.v1.EventService/Subscribe");
 
 /// The most events of a burst that is to stay in memory: our journal's tail holds 16 MiB, of raw bodies too.
 const IN_MEMORY: usize = 15_000;
-
-/// How many subscribers connect at once.
-const NEWCOMERS: usize = 50;
 
 /// One of the servers, and what was seen of it.
 struct Side {
@@ -115,11 +103,17 @@ pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
             format!("server CPU us per delivery, to {to}: from memory"),
             &floor.live.cpu,
             &memory.cpu,
-            None,
+            (!burst.live).then_some(Wanted::AtMost(0.7)),
         );
         table.row("  from memory, floor that clones nothing", &shared.live.cpu, &memory.cpu, None);
         if burst.live {
-            table.row(format!("deliveries/s, to {to}: live"), &floor.live.per_second, &live.per_second, None);
+            let wanted = Some(Wanted::AtLeast(1.0));
+            table.row(
+                format!("deliveries/s, to {to}: live"),
+                &floor.live.per_second,
+                &live.per_second,
+                wanted,
+            );
         }
         table.row(
             format!("deliveries/s, to {to}: from memory"),
@@ -223,43 +217,6 @@ impl Server {
         drop(counted);
         Ok((spent, elapsed))
     }
-
-    /// The journal's newest place.
-    async fn newest(&self, client: Grpc<Channel>) -> Result<Start> {
-        let mut client = client;
-        client.ready().await?;
-        let request = Request::new(SubscribeRequest::default());
-        let codec = ProstCodec::<SubscribeRequest, SubscribeResponse>::default();
-        let mut stream = client.server_streaming(request, SUBSCRIBE.clone(), codec).await?.into_inner();
-        match stream.message().await?.and_then(|first| first.response) {
-            Some(Response::Started(started)) => Ok(Start::AfterCursor(started.cursor)),
-            _ => Err("a stream did not start with `started`".into()),
-        }
-    }
-
-    /// So many connections.
-    async fn connect(&self, count: usize) -> Result<Vec<Grpc<Channel>>> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address()))?;
-        let mut clients = Vec::with_capacity(count);
-        while clients.len() < count {
-            // A listener takes only so many newcomers at once.
-            let mut newcomers = JoinSet::new();
-            for _ in clients.len()..count.min(clients.len() + NEWCOMERS) {
-                let endpoint = endpoint.clone();
-                newcomers.spawn(async move { endpoint.connect().await });
-            }
-            while let Some(channel) = newcomers.join_next().await {
-                clients.push(Grpc::new(channel??));
-            }
-        }
-        Ok(clients)
-    }
-}
-
-/// Opens a stream, and returns when it stands.
-async fn subscribe(mut client: Grpc<Channel>, request: SubscribeRequest) -> Result<Streaming<bool>> {
-    client.ready().await?;
-    Ok(client.server_streaming(Request::new(request), SUBSCRIBE.clone(), Counting).await?.into_inner())
 }
 
 /// Waits for all subscribers.
@@ -269,56 +226,4 @@ async fn all(mut counting: JoinSet<Result<Streaming<bool>>>) -> Result<Vec<Strea
         streams.push(counted??);
     }
     Ok(streams)
-}
-
-/// Takes so many events.
-async fn count(mut stream: Streaming<bool>, events: usize) -> Result<Streaming<bool>> {
-    let mut seen = 0;
-    while seen < events {
-        let event = stream.message().await?.ok_or("a stream ended early")?;
-        seen += usize::from(event);
-    }
-    Ok(stream)
-}
-
-/// Reads of a `SubscribeResponse` only whether it is an event.
-#[derive(Debug, Default)]
-struct Counting;
-
-/// The key of `SubscribeResponse.event` on the wire: field 2, with a length.
-const EVENT: u8 = 2 << 3 | 2;
-
-impl Codec for Counting {
-    type Encode = SubscribeRequest;
-    type Decode = bool;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Counting {
-    type Item = SubscribeRequest;
-    type Error = Status;
-
-    fn encode(&mut self, request: SubscribeRequest, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        request.encode(buf).map_err(|error| Status::internal(error.to_string()))
-    }
-}
-
-impl Decoder for Counting {
-    type Item = bool;
-    type Error = Status;
-
-    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<bool>, Status> {
-        let event = buf.chunk().first() == Some(&EVENT);
-        buf.advance(buf.remaining());
-        Ok(Some(event))
-    }
 }

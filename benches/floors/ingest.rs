@@ -31,7 +31,7 @@ pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
     let mut floor = Side::start(Role::BareIngress, disk)?;
     let mut ours = Side::start(Role::Gateway, disk)?;
     for side in [&mut floor, &mut ours] {
-        load(side.server.address(), 64, requests(webhooks / 4)).await?;
+        load(side.server.webhook(), 64, requests(webhooks / 4)).await?;
     }
     let (mut sync, mut sync_p99) = (Rounds::default(), Rounds::default());
     for round in 0..rounds {
@@ -54,7 +54,7 @@ pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
     ));
     for (at, in_flight) in IN_FLIGHT.iter().enumerate() {
         let (floor, ours) = (&floor.seen[at], &ours.seen[at]);
-        let wanted = (!disk.is_memory()).then_some(Wanted::AtLeast(0.4));
+        let wanted = (!disk.is_memory()).then_some(Wanted::AtLeast(0.5));
         table.load("webhook", *in_flight, floor, ours, wanted);
     }
     table.note(format!(
@@ -77,7 +77,7 @@ impl Side {
 
     async fn round(&mut self, at: usize, requests: Arc<[Vec<u8>]>) -> Result<()> {
         let before = self.server.cpu()?;
-        let load = load(self.server.address(), IN_FLIGHT[at], requests).await?;
+        let load = load(self.server.webhook(), IN_FLIGHT[at], requests).await?;
         let spent = self.server.cpu()? - before;
         self.seen[at].push(&load, spent);
         Ok(())

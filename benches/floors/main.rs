@@ -1,8 +1,8 @@
 //! The benchmarks: what Switchboard costs over a **floor**, the least code that could do the same.
 //!
 //! ```text
-//! cargo bench                        all parts, about three minutes
-//! cargo bench -- sends ingest        some of them: sends, delivery, ingest
+//! cargo bench                        all parts, about six minutes
+//! cargo bench -- sends ingest        some of them: sends, delivery, catchup, ingest, latency, idle
 //! cargo bench -- --quick             a run that only shows that everything works
 //! cargo bench -- --dir /mnt/disk     with the journal on another disk
 //! ```
@@ -12,15 +12,19 @@
 //! rounds with the smallest and the largest. A target that is missed is reported and is no failure: the exit code
 //! tells only whether everything ran.
 
+mod catchup;
 mod delivery;
 mod disk;
 mod floor;
+mod idle;
 mod ingest;
+mod latency;
 mod measure;
 mod ours;
 mod process;
 mod sample;
 mod sends;
+mod subscribers;
 mod table;
 mod upstream;
 
@@ -35,7 +39,8 @@ use disk::Disk;
 use process::Role;
 
 /// Whatever breaks ends the run.
-pub(crate) type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Measures Switchboard against floors, on loopback.
 #[derive(Debug, Parser)]
@@ -67,8 +72,14 @@ enum Part {
     Sends,
     /// Bursts of events to many subscribers, against a bare tonic stream fed by a broadcast channel.
     Delivery,
+    /// One reader from the beginning of a long journal.
+    Catchup,
     /// Signed webhooks, on disk before they are answered, against a bare hyper endpoint that stores nothing.
     Ingest,
+    /// From a webhook's POST to the subscriber's hand, at a steady rate.
+    Latency,
+    /// Memory of subscribers to whom nothing happens.
+    Idle,
 }
 
 fn main() -> ExitCode {
@@ -111,8 +122,17 @@ fn measure(arguments: &Arguments) -> Result<()> {
     if wants(Part::Delivery) {
         println!("{}", runtime.block_on(delivery::measure(&disk, arguments.quick))?);
     }
+    if wants(Part::Catchup) {
+        println!("{}", runtime.block_on(catchup::measure(&disk, arguments.quick))?);
+    }
     if wants(Part::Ingest) {
         println!("{}", runtime.block_on(ingest::measure(&disk, arguments.quick))?);
+    }
+    if wants(Part::Latency) {
+        println!("{}", runtime.block_on(latency::measure(&disk, arguments.quick))?);
+    }
+    if wants(Part::Idle) {
+        println!("{}", runtime.block_on(idle::measure(&disk, arguments.quick))?);
     }
     println!("{}", Disk::at(&arguments.dir)?);
     println!(

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard::api::{self, Api};
-use switchboard::app::{self, App, Listeners};
+use switchboard::app::{self, Addresses, App, Listeners};
 use switchboard::config::Config;
 use switchboard::dispatch::{Dispatch, Lives};
-use switchboard::journal::{Journal, Tail};
+use switchboard::journal::{Journal, Tail, Watched};
 use switchboard::provider::Accounts;
 use switchboard::store::{self, Owner, Store};
 use switchboard::telemetry;
@@ -29,7 +29,7 @@ use crate::sample::{self, ACCOUNT, API_KEY, BUSINESS_ID, WEBHOOK_SECRET};
 /// The whole gateway, as `switchboard serve` runs it.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    address: SocketAddr,
+    addresses: Addresses,
     stop: CancellationToken,
     running: JoinHandle<Result<(), app::Error>>,
     _journal: TempDir,
@@ -46,16 +46,19 @@ impl Gateway {
         let listeners = Listeners::bind(&config)?;
         let app = App::build(&config, listeners, None)?;
         let addresses = app.addresses();
-        let address = if upstream.is_some() { addresses.grpc } else { addresses.webhook };
         let stop = CancellationToken::new();
         let running = runtime.spawn(app.run(stop.clone()));
-        Ok(Self { address, stop, running, _journal: journal })
+        Ok(Self { addresses, stop, running, _journal: journal })
     }
 }
 
 impl Serving for Gateway {
     fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.grpc
+    }
+
+    fn webhook(&self) -> SocketAddr {
+        self.addresses.webhook
     }
 
     fn stop(self: Box<Self>, runtime: &Runtime) -> Result<()> {
@@ -94,7 +97,7 @@ impl Streams {
             owner,
             max_pages: None,
         })?;
-        let journal = Journal::new(store.clone(), tail);
+        let journal = Journal::new(store.clone(), tail, Watched::new());
         let stop = CancellationToken::new();
         let accounts = Accounts::new(&config.accounts)?;
         let api = Api {

@@ -37,6 +37,11 @@ pub(crate) trait Serving {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
+    /// Where it takes webhooks, if not there.
+    fn webhook(&self) -> SocketAddr {
+        self.address()
+    }
+
     /// Makes so many events happen.
     fn publish(&mut self, runtime: &Runtime, events: usize) -> Result<()> {
         let _ = (runtime, events);
@@ -73,13 +78,15 @@ pub(crate) fn serve(role: Role, folder: &Path, upstream: Option<SocketAddr>) -> 
         Role::Gateway => Box::new(ours::Gateway::start(&runtime, folder, upstream)?),
         Role::Streams => Box::new(ours::Streams::start(&runtime, folder)?),
     };
-    println!("{}", serving.address());
+    println!("{} {}", serving.address(), serving.webhook());
     for line in std::io::stdin().lines() {
-        match line?.split_once(' ') {
-            Some(("publish", events)) => {
+        let line = line?;
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            ("publish", events) => {
                 serving.publish(&runtime, events.parse()?)?;
                 println!("published");
             }
+            ("memory", _) => println!("{}", resident()?),
             // Of all threads, also of those that have ended; user and system together.
             _ => {
                 let spent = clock_gettime(ClockId::ProcessCPUTime);
@@ -92,6 +99,14 @@ pub(crate) fn serve(role: Role, folder: &Path, upstream: Option<SocketAddr>) -> 
     Ok(())
 }
 
+/// The bytes that this process has in memory, as Linux tells them.
+fn resident() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("there is no VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1_024)
+}
+
 /// A server in another process.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -100,6 +115,7 @@ pub(crate) struct Server {
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     address: SocketAddr,
+    webhook: SocketAddr,
 }
 
 impl Server {
@@ -116,13 +132,25 @@ impl Server {
         let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut line = String::new();
         output.read_line(&mut line)?;
-        let address =
-            line.trim().parse().map_err(|_| format!("the server {} did not start", name.get_name()))?;
-        Ok(Self { role, child, input, output, address })
+        let not_started = || format!("the server {} did not start", name.get_name());
+        let (address, webhook) = line.trim().split_once(' ').ok_or_else(not_started)?;
+        let (address, webhook) = (address.parse()?, webhook.parse()?);
+        Ok(Self { role, child, input, output, address, webhook })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it takes webhooks.
+    pub(crate) fn webhook(&self) -> SocketAddr {
+        self.webhook
+    }
+
+    /// How much memory it has resident, in bytes.
+    pub(crate) fn memory(&mut self) -> Result<f64> {
+        self.say("memory")?;
+        Ok(self.answer()?.parse()?)
     }
 
     /// The CPU time that it has spent so far.

@@ -37,27 +37,32 @@ pub(crate) fn send() -> v1::SendMessageRequest {
     }
 }
 
-/// The body of a webhook that nobody has seen before: a customer wrote.
-fn webhook_body() -> String {
+/// The body of a webhook: a customer wrote.
+fn webhook_body(id: &str) -> String {
     format!(
-        r#"{{"topic":"messages","timestamp":"1700000000","sender":{{"id":"{CUSTOMER}","channelType":"whatsapp","name":"{NAME}"}},"recipient":{{"id":"{BUSINESS}","channelType":"whatsapp","name":"Shop"}},"message":{{"id":"{id}","text":"{TEXT}"}}}}"#,
-        id = Ulid::generate(),
+        r#"{{"topic":"messages","timestamp":"1700000000","sender":{{"id":"{CUSTOMER}","channelType":"whatsapp","name":"{NAME}"}},"recipient":{{"id":"{BUSINESS}","channelType":"whatsapp","name":"Shop"}},"message":{{"id":"{id}","text":"{TEXT}"}}}}"#
     )
 }
 
-/// The HTTP/1.1 request that brings such a webhook, signed.
+/// The HTTP/1.1 request that brings a webhook that nobody has seen before, signed.
 pub(crate) fn webhook_request() -> Vec<u8> {
-    let body = webhook_body();
+    named_webhook_request().1
+}
+
+/// The same, with the provider's id of its message.
+pub(crate) fn named_webhook_request() -> (String, Vec<u8>) {
+    let id = Ulid::generate().to_string();
+    let body = webhook_body(&id);
     let mut mac =
         Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(body.as_bytes());
     let signature = STANDARD.encode(mac.finalize().into_bytes());
-    format!(
+    let request = format!(
         "POST {WEBHOOK_PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          {SIGNATURE}: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
-    )
-    .into_bytes()
+    );
+    (id, request.into_bytes())
 }
 
 /// The event that such a webhook becomes, on its way into the journal.
@@ -70,6 +75,7 @@ pub(crate) fn append() -> Append {
         channel: Some(Channel::WhatsApp),
     };
     let id = Ulid::generate().to_string();
+    let raw = webhook_body(&id).into();
     Append {
         identity: Some(Identity::message(&id)),
         proof: None,
@@ -88,7 +94,7 @@ pub(crate) fn append() -> Append {
                 content: Some(ReportedContent::Text(TEXT.to_owned())),
             }),
         },
-        raw: webhook_body().into(),
+        raw,
     }
 }
 

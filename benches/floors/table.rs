@@ -16,12 +16,12 @@ pub(crate) struct Table {
 #[derive(Debug)]
 struct Row {
     what: String,
-    floor: Rounds,
+    floor: Option<Rounds>,
     ours: Rounds,
     wanted: Option<Wanted>,
 }
 
-/// What a ratio should be.
+/// What a ratio should be, or a quantity without one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wanted {
     AtLeast(f64),
@@ -40,7 +40,12 @@ impl Table {
         ours: &Rounds,
         wanted: Option<Wanted>,
     ) {
-        self.rows.push(Row { what: what.into(), floor: floor.clone(), ours: ours.clone(), wanted });
+        self.rows.push(Row { what: what.into(), floor: Some(floor.clone()), ours: ours.clone(), wanted });
+    }
+
+    /// A quantity that no floor has; `wanted` is of the quantity itself.
+    pub(crate) fn figure(&mut self, what: impl Into<String>, ours: &Rounds, wanted: Option<Wanted>) {
+        self.rows.push(Row { what: what.into(), floor: None, ours: ours.clone(), wanted });
     }
 
     /// The rows of requests of one kind; `wanted` is of their number per second.
@@ -88,15 +93,18 @@ impl fmt::Display for Table {
 
 impl Row {
     fn cells(&self) -> [String; 6] {
-        let ratios = self.ours.with(&self.floor, |ours, floor| ours / floor);
-        let ratio = ratios.median();
+        let ratios = self.floor.as_ref().map(|floor| self.ours.with(floor, |ours, floor| ours / floor));
+        let judged = ratios.as_ref().unwrap_or(&self.ours).median();
         let (wanted, verdict) = match self.wanted {
             None => (String::new(), ""),
-            Some(Wanted::AtLeast(least)) => (format!(">= {least}"), verdict(ratio >= least)),
-            Some(Wanted::AtMost(most)) => (format!("<= {most}"), verdict(ratio <= most)),
+            Some(Wanted::AtLeast(least)) => (format!(">= {}", plain(least)), verdict(judged >= least)),
+            Some(Wanted::AtMost(most)) => (format!("<= {}", plain(most)), verdict(judged <= most)),
         };
-        let ratio = format!("{ratio:.2} ({:.2}-{:.2})", ratios.smallest(), ratios.largest());
-        [self.what.clone(), spread(&self.ours), spread(&self.floor), ratio, wanted, verdict.to_owned()]
+        let ratio = ratios.map_or_else(String::new, |ratios| {
+            format!("{:.2} ({:.2}-{:.2})", ratios.median(), ratios.smallest(), ratios.largest())
+        });
+        let floor = self.floor.as_ref().map_or_else(String::new, spread);
+        [self.what.clone(), spread(&self.ours), floor, ratio, wanted, verdict.to_owned()]
     }
 }
 
@@ -107,6 +115,11 @@ fn verdict(met: bool) -> &'static str {
 /// The median with the smallest and the largest.
 pub(crate) fn spread(rounds: &Rounds) -> String {
     format!("{} ({}-{})", number(rounds.median()), number(rounds.smallest()), number(rounds.largest()))
+}
+
+/// What was asked for: ratios as they are, large numbers with thousands apart.
+fn plain(value: f64) -> String {
+    if value < 10.0 { value.to_string() } else { number(value) }
 }
 
 /// Three digits or so, thousands apart.

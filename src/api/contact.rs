@@ -33,7 +33,7 @@ impl ContactService for Api {
         let account = account(&request.account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
         let account = account.expect(NOTED);
-        let place = page_token::decode_place(LIST, account.id(), &request.page_token)?;
+        let place = page_token::decode_place(LIST, Some(account.id()), &request.page_token)?;
         let page = self
             .dispatch
             .read(account, "list_contacts", deadline, || contacts(account).list_contacts(place.as_ref()))
@@ -41,7 +41,7 @@ impl ContactService for Api {
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListContactsResponse {
             contacts: page.items.into_iter().map(listed).collect(),
-            next_page_token: page_token::encode_place(LIST, account.id(), page.next),
+            next_page_token: page_token::encode_place(LIST, Some(account.id()), page.next),
         }))
     }
 

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::filter::Filter;
+use super::place::{Position, cursor, position, since};
 use super::served::v1::event_service_server::EventService;
 use super::status;
-use super::stream::{EventStream, Wanted};
+use super::stream::{EventStream, Followed, Wanted};
 use super::violations::{Fault, Violations};
-use super::{Api, EncodedList, parse};
-use crate::domain::{Cursor, UnixMillis};
-use crate::journal::{self, Bounds, Gone, Place, Start};
+use super::{Api, EncodedList, filter, parse, subscription};
+use crate::domain::{Filter, SubscriptionId};
+use crate::journal::{self, Bounds, Following, Gone, Place, Start};
+use crate::pb::v1;
 use crate::pb::v1::{
-    ExpiredPolicy, ListEventsRequest, ListEventsResponse, StartPosition, SubscribeRequest,
-    list_events_request, subscribe_request,
+    ExpiredPolicy, ListEventsRequest, ListEventsResponse, SubscribeRequest, list_events_request,
+    subscribe_request,
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -36,7 +37,13 @@ impl EventService for Api {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let filter = Filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
+        let filter = match (&request.start, request.filter) {
+            (Some(subscribe_request::Start::Subscription(_)), Some(_)) => {
+                violations.add("filter", Fault::Mismatch, "must be absent: a subscription has its own");
+                Filter::default()
+            }
+            (_, filter) => filter::read(filter, self.dispatch.accounts(), &mut violations)?,
+        };
         let heartbeat_interval = parse::duration(
             "heartbeat_interval",
             request.heartbeat_interval,
@@ -64,8 +71,18 @@ impl EventService for Api {
         if self.stopping.is_cancelled() {
             return Err(status::stopping());
         }
-        let reader = self.journal.read(start, gone, wanted.include_raw).await?;
-        Ok(Response::new(EventStream::new(&self.journal, reader, wanted, self.stopping.clone())))
+        let (reader, wanted, followed) = match start {
+            From::Place(start) => (self.journal.read(start, gone, wanted.include_raw).await?, wanted, None),
+            From::Subscription(id) => {
+                let following = self.journal.follow(&id, gone, wanted.include_raw).await;
+                let Following { subscription, reader, watching } =
+                    following.map_err(|error| status::subscription(&id, error))?;
+                let followed = Followed::new(subscription.generation, watching);
+                (reader, Wanted { filter: subscription.filter, ..wanted }, Some(followed))
+            }
+        };
+        let stopping = self.stopping.clone();
+        Ok(Response::new(EventStream::new(&self.journal, reader, wanted, followed, stopping)))
     }
 
     async fn list_events(
@@ -74,7 +91,7 @@ impl EventService for Api {
     ) -> Result<Response<EncodedList>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let filter = Filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
+        let filter = filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
         let place = place(request.place, &mut violations);
         let events = match request.page_size {
             0 => PAGE_EVENTS,
@@ -88,7 +105,9 @@ impl EventService for Api {
 
         let place = place?;
         let bounds = Bounds { events: events as usize, bytes: PAGE_BYTES };
-        let listed = self.journal.list(place, bounds, request.include_raw, |event| filter.matches(event));
+        let listed = self.journal.list(place, bounds, request.include_raw, |event| {
+            filter.matches(&event.account, event.event_type)
+        });
         let piece = listed.await.map_err(|error| match (error, place) {
             (journal::Error::ForeignCursor, Place::Before(_)) => status::cursor_malformed("before_cursor"),
             (error, _) => error.into(),
@@ -103,19 +122,78 @@ impl EventService for Api {
         let events = piece.events.into_iter().map(|event| (event.event, event.raw)).collect();
         Ok(Response::new(EncodedList::new(events, &rest)))
     }
+
+    async fn create_subscription(
+        &self,
+        request: Request<v1::CreateSubscriptionRequest>,
+    ) -> Result<Response<v1::CreateSubscriptionResponse>, Status> {
+        subscription::create(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_subscription(
+        &self,
+        request: Request<v1::GetSubscriptionRequest>,
+    ) -> Result<Response<v1::GetSubscriptionResponse>, Status> {
+        subscription::get(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_subscriptions(
+        &self,
+        request: Request<v1::ListSubscriptionsRequest>,
+    ) -> Result<Response<v1::ListSubscriptionsResponse>, Status> {
+        subscription::list(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn update_subscription(
+        &self,
+        request: Request<v1::UpdateSubscriptionRequest>,
+    ) -> Result<Response<v1::UpdateSubscriptionResponse>, Status> {
+        subscription::update(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn seek_subscription(
+        &self,
+        request: Request<v1::SeekSubscriptionRequest>,
+    ) -> Result<Response<v1::SeekSubscriptionResponse>, Status> {
+        subscription::seek(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn delete_subscription(
+        &self,
+        request: Request<v1::DeleteSubscriptionRequest>,
+    ) -> Result<Response<v1::DeleteSubscriptionResponse>, Status> {
+        subscription::delete(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<v1::AcknowledgeRequest>,
+    ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
+        subscription::acknowledge(self, request.into_inner()).await.map(Response::new)
+    }
+}
+
+/// Where a stream starts.
+enum From {
+    Place(Start),
+    Subscription(SubscriptionId),
 }
 
 /// Where to start. A cursor that cannot be read has a reason of its own, told when nothing else is wrong.
-fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -> Result<Start, Status> {
-    match start {
-        None => Ok(Start::Latest),
-        Some(subscribe_request::Start::AfterCursor(text)) => cursor("after_cursor", &text).map(Start::After),
-        Some(subscribe_request::Start::Position(named)) => Ok(match position(named, violations) {
-            Position::Latest => Start::Latest,
-            Position::Earliest => Start::Earliest,
-        }),
-        Some(subscribe_request::Start::Since(moment)) => Ok(Start::Since(since(moment, violations))),
-    }
+fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -> Result<From, Status> {
+    Ok(From::Place(match start {
+        None => Start::Latest,
+        Some(subscribe_request::Start::AfterCursor(text)) => Start::After(cursor("after_cursor", &text)?),
+        Some(subscribe_request::Start::Position(named)) => match position(named, violations) {
+            None | Some(Position::Latest) => Start::Latest,
+            Some(Position::Earliest) => Start::Earliest,
+        },
+        Some(subscribe_request::Start::Since(moment)) => Start::Since(since(moment, violations)),
+        Some(subscribe_request::Start::Subscription(text)) => {
+            let id = subscription::id(&text, violations);
+            return Ok(id.map_or(From::Place(Start::Latest), From::Subscription));
+        }
+    }))
 }
 
 /// Which piece of the journal; as [`start`].
@@ -129,50 +207,10 @@ fn place(place: Option<list_events_request::Place>, violations: &mut Violations)
             cursor("before_cursor", &text).map(Place::Before)
         }
         Some(list_events_request::Place::Position(named)) => Ok(match position(named, violations) {
-            Position::Latest => Place::Newest,
-            Position::Earliest => Place::Oldest,
+            None | Some(Position::Latest) => Place::Newest,
+            Some(Position::Earliest) => Place::Oldest,
         }),
         Some(list_events_request::Place::Since(moment)) => Ok(Place::Since(since(moment, violations))),
-    }
-}
-
-fn cursor(field: &str, text: &str) -> Result<Cursor, Status> {
-    text.parse().map_err(|_| status::cursor_malformed(field))
-}
-
-/// A place that is named.
-enum Position {
-    Latest,
-    Earliest,
-}
-
-fn position(named: i32, violations: &mut Violations) -> Position {
-    match StartPosition::try_from(named) {
-        Ok(StartPosition::Unspecified | StartPosition::Latest) => Position::Latest,
-        Ok(StartPosition::Earliest) => Position::Earliest,
-        Err(_) => {
-            let allowed = "must be START_POSITION_LATEST or START_POSITION_EARLIEST";
-            violations.add("position", Fault::UnknownValue, allowed);
-            Position::Latest
-        }
-    }
-}
-
-/// The seconds of the years 1 to 9999.
-const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
-const NANOS_OF_MILLI: u32 = 1_000_000;
-
-/// The first full millisecond that is not before the moment: receive times have no finer ones.
-fn since(moment: prost_types::Timestamp, violations: &mut Violations) -> UnixMillis {
-    match u32::try_from(moment.nanos) {
-        Ok(nanos) if nanos < 1_000 * NANOS_OF_MILLI && SECONDS.contains(&moment.seconds) => {
-            UnixMillis(moment.seconds * 1_000 + i64::from(nanos.div_ceil(NANOS_OF_MILLI)))
-        }
-        _ => {
-            let allowed = "must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999";
-            violations.add("since", Fault::Malformed, allowed);
-            UnixMillis(0)
-        }
     }
 }
 
@@ -185,32 +223,6 @@ fn gone(policy: i32, violations: &mut Violations) -> Gone {
             let allowed = "must be EXPIRED_POLICY_FAIL or EXPIRED_POLICY_SKIP_WITH_GAP";
             violations.add("expired_policy", Fault::UnknownValue, allowed);
             Gone::Fail
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_the_first_millisecond_that_is_not_before_it() {
-        let read = |seconds, nanos| {
-            let mut violations = Violations::default();
-            let moment = since(prost_types::Timestamp { seconds, nanos }, &mut violations);
-            violations.check().map(|()| moment.0).ok()
-        };
-        assert_eq!(read(0, 0), Some(0));
-        assert_eq!(read(1, 1), Some(1_001));
-        assert_eq!(read(1, 1_000_000), Some(1_001));
-        assert_eq!(read(1, 999_999_999), Some(2_000));
-        assert_eq!(read(-1, 500_000_000), Some(-500));
-        assert_eq!(read(*SECONDS.start(), 0), Some(-62_135_596_800_000));
-        assert_eq!(read(*SECONDS.end(), 999_999_999), Some(253_402_300_800_000));
-        for (seconds, nanos) in
-            [(0, -1), (0, 1_000_000_000), (SECONDS.end() + 1, 0), (SECONDS.start() - 1, 0), (i64::MAX, 0)]
-        {
-            assert_eq!(read(seconds, nanos), None, "{seconds} {nanos}");
         }
     }
 }

@@ -1,47 +1,23 @@
-//! Which events are wanted.
+//! Which events a caller wants.
 
 use super::answer::Answer;
 use super::parse;
 use super::violations::{Fault, Violations};
-use crate::domain::{AccountId, EventType};
+use crate::domain::{AccountId, EventType, Filter};
 use crate::pb::v1::EventFilter;
 use crate::provider::Accounts;
-use crate::store::Stored;
 
 /// The most accounts, and the most types, of one filter.
 const FILTER_ITEMS: usize = 256;
 
-/// Chooses events.
-#[derive(Debug)]
-pub(super) struct Filter {
-    /// None means all.
-    accounts: Vec<AccountId>,
-    /// None means all.
-    types: Vec<EventType>,
-}
-
-impl Filter {
-    /// Reads the field `filter`. An account that does not exist fails at once.
-    pub(super) fn read(
-        filter: Option<EventFilter>,
-        known: &Accounts,
-        violations: &mut Violations,
-    ) -> Result<Self, Answer> {
-        let filter = filter.unwrap_or_default();
-        Ok(Self { accounts: accounts(&filter, known, violations)?, types: types(&filter, violations) })
-    }
-
-    /// Chooses all.
-    #[cfg(test)]
-    pub(super) fn all() -> Self {
-        Self { accounts: Vec::new(), types: Vec::new() }
-    }
-
-    /// Whether an event is wanted.
-    pub(super) fn matches(&self, event: &Stored) -> bool {
-        (self.accounts.is_empty() || self.accounts.contains(&event.account))
-            && (self.types.is_empty() || self.types.contains(&event.event_type))
-    }
+/// Reads the field `filter`. An account that does not exist fails at once.
+pub(super) fn read(
+    filter: Option<EventFilter>,
+    known: &Accounts,
+    violations: &mut Violations,
+) -> Result<Filter, Answer> {
+    let filter = filter.unwrap_or_default();
+    Ok(Filter { accounts: accounts(&filter, known, violations)?, types: types(&filter, violations) })
 }
 
 fn accounts(
@@ -54,7 +30,8 @@ fn accounts(
         parse::few("filter.accounts", &filter.accounts, FILTER_ITEMS, violations).iter().enumerate()
     {
         let account = parse::account(&format!("filter.accounts[{at}]"), id, known, violations)?;
-        accounts.extend(account.map(|account| account.id().clone()));
+        let account = account.map(|account| account.id().clone());
+        accounts.extend(account.filter(|account| !accounts.contains(account)));
     }
     Ok(accounts)
 }
@@ -72,7 +49,11 @@ fn types(filter: &EventFilter, violations: &mut Violations) -> Vec<EventType> {
             let allowed = format!("must be one of `{known}`, or all under a first word, like `message.*`");
             violations.add(format!("filter.types[{at}]"), Fault::UnknownValue, allowed);
         }
-        types.extend(found);
+        for event_type in found {
+            if !types.contains(&event_type) {
+                types.push(event_type);
+            }
+        }
     }
     types
 }

@@ -31,7 +31,7 @@ impl FlowService for Api {
         let (Some(account), Some(flows)) = (account, flows) else {
             unreachable!("what is missing was noted as a violation")
         };
-        let place = page_token::decode_place(LIST, account.id(), &request.page_token)?;
+        let place = page_token::decode_place(LIST, Some(account.id()), &request.page_token)?;
         let page = self
             .dispatch
             .read(account, "list_flow_responses", deadline, || flows.list_flow_responses(place.as_ref()))
@@ -39,7 +39,7 @@ impl FlowService for Api {
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListFlowResponsesResponse {
             flow_responses: page.items.into_iter().map(listed).collect(),
-            next_page_token: page_token::encode_place(LIST, account.id(), page.next),
+            next_page_token: page_token::encode_place(LIST, Some(account.id()), page.next),
         }))
     }
 }

@@ -13,10 +13,11 @@ use super::answer::{Answer, clipped};
 use super::violations::{Fault, Violations};
 use crate::dispatch::{self, Held, Misfit};
 use crate::domain::outcome::Doubt;
-use crate::domain::{AccountId, MessageId, ProviderFault, Refusal, Uncertainty};
-use crate::journal;
+use crate::domain::{AccountId, MessageId, ProviderFault, Refusal, SubscriptionId, Uncertainty};
+use crate::journal::{self, SubscriptionError};
 use crate::pb::v1;
 use crate::provider::{self, Account};
+use crate::store::MOST_SUBSCRIPTIONS;
 
 /// How long to wait when the provider throttles and does not say for how long.
 const THROTTLED_DELAY: Duration = Duration::from_secs(1);
@@ -51,6 +52,11 @@ reasons! {
     CursorMalformed = "CURSOR_MALFORMED",
     CursorExpired = "CURSOR_EXPIRED",
     CursorLost = "CURSOR_LOST",
+    SubscriptionNotFound = "SUBSCRIPTION_NOT_FOUND",
+    SubscriptionExists = "SUBSCRIPTION_EXISTS",
+    SubscriptionsExhausted = "SUBSCRIPTIONS_EXHAUSTED",
+    SubscriptionChanged = "SUBSCRIPTION_CHANGED",
+    SubscriptionGenerationStale = "SUBSCRIPTION_GENERATION_STALE",
     StoreUnavailable = "STORE_UNAVAILABLE",
     ServerStopping = "SERVER_STOPPING",
     RequestBrokenOff = "REQUEST_BROKEN_OFF",
@@ -176,7 +182,7 @@ pub(super) fn sandbox_failed() -> Status {
 /// A page token that this RPC did not give for this account.
 pub(super) fn page_token_malformed() -> Status {
     let mut violation =
-        FieldViolation::new("page_token", "must be a token that this RPC gave for this account, unchanged");
+        FieldViolation::new("page_token", "must be a token that this RPC gave for the same list, unchanged");
     violation.reason = Fault::Malformed.as_str().to_owned();
     Answer::new(Code::InvalidArgument, Reason::PageTokenMalformed, "the page token is not one of this list's")
         .violations(vec![violation])
@@ -334,7 +340,8 @@ fn unread(error: &provider::Error) -> Answer {
             | Uncertainty::ConnectionLost
             | Uncertainty::ReplyCutOff
             | Uncertainty::ProviderFailed
-            | Uncertainty::ServerFailed => Answer::new(
+            | Uncertainty::ServerFailed
+            | Uncertainty::Restored => Answer::new(
                 Code::Unavailable,
                 Reason::ProviderUnavailable,
                 "the provider does not answer now: call again",
@@ -512,6 +519,51 @@ impl From<journal::Error> for Status {
             }
         }
     }
+}
+
+/// Nothing was done with a subscription.
+pub(super) fn subscription(id: &SubscriptionId, error: SubscriptionError) -> Status {
+    match error {
+        SubscriptionError::Absent => return subscription_not_found(id),
+        SubscriptionError::Exists => Answer::new(
+            Code::AlreadyExists,
+            Reason::SubscriptionExists,
+            "there is a subscription of this id already: it was left as it is",
+        ),
+        SubscriptionError::TooMany => Answer::new(
+            Code::ResourceExhausted,
+            Reason::SubscriptionsExhausted,
+            format!("there are {MOST_SUBSCRIPTIONS} subscriptions, and no more may be: delete one that nobody needs"),
+        ),
+        SubscriptionError::Stale { generation } => Answer::new(
+            Code::FailedPrecondition,
+            Reason::SubscriptionGenerationStale,
+            "the subscription was changed since the stream was opened: nothing was acknowledged",
+        )
+        .with("generation", generation),
+        SubscriptionError::NotWritten(_) => Answer::new(
+            Code::Unavailable,
+            Reason::StoreUnavailable,
+            "the subscription cannot be written now: call again",
+        )
+        .retry_after(OUTAGE_DELAY),
+        SubscriptionError::Journal(error) => return error.into(),
+    }
+    .with("subscription", id)
+    .into()
+}
+
+/// There is no such subscription, or no more.
+pub(super) fn subscription_not_found(id: &SubscriptionId) -> Status {
+    Answer::new(Code::NotFound, Reason::SubscriptionNotFound, format!("there is no subscription `{id}`"))
+        .with("subscription", id)
+        .into()
+}
+
+/// The end of a stream because its subscription has another filter or place now.
+pub(super) fn subscription_changed(id: &SubscriptionId) -> Status {
+    let message = "the subscription was given another filter or place: open the stream again";
+    Answer::new(Code::Unavailable, Reason::SubscriptionChanged, message).with("subscription", id).into()
 }
 
 #[cfg(test)]

@@ -17,10 +17,9 @@ use tonic::Status;
 
 use super::Encoded;
 use super::convert;
-use super::filter::Filter;
 use super::status;
-use crate::domain::{Cursor, UnixMillis};
-use crate::journal::{self, Gap, Journal, Next, Reader, Run};
+use crate::domain::{Cursor, Filter, UnixMillis};
+use crate::journal::{self, Gap, Journal, Next, Over, Reader, Run, Watching};
 use crate::pb::v1::subscribe_response::Response;
 use crate::pb::v1::{
     ClosingReason, GapReason, SubscribeClosing, SubscribeGap, SubscribeHeartbeat, SubscribeResponse,
@@ -36,6 +35,21 @@ pub(super) struct Wanted {
     pub(super) idle_timeout: Option<Duration>,
     pub(super) max_events: Option<u64>,
     pub(super) include_raw: bool,
+}
+
+/// The subscription that a stream reads, as it stands.
+#[derive(Debug)]
+pub(super) struct Followed {
+    generation: u64,
+    watching: Watching,
+    /// Wakes the stream when the subscription is changed.
+    told: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Followed {
+    pub(super) fn new(generation: u64, watching: Watching) -> Self {
+        Self { generation, told: Box::pin(watching.told()), watching }
+    }
 }
 
 /// The stream that `Subscribe` answers with.
@@ -61,6 +75,7 @@ pub struct EventStream {
     /// When to look at the clock again.
     alarm: Pin<Box<Sleep>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    followed: Option<Followed>,
     _counted: Counted,
 }
 
@@ -94,6 +109,7 @@ impl EventStream {
         journal: &Journal,
         reader: Reader,
         wanted: Wanted,
+        followed: Option<Followed>,
         stopping: CancellationToken,
     ) -> Self {
         let now = Instant::now();
@@ -104,6 +120,7 @@ impl EventStream {
             oldest_cursor: journal.cursor(extent.oldest - 1).to_string(),
             newest_cursor: journal.cursor(extent.newest.max(at.number)).to_string(),
             heartbeat_interval: Some(convert::duration(wanted.heartbeat_interval)),
+            generation: followed.as_ref().map_or(0, |followed| followed.generation),
         });
         Self {
             journal: journal.clone(),
@@ -119,6 +136,7 @@ impl EventStream {
             last_event: now,
             alarm: Box::pin(sleep_until(now)),
             stopping: Box::pin(stopping.cancelled_owned()),
+            followed,
             wanted,
             _counted: Counted::new(),
         }
@@ -131,7 +149,7 @@ impl EventStream {
         while let Some(event) = events.get(*dealt_with) {
             *dealt_with += 1;
             self.at.number = event.number;
-            if self.wanted.filter.matches(event) {
+            if self.wanted.filter.matches(&event.account, event.event_type) {
                 let raw = if self.wanted.include_raw { event.raw.clone() } else { None };
                 return Some(Encoded::Event { event: event.event.clone(), raw });
             }
@@ -152,8 +170,24 @@ impl EventStream {
         self.ready.push_back(Ok(response(Response::Gap(told))));
     }
 
+    /// Ends the stream when the subscription that it reads is not what it was.
+    fn heed_changes(&mut self) {
+        let Some(Followed { watching, .. }) = &self.followed else { return };
+        let (reason, status) = match watching.over() {
+            None => return,
+            Some(Over::Changed) => {
+                (ClosingReason::SubscriptionChanged, status::subscription_changed(watching.id()))
+            }
+            Some(Over::Deleted) => {
+                (ClosingReason::SubscriptionDeleted, status::subscription_not_found(watching.id()))
+            }
+        };
+        self.close(reason, Some(status));
+    }
+
     fn close(&mut self, reason: ClosingReason, status: Option<Status>) {
-        let retry_after = status.as_ref().map(|_| convert::duration(status::OUTAGE_DELAY));
+        let retry_after =
+            (reason == ClosingReason::Shutdown).then(|| convert::duration(status::OUTAGE_DELAY));
         let closing = SubscribeClosing { cursor: self.at.to_string(), reason: reason.into(), retry_after };
         self.ready.push_back(Ok(response(Response::Closing(closing))));
         self.ready.extend(status.map(Err));
@@ -212,6 +246,11 @@ impl Stream for EventStream {
             if this.ended {
                 return Poll::Ready(None);
             }
+            // Before every event: whoever has changed the subscription gets no more of what it was.
+            this.heed_changes();
+            if this.ended {
+                continue;
+            }
             if let Some(event) = this.event_at_hand() {
                 this.sent += 1;
                 this.sent_anything = true;
@@ -223,6 +262,11 @@ impl Stream for EventStream {
             }
             if this.stopping.as_mut().poll(cx).is_ready() {
                 this.close(ClosingReason::Shutdown, Some(status::stopping()));
+                continue;
+            }
+            if let Some(followed) = &mut this.followed
+                && followed.told.as_mut().poll(cx).is_ready()
+            {
                 continue;
             }
             match this.next_run.poll(cx) {

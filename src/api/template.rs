@@ -44,14 +44,14 @@ impl TemplateService for Api {
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
         let account = account.expect("what is missing was noted as a violation");
-        let beside: Option<Beside> = page_token::decode(LIST, account.id(), &request.page_token)?;
+        let beside: Option<Beside> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
         let place = beside.map(Place::from).unwrap_or_default();
         let Page { templates, after, before } = self
             .dispatch
             .read(account, "list_templates", deadline, || account.list_templates(&place))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        let token = |beside| page_token::encode(LIST, account.id(), &beside);
+        let token = |beside| page_token::encode(LIST, Some(account.id()), &beside);
         Ok(Response::new(ListTemplatesResponse {
             templates: templates.into_iter().map(convert::template::definition).collect(),
             next_page_token: after.map(Beside::After).map(token).unwrap_or_default(),

@@ -24,7 +24,7 @@ pub(super) enum Fault {
     UnknownValue,
     /// The account's provider cannot do it.
     Unsupported,
-    /// It does not fit the template.
+    /// It does not fit the template, or another field.
     Mismatch,
 }
 

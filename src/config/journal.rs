@@ -7,6 +7,7 @@ use super::table::Table;
 use super::value;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
+const MIB: u64 = 1 << 20;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The durable log of events.
@@ -16,12 +17,35 @@ pub struct Journal {
     pub path: PathBuf,
     /// For how long events can be read again; 1 hour to 3650 days. Default 7 days.
     pub retention: Duration,
+    /// The most bytes that events may take, whoever may not have read them; 16 MiB to 1 EiB. No default, and no limit
+    /// then.
+    pub retention_bytes: Option<u64>,
+    /// For how long events are kept at most that a subscription has not acknowledged; up to 3650 days, and not shorter
+    /// than `retention`. Default 30 days, or as long as `retention` where that is longer.
+    pub subscription_retention: Duration,
 }
 
 impl Journal {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let path = table.required("path", value::path);
         let retention = table.required("retention", value::duration(HOUR..=3650 * DAY));
-        Some(Self { path: path?, retention: retention? })
+        let retention_bytes = table.optional("retention_bytes", value::integer(16 * MIB..=1 << 60));
+        let key = "subscription_retention";
+        let mut subscriptions = table.required(key, value::duration(HOUR..=3650 * DAY));
+        if let (Some(retention), Some(held)) = (retention, &mut subscriptions)
+            && *held < retention
+        {
+            if table.is_default(key) {
+                *held = retention;
+            } else {
+                table.fault(key, "must not be shorter than `retention`");
+            }
+        }
+        Some(Self {
+            path: path?,
+            retention: retention?,
+            retention_bytes,
+            subscription_retention: subscriptions?,
+        })
     }
 }

@@ -245,6 +245,11 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Whether neither the file nor the environment sets `key`.
+    pub(super) fn is_default(&self, key: &str) -> bool {
+        self.set_variable(key).is_none() && self.file.is_none_or(|file| file.get(key).is_none())
+    }
+
     /// Reports a fault at `key`.
     pub(super) fn fault(&self, key: &str, problem: impl Into<String>) {
         self.fault_at(self.place(key), key, problem);

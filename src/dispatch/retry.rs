@@ -67,7 +67,8 @@ fn may_follow(class: Class, error: &ProviderError) -> bool {
                 | Uncertainty::ConnectionLost
                 | Uncertainty::ReplyCutOff
                 | Uncertainty::ProviderFailed
-                | Uncertainty::ServerFailed => true,
+                | Uncertainty::ServerFailed
+                | Uncertainty::Restored => true,
                 // It would read the same again.
                 Uncertainty::ReplyTooLarge | Uncertainty::ReplyUnreadable | Uncertainty::Redirected => false,
             },

@@ -43,10 +43,17 @@ pub struct AccountId(Arc<str>);
 )]
 pub struct AccountIdMalformed;
 
-impl AccountId {
-    /// The most characters an id may have.
-    pub const MAX_LEN: usize = 63;
+/// The most characters that a name may have.
+const NAME_CHARACTERS: usize = 63;
 
+/// Whether that may name an account or a subscription.
+pub(super) fn is_name(s: &str) -> bool {
+    let segment =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    s.len() <= NAME_CHARACTERS && s.split('-').all(segment)
+}
+
+impl AccountId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -57,14 +64,7 @@ impl FromStr for AccountId {
     type Err = AccountIdMalformed;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let segment = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        };
-        if s.len() <= Self::MAX_LEN && s.split('-').all(segment) {
-            Ok(Self(s.into()))
-        } else {
-            Err(AccountIdMalformed)
-        }
+        if is_name(s) { Ok(Self(s.into())) } else { Err(AccountIdMalformed) }
     }
 }
 

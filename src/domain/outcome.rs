@@ -24,10 +24,12 @@ pub enum Uncertainty {
     Redirected,
     /// This server ended, or broke off, while the write was under way.
     ServerFailed,
+    /// The store was restored from a backup: what was written after that is not known any more.
+    Restored,
 }
 
 impl Uncertainty {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::TimedOut,
         Self::ConnectionLost,
         Self::ReplyCutOff,
@@ -36,6 +38,7 @@ impl Uncertainty {
         Self::ProviderFailed,
         Self::Redirected,
         Self::ServerFailed,
+        Self::Restored,
     ];
 
     /// The cause in error metadata, and in the store.
@@ -49,6 +52,7 @@ impl Uncertainty {
             Self::ProviderFailed => "PROVIDER_FAILED",
             Self::Redirected => "REDIRECTED",
             Self::ServerFailed => "SERVER_FAILED",
+            Self::Restored => "RESTORED",
         }
     }
 

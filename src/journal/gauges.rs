@@ -1,49 +1,84 @@
-//! Shows the operator what the journal spans.
+//! Shows the operator what the journal spans, and how far subscriptions are behind.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use metrics::gauge;
 use tokio::time;
 
-use crate::domain::UnixMillis;
-use crate::store::{Ends, Extent, Store};
+use crate::domain::{SubscriptionId, UnixMillis};
+use crate::store::{self, Ends, Extent, MOST_SUBSCRIPTIONS, Store};
 use crate::telemetry::metrics::{
-    JOURNAL_NEWEST, JOURNAL_NEWEST_RECEIVE, JOURNAL_OLDEST, JOURNAL_OLDEST_RECEIVE,
+    JOURNAL_BYTES, JOURNAL_NEWEST, JOURNAL_NEWEST_RECEIVE, JOURNAL_OLDEST, JOURNAL_OLDEST_RECEIVE,
+    SUBSCRIPTION_LAG_EVENTS, SUBSCRIPTION_LAG_SECONDS,
 };
 
 /// The least time between two looks: nobody reads gauges more often.
 const REST: Duration = Duration::from_secs(1);
 
+/// The most time between two looks: subscriptions move, and time passes, while nothing comes.
+const EVERY: Duration = Duration::from_secs(5);
+
 /// Keeps the journal's gauges true.
 #[derive(Debug)]
 pub struct Gauges {
     store: Store,
+    /// The subscriptions that are shown.
+    shown: HashSet<SubscriptionId>,
 }
 
 impl Gauges {
     /// What must be run for the gauges to be true.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, shown: HashSet::new() }
     }
 
     /// Runs until it is dropped, or the store has closed.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut extents = self.store.extents();
+        let bytes = self.store.bytes();
         loop {
             let Extent { oldest, newest } = *extents.borrow_and_update();
             gauge!(JOURNAL_OLDEST).set(oldest as f64);
             gauge!(JOURNAL_NEWEST).set(newest as f64);
-            // A store that cannot be read now leaves the last times standing, and is known by other signs.
+            gauge!(JOURNAL_BYTES).set(*bytes.borrow() as f64);
+            // A store that cannot be read now leaves the last values standing, and is known by other signs.
+            let _ = self.show_subscriptions(newest).await;
             if let Ok(ends) = self.store.ends().await {
                 gauge!(JOURNAL_OLDEST_RECEIVE).set(seconds(ends.map(|Ends { oldest, .. }| oldest)));
                 gauge!(JOURNAL_NEWEST_RECEIVE).set(seconds(ends.map(|Ends { newest, .. }| newest)));
             }
             time::sleep(REST).await;
-            if extents.changed().await.is_err() {
+            // An error that has not come in time is no error.
+            if let Ok(Err(_)) = time::timeout(EVERY - REST, extents.changed()).await {
                 return;
             }
         }
     }
+
+    async fn show_subscriptions(&mut self, newest: u64) -> Result<(), store::Error> {
+        let standing = self.store.subscriptions(None, MOST_SUBSCRIPTIONS).await?;
+        let places = standing.iter().map(|standing| standing.number).collect();
+        let received = self.store.received_behind(places).await?;
+        let now = UnixMillis::now();
+        // A series cannot be taken back. One of a subscription that is gone shows no lag.
+        let mut gone = std::mem::take(&mut self.shown);
+        for (standing, received) in standing.into_iter().zip(received) {
+            let lag_milliseconds = received.map_or(0, |at| now.0.saturating_sub(at.0).max(0));
+            show(&standing.id, newest.saturating_sub(standing.number), lag_milliseconds as f64 / 1_000.0);
+            gone.remove(&standing.id);
+            self.shown.insert(standing.id);
+        }
+        for id in gone {
+            show(&id, 0, 0.0);
+        }
+        Ok(())
+    }
+}
+
+fn show(id: &SubscriptionId, lag_events: u64, lag_seconds: f64) {
+    gauge!(SUBSCRIPTION_LAG_EVENTS, "subscription" => id.to_string()).set(lag_events as f64);
+    gauge!(SUBSCRIPTION_LAG_SECONDS, "subscription" => id.to_string()).set(lag_seconds);
 }
 
 fn seconds(moment: Option<UnixMillis>) -> f64 {
@@ -56,6 +91,8 @@ mod tests {
 
     use super::super::tests::{append, open, trim};
     use super::*;
+    use crate::domain::Filter;
+    use crate::store::{Change, Op, Place};
 
     #[tokio::test]
     async fn the_gauges_follow_the_journal() {
@@ -83,12 +120,61 @@ mod tests {
             while value(JOURNAL_NEWEST_RECEIVE).is_none_or(|at| at.is_nan() || at < before.0 as f64 / 1e3) {
                 tokio::task::yield_now().await;
             }
+            let bytes = || value(JOURNAL_BYTES);
+            let all = bytes().expect("shown");
+            assert!(all >= 30.0, "{all}");
             trim(journal, 2).await;
             shown(3.0, 3.0).await;
+            while bytes().is_none_or(|left| left >= all) {
+                tokio::task::yield_now().await;
+            }
         };
         tokio::select! {
             () = Gauges::new(journal.store.clone()).run() => panic!("it runs as long as the store is open"),
             () = look_on => {}
         }
+    }
+    #[tokio::test]
+    async fn the_lag_of_each_subscription_is_shown_and_none_of_one_that_is_gone() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let page = recorder.handle();
+        let _here = metrics::set_default_local_recorder(&recorder);
+        let value = |name: &str, id: &str| -> Option<f64> {
+            let series = format!("{name}{{subscription=\"{id}\"}} ");
+            page.render().lines().find_map(|line| line.strip_prefix(&series)?.trim().parse().ok())
+        };
+        let opened = open();
+        let journal = &opened.journal;
+        append(journal, 5, 10).await;
+        let change = async |id: &str, change: Change| {
+            let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
+            journal.store.commit(vec![op]).await.expect("written");
+        };
+        let create = |place| Change::Create { filter: Filter::default(), place };
+        change("behind", create(Place::Oldest)).await;
+        change("up", create(Place::Newest)).await;
+        let mut gauges = Gauges::new(journal.store.clone());
+        let lag = |id| (value(SUBSCRIPTION_LAG_EVENTS, id), value(SUBSCRIPTION_LAG_SECONDS, id));
+
+        gauges.show_subscriptions(5).await.expect("readable");
+        assert_eq!(lag("up"), (Some(0.0), Some(0.0)));
+        assert_eq!(lag("behind").0, Some(5.0));
+        // The clock need not have moved on yet.
+        while lag("behind").1.is_none_or(|seconds| seconds <= 0.0 || seconds > 60.0) {
+            gauges.show_subscriptions(5).await.expect("readable");
+        }
+        change("behind", Change::Acknowledge { number: 5, generation: None }).await;
+        gauges.show_subscriptions(5).await.expect("readable");
+        assert_eq!(lag("behind"), (Some(0.0), Some(0.0)));
+
+        change("behind", Change::Seek(Place::Oldest)).await;
+        gauges.show_subscriptions(5).await.expect("readable");
+        assert_eq!(lag("behind").0, Some(5.0));
+        trim(journal, 5).await;
+        gauges.show_subscriptions(5).await.expect("readable");
+        assert_eq!(lag("behind"), (Some(5.0), Some(0.0)), "what is gone counts, and nothing waits");
+        change("behind", Change::Delete).await;
+        gauges.show_subscriptions(5).await.expect("readable");
+        assert_eq!(lag("behind"), (Some(0.0), Some(0.0)));
     }
 }

@@ -1,4 +1,4 @@
-//! The journal: appending, reading and listing from any place, the live tail, retention.
+//! The journal: appending, reading and listing from any place, subscriptions, the live tail, retention.
 //!
 //! A reader is a place and nothing else. It takes the next run of events from memory while it keeps up, and from the
 //! store when it has fallen behind; either way it sees every event behind its place, once, in order. So a slow reader
@@ -10,7 +10,10 @@ mod gauges;
 mod list;
 mod reader;
 mod retention;
+mod steady;
+mod subscriptions;
 mod tail;
+mod watched;
 
 use std::sync::Arc;
 
@@ -20,16 +23,19 @@ pub use gauges::Gauges;
 pub use list::{Bounds, Piece, Place};
 pub use reader::{Gap, Next, Reader, Run};
 pub use retention::{Keep, Retention};
+pub use subscriptions::{Following, Progress, SubscriptionError};
 pub use tail::Tail;
+pub use watched::{Over, Watched, Watching};
 
 use crate::domain::{Cursor, UnixMillis};
-use crate::store::{self, Append, Done, Extent, Health, Op, Since, Store};
+use crate::store::{self, Append, Done, Extent, Health, Located, Op, Since, Store};
 
 /// A handle to the open journal. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Journal {
     store: Store,
     tail: Arc<Tail>,
+    watched: Watched,
 }
 
 /// Where a reader starts.
@@ -78,10 +84,11 @@ pub enum Error {
 }
 
 impl Journal {
-    /// The journal in a store, of whose events every commit is pushed to the tail.
-    pub fn new(store: Store, tail: Arc<Tail>) -> Self {
+    /// The journal in a store, of whose commits the tail is given every event and the watched ones every change of a
+    /// subscription.
+    pub fn new(store: Store, tail: Arc<Tail>, watched: Watched) -> Self {
         tail.start_at(store.extent().newest);
-        Self { store, tail }
+        Self { store, tail, watched }
     }
 
     /// Puts events at the end, all of them or none, and returns when they are on disk.
@@ -125,15 +132,24 @@ impl Journal {
 
     /// The number of a cursor's event, if the cursor is of this journal and not before or ahead of what is left.
     fn kept(&self, cursor: Cursor) -> Result<u64, Error> {
-        let Extent { oldest, newest } = self.store.extent();
-        if cursor.epoch != self.store.epoch() {
-            Err(Error::ForeignCursor)
-        } else if cursor.number > newest {
-            Err(Error::CursorLost { newest: self.cursor(newest) })
-        } else if cursor.number + 1 < oldest {
+        let number = self.reached(cursor)?;
+        let Extent { oldest, .. } = self.store.extent();
+        if number + 1 < oldest {
             Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) })
         } else {
-            Ok(cursor.number)
+            Ok(number)
+        }
+    }
+
+    /// The number of a cursor's event, if the cursor is of this journal and not ahead of it.
+    fn reached(&self, cursor: Cursor) -> Result<u64, Error> {
+        let Extent { newest, .. } = self.store.extent();
+        match self.store.locate(cursor) {
+            Located::Foreign => Err(Error::ForeignCursor),
+            // From there on, all is new.
+            Located::Lost(last) => Err(Error::CursorLost { newest: self.cursor(last) }),
+            Located::At(number) if number > newest => Err(Error::CursorLost { newest: self.cursor(newest) }),
+            Located::At(number) => Ok(number),
         }
     }
 

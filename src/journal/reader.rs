@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{Error, Gone, Journal};
-use crate::domain::Cursor;
+use crate::domain::{Cursor, SubscriptionId};
 use crate::store::{self, Stored};
 
 /// A place in the journal that moves forward.
@@ -16,6 +16,8 @@ pub struct Reader {
     position: u64,
     /// Nothing was read yet, and whatever is the oldest then will do.
     from_earliest: bool,
+    /// Nothing was read yet, and the place is this subscription's.
+    at_the_place_of: Option<SubscriptionId>,
     gone: Gone,
     /// What was found missing when the place was looked for, and is not told yet.
     found_missing: Option<Gap>,
@@ -71,12 +73,28 @@ enum Behind {
 impl Reader {
     pub(super) fn new(journal: Journal, position: u64, gone: Gone, with_raw: bool) -> Self {
         let newest = journal.tail.newest();
-        Self { journal, newest, position, from_earliest: false, gone, found_missing: None, with_raw }
+        Self {
+            journal,
+            newest,
+            position,
+            from_earliest: false,
+            at_the_place_of: None,
+            gone,
+            found_missing: None,
+            with_raw,
+        }
     }
 
     /// Takes whatever is the oldest event when it is read.
     pub(super) fn taking_the_oldest(mut self) -> Self {
         self.from_earliest = true;
+        self
+    }
+
+    /// Begins at a subscription's place, wherever that is when it is read: it moves on with events that the subscription
+    /// does not want.
+    pub(super) fn at_the_place_of(mut self, id: SubscriptionId) -> Self {
+        self.at_the_place_of = Some(id);
         self
     }
 
@@ -116,10 +134,17 @@ impl Reader {
                         self.position = number;
                         continue;
                     }
-                    Behind::Gone(number) => return self.miss(number).map(Next::Gap),
+                    Behind::Gone(number) => match self.moved_on(number).await? {
+                        Some(place) => {
+                            self.position = place;
+                            continue;
+                        }
+                        None => return self.miss(number).map(Next::Gap),
+                    },
                 },
             };
             self.from_earliest = false;
+            self.at_the_place_of = None;
             self.position = run.events().last().map_or(self.position, |event| event.number);
             return Ok(Next::Run(run));
         }
@@ -134,6 +159,13 @@ impl Reader {
             Some(first) => Behind::Gone(first - 1),
             None => Behind::Gone(newest),
         })
+    }
+
+    /// Where the subscription stands by now whose place this is, if that is behind all that is gone.
+    async fn moved_on(&self, gone: u64) -> Result<Option<u64>, Error> {
+        let Some(id) = &self.at_the_place_of else { return Ok(None) };
+        let standing = self.journal.store.subscription(id).await?;
+        Ok(standing.map(|standing| standing.number).filter(|&number| number >= gone))
     }
 
     /// The events up to that number are gone.

@@ -1,4 +1,6 @@
 mod list;
+mod retention;
+mod subscriptions;
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -6,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::event::Payload;
 use crate::domain::{Event, EventId, Provider, UnixMillis};
-use crate::store::Owner;
+use crate::store::{Owner, Trim};
 
 pub(super) struct Opened {
     pub(super) journal: Journal,
@@ -16,16 +18,20 @@ pub(super) struct Opened {
 pub(super) fn open() -> Opened {
     let folder = TempDir::new().expect("a folder");
     let tail = Arc::new(Tail::new());
-    let fed = Arc::clone(&tail);
+    let watched = Watched::new();
+    let (fed, told) = (Arc::clone(&tail), watched.clone());
     let store = Store::open(store::Options {
         path: folder.path().join("switchboard.db"),
         encode: |_, stamp| stamp.cursor.number.to_string().into(),
-        committed: Box::new(move |changes| fed.push(changes.events)),
+        committed: Box::new(move |changes| {
+            fed.push(changes.events);
+            told.tell(changes.subscriptions);
+        }),
         owner: Owner::generate(),
         max_pages: None,
     })
     .expect("opens");
-    Opened { journal: Journal::new(store, tail), _folder: folder }
+    Opened { journal: Journal::new(store, tail, watched), _folder: folder }
 }
 
 fn event(bytes: usize) -> Append {
@@ -52,7 +58,7 @@ pub(super) async fn append(journal: &Journal, count: usize, bytes: usize) {
 
 pub(super) async fn trim(journal: &Journal, most: u32) {
     let before = UnixMillis(UnixMillis::now().0 + 1_000);
-    journal.store.commit(vec![Op::Trim { before, most }]).await.expect("written");
+    journal.store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
 }
 
 /// The numbers of the next run.

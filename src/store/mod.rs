@@ -21,10 +21,11 @@ use crate::domain::event::{Identity, Proof};
 use crate::domain::outcome::Doubt;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
-    AccountId, Cursor, Event, EventId, EventType, Message, MessageId, MessageState, RequestId, UnixMillis,
+    AccountId, Cursor, Event, EventId, EventType, Filter, Message, MessageId, MessageState, RequestId,
+    Subscription, SubscriptionId, UnixMillis,
 };
 
-pub use sqlite::{HandedOver, Store};
+pub use sqlite::{HandedOver, Store, back_up, restore};
 
 /// One change, to be made durable.
 #[derive(Debug)]
@@ -45,13 +46,87 @@ pub enum Op {
         /// The most rows of each kind to forget in one go.
         most: u32,
     },
-    /// Forgets the oldest events: those received before a moment, at most so many.
-    Trim {
-        /// Events received at or after this moment stay.
-        before: UnixMillis,
-        /// The most events to forget in one go, so that appends are never held up for long.
-        most: u32,
+    /// Forgets the oldest events: those that are too old or too many.
+    Trim(Trim),
+    /// Makes, changes or removes a subscription.
+    Subscription(SubscriptionId, Box<Change>),
+}
+
+/// Which events are to be forgotten: from the oldest on, as long as one is too old or too much, and at most so many.
+///
+/// A subscription holds the events behind its place that match its filter, until it has lost one of them: then it is
+/// expired, and holds nothing until it stands at a place that is left. Events that match it nowhere cost it nothing: its
+/// place moves on with them.
+#[derive(Clone, Copy, Debug)]
+pub struct Trim {
+    /// Events received before this moment are too old, unless a subscription holds them.
+    pub before: UnixMillis,
+    /// Events received before this moment are too old, whoever holds them.
+    pub held_before: UnixMillis,
+    /// As long as the events take more bytes than this, the oldest is too much, whoever holds it.
+    pub most_bytes: Option<u64>,
+    /// The most events to forget in one go, so that appends are never held up for long.
+    pub step_events: u32,
+    /// The most bytes to forget in one go; a single event may have more.
+    pub step_bytes: u64,
+}
+
+impl Trim {
+    /// Those received before a moment, whoever holds them, and at most so many.
+    pub fn older_than(before: UnixMillis, step_events: u32) -> Self {
+        Self { before, held_before: before, most_bytes: None, step_events, step_bytes: u64::MAX }
+    }
+}
+
+/// A change to a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Makes it.
+    Create {
+        /// Which events it is about.
+        filter: Filter,
+        /// Its first place.
+        place: Place,
     },
+    /// Gives it another filter.
+    Update(Filter),
+    /// Moves it, forward or back.
+    Seek(Place),
+    /// Moves it forward to behind the event of that number; one that it is behind already changes nothing.
+    Acknowledge {
+        /// The event.
+        number: u64,
+        /// What its generation must be. Absent: whatever it is.
+        generation: Option<u64>,
+    },
+    /// Removes it.
+    Delete,
+}
+
+/// A place in the journal, as of the moment of its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before the oldest event that is left.
+    Oldest,
+    /// Behind the newest event.
+    Newest,
+    /// Behind the event of that number, which the journal has come to.
+    Behind(u64),
+}
+
+/// What became of a [`Change`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The subscription stands like this; where it was deleted, it stood like this.
+    Stands(Subscription),
+    /// It exists already, and nothing was changed.
+    Exists(Subscription),
+    /// There is none of that id.
+    Absent,
+    /// Its generation is another one by now, and nothing was changed.
+    Stale(Subscription),
+    /// There are [`MOST_SUBSCRIPTIONS`], and none was made.
+    TooMany,
 }
 
 /// An event on its way into the journal.
@@ -82,7 +157,7 @@ impl Owner {
 ///
 /// | record | `resend_after` | what happens |
 /// |---|---|---|
-/// | none | absent | attempt 1 begins |
+/// | none | absent | attempt 1 begins; in a store that was restored, for as long as it is in doubt, [`Begun::Known`], unknown 1 |
 /// | none | N | attempt N + 1 begins |
 /// | unknown N | N | attempt N + 1 begins |
 /// | of another fingerprint | any | [`Begun::Reused`] |
@@ -227,8 +302,21 @@ pub enum Done {
     Appended(u64),
     /// An event of that identity is in the journal already, and durable.
     Duplicate,
-    /// So many events were forgotten.
-    Trimmed(u64),
+    /// See there.
+    Trimmed(Trimmed),
+    /// See there.
+    Changed(Box<Changed>),
+}
+
+/// What was forgotten by a [`Trim`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// How many events.
+    pub events: u64,
+    /// Whether it ended for its size, so that another one would find more.
+    pub more: bool,
+    /// The subscriptions that lost an event that they had not acknowledged, and had lost none before.
+    pub expired: Vec<SubscriptionId>,
 }
 
 /// What an event gets from its place, and not from its content.
@@ -268,6 +356,8 @@ pub struct Changes {
     pub events: Arc<[Stored]>,
     /// Messages that are new or stand differently now, as they stand.
     pub messages: Vec<Message>,
+    /// Subscriptions whose filter or place was set, as they stand, and those that were deleted.
+    pub subscriptions: Vec<(SubscriptionId, Option<Subscription>)>,
 }
 
 /// An event in the journal.
@@ -303,6 +393,17 @@ pub struct Since {
     pub trimmed: bool,
 }
 
+/// Where a cursor stands in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// Behind the event of that number, which may be trimmed or still to come.
+    At(u64),
+    /// At what was lost when the journal was restored. What it has in common with the cursor's ends with that number.
+    Lost(u64),
+    /// In another journal.
+    Foreign,
+}
+
 /// When the oldest and the newest event that are left were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
@@ -328,7 +429,7 @@ pub enum Health {
     Writable,
     /// The last write failed; reads may still work.
     Failing,
-    /// The disk did not keep what it was told to keep, or the writer is gone. Only a restart helps.
+    /// The disk did not keep what it was told to keep, or the writer is gone. Only opening the store again helps.
     Dead,
 }
 
@@ -396,6 +497,30 @@ pub enum Error {
         /// The newest schema that this version knows.
         known: i64,
     },
+    /// The file is a backup.
+    #[error("{path} is a backup, and no store: make a store of it with `switchboard restore`")]
+    Backup {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no backup.
+    #[error("{path} is no backup: make one with `switchboard backup`")]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is a file already, and it is not written over.
+    #[error("{path} exists already: move it away first")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not what was written.
+    #[error("{path} is damaged")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no room to write.
     #[error("the store's disk is full")]
     Full(#[source] Arc<rusqlite::Error>),
@@ -408,10 +533,16 @@ pub enum Error {
     /// The writer is gone.
     #[error("the store is closed")]
     Closed,
+    /// The file does not hold what it should.
+    #[error("the store does not hold what it should: {0}")]
+    Unsound(String),
     /// A row cannot be what this version wrote.
     #[error("the store holds a row that cannot be read: {0}")]
     Corrupt(String),
 }
+
+/// The most subscriptions that there may be: each is looked at when events are trimmed.
+pub const MOST_SUBSCRIPTIONS: u32 = 1_000;
 
 /// How long a page may be, by default: short enough that no reader holds up the log's reuse.
 pub const PAGE_EVENTS: u32 = 512;

@@ -34,8 +34,20 @@ pub const JOURNAL_NEWEST: &str = "switchboard_journal_newest_number";
 pub const JOURNAL_OLDEST_RECEIVE: &str = "switchboard_journal_oldest_receive_seconds";
 /// When the newest event was received, in seconds since 1970; NaN if there is none.
 pub const JOURNAL_NEWEST_RECEIVE: &str = "switchboard_journal_newest_receive_seconds";
+/// What the events that the journal still has take, in bytes: what `journal.retention_bytes` goes by.
+pub const JOURNAL_BYTES: &str = "switchboard_journal_bytes";
+/// How many events lie behind the place of a `subscription`, those that are gone included; 0 when it was deleted.
+pub const SUBSCRIPTION_LAG_EVENTS: &str = "switchboard_subscription_lag_events";
+/// How long ago the first event behind the place of a `subscription` was received, of those that are left, in seconds; 0
+/// if there is none, or when it was deleted.
+pub const SUBSCRIPTION_LAG_SECONDS: &str = "switchboard_subscription_lag_seconds";
+/// How often a `subscription` lost events that it had not acknowledged.
+pub const SUBSCRIPTIONS_EXPIRED: &str = "switchboard_subscriptions_expired_total";
 /// Whether the store can write: 1 or 0.
 pub const STORE_WRITABLE: &str = "switchboard_store_writable";
+
+/// How often the store was opened again because its disk had failed: 0 or 1, for the second failure ends the process.
+pub const STORE_REOPENED: &str = "switchboard_store_reopened_total";
 
 /// Values of the label `outcome` of [`SENDS`] and [`WRITES`].
 pub mod outcome {
@@ -127,7 +139,21 @@ pub fn install() -> &'static PrometheusHandle {
             JOURNAL_NEWEST_RECEIVE,
             "When the journal's newest event was received, in seconds since 1970"
         );
+        describe_gauge!(JOURNAL_BYTES, "What the events that the journal still has take, in bytes");
+        describe_gauge!(
+            SUBSCRIPTION_LAG_EVENTS,
+            "Events behind the place of a subscription, those that are gone included"
+        );
+        describe_gauge!(
+            SUBSCRIPTION_LAG_SECONDS,
+            "How long ago the first event behind the place of a subscription was received, in seconds"
+        );
+        describe_counter!(
+            SUBSCRIPTIONS_EXPIRED,
+            "How often a subscription lost events that it had not acknowledged"
+        );
         describe_gauge!(STORE_WRITABLE, "Whether the store can write");
+        describe_counter!(STORE_REOPENED, "Times that the store was opened again because its disk had failed");
         handle
     })
 }

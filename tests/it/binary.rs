@@ -26,6 +26,7 @@ pub(crate) struct Server {
     collecting: Option<std::thread::JoinHandle<()>>,
     pub(crate) grpc: SocketAddr,
     pub(crate) webhook: SocketAddr,
+    pub(crate) admin: SocketAddr,
     pub(crate) log: Arc<Mutex<String>>,
 }
 
@@ -84,7 +85,7 @@ impl Server {
             let fields =
                 serde_json::from_str::<serde_json::Value>(&line).unwrap_or_default()["fields"].clone();
             if fields["message"] == "serving" {
-                for name in ["grpc", "webhook"] {
+                for name in ["grpc", "webhook", "admin"] {
                     let address = fields[name].as_str().expect("an address").parse().expect("an address");
                     at.insert(name.to_owned(), address);
                 }
@@ -97,7 +98,8 @@ impl Server {
                 kept.lock().expect("unpoisoned").push_str(&line);
             }
         });
-        Self { collecting: Some(collecting), child, grpc: at["grpc"], webhook: at["webhook"], log }
+        let (grpc, webhook, admin) = (at["grpc"], at["webhook"], at["admin"]);
+        Self { collecting: Some(collecting), child, grpc, webhook, admin, log }
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -117,6 +119,23 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("still running");
         self.child.wait().expect("gone");
+    }
+
+    /// Waits until it has ended by itself, and gives back how, and all of its log.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn end(mut self) -> (std::process::ExitStatus, String) {
+        let ended = crate::gateway::within(async {
+            loop {
+                match self.child.try_wait().expect("waitable") {
+                    Some(status) => return status,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        });
+        let status = ended.await;
+        self.collecting.take().expect("once").join().expect("reads to the end");
+        let log = self.log.lock().expect("unpoisoned").clone();
+        (status, log)
     }
 
     /// Asks it to stop, and waits until it has.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard::app::{self, Addresses, App};
+use switchboard::config;
 use switchboard::demo::{self, Demo};
 use switchboard::pb::v1::account_service_client::AccountServiceClient;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
@@ -44,6 +45,7 @@ pub(crate) struct Gateway {
 pub(crate) struct Start {
     options: Options,
     variables: BTreeMap<String, String>,
+    journal: fn(&mut config::Journal),
     folder: Option<TempDir>,
 }
 
@@ -55,7 +57,7 @@ impl Start {
         options.connectly.auto_reply = false;
         let variables = ["GRPC", "WEBHOOK", "ADMIN"]
             .map(|section| (format!("SWITCHBOARD__{section}__LISTEN"), "127.0.0.1:0".to_owned()));
-        Self { options, variables: variables.into(), folder: None }
+        Self { options, variables: variables.into(), journal: |_| {}, folder: None }
     }
 
     /// Statuses and the customer's answer come back, without any delay.
@@ -91,6 +93,12 @@ impl Start {
             .with("ACCOUNTS__DEMO_CONNECTLY__GATE__BREAKER_FAILURES", "0")
     }
 
+    /// Sets what the configuration would refuse, for no operator wants it: a journal of some kilobytes or of no age.
+    pub(crate) fn journal(mut self, set: fn(&mut config::Journal)) -> Self {
+        self.journal = set;
+        self
+    }
+
     /// Goes on with the journal of a server that was stopped.
     pub(crate) fn on(mut self, folder: TempDir) -> Self {
         self.folder = Some(folder);
@@ -100,8 +108,9 @@ impl Start {
     pub(crate) async fn start(self) -> Gateway {
         let folder = self.folder.unwrap_or_else(|| TempDir::new().expect("a folder"));
         let store = folder.path().join("switchboard.db");
-        let Demo { config, listeners, sandbox } =
+        let Demo { mut config, listeners, sandbox } =
             demo::start(&store, self.options, &self.variables).await.expect("starts");
+        (self.journal)(&mut config.journal);
         let sandbox = Arc::new(sandbox);
         let app = App::build(&config, listeners, Some(Arc::clone(&sandbox))).expect("builds");
         let at = app.addresses();
@@ -133,6 +142,10 @@ impl Gateway {
 
     pub(crate) fn messages(&self) -> MessageServiceClient<Channel> {
         MessageServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn events(&self) -> EventServiceClient<Channel> {
+        EventServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn webhooks(&self) -> WebhookServiceClient<Channel> {

@@ -4,12 +4,17 @@
 //! handles set faults and count what arrived. A [`process::Server`] is the real binary, for what only a process can
 //! suffer. Every test of a promise says the promise in its name.
 
+mod backup;
 mod binary;
 mod callback_data;
+mod client;
+mod clock;
 mod contacts;
 mod contract;
+mod disk;
 mod errors;
 mod events;
+mod faults;
 mod flows;
 mod full_disk;
 mod gate;
@@ -20,15 +25,20 @@ mod listener;
 mod lives;
 mod media;
 mod media_link;
+mod power_cut;
 mod process;
 mod reading;
 mod receiving;
 mod repeating;
+mod retention;
 mod send_messages;
 mod sending;
 mod steering;
 mod streaming;
+mod subscription_requests;
+mod subscriptions;
 mod templates;
 mod verifying;
+mod web;
 mod webhook_outcomes;
 mod webhooks;

@@ -17,7 +17,7 @@ use crate::binary::{API_KEY, Home, SECRET, Server};
 use crate::gateway::{CUSTOMER, received, text, text_of, within};
 
 /// Posts a signed webhook. None when there was no answer.
-async fn post(client: &reqwest::Client, webhook: SocketAddr, body: String) -> Option<u16> {
+pub(crate) async fn post(client: &reqwest::Client, webhook: SocketAddr, body: String) -> Option<u16> {
     let signature = sign(SECRET, body.as_bytes());
     let request = client
         .post(format!("http://{webhook}/webhooks/globex"))

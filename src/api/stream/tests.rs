@@ -1,4 +1,4 @@
-//! What a stream tells when the journal loses what the stream has not sent yet.
+//! What a stream tells when the journal loses what the stream has not sent yet, and when its subscription changes.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use tonic::Code;
 use super::*;
 use crate::api::convert::encode_event;
 use crate::domain::event::Payload;
-use crate::domain::{Event, EventId, Provider};
-use crate::journal::{Gone, Start, Tail};
-use crate::store::{self, Append, Op, Owner, Store};
+use crate::domain::{Event, EventId, Provider, SubscriptionId};
+use crate::journal::{Following, Gone, Start, Tail, Watched};
+use crate::store::{self, Append, Op, Owner, Store, Trim};
 
 /// More than the tail in memory holds, a million bytes each, so that a reader from the start must go to the store.
 const COUNT: u64 = 20;
@@ -27,16 +27,20 @@ struct Opened {
 async fn open() -> Opened {
     let folder = TempDir::new().expect("a folder");
     let tail = Arc::new(Tail::new());
-    let fed = Arc::clone(&tail);
+    let watched = Watched::new();
+    let (fed, told) = (Arc::clone(&tail), watched.clone());
     let store = Store::open(store::Options {
         path: folder.path().join("switchboard.db"),
         encode: encode_event,
-        committed: Box::new(move |changes| fed.push(changes.events)),
+        committed: Box::new(move |changes| {
+            fed.push(changes.events);
+            told.tell(changes.subscriptions);
+        }),
         owner: Owner::generate(),
         max_pages: None,
     })
     .expect("opens");
-    let journal = Journal::new(store.clone(), tail);
+    let journal = Journal::new(store.clone(), tail, watched);
     for _ in 0..COUNT {
         append(&journal).await;
     }
@@ -44,6 +48,10 @@ async fn open() -> Opened {
 }
 
 async fn append(journal: &Journal) {
+    journal.append(vec![event(1_000_000)]).await.expect("written");
+}
+
+fn event(bytes: usize) -> Append {
     let event = Event {
         id: EventId::generate(),
         account: "acme".parse().expect("an id"),
@@ -52,32 +60,62 @@ async fn append(journal: &Journal) {
         callback_data: None,
         payload: Payload::Unknown { topic: String::new(), problem: String::new(), written: None },
     };
-    let raw = Bytes::from(vec![b'x'; 1_000_000]);
-    journal.append(vec![Append { event, identity: None, proof: None, raw }]).await.expect("written");
+    Append { event, identity: None, proof: None, raw: Bytes::from(vec![b'x'; bytes]) }
 }
 
 impl Opened {
     async fn trim(&self, most: u32) {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
-        self.store.commit(vec![Op::Trim { before, most }]).await.expect("written");
+        self.store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
     }
 
     async fn stream(&self, start: Start, gone: Gone) -> EventStream {
-        let wanted = Wanted {
-            filter: Filter::all(),
-            // Only a test that stops the clock sees any.
-            heartbeat_interval: Duration::from_secs(300),
-            idle_timeout: None,
-            max_events: None,
-            include_raw: true,
-        };
+        let wanted = wanted();
         let reader = self.journal.read(start, gone, true).await.expect("it starts");
-        EventStream::new(&self.journal, reader, wanted, CancellationToken::new())
+        EventStream::new(&self.journal, reader, wanted, None, CancellationToken::new())
+    }
+
+    /// Makes a subscription to what happens from now on, and a stream of it, and takes `started`.
+    async fn subscribed(&self) -> (SubscriptionId, EventStream) {
+        let id: SubscriptionId = "billing".parse().expect("an id");
+        let made = self.journal.create_subscription(id.clone(), Filter::default(), Start::Latest).await;
+        made.expect("made");
+        let mut stream = self.follow(&id).await;
+        let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("it starts") };
+        assert_eq!(started.generation, 1);
+        (id, stream)
+    }
+
+    async fn follow(&self, id: &SubscriptionId) -> EventStream {
+        let following = self.journal.follow(id, Gone::Fail, true).await.expect("it starts");
+        let Following { subscription, reader, watching } = following;
+        let followed = Some(Followed::new(subscription.generation, watching));
+        EventStream::new(&self.journal, reader, wanted(), followed, CancellationToken::new())
     }
 
     fn cursor(&self, number: u64) -> String {
         self.journal.cursor(number).to_string()
     }
+}
+
+fn wanted() -> Wanted {
+    Wanted {
+        filter: Filter::default(),
+        // Only a test that stops the clock sees any.
+        heartbeat_interval: Duration::from_secs(300),
+        idle_timeout: None,
+        max_events: None,
+        include_raw: true,
+    }
+}
+
+/// Expects the end of a stream because of what was done with its subscription.
+async fn ended(stream: &mut EventStream, reason: ClosingReason, code: Code) {
+    let told = next(stream).await;
+    let Ok(Response::Closing(closing)) = told else { panic!("{told:?}") };
+    assert_eq!((closing.reason(), closing.retry_after), (reason, None));
+    assert_eq!(next(stream).await.expect_err("it ends").code(), code);
+    assert!(stream.next().await.is_none(), "it has ended");
 }
 
 async fn next(stream: &mut EventStream) -> Result<Response, Status> {
@@ -172,4 +210,47 @@ async fn a_stream_since_a_time_of_which_events_are_gone_tells_first_and_not_how_
     assert_eq!(gap.resume_cursor, opened.cursor(10));
     let Ok(Response::Event(event)) = next(&mut stream).await else { panic!("the rest is there") };
     assert_eq!(event.cursor, opened.cursor(11));
+}
+
+#[tokio::test]
+async fn once_a_change_is_answered_nothing_that_was_at_hand_is_put_on_a_stream() {
+    let opened = open().await;
+    let (id, mut stream) = opened.subscribed().await;
+    let mut other = opened.follow(&id).await;
+    // One commit is one run.
+    opened.journal.append((0..5).map(|_| event(10)).collect()).await.expect("written");
+    assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
+    assert!(stream.run.is_some(), "four more are at hand");
+    opened.journal.update_subscription(id.clone(), Filter::default()).await.expect("changed");
+    ended(&mut stream, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
+    assert!(matches!(next(&mut other).await, Ok(Response::Started(_))), "the first, always");
+    ended(&mut other, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
+
+    let following = opened.journal.follow(&id, Gone::Fail, true).await.expect("it starts");
+    assert_eq!((following.subscription.generation, following.watching.over()), (2, None));
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_for_events_is_woken_when_its_subscription_is_moved_or_deleted() {
+    let opened = open().await;
+    let (id, mut stream) = opened.subscribed().await;
+    let waiting = ended(&mut stream, ClosingReason::SubscriptionChanged, Code::Unavailable);
+    let (_, moved) = tokio::join!(waiting, opened.journal.seek_subscription(id.clone(), Start::Latest));
+    moved.expect("moved");
+    let mut stream = opened.follow(&id).await;
+    assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
+    let waiting = ended(&mut stream, ClosingReason::SubscriptionDeleted, Code::NotFound);
+    let (_, deleted) = tokio::join!(waiting, opened.journal.delete_subscription(id));
+    deleted.expect("deleted");
+}
+
+#[tokio::test]
+async fn acknowledging_leaves_streams_as_they_are() {
+    let opened = open().await;
+    let (id, mut stream) = opened.subscribed().await;
+    opened.journal.append((0..2).map(|_| event(10)).collect()).await.expect("written");
+    let Ok(Response::Event(first)) = next(&mut stream).await else { panic!("an event") };
+    let cursor = first.cursor.parse().expect("a cursor");
+    opened.journal.acknowledge(id, cursor, Some(1)).await.expect("acknowledged");
+    assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
 }

@@ -43,6 +43,10 @@ webhook_secrets = ['a', '']
 fn each_value_is_held_to_its_range() {
     for (text, key) in [
         ("[grpc]\nlisten = 'localhost:1'", "grpc.listen: must be an IP address and a port"),
+        ("[grpc]\nweb_origins = ['https://a.example/']", "grpc.web_origins[0]: must be an origin"),
+        ("[grpc]\nweb_origins = ['https://a.example:443']", "grpc.web_origins[0]: must be an origin"),
+        ("[grpc]\nweb_origins = ['https://a.example', '*']", "grpc.web_origins[1]: must be an origin"),
+        ("[grpc]\nweb_origins = ['ftp://a.example']", "grpc.web_origins[0]: must be an origin"),
         ("[webhook]\nlisten = 8080", "webhook.listen: must be an IP address"),
         (
             "[webhook]\nmax_body_bytes = 1023",
@@ -61,6 +65,17 @@ fn each_value_is_held_to_its_range() {
         ("[webhook]\npublic_url = 'ftp://hooks.example.com'", "webhook.public_url"),
         ("[journal]\npath = ''", "journal.path: must be the path of a file"),
         ("[journal]\nretention = '59m'", "journal.retention"),
+        (
+            "[journal]\nretention_bytes = 16_777_215",
+            "journal.retention_bytes: must be a whole number from 16777216 to 1152921504606846976",
+        ),
+        ("[journal]\nretention_bytes = '1GiB'", "journal.retention_bytes: must be a whole number"),
+        ("[journal]\nretention_bytes = 1_152_921_504_606_846_977", "journal.retention_bytes"),
+        ("[journal]\nsubscription_retention = '3651d'", "journal.subscription_retention: must be a duration"),
+        (
+            "[journal]\nsubscription_retention = '6d'",
+            "journal.subscription_retention: must not be shorter than `retention`",
+        ),
         (
             "[sends]\nrequest_id_retention = '31d'",
             "sends.request_id_retention: must be a duration from `1s` to `30days`",

@@ -83,6 +83,8 @@ fn the_defaults_and_one_account_are_a_configuration() {
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9090");
     assert_eq!(config.journal.path.to_str(), Some("switchboard.db"));
     assert_eq!(config.journal.retention.as_secs(), 7 * 24 * 3600);
+    assert_eq!(config.journal.retention_bytes, None);
+    assert_eq!(config.journal.subscription_retention.as_secs(), 30 * 24 * 3600);
     assert_eq!(config.sends.request_id_retention.as_secs(), 24 * 3600);
     assert_eq!(config.sends.retention.as_secs(), 30 * 24 * 3600);
     assert_eq!(config.shutdown.grace.as_secs(), 10);
@@ -111,12 +113,20 @@ fn the_defaults_and_one_account_are_a_configuration() {
 }
 
 #[test]
+fn a_long_retention_counts_for_what_subscriptions_hold_too() {
+    let config = parse(&format!("[journal]\nretention = '60d'\n{ACME}"));
+    assert_eq!(config.journal.subscription_retention.as_secs(), 60 * 24 * 3600);
+}
+
+#[test]
 fn a_file_and_the_environment_lie_over_the_defaults() {
     let text =
         format!("[journal]\npath = 'file.db'\nretention = '2h'\n[log]\nformat = 'json'\n{ACME}{GLOBEX}");
     let mut source = globex_env();
     source.extend(env([
         ("SWITCHBOARD__JOURNAL__PATH", "env.db"),
+        ("SWITCHBOARD__JOURNAL__RETENTION_BYTES", "16777216"),
+        ("SWITCHBOARD__JOURNAL__SUBSCRIPTION_RETENTION", "2h"),
         ("SWITCHBOARD__GRPC__LISTEN", "[::1]:0"),
         ("SWITCHBOARD__WEBHOOK__LISTEN", "0.0.0.0:80"),
         ("SWITCHBOARD__WEBHOOK__MAX_BODY_BYTES", "2048"),
@@ -139,6 +149,8 @@ fn a_file_and_the_environment_lie_over_the_defaults() {
     let config = Config::parse(&text, &source).expect("good");
     assert_eq!(config.journal.path.to_str(), Some("env.db"));
     assert_eq!(config.journal.retention.as_secs(), 7200);
+    assert_eq!(config.journal.retention_bytes, Some(16 << 20));
+    assert_eq!(config.journal.subscription_retention.as_secs(), 7200);
     assert_eq!(config.log.format, Format::Json);
     assert_eq!(config.grpc.listen.to_string(), "[::1]:0");
     assert_eq!(config.webhook.listen.to_string(), "0.0.0.0:80");

@@ -55,7 +55,7 @@ impl Sign {
                 Uncertainty::ReplyTooLarge | Uncertainty::ReplyUnreadable | Uncertainty::Redirected => {
                     Self::Alive
                 }
-                Uncertainty::ServerFailed => Self::None,
+                Uncertainty::ServerFailed | Uncertainty::Restored => Self::None,
             },
         }
     }

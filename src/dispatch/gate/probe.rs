@@ -71,7 +71,8 @@ fn answered(result: &Result<(), ProviderError>) -> bool {
             Uncertainty::TimedOut
             | Uncertainty::ConnectionLost
             | Uncertainty::ReplyCutOff
-            | Uncertainty::ServerFailed => false,
+            | Uncertainty::ServerFailed
+            | Uncertainty::Restored => false,
             Uncertainty::ReplyTooLarge
             | Uncertainty::ReplyUnreadable
             | Uncertainty::ProviderFailed

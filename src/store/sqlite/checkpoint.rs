@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::super::{Error, Health};
+use super::schema;
 use super::writer::set_health;
 
 /// Each time the log has grown by so many pages (4 MiB), it is moved.
@@ -49,10 +50,16 @@ impl Checkpointer {
         }))?;
         let db = Connection::open(path)?;
         db.pragma_update(None, "synchronous", "FULL")?;
+        schema::keep_log(&db)?;
         let (wake, woken) = sync_channel(1);
         thread::Builder::new()
             .name("store-checkpoint".to_owned())
-            .spawn(move || run(&db, &woken, &health))
+            .spawn(move || {
+                run(&db, &woken, &health);
+                // Whoever sees the health closed may open the file again.
+                drop(db);
+                drop(health);
+            })
             .map_err(|_| rusqlite::Error::InvalidPath(path.to_owned()))?;
         Ok(Self { log_pages, woken_at: 0, tried_at: 0, wake })
     }

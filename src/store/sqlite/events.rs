@@ -1,4 +1,4 @@
-//! The journal's events: appending and trimming.
+//! The journal's events: appending. How they go is in `trim`.
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
@@ -92,6 +92,7 @@ impl Work<'_> {
             return Ok(Done::Duplicate);
         }
         self.journal.next_number += 1;
+        self.journal.bytes += (bytes.len() + raw.len()) as u64;
         self.journal.last_receive = receive_time;
         self.appended.push(Stored {
             number,
@@ -118,23 +119,6 @@ impl Work<'_> {
             .query_row(params![account.as_str(), hash.as_slice(), raw.as_ref()], |row| row.get(0))
             .optional()
             .map(|id| id.map(EventId::from_stored))
-    }
-
-    pub(super) fn trim(&mut self, before: UnixMillis, most: u32) -> rusqlite::Result<Done> {
-        // Receive times grow with numbers, so only the head of the table is looked at.
-        let mut trimmed = 0;
-        let mut statement = self.db.prepare_cached(
-            "DELETE FROM events WHERE number IN (
-                 SELECT number FROM (SELECT number, receive_ms FROM events ORDER BY number LIMIT ?2)
-                 WHERE receive_ms < ?1)
-             RETURNING receive_ms",
-        )?;
-        for received in statement.query_map(params![before.0, most], |row| row.get(0))? {
-            self.journal.trimmed = self.journal.trimmed.max(Some(UnixMillis(received?)));
-            trimmed += 1;
-        }
-        self.journal.oldest += trimmed;
-        Ok(Done::Trimmed(trimmed))
     }
 }
 

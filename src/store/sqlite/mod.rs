@@ -1,5 +1,6 @@
 //! The store in one SQLite file: WAL, `synchronous = FULL`, one writer, short reads.
 
+mod backup;
 mod checkpoint;
 mod column;
 mod conversations;
@@ -11,7 +12,10 @@ mod provider_messages;
 mod reader;
 mod requests;
 mod schema;
+mod subscriptions;
+mod trim;
 mod trouble;
+mod verify;
 mod work;
 mod writer;
 
@@ -24,8 +28,14 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Done, Ends, Error, Extent, Health, LOCK_PATIENCE, MessageKey, Op, Options, Page, Record, Since};
-use crate::domain::{AccountId, Address, Message, PhoneNumber, RequestId, UnixMillis};
+pub use backup::{back_up, restore};
+
+use super::{
+    Done, Ends, Error, Extent, Health, LOCK_PATIENCE, Located, MessageKey, Op, Options, Page, Record, Since,
+};
+use crate::domain::{
+    AccountId, Address, Cursor, Message, PhoneNumber, RequestId, Subscription, SubscriptionId, UnixMillis,
+};
 
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
 #[derive(Clone, Debug)]
@@ -35,8 +45,11 @@ pub struct Store {
     thread: Thread,
     readers: reader::Readers,
     extent: watch::Receiver<Extent>,
+    bytes: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
     epoch: u64,
+    /// Earlier epochs, and the last number that each has in common with this one.
+    earlier: Arc<[(u64, u64)]>,
 }
 
 /// Ops on their way to the disk. Dropping it does not take them back.
@@ -66,25 +79,41 @@ impl Store {
     ///
     /// When the file cannot be used, belongs to another process, or was written by a newer version.
     pub fn open(options: Options) -> Result<Self, Error> {
+        let lock = lock(&options.path)?;
+        Self::open_locked(options, lock)
+    }
+
+    /// Opens the file again after its disk has failed, when no handle to it is open any more: brings it all to the disk
+    /// once more, and verifies it; see `verify`. `newest` is the newest place that the failed store has told of.
+    ///
+    /// It takes as long as reading the whole file and sorting its rows.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be used, or does not hold what it should.
+    pub fn reopen(options: Options, newest: Cursor) -> Result<Self, Error> {
+        let lock = lock(&options.path)?;
+        verify::verify(&options.path, newest)?;
+        Self::open_locked(options, lock)
+    }
+
+    fn open_locked(options: Options, lock: File) -> Result<Self, Error> {
         let path = options.path.clone();
-        let lock = lock(&path)?;
         let opened = |source| Error::Open { path: path.clone(), source: Arc::new(source) };
         let mut db = Connection::open(&path).map_err(opened)?;
         let journal =
-            schema::prepare(&mut db, options.owner, options.max_pages).map_err(|fault| match fault {
-                schema::Fault::Sqlite(source) => opened(source),
-                schema::Fault::Foreign => Error::Foreign { path: path.clone() },
-                schema::Fault::TooNew { found, known } => Error::TooNew { found, known },
-            })?;
+            schema::prepare(&mut db, options.owner, options.max_pages).map_err(|fault| fault.of(&path))?;
+        let earlier = schema::earlier_epochs(&db).map_err(opened)?;
         let extent = Extent { oldest: journal.oldest, newest: journal.next_number - 1 };
 
-        let readers = reader::Readers::open(&path).map_err(opened)?;
         let (health_sender, health) = watch::channel(Health::Writable);
         let health_sender = Arc::new(health_sender);
+        let readers = reader::Readers::open(&path, &health_sender).map_err(opened)?;
         let checkpointer = checkpoint::Checkpointer::start(&path, &mut db, Arc::clone(&health_sender));
         let checkpointer = checkpointer.map_err(opened)?;
         let (told, waiting) = mpsc::channel(WAITING_COMMITS);
         let (extent_sender, extent) = watch::channel(extent);
+        let (bytes_sender, bytes) = watch::channel(journal.bytes);
         let epoch = journal.epoch;
         let writer = writer::Writer::new(
             db,
@@ -92,6 +121,7 @@ impl Store {
             options.encode,
             options.committed,
             extent_sender,
+            bytes_sender,
             health_sender,
             checkpointer,
             lock,
@@ -102,7 +132,8 @@ impl Store {
             .map_err(|source| Error::Folder { path, source: Arc::new(source) })?
             .thread()
             .clone();
-        Ok(Self { writer: told, thread, readers, extent, health, epoch })
+        let earlier = earlier.into();
+        Ok(Self { writer: told, thread, readers, extent, bytes, health, epoch, earlier })
     }
 
     /// Makes ops durable, all of them or none, and says what became of each, in their order.
@@ -148,11 +179,13 @@ impl Store {
         }
     }
 
-    /// Writes what is waiting, then no more. [`health`](Self::health) closes when the file is tidy.
+    /// Writes what is waiting, then no more, and reads no more. [`health`](Self::health) closes when the file is tidy and
+    /// nothing in this process has it open.
     pub async fn close(&self) {
         // It may have closed by itself.
         let _ = self.writer.send(writer::Told::Close).await;
         self.thread.unpark();
+        self.readers.close();
     }
 
     /// Reads the events behind a number: at most [`PAGE_EVENTS`](super::PAGE_EVENTS), fewer when they are large.
@@ -186,6 +219,15 @@ impl Store {
         let mut extent = self.extent.clone();
         extent.wait_for(|extent| extent.newest >= since.behind).await.map_err(|_| Error::Closed)?;
         Ok(since)
+    }
+
+    /// When the first event that is left behind each of these numbers was received, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn received_behind(&self, numbers: Vec<u64>) -> Result<Vec<Option<UnixMillis>>, Error> {
+        self.readers.run(move |db| reader::received_behind(db, &numbers).map_err(Error::of_read)).await
     }
 
     /// When the oldest and the newest event were received, if there are any.
@@ -237,6 +279,32 @@ impl Store {
         self.readers.run(read).await
     }
 
+    /// How a subscription stands.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, Error> {
+        let id = id.clone();
+        self.readers.run(move |db| subscriptions::find(db, &id).map_err(Error::of_read)).await
+    }
+
+    /// How subscriptions stand, in the order of their ids: those behind one, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn subscriptions(
+        &self,
+        behind: Option<&SubscriptionId>,
+        most: u32,
+    ) -> Result<Vec<Subscription>, Error> {
+        let behind = behind.cloned();
+        let read =
+            move |db: &Connection| subscriptions::list(db, behind.as_ref(), most).map_err(Error::of_read);
+        self.readers.run(read).await
+    }
+
     /// What the journal spans now.
     pub fn extent(&self) -> Extent {
         *self.extent.borrow()
@@ -247,6 +315,16 @@ impl Store {
         self.extent.clone()
     }
 
+    /// The newest place that was told to anybody.
+    pub fn newest(&self) -> Cursor {
+        Cursor { epoch: self.epoch, number: self.extent().newest }
+    }
+
+    /// What the journal's events take, and every change of that.
+    pub fn bytes(&self) -> watch::Receiver<u64> {
+        self.bytes.clone()
+    }
+
     /// Whether the store can write, and every change of that.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
@@ -255,6 +333,19 @@ impl Store {
     /// Which journal this is. Part of every cursor.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Where a cursor stands in this journal, or in what it was before it was restored.
+    pub fn locate(&self, cursor: Cursor) -> Located {
+        let Cursor { epoch, number } = cursor;
+        if epoch == self.epoch {
+            return Located::At(number);
+        }
+        match self.earlier.iter().find(|(earlier, _)| *earlier == epoch) {
+            Some(&(_, last)) if number > last => Located::Lost(last),
+            Some(_) => Located::At(number),
+            None => Located::Foreign,
+        }
     }
 }
 
@@ -288,13 +379,15 @@ impl Error {
             _ => 0,
         };
         let source = Arc::new(source);
-        match extended {
-            ffi::SQLITE_FULL => Self::Full(source),
+        match (extended & 0xff, extended) {
+            (ffi::SQLITE_FULL, _) => Self::Full(source),
             // After a failed fsync nobody knows what is on disk, and trying again may report a success that is none.
-            ffi::SQLITE_IOERR_FSYNC
-            | ffi::SQLITE_IOERR_DIR_FSYNC
-            | ffi::SQLITE_CORRUPT
-            | ffi::SQLITE_NOTADB => Self::Broken(source),
+            (_, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+            // What was written cannot be read, or is not what was written.
+            | (_, ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA)
+            | (ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB, _) => Self::Broken(source),
+            // Also a write or a truncation that failed: neither is believed before the sync behind it, and both are
+            // done again.
             _ => Self::Failed(source),
         }
     }

@@ -5,29 +5,37 @@ use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
-use super::super::{Ends, Error, PAGE_BYTES, PAGE_EVENTS, Page, Since, Stored};
+use super::super::{Ends, Error, Health, PAGE_BYTES, PAGE_EVENTS, Page, Since, Stored};
 use super::schema;
 use crate::domain::{AccountId, EventType, UnixMillis};
 
 /// A few connections that readers take turns with.
 #[derive(Clone, Debug)]
 pub(super) struct Readers {
-    idle: Arc<Mutex<Vec<Connection>>>,
+    idle: Arc<Mutex<Vec<Reading>>>,
     permits: Arc<Semaphore>,
+}
+
+/// A connection. The store's health does not close before it has.
+#[derive(Debug)]
+struct Reading {
+    db: Connection,
+    _open: Arc<watch::Sender<Health>>,
 }
 
 const CONNECTIONS: usize = 4;
 
 impl Readers {
-    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+    pub(super) fn open(path: &Path, health: &Arc<watch::Sender<Health>>) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let idle = (0..CONNECTIONS)
             .map(|_| {
                 let db = Connection::open_with_flags(path, flags)?;
                 schema::keep_statements(&db)?;
-                Ok(db)
+                schema::keep_log(&db)?;
+                Ok(Reading { db, _open: Arc::clone(health) })
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
         Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(CONNECTIONS)) })
@@ -39,19 +47,25 @@ impl Readers {
         read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
-        let idle = Arc::clone(&self.idle);
+        let (idle, permits) = (Arc::clone(&self.idle), Arc::clone(&self.permits));
         let read = tokio::task::spawn_blocking(move || {
-            let db = idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop()
-                .expect("there are as many connections as permits");
-            let result = read(&db);
-            idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
+            // There are as many connections as permits, until they are closed.
+            let reading = idle.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(Error::Closed)?;
+            let result = read(&reading.db);
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if !permits.is_closed() {
+                idle.push(reading);
+            }
             drop(permit);
             result
         });
         read.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Reads no more. Connections that are in use close when their read has ended.
+    pub(super) fn close(&self) {
+        self.permits.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -115,6 +129,16 @@ pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<Sin
         }
     }
     Ok(Since { behind: (first - 1).cast_unsigned(), trimmed: trimmed.is_some_and(|at| at >= moment.0) })
+}
+
+/// When the first event behind each number was received.
+pub(super) fn received_behind(db: &Connection, numbers: &[u64]) -> rusqlite::Result<Vec<Option<UnixMillis>>> {
+    let mut first =
+        db.prepare_cached("SELECT receive_ms FROM events WHERE number > ?1 ORDER BY number LIMIT 1")?;
+    numbers
+        .iter()
+        .map(|number| first.query_row([number.cast_signed()], |row| row.get(0).map(UnixMillis)).optional())
+        .collect()
 }
 
 /// When the oldest and the newest event were received.

@@ -235,10 +235,22 @@ pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite
 }
 
 impl Work<'_> {
+    /// Whether a request that is not known may have been made all the same, and its record lost: the store was restored
+    /// from a backup, and requests that came after that are not in it.
+    fn may_have_been_lost(&self) -> bool {
+        self.journal.doubt_until.is_some_and(|until| self.now() < until)
+    }
+
     /// Begins an attempt, unless it must not be made: see [`Begin`].
     pub(super) fn begin(&mut self, begin: Begin) -> rusqlite::Result<Done> {
         let Begin { account, request: asked, owner, not_after, message: draft } = begin;
         let begun = match find(&self.db, &account, &asked.id)? {
+            None if asked.resend_after.is_none() && self.may_have_been_lost() => Begun::Known(Record {
+                fingerprint: asked.fingerprint,
+                attempt: 1,
+                standing: Standing::Unknown(Doubt { cause: Uncertainty::Restored, fault: None }),
+                message: None,
+            }),
             None => {
                 let number = asked.resend_after.map_or(1, |after| after.saturating_add(1));
                 let message_id = draft.as_ref().map(|message| message.id);

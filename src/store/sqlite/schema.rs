@@ -1,17 +1,23 @@
 //! The tables, and how a file gets them.
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use std::path::Path;
+use std::sync::Arc;
 
-use super::super::Owner;
-use super::{conversations, messages, provider_messages, requests};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, Row, TransactionBehavior, params};
+
+use super::super::{Error, Owner};
+use super::{conversations, messages, provider_messages, requests, subscriptions};
 use crate::domain::UnixMillis;
 
 /// What marks a file as ours, in SQLite's `application_id`: "SWBJ".
 const APPLICATION: i64 = 0x5357_424a;
 
 /// The schema that this version writes, kept in SQLite's `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
+
+/// The schema since which there are backups.
+const BACKUPS_SINCE: i64 = 4;
 
 /// More statements than we have.
 const STATEMENTS: usize = 64;
@@ -23,11 +29,18 @@ pub(super) fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// Sees to it that a connection does not move the log into the file when it is the last to close: only the writer may,
+/// and only while the disk keeps what it is told to keep.
+pub(super) fn keep_log(db: &Connection) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
+}
+
 /// What each version added to the one before it. A file is brought up to date by the steps that it has not taken.
 const STEPS: [&[&str]; VERSION as usize] = [
     &[EVENTS],
     &[requests::TABLE, messages::TABLE, provider_messages::TABLE, conversations::TABLE],
     &[TRIMMED],
+    &[subscriptions::TABLE, BYTES, BACKUP],
 ];
 
 const EVENTS: &str = "
@@ -70,8 +83,32 @@ const TRIMMED: &str = "
     WHERE coalesce((SELECT number FROM events ORDER BY number LIMIT 1), next_number) > 1;
 ";
 
+/// What retention by size needs to know.
+const BYTES: &str = "
+    -- What the events that are left take: `event` and `raw` of each.
+    ALTER TABLE journal ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+
+    UPDATE journal SET bytes = (SELECT coalesce(sum(length(event) + length(raw)), 0) FROM events);
+";
+
+/// What a backup and a restored store need to know.
+const BACKUP: &str = "
+    -- When this file was made as a backup; NULL in a store that can be served from.
+    ALTER TABLE journal ADD COLUMN backup_ms INTEGER;
+
+    -- Until when requests that are not known here may have been made all the same, for they came after the backup that
+    -- this store was restored from; NULL if it never was, or if that was accepted.
+    ALTER TABLE journal ADD COLUMN doubt_until_ms INTEGER;
+
+    -- Earlier epochs of this journal, and the last number that each has in common with it.
+    CREATE TABLE epochs (
+        epoch INTEGER PRIMARY KEY,
+        last_number INTEGER NOT NULL
+    ) STRICT;
+";
+
 /// Where the journal stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Journal {
     pub(super) epoch: u64,
     pub(super) next_number: u64,
@@ -79,6 +116,12 @@ pub(super) struct Journal {
     pub(super) last_receive: UnixMillis,
     /// When the newest event that was trimmed was received.
     pub(super) trimmed: Option<UnixMillis>,
+    /// What the events that are left take.
+    pub(super) bytes: u64,
+    /// When it was made as a backup.
+    pub(super) backup: Option<UnixMillis>,
+    /// Until when requests that are not known may have been made all the same.
+    pub(super) doubt_until: Option<UnixMillis>,
 }
 
 /// Why a file cannot be used.
@@ -91,6 +134,21 @@ pub(super) enum Fault {
         found: i64,
         known: i64,
     },
+    /// A backup, which is no store.
+    Backup,
+}
+
+impl Fault {
+    /// The fault of that file.
+    pub(super) fn of(self, path: &Path) -> Error {
+        let path = path.to_owned();
+        match self {
+            Self::Sqlite(source) => Error::Open { path, source: Arc::new(source) },
+            Self::Foreign => Error::Foreign { path },
+            Self::TooNew { found, known } => Error::TooNew { found, known },
+            Self::Backup => Error::Backup { path },
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -99,9 +157,9 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-/// Sets the writer's connection up, brings the tables up to date, and lets go of what others had under way.
-pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>) -> Result<Journal, Fault> {
-    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+/// Sees whether the file is a store that this version can use. A file without anything in it is one.
+pub(super) fn check(db: &Connection) -> Result<(), Fault> {
+    let found = version(db)?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let things: i64 = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     if application != APPLICATION && (application != 0 || found != 0 || things != 0) {
@@ -110,7 +168,21 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
     if found > VERSION {
         return Err(Fault::TooNew { found, known: VERSION });
     }
-    if found == 0 {
+    Ok(())
+}
+
+fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Sets the writer's connection up, brings the tables up to date, and lets go of what others had under way.
+pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>) -> Result<Journal, Fault> {
+    check(db)?;
+    // Nothing of a backup is changed, not even its form.
+    if version(db)? >= BACKUPS_SINCE && read(db)?.backup.is_some() {
+        return Err(Fault::Backup);
+    }
+    if version(db)? == 0 {
         // Only before the first table: afterwards it would take a full VACUUM.
         db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
@@ -122,57 +194,85 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
     keep_statements(db)?;
     // A process that was killed may have left a log that the system has and the disk has not. It must be on disk before
     // anything in it is told to anybody; if the disk fails at that, there is no store to serve from.
-    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    if busy {
-        return Err(Fault::Sqlite(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
-            Some("the log is in use".to_owned()),
-        )));
-    }
+    move_log(db)?;
     if let Some(pages) = max_pages {
         db.pragma_update(None, "max_page_count", pages)?;
     }
 
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    bring_up_to_date(&transaction)?;
+    let journal = read(&transaction)?;
+    requests::disown(&transaction, owner, UnixMillis::now().max(journal.last_receive))?;
+    transaction.commit()?;
+    Ok(journal)
+}
+
+/// Takes the steps that the file has not taken.
+pub(super) fn bring_up_to_date(db: &Connection) -> rusqlite::Result<()> {
+    let found = version(db)?;
     for tables in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)).copied().flatten() {
-        transaction.execute_batch(tables)?;
+        db.execute_batch(tables)?;
     }
     if found == 0 {
-        transaction.execute(
+        db.execute(
             "INSERT INTO journal (id, epoch, next_number, last_receive_ms) VALUES (1, ?1, 1, 0)",
             params![new_epoch()],
         )?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        db.pragma_update(None, "application_id", APPLICATION)?;
     }
     if found < VERSION {
-        transaction.pragma_update(None, "user_version", VERSION)?;
+        db.pragma_update(None, "user_version", VERSION)?;
     }
-    let (epoch, next_number, last_receive_ms, trimmed_ms) = transaction.query_row(
-        "SELECT epoch, next_number, last_receive_ms, trimmed_ms FROM journal WHERE id = 1",
+    Ok(())
+}
+
+/// Reads where the journal stands.
+pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
+    let moment = |row: &Row<'_>, column| row.get::<_, Option<i64>>(column).map(|at| at.map(UnixMillis));
+    db.query_row(
+        "SELECT epoch, next_number, last_receive_ms, trimmed_ms, bytes, backup_ms, doubt_until_ms,
+                (SELECT number FROM events ORDER BY number LIMIT 1)
+         FROM journal WHERE id = 1",
         [],
         |row| {
-            let trimmed_ms: Option<i64> = row.get(3)?;
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, trimmed_ms))
+            let next_number = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Journal {
+                epoch: row.get::<_, i64>(0)?.cast_unsigned(),
+                next_number,
+                last_receive: UnixMillis(row.get(2)?),
+                trimmed: moment(row, 3)?,
+                bytes: row.get::<_, i64>(4)?.cast_unsigned(),
+                backup: moment(row, 5)?,
+                doubt_until: moment(row, 6)?,
+                oldest: row.get::<_, Option<i64>>(7)?.map_or(next_number, i64::cast_unsigned),
+            })
         },
-    )?;
-    let oldest: Option<i64> = transaction
-        .query_row("SELECT number FROM events ORDER BY number LIMIT 1", [], |row| row.get(0))
-        .optional()?;
-    let last_receive = UnixMillis(last_receive_ms);
-    requests::disown(&transaction, owner, UnixMillis::now().max(last_receive))?;
-    transaction.commit()?;
-    let next_number = next_number.cast_unsigned();
-    Ok(Journal {
-        epoch: epoch.cast_unsigned(),
-        next_number,
-        oldest: oldest.map_or(next_number, i64::cast_unsigned),
-        last_receive,
-        trimmed: trimmed_ms.map(UnixMillis),
-    })
+    )
+}
+
+/// Earlier epochs of the journal, and the last number that each has in common with it.
+pub(super) fn earlier_epochs(db: &Connection) -> rusqlite::Result<Vec<(u64, u64)>> {
+    db.prepare("SELECT epoch, last_number FROM epochs")?
+        .query_map([], |row| {
+            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
+        })?
+        .collect()
+}
+
+/// Writes the log into the file, syncs that, and leaves an empty log: all of it or nothing.
+pub(super) fn move_log(db: &Connection) -> rusqlite::Result<()> {
+    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            Some("the log is in use".to_owned()),
+        ));
+    }
+    Ok(())
 }
 
 /// A random number: the random part of a ULID.
-fn new_epoch() -> i64 {
+pub(super) fn new_epoch() -> i64 {
     let random = ulid::Ulid::generate().random();
     i64::from_be_bytes(random.to_be_bytes()[8..].try_into().expect("a u128 has sixteen bytes"))
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use super::super::{Done, Encode, Op, Stored};
 use super::schema::Journal;
 use super::{conversations, messages, provider_messages, requests};
-use crate::domain::{Message, MessageId, UnixMillis};
+use crate::domain::{Message, MessageId, Subscription, SubscriptionId, UnixMillis};
 
 /// A transaction under way.
 pub(super) struct Work<'db> {
@@ -15,6 +15,7 @@ pub(super) struct Work<'db> {
     pub(super) journal: Journal,
     pub(super) encode: Encode,
     pub(super) appended: Vec<Stored>,
+    pub(super) subscriptions: Vec<(SubscriptionId, Option<Subscription>)>,
     begun_at: Journal,
     touched: Touched,
 }
@@ -24,6 +25,7 @@ pub(super) struct Written {
     pub(super) journal: Journal,
     pub(super) appended: Vec<Stored>,
     pub(super) messages: Vec<Message>,
+    pub(super) subscriptions: Vec<(SubscriptionId, Option<Subscription>)>,
 }
 
 /// Messages that are new or stand differently, each once, as it stands; in the order in which they were first touched.
@@ -36,7 +38,15 @@ struct Touched {
 impl<'db> Work<'db> {
     pub(super) fn start(db: &'db mut Connection, journal: Journal, encode: Encode) -> rusqlite::Result<Self> {
         let db = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        Ok(Self { db, journal, encode, appended: Vec::new(), begun_at: journal, touched: Touched::default() })
+        Ok(Self {
+            db,
+            journal,
+            encode,
+            appended: Vec::new(),
+            subscriptions: Vec::new(),
+            begun_at: journal,
+            touched: Touched::default(),
+        })
     }
 
     pub(super) fn apply(&mut self, op: Op) -> rusqlite::Result<Done> {
@@ -45,27 +55,32 @@ impl<'db> Work<'db> {
             Op::Begin(begin) => self.begin(*begin),
             Op::End(end) => self.end(*end),
             Op::Forget { requests, messages, most } => self.forget(requests, messages, most),
-            Op::Trim { before, most } => self.trim(before, most),
+            Op::Trim(trim) => self.trim(trim),
+            Op::Subscription(id, change) => self.change_subscription(id, *change),
         }
     }
 
     pub(super) fn commit(self) -> rusqlite::Result<Written> {
-        let Journal { next_number, last_receive, trimmed, .. } = self.journal;
-        let begun_at = self.begun_at;
-        if (next_number, last_receive, trimmed)
-            != (begun_at.next_number, begun_at.last_receive, begun_at.trimmed)
-        {
+        if self.journal != self.begun_at {
+            let Journal { next_number, last_receive, trimmed, bytes, .. } = self.journal;
             self.db
                 .prepare_cached(
-                    "UPDATE journal SET next_number = ?1, last_receive_ms = ?2, trimmed_ms = ?3 WHERE id = 1",
+                    "UPDATE journal SET next_number = ?1, last_receive_ms = ?2, trimmed_ms = ?3, bytes = ?4
+                     WHERE id = 1",
                 )?
-                .execute(params![next_number.cast_signed(), last_receive.0, trimmed.map(|at| at.0)])?;
+                .execute(params![
+                    next_number.cast_signed(),
+                    last_receive.0,
+                    trimmed.map(|at| at.0),
+                    bytes.cast_signed(),
+                ])?;
         }
         self.db.commit()?;
         Ok(Written {
             journal: self.journal,
             appended: self.appended,
             messages: self.touched.messages.into_iter().flatten().collect(),
+            subscriptions: self.subscriptions,
         })
     }
 

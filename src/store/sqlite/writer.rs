@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{Changes, Committed, Done, Encode, Error, Extent, Health, Op, Outcome};
 use super::checkpoint::{self, Checkpointer};
-use super::schema::Journal;
+use super::schema::{self, Journal};
 use super::work::{Work, Written};
 
 /// The most ops in one transaction: enough to share an fsync well, few enough that nobody waits long.
@@ -92,7 +91,8 @@ impl Commit {
                 Outcome::Accepted { reply, .. } => ROW_BYTES + reply.as_ref().map_or(0, Bytes::len),
                 Outcome::NotDone | Outcome::Unknown(_) => ROW_BYTES,
             },
-            Op::Trim { .. } | Op::Forget { .. } => 0,
+            Op::Subscription(..) => ROW_BYTES,
+            Op::Trim(_) | Op::Forget { .. } => 0,
         };
         self.ops.iter().map(bytes).sum()
     }
@@ -104,10 +104,12 @@ pub(super) struct Writer {
     encode: Encode,
     committed: Committed,
     extent: watch::Sender<Extent>,
-    health: Arc<watch::Sender<Health>>,
+    bytes: watch::Sender<u64>,
     checkpointer: Checkpointer,
     /// Held as long as anything may be written.
     _lock: File,
+    /// Dropped last: whoever sees it closed may open the file again.
+    health: Arc<watch::Sender<Health>>,
 }
 
 impl Writer {
@@ -121,11 +123,12 @@ impl Writer {
         encode: Encode,
         committed: Committed,
         extent: watch::Sender<Extent>,
+        bytes: watch::Sender<u64>,
         health: Arc<watch::Sender<Health>>,
         checkpointer: Checkpointer,
         lock: File,
     ) -> Self {
-        Self { db, journal, encode, committed, extent, health, checkpointer, _lock: lock }
+        Self { db, journal, encode, committed, extent, bytes, health, checkpointer, _lock: lock }
     }
 
     /// Writes until it is told to close, or the last handle is gone.
@@ -152,8 +155,7 @@ impl Writer {
         let _ = self.db.busy_timeout(CLOSING);
         if self.dead() {
             // The log may hold what the disk does not: it must be read afresh, not moved into the file.
-            let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-            if self.db.set_db_config(config, true).is_err() {
+            if schema::keep_log(&self.db).is_err() {
                 tracing::error!("the store cannot be kept from moving its log");
             }
         } else if let Err(error) = checkpoint::checkpoint(&self.db, "TRUNCATE") {
@@ -194,8 +196,12 @@ impl Writer {
                     oldest: self.journal.oldest,
                     newest: self.journal.next_number - 1,
                 });
-                if !(written.appended.is_empty() && written.messages.is_empty()) {
-                    (self.committed)(Changes { events: written.appended.into(), messages: written.messages });
+                self.bytes.send_if_modified(|told| {
+                    std::mem::replace(told, self.journal.bytes) != self.journal.bytes
+                });
+                let Written { appended, messages, subscriptions, .. } = written;
+                if !(appended.is_empty() && messages.is_empty() && subscriptions.is_empty()) {
+                    (self.committed)(Changes { events: appended.into(), messages, subscriptions });
                 }
                 set_health(&self.health, Health::Writable);
                 for (caller, done) in callers.into_iter().zip(done) {

@@ -62,11 +62,11 @@ async fn numbers_are_never_used_again_even_when_everything_was_trimmed() {
         .await
         .expect("written");
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
-    let done = opened.store.commit(vec![Op::Trim { before: soon, most: 3 }]).await.expect("written");
-    assert_eq!(done, [Done::Trimmed(3)]);
+    let done = opened.store.commit(vec![Op::Trim(Trim::older_than(soon, 3))]).await.expect("written");
+    assert_eq!(trimmed(&done), 3);
     assert_eq!(opened.store.extent(), Extent { oldest: 4, newest: 5 });
-    let done = opened.store.commit(vec![Op::Trim { before: soon, most: 100 }]).await.expect("written");
-    assert_eq!(done, [Done::Trimmed(2)]);
+    let done = opened.store.commit(vec![Op::Trim(Trim::older_than(soon, 100))]).await.expect("written");
+    assert_eq!(trimmed(&done), 2);
     let opened = opened.reopen();
     assert_eq!(opened.store.extent(), Extent { oldest: 6, newest: 5 });
     let done = opened.store.commit(vec![append("acme", None, "next")]).await.expect("written");
@@ -79,9 +79,9 @@ async fn trimming_keeps_what_is_younger() {
     opened.store.commit(vec![append("acme", None, "1")]).await.expect("written");
     let done = opened
         .store
-        .commit(vec![Op::Trim { before: UnixMillis(UnixMillis::now().0 - 60_000), most: 10 }])
+        .commit(vec![Op::Trim(Trim::older_than(UnixMillis(UnixMillis::now().0 - 60_000), 10))])
         .await;
-    assert_eq!(done.expect("written"), [Done::Trimmed(0)]);
+    assert_eq!(trimmed(&done.expect("written")), 0);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
     assert_eq!(opened.committed.lock().expect("unpoisoned").len() as u64, kept);
 
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
-    opened.store.commit(vec![Op::Trim { before: soon, most: 100 }]).await.expect("trimming needs no room");
+    opened.store.commit(vec![Op::Trim(Trim::older_than(soon, 100))]).await.expect("trimming needs no room");
     assert_eq!(*health.borrow(), Health::Writable);
     let done =
         opened.store.commit(vec![append("acme", None, &big)]).await.expect("freed space is used again");
@@ -136,7 +136,9 @@ async fn closing_writes_what_waits_and_then_no_more() {
     while health.changed().await.is_ok() {}
     let late = opened.store.commit(vec![append("acme", None, "2")]).await;
     assert!(matches!(late, Err(Error::Closed)), "{late:?}");
-    assert_eq!(opened.store.read(0, false).await.expect("reads still work").events.len(), 1);
+    let late = opened.store.read(0, false).await;
+    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert_eq!(opened.reopen().store.read(0, false).await.expect("readable").events.len(), 1);
 }
 
 #[tokio::test]
@@ -221,10 +223,10 @@ proptest! {
                     }
                     Step::Trim(most) => {
                         let before = UnixMillis(UnixMillis::now().0 + 1_000);
-                        let done = opened.store.commit(vec![Op::Trim { before, most }]).await.expect("written");
+                        let done = opened.store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
                         let expected = model.len().min(most as usize);
                         model.drain(..expected);
-                        assert_eq!(done, [Done::Trimmed(expected as u64)]);
+                        assert_eq!(trimmed(&done), expected as u64);
                     }
                     Step::Reopen => opened = opened.reopen(),
                 }
@@ -270,16 +272,18 @@ async fn a_moment_knows_whether_events_since_then_were_trimmed_also_after_a_rest
         let Since { behind, trimmed } = opened.store.since(UnixMillis(moment)).await.expect("readable");
         (behind, trimmed)
     };
-    let trim = Op::Trim { before: UnixMillis(25), most: 3 };
-    assert_eq!(opened.store.commit(vec![trim]).await.expect("written"), [Done::Trimmed(3)]);
+    let trim = Op::Trim(Trim::older_than(UnixMillis(25), 3));
+    let done = opened.store.commit(vec![trim]).await.expect("written");
+    assert_eq!(trimmed(&done), 3);
     let opened = opened.reopen();
     for (moment, expected) in
         [(0, (3, true)), (20, (3, true)), (21, (4, false)), (30, (4, false)), (31, (5, false))]
     {
         assert_eq!(since(&opened, moment).await, expected, "{moment}");
     }
-    let trim = Op::Trim { before: UnixMillis(31), most: 100 };
-    assert_eq!(opened.store.commit(vec![trim]).await.expect("written"), [Done::Trimmed(2)]);
+    let trim = Op::Trim(Trim::older_than(UnixMillis(31), 100));
+    let done = opened.store.commit(vec![trim]).await.expect("written");
+    assert_eq!(trimmed(&done), 2);
     assert_eq!(since(&opened, 30).await, (5, true));
     assert_eq!(since(&opened, 31).await, (5, false), "all since then is still to come");
     assert_eq!(opened.store.ends().await.expect("readable"), None);
@@ -300,7 +304,15 @@ async fn pages_before_a_place_hold_the_nearest_events_in_order() {
     assert_eq!(before(u64::MAX, false).await, [1, 2, 3, 4, 5]);
     assert_eq!(before(0, false).await, [0; 0]);
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
-    opened.store.commit(vec![Op::Trim { before: soon, most: 3 }]).await.expect("written");
+    opened.store.commit(vec![Op::Trim(Trim::older_than(soon, 3))]).await.expect("written");
     assert_eq!(before(3, false).await, [0; 0]);
     assert_eq!(before(5, false).await, [4, 5]);
+}
+
+/// How many events one trim took away.
+fn trimmed(done: &[Done]) -> u64 {
+    match done {
+        [Done::Trimmed(trimmed)] => trimmed.events,
+        other => panic!("no trim but {other:?}"),
+    }
 }

@@ -1,12 +1,16 @@
 //! The store against the promises of its seam.
 
+mod backup;
 mod ends;
 mod forgetting;
 mod journal;
 mod life;
 mod model;
 mod opening;
+mod reopening;
 mod requests;
+mod subscriptions;
+mod trimming;
 
 use std::sync::Mutex;
 
@@ -19,9 +23,12 @@ use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, Repor
 use crate::domain::outcome::Doubt;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
-    AttemptId, Channel, Event, EventId, EventType, MessageId, MessageState, Provider, Uncertainty,
+    AttemptId, Channel, Event, EventId, EventType, Filter, MessageId, MessageState, Provider, Uncertainty,
 };
-use crate::store::{Append, Begin, Begun, End, Ended, Life, Outcome, Owner, Stamp, Standing, Stored};
+use crate::store::{
+    Append, Begin, Begun, Change, Changed, End, Ended, Life, MOST_SUBSCRIPTIONS, Outcome, Owner, Place,
+    Stamp, Standing, Stored, Trim, Trimmed,
+};
 
 /// What a test wants to see of an event, as text: its id, its number, the id of its duplicate, and what it means for a
 /// message.
@@ -47,11 +54,16 @@ fn receive_time(event: &Stored) -> UnixMillis {
     UnixMillis(time.parse().expect("a number"))
 }
 
+/// Subscriptions as they stand, or that they were deleted.
+type ChangedSubscriptions = Vec<(SubscriptionId, Option<Subscription>)>;
+
 struct Opened {
     store: Store,
     committed: Arc<Mutex<Vec<Stored>>>,
     /// The messages that were told, of each commit that told any.
     told: Arc<Mutex<Vec<Vec<Message>>>>,
+    /// The subscriptions that were told.
+    changed: Arc<Mutex<ChangedSubscriptions>>,
     owner: Owner,
     folder: TempDir,
 }
@@ -59,7 +71,8 @@ struct Opened {
 fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
     let committed = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::new(Mutex::new(Vec::new()));
-    let (seen, heard) = (Arc::clone(&committed), Arc::clone(&told));
+    let changed = Arc::new(Mutex::new(Vec::new()));
+    let (seen, heard, noticed) = (Arc::clone(&committed), Arc::clone(&told), Arc::clone(&changed));
     let owner = Owner::generate();
     let store = Store::open(Options {
         path: folder.path().join("switchboard.db"),
@@ -69,12 +82,13 @@ fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
             if !changes.messages.is_empty() {
                 heard.lock().expect("unpoisoned").push(changes.messages);
             }
+            noticed.lock().expect("unpoisoned").extend(changes.subscriptions);
         }),
         owner,
         max_pages,
     })
     .expect("opens");
-    Opened { store, committed, told, owner, folder }
+    Opened { store, committed, told, changed, owner, folder }
 }
 
 fn open() -> Opened {
@@ -128,6 +142,27 @@ fn draft() -> Message {
         create_time: now,
         update_time: now,
     }
+}
+
+fn subscription(id: &str) -> SubscriptionId {
+    id.parse().expect("an id")
+}
+
+fn change_op(id: &str, change: Change) -> Op {
+    Op::Subscription(subscription(id), Box::new(change))
+}
+
+/// Chooses the events of those accounts.
+fn of(accounts: &[&str]) -> Filter {
+    Filter { accounts: accounts.iter().map(|id| account(id)).collect(), types: Vec::new() }
+}
+
+fn create(filter: Filter, place: Place) -> Change {
+    Change::Create { filter, place }
+}
+
+fn acknowledge(number: u64) -> Change {
+    Change::Acknowledge { number, generation: None }
 }
 
 fn account(id: &str) -> AccountId {
@@ -224,6 +259,48 @@ impl Opened {
             not_after: UnixMillis(UnixMillis::now().0 + 60_000),
             message: draft,
         }))
+    }
+
+    async fn change(&self, id: &str, change: Change) -> Changed {
+        match self.one(change_op(id, change)).await {
+            Done::Changed(changed) => *changed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Makes, changes or removes a subscription, and it stands like this.
+    async fn changed(&self, id: &str, change: Change) -> Subscription {
+        match self.change(id, change).await {
+            Changed::Stands(standing) => standing,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn subscription(&self, id: &str) -> Option<Subscription> {
+        self.store.subscription(&subscription(id)).await.expect("readable")
+    }
+
+    /// The number up to which a subscription has acknowledged all.
+    async fn place(&self, id: &str) -> u64 {
+        self.subscription(id).await.expect("there is one").number
+    }
+
+    async fn trim(&self, trim: Trim) -> Trimmed {
+        match self.one(Op::Trim(trim)).await {
+            Done::Trimmed(trimmed) => trimmed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A connection beside the store's.
+    fn beside(&self) -> Connection {
+        Connection::open(self.folder.path().join("switchboard.db")).expect("opens")
+    }
+
+    /// What the events take by the journal's own account, and by looking.
+    fn bytes(&self) -> (i64, i64) {
+        let query = "SELECT (SELECT bytes FROM journal), (SELECT coalesce(sum(length(event) + length(raw)), 0) FROM events)";
+        self.beside().query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("readable")
     }
 
     async fn begin(&self, id: &str, resend_after: Option<u32>) -> Begun {

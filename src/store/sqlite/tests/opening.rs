@@ -141,7 +141,47 @@ async fn a_file_of_the_first_version_keeps_its_journal_and_takes_what_is_new() {
     let version: i64 = Connection::open(&path)
         .and_then(|db| db.pragma_query_value(None, "user_version", |row| row.get(0)))
         .expect("readable");
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
+}
+
+/// What the third version had beside the first one's tables, as far as it matters here.
+const THIRD_VERSION: &str = "
+    ALTER TABLE journal ADD COLUMN trimmed_ms INTEGER;
+    INSERT INTO events VALUES (6, 'evt_2', 'acme', 'unknown', 1700000000000, 'I', NULL, x'656565', x'');
+    UPDATE journal SET next_number = 7;
+    PRAGMA user_version = 3;
+";
+
+#[tokio::test]
+async fn a_file_of_an_earlier_version_knows_what_its_events_take_and_takes_subscriptions() {
+    for (more, bytes) in [("", 2), (THIRD_VERSION, 5)] {
+        let folder = TempDir::new().expect("a folder");
+        let db = Connection::open(folder.path().join("switchboard.db")).expect("made");
+        db.execute_batch(FIRST_VERSION).expect("made");
+        if !more.is_empty() {
+            for table in [
+                crate::store::sqlite::requests::TABLE,
+                messages::TABLE,
+                provider_messages::TABLE,
+                conversations::TABLE,
+            ] {
+                db.execute_batch(table).expect("made");
+            }
+            db.execute_batch(more).expect("made");
+        }
+        drop(db);
+        let opened = open_in(folder, None);
+        assert_eq!(opened.bytes(), (bytes, bytes));
+        assert_eq!(opened.changed("s", create(Filter::default(), Place::Oldest)).await.number, 4);
+        opened.one(append("acme", None, "x")).await;
+        let Trimmed { events, expired, .. } =
+            opened.trim(Trim { most_bytes: Some(0), ..Trim::older_than(UnixMillis(0), 1) }).await;
+        assert_eq!((events, expired), (1, vec![subscription("s")]));
+        let opened = opened.reopen();
+        let (told, found) = opened.bytes();
+        assert_eq!(told, found);
+        assert_eq!(opened.place("s").await, 4);
+    }
 }
 
 #[tokio::test]

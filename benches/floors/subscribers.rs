@@ -1,0 +1,116 @@
+//! Subscribers that count events and decode nothing, to leave the cores to the server.
+
+use bytes::Buf as _;
+use http::uri::PathAndQuery;
+use prost::Message as _;
+use switchboard::pb::v1::subscribe_request::Start;
+use switchboard::pb::v1::subscribe_response::Response;
+use switchboard::pb::v1::{SubscribeRequest, SubscribeResponse};
+use tokio::task::JoinSet;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use crate::Result;
+use crate::process::Server;
+
+static SUBSCRIBE: PathAndQuery = PathAndQuery::from_static("/switchboard.v1.EventService/Subscribe");
+
+/// How many subscribers connect at once.
+const NEWCOMERS: usize = 50;
+
+impl Server {
+    /// The journal's newest place.
+    pub(crate) async fn newest(&self, client: Grpc<Channel>) -> Result<Start> {
+        let mut client = client;
+        client.ready().await?;
+        let request = Request::new(SubscribeRequest::default());
+        let codec = ProstCodec::<SubscribeRequest, SubscribeResponse>::default();
+        let mut stream = client.server_streaming(request, SUBSCRIBE.clone(), codec).await?.into_inner();
+        match stream.message().await?.and_then(|first| first.response) {
+            Some(Response::Started(started)) => Ok(Start::AfterCursor(started.cursor)),
+            _ => Err("a stream did not start with `started`".into()),
+        }
+    }
+
+    /// So many connections.
+    pub(crate) async fn connect(&self, count: usize) -> Result<Vec<Grpc<Channel>>> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address()))?;
+        let mut clients = Vec::with_capacity(count);
+        while clients.len() < count {
+            // A listener takes only so many newcomers at once.
+            let mut newcomers = JoinSet::new();
+            for _ in clients.len()..count.min(clients.len() + NEWCOMERS) {
+                let endpoint = endpoint.clone();
+                newcomers.spawn(async move { endpoint.connect().await });
+            }
+            while let Some(channel) = newcomers.join_next().await {
+                clients.push(Grpc::new(channel??));
+            }
+        }
+        Ok(clients)
+    }
+}
+
+/// Opens a stream, and returns when it stands.
+pub(crate) async fn subscribe(
+    mut client: Grpc<Channel>,
+    request: SubscribeRequest,
+) -> Result<Streaming<bool>> {
+    client.ready().await?;
+    Ok(client.server_streaming(Request::new(request), SUBSCRIBE.clone(), Counting).await?.into_inner())
+}
+
+/// Takes so many events.
+pub(crate) async fn count(mut stream: Streaming<bool>, events: usize) -> Result<Streaming<bool>> {
+    let mut seen = 0;
+    while seen < events {
+        let event = stream.message().await?.ok_or("a stream ended early")?;
+        seen += usize::from(event);
+    }
+    Ok(stream)
+}
+
+/// Reads of a `SubscribeResponse` only whether it is an event.
+#[derive(Debug, Default)]
+pub(crate) struct Counting;
+
+/// The key of `SubscribeResponse.event` on the wire: field 2, with a length.
+const EVENT: u8 = 2 << 3 | 2;
+
+impl Codec for Counting {
+    type Encode = SubscribeRequest;
+    type Decode = bool;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Counting {
+    type Item = SubscribeRequest;
+    type Error = Status;
+
+    fn encode(&mut self, request: SubscribeRequest, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        request.encode(buf).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Decoder for Counting {
+    type Item = bool;
+    type Error = Status;
+
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<bool>, Status> {
+        let event = buf.chunk().first() == Some(&EVENT);
+        buf.advance(buf.remaining());
+        Ok(Some(event))
+    }
+}

@@ -1,0 +1,421 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"switchboard.example/go/switchboard"
+	sandboxv1 "switchboard.example/go/switchboard/sandbox/v1"
+	switchboardv1 "switchboard.example/go/switchboard/v1"
+)
+
+// called keeps the names of the methods that were called with success.
+type called struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (c *called) add(method string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.names[method] = true
+}
+
+func (c *called) option() switchboard.Option {
+	return switchboard.WithDialOptions(
+		grpc.WithChainUnaryInterceptor(func(
+			ctx context.Context, method string, request, response any,
+			conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
+		) error {
+			err := invoke(ctx, method, request, response, conn, options...)
+			if err == nil {
+				c.add(method)
+			}
+			return err
+		}),
+		grpc.WithChainStreamInterceptor(func(
+			ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+			open grpc.Streamer, options ...grpc.CallOption,
+		) (grpc.ClientStream, error) {
+			stream, err := open(ctx, desc, conn, method, options...)
+			return &calledStream{ClientStream: stream, came: func() { c.add(method) }}, err
+		}),
+	)
+}
+
+type calledStream struct {
+	grpc.ClientStream
+	came func()
+}
+
+func (s *calledStream) RecvMsg(message any) error {
+	err := s.ClientStream.RecvMsg(message)
+	if err == nil {
+		s.came()
+	}
+	return err
+}
+
+// picture is a small PNG, unlike every other one.
+func picture(t *testing.T, number int) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	if err := png.Encode(&file, image.NewGray(image.Rect(0, 0, 1+number, 1))); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// Every call of the contract, and that there is no other.
+func TestEveryCall(t *testing.T) {
+	calls := &called{names: map[string]bool{}}
+	client := connect(t, startSandbox(t, "").address, calls.option())
+
+	t.Run("Accounts", func(t *testing.T) {
+		list, err := client.Accounts.ListAccounts(testContext(t), &switchboardv1.ListAccountsRequest{})
+		if err != nil || len(list.GetAccounts()) != 2 || list.GetAccounts()[0].GetId() != connectby {
+			t.Fatalf("got %v, %v", list, err)
+		}
+		got, err := client.Accounts.GetAccount(testContext(t), &switchboardv1.GetAccountRequest{Account: connectly})
+		if err != nil || got.GetAccount().GetProvider() != switchboardv1.Provider_PROVIDER_CONNECTLY ||
+			!got.GetAccount().GetCapabilities().GetReceivesMessages() {
+			t.Errorf("got %v, %v", got, err)
+		}
+	})
+
+	t.Run("Contacts", func(t *testing.T) {
+		created, err := client.Contacts.CreateContact(testContext(t), &switchboardv1.CreateContactRequest{
+			Account: connectby,
+			Contact: &switchboardv1.Contact{Name: "Asha Rao", CountryCode: "91", PhoneNumber: "98123 45670"},
+		})
+		if err != nil || created.GetContact().GetId() == "" || created.GetReplayed() {
+			t.Fatalf("got %v, %v", created, err)
+		}
+		id := created.GetContact().GetId()
+		if _, err := client.Contacts.UpdateContact(testContext(t), &switchboardv1.UpdateContactRequest{
+			Account: connectby, Contact: &switchboardv1.Contact{Id: id, Name: "Asha R. Rao"},
+		}); err != nil {
+			t.Error(err)
+		}
+		if name := contactNames(t, client)[id]; name != "Asha R. Rao" {
+			t.Errorf("the contact's name is %q", name)
+		}
+		if _, err := client.Contacts.DeleteContact(testContext(t), &switchboardv1.DeleteContactRequest{
+			Account: connectby, ContactId: id,
+		}); err != nil {
+			t.Error(err)
+		}
+		if name, ok := contactNames(t, client)[id]; ok {
+			t.Errorf("the contact %q is still there", name)
+		}
+	})
+
+	t.Run("Flows", func(t *testing.T) {
+		list, err := client.Flows.ListFlowResponses(testContext(t), &switchboardv1.ListFlowResponsesRequest{Account: connectby})
+		if err != nil || len(list.GetFlowResponses()) == 0 || list.GetFlowResponses()[0].GetFlowId() == "" {
+			t.Errorf("got %v, %v", list, err)
+		}
+	})
+
+	t.Run("Templates", func(t *testing.T) {
+		list, err := client.Templates.ListTemplates(testContext(t), &switchboardv1.ListTemplatesRequest{Account: connectby})
+		if err != nil || len(list.GetTemplates()) == 0 {
+			t.Fatalf("got %v, %v", list, err)
+		}
+		got, err := client.Templates.GetTemplate(testContext(t), &switchboardv1.GetTemplateRequest{
+			Account: connectly, Name: "order_update", Language: "en",
+		})
+		if err != nil || got.GetTemplate().GetStatus() != switchboardv1.TemplateStatus_TEMPLATE_STATUS_APPROVED {
+			t.Errorf("got %v, %v", got, err)
+		}
+		uploaded, err := client.UploadTemplateMedia(testContext(t),
+			&switchboardv1.UploadTemplateMediaHeader{Account: connectby}, bytes.NewReader(picture(t, 0)))
+		if err != nil || !strings.HasSuffix(uploaded.GetUrl(), ".png") {
+			t.Errorf("got %v, %v", uploaded, err)
+		}
+	})
+
+	t.Run("SendMessage", func(t *testing.T) {
+		sent, err := client.Messages.SendMessage(testContext(t), textRequest(connectly, "Hello!"))
+		if err != nil || sent.GetReplayed() ||
+			sent.GetMessage().GetState() != switchboardv1.MessageState_MESSAGE_STATE_ACCEPTED {
+			t.Fatalf("got %v, %v", sent, err)
+		}
+		id := sent.GetMessage().GetRequestId()
+		if len(id) != 36 {
+			t.Fatalf("the request_id is %q", id)
+		}
+		again := textRequest(connectly, "Hello!")
+		again.RequestId = id
+		replayed, err := client.Messages.SendMessage(testContext(t), again)
+		if err != nil || !replayed.GetReplayed() || replayed.GetMessage().GetMessageId() != sent.GetMessage().GetMessageId() {
+			t.Errorf("got %v, %v", replayed, err)
+		}
+		got, err := client.Messages.GetMessage(testContext(t), &switchboardv1.GetMessageRequest{
+			Account: connectly, Key: &switchboardv1.GetMessageRequest_RequestId{RequestId: id},
+		})
+		if err != nil || got.GetMessage().GetMessageId() != sent.GetMessage().GetMessageId() {
+			t.Errorf("got %v, %v", got, err)
+		}
+		watchToItsEnd(t, client, sent.GetMessage().GetMessageId())
+	})
+
+	t.Run("SendMedia", func(t *testing.T) {
+		// Larger than one piece, and it must arrive whole.
+		letter := strings.Repeat("Dear Ada, thank you.\n", 30_000)
+		sent, err := client.SendMedia(testContext(t), &switchboardv1.MediaHeader{
+			Account: connectby, To: customer, FileName: "letter.txt", RequestId: "letter-1",
+		}, strings.NewReader(letter))
+		if err != nil || sent.GetMessage().GetState() != switchboardv1.MessageState_MESSAGE_STATE_ACCEPTED {
+			t.Fatalf("got %v, %v", sent, err)
+		}
+		// Content is a part of what a request_id stands for: that it is replayed says that both were read alike.
+		again, err := client.SendMedia(testContext(t), &switchboardv1.MediaHeader{
+			Account: connectby, To: customer, FileName: "letter.txt", RequestId: "letter-1",
+		}, io.MultiReader(strings.NewReader(letter[:1]), strings.NewReader(letter[1:])))
+		if err != nil || !again.GetReplayed() {
+			t.Errorf("got %v, %v", again, err)
+		}
+	})
+
+	t.Run("SendMessages", func(t *testing.T) { sendMany(t, client) })
+
+	t.Run("Conversation", func(t *testing.T) {
+		if err := inject(testContext(t), client, "Do you deliver on Sundays?"); err != nil {
+			t.Fatal(err)
+		}
+		got, err := client.Messages.GetConversation(testContext(t), &switchboardv1.GetConversationRequest{
+			Account: connectly, Customer: customer,
+		})
+		if err != nil || !got.GetSessionOpen() {
+			t.Errorf("got %v, %v", got, err)
+		}
+	})
+
+	t.Run("Webhooks", func(t *testing.T) { webhooks(t, client) })
+
+	t.Run("Events", func(t *testing.T) {
+		list, err := client.Events.ListEvents(testContext(t), &switchboardv1.ListEventsRequest{
+			Place:    &switchboardv1.ListEventsRequest_Position{Position: switchboardv1.StartPosition_START_POSITION_EARLIEST},
+			PageSize: 1,
+		})
+		if err != nil || len(list.GetEvents()) != 1 {
+			t.Fatalf("got %v, %v", list, err)
+		}
+		request := &switchboardv1.SubscribeRequest{
+			Start:     &switchboardv1.SubscribeRequest_Position{Position: switchboardv1.StartPosition_START_POSITION_EARLIEST},
+			MaxEvents: 1,
+		}
+		subscription := client.Subscribe(request)
+		for event, err := range subscription.Events(testContext(t)) {
+			if err != nil || event.GetId() != list.GetEvents()[0].GetId() {
+				t.Errorf("got %v, %v", event, err)
+			}
+		}
+		if subscription.Cursor() != list.GetEvents()[0].GetCursor() {
+			t.Errorf("the cursor is %q", subscription.Cursor())
+		}
+	})
+
+	services := 0
+	protoregistry.GlobalFiles.RangeFilesByPackage("switchboard.v1", func(file protoreflect.FileDescriptor) bool {
+		for s := range file.Services().Len() {
+			service := file.Services().Get(s)
+			services++
+			for m := range service.Methods().Len() {
+				name := fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(m).Name())
+				if !calls.names[name] {
+					t.Errorf("no test has called %s with success", name)
+				}
+			}
+		}
+		return true
+	})
+	if services != 7 {
+		t.Errorf("there are %d services; the Client has 7", services)
+	}
+}
+
+// contactNames are the names of all contacts by their ids.
+func contactNames(t *testing.T, client *switchboard.Client) map[string]string {
+	t.Helper()
+	names := map[string]string{}
+	request := &switchboardv1.ListContactsRequest{Account: connectby}
+	for {
+		list, err := client.Contacts.ListContacts(testContext(t), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, contact := range list.GetContacts() {
+			names[contact.GetId()] = contact.GetName()
+		}
+		if request.PageToken = list.GetNextPageToken(); request.PageToken == "" {
+			return names
+		}
+	}
+}
+
+func watchToItsEnd(t *testing.T, client *switchboard.Client, id string) {
+	t.Helper()
+	stream, err := client.Messages.WatchMessage(testContext(t), &switchboardv1.WatchMessageRequest{
+		Account: connectly, Key: &switchboardv1.WatchMessageRequest_MessageId{MessageId: id},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := switchboardv1.MessageState_MESSAGE_STATE_UNSPECIFIED
+	ended := false
+	for {
+		response, err := stream.Recv()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if message := response.GetMessage(); message != nil {
+			if message.GetState() < state {
+				t.Errorf("it went back from %v to %v", state, message.GetState())
+			}
+			state = message.GetState()
+		}
+		if reason := response.GetEnded().GetReason(); reason != switchboardv1.WatchEndReason_WATCH_END_REASON_UNSPECIFIED {
+			ended = reason == switchboardv1.WatchEndReason_WATCH_END_REASON_TERMINAL
+		}
+	}
+	if state != switchboardv1.MessageState_MESSAGE_STATE_READ || !ended {
+		t.Errorf("it ended with %v", state)
+	}
+}
+
+func sendMany(t *testing.T, client *switchboard.Client) {
+	t.Helper()
+	stream, err := client.Messages.SendMessages(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := textRequest(connectly, "Hello!")
+	bad.To = "nobody"
+	for tag, request := range map[string]*switchboardv1.SendMessageRequest{"good": textRequest(connectly, "Hello!"), "bad": bad} {
+		if err := stream.Send(&switchboardv1.SendMessagesRequest{Tag: tag, Request: request}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	answers := map[string]*switchboardv1.SendMessagesResponse{}
+	for {
+		answer, err := stream.Recv()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers[answer.GetTag()] = answer
+	}
+	if answers["good"].GetResponse().GetMessage().GetMessageId() == "" {
+		t.Errorf("the good one was answered %v", answers["good"])
+	}
+	wantInvalid(t, switchboard.ErrorFrom(answers["bad"].GetError()), "to", "MALFORMED")
+}
+
+func webhooks(t *testing.T, client *switchboard.Client) {
+	t.Helper()
+	created, err := client.Webhooks.CreateWebhook(testContext(t), &switchboardv1.CreateWebhookRequest{
+		Account: connectly, Topic: switchboardv1.WebhookTopic_WEBHOOK_TOPIC_REPORT, Address: "https://hooks.example.com/reports",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, address := created.GetWebhook().GetId(), "https://hooks.example.com/new"
+	if _, err := client.Webhooks.UpdateWebhook(testContext(t), &switchboardv1.UpdateWebhookRequest{
+		Account: connectly, WebhookId: id, Address: &address,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := client.Webhooks.ListWebhooks(testContext(t), &switchboardv1.ListWebhooksRequest{Account: connectly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := ""
+	for _, webhook := range list.GetWebhooks() {
+		if webhook.GetId() == id {
+			found = webhook.GetAddress()
+		}
+	}
+	if found != address {
+		t.Errorf("the address is %q", found)
+	}
+	if _, err := client.Webhooks.DeleteWebhook(testContext(t), &switchboardv1.DeleteWebhookRequest{
+		Account: connectly, WebhookId: id,
+	}); err != nil {
+		t.Error(err)
+	}
+	verified, err := client.Webhooks.VerifyWebhook(testContext(t), &switchboardv1.VerifyWebhookRequest{
+		Account: connectly, Body: []byte("{}"), Signature: "AAAA",
+	})
+	if err != nil || verified.GetValid() ||
+		verified.GetFailedCheck() != switchboardv1.WebhookCheck_WEBHOOK_CHECK_SIGNATURE_FORMAT {
+		t.Errorf("got %v, %v", verified, err)
+	}
+}
+
+func TestHealthAndReflection(t *testing.T) {
+	client := connect(t, startSandbox(t, "").address)
+	health, err := grpc_health_v1.NewHealthClient(client.Conn()).Check(testContext(t),
+		&grpc_health_v1.HealthCheckRequest{Service: switchboardv1.EventService_ServiceDesc.ServiceName})
+	if err != nil || health.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Errorf("got %v, %v", health, err)
+	}
+
+	stream, err := grpc_reflection_v1.NewServerReflectionClient(client.Conn()).ServerReflectionInfo(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&grpc_reflection_v1.ServerReflectionRequest{
+		MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_ListServices{},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := stream.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := map[string]bool{}
+	for _, service := range answer.GetListServicesResponse().GetService() {
+		served[service.GetName()] = true
+	}
+	// What the server serves and what was generated here are the same.
+	generated := map[string]bool{sandboxv1.SandboxService_ServiceDesc.ServiceName: true}
+	protoregistry.GlobalFiles.RangeFilesByPackage("switchboard.v1", func(file protoreflect.FileDescriptor) bool {
+		for s := range file.Services().Len() {
+			generated[string(file.Services().Get(s).FullName())] = true
+		}
+		return true
+	})
+	for name := range served {
+		if strings.HasPrefix(name, "switchboard.") && !generated[name] {
+			t.Errorf("nothing was generated for %s", name)
+		}
+	}
+	for name := range generated {
+		if !served[name] {
+			t.Errorf("the server does not serve %s", name)
+		}
+	}
+}

@@ -1,0 +1,250 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"switchboard.example/go/switchboard"
+	sandboxv1 "switchboard.example/go/switchboard/sandbox/v1"
+	switchboardv1 "switchboard.example/go/switchboard/v1"
+)
+
+// within is the time that anything in these tests may take.
+const within = 30 * time.Second
+
+const (
+	connectby = "demo-connectby"
+	connectly = "demo-connectly"
+	customer  = "+15550100001"
+)
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// program is the server's path.
+func program(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(cmp.Or(os.Getenv("SWITCHBOARD_BIN"), "../../../target/debug/switchboard"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("there is no server to test against: %v; build it, or name it in SWITCHBOARD_BIN", err)
+	}
+	return path
+}
+
+// sandbox is a server of a test's own.
+type sandbox struct {
+	address string
+	process *exec.Cmd
+	gone    chan struct{}
+}
+
+// startSandbox starts a server and waits until it is up. An empty address is any free one.
+func startSandbox(t *testing.T, address string, args ...string) *sandbox {
+	t.Helper()
+	command := exec.Command(program(t), append([]string{"sandbox"}, args...)...)
+	command.Dir = t.TempDir()
+	command.Env = append(os.Environ(),
+		"SWITCHBOARD__GRPC__LISTEN="+cmp.Or(address, "127.0.0.1:0"),
+		"SWITCHBOARD__WEBHOOK__LISTEN=127.0.0.1:0",
+		"SWITCHBOARD__ADMIN__LISTEN=127.0.0.1:0",
+	)
+	var log bytes.Buffer
+	command.Stderr = &log
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &sandbox{process: command, gone: make(chan struct{})}
+	up := make(chan string, 1)
+	go func() {
+		defer close(s.gone)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if words := strings.Fields(lines.Text()); len(words) == 2 && words[0] == "gRPC" {
+				up <- words[1]
+			}
+		}
+		_ = command.Wait()
+		close(up)
+	}()
+	t.Cleanup(func() { s.stop(t, syscall.SIGKILL) })
+	select {
+	case s.address = <-up:
+	case <-time.After(within):
+	}
+	if s.address == "" {
+		s.stop(t, syscall.SIGKILL)
+		t.Fatalf("the server did not come up: %s", log.String())
+	}
+	return s
+}
+
+// stop ends the server and waits until it is gone.
+func (s *sandbox) stop(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	_ = s.process.Process.Signal(signal)
+	select {
+	case <-s.gone:
+	case <-time.After(within):
+		_ = s.process.Process.Kill()
+		t.Errorf("the server did not stop")
+	}
+}
+
+func connect(t *testing.T, address string, options ...switchboard.Option) *switchboard.Client {
+	t.Helper()
+	client, err := switchboard.NewClient(address, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// steer steers the imitated providers.
+func steer(client *switchboard.Client) sandboxv1.SandboxServiceClient {
+	return sandboxv1.NewSandboxServiceClient(client.Conn())
+}
+
+func setFault(t *testing.T, client *switchboard.Client, fault *sandboxv1.SetFaultRequest) {
+	t.Helper()
+	if _, err := steer(client).SetFault(testContext(t), fault); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inject lets a customer write, and says whether the server has taken it in for certain.
+func inject(ctx context.Context, client *switchboard.Client, text string) error {
+	answer, err := steer(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
+		Account: connectly, Sender: customer, Text: text,
+	})
+	if err == nil && answer.GetWebhookStatus() != 200 {
+		err = fmt.Errorf("the webhook was answered %d", answer.GetWebhookStatus())
+	}
+	return err
+}
+
+func textRequest(account, text string) *switchboardv1.SendMessageRequest {
+	return &switchboardv1.SendMessageRequest{
+		Account: account,
+		To:      customer,
+		Content: &switchboardv1.SendMessageRequest_Text{Text: &switchboardv1.Text{Body: text}},
+	}
+}
+
+// receivedTexts asks for what customers write.
+func receivedTexts(position switchboardv1.StartPosition) *switchboardv1.SubscribeRequest {
+	return &switchboardv1.SubscribeRequest{
+		Filter: &switchboardv1.EventFilter{Types: []string{"message.received"}},
+		Start:  &switchboardv1.SubscribeRequest_Position{Position: position},
+	}
+}
+
+func textOf(event *switchboardv1.Event) string {
+	return event.GetMessageReceived().GetText().GetBody()
+}
+
+// proxy stands between a client and a server, and can fall silent.
+type proxy struct {
+	address string
+	mu      sync.Mutex
+	silent  map[net.Conn]bool
+	count   int
+}
+
+func startProxy(t *testing.T, to string) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{address: listener.Addr().String(), silent: map[net.Conn]bool{}}
+	var all sync.WaitGroup
+	ended := make(chan struct{})
+	t.Cleanup(func() { close(ended); listener.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.silent[near] = false
+			p.count++
+			p.mu.Unlock()
+			all.Go(func() { p.carry(near, far, near) })
+			all.Go(func() { p.carry(far, near, near) })
+			all.Go(func() {
+				<-ended
+				near.Close()
+				far.Close()
+			})
+		}
+	})
+	return p
+}
+
+// carry carries bytes one way; those of a silent connection are dropped.
+func (p *proxy) carry(from, to, near net.Conn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		p.mu.Lock()
+		silent := p.silent[near]
+		p.mu.Unlock()
+		if n > 0 && !silent {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			if err == io.EOF && !silent {
+				to.Close()
+			}
+			return
+		}
+	}
+}
+
+// fallSilent lets all connections that there are carry nothing more, and stay open.
+func (p *proxy) fallSilent() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for near := range p.silent {
+		p.silent[near] = true
+	}
+}
+
+// connections is how many there have been.
+func (p *proxy) connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count
+}

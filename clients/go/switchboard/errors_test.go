@@ -1,0 +1,135 @@
+package switchboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	switchboardv1 "switchboard.example/go/switchboard/v1"
+)
+
+func TestAnErrorShowsEverythingThatTheStatusSays(t *testing.T) {
+	made, err := status.New(codes.ResourceExhausted, "slower").WithDetails(
+		&errdetails.ErrorInfo{Reason: "ACCOUNT_BUSY", Domain: "switchboard", Metadata: map[string]string{"account": "a"}},
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+			{Field: "to", Reason: "MALFORMED", Description: "must be a number"},
+			{Field: "text.body", Reason: "REQUIRED", Description: "must be given"},
+		}},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := serveMessages(t, &fakeMessages{send: func(
+		context.Context, *switchboardv1.SendMessageRequest,
+	) (*switchboardv1.SendMessageResponse, error) {
+		return nil, made.Err()
+	}})
+	_, err = connect(t, address).Messages.SendMessage(testContext(t), &switchboardv1.SendMessageRequest{RequestId: "r"})
+	err = fmt.Errorf("sending the invoice: %w", err)
+
+	var failure *Error
+	if !errors.As(err, &failure) {
+		t.Fatalf("got %T", err)
+	}
+	if delay, ok := failure.RetryDelay(); !ok || delay != 1500*time.Millisecond {
+		t.Errorf("the delay is %v, %v", delay, ok)
+	}
+	violations := []FieldViolation{
+		{Field: "to", Reason: "MALFORMED", Description: "must be a number"},
+		{Field: "text.body", Reason: "REQUIRED", Description: "must be given"},
+	}
+	if failure.Code != codes.ResourceExhausted || failure.Reason != "ACCOUNT_BUSY" || failure.Domain != Domain ||
+		failure.Message != "slower" || failure.RequestID != "r" ||
+		!reflect.DeepEqual(failure.Metadata, map[string]string{"account": "a"}) ||
+		!reflect.DeepEqual(failure.Violations, violations) {
+		t.Errorf("got %+v", *failure)
+	}
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("the code through gRPC is %v", status.Code(err))
+	}
+	if original := status.Convert(failure); original.Message() != "slower" || len(original.Details()) != 3 {
+		t.Errorf("the original status is %v", original)
+	}
+	if want := "switchboard: ResourceExhausted ACCOUNT_BUSY: slower"; failure.Error() != want {
+		t.Errorf("the text is %q", failure)
+	}
+}
+
+func TestAnErrorWithoutDetailsSaysNothingCertain(t *testing.T) {
+	_, err := connect(t, listenAndClose(t), WithMaxAttempts(1)).Accounts.ListAccounts(
+		testContext(t), &switchboardv1.ListAccountsRequest{})
+	failure, ok := errors.AsType[*Error](err)
+	if !ok || failure.Code != codes.Unavailable || failure.Reason != "" || failure.Domain != "" || failure.Message == "" {
+		t.Fatalf("got %#v", err)
+	}
+	if delay, ok := failure.RetryDelay(); ok || delay != 0 {
+		t.Errorf("the delay is %v, %v", delay, ok)
+	}
+}
+
+// listenAndClose is an address where nothing listens.
+func listenAndClose(t *testing.T) string {
+	t.Helper()
+	listener := listen(t)
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func TestAnErrorOfAStreamOrARecordIsTheSame(t *testing.T) {
+	err := ErrorFrom(&switchboardv1.Error{
+		Reason:          "SESSION_WINDOW_CLOSED",
+		Code:            int32(codes.FailedPrecondition),
+		Message:         "only a template can be sent",
+		Provider:        switchboardv1.Provider_PROVIDER_CONNECTBY,
+		ProviderCode:    "131047",
+		ProviderType:    "OAuthException",
+		ProviderTraceId: "trace",
+		RetryDelay:      durationpb.New(time.Second),
+		RawJson:         `{"quoted": "Hello, Ada"}`,
+		FieldViolations: []*switchboardv1.FieldViolation{{Field: "to", Reason: "MALFORMED", Description: "must be one"}},
+		Metadata:        map[string]string{"message_id": "msg_1"},
+	})
+	failure, ok := errors.AsType[*Error](err)
+	if !ok {
+		t.Fatalf("got %T", err)
+	}
+	metadata := map[string]string{
+		"message_id": "msg_1", "provider": "connectby", "provider_code": "131047", "provider_type": "OAuthException",
+		"provider_trace_id": "trace",
+	}
+	if failure.Code != codes.FailedPrecondition || failure.Reason != "SESSION_WINDOW_CLOSED" || failure.Domain != Domain ||
+		failure.Message != "only a template can be sent" || !reflect.DeepEqual(failure.Metadata, metadata) ||
+		!reflect.DeepEqual(failure.Violations, []FieldViolation{{"to", "MALFORMED", "must be one"}}) {
+		t.Errorf("got %+v", *failure)
+	}
+	if delay, ok := failure.RetryDelay(); !ok || delay != time.Second {
+		t.Errorf("the delay is %v, %v", delay, ok)
+	}
+	if status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("the code through gRPC is %v", status.Code(err))
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if strings.Contains(fmt.Sprintf(verb, err), "Ada") {
+			t.Errorf("%s shows the message", verb)
+		}
+	}
+}
+
+func TestNoErrorStaysNoError(t *testing.T) {
+	if err := ErrorFrom(nil); err != nil {
+		t.Errorf("got %#v", err)
+	}
+	if err := ErrorFrom(&switchboardv1.Error{}); status.Code(err) != codes.Unknown {
+		t.Errorf("a failure without a code became %v", err)
+	}
+}

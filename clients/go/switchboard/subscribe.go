@@ -1,0 +1,263 @@
+package switchboard
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	switchboardv1 "switchboard.example/go/switchboard/v1"
+)
+
+const (
+	// connectTimeout is how long a connection and the first word on a stream may take.
+	connectTimeout = 10 * time.Second
+	// defaultHeartbeat is the interval that holds where the server names none.
+	defaultHeartbeat = 15 * time.Second
+	// maxResets is how often in a row a stream may be reset, in a way that could also be a fault that stays, before
+	// anything came on it.
+	maxResets = 5
+)
+
+// errSilent is why a stream was given up on which nothing came for too long.
+var errSilent = errors.New("switchboard: the stream was silent for too long")
+
+// ended is an error of the caller's own, which ends the loop whatever it is.
+type ended struct{ error }
+
+// Subscription reads events in the order of the journal, over broken connections and restarts of the server. See
+// [Client.Subscribe].
+type Subscription struct {
+	client      *Client
+	request     *switchboardv1.SubscribeRequest
+	onGap       func(*switchboardv1.SubscribeGap) error
+	onReconnect func(error)
+
+	patience time.Duration // How long a stream may take to start.
+	cursor   atomic.Value  // string: the place behind all that is finished.
+	reading  atomic.Bool
+	given    uint64 // Events that the loop has finished with.
+	resets   int    // Resets in a row without anything in between.
+}
+
+// SubscribeOption changes how a subscription is read.
+type SubscribeOption func(*Subscription)
+
+// OnGap is called, between two events, when events are missing that are no longer kept: only with, and needed for,
+// EXPIRED_POLICY_SKIP_WITH_GAP. An error ends the loop with it; then the gap is told again next time.
+func OnGap(tell func(*switchboardv1.SubscribeGap) error) SubscribeOption {
+	return func(s *Subscription) { s.onGap = tell }
+}
+
+// OnReconnect is called when a stream broke, or could not be opened, and before it is opened again: for a log or a
+// metric. It is called from the loop.
+func OnReconnect(tell func(cause error)) SubscribeOption {
+	return func(s *Subscription) { s.onReconnect = tell }
+}
+
+// Subscribe makes a subscription: what request asks for, from where it says. It has connections of its own, and opens
+// none before [Subscription.Events] is read. To go on where an earlier one ended, give its [Subscription.Cursor] as
+// after_cursor.
+func (c *Client) Subscribe(request *switchboardv1.SubscribeRequest, opts ...SubscribeOption) *Subscription {
+	s := &Subscription{client: c, request: &switchboardv1.SubscribeRequest{}, patience: connectTimeout}
+	if request != nil {
+		s.request = proto.CloneOf(request)
+	}
+	s.moveTo(request.GetAfterCursor())
+	for _, option := range opts {
+		option(s)
+	}
+	return s
+}
+
+// Cursor is the place behind the last event that the loop has finished with, or behind a later heartbeat. Keep it, and
+// nothing is lost when the program ends. Moving on to the next event finishes the one before; leaving the loop does not.
+// It is empty while there is no such place yet, and it may be called at any time from anywhere.
+func (s *Subscription) Cursor() string { return s.cursor.Load().(string) }
+
+// Events are the events, each once. The loop goes on until its body leaves it, ctx ends, the server closes the stream
+// because of max_events or idle_timeout, or something fails that a new stream would not mend; the last pair then holds
+// the error, and it is the error of ctx when that ended. There is no error after max_events and idle_timeout.
+//
+// A stream that breaks is opened again behind the last event that the body has finished with. So is one that is silent
+// for two heartbeat intervals, and one that does not start within ten seconds. Reading Events again after the loop has
+// ended goes on in the same way. Only one loop can read a subscription at a time.
+func (s *Subscription) Events(ctx context.Context) iter.Seq2[*switchboardv1.Event, error] {
+	return func(yield func(*switchboardv1.Event, error) bool) {
+		if !s.reading.CompareAndSwap(false, true) {
+			yield(nil, errors.New("switchboard: another loop reads this subscription"))
+			return
+		}
+		defer s.reading.Store(false)
+		if err := s.read(ctx, yield); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// read opens one stream after the other. Without an error, the body must not be called again.
+func (s *Subscription) read(ctx context.Context, yield func(*switchboardv1.Event, error) bool) error {
+	skips := s.request.GetExpiredPolicy() == switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
+	if skips && s.onGap == nil {
+		return errors.New("switchboard: EXPIRED_POLICY_SKIP_WITH_GAP needs OnGap, or a gap would pass unseen")
+	}
+	s.resets = 0
+	for failures := 1; ; failures++ {
+		if s.request.GetMaxEvents() != 0 && s.given >= s.request.GetMaxEvents() {
+			return nil
+		}
+		started, wait, err := s.readOne(ctx, yield)
+		if err == nil {
+			return nil
+		}
+		if ended, ok := err.(ended); ok {
+			return ended.error
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !s.mendable(err) {
+			return err
+		}
+		if started {
+			failures = 1
+		}
+		if s.onReconnect != nil {
+			s.onReconnect(err)
+		}
+		if err := sleep(ctx, pauseAfter(failures)+wait); err != nil {
+			return err
+		}
+	}
+}
+
+// readOne reads one stream to its end. Without an error, the subscription has ended.
+func (s *Subscription) readOne(
+	ctx context.Context, yield func(*switchboardv1.Event, error) bool,
+) (started bool, wait time.Duration, err error) {
+	// A connection that is silent may be dead without knowing it: each stream has a new one.
+	conn, err := s.client.dial()
+	if err != nil {
+		return false, 0, err
+	}
+	defer conn.Close()
+
+	// The deadline of ctx is that of the loop, and not for the server to end the stream at.
+	streaming, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { cancel(ctx.Err()) })()
+	limit := s.patience
+	watchdog := time.AfterFunc(limit, func() { cancel(errSilent) })
+	defer watchdog.Stop()
+	broken := func(err error) (bool, time.Duration, error) {
+		if context.Cause(streaming) == errSilent {
+			return started, wait, errSilent
+		}
+		if failure, ok := errors.AsType[*Error](err); ok {
+			if delay, ok := failure.RetryDelay(); ok {
+				wait = max(wait, delay)
+			}
+		}
+		return started, min(wait, maxDelay), err
+	}
+
+	stream, err := switchboardv1.NewEventServiceClient(conn).Subscribe(streaming, s.next())
+	if err != nil {
+		return broken(err)
+	}
+	closing := false
+	for {
+		// What is silent is the stream, and not a body that takes its time.
+		watchdog.Reset(limit)
+		response, err := stream.Recv()
+		watchdog.Stop()
+		if errors.Is(err, io.EOF) && closing {
+			return started, 0, nil
+		}
+		if errors.Is(err, io.EOF) {
+			return broken(io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			return broken(err)
+		}
+		switch response := response.GetResponse().(type) {
+		case *switchboardv1.SubscribeResponse_Started:
+			started = true
+			limit = 2 * response.Started.GetHeartbeatInterval().AsDuration()
+			if limit <= 0 {
+				limit = 2 * defaultHeartbeat
+			}
+			// Until something has come, a time can be asked for again, and with it what is missing since then.
+			if s.request.GetSince() == nil || s.Cursor() != "" {
+				s.moveTo(response.Started.GetCursor())
+			}
+		case *switchboardv1.SubscribeResponse_Event:
+			s.resets = 0
+			if !yield(response.Event, nil) {
+				return started, 0, nil
+			}
+			s.given++
+			s.moveTo(response.Event.GetCursor())
+		case *switchboardv1.SubscribeResponse_Heartbeat:
+			s.resets = 0
+			s.moveTo(response.Heartbeat.GetCursor())
+		case *switchboardv1.SubscribeResponse_Gap:
+			s.resets = 0
+			if s.onGap != nil {
+				if err := s.onGap(response.Gap); err != nil {
+					return started, 0, ended{err}
+				}
+			}
+			s.moveTo(response.Gap.GetResumeCursor())
+		case *switchboardv1.SubscribeResponse_Closing:
+			closing = response.Closing.GetReason() != switchboardv1.ClosingReason_CLOSING_REASON_SHUTDOWN
+			s.moveTo(response.Closing.GetCursor())
+			wait = response.Closing.GetRetryAfter().AsDuration()
+		}
+	}
+}
+
+// next is the request for the next stream.
+func (s *Subscription) next() *switchboardv1.SubscribeRequest {
+	request := proto.CloneOf(s.request)
+	if cursor := s.Cursor(); cursor != "" {
+		request.Start = &switchboardv1.SubscribeRequest_AfterCursor{AfterCursor: cursor}
+	}
+	if request.GetMaxEvents() != 0 {
+		request.MaxEvents -= s.given
+	}
+	return request
+}
+
+// mendable tells whether a new stream can go on where one failed.
+func (s *Subscription) mendable(err error) bool {
+	if err == errSilent || err == io.ErrUnexpectedEOF {
+		return true
+	}
+	failure, ok := errors.AsType[*Error](err)
+	if !ok {
+		return false
+	}
+	switch failure.Code {
+	case codes.Unavailable:
+		return true
+	case codes.Internal, codes.Unknown, codes.Canceled:
+		// Not the server's word (that has a reason): a proxy or the library reset the stream. But a message that cannot
+		// be read looks the same, and would come again and again.
+		s.resets++
+		return failure.Reason == "" && s.resets <= maxResets
+	default:
+		return false
+	}
+}
+
+func (s *Subscription) moveTo(cursor string) {
+	if cursor != "" || s.cursor.Load() == nil {
+		s.cursor.Store(cursor)
+	}
+}

@@ -1,0 +1,666 @@
+package switchboard
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	switchboardv1 "switchboard.example/go/switchboard/v1"
+)
+
+type (
+	turn   = func(switchboardv1.EventService_SubscribeServer) error
+	answer = *switchboardv1.SubscribeResponse
+)
+
+func started(cursor string) answer {
+	return startedWith(cursor, 15*time.Second)
+}
+
+func startedWith(cursor string, heartbeat time.Duration) answer {
+	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Started{
+		Started: &switchboardv1.SubscribeStarted{Cursor: cursor, HeartbeatInterval: durationpb.New(heartbeat)},
+	}}
+}
+
+func event(cursor string) answer {
+	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Event{
+		Event: &switchboardv1.Event{Id: "evt_" + cursor, Cursor: cursor},
+	}}
+}
+
+func heartbeat(cursor string) answer {
+	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Heartbeat{
+		Heartbeat: &switchboardv1.SubscribeHeartbeat{Cursor: cursor},
+	}}
+}
+
+func gap(after, resume string) answer {
+	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Gap{
+		Gap: &switchboardv1.SubscribeGap{AfterCursor: after, ResumeCursor: resume},
+	}}
+}
+
+func closing(cursor string, reason switchboardv1.ClosingReason, after time.Duration) answer {
+	made := &switchboardv1.SubscribeClosing{Cursor: cursor, Reason: reason}
+	if after > 0 {
+		made.RetryAfter = durationpb.New(after)
+	}
+	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Closing{Closing: made}}
+}
+
+// say sends some answers and ends the stream with err.
+func say(err error, answers ...answer) turn {
+	return func(stream switchboardv1.EventService_SubscribeServer) error {
+		for _, each := range answers {
+			if err := stream.Send(each); err != nil {
+				return err
+			}
+		}
+		return err
+	}
+}
+
+// sayAndStay sends some answers and is silent then, until the caller goes.
+func sayAndStay(answers ...answer) turn {
+	return func(stream switchboardv1.EventService_SubscribeServer) error {
+		if err := say(nil, answers...)(stream); err != nil {
+			return err
+		}
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	}
+}
+
+const (
+	maxEventsReached = switchboardv1.ClosingReason_CLOSING_REASON_MAX_EVENTS
+	shutdown         = switchboardv1.ClosingReason_CLOSING_REASON_SHUTDOWN
+)
+
+// theEnd ends a subscription without an error.
+func theEnd(cursor string) turn {
+	return say(nil, started(cursor), closing(cursor, maxEventsReached, 0))
+}
+
+// readAll reads a subscription to its end, and tells the cursors of its events.
+func readAll(t *testing.T, s *Subscription) (cursors []string, err error) {
+	t.Helper()
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			return cursors, err
+		}
+		cursors = append(cursors, event.GetCursor())
+	}
+	return cursors, nil
+}
+
+func wantCursors(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("the events are %q, not %q", got, want)
+	}
+}
+
+// wantAsked takes the next request that reached the server.
+func wantAsked(t *testing.T, fake *fakeEvents, cursor string) *switchboardv1.SubscribeRequest {
+	t.Helper()
+	request := receive(t, fake.asked)
+	if request.GetAfterCursor() != cursor {
+		t.Errorf("it was asked for %v, not behind %q", request, cursor)
+	}
+	return request
+}
+
+func TestABrokenStreamGoesOnBehindTheLastEvent(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(
+		say(unavailable, started("c0"), event("c1"), event("c2")),
+		say(unavailable), // Not even started.
+		say(unavailable, started("c2"), event("c3")),
+		theEnd("c3"),
+	)
+	s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
+		Filter: &switchboardv1.EventFilter{Types: []string{"message.*"}},
+		Start:  &switchboardv1.SubscribeRequest_AfterCursor{AfterCursor: "c0"},
+	})
+	if s.Cursor() != "c0" {
+		t.Errorf("the cursor is %q before the first event", s.Cursor())
+	}
+	cursors, err := readAll(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, "c1", "c2", "c3")
+	for _, cursor := range []string{"c0", "c2", "c2", "c3"} {
+		if request := wantAsked(t, fake, cursor); !slices.Equal(request.GetFilter().GetTypes(), []string{"message.*"}) {
+			t.Errorf("the filter became %v", request.GetFilter())
+		}
+	}
+}
+
+func TestFromLatestNothingIsLostBeforeTheFirstEvent(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(say(unavailable, started("c7")), theEnd("c7"))
+	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if first := wantAsked(t, fake, ""); first.GetStart() != nil {
+		t.Errorf("it started with %v", first)
+	}
+	wantAsked(t, fake, "c7")
+}
+
+func TestATimeIsAskedForAgainUntilSomethingCame(t *testing.T) {
+	t.Parallel()
+	since := timestamppb.New(time.Unix(1_800_000_000, 0))
+	fake := newFakeEvents(
+		say(unavailable, started("c0")),
+		say(unavailable, started("c0"), gap("", "c5")),
+		theEnd("c5"),
+	)
+	gaps := 0
+	s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
+		Start:         &switchboardv1.SubscribeRequest_Since{Since: since},
+		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
+	}, OnGap(func(*switchboardv1.SubscribeGap) error { gaps++; return nil }))
+	if _, err := readAll(t, s); err != nil || gaps != 1 {
+		t.Fatalf("got %v and %d gaps", err, gaps)
+	}
+	for range 2 {
+		if request := wantAsked(t, fake, ""); request.GetSince().GetSeconds() != since.GetSeconds() {
+			t.Errorf("it was asked for %v", request)
+		}
+	}
+	wantAsked(t, fake, "c5")
+}
+
+func TestMovingOnFinishesAnEventAndLeavingDoesNot(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(
+		sayAndStay(started("c0"), event("c1"), event("c2"), event("c3")),
+		say(nil, started("c1"), event("c2"), event("c3"), closing("c3", maxEventsReached, 0)),
+	)
+	s := connect(t, serveEvents(t, fake)).Subscribe(nil)
+	behind := []string{}
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		behind = append(behind, s.Cursor())
+		if event.GetCursor() == "c2" {
+			break
+		}
+	}
+	wantCursors(t, behind, "c0", "c1")
+	if s.Cursor() != "c1" {
+		t.Errorf("the cursor is %q after leaving", s.Cursor())
+	}
+	cursors, err := readAll(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, "c2", "c3")
+	if s.Cursor() != "c3" {
+		t.Errorf("the cursor is %q at the end", s.Cursor())
+	}
+	wantAsked(t, fake, "")
+	wantAsked(t, fake, "c1")
+}
+
+func TestHeartbeatsMoveTheCursor(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(say(unavailable, started("c0"), heartbeat("c5")), theEnd("c5"))
+	s := connect(t, serveEvents(t, fake)).Subscribe(nil)
+	if _, err := readAll(t, s); err != nil {
+		t.Fatal(err)
+	}
+	wantAsked(t, fake, "")
+	wantAsked(t, fake, "c5")
+}
+
+func TestAHeartbeatBehindAnEventDoesNotFinishIt(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(sayAndStay(started("c0"), event("c1"), heartbeat("c1"), heartbeat("c9")))
+	s := connect(t, serveEvents(t, fake)).Subscribe(nil)
+	for _, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	if s.Cursor() != "c0" {
+		t.Errorf("the cursor is %q", s.Cursor())
+	}
+}
+
+func TestGapsAreToldInTheirPlace(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(say(nil,
+		started("c0"), event("c1"), gap("c1", "c5"), event("c6"), closing("c6", maxEventsReached, 0)))
+	var order []string
+	var s *Subscription
+	s = connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
+		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
+	}, OnGap(func(gap *switchboardv1.SubscribeGap) error {
+		order = append(order, "gap to "+gap.GetResumeCursor()+" at "+s.Cursor())
+		return nil
+	}))
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		order = append(order, event.GetCursor()+" at "+s.Cursor())
+	}
+	wantCursors(t, order, "c1 at c0", "gap to c5 at c1", "c6 at c5")
+}
+
+func TestAGapThatCannotBeDealtWithEndsTheLoop(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(sayAndStay(started("c0"), gap("c0", "c5")))
+	// Even an error that would be mended if it were the stream's.
+	own := describe(unavailable, "")
+	s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
+		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
+	}, OnGap(func(*switchboardv1.SubscribeGap) error { return own }))
+	if _, err := readAll(t, s); err != own { // It and no other.
+		t.Errorf("got %v", err)
+	}
+	if s.Cursor() != "c0" {
+		t.Errorf("the cursor is %q", s.Cursor())
+	}
+}
+
+func TestGapsCannotPassUnseen(t *testing.T) {
+	t.Parallel()
+	s := connect(t, listenAndClose(t)).Subscribe(&switchboardv1.SubscribeRequest{
+		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
+	})
+	if _, err := readAll(t, s); err == nil || !strings.Contains(err.Error(), "OnGap") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatANewStreamWouldNotMendEndsTheLoop(t *testing.T) {
+	t.Parallel()
+	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+		if code == codes.Unavailable {
+			continue
+		}
+		t.Run(code.String(), func(t *testing.T) {
+			t.Parallel()
+			failure := failing(t, code, &switchboardv1.Error{Reason: "A_REASON", Metadata: map[string]string{"oldest_cursor": "c9"}})
+			fake := newFakeEvents(say(failure, started("c0"), event("c1")), theEnd("c1"))
+			cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
+			wantCursors(t, cursors, "c1")
+			told, ok := errors.AsType[*Error](err)
+			if !ok || told.Code != code || told.Reason != "A_REASON" || told.Metadata["oldest_cursor"] != "c9" {
+				t.Errorf("got %v", err)
+			}
+			if len(fake.asked) != 1 {
+				t.Errorf("it was opened %d times", len(fake.asked))
+			}
+		})
+	}
+}
+
+func TestAResetThatComesAgainAndAgainEndsTheLoop(t *testing.T) {
+	t.Parallel()
+	poison := status.Error(codes.Internal, "cannot be read")
+	fake := newFakeEvents(say(poison, started("c0"), event("c1")))
+	for range maxResets + 3 {
+		fake.turns <- say(poison, started("c1"))
+	}
+	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
+	wantCursors(t, cursors, "c1")
+	// The first came behind an event, and counts as well.
+	if status.Code(err) != codes.Internal || len(fake.asked) != 1+maxResets {
+		t.Errorf("got %v after %d streams", err, len(fake.asked))
+	}
+}
+
+func TestResetsCountInARowAlone(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents()
+	want := []string{}
+	for number := range maxResets + 3 {
+		cursor := fmt.Sprint("c", number)
+		fake.turns <- say(status.Error(codes.Internal, "reset"), started("c"), event(cursor))
+		want = append(want, cursor)
+	}
+	fake.turns <- theEnd(want[len(want)-1])
+	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, want...)
+}
+
+func TestPausesAreShortAgainOnceAStreamHasStarted(t *testing.T) {
+	t.Parallel()
+	const breaks = 6
+	fake := newFakeEvents()
+	for range breaks {
+		fake.turns <- say(unavailable, started("c0"))
+	}
+	fake.turns <- theEnd("c0")
+	begun := time.Now()
+	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil)); err != nil {
+		t.Fatal(err)
+	}
+	// Doubling pauses would take twice as long at least.
+	longest := firstPause << breaks / 4
+	if took := time.Since(begun); took > longest {
+		t.Errorf("%d breaks took %v", breaks, took)
+	}
+}
+
+// What the library makes of a stream that is reset under it, and of a connection that is cut, both in mid-stream.
+func TestAStreamThatIsCutGoesOn(t *testing.T) {
+	t.Parallel()
+	for name, cut := range map[string]func(*http.Request){
+		"reset": func(*http.Request) { panic(http.ErrAbortHandler) },
+		"connection": func(r *http.Request) {
+			if err := r.Context().Value(connKey{}).(net.Conn).Close(); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := newFakeEvents(theEnd("c1"))
+			server := grpc.NewServer()
+			switchboardv1.RegisterEventServiceServer(server, fake)
+			t.Cleanup(server.Stop)
+			read, first := make(chan struct{}), make(chan struct{}, 1)
+			first <- struct{}{}
+			front := &http.Server{Protocols: new(http.Protocols), ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+				return context.WithValue(ctx, connKey{}, conn)
+			}}
+			front.Protocols.SetUnencryptedHTTP2(true)
+			front.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				select {
+				case <-first:
+				default:
+					server.ServeHTTP(w, r)
+					return
+				}
+				w.Header().Set("Content-Type", "application/grpc")
+				for _, answer := range []answer{started("c0"), event("c1")} {
+					if _, err := w.Write(framed(t, answer)); err != nil {
+						t.Error(err)
+					}
+				}
+				w.(http.Flusher).Flush()
+				select {
+				case <-read:
+				case <-r.Context().Done():
+				}
+				cut(r)
+			})
+			listener := listen(t)
+			go front.Serve(listener) // It ends with Close.
+			t.Cleanup(func() { front.Close() })
+
+			var causes []error
+			s := connect(t, listener.Addr().String()).Subscribe(nil, OnReconnect(func(cause error) { causes = append(causes, cause) }))
+			var cursors []string
+			for event, err := range s.Events(testContext(t)) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				cursors = append(cursors, event.GetCursor())
+				if len(cursors) == 1 {
+					close(read)
+				}
+			}
+			wantCursors(t, cursors, "c1")
+			wantAsked(t, fake, "c1")
+			if len(causes) != 1 {
+				t.Errorf("it was opened again because of %v", causes)
+			}
+			t.Logf("the library said: %v", causes)
+		})
+	}
+}
+
+// framed is a message as gRPC puts it on a stream.
+func framed(t *testing.T, message proto.Message) []byte {
+	t.Helper()
+	body, err := proto.Marshal(message)
+	if err != nil {
+		t.Error(err)
+	}
+	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)
+}
+
+type connKey struct{}
+
+func TestAnEndWithoutAWordIsNoEnd(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(
+		say(nil, started("c0"), event("c1")),
+		say(nil, started("c1"), closing("c1", shutdown, 0)),
+		theEnd("c1"),
+	)
+	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, "c1")
+	if len(fake.asked) != 3 {
+		t.Errorf("it was opened %d times", len(fake.asked))
+	}
+}
+
+func TestAServerThatShutsDownIsGivenTheTimeItAsksFor(t *testing.T) {
+	t.Parallel()
+	const after = 700 * time.Millisecond
+	fake := newFakeEvents(say(unavailable, started("c0"), closing("c4", shutdown, after)), theEnd("c4"))
+	var broke time.Time
+	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(error) { broke = time.Now() }))
+	if _, err := readAll(t, s); err != nil {
+		t.Fatal(err)
+	}
+	if waited := time.Since(broke); waited < after {
+		t.Errorf("it came back after %v", waited)
+	}
+	wantAsked(t, fake, "")
+	wantAsked(t, fake, "c4")
+}
+
+func TestMaxEventsAreCountedOverAllStreams(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(
+		say(unavailable, started("c0"), event("c1"), event("c2")),
+		say(unavailable, started("c2"), event("c3")), // All of them; the end itself is lost.
+	)
+	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{MaxEvents: 3}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, "c1", "c2", "c3")
+	for _, left := range []uint64{3, 1} {
+		if request := receive(t, fake.asked); request.GetMaxEvents() != left {
+			t.Errorf("it was asked for %d events, not %d", request.GetMaxEvents(), left)
+		}
+	}
+	if len(fake.asked) != 0 {
+		t.Error("it was opened once more")
+	}
+}
+
+func TestASilentStreamIsOpenedAnew(t *testing.T) {
+	t.Parallel()
+	const interval = 100 * time.Millisecond
+	fake := newFakeEvents(sayAndStay(startedWith("c0", interval), event("c1")), theEnd("c1"))
+	var silent time.Duration
+	begun := time.Now()
+	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) {
+		if cause != errSilent { // It and no other.
+			t.Errorf("it broke because of %v", cause)
+		}
+		silent = time.Since(begun)
+	}))
+	for _, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun = time.Now()
+	}
+	if silent < 2*interval || silent > 20*interval {
+		t.Errorf("it was given up after %v", silent)
+	}
+	wantAsked(t, fake, "")
+	wantAsked(t, fake, "c1")
+}
+
+func TestAStreamWhoseReaderTakesItsTimeIsNotSilent(t *testing.T) {
+	t.Parallel()
+	const interval = 50 * time.Millisecond
+	worked := make(chan struct{})
+	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
+		if err := say(nil, startedWith("c0", interval), event("c1"))(stream); err != nil {
+			return err
+		}
+		select {
+		case <-worked:
+			return say(nil, event("c2"), closing("c2", maxEventsReached, 0))(stream)
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}, theEnd("c1"))
+	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.GetCursor() == "c1" {
+			time.Sleep(4 * interval) // The body's own work, not a wait for something.
+			close(worked)
+		}
+	}
+	if s.Cursor() != "c2" || len(fake.asked) != 1 {
+		t.Errorf("it came to %q in %d streams", s.Cursor(), len(fake.asked))
+	}
+}
+
+func TestAServerThatNeverStartsTheStreamIsLeft(t *testing.T) {
+	t.Parallel()
+	mute := listen(t) // Takes connections and says nothing.
+	t.Cleanup(func() { mute.Close() })
+	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	})
+	for name, address := range map[string]string{"connection": mute.Addr().String(), "stream": serveEvents(t, fake)} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(testContext(t))
+			defer cancel()
+			var cause error
+			s := connect(t, address).Subscribe(nil, OnReconnect(func(err error) { cause = err; cancel() }))
+			s.patience = 100 * time.Millisecond
+			for _, err := range s.Events(ctx) {
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("it ended with %v", err)
+				}
+			}
+			if cause != errSilent { // It and no other.
+				t.Errorf("it was left because of %v", cause)
+			}
+		})
+	}
+}
+
+func TestTheContextEndsTheLoop(t *testing.T) {
+	t.Parallel()
+	for name, address := range map[string]string{
+		"while it reads":  serveEvents(t, newFakeEvents(sayAndStay(started("c0")))),
+		"while it pauses": listenAndClose(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := connect(t, address)
+			canceled, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(100*time.Millisecond, cancel)
+			late, cancelLate := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancelLate()
+			for want, ctx := range map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: late} {
+				var errs []error
+				for event, err := range client.Subscribe(nil).Events(ctx) {
+					if event != nil {
+						t.Errorf("an event came: %v", event)
+					}
+					errs = append(errs, err)
+				}
+				if len(errs) != 1 || !errors.Is(errs[0], want) {
+					t.Errorf("it ended with %v, not %v", errs, want)
+				}
+			}
+		})
+	}
+}
+
+func TestOneLoopAtATime(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(sayAndStay(started("c0"), event("c1")))
+	s := connect(t, serveEvents(t, fake)).Subscribe(nil)
+	for _, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range s.Events(testContext(t)) {
+			if err == nil {
+				t.Error("a second loop reads as well")
+			}
+		}
+		break
+	}
+	if len(fake.asked) != 1 {
+		t.Errorf("it was opened %d times", len(fake.asked))
+	}
+}
+
+func TestWhatIsNotKnownIsPassedOver(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(say(nil, started("c0"), &switchboardv1.SubscribeResponse{}, event("c1"), closing("c1", maxEventsReached, 0)))
+	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, "c1")
+}
+
+func TestASubscriptionHasAConnectionOfItsOwn(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(say(nil, started("c0"), event("c1"), event("c2"), closing("c2", maxEventsReached, 0)))
+	client, err := NewClient(serveEvents(t, fake))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := client.Subscribe(nil)
+	var cursors []string
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		cursors = append(cursors, event.GetCursor())
+		_ = client.Close()
+	}
+	wantCursors(t, cursors, "c1", "c2")
+	if _, err := client.Events.ListEvents(testContext(t), &switchboardv1.ListEventsRequest{}); status.Code(err) != codes.Canceled {
+		t.Errorf("the client is not closed: %v", err)
+	}
+}

@@ -1,0 +1,28 @@
+"""Sends a file to a customer, and uploads a picture for the header of templates."""
+
+import base64
+import os
+
+from switchboard import Client, upload, v1
+
+LETTER = b"Dear Ada,\n\nthank you for your order.\n"
+# A single black point.
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+
+
+def main() -> None:
+    with Client(os.environ.get("SWITCHBOARD_ADDRESS", "127.0.0.1:50051")) as client:
+        header = v1.MediaHeader(account="demo-connectby", to="+15550100001", file_name="letter.txt")
+        sent = client.messages.SendMedia(upload(header, LETTER), timeout=60)
+        print(f"{sent.message.message_id} is {v1.MessageState.Name(sent.message.state)}")
+
+        # An open file will do as well; but only an upload of bytes can be tried again.
+        template_header = v1.UploadTemplateMediaHeader(account="demo-connectby", file_name="point.png")
+        uploaded = client.templates.UploadTemplateMedia(upload(template_header, PICTURE), timeout=60)
+        print(f"The picture is at {uploaded.url}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,388 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from switchboard import v1
+from switchboard._calls import Attempts, Messages, Single
+from switchboard._connection import OWN_CONNECTION, Target
+from switchboard._errors import SwitchboardError
+from switchboard._progress import Progress, silence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+
+class Client:
+    """A connection to Switchboard, for any number of threads.
+
+    Each service is an attribute that holds the generated stub: `client.messages.SendMessage(request, timeout=40)`.
+    Calls through them carry the token, fail with `SwitchboardError`, and are tried again where that is safe: only after
+    UNAVAILABLE, only reads and writes that have a `request_id`, and within `timeout`. Where a request can have a
+    `request_id` and has none, it is given one.
+
+    Three things are sent as they are, once: `UpdateContact` and what else changes something without a `request_id`;
+    streams, `SendMessages` included; and a call by `future`, whose error is gRPC's own.
+    """
+
+    accounts: v1.AccountServiceStub
+    contacts: v1.ContactServiceStub
+    events: v1.EventServiceStub
+    flows: v1.FlowServiceStub
+    messages: v1.MessageServiceStub
+    templates: v1.TemplateServiceStub
+    webhooks: v1.WebhookServiceStub
+
+    def __init__(
+        self,
+        address: str,
+        credentials: grpc.ChannelCredentials | None = None,
+        *,
+        plaintext: bool | None = None,
+        token: str | None = None,
+        max_attempts: int = 4,
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        """Makes a client. It connects with the first call.
+
+        Args:
+            address: `host:port`, or any other target that gRPC knows.
+            credentials: For TLS, from `grpc.ssl_channel_credentials`. By default TLS with gRPC's own root
+                certificates; to a loopback address, plaintext.
+            plaintext: True for plaintext beyond loopback, False for TLS to a loopback address.
+            token: Goes along with every call. Beyond loopback it needs TLS.
+            max_attempts: How often a call is made at most. 1 means that nothing is tried again.
+            options: More options for gRPC's channels, such as `("grpc.max_receive_message_length", 16 << 20)`.
+
+        Raises:
+            ValueError: When these do not go together.
+        """
+        self._target = Target(address, credentials, plaintext=plaintext, token=token, options=options)
+        self._channel = _Channel(self._target, max_attempts)
+        self.accounts = v1.AccountServiceStub(self._channel)
+        self.contacts = v1.ContactServiceStub(self._channel)
+        self.events = v1.EventServiceStub(self._channel)
+        self.flows = v1.FlowServiceStub(self._channel)
+        self.messages = v1.MessageServiceStub(self._channel)
+        self.templates = v1.TemplateServiceStub(self._channel)
+        self.webhooks = v1.WebhookServiceStub(self._channel)
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """The channel, for other stubs: health, reflection, the sandbox."""
+        return self._channel
+
+    def subscribe(
+        self, request: v1.SubscribeRequest | None = None, *, on_gap: Callable[[v1.SubscribeGap], None] | None = None
+    ) -> Subscription:
+        """Follows the events, over broken connections and restarts of the server. See `Subscription`.
+
+        Args:
+            request: Which events, and from where on: by default all, from now on.
+            on_gap: Called where events are missing that are no longer kept, instead of failing with CURSOR_EXPIRED.
+        """
+        return Subscription(self._target, Progress(request, surfaces_gaps=on_gap is not None), on_gap)
+
+    def close(self) -> None:
+        """Ends the connection and what is under way on it. Subscriptions have their own."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<switchboard.Client to {self._target.address}>"
+
+
+class Subscription:
+    """The events from a place on, in their order: an iterator that ends only when it was told to, or with an error.
+
+    It has a connection of its own, and opens it anew when it breaks, when the server goes away, and when nothing was
+    heard for two heartbeats: no event is lost, and none comes twice. Use it in a `with` statement. One thread may
+    iterate; any may `close`.
+
+    Raises:
+        SwitchboardError: What no new connection mends: a request that is wrong, a cursor whose events are no longer
+            kept. After that, the iterator is at its end.
+    """
+
+    def __init__(self, target: Target, progress: Progress, on_gap: Callable[[v1.SubscribeGap], None] | None) -> None:
+        self._target = target
+        self._progress = progress
+        self._on_gap = on_gap
+        self._closed = threading.Event()
+        self._watchdog = _Watchdog()
+        self._events = self._run()
+
+    @property
+    def cursor(self) -> str | None:
+        """The place behind the last event that is finished. None before the first stream has started.
+
+        An event is finished when the loop moves on to the next. Keep the cursor, and start at it by
+        `SubscribeRequest.after_cursor` the next time.
+        """
+        return self._progress.cursor
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> v1.Event:
+        return next(self._events)
+
+    def _run(self) -> Generator[v1.Event, None, None]:
+        try:
+            while not self._closed.is_set():
+                # A new channel each time: on the old one, a new stream would take the connection that is dead.
+                with self._target.channel(OWN_CONNECTION) as channel:
+                    call = v1.EventServiceStub(channel).Subscribe(self._progress.open(), metadata=self._target.metadata)
+                    self._watchdog.guard(call)
+                    while isinstance(response := self._read(call), v1.SubscribeResponse):
+                        if (taken := self._progress.take(response)) is None:
+                            continue
+                        if isinstance(taken, v1.Event):
+                            yield taken
+                        elif self._on_gap is not None:
+                            self._on_gap(taken)
+                        self._progress.finish(taken)
+                if self._closed.is_set():
+                    return
+                delay = self._progress.delay(response)
+                if delay is None:
+                    return
+                self._closed.wait(delay)
+        finally:
+            self._watchdog.stop()
+
+    def _read(self, call: Iterator[v1.SubscribeResponse]) -> v1.SubscribeResponse | SwitchboardError | None:
+        self._watchdog.wake(self._progress.patience())
+        try:
+            return next(call, None)
+        except grpc.RpcError as failed:
+            return silence() if self._watchdog.barked else SwitchboardError.from_rpc_error(failed)
+        finally:
+            self._watchdog.sleep()
+
+    def close(self) -> None:
+        """Ends the subscription. A loop in another thread comes to its end."""
+        self._closed.set()
+        self._watchdog.stop()
+        # A loop that waits in another thread cannot be ended from here: its call was, and it ends by itself.
+        with contextlib.suppress(ValueError):
+            self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<switchboard.Subscription to {self._target.address}>"
+
+
+class _Watchdog:
+    """Cancels a call that was waited on for too long."""
+
+    def __init__(self) -> None:
+        self.barked = False
+        self._changed = threading.Condition()
+        self._call: Any = None
+        self._deadline: float | None = None
+        self._wakes: float | None = None
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    def guard(self, call: Any) -> None:
+        with self._changed:
+            self._call, self.barked = call, False
+            if self._stopped:
+                call.cancel()
+            elif self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="switchboard-watchdog", daemon=True)
+                self._thread.start()
+
+    def wake(self, seconds: float) -> None:
+        with self._changed:
+            self._deadline = time.monotonic() + seconds
+            # Most events come long before their time: the thread sleeps on, and looks when it wakes.
+            if self._wakes is None or self._deadline < self._wakes:
+                self._changed.notify()
+
+    def sleep(self) -> None:
+        with self._changed:
+            self._deadline = None
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            if self._call is not None:
+                self._call.cancel()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._stopped:
+                now = time.monotonic()
+                if self._deadline is not None and self._deadline <= now:
+                    self._deadline, self.barked = None, True
+                    self._call.cancel()
+                self._wakes = self._deadline
+                self._changed.wait(None if self._wakes is None else self._wakes - now)
+
+
+class _Channel(grpc.Channel):
+    """A channel whose calls carry the token, tell their errors, and are tried again where that is safe."""
+
+    def __init__(self, target: Target, max_attempts: int) -> None:
+        self._inner = target.channel()
+        self._metadata = target.metadata
+        self._max_attempts = max_attempts
+
+    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        call = self._inner.unary_unary(method, *args, **kwargs)
+        return _UnaryUnary(call, partial(Single, method), self._metadata, self._max_attempts)
+
+    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        call = self._inner.stream_unary(method, *args, **kwargs)
+        return _StreamUnary(call, Messages, self._metadata, self._max_attempts)
+
+    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _UnaryStream(self._inner.unary_stream(method, *args, **kwargs), self._metadata)
+
+    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _StreamStream(self._inner.stream_stream(method, *args, **kwargs), self._metadata)
+
+    def subscribe(self, callback: Callable[[grpc.ChannelConnectivity], None], try_to_connect: bool = False) -> None:
+        self._inner.subscribe(callback, try_to_connect)
+
+    def unsubscribe(self, callback: Callable[[grpc.ChannelConnectivity], None]) -> None:
+        self._inner.unsubscribe(callback)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Repeating:
+    """A method with one answer."""
+
+    def __init__(
+        self,
+        inner: Any,
+        prepare: Callable[[Any], Single | Messages],
+        metadata: tuple[tuple[str, str], ...],
+        max_attempts: int,
+    ) -> None:
+        self._inner = inner
+        self._prepare = prepare
+        self._metadata = metadata
+        self._max_attempts = max_attempts
+
+    def _repeat(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
+        payload = self._prepare(request)
+        attempts = Attempts(payload, most=self._max_attempts, timeout=timeout)
+        metadata = (*(metadata or ()), *self._metadata)
+        while True:
+            try:
+                return self._inner.with_call(payload.each(), attempts.remaining(), metadata, *args, **kw)
+            except grpc.RpcError as failed:
+                delay = attempts.delay(failed)
+            time.sleep(delay)
+
+    def _future(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
+        metadata = (*(metadata or ()), *self._metadata)
+        return self._inner.future(self._prepare(request).each(), timeout, metadata, *args, **kw)
+
+
+class _UnaryUnary(_Repeating, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]
+    def __call__(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
+        return self._repeat(request, timeout, metadata, *args, **kw)[0]
+
+    def with_call(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
+        return self._repeat(request, timeout, metadata, *args, **kw)
+
+    def future(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
+        return self._future(request, timeout, metadata, *args, **kw)
+
+
+class _StreamUnary(_Repeating, grpc.StreamUnaryMultiCallable):  # type: ignore[type-arg]
+    def __call__(
+        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
+    ) -> Any:
+        return self._repeat(request_iterator, timeout, metadata, *args, **kw)[0]
+
+    def with_call(
+        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
+    ) -> Any:
+        return self._repeat(request_iterator, timeout, metadata, *args, **kw)
+
+    def future(
+        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
+    ) -> Any:
+        return self._future(request_iterator, timeout, metadata, *args, **kw)
+
+
+class _Streaming:
+    """A method with any number of answers."""
+
+    def __init__(self, inner: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._inner = inner
+        self._metadata = metadata
+
+    def _start(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
+        return _Stream(self._inner(request, timeout, (*(metadata or ()), *self._metadata), *args, **kw))
+
+
+class _UnaryStream(_Streaming, grpc.UnaryStreamMultiCallable):  # type: ignore[type-arg]
+    def __call__(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
+        return self._start(request, timeout, metadata, *args, **kw)
+
+
+class _StreamStream(_Streaming, grpc.StreamStreamMultiCallable):  # type: ignore[type-arg]
+    def __call__(
+        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
+    ) -> Any:
+        return self._start(request_iterator, timeout, metadata, *args, **kw)
+
+
+class _Stream:
+    """A call of gRPC, but for the error that it ends with."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._call)
+        except grpc.RpcError as failed:
+            raise SwitchboardError.from_rpc_error(failed) from failed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)

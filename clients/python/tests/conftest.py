@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kit.callers import Caller
+from kit.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real server, in its sandbox, for all tests that leave it running."""
+    with Server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """The real server for one test alone, which keeps its journal over a restart."""
+    with Server(tmp_path, store=True) as running:
+        yield running
+
+
+@pytest.fixture(params=["sync", "aio"])
+def flavour(request: pytest.FixtureRequest) -> str:
+    """Both clients have the same names: what is true of one must be true of the other."""
+    flavour: str = request.param
+    return flavour
+
+
+@pytest.fixture
+def connect(flavour: str) -> Iterator[Callable[..., Caller]]:
+    """Makes clients, which are closed when the test ends."""
+    callers: list[Caller] = []
+
+    def connect(address: str, **options: Any) -> Caller:
+        callers.append(Caller(flavour, address, **options))
+        return callers[-1]
+
+    yield connect
+    for caller in callers:
+        caller.close()
+
+
+@pytest.fixture
+def caller(connect: Callable[..., Caller], server: Server) -> Caller:
+    """A client of the real server."""
+    return connect(server.address)

@@ -1,0 +1,175 @@
+"""Both clients, behind one synchronous face."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+from switchboard import Client, aio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from switchboard import v1
+
+SECONDS = 20
+
+
+class Caller:
+    """Makes calls with either client, and remembers which."""
+
+    def __init__(self, flavour: str, address: str, **options: Any) -> None:
+        self.flavour = flavour
+        self.called: set[str] = set()
+        self._loop = asyncio.new_event_loop() if flavour == "aio" else None
+        try:
+            self.client: Any = self._make(address, options)
+        except ValueError:
+            if self._loop is not None:
+                self._loop.close()
+            raise
+
+    def _make(self, address: str, options: dict[str, Any]) -> Client | aio.Client:
+        if self._loop is None:
+            return Client(address, **options)
+
+        async def make() -> aio.Client:
+            return aio.Client(address, **options)
+
+        return self._loop.run_until_complete(make())
+
+    def _method(self, name: str) -> Any:
+        service, method = name.split(".")
+        stub = getattr(self.client, service)
+        self.called.add(f"{type(stub).__name__.removesuffix('Stub')}.{method}")
+        return getattr(stub, method)
+
+    def call(self, name: str, request: Any, **options: Any) -> Any:
+        """Makes a call with one answer: `messages.SendMessage`."""
+        method = self._method(name)
+        options.setdefault("timeout", SECONDS)
+        if self._loop is None:
+            return method(request, **options)
+
+        async def call() -> Any:
+            return await method(request, **options)
+
+        return self._loop.run_until_complete(call())
+
+    def drain(self, name: str, request: Any, **options: Any) -> list[Any]:
+        """Makes a call with many answers."""
+        method = self._method(name)
+        options.setdefault("timeout", SECONDS)
+        if self._loop is None:
+            return list(method(request, **options))
+
+        async def drain() -> list[Any]:
+            return [answer async for answer in method(request, **options)]
+
+        return self._loop.run_until_complete(drain())
+
+    def close(self) -> None:
+        if self._loop is None:
+            self.client.close()
+        else:
+            self._loop.run_until_complete(self.client.close())
+            self._loop.close()
+
+
+class Follower:
+    """A subscription with either client, in a thread, with its events in a queue."""
+
+    def __init__(
+        self,
+        flavour: str,
+        address: str,
+        request: v1.SubscribeRequest,
+        *,
+        on_gap: Callable[[v1.SubscribeGap], None] | None = None,
+        **options: Any,
+    ) -> None:
+        self._events: queue.Queue[v1.Event | BaseException | None] = queue.Queue()
+        self._made = threading.Event()
+        self._running = True
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._subscription: Any = None
+        follow = self._follow if flavour == "sync" else self._follow_aio
+        self._thread = threading.Thread(target=follow, args=(address, request, on_gap, options), daemon=True)
+        self._thread.start()
+        assert self._made.wait(SECONDS)
+
+    def _follow(self, address: str, request: v1.SubscribeRequest, on_gap: Any, options: dict[str, Any]) -> None:
+        with Client(address, **options) as client, client.subscribe(request, on_gap=on_gap) as subscription:
+            self._subscription = subscription
+            self._made.set()
+            try:
+                for event in subscription:
+                    self._events.put(event)
+            except Exception as error:
+                self._over(error)
+            else:
+                self._over(None)
+
+    def _follow_aio(self, address: str, request: v1.SubscribeRequest, on_gap: Any, options: dict[str, Any]) -> None:
+        async def follow() -> None:
+            self._loop = asyncio.get_running_loop()
+            async with (
+                aio.Client(address, **options) as client,
+                client.subscribe(request, on_gap=on_gap) as subscription,
+            ):
+                self._subscription = subscription
+                self._made.set()
+                try:
+                    async for event in subscription:
+                        self._events.put(event)
+                except Exception as error:
+                    self._over(error)
+                else:
+                    self._over(None)
+
+        asyncio.run(follow())
+
+    def _over(self, end: BaseException | None) -> None:
+        self._running = False
+        self._events.put(end)
+
+    @property
+    def cursor(self) -> str | None:
+        cursor: str | None = self._subscription.cursor
+        return cursor
+
+    def next(self, seconds: float = SECONDS) -> v1.Event:
+        """The next event. Raises what the subscription raises."""
+        event = self._events.get(timeout=seconds)
+        assert event is not None, "the subscription has come to its end"
+        if isinstance(event, BaseException):
+            raise event
+        return event
+
+    def text(self, seconds: float = SECONDS) -> str:
+        """What a customer wrote, in the next event."""
+        return self.next(seconds).message_received.text.body
+
+    def ended(self) -> None:
+        """Waits for the end of the loop, before which no event may come."""
+        assert self._events.get(timeout=SECONDS) is None
+        self._thread.join(SECONDS)
+        assert not self._thread.is_alive()
+
+    def close(self) -> None:
+        """Closes the subscription from outside."""
+        if self._loop is None:
+            self._subscription.close()
+        else:
+            asyncio.run_coroutine_threadsafe(self._subscription.close(), self._loop).result(SECONDS)
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._running:
+            self.close()
+        self._thread.join(SECONDS)
+        assert not self._thread.is_alive()

@@ -1,0 +1,311 @@
+"""A server that answers what a test tells it, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from switchboard import v1
+from switchboard.v1.account_service_pb2_grpc import AccountServiceServicer, add_AccountServiceServicer_to_server
+from switchboard.v1.contact_service_pb2_grpc import ContactServiceServicer, add_ContactServiceServicer_to_server
+from switchboard.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
+from switchboard.v1.message_service_pb2_grpc import MessageServiceServicer, add_MessageServiceServicer_to_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from google.protobuf.message import Message
+    from typing_extensions import Self
+
+SECONDS = 20
+
+
+def status(code: grpc.StatusCode, reason: str = "", *, retry_after: float | None = None) -> Any:
+    """A status as Switchboard makes it; without a reason, as something on the way would."""
+    details: list[Message] = []
+    if reason:
+        details.append(error_details_pb2.ErrorInfo(reason=reason, domain="switchboard"))
+    if retry_after is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(int(retry_after * 1000))
+        details.append(retry)
+    packed = []
+    for detail in details:
+        packed.append(AnyMessage())
+        packed[-1].Pack(detail)
+    return rpc_status.to_status(status_pb2.Status(code=code.value[0], message="no", details=packed))
+
+
+class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceServicer, EventServiceServicer):
+    """Fails as often as `failures` has statuses, then answers."""
+
+    def __init__(self, *failures: Any, credentials: grpc.ServerCredentials | None = None) -> None:
+        self.failures = list(failures)
+        self.requests: list[Any] = []
+        self.metadata: list[dict[str, str | bytes]] = []
+        self.remaining: list[float | None] = []
+        # What `Subscribe` does, one function for each stream.
+        self.streams: list[Callable[[Any], Iterator[v1.SubscribeResponse]]] = []
+        self._server = grpc.server(ThreadPoolExecutor(8))
+        add_MessageServiceServicer_to_server(self, self._server)
+        add_AccountServiceServicer_to_server(self, self._server)
+        add_ContactServiceServicer_to_server(self, self._server)
+        add_EventServiceServicer_to_server(self, self._server)
+        if credentials is None:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+        self.port = port
+        self.address = f"127.0.0.1:{port}"
+
+    def _note(self, request: Any, context: Any) -> None:
+        self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
+        self.remaining.append(context.time_remaining())
+
+    def _answer(self, request: Any, context: Any) -> None:
+        self._note(request, context)
+        if self.failures:
+            context.abort_with_status(self.failures.pop(0))
+
+    def SendMessage(self, request: v1.SendMessageRequest, context: Any) -> v1.SendMessageResponse:
+        self._answer(request, context)
+        return v1.SendMessageResponse(message=v1.Message(request_id=request.request_id))
+
+    def GetMessage(self, request: v1.GetMessageRequest, context: Any) -> v1.GetMessageResponse:
+        self._answer(request, context)
+        return v1.GetMessageResponse()
+
+    def SendMedia(self, request_iterator: Iterator[v1.SendMediaRequest], context: Any) -> v1.SendMediaResponse:
+        self._answer(list(request_iterator), context)
+        return v1.SendMediaResponse()
+
+    def SendMessages(self, request_iterator: Iterator[v1.SendMessagesRequest], context: Any) -> Any:
+        for request in request_iterator:
+            self._answer(request, context)
+            yield v1.SendMessagesResponse(tag=request.tag)
+
+    def WatchMessage(self, request: v1.WatchMessageRequest, context: Any) -> Any:
+        self._answer(request, context)
+        yield v1.WatchMessageResponse(ended=v1.WatchEnded())
+
+    def GetConversation(self, request: v1.GetConversationRequest, context: Any) -> v1.GetConversationResponse:
+        self._answer(request, context)
+        return v1.GetConversationResponse()
+
+    def ListAccounts(self, request: v1.ListAccountsRequest, context: Any) -> v1.ListAccountsResponse:
+        self._answer(request, context)
+        return v1.ListAccountsResponse()
+
+    def GetAccount(self, request: v1.GetAccountRequest, context: Any) -> v1.GetAccountResponse:
+        self._answer(request, context)
+        return v1.GetAccountResponse()
+
+    def UpdateContact(self, request: v1.UpdateContactRequest, context: Any) -> v1.UpdateContactResponse:
+        self._answer(request, context)
+        return v1.UpdateContactResponse()
+
+    def ListContacts(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def CreateContact(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def DeleteContact(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def ListEvents(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def Subscribe(self, request: v1.SubscribeRequest, context: Any) -> Any:
+        self._note(request, context)
+        if not self.streams:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the test has no more streams")
+        yield from self.streams.pop(0)(context)
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(0).wait(SECONDS)
+
+
+def started(cursor: str, heartbeat: float = 15) -> v1.SubscribeResponse:
+    response = v1.SubscribeResponse(started=v1.SubscribeStarted(cursor=cursor))
+    response.started.heartbeat_interval.FromMilliseconds(int(heartbeat * 1000))
+    return response
+
+
+def event(cursor: str) -> v1.SubscribeResponse:
+    return v1.SubscribeResponse(event=v1.Event(cursor=cursor))
+
+
+def heartbeat(cursor: str) -> v1.SubscribeResponse:
+    return v1.SubscribeResponse(heartbeat=v1.SubscribeHeartbeat(cursor=cursor))
+
+
+def script(*responses: v1.SubscribeResponse, end: Any = None) -> Callable[[Any], Iterator[v1.SubscribeResponse]]:
+    """A stream that says these things and ends with that status: None is OK."""
+
+    def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield from responses
+        if end is not None:
+            context.abort_with_status(end)
+
+    return stream
+
+
+class Proxy:
+    """A way to a server. It can be blocked: then nothing comes through, and nothing ends."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.connections = 0
+        self._lock = threading.Lock()
+        self._passing = threading.Event()
+        self._passing.set()
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self._target, SECONDS)
+            far.settimeout(None)
+            with self._lock:
+                self._open += (near, far)
+                self.connections += 1
+                carrier = threading.Thread(target=self._carry, args=(near, far, self._passing), daemon=True)
+                self._threads.append(carrier)
+            carrier.start()
+
+    def _carry(self, near: socket.socket, far: socket.socket, passing: threading.Event) -> None:
+        back = threading.Thread(target=_pump, args=(far, near, passing), daemon=True)
+        back.start()
+        _pump(near, far, passing)
+        back.join()
+        with self._lock:
+            for end in (near, far):
+                self._open.remove(end)
+                end.close()
+
+    def block(self) -> None:
+        """Lets the connections that there are fall silent, for good. New ones work."""
+        with self._lock:
+            self._passing.clear()
+            self._passing = threading.Event()
+            self._passing.set()
+
+    def cut(self) -> None:
+        """Resets all connections."""
+        with self._lock:
+            for end in self._open:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                _shut(end)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _shut(self._listener)
+        self._threads[0].join(SECONDS)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(SECONDS)
+            assert not thread.is_alive()
+
+
+def _pump(source: socket.socket, sink: socket.socket, passing: threading.Event) -> None:
+    try:
+        while data := source.recv(1 << 16):
+            if passing.is_set():
+                sink.sendall(data)
+    except OSError:
+        pass
+    _shut(source)
+    _shut(sink)
+
+
+def _shut(end: socket.socket) -> None:
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # It is at its end already.
+        return
+
+
+class Resetting:
+    """An HTTP/2 server that resets every stream of events: one with an event when it is told to, the next at once."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+        self._told = threading.Semaphore(0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def reset(self) -> None:
+        self._told.release()
+
+    def _serve(self) -> None:
+        for number in range(1_000):
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, connection.makefile("rb") as stream:
+                assert stream.read(24) == b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                connection.sendall(_frame(4, 0, 0))
+                while len(head := stream.read(9)) == 9:
+                    length, kind, flags, identity = int.from_bytes(head[:3], "big"), head[3], head[4], head[5:]
+                    stream.read(length)
+                    if kind == 4 and not flags & 1:
+                        connection.sendall(_frame(4, 1, 0))
+                    elif kind == 1:
+                        if number % 2 == 0:
+                            # `:status 200` and `content-type application/grpc`, uncompressed.
+                            headers = b"\x88\x0f\x10\x10application/grpc"
+                            messages = (started(f"s{number}"), event(f"e{number}"))
+                            connection.sendall(
+                                _frame(1, 4, int.from_bytes(identity, "big"), headers)
+                                + _frame(0, 0, int.from_bytes(identity, "big"), b"".join(map(_message, messages)))
+                            )
+                            assert self._told.acquire(timeout=SECONDS)
+                        connection.sendall(_frame(3, 0, int.from_bytes(identity, "big"), self._code.to_bytes(4, "big")))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reset()
+        _shut(self._listener)
+        self._thread.join(SECONDS)
+        self._listener.close()
+        assert not self._thread.is_alive()
+
+
+def _message(message: Message) -> bytes:
+    encoded = message.SerializeToString()
+    return b"\0" + len(encoded).to_bytes(4, "big") + encoded
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload

@@ -1,0 +1,90 @@
+"""The real server, as a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+
+from switchboard.sandbox.v1 import InjectMessageRequest, SandboxServiceStub
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+REPOSITORY = Path(__file__).resolve().parents[4]
+BINARY = Path(os.environ.get("SWITCHBOARD_BIN") or REPOSITORY / "target/debug/switchboard")
+SECONDS = 20
+
+
+class Server:
+    """`switchboard sandbox`, on ports of its own."""
+
+    def __init__(self, folder: Path, *, store: bool = False) -> None:
+        self._folder = folder
+        self._store = store
+        # With a store the port stays the same, so that a client finds the server again.
+        self._listen = f"127.0.0.1:{free_port()}" if store else "127.0.0.1:0"
+        self.address = ""
+
+    def start(self) -> None:
+        ports = {"GRPC": self._listen, "WEBHOOK": "127.0.0.1:0", "ADMIN": "127.0.0.1:0"}
+        environment = {f"SWITCHBOARD__{name}__LISTEN": address for name, address in ports.items()}
+        arguments = ["--store", str(self._folder / "store.db")] if self._store else []
+        self._process = subprocess.Popen(
+            [BINARY, "sandbox", *arguments],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.address = self._ready()
+
+    def _ready(self) -> str:
+        output = self._process.stdout
+        assert output is not None
+        late = threading.Timer(SECONDS, self._process.kill)
+        late.start()
+        try:
+            for line in output:
+                if match := re.match(r"\s*gRPC\s+(\S+)$", line):
+                    # It says a few lines more, and must never wait for somebody to read them.
+                    threading.Thread(target=output.read, daemon=True).start()
+                    return match[1]
+        finally:
+            late.cancel()
+        raise AssertionError(f"{BINARY} did not start: exit code {self._process.wait(SECONDS)}")
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        self._process.send_signal(how)
+        self._process.wait(SECONDS)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def inject(self, text: str, sender: str = "+15550100009") -> None:
+        """Lets a customer write, and waits until the message is in the journal."""
+        with grpc.insecure_channel(self.address) as channel:
+            request = InjectMessageRequest(account="demo-connectly", sender=sender, text=text)
+            response = SandboxServiceStub(channel).InjectMessage(request, timeout=SECONDS)
+        assert response.webhook_status == 200
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self.stop()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

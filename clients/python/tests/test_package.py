@@ -1,0 +1,177 @@
+"""The package as it is installed, its names and its words."""
+
+from __future__ import annotations
+
+import importlib
+import keyword
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf.message import Message
+
+import switchboard
+import switchboard.aio
+from kit.server import REPOSITORY
+from switchboard import v1
+from switchboard.sandbox import v1 as sandbox_v1
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.descriptor import Descriptor, FileDescriptor
+
+    from kit.server import Server
+
+ROOT = REPOSITORY / "clients" / "python"
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+INSTALLED = Path(switchboard.__file__).parent
+
+
+def test_what_is_tested_is_what_was_installed() -> None:
+    assert INSTALLED.parent == Path(sysconfig.get_path("purelib"))
+
+
+def test_it_comes_with_its_types_and_its_licence() -> None:
+    files = {str(file) for file in metadata.files("switchboard-client") or ()}
+    assert "switchboard/py.typed" in files
+    for module in INSTALLED.rglob("*_pb2*.py"):
+        assert module.with_suffix(".pyi").exists(), module
+    assert any(file.endswith("licenses/LICENSE") for file in files)
+    assert metadata.metadata("switchboard-client")["License-Expression"] == "Apache-2.0"
+
+
+def test_it_has_the_version_of_the_server() -> None:
+    server = re.search(r'^version = "(.+)"$', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)
+    assert server is not None
+    assert switchboard.__version__ == metadata.version("switchboard-client") == server[1]
+
+
+def test_it_has_the_licence_of_the_server() -> None:
+    assert (ROOT / "LICENSE").read_bytes() == (REPOSITORY / "LICENSE").read_bytes()
+
+
+def generated() -> Iterator[tuple[Any, Any, FileDescriptor]]:
+    for package in (v1, sandbox_v1):
+        for path in Path(package.__file__ or "").parent.glob("*_pb2.py"):
+            module = importlib.import_module(f"{package.__name__}.{path.stem}")
+            yield package, module, module.DESCRIPTOR
+
+
+def messages(descriptors: list[Descriptor]) -> Iterator[Descriptor]:
+    for descriptor in descriptors:
+        if not descriptor.GetOptions().map_entry:
+            yield descriptor
+            yield from messages(list(descriptor.nested_types))
+
+
+def test_names_are_those_of_the_contract() -> None:
+    seen = 0
+    for package, module, file in generated():
+        for message in messages(list(file.message_types_by_name.values())):
+            empty = getattr(module, message.name)()
+            for field in message.fields:
+                # It can be named as a keyword, read as an attribute, and is nobody else's.
+                assert not keyword.iskeyword(field.name)
+                assert hasattr(empty, field.name)
+                assert not hasattr(Message, field.name)
+                assert not field.name.endswith("_")
+                seen += 1
+        for enum in file.enum_types_by_name.values():
+            for value in enum.values:
+                assert getattr(package, value.name) == getattr(module, value.name) == value.number
+                assert getattr(package, enum.name).Value(value.name) == value.number
+                assert not keyword.iskeyword(value.name)
+                assert not value.name.endswith("_")
+                seen += 1
+        for service in file.services_by_name.values():
+            for method in service.methods:
+                assert not keyword.iskeyword(method.name)
+        for name in [*file.message_types_by_name, *file.enum_types_by_name]:
+            assert getattr(package, name) is getattr(module, name)
+            assert name in package.__all__
+    assert seen > 300
+
+
+def test_a_client_has_every_service() -> None:
+    stubs = {name for name in v1.__all__ if name.endswith("Stub")}
+    with switchboard.Client("127.0.0.1:1") as client:
+        assert {type(value).__name__ for value in vars(client).values()} >= stubs
+    assert len(stubs) == 7
+
+
+def test_both_clients_have_the_same_names() -> None:
+    for one, other in (
+        (switchboard.Client, switchboard.aio.Client),
+        (switchboard.Subscription, switchboard.aio.Subscription),
+    ):
+        assert names(one) == names(other)
+    assert switchboard.Client.__init__.__annotations__ == switchboard.aio.Client.__init__.__annotations__
+    assert list(switchboard.Client.__annotations__) == list(switchboard.aio.Client.__annotations__)
+
+
+def names(kind: type) -> set[str]:
+    return {name for name in vars(kind) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example(example: Path, server: Server, tmp_path: Path) -> None:
+    environment = {**os.environ, "SWITCHBOARD_ADDRESS": server.address, "PYTHONWARNINGS": "error"}
+    if example.stem == "answer":
+        kept = tmp_path / "cursor.txt"
+        with switchboard.Client(server.address) as client:
+            kept.write_text(client.events.ListEvents(v1.ListEventsRequest(), timeout=20).next_cursor)
+        environment |= {"CURSOR_FILE": str(kept), "MAX_EVENTS": "2"}
+        server.inject("Do you deliver on Sundays?", "+15550100071")
+        server.inject("And on Mondays?", "+15550100071")
+    run = subprocess.run(
+        [sys.executable, example],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    expected = {
+        "send_text": r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n",
+        "send_template": r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n",
+        "upload_media": r"msg_\w+ is MESSAGE_STATE_ACCEPTED\nThe picture is at http\S+\.png\n",
+        "answer": r"(evt_\w+ is answered\n){2}",
+    }
+    assert re.fullmatch(expected[example.stem], run.stdout)
+
+
+def test_the_readme_shows_the_examples() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for example in EXAMPLES:
+        shown = re.search(rf"\(examples/{example.name}\).*?```python\n(.*?)```", readme, re.DOTALL)
+        assert shown is not None, example
+        text = example.read_text()
+        assert any(textwrap.indent(shown[1], " " * depth) in text for depth in (0, 4, 8)), example
+        assert shown[1].count("\n") > 5
+
+
+def test_the_code_of_the_readme_can_be_read() -> None:
+    readme = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len(blocks) > len(EXAMPLES)
+    for block in blocks:
+        compile(block, "README.md", "exec")
+
+
+def test_nothing_else_is_in_the_wheel() -> None:
+    (wheel,) = (ROOT / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+    assert tops == {"switchboard", f"switchboard_client-{switchboard.__version__}.dist-info"}

@@ -1,0 +1,219 @@
+"""What is tried again, and what never is."""
+
+from __future__ import annotations
+
+import io
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from kit.fake import Fake, status
+from switchboard import Client, SwitchboardError, upload, v1
+from switchboard._calls import CHUNK_BYTES, backoff, is_read, with_request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kit.callers import Caller
+
+UNAVAILABLE = status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
+SEND = v1.SendMessageRequest(account="acme", to="+15550100001", text=v1.Text(body="Hello!"))
+UPDATE = v1.UpdateContactRequest(account="acme")
+HEADER = v1.MediaHeader(account="acme", to="+15550100001")
+FILE = bytes(range(256)) * (CHUNK_BYTES // 128)
+
+
+def fails(caller: Caller, name: str, request: Any, **options: Any) -> SwitchboardError:
+    with pytest.raises(SwitchboardError) as caught:
+        caller.call(name, request, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", ["accounts.GetAccount", "accounts.ListAccounts", "messages.GetMessage"])
+def test_a_read_is_tried_again(name: str, connect: Callable[..., Caller]) -> None:
+    requests = {
+        "accounts.GetAccount": v1.GetAccountRequest(),
+        "accounts.ListAccounts": v1.ListAccountsRequest(),
+        "messages.GetMessage": v1.GetMessageRequest(account="acme", message_id="msg_1"),
+    }
+    with Fake(UNAVAILABLE, UNAVAILABLE) as fake:
+        connect(fake.address).call(name, requests[name])
+    assert fake.requests == [requests[name]] * 3
+
+
+def test_a_write_is_tried_again_with_the_request_id_that_it_was_given(connect: Callable[..., Caller]) -> None:
+    with Fake(UNAVAILABLE, UNAVAILABLE) as fake:
+        caller = connect(fake.address)
+        before = SEND.SerializeToString()
+        first = caller.call("messages.SendMessage", SEND).message.request_id
+        second = caller.call("messages.SendMessage", SEND).message.request_id
+    assert [request.request_id for request in fake.requests] == [first] * 3 + [second]
+    assert uuid.UUID(first) != uuid.UUID(second), "the same content, sent twice on purpose"
+    assert SEND.SerializeToString() == before, "the caller's message is the caller's"
+    assert all(request.resend_after_attempt == 0 for request in fake.requests)
+
+
+def test_a_write_keeps_the_request_id_of_the_caller(connect: Callable[..., Caller]) -> None:
+    request = v1.SendMessageRequest(account="acme", request_id="order-77")
+    with Fake(UNAVAILABLE) as fake:
+        connect(fake.address).call("messages.SendMessage", request)
+    assert fake.requests == [request, request]
+
+
+def test_a_write_without_a_request_id_is_never_tried_again(connect: Callable[..., Caller]) -> None:
+    with Fake(UNAVAILABLE) as fake:
+        error = fails(connect(fake.address), "contacts.UpdateContact", UPDATE)
+    assert error.reason == "SERVER_STOPPING"
+    assert error.request_id == ""
+    assert fake.requests == [UPDATE]
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code.name not in ("OK", "UNAVAILABLE")])
+def test_nothing_but_unavailable_is_tried_again(code: grpc.StatusCode, connect: Callable[..., Caller]) -> None:
+    with Fake(status(code, "SOME_REASON", retry_after=0.01), status(code)) as fake:
+        caller = connect(fake.address)
+        assert fails(caller, "accounts.GetAccount", v1.GetAccountRequest()).code() is code
+        assert fails(caller, "messages.SendMessage", SEND).code() is code
+    assert len(fake.requests) == 2
+
+
+def test_there_is_an_end(connect: Callable[..., Caller]) -> None:
+    with Fake(*[UNAVAILABLE] * 9) as fake:
+        error = fails(connect(fake.address), "messages.SendMessage", SEND)
+        assert len(fake.requests) == 4
+        assert error.request_id == fake.requests[0].request_id
+        fails(connect(fake.address, max_attempts=1), "messages.SendMessage", SEND)
+    assert len(fake.requests) == 5
+
+
+def test_the_server_names_the_delay(connect: Callable[..., Caller]) -> None:
+    with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=0.8)) as fake:
+        begun = time.monotonic()
+        connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest())
+    assert time.monotonic() - begun >= 0.8
+    assert len(fake.requests) == 2
+
+
+def test_the_deadline_is_that_of_all_attempts(connect: Callable[..., Caller]) -> None:
+    with Fake(UNAVAILABLE, UNAVAILABLE) as fake:
+        connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest(), timeout=4)
+    first, _, third = fake.remaining
+    assert first is not None
+    assert third is not None
+    # The two waits before the third attempt are 0.375 seconds at least. (gRPC rounds a deadline up on its way.)
+    assert third <= 3.7 < 3.9 < first <= 4.1
+
+
+def test_nobody_waits_in_vain(connect: Callable[..., Caller]) -> None:
+    with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=30)) as fake:
+        begun = time.monotonic()
+        error = fails(connect(fake.address), "messages.SendMessage", SEND, timeout=10)
+    # It is known at once that the time is not enough, and why is worth more than that a deadline has passed.
+    assert error.reason == "SERVER_STOPPING"
+    assert time.monotonic() - begun < 5
+    assert len(fake.requests) == 1
+
+
+def test_an_upload_of_bytes_is_tried_again(connect: Callable[..., Caller]) -> None:
+    with Fake(UNAVAILABLE) as fake:
+        connect(fake.address).call("messages.SendMedia", upload(HEADER, FILE))
+    first, second = fake.requests
+    assert first == second
+    assert uuid.UUID(first[0].header.request_id)
+    assert b"".join(message.chunk for message in second) == FILE
+    assert HEADER.request_id == ""
+
+
+def test_an_upload_of_a_list_is_tried_again(connect: Callable[..., Caller]) -> None:
+    messages = [v1.SendMediaRequest(header=HEADER, chunk=b"Hello")]
+    with Fake(UNAVAILABLE) as fake:
+        connect(fake.address).call("messages.SendMedia", messages)
+    first, second = fake.requests
+    assert first == second
+    assert uuid.UUID(first[0].header.request_id)
+
+
+def test_an_upload_that_cannot_be_read_again_is_never_tried_again(connect: Callable[..., Caller]) -> None:
+    def messages() -> Iterator[v1.SendMediaRequest]:
+        yield v1.SendMediaRequest(header=HEADER)
+        yield v1.SendMediaRequest(chunk=FILE[:1000])
+
+    with Fake(UNAVAILABLE, UNAVAILABLE) as fake:
+        caller = connect(fake.address)
+        error = fails(caller, "messages.SendMedia", messages())
+        assert error.reason == "SERVER_STOPPING"
+        assert uuid.UUID(error.request_id)
+        assert error.request_id == fake.requests[0][0].header.request_id
+        fails(caller, "messages.SendMedia", upload(HEADER, io.BytesIO(FILE)))
+    assert len(fake.requests) == 2
+    assert b"".join(message.chunk for message in fake.requests[1]) == FILE
+
+
+def test_streams_are_never_tried_again(connect: Callable[..., Caller]) -> None:
+    with Fake(UNAVAILABLE, UNAVAILABLE) as fake:
+        caller = connect(fake.address)
+        with pytest.raises(SwitchboardError):
+            caller.drain("messages.WatchMessage", v1.WatchMessageRequest(account="acme", request_id="order-77"))
+        with pytest.raises(SwitchboardError):
+            caller.drain("messages.SendMessages", iter([v1.SendMessagesRequest(tag="1", request=SEND)]))
+    assert len(fake.requests) == 2
+    # Who sends a stream of messages must know their request_ids to send them again: none is made up here.
+    assert fake.requests[1].request == SEND
+
+
+def test_a_future_is_given_a_request_id_and_one_attempt() -> None:
+    with Fake(UNAVAILABLE) as fake, Client(fake.address) as client:
+        begun = time.monotonic()
+        future = client.messages.SendMessage.future(SEND, timeout=10)
+        assert time.monotonic() - begun < 5
+        with pytest.raises(grpc.RpcError):
+            future.result()
+        assert client.messages.SendMessage.future(SEND, timeout=10).result().message.request_id
+        uploaded = client.messages.SendMedia.future(upload(HEADER, FILE), timeout=10)
+        uploaded.result()
+    assert len(fake.requests) == 3
+    assert all(request.request_id for request in fake.requests[:2])
+    assert fake.requests[2][0].header.request_id
+
+
+def test_what_can_be_repeated_is_what_the_contract_says() -> None:
+    repeatable = set()
+    for name in v1.__all__:
+        message = getattr(v1, name)
+        if isinstance(message, type) and hasattr(message, "DESCRIPTOR") and hasattr(message, "SerializeToString"):
+            empty = message()
+            _, request_id = with_request_id(empty)
+            assert empty == message()
+            if request_id:
+                repeatable.add(name)
+    headers = {"MediaHeader", "UploadTemplateMediaHeader"}
+    assert repeatable == {"SendMessageRequest", "CreateContactRequest", "CreateWebhookRequest"} | headers
+    _, request_id = with_request_id(v1.UploadTemplateMediaRequest(header=v1.UploadTemplateMediaHeader()))
+    assert request_id
+    assert with_request_id(v1.SendMediaRequest(chunk=b"Hello"))[1] == ""
+
+
+def test_what_a_read_is() -> None:
+    reads = set()
+    for name in v1.__all__:
+        if name.endswith("Stub"):
+            module = __import__(getattr(v1, name).__module__.removesuffix("_grpc"), fromlist=["DESCRIPTOR"])
+            for service in module.DESCRIPTOR.services_by_name.values():
+                for method in service.methods:
+                    if is_read(f"/{service.full_name}/{method.name}"):
+                        reads.add(method.name)
+    assert reads == {
+        *("GetAccount", "GetConversation", "GetMessage", "GetTemplate"),
+        *("ListAccounts", "ListContacts", "ListEvents", "ListFlowResponses", "ListTemplates", "ListWebhooks"),
+        "VerifyWebhook",
+    }
+    assert not is_read("/grpc.other.v1.Queue/GetAndRemove")
+
+
+def test_the_backoff_grows_and_has_an_end() -> None:
+    for failures, most in ((1, 0.25), (2, 0.5), (3, 1.0), (4, 2.0), (5, 4.0), (6, 5.0), (1000, 5.0)):
+        waits = [backoff(failures) for _ in range(200)]
+        assert most / 2 <= min(waits) < max(waits) <= most

@@ -1,0 +1,264 @@
+"""Every RPC of the contract, against the real server, with both clients."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import pkgutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+import switchboard.v1
+from switchboard import SwitchboardError, upload, v1
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kit.callers import Caller
+    from kit.server import Server
+
+CONNECTBY = "demo-connectby"
+CONNECTLY = "demo-connectly"
+CUSTOMER = "+15550100001"
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+
+CALLS: dict[str, Callable[[Caller, Server], None]] = {}
+
+
+def rpc(name: str) -> Callable[[Callable[[Caller, Server], None]], Callable[[Caller, Server], None]]:
+    def register(test: Callable[[Caller, Server], None]) -> Callable[[Caller, Server], None]:
+        assert name not in CALLS
+        CALLS[name] = test
+        return test
+
+    return register
+
+
+def text(body: str, account: str = CONNECTLY) -> v1.SendMessageRequest:
+    return v1.SendMessageRequest(account=account, to=CUSTOMER, text=v1.Text(body=body))
+
+
+@rpc("AccountService.ListAccounts")
+def list_accounts(caller: Caller, server: Server) -> None:
+    accounts = caller.call("accounts.ListAccounts", v1.ListAccountsRequest()).accounts
+    assert {account.id for account in accounts} == {CONNECTBY, CONNECTLY}
+
+
+@rpc("AccountService.GetAccount")
+def get_account(caller: Caller, server: Server) -> None:
+    account = caller.call("accounts.GetAccount", v1.GetAccountRequest(account=CONNECTLY)).account
+    assert account.provider == v1.PROVIDER_CONNECTLY
+    assert "MessageService.SendMessage" in account.capabilities.rpcs
+
+
+@rpc("ContactService.ListContacts")
+def list_contacts(caller: Caller, server: Server) -> None:
+    first = caller.call("contacts.ListContacts", v1.ListContactsRequest(account=CONNECTBY))
+    second = caller.call(
+        "contacts.ListContacts", v1.ListContactsRequest(account=CONNECTBY, page_token=first.next_page_token)
+    )
+    assert first.contacts
+    assert second.contacts
+    assert first.contacts[0].id != second.contacts[0].id
+
+
+def create(caller: Caller) -> str:
+    contact = v1.Contact(name="Asha Rao", country_code="91", phone_number="98123 45670")
+    created = caller.call("contacts.CreateContact", v1.CreateContactRequest(account=CONNECTBY, contact=contact))
+    assert created.contact.phone_number == "9812345670"
+    identity: str = created.contact.id
+    return identity
+
+
+@rpc("ContactService.CreateContact")
+def create_contact(caller: Caller, server: Server) -> None:
+    assert create(caller) != create(caller), "two requests of one content are two contacts"
+
+
+@rpc("ContactService.UpdateContact")
+def update_contact(caller: Caller, server: Server) -> None:
+    contact = v1.Contact(id=create(caller), name="Asha R. Rao", note="prefers mail")
+    updated = caller.call("contacts.UpdateContact", v1.UpdateContactRequest(account=CONNECTBY, contact=contact))
+    assert updated.provider_message
+
+
+@rpc("ContactService.DeleteContact")
+def delete_contact(caller: Caller, server: Server) -> None:
+    request = v1.DeleteContactRequest(account=CONNECTBY, contact_id=create(caller))
+    assert caller.call("contacts.DeleteContact", request).provider_message
+
+
+@rpc("FlowService.ListFlowResponses")
+def list_flow_responses(caller: Caller, server: Server) -> None:
+    listed = caller.call("flows.ListFlowResponses", v1.ListFlowResponsesRequest(account=CONNECTBY))
+    assert listed.flow_responses[0].answers["screen_0_Name_0"] == "Asha"
+
+
+@rpc("TemplateService.ListTemplates")
+def list_templates(caller: Caller, server: Server) -> None:
+    listed = caller.call("templates.ListTemplates", v1.ListTemplatesRequest(account=CONNECTBY))
+    assert "order_update" in {template.name for template in listed.templates}
+
+
+@rpc("TemplateService.GetTemplate")
+def get_template(caller: Caller, server: Server) -> None:
+    request = v1.GetTemplateRequest(account=CONNECTLY, name="order_update", language="en")
+    assert caller.call("templates.GetTemplate", request).template.status == v1.TEMPLATE_STATUS_APPROVED
+
+
+@rpc("TemplateService.UploadTemplateMedia")
+def upload_template_media(caller: Caller, server: Server) -> None:
+    header = v1.UploadTemplateMediaHeader(account=CONNECTBY)
+    assert caller.call("templates.UploadTemplateMedia", upload(header, PICTURE)).url.endswith(".png")
+
+
+@rpc("MessageService.SendMessage")
+def send_message(caller: Caller, server: Server) -> None:
+    response = caller.call("messages.SendMessage", text("Hello!"))
+    assert response.message.state == v1.MESSAGE_STATE_ACCEPTED
+    assert not response.replayed
+
+    # The client made a request_id, and with it the same request is done once.
+    again = text("Hello!")
+    again.request_id = response.message.request_id
+    repeated = caller.call("messages.SendMessage", again)
+    assert repeated.replayed
+    assert repeated.message.message_id == response.message.message_id
+
+
+@rpc("MessageService.SendMedia")
+def send_media(caller: Caller, server: Server) -> None:
+    # Larger than one message may be, and than one chunk.
+    letter = b"Dear Ada, thank you.\n" * 300_000
+    header = v1.MediaHeader(account=CONNECTBY, to=CUSTOMER, file_name="letter.txt")
+    response = caller.call("messages.SendMedia", upload(header, letter))
+    assert response.message.state == v1.MESSAGE_STATE_ACCEPTED
+    assert response.message.request_id
+
+
+@rpc("MessageService.SendMessages")
+def send_messages(caller: Caller, server: Server) -> None:
+    requests = [v1.SendMessagesRequest(tag=str(tag), request=text(f"No. {tag}")) for tag in range(5)]
+    requests.append(v1.SendMessagesRequest(tag="bad", request=text("")))
+    answers = {answer.tag: answer for answer in caller.drain("messages.SendMessages", iter(requests))}
+    assert set(answers) == {"0", "1", "2", "3", "4", "bad"}
+    assert answers["3"].response.message.state == v1.MESSAGE_STATE_ACCEPTED
+    error = SwitchboardError.from_message(answers["bad"].error)
+    assert (error.code().name, error.reason, error.domain) == ("INVALID_ARGUMENT", "REQUEST_INVALID", "switchboard")
+    assert [(fault.field, fault.reason) for fault in error.field_violations] == [("text.body", "REQUIRED")]
+
+
+@rpc("MessageService.GetMessage")
+def get_message(caller: Caller, server: Server) -> None:
+    sent = caller.call("messages.SendMessage", text("Hello!")).message
+    request = v1.GetMessageRequest(account=CONNECTLY, request_id=sent.request_id)
+    assert caller.call("messages.GetMessage", request).message.message_id == sent.message_id
+
+
+@rpc("MessageService.WatchMessage")
+def watch_message(caller: Caller, server: Server) -> None:
+    sent = caller.call("messages.SendMessage", text("Hello!", CONNECTBY)).message
+    request = v1.WatchMessageRequest(account=CONNECTBY, message_id=sent.message_id)
+    *steps, last = caller.drain("messages.WatchMessage", request)
+    assert [step.message.state for step in steps] == [v1.MESSAGE_STATE_ACCEPTED]
+    assert last.ended.reason == v1.WATCH_END_REASON_NOT_TRACKED
+
+
+@rpc("MessageService.GetConversation")
+def get_conversation(caller: Caller, server: Server) -> None:
+    server.inject("Do you deliver on Sundays?", "+15550100008")
+    request = v1.GetConversationRequest(account=CONNECTLY, customer="+15550100008")
+    assert caller.call("messages.GetConversation", request).session_open
+
+
+def fresh_report(caller: Caller) -> str:
+    request = v1.CreateWebhookRequest(
+        account=CONNECTLY,
+        topic=v1.WEBHOOK_TOPIC_REPORT,
+        address="https://hooks.example.com/reports",
+        on_conflict=v1.ON_CONFLICT_REPLACE,
+    )
+    identity: str = caller.call("webhooks.CreateWebhook", request).webhook.id
+    return identity
+
+
+@rpc("WebhookService.CreateWebhook")
+def create_webhook(caller: Caller, server: Server) -> None:
+    fresh_report(caller)
+    request = v1.CreateWebhookRequest(
+        account=CONNECTLY, topic=v1.WEBHOOK_TOPIC_REPORT, address="https://hooks.example.com/other"
+    )
+    with pytest.raises(SwitchboardError) as caught:
+        caller.call("webhooks.CreateWebhook", request)
+    assert caught.value.reason == "WEBHOOK_EXISTS"
+    assert caught.value.metadata["address"] == "https://hooks.example.com/reports"
+    assert caught.value.request_id
+
+
+@rpc("WebhookService.ListWebhooks")
+def list_webhooks(caller: Caller, server: Server) -> None:
+    listed = caller.call("webhooks.ListWebhooks", v1.ListWebhooksRequest(account=CONNECTLY))
+    assert v1.WEBHOOK_TOPIC_MESSAGES in [webhook.topic for webhook in listed.webhooks]
+
+
+@rpc("WebhookService.UpdateWebhook")
+def update_webhook(caller: Caller, server: Server) -> None:
+    identity = fresh_report(caller)
+    address = "https://hooks.example.com/new"
+    request = v1.UpdateWebhookRequest(account=CONNECTLY, webhook_id=identity, address=address)
+    caller.call("webhooks.UpdateWebhook", request)
+    listed = caller.call("webhooks.ListWebhooks", v1.ListWebhooksRequest(account=CONNECTLY))
+    assert {webhook.id: webhook.address for webhook in listed.webhooks}[identity] == address
+
+
+@rpc("WebhookService.DeleteWebhook")
+def delete_webhook(caller: Caller, server: Server) -> None:
+    identity = fresh_report(caller)
+    caller.call("webhooks.DeleteWebhook", v1.DeleteWebhookRequest(account=CONNECTLY, webhook_id=identity))
+    listed = caller.call("webhooks.ListWebhooks", v1.ListWebhooksRequest(account=CONNECTLY))
+    assert identity not in [webhook.id for webhook in listed.webhooks]
+
+
+@rpc("WebhookService.VerifyWebhook")
+def verify_webhook(caller: Caller, server: Server) -> None:
+    body = json.dumps({"message": {"id": "M1", "text": "hi"}}).encode()
+    request = v1.VerifyWebhookRequest(account=CONNECTLY, body=body, signature="AAAA")
+    verified = caller.call("webhooks.VerifyWebhook", request)
+    assert verified.failed_check == v1.WEBHOOK_CHECK_SIGNATURE_FORMAT
+
+
+@rpc("EventService.Subscribe")
+def subscribe(caller: Caller, server: Server) -> None:
+    server.inject("Do you deliver on Sundays?")
+    request = v1.SubscribeRequest(position=v1.START_POSITION_EARLIEST, max_events=1)
+    kinds = [answer.WhichOneof("response") for answer in caller.drain("events.Subscribe", request)]
+    assert kinds == ["started", "event", "closing"]
+
+
+@rpc("EventService.ListEvents")
+def list_events(caller: Caller, server: Server) -> None:
+    server.inject("Do you deliver on Mondays?")
+    request = v1.ListEventsRequest(filter=v1.EventFilter(types=["message.received"]), page_size=1)
+    listed = caller.call("events.ListEvents", request)
+    assert listed.events[0].message_received.text.body == "Do you deliver on Mondays?"
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_rpc(name: str, caller: Caller, server: Server) -> None:
+    CALLS[name](caller, server)
+    assert name in caller.called
+
+
+def test_there_is_no_rpc_that_is_not_called() -> None:
+    rpcs = set()
+    for module in pkgutil.iter_modules(switchboard.v1.__path__):
+        if module.name.endswith("_pb2"):
+            descriptor = importlib.import_module(f"switchboard.v1.{module.name}").DESCRIPTOR
+            for service in descriptor.services_by_name.values():
+                rpcs |= {f"{service.name}.{method.name}" for method in service.methods}
+    assert rpcs == set(CALLS)
+    assert len(rpcs) > 20

@@ -1,0 +1,494 @@
+"""The subscription: what it does when streams break."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from kit.callers import Follower
+from kit.fake import Fake, Proxy, Resetting, event, heartbeat, script, started, status
+from switchboard import Client, SwitchboardError, _progress, aio, v1
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kit.server import Server
+
+SECONDS = 20
+UNAVAILABLE = status(grpc.StatusCode.UNAVAILABLE)
+RECEIVED = v1.EventFilter(types=["message.received"])
+MAX_EVENTS = v1.SubscribeResponse(closing=v1.SubscribeClosing(reason=v1.CLOSING_REASON_MAX_EVENTS, cursor="end"))
+
+
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """After how many failures in a row it was waited. It is not waited in earnest."""
+    failures: list[int] = []
+
+    def backoff(number: int, cap: float) -> float:
+        failures.append(number)
+        return 0.0
+
+    monkeypatch.setattr(_progress, "backoff", backoff)
+    return failures
+
+
+def silent(context: Any) -> Iterator[v1.SubscribeResponse]:
+    """A stream on which nothing ever comes."""
+    ended = threading.Event()
+    context.add_callback(ended.set)
+    ended.wait(SECONDS)
+    yield from ()
+
+
+def then_silent(*responses: v1.SubscribeResponse) -> Callable[[Any], Iterator[v1.SubscribeResponse]]:
+    def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield from responses
+        yield from silent(context)
+
+    return stream
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_no_event_is_lost_and_none_comes_twice_over_a_restart(
+    flavour: str, how: signal.Signals, own_server: Server
+) -> None:
+    taken, enough = [], threading.Event()
+
+    def write() -> None:
+        for number in range(100_000):
+            if enough.is_set():
+                return
+            try:
+                own_server.inject(str(number))
+            except (grpc.RpcError, AssertionError):
+                # It may have been taken, and the word of it was lost.
+                continue
+            taken.append(number)
+
+    request = v1.SubscribeRequest(position=v1.START_POSITION_EARLIEST, filter=RECEIVED)
+    writer = threading.Thread(target=write)
+    with Follower(flavour, own_server.address, request) as follower:
+        writer.start()
+        try:
+            come = [int(follower.text()) for _ in range(30)]
+            for _ in range(2):
+                own_server.stop(how)
+                own_server.start()
+                come += [int(follower.text()) for _ in range(30)]
+        finally:
+            enough.set()
+            writer.join(SECONDS)
+        own_server.inject("end")
+        while (text := follower.text()) != "end":
+            come.append(int(text))
+    assert come == sorted(set(come))
+    assert set(taken) <= set(come)
+
+
+def test_a_silent_stream_is_dead(flavour: str, server: Server) -> None:
+    request = v1.SubscribeRequest(position=v1.START_POSITION_LATEST, filter=RECEIVED)
+    request.heartbeat_interval.FromSeconds(1)
+    with Proxy(server.address) as proxy, Follower(flavour, proxy.address, request) as follower:
+        wait_until_it_follows(follower, server)
+        proxy.block()
+        begun = time.monotonic()
+        server.inject("across the silence")
+        assert follower.text() == "across the silence"
+        assert 1.9 < time.monotonic() - begun < 10
+        assert proxy.connections == 2
+
+
+def wait_until_it_follows(follower: Follower, server: Server) -> None:
+    """Lets a customer write until it is heard: a stream that starts at the newest place has started then."""
+    heard = threading.Event()
+
+    def write() -> None:
+        while not heard.is_set():
+            server.inject("now?")
+            heard.wait(0.05)
+        server.inject("now!")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert follower.text() == "now?"
+    heard.set()
+    while follower.text() != "now!":
+        pass
+    writer.join(SECONDS)
+
+
+def test_a_connection_that_is_reset_is_made_anew(flavour: str, server: Server) -> None:
+    request = v1.SubscribeRequest(filter=RECEIVED)
+    with Proxy(server.address) as proxy, Follower(flavour, proxy.address, request) as follower:
+        wait_until_it_follows(follower, server)
+        for number in range(3):
+            proxy.cut()
+            server.inject(str(number))
+            assert follower.text() == str(number)
+        assert proxy.connections == 4
+
+
+def test_a_subscription_has_a_connection_of_its_own(server: Server) -> None:
+    with Proxy(server.address) as proxy, Client(proxy.address) as client:
+        client.accounts.ListAccounts(v1.ListAccountsRequest(), timeout=SECONDS)
+        server.inject("Hello!")
+        for connections in (2, 3):
+            with client.subscribe(v1.SubscribeRequest(position=v1.START_POSITION_EARLIEST)) as events:
+                next(events)
+                assert proxy.connections == connections
+
+
+def test_a_stream_that_does_not_start_is_given_up(
+    flavour: str, failures: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _progress.START_SECONDS == 10
+    monkeypatch.setattr(_progress, "START_SECONDS", 0.3)
+    with Fake() as fake:
+        fake.streams = [silent, silent, then_silent(started("a"), event("b"))]
+        with Follower(flavour, fake.address, v1.SubscribeRequest(after_cursor="0")) as follower:
+            assert follower.next().cursor == "b"
+    assert failures == [1, 2]
+    assert [request.after_cursor for request in fake.requests] == ["0"] * 3
+
+
+def test_two_silent_intervals_are_waited_for(flavour: str, failures: list[int]) -> None:
+    with Fake() as fake:
+        begun = time.monotonic()
+        fake.streams = [then_silent(started("a", heartbeat=0.4)), then_silent(started("a"), event("b"))]
+        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
+            assert follower.next().cursor == "b"
+        assert 0.8 <= time.monotonic() - begun < 5
+    assert [request.after_cursor for request in fake.requests] == ["", "a"]
+
+
+def test_a_stream_that_speaks_is_not_dead(flavour: str, failures: list[int]) -> None:
+    def speaking(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield started("a", heartbeat=0.3)
+        for number in range(8):
+            threading.Event().wait(0.2)
+            yield heartbeat(f"h{number}")
+        yield event("b")
+        yield MAX_EVENTS
+
+    with Fake() as fake:
+        fake.streams = [speaking]
+        with Follower(flavour, fake.address, v1.SubscribeRequest(max_events=1)) as follower:
+            assert follower.next().cursor == "b"
+            follower.ended()
+    assert failures == []
+
+
+def test_who_takes_time_over_an_event_is_not_cut_off(flavour: str, failures: list[int]) -> None:
+    streams = [then_silent(started("a", heartbeat=0.2), event("b"), event("c"))]
+
+    with Fake() as fake:
+        fake.streams = streams
+        if flavour == "sync":
+            with Client(fake.address) as client, client.subscribe() as events:
+                assert next(events).cursor == "b"
+                threading.Event().wait(1)
+                assert next(events).cursor == "c"
+        else:
+
+            async def follow() -> None:
+                async with aio.Client(fake.address) as client, client.subscribe() as events:
+                    assert (await anext(events)).cursor == "b"
+                    await asyncio.sleep(1)
+                    assert (await anext(events)).cursor == "c"
+
+            asyncio.run(asyncio.wait_for(follow(), SECONDS))
+    assert len(fake.requests) == 1
+
+
+# What a peer may say when it resets a stream: NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL.
+@pytest.mark.parametrize("code", [0, 1, 2, 7, 8])
+def test_a_stream_that_is_reset_is_opened_anew(flavour: str, code: int, failures: list[int]) -> None:
+    with Resetting(code) as peer, Follower(flavour, peer.address, v1.SubscribeRequest()) as follower:
+        assert follower.next().cursor == "e0"
+        peer.reset()
+        assert follower.next().cursor == "e2"
+        peer.reset()
+        assert follower.next().cursor == "e4"
+        assert failures == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "reason"),
+    [
+        (v1.SubscribeRequest(after_cursor="made-up"), grpc.StatusCode.INVALID_ARGUMENT, "CURSOR_MALFORMED"),
+        (v1.SubscribeRequest(filter=v1.EventFilter(accounts=["x"])), grpc.StatusCode.NOT_FOUND, "ACCOUNT_NOT_FOUND"),
+    ],
+)
+def test_what_no_connection_mends_is_told(
+    flavour: str, server: Server, request_: v1.SubscribeRequest, code: grpc.StatusCode, reason: str
+) -> None:
+    with Follower(flavour, server.address, request_) as follower, pytest.raises(SwitchboardError) as caught:
+        follower.next()
+    assert (caught.value.code(), caught.value.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        # An answer, and not the end of a connection: the stream had not started, or the server gives a reason.
+        script(end=status(grpc.StatusCode.INTERNAL)),
+        script(end=status(grpc.StatusCode.UNKNOWN)),
+        script(end=status(grpc.StatusCode.UNAUTHENTICATED)),
+        script(started("a"), event("b"), end=status(grpc.StatusCode.INTERNAL, "SOME_REASON")),
+        script(started("a"), event("b"), end=status(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_EXPIRED")),
+        script(started("a"), event("b"), end=status(grpc.StatusCode.RESOURCE_EXHAUSTED)),
+    ],
+)
+def test_an_answer_is_no_broken_connection(flavour: str, failures: list[int], stream: Any) -> None:
+    with Fake() as fake:
+        fake.streams = [stream]
+        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower, pytest.raises(SwitchboardError):
+            assert follower.next().cursor == "b"
+            follower.next()
+    assert failures == []
+
+
+def test_it_goes_on_where_it_was(flavour: str, failures: list[int]) -> None:
+    with Fake() as fake:
+        fake.streams = [
+            script(end=UNAVAILABLE),
+            # It asked for the latest, and from now on that is this very place.
+            script(started("a"), end=UNAVAILABLE),
+            script(started("a"), event("b"), event("c"), end=UNAVAILABLE),
+            script(end=UNAVAILABLE),
+            script(end=UNAVAILABLE),
+            script(started("c"), heartbeat("d"), end=UNAVAILABLE),
+            # A stream that ends well without a word was ended by something on the way.
+            script(started("d"), event("e")),
+            then_silent(started("e"), event("f")),
+        ]
+        request = v1.SubscribeRequest(position=v1.START_POSITION_LATEST, include_raw=True, filter=RECEIVED)
+        with Follower(flavour, fake.address, request) as follower:
+            assert [follower.next().cursor for _ in range(4)] == ["b", "c", "e", "f"]
+    assert [request.after_cursor for request in fake.requests] == ["", "", "a", "c", "c", "c", "d", "e"]
+    assert fake.requests[0].position == v1.START_POSITION_LATEST
+    assert all(request.include_raw and request.filter == RECEIVED for request in fake.requests)
+    assert failures == [1, 1, 1, 2, 3, 1, 1]
+    assert request.WhichOneof("start") == "position", "the caller's message is the caller's"
+
+
+def test_the_server_says_when_to_come_again(flavour: str, failures: list[int]) -> None:
+    closing = v1.SubscribeClosing(reason=v1.CLOSING_REASON_SHUTDOWN, cursor="c")
+    closing.retry_after.FromMilliseconds(700)
+    times = []
+
+    def ending(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield from (started("a"), event("b"), v1.SubscribeResponse(closing=closing))
+        times.append(time.monotonic())
+        context.abort_with_status(UNAVAILABLE)
+
+    def refusing(context: Any) -> Iterator[v1.SubscribeResponse]:
+        times.append(time.monotonic())
+        context.abort_with_status(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=0.5))
+        yield from ()
+
+    def back(context: Any) -> Iterator[v1.SubscribeResponse]:
+        times.append(time.monotonic())
+        yield from then_silent(started("c"), event("d"))(context)
+
+    with Fake() as fake:
+        fake.streams = [ending, refusing, back]
+        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
+            assert [follower.next().cursor, follower.next().cursor] == ["b", "d"]
+    assert [request.after_cursor for request in fake.requests] == ["", "c", "c"]
+    assert times[1] - times[0] >= 0.7
+    assert times[2] - times[1] >= 0.5
+
+
+def test_as_many_events_as_were_asked_for(flavour: str, failures: list[int]) -> None:
+    with Fake() as fake:
+        fake.streams = [
+            script(started("a"), event("b"), end=UNAVAILABLE),
+            script(started("b"), event("c"), event("d"), MAX_EVENTS),
+        ]
+        with Follower(flavour, fake.address, v1.SubscribeRequest(max_events=3)) as follower:
+            assert [follower.next().cursor for _ in range(3)] == ["b", "c", "d"]
+            follower.ended()
+            assert follower.cursor == "end"
+    assert [request.max_events for request in fake.requests] == [3, 2]
+
+
+def test_the_last_event_is_the_last_even_when_the_stream_breaks_behind_it(flavour: str, failures: list[int]) -> None:
+    with Fake() as fake:
+        fake.streams = [script(started("a"), event("b"), end=UNAVAILABLE)]
+        with Follower(flavour, fake.address, v1.SubscribeRequest(max_events=1)) as follower:
+            assert follower.next().cursor == "b"
+            follower.ended()
+
+
+def test_a_stream_that_nothing_comes_on_ends_when_it_was_told_to(flavour: str, server: Server) -> None:
+    request = v1.SubscribeRequest(filter=v1.EventFilter(types=["report.completed"]))
+    request.idle_timeout.FromMilliseconds(200)
+    with Follower(flavour, server.address, request) as follower:
+        follower.ended()
+        assert follower.cursor
+
+
+def test_a_gap_is_told_in_its_place(flavour: str, failures: list[int]) -> None:
+    gap = v1.SubscribeGap(after_cursor="b", resume_cursor="m", reason=v1.GAP_REASON_EXPIRED, missed=11)
+    told: list[tuple[v1.SubscribeGap, str | None]] = []
+    with Fake() as fake:
+        fake.streams = [
+            script(started("a"), event("b"), v1.SubscribeResponse(gap=gap), end=UNAVAILABLE),
+            then_silent(started("m"), event("n")),
+        ]
+
+        def on_gap(gap: v1.SubscribeGap) -> None:
+            told.append((gap, follower.cursor))
+
+        with Follower(flavour, fake.address, v1.SubscribeRequest(), on_gap=on_gap) as follower:
+            assert [follower.next().cursor, follower.next().cursor] == ["b", "n"]
+    assert told == [(gap, "b")]
+    assert [request.after_cursor for request in fake.requests] == ["", "m"]
+    assert all(request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP for request in fake.requests)
+
+
+def test_a_gap_can_be_awaited() -> None:
+    gap = v1.SubscribeResponse(gap=v1.SubscribeGap(resume_cursor="m"))
+    told = []
+
+    async def on_gap(gap: v1.SubscribeGap) -> None:
+        await asyncio.sleep(0)
+        told.append(gap.resume_cursor)
+
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client, client.subscribe(on_gap=on_gap) as events:
+            assert (await anext(events)).cursor == "n"
+
+    with Fake() as fake:
+        fake.streams = [then_silent(started("a"), gap, event("n"))]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+    assert told == ["m"]
+
+
+def test_a_gap_is_not_passed_over_in_silence() -> None:
+    request = v1.SubscribeRequest(expired_policy=v1.EXPIRED_POLICY_SKIP_WITH_GAP)
+    with Client("127.0.0.1:1") as client, pytest.raises(ValueError, match="on_gap"):
+        client.subscribe(request)
+
+
+def test_an_event_is_finished_when_the_loop_moves_on() -> None:
+    with Fake() as fake, Client(fake.address) as client:
+        fake.streams = [script(started("a"), event("b"), event("c"), event("d"), MAX_EVENTS)] * 2
+        with client.subscribe() as events:
+            before = events.cursor
+            cursors = [(events.cursor, event.cursor) for event in events]
+            assert (before, events.cursor) == (None, "end")
+        assert cursors == [("a", "b"), ("b", "c"), ("c", "d")]
+
+        with client.subscribe() as events, pytest.raises(ZeroDivisionError):
+            for number, _ in enumerate(events):
+                assert 1 / (1 - number)
+        # The second one was not finished.
+        assert events.cursor == "b"
+        assert list(events) == []
+
+
+def test_an_event_is_finished_when_the_loop_moves_on_with_asyncio() -> None:
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client:
+            async with client.subscribe() as events:
+                before = events.cursor
+                cursors = [(events.cursor, event.cursor) async for event in events]
+                assert (before, events.cursor) == (None, "end")
+            assert cursors == [("a", "b"), ("b", "c"), ("c", "d")]
+
+            with pytest.raises(ZeroDivisionError):
+                async with client.subscribe() as events:
+                    number = 1
+                    async for _ in events:
+                        assert 1 / number
+                        number -= 1
+            assert events.cursor == "b"
+            assert [event async for event in events] == []
+
+    with Fake() as fake:
+        fake.streams = [script(started("a"), event("b"), event("c"), event("d"), MAX_EVENTS)] * 2
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+
+
+def test_close_ends_a_loop_that_waits_for_events(flavour: str) -> None:
+    with Fake() as fake:
+        fake.streams = [then_silent(started("a"), event("b"))]
+        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
+            assert follower.next().cursor == "b"
+            follower.close()
+            follower.ended()
+            # What the body was given was finished.
+            assert follower.cursor == "b"
+
+
+def test_close_ends_a_loop_that_waits_for_the_server(flavour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = threading.Event()
+
+    def backoff(number: int, cap: float) -> float:
+        waiting.set()
+        return 1000.0
+
+    monkeypatch.setattr(_progress, "backoff", backoff)
+    with Follower(flavour, "127.0.0.1:1", v1.SubscribeRequest()) as follower:
+        assert waiting.wait(SECONDS)
+        follower.close()
+        follower.ended()
+        assert follower.cursor is None
+
+
+def test_a_cancelled_task_stops_following() -> None:
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client:
+            first = asyncio.Event()
+
+            async def loop() -> None:
+                async with client.subscribe() as events:
+                    async for _ in events:
+                        first.set()
+
+            task = asyncio.create_task(loop())
+            await first.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    ended = threading.Event()
+
+    def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
+        context.add_callback(ended.set)
+        yield from then_silent(started("a"), event("b"))(context)
+
+    with Fake() as fake:
+        fake.streams = [stream]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        assert ended.wait(SECONDS)
+    assert len(fake.requests) == 1
+
+
+def test_nothing_is_left_running() -> None:
+    with Fake() as fake, Client(fake.address) as client:
+        fake.streams = [then_silent(started("a"), event("b"))] * 2
+        with client.subscribe() as events:
+            next(events)
+            (watchdog,) = [thread for thread in threading.enumerate() if thread.name == "switchboard-watchdog"]
+        watchdog.join(SECONDS)
+        assert not watchdog.is_alive()
+
+        # Nobody closed this one, but nobody has it any more.
+        abandoned = client.subscribe()
+        next(abandoned)
+        (watchdog,) = [thread for thread in threading.enumerate() if thread.name == "switchboard-watchdog"]
+        del abandoned
+        gc.collect()
+        watchdog.join(SECONDS)
+        assert not watchdog.is_alive()

@@ -1,0 +1,24 @@
+// Sends a template with a picture in its header: the only kind of message that a customer who has not written gets.
+import { createSwitchboardClient } from "@switchboard/client";
+import { MessageState } from "@switchboard/client/v1";
+
+const switchboard = createSwitchboardClient(process.env["SWITCHBOARD_ADDRESS"] ?? "127.0.0.1:50051");
+const { message } = await switchboard.messages.sendMessage(
+  {
+    account: "demo-connectby",
+    to: "+15550100001",
+    content: {
+      case: "template",
+      value: {
+        name: "summer_sale",
+        language: "en_US",
+        header: { header: { case: "image", value: { url: "https://example.com/dummy-image.jpg" } } },
+        body: [{ value: { case: "text", value: "Asha" } }],
+        buttons: [{ index: 1, value: { case: "urlSuffix", value: "summer" } }],
+      },
+    },
+  },
+  { timeoutMs: 40_000 },
+);
+console.log(`${message?.messageId}: ${MessageState[message?.state ?? 0]}`);
+switchboard.close();

@@ -1,0 +1,6 @@
+/**
+ * `switchboard.sandbox.v1`: steers the imitated providers of `switchboard sandbox`. For tests.
+ *
+ * @module
+ */
+export * from "../gen/switchboard/sandbox/v1/sandbox_service_pb.js";

@@ -1,0 +1,114 @@
+import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { freshRequestId, takesRequestId, withRequestId } from "./request-id.js";
+
+/**
+ * A file: bytes, a `Blob` or `File`, or a stream of bytes (a Node.js `Readable`, a web `ReadableStream`).
+ *
+ * Bytes and blobs can be read again, so an upload of them is tried again where that is safe. A stream is read once.
+ */
+export type FileSource = Uint8Array | Blob | AsyncIterable<Uint8Array>;
+
+/** How many bytes of a file go into one message. */
+const PIECE_BYTES = 256 * 1024;
+
+/** The messages of an upload: the first with the header, all with the next bytes. */
+export class Upload<H> implements AsyncIterable<{ header?: H; chunk: Uint8Array }> {
+  constructor(
+    private readonly header: H,
+    private readonly source: FileSource,
+  ) {}
+
+  get repeatable(): boolean {
+    return this.source instanceof Uint8Array || this.source instanceof Blob;
+  }
+
+  async *[Symbol.asyncIterator]() {
+    yield { header: this.header, chunk: new Uint8Array() };
+    for await (const chunk of pieces(this.source)) {
+      yield { chunk };
+    }
+  }
+}
+
+async function* pieces(source: FileSource): AsyncGenerator<Uint8Array> {
+  if (source instanceof Blob) {
+    for (let at = 0; at < source.size; at += PIECE_BYTES) {
+      yield new Uint8Array(await source.slice(at, at + PIECE_BYTES).arrayBuffer());
+    }
+  } else if (source instanceof Uint8Array) {
+    for (let at = 0; at < source.length; at += PIECE_BYTES) {
+      yield source.subarray(at, at + PIECE_BYTES);
+    }
+  } else {
+    for await (const bytes of source) {
+      yield* pieces(bytes);
+    }
+  }
+}
+
+/**
+ * What goes out on a client-streaming call: the caller's messages, with a `request_id` in the header of the first.
+ *
+ * It keeps what the caller's own source fails with, which is no failure of the call.
+ */
+export class Outgoing<I extends DescMessage> {
+  /** The `request_id` that went out, once it has. */
+  requestId: string | undefined;
+  /** What the source failed with. */
+  broken: { readonly reason: unknown } | undefined;
+  readonly repeatable: boolean;
+  readonly #fresh = freshRequestId();
+
+  constructor(
+    private readonly schema: I,
+    private readonly input: AsyncIterable<MessageInitShape<I>>,
+  ) {
+    this.repeatable = input instanceof Upload && input.repeatable;
+  }
+
+  /** Reads the messages, from the beginning where the source can be read again. */
+  open(): AsyncIterable<MessageShape<I>> {
+    const source = this.input[Symbol.asyncIterator]();
+    let first = true;
+    const iterator: AsyncIterator<MessageShape<I>> = {
+      next: async () => {
+        let next: IteratorResult<MessageInitShape<I>>;
+        try {
+          next = await source.next();
+        } catch (reason) {
+          this.broken = { reason };
+          throw reason;
+        }
+        if (next.done) {
+          return { done: true, value: undefined };
+        }
+        const value = first ? this.#first(next.value) : create(this.schema, next.value);
+        first = false;
+        return { done: false, value };
+      },
+      // The call has ended before the source has. Whatever the reason, the source is let go.
+      return: async () => {
+        await source.return?.();
+        return { done: true, value: undefined };
+      },
+      throw: async (reason) => {
+        await source.return?.();
+        throw reason;
+      },
+    };
+    return { [Symbol.asyncIterator]: () => iterator };
+  }
+
+  #first(init: MessageInitShape<I>): MessageShape<I> {
+    const message = create(this.schema, init);
+    const field = this.schema.field["header"];
+    const { header } = message as { header?: MessageShape<DescMessage> };
+    if (field?.message === undefined || header === undefined || !takesRequestId(field.message)) {
+      return message;
+    }
+    const named = withRequestId(field.message, header, this.#fresh);
+    this.requestId = named.requestId;
+    // Not a change of the message itself, which may be the caller's.
+    return Object.assign(Object.create(Object.getPrototypeOf(message)), message, { header: named.message });
+  }
+}

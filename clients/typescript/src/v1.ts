@@ -1,0 +1,17 @@
+/**
+ * The contract, `switchboard.v1`: types, enums, schemas and service descriptors, as generated from the protos.
+ *
+ * @module
+ */
+export * from "./gen/switchboard/v1/account_service_pb.js";
+export * from "./gen/switchboard/v1/contact_service_pb.js";
+export * from "./gen/switchboard/v1/error_pb.js";
+export * from "./gen/switchboard/v1/event_pb.js";
+export * from "./gen/switchboard/v1/event_service_pb.js";
+export * from "./gen/switchboard/v1/flow_service_pb.js";
+export * from "./gen/switchboard/v1/message_pb.js";
+export * from "./gen/switchboard/v1/message_service_pb.js";
+export * from "./gen/switchboard/v1/party_pb.js";
+export * from "./gen/switchboard/v1/provider_pb.js";
+export * from "./gen/switchboard/v1/template_service_pb.js";
+export * from "./gen/switchboard/v1/webhook_service_pb.js";

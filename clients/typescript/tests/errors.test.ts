@@ -1,0 +1,199 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { inspect } from "node:util";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { SwitchboardError } from "@switchboard/client";
+import { AccountService, ErrorSchema, MessageService } from "@switchboard/client/v1";
+import { fakeServer } from "./support/fake.js";
+import { Later, until } from "./support/later.js";
+import { proxyTo } from "./support/proxy.js";
+import { clientOf } from "./support/sandbox.js";
+
+async function failureOf(call: Promise<unknown>): Promise<SwitchboardError> {
+  const error = await call.then(
+    () => assert.fail("the call did not fail"),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof SwitchboardError, inspect(error));
+  return error;
+}
+
+test("a status without details has no reason, and is there as the cause", async (t) => {
+  const server = await fakeServer(t, ({ service }) => {
+    service(AccountService, {
+      getAccount: () => {
+        throw new ConnectError("no", Code.ResourceExhausted);
+      },
+    });
+  });
+  const error = await failureOf(clientOf(t, server.address).accounts.getAccount({ account: "a" }));
+  assert.equal(error.name, "SwitchboardError");
+  assert.equal(error.code, Code.ResourceExhausted);
+  assert.equal(error.message, "RESOURCE_EXHAUSTED: no");
+  assert.deepEqual([error.reason, error.domain, error.metadata], ["", "", {}]);
+  assert.deepEqual([error.fieldViolations, error.retryDelayMs, error.requestId], [[], undefined, undefined]);
+  assert.ok(error.cause instanceof ConnectError);
+  assert.equal(error.cause.code, Code.ResourceExhausted);
+});
+
+test("a failed write tells the request_id that it carried", async (t) => {
+  const server = await fakeServer(t, ({ service }) => {
+    service(MessageService, {
+      sendMessage: (request) => {
+        throw new ConnectError(request.requestId, Code.FailedPrecondition);
+      },
+    });
+  });
+  const { messages } = clientOf(t, server.address);
+  const made = await failureOf(messages.sendMessage({}));
+  assert.match(made.requestId ?? "", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  assert.equal(made.message, `FAILED_PRECONDITION: ${made.requestId}`);
+  assert.equal((await failureOf(messages.sendMessage({ requestId: "mine" }))).requestId, "mine");
+});
+
+test("a server that is not there is UNAVAILABLE", async (t) => {
+  const server = await fakeServer(t, () => undefined);
+  const client = clientOf(t, server.address.replace(/\d+$/, "1"), { maxAttempts: 1 });
+  const error = await failureOf(client.accounts.listAccounts({}));
+  assert.equal(error.code, Code.Unavailable);
+  assert.equal(error.reason, "");
+});
+
+test("a connection that breaks is UNAVAILABLE, on calls and on streams", async (t) => {
+  const asked = [new Later(), new Later()];
+  const server = await fakeServer(t, ({ service }) => {
+    service(AccountService, {
+      listAccounts: async (_, { signal }) => {
+        asked[0]?.resolve();
+        await until(signal);
+        return {};
+      },
+    });
+    service(MessageService, {
+      async *watchMessage(_, { signal }) {
+        yield {};
+        asked[1]?.resolve();
+        await until(signal);
+      },
+    });
+  });
+  const client = clientOf(t, server.address, { maxAttempts: 1 });
+  const call = failureOf(client.accounts.listAccounts({}));
+  const stream = failureOf(
+    (async () => {
+      for await (const _ of client.messages.watchMessage({})) {
+        // Until it breaks.
+      }
+    })(),
+  );
+  await Promise.all(asked.map(({ promise }) => promise));
+  server.cut();
+  for (const error of [await call, await stream]) {
+    assert.equal(error.code, Code.Unavailable);
+    assert.ok(error.cause instanceof ConnectError);
+    assert.notEqual(error.cause.code, Code.Unavailable, "Connect says so itself now: the layer need not");
+  }
+});
+
+test("what a server says of a broken stream of its own stays as it is", async (t) => {
+  for (const code of [Code.Aborted, Code.Canceled, Code.Internal, Code.Unknown]) {
+    const server = await fakeServer(t, ({ service }) => {
+      service(AccountService, {
+        listAccounts: () => {
+          throw new ConnectError("http/2 stream closed", code);
+        },
+      });
+    });
+    const error = await failureOf(clientOf(t, server.address).accounts.listAccounts({}));
+    assert.equal(error.code, code);
+  }
+});
+
+test("a deadline that passes is DEADLINE_EXCEEDED", async (t) => {
+  const server = await fakeServer(t, ({ service }) => {
+    service(AccountService, { listAccounts: () => new Promise(() => undefined) });
+  });
+  // The server never answers, and could not say that time is up either.
+  const proxy = await proxyTo(t, server.address);
+  const client = clientOf(t, proxy.address);
+  const call = failureOf(client.accounts.listAccounts({}, { timeoutMs: 300 }));
+  proxy.silence();
+  const error = await call;
+  assert.deepEqual([error.code, error.reason], [Code.DeadlineExceeded, ""]);
+});
+
+test("a closed client says CANCELED, also of what was under way", async (t) => {
+  const asked = new Later();
+  const server = await fakeServer(t, ({ service }) => {
+    service(AccountService, {
+      listAccounts: async (_, { signal }) => {
+        asked.resolve();
+        await until(signal);
+        return {};
+      },
+    });
+  });
+  const client = clientOf(t, server.address);
+  const underWay = failureOf(client.accounts.listAccounts({}));
+  await asked.promise;
+  client.close();
+  assert.equal((await underWay).code, Code.Canceled);
+  const later = await failureOf(client.accounts.listAccounts({}));
+  assert.equal(later.message, "CANCELED: the client is closed");
+});
+
+test("a record becomes the same, without what the provider sent", () => {
+  const record = create(ErrorSchema, {
+    code: Code.FailedPrecondition,
+    reason: "SEND_OUTCOME_UNKNOWN",
+    message: "nobody can tell",
+    metadata: { attempt: "1" },
+    retryDelay: { seconds: 1n, nanos: 500_000_000 },
+    fieldViolations: [{ field: "to", reason: "MALFORMED", description: "must be a number" }],
+    rawJson: '{"text":"what was written"}',
+  });
+  const error = SwitchboardError.fromRecord(record);
+  assert.equal(error.message, "FAILED_PRECONDITION SEND_OUTCOME_UNKNOWN: nobody can tell");
+  assert.equal(error.code, Code.FailedPrecondition);
+  assert.deepEqual(
+    [error.reason, error.domain, error.metadata],
+    ["SEND_OUTCOME_UNKNOWN", "switchboard", { attempt: "1" }],
+  );
+  assert.equal(error.retryDelayMs, 1500);
+  assert.deepEqual(error.fieldViolations, [{ field: "to", reason: "MALFORMED", description: "must be a number" }]);
+  assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), /what was written/);
+});
+
+test("what cannot be a request is refused without being shown", async (t) => {
+  const server = await fakeServer(t, ({ service }) => service(MessageService, { sendMessage: () => ({}) }));
+  const { messages } = clientOf(t, server.address, { maxAttempts: 1 });
+  for (const request of [
+    { content: { case: "text", value: { body: { words: "s3cret" } } } },
+    { content: { case: "text", value: { body: ["s3cret"] } } },
+    { resendAfterAttempt: "s3cret" },
+    { channel: "s3cret" },
+    { to: Symbol("s3cret") },
+  ]) {
+    const error = await messages.sendMessage(request as object).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    if (error !== undefined) {
+      assert.ok(error instanceof SwitchboardError);
+      assert.doesNotMatch(inspect(error), /s3cret/);
+    }
+  }
+});
+
+test("a header that is none is the caller's mistake, and not tried again", async (t) => {
+  const { accounts } = clientOf(t, "127.0.0.1:1");
+  await assert.rejects(accounts.listAccounts({}, { headers: { "x-mine": "two\nlines" } }), TypeError);
+});
+
+test("any status can be decoded", () => {
+  const error = SwitchboardError.from(new ConnectError("gone", Code.NotFound));
+  assert.equal(error.message, "NOT_FOUND: gone");
+  assert.equal(SwitchboardError.from(error), error);
+  assert.equal(SwitchboardError.from("what?").code, Code.Unknown);
+});

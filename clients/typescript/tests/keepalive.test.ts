@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { ServerHttp2Session } from "node:http2";
+import { test } from "node:test";
+import { Code } from "@switchboard/client";
+import { AccountService } from "@switchboard/client/v1";
+import { fakeServer } from "./support/fake.js";
+import { Later, until } from "./support/later.js";
+import { proxyTo } from "./support/proxy.js";
+import { clientOf } from "./support/sandbox.js";
+
+/** Pings the client, and waits for its answer. */
+function pinged(session: ServerHttp2Session): Promise<void> {
+  return new Promise((resolve, reject) => {
+    session.ping((error) => (error ? reject(error) : resolve()));
+  });
+}
+
+test("a connection with open calls is pinged, and given up when no answer comes", async (t) => {
+  const asked = new Later();
+  const server = await fakeServer(t, ({ service }) => {
+    service(AccountService, {
+      listAccounts: async (_, { signal }) => {
+        asked.resolve();
+        await until(signal);
+        return {};
+      },
+    });
+  });
+  const proxy = await proxyTo(t, server.address);
+  const client = clientOf(t, proxy.address, { maxAttempts: 1 });
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let failed = false;
+  const call = client.accounts.listAccounts({}).catch((error: unknown) => {
+    failed = true;
+    return error;
+  });
+  await asked.promise;
+  const [session] = server.sessions;
+  assert.ok(session);
+  const ping = once(session, "ping");
+  t.mock.timers.tick(30_000);
+  await ping;
+  // The answer to that ping has to come in, which starts the next interval. A ping of the server's own is answered after it.
+  await pinged(session);
+  proxy.silence();
+  t.mock.timers.tick(30_000);
+  await new Promise(setImmediate);
+  t.mock.timers.tick(9_999);
+  await new Promise(setImmediate);
+  assert.equal(failed, false);
+  t.mock.timers.tick(1);
+  const error = (await call) as { code?: Code };
+  assert.equal(error.code, Code.Unavailable);
+});
+
+test("a connection without calls is not pinged", async (t) => {
+  const server = await fakeServer(t, ({ service }) => service(AccountService, { listAccounts: () => ({}) }));
+  const client = clientOf(t, server.address);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  await client.accounts.listAccounts({});
+  const [session] = server.sessions;
+  assert.ok(session);
+  // There and back once, so that the call has ended for the client too.
+  await pinged(session);
+  let pings = 0;
+  session.on("ping", () => pings++);
+  t.mock.timers.tick(300_000);
+  await pinged(session);
+  assert.equal(pings, 0);
+});

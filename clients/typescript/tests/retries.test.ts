@@ -1,0 +1,345 @@
+import assert from "node:assert/strict";
+import { Readable } from "node:stream";
+import { test } from "node:test";
+import { create, type DescMethod } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { SwitchboardClient, SwitchboardError } from "@switchboard/client";
+import {
+  AccountService,
+  ContactService,
+  EventService,
+  MediaHeaderSchema,
+  MessageService,
+  SendMessageRequestSchema,
+  TemplateService,
+  WebhookService,
+} from "@switchboard/client/v1";
+import { type Fake, fakeServer } from "./support/fake.js";
+import { clientOf } from "./support/sandbox.js";
+
+/** `google.rpc.RetryInfo { retry_delay: … }` with so many seconds, 1 to 127. */
+function retryInfo(seconds: number) {
+  return { type: "google.rpc.RetryInfo", value: Uint8Array.of(0x0a, 2, 0x08, seconds) };
+}
+
+interface Trouble extends Fake {
+  /** The ids of the requests that came, in their order; undefined for those that have none. */
+  readonly requestIds: (string | undefined)[];
+}
+
+/** A server that fails so many times, then answers. */
+async function trouble(
+  t: Parameters<typeof fakeServer>[0],
+  times: number,
+  code = Code.Unavailable,
+  details: ConnectError["details"] = [],
+) {
+  const requestIds: (string | undefined)[] = [];
+  const meet = (requestId?: string) => {
+    requestIds.push(requestId);
+    if (requestIds.length <= times) {
+      const error = new ConnectError("not now", code);
+      error.details = details;
+      throw error;
+    }
+    return {};
+  };
+  const meetStream = async (
+    pieces: AsyncIterable<{ header?: { requestId: string } | undefined; chunk: Uint8Array }>,
+  ) => {
+    let requestId: string | undefined;
+    let bytes = 0;
+    for await (const { header, chunk } of pieces) {
+      requestId ??= header?.requestId;
+      bytes += chunk.length;
+    }
+    meet(requestId);
+    return { bytes, requestId };
+  };
+  const server = await fakeServer(t, ({ service }) => {
+    service(AccountService, { listAccounts: () => meet(), getAccount: () => meet() });
+    service(ContactService, {
+      listContacts: () => meet(),
+      createContact: ({ requestId }) => meet(requestId),
+      updateContact: () => meet(),
+      deleteContact: () => meet(),
+    });
+    service(EventService, {
+      listEvents: () => meet(),
+      async *subscribe() {
+        yield meet();
+      },
+    });
+    service(MessageService, {
+      sendMessage: ({ requestId }) => meet(requestId),
+      sendMedia: async (pieces) => {
+        const { requestId, bytes } = await meetStream(pieces);
+        return { message: { requestId: requestId ?? "", attempt: bytes } };
+      },
+      getMessage: ({ key }) => meet(key.case === "requestId" ? key.value : undefined),
+      async *watchMessage() {
+        yield meet();
+      },
+      async *sendMessages(requests) {
+        for await (const { request } of requests) {
+          yield meet(request?.requestId);
+        }
+      },
+    });
+    service(TemplateService, {
+      uploadTemplateMedia: async (pieces) => {
+        await meetStream(pieces);
+        return {};
+      },
+    });
+    service(WebhookService, {
+      createWebhook: ({ requestId }) => meet(requestId),
+      updateWebhook: () => meet(),
+      verifyWebhook: () => meet(),
+    });
+  });
+  return { ...server, requestIds } satisfies Trouble;
+}
+
+const file = new Uint8Array(600_000).fill(7);
+
+async function drained(stream: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of stream) {
+    // To its end.
+  }
+}
+
+const READS: Record<string, (client: SwitchboardClient) => Promise<unknown>> = {
+  "AccountService.ListAccounts": ({ accounts }) => accounts.listAccounts({}),
+  "AccountService.GetAccount": ({ accounts }) => accounts.getAccount({}),
+  "ContactService.ListContacts": ({ contacts }) => contacts.listContacts({}),
+  "EventService.ListEvents": ({ events }) => events.listEvents({}),
+  "MessageService.GetMessage": ({ messages }) => messages.getMessage({}),
+  "WebhookService.VerifyWebhook": ({ webhooks }) => webhooks.verifyWebhook({}),
+};
+const REPEATABLE_WRITES: Record<string, (client: SwitchboardClient, requestId: string) => Promise<unknown>> = {
+  "MessageService.SendMessage": ({ messages }, requestId) => messages.sendMessage({ requestId }),
+  "MessageService.SendMedia of bytes": (client, requestId) => client.sendMedia({ requestId }, file),
+  "MessageService.SendMedia of a blob": (client, requestId) => client.sendMedia({ requestId }, new Blob([file])),
+  "TemplateService.UploadTemplateMedia": (client, requestId) => client.uploadTemplateMedia({ requestId }, file),
+  "ContactService.CreateContact": ({ contacts }, requestId) => contacts.createContact({ requestId }),
+  "WebhookService.CreateWebhook": ({ webhooks }, requestId) => webhooks.createWebhook({ requestId }),
+};
+const NEVER: Record<string, (client: SwitchboardClient) => Promise<unknown>> = {
+  "ContactService.UpdateContact": ({ contacts }) => contacts.updateContact({}),
+  "ContactService.DeleteContact": ({ contacts }) => contacts.deleteContact({}),
+  "WebhookService.UpdateWebhook": ({ webhooks }) => webhooks.updateWebhook({}),
+  "MessageService.SendMedia of a stream": (client) => client.sendMedia({}, Readable.from([file])),
+  "MessageService.WatchMessage": ({ messages }) => drained(messages.watchMessage({})),
+  "EventService.Subscribe": ({ events }) => drained(events.subscribe({})),
+  "MessageService.SendMessages": ({ messages }) =>
+    drained(
+      messages.sendMessages(
+        (async function* () {
+          yield { request: {} };
+        })(),
+      ),
+    ),
+};
+
+for (const [name, call] of Object.entries(READS)) {
+  test(`${name} is tried again`, async (t) => {
+    const server = await trouble(t, 3);
+    await call(clientOf(t, server.address));
+    assert.equal(server.requestIds.length, 4);
+  });
+}
+
+for (const [name, call] of Object.entries(REPEATABLE_WRITES)) {
+  test(`${name} is tried again with the caller's request_id`, async (t) => {
+    const server = await trouble(t, 3);
+    await call(clientOf(t, server.address), "order-77");
+    assert.deepEqual(server.requestIds, Array(4).fill("order-77"));
+  });
+
+  test(`${name} is tried again with one fresh request_id`, async (t) => {
+    const server = await trouble(t, 3);
+    const client = clientOf(t, server.address);
+    await call(client, "");
+    await call(client, "");
+    assert.equal(server.requestIds.length, 5);
+    assert.match(server.requestIds[0] ?? "", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+    assert.equal(new Set(server.requestIds.slice(0, 4)).size, 1);
+    assert.notEqual(server.requestIds[0], server.requestIds[4], "another call has another id");
+  });
+}
+
+for (const [name, call] of Object.entries(NEVER)) {
+  test(`${name} is not tried again`, async (t) => {
+    const server = await trouble(t, 1);
+    await assert.rejects(call(clientOf(t, server.address)), { name: "SwitchboardError", code: Code.Unavailable });
+    assert.equal(server.requestIds.length, 1);
+  });
+}
+
+test("the lists above name every unary and client-streaming kind of call", () => {
+  const written = (method: DescMethod) => !/^(Get|List|Verify)/.test(method.name);
+  const withId = [AccountService, ContactService, EventService, MessageService, TemplateService, WebhookService]
+    .flatMap((service) => service.methods)
+    .filter((method) => written(method) && takesId(method))
+    .map((method) => `${method.parent.name}.${method.name}`);
+  assert.deepEqual(new Set(withId), new Set(Object.keys(REPEATABLE_WRITES).map((name) => name.replace(/ of .*/, ""))));
+});
+
+function takesId({ input }: DescMethod): boolean {
+  const field = input.field["requestId"] ?? input.field["header"]?.message?.field["requestId"];
+  return field !== undefined && field.oneof === undefined;
+}
+
+test("nothing but UNAVAILABLE is tried again", async (t) => {
+  for (const code of Object.values(Code)) {
+    if (typeof code !== "number" || code === Code.Unavailable) {
+      continue;
+    }
+    const server = await trouble(t, 9, code);
+    const client = clientOf(t, server.address);
+    await assert.rejects(client.accounts.listAccounts({}), { name: "SwitchboardError", code });
+    await assert.rejects(client.messages.sendMessage({ requestId: "r" }), { name: "SwitchboardError", code });
+    assert.equal(server.requestIds.length, 2, Code[code]);
+  }
+});
+
+test("it is tried so often and no more", async (t) => {
+  for (const [maxAttempts, expected] of [
+    [undefined, 4],
+    [2, 2],
+    [1, 1],
+  ] as const) {
+    const server = await trouble(t, 99);
+    const client = clientOf(t, server.address, maxAttempts === undefined ? {} : { maxAttempts });
+    await assert.rejects(client.accounts.listAccounts({}), { code: Code.Unavailable });
+    assert.equal(server.requestIds.length, expected);
+  }
+});
+
+test("the server's delay is waited for", async (t) => {
+  const server = await trouble(t, 1, Code.Unavailable, [retryInfo(1)]);
+  const begun = performance.now();
+  await clientOf(t, server.address).accounts.listAccounts({});
+  assert.ok(performance.now() - begun >= 1000);
+  assert.equal(server.requestIds.length, 2);
+});
+
+test("a delay beyond the deadline is not waited for", async (t) => {
+  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(60)]);
+  const client = clientOf(t, server.address);
+  const begun = performance.now();
+  const error: SwitchboardError = await client.accounts.listAccounts({}, { timeoutMs: 20_000 }).then(
+    () => assert.fail("it did not fail"),
+    (reason) => reason,
+  );
+  assert.equal(error.code, Code.Unavailable, "what went wrong is worth more than that time is up");
+  assert.equal(error.retryDelayMs, 60_000);
+  assert.equal(server.requestIds.length, 1);
+  assert.ok(performance.now() - begun < 20_000);
+});
+
+test("the deadline is that of all attempts together", async (t) => {
+  const timeouts: number[] = [];
+  const server = await fakeServer(t, ({ service }) => {
+    service(AccountService, {
+      listAccounts: (_, context) => {
+        timeouts.push(context.timeoutMs() ?? Number.NaN);
+        throw new ConnectError("not now", Code.Unavailable);
+      },
+    });
+  });
+  await assert.rejects(clientOf(t, server.address).accounts.listAccounts({}, { timeoutMs: 30_000 }));
+  assert.equal(timeouts.length, 4);
+  for (const [earlier, later] of timeouts.slice(1).map((later, index) => [timeouts[index] ?? 0, later] as const)) {
+    assert.ok(later < earlier, `${timeouts}`);
+  }
+});
+
+test("a cancel ends the wait", async (t) => {
+  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(60)]);
+  const client = clientOf(t, server.address);
+  const canceling = new AbortController();
+  const call = client.accounts.listAccounts({}, { signal: canceling.signal, onHeader: () => undefined });
+  const begun = performance.now();
+  setTimeout(() => canceling.abort(), 50);
+  await assert.rejects(call, { name: "SwitchboardError", code: Code.Canceled });
+  assert.ok(performance.now() - begun < 20_000);
+});
+
+test("a read goes on over a new connection when the old one breaks", async (t) => {
+  let calls = 0;
+  const server = await fakeServer(t, ({ service }) => {
+    service(AccountService, {
+      listAccounts: () => {
+        if (++calls === 1) {
+          server.cut();
+        }
+        return {};
+      },
+    });
+  });
+  await clientOf(t, server.address).accounts.listAccounts({});
+  assert.equal(calls, 2);
+});
+
+test("a request of the caller's is not changed", async (t) => {
+  const server = await trouble(t, 0);
+  const client = clientOf(t, server.address);
+  const request = { to: "+15550100001" };
+  await client.messages.sendMessage(request);
+  await client.sendMedia(request, file);
+  assert.deepEqual(request, { to: "+15550100001" });
+  const message = create(SendMessageRequestSchema, request);
+  const header = create(MediaHeaderSchema, request);
+  await client.messages.sendMessage(message);
+  await client.sendMedia(header, file);
+  assert.deepEqual([message.requestId, header.requestId], ["", ""]);
+  assert.ok(server.requestIds.every((requestId) => requestId));
+});
+
+test("messages of the caller's own making get a request_id too", async (t) => {
+  const server = await trouble(t, 0);
+  const { messages } = clientOf(t, server.address);
+  async function* pieces() {
+    yield { header: { account: "a" }, chunk: file.subarray(0, 10) };
+    yield { chunk: file.subarray(0, 5) };
+  }
+  const { message } = await messages.sendMedia(pieces());
+  assert.equal(message?.attempt, 15);
+  assert.match(message?.requestId ?? "", /^[0-9a-f-]{36}$/);
+});
+
+test("in a stream of sends no request_id is made up: nobody would know it when the stream breaks", async (t) => {
+  const server = await trouble(t, 0);
+  await NEVER["MessageService.SendMessages"]?.(clientOf(t, server.address));
+  assert.deepEqual(server.requestIds, [""]);
+});
+
+test("a file that cannot be read fails with its own error", async (t) => {
+  const server = await trouble(t, 0);
+  const client = clientOf(t, server.address);
+  const broken = Object.assign(new Error("the disk"), { code: "EIO" });
+  async function* source() {
+    yield file;
+    throw broken;
+  }
+  await assert.rejects(client.sendMedia({}, source()), (error) => error === broken);
+  assert.deepEqual(server.requestIds, [], "the server does not take a file that was not sent to its end");
+});
+
+test("every byte of a file goes out once, whatever it comes as", async (t) => {
+  const server = await trouble(t, 0);
+  const client = clientOf(t, server.address);
+  for (const source of [
+    file,
+    new Blob([file]),
+    Readable.from([file.subarray(0, 1), file.subarray(1)]),
+    Buffer.from(file),
+  ]) {
+    const { message } = await client.sendMedia({}, source);
+    assert.equal(message?.attempt, file.length);
+  }
+  assert.equal((await client.sendMedia({ requestId: "empty" }, new Uint8Array())).message?.attempt, 0);
+  assert.equal(server.requestIds.at(-1), "empty");
+});

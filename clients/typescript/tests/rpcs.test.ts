@@ -1,0 +1,239 @@
+// Every RPC, against the real server.
+import assert from "node:assert/strict";
+import http2 from "node:http2";
+import { syncBuiltinESMExports } from "node:module";
+import { before, test } from "node:test";
+import type { DescService } from "@bufbuild/protobuf";
+import type { SwitchboardClient } from "@switchboard/client";
+import * as v1 from "@switchboard/client/v1";
+import {
+  MediaKind,
+  MessageState,
+  OnConflict,
+  Provider,
+  StartPosition,
+  WatchEndReason,
+  WebhookTopic,
+} from "@switchboard/client/v1";
+import { take } from "./support/later.js";
+import { clientOf, startSandbox, wholeFile } from "./support/sandbox.js";
+
+const CONNECTBY = "demo-connectby";
+const CONNECTLY = "demo-connectly";
+const CUSTOMER = "+15550100001";
+const deadline = { timeoutMs: 30_000 };
+const picture = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==",
+  "base64",
+);
+
+/** The paths of the calls that the server answered with OK, as they were seen on the connections. */
+const answered = new Set<string>();
+const { connect } = http2;
+http2.connect = ((...args: Parameters<typeof connect>) => {
+  const session = connect(...args);
+  const { request } = session;
+  session.request = (headers, options) => {
+    const stream = request.call(session, headers, options);
+    stream.on("trailers", (trailers) => {
+      if (trailers["grpc-status"] === "0") {
+        answered.add(String(headers?.[":path"]));
+      }
+    });
+    return stream;
+  };
+  return session;
+}) as typeof connect;
+syncBuiltinESMExports();
+
+const scope = wholeFile();
+let client: SwitchboardClient;
+before(async () => {
+  const sandbox = await startSandbox(scope);
+  client = clientOf(scope, sandbox.address);
+});
+
+test("AccountService", async () => {
+  const { accounts } = await client.accounts.listAccounts({}, deadline);
+  assert.deepEqual(
+    accounts.map(({ id, provider }) => [id, provider]),
+    [
+      [CONNECTBY, Provider.CONNECTBY],
+      [CONNECTLY, Provider.CONNECTLY],
+    ],
+  );
+  const { account } = await client.accounts.getAccount({ account: CONNECTBY }, deadline);
+  assert.deepEqual(account, accounts[0]);
+  assert.equal(account?.limits?.imageBytes, 5_242_880n);
+});
+
+test("MessageService", async () => {
+  const { messages } = client;
+  const text = { account: CONNECTLY, to: CUSTOMER, content: { case: "text", value: { body: "Hello!" } } } as const;
+  const sent = await messages.sendMessage({ ...text, requestId: "order-77" }, deadline);
+  assert.equal(sent.message?.state, MessageState.ACCEPTED);
+  assert.equal(sent.replayed, false);
+  const again = await messages.sendMessage({ ...text, requestId: "order-77" }, deadline);
+  assert.equal(again.message?.messageId, sent.message?.messageId);
+  assert.equal(again.replayed, true);
+
+  const fresh = await messages.sendMessage(text, deadline);
+  assert.match(fresh.message?.requestId ?? "", /^[0-9a-f-]{36}$/);
+  const template = await messages.sendMessage(
+    {
+      account: CONNECTLY,
+      to: CUSTOMER,
+      content: {
+        case: "template",
+        value: {
+          name: "order_update",
+          language: "en",
+          body: [{ value: { case: "text", value: "Ada" } }, { value: { case: "text", value: "A-77" } }],
+        },
+      },
+    },
+    deadline,
+  );
+  assert.equal(template.message?.state, MessageState.ACCEPTED);
+  const link = { kind: MediaKind.IMAGE, url: "https://files.example.org/a.jpg" };
+  await messages.sendMessage({ account: CONNECTLY, to: CUSTOMER, content: { case: "media", value: link } }, deadline);
+
+  const file = await client.sendMedia({ account: CONNECTBY, to: CUSTOMER, fileName: "a.png" }, picture, deadline);
+  assert.equal(file.message?.state, MessageState.ACCEPTED);
+
+  const answers = await take(
+    messages.sendMessages(
+      (async function* () {
+        yield { tag: "good", request: text };
+        yield { tag: "bad", request: { ...text, to: "nobody" } };
+      })(),
+      deadline,
+    ),
+    3,
+  );
+  const results = new Map(answers.map(({ tag, result }) => [tag, result]));
+  assert.deepEqual([...results.keys()].sort(), ["bad", "good"]);
+  const [good, bad] = [results.get("good"), results.get("bad")];
+  assert.equal(good?.case === "response" && good.value.message?.state, MessageState.ACCEPTED);
+  assert.equal(bad?.case === "error" && bad.value.fieldViolations[0]?.field, "to");
+
+  const found = await messages.getMessage(
+    { account: CONNECTLY, key: { case: "requestId", value: "order-77" } },
+    deadline,
+  );
+  assert.equal(found.message?.messageId, sent.message?.messageId);
+
+  const states: MessageState[] = [];
+  for await (const { response } of messages.watchMessage(
+    { account: CONNECTLY, key: { case: "messageId", value: sent.message?.messageId ?? "" } },
+    deadline,
+  )) {
+    if (response.case === "message") {
+      states.push(response.value.state);
+    } else {
+      assert.equal(response.value?.reason, WatchEndReason.TERMINAL);
+    }
+  }
+  assert.equal(states.at(-1), MessageState.READ);
+
+  const conversation = await messages.getConversation({ account: CONNECTLY, customer: "+15550100055" }, deadline);
+  assert.equal(conversation.sessionOpen, false);
+});
+
+test("TemplateService", async () => {
+  const { templates, nextPageToken } = await client.templates.listTemplates({ account: CONNECTBY }, deadline);
+  assert.deepEqual(
+    templates.map(({ name }) => name),
+    ["order_update", "summer_sale", "login_code"],
+  );
+  const next = await client.templates.listTemplates({ account: CONNECTBY, pageToken: nextPageToken }, deadline);
+  assert.notDeepEqual(next.templates, templates);
+  const [first] = templates;
+  assert.ok(first);
+  const { template } = await client.templates.getTemplate(
+    { account: CONNECTBY, name: first.name, language: first.language },
+    deadline,
+  );
+  assert.deepEqual(template, first);
+  const { url, replayed } = await client.uploadTemplateMedia({ account: CONNECTBY }, new Blob([picture]), deadline);
+  assert.match(url, /^http.*\.png$/);
+  assert.equal(replayed, false);
+});
+
+test("ContactService", async () => {
+  const contact = { name: "Asha Rao", countryCode: "91", phoneNumber: "98123 45670" };
+  const created = await client.contacts.createContact({ account: CONNECTBY, contact }, deadline);
+  assert.equal(created.contact?.phoneNumber, "9812345670");
+  const id = created.contact?.id ?? "";
+  await client.contacts.updateContact({ account: CONNECTBY, contact: { id, name: "Asha R. Rao" } }, deadline);
+  const names: string[] = [];
+  let pageToken = "";
+  do {
+    const page = await client.contacts.listContacts({ account: CONNECTBY, pageToken }, deadline);
+    names.push(...page.contacts.map(({ name }) => name));
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+  assert.ok(names.includes("Asha R. Rao"));
+  await client.contacts.deleteContact({ account: CONNECTBY, contactId: id }, deadline);
+});
+
+test("FlowService", async () => {
+  const { flowResponses } = await client.flows.listFlowResponses({ account: CONNECTBY }, deadline);
+  assert.equal(flowResponses[0]?.answers["screen_0_Name_0"], "Asha");
+  assert.ok((flowResponses[0]?.createTime?.seconds ?? 0n) > 1_700_000_000n);
+});
+
+test("WebhookService", async () => {
+  const { webhooks } = client;
+  const address = "https://hooks.example.com/reports";
+  const report = { account: CONNECTLY, topic: WebhookTopic.REPORT, address };
+  const created = await webhooks.createWebhook(report, deadline);
+  const replaced = await webhooks.createWebhook({ ...report, onConflict: OnConflict.REPLACE }, deadline);
+  assert.equal(replaced.previous?.address, address);
+  const webhookId = created.webhook?.id ?? "";
+  await webhooks.updateWebhook({ account: CONNECTLY, webhookId, address: "https://hooks.example.com/new" }, deadline);
+  const listed = await webhooks.listWebhooks({ account: CONNECTLY }, deadline);
+  assert.equal(listed.webhooks.find(({ id }) => id === webhookId)?.address, "https://hooks.example.com/new");
+  await webhooks.deleteWebhook({ account: CONNECTLY, webhookId }, deadline);
+  const verified = await webhooks.verifyWebhook(
+    { account: CONNECTLY, body: new TextEncoder().encode("{}"), signature: "AAAA" },
+    deadline,
+  );
+  assert.equal(verified.valid, false);
+  assert.equal(verified.failedCheck, v1.WebhookCheck.SIGNATURE_FORMAT);
+});
+
+test("EventService", async () => {
+  const earliest = { case: "position", value: StartPosition.EARLIEST } as const;
+  const filter = { types: ["message.accepted"] };
+  const page = await client.events.listEvents({ place: earliest, filter, pageSize: 2 }, deadline);
+  assert.equal(page.events.length, 2);
+  const streamed: string[] = [];
+  for await (const { response } of client.events.subscribe({ start: earliest, filter, maxEvents: 2n }, deadline)) {
+    if (response.case === "event") {
+      streamed.push(response.value.id);
+    }
+  }
+  assert.deepEqual(
+    streamed,
+    page.events.map(({ id }) => id),
+  );
+  const subscribed = await take(
+    client.subscribe({ start: { case: "afterCursor", value: page.nextCursor }, filter }),
+    1,
+  );
+  assert.ok(!streamed.includes(subscribed[0]?.id ?? ""));
+});
+
+test("the tests above called every RPC of the contract", () => {
+  const services = Object.values<unknown>(v1).filter(
+    (value): value is DescService =>
+      typeof value === "object" && value !== null && "kind" in value && value.kind === "service",
+  );
+  assert.ok(services.length >= 7);
+  const rpcs = services.flatMap(({ typeName, methods }) => methods.map(({ name }) => `/${typeName}/${name}`));
+  assert.deepEqual(
+    rpcs.filter((rpc) => !answered.has(rpc)),
+    [],
+  );
+});

@@ -1,0 +1,62 @@
+// Servers of Connect's making, in the tests' own process.
+import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type ServerHttp2Session,
+} from "node:http2";
+import type { AddressInfo, Server, Socket } from "node:net";
+import type { TestContext } from "node:test";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+
+export type Routes = (router: ConnectRouter) => void;
+
+export interface Fake {
+  readonly address: string;
+  readonly port: number;
+  /** The connections of now and before. */
+  readonly sessions: readonly ServerHttp2Session[];
+  /** Closes every connection, unannounced. */
+  cut(): void;
+}
+
+/** A gRPC server; with a certificate, over TLS. */
+export async function fakeServer(t: TestContext, routes: Routes, tls?: { key: string; cert: string }): Promise<Fake> {
+  const handler = connectNodeAdapter({ routes, connect: false, grpcWeb: false });
+  return await listening(t, tls ? createSecureServer(tls, handler) : createServer(handler));
+}
+
+/** A gRPC-Web server. */
+export async function fakeWebServer(t: TestContext, routes: Routes): Promise<Fake> {
+  const handler = connectNodeAdapter({ routes, connect: false, grpc: false });
+  return await listening(t, createHttpServer(handler));
+}
+
+async function listening(t: TestContext, server: Server | Http2Server | Http2SecureServer): Promise<Fake> {
+  const sockets = new Set<Socket>();
+  const sessions: ServerHttp2Session[] = [];
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("error", () => undefined);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  server.on("session", (session: ServerHttp2Session) => sessions.push(session));
+  server.on("sessionError", () => undefined);
+  const cut = () => {
+    for (const socket of sockets) {
+      socket.destroy();
+    }
+  };
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    cut();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { address: `127.0.0.1:${port}`, port, sessions, cut };
+}

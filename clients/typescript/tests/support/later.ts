@@ -1,0 +1,31 @@
+/** A promise, to be kept from outside. (`Promise.withResolvers` is not in Node.js 20.) */
+export class Later<T = void> {
+  resolve!: (value: T) => void;
+  readonly promise = new Promise<T>((resolve) => {
+    this.resolve = resolve;
+  });
+}
+
+/** Never ends, but when the signal says so. */
+export function until(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+    }
+    signal.addEventListener("abort", () => resolve());
+  });
+}
+
+/** Reads so many items, and stops there. */
+export async function take<T>(items: AsyncIterable<T>, count: number): Promise<T[]> {
+  const taken: T[] = [];
+  if (count > 0) {
+    for await (const item of items) {
+      taken.push(item);
+      if (taken.length === count) {
+        break;
+      }
+    }
+  }
+  return taken;
+}

@@ -1,0 +1,118 @@
+// The real server, as a process of its own.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createSwitchboardClient, type SwitchboardClient, type SwitchboardClientOptions } from "@switchboard/client";
+import { SandboxService } from "@switchboard/client/sandbox/v1";
+import { REPOSITORY } from "./paths.js";
+
+const BINARY = process.env["SWITCHBOARD_BIN"] ?? join(REPOSITORY, "target/debug/switchboard");
+
+// A file of tests that takes too long is ended by a signal; its servers end with it.
+process.once("SIGTERM", () => process.exit(143));
+
+/** Whoever ends tests ends their servers. */
+interface Scope {
+  after(fn: () => Promise<void> | void): void;
+}
+
+/** The scope of all tests of a file. To be called at its top. */
+export function wholeFile(): Scope {
+  const ends: (() => Promise<void> | void)[] = [];
+  after(async () => {
+    for (const end of ends.reverse()) {
+      await end();
+    }
+  });
+  return { after: (fn) => void ends.push(fn) };
+}
+
+export interface Sandbox {
+  /** Where it serves gRPC: `127.0.0.1:…`. */
+  readonly address: string;
+  readonly process: ChildProcess;
+  /** Ends it with a signal, and waits until it has ended. */
+  stop(signal: NodeJS.Signals): Promise<void>;
+}
+
+export async function startSandbox(
+  scope: Scope,
+  { port = 0, store }: { port?: number; store?: string } = {},
+): Promise<Sandbox> {
+  const child = spawn(BINARY, ["sandbox", ...(store === undefined ? [] : ["--store", store])], {
+    env: {
+      PATH: process.env["PATH"],
+      SWITCHBOARD__GRPC__LISTEN: `127.0.0.1:${port}`,
+      SWITCHBOARD__WEBHOOK__LISTEN: "127.0.0.1:0",
+      SWITCHBOARD__ADMIN__LISTEN: "127.0.0.1:0",
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const stop = async (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    await ended;
+    process.off("exit", kill);
+  };
+  scope.after(() => stop("SIGKILL"));
+  const address = await new Promise<string>((resolve, reject) => {
+    let said = "";
+    const read = (piece: string) => {
+      said += piece;
+      const [, found] = /^ +gRPC +(\S+)\n/m.exec(said) ?? [];
+      if (found !== undefined) {
+        resolve(found);
+      }
+    };
+    child.stdout.setEncoding("utf8").on("data", read);
+    child.stderr.setEncoding("utf8").on("data", read);
+    child.once("error", reject);
+    child.once("close", (code) => reject(new Error(`${BINARY} ended with ${code}:\n${said}`)));
+  });
+  return { address, process: child, stop };
+}
+
+/** A client that is closed when the test ends. */
+export function clientOf(scope: Scope, address: string, options?: SwitchboardClientOptions): SwitchboardClient {
+  const client = createSwitchboardClient(address, options);
+  scope.after(() => client.close());
+  return client;
+}
+
+export function sandboxOf(client: SwitchboardClient): Client<typeof SandboxService> {
+  return createClient(SandboxService, client.transport);
+}
+
+/** A folder that is gone when the test ends. */
+export async function temporaryFolder(scope: Scope): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "switchboard-client-"));
+  scope.after(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+/** Runs a program of Node.js to its end. */
+export async function run(
+  file: string,
+  env: Record<string, string>,
+  onOutput: (said: string, child: ChildProcess) => void = () => undefined,
+): Promise<{ code: number; said: string }> {
+  const child = spawn(process.execPath, [file], {
+    env: { ...process.env, NODE_TEST_CONTEXT: "", ...env },
+    timeout: 30_000,
+  });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (piece: string) => {
+      said += piece;
+      onOutput(said, child);
+    });
+  }
+  const [code] = await once(child, "close");
+  return { code, said };
+}

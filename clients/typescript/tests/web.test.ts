@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { AccountService, EventService, MessageService } from "@switchboard/client/v1";
+import { createSwitchboardClient, SwitchboardError } from "@switchboard/client/web";
+import { fakeServer, fakeWebServer } from "./support/fake.js";
+import { importsOf } from "./support/imports.js";
+import { Later, take, until } from "./support/later.js";
+import { PACKAGE } from "./support/paths.js";
+
+test("calls go over gRPC-Web, with token, request_id and retries", async (t) => {
+  const seen: (string | null)[][] = [];
+  const server = await fakeWebServer(t, ({ service }) => {
+    service(MessageService, {
+      sendMessage: (request, { requestHeader }) => {
+        seen.push([request.requestId, requestHeader.get("authorization"), requestHeader.get("content-type")]);
+        if (seen.length < 3) {
+          throw new ConnectError("not now", Code.Unavailable);
+        }
+        return { message: { requestId: request.requestId } };
+      },
+    });
+  });
+  const client = createSwitchboardClient(server.address, { token: "s3cret-token" });
+  const { message } = await client.messages.sendMessage({ account: "a" });
+  assert.equal(seen.length, 3);
+  for (const [requestId, authorization, contentType] of seen) {
+    assert.equal(requestId, message?.requestId);
+    assert.equal(authorization, "Bearer s3cret-token");
+    assert.match(contentType ?? "", /^application\/grpc-web\b/);
+  }
+  assert.match(message?.requestId ?? "", /^[0-9a-f-]{36}$/);
+});
+
+test("errors carry their details", async (t) => {
+  const server = await fakeWebServer(t, ({ service }) => {
+    service(AccountService, {
+      getAccount: () => {
+        const error = new ConnectError("there is none", Code.NotFound);
+        // google.rpc.ErrorInfo { reason: "ACCOUNT_NOT_FOUND", domain: "switchboard" }
+        const value = Buffer.from("\x0a\x11ACCOUNT_NOT_FOUND\x12\x0bswitchboard", "latin1");
+        error.details = [{ type: "google.rpc.ErrorInfo", value }];
+        throw error;
+      },
+    });
+  });
+  const client = createSwitchboardClient(server.address);
+  await assert.rejects(client.accounts.getAccount({ account: "a" }), (error) => {
+    assert.ok(error instanceof SwitchboardError);
+    assert.deepEqual([error.code, error.reason, error.domain], [Code.NotFound, "ACCOUNT_NOT_FOUND", "switchboard"]);
+    return true;
+  });
+});
+
+test("a server that is not there, or breaks off, is UNAVAILABLE", async (t) => {
+  const asked = new Later();
+  const server = await fakeWebServer(t, ({ service }) => {
+    service(AccountService, {
+      listAccounts: async (_, { signal }) => {
+        asked.resolve();
+        await until(signal);
+        return {};
+      },
+    });
+  });
+  const client = createSwitchboardClient(server.address, { maxAttempts: 1 });
+  const call = assert.rejects(client.accounts.listAccounts({}), { name: "SwitchboardError", code: Code.Unavailable });
+  await asked.promise;
+  server.cut();
+  await call;
+  const nobody = createSwitchboardClient("127.0.0.1:1", { maxAttempts: 1 });
+  await assert.rejects(nobody.accounts.listAccounts({}), { name: "SwitchboardError", code: Code.Unavailable });
+});
+
+test("deadlines, cancels and close are what they are over gRPC", async (t) => {
+  const server = await fakeWebServer(t, ({ service }) => {
+    service(AccountService, {
+      listAccounts: async (_, { signal }) => {
+        await until(signal);
+        return {};
+      },
+    });
+  });
+  const client = createSwitchboardClient(server.address);
+  await assert.rejects(client.accounts.listAccounts({}, { timeoutMs: 200 }), { code: Code.DeadlineExceeded });
+  await assert.rejects(client.accounts.listAccounts({}, { signal: AbortSignal.timeout(100) }), { code: Code.Canceled });
+  const call = assert.rejects(client.accounts.listAccounts({}), { name: "SwitchboardError", code: Code.Canceled });
+  client.close();
+  await call;
+});
+
+test("a subscription goes on behind the last event, also when the connection breaks", async (t) => {
+  const starts: unknown[] = [];
+  const left = new Later();
+  const server = await fakeWebServer(t, ({ service }) => {
+    service(EventService, {
+      async *subscribe({ start }, { signal }) {
+        starts.push(start.value);
+        const number = starts.length;
+        yield { response: { case: "started", value: { cursor: `c${number - 1}` } } };
+        yield { response: { case: "event", value: { id: `evt_${number}`, cursor: `c${number}` } } };
+        if (number === 1) {
+          throw new ConnectError("not now", Code.Unavailable);
+        }
+        await until(signal);
+        left.resolve();
+      },
+    });
+  });
+  const seen: string[] = [];
+  for await (const { id } of createSwitchboardClient(server.address).subscribe()) {
+    seen.push(id);
+    if (id === "evt_2") {
+      server.cut();
+    } else if (id === "evt_3") {
+      break;
+    }
+  }
+  assert.deepEqual(seen, ["evt_1", "evt_2", "evt_3"]);
+  assert.deepEqual(starts, [undefined, "c1", "c2"]);
+  await left.promise;
+});
+
+test("what browsers cannot do fails at once with UNIMPLEMENTED", async (t) => {
+  const server = await fakeServer(t, () => undefined);
+  const client = createSwitchboardClient(server.address);
+  const unimplemented = { name: "SwitchboardError", code: Code.Unimplemented, message: /browsers cannot stream/ };
+  await assert.rejects(client.sendMedia({}, new Uint8Array()), unimplemented);
+  await assert.rejects(client.uploadTemplateMedia({}, new Uint8Array()), unimplemented);
+  await assert.rejects(
+    take(
+      client.messages.sendMessages(
+        (async function* () {
+          yield {};
+        })(),
+      ),
+      1,
+    ),
+    unimplemented,
+  );
+  assert.equal(server.sessions.length, 0);
+});
+
+test("nothing of Node.js is imported for browsers, and something is for Node.js", async () => {
+  const ofNode = (specifiers: Set<string>) =>
+    [...specifiers].filter((specifier) => specifier.startsWith("node:") || specifier === "@connectrpc/connect-node");
+  assert.deepEqual(ofNode(await importsOf(`${PACKAGE}dist/web.js`)), []);
+  assert.notDeepEqual(ofNode(await importsOf(`${PACKAGE}dist/index.js`)), []);
+});
+
+test("nothing is imported that the package does not depend on", async () => {
+  const { dependencies, exports } = JSON.parse(await readFile(`${PACKAGE}package.json`, "utf8"));
+  const used = new Set<string>();
+  for (const target of Object.values<string>(exports)) {
+    if (target.endsWith(".js")) {
+      for (const specifier of await importsOf(PACKAGE + target)) {
+        if (!specifier.startsWith("node:")) {
+          used.add(specifier.split("/").slice(0, 2).join("/"));
+        }
+      }
+    }
+  }
+  assert.deepEqual([...used].sort(), Object.keys(dependencies).sort());
+});

@@ -1,0 +1,56 @@
+//! gRPC-Web: pages in a browser call the same services, where the operator names the pages' origins.
+//!
+//! A browser asks whether a page may call (CORS), but only for pages of another origin, and a page can have its name
+//! point to this machine. So a request that a browser made for a page that is not named is refused here, whether it asked
+//! or not. Who is no browser gives no origin and is not concerned.
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use tonic::service::Routes;
+use tonic_web::GrpcWebLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// For how long a browser may remember that it may call: the most that any takes.
+const MAX_AGE: Duration = Duration::from_secs(7_200);
+
+/// The headers that gRPC-Web clients send.
+const SENT: [HeaderName; 5] = [
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    HeaderName::from_static("grpc-timeout"),
+    HeaderName::from_static("x-grpc-web"),
+    HeaderName::from_static("x-user-agent"),
+];
+
+/// The headers that pages must be able to read: a call that fails at once has its status there.
+const READ: [HeaderName; 3] = [
+    HeaderName::from_static("grpc-status"),
+    HeaderName::from_static("grpc-message"),
+    HeaderName::from_static("grpc-status-details-bin"),
+];
+
+/// The services, for pages of these origins too.
+pub fn for_pages(routes: Routes, origins: &[HeaderValue]) -> Routes {
+    let named: Vec<HeaderValue> = origins.to_vec();
+    let only_named = from_fn(move |request: Request, next: Next| {
+        let allowed = request.headers().get(ORIGIN).is_none_or(|origin| named.contains(origin));
+        async move { if allowed { next.run(request).await } else { forbidden() } }
+    });
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+        .allow_methods([Method::POST])
+        .allow_headers(SENT)
+        .expose_headers(READ)
+        .max_age(MAX_AGE);
+    // The last is the outermost.
+    routes.into_axum_router().layer(GrpcWebLayer::new()).layer(cors).layer(only_named).into()
+}
+
+fn forbidden() -> Response {
+    StatusCode::FORBIDDEN.into_response()
+}

@@ -1,0 +1,271 @@
+//! Subscriptions: named places that the store keeps, how far they are behind, and reading from them.
+//!
+//! **Invariants.** A place that is told is one that the journal was told to have come to: it is good as a cursor at once.
+//! A subscription is called expired only if it is. Whoever reads from one hears when its filter or place is set.
+
+use std::time::Duration;
+
+use super::watched::Watching;
+use super::{Error, Gone, Journal, Reader, Start};
+use crate::domain::{Cursor, Filter, Subscription, SubscriptionId, UnixMillis};
+use crate::store::{self, Change, Changed, Done, Extent, Op, Place, Since};
+
+/// A subscription, and how far it is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The subscription.
+    pub subscription: Subscription,
+    /// How many events lie behind its place, those that are gone included.
+    pub lag_events: u64,
+    /// How long ago the first event behind its place was received, of those that are left. Zero if there is none.
+    pub lag_time: Duration,
+    /// Whether it lost events that it had not acknowledged.
+    pub expired: bool,
+}
+
+/// What reads from a subscription.
+#[derive(Debug)]
+pub struct Following {
+    /// The subscription as it stood.
+    pub subscription: Subscription,
+    /// Reads from its place.
+    pub reader: Reader,
+    /// Hears when it is changed.
+    pub watching: Watching,
+}
+
+/// Why nothing was done with a subscription.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubscriptionError {
+    /// There is none of that id.
+    #[error("there is no such subscription")]
+    Absent,
+    /// There is one of that id already.
+    #[error("the subscription exists already")]
+    Exists,
+    /// There are as many as there may be.
+    #[error("there are as many subscriptions as there may be")]
+    TooMany,
+    /// It was changed since.
+    #[error("the subscription was changed since")]
+    Stale {
+        /// What its generation is now.
+        generation: u64,
+    },
+    /// The change cannot be written.
+    #[error("the change cannot be written")]
+    NotWritten(#[source] store::Error),
+    /// The place cannot be read from, or the store cannot be read.
+    #[error(transparent)]
+    Journal(#[from] Error),
+}
+
+impl Journal {
+    /// Makes a subscription; it is on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When there is one of that id, there are too many, or the place cannot be read from.
+    pub async fn create_subscription(
+        &self,
+        id: SubscriptionId,
+        filter: Filter,
+        start: Start,
+    ) -> Result<Progress, SubscriptionError> {
+        let place = self.place(start).await?;
+        self.change_and_look(id, Change::Create { filter, place }).await
+    }
+
+    /// Gives a subscription another filter. Whoever reads from it has heard of it when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that id.
+    pub async fn update_subscription(
+        &self,
+        id: SubscriptionId,
+        filter: Filter,
+    ) -> Result<Progress, SubscriptionError> {
+        self.change_and_look(id, Change::Update(filter)).await
+    }
+
+    /// Moves a subscription. Whoever reads from it has heard of it when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that id, or the place cannot be read from.
+    pub async fn seek_subscription(
+        &self,
+        id: SubscriptionId,
+        start: Start,
+    ) -> Result<Progress, SubscriptionError> {
+        let place = self.place(start).await?;
+        self.change_and_look(id, Change::Seek(place)).await
+    }
+
+    /// Removes a subscription. Whoever reads from it has heard of it when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that id.
+    pub async fn delete_subscription(&self, id: SubscriptionId) -> Result<(), SubscriptionError> {
+        self.change(id, Change::Delete).await.map(drop)
+    }
+
+    /// Moves a subscription forward to a cursor, unless it is there already, and says where it stands; that is on disk.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that id, its generation is not the one that was given, or the journal has not come to the
+    /// cursor.
+    pub async fn acknowledge(
+        &self,
+        id: SubscriptionId,
+        cursor: Cursor,
+        generation: Option<u64>,
+    ) -> Result<Cursor, SubscriptionError> {
+        let number = self.reached(cursor)?;
+        let standing = self.change(id, Change::Acknowledge { number, generation }).await?;
+        Ok(self.cursor(standing.number))
+    }
+
+    /// How a subscription stands.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that id.
+    pub async fn subscription(&self, id: &SubscriptionId) -> Result<Progress, SubscriptionError> {
+        let Extent { oldest, .. } = self.extent();
+        let subscription = self.find(id).await?;
+        self.progress(subscription, oldest).await
+    }
+
+    /// How subscriptions stand, in the order of their ids: those behind one, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn subscriptions(
+        &self,
+        behind: Option<&SubscriptionId>,
+        most: u32,
+    ) -> Result<Vec<Progress>, Error> {
+        let Extent { oldest, .. } = self.extent();
+        let subscriptions = self.store.subscriptions(behind, most).await?;
+        self.progress_of(subscriptions, oldest).await
+    }
+
+    /// Starts reading from a subscription. With `with_raw`, events come with the webhook's body.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that id, or it has lost events and the reader does not skip them.
+    pub async fn follow(
+        &self,
+        id: &SubscriptionId,
+        gone: Gone,
+        with_raw: bool,
+    ) -> Result<Following, SubscriptionError> {
+        loop {
+            let watching = self.watched.watch(id);
+            let Extent { oldest, .. } = self.extent();
+            let subscription = self.find(id).await?;
+            if watching.over().is_some() {
+                // It may be what stands since that was found: then it must be watched from there.
+                continue;
+            }
+            if gone == Gone::Fail && is_expired(&subscription, oldest) {
+                return Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into());
+            }
+            let reader = Reader::new(self.clone(), subscription.number, gone, with_raw);
+            return Ok(Following { reader: reader.at_the_place_of(id.clone()), subscription, watching });
+        }
+    }
+
+    /// Where a subscription is to start.
+    async fn place(&self, start: Start) -> Result<Place, Error> {
+        Ok(match start {
+            Start::Latest => Place::Newest,
+            Start::Earliest => Place::Oldest,
+            Start::After(cursor) => Place::Behind(self.kept(cursor)?),
+            Start::Since(moment) => match self.store.since(moment).await? {
+                Since { behind, trimmed: false } => Place::Behind(behind),
+                Since { behind, trimmed: true } => {
+                    return Err(Error::CursorExpired { oldest: self.cursor(behind) });
+                }
+            },
+        })
+    }
+
+    async fn change(&self, id: SubscriptionId, change: Change) -> Result<Subscription, SubscriptionError> {
+        let op = Op::Subscription(id, Box::new(change));
+        let mut done = self.store.commit(vec![op]).await.map_err(SubscriptionError::NotWritten)?;
+        let Some(Done::Changed(changed)) = done.pop() else { unreachable!("what was asked for is answered") };
+        match *changed {
+            Changed::Stands(subscription) => Ok(subscription),
+            Changed::Exists(_) => Err(SubscriptionError::Exists),
+            Changed::Absent => Err(SubscriptionError::Absent),
+            Changed::Stale(Subscription { generation, .. }) => Err(SubscriptionError::Stale { generation }),
+            Changed::TooMany => Err(SubscriptionError::TooMany),
+        }
+    }
+
+    async fn change_and_look(
+        &self,
+        id: SubscriptionId,
+        change: Change,
+    ) -> Result<Progress, SubscriptionError> {
+        let Extent { oldest, .. } = self.extent();
+        let subscription = self.change(id, change).await?;
+        self.progress(subscription, oldest).await
+    }
+
+    async fn find(&self, id: &SubscriptionId) -> Result<Subscription, SubscriptionError> {
+        let subscription = self.store.subscription(id).await.map_err(Error::from)?;
+        let subscription = subscription.ok_or(SubscriptionError::Absent)?;
+        self.come_to(subscription.number).await?;
+        Ok(subscription)
+    }
+
+    async fn progress(&self, subscription: Subscription, oldest: u64) -> Result<Progress, SubscriptionError> {
+        let mut progress = self.progress_of(vec![subscription], oldest).await?;
+        Ok(progress.pop().expect("as many as were given"))
+    }
+
+    /// How far subscriptions are behind that were read after `oldest` was the oldest event. In this order, for their
+    /// places may have moved on over what has gone since.
+    async fn progress_of(
+        &self,
+        subscriptions: Vec<Subscription>,
+        oldest: u64,
+    ) -> Result<Vec<Progress>, Error> {
+        let numbers: Vec<u64> = subscriptions.iter().map(|subscription| subscription.number).collect();
+        let newest = self.come_to(numbers.iter().copied().max().unwrap_or(0)).await?;
+        let received = self.store.received_behind(numbers).await?;
+        let now = UnixMillis::now();
+        let progress = subscriptions.into_iter().zip(received).map(|(subscription, received)| Progress {
+            lag_events: newest.saturating_sub(subscription.number),
+            lag_time: received.map_or(Duration::ZERO, |at| since(at, now)),
+            expired: is_expired(&subscription, oldest),
+            subscription,
+        });
+        Ok(progress.collect())
+    }
+
+    /// What is on disk may be found before it is told: waits until the journal is told to have come to a number, and
+    /// says where it ends.
+    async fn come_to(&self, number: u64) -> Result<u64, Error> {
+        let mut extents = self.store.extents();
+        let extent = extents.wait_for(|extent| extent.newest >= number).await;
+        Ok(extent.map_err(|_| store::Error::Closed)?.newest)
+    }
+}
+
+fn is_expired(subscription: &Subscription, oldest: u64) -> bool {
+    subscription.number + 1 < oldest
+}
+
+/// How long ago that was. The machine's clock may have gone back since.
+fn since(at: UnixMillis, now: UnixMillis) -> Duration {
+    Duration::from_millis(u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0))
+}

@@ -1,0 +1,194 @@
+//! Who reads from a subscription, and must hear when it was changed or deleted.
+//!
+//! **Invariants.** A subscription has an entry exactly as long as somebody watches it as it stands. Whoever began to
+//! watch before a change was durable hears of it: at once, before the change is answered. Telling waits for no watcher.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::domain::{Subscription, SubscriptionId};
+
+/// Tells those who read from subscriptions that these were changed or deleted. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    entries: Arc<Mutex<HashMap<SubscriptionId, Watchers>>>,
+}
+
+#[derive(Debug)]
+struct Watchers {
+    end: Arc<End>,
+    count: usize,
+}
+
+/// The end of a subscription as it stands.
+#[derive(Debug, Default)]
+struct End {
+    over: OnceLock<Over>,
+    /// Wakes, once it is known.
+    told: CancellationToken,
+}
+
+/// Why a subscription is no longer what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Its filter or place was set.
+    Changed,
+    /// It was deleted.
+    Deleted,
+}
+
+/// A subscription as it stands, for one who reads from it.
+#[derive(Debug)]
+pub struct Watching {
+    id: SubscriptionId,
+    end: Arc<End>,
+    watched: Watched,
+}
+
+impl Watched {
+    /// Nobody watches anything yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tells of subscriptions whose filter or place was set, and of those that were deleted.
+    pub fn tell(&self, subscriptions: Vec<(SubscriptionId, Option<Subscription>)>) {
+        if subscriptions.is_empty() {
+            return;
+        }
+        let mut ends = Vec::new();
+        {
+            let mut entries = self.entries();
+            for (id, standing) in subscriptions {
+                // Whoever comes later reads the store later, and finds there what is told here.
+                if let Some(Watchers { end, .. }) = entries.remove(&id) {
+                    ends.push((end, if standing.is_some() { Over::Changed } else { Over::Deleted }));
+                }
+            }
+        }
+        // Whoever is woken may let go of what it watches at once, so not under the lock.
+        for (end, over) in ends {
+            end.over.set(over).expect("an entry that is taken out is told once");
+            end.told.cancel();
+        }
+    }
+
+    /// Begins to watch a subscription. How it stands is to be read after this, not before.
+    pub(super) fn watch(&self, id: &SubscriptionId) -> Watching {
+        let mut entries = self.entries();
+        let watchers =
+            entries.entry(id.clone()).or_insert_with(|| Watchers { end: Arc::new(End::default()), count: 0 });
+        watchers.count += 1;
+        let end = Arc::clone(&watchers.end);
+        drop(entries);
+        Watching { id: id.clone(), end, watched: self.clone() }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Watchers>> {
+        // Nothing is done under the lock that could leave half of it.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watching {
+    /// Which subscription it is.
+    pub fn id(&self) -> &SubscriptionId {
+        &self.id
+    }
+
+    /// Why it is no longer what it was, if that is so. It is from before the change is answered.
+    pub fn over(&self) -> Option<Over> {
+        self.end.over.get().copied()
+    }
+
+    /// Waits until it is no longer what it was.
+    pub fn told(&self) -> WaitForCancellationFutureOwned {
+        self.end.told.clone().cancelled_owned()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // By now others may watch it as it stands later.
+        if let Entry::Occupied(mut entry) = self.watched.entries().entry(self.id.clone())
+            && Arc::ptr_eq(&entry.get().end, &self.end)
+        {
+            entry.get_mut().count -= 1;
+            if entry.get().count == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::domain::{Filter, UnixMillis};
+
+    fn id(text: &str) -> SubscriptionId {
+        text.parse().expect("an id")
+    }
+
+    fn changed(text: &str) -> Vec<(SubscriptionId, Option<Subscription>)> {
+        let subscription = Subscription {
+            id: id(text),
+            filter: Filter::default(),
+            number: 0,
+            generation: 2,
+            create_time: UnixMillis(0),
+            update_time: UnixMillis(0),
+            acknowledge_time: None,
+        };
+        vec![(id(text), Some(subscription))]
+    }
+
+    #[test]
+    fn all_who_watch_a_subscription_hear_of_its_change_and_others_do_not() {
+        let watched = Watched::new();
+        watched.tell(changed("billing"));
+        let (first, second, other) =
+            (watched.watch(&id("billing")), watched.watch(&id("billing")), watched.watch(&id("crm")));
+        assert_eq!(first.over(), None, "what was told before is in the store");
+        let told = first.told();
+        watched.tell(changed("billing"));
+        assert_eq!((first.over(), second.over()), (Some(Over::Changed), Some(Over::Changed)));
+        assert!(told.now_or_never().is_some() && second.told().now_or_never().is_some());
+        assert_eq!(other.over(), None);
+        watched.tell(vec![(id("crm"), None)]);
+        assert_eq!((other.over(), first.over()), (Some(Over::Deleted), Some(Over::Changed)));
+    }
+
+    #[test]
+    fn whoever_comes_after_a_change_watches_what_stands_since() {
+        let watched = Watched::new();
+        let before = watched.watch(&id("billing"));
+        watched.tell(changed("billing"));
+        let after = watched.watch(&id("billing"));
+        drop(before);
+        assert_eq!(after.over(), None);
+        watched.tell(vec![(id("billing"), None)]);
+        assert_eq!(after.over(), Some(Over::Deleted));
+    }
+
+    #[test]
+    fn whoever_leaves_leaves_nothing_behind() {
+        let watched = Watched::new();
+        let (first, second, other) =
+            (watched.watch(&id("billing")), watched.watch(&id("billing")), watched.watch(&id("crm")));
+        assert_eq!(watched.entries().len(), 2);
+        drop(first);
+        assert_eq!(watched.entries().len(), 2, "somebody else watches it still");
+        drop(second);
+        assert_eq!(watched.entries().len(), 1);
+        watched.tell(changed("crm"));
+        assert_eq!(watched.entries().len(), 0, "nobody watches it as it stands now");
+        drop(other);
+        assert_eq!(watched.entries().len(), 0);
+    }
+}

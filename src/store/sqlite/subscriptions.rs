@@ -1,0 +1,185 @@
+//! Subscriptions, one row each: what they are about, and up to where all is acknowledged.
+//!
+//! **Invariants.** A place is one that the journal has come to. An acknowledgement moves it forward only; whatever else
+//! sets the filter or the place counts the generation up.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::super::{Change, Changed, Done, MOST_SUBSCRIPTIONS, Place};
+use super::column::{corrupt, parsed};
+use super::work::Work;
+use crate::domain::{AccountId, EventType, Filter, Subscription, SubscriptionId, UnixMillis};
+
+pub(super) const TABLE: &str = "
+    CREATE TABLE subscriptions (
+        id TEXT NOT NULL PRIMARY KEY,
+        -- The number of the event up to which all is acknowledged. Trimming looks at it in every row, so it stands before
+        -- what may be long.
+        number INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        create_ms INTEGER NOT NULL,
+        update_ms INTEGER NOT NULL,
+        acknowledge_ms INTEGER,
+        -- Which events it is about: lists of words, with blanks between them. An empty one means all.
+        accounts TEXT NOT NULL,
+        types TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
+macro_rules! columns {
+    () => {
+        "id, accounts, types, number, generation, create_ms, update_ms, acknowledge_ms"
+    };
+}
+
+/// Finds one.
+pub(super) fn find(db: &Connection, id: &SubscriptionId) -> rusqlite::Result<Option<Subscription>> {
+    db.prepare_cached(concat!("SELECT ", columns!(), " FROM subscriptions WHERE id = ?1"))?
+        .query_row([id.as_str()], read)
+        .optional()
+}
+
+/// Lists them in the order of their ids, from behind one on.
+pub(super) fn list(
+    db: &Connection,
+    behind: Option<&SubscriptionId>,
+    most: u32,
+) -> rusqlite::Result<Vec<Subscription>> {
+    db.prepare_cached(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM subscriptions WHERE id > ?1 ORDER BY id LIMIT ?2"
+    ))?
+    .query_map(params![behind.map_or("", SubscriptionId::as_str), most], read)?
+    .collect()
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
+    Ok(Subscription {
+        id: parsed(row, 0)?,
+        filter: filter(row, 1)?,
+        number: row.get::<_, i64>(3)?.cast_unsigned(),
+        generation: row.get::<_, i64>(4)?.cast_unsigned(),
+        create_time: UnixMillis(row.get(5)?),
+        update_time: UnixMillis(row.get(6)?),
+        acknowledge_time: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
+    })
+}
+
+/// Reads a filter, whose accounts stand in one column and its types in the next.
+pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
+    let words = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.split_ascii_whitespace());
+    let account = |word: &str| word.parse::<AccountId>().map_err(|_| corrupt(column, "not an account"));
+    let event_type = |word| EventType::from_name(word).ok_or_else(|| corrupt(column + 1, "not a type"));
+    Ok(Filter {
+        accounts: words(column)?.map(account).collect::<rusqlite::Result<_>>()?,
+        types: words(column + 1)?.map(event_type).collect::<rusqlite::Result<_>>()?,
+    })
+}
+
+impl Work<'_> {
+    pub(super) fn change_subscription(
+        &mut self,
+        id: SubscriptionId,
+        change: Change,
+    ) -> rusqlite::Result<Done> {
+        let changed = self.changed(id, change)?;
+        Ok(Done::Changed(Box::new(changed)))
+    }
+
+    fn changed(&mut self, id: SubscriptionId, change: Change) -> rusqlite::Result<Changed> {
+        let now = self.now();
+        let found = find(&self.db, &id)?;
+        match (change, found) {
+            (Change::Create { .. }, Some(standing)) => Ok(Changed::Exists(standing)),
+            (Change::Create { filter, place }, None) => {
+                let count: u32 =
+                    self.db.query_row("SELECT count(*) FROM subscriptions", [], |row| row.get(0))?;
+                if count >= MOST_SUBSCRIPTIONS {
+                    return Ok(Changed::TooMany);
+                }
+                let made = Subscription {
+                    id,
+                    filter,
+                    number: self.number_of(place),
+                    generation: 1,
+                    create_time: now,
+                    update_time: now,
+                    acknowledge_time: None,
+                };
+                self.put_subscription(&made)?;
+                Ok(Changed::Stands(made))
+            }
+            (_, None) => Ok(Changed::Absent),
+            (Change::Update(filter), Some(mut standing)) => {
+                standing.filter = filter;
+                self.set(standing, now)
+            }
+            (Change::Seek(place), Some(mut standing)) => {
+                standing.number = self.number_of(place);
+                self.set(standing, now)
+            }
+            (Change::Acknowledge { generation: Some(generation), .. }, Some(standing))
+                if generation != standing.generation =>
+            {
+                Ok(Changed::Stale(standing))
+            }
+            (Change::Acknowledge { number, .. }, Some(mut standing)) => {
+                if number > standing.number {
+                    standing.number = number;
+                    standing.acknowledge_time = Some(now);
+                    self.put_subscription(&standing)?;
+                }
+                Ok(Changed::Stands(standing))
+            }
+            (Change::Delete, Some(standing)) => {
+                self.db
+                    .prepare_cached("DELETE FROM subscriptions WHERE id = ?1")?
+                    .execute([standing.id.as_str()])?;
+                self.subscriptions.push((standing.id.clone(), None));
+                Ok(Changed::Stands(standing))
+            }
+        }
+    }
+
+    /// Writes one whose filter or place was set.
+    fn set(&mut self, mut standing: Subscription, now: UnixMillis) -> rusqlite::Result<Changed> {
+        standing.generation += 1;
+        standing.update_time = now;
+        self.put_subscription(&standing)?;
+        self.subscriptions.push((standing.id.clone(), Some(standing.clone())));
+        Ok(Changed::Stands(standing))
+    }
+
+    fn number_of(&self, place: Place) -> u64 {
+        match place {
+            Place::Oldest => self.journal.oldest - 1,
+            Place::Newest => self.journal.next_number - 1,
+            Place::Behind(number) => number,
+        }
+    }
+
+    pub(super) fn put_subscription(&self, subscription: &Subscription) -> rusqlite::Result<()> {
+        let Subscription { id, filter, number, generation, create_time, update_time, acknowledge_time } =
+            subscription;
+        let accounts: Vec<_> = filter.accounts.iter().map(AccountId::as_str).collect();
+        let types: Vec<_> = filter.types.iter().copied().map(EventType::as_str).collect();
+        self.db
+            .prepare_cached(concat!(
+                "INSERT OR REPLACE INTO subscriptions (",
+                columns!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+            ))?
+            .execute(params![
+                id.as_str(),
+                accounts.join(" "),
+                types.join(" "),
+                number.cast_signed(),
+                generation.cast_signed(),
+                create_time.0,
+                update_time.0,
+                acknowledge_time.map(|at| at.0),
+            ])?;
+        Ok(())
+    }
+}

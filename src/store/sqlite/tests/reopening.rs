@@ -1,0 +1,141 @@
+//! Opening the file again after its disk has failed: what is found to be wrong.
+
+use super::*;
+
+/// Three events, closed, and the newest place that was told.
+async fn failed() -> (TempDir, Cursor) {
+    let opened = open();
+    for id in ["1", "2", "3"] {
+        opened.one(append("acme", Some(Identity::message(id)), id)).await;
+    }
+    let (store, folder) = (opened.store, opened.folder);
+    close(&store).await;
+    (folder, store.newest())
+}
+
+async fn close(store: &Store) {
+    store.close().await;
+    let mut health = store.health();
+    while health.changed().await.is_ok() {}
+}
+
+fn reopen(folder: &TempDir, newest: Cursor) -> Result<Store, Error> {
+    let path = folder.path().join("switchboard.db");
+    let options =
+        Options { path, encode, committed: Box::new(|_| {}), owner: Owner::generate(), max_pages: None };
+    Store::reopen(options, newest)
+}
+
+fn fault(folder: &TempDir, newest: Cursor) -> String {
+    match reopen(folder, newest) {
+        Err(Error::Unsound(fault)) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn change(folder: &TempDir, sql: &str) {
+    Connection::open(folder.path().join("switchboard.db"))
+        .and_then(|db| db.execute_batch(sql))
+        .expect("made");
+}
+
+#[tokio::test]
+async fn a_sound_store_is_opened_with_all_that_was_told() {
+    let (folder, newest) = failed().await;
+    let store = reopen(&folder, newest).expect("opens");
+    assert_eq!(store.newest(), newest);
+    assert_eq!(numbers(&store.read(0, false).await.expect("readable")), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn what_was_written_and_never_told_may_be_there() {
+    let (folder, newest) = failed().await;
+    let store = reopen(&folder, Cursor { number: 2, ..newest }).expect("opens");
+    assert_eq!(store.newest(), newest);
+}
+
+#[tokio::test]
+async fn a_trimmed_store_is_sound() {
+    let (folder, newest) = failed().await;
+    // Some, then all.
+    for most in [2, 1] {
+        let store = reopen(&folder, newest).expect("opens");
+        let before = UnixMillis::now().plus(std::time::Duration::from_secs(1));
+        let done = store
+            .commit(vec![Op::Trim(crate::store::Trim::older_than(before, most))])
+            .await
+            .expect("written");
+        assert!(matches!(&*done, [Done::Trimmed(trimmed)] if trimmed.events == u64::from(most)));
+        close(&store).await;
+    }
+    let store = reopen(&folder, newest).expect("opens");
+    assert_eq!(store.extent(), Extent { oldest: 4, newest: 3 });
+}
+
+#[tokio::test]
+async fn a_store_that_lacks_what_was_told_is_refused() {
+    let (folder, newest) = failed().await;
+    assert_eq!(fault(&folder, Cursor { number: 4, ..newest }), "event 4 is gone, which was told");
+    assert_eq!(fault(&folder, Cursor { epoch: newest.epoch ^ 1, ..newest }), "it is another journal");
+}
+
+#[tokio::test]
+async fn rows_that_do_not_fit_together_are_found() {
+    for (sql, expected) in [
+        ("DELETE FROM events WHERE number = 2", "numbers have holes"),
+        ("DELETE FROM events WHERE number = 3", "the newest event is not the one before the next"),
+        ("DELETE FROM events WHERE number = 1", "events are gone that were never trimmed"),
+        ("DELETE FROM events", "events are gone that were never trimmed"),
+        ("UPDATE events SET receive_ms = 0 WHERE number = 2", "receive times go backwards"),
+        ("UPDATE journal SET last_receive_ms = 0", "the newest event was received later than any"),
+        ("DELETE FROM journal", "the journal's row is gone"),
+    ] {
+        let (folder, newest) = failed().await;
+        change(&folder, sql);
+        assert_eq!(fault(&folder, newest), expected, "{sql}");
+    }
+}
+
+/// A page of an index that is an older one: the tables alone would not show it.
+#[tokio::test]
+async fn an_index_that_lacks_a_row_is_found() {
+    let (folder, newest) = failed().await;
+    change(
+        &folder,
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_master SET sql = replace(sql, 'identity IS NOT NULL', 'number > 1')
+         WHERE name = 'events_identity';",
+    );
+    change(&folder, "REINDEX events_identity");
+    change(
+        &folder,
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_master SET sql = replace(sql, 'number > 1', 'identity IS NOT NULL')
+         WHERE name = 'events_identity';",
+    );
+    let fault = fault(&folder, newest);
+    assert!(fault.contains("missing from index events_identity"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_not_made_anew() {
+    let (folder, newest) = failed().await;
+    let path = folder.path().join("switchboard.db");
+    std::fs::remove_file(&path).expect("there");
+    let opened = reopen(&folder, newest);
+    assert!(matches!(opened, Err(Error::Open { .. })), "{opened:?}");
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_file_that_something_has_open_is_refused() {
+    let (folder, newest) = failed().await;
+    let forgotten = Connection::open(folder.path().join("switchboard.db")).expect("opens");
+    let events: i64 =
+        forgotten.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).expect("readable");
+    assert_eq!(events, 3);
+    let opened = reopen(&folder, newest);
+    assert!(matches!(opened, Err(Error::Open { .. })), "{opened:?}");
+    drop(forgotten);
+    reopen(&folder, newest).expect("opens");
+}

@@ -1,0 +1,216 @@
+//! Subscriptions: what becomes of each change, and what is told of it.
+
+use super::*;
+
+impl Opened {
+    /// What was told of subscriptions since the last time: their ids, and their generations unless they were deleted.
+    fn changes(&self) -> Vec<(String, Option<u64>)> {
+        let told = std::mem::take(&mut *self.changed.lock().expect("unpoisoned"));
+        told.into_iter().map(|(id, standing)| (id.to_string(), standing.map(|s| s.generation))).collect()
+    }
+
+    /// A journal of so many events.
+    async fn with_events(self, count: u64) -> Self {
+        let ops = (0..count).map(|n| append("acme", None, &n.to_string())).collect();
+        self.store.commit(ops).await.expect("written");
+        self
+    }
+}
+
+fn acknowledge_as(number: u64, generation: u64) -> Change {
+    Change::Acknowledge { number, generation: Some(generation) }
+}
+
+#[tokio::test]
+async fn a_subscription_is_made_once_and_outlives_the_process() {
+    let opened = open().with_events(3).await;
+    let filter =
+        Filter { accounts: vec![account("acme"), account("globex-2")], types: EventType::ALL.to_vec() };
+    let before = UnixMillis::now();
+    let made = opened.changed("billing", create(filter.clone(), Place::Behind(2))).await;
+    assert_eq!((made.id.as_str(), &made.filter, made.number), ("billing", &filter, 2));
+    assert_eq!((made.generation, made.acknowledge_time), (1, None));
+    assert!(made.create_time >= before && made.update_time == made.create_time, "{made:?}");
+
+    let again = opened.change("billing", create(Filter::default(), Place::Oldest)).await;
+    assert_eq!(again, Changed::Exists(made.clone()), "nothing is changed");
+    let opened = opened.reopen();
+    assert_eq!(opened.subscription("billing").await, Some(made));
+    assert_eq!(opened.subscription("billing-2").await, None);
+}
+
+#[tokio::test]
+async fn a_subscription_without_a_filter_is_read_back_without_one() {
+    let opened = open();
+    opened.changed("all", create(Filter::default(), Place::Newest)).await;
+    let types = Filter { accounts: Vec::new(), types: vec![EventType::MessageStatus] };
+    opened.changed("types", create(types.clone(), Place::Newest)).await;
+    assert_eq!(opened.subscription("all").await.expect("made").filter, Filter::default());
+    assert_eq!(opened.subscription("types").await.expect("made").filter, types);
+}
+
+#[tokio::test]
+async fn places_are_those_of_the_transaction() {
+    let opened = open();
+    for place in [Place::Oldest, Place::Newest] {
+        let at = opened.changed(&format!("{place:?}").to_lowercase(), create(Filter::default(), place)).await;
+        assert_eq!(at.number, 0, "before the first event there is one place");
+    }
+    let opened = opened.with_events(5).await;
+    opened.trim(Trim::older_than(UnixMillis(i64::MAX), 2)).await;
+    let mut ops = vec![append("acme", None, "with it")];
+    for (id, place) in [("a", Place::Oldest), ("b", Place::Newest), ("c", Place::Behind(4))] {
+        ops.push(change_op(id, create(Filter::default(), place)));
+    }
+    opened.store.commit(ops).await.expect("written");
+    assert_eq!([opened.place("a").await, opened.place("b").await, opened.place("c").await], [2, 6, 4]);
+    for (place, number) in [(Place::Oldest, 2), (Place::Newest, 6), (Place::Behind(3), 3)] {
+        assert_eq!(opened.changed("a", Change::Seek(place)).await.number, number, "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_or_a_place_that_is_set_counts_the_generation_up_and_leaves_the_rest() {
+    let opened = open().with_events(9).await;
+    let made = opened.changed("s", create(Filter::default(), Place::Behind(5))).await;
+    let acknowledged = opened.changed("s", acknowledge(6)).await;
+
+    let updated = opened.changed("s", Change::Update(of(&["globex"]))).await;
+    assert!(updated.update_time >= acknowledged.update_time);
+    let expected = Subscription {
+        filter: of(&["globex"]),
+        generation: 2,
+        update_time: updated.update_time,
+        ..acknowledged.clone()
+    };
+    assert_eq!(updated, expected);
+    let sought = opened.changed("s", Change::Seek(Place::Behind(1))).await;
+    let expected =
+        Subscription { number: 1, generation: 3, update_time: sought.update_time, ..expected.clone() };
+    assert_eq!(sought, expected, "it moves back too");
+    assert_eq!(sought.create_time, made.create_time);
+    assert_eq!(opened.reopen().subscription("s").await, Some(expected));
+}
+
+#[tokio::test]
+async fn an_acknowledgement_never_goes_back_and_may_be_repeated() {
+    let opened = open().with_events(9).await;
+    opened.changed("s", create(of(&["acme"]), Place::Oldest)).await;
+    let first = opened.changed("s", acknowledge(5)).await;
+    assert_eq!((first.number, first.generation), (5, 1));
+    assert!(first.acknowledge_time.is_some());
+    for behind in [5, 4, 0] {
+        assert_eq!(opened.changed("s", acknowledge(behind)).await, first, "{behind} changes nothing");
+    }
+    let both = vec![change_op("s", acknowledge(8)), change_op("s", acknowledge(7))];
+    opened.store.commit(both).await.expect("written");
+    let opened = opened.reopen();
+    assert_eq!(opened.place("s").await, 8);
+    assert_eq!(opened.subscription("s").await.expect("kept").filter, of(&["acme"]));
+}
+
+#[tokio::test]
+async fn an_acknowledgement_of_another_generation_changes_nothing() {
+    let opened = open().with_events(9).await;
+    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    assert_eq!(opened.changed("s", acknowledge_as(3, 1)).await.number, 3);
+    let sought = opened.changed("s", Change::Seek(Place::Oldest)).await;
+    for generation in [0, 1, 3] {
+        let stale = opened.change("s", acknowledge_as(5, generation)).await;
+        assert_eq!(stale, Changed::Stale(sought.clone()), "{generation}");
+    }
+    assert_eq!(opened.place("s").await, 0);
+    assert_eq!(opened.changed("s", acknowledge_as(5, 2)).await.number, 5);
+    assert_eq!(opened.changed("s", acknowledge(6)).await.number, 6, "whatever it is");
+}
+
+#[tokio::test]
+async fn what_is_not_there_cannot_be_changed_and_what_was_deleted_can_be_made_again() {
+    let opened = open().with_events(2).await;
+    let changes = || {
+        let place = Place::Oldest;
+        [
+            Change::Update(Filter::default()),
+            Change::Seek(place),
+            acknowledge(1),
+            acknowledge_as(1, 1),
+            Change::Delete,
+        ]
+    };
+    for change in changes() {
+        assert_eq!(opened.change("s", change).await, Changed::Absent);
+    }
+    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    let last = opened.changed("s", acknowledge(2)).await;
+    assert_eq!(opened.changed("s", Change::Delete).await, last, "as it stood");
+    for change in changes() {
+        assert_eq!(opened.change("s", change).await, Changed::Absent);
+    }
+    let opened = opened.reopen();
+    assert_eq!(opened.subscription("s").await, None);
+    assert_eq!(opened.changed("s", create(Filter::default(), Place::Oldest)).await.number, 0);
+}
+
+#[tokio::test]
+async fn they_are_listed_in_the_order_of_their_ids_page_by_page() {
+    let opened = open();
+    for id in ["b", "a-1", "c", "a", "b-2"] {
+        opened.changed(id, create(Filter::default(), Place::Newest)).await;
+    }
+    let mut seen: Vec<String> = Vec::new();
+    loop {
+        let behind = seen.last().map(|id| subscription(id));
+        let page = opened.store.subscriptions(behind.as_ref(), 2).await.expect("readable");
+        assert!(page.len() <= 2);
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.into_iter().map(|found| found.id.to_string()));
+    }
+    assert_eq!(seen, ["a", "a-1", "b", "b-2", "c"]);
+}
+
+#[tokio::test]
+async fn there_are_only_so_many() {
+    let opened = open();
+    let make = |n: u32| change_op(&format!("s-{n}"), create(Filter::default(), Place::Newest));
+    opened.store.commit((0..MOST_SUBSCRIPTIONS).map(make).collect()).await.expect("written");
+    let one_more = || opened.change("one-more", create(Filter::default(), Place::Newest));
+    assert_eq!(one_more().await, Changed::TooMany);
+    assert_eq!(opened.subscription("one-more").await, None);
+    let again = opened.change("s-7", create(Filter::default(), Place::Newest)).await;
+    assert!(matches!(again, Changed::Exists(_)), "that it exists is the better answer: {again:?}");
+    opened.changed("s-7", Change::Delete).await;
+    assert!(matches!(one_more().await, Changed::Stands(_)));
+}
+
+#[tokio::test]
+async fn what_was_set_or_deleted_is_told_once_it_is_on_disk() {
+    let opened = open().with_events(3).await;
+    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    opened.changed("s", acknowledge(1)).await;
+    assert_eq!(opened.changes(), [], "nobody reads from what was just made, and readers place themselves");
+    let updated = opened.changed("s", Change::Update(of(&["acme"]))).await;
+    let told = opened.changed.lock().expect("unpoisoned").clone();
+    assert_eq!(told, [(subscription("s"), Some(updated))], "as it stands");
+    opened.changes();
+    opened.changed("s", Change::Seek(Place::Newest)).await;
+    opened.changed("s", Change::Delete).await;
+    let s = || "s".to_owned();
+    assert_eq!(opened.changes(), [(s(), Some(3)), (s(), None)]);
+    opened.change("s", Change::Delete).await;
+    opened.change("s", Change::Seek(Place::Newest)).await;
+    assert_eq!(opened.changes(), [], "what is not there does not change");
+}
+
+#[tokio::test]
+async fn what_was_not_written_is_not_told() {
+    let opened = open_in(TempDir::new().expect("a folder"), Some(60));
+    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    let with_it =
+        vec![change_op("s", Change::Seek(Place::Newest)), append("acme", None, &"x".repeat(1_000_000))];
+    let refused = opened.store.commit(with_it).await;
+    assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    assert_eq!(opened.changes(), []);
+    assert_eq!(opened.subscription("s").await.expect("kept").generation, 1);
+}

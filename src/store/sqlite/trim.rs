@@ -1,0 +1,183 @@
+//! Trimming: which of the oldest events go, and what that means for subscriptions.
+//!
+//! **Invariants.** What goes is the journal's head, and what stays has no holes. A subscription that stands before
+//! what went has lost an event that it is about, or else its place moves on: so whether one has lost something is seen
+//! by its place alone, and is not written down. `Journal::bytes` is what the events that are left take.
+
+use rusqlite::params;
+
+use super::super::{Done, Trim, Trimmed};
+use super::column::parsed;
+use super::subscriptions;
+use super::work::Work;
+use crate::domain::{AccountId, EventType, Filter, SubscriptionId, UnixMillis};
+
+/// What is to go.
+#[derive(Default)]
+struct Head {
+    trimmed: Trimmed,
+    bytes: u64,
+    /// When the newest of it was received.
+    received: Option<UnixMillis>,
+    holders: Option<Holders>,
+}
+
+impl Work<'_> {
+    pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<Done> {
+        let Head { mut trimmed, bytes, received, holders } = self.head(trim)?;
+        if trimmed.events > 0 {
+            let first = self.journal.oldest;
+            self.journal.oldest += trimmed.events;
+            self.journal.bytes = self.journal.bytes.saturating_sub(bytes);
+            self.journal.trimmed = self.journal.trimmed.max(received);
+            let last = self.journal.oldest - 1;
+            self.db.prepare_cached("DELETE FROM events WHERE number <= ?1")?.execute([last.cast_signed()])?;
+            trimmed.expired = self.move_on(holders, first - 1, last)?;
+        }
+        Ok(Done::Trimmed(trimmed))
+    }
+
+    /// Moves those that stood among what went behind it, or right before the first event that they have lost; and says
+    /// who has lost one.
+    fn move_on(&self, holders: Option<Holders>, from: u64, to: u64) -> rusqlite::Result<Vec<SubscriptionId>> {
+        let holders = holders.map_or(Vec::new(), |holders| holders.all);
+        if holders.iter().any(|holder| holder.number < to) {
+            // All at once: there may be many, at every step.
+            self.db
+                .prepare_cached("UPDATE subscriptions SET number = ?2 WHERE number >= ?1 AND number < ?2")?
+                .execute([from.cast_signed(), to.cast_signed()])?;
+        }
+        let mut expired = Vec::new();
+        for holder in holders {
+            let Some(lost) = holder.lost else { continue };
+            self.db
+                .prepare_cached("UPDATE subscriptions SET number = ?2 WHERE id = ?1")?
+                .execute(params![holder.id.as_str(), (lost - 1).cast_signed()])?;
+            expired.push(holder.id);
+        }
+        Ok(expired)
+    }
+
+    /// Finds what is to go. Bodies are not read for that, and of the events that stay, one is looked at.
+    fn head(&self, trim: Trim) -> rusqlite::Result<Head> {
+        let Trim { before, held_before, most_bytes, step_events, step_bytes } = trim;
+        let mut head = Head::default();
+        let mut statement = self.db.prepare_cached(
+            "SELECT number, receive_ms, length(event) + length(raw), account, type FROM events ORDER BY number",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let number = row.get::<_, i64>(0)?.cast_unsigned();
+            let received = UnixMillis(row.get(1)?);
+            let bytes = row.get::<_, i64>(2)?.cast_unsigned();
+            let too_much =
+                most_bytes.is_some_and(|most| self.journal.bytes.saturating_sub(head.bytes) > most);
+            let whoever_holds_it = too_much || received < held_before;
+            if !whoever_holds_it && received >= before {
+                break;
+            }
+            let holders = match &mut head.holders {
+                Some(holders) => holders,
+                none => none.insert(self.holders(step_events)?),
+            };
+            let (account, event_type) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
+            let held = holders.hold(number, account, event_type);
+            if held && !whoever_holds_it {
+                break;
+            }
+            let events = head.trimmed.events;
+            if events >= u64::from(step_events) || (events > 0 && head.bytes + bytes > step_bytes) {
+                head.trimmed.more = true;
+                break;
+            }
+            if held {
+                holders.lose(number, account, event_type);
+            }
+            head.trimmed.events += 1;
+            head.bytes += bytes;
+            head.received = Some(received);
+        }
+        Ok(head)
+    }
+
+    /// Finds the subscriptions that may hold one of the oldest events, so many and the next: those that stand there.
+    fn holders(&self, step_events: u32) -> rusqlite::Result<Holders> {
+        let oldest = self.journal.oldest;
+        let mut statement = self.db.prepare_cached(
+            "SELECT id, number, accounts, types FROM subscriptions WHERE number >= ?1 AND number < ?2 ORDER BY id",
+        )?;
+        let from = (oldest - 1).cast_signed();
+        let to = (oldest + u64::from(step_events)).cast_signed();
+        let holders = statement.query_map([from, to], |row| {
+            Ok(Holder {
+                id: parsed(row, 0)?,
+                number: row.get::<_, i64>(1)?.cast_unsigned(),
+                // One that this version cannot read must not keep the store from writing: it holds everything.
+                filter: subscriptions::filter(row, 2).unwrap_or_default(),
+                lost: None,
+            })
+        })?;
+        Ok(Holders { all: holders.collect::<rusqlite::Result<_>>()?, kinds: Vec::new() })
+    }
+}
+
+/// A subscription that stands among the oldest events.
+struct Holder {
+    id: SubscriptionId,
+    number: u64,
+    filter: Filter,
+    /// The first event that it has lost. It holds nothing any longer.
+    lost: Option<u64>,
+}
+
+/// All that stand there, and what is known of the kinds of events that were looked at.
+struct Holders {
+    all: Vec<Holder>,
+    kinds: Vec<Kind>,
+}
+
+/// Events of one account and type. There are few, and many events of each.
+struct Kind {
+    account: String,
+    event_type: String,
+    /// The first place at which such events are held.
+    place: Option<u64>,
+}
+
+impl Holders {
+    /// Whether an event is held.
+    fn hold(&mut self, number: u64, account: &str, event_type: &str) -> bool {
+        let of = |kind: &&Kind| kind.account == account && kind.event_type == event_type;
+        let place = match self.kinds.iter().find(of) {
+            Some(kind) => kind.place,
+            None => {
+                let about = about(account, event_type);
+                let place = self.all.iter().filter(|holder| about(holder)).map(|holder| holder.number).min();
+                let (account, event_type) = (account.to_owned(), event_type.to_owned());
+                self.kinds.push(Kind { account, event_type, place });
+                place
+            }
+        };
+        place.is_some_and(|place| place < number)
+    }
+
+    /// Takes an event away from those that hold it.
+    fn lose(&mut self, number: u64, account: &str, event_type: &str) {
+        let about = about(account, event_type);
+        for holder in self.all.iter_mut().filter(|holder| holder.number < number && about(holder)) {
+            holder.lost = Some(number);
+        }
+        // What else they held is not held by them any more.
+        self.kinds.clear();
+    }
+}
+
+/// Tells who is about events of a kind, of those that have lost nothing. An event that this version cannot read may be
+/// one that anybody is about.
+fn about(account: &str, event_type: &str) -> impl Fn(&Holder) -> bool + use<> {
+    let kind = account.parse::<AccountId>().ok().zip(EventType::from_name(event_type));
+    move |holder| {
+        holder.lost.is_none()
+            && kind.as_ref().is_none_or(|(account, event_type)| holder.filter.matches(account, *event_type))
+    }
+}

@@ -1,0 +1,88 @@
+//! A wall clock that is set wrong and right again, beneath the real binary.
+#![cfg(target_os = "linux")]
+
+use switchboard::pb::v1::message_service_client::MessageServiceClient;
+use switchboard::pb::v1::subscribe_request::Start as From;
+use switchboard::pb::v1::{Event, StartPosition};
+use switchboard::sandbox::Operation;
+
+use crate::binary::Server;
+use crate::disk::{Scene, repeatable, sending};
+use crate::faults::Clock;
+use crate::gateway::{text_of, within};
+
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+async fn from_the_start(server: &Server, events: usize) -> Vec<Event> {
+    server.subscribe(From::Position(StartPosition::Earliest.into())).await.events(events).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receive_times_never_go_backwards_when_the_clock_does() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "1").await, Some(200));
+    scene.faults.set_clock(Clock { realtime: -DAY, monotonic: 0 });
+    assert_eq!(scene.post(&server, "2").await, Some(200));
+    assert!(server.terminate(), "stops in order");
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "3").await, Some(200));
+    scene.faults.set_clock(Clock { realtime: DAY, monotonic: 0 });
+    assert_eq!(scene.post(&server, "4").await, Some(200));
+    scene.faults.set_clock(Clock::default());
+    assert_eq!(scene.post(&server, "5").await, Some(200));
+    let events = from_the_start(&server, 5).await;
+    let times: Vec<_> = events
+        .iter()
+        .map(|event| event.receive_time.map(|time| (time.seconds, time.nanos)).expect("there"))
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(times[0], times[2], "behind the newest time stands still");
+    assert!(times[3].0 - times[0].0 >= DAY / 1_000, "the clock did jump: {times:?}");
+    assert!(server.terminate(), "stops in order");
+}
+
+/// The id of the oldest event.
+async fn first(server: &Server) -> String {
+    from_the_start(server, 1).await.remove(0).id
+}
+
+/// Ten days ahead, all is too old; but nothing is forgotten before the jump has lasted for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_far_ahead_for_a_while_costs_no_event_and_no_request_id() {
+    let (scene, sandbox) = sending().await;
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "old").await, Some(200));
+    let mut messages = MessageServiceClient::new(server.channel().await);
+    within(messages.send_message(repeatable("r"))).await.expect("accepted");
+    // What is too old is looked for every minute.
+    for minutes in [2, 4] {
+        scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: minutes * MINUTE });
+        for n in 0..5 {
+            assert_eq!(scene.post(&server, &format!("{minutes} {n}")).await, Some(200));
+        }
+    }
+    scene.faults.set_clock(Clock::default());
+    assert_eq!(text_of(&from_the_start(&server, 1).await[0]), "old");
+    let mut messages = MessageServiceClient::new(server.channel().await);
+    let again = within(messages.send_message(repeatable("r"))).await.expect("known");
+    assert!(again.into_inner().replayed);
+    assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 1);
+
+    // When it lasts, it is the time.
+    scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: 6 * MINUTE });
+    assert_eq!(scene.post(&server, "new").await, Some(200));
+    let old = first(&server).await;
+    scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: 90 * MINUTE });
+    // A thread that sleeps by the clock that was moved ahead is woken by what comes.
+    within(async {
+        let mut n = 0;
+        while first(&server).await == old {
+            assert_eq!(scene.post(&server, &format!("tick {n}")).await, Some(200));
+            n += 1;
+        }
+    })
+    .await;
+    assert!(server.terminate(), "stops in order");
+}

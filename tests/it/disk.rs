@@ -1,0 +1,457 @@
+//! A disk that lies, beneath the real binary: what was answered is kept, and nothing is told that is not.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use switchboard::pb::v1::message_service_client::MessageServiceClient;
+use switchboard::pb::v1::subscribe_request::Start as From;
+use switchboard::pb::v1::subscribe_response::Response;
+use switchboard::pb::v1::{
+    ClosingReason, Event, GetMessageRequest, MessageState, SendMessageRequest, StartPosition,
+    SubscribeRequest, get_message_request::Key,
+};
+use switchboard::sandbox::{Fault, FaultRule, Operation, Options, Sandbox};
+use tonic::Code;
+
+use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::faults::{Call, Effect, Faults, On, Rule, Seen};
+use crate::gateway::{metadata, reason, received, subscribe, text, text_of, within};
+use crate::process::post;
+
+pub(crate) const ACCOUNT: &str = "globex";
+
+/// A home whose server suffers faults.
+pub(crate) struct Scene {
+    pub(crate) home: Home,
+    pub(crate) faults: Faults,
+    client: reqwest::Client,
+}
+
+impl Scene {
+    pub(crate) fn new() -> Self {
+        Self::before("http://127.0.0.1:1")
+    }
+
+    fn before(provider: &str) -> Self {
+        let home = Home::new(provider);
+        let faults = Faults::new(&home);
+        Self { home, faults, client: reqwest::Client::new() }
+    }
+
+    pub(crate) fn start(&self) -> Server {
+        Server::start(self.faults.on(self.home.command()))
+    }
+
+    /// Posts a webhook that appends an event with that text.
+    pub(crate) async fn post(&self, server: &Server, id: &str) -> Option<u16> {
+        post(&self.client, server.webhook, received(id, id)).await
+    }
+
+    /// Posts as a provider does, who tries again until he is heard: a connection that he kept may have been closed, and a
+    /// server that stops says 503.
+    async fn post_until_heard(&self, server: &Server, id: &str) {
+        within(async {
+            while self.post(server, id).await != Some(200) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Posts webhooks that are so large, together, that the log is moved behind them.
+    async fn post_large(&self, server: &Server, name: &str) {
+        let padding = "x".repeat(1_000_000);
+        for n in 0..3 {
+            let id = format!("{name}{n}");
+            let posted = post(&self.client, server.webhook, received(&id, &format!("{id} {padding}"))).await;
+            assert_eq!(posted, Some(200));
+        }
+    }
+
+    /// Waits for words in the log.
+    async fn logged(&self, server: &Server, words: &str) {
+        within(async {
+            while !server.log.lock().expect("unpoisoned").contains(words) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits for something to be seen.
+    async fn seen(&self, what: impl Fn(&Seen) -> bool) {
+        within(async {
+            while !self.faults.trace().iter().any(&what) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// How often the store was opened again, as the operator is told.
+async fn reopened(scene: &Scene, server: &Server) -> String {
+    let page = within(scene.client.get(format!("http://{}/metrics", server.admin)).send()).await;
+    let page = page.expect("answers").text().await.expect("a text");
+    let line =
+        page.lines().find(|line| line.starts_with("switchboard_store_reopened_total ")).expect("a line");
+    line.to_owned()
+}
+
+/// The texts of all events, from the first on, up to one.
+async fn texts_up_to(server: &Server, last: &str) -> Vec<String> {
+    let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let mut texts = Vec::new();
+    while texts.last().is_none_or(|text| text != last) {
+        texts.push(text_of(&events.event().await).to_owned());
+    }
+    texts
+}
+
+fn assert_all_there(kept: &[String], there: &[String]) {
+    let distinct: BTreeSet<&String> = there.iter().collect();
+    assert_eq!(distinct.len(), there.len(), "an event is there twice");
+    let missing: Vec<&str> =
+        kept.iter().filter(|text| !distinct.contains(text)).map(|text| &text[..text.len().min(20)]).collect();
+    assert!(missing.is_empty(), "answered 200 and lost: {missing:?}");
+    // Of what was posted one after the other.
+    let order: Vec<&String> = there.iter().filter(|text| kept.contains(text)).collect();
+    assert_eq!(order, kept.iter().collect::<Vec<_>>(), "in order");
+}
+
+/// How many writes to the log no sync has covered, before each thing that was seen.
+fn unsynced(trace: Vec<Seen>) -> impl Iterator<Item = (Seen, usize)> {
+    trace.into_iter().scan(0, |unsynced, seen| {
+        let before = *unsynced;
+        if seen.call == "write" && seen.file.ends_with("-wal") {
+            *unsynced += 1;
+        } else if seen.is_sync_of("-wal") && seen.result == 0 {
+            *unsynced = 0;
+        }
+        Some((seen, before))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_200_comes_after_the_sync_of_all_that_was_written() {
+    let scene = Scene::new();
+    let server = scene.start();
+    for id in ["M1", "M2", "M3"] {
+        assert_eq!(scene.post(&server, id).await, Some(200));
+    }
+    let trace = scene.faults.trace();
+    assert!(trace.iter().any(|seen| seen.call == "write" && seen.file.ends_with("-wal")));
+    let answers: Vec<_> = unsynced(trace).filter(|(seen, _)| seen.call == "answer").collect();
+    assert_eq!(answers.len(), 3);
+    for (answer, unsynced) in answers {
+        assert_eq!((answer.file.as_str(), unsynced), ("200", 0));
+    }
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_an_id_goes_out_after_the_sync_of_its_intent() {
+    let (scene, sandbox) = sending().await;
+    let server = scene.start();
+    let mut messages = MessageServiceClient::new(server.channel().await);
+    for id in ["r1", "r2", "r3"] {
+        within(messages.send_message(repeatable(id))).await.expect("accepted");
+    }
+    let trace = scene.faults.trace();
+    let mut last = 0;
+    let mut requests = 0;
+    for (place, (seen, unsynced)) in unsynced(trace.clone()).enumerate() {
+        if seen.call == "request" {
+            assert_eq!(unsynced, 0, "{seen:?}");
+            let intent =
+                trace[last..place].iter().filter(|seen| seen.is_sync_of("-wal") && seen.result == 0).count();
+            assert!(intent > 0, "the intent of its own was synced");
+            last = place;
+            requests += 1;
+        }
+    }
+    assert_eq!(requests, 3);
+    drop(sandbox);
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_commit_that_could_not_be_synced_all_that_was_answered_is_there_and_streams_go_on() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "before").await, Some(200));
+    let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let before = stream.event().await;
+
+    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    // The stream says that it ends, and after which event; nothing was told that was not kept.
+    let closing = loop {
+        match within(stream.next()).await.expect("not broken off").expect("a word of its end") {
+            Response::Closing(closing) => break closing,
+            Response::Heartbeat(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((closing.reason(), &closing.cursor), (ClosingReason::Shutdown, &before.cursor));
+    assert_eq!(within(stream.next()).await.expect_err("it is no success").code(), Code::Unavailable);
+
+    // Whoever comes now waits at the same addresses, and is answered when the store was verified.
+    scene.post_until_heard(&server, "after").await;
+    assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 1");
+    let mut stream = server.subscribe(From::AfterCursor(before.cursor)).await;
+    let mut next = stream.event().await;
+    // What was refused may be there: it may have come to the disk, and the provider sends it again in any case.
+    if text_of(&next) == "refused" {
+        next = stream.event().await;
+    }
+    assert_eq!(text_of(&next), "after");
+    assert_eq!(scene.post(&server, "refused").await, Some(200));
+    assert_all_there(&["before".to_owned(), "after".to_owned()], &texts_of(&server, 3).await);
+    assert!(server.log.lock().expect("unpoisoned").contains("the store was verified"));
+    assert!(server.terminate(), "stops in order");
+}
+
+/// The texts of the first events.
+async fn texts_of(server: &Server, events: usize) -> Vec<String> {
+    let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    stream.events(events).await.iter().map(|event: &Event| text_of(event).to_owned()).collect()
+}
+
+/// The engine syncs its file only when it has moved all of the log, and counts what it moved before as moved. A failed
+/// sync leaves all of that as pages that are read as they were written and are not on the disk. So everything is written
+/// once more; and then the power is cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_checkpoint_that_could_not_be_synced_everything_is_written_once_more() {
+    let scene = Scene::new();
+    let server = scene.start();
+    let is_sync = |seen: &Seen| seen.is_sync_of(".db");
+    let synced = scene.faults.trace().into_iter().filter(is_sync).count();
+    // While the log is moved, more is written: what is moved is not synced.
+    scene.faults.set(&[Rule::once(Call::Write(On::Database), Effect::Late(Duration::from_secs(1)))]);
+    scene.post_large(&server, "a").await;
+    assert_eq!(scene.post(&server, "b").await, Some(200));
+    scene.seen(|seen| seen.call == "write" && seen.file.ends_with(".db")).await;
+    // The next time all of it is, and that fails.
+    scene.faults.set(&[Rule::once(Call::Sync(On::Database), Effect::Broken)]);
+    scene.post_large(&server, "c").await;
+    scene.seen(|seen| is_sync(seen) && seen.result < 0).await;
+    let syncs: Vec<i64> =
+        scene.faults.trace().iter().filter(|seen| is_sync(seen)).map(|seen| seen.result).collect();
+    assert_eq!(syncs.get(synced), Some(&-5), "nothing was synced before: {syncs:?}");
+
+    scene.post_until_heard(&server, "after").await;
+    assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 1");
+    let told = starts_up_to(&server, "after").await;
+    assert_eq!(told, LARGE_AND_SMALL[..8]);
+
+    scene.faults.cut_power(0);
+    assert!(!server.end().await.0.success());
+    scene.faults.set(&[]);
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "end").await, Some(200));
+    assert_eq!(starts_up_to(&server, "end").await, LARGE_AND_SMALL);
+    assert!(server.terminate(), "stops in order");
+}
+
+const LARGE_AND_SMALL: [&str; 9] = ["a0", "a1", "a2", "b", "c0", "c1", "c2", "after", "end"];
+
+/// The first words of all events.
+async fn starts_up_to(server: &Server, last: &str) -> Vec<String> {
+    let first = |text: String| text.split(' ').next().unwrap_or_default().to_owned();
+    texts_up_to(server, last).await.into_iter().map(first).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_failure_ends_the_process_and_says_why() {
+    let scene = Scene::new();
+    let server = scene.start();
+    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(scene.post(&server, "first").await, Some(503));
+    scene.post_until_heard(&server, "kept").await;
+    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(scene.post(&server, "second").await, Some(503));
+    let (status, log) = server.end().await;
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("the store's disk failed for the second time"), "{log}");
+
+    scene.faults.set(&[]);
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "end").await, Some(200));
+    assert_all_there(&["kept".to_owned()], &texts_up_to(&server, "end").await);
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_while_the_store_is_opened_again_ends_the_process() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "kept").await, Some(200));
+    scene.faults.set(&[Rule::always(Call::Sync(On::Any), Effect::Broken)]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    let (status, log) = server.end().await;
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("could not be opened again and verified"), "{log}");
+}
+
+/// The imitated Connectly, and a home whose server sends to it.
+pub(crate) async fn sending() -> (Scene, Sandbox) {
+    let mut options = Options::instant();
+    options.connectly.auto_reply = false;
+    options.connectly.auto_status = false;
+    options.connectly.api_key = API_KEY.to_owned();
+    options.connectly.business_id = BUSINESS.to_owned();
+    options.connectly.webhook_secret = SECRET.to_owned();
+    let sandbox = Sandbox::start(options).await.expect("starts");
+    let scene = Scene::before(sandbox.connectly().base_url().as_str());
+    (scene, sandbox)
+}
+
+pub(crate) fn repeatable(id: &str) -> SendMessageRequest {
+    SendMessageRequest { request_id: id.to_owned(), ..text(ACCOUNT, id) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_store_is_verified_the_process_lives_and_is_not_ready_and_callers_wait() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "kept").await, Some(200));
+    scene.faults.set(&[
+        Rule::once(Call::Sync(On::Log), Effect::Broken),
+        Rule::once(Call::SyncAll(On::Database), Effect::Late(Duration::from_secs(5))),
+    ]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    scene.logged(&server, "the store is opened again").await;
+    for (page, status, word) in [("livez", 200, "alive"), ("readyz", 503, "verified"), ("metrics", 200, "")] {
+        let answer = scene.client.get(format!("http://{}/{page}", server.admin)).send();
+        let answer = within(answer).await.expect("answers");
+        assert_eq!(answer.status(), status, "{page}");
+        assert!(answer.text().await.expect("a text").contains(word), "{page}");
+    }
+    assert!(
+        !server.log.lock().expect("unpoisoned").contains("the store was verified"),
+        "all of it meanwhile"
+    );
+    let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    assert_eq!(text_of(&stream.event().await), "kept");
+    assert!(server.log.lock().expect("unpoisoned").contains("the store was verified"));
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_disk_holds_up_answers_and_nothing_else() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "before").await, Some(200));
+    scene.faults.set(&[Rule::always(Call::Sync(On::Log), Effect::Late(Duration::from_secs(4)))]);
+    let mut posting = Box::pin(scene.post(&server, "late"));
+    let others = async {
+        let request = SubscribeRequest {
+            start: Some(From::Position(StartPosition::Earliest.into())),
+            heartbeat_interval: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+            ..SubscribeRequest::default()
+        };
+        let mut stream = subscribe(server.channel().await, request).await.expect("subscribed");
+        assert_eq!(text_of(&stream.event().await), "before");
+        let heartbeat = stream.next().await.expect("open");
+        assert!(matches!(heartbeat, Some(Response::Heartbeat(_))), "{heartbeat:?}");
+        stream
+    };
+    let mut stream = tokio::select! {
+        answer = &mut posting => panic!("answered before it was durable: {answer:?}"),
+        stream = others => stream,
+    };
+    assert_eq!(posting.await, Some(200));
+    scene.faults.set(&[]);
+    assert_eq!(text_of(&stream.event().await), "late");
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_fail_or_are_cut_short_are_done_again_without_opening_the_store_anew() {
+    let scene = Scene::new();
+    let server = scene.start();
+    let mut kept = Vec::new();
+    for (n, effect) in [Effect::Full, Effect::Broken].into_iter().enumerate() {
+        scene.faults.set(&[Rule::always(Call::Write(On::Log), effect)]);
+        assert_eq!(scene.post(&server, &format!("refused {n}")).await, Some(503), "{effect:?}");
+        scene.faults.set(&[Rule::times(8, Call::Write(On::Log), Effect::Short)]);
+        kept.push(format!("kept {n}"));
+        assert_eq!(scene.post(&server, &kept[n]).await, Some(200), "{effect:?}");
+    }
+    assert_eq!(texts_up_to(&server, "kept 1").await, kept);
+    assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 0");
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_is_unknown() {
+    let (scene, sandbox) = sending().await;
+    let server = scene.start();
+    let channel = server.channel().await;
+    let send = |id: &str| {
+        let (channel, request) = (channel.clone(), repeatable(id));
+        async move { within(MessageServiceClient::new(channel).send_message(request)).await }
+    };
+    // Its call is under way when the disk fails, and its outcome finds no store to be written to.
+    let slow = FaultRule::once(Fault::Latency(Duration::from_secs(2))).on(Operation::SendMessage);
+    sandbox.connectly().set_fault(slow).await;
+    let (under_way, refused) = tokio::join!(send("under-way"), async {
+        within(async {
+            while sandbox.connectly().arrivals(Operation::SendMessage) == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+        send("refused").await
+    });
+    assert!(under_way.is_ok(), "the provider has taken it, and its caller is told: {under_way:?}");
+    let refused = refused.expect_err("nothing went out");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+
+    let channel = server.channel().await;
+    let key = Some(Key::RequestId("under-way".to_owned()));
+    let find = GetMessageRequest { account: ACCOUNT.to_owned(), key };
+    let found = within(MessageServiceClient::new(channel.clone()).get_message(find)).await.expect("known");
+    assert_eq!(found.into_inner().message.expect("there").state(), MessageState::Unknown);
+    let again = within(MessageServiceClient::new(channel).send_message(repeatable("under-way"))).await;
+    let again = again.expect_err("nobody can tell");
+    assert_eq!(
+        (reason(&again).as_str(), metadata(&again, "attempt").as_str()),
+        ("SEND_OUTCOME_UNKNOWN", "1")
+    );
+    assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 1, "one call was made");
+    assert!(server.terminate(), "stops in order");
+}
+
+/// Where the system lets go of its cache, what is read is what is on disk: what was refused is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_lost_of_a_refused_commit_is_not_told() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "before").await, Some(200));
+    scene.faults.set(&[
+        Rule::once(Call::Sync(On::Log), Effect::Broken),
+        Rule::always(Call::SyncAll(On::Any), Effect::Forget),
+    ]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    scene.post_until_heard(&server, "after").await;
+    assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 1");
+    assert_eq!(texts_up_to(&server, "after").await, ["before", "after"]);
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stops_the_server_does_not_wait_until_the_store_is_verified() {
+    let scene = Scene::new();
+    let server = scene.start();
+    scene.faults.set(&[
+        Rule::once(Call::Sync(On::Log), Effect::Broken),
+        Rule::always(Call::SyncAll(On::Any), Effect::Late(Duration::from_secs(600))),
+    ]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    scene.logged(&server, "the store is opened again").await;
+    assert!(!server.terminate(), "the disk has failed, and nobody knows what is on it");
+}

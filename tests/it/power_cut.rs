@@ -1,0 +1,187 @@
+//! Power cuts, beneath the real binary: what no sync has covered is gone, and nothing that was told hangs on it.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+
+use switchboard::pb::v1::message_service_client::MessageServiceClient;
+use switchboard::pb::v1::subscribe_request::Start as From;
+use switchboard::pb::v1::{
+    GetMessageRequest, MessageState, SendMessageRequest, SendMessageResponse, StartPosition,
+    get_message_request::Key,
+};
+use switchboard::sandbox::{Fault, FaultRule, Operation};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::binary::Server;
+use crate::disk::{ACCOUNT, repeatable, sending};
+use crate::faults::{Call, Effect, Faults, On, Rule};
+use crate::gateway::{metadata, reason, received, text_of, within};
+use crate::process::post;
+
+/// Webhooks pour in from many sides while the power is cut: at the sync of a commit and behind it, in the middle of its
+/// pages, while the log is moved. What was not synced is lost, or on disk in part.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_webhook_answered_200_is_there_after_power_cuts() {
+    let home = crate::binary::Home::new("http://127.0.0.1:1");
+    let faults = Faults::new(&home);
+    let client = reqwest::Client::new();
+    let mut answered: BTreeSet<String> = BTreeSet::new();
+    let cuts = [
+        Rule::once(Call::Sync(On::Log), Effect::PowerCut(0)).after(20),
+        Rule::once(Call::Sync(On::Log), Effect::PowerCutAfter(0)).after(20),
+        Rule::once(Call::Write(On::Log), Effect::PowerCut(0)).after(333),
+        Rule::once(Call::Write(On::Log), Effect::PowerCut(7)).after(444),
+        Rule::once(Call::Write(On::Database), Effect::PowerCut(0)).after(100),
+        Rule::once(Call::Write(On::Database), Effect::PowerCut(8)).after(500),
+        Rule::once(Call::Sync(On::Log), Effect::PowerCut(9)).after(30),
+    ];
+    let rounds = cuts.len();
+    for (round, cut) in cuts.into_iter().enumerate() {
+        faults.set(&[]);
+        let server = Server::start(faults.on(home.command()));
+        faults.set(&[cut]);
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let mut posters = JoinSet::new();
+        for poster in 0..8 {
+            let (client, webhook, told) = (client.clone(), server.webhook, told.clone());
+            posters.spawn(async move {
+                let padding = "x".repeat(10_000);
+                for n in 0.. {
+                    let id = format!("{round}-{poster}-{n}");
+                    match post(&client, webhook, received(&id, &format!("{id} {padding}"))).await {
+                        Some(200) => told.send(id).expect("heard"),
+                        _ => return,
+                    }
+                }
+            });
+        }
+        drop(told);
+        let before = answered.len();
+        while let Some(id) = within(heard.recv()).await {
+            answered.insert(id);
+        }
+        while posters.join_next().await.is_some() {}
+        assert!(answered.len() > before, "there was load in round {round}");
+        assert!(!server.end().await.0.success());
+    }
+
+    faults.set(&[]);
+    let server = Server::start(faults.on(home.command()));
+    assert_eq!(post(&client, server.webhook, received("end", "end")).await, Some(200));
+    let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let mut there = BTreeSet::new();
+    loop {
+        let event = events.event().await;
+        let id = text_of(&event).split(' ').next().expect("a word").to_owned();
+        if id == "end" {
+            break;
+        }
+        assert!(there.insert(id), "an event is there once");
+    }
+    let missing: Vec<&String> = answered.difference(&there).collect();
+    assert!(missing.is_empty(), "answered 200 and lost: {missing:?}");
+    assert_eq!(faults.trace().iter().filter(|seen| seen.call == "cut").count(), rounds);
+    assert!(server.terminate(), "stops in order");
+}
+
+async fn send(channel: Channel, request: SendMessageRequest) -> Result<SendMessageResponse, Status> {
+    let mut messages = MessageServiceClient::new(channel);
+    within(messages.send_message(request)).await.map(tonic::Response::into_inner)
+}
+
+async fn state(channel: Channel, id: &str) -> Result<MessageState, Status> {
+    let find = GetMessageRequest { account: ACCOUNT.to_owned(), key: Some(Key::RequestId(id.to_owned())) };
+    let found = within(MessageServiceClient::new(channel).get_message(find)).await?;
+    Ok(found.into_inner().message.expect("there").state())
+}
+
+/// The moments of a send at which the power is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// The intent is written and not synced.
+    Intent,
+    /// The intent is on disk, and the request is about to go out.
+    Request,
+    /// The provider has it.
+    Reply,
+    /// The reply is there, its caller may have it, and the outcome is not synced.
+    Outcome,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_is_unknown_after_a_power_cut_between_its_intent_and_its_outcome() {
+    let (scene, sandbox) = sending().await;
+    for (n, moment) in
+        [Moment::Intent, Moment::Request, Moment::Reply, Moment::Outcome].into_iter().enumerate()
+    {
+        let id = format!("r{n}");
+        let (faults, provider) = (&scene.faults, sandbox.connectly());
+        faults.set(&[]);
+        let server = scene.start();
+        assert_eq!(scene.post(&server, &format!("kept {n}")).await, Some(200));
+        let before = provider.arrivals(Operation::SendMessage);
+        match moment {
+            Moment::Intent => faults.set(&[Rule::once(Call::Sync(On::Log), Effect::PowerCut(0))]),
+            Moment::Request => faults.set(&[Rule::once(Call::Request, Effect::PowerCut(0))]),
+            Moment::Reply => {
+                let slow = Fault::Latency(std::time::Duration::from_secs(60));
+                provider.set_fault(FaultRule::once(slow).on(Operation::SendMessage)).await;
+            }
+            Moment::Outcome => {
+                faults.set(&[Rule::once(Call::Sync(On::Log), Effect::PowerCut(0)).after(1)]);
+            }
+        }
+        let cut = async {
+            if moment == Moment::Reply {
+                within(async {
+                    while provider.arrivals(Operation::SendMessage) == before {
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await;
+                faults.cut_power(0);
+            }
+        };
+        let (told, ()) = tokio::join!(send(server.channel().await, repeatable(&id)), cut);
+        assert!(moment == Moment::Outcome || told.is_err(), "{moment:?}: {told:?}");
+        assert!(!server.end().await.0.success());
+
+        faults.set(&[]);
+        let server = scene.start();
+        let arrived = provider.arrivals(Operation::SendMessage) - before;
+        let (channel, again) = (server.channel().await, repeatable(&id));
+        if moment == Moment::Intent {
+            assert_eq!(arrived, 0);
+            assert_eq!(reason(&state(channel.clone(), &id).await.expect_err("nothing")), "MESSAGE_NOT_FOUND");
+            assert!(!send(channel, again).await.expect("accepted").replayed);
+        } else {
+            assert_eq!(arrived, usize::from(moment != Moment::Request), "{moment:?}");
+            assert_eq!(
+                state(channel.clone(), &id).await.expect("known"),
+                MessageState::Unknown,
+                "{moment:?}"
+            );
+            let unknown = send(channel, again).await.expect_err("nobody can tell");
+            assert_eq!(reason(&unknown), "SEND_OUTCOME_UNKNOWN", "{moment:?}");
+            assert_eq!(metadata(&unknown, "attempt"), "1");
+            assert_eq!(provider.arrivals(Operation::SendMessage) - before, arrived, "{moment:?}");
+        }
+        assert_eq!(scene.post(&server, &format!("kept {n}")).await, Some(200));
+        assert!(server.terminate(), "stops in order");
+    }
+
+    let server = scene.start();
+    let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let mut kept = Vec::new();
+    // One send of them was accepted, and told as an event.
+    for event in events.events(5).await {
+        if event.r#type == "message.received" {
+            kept.push(text_of(&event).to_owned());
+        }
+    }
+    assert_eq!(kept, ["kept 0", "kept 1", "kept 2", "kept 3"]);
+    assert!(server.terminate(), "stops in order");
+}

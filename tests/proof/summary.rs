@@ -1,0 +1,131 @@
+//! What a round has proved, so that one that proved little is seen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::record::{End, Kept, Records, Start};
+use crate::round::Retention;
+use crate::trouble::Fault;
+
+/// What was done and what happened, counted by its name.
+pub(crate) type Counts = BTreeMap<String, u64>;
+
+/// A slow reader has not read for so long that what it comes to next is no longer in the server's memory.
+pub(crate) const FELL_BEHIND: &str = "slow reader fell out of the tail";
+
+/// What is counted when a stream starts.
+pub(crate) fn of_start(start: Start) -> &'static str {
+    match start {
+        Start::Latest => "starts at the latest",
+        Start::Earliest => "starts at the earliest",
+        Start::Since(_) => "starts since a time",
+        Start::After(_, Kept::Event) => "starts behind an event",
+        Start::After(_, Kept::EarlierEvent) => "starts behind an event before the last",
+        Start::After(_, Kept::Heartbeat) => "starts behind a heartbeat",
+        Start::After(_, Kept::Started) => "starts behind a start",
+        Start::After(_, Kept::Gap) => "starts behind a gap",
+        Start::After(_, Kept::Closing) => "starts behind a closing",
+        Start::After(_, Kept::Expired) => "starts at the oldest that is left",
+    }
+}
+
+/// What is counted when a stream ends.
+pub(crate) fn of_end(end: &End) -> &'static str {
+    match end {
+        End::Left => "streams left",
+        End::Settled => "streams settled",
+        End::Silent => "streams silent",
+        End::Ok => "streams ended with OK",
+        End::Refused { .. } => "streams refused",
+        End::Broken => "streams broken",
+        End::Lagging => "streams lagging",
+    }
+}
+
+/// What must be counted while faults fall: they go on until it is.
+fn least(retention: Retention) -> Vec<(String, u64)> {
+    let mut least = vec![
+        (FELL_BEHIND, 1),
+        ("events given live", 50),
+        ("events given from the journal", 50),
+        ("webhooks taken", 200),
+        ("webhooks taken again", 5),
+        ("webhooks not answered", 1),
+        ("heartbeats", 5),
+        ("starts at the latest", 2),
+        ("starts at the earliest", 4),
+        ("starts since a time", 2),
+        ("starts behind an event", 10),
+        ("starts behind an event before the last", 1),
+        ("starts behind a heartbeat", 1),
+        ("streams left", 5),
+        ("streams broken", 5),
+        ("pages forward", 4),
+        ("pages back", 4),
+        ("server restarts", 2),
+    ];
+    let faults = match retention {
+        Retention::Long => {
+            least.extend([("webhooks answered 503", 1), ("full disks that were told as 503", 1)]);
+            &Fault::ALL[..]
+        }
+        Retention::Short => {
+            least.push(("gaps", 1));
+            &Fault::WHERE_EVENTS_EXPIRE[..]
+        }
+    };
+    let least = least.into_iter().map(|(what, least)| (what.to_owned(), least));
+    least.chain(faults.iter().map(|fault| (fault.to_string(), 1))).collect()
+}
+
+/// What there is too little of.
+pub(crate) fn too_little(counts: &Counts, retention: Retention) -> Vec<String> {
+    let count = |what: &str| counts.get(what).copied().unwrap_or_default();
+    least(retention)
+        .into_iter()
+        .filter(|(what, least)| count(what) < *least)
+        .map(|(what, least)| format!("{what}: {}, and {least} at least are needed", count(&what)))
+        .collect()
+}
+
+/// What a round was.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    counts: Counts,
+    /// How many events there were in the end.
+    events: usize,
+    /// How many were trimmed before.
+    trimmed: u64,
+    /// The most memory that the server had, in KiB.
+    memory: u64,
+}
+
+/// The most memory that the server may take, in KiB, with readers that do not read.
+const MEMORY: u64 = 256 << 10;
+
+impl Summary {
+    pub(crate) fn new(records: &Records, counts: Counts, memory: u64) -> Self {
+        Self { counts, events: records.whole.len(), trimmed: records.trimmed, memory }
+    }
+
+    /// What there should have been more of.
+    pub(crate) fn too_little(&self, retention: Retention) -> Vec<String> {
+        too_little(&self.counts, retention)
+    }
+
+    /// Whether the server took more memory than it may.
+    pub(crate) fn too_much(&self) -> Option<String> {
+        (self.memory > MEMORY).then(|| format!("the server took {} KiB of memory, of {MEMORY}", self.memory))
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, count) in &self.counts {
+            writeln!(f, "  {count:>7} {what}")?;
+        }
+        writeln!(f, "  {:>7} events in the end", self.events)?;
+        writeln!(f, "  {:>7} events trimmed before", self.trimmed)?;
+        write!(f, "  {:>7} KiB of memory at most", self.memory)
+    }
+}
