@@ -65,7 +65,8 @@ enum Command {
         /// The backup.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
-        /// Take request_ids that are not known for new ones at once: what was sent after the backup may be sent twice.
+        /// Take request_ids that are not known for new ones at once: what was sent after the backup may be sent twice, and
+        /// also what is still in doubt since an earlier restore.
         #[arg(long)]
         accept_repeats: bool,
     },
