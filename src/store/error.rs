@@ -85,6 +85,15 @@ pub enum Error {
     /// The file does not hold what it should.
     #[error("the store does not hold what it should: {0}")]
     Unsound(String),
+    /// A backup, or a store made of one, cannot be written.
+    #[error("cannot write {path}")]
+    NotMade {
+        /// The file that was to be made.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
     /// A row cannot be what this version wrote.
     #[error("the store holds a row that cannot be read: {0}")]
     Corrupt(String),

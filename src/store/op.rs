@@ -18,8 +18,11 @@ pub enum Op {
     Begin(Box<Begin>),
     /// Writes down what came of an attempt, and appends `message.accepted` when it makes a message accepted.
     End(Box<End>),
-    /// Forgets requests, messages and conversations that are too old, at most so many of each.
+    /// Forgets requests, messages and conversations that are too old, at most so many of each; and, in a store that was
+    /// restored, the doubt whether requests that it does not know were made.
     Forget {
+        /// The moment, as far as it is certain: doubt that lasts until then is over.
+        now: UnixMillis,
         /// Requests that ended before this moment.
         requests: UnixMillis,
         /// Messages that were made, and customers who last wrote, before this moment.

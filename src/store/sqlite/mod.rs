@@ -35,6 +35,7 @@ use super::{
 };
 use crate::domain::{
     AccountId, Address, Cursor, Message, PhoneNumber, RequestId, Subscription, SubscriptionId, UnixMillis,
+    request::Request,
 };
 
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
@@ -249,6 +250,17 @@ impl Store {
         let read = move |db: &Connection| requests::find(db, &account, &id).map_err(Error::of_read);
         let found = self.readers.run(read).await?;
         Ok(found.map(|(request, message)| request.record(message)))
+    }
+
+    /// What is known of a request that is about to be made: as [`Begin`](super::Begin) has it, also where its record may
+    /// have been lost.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn known(&self, account: &AccountId, request: &Request) -> Result<Option<Record>, Error> {
+        let (account, request) = (account.clone(), request.clone());
+        self.readers.run(move |db| requests::known(db, &account, &request).map_err(Error::of_read)).await
     }
 
     /// How a message stands.

@@ -54,7 +54,10 @@ impl<'db> Work<'db> {
             Op::Append(new) => self.append(*new),
             Op::Begin(begin) => self.begin(*begin),
             Op::End(end) => self.end(*end),
-            Op::Forget { requests, messages, most } => self.forget(requests, messages, most),
+            Op::Forget { now, requests, messages, most } => {
+                self.journal.doubt_until = self.journal.doubt_until.filter(|until| now < *until);
+                self.forget(requests, messages, most)
+            }
             Op::Trim(trim) => self.trim(trim),
             Op::Subscription(id, change) => self.change_subscription(id, *change),
         }
@@ -62,10 +65,11 @@ impl<'db> Work<'db> {
 
     pub(super) fn commit(self) -> rusqlite::Result<Written> {
         if self.journal != self.begun_at {
-            let Journal { next_number, last_receive, trimmed, bytes, .. } = self.journal;
+            let Journal { next_number, last_receive, trimmed, bytes, doubt_until, .. } = self.journal;
             self.db
                 .prepare_cached(
-                    "UPDATE journal SET next_number = ?1, last_receive_ms = ?2, trimmed_ms = ?3, bytes = ?4
+                    "UPDATE journal SET next_number = ?1, last_receive_ms = ?2, trimmed_ms = ?3, bytes = ?4,
+                         doubt_until_ms = ?5
                      WHERE id = 1",
                 )?
                 .execute(params![
@@ -73,6 +77,7 @@ impl<'db> Work<'db> {
                     last_receive.0,
                     trimmed.map(|at| at.0),
                     bytes.cast_signed(),
+                    doubt_until.map(|until| until.0),
                 ])?;
         }
         self.db.commit()?;
