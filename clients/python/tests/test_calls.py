@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from kit.callers import Caller
     from kit.server import Server
 
-ACCOUNT = "demo-connectby"
+ACCOUNT = "demo-connectly"
+CONNECTBY = "demo-connectby"
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_deadline(caller: Caller) -> None:
 
 def test_cancel(slow: SandboxServiceStub, server: Server) -> None:
     with Client(server.address) as client:
-        future = client.contacts.ListContacts.future(v1.ListContactsRequest(account=ACCOUNT), timeout=20)
+        future = client.templates.ListTemplates.future(v1.ListTemplatesRequest(account=ACCOUNT), timeout=20)
         assert future.cancel()
         with pytest.raises(grpc.FutureCancelledError):
             future.result()
@@ -66,7 +67,7 @@ def test_cancel_of_a_task(slow: SandboxServiceStub, server: Server) -> None:
     async def cancelled() -> None:
         async with aio.Client(server.address) as client:
             before = calls()
-            call = client.contacts.ListContacts(v1.ListContactsRequest(account=ACCOUNT), timeout=20)
+            call = client.templates.ListTemplates(v1.ListTemplatesRequest(account=ACCOUNT), timeout=20)
 
             async def wait() -> None:
                 await call
@@ -113,7 +114,7 @@ def test_messages_written_one_by_one(server: Server) -> None:
     async def write() -> None:
         async with aio.Client(server.address) as client:
             call = client.messages.SendMedia(timeout=20)
-            header = v1.MediaHeader(account=ACCOUNT, to="+15550100001", file_name="a.txt")
+            header = v1.MediaHeader(account=CONNECTBY, to="+15550100001", file_name="a.txt")
             await call.write(v1.SendMediaRequest(header=header))
             await call.write(v1.SendMediaRequest(chunk=b"Hello!"))
             await call.done_writing()
@@ -127,7 +128,7 @@ def test_messages_written_one_by_one(server: Server) -> None:
             assert caught.value.field_violations
 
             many = client.messages.SendMessages(timeout=20)
-            text = v1.SendMessageRequest(account=ACCOUNT, to="+15550100001", text=v1.Text(body="Hello!"))
+            text = v1.SendMessageRequest(account=CONNECTBY, to="+15550100001", text=v1.Text(body="Hello!"))
             await many.write(v1.SendMessagesRequest(tag="1", request=text))
             answer = await many.read()
             assert isinstance(answer, v1.SendMessagesResponse)

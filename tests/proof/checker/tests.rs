@@ -3,6 +3,7 @@
 mod streams;
 
 use switchboard::domain::Cursor;
+use switchboard::pb::v1::ClosingReason;
 
 use super::{Broken, check};
 use crate::record::{
@@ -39,7 +40,7 @@ fn event(number: u64) -> Seen {
 }
 
 fn started(number: u64, newest: u64) -> Given {
-    Given::Started { cursor: at(number), oldest: at(0), newest: at(newest) }
+    Given::Started { cursor: at(number), oldest: at(0), newest: at(newest), generation: 0 }
 }
 
 /// Every event in turn, delivered once, one after the other.
@@ -48,7 +49,8 @@ fn post(number: u64) -> Post {
 }
 
 fn stream(reader: &str, start: Start, opened: u64, given: Vec<Given>, end: End) -> Stream {
-    Stream { reader: reader.to_owned(), wanted: Wanted::default(), start, skips: false, opened, given, end }
+    let (reader, wanted) = (reader.to_owned(), Wanted::default());
+    Stream { reader, wanted, start, skips: false, opened, began: opened + 1, given, end }
 }
 
 fn events(numbers: impl IntoIterator<Item = u64>) -> impl Iterator<Item = Given> {
@@ -78,7 +80,7 @@ fn good() -> Records {
     resumed.push(Given::Heartbeat(at(NEWEST)));
     let mut live = vec![started(4, 4)];
     live.extend(events(5..=NEWEST));
-    live.push(Given::Closing { cursor: at(NEWEST), shutdown: false });
+    live.push(Given::Closing { cursor: at(NEWEST), reason: ClosingReason::Shutdown });
     let mut statuses = vec![started(0, 0), Given::Heartbeat(at(1))];
     statuses.extend(events((1..=NEWEST).filter(|number| number.is_multiple_of(2))));
     let mut since = vec![started(7, NEWEST)];
@@ -114,6 +116,10 @@ fn good() -> Records {
                 refused: None,
             },
         ],
+        calls: Vec::new(),
+        epoch: 7,
+        restored: None,
+        holds: true,
         whole: (1..=NEWEST).map(event).collect(),
         trimmed: 0,
     }

@@ -264,17 +264,8 @@ class _Interceptor:
                 return call
             await asyncio.sleep(delay)
 
-    async def _stream(self, continuation: Any, details: grpc.aio.ClientCallDetails, request: Any) -> Any:
-        call = await continuation(self._details(details, details.timeout), request)
-
-        async def responses() -> AsyncIterator[Any]:
-            try:
-                async for response in call:
-                    yield response
-            except grpc.RpcError as failed:
-                raise SwitchboardError.from_rpc_error(failed) from failed
-
-        return responses()
+    async def _once(self, continuation: Any, details: grpc.aio.ClientCallDetails, request: Any) -> _Call:
+        return _Call(await continuation(self._details(details, details.timeout), request))
 
 
 class _UnaryUnary(_Interceptor, grpc.aio.UnaryUnaryClientInterceptor):
@@ -290,34 +281,48 @@ class _StreamUnary(_Interceptor, grpc.aio.StreamUnaryClientInterceptor):
         if payload.repeatable:
             return await self._repeat(continuation, client_call_details, payload)
         # Not awaited here: who writes the messages one by one waits for the call before the first.
-        details = self._details(client_call_details, client_call_details.timeout)
-        return _Uploading(await continuation(details, payload.each()), payload)
+        call = await self._once(continuation, client_call_details, payload.each())
+        call.payload = payload
+        return call
 
 
 class _UnaryStream(_Interceptor, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await self._stream(continuation, client_call_details, request)
+        return await self._once(continuation, client_call_details, request)
 
 
 class _StreamStream(_Interceptor, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await self._stream(continuation, client_call_details, request_iterator)
+        return await self._once(continuation, client_call_details, request_iterator)
 
 
-class _Uploading:
+class _Call:
     """A call of gRPC, but for the error that it ends with."""
 
-    def __init__(self, call: Any, payload: Messages) -> None:
+    payload: Messages | None = None
+
+    def __init__(self, call: Any) -> None:
         self._call = call
-        self._payload = payload
 
     def __await__(self) -> Generator[Any, None, Any]:
         try:
             return (yield from self._call.__await__())
         except grpc.RpcError as failed:
             error = SwitchboardError.from_rpc_error(failed)
-            error.request_id = self._payload.request_id
+            error.request_id = self.payload.request_id if self.payload is not None else ""
             raise error from failed
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        try:
+            async for response in self._call:
+                yield response
+        except grpc.RpcError as failed:
+            raise SwitchboardError.from_rpc_error(failed) from failed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._call, name)
+
+
+# What is none of these, gRPC would wrap once more, and some versions of it then stumble over their own wrapper.
+grpc.aio.UnaryStreamCall.register(_Call)
+grpc.aio.StreamStreamCall.register(_Call)

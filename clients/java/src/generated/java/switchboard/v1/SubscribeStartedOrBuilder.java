@@ -96,4 +96,14 @@ public interface SubscribeStartedOrBuilder extends
    * <code>.google.protobuf.Duration heartbeat_interval = 4;</code>
    */
   com.google.protobuf.DurationOrBuilder getHeartbeatIntervalOrBuilder();
+
+  /**
+   * <pre>
+   * The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+   * </pre>
+   *
+   * <code>uint64 generation = 5;</code>
+   * @return The generation.
+   */
+  long getGeneration();
 }

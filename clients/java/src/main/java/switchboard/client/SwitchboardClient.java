@@ -197,6 +197,9 @@ public final class SwitchboardClient implements AutoCloseable {
     /**
      * Listens to events, on a connection of its own that begins to be made at once.
      *
+     * <p>With the id of a named {@code subscription}, which {@code CreateSubscription} makes, the server keeps the place,
+     * and the stream acknowledges what the loop has dealt with.
+     *
      * @param request which events, and from where on; its {@code expired_policy} must not be {@code SKIP_WITH_GAP}
      * @return the events
      */
@@ -227,13 +230,14 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Closes the connection and ends all streams of events. It returns at once; calls that are under way may still end
-     * for a few seconds.
+     * Closes the connection and ends all streams of events. Calls that are under way may still end for a few seconds. It
+     * returns at once, or, when there is something to acknowledge of a named subscription, within two seconds.
      */
     @Override
     public void close() {
         closed = true;
-        streams.forEach(EventStream::close);
+        CompletableFuture.allOf(streams.stream().map(EventStream::hangUp).toArray(CompletableFuture<?>[]::new))
+                .join();
         transport.shutdown();
         CompletableFuture.delayedExecutor(5, TimeUnit.SECONDS).execute(transport::shutdownNow);
     }

@@ -61,10 +61,10 @@ class RestartTest {
     }
 
     /** A customer who writes all the time, and knows which of it was taken. */
-    private static final class Writer implements Runnable {
+    static final class Writer implements Runnable {
         private final SwitchboardClient client;
-        private final List<String> taken = new CopyOnWriteArrayList<>();
-        private volatile boolean stopped;
+        final List<String> taken = new CopyOnWriteArrayList<>();
+        volatile boolean stopped;
 
         Writer(SwitchboardClient client) {
             this.client = client;

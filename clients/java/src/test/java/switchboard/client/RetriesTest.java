@@ -64,6 +64,8 @@ class RetriesTest {
             "GetAccount",
             "ListContacts",
             "ListEvents",
+            "GetSubscription",
+            "ListSubscriptions",
             "ListFlowResponses",
             "GetMessage",
             "GetConversation",
@@ -72,8 +74,16 @@ class RetriesTest {
             "ListWebhooks",
             "VerifyWebhook");
     private static final Set<String> REPEATABLE_WRITES = Set.of("CreateContact", "SendMessage", "CreateWebhook");
-    private static final Set<String> OTHER_WRITES =
-            Set.of("UpdateContact", "DeleteContact", "UpdateWebhook", "DeleteWebhook");
+    private static final Set<String> OTHER_WRITES = Set.of(
+            "UpdateContact",
+            "DeleteContact",
+            "UpdateWebhook",
+            "DeleteWebhook",
+            "CreateSubscription",
+            "UpdateSubscription",
+            "SeekSubscription",
+            "DeleteSubscription",
+            "Acknowledge");
 
     private FakeServer server;
     private SwitchboardClient client;
