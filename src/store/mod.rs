@@ -22,7 +22,7 @@ use bytes::Bytes;
 
 use crate::domain::{
     AccountId, Cursor, Event, EventId, EventType, Message, MessageId, MessageState, RequestId, Subscription,
-    SubscriptionId, UnixMillis,
+    UnixMillis,
 };
 
 pub use attempt::{Begin, Begun, End, Ended, Outcome, Owner, Record, Standing};
@@ -78,8 +78,17 @@ pub struct Changes {
     pub events: Arc<[Stored]>,
     /// Messages that are new or stand differently now, as they stand.
     pub messages: Vec<Message>,
-    /// Subscriptions whose filter or place was set, as they stand, and those that were deleted.
-    pub subscriptions: Vec<(SubscriptionId, Option<Subscription>)>,
+    /// What was done to subscriptions, in order.
+    pub subscriptions: Vec<Altered>,
+}
+
+/// What was done to a subscription that whoever reads from it must hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Altered {
+    /// Its filter or place was set. It stands like this.
+    Set(Subscription),
+    /// It was deleted. It stood like this.
+    Deleted(Subscription),
 }
 
 /// An event in the journal.

@@ -150,6 +150,11 @@ pub enum Changed {
     Exists(Subscription),
     /// There is none of that id.
     Absent,
+    /// Events behind the place are gone, and nothing was changed.
+    Gone {
+        /// The number of the oldest event that is left, or of the next one if none is.
+        oldest: u64,
+    },
     /// Its generation is another one by now, and nothing was changed.
     Stale(Subscription),
     /// There are [`MOST_SUBSCRIPTIONS`], and none was made.

@@ -95,11 +95,14 @@ fn renew(db: &Connection, doubt_until: Option<UnixMillis>) -> rusqlite::Result<(
         "INSERT INTO epochs (epoch, last_number) SELECT epoch, next_number - 1 FROM journal WHERE id = 1",
         [],
     )?;
+    let now = UnixMillis::now();
+    // How many generations were given after the backup nobody knows: fewer than one in each millisecond.
     db.execute(
-        "UPDATE journal SET epoch = ?1, backup_ms = NULL, doubt_until_ms = ?2",
-        params![schema::new_epoch(), doubt_until.map(|until| until.0)],
+        "UPDATE journal
+         SET epoch = ?1, backup_ms = NULL, doubt_until_ms = ?2, generations = max(generations, ?3)",
+        params![schema::new_epoch(), doubt_until.map(|until| until.0), now.0],
     )?;
-    requests::disown(db, Owner::generate(), UnixMillis::now())
+    requests::disown(db, Owner::generate(), now)
 }
 
 fn extent(journal: Journal) -> Extent {

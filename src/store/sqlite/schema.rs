@@ -119,6 +119,8 @@ pub(super) struct Journal {
     pub(super) trimmed: Option<UnixMillis>,
     /// What the events that are left take.
     pub(super) bytes: u64,
+    /// The newest generation that was given to any subscription.
+    pub(super) generations: u64,
     /// When it was made as a backup.
     pub(super) backup: Option<UnixMillis>,
     /// Until when requests that are not known may have been made all the same; none when that is over.
@@ -238,7 +240,7 @@ pub(super) fn bring_up_to_date(db: &Connection) -> rusqlite::Result<()> {
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
     let moment = |row: &Row<'_>, column| row.get::<_, Option<i64>>(column).map(|at| at.map(UnixMillis));
     db.query_row(
-        "SELECT epoch, next_number, last_receive_ms, trimmed_ms, bytes, backup_ms, doubt_until_ms,
+        "SELECT epoch, next_number, last_receive_ms, trimmed_ms, bytes, generations, backup_ms, doubt_until_ms,
                 (SELECT number FROM events ORDER BY number LIMIT 1)
          FROM journal WHERE id = 1",
         [],
@@ -250,9 +252,10 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
                 last_receive: UnixMillis(row.get(2)?),
                 trimmed: moment(row, 3)?,
                 bytes: row.get::<_, i64>(4)?.cast_unsigned(),
-                backup: moment(row, 5)?,
-                doubt_until: moment(row, 6)?,
-                oldest: row.get::<_, Option<i64>>(7)?.map_or(next_number, i64::cast_unsigned),
+                generations: row.get::<_, i64>(5)?.cast_unsigned(),
+                backup: moment(row, 6)?,
+                doubt_until: moment(row, 7)?,
+                oldest: row.get::<_, Option<i64>>(8)?.map_or(next_number, i64::cast_unsigned),
             })
         },
     )

@@ -344,3 +344,15 @@ async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
     );
     restore(&backup, &to, None).expect("restored");
 }
+
+#[tokio::test]
+async fn a_generation_that_was_given_after_the_backup_is_not_given_again_after_the_restore() {
+    let opened = open();
+    let made = opened.changed("s", create(Filter::default(), Place::Newest)).await;
+    let backup = opened.back_up();
+    let lost = opened.changed("s", Change::Seek(Place::Newest)).await;
+    let restored = restored(&backup, None);
+    assert_eq!(restored.subscription("s").await, Some(made));
+    let sought = restored.changed("s", Change::Seek(Place::Newest)).await;
+    assert!(sought.generation > lost.generation, "{sought:?}");
+}
