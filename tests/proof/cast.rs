@@ -22,7 +22,7 @@ pub(crate) type Who = (&'static str, Habit, Wanted, bool, Start);
 pub(crate) fn readers(kind: Kind, newest: u64, lost: &[Seen]) -> Vec<Who> {
     let all = Wanted::default;
     match kind {
-        Kind::Strict | Kind::Expiring => vec![
+        Kind::Strict => vec![
             ("all", Habit::Steady, all(), false, Start::Earliest),
             ("all, slow", Habit::Slow, all(), false, Start::Earliest),
             ("all, leaving", Habit::Leaving, all(), true, Start::Earliest),
@@ -41,6 +41,15 @@ pub(crate) fn readers(kind: Kind, newest: u64, lost: &[Seen]) -> Vec<Who> {
                 true,
                 Start::Since(i64::MAX / 1_000_000),
             ),
+        ],
+        Kind::Expiring => vec![
+            ("all", Habit::Steady, all(), true, Start::Earliest),
+            ("all, slow", Habit::Slow, all(), false, Start::Earliest),
+            ("live, slow", Habit::Slow, all(), true, Start::Latest),
+            ("statuses", Habit::Leaving, of_types(&["message.status"]), false, Start::Earliest),
+            ("unknown of globex", Habit::Leaving, of_account("globex", &["unknown"]), false, Start::Latest),
+            ("nothing", Habit::Leaving, of_types(&["report.completed"]), true, Start::Earliest),
+            ("since", Habit::ComingBackSince, of_types(&["message.status"]), true, Start::Since(0)),
         ],
         Kind::Held => vec![
             ("all", Habit::Steady, all(), true, Start::Earliest),

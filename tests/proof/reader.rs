@@ -36,7 +36,7 @@ pub(crate) const CURSOR_LOST: &str = "CURSOR_LOST";
 const MORE_THAN_THE_TAIL: usize = 20 << 20;
 
 /// The longest that a slow reader does not read.
-const LONGEST_STALL: Duration = Duration::from_secs(15);
+const LONGEST_STALL: Duration = Duration::from_secs(45);
 
 /// How long one that stays away does, in milliseconds.
 const AWAY: std::ops::Range<u64> = 1_000..4_000;
@@ -260,7 +260,7 @@ impl Reader {
             Given::Event(_) => {
                 let events: Vec<&Seen> = stream.events().collect();
                 let before = self.random.usize(0..events.len().min(50));
-                (self.random.u8(0..12) == 0).then(|| events[events.len() - 1 - before].cursor)
+                (self.random.u8(0..6) == 0).then(|| events[events.len() - 1 - before].cursor)
             }
             Given::Heartbeat(cursor) => (!late || self.random.bool()).then_some(*cursor),
             Given::Gap { resume, .. } => Some(*resume),

@@ -59,7 +59,8 @@ impl Kind {
     fn lasts(self) -> Duration {
         match self {
             Self::Strict => Duration::from_secs(16),
-            Self::Held | Self::Expiring => Duration::from_secs(6),
+            Self::Held => Duration::from_secs(12),
+            Self::Expiring => Duration::from_secs(6),
             Self::Restored => Duration::from_secs(1),
         }
     }

@@ -134,7 +134,9 @@ impl Keeper {
         match self.manner.clone() {
             Manner::Looking => {}
             Manner::Seeking => {
-                let known = self.ledger.some_place(&mut self.random);
+                // Not too far back, as a rule: it holds what is behind its place.
+                let places = (0..4).filter_map(|_| self.ledger.some_place(&mut self.random));
+                let known = places.max_by_key(|(cursor, _)| cursor.number);
                 let start = match (known, self.random.u8(0..6)) {
                     (Some((cursor, _)), 1..) => Start::After(cursor, Kept::EarlierEvent),
                     (Some((_, received)), 0) => Start::Since(received),

@@ -73,7 +73,7 @@ fn least(kind: Kind) -> Vec<(String, u64)> {
         ("events given from the journal", 50),
         ("webhooks not answered", 1),
         ("heartbeats", 5),
-        ("starts at the earliest", 4),
+        ("starts at the earliest", 3),
         ("starts behind an event", 10),
         ("starts behind an event before the last", 1),
         ("starts behind a heartbeat", 1),
