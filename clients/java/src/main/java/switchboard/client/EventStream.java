@@ -66,9 +66,6 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     /** The least time between two acknowledgements that nobody asked for. */
     private static final Duration PAUSE = Duration.ofSeconds(1);
 
-    /** How long the end waits for the last acknowledgement. */
-    private static final Duration LAST_WORDS = Duration.ofSeconds(2);
-
     /** Up to where all is dealt with, and the generation of the subscription in which it was so. */
     private record Place(String cursor, long generation) {}
 
@@ -77,6 +74,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     private final SubscribeRequest request;
     private final Consumer<SubscribeGap> onGap;
     private final Duration connectTimeout;
+    private final Duration timeForLastWords;
     private final RetryPolicy backoff;
     private final Consumer<EventStream> onClosed;
     private final Context context = Context.current();
@@ -108,6 +106,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             SubscribeRequest request,
             Consumer<SubscribeGap> onGap,
             Duration connectTimeout,
+            Duration timeForLastWords,
             RetryPolicy backoff,
             Consumer<EventStream> onClosed) {
         this.dial = dial;
@@ -115,6 +114,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         this.request = request;
         this.onGap = onGap;
         this.connectTimeout = connectTimeout;
+        this.timeForLastWords = timeForLastWords;
         this.backoff = backoff;
         this.onClosed = onClosed;
         this.place = request.getAfterCursor();
@@ -240,9 +240,9 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             }
             if (unacknowledged != null) {
                 ManagedChannel last = channel == null ? dial.get() : channel;
-                CompletableFuture<Void> said = acknowledge(unacknowledged, last, LAST_WORDS)
+                CompletableFuture<Void> said = acknowledge(unacknowledged, last, timeForLastWords)
                         .exceptionally(e -> null) // It comes again, then.
-                        .completeOnTimeout(null, LAST_WORDS.toNanos(), TimeUnit.NANOSECONDS)
+                        .completeOnTimeout(null, timeForLastWords.toNanos(), TimeUnit.NANOSECONDS)
                         .whenComplete((done, e) -> last.shutdownNow());
                 lastWords = CompletableFuture.allOf(lastWords, said);
                 unacknowledged = null;

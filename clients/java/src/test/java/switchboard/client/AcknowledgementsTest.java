@@ -149,7 +149,7 @@ class AcknowledgementsTest extends ScriptedStreams {
             stream.complete(s);
         });
         EventStream events = client.subscribe(NAMED);
-        CompletableFuture<List<String>> loop = CompletableFuture.supplyAsync(() -> cursors(events));
+        CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
         assertEquals("5 of 1", next());
         say(heartbeat("5"), heartbeat("7")).accept(stream.get());
         assertEquals("7 of 1", next());
@@ -341,14 +341,14 @@ class AcknowledgementsTest extends ScriptedStreams {
     void aPlaceIsAcknowledgedAgainInANewGeneration() throws Exception {
         CountDownLatch first = new CountDownLatch(1);
         var client = serve(
-                stream -> CompletableFuture.runAsync(() -> {
+                stream -> Threads.run(() -> {
                     say(startedAs("0", 1), heartbeat("1")).accept(stream);
                     await(first);
                     fail(changed()).accept(stream);
                 }),
                 say(startedAs("0", 2), heartbeat("1")));
         EventStream events = client.subscribe(NAMED);
-        CompletableFuture<List<String>> loop = CompletableFuture.supplyAsync(() -> cursors(events));
+        CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
         assertEquals("1 of 1", next());
         first.countDown();
         assertEquals("1 of 2", next());

@@ -312,7 +312,7 @@ class EventStreamTest extends ScriptedStreams {
         EventStream events = client.subscribe(LATEST);
         Iterator<Event> loop = events.iterator();
         loop.next();
-        CompletableFuture<Boolean> waiting = CompletableFuture.supplyAsync(loop::hasNext);
+        CompletableFuture<Boolean> waiting = Threads.supply(loop::hasNext);
         assertThrows(java.util.concurrent.TimeoutException.class, () -> waiting.get(100, TimeUnit.MILLISECONDS));
         events.close();
         assertFalse(waiting.get(10, TimeUnit.SECONDS));
@@ -327,7 +327,7 @@ class EventStreamTest extends ScriptedStreams {
     void aCloseEndsTheWaitForAServerThatIsNotThere() throws Exception {
         try (Proxy proxy = new Proxy(0, Proxy.Fate.CLOSE)) {
             EventStream events = client(proxy.address()).subscribe(LATEST);
-            CompletableFuture<List<String>> loop = CompletableFuture.supplyAsync(() -> cursors(events));
+            CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
             while (proxy.connections() < 5) {
                 Thread.onSpinWait();
             }

@@ -34,7 +34,7 @@ class RestartTest {
         private final CompletableFuture<Void> ended;
 
         Reader(EventStream events) {
-            ended = CompletableFuture.runAsync(() -> {
+            ended = Threads.run(() -> {
                 for (Event event : events) {
                     String text = event.getMessageReceived().getText().getBody();
                     if (text.equals(LAST)) {
@@ -107,7 +107,7 @@ class RestartTest {
                     .setFilter(RECEIVED)
                     .build()));
             Writer writer = new Writer(client);
-            CompletableFuture<Void> writing = CompletableFuture.runAsync(writer);
+            CompletableFuture<Void> writing = Threads.run(writer);
 
             reader.awaitMore(30);
             sandbox.kill();

@@ -112,6 +112,7 @@ abstract class ScriptedStreams {
         SwitchboardClient client = SwitchboardClient.builder(address)
                 .plaintext()
                 .impatient(connectTimeout, java.time.Duration.ofMillis(20))
+                .patient(java.time.Duration.ofSeconds(20))
                 .build();
         open.add(client);
         return client;

@@ -130,7 +130,7 @@ class SubscriptionTest {
     void nothingIsLostOverARestart() throws Exception {
         create("message.received");
         RestartTest.Writer writer = new RestartTest.Writer(client);
-        CompletableFuture<Void> writing = CompletableFuture.runAsync(writer);
+        CompletableFuture<Void> writing = Threads.run(writer);
 
         List<String> first = new ArrayList<>();
         try (EventStream events = client.subscribe(NAMED)) {
@@ -228,7 +228,7 @@ class SubscriptionTest {
         try (EventStream events = client.subscribe(NAMED.toBuilder()
                 .setHeartbeatInterval(com.google.protobuf.Duration.newBuilder().setSeconds(1))
                 .build())) {
-            loop = CompletableFuture.supplyAsync(() -> events.iterator().hasNext());
+            loop = Threads.supply(() -> events.iterator().hasNext());
             await("heartbeats are acknowledged", () -> subscription().getLagEvents() == 0);
             write("four");
             assertTrue(subscription().getLagEvents() <= 1);
