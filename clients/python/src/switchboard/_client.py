@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 import time
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +137,8 @@ class Subscription:
         self._watchdog = _Watchdog()
         self._channel: grpc.Channel | None = None
         self._events = self._run()
+        self._advancing = threading.Lock()
+        _subscriptions.add(self)
 
     @property
     def cursor(self) -> str | None:
@@ -183,7 +187,8 @@ class Subscription:
         return self
 
     def __next__(self) -> v1.Event:
-        return next(self._events)
+        with self._advancing:
+            return next(self._events)
 
     def _run(self) -> Generator[v1.Event, None, None]:
         try:
@@ -253,8 +258,11 @@ class Subscription:
         self._closed.set()
         self._watchdog.stop()
         # A loop that waits in another thread cannot be ended from here: its call was, and it ends by itself.
-        with contextlib.suppress(ValueError):
-            self._events.close()
+        if self._advancing.acquire(blocking=False):
+            try:
+                self._events.close()
+            finally:
+                self._advancing.release()
 
     def __enter__(self) -> Self:
         return self
@@ -266,6 +274,16 @@ class Subscription:
 
     def __repr__(self) -> str:
         return f"<switchboard.Subscription to {self._target.address}>"
+
+
+_subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_subscriptions() -> None:
+    # While there are threads: later on, gRPC waits for them for ever to close a channel that has a call.
+    for subscription in list(_subscriptions):
+        subscription.close()
 
 
 def _outcome(call: Any) -> SwitchboardError | None:
@@ -296,7 +314,7 @@ class _Acknowledger:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        if self._progress.unacknowledged() is None:
+        if not self._progress.due():
             return
         self._finished.set()
         if self._thread is None:

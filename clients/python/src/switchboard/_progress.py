@@ -148,6 +148,10 @@ class Progress:
         place = self._place
         return None if place is self._settled else place
 
+    def due(self) -> bool:
+        """Says whether that is to be done while the stream goes on."""
+        return self._closing is None and self.unacknowledged() is not None
+
     def settle(self, place: v1.AcknowledgeRequest, error: SwitchboardError | None) -> SwitchboardError | None:
         """Takes what became of an acknowledgement, and tells the error that is one for the loop too.
 

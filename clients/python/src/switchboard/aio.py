@@ -161,6 +161,7 @@ class Subscription:
         self._closed = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
         self._call: Any = None
+        self._ended: SwitchboardError | None = None
         # mypy knows a generator function as one of the wider type, without `ag_running`.
         self._events = cast("AsyncGeneratorType[v1.Event, None]", self._run())
 
@@ -214,45 +215,48 @@ class Subscription:
         return await anext(self._events)
 
     async def _run(self) -> AsyncGenerator[v1.Event, None]:
-        metadata = self._target.metadata
         try:
             while not self._closed.is_set():
-                # A new channel each time: on the old one, a new stream would take the connection that is dead.
-                if self._channel is not None:
-                    await self._channel.close()
-                self._channel = self._target.aio_channel(OWN_CONNECTION)
-                stub = v1.EventServiceStub(self._channel)
-                request = self._progress.open()
-                ended = await self._acknowledge_first(stub)
-                if ended is None and not self._closed.is_set():
-                    self._call = stub.Subscribe(request, metadata=metadata)
-                    acknowledger = _Acknowledger(
-                        self._progress, partial(stub.Acknowledge, metadata=metadata), self._call
-                    )
-                    try:
-                        while isinstance(response := await self._read(), v1.SubscribeResponse):
-                            if (taken := self._progress.take(response)) is not None:
-                                if isinstance(taken, v1.Event):
-                                    yield taken
-                                elif self._on_gap is not None and inspect.isawaitable(awaited := self._on_gap(taken)):
-                                    await awaited
-                                self._progress.finish(taken)
-                            acknowledger.wake()
-                        ended = acknowledger.refused or response
-                    finally:
-                        # gRPC keeps the connection of a closed channel for as long as somebody has a call of it.
-                        self._call.cancel()
-                        self._call = None
-                        await acknowledger.stop()
+                async with contextlib.aclosing(self._follow()) as events:
+                    async for event in events:
+                        yield event
                 if self._closed.is_set():
                     return
-                delay = self._progress.delay(ended)
+                delay = self._progress.delay(self._ended)
                 if delay is None:
                     return
-                ended = None
                 await _within(delay, self._closed.wait())
         finally:
             await self._hang_up()
+
+    async def _follow(self) -> AsyncGenerator[v1.Event, None]:
+        """Follows one stream until it has `_ended`."""
+        # A new channel each time: on the old one, a new stream would take the connection that is dead.
+        if self._channel is not None:
+            await self._channel.close()
+        self._channel = self._target.aio_channel(OWN_CONNECTION)
+        stub, metadata = v1.EventServiceStub(self._channel), self._target.metadata
+        request = self._progress.open()
+        self._ended = await self._acknowledge_first(stub)
+        if self._ended is not None or self._closed.is_set():
+            return
+        self._call = stub.Subscribe(request, metadata=metadata)
+        acknowledger = _Acknowledger(self._progress, partial(stub.Acknowledge, metadata=metadata), self._call)
+        try:
+            while isinstance(response := await self._read(), v1.SubscribeResponse):
+                if (taken := self._progress.take(response)) is not None:
+                    if isinstance(taken, v1.Event):
+                        yield taken
+                    elif self._on_gap is not None and inspect.isawaitable(awaited := self._on_gap(taken)):
+                        await awaited
+                    self._progress.finish(taken)
+                acknowledger.wake()
+            self._ended = acknowledger.refused or response
+        finally:
+            # gRPC keeps the connection of a closed asyncio channel for as long as somebody has a call of it.
+            self._call.cancel()
+            self._call = None
+            await acknowledger.stop()
 
     async def _acknowledge_first(self, stub: EventServiceAsyncStub) -> SwitchboardError | None:
         """Acknowledges before a stream is opened: what the server does not know to be finished would come again."""
@@ -311,7 +315,7 @@ class _Acknowledger:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
-        if self._progress.unacknowledged() is None:
+        if not self._progress.due():
             return
         self._finished.set()
         if self._task is None:
