@@ -2,32 +2,37 @@
 
 import asyncio
 import os
-from pathlib import Path
 
 import grpc
 
 from switchboard import SwitchboardError, aio, v1
 
+SUBSCRIPTION = "answers"
 
-def main() -> None:
-    kept = Path(os.environ.get("CURSOR_FILE", "cursor.txt"))
+
+async def main() -> None:
     request = v1.SubscribeRequest(
-        filter=v1.EventFilter(types=["message.received"]),
+        subscription=SUBSCRIPTION,
         max_events=int(os.environ.get("MAX_EVENTS", "0")),
     )
-    if kept.exists():
-        request.after_cursor = kept.read_text()
-    asyncio.run(follow(request, kept))
-
-
-async def follow(request: v1.SubscribeRequest, kept: Path) -> None:
-    async with (
-        aio.Client(os.environ.get("SWITCHBOARD_ADDRESS", "127.0.0.1:50051")) as client,
-        client.subscribe(request) as events,
-    ):
-        async for event in events:
-            await answer(client, event)
-            await asyncio.to_thread(kept.write_text, event.cursor)
+    async with aio.Client(os.environ.get("SWITCHBOARD_ADDRESS", "127.0.0.1:50051")) as client:
+        try:
+            # Of all that happens from now on.
+            await client.events.CreateSubscription(
+                v1.CreateSubscriptionRequest(
+                    subscription=SUBSCRIPTION,
+                    filter=v1.EventFilter(types=["message.received"]),
+                    position=v1.START_POSITION_LATEST,
+                ),
+                timeout=20,
+            )
+        except SwitchboardError as error:
+            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+                raise
+            # It was made before, and stands where the last run came to.
+        async with client.subscribe(request) as events:
+            async for event in events:
+                await answer(client, event)
 
 
 async def answer(client: aio.Client, event: v1.Event) -> None:
@@ -38,7 +43,7 @@ async def answer(client: aio.Client, event: v1.Event) -> None:
         account=event.account,
         to=received.sender.address,
         channel=received.sender.channel,
-        # Should the event come again because its cursor was not kept, its answer is not sent again.
+        # Should the event come again because the program died over it, its answer is not sent again.
         request_id=f"answer-{event.id}",
         text=v1.Text(body="Thank you, we have got your message."),
     )
@@ -46,11 +51,11 @@ async def answer(client: aio.Client, event: v1.Event) -> None:
         await client.messages.SendMessage(reply, timeout=40)
     except SwitchboardError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            raise  # It can be answered later: the cursor stays before it.
+            raise  # It can be answered later: the event is not finished, and comes again.
         print(f"{event.id} has no answer: {error.reason or error.code().name}")
     else:
         print(f"{event.id} is answered")
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

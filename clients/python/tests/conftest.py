@@ -6,6 +6,7 @@ import pytest
 
 from kit.callers import Caller
 from kit.server import Server
+from switchboard import _progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,3 +52,16 @@ def connect(flavour: str) -> Iterator[Callable[..., Caller]]:
 def caller(connect: Callable[..., Caller], server: Server) -> Caller:
     """A client of the real server."""
     return connect(server.address)
+
+
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """After how many failures in a row it was waited. It is not waited in earnest."""
+    failures: list[int] = []
+
+    def backoff(number: int, cap: float) -> float:
+        failures.append(number)
+        return 0.0
+
+    monkeypatch.setattr(_progress, "backoff", backoff)
+    return failures

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+import time
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 ROOT = REPOSITORY / "clients" / "python"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 INSTALLED = Path(switchboard.__file__).parent
+FIRST_PAGE = v1.ListSubscriptionsRequest(page_size=100)
 
 
 def test_what_is_tested_is_what_was_installed() -> None:
@@ -122,34 +124,60 @@ def names(kind: type) -> set[str]:
     return {name for name in vars(kind) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_example(example: Path, server: Server, tmp_path: Path) -> None:
-    environment = {**os.environ, "SWITCHBOARD_ADDRESS": server.address, "PYTHONWARNINGS": "error"}
-    if example.stem == "answer":
-        kept = tmp_path / "cursor.txt"
-        with switchboard.Client(server.address) as client:
-            kept.write_text(client.events.ListEvents(v1.ListEventsRequest(), timeout=20).next_cursor)
-        environment |= {"CURSOR_FILE": str(kept), "MAX_EVENTS": "2"}
-        server.inject("Do you deliver on Sundays?", "+15550100071")
-        server.inject("And on Mondays?", "+15550100071")
-    run = subprocess.run(
-        [sys.executable, example],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
+def run(example: str, server: Server, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, ROOT / "examples" / f"{example}.py"],
+        env={**os.environ, "SWITCHBOARD_ADDRESS": server.address, "PYTHONWARNINGS": "error", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=50,
-        check=False,
     )
-    assert run.returncode == 0, run.stderr
-    assert run.stderr == ""
-    expected = {
-        "send_text": r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n",
-        "send_template": r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n",
-        "upload_media": r"msg_\w+ is MESSAGE_STATE_ACCEPTED\nThe picture is at http\S+\.png\n",
-        "answer": r"(evt_\w+ is answered\n){2}",
-    }
-    assert re.fullmatch(expected[example.stem], run.stdout)
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    try:
+        told, errors = process.communicate(timeout=50)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (0, "")
+    return told
+
+
+@pytest.mark.parametrize(
+    ("example", "expected"),
+    [
+        ("send_text", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n"),
+        ("send_template", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n"),
+        ("upload_media", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\nThe picture is at http\S+\.png\n"),
+    ],
+)
+def test_example(example: str, expected: str, server: Server) -> None:
+    assert re.fullmatch(expected, output(run(example, server)))
+
+
+def test_example_that_answers(server: Server) -> None:
+    process = run("answer", server, MAX_EVENTS="2")
+    with switchboard.Client(server.address) as client:
+        # It answers what comes when it is there.
+        while "answers" not in [
+            each.id for each in client.events.ListSubscriptions(FIRST_PAGE, timeout=20).subscriptions
+        ]:
+            assert process.poll() is None, process.communicate(timeout=20)
+            time.sleep(0.05)
+    server.inject("Do you deliver on Sundays?", "+15550100071")
+    server.inject("And on Mondays?", "+15550100071")
+    first = output(process)
+    assert re.fullmatch(r"(evt_\w+ is answered\n){2}", first)
+
+    # And later on what came while it was not there, and nothing else.
+    server.inject("And on Tuesdays?", "+15550100071")
+    second = output(run("answer", server, MAX_EVENTS="1"))
+    assert re.fullmatch(r"evt_\w+ is answered\n", second)
+    assert second not in first
+
+
+def test_every_example_is_run() -> None:
+    assert {path.stem for path in EXAMPLES} == {"answer", "send_template", "send_text", "upload_media"}
 
 
 def test_the_readme_shows_the_examples() -> None:

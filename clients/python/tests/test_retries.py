@@ -206,8 +206,9 @@ def test_what_a_read_is() -> None:
                     if is_read(f"/{service.full_name}/{method.name}"):
                         reads.add(method.name)
     assert reads == {
-        *("GetAccount", "GetConversation", "GetMessage", "GetTemplate"),
-        *("ListAccounts", "ListContacts", "ListEvents", "ListFlowResponses", "ListTemplates", "ListWebhooks"),
+        *("GetAccount", "GetConversation", "GetMessage", "GetSubscription", "GetTemplate"),
+        *("ListAccounts", "ListContacts", "ListEvents", "ListFlowResponses"),
+        *("ListSubscriptions", "ListTemplates", "ListWebhooks"),
         "VerifyWebhook",
     }
     assert not is_read("/grpc.other.v1.Queue/GetAndRemove")

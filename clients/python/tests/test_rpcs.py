@@ -6,6 +6,7 @@ import base64
 import importlib
 import json
 import pkgutil
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -245,6 +246,91 @@ def list_events(caller: Caller, server: Server) -> None:
     request = v1.ListEventsRequest(filter=v1.EventFilter(types=["message.received"]), page_size=1)
     listed = caller.call("events.ListEvents", request)
     assert listed.events[0].message_received.text.body == "Do you deliver on Mondays?"
+
+
+def make_subscription(caller: Caller) -> str:
+    name = f"test-{uuid.uuid4()}"
+    request = v1.CreateSubscriptionRequest(subscription=name, position=v1.START_POSITION_LATEST)
+    created = caller.call("events.CreateSubscription", request).subscription
+    assert (created.id, created.generation) == (name, 1)
+    return name
+
+
+def stands(caller: Caller, name: str) -> v1.Subscription:
+    request = v1.GetSubscriptionRequest(subscription=name)
+    subscription: v1.Subscription = caller.call("events.GetSubscription", request).subscription
+    return subscription
+
+
+@rpc("EventService.CreateSubscription")
+def create_subscription(caller: Caller, server: Server) -> None:
+    request = v1.CreateSubscriptionRequest(subscription=make_subscription(caller))
+    with pytest.raises(SwitchboardError) as caught:
+        caller.call("events.CreateSubscription", request)
+    assert (caught.value.code().name, caught.value.reason) == ("ALREADY_EXISTS", "SUBSCRIPTION_EXISTS")
+    assert caught.value.metadata["subscription"] == request.subscription
+
+
+@rpc("EventService.GetSubscription")
+def get_subscription(caller: Caller, server: Server) -> None:
+    name = make_subscription(caller)
+    server.inject("Do you deliver on Tuesdays?")
+    assert stands(caller, name).lag_events
+    assert not stands(caller, name).HasField("acknowledge_time")
+
+
+@rpc("EventService.ListSubscriptions")
+def list_subscriptions(caller: Caller, server: Server) -> None:
+    made = {make_subscription(caller), make_subscription(caller)}
+    listed, request = [], v1.ListSubscriptionsRequest(page_size=1)
+    while True:
+        page = caller.call("events.ListSubscriptions", request)
+        listed += [subscription.id for subscription in page.subscriptions]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert listed == sorted(listed)
+    assert made <= set(listed)
+
+
+@rpc("EventService.UpdateSubscription")
+def update_subscription(caller: Caller, server: Server) -> None:
+    name, filter_ = make_subscription(caller), v1.EventFilter(types=["message.received"])
+    caller.call("events.UpdateSubscription", v1.UpdateSubscriptionRequest(subscription=name, filter=filter_))
+    assert (stands(caller, name).filter, stands(caller, name).generation) == (filter_, 2)
+
+
+@rpc("EventService.SeekSubscription")
+def seek_subscription(caller: Caller, server: Server) -> None:
+    server.inject("Do you deliver on Wednesdays?")
+    name = make_subscription(caller)
+    request = v1.SeekSubscriptionRequest(subscription=name, position=v1.START_POSITION_EARLIEST)
+    assert caller.call("events.SeekSubscription", request).subscription.generation == 2
+    assert stands(caller, name).generation == 2
+    assert stands(caller, name).lag_events
+
+
+@rpc("EventService.DeleteSubscription")
+def delete_subscription(caller: Caller, server: Server) -> None:
+    name = make_subscription(caller)
+    caller.call("events.DeleteSubscription", v1.DeleteSubscriptionRequest(subscription=name))
+    with pytest.raises(SwitchboardError) as caught:
+        stands(caller, name)
+    assert caught.value.reason == "SUBSCRIPTION_NOT_FOUND"
+
+
+@rpc("EventService.Acknowledge")
+def acknowledge(caller: Caller, server: Server) -> None:
+    name = make_subscription(caller)
+    server.inject("Do you deliver on Thursdays?")
+    newest = caller.call("events.ListEvents", v1.ListEventsRequest(page_size=1)).next_cursor
+    request = v1.AcknowledgeRequest(subscription=name, cursor=newest, generation=1)
+    assert caller.call("events.Acknowledge", request).cursor == newest
+    assert stands(caller, name).cursor == newest
+    request.generation = 2
+    with pytest.raises(SwitchboardError) as caught:
+        caller.call("events.Acknowledge", request)
+    assert (caught.value.code().name, caught.value.reason) == ("FAILED_PRECONDITION", "SUBSCRIPTION_GENERATION_STALE")
 
 
 @pytest.mark.parametrize("name", CALLS)

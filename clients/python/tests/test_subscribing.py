@@ -13,11 +13,11 @@ import grpc
 import pytest
 
 from kit.callers import Follower
-from kit.fake import Fake, Proxy, Resetting, event, heartbeat, script, started, status
+from kit.fake import Fake, Proxy, Resetting, event, heartbeat, script, silent, started, status, then_silent
 from switchboard import Client, SwitchboardError, _progress, aio, v1
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from kit.server import Server
 
@@ -25,35 +25,6 @@ SECONDS = 20
 UNAVAILABLE = status(grpc.StatusCode.UNAVAILABLE)
 RECEIVED = v1.EventFilter(types=["message.received"])
 MAX_EVENTS = v1.SubscribeResponse(closing=v1.SubscribeClosing(reason=v1.CLOSING_REASON_MAX_EVENTS, cursor="end"))
-
-
-@pytest.fixture
-def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """After how many failures in a row it was waited. It is not waited in earnest."""
-    failures: list[int] = []
-
-    def backoff(number: int, cap: float) -> float:
-        failures.append(number)
-        return 0.0
-
-    monkeypatch.setattr(_progress, "backoff", backoff)
-    return failures
-
-
-def silent(context: Any) -> Iterator[v1.SubscribeResponse]:
-    """A stream on which nothing ever comes."""
-    ended = threading.Event()
-    context.add_callback(ended.set)
-    ended.wait(SECONDS)
-    yield from ()
-
-
-def then_silent(*responses: v1.SubscribeResponse) -> Callable[[Any], Iterator[v1.SubscribeResponse]]:
-    def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
-        yield from responses
-        yield from silent(context)
-
-    return stream
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -256,6 +227,26 @@ def test_an_answer_is_no_broken_connection(flavour: str, failures: list[int], st
     assert failures == []
 
 
+def test_a_stream_that_is_reset_again_and_again_is_given_up(flavour: str, failures: list[int]) -> None:
+    reset = status(grpc.StatusCode.INTERNAL)
+    with Fake() as fake:
+        fake.streams = [
+            *[script(started("a"), end=reset)] * 4,
+            script(started("a"), event("b"), end=reset),
+            *[script(started("b"), end=reset)] * 4,
+            script(started("b"), heartbeat("c"), end=reset),
+            # From here on, nothing came five times in a row, and it is reset once more.
+            *[script(started("c"), end=reset)] * 6,
+        ]
+        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
+            assert follower.next().cursor == "b"
+            with pytest.raises(SwitchboardError) as caught:
+                follower.next()
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        assert len(fake.requests) == 15
+        assert len(failures) == 14
+
+
 def test_it_goes_on_where_it_was(flavour: str, failures: list[int]) -> None:
     with Fake() as fake:
         fake.streams = [
@@ -354,6 +345,37 @@ def test_a_gap_is_told_in_its_place(flavour: str, failures: list[int]) -> None:
     assert told == [(gap, "b")]
     assert [request.after_cursor for request in fake.requests] == ["", "m"]
     assert all(request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP for request in fake.requests)
+
+
+@pytest.mark.parametrize(
+    ("oldest", "gaps", "asked"),
+    [
+        # The gap was to come, and only the time brings it again.
+        ("c", True, ["", "", "d"]),
+        # There is none, and what came in since then must not be passed over.
+        ("a", True, ["", "c", "d"]),
+        ("c", False, ["", "c", "d"]),
+    ],
+)
+def test_a_gap_since_a_time_is_not_lost(
+    flavour: str, failures: list[int], oldest: str, gaps: bool, asked: list[str]
+) -> None:
+    request = v1.SubscribeRequest()
+    request.since.FromSeconds(1_800_000_000)
+    gap = v1.SubscribeResponse(gap=v1.SubscribeGap(resume_cursor="d"))
+    told: list[v1.SubscribeGap] = []
+    with Fake() as fake:
+        begun = started("c", oldest=oldest)
+        fake.streams = [
+            script(begun, end=UNAVAILABLE),
+            script(begun, gap if gaps else heartbeat("d"), end=UNAVAILABLE),
+            then_silent(started("d"), event("e")),
+        ]
+        with Follower(flavour, fake.address, request, on_gap=told.append if gaps else None) as follower:
+            assert follower.next().cursor == "e"
+    assert [request.after_cursor for request in fake.requests] == asked
+    assert fake.requests[0].since == request.since
+    assert len(told) == gaps
 
 
 def test_a_gap_can_be_awaited() -> None:

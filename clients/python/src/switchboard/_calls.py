@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
@@ -192,3 +193,10 @@ class Attempts:
         if remaining is not None and delay >= remaining:
             raise error from failed
         return delay
+
+
+def repeatedly(request: v1.AcknowledgeRequest, timeout: float | None) -> Attempts:
+    """The attempts of a call that may be repeated freely, for as long as there is time."""
+    payload = Single("", request)
+    payload.repeatable = True
+    return Attempts(payload, most=sys.maxsize, timeout=timeout)

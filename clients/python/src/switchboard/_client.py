@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 import time
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from switchboard import v1
-from switchboard._calls import Attempts, Messages, Single
+from switchboard._calls import Attempts, Messages, Single, repeatedly
 from switchboard._connection import OWN_CONNECTION, Target
 from switchboard._errors import SwitchboardError
-from switchboard._progress import Progress, silence
+from switchboard._progress import ACKNOWLEDGE_SECONDS, LAST_WORDS_SECONDS, START_SECONDS, Progress, silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -116,6 +118,12 @@ class Subscription:
     heard for two heartbeats: no event is lost, and none comes twice. Use it in a `with` statement. One thread may
     iterate; any may `close`.
 
+    Of a named subscription (`SubscribeRequest.subscription`) the server keeps the place: what the loop has finished
+    with is acknowledged within about a second, with every heartbeat, before a stream is opened again, and in the end,
+    which may take two seconds then. So the event that was at hand when a loop failed comes again to the next one. When
+    somebody moves the subscription or gives it another filter, the loop goes on with that. When somebody deletes it,
+    the loop ends with NOT_FOUND.
+
     Raises:
         SwitchboardError: What no new connection mends: a request that is wrong, a cursor whose events are no longer
             kept. After that, the iterator is at its end.
@@ -127,46 +135,114 @@ class Subscription:
         self._on_gap = on_gap
         self._closed = threading.Event()
         self._watchdog = _Watchdog()
+        self._channel: grpc.Channel | None = None
         self._events = self._run()
+        self._advancing = threading.Lock()
+        _subscriptions.add(self)
 
     @property
     def cursor(self) -> str | None:
         """The place behind the last event that is finished. None before the first stream has started.
 
-        An event is finished when the loop moves on to the next. Keep the cursor, and start at it by
-        `SubscribeRequest.after_cursor` the next time.
+        An event is finished when the loop moves on to the next. Keep the cursor, unless the subscription is a named
+        one, and start at it by `SubscribeRequest.after_cursor` the next time.
         """
         return self._progress.cursor
+
+    def acknowledge(self, event: v1.Event | None = None, *, timeout: float | None = 10) -> None:
+        """Finishes with an event of a named subscription, and waits until the server has that on disk.
+
+        The loop does it by itself, a little later: this is for its body, where that is too late. After UNAVAILABLE it
+        is tried again for as long as there is time, and the loop does so after that.
+
+        Args:
+            event: What the body was given last. By default only what the loop has finished with is acknowledged.
+            timeout: Seconds that it may take.
+
+        Raises:
+            SwitchboardError: With the reason SUBSCRIPTION_GENERATION_STALE, somebody has moved the subscription or
+                given it another filter: the event may come again. That is no failure of the loop.
+            ValueError: When the subscription has no name.
+        """
+        if (place := self._progress.acknowledge(event)) is None:
+            return
+        attempts = repeatedly(place, timeout)
+        with contextlib.ExitStack() as own:
+            channel = self._channel
+            if channel is None:
+                channel = own.enter_context(self._target.channel(OWN_CONNECTION))
+            stub = v1.EventServiceStub(channel)
+            while True:
+                try:
+                    stub.Acknowledge(place, attempts.remaining(), self._target.metadata)
+                except grpc.RpcError as failed:
+                    self._progress.settle(place, SwitchboardError.from_rpc_error(failed))
+                    delay = attempts.delay(failed)
+                else:
+                    self._progress.settle(place, None)
+                    return
+                time.sleep(delay)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> v1.Event:
-        return next(self._events)
+        with self._advancing:
+            return next(self._events)
 
     def _run(self) -> Generator[v1.Event, None, None]:
         try:
             while not self._closed.is_set():
-                # A new channel each time: on the old one, a new stream would take the connection that is dead.
-                with self._target.channel(OWN_CONNECTION) as channel:
-                    call = v1.EventServiceStub(channel).Subscribe(self._progress.open(), metadata=self._target.metadata)
-                    self._watchdog.guard(call)
-                    while isinstance(response := self._read(call), v1.SubscribeResponse):
-                        if (taken := self._progress.take(response)) is None:
-                            continue
-                        if isinstance(taken, v1.Event):
-                            yield taken
-                        elif self._on_gap is not None:
-                            self._on_gap(taken)
-                        self._progress.finish(taken)
+                ended = yield from self._follow()
                 if self._closed.is_set():
                     return
-                delay = self._progress.delay(response)
+                delay = self._progress.delay(ended)
                 if delay is None:
                     return
                 self._closed.wait(delay)
         finally:
             self._watchdog.stop()
+            self._hang_up()
+
+    def _follow(self) -> Generator[v1.Event, None, SwitchboardError | None]:
+        """Follows one stream to its end."""
+        # A new channel each time: on the old one, a new stream would take the connection that is dead.
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = self._target.channel(OWN_CONNECTION)
+        stub, metadata = v1.EventServiceStub(self._channel), self._target.metadata
+        request = self._progress.open()
+        if (place := self._progress.unacknowledged()) is not None:
+            # What the server does not know to be finished would come again.
+            sent = stub.Acknowledge.future(place, self._progress.patience(), metadata)
+            self._watchdog.guard(sent)
+            if (error := self._progress.settle(place, _outcome(sent))) is not None:
+                return error
+        call = stub.Subscribe(request, metadata=metadata)
+        self._watchdog.guard(call)
+        acknowledger = _Acknowledger(self._progress, partial(stub.Acknowledge.future, metadata=metadata), call)
+        try:
+            while isinstance(response := self._read(call), v1.SubscribeResponse):
+                if (taken := self._progress.take(response)) is not None:
+                    if isinstance(taken, v1.Event):
+                        yield taken
+                    elif self._on_gap is not None:
+                        self._on_gap(taken)
+                    self._progress.finish(taken)
+                acknowledger.wake()
+        finally:
+            acknowledger.stop()
+        return acknowledger.refused or response
+
+    def _hang_up(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        with channel:
+            if (place := self._progress.unacknowledged()) is not None:
+                with contextlib.suppress(grpc.RpcError):
+                    v1.EventServiceStub(channel).Acknowledge(place, LAST_WORDS_SECONDS, self._target.metadata)
+                    self._progress.settle(place, None)
 
     def _read(self, call: Iterator[v1.SubscribeResponse]) -> v1.SubscribeResponse | SwitchboardError | None:
         self._watchdog.wake(self._progress.patience())
@@ -182,8 +258,11 @@ class Subscription:
         self._closed.set()
         self._watchdog.stop()
         # A loop that waits in another thread cannot be ended from here: its call was, and it ends by itself.
-        with contextlib.suppress(ValueError):
-            self._events.close()
+        if self._advancing.acquire(blocking=False):
+            try:
+                self._events.close()
+            finally:
+                self._advancing.release()
 
     def __enter__(self) -> Self:
         return self
@@ -195,6 +274,83 @@ class Subscription:
 
     def __repr__(self) -> str:
         return f"<switchboard.Subscription to {self._target.address}>"
+
+
+_subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_subscriptions() -> None:
+    # While there are threads: later on, gRPC waits for them for ever to close a channel that has a call.
+    for subscription in list(_subscriptions):
+        subscription.close()
+
+
+def _outcome(call: Any) -> SwitchboardError | None:
+    try:
+        call.result()
+    except grpc.RpcError as failed:
+        return SwitchboardError.from_rpc_error(failed)
+    except grpc.FutureCancelledError:
+        return SwitchboardError(grpc.StatusCode.CANCELLED, details="the call was cancelled")
+    return None
+
+
+class _Acknowledger:
+    """Acknowledges what is finished while a stream is open."""
+
+    def __init__(
+        self, progress: Progress, acknowledge: Callable[[v1.AcknowledgeRequest, float], Any], call: Any
+    ) -> None:
+        self.refused: SwitchboardError | None = None
+        """Why the stream was broken off: no acknowledgement will do."""
+        self._progress = progress
+        self._acknowledge = acknowledge
+        self._call = call
+        self._finished = threading.Event()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._sent: Any = None
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        if not self._progress.due():
+            return
+        self._finished.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="switchboard-acknowledger", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped.set()
+            self._finished.set()
+            if self._sent is not None:
+                self._sent.cancel()
+
+    def _run(self) -> None:
+        while True:
+            self._finished.wait()
+            self._finished.clear()
+            pause = ACKNOWLEDGE_SECONDS
+            if (error := self._send()) is not None and not self._stopped.is_set():
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    self.refused = error
+                    self._call.cancel()
+                    return
+                if error.retry_delay is not None:
+                    pause = max(pause, error.retry_delay.total_seconds())
+                self._finished.set()
+            if self._stopped.wait(pause):
+                return
+
+    def _send(self) -> SwitchboardError | None:
+        with self._lock:
+            place = self._progress.unacknowledged()
+            if place is None or self._stopped.is_set():
+                return None
+            self._sent = self._acknowledge(place, START_SECONDS)
+        return self._progress.settle(place, _outcome(self._sent))
 
 
 class _Watchdog:

@@ -16,9 +16,22 @@ START_SECONDS = 10.0
 # The interval of heartbeats where a stream does not say its own.
 HEARTBEAT_SECONDS = 15.0
 
+# The least time between two acknowledgements that nobody asked for.
+ACKNOWLEDGE_SECONDS = 1.0
+
+# How long the end of a loop waits for its last acknowledgement.
+LAST_WORDS_SECONDS = 2.0
+
 # What gRPC makes of a stream that something on the way has reset, but also of a peer that is no Switchboard at all. So
 # it is taken for a broken connection only where there was a Switchboard before.
 _RESET = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN))
+
+# How often in a row that is believed while nothing comes: a message that cannot be read looks the same, and comes
+# again.
+_MOST_RESETS = 5
+
+_CHANGED = frozenset((v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, v1.CLOSING_REASON_SUBSCRIPTION_DELETED))
+_OPEN_AGAIN = frozenset((v1.CLOSING_REASON_SHUTDOWN, v1.CLOSING_REASON_SUBSCRIPTION_CHANGED))
 
 
 def silence() -> SwitchboardError:
@@ -38,16 +51,24 @@ class Progress:
         elif self._request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP:
             raise ValueError("EXPIRED_POLICY_SKIP_WITH_GAP needs on_gap: a gap is not passed over in silence")
         self.cursor: str | None = self._request.after_cursor or None
+        self._named = self._request.WhichOneof("start") == "subscription"
         self._limited = self._request.max_events > 0
-        self._failures = 0
+        self._failures = self._resets = 0
         self._ever_started = False
         self._silence: float | None = None
         self._closing: v1.SubscribeClosing | None = None
+        self._generation = 0
+        # What the caller has and has not finished.
+        self._at_hand: v1.Event | v1.SubscribeGap | None = None
+        # Of a named subscription: what is finished, and what of that the server knows or has refused. The first is
+        # written by the loop alone, the second by whoever acknowledges: there is nothing to lock.
+        self._place: v1.AcknowledgeRequest | None = None
+        self._settled: v1.AcknowledgeRequest | None = None
 
     def open(self) -> v1.SubscribeRequest:
         """Begins a stream, and tells with what request."""
         self._silence = self._closing = None
-        if self.cursor is not None:
+        if self.cursor is not None and not self._named:
             self._request.after_cursor = self.cursor
         return self._request
 
@@ -59,29 +80,93 @@ class Progress:
         """Takes what a stream brought in, and tells what of it is for the caller. That is finished by `finish`."""
         match response.WhichOneof("response"):
             case "started":
-                self._failures, self._ever_started = 0, True
-                interval = response.started.heartbeat_interval.ToTimedelta().total_seconds()
-                self._silence = 2 * (interval or HEARTBEAT_SECONDS)
-                self.cursor = response.started.cursor
+                self._start(response.started)
             case "event":
+                self._resets, self._at_hand = 0, response.event
                 return response.event
             case "gap":
+                self._resets, self._at_hand = 0, response.gap
                 return response.gap
             case "heartbeat":
-                self.cursor = response.heartbeat.cursor
+                self._resets = 0
+                self._move(response.heartbeat.cursor)
             case "closing":
                 self._closing = response.closing
-                self.cursor = response.closing.cursor
+                if response.closing.reason in _CHANGED:
+                    # What is finished is about the subscription as it was.
+                    self._place = None
+                else:
+                    self._move(response.closing.cursor)
         return None
 
+    def _start(self, started: v1.SubscribeStarted) -> None:
+        self._failures, self._ever_started = 0, True
+        interval = started.heartbeat_interval.ToTimedelta().total_seconds()
+        self._silence = 2 * (interval or HEARTBEAT_SECONDS)
+        self._generation = started.generation
+        gap_may_come = (
+            self._request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP
+            and self._request.WhichOneof("start") == "since"
+            and started.cursor == started.oldest_cursor
+        )
+        # Of what is missing since a time, only that time tells: until the gap has come, it is asked for again.
+        if not gap_may_come:
+            self.cursor = started.cursor
+
     def finish(self, done: v1.Event | v1.SubscribeGap) -> None:
-        """Moves behind what the caller has dealt with."""
-        if isinstance(done, v1.SubscribeGap):
-            self.cursor = done.resume_cursor
+        """Moves behind what the caller has dealt with, unless `acknowledge` did."""
+        if done is not self._at_hand:
             return
-        self.cursor = done.cursor
+        self._at_hand = None
+        if isinstance(done, v1.SubscribeGap):
+            self._move(done.resume_cursor)
+            return
+        self._move(done.cursor)
         if self._limited:
             self._request.max_events -= 1
+
+    def _move(self, cursor: str) -> None:
+        if cursor in ("", self.cursor):
+            return
+        self.cursor = cursor
+        if self._named:
+            self._place = v1.AcknowledgeRequest(
+                subscription=self._request.subscription, cursor=cursor, generation=self._generation
+            )
+
+    def acknowledge(self, event: v1.Event | None) -> v1.AcknowledgeRequest | None:
+        """Finishes with an event, if it is at hand, and tells what acknowledges all that is finished."""
+        if not self._named:
+            raise ValueError("only a named subscription can be acknowledged")
+        at_hand = self._at_hand
+        if event is not None and isinstance(at_hand, v1.Event) and event.cursor == at_hand.cursor:
+            self.finish(at_hand)
+        return self._place
+
+    def unacknowledged(self) -> v1.AcknowledgeRequest | None:
+        """What is finished, and is to be acknowledged."""
+        place = self._place
+        return None if place is self._settled else place
+
+    def due(self) -> bool:
+        """Says whether that is to be done while the stream goes on."""
+        return self._closing is None and self.unacknowledged() is not None
+
+    def settle(self, place: v1.AcknowledgeRequest, error: SwitchboardError | None) -> SwitchboardError | None:
+        """Takes what became of an acknowledgement, and tells the error that is one for the loop too.
+
+        It is none when the subscription was changed: the server ends the stream, and the next one starts where the
+        subscription is then.
+        """
+        if error is None or error.reason == "SUBSCRIPTION_GENERATION_STALE":
+            self._settled = place
+            return None
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return silence()
+        if error.reason and error.code() is not grpc.StatusCode.UNAVAILABLE:
+            # Tried again, it could come to another subscription of that name.
+            self._settled = place
+        return error
 
     def delay(self, error: SwitchboardError | None) -> float | None:
         """Seconds until the next stream, now that one has ended: with an error, or with OK (None).
@@ -90,15 +175,18 @@ class Progress:
         stream could mend is raised.
         """
         closing = self._closing
-        if error is None and closing is not None and closing.reason != v1.CLOSING_REASON_SHUTDOWN:
+        if error is None and closing is not None and closing.reason not in _OPEN_AGAIN:
             return None
         if self._limited and not self._request.max_events:
             # The last event came, and the word that it was the last did not.
             return None
         if error is not None and error.code() is not grpc.StatusCode.UNAVAILABLE:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                self._place = None
             reset = self._ever_started and not error.reason and error.code() in _RESET
-            if not reset:
+            if not reset or self._resets == _MOST_RESETS:
                 raise error
+            self._resets += 1
         self._failures += 1
         delay = backoff(self._failures, cap=10.0)
         named = [timedelta()]

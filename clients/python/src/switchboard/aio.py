@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
 
 from switchboard import v1
-from switchboard._calls import Attempts, Messages, Single
+from switchboard._calls import Attempts, Messages, Single, repeatedly
 from switchboard._connection import OWN_CONNECTION, Target
 from switchboard._errors import SwitchboardError
-from switchboard._progress import Progress, silence
+from switchboard._progress import ACKNOWLEDGE_SECONDS, LAST_WORDS_SECONDS, START_SECONDS, Progress, silence
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
     from types import AsyncGeneratorType, TracebackType
 
     from typing_extensions import Self
@@ -136,6 +138,12 @@ class Subscription:
     heard for two heartbeats: no event is lost, and none comes twice. Use it in an `async with` statement. One task may
     iterate; any may `close`.
 
+    Of a named subscription (`SubscribeRequest.subscription`) the server keeps the place: what the loop has finished
+    with is acknowledged within about a second, with every heartbeat, before a stream is opened again, and in the end,
+    which may take two seconds then. So the event that was at hand when a loop failed comes again to the next one. When
+    somebody moves the subscription or gives it another filter, the loop goes on with that. When somebody deletes it,
+    the loop ends with NOT_FOUND.
+
     Raises:
         SwitchboardError: What no new connection mends: a request that is wrong, a cursor whose events are no longer
             kept. After that, the iterator is at its end.
@@ -151,7 +159,9 @@ class Subscription:
         self._progress = progress
         self._on_gap = on_gap
         self._closed = asyncio.Event()
+        self._channel: grpc.aio.Channel | None = None
         self._call: Any = None
+        self._ended: SwitchboardError | None = None
         # mypy knows a generator function as one of the wider type, without `ag_running`.
         self._events = cast("AsyncGeneratorType[v1.Event, None]", self._run())
 
@@ -159,10 +169,44 @@ class Subscription:
     def cursor(self) -> str | None:
         """The place behind the last event that is finished. None before the first stream has started.
 
-        An event is finished when the loop moves on to the next. Keep the cursor, and start at it by
-        `SubscribeRequest.after_cursor` the next time.
+        An event is finished when the loop moves on to the next. Keep the cursor, unless the subscription is a named
+        one, and start at it by `SubscribeRequest.after_cursor` the next time.
         """
         return self._progress.cursor
+
+    async def acknowledge(self, event: v1.Event | None = None, *, timeout: float | None = 10) -> None:
+        """Finishes with an event of a named subscription, and waits until the server has that on disk.
+
+        The loop does it by itself, a little later: this is for its body, where that is too late. After UNAVAILABLE it
+        is tried again for as long as there is time, and the loop does so after that.
+
+        Args:
+            event: What the body was given last. By default only what the loop has finished with is acknowledged.
+            timeout: Seconds that it may take.
+
+        Raises:
+            SwitchboardError: With the reason SUBSCRIPTION_GENERATION_STALE, somebody has moved the subscription or
+                given it another filter: the event may come again. That is no failure of the loop.
+            ValueError: When the subscription has no name.
+        """
+        if (place := self._progress.acknowledge(event)) is None:
+            return
+        attempts = repeatedly(place, timeout)
+        async with contextlib.AsyncExitStack() as own:
+            channel = self._channel
+            if channel is None:
+                channel = await own.enter_async_context(self._target.aio_channel(OWN_CONNECTION))
+            stub = v1.EventServiceStub(channel)
+            while True:
+                try:
+                    await stub.Acknowledge(place, timeout=attempts.remaining(), metadata=self._target.metadata)
+                except grpc.RpcError as failed:
+                    self._progress.settle(place, SwitchboardError.from_rpc_error(failed))
+                    delay = attempts.delay(failed)
+                else:
+                    self._progress.settle(place, None)
+                    return
+                await asyncio.sleep(delay)
 
     def __aiter__(self) -> Self:
         return self
@@ -171,44 +215,71 @@ class Subscription:
         return await anext(self._events)
 
     async def _run(self) -> AsyncGenerator[v1.Event, None]:
-        while not self._closed.is_set():
-            # A new channel each time: on the old one, a new stream would take the connection that is dead.
-            async with self._target.aio_channel(OWN_CONNECTION) as channel:
-                self._call = v1.EventServiceStub(channel).Subscribe(
-                    self._progress.open(), metadata=self._target.metadata
-                )
-                try:
-                    while isinstance(response := await self._read(), v1.SubscribeResponse):
-                        if (taken := self._progress.take(response)) is None:
-                            continue
-                        if isinstance(taken, v1.Event):
-                            yield taken
-                        elif self._on_gap is not None and inspect.isawaitable(awaited := self._on_gap(taken)):
-                            await awaited
-                        self._progress.finish(taken)
-                finally:
-                    # gRPC keeps the connection of a closed asyncio channel for as long as somebody has a call of it.
-                    self._call.cancel()
-                    self._call = None
-            if self._closed.is_set():
-                return
-            delay = self._progress.delay(response)
-            if delay is None:
-                return
-            response = None
-            await _within(delay, self._closed.wait())
+        try:
+            while not self._closed.is_set():
+                async with contextlib.aclosing(self._follow()) as events:
+                    async for event in events:
+                        yield event
+                if self._closed.is_set():
+                    return
+                delay = self._progress.delay(self._ended)
+                if delay is None:
+                    return
+                await _within(delay, self._closed.wait())
+        finally:
+            await self._hang_up()
+
+    async def _follow(self) -> AsyncGenerator[v1.Event, None]:
+        """Follows one stream until it has `_ended`."""
+        # A new channel each time: on the old one, a new stream would take the connection that is dead.
+        if self._channel is not None:
+            await self._channel.close()
+        self._channel = self._target.aio_channel(OWN_CONNECTION)
+        stub, metadata = v1.EventServiceStub(self._channel), self._target.metadata
+        request = self._progress.open()
+        self._ended = await self._acknowledge_first(stub)
+        if self._ended is not None or self._closed.is_set():
+            return
+        self._call = stub.Subscribe(request, metadata=metadata)
+        acknowledger = _Acknowledger(self._progress, partial(stub.Acknowledge, metadata=metadata), self._call)
+        try:
+            while isinstance(response := await self._read(), v1.SubscribeResponse):
+                if (taken := self._progress.take(response)) is not None:
+                    if isinstance(taken, v1.Event):
+                        yield taken
+                    elif self._on_gap is not None and inspect.isawaitable(awaited := self._on_gap(taken)):
+                        await awaited
+                    self._progress.finish(taken)
+                acknowledger.wake()
+            self._ended = acknowledger.refused or response
+        finally:
+            # gRPC keeps the connection of a closed asyncio channel for as long as somebody has a call of it.
+            self._call.cancel()
+            self._call = None
+            await acknowledger.stop()
+
+    async def _acknowledge_first(self, stub: EventServiceAsyncStub) -> SwitchboardError | None:
+        """Acknowledges before a stream is opened: what the server does not know to be finished would come again."""
+        if (place := self._progress.unacknowledged()) is None:
+            return None
+        self._call = stub.Acknowledge(place, metadata=self._target.metadata)
+        try:
+            return self._progress.settle(place, _error(await _outcome(self._progress.patience(), self._call)))
+        finally:
+            self._call = None
 
     async def _read(self) -> v1.SubscribeResponse | SwitchboardError | None:
-        reading = await _within(self._progress.patience(), self._call.read())
-        if reading is None:
-            return silence()
-        if reading.cancelled():
-            # By `close`, or by whoever reset the stream: gRPC does not tell these apart from a task's own end.
-            return SwitchboardError(grpc.StatusCode.CANCELLED, details="the stream was reset")
-        if isinstance(failed := reading.exception(), grpc.RpcError):
-            return SwitchboardError.from_rpc_error(failed)
-        response: object = reading.result()
-        return response if isinstance(response, v1.SubscribeResponse) else None
+        read = await _outcome(self._progress.patience(), self._call.read())
+        return read if isinstance(read, v1.SubscribeResponse | SwitchboardError) else None
+
+    async def _hang_up(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        async with channel:
+            if (place := self._progress.unacknowledged()) is not None:
+                call = v1.EventServiceStub(channel).Acknowledge(place, metadata=self._target.metadata)
+                self._progress.settle(place, _error(await _outcome(LAST_WORDS_SECONDS, call)))
 
     async def close(self) -> None:
         """Ends the subscription. A loop in another task comes to its end."""
@@ -231,7 +302,69 @@ class Subscription:
         return f"<switchboard.aio.Subscription to {self._target.address}>"
 
 
-async def _within(seconds: float, awaitable: Coroutine[Any, Any, Any]) -> asyncio.Task[Any] | None:
+class _Acknowledger:
+    """Acknowledges what is finished while a stream is open."""
+
+    def __init__(self, progress: Progress, acknowledge: Callable[[v1.AcknowledgeRequest], Any], call: Any) -> None:
+        self.refused: SwitchboardError | None = None
+        """Why the stream was broken off: no acknowledgement will do."""
+        self._progress = progress
+        self._acknowledge = acknowledge
+        self._call = call
+        self._finished = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        if not self._progress.due():
+            return
+        self._finished.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        while True:
+            await self._finished.wait()
+            self._finished.clear()
+            pause = ACKNOWLEDGE_SECONDS
+            if (error := await self._send()) is not None:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    self.refused = error
+                    self._call.cancel()
+                    return
+                if error.retry_delay is not None:
+                    pause = max(pause, error.retry_delay.total_seconds())
+                self._finished.set()
+            await asyncio.sleep(pause)
+
+    async def _send(self) -> SwitchboardError | None:
+        if (place := self._progress.unacknowledged()) is None:
+            return None
+        return self._progress.settle(place, _error(await _outcome(START_SECONDS, self._acknowledge(place))))
+
+
+async def _outcome(seconds: float, awaitable: Awaitable[Any]) -> Any:
+    """What a call gives, or the error that it ends with."""
+    task = await _within(seconds, awaitable)
+    if task is None:
+        return silence()
+    if task.cancelled():
+        # By `close`, or by whoever reset the stream: gRPC does not tell these apart from a task's own end.
+        return SwitchboardError(grpc.StatusCode.CANCELLED, details="the stream was reset")
+    if isinstance(failed := task.exception(), grpc.RpcError):
+        return SwitchboardError.from_rpc_error(failed)
+    return task.result()
+
+
+def _error(outcome: Any) -> SwitchboardError | None:
+    return outcome if isinstance(outcome, SwitchboardError) else None
+
+
+async def _within(seconds: float, awaitable: Awaitable[Any]) -> asyncio.Task[Any] | None:
     """Waits, but not for longer. `asyncio.wait_for` can lose a cancel, and makes one of its own."""
     task = asyncio.ensure_future(awaitable)
     try:

@@ -7,6 +7,8 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from switchboard import Client, aio
 
 if TYPE_CHECKING:
@@ -78,8 +80,15 @@ class Caller:
             self._loop.close()
 
 
+class BodyError(Exception):
+    """What a loop's body fails with."""
+
+
 class Follower:
-    """A subscription with either client, in a thread, with its events in a queue."""
+    """A subscription with either client, in a thread, with its events in a queue.
+
+    When it is held, the body keeps each event until it is told what to do: `go_on`, `leave`, `fail`, `acknowledge`.
+    """
 
     def __init__(
         self,
@@ -88,8 +97,12 @@ class Follower:
         request: v1.SubscribeRequest,
         *,
         on_gap: Callable[[v1.SubscribeGap], None] | None = None,
+        held: bool = False,
         **options: Any,
     ) -> None:
+        self._held = held
+        self._orders: queue.Queue[str] = queue.Queue()
+        self._done: queue.Queue[BaseException | None] = queue.Queue()
         self._events: queue.Queue[v1.Event | BaseException | None] = queue.Queue()
         self._made = threading.Event()
         self._running = True
@@ -107,6 +120,19 @@ class Follower:
             try:
                 for event in subscription:
                     self._events.put(event)
+                    while self._held and (order := self._orders.get()) != "go on":
+                        if order == "acknowledge":
+                            try:
+                                subscription.acknowledge(event, timeout=SECONDS)
+                            except Exception as error:
+                                self._done.put(error)
+                            else:
+                                self._done.put(None)
+                        elif order == "fail":
+                            raise BodyError
+                        else:
+                            self._over(None)
+                            return
             except Exception as error:
                 self._over(error)
             else:
@@ -124,6 +150,19 @@ class Follower:
                 try:
                     async for event in subscription:
                         self._events.put(event)
+                        while self._held and (order := await asyncio.to_thread(self._orders.get)) != "go on":
+                            if order == "acknowledge":
+                                try:
+                                    await subscription.acknowledge(event, timeout=SECONDS)
+                                except Exception as error:
+                                    self._done.put(error)
+                                else:
+                                    self._done.put(None)
+                            elif order == "fail":
+                                raise BodyError
+                            else:
+                                self._over(None)
+                                return
                 except Exception as error:
                     self._over(error)
                 else:
@@ -152,6 +191,30 @@ class Follower:
         """What a customer wrote, in the next event."""
         return self.next(seconds).message_received.text.body
 
+    def go_on(self) -> None:
+        """Lets the body finish with the event that it has."""
+        self._orders.put("go on")
+
+    def leave(self) -> None:
+        """Lets the body leave the loop, and waits until all is over."""
+        self._orders.put("leave")
+        self._thread.join(SECONDS)
+        assert not self._thread.is_alive()
+
+    def fail(self) -> None:
+        """Lets the body fail, and waits until all is over."""
+        self._orders.put("fail")
+        with pytest.raises(BodyError):
+            self.next()
+        self._thread.join(SECONDS)
+        assert not self._thread.is_alive()
+
+    def acknowledge(self) -> None:
+        """Lets the body acknowledge the event that it has. Raises what it raises."""
+        self._orders.put("acknowledge")
+        if (error := self._done.get(timeout=SECONDS)) is not None:
+            raise error
+
     def ended(self) -> None:
         """Waits for the end of the loop, before which no event may come."""
         assert self._events.get(timeout=SECONDS) is None
@@ -171,5 +234,6 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         if self._running:
             self.close()
+        self._orders.put("leave")
         self._thread.join(SECONDS)
         assert not self._thread.is_alive()

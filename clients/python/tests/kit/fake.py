@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import struct
 import threading
@@ -54,6 +55,9 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
         self.remaining: list[float | None] = []
         # What `Subscribe` does, one function for each stream.
         self.streams: list[Callable[[Any], Iterator[v1.SubscribeResponse]]] = []
+        # What `Acknowledge` fails with, None where it does not, and what came of it.
+        self.refusals: list[Any] = []
+        self.places: queue.Queue[v1.AcknowledgeRequest] = queue.Queue()
         self._server = grpc.server(ThreadPoolExecutor(8))
         add_MessageServiceServicer_to_server(self, self._server)
         add_AccountServiceServicer_to_server(self, self._server)
@@ -125,6 +129,44 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
     def ListEvents(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
+    def CreateSubscription(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def GetSubscription(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def ListSubscriptions(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def UpdateSubscription(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def SeekSubscription(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def DeleteSubscription(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def Acknowledge(self, request: v1.AcknowledgeRequest, context: Any) -> v1.AcknowledgeResponse:
+        self._note(request, context)
+        self.places.put(request)
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if callable(refusal):
+            refusal(context)
+        elif refusal is not None:
+            context.abort_with_status(refusal)
+        return v1.AcknowledgeResponse(cursor=request.cursor)
+
+    def acknowledged(self, cursor: str, generation: int = 1) -> None:
+        """Waits for the next acknowledgement, which must be this one."""
+        place = self.places.get(timeout=SECONDS)
+        assert (place.subscription, place.cursor, place.generation) == ("shop", cursor, generation)
+
+    @property
+    def order(self) -> list[str]:
+        """What was asked of the events: `open`, or the cursor that was acknowledged."""
+        return [request.cursor if isinstance(request, v1.AcknowledgeRequest) else "open" for request in self.requests]
+
     def Subscribe(self, request: v1.SubscribeRequest, context: Any) -> Any:
         self._note(request, context)
         if not self.streams:
@@ -139,8 +181,9 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
         self._server.stop(0).wait(SECONDS)
 
 
-def started(cursor: str, heartbeat: float = 15) -> v1.SubscribeResponse:
+def started(cursor: str, heartbeat: float = 15, generation: int = 0, oldest: str = "") -> v1.SubscribeResponse:
     response = v1.SubscribeResponse(started=v1.SubscribeStarted(cursor=cursor))
+    response.started.generation, response.started.oldest_cursor = generation, oldest
     response.started.heartbeat_interval.FromMilliseconds(int(heartbeat * 1000))
     return response
 
@@ -160,6 +203,22 @@ def script(*responses: v1.SubscribeResponse, end: Any = None) -> Callable[[Any],
         yield from responses
         if end is not None:
             context.abort_with_status(end)
+
+    return stream
+
+
+def silent(context: Any) -> Iterator[v1.SubscribeResponse]:
+    """A stream on which nothing ever comes."""
+    ended = threading.Event()
+    context.add_callback(ended.set)
+    ended.wait(SECONDS)
+    yield from ()
+
+
+def then_silent(*responses: v1.SubscribeResponse) -> Callable[[Any], Iterator[v1.SubscribeResponse]]:
+    def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield from responses
+        yield from silent(context)
 
     return stream
 

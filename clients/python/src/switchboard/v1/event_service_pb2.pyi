@@ -79,7 +79,7 @@ class _GapReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GapReason.V
     GAP_REASON_UNSPECIFIED: _GapReason.ValueType  # 0
     """A reason that this version does not know."""
     GAP_REASON_EXPIRED: _GapReason.ValueType  # 1
-    """They were older than the operator keeps events."""
+    """They were older, or more, than the operator keeps."""
 
 class GapReason(_GapReason, metaclass=_GapReasonEnumTypeWrapper):
     """Says why events are missing."""
@@ -87,7 +87,7 @@ class GapReason(_GapReason, metaclass=_GapReasonEnumTypeWrapper):
 GAP_REASON_UNSPECIFIED: GapReason.ValueType  # 0
 """A reason that this version does not know."""
 GAP_REASON_EXPIRED: GapReason.ValueType  # 1
-"""They were older than the operator keeps events."""
+"""They were older, or more, than the operator keeps."""
 Global___GapReason: _TypeAlias = GapReason  # noqa: Y015
 
 class _ClosingReason:
@@ -104,6 +104,10 @@ class _ClosingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Closing
     """No event was sent for `idle_timeout`. The stream ends with OK."""
     CLOSING_REASON_SHUTDOWN: _ClosingReason.ValueType  # 3
     """The server shuts down. The stream ends with UNAVAILABLE: open it again after `retry_after`."""
+    CLOSING_REASON_SUBSCRIPTION_CHANGED: _ClosingReason.ValueType  # 4
+    """The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again."""
+    CLOSING_REASON_SUBSCRIPTION_DELETED: _ClosingReason.ValueType  # 5
+    """The subscription was deleted. The stream ends with NOT_FOUND."""
 
 class ClosingReason(_ClosingReason, metaclass=_ClosingReasonEnumTypeWrapper):
     """Says why the server ends a stream."""
@@ -116,6 +120,10 @@ CLOSING_REASON_IDLE_TIMEOUT: ClosingReason.ValueType  # 2
 """No event was sent for `idle_timeout`. The stream ends with OK."""
 CLOSING_REASON_SHUTDOWN: ClosingReason.ValueType  # 3
 """The server shuts down. The stream ends with UNAVAILABLE: open it again after `retry_after`."""
+CLOSING_REASON_SUBSCRIPTION_CHANGED: ClosingReason.ValueType  # 4
+"""The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again."""
+CLOSING_REASON_SUBSCRIPTION_DELETED: ClosingReason.ValueType  # 5
+"""The subscription was deleted. The stream ends with NOT_FOUND."""
 Global___ClosingReason: _TypeAlias = ClosingReason  # noqa: Y015
 
 @_typing.final
@@ -163,6 +171,7 @@ class SubscribeRequest(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     AFTER_CURSOR_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     MAX_EVENTS_FIELD_NUMBER: _builtins.int
     IDLE_TIMEOUT_FIELD_NUMBER: _builtins.int
@@ -172,6 +181,8 @@ class SubscribeRequest(_message.Message):
     """A named place."""
     after_cursor: _builtins.str
     """Behind the event, heartbeat or `started` that carried this cursor."""
+    subscription: _builtins.str
+    """At the place of the subscription with this id, with its filter: `filter` must be absent then."""
     max_events: _builtins.int
     """Ends the stream, with `closing` and OK, after this many events. Zero means never."""
     include_raw: _builtins.bool
@@ -212,17 +223,18 @@ class SubscribeRequest(_message.Message):
         position: Global___StartPosition.ValueType = ...,
         after_cursor: _builtins.str = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
+        subscription: _builtins.str = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         max_events: _builtins.int = ...,
         idle_timeout: _duration_pb2.Duration | None = ...,
         include_raw: _builtins.bool = ...,
         expired_policy: Global___ExpiredPolicy.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "idle_timeout", b"idle_timeout", "position", b"position", "since", b"since", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "idle_timeout", b"idle_timeout", "position", b"position", "since", b"since", "start", b"start", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "expired_policy", b"expired_policy", "filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "idle_timeout", b"idle_timeout", "include_raw", b"include_raw", "max_events", b"max_events", "position", b"position", "since", b"since", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "expired_policy", b"expired_policy", "filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "idle_timeout", b"idle_timeout", "include_raw", b"include_raw", "max_events", b"max_events", "position", b"position", "since", b"since", "start", b"start", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["position", "after_cursor", "since"]  # noqa: Y015
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["position", "after_cursor", "since", "subscription"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
 
@@ -288,6 +300,7 @@ class SubscribeStarted(_message.Message):
     OLDEST_CURSOR_FIELD_NUMBER: _builtins.int
     NEWEST_CURSOR_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     """Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
     before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
@@ -296,6 +309,8 @@ class SubscribeStarted(_message.Message):
     """The earliest place that can still be named: events behind it are in the journal."""
     newest_cursor: _builtins.str
     """The journal's newest place when the stream was opened. Events up to here are history, later ones are live."""
+    generation: _builtins.int
+    """The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription."""
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """The interval of heartbeats that is in force."""
@@ -307,10 +322,11 @@ class SubscribeStarted(_message.Message):
         oldest_cursor: _builtins.str = ...,
         newest_cursor: _builtins.str = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "heartbeat_interval", b"heartbeat_interval", "newest_cursor", b"newest_cursor", "oldest_cursor", b"oldest_cursor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "generation", b"generation", "heartbeat_interval", b"heartbeat_interval", "newest_cursor", b"newest_cursor", "oldest_cursor", b"oldest_cursor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -398,7 +414,9 @@ class SubscribeClosing(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Where to go on: the place that the stream has come to."""
+    """Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+    place instead.
+    """
     reason: Global___ClosingReason.ValueType
     """Why."""
     @_builtins.property
@@ -519,3 +537,464 @@ class ListEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class Subscription(_message.Message):
+    """Describes a named place in the journal that the server keeps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
+    LAG_EVENTS_FIELD_NUMBER: _builtins.int
+    LAG_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id: lower-case letters, digits and single hyphens between them, at most 63 characters."""
+    cursor: _builtins.str
+    """The place up to which all is acknowledged. A stream starts behind it. Where events that do not match the filter are
+    no longer kept, it moves on over them by itself.
+    """
+    generation: _builtins.int
+    """Goes up by one with each `UpdateSubscription` and `SeekSubscription`; from 1."""
+    lag_events: _builtins.int
+    """How many events lie behind its place, over all accounts and types: those that match the filter are as many at most.
+    Events that are no longer kept count too.
+    """
+    expired: _builtins.bool
+    """Whether events that match its filter were let go before they were acknowledged: it was not read for longer, or by
+    more, than the operator keeps events for it. It holds nothing any longer. A stream of it fails with `CURSOR_EXPIRED`
+    or starts with a `gap`, as `expired_policy` says. Acknowledging or seeking a place that is still there ends it: the
+    gap's `resume_cursor`, for one, or the failure's `oldest_cursor`.
+    """
+    @_builtins.property
+    def filter(self) -> Global___EventFilter:
+        """Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
+        of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+        """
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last changed by `UpdateSubscription` or `SeekSubscription`; at first when it was made."""
+
+    @_builtins.property
+    def acknowledge_time(self) -> _timestamp_pb2.Timestamp:
+        """When `Acknowledge` last moved its place. Absent when it never did."""
+
+    @_builtins.property
+    def lag_time(self) -> _duration_pb2.Duration:
+        """How long ago the first event behind its place was received, of those that are kept. Zero when there is none."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        filter: Global___EventFilter | None = ...,
+        cursor: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        acknowledge_time: _timestamp_pb2.Timestamp | None = ...,
+        lag_events: _builtins.int = ...,
+        lag_time: _duration_pb2.Duration | None = ...,
+        expired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "create_time", b"create_time", "filter", b"filter", "lag_time", b"lag_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "create_time", b"create_time", "cursor", b"cursor", "expired", b"expired", "filter", b"filter", "generation", b"generation", "id", b"id", "lag_events", b"lag_events", "lag_time", b"lag_time", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
+
+@_typing.final
+class CreateSubscriptionRequest(_message.Message):
+    """Asks for a new subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    AFTER_CURSOR_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """Required. Its id: lower-case letters, digits and single hyphens between them, at most 63 characters."""
+    position: Global___StartPosition.ValueType
+    """A named place."""
+    after_cursor: _builtins.str
+    """Behind the event, heartbeat or `started` that carried this cursor."""
+    @_builtins.property
+    def filter(self) -> Global___EventFilter:
+        """Which events it is about. Absent means all."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
+        are no longer kept, that is `CURSOR_EXPIRED`.
+        """
+
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+        filter: Global___EventFilter | None = ...,
+        position: Global___StartPosition.ValueType = ...,
+        after_cursor: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "filter", b"filter", "position", b"position", "since", b"since", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "filter", b"filter", "position", b"position", "since", b"since", "start", b"start", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["position", "after_cursor", "since"]  # noqa: Y015
+    _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
+
+Global___CreateSubscriptionRequest: _TypeAlias = CreateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class CreateSubscriptionResponse(_message.Message):
+    """Answers with the new subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """The subscription."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateSubscriptionResponse: _TypeAlias = CreateSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class GetSubscriptionRequest(_message.Message):
+    """Asks for a subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """Required. Its id."""
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSubscriptionRequest: _TypeAlias = GetSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class GetSubscriptionResponse(_message.Message):
+    """Answers with a subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """The subscription."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSubscriptionResponse: _TypeAlias = GetSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionsRequest(_message.Message):
+    """Asks for the subscriptions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The most subscriptions that the page may hold: 1 to 100. Zero means 50."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before. Empty means the first page. What is no token of this list fails with
+    INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`.
+    """
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionsRequest: _TypeAlias = ListSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionsResponse(_message.Message):
+    """Answers with a page of subscriptions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Give it as `page_token` for the next page. Empty when this is the last one."""
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subscription]:
+        """The subscriptions, in the order of their ids."""
+
+    def __init__(
+        self,
+        *,
+        subscriptions: _abc.Iterable[Global___Subscription] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "subscriptions", b"subscriptions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateSubscriptionRequest(_message.Message):
+    """Gives a subscription another filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """Required. Its id."""
+    @_builtins.property
+    def filter(self) -> Global___EventFilter:
+        """Required. The new filter, whole; an empty one means all events."""
+
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+        filter: Global___EventFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubscriptionRequest: _TypeAlias = UpdateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class UpdateSubscriptionResponse(_message.Message):
+    """Answers with the subscription as it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """The subscription."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubscriptionResponse: _TypeAlias = UpdateSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class SeekSubscriptionRequest(_message.Message):
+    """Moves a subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    AFTER_CURSOR_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """Required. Its id."""
+    position: Global___StartPosition.ValueType
+    """A named place. `START_POSITION_UNSPECIFIED` names none."""
+    after_cursor: _builtins.str
+    """Behind the event, heartbeat or `started` that carried this cursor."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
+        are no longer kept, that is `CURSOR_EXPIRED`.
+        """
+
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+        position: Global___StartPosition.ValueType = ...,
+        after_cursor: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "place", b"place", "position", b"position", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "place", b"place", "position", b"position", "since", b"since", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_place: _TypeAlias = _typing.Literal["position", "after_cursor", "since"]  # noqa: Y015
+    _WhichOneofArgType_place: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_place) -> _WhichOneofReturnType_place | None: ...
+
+Global___SeekSubscriptionRequest: _TypeAlias = SeekSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class SeekSubscriptionResponse(_message.Message):
+    """Answers with the subscription as it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """The subscription."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeekSubscriptionResponse: _TypeAlias = SeekSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class DeleteSubscriptionRequest(_message.Message):
+    """Deletes a subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """Required. Its id."""
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSubscriptionRequest: _TypeAlias = DeleteSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSubscriptionResponse(_message.Message):
+    """Answers that the subscription is no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSubscriptionResponse: _TypeAlias = DeleteSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class AcknowledgeRequest(_message.Message):
+    """Says up to where all is dealt with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """Required. The subscription's id."""
+    cursor: _builtins.str
+    """Required. The place: the cursor of the last event that was dealt with and before which all are, or of a later
+    heartbeat or gap.
+    """
+    generation: _builtins.int
+    """The `generation` that the stream's `started` told, so that what was on its way when the subscription was changed does
+    not undo the change. Zero means that it is not held against the subscription's.
+    """
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "generation", b"generation", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeRequest: _TypeAlias = AcknowledgeRequest  # noqa: Y015
+
+@_typing.final
+class AcknowledgeResponse(_message.Message):
+    """Answers that it is on disk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """The place that stands: the one that was asked for, or a later one."""
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeResponse: _TypeAlias = AcknowledgeResponse  # noqa: Y015

@@ -46,11 +46,17 @@ class EventServiceStub:
     it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
     `closing`, when the server shuts down) means exactly that.
 
+    A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
+    with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
+    acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
+    streams share no work.
+
     Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
     cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
     `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
     operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-    journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND`.
+    journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
+    `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """Shows a piece of the journal, forward or back from a place.
@@ -66,6 +72,59 @@ class EventServiceStub:
     Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes for a place of which the events behind it are no
     longer all there, and, going back, for a place before which nothing is left of what was there; `expired_policy` is
     for streams alone. To go on after it, give `oldest_cursor` as `after_cursor`.
+    """
+    CreateSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CreateSubscriptionRequest, _event_service_pb2.CreateSubscriptionResponse]
+    """Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
+    it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`.
+
+    Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
+    changed: a service that makes its subscription at every start takes that for success. There are at most 1,000:
+    RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
+    """
+    GetSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetSubscriptionRequest, _event_service_pb2.GetSubscriptionResponse]
+    """Gets a subscription: where it stands and how far it is behind.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
+    """
+    ListSubscriptions: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListSubscriptionsRequest, _event_service_pb2.ListSubscriptionsResponse]
+    """Lists the subscriptions, in the order of their ids."""
+    UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.UpdateSubscriptionRequest, _event_service_pb2.UpdateSubscriptionResponse]
+    """Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
+    Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
+
+    Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
+    the change is answered, no further event is put on them; what was on its way by then may still come before
+    `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
+    """
+    SeekSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SeekSubscriptionRequest, _event_service_pb2.SeekSubscriptionResponse]
+    """Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
+    at the new place when they are opened again.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
+    """
+    DeleteSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteSubscriptionRequest, _event_service_pb2.DeleteSubscriptionResponse]
+    """Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
+    promptly as `UpdateSubscription` says.
+
+    One that is made anew with the same id is another one, but counts its generations from 1 again: what was on its way
+    to the old one can be acknowledged to it. To start afresh, seek instead.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
+    """
+    Acknowledge: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeRequest, _event_service_pb2.AcknowledgeResponse]
+    """Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
+
+    It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
+    answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
+    cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
+    Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
+    go on as they are.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
+    was given and the subscription was changed since: events of the stream that this is about may come again;
+    INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
     """
 
 @_typing.type_check_only
@@ -86,11 +145,17 @@ class EventServiceAsyncStub(EventServiceStub):
     it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
     `closing`, when the server shuts down) means exactly that.
 
+    A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
+    with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
+    acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
+    streams share no work.
+
     Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
     cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
     `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
     operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-    journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND`.
+    journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
+    `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Shows a piece of the journal, forward or back from a place.
@@ -106,6 +171,59 @@ class EventServiceAsyncStub(EventServiceStub):
     Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes for a place of which the events behind it are no
     longer all there, and, going back, for a place before which nothing is left of what was there; `expired_policy` is
     for streams alone. To go on after it, give `oldest_cursor` as `after_cursor`.
+    """
+    CreateSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CreateSubscriptionRequest, _event_service_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
+    """Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
+    it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`.
+
+    Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
+    changed: a service that makes its subscription at every start takes that for success. There are at most 1,000:
+    RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
+    """
+    GetSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetSubscriptionRequest, _event_service_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
+    """Gets a subscription: where it stands and how far it is behind.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
+    """
+    ListSubscriptions: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListSubscriptionsRequest, _event_service_pb2.ListSubscriptionsResponse]  # type: ignore[assignment]
+    """Lists the subscriptions, in the order of their ids."""
+    UpdateSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.UpdateSubscriptionRequest, _event_service_pb2.UpdateSubscriptionResponse]  # type: ignore[assignment]
+    """Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
+    Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
+
+    Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
+    the change is answered, no further event is put on them; what was on its way by then may still come before
+    `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
+    """
+    SeekSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SeekSubscriptionRequest, _event_service_pb2.SeekSubscriptionResponse]  # type: ignore[assignment]
+    """Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
+    at the new place when they are opened again.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
+    """
+    DeleteSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteSubscriptionRequest, _event_service_pb2.DeleteSubscriptionResponse]  # type: ignore[assignment]
+    """Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
+    promptly as `UpdateSubscription` says.
+
+    One that is made anew with the same id is another one, but counts its generations from 1 again: what was on its way
+    to the old one can be acknowledged to it. To start afresh, seek instead.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
+    """
+    Acknowledge: _aio.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeRequest, _event_service_pb2.AcknowledgeResponse]  # type: ignore[assignment]
+    """Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
+
+    It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
+    answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
+    cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
+    Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
+    go on as they are.
+
+    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
+    was given and the subscription was changed since: events of the stream that this is about may come again;
+    INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -129,11 +247,17 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
         `closing`, when the server shuts down) means exactly that.
 
+        A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
+        with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
+        acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
+        streams share no work.
+
         Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
         cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
         `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
         operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-        journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND`.
+        journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
+        `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
         """
 
     @_abc_1.abstractmethod
@@ -155,6 +279,101 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes for a place of which the events behind it are no
         longer all there, and, going back, for a place before which nothing is left of what was there; `expired_policy` is
         for streams alone. To go on after it, give `oldest_cursor` as `after_cursor`.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateSubscription(
+        self,
+        request: _event_service_pb2.CreateSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.CreateSubscriptionResponse, _abc.Awaitable[_event_service_pb2.CreateSubscriptionResponse]]:
+        """Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
+        it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`.
+
+        Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
+        changed: a service that makes its subscription at every start takes that for success. There are at most 1,000:
+        RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSubscription(
+        self,
+        request: _event_service_pb2.GetSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.GetSubscriptionResponse, _abc.Awaitable[_event_service_pb2.GetSubscriptionResponse]]:
+        """Gets a subscription: where it stands and how far it is behind.
+
+        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSubscriptions(
+        self,
+        request: _event_service_pb2.ListSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.ListSubscriptionsResponse, _abc.Awaitable[_event_service_pb2.ListSubscriptionsResponse]]:
+        """Lists the subscriptions, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def UpdateSubscription(
+        self,
+        request: _event_service_pb2.UpdateSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.UpdateSubscriptionResponse, _abc.Awaitable[_event_service_pb2.UpdateSubscriptionResponse]]:
+        """Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
+        Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
+
+        Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
+        the change is answered, no further event is put on them; what was on its way by then may still come before
+        `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
+
+        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
+        """
+
+    @_abc_1.abstractmethod
+    def SeekSubscription(
+        self,
+        request: _event_service_pb2.SeekSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.SeekSubscriptionResponse, _abc.Awaitable[_event_service_pb2.SeekSubscriptionResponse]]:
+        """Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
+        at the new place when they are opened again.
+
+        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSubscription(
+        self,
+        request: _event_service_pb2.DeleteSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.DeleteSubscriptionResponse, _abc.Awaitable[_event_service_pb2.DeleteSubscriptionResponse]]:
+        """Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
+        promptly as `UpdateSubscription` says.
+
+        One that is made anew with the same id is another one, but counts its generations from 1 again: what was on its way
+        to the old one can be acknowledged to it. To start afresh, seek instead.
+
+        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
+        """
+
+    @_abc_1.abstractmethod
+    def Acknowledge(
+        self,
+        request: _event_service_pb2.AcknowledgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.AcknowledgeResponse, _abc.Awaitable[_event_service_pb2.AcknowledgeResponse]]:
+        """Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
+
+        It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
+        answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
+        cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
+        Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
+        go on as they are.
+
+        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
+        was given and the subscription was changed since: events of the stream that this is about may come again;
+        INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
