@@ -626,7 +626,9 @@ func (*SubscribeResponse_Gap) isSubscribeResponse_Response() {}
 type SubscribeStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-	// before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+	// before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+	// start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+	// stream again before anything came starts at that time again.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// The earliest place that can still be named: events behind it are in the journal.
 	OldestCursor string `protobuf:"bytes,2,opt,name=oldest_cursor,json=oldestCursor,proto3" json:"oldest_cursor,omitempty"`
@@ -1142,12 +1144,13 @@ type Subscription struct {
 	// Its id: lower-case letters, digits and single hyphens between them, at most 63 characters.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-	// of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+	// of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
 	Filter *EventFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// The place up to which all is acknowledged. A stream starts behind it. Where events that do not match the filter are
 	// no longer kept, it moves on over them by itself.
 	Cursor string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// Goes up by one with each `UpdateSubscription` and `SeekSubscription`; from 1.
+	// Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+	// that is deleted and made anew, or after the server was restored from a backup.
 	Generation uint64 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
 	// When it was made.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

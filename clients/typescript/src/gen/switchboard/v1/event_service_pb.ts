@@ -219,7 +219,9 @@ export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE_
 export type SubscribeStarted = Message<"switchboard.v1.SubscribeStarted"> & {
   /**
    * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+   * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+   * stream again before anything came starts at that time again.
    *
    * @generated from field: string cursor = 1;
    */
@@ -513,7 +515,7 @@ export type Subscription = Message<"switchboard.v1.Subscription"> & {
 
   /**
    * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-   * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+   * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
    *
    * @generated from field: switchboard.v1.EventFilter filter = 2;
    */
@@ -528,7 +530,8 @@ export type Subscription = Message<"switchboard.v1.Subscription"> & {
   cursor: string;
 
   /**
-   * Goes up by one with each `UpdateSubscription` and `SeekSubscription`; from 1.
+   * Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+   * that is deleted and made anew, or after the server was restored from a backup.
    *
    * @generated from field: uint64 generation = 4;
    */
@@ -1180,12 +1183,13 @@ export const EventService: GenService<{
    * `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
    * also while new ones come in. `Subscribe` takes the same cursors.
    *
-   * One call looks through a bounded piece of the journal, and an answer stays below 4 MiB. So a page may hold fewer
-   * events than `page_size`, or none, long before the end: go on until `reached_newest` or `reached_oldest` says so.
+   * One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
+   * is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
+   * `reached_newest` or `reached_oldest` says so.
    *
-   * Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes for a place of which the events behind it are no
-   * longer all there, and, going back, for a place before which nothing is left of what was there; `expired_policy` is
-   * for streams alone. To go on after it, give `oldest_cursor` as `after_cursor`.
+   * Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
+   * behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
+   * `after_cursor`.
    *
    * @generated from rpc switchboard.v1.EventService.ListEvents
    */
@@ -1196,10 +1200,12 @@ export const EventService: GenService<{
   },
   /**
    * Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
-   * it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`.
+   * it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
+   * as long as all events take no more than `journal.retention_bytes`.
    *
    * Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
-   * changed: a service that makes its subscription at every start takes that for success. There are at most 1,000:
+   * changed: a service that makes its subscription at every start takes that for success. That comes first, also when
+   * the place that is named is gone by now. There are at most 1,000:
    * RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
    *
    * @generated from rpc switchboard.v1.EventService.CreateSubscription
@@ -1265,8 +1271,8 @@ export const EventService: GenService<{
    * Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
    * promptly as `UpdateSubscription` says.
    *
-   * One that is made anew with the same id is another one, but counts its generations from 1 again: what was on its way
-   * to the old one can be acknowledged to it. To start afresh, seek instead.
+   * One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
+   * not acknowledged to it by mistake.
    *
    * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
    *

@@ -53,7 +53,9 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+   * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+   * stream again before anything came starts at that time again.
    * </pre>
    *
    * <code>string cursor = 1;</code>
@@ -75,7 +77,9 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+   * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+   * stream again before anything came starts at that time again.
    * </pre>
    *
    * <code>string cursor = 1;</code>
@@ -694,7 +698,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -715,7 +721,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -737,7 +745,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -755,7 +765,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -770,7 +782,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>

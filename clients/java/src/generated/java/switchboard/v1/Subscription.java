@@ -98,7 +98,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-   * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+   * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
    * </pre>
    *
    * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -111,7 +111,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-   * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+   * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
    * </pre>
    *
    * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -124,7 +124,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-   * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+   * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
    * </pre>
    *
    * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -187,7 +187,8 @@ private static final long serialVersionUID = 0L;
   private long generation_ = 0L;
   /**
    * <pre>
-   * Goes up by one with each `UpdateSubscription` and `SeekSubscription`; from 1.
+   * Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+   * that is deleted and made anew, or after the server was restored from a backup.
    * </pre>
    *
    * <code>uint64 generation = 4;</code>
@@ -1105,7 +1106,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-     * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+     * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
      * </pre>
      *
      * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -1117,7 +1118,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-     * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+     * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
      * </pre>
      *
      * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -1133,7 +1134,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-     * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+     * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
      * </pre>
      *
      * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -1154,7 +1155,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-     * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+     * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
      * </pre>
      *
      * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -1173,7 +1174,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-     * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+     * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
      * </pre>
      *
      * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -1199,7 +1200,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-     * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+     * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
      * </pre>
      *
      * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -1217,7 +1218,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-     * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+     * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
      * </pre>
      *
      * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -1230,7 +1231,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-     * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+     * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
      * </pre>
      *
      * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -1246,7 +1247,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-     * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+     * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
      * </pre>
      *
      * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -1365,7 +1366,8 @@ private static final long serialVersionUID = 0L;
     private long generation_ ;
     /**
      * <pre>
-     * Goes up by one with each `UpdateSubscription` and `SeekSubscription`; from 1.
+     * Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+     * that is deleted and made anew, or after the server was restored from a backup.
      * </pre>
      *
      * <code>uint64 generation = 4;</code>
@@ -1377,7 +1379,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Goes up by one with each `UpdateSubscription` and `SeekSubscription`; from 1.
+     * Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+     * that is deleted and made anew, or after the server was restored from a backup.
      * </pre>
      *
      * <code>uint64 generation = 4;</code>
@@ -1393,7 +1396,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Goes up by one with each `UpdateSubscription` and `SeekSubscription`; from 1.
+     * Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+     * that is deleted and made anew, or after the server was restored from a backup.
      * </pre>
      *
      * <code>uint64 generation = 4;</code>

@@ -31,7 +31,7 @@ public interface SubscriptionOrBuilder extends
   /**
    * <pre>
    * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-   * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+   * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
    * </pre>
    *
    * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -41,7 +41,7 @@ public interface SubscriptionOrBuilder extends
   /**
    * <pre>
    * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-   * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+   * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
    * </pre>
    *
    * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -51,7 +51,7 @@ public interface SubscriptionOrBuilder extends
   /**
    * <pre>
    * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-   * of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+   * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
    * </pre>
    *
    * <code>.switchboard.v1.EventFilter filter = 2;</code>
@@ -82,7 +82,8 @@ public interface SubscriptionOrBuilder extends
 
   /**
    * <pre>
-   * Goes up by one with each `UpdateSubscription` and `SeekSubscription`; from 1.
+   * Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+   * that is deleted and made anew, or after the server was restored from a backup.
    * </pre>
    *
    * <code>uint64 generation = 4;</code>
