@@ -22,7 +22,7 @@ use bytes::Bytes;
 
 use crate::domain::{
     AccountId, Cursor, Event, EventId, EventType, Message, MessageId, MessageState, RequestId, Subscription,
-    UnixMillis,
+    SubscriptionId, UnixMillis,
 };
 
 pub use attempt::{Begin, Begun, End, Ended, Outcome, Owner, Record, Standing};
@@ -142,6 +142,17 @@ pub struct Ends {
     pub oldest: UnixMillis,
     /// The newest.
     pub newest: UnixMillis,
+}
+
+/// Where a subscription stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standpoint {
+    /// Which one.
+    pub id: SubscriptionId,
+    /// The number of the event that it stands behind.
+    pub number: u64,
+    /// When the first event behind it was received, of those that are left, if there is one.
+    pub received: Option<UnixMillis>,
 }
 
 /// What the journal spans.

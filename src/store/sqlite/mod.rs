@@ -32,6 +32,7 @@ pub use backup::{back_up, restore};
 
 use super::{
     Done, Ends, Error, Extent, Health, LOCK_PATIENCE, Located, MessageKey, Op, Options, Page, Record, Since,
+    Standpoint,
 };
 use crate::domain::{
     AccountId, Address, Cursor, Message, PhoneNumber, RequestId, Subscription, SubscriptionId, UnixMillis,
@@ -315,6 +316,15 @@ impl Store {
         let read =
             move |db: &Connection| subscriptions::list(db, behind.as_ref(), most).map_err(Error::of_read);
         self.readers.run(read).await
+    }
+
+    /// Where each subscription stands, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn standpoints(&self) -> Result<Vec<Standpoint>, Error> {
+        self.readers.run(|db| subscriptions::standpoints(db).map_err(Error::of_read)).await
     }
 
     /// What the journal spans now.

@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::{Altered, Change, Changed, Done, MOST_SUBSCRIPTIONS, Place};
+use super::super::{Altered, Change, Changed, Done, MOST_SUBSCRIPTIONS, Place, Standpoint};
 use super::column::{corrupt, parsed};
 use super::work::Work;
 use crate::domain::{AccountId, Filter, Subscription, SubscriptionId, TypeWord, UnixMillis};
@@ -57,6 +57,23 @@ pub(super) fn list(
         " FROM subscriptions WHERE id > ?1 ORDER BY id LIMIT ?2"
     ))?
     .query_map(params![behind.map_or("", SubscriptionId::as_str), most], read)?
+    .collect()
+}
+
+/// Where each stands. Filters, which may be long, are not read for that.
+pub(super) fn standpoints(db: &Connection) -> rusqlite::Result<Vec<Standpoint>> {
+    db.prepare_cached(
+        "SELECT id, number,
+                (SELECT receive_ms FROM events WHERE number > subscriptions.number ORDER BY number LIMIT 1)
+         FROM subscriptions ORDER BY id",
+    )?
+    .query_map([], |row| {
+        Ok(Standpoint {
+            id: parsed(row, 0)?,
+            number: row.get::<_, i64>(1)?.cast_unsigned(),
+            received: row.get::<_, Option<i64>>(2)?.map(UnixMillis),
+        })
+    })?
     .collect()
 }
 
