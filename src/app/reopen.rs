@@ -82,7 +82,7 @@ async fn reopened(config: &Config, held: &Held, newest: Cursor) -> Result<Opened
     // A thread that nobody waits for: whoever stops the server does not wait for the disk.
     std::thread::Builder::new()
         .name("store-verify".to_owned())
-        .spawn(move || done.send(Opened::reopen(&path, newest)))
+        .spawn(move || drop(done.send(Opened::reopen(&path, newest))))
         .map_err(|source| Error::Ended(Some(source.into())))?;
     let operator = listener::serve(
         listening(&held.admin)?,
