@@ -14,8 +14,9 @@
 //! 3. The file is dropped from the cache again, and all of it is read: by the engine's own check, indexes against tables,
 //!    and against what we know of our own rows, and of what was told.
 //!
-//! **What is known then**: the file is whole, everything that was told since the process began is in it, and what the
-//! log held was written and synced without an error. **What is not**: whether a disk that reported a success has kept
+//! **What is known then**: the file is whole, all events that were told since the process began are in it, and what the
+//! log held was written and synced without an error. **What is not**: whether the log still held all that is no event,
+//! attempts that began and acknowledgements, if a disk that fails spoils what it had kept before; whether a disk that reported a success has kept
 //! its word, which nobody can ask; whether what was read came from the disk itself, where the system did not let go of its
 //! cache; and what stood in a webhook's body, which has no checksum. A commit that was refused may be there: whoever was
 //! told so sends it again, and what has an identity is recognised.
