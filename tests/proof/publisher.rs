@@ -125,6 +125,8 @@ impl Publisher {
                     self.ledger.unstored.send_modify(|count| *count += 1);
                     self.ledger.count("webhooks answered 503");
                 }
+                // It came too slowly, by a clock that may have jumped meanwhile.
+                Ok(408) => self.ledger.count("webhooks answered 408"),
                 // No fault is the webhook's.
                 Ok(status) => self.ledger.count(&format!("wrong: webhooks answered {status}")),
                 Err(_) => self.ledger.count("webhooks not answered"),

@@ -364,8 +364,14 @@ pub(super) fn held_events_stay(records: &Records, journal: &Journal<'_>) -> Resu
     })
 }
 
+/// The place behind which the journal begins, as far as anybody was told before a moment.
+fn oldest_told(records: &Records, before: Moment) -> u64 {
+    let told = records.streams.iter().filter(|stream| stream.began < before);
+    told.filter_map(|stream| stream.started()).map(|(_, oldest, _)| oldest.number).max().unwrap_or(0)
+}
+
 /// What a subscription wanted, was not given and is gone, its streams were told of. One that is said to have expired says
-/// so to whoever does not want gaps; and one that says so has lost something.
+/// so to whoever does not want gaps; and it is said of those that have lost something, and of no others.
 pub(super) fn expired_is_told(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
     each(records, |found| {
         let gone = |event: &&Seen| event.number() <= journal.trimmed && !found.was_told(event.number());
@@ -385,7 +391,14 @@ pub(super) fn expired_is_told(records: &Records, journal: &Journal<'_>) -> Resul
         }
         let spans = found.spans(false);
         for call in &found.calls {
-            let Answer::Stands { place, expired: true, .. } = &call.answer else { continue };
+            let Answer::Stands { place, expired, .. } = &call.answer else { continue };
+            let gone = oldest_told(records, call.asked);
+            if call.what == What::Get && !expired && place.number < gone {
+                return Err(format!("all up to {gone} was gone before, and it has not expired: {call:?}"));
+            }
+            if !expired {
+                continue;
+            }
             if place.number >= journal.trimmed {
                 return Err(format!("all is there that is behind its place: {call:?}"));
             }

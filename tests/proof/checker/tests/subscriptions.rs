@@ -173,6 +173,15 @@ fn what_expires_without_a_word_is_told() {
     };
     assert_eq!(known(true), [""; 0]);
     assert!(known(false).contains(&"expired_is_told"));
+    // Somebody knew that the journal begins behind its place, and whoever looks is not told.
+    let told = broken(|records| {
+        records.holds = false;
+        with_a_gap(records);
+        let Given::Started { oldest, .. } = &mut records.streams[6].given[0] else { panic!("started") };
+        *oldest = at(6);
+        call(records, 118, What::Get, stands(5));
+    });
+    assert_eq!(told, ["expired_is_told"]);
     // Nothing is gone.
     assert!(broken(|records| call(records, 173, What::Get, expired(14))).contains(&"expired_is_told"));
 }
