@@ -45,7 +45,7 @@ test("a page sends, streams events, uploads, and reads errors", limits, async (t
   const injected = { account: "demo-connectly", sender: "+15550100001", text: "Hello, page! \u{1f34b}" };
   await sandboxOf(client).injectMessage(injected);
   assert.deepEqual(await told(), ["received", injected.text]);
-  assert.deepEqual(await told(), ["unfinished", 1]);
+  assert.deepEqual(await told(), ["acknowledged", true]);
 
   assert.deepEqual(await told(), ["a file of", picture.length]);
   const [sentFile, fileId] = await told();

@@ -32,20 +32,26 @@ async function run(): Promise<void> {
     return;
   }
 
-  const subscription = "page";
-  await client.events.createSubscription({ subscription, filter: { types: ["message.accepted", "message.received"] } });
+  const filter = { types: ["message.accepted", "message.received"] };
+  await client.events.createSubscription({ subscription: "page", filter });
   const { message } = await client.messages.sendMessage({ account: ACCOUNT, to: CUSTOMER, content: text });
   await tell("sent", message?.messageId);
-  for await (const { payload } of client.subscribe({ start: { case: "subscription", value: subscription } })) {
+  const subscription = client.subscribe({ start: { case: "subscription", value: "page" } });
+  for await (const { payload } of subscription) {
     if (payload.case === "messageAccepted") {
       await tell("accepted", payload.value.message?.messageId);
     } else if (payload.case === "messageReceived" && payload.value.content.case === "text") {
-      await tell("received", payload.value.content.value.body);
-      break;
+      // The sandbox's customers answer by themselves, too.
+      const { body } = payload.value.content.value;
+      if (body.startsWith("Hello, page!")) {
+        await tell("received", body);
+        break;
+      }
     }
   }
-  const left = await client.events.getSubscription({ subscription });
-  await tell("unfinished", Number(left.subscription?.lagEvents));
+  const left = await client.events.getSubscription({ subscription: "page" });
+  const upTo = left.subscription;
+  await tell("acknowledged", upTo?.acknowledgeTime !== undefined && upTo.cursor === subscription.cursor);
 
   const picture = await (await fetch("/picture.png")).blob();
   await tell("a file of", picture.size);

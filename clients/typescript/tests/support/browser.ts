@@ -2,13 +2,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { TestContext } from "node:test";
 import { build } from "esbuild";
 import { SCRATCH } from "./paths.js";
-import { temporaryFolder } from "./sandbox.js";
 
 /** Chromium, by the names that it goes by. */
 const COMMANDS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
@@ -86,7 +87,7 @@ export async function site(t: TestContext, script: string, picture: Uint8Array):
 
 /** Shows a site's page in a browser without a window, until the test ends. Gives what it tells, one after the other. */
 export async function show(t: TestContext, { origin, told }: Site, query: string): Promise<() => Promise<Told>> {
-  const profile = await temporaryFolder(t);
+  const profile = await mkdtemp(join(tmpdir(), "switchboard-client-"));
   const child = spawn(
     command(),
     [
@@ -117,9 +118,13 @@ export async function show(t: TestContext, { origin, told }: Site, query: string
   // It is looked at together with what the page tells.
   broken.catch(() => undefined);
   t.after(async () => {
-    kill();
+    // In order, so that it ends its processes too; the folder is free when the last of them has closed its output.
+    child.kill("SIGTERM");
+    const late = setTimeout(kill, 10_000);
     await ended;
+    clearTimeout(late);
     process.off("exit", kill);
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   });
   return async () => await Promise.race([told(), broken]);
 }

@@ -93,7 +93,7 @@ export function sandboxOf(client: SwitchboardClient): Client<typeof SandboxServi
 /** A folder that is gone when the test ends. */
 export async function temporaryFolder(scope: Scope): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "switchboard-client-"));
-  scope.after(() => rm(folder, { recursive: true, maxRetries: 5 }));
+  scope.after(() => rm(folder, { recursive: true }));
   return folder;
 }
 
