@@ -703,6 +703,7 @@ def test_nothing_is_left_running_with_asyncio() -> None:
             before = asyncio.all_tasks()
             async with client.subscribe(SHOP) as events:
                 assert [(await anext(events)).cursor for _ in range(2)] == ["b", "c"]
+                await events.acknowledge()
                 assert asyncio.all_tasks() > before
             if left := asyncio.all_tasks() - before:
                 _, pending = await asyncio.wait(left, timeout=SECONDS)
