@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::{Config, Environment};
-use crate::domain::UnixMillis;
 use crate::store::{self, Extent};
+use crate::telemetry::say;
 
 /// For how long request_ids are remembered where no configuration says it.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,8 +43,8 @@ impl StoreFile {
 /// When it cannot be read, or the backup cannot be written.
 pub fn back_up(store: StoreFile, to: &Path) -> Result<(), Box<dyn Error>> {
     let (path, _) = store.found()?;
-    let Extent { oldest, newest } = store::back_up(&path, to)?;
-    println!("{} events, up to number {newest}, are in {}", newest + 1 - oldest, to.display());
+    let extent = store::back_up(&path, to)?;
+    say_what_is_there(&extent, to);
     Ok(())
 }
 
@@ -55,16 +55,21 @@ pub fn back_up(store: StoreFile, to: &Path) -> Result<(), Box<dyn Error>> {
 /// When the backup is none, or the store cannot be made.
 pub fn restore(store: StoreFile, from: &Path, accept_repeats: bool) -> Result<(), Box<dyn Error>> {
     let (path, remembered) = store.found()?;
-    let doubt_until = (!accept_repeats).then(|| UnixMillis::now().plus(remembered));
-    let Extent { oldest, newest } = store::restore(from, &path, doubt_until)?;
-    println!("{} events, up to number {newest}, are in {}", newest + 1 - oldest, path.display());
-    match doubt_until {
-        Some(until) => println!(
+    let (extent, doubt_until) = store::restore(from, &path, (!accept_repeats).then_some(remembered))?;
+    say_what_is_there(&extent, &path);
+    // It is done, whether it can be said or not.
+    let _ = match doubt_until {
+        Some(until) => say(format_args!(
             "until {}, a request_id that is not known is answered SEND_OUTCOME_UNKNOWN: it may have been used after \
              the backup",
             until.to_rfc3339()
-        ),
-        None => println!("what was sent after the backup may be sent again"),
-    }
+        )),
+        None => say("what was sent after the backup may be sent again"),
+    };
     Ok(())
+}
+
+fn say_what_is_there(Extent { oldest, newest }: &Extent, path: &Path) {
+    let events = newest + 1 - oldest;
+    let _ = say(format_args!("{events} events, up to number {newest}, are in {}", path.display()));
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::error::Error;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -64,7 +65,8 @@ enum Command {
         /// The backup.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
-        /// Take request_ids that are not known for new ones at once: what was sent after the backup may be sent twice.
+        /// Take request_ids that are not known for new ones at once: what was sent after the backup may be sent twice, and
+        /// also what is still in doubt since an earlier restore.
         #[arg(long)]
         accept_repeats: bool,
     },
@@ -72,36 +74,52 @@ enum Command {
     Reference,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tell(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run());
+    // What waits for a disk that does not answer must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve { config } => serve(config).await,
         Command::Sandbox { store } => sandbox(store).await,
         Command::Check { config } => check(config),
         Command::Backup { store, to } => backup::back_up(store, &to),
         Command::Restore { store, from, accept_repeats } => backup::restore(store, &from, accept_repeats),
-        Command::Reference => {
-            print!("{}", switchboard::config::REFERENCE);
-            Ok(())
-        }
+        Command::Reference => telemetry::say(switchboard::config::REFERENCE.trim_end()).map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("switchboard: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprintln!("  because: {error}");
-                cause = error.source();
-            }
+            tell(&*error);
             ExitCode::FAILURE
         }
     }
 }
 
+/// Says why nothing came of it, to whoever listens.
+fn tell(error: &dyn Error) {
+    let mut out = std::io::stderr().lock();
+    let _ = writeln!(out, "switchboard: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = writeln!(out, "  because: {error}");
+        cause = error.source();
+    }
+}
+
 fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
-    println!("{} accounts, no faults", config.accounts.len());
+    telemetry::say(format_args!("{} accounts, no faults", config.accounts.len()))?;
     Ok(())
 }
 
@@ -122,7 +140,9 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let demo = demo::start(&store, Options::default(), &Environment).await?;
     telemetry::log_to_stderr(&demo.config.log);
     let sandbox = Arc::new(demo.sandbox);
-    let serving = |at| println!("{}", demo::welcome(at));
+    let serving = |at| {
+        let _ = telemetry::say(demo::welcome(at));
+    };
     app::serve(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)), signalled()?, serving).await?;
     if let Some(sandbox) = Arc::into_inner(sandbox) {
         Sandbox::shutdown(sandbox).await;

@@ -77,7 +77,7 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
     (&["axum"], &["src/admin.rs", "src/api/web.rs", "src/app.rs", "src/listener/", "src/webhook/"]),
     (&["hyper", "hyper_util"], &["src/api/unbroken.rs", "src/listener/", "src/provider/", "src/sandbox/"]),
     // The engine. The store's error carries the engine's as its source.
-    (&["rusqlite"], &["src/store/mod.rs", "src/store/sqlite/"]),
+    (&["rusqlite"], &["src/store/error.rs", "src/store/sqlite/"]),
 ];
 
 /// Where a secret may be taken out of its wrapping: where it is checked, and where it is used.

@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::parse;
 use super::violations::{Fault, Violations};
-use crate::domain::{AccountId, EventType, Filter};
+use crate::domain::{AccountId, EventType, Filter, TypeWord};
 use crate::pb::v1::EventFilter;
 use crate::provider::Accounts;
 
@@ -36,23 +36,16 @@ fn accounts(
     Ok(accounts)
 }
 
-fn types(filter: &EventFilter, violations: &mut Violations) -> Vec<EventType> {
+fn types(filter: &EventFilter, violations: &mut Violations) -> Vec<TypeWord> {
     let mut types = Vec::new();
     for (at, word) in parse::few("filter.types", &filter.types, FILTER_ITEMS, violations).iter().enumerate() {
-        let named = |event_type: &EventType| match word.strip_suffix('*') {
-            Some(first) => first.ends_with('.') && event_type.as_str().starts_with(first),
-            None => event_type.as_str() == word,
-        };
-        let found: Vec<EventType> = EventType::ALL.into_iter().filter(named).collect();
-        if found.is_empty() {
+        let word = TypeWord::of(word);
+        if let TypeWord::Strange(_) = word {
             let known = EventType::ALL.map(EventType::as_str).join("`, `");
             let allowed = format!("must be one of `{known}`, or all under a first word, like `message.*`");
             violations.add(format!("filter.types[{at}]"), Fault::UnknownValue, allowed);
-        }
-        for event_type in found {
-            if !types.contains(&event_type) {
-                types.push(event_type);
-            }
+        } else if !types.contains(&word) {
+            types.push(word);
         }
     }
     types

@@ -56,7 +56,6 @@ impl Followed {
 #[expect(unreachable_pub, reason = "the generated trait names it")]
 pub struct EventStream {
     wanted: Wanted,
-    journal: Journal,
     /// The events at hand, and how many of them are dealt with.
     run: Option<(Run, usize)>,
     next_run: ReusableBoxFuture<'static, (Reader, Result<Next, journal::Error>)>,
@@ -66,6 +65,8 @@ pub struct EventStream {
     ended: bool,
     /// The place that the stream has come to: behind the last event that was sent or passed over.
     at: Cursor,
+    /// Where the journal ended when the stream was opened.
+    history: u64,
     sent: u64,
     /// Since the clock was last read.
     sent_anything: bool,
@@ -115,20 +116,21 @@ impl EventStream {
         let now = Instant::now();
         let at = reader.cursor();
         let extent = journal.extent();
+        let history = extent.newest.max(at.number);
         let started = Response::Started(SubscribeStarted {
             cursor: at.to_string(),
             oldest_cursor: journal.cursor(extent.oldest - 1).to_string(),
-            newest_cursor: journal.cursor(extent.newest.max(at.number)).to_string(),
+            newest_cursor: journal.cursor(history).to_string(),
             heartbeat_interval: Some(convert::duration(wanted.heartbeat_interval)),
             generation: followed.as_ref().map_or(0, |followed| followed.generation),
         });
         Self {
-            journal: journal.clone(),
             run: None,
             next_run: ReusableBoxFuture::new(next_run(reader)),
             ready: VecDeque::from([Ok(response(started))]),
             ended: false,
             at,
+            history,
             sent: 0,
             sent_anything: false,
             sent_event: false,
@@ -202,8 +204,8 @@ impl EventStream {
             if std::mem::take(&mut self.sent_anything) {
                 self.last_sent = now;
             }
-            // To be still on the way to the journal's end is not to be idle.
-            if std::mem::take(&mut self.sent_event) || self.at.number < self.journal.extent().newest {
+            // To be still on the way to where the journal ended is not to be idle.
+            if std::mem::take(&mut self.sent_event) || self.at.number < self.history {
                 self.last_event = now;
             }
             if let Some(idle_timeout) = self.wanted.idle_timeout
@@ -275,6 +277,7 @@ impl Stream for EventStream {
                     match next {
                         Next::Run(run) => this.run = Some((run, 0)),
                         Next::Gap(gap) => this.tell(gap),
+                        Next::MovedOn(place) => this.at = place,
                     }
                 }
                 Poll::Ready((_, Err(error))) => {

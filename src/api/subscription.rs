@@ -6,7 +6,7 @@ use super::place::{Position, cursor, position, since};
 use super::status;
 use super::violations::{Fault, Violations};
 use super::{Api, convert, filter, page_token, parse};
-use crate::domain::{AccountId, EventType, Filter, SubscriptionId};
+use crate::domain::{AccountId, Filter, SubscriptionId, TypeWord};
 use crate::journal::{self, Journal, Progress, Start, SubscriptionError};
 use crate::pb::v1;
 
@@ -189,7 +189,7 @@ fn shown(journal: &Journal, progress: Progress) -> v1::Subscription {
     let Filter { accounts, types } = &subscription.filter;
     let filter = (subscription.filter != Filter::default()).then(|| v1::EventFilter {
         accounts: accounts.iter().map(AccountId::to_string).collect(),
-        types: types.iter().copied().map(EventType::as_str).map(str::to_owned).collect(),
+        types: types.iter().map(TypeWord::to_string).collect(),
     });
     v1::Subscription {
         id: subscription.id.to_string(),

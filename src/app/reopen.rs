@@ -6,7 +6,7 @@
 //! were under way are unknown, as after a crash.
 //!
 //! **Invariants.** The listening sockets stay open all the while: whoever connects waits, and nobody else can take the
-//! address. Nothing of the failed store is told after the failure, and nothing of the new one before it was verified. It
+//! address. Only a server that is to stop, or has no second chance, gives them up as it stops. Nothing of the failed store is told after the failure, and nothing of the new one before it was verified. It
 //! happens once in the life of a process: a second failure, also while the store is opened again, ends it.
 
 use std::os::fd::AsFd as _;
@@ -40,13 +40,23 @@ pub async fn serve(
 ) -> Result<(), Error> {
     install();
     counter!(STORE_REOPENED).absolute(0);
-    let held = Held::by(&listeners)?;
+    let mut held = Some(Held::by(&listeners)?);
     let app = App::build(config, listeners, sandbox.clone())?;
     serving(app.addresses());
-    let newest = match app.run(stop.clone()).await {
+    let mut running = Box::pin(app.run(stop.clone()));
+    let ended = tokio::select! {
+        ended = &mut running => ended,
+        () = stop.cancelled() => {
+            // Whoever comes now must not be kept waiting for nothing.
+            held = None;
+            running.await
+        }
+    };
+    let newest = match ended {
         Err(Error::StoreFailed { newest }) if !stop.is_cancelled() => newest,
         ended => return ended,
     };
+    let Some(held) = held else { return Err(Error::StoreFailed { newest }) };
     tracing::error!(
         "the store's disk failed: the store is opened again, and verified before it is served from"
     );
@@ -56,6 +66,7 @@ pub async fn serve(
         return Err(Error::StoreFailed { newest });
     };
     let app = App::assemble(config, held.listeners()?, sandbox, accounts, opened?)?;
+    drop(held);
     counter!(STORE_REOPENED).increment(1);
     tracing::warn!("the store was verified: serving again");
     match app.run(stop).await {
@@ -71,7 +82,7 @@ async fn reopened(config: &Config, held: &Held, newest: Cursor) -> Result<Opened
     // A thread that nobody waits for: whoever stops the server does not wait for the disk.
     std::thread::Builder::new()
         .name("store-verify".to_owned())
-        .spawn(move || done.send(Opened::reopen(&path, newest)))
+        .spawn(move || drop(done.send(Opened::reopen(&path, newest))))
         .map_err(|source| Error::Ended(Some(source.into())))?;
     let operator = listener::serve(
         listening(&held.admin)?,

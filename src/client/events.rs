@@ -13,7 +13,8 @@ use crate::pb::v1::event_service_client::EventServiceClient;
 use crate::pb::v1::subscribe_request::Start;
 use crate::pb::v1::subscribe_response::Response;
 use crate::pb::v1::{
-    AcknowledgeRequest, ClosingReason, Event, SubscribeGap, SubscribeRequest, SubscribeResponse,
+    AcknowledgeRequest, ClosingReason, Event, ExpiredPolicy, SubscribeGap, SubscribeRequest,
+    SubscribeResponse,
 };
 
 /// How long a stream may take to stand.
@@ -225,7 +226,10 @@ impl Events {
                     self.delays = delays();
                     self.acknowledged.generation = started.generation;
                     // What is missing at a start in time is told only to whoever starts there.
-                    if self.cursor.is_empty() && !matches!(self.request.start, Some(Start::Since(_))) {
+                    let gap_may_come = matches!(self.request.start, Some(Start::Since(_)))
+                        && self.request.expired_policy() == ExpiredPolicy::SkipWithGap
+                        && started.cursor == started.oldest_cursor;
+                    if self.cursor.is_empty() && !gap_may_come {
                         self.cursor = started.cursor;
                     }
                 }

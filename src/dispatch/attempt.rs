@@ -101,7 +101,7 @@ impl Dispatch {
     }
 
     async fn record(&self, account: &Account, request: &Request) -> Result<Option<Record>, Failure> {
-        let record = self.store.request(account.id(), &request.id).await;
+        let record = self.store.known(account.id(), request).await;
         let record = record.map_err(|_| Failure::of(Cause::Unrecorded))?;
         if record.as_ref().is_some_and(|record| record.fingerprint != request.fingerprint) {
             return Err(Failure::of(Cause::Reused));

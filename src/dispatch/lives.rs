@@ -5,6 +5,7 @@
 //! watches anything, and never waits for a watcher.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +24,14 @@ pub struct Lives {
 struct Watched {
     /// How many entries there are.
     count: AtomicUsize,
-    entries: Mutex<HashMap<MessageId, watch::Sender<Option<Word>>>>,
+    entries: Mutex<HashMap<MessageId, Watchers>>,
+}
+
+#[derive(Debug)]
+struct Watchers {
+    news: watch::Sender<Option<Word>>,
+    /// How many they are. The receivers there are do not tell: whoever leaves still has one.
+    count: usize,
 }
 
 /// The newest that was told of a message.
@@ -44,7 +52,7 @@ pub struct Watching {
 }
 
 impl Watched {
-    fn entries(&self) -> MutexGuard<'_, HashMap<MessageId, watch::Sender<Option<Word>>>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<MessageId, Watchers>> {
         // Nothing is done under the lock that could leave half of it.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,7 +72,7 @@ impl Lives {
         }
         let entries = self.watched.entries();
         for message in messages {
-            if let Some(news) = entries.get(&message.id) {
+            if let Some(Watchers { news, .. }) = entries.get(&message.id) {
                 news.send_replace(Some(Word::Stands(Arc::new(message))));
             }
         }
@@ -76,7 +84,7 @@ impl Lives {
         if self.watched.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        if let Some(news) = self.watched.entries().get(&message_id) {
+        if let Some(Watchers { news, .. }) = self.watched.entries().get(&message_id) {
             news.send_replace(Some(Word::NotDone(Arc::new(failure.clone()))));
         }
     }
@@ -84,7 +92,11 @@ impl Lives {
     /// Begins to watch a message. What it stands at is to be read after this, not before.
     pub fn watch(&self, message_id: MessageId) -> Watching {
         let mut entries = self.watched.entries();
-        let news = entries.entry(message_id).or_insert_with(|| watch::Sender::new(None)).subscribe();
+        let watchers = entries
+            .entry(message_id)
+            .or_insert_with(|| Watchers { news: watch::Sender::new(None), count: 0 });
+        watchers.count += 1;
+        let news = watchers.news.subscribe();
         self.watched.count.store(entries.len(), Ordering::SeqCst);
         drop(entries);
         Watching { message_id, news, watched: Arc::clone(&self.watched) }
@@ -113,11 +125,13 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         let mut entries = self.watched.entries();
-        // The receiver of this watcher is still there, and counts.
-        if entries.get(&self.message_id).is_some_and(|news| news.receiver_count() <= 1) {
-            entries.remove(&self.message_id);
-            self.watched.count.store(entries.len(), Ordering::SeqCst);
+        if let Entry::Occupied(mut entry) = entries.entry(self.message_id) {
+            entry.get_mut().count -= 1;
+            if entry.get().count == 0 {
+                entry.remove();
+            }
         }
+        self.watched.count.store(entries.len(), Ordering::SeqCst);
     }
 }
 
@@ -181,5 +195,25 @@ mod tests {
         assert_eq!(lives.entries(), 1);
         drop(third);
         assert_eq!(lives.entries(), 0);
+    }
+
+    #[test]
+    fn whoever_leaves_at_the_same_moment_as_another_leaves_nothing_behind() {
+        let lives = Lives::new();
+        let both = std::sync::Barrier::new(2);
+        let id = MessageId::generate();
+        for _ in 0..5_000 {
+            let (first, second) = (lives.watch(id), lives.watch(id));
+            std::thread::scope(|scope| {
+                for watching in [first, second] {
+                    let both = &both;
+                    scope.spawn(move || {
+                        both.wait();
+                        drop(watching);
+                    });
+                }
+            });
+            assert_eq!(lives.entries(), 0);
+        }
     }
 }

@@ -46,9 +46,12 @@ pub struct Subscription {
     pub id: SubscriptionId,
     /// Which events it is about.
     pub filter: Filter,
-    /// The number of the event up to which all is acknowledged.
+    /// The number of the event up to which all is acknowledged, or gone without having been wanted.
     pub number: u64,
-    /// How often its filter or place was set; from 1.
+    /// Where its place was last set or acknowledged. Its number is another one where it has moved on from there by
+    /// itself, with events that it did not want.
+    pub acknowledged: u64,
+    /// Another one each time that its filter or place is set: greater than any that any subscription had before.
     pub generation: u64,
     /// When it was made.
     pub create_time: UnixMillis,

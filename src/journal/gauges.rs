@@ -7,7 +7,7 @@ use metrics::gauge;
 use tokio::time;
 
 use crate::domain::{SubscriptionId, UnixMillis};
-use crate::store::{self, Ends, Extent, MOST_SUBSCRIPTIONS, Store};
+use crate::store::{self, Ends, Extent, Standpoint, Store};
 use crate::telemetry::metrics::{
     JOURNAL_BYTES, JOURNAL_NEWEST, JOURNAL_NEWEST_RECEIVE, JOURNAL_OLDEST, JOURNAL_OLDEST_RECEIVE,
     SUBSCRIPTION_LAG_EVENTS, SUBSCRIPTION_LAG_SECONDS,
@@ -57,17 +57,15 @@ impl Gauges {
     }
 
     async fn show_subscriptions(&mut self, newest: u64) -> Result<(), store::Error> {
-        let standing = self.store.subscriptions(None, MOST_SUBSCRIPTIONS).await?;
-        let places = standing.iter().map(|standing| standing.number).collect();
-        let received = self.store.received_behind(places).await?;
+        let standpoints = self.store.standpoints().await?;
         let now = UnixMillis::now();
         // A series cannot be taken back. One of a subscription that is gone shows no lag.
         let mut gone = std::mem::take(&mut self.shown);
-        for (standing, received) in standing.into_iter().zip(received) {
+        for Standpoint { id, number, received } in standpoints {
             let lag_milliseconds = received.map_or(0, |at| now.0.saturating_sub(at.0).max(0));
-            show(&standing.id, newest.saturating_sub(standing.number), lag_milliseconds as f64 / 1_000.0);
-            gone.remove(&standing.id);
-            self.shown.insert(standing.id);
+            show(&id, newest.saturating_sub(number), lag_milliseconds as f64 / 1_000.0);
+            gone.remove(&id);
+            self.shown.insert(id);
         }
         for id in gone {
             show(&id, 0, 0.0);
@@ -134,6 +132,7 @@ mod tests {
             () = look_on => {}
         }
     }
+
     #[tokio::test]
     async fn the_lag_of_each_subscription_is_shown_and_none_of_one_that_is_gone() {
         let recorder = PrometheusBuilder::new().build_recorder();

@@ -16,8 +16,10 @@ pub struct Reader {
     position: u64,
     /// Nothing was read yet, and whatever is the oldest then will do.
     from_earliest: bool,
-    /// Nothing was read yet, and the place is this subscription's.
+    /// It began at the place of this subscription.
     at_the_place_of: Option<SubscriptionId>,
+    /// Something was read.
+    begun: bool,
     gone: Gone,
     /// What was found missing when the place was looked for, and is not told yet.
     found_missing: Option<Gap>,
@@ -31,6 +33,8 @@ pub enum Next {
     Run(Run),
     /// Events that are gone. Only with [`Gone::Skip`].
     Gap(Gap),
+    /// Nothing yet, but the reader's place is this one now: what was before it is gone, and the reader misses nothing.
+    MovedOn(Cursor),
 }
 
 /// Consecutive events, at least one.
@@ -79,6 +83,7 @@ impl Reader {
             position,
             from_earliest: false,
             at_the_place_of: None,
+            begun: false,
             gone,
             found_missing: None,
             with_raw,
@@ -91,8 +96,8 @@ impl Reader {
         self
     }
 
-    /// Begins at a subscription's place, wherever that is when it is read: it moves on with events that the subscription
-    /// does not want.
+    /// Begins at a subscription's place, wherever that is when it is read. From there on it is told of what is gone only
+    /// where the subscription may have wanted it.
     pub(super) fn at_the_place_of(mut self, id: SubscriptionId) -> Self {
         self.at_the_place_of = Some(id);
         self
@@ -130,21 +135,17 @@ impl Reader {
                 Some(events) => Run { skip: skip(&events, self.position), events },
                 None => match self.catch_up(newest).await? {
                     Behind::Events(events) => Run { events, skip: 0 },
-                    Behind::Gone(number) if self.from_earliest => {
-                        self.position = number;
-                        continue;
+                    Behind::Gone(number) if self.from_earliest => return Ok(self.move_on(number)),
+                    Behind::Gone(number) => {
+                        return match self.moved_on(number).await? {
+                            Some(place) => Ok(self.move_on(place)),
+                            None => self.miss(number).map(Next::Gap),
+                        };
                     }
-                    Behind::Gone(number) => match self.moved_on(number).await? {
-                        Some(place) => {
-                            self.position = place;
-                            continue;
-                        }
-                        None => return self.miss(number).map(Next::Gap),
-                    },
                 },
             };
             self.from_earliest = false;
-            self.at_the_place_of = None;
+            self.begun = true;
             self.position = run.events().last().map_or(self.position, |event| event.number);
             return Ok(Next::Run(run));
         }
@@ -161,10 +162,17 @@ impl Reader {
         })
     }
 
-    /// Where the subscription stands by now whose place this is, if that is behind all that is gone.
+    fn move_on(&mut self, number: u64) -> Next {
+        self.position = number;
+        Next::MovedOn(self.cursor())
+    }
+
+    /// Where the subscription stands by now from whose place this began, if it did not want what is gone. What another
+    /// has acknowledged meanwhile it did want: that is missed, unless the reader can begin behind it.
     async fn moved_on(&self, gone: u64) -> Result<Option<u64>, Error> {
         let Some(id) = &self.at_the_place_of else { return Ok(None) };
         let standing = self.journal.store.subscription(id).await?;
+        let standing = standing.filter(|standing| !self.begun || standing.acknowledged <= self.position);
         Ok(standing.map(|standing| standing.number).filter(|&number| number >= gone))
     }
 

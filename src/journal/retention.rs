@@ -119,6 +119,7 @@ impl Retention {
 
     async fn forget(&self, now: UnixMillis) {
         let forget = || Op::Forget {
+            now,
             requests: now.minus(self.keep.requests),
             messages: now.minus(self.keep.messages),
             most: STEP,

@@ -65,14 +65,23 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// When there is one of that id, there are too many, or the place cannot be read from.
+    /// When there is one of that id, which is told first, there are too many, or the place cannot be read from.
     pub async fn create_subscription(
         &self,
         id: SubscriptionId,
         filter: Filter,
         start: Start,
     ) -> Result<Progress, SubscriptionError> {
-        let place = self.place(start).await?;
+        let place = match self.place(start).await {
+            Ok(place) => place,
+            // Whoever makes it at every start may name a place that was good only for the first time.
+            Err(error) => {
+                return Err(match self.store.subscription(&id).await.map_err(Error::from)? {
+                    Some(_) => SubscriptionError::Exists,
+                    None => error.into(),
+                });
+            }
+        };
         self.change_and_look(id, Change::Create { filter, place }).await
     }
 
@@ -167,13 +176,14 @@ impl Journal {
         with_raw: bool,
     ) -> Result<Following, SubscriptionError> {
         loop {
-            let watching = self.watched.watch(id);
+            let mut watching = self.watched.watch(id);
             let Extent { oldest, .. } = self.extent();
             let subscription = self.find(id).await?;
             if watching.over().is_some() {
                 // It may be what stands since that was found: then it must be watched from there.
                 continue;
             }
+            watching.found(subscription.generation);
             if gone == Gone::Fail && is_expired(&subscription, oldest) {
                 return Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into());
             }
@@ -205,6 +215,7 @@ impl Journal {
             Changed::Stands(subscription) => Ok(subscription),
             Changed::Exists(_) => Err(SubscriptionError::Exists),
             Changed::Absent => Err(SubscriptionError::Absent),
+            Changed::Gone { oldest } => Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into()),
             Changed::Stale(Subscription { generation, .. }) => Err(SubscriptionError::Stale { generation }),
             Changed::TooMany => Err(SubscriptionError::TooMany),
         }

@@ -63,16 +63,19 @@ pub(super) async fn trim(journal: &Journal, most: u32) {
 
 /// The numbers of the next run.
 async fn run(reader: &mut Reader) -> Vec<u64> {
-    match reader.next().await.expect("readable") {
-        Next::Run(run) => run.events().iter().map(|event| event.number).collect(),
-        Next::Gap(gap) => panic!("no events but {gap:?}"),
+    loop {
+        match reader.next().await.expect("readable") {
+            Next::Run(run) => return run.events().iter().map(|event| event.number).collect(),
+            Next::MovedOn(place) => assert_eq!(place, reader.cursor()),
+            Next::Gap(gap) => panic!("no events but {gap:?}"),
+        }
     }
 }
 
 async fn gap(reader: &mut Reader) -> Gap {
     match reader.next().await.expect("readable") {
         Next::Gap(gap) => gap,
-        Next::Run(run) => panic!("no gap but {run:?}"),
+        next @ (Next::Run(_) | Next::MovedOn(_)) => panic!("no gap but {next:?}"),
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::domain::{Subscription, SubscriptionId};
+use crate::domain::SubscriptionId;
+use crate::store::Altered;
 
 /// Tells those who read from subscriptions that these were changed or deleted. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +27,8 @@ struct Watchers {
 /// The end of a subscription as it stands.
 #[derive(Debug, Default)]
 struct End {
-    over: OnceLock<Over>,
+    /// Why, and the generation that it had come to.
+    over: OnceLock<(Over, u64)>,
     /// Wakes, once it is known.
     told: CancellationToken,
 }
@@ -44,6 +46,8 @@ pub enum Over {
 #[derive(Debug)]
 pub struct Watching {
     id: SubscriptionId,
+    /// The generation that was found, once it is known.
+    generation: Option<u64>,
     end: Arc<End>,
     watched: Watched,
 }
@@ -55,17 +59,21 @@ impl Watched {
     }
 
     /// Tells of subscriptions whose filter or place was set, and of those that were deleted.
-    pub fn tell(&self, subscriptions: Vec<(SubscriptionId, Option<Subscription>)>) {
-        if subscriptions.is_empty() {
+    pub fn tell(&self, altered: Vec<Altered>) {
+        if altered.is_empty() {
             return;
         }
         let mut ends = Vec::new();
         {
             let mut entries = self.entries();
-            for (id, standing) in subscriptions {
+            for altered in altered {
+                let (over, subscription) = match altered {
+                    Altered::Set(subscription) => (Over::Changed, subscription),
+                    Altered::Deleted(subscription) => (Over::Deleted, subscription),
+                };
                 // Whoever comes later reads the store later, and finds there what is told here.
-                if let Some(Watchers { end, .. }) = entries.remove(&id) {
-                    ends.push((end, if standing.is_some() { Over::Changed } else { Over::Deleted }));
+                if let Some(Watchers { end, .. }) = entries.remove(&subscription.id) {
+                    ends.push((end, (over, subscription.generation)));
                 }
             }
         }
@@ -84,7 +92,7 @@ impl Watched {
         watchers.count += 1;
         let end = Arc::clone(&watchers.end);
         drop(entries);
-        Watching { id: id.clone(), end, watched: self.clone() }
+        Watching { id: id.clone(), generation: None, end, watched: self.clone() }
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Watchers>> {
@@ -99,9 +107,18 @@ impl Watching {
         &self.id
     }
 
+    /// Says which generation was found.
+    pub(super) fn found(&mut self, generation: u64) {
+        self.generation = Some(generation);
+    }
+
     /// Why it is no longer what it was, if that is so. It is from before the change is answered.
     pub fn over(&self) -> Option<Over> {
-        self.end.over.get().copied()
+        self.end.over.get().map(|&(over, generation)| match over {
+            // What was deleted was an earlier one of its id: what was found stands.
+            Over::Deleted if self.generation.is_some_and(|found| generation < found) => Over::Changed,
+            over => over,
+        })
     }
 
     /// Waits until it is no longer what it was.
@@ -129,23 +146,31 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::domain::{Filter, UnixMillis};
+    use crate::domain::{Filter, Subscription, UnixMillis};
 
     fn id(text: &str) -> SubscriptionId {
         text.parse().expect("an id")
     }
 
-    fn changed(text: &str) -> Vec<(SubscriptionId, Option<Subscription>)> {
-        let subscription = Subscription {
+    fn standing(text: &str) -> Subscription {
+        Subscription {
             id: id(text),
             filter: Filter::default(),
             number: 0,
+            acknowledged: 0,
             generation: 2,
             create_time: UnixMillis(0),
             update_time: UnixMillis(0),
             acknowledge_time: None,
-        };
-        vec![(id(text), Some(subscription))]
+        }
+    }
+
+    fn changed(text: &str) -> Vec<Altered> {
+        vec![Altered::Set(standing(text))]
+    }
+
+    fn deleted(text: &str) -> Vec<Altered> {
+        vec![Altered::Deleted(standing(text))]
     }
 
     #[test]
@@ -160,7 +185,7 @@ mod tests {
         assert_eq!((first.over(), second.over()), (Some(Over::Changed), Some(Over::Changed)));
         assert!(told.now_or_never().is_some() && second.told().now_or_never().is_some());
         assert_eq!(other.over(), None);
-        watched.tell(vec![(id("crm"), None)]);
+        watched.tell(deleted("crm"));
         assert_eq!((other.over(), first.over()), (Some(Over::Deleted), Some(Over::Changed)));
     }
 
@@ -172,7 +197,7 @@ mod tests {
         let after = watched.watch(&id("billing"));
         drop(before);
         assert_eq!(after.over(), None);
-        watched.tell(vec![(id("billing"), None)]);
+        watched.tell(deleted("billing"));
         assert_eq!(after.over(), Some(Over::Deleted));
     }
 
@@ -190,5 +215,16 @@ mod tests {
         assert_eq!(watched.entries().len(), 0, "nobody watches it as it stands now");
         drop(other);
         assert_eq!(watched.entries().len(), 0);
+    }
+
+    /// It is on disk before it is told, and may be found in between.
+    #[test]
+    fn whoever_has_found_what_was_made_anew_is_not_told_that_it_was_deleted() {
+        let watched = Watched::new();
+        let (mut old, mut new) = (watched.watch(&id("billing")), watched.watch(&id("billing")));
+        old.found(2);
+        new.found(3);
+        watched.tell(deleted("billing"));
+        assert_eq!((old.over(), new.over()), (Some(Over::Deleted), Some(Over::Changed)));
     }
 }

@@ -8,6 +8,9 @@
 //! also not after everything was trimmed. What [`Options::committed`] is told and what a page holds is on disk.
 //! Nothing above this module knows SQL; nothing of SQLite shapes a promise.
 
+mod attempt;
+mod error;
+mod op;
 mod sqlite;
 
 use std::fmt;
@@ -17,266 +20,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::event::{Identity, Proof};
-use crate::domain::outcome::Doubt;
-use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
-    AccountId, Cursor, Event, EventId, EventType, Filter, Message, MessageId, MessageState, RequestId,
-    Subscription, SubscriptionId, UnixMillis,
+    AccountId, Cursor, Event, EventId, EventType, Message, MessageId, MessageState, RequestId, Subscription,
+    SubscriptionId, UnixMillis,
 };
 
+pub use attempt::{Begin, Begun, End, Ended, Outcome, Owner, Record, Standing};
+pub use error::Error;
+pub use op::{Append, Change, Changed, Done, Op, Place, Trim, Trimmed};
 pub use sqlite::{HandedOver, Store, back_up, restore};
-
-/// One change, to be made durable.
-#[derive(Debug)]
-pub enum Op {
-    /// Puts an event at the end of the journal, unless one with its identity is there. What it tells of a message of
-    /// ours, or of a conversation, is kept in the same transaction.
-    Append(Box<Append>),
-    /// Writes down that an attempt at a repeatable write is about to begin, unless it must not.
-    Begin(Box<Begin>),
-    /// Writes down what came of an attempt, and appends `message.accepted` when it makes a message accepted.
-    End(Box<End>),
-    /// Forgets requests, messages and conversations that are too old, at most so many of each.
-    Forget {
-        /// Requests that ended before this moment.
-        requests: UnixMillis,
-        /// Messages that were made, and customers who last wrote, before this moment.
-        messages: UnixMillis,
-        /// The most rows of each kind to forget in one go.
-        most: u32,
-    },
-    /// Forgets the oldest events: those that are too old or too many.
-    Trim(Trim),
-    /// Makes, changes or removes a subscription.
-    Subscription(SubscriptionId, Box<Change>),
-}
-
-/// Which events are to be forgotten: from the oldest on, as long as one is too old or too much, and at most so many.
-///
-/// A subscription holds the events behind its place that match its filter, until it has lost one of them: then it is
-/// expired, and holds nothing until it stands at a place that is left. Events that match it nowhere cost it nothing: its
-/// place moves on with them.
-#[derive(Clone, Copy, Debug)]
-pub struct Trim {
-    /// Events received before this moment are too old, unless a subscription holds them.
-    pub before: UnixMillis,
-    /// Events received before this moment are too old, whoever holds them.
-    pub held_before: UnixMillis,
-    /// As long as the events take more bytes than this, the oldest is too much, whoever holds it.
-    pub most_bytes: Option<u64>,
-    /// The most events to forget in one go, so that appends are never held up for long.
-    pub step_events: u32,
-    /// The most bytes to forget in one go; a single event may have more.
-    pub step_bytes: u64,
-}
-
-impl Trim {
-    /// Those received before a moment, whoever holds them, and at most so many.
-    pub fn older_than(before: UnixMillis, step_events: u32) -> Self {
-        Self { before, held_before: before, most_bytes: None, step_events, step_bytes: u64::MAX }
-    }
-}
-
-/// A change to a subscription.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Makes it.
-    Create {
-        /// Which events it is about.
-        filter: Filter,
-        /// Its first place.
-        place: Place,
-    },
-    /// Gives it another filter.
-    Update(Filter),
-    /// Moves it, forward or back.
-    Seek(Place),
-    /// Moves it forward to behind the event of that number; one that it is behind already changes nothing.
-    Acknowledge {
-        /// The event.
-        number: u64,
-        /// What its generation must be. Absent: whatever it is.
-        generation: Option<u64>,
-    },
-    /// Removes it.
-    Delete,
-}
-
-/// A place in the journal, as of the moment of its transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Before the oldest event that is left.
-    Oldest,
-    /// Behind the newest event.
-    Newest,
-    /// Behind the event of that number, which the journal has come to.
-    Behind(u64),
-}
-
-/// What became of a [`Change`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changed {
-    /// The subscription stands like this; where it was deleted, it stood like this.
-    Stands(Subscription),
-    /// It exists already, and nothing was changed.
-    Exists(Subscription),
-    /// There is none of that id.
-    Absent,
-    /// Its generation is another one by now, and nothing was changed.
-    Stale(Subscription),
-    /// There are [`MOST_SUBSCRIPTIONS`], and none was made.
-    TooMany,
-}
-
-/// An event on its way into the journal.
-#[derive(Debug)]
-pub struct Append {
-    /// The event.
-    pub event: Event,
-    /// By what a repetition is recognised. Absent: always appended, and marked when the same bytes came before.
-    pub identity: Option<Identity>,
-    /// The attempt of ours that it proves to have reached the provider.
-    pub proof: Option<Proof>,
-    /// The webhook's body.
-    pub raw: Bytes,
-}
-
-/// Whoever holds what is under way: one run of one process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner(pub ulid::Ulid);
-
-impl Owner {
-    /// A new one.
-    pub fn generate() -> Self {
-        Self(ulid::Ulid::generate())
-    }
-}
-
-/// An attempt that is about to begin.
-///
-/// | record | `resend_after` | what happens |
-/// |---|---|---|
-/// | none | absent | attempt 1 begins; in a store that was restored, for as long as it is in doubt, [`Begun::Known`], unknown 1 |
-/// | none | N | attempt N + 1 begins |
-/// | unknown N | N | attempt N + 1 begins |
-/// | of another fingerprint | any | [`Begun::Reused`] |
-/// | anything else | any | [`Begun::Known`] |
-#[derive(Clone, Debug)]
-pub struct Begin {
-    /// Whose request it is.
-    pub account: AccountId,
-    /// The request.
-    pub request: Request,
-    /// Who makes the attempt.
-    pub owner: Owner,
-    /// When the attempt has ended for certain, whatever becomes of its owner.
-    pub not_after: UnixMillis,
-    /// The message, pending, where the write is a send. Of a request with a record, the message of the record counts.
-    pub message: Option<Message>,
-}
-
-/// What became of a [`Begin`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "it travels in a box, `Done::Begun`")]
-pub enum Begun {
-    /// The attempt may be made; that is durable.
-    Attempt {
-        /// Which one.
-        number: u32,
-        /// The message, where the write is a send.
-        message_id: Option<MessageId>,
-    },
-    /// It must not be made: this is what is known.
-    Known(Record),
-    /// The request asks for something else than an earlier one of its id did.
-    Reused,
-}
-
-/// What is known of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// What it asks for.
-    pub fingerprint: Fingerprint,
-    /// The newest attempt.
-    pub attempt: u32,
-    /// How it stands.
-    pub standing: Standing,
-    /// The message, where the write is a send.
-    pub message: Option<Message>,
-}
-
-/// How a request stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Its attempt is under way.
-    InFlight {
-        /// Who makes it.
-        owner: Owner,
-        /// When it has ended for certain.
-        not_after: UnixMillis,
-    },
-    /// It was done.
-    Accepted {
-        /// The reply, where the write is no send.
-        reply: Option<Bytes>,
-    },
-    /// Nobody can tell whether its newest attempt was done.
-    Unknown(Doubt),
-}
-
-impl Standing {
-    /// Whether an attempt of this owner is under way.
-    pub fn is_of(&self, of: Owner) -> bool {
-        matches!(self, Self::InFlight { owner, .. } if *owner == of)
-    }
-}
-
-/// An attempt that has ended, or a send without a request's id.
-#[derive(Clone, Debug)]
-pub struct End {
-    /// Whose it is.
-    pub account: AccountId,
-    /// The request, if it has an id: then only its attempt of this number, owner and message is ended.
-    pub request: Option<RequestId>,
-    /// Which attempt.
-    pub attempt: u32,
-    /// Who made it.
-    pub owner: Owner,
-    /// The message as the sender knows it, where the write is a send.
-    pub message: Option<Message>,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// When that was known.
-    pub end_time: UnixMillis,
-}
-
-/// What came of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done.
-    Accepted {
-        /// The reply to keep, where the write is no send.
-        reply: Option<Bytes>,
-        /// The provider's ids of the message.
-        provider_ids: Vec<String>,
-        /// The provider's own word for its state.
-        provider_state: Option<String>,
-    },
-    /// It was refused, or not sent: nothing was done.
-    NotDone,
-    /// Nobody can tell.
-    Unknown(Doubt),
-}
-
-/// How things stand after an [`End`], by all that is known: an event may have proven more than the reply did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// The request's record. Absent when there is none (any more).
-    pub record: Option<Record>,
-    /// The message. Absent when there is none (any more).
-    pub message: Option<Message>,
-}
 
 /// What names a message within an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -287,36 +39,6 @@ pub enum MessageKey {
     Provider(String),
     /// The id of the request that it was sent with; the newest, if there are several.
     Request(RequestId),
-}
-
-/// What became of an [`Op`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Done {
-    /// See there.
-    Begun(Box<Begun>),
-    /// See there.
-    Ended(Box<Ended>),
-    /// So many rows of the kind that had most were forgotten.
-    Forgotten(u64),
-    /// The event has this number.
-    Appended(u64),
-    /// An event of that identity is in the journal already, and durable.
-    Duplicate,
-    /// See there.
-    Trimmed(Trimmed),
-    /// See there.
-    Changed(Box<Changed>),
-}
-
-/// What was forgotten by a [`Trim`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trimmed {
-    /// How many events.
-    pub events: u64,
-    /// Whether it ended for its size, so that another one would find more.
-    pub more: bool,
-    /// The subscriptions that lost an event that they had not acknowledged, and had lost none before.
-    pub expired: Vec<SubscriptionId>,
 }
 
 /// What an event gets from its place, and not from its content.
@@ -356,8 +78,17 @@ pub struct Changes {
     pub events: Arc<[Stored]>,
     /// Messages that are new or stand differently now, as they stand.
     pub messages: Vec<Message>,
-    /// Subscriptions whose filter or place was set, as they stand, and those that were deleted.
-    pub subscriptions: Vec<(SubscriptionId, Option<Subscription>)>,
+    /// What was done to subscriptions, in order.
+    pub subscriptions: Vec<Altered>,
+}
+
+/// What was done to a subscription that whoever reads from it must hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Altered {
+    /// Its filter or place was set. It stands like this.
+    Set(Subscription),
+    /// It was deleted. It stood like this.
+    Deleted(Subscription),
 }
 
 /// An event in the journal.
@@ -413,6 +144,17 @@ pub struct Ends {
     pub newest: UnixMillis,
 }
 
+/// Where a subscription stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standpoint {
+    /// Which one.
+    pub id: SubscriptionId,
+    /// The number of the event that it stands behind.
+    pub number: u64,
+    /// When the first event behind it was received, of those that are left, if there is one.
+    pub received: Option<UnixMillis>,
+}
+
 /// What the journal spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
@@ -452,93 +194,6 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options").field("path", &self.path).finish_non_exhaustive()
     }
-}
-
-/// Why a store does not open, write or read.
-///
-/// Cheap to clone: one failed commit is told to every caller whose op was in it.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be opened or is no store.
-    #[error("cannot open the store {path}")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Arc<rusqlite::Error>,
-    },
-    /// The folder cannot be used.
-    #[error("cannot use the store's folder for {path}")]
-    Folder {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Arc<std::io::Error>,
-    },
-    /// Another process has the store open.
-    #[error("the store {path} is in use by another process")]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is somebody else's database.
-    #[error("{path} is a database of another program")]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file was written by a newer version.
-    #[error("the store has schema {found}, and this version reads up to {known}: run the newer version")]
-    TooNew {
-        /// The file's schema.
-        found: i64,
-        /// The newest schema that this version knows.
-        known: i64,
-    },
-    /// The file is a backup.
-    #[error("{path} is a backup, and no store: make a store of it with `switchboard restore`")]
-    Backup {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is no backup.
-    #[error("{path} is no backup: make one with `switchboard backup`")]
-    NoBackup {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There is a file already, and it is not written over.
-    #[error("{path} exists already: move it away first")]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is not what was written.
-    #[error("{path} is damaged")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There is no room to write.
-    #[error("the store's disk is full")]
-    Full(#[source] Arc<rusqlite::Error>),
-    /// The disk did not keep what it was told to keep.
-    #[error("the store's disk failed")]
-    Broken(#[source] Arc<rusqlite::Error>),
-    /// Anything else that the engine said.
-    #[error("the store failed")]
-    Failed(#[source] Arc<rusqlite::Error>),
-    /// The writer is gone.
-    #[error("the store is closed")]
-    Closed,
-    /// The file does not hold what it should.
-    #[error("the store does not hold what it should: {0}")]
-    Unsound(String),
-    /// A row cannot be what this version wrote.
-    #[error("the store holds a row that cannot be read: {0}")]
-    Corrupt(String),
 }
 
 /// The most subscriptions that there may be: each is looked at when events are trimmed.

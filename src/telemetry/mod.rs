@@ -3,7 +3,8 @@
 pub mod metrics;
 pub(crate) mod sparingly;
 
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -13,9 +14,24 @@ use crate::config;
 pub fn log_to_stderr(config: &config::Log) {
     let filter =
         EnvFilter::try_new(&config.filter).expect("the configuration lets only good filters through");
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // That nobody takes the log any more is no reason to panic, which telling of it on the same way would be.
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     let _ = match config.format {
-        config::Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        config::Format::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
         config::Format::Json => lines.json().try_init(),
     };
+}
+
+/// Says something to whoever runs a command. That nobody listens any more is no failure.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn say(text: impl Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        said => said,
+    }
 }

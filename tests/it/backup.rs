@@ -27,29 +27,29 @@ async fn provider() -> Sandbox {
 }
 
 /// Runs the binary to its end.
-fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
     command.args(arguments).env("GLOBEX_API_KEY", API_KEY).output().expect("the binary starts")
 }
 
-fn done(arguments: &[&str]) -> String {
+pub(crate) fn done(arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } = run(arguments);
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).expect("text")
 }
 
-fn refused(arguments: &[&str]) -> String {
+pub(crate) fn refused(arguments: &[&str]) -> String {
     let Output { status, stderr, .. } = run(arguments);
     assert!(!status.success());
     String::from_utf8(stderr).expect("text")
 }
 
-fn text_path(path: &Path) -> &str {
+pub(crate) fn text_path(path: &Path) -> &str {
     path.to_str().expect("plain paths")
 }
 
 /// Lets the store go up in smoke.
-fn burn(home: &Home) {
+pub(crate) fn burn(home: &Home) {
     for name in ["switchboard.db", "switchboard.db-wal", "switchboard.db-shm"] {
         let _ = std::fs::remove_file(home.folder.path().join(name));
     }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -24,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) child: Child,
     /// Ends when the log does.
     collecting: Option<std::thread::JoinHandle<()>>,
+    /// Whether anybody reads the log.
+    heard: Arc<AtomicBool>,
     pub(crate) grpc: SocketAddr,
     pub(crate) webhook: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -93,13 +96,18 @@ impl Server {
             log.lock().expect("unpoisoned").push_str(&line);
         }
         let kept = Arc::clone(&log);
+        let heard = Arc::new(AtomicBool::new(true));
+        let hears = Arc::clone(&heard);
         let collecting = std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 kept.lock().expect("unpoisoned").push_str(&line);
+                if !hears.load(Ordering::SeqCst) {
+                    return;
+                }
             }
         });
         let (grpc, webhook, admin) = (at["grpc"], at["webhook"], at["admin"]);
-        Self { collecting: Some(collecting), child, grpc, webhook, admin, log }
+        Self { collecting: Some(collecting), heard, child, grpc, webhook, admin, log }
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -113,6 +121,20 @@ impl Server {
     pub(crate) async fn subscribe(&self, start: From) -> Subscriber {
         let request = SubscribeRequest { start: Some(start), ..SubscribeRequest::default() };
         subscribe(self.channel().await, request).await.expect("subscribed")
+    }
+
+    /// Reads one more line of the log, and then takes none any more: to write one is an error then.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn hang_up(&self) {
+        self.heard.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until nobody reads the log any more.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn unheard(&self) {
+        while !self.collecting.as_ref().expect("not ended").is_finished() {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Ends it without any warning, as a power cut would, but for the disk's own cache.

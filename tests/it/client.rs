@@ -1,6 +1,7 @@
 //! The Rust client: against the real server, and against servers that fail on purpose.
 
 mod events;
+mod examples;
 mod scripted;
 
 use std::time::Duration;

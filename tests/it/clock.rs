@@ -6,10 +6,11 @@ use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{Event, StartPosition};
 use switchboard::sandbox::Operation;
 
+use crate::backup::{burn, done, text_path};
 use crate::binary::Server;
 use crate::disk::{Scene, repeatable, sending};
 use crate::faults::Clock;
-use crate::gateway::{text_of, within};
+use crate::gateway::{reason, text_of, within};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -84,5 +85,41 @@ async fn a_clock_that_is_far_ahead_for_a_while_costs_no_event_and_no_request_id(
         }
     })
     .await;
+    assert!(server.terminate(), "stops in order");
+}
+
+/// What a restored store does not know stays in doubt for a day, and not until a clock says for a moment that it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_far_ahead_for_a_while_ends_no_doubt() {
+    let (scene, sandbox) = sending().await;
+    assert!(scene.start().terminate(), "there is a store");
+    let store = scene.home.folder.path().join("switchboard.db");
+    let backup = scene.home.folder.path().join("switchboard.backup");
+    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
+    burn(&scene.home);
+    done(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
+    let server = scene.start();
+    let mut messages = MessageServiceClient::new(server.channel().await);
+    scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: 2 * MINUTE });
+    // What it receives has that time.
+    assert_eq!(scene.post(&server, "ahead").await, Some(200));
+    for clock in [10 * DAY, 0] {
+        scene.faults.set_clock(Clock { realtime: clock, monotonic: 2 * MINUTE });
+        let told = within(messages.send_message(repeatable("lost"))).await.expect_err("may have been sent");
+        assert_eq!(reason(&told), "SEND_OUTCOME_UNKNOWN");
+    }
+    assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 0);
+
+    // When it lasts, it is the time.
+    within(async {
+        let mut minutes = 4;
+        while messages.send_message(repeatable("lost")).await.is_err() {
+            scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: minutes * MINUTE });
+            minutes += 5;
+            assert_eq!(scene.post(&server, &format!("tick {minutes}")).await, Some(200));
+        }
+    })
+    .await;
+    assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 1);
     assert!(server.terminate(), "stops in order");
 }

@@ -50,7 +50,7 @@ impl Scene {
 
     /// Posts as a provider does, who tries again until he is heard: a connection that he kept may have been closed, and a
     /// server that stops says 503.
-    async fn post_until_heard(&self, server: &Server, id: &str) {
+    pub(crate) async fn post_until_heard(&self, server: &Server, id: &str) {
         within(async {
             while self.post(server, id).await != Some(200) {
                 tokio::task::yield_now().await;
@@ -70,7 +70,7 @@ impl Scene {
     }
 
     /// Waits for words in the log.
-    async fn logged(&self, server: &Server, words: &str) {
+    pub(crate) async fn logged(&self, server: &Server, words: &str) {
         within(async {
             while !server.log.lock().expect("unpoisoned").contains(words) {
                 tokio::task::yield_now().await;

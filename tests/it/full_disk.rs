@@ -19,6 +19,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::disk;
+use crate::faults::{Call, Effect, On, Rule};
 use crate::gateway::{metadata, reason, text, within};
 
 const ACCOUNT: &str = "globex";
@@ -254,4 +256,29 @@ async fn a_process_that_dies_of_a_full_disk_leaves_unknowns_that_are_not_sent_ag
     assert_eq!(reason(&lost), "MESSAGE_NOT_FOUND");
     assert_eq!(scene.arrivals(), 4);
     assert!(scene.server.terminate(), "stops in order");
+}
+
+/// Nothing is old, so that nothing has to be written: that is no sign that something could be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_disk_is_full_is_not_ready_until_something_was_written_again() {
+    let scene = disk::Scene::new();
+    let server = scene.start();
+    let ready = async || {
+        let answer = within(reqwest::get(format!("http://{}/readyz", server.admin))).await;
+        answer.expect("answers").status().as_u16()
+    };
+    assert_eq!(scene.post(&server, "before").await, Some(200));
+    scene.faults.set(&[Rule::always(Call::Write(On::Log), Effect::Full)]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    // It tries by itself.
+    within(async {
+        while scene.faults.trace().iter().filter(|seen| seen.call == "write" && seen.result < 0).count() < 3 {
+            assert_eq!(ready().await, 503);
+        }
+    })
+    .await;
+    scene.faults.set(&[]);
+    within(async { while ready().await != 200 {} }).await;
+    assert_eq!(scene.post(&server, "after").await, Some(200));
+    assert!(server.terminate(), "stops in order");
 }

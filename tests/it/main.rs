@@ -5,6 +5,7 @@
 //! suffer. Every test of a promise says the promise in its name.
 
 mod backup;
+mod beside;
 mod binary;
 mod callback_data;
 mod client;
@@ -30,10 +31,12 @@ mod process;
 mod reading;
 mod receiving;
 mod repeating;
+mod restored;
 mod retention;
 mod send_messages;
 mod sending;
 mod steering;
+mod stopping;
 mod streaming;
 mod subscription_requests;
 mod subscriptions;

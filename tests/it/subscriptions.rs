@@ -272,13 +272,17 @@ async fn another_filter_ends_streams_and_the_next_one_filters_anew_from_the_same
     let changed = update(&gateway, types(&["unknown"])).await;
     assert_eq!((changed.generation, changed.cursor), (2, made.cursor));
     assert_eq!(changed.filter, Some(types(&["unknown"])));
+    // Whoever holds them against each other, to see whether there is anything to change, sees that they are the same.
+    let words = types(&["report.completed", "message.*", "message.status"]);
+    assert_eq!(update(&gateway, words.clone()).await.filter, Some(words));
+    update(&gateway, types(&["unknown"])).await;
     // Once that is answered, nothing more comes under the old filter.
     deliver(&gateway, 1..3).await;
     let (closing, told) = end(&mut before).await;
     assert_eq!(closing.reason(), ClosingReason::SubscriptionChanged);
     assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
     let mut after = open(&gateway).await;
-    assert_eq!((after.started.generation, after.event().await.r#type.as_str()), (2, "unknown"));
+    assert_eq!((after.started.generation, after.event().await.r#type.as_str()), (4, "unknown"));
 
     assert_eq!(update(&gateway, EventFilter::default()).await.filter, None, "an empty one means all");
     assert_eq!(open(&gateway).await.events(4).await.len(), 4);
@@ -306,7 +310,12 @@ async fn deleting_ends_streams_and_what_is_deleted_is_not_found() {
     let request =
         v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(EventFilter::default()) };
     not_found(&within(gateway.events().update_subscription(request)).await.expect_err("gone"));
-    assert_eq!(create(&gateway, from_the_start()).await.expect("made anew").generation, 1);
+    deliver(&gateway, 0..1).await;
+    let anew = create(&gateway, from_the_start()).await.expect("made anew");
+    assert_eq!(anew.generation, 2, "what was on its way to the old one is not acknowledged to it");
+    let late = acknowledge(&gateway, &stream.started.newest_cursor, stream.started.generation).await;
+    assert_eq!(reason(&late.expect_err("the old one's")), "SUBSCRIPTION_GENERATION_STALE");
+    assert_eq!(get(&gateway).await.cursor, anew.cursor);
 }
 
 #[tokio::test]

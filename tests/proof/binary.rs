@@ -1,7 +1,7 @@
 //! The real binary, running again and again on the same ports and the same file.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    pub(crate) fn new(retention: &str) -> Self {
+    /// With more of `[journal]`.
+    pub(crate) fn new(journal: &str) -> Self {
         // Beside what was built: on a disk, where a folder for temporary files may be memory.
         let folder = tempfile::Builder::new()
             .prefix("proof-")
@@ -38,7 +39,7 @@ impl Home {
         let address = Ipv4Addr::new(127, fastrand::u8(1..=254), fastrand::u8(1..=254), fastrand::u8(1..=254));
         let mut text = format!(
             "[grpc]\nlisten = \"{address}:0\"\n[webhook]\nlisten = \"{address}:0\"\n[admin]\nlisten = \"{address}:0\"\n\
-             [log]\nformat = \"json\"\n[shutdown]\ngrace = \"1s\"\n[journal]\npath = \"{}\"\nretention = \"{retention}\"\n",
+             [log]\nformat = \"json\"\n[shutdown]\ngrace = \"1s\"\n[journal]\npath = \"{}\"\n{journal}\n",
             folder.path().join("switchboard.db").display(),
         );
         for account in ACCOUNTS {
@@ -50,6 +51,35 @@ impl Home {
         }
         std::fs::write(folder.path().join("switchboard.toml"), text).expect("written");
         Self { folder }
+    }
+
+    /// Loses the store.
+    fn burn(&self) {
+        for name in ["switchboard.db", "switchboard.db-wal", "switchboard.db-shm"] {
+            let gone = std::fs::remove_file(self.folder.path().join(name));
+            assert!(gone.is_ok() || name != "switchboard.db", "{gone:?}");
+        }
+    }
+
+    /// Runs a command about the store to its end, on a good disk. Gives the newest number that it tells of.
+    async fn run(&self, command: &str, option: &str, file: &Path) -> Result<u64, String> {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        process.arg(command).arg("--config").arg(self.folder.path().join("switchboard.toml"));
+        let done = process.arg(option).arg(file).kill_on_drop(true).output();
+        let done =
+            tokio::time::timeout(PATIENCE, done).await.map_err(|_| format!("{command} does not end"))?;
+        let done = done.map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&done.stdout);
+        let newest =
+            said.split_once("up to number ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
+        newest
+            .filter(|_| done.status.success())
+            .ok_or_else(|| format!("{command} fails: {}", String::from_utf8_lossy(&done.stderr)))
+    }
+
+    /// Backs the store up while it is served from. Gives the newest number in the backup.
+    pub(crate) async fn back_up(&self, to: &Path) -> Result<u64, String> {
+        self.run("backup", "--to", to).await
     }
 
     fn log(&self) -> PathBuf {
@@ -117,6 +147,15 @@ impl Server {
         self.look_at_memory();
         self.signal(Signal::KILL);
         self.ended(PATIENCE).await.expect("nothing survives this");
+    }
+
+    /// Kills it, loses the store, makes one of a backup, and starts anew. Gives the newest number of what is restored.
+    pub(crate) async fn restore(&mut self, from: &Path) -> Result<u64, String> {
+        self.kill().await;
+        self.home.burn();
+        let newest = self.home.run("restore", "--from", from).await?;
+        self.restart().await;
+        Ok(newest)
     }
 
     /// Asks it to stop, and waits until it has.

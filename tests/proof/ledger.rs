@@ -1,13 +1,14 @@
 //! Where publishers and readers write down what they see, while faults fall on them.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use switchboard::domain::Cursor;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::record::{Moment, Post, Stream, Walk};
+use crate::record::{Call, Moment, Post, Stream, Walk};
 use crate::summary::Counts;
 
 /// One round's, shared by all who take part.
@@ -17,6 +18,11 @@ pub(crate) struct Ledger {
     pub(crate) posts: Mutex<Vec<Post>>,
     pub(crate) streams: Mutex<Vec<Stream>>,
     pub(crate) walks: Mutex<Vec<Walk>>,
+    pub(crate) calls: Mutex<Vec<Call>>,
+    /// The first backup that was made.
+    pub(crate) backup: Mutex<Option<Backup>>,
+    /// Held to read by whoever changes a subscription, and to write while a backup is made.
+    pub(crate) changes: RwLock<()>,
     counts: Mutex<Counts>,
     /// Events that somebody was given, some of them: places that can be named.
     known: Mutex<Vec<(Cursor, i64)>>,
@@ -34,16 +40,38 @@ pub(crate) struct Ledger {
     pub(crate) give_up: CancellationToken,
 }
 
+/// A backup that was made while all went on.
+#[derive(Clone, Debug)]
+pub(crate) struct Backup {
+    pub(crate) file: PathBuf,
+    /// The newest number in it.
+    pub(crate) newest: u64,
+    pub(crate) began: Moment,
+    pub(crate) done: Moment,
+}
+
 /// How many known events are kept.
 const KNOWN: usize = 500;
 
 impl Ledger {
     pub(crate) fn new() -> Self {
+        Self::since(Instant::now())
+    }
+
+    /// One that goes on where another ends, by the same clock.
+    pub(crate) fn behind(&self) -> Self {
+        Self::since(self.began)
+    }
+
+    fn since(began: Instant) -> Self {
         Self {
-            began: Instant::now(),
+            began,
             posts: Mutex::default(),
             streams: Mutex::default(),
             walks: Mutex::default(),
+            calls: Mutex::default(),
+            backup: Mutex::default(),
+            changes: RwLock::default(),
             counts: Mutex::default(),
             known: Mutex::default(),
             published: watch::Sender::new(0),

@@ -123,7 +123,7 @@ fn place(walk: &Walk) -> Place {
         (None, Start::After(cursor, _)) => at(cursor),
         (None, Start::Since(moment)) => Place::Since(timestamp(moment)),
         (None, Start::Earliest) => Place::Position(StartPosition::Earliest.into()),
-        (None, Start::Latest) => Place::Position(StartPosition::Latest.into()),
+        (None, Start::Latest | Start::Subscription(_)) => Place::Position(StartPosition::Latest.into()),
     }
 }
 

@@ -13,6 +13,7 @@
 #![cfg(target_os = "linux")]
 
 mod binary;
+mod cast;
 mod checker;
 #[path = "../it/faults.rs"]
 mod faults;
@@ -23,6 +24,7 @@ mod publisher;
 mod reader;
 mod record;
 mod round;
+mod subscription;
 mod summary;
 mod trouble;
 
@@ -30,13 +32,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use checker::Broken;
-use round::{Outcome, Plan, Retention, play};
-
-/// For how long faults fall in a round: about enough for each to strike.
-const FAULTS: Duration = Duration::from_secs(16);
-
-/// The same, where there are fewer of them.
-const FEWER_FAULTS: Duration = Duration::from_secs(6);
+use round::{Act, Kind, Outcome, Plan, play};
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -50,9 +46,13 @@ async fn every_promise_of_the_streams_holds_under_faults() {
     let began = Instant::now();
     for round in 0.. {
         let seed = first.wrapping_add(round);
-        for (retention, faults) in [(Retention::Long, FAULTS), (Retention::Short, FEWER_FAULTS)] {
-            println!("a round with {retention:?} retention: SWITCHBOARD_PROOF_SEED={seed}");
-            hold(Plan { seed, faults, retention }, play(Plan { seed, faults, retention }).await);
+        println!("SWITCHBOARD_PROOF_SEED={seed}");
+        let plan = |kind| Plan { seed, kind };
+        // Beside each other: most of the time, each waits.
+        let (strict, kept, expiring) =
+            tokio::join!(play(plan(Kind::Strict)), play(plan(Kind::Held)), play(plan(Kind::Expiring)));
+        for outcome in [strict, kept, expiring] {
+            hold(seed, outcome);
         }
         if seconds.is_none_or(|seconds| began.elapsed() >= Duration::from_secs(seconds)) {
             return;
@@ -61,25 +61,29 @@ async fn every_promise_of_the_streams_holds_under_faults() {
 }
 
 /// Holds what came of a round against the promises.
-fn hold(plan: Plan, outcome: Outcome) {
-    println!("{}", outcome.summary);
-    let mut verdict = String::new();
-    for Broken { promise, told } in checker::check(&outcome.records) {
-        let _ = writeln!(verdict, "BROKEN {promise}: {told}");
+fn hold(seed: u64, outcome: Outcome) {
+    let (mut verdict, mut told) = (String::new(), String::new());
+    for Act { kind, records, summary } in &outcome.acts {
+        println!("a round of {kind:?}:\n{summary}");
+        let _ = writeln!(told, "{kind:?}\n{summary}\n{records:#?}");
+        for Broken { promise, told } in checker::check(records) {
+            let _ = writeln!(verdict, "{kind:?}: BROKEN {promise}: {told}");
+        }
+        if let Some(wrong) = summary.too_much() {
+            let _ = writeln!(verdict, "{kind:?}: WRONG {wrong}");
+        }
+        for little in summary.too_little(*kind) {
+            let _ = writeln!(verdict, "{kind:?}: TOO LITTLE {little}");
+        }
     }
-    let too_little = outcome.summary.too_little(plan.retention);
-    for wrong in outcome.wrong.iter().chain(&outcome.summary.too_much()) {
+    for wrong in &outcome.wrong {
         let _ = writeln!(verdict, "WRONG {wrong}");
-    }
-    for little in too_little {
-        let _ = writeln!(verdict, "TOO LITTLE {little}");
     }
     if verdict.is_empty() {
         println!("all {} promises were kept", checker::promises());
         return;
     }
-    let records = format!("{verdict}\n{}\n{:#?}\n", outcome.summary, outcome.records);
     let folder = outcome.keep();
-    std::fs::write(folder.join("records.txt"), records).expect("written");
-    panic!("SWITCHBOARD_PROOF_SEED={}\n{verdict}kept in {}", plan.seed, folder.display());
+    std::fs::write(folder.join("records.txt"), format!("{verdict}\n{told}")).expect("written");
+    panic!("SWITCHBOARD_PROOF_SEED={seed}\n{verdict}kept in {}", folder.display());
 }

@@ -116,6 +116,9 @@ impl Publisher {
                     post.accepted.push(self.ledger.now());
                     self.ledger.published.send_modify(|bytes| *bytes += 2 * body.text.len());
                     self.ledger.count(if again { "webhooks taken again" } else { "webhooks taken" });
+                    if held(&self.ledger.backup).is_some() {
+                        self.ledger.count("webhooks taken after the backup");
+                    }
                     return;
                 }
                 Ok(503) => {

@@ -8,17 +8,17 @@ use switchboard::domain::Cursor;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::subscribe_response::Response;
-use switchboard::pb::v1::{
-    ClosingReason, EventFilter, ExpiredPolicy, StartPosition, SubscribeRequest, SubscribeResponse,
-};
+use switchboard::pb::v1::{EventFilter, ExpiredPolicy, StartPosition, SubscribeRequest, SubscribeResponse};
 use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use crate::ledger::{Ledger, held};
-use crate::record::{End, Given, Kept, Seen, Start, Stream, Wanted};
-use crate::summary::{FELL_BEHIND, of_end, of_start};
+use crate::record::{Answer, End, Given, Kept, Seen, Start, Stream, Wanted, What};
+use crate::subscription::{self, Known};
+use crate::summary::{FELL_BEHIND, TRIMMED, TRIMMED_BY_SIZE, of_end, of_start};
+use crate::trouble::Fault;
 
 /// The interval of heartbeats that readers ask for.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -29,11 +29,17 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// How long a reader that found nobody waits before it comes again.
 const BEFORE_AGAIN: Duration = Duration::from_millis(50);
 
+pub(crate) const CURSOR_EXPIRED: &str = "CURSOR_EXPIRED";
+pub(crate) const CURSOR_LOST: &str = "CURSOR_LOST";
+
 /// More bytes of events than the server's tail in memory holds.
 const MORE_THAN_THE_TAIL: usize = 20 << 20;
 
 /// The longest that a slow reader does not read.
-const LONGEST_STALL: Duration = Duration::from_secs(15);
+const LONGEST_STALL: Duration = Duration::from_secs(45);
+
+/// How long one that stays away does, in milliseconds.
+const AWAY: std::ops::Range<u64> = 1_000..4_000;
 
 /// What a reader does beside reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +52,12 @@ pub(crate) enum Habit {
     ComingBackSince,
     /// It does not read until more has gone by than the server has in memory.
     Slow,
-    // A reader of a named subscription, which acknowledges in place of keeping cursors, will be a habit of its own.
+    /// It reads a subscription, and acknowledges what it is given.
+    Acknowledging,
+    /// As above, but it breaks off now and then, and acknowledges late: what it was given a while ago.
+    Late,
+    /// As above, and it stays away for long.
+    Away,
 }
 
 /// One reader.
@@ -56,6 +67,8 @@ pub(crate) struct Reader {
     pub(crate) wanted: Wanted,
     pub(crate) skips: bool,
     pub(crate) start: Start,
+    /// The subscription that it reads.
+    pub(crate) subscription: Option<Arc<Known>>,
     pub(crate) to: SocketAddr,
     pub(crate) random: fastrand::Rng,
     pub(crate) ledger: Arc<Ledger>,
@@ -80,33 +93,62 @@ impl Reader {
                 start,
                 skips: self.skips,
                 opened,
+                began: 0,
                 given: Vec::new(),
                 end: End::Broken,
             };
-            let end = self.read(&mut channel, &mut stream).await;
-            let done = matches!(end.0, End::Settled | End::Lagging);
-            stream.end = end.0;
-            start = self.next_start(&stream, end.1);
+            stream.end = self.read(&mut channel, &mut stream).await;
+            if stream.given.is_empty() {
+                stream.began = self.ledger.now();
+            }
+            let done = matches!(stream.end, End::Settled | End::Lagging);
+            start = self.next_start(&stream);
+            if let End::Refused { reason, place: Some(oldest), .. } = &stream.end
+                && reason == CURSOR_EXPIRED
+            {
+                // A subscription goes on where it is told to.
+                self.acknowledge(&mut channel, *oldest, 0).await;
+            }
             let keeps_connection = stream.end == End::Left && self.random.bool();
             if !keeps_connection {
                 channel = None;
             }
             let found_nobody = stream.given.is_empty();
             self.ledger.count(of_end(&stream.end));
+            if let End::Refused { reason, .. } = &stream.end {
+                let whose = if stream.subscription().is_some() { "subscriptions " } else { "" };
+                self.ledger.count(&format!("{whose}refused: {reason}"));
+            }
             held(&self.ledger.streams).push(stream);
             if done {
                 return;
             }
             if found_nobody {
                 tokio::time::sleep(BEFORE_AGAIN).await;
+            } else if self.habit == Habit::Away {
+                let away = Duration::from_millis(self.random.u64(AWAY));
+                let mut goal = self.ledger.goal.subscribe();
+                let _ = timeout(away, goal.wait_for(Option::is_some)).await;
             }
         }
     }
 
-    /// Where to go on behind a stream. With `oldest`, what was kept is gone, and that is the oldest there is.
-    fn next_start(&mut self, stream: &Stream, oldest: Option<Cursor>) -> Start {
-        if let Some(oldest) = oldest {
-            return Start::After(oldest, Kept::Expired);
+    /// Where to go on behind a stream.
+    fn next_start(&mut self, stream: &Stream) -> Start {
+        match &stream.end {
+            _ if stream.subscription().is_some() => return stream.start,
+            End::Refused { reason, place: Some(place), .. } if reason == CURSOR_LOST => {
+                return Start::After(*place, Kept::Lost);
+            }
+            // What was kept is gone, and that is the oldest there is.
+            End::Refused { place: Some(oldest), .. } => return Start::After(*oldest, Kept::Expired),
+            End::Refused { place: None, .. }
+            | End::Left
+            | End::Settled
+            | End::Silent
+            | End::Ok
+            | End::Broken
+            | End::Lagging => {}
         }
         let Some((cursor, kept)) = stream.given.iter().rev().find_map(Given::place) else {
             return stream.start;
@@ -122,27 +164,32 @@ impl Reader {
                 let dealt_with = events.len() - 1 - self.random.usize(0..events.len().min(50));
                 Start::After(events[dealt_with].cursor, Kept::EarlierEvent)
             }
-            Habit::Leaving | Habit::Steady | Habit::Slow => Start::After(cursor, kept),
+            Habit::Leaving
+            | Habit::Steady
+            | Habit::Slow
+            | Habit::Acknowledging
+            | Habit::Late
+            | Habit::Away => Start::After(cursor, kept),
         }
     }
 
-    /// Reads one stream, and says how it ended, with the oldest place if what was asked for is gone.
-    async fn read(&mut self, channel: &mut Option<Channel>, stream: &mut Stream) -> (End, Option<Cursor>) {
+    /// Reads one stream, and says how it ended.
+    async fn read(&mut self, channel: &mut Option<Channel>, stream: &mut Stream) -> End {
         let give_up = self.ledger.give_up.clone();
         tokio::select! {
             end = self.read_on(channel, stream) => end,
-            () = give_up.cancelled() => (End::Lagging, None),
+            () = give_up.cancelled() => End::Lagging,
         }
     }
 
-    async fn read_on(&mut self, channel: &mut Option<Channel>, stream: &mut Stream) -> (End, Option<Cursor>) {
+    async fn read_on(&mut self, channel: &mut Option<Channel>, stream: &mut Stream) -> End {
         if channel.is_none() {
             *channel = connect(self.to).await;
         }
-        let Some(line) = channel.clone() else { return (End::Broken, None) };
+        let Some(line) = channel.clone() else { return End::Broken };
         let mut client = EventServiceClient::new(line);
         let mut streaming = match timeout(SILENCE, client.subscribe(self.request(stream.start))).await {
-            Err(_) => return (End::Silent, None),
+            Err(_) => return End::Silent,
             Ok(Err(status)) => return ended(&status),
             Ok(Ok(answer)) => answer.into_inner(),
         };
@@ -155,18 +202,22 @@ impl Reader {
         let mut goal = self.ledger.goal.subscribe();
         loop {
             // The last was given before the goal was set, or what is given next is behind it.
-            let place = stream.given.iter().rev().find_map(Given::place).map(|(cursor, _)| cursor.number);
-            if place.zip(*goal.borrow_and_update()).is_some_and(|(place, goal)| place >= goal) {
-                return (End::Settled, None);
+            let place = stream.given.iter().rev().find_map(Given::place).map(|(cursor, _)| cursor);
+            let goal_now = *goal.borrow_and_update();
+            if let Some((place, goal)) = place.zip(goal_now)
+                && place.number >= goal
+            {
+                let settled = self.acknowledge(channel, place, generation(stream)).await;
+                return if settled { End::Settled } else { End::Broken };
             }
             let leaves = match self.habit {
-                Habit::Leaving | Habit::ComingBackSince => {
+                Habit::Leaving | Habit::ComingBackSince | Habit::Late | Habit::Away => {
                     stream.given.len() >= leave.after || Instant::now() >= leave.at
                 }
-                Habit::Steady | Habit::Slow => false,
+                Habit::Steady | Habit::Slow | Habit::Acknowledging => false,
             };
             if leaves && goal.borrow().is_none() {
-                return (End::Left, None);
+                return End::Left;
             }
             if self.habit == Habit::Slow && stream.events().next().is_some() && Instant::now() >= stall_at {
                 self.stall().await;
@@ -177,25 +228,68 @@ impl Reader {
                 _ = goal.changed() => continue,
             };
             let given = match next {
-                Err(_) => return (End::Silent, None),
+                Err(_) => return End::Silent,
                 Ok(Err(status)) => return ended(&status),
-                Ok(Ok(None)) => return (End::Ok, None),
+                Ok(Ok(None)) => return End::Ok,
                 Ok(Ok(Some(response))) => given(response),
             };
+            if let (Given::Started { generation, .. }, Some(subscription)) = (&given, &self.subscription) {
+                stream.wanted = subscription.wanted(*generation);
+            }
+            if stream.given.is_empty() {
+                stream.began = self.ledger.now();
+            }
             self.note(&given, stream);
             stream.given.push(given);
+            if let Some(cursor) = self.dealt_with(stream) {
+                let generation = if self.random.u8(0..4) == 0 { 0 } else { generation(stream) };
+                self.acknowledge(channel, cursor, generation).await;
+            }
         }
+    }
+
+    /// What to acknowledge with what a stream has just given, if anything.
+    fn dealt_with(&mut self, stream: &Stream) -> Option<Cursor> {
+        let late = match self.habit {
+            Habit::Acknowledging => false,
+            Habit::Late | Habit::Away => true,
+            Habit::Steady | Habit::Leaving | Habit::ComingBackSince | Habit::Slow => return None,
+        };
+        match stream.given.last()? {
+            Given::Event(event) if !late => (self.random.u8(0..8) == 0).then_some(event.cursor),
+            Given::Event(_) => {
+                let events: Vec<&Seen> = stream.events().collect();
+                let before = self.random.usize(0..events.len().min(50));
+                (self.random.u8(0..6) == 0).then(|| events[events.len() - 1 - before].cursor)
+            }
+            Given::Heartbeat(cursor) => (!late || self.random.bool()).then_some(*cursor),
+            Given::Gap { resume, .. } => Some(*resume),
+            Given::Started { .. } | Given::Closing { .. } | Given::Nonsense(_) => None,
+        }
+    }
+
+    /// Acknowledges, if it reads a subscription. False if it was not answered that it is done.
+    async fn acknowledge(&self, channel: &mut Option<Channel>, cursor: Cursor, generation: u64) -> bool {
+        let Some(subscription) = &self.subscription else { return true };
+        if channel.is_none() {
+            *channel = connect(self.to).await;
+        }
+        let Some(line) = channel.clone() else { return false };
+        let what = What::Acknowledge { cursor, generation };
+        let answer = subscription::ask(&self.ledger, line, subscription.id, what, SILENCE).await;
+        matches!(answer, Answer::Stands { .. })
     }
 
     fn request(&self, start: Start) -> SubscribeRequest {
         let policy = if self.skips { ExpiredPolicy::SkipWithGap } else { ExpiredPolicy::Fail };
         SubscribeRequest {
-            filter: filter(&self.wanted),
+            filter: self.subscription.is_none().then(|| filter(&self.wanted)).flatten(),
             start: Some(match start {
                 Start::Latest => From::Position(StartPosition::Latest.into()),
                 Start::Earliest => From::Position(StartPosition::Earliest.into()),
                 Start::After(cursor, _) => From::AfterCursor(cursor.to_string()),
                 Start::Since(moment) => From::Since(timestamp(moment)),
+                Start::Subscription(id) => From::Subscription(id.to_owned()),
             }),
             heartbeat_interval: Some(HEARTBEAT.try_into().expect("in range")),
             expired_policy: policy.into(),
@@ -208,7 +302,13 @@ impl Reader {
     /// Counts what a stream gave.
     fn note(&mut self, given: &Given, stream: &Stream) {
         self.ledger.count(match given {
-            Given::Started { .. } => of_start(stream.start),
+            Given::Started { oldest, .. } => {
+                if oldest.number > 0 {
+                    let by_size = !self.ledger.has(&Fault::Expire.to_string());
+                    self.ledger.count(if by_size { TRIMMED_BY_SIZE } else { TRIMMED });
+                }
+                of_start(stream.start)
+            }
             Given::Event(event) => {
                 if self.random.u8(0..32) == 0 {
                     self.ledger.knows(event.cursor, event.receive_ms);
@@ -219,6 +319,7 @@ impl Reader {
                 }
             }
             Given::Heartbeat(_) => "heartbeats",
+            Given::Gap { .. } if stream.subscription().is_some() => "gaps of subscriptions",
             Given::Gap { .. } => "gaps",
             Given::Closing { .. } => "closings",
             Given::Nonsense(_) => "nonsense",
@@ -255,7 +356,7 @@ pub(crate) async fn connect(to: SocketAddr) -> Option<Channel> {
 
 /// Reads a stream on which nothing is to go wrong up to the journal's newest event, with raw bodies. Gives the place
 /// before the oldest event, and all events.
-pub(crate) async fn whole(to: SocketAddr) -> Result<(u64, Vec<Seen>), String> {
+pub(crate) async fn whole(to: SocketAddr) -> Result<(Cursor, Vec<Seen>), String> {
     let channel = connect(to).await.ok_or("cannot connect")?;
     let request = SubscribeRequest {
         start: Some(From::Position(StartPosition::Earliest.into())),
@@ -278,7 +379,7 @@ pub(crate) async fn whole(to: SocketAddr) -> Result<(u64, Vec<Seen>), String> {
             other => return Err(format!("neither an event nor a heartbeat: {other:?}")),
         }
     }
-    Ok((cursor.number, events))
+    Ok((cursor, events))
 }
 
 pub(crate) fn filter(wanted: &Wanted) -> Option<EventFilter> {
@@ -292,12 +393,27 @@ pub(crate) fn timestamp(millis: i64) -> prost_types::Timestamp {
 }
 
 /// What a status says: who gave up, and why.
-fn ended(status: &Status) -> (End, Option<Cursor>) {
+fn ended(status: &Status) -> End {
     let details = status.get_error_details();
-    let Some(info) = details.error_info() else { return (End::Broken, None) };
-    let end = End::Refused { code: status.code(), reason: info.reason.clone() };
-    let oldest = info.metadata.get("oldest_cursor").filter(|_| info.reason == "CURSOR_EXPIRED");
-    (end, oldest.and_then(|oldest| oldest.parse().ok()))
+    let Some(info) = details.error_info() else { return End::Broken };
+    let place = match info.reason.as_str() {
+        CURSOR_EXPIRED => info.metadata.get("oldest_cursor"),
+        CURSOR_LOST => info.metadata.get("newest_cursor"),
+        _ => None,
+    };
+    End::Refused {
+        code: status.code(),
+        reason: info.reason.clone(),
+        place: place.and_then(|place| place.parse().ok()),
+    }
+}
+
+/// The generation that a stream said.
+fn generation(stream: &Stream) -> u64 {
+    match stream.given.first() {
+        Some(Given::Started { generation, .. }) => *generation,
+        _ => 0,
+    }
 }
 
 fn given(response: SubscribeResponse) -> Given {
@@ -313,6 +429,7 @@ fn read(response: SubscribeResponse) -> Option<Given> {
             cursor: cursor(&started.cursor)?,
             oldest: cursor(&started.oldest_cursor)?,
             newest: cursor(&started.newest_cursor)?,
+            generation: started.generation,
         },
         Response::Event(event) => Given::Event(Seen::of(event)?),
         Response::Heartbeat(heartbeat) => Given::Heartbeat(cursor(&heartbeat.cursor)?),
@@ -324,9 +441,8 @@ fn read(response: SubscribeResponse) -> Option<Given> {
             resume: cursor(&gap.resume_cursor)?,
             missed: gap.missed,
         },
-        Response::Closing(closing) => Given::Closing {
-            cursor: cursor(&closing.cursor)?,
-            shutdown: closing.reason() == ClosingReason::Shutdown,
-        },
+        Response::Closing(closing) => {
+            Given::Closing { cursor: cursor(&closing.cursor)?, reason: closing.reason() }
+        }
     })
 }

@@ -4,8 +4,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use prost::Message as _;
 use switchboard::domain::Cursor;
-use switchboard::pb::v1::Event;
 use switchboard::pb::v1::event::Payload;
+use switchboard::pb::v1::{ClosingReason, Event};
 
 /// Microseconds since the run began, by one clock that never goes back.
 pub(crate) type Moment = u64;
@@ -123,7 +123,8 @@ pub(crate) enum Start {
     After(Cursor, Kept),
     /// Since a time, in milliseconds.
     Since(i64),
-    // A named subscription, of which the server keeps the place, will be a start of its own.
+    /// At the place of the subscription with this id, which the server keeps.
+    Subscription(&'static str),
 }
 
 /// What gave a cursor that was kept.
@@ -138,6 +139,10 @@ pub(crate) enum Kept {
     Closing,
     /// The failure that said that what was kept before is gone.
     Expired,
+    /// An event from before the journal was restored.
+    BeforeRestore,
+    /// The failure that said that what was kept is not in the journal that was restored.
+    Lost,
 }
 
 /// One stream of one reader.
@@ -151,6 +156,8 @@ pub(crate) struct Stream {
     pub(crate) skips: bool,
     /// When it was asked for.
     pub(crate) opened: Moment,
+    /// When `started` came, or if it never did, when the stream was over.
+    pub(crate) began: Moment,
     pub(crate) given: Vec<Given>,
     pub(crate) end: End,
 }
@@ -162,6 +169,8 @@ pub(crate) enum Given {
         cursor: Cursor,
         oldest: Cursor,
         newest: Cursor,
+        /// The subscription's; 0 without one.
+        generation: u64,
     },
     Event(Seen),
     Heartbeat(Cursor),
@@ -172,7 +181,7 @@ pub(crate) enum Given {
     },
     Closing {
         cursor: Cursor,
-        shutdown: bool,
+        reason: ClosingReason,
     },
     /// Something that no reader can make sense of.
     Nonsense(String),
@@ -203,8 +212,8 @@ pub(crate) enum End {
     Silent,
     /// The server ended it with OK.
     Ok,
-    /// The server said why.
-    Refused { code: tonic::Code, reason: String },
+    /// The server said why, and where to go on if it knew.
+    Refused { code: tonic::Code, reason: String, place: Option<Cursor> },
     /// Nobody said why: the connection broke, or was never there.
     Broken,
     /// Faults were long over, and the reader had still not come to the journal's end.
@@ -224,10 +233,18 @@ impl Stream {
         })
     }
 
+    /// The subscription that it reads.
+    pub(crate) fn subscription(&self) -> Option<&'static str> {
+        match self.start {
+            Start::Subscription(id) => Some(id),
+            Start::Latest | Start::Earliest | Start::After(..) | Start::Since(_) => None,
+        }
+    }
+
     /// Where it said that it started, and what it said of the journal's oldest and newest place.
     pub(crate) fn started(&self) -> Option<(Cursor, Cursor, Cursor)> {
         match self.given.first() {
-            Some(Given::Started { cursor, oldest, newest }) => Some((*cursor, *oldest, *newest)),
+            Some(Given::Started { cursor, oldest, newest, .. }) => Some((*cursor, *oldest, *newest)),
             _ => None,
         }
     }
@@ -266,14 +283,95 @@ pub(crate) struct Page {
     pub(crate) reached_newest: bool,
 }
 
-/// All that was recorded in one round.
+/// One call about a named subscription. Those that change it are made by one alone, each until it is answered, on a
+/// good line: of one that is not answered, nothing comes later than the process that it was made to.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) subscription: &'static str,
+    pub(crate) what: What,
+    pub(crate) asked: Moment,
+    /// When it was answered, or given up.
+    pub(crate) ended: Moment,
+    pub(crate) answer: Answer,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Create { wanted: Wanted, start: Start },
+    Update(Wanted),
+    Seek(Start),
+    Delete,
+    Get,
+    Acknowledge { cursor: Cursor, generation: u64 },
+}
+
+/// What the server said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Nothing, or that it cannot tell now: it may be done or not.
+    Unknown,
+    /// It stands there. What else it is, is said by all but `Acknowledge`.
+    Stands { place: Cursor, generation: Option<u64>, expired: bool, wanted: Wanted },
+    /// It is deleted.
+    Gone,
+    /// It was not done.
+    Refused(String),
+}
+
+/// Where the records of a journal begin that was restored.
+#[derive(Clone, Debug)]
+pub(crate) struct Restored {
+    /// The newest number in the backup.
+    pub(crate) newest: u64,
+    /// The whole journal as it was in the end, before it was lost.
+    pub(crate) lost: Vec<Seen>,
+}
+
+/// All that was recorded of one journal: of one that was restored, its backup's past is a part.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records {
     pub(crate) posts: Vec<Post>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) walks: Vec<Walk>,
+    /// In the order in which they ended, of each who made them.
+    pub(crate) calls: Vec<Call>,
+    /// The journal's epoch.
+    pub(crate) epoch: u64,
+    /// What came before, if it was restored.
+    pub(crate) restored: Option<Restored>,
+    /// Whether what a subscription has not acknowledged is kept for longer than the round lasts.
+    pub(crate) holds: bool,
     /// The whole journal as it is at the end, with raw bodies. No fault fell on whoever read it.
     pub(crate) whole: Vec<Seen>,
     /// The place before the oldest event that was left at the end.
     pub(crate) trimmed: u64,
+}
+
+impl Records {
+    /// These are of a journal that was restored from a backup: what was answered before that was begun counts here too.
+    /// Of what was under way while it was made, nobody knows; and what came later is lost.
+    pub(crate) fn behind(mut self, past: &Self, newest: u64, began: Moment, done: Moment) -> Self {
+        let mut posts = past.posts.clone();
+        for post in &mut posts {
+            post.accepted.retain(|answered| *answered < began);
+        }
+        posts.append(&mut self.posts);
+        let calls = past.calls.iter().filter(|call| call.asked < done);
+        let mut calls: Vec<Call> = calls
+            .map(|call| match call.what {
+                // No changes are made while a backup is.
+                _ if call.ended < began => call.clone(),
+                What::Create { .. }
+                | What::Update(_)
+                | What::Seek(_)
+                | What::Delete
+                | What::Get
+                | What::Acknowledge { .. } => Call { answer: Answer::Unknown, ..call.clone() },
+            })
+            .collect();
+        calls.append(&mut self.calls);
+        let restored = Some(Restored { newest, lost: past.whole.clone() });
+        Self { posts, calls, restored, ..self }
+    }
 }

@@ -4,41 +4,93 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchboard::domain::Cursor;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::binary::{Home, PATIENCE, Server};
-use crate::ledger::{Ledger, held};
+use crate::cast;
+use crate::ledger::{Backup, Ledger, held};
 use crate::lister::Lister;
 use crate::proxy::{Line, Proxy};
 use crate::publisher::{Publisher, Wares};
-use crate::reader::{self, Habit, Reader};
+use crate::reader::{self, Reader};
 use crate::record::{Records, Start, Wanted};
+use crate::subscription::Keeper;
 use crate::summary::{self, Summary};
 use crate::trouble::{Fault, Troubles, annoy};
 
-/// Whether events may expire.
+/// What a round is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Retention {
-    /// Nothing is ever trimmed.
-    Long,
-    /// What is more than an hour old is trimmed, and the clock jumps.
-    Short,
+pub(crate) enum Kind {
+    /// Nothing is ever trimmed, and all faults fall.
+    Strict,
+    /// The clock jumps. What is more than an hour old is trimmed, unless a subscription holds it.
+    Held,
+    /// The clock jumps. What is more than an hour old is trimmed, and what is too much, whoever holds it.
+    Expiring,
+    /// What comes behind a strict round: its journal is lost, and restored from a backup.
+    Restored,
+}
+
+impl Kind {
+    /// What the configuration says of the journal.
+    fn journal(self) -> &'static str {
+        match self {
+            Self::Strict | Self::Restored => "retention = \"30d\"",
+            Self::Held => "retention = \"1h\"\nsubscription_retention = \"3650d\"",
+            // The least that it may be.
+            Self::Expiring => {
+                "retention = \"1h\"\nsubscription_retention = \"1h\"\nretention_bytes = 16777216"
+            }
+        }
+    }
+
+    /// What falls on the server.
+    pub(crate) fn faults(self) -> &'static [Fault] {
+        match self {
+            Self::Strict => &Fault::ALL,
+            Self::Held | Self::Expiring => &Fault::WHERE_EVENTS_EXPIRE,
+            Self::Restored => &Fault::WHERE_RESTORED,
+        }
+    }
+
+    /// For how long faults fall: about enough for each to strike.
+    fn lasts(self) -> Duration {
+        match self {
+            Self::Strict => Duration::from_secs(16),
+            Self::Held => Duration::from_secs(12),
+            Self::Expiring => Duration::from_secs(6),
+            Self::Restored => Duration::from_secs(1),
+        }
+    }
+
+    /// Whether there are large messages, and readers that are slow.
+    fn is_large(self) -> bool {
+        match self {
+            Self::Strict | Self::Expiring => true,
+            Self::Held | Self::Restored => false,
+        }
+    }
 }
 
 /// What a round is like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    /// For how long faults fall.
-    pub(crate) faults: Duration,
-    pub(crate) retention: Retention,
+    pub(crate) kind: Kind,
+}
+
+/// One journal's part of a round.
+pub(crate) struct Act {
+    pub(crate) kind: Kind,
+    pub(crate) records: Records,
+    pub(crate) summary: Summary,
 }
 
 /// What came of a round.
 pub(crate) struct Outcome {
-    pub(crate) records: Records,
-    pub(crate) summary: Summary,
+    pub(crate) acts: Vec<Act>,
     /// What went wrong and stands in no record.
     pub(crate) wrong: Vec<String>,
     server: Server,
@@ -52,41 +104,6 @@ impl Outcome {
     }
 }
 
-fn of_types(types: &[&str]) -> Wanted {
-    Wanted { types: types.iter().map(|&word| word.to_owned()).collect(), ..Wanted::default() }
-}
-
-fn of_account(account: &str, types: &[&str]) -> Wanted {
-    Wanted { accounts: vec![account.to_owned()], ..of_types(types) }
-}
-
-/// A name, habits, what is wanted, whether gaps are, and where to start.
-type Who = (&'static str, Habit, Wanted, bool, Start);
-
-fn readers() -> Vec<Who> {
-    let all = Wanted::default;
-    vec![
-        ("all", Habit::Steady, all(), false, Start::Earliest),
-        ("all, slow", Habit::Slow, all(), false, Start::Earliest),
-        ("all, leaving", Habit::Leaving, all(), true, Start::Earliest),
-        ("live", Habit::Steady, all(), false, Start::Latest),
-        ("live, slow", Habit::Slow, all(), true, Start::Latest),
-        ("live, leaving", Habit::Leaving, all(), false, Start::Latest),
-        ("statuses", Habit::Leaving, of_types(&["message.status"]), false, Start::Earliest),
-        ("messages of acme", Habit::Steady, of_account("acme", &["message.*"]), true, Start::Earliest),
-        ("unknown of globex", Habit::Leaving, of_account("globex", &["unknown"]), false, Start::Latest),
-        ("nothing", Habit::Leaving, of_types(&["report.completed"]), false, Start::Earliest),
-        ("since", Habit::ComingBackSince, all(), false, Start::Since(0)),
-        (
-            "since, of acme",
-            Habit::ComingBackSince,
-            of_account("acme", &[]),
-            true,
-            Start::Since(i64::MAX / 1_000_000),
-        ),
-    ]
-}
-
 /// Lays a line for somebody.
 async fn line(lines: &mut Vec<Proxy>, to: std::net::SocketAddr) -> std::net::SocketAddr {
     let line = Proxy::to(to).await;
@@ -98,70 +115,109 @@ async fn line(lines: &mut Vec<Proxy>, to: std::net::SocketAddr) -> std::net::Soc
 /// Plays a round.
 pub(crate) async fn play(plan: Plan) -> Outcome {
     let mut random = fastrand::Rng::with_seed(plan.seed);
+    let mut server = Server::start(Home::new(plan.kind.journal())).await;
+    let mut wrong = Vec::new();
     let ledger = Arc::new(Ledger::new());
-    let retention = match plan.retention {
-        Retention::Long => "30d",
-        Retention::Short => "1h",
-    };
-    let mut server = Server::start(Home::new(retention)).await;
-    let (mut lines, mut wrong) = (Vec::new(), Vec::new());
+    let first = act(plan.kind, &ledger, &mut server, &mut random, None, &mut wrong).await;
+    let mut acts = vec![first];
+    let backup = held(&ledger.backup).clone();
+    if let Some(backup) = backup {
+        match server.restore(&backup.file).await {
+            Ok(newest) if newest == backup.newest => {
+                let (ledger, past) = (Arc::new(ledger.behind()), &acts[0].records);
+                let past = Some((past, &backup));
+                let act = act(Kind::Restored, &ledger, &mut server, &mut random, past, &mut wrong).await;
+                acts.push(act);
+            }
+            Ok(newest) => wrong.push(format!("{newest} is restored, of {backup:?}")),
+            Err(said) => wrong.push(said),
+        }
+    }
+    Outcome { acts, wrong, server }
+}
 
-    let (mut publishers, mut reading) = (JoinSet::new(), JoinSet::new());
+/// Plays until all has settled. With a past, that was before the journal was restored.
+async fn act(
+    kind: Kind,
+    ledger: &Arc<Ledger>,
+    server: &mut Server,
+    random: &mut fastrand::Rng,
+    past: Option<(&Records, &Backup)>,
+    wrong: &mut Vec<String>,
+) -> Act {
+    let (mut lines, mut publishers, mut reading) = (Vec::new(), JoinSet::new(), JoinSet::new());
+    let (newest, lost) = past.map_or((0, &[][..]), |(past, backup)| (backup.newest, &past.whole[..]));
+    for event in lost.iter().filter(|event| event.number() <= newest) {
+        ledger.knows(event.cursor, event.receive_ms);
+    }
     for n in 0..8 {
-        let wares = if n == 0 { Wares::Large } else { Wares::Small };
+        let wares = if n == 0 && kind.is_large() { Wares::Large } else { Wares::Small };
         let to = line(&mut lines, server.at.webhook).await;
-        let (random, ledger) = (random.fork(), Arc::clone(&ledger));
+        let (random, ledger) = (random.fork(), Arc::clone(ledger));
         publishers.spawn(Publisher { name: format!("p{n}"), wares, to, random, ledger }.run());
     }
-    for (name, habit, wanted, skips, start) in readers() {
+    for (name, habit, wanted, skips, start) in cast::readers(kind, newest, lost) {
         let to = line(&mut lines, server.at.grpc).await;
-        let (name, random, ledger) = (name.to_owned(), random.fork(), Arc::clone(&ledger));
-        reading.spawn(Reader { name, habit, wanted, skips, start, to, random, ledger }.run());
+        let (name, random, ledger) = (name.to_owned(), random.fork(), Arc::clone(ledger));
+        let reader = Reader { name, habit, wanted, skips, start, subscription: None, to, random, ledger };
+        reading.spawn(reader.run());
     }
-    for wanted in [Wanted::default(), of_account("globex", &["message.status", "unknown"])] {
+    for (known, manner, readers) in cast::subscriptions() {
+        let (to, fork, book) = (server.at.grpc, random.fork(), Arc::clone(ledger));
+        let mut keeper = Keeper { known: Arc::clone(&known), manner, to, random: fork, ledger: book };
+        keeper.begin().await;
+        reading.spawn(keeper.run());
+        for (name, habit, skips) in readers {
+            let (wanted, start) = (Wanted::default(), Start::Subscription(known.id));
+            let to = line(&mut lines, server.at.grpc).await;
+            let (name, random, ledger) = (name.to_owned(), random.fork(), Arc::clone(ledger));
+            let subscription = Some(Arc::clone(&known));
+            let reader = Reader { name, habit, wanted, skips, start, subscription, to, random, ledger };
+            reading.spawn(reader.run());
+        }
+    }
+    for wanted in [Wanted::default(), cast::of_account("globex", &["message.status", "unknown"])] {
         let to = line(&mut lines, server.at.grpc).await;
-        let (random, ledger) = (random.fork(), Arc::clone(&ledger));
+        let (random, ledger) = (random.fork(), Arc::clone(ledger));
         reading.spawn(Lister { wanted, to, random, ledger }.run());
     }
 
-    let faults: &'static [Fault] = match plan.retention {
-        Retention::Long => &Fault::ALL,
-        Retention::Short => &Fault::WHERE_EVENTS_EXPIRE,
-    };
-    // Slow readers fall behind by themselves first.
-    let mut fallen = ledger.published.subscribe();
-    let fell = fallen.wait_for(|_| ledger.has(summary::FELL_BEHIND));
-    wrong
-        .extend(timeout(PATIENCE, fell).await.err().map(|_| "no slow reader fell behind in time".to_owned()));
-    let mut troubles = Troubles::new(faults, random.fork(), &ledger);
-    let until = Instant::now() + plan.faults;
+    if kind.is_large() {
+        // Slow readers fall behind by themselves first.
+        let mut fallen = ledger.published.subscribe();
+        let fell = fallen.wait_for(|_| ledger.has(summary::FELL_BEHIND));
+        let in_time = timeout(PATIENCE, fell).await;
+        wrong.extend(in_time.err().map(|_| "no slow reader fell behind in time".to_owned()));
+    }
+    let mut troubles = Troubles::new(kind.faults(), random.fork(), ledger);
+    let until = Instant::now() + kind.lasts();
     // A slow machine is given more time, not less to prove.
     let at_last = until + PATIENCE;
     tokio::select! {
-        () = annoy(&lines, random.fork(), &ledger) => {}
+        () = annoy(&lines, random.fork(), ledger) => {}
         // A fault that has begun comes to its end.
         () = async {
-            let enough = || summary::too_little(&ledger.counts(), plan.retention).is_empty();
+            let enough = || summary::too_little(&ledger.counts(), kind).is_empty();
             while Instant::now() < until || (Instant::now() < at_last && !enough()) {
-                troubles.next(&mut server).await;
+                troubles.next(server).await;
             }
         } => {}
     }
 
-    wrong.extend(settle(&ledger, &mut server, &lines, &mut publishers).await);
-    let (trimmed, whole) = match timeout(PATIENCE, reader::whole(server.at.grpc)).await {
+    wrong.extend(settle(ledger, server, &lines, &mut publishers).await);
+    let (start, whole) = match timeout(PATIENCE, reader::whole(server.at.grpc)).await {
         Ok(Ok(whole)) => whole,
         Ok(Err(said)) => {
             wrong.push(said);
-            (0, Vec::new())
+            (Cursor { epoch: 0, number: 0 }, Vec::new())
         }
         Err(_) => {
             wrong.push("the whole journal cannot be read in time".to_owned());
-            (0, Vec::new())
+            (Cursor { epoch: 0, number: 0 }, Vec::new())
         }
     };
-    ledger.goal.send_replace(Some(whole.last().map_or(trimmed, |event| event.number())));
-    wrong.extend(all_end(&ledger, &mut reading).await);
+    ledger.goal.send_replace(Some(whole.last().map_or(start.number, |event| event.number())));
+    wrong.extend(all_end(ledger, &mut reading).await);
     drop(lines);
 
     server.look_at_memory();
@@ -173,11 +229,19 @@ pub(crate) async fn play(plan: Plan) -> Outcome {
         posts: std::mem::take(&mut *held(&ledger.posts)),
         streams: std::mem::take(&mut *held(&ledger.streams)),
         walks: std::mem::take(&mut *held(&ledger.walks)),
+        calls: std::mem::take(&mut *held(&ledger.calls)),
+        epoch: start.epoch,
+        restored: None,
+        holds: kind != Kind::Expiring,
         whole,
-        trimmed,
+        trimmed: start.number,
+    };
+    let records = match past {
+        Some((past, backup)) => records.behind(past, backup.newest, backup.began, backup.done),
+        None => records,
     };
     let summary = Summary::new(&records, counts, server.memory);
-    Outcome { records, summary, wrong, server }
+    Act { kind, records, summary }
 }
 
 /// Ends faults. Publishers deliver what they have begun; then nothing is under way any more.

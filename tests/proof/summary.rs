@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::record::{End, Kept, Records, Start};
-use crate::round::Retention;
-use crate::trouble::Fault;
+use crate::round::Kind;
 
 /// What was done and what happened, counted by its name.
 pub(crate) type Counts = BTreeMap<String, u64>;
 
 /// A slow reader has not read for so long that what it comes to next is no longer in the server's memory.
 pub(crate) const FELL_BEHIND: &str = "slow reader fell out of the tail";
+
+/// A stream started where events were gone, before any could be too old.
+pub(crate) const TRIMMED_BY_SIZE: &str = "starts where events are gone for their size";
+
+/// A stream started where events were gone.
+pub(crate) const TRIMMED: &str = "starts where events are gone";
 
 /// What is counted when a stream starts.
 pub(crate) fn of_start(start: Start) -> &'static str {
@@ -25,6 +30,9 @@ pub(crate) fn of_start(start: Start) -> &'static str {
         Start::After(_, Kept::Started) => "starts behind a start",
         Start::After(_, Kept::Gap) => "starts behind a gap",
         Start::After(_, Kept::Closing) => "starts behind a closing",
+        Start::Subscription(_) => "starts of a subscription",
+        Start::After(_, Kept::BeforeRestore) => "starts behind an event from before the restore",
+        Start::After(_, Kept::Lost) => "starts at the newest that was restored",
         Start::After(_, Kept::Expired) => "starts at the oldest that is left",
     }
 }
@@ -43,45 +51,72 @@ pub(crate) fn of_end(end: &End) -> &'static str {
 }
 
 /// What must be counted while faults fall: they go on until it is.
-fn least(retention: Retention) -> Vec<(String, u64)> {
+fn least(kind: Kind) -> Vec<(String, u64)> {
     let mut least = vec![
-        (FELL_BEHIND, 1),
         ("events given live", 50),
+        ("webhooks taken", 100),
+        ("webhooks taken again", 1),
+        ("starts at the latest", 1),
+        ("starts at the earliest", 1),
+        ("starts since a time", 1),
+        ("streams broken", 3),
+        ("server restarts", 2),
+        ("starts of a subscription", 8),
+        ("acknowledgements answered", 50),
+        ("subscriptions sought", 1),
+        ("subscriptions updated", 1),
+        ("subscriptions made anew", 1),
+        ("other calls of subscriptions answered", 8),
+    ];
+    let in_many_faults = [
+        (FELL_BEHIND, 1),
         ("events given from the journal", 50),
-        ("webhooks taken", 200),
-        ("webhooks taken again", 5),
         ("webhooks not answered", 1),
         ("heartbeats", 5),
-        ("starts at the latest", 2),
-        ("starts at the earliest", 4),
-        ("starts since a time", 2),
+        ("starts at the earliest", 3),
         ("starts behind an event", 10),
         ("starts behind an event before the last", 1),
         ("starts behind a heartbeat", 1),
         ("streams left", 5),
-        ("streams broken", 5),
         ("pages forward", 4),
         ("pages back", 4),
-        ("server restarts", 2),
     ];
-    let faults = match retention {
-        Retention::Long => {
-            least.extend([("webhooks answered 503", 1), ("full disks that were told as 503", 1)]);
-            &Fault::ALL[..]
+    match kind {
+        Kind::Strict => {
+            least.extend(in_many_faults);
+            least.extend([
+                ("webhooks answered 503", 1),
+                ("full disks that were told as 503", 1),
+                ("webhooks taken after the backup", 20),
+                ("acknowledgements not answered", 1),
+                ("acknowledgements refused", 1),
+            ]);
         }
-        Retention::Short => {
-            least.push(("gaps", 1));
-            &Fault::WHERE_EVENTS_EXPIRE[..]
+        Kind::Held => least.push((TRIMMED, 2)),
+        Kind::Expiring => {
+            least.extend(in_many_faults);
+            least.extend([
+                ("gaps", 1),
+                (TRIMMED_BY_SIZE, 1),
+                ("subscriptions seen expired", 1),
+                ("gaps of subscriptions", 1),
+                ("subscriptions refused: CURSOR_EXPIRED", 1),
+            ]);
         }
-    };
+        Kind::Restored => least.extend([
+            ("starts behind an event from before the restore", 2),
+            ("refused: CURSOR_LOST", 2),
+            ("starts at the newest that was restored", 2),
+        ]),
+    }
     let least = least.into_iter().map(|(what, least)| (what.to_owned(), least));
-    least.chain(faults.iter().map(|fault| (fault.to_string(), 1))).collect()
+    least.chain(kind.faults().iter().map(|fault| (fault.to_string(), 1))).collect()
 }
 
 /// What there is too little of.
-pub(crate) fn too_little(counts: &Counts, retention: Retention) -> Vec<String> {
+pub(crate) fn too_little(counts: &Counts, kind: Kind) -> Vec<String> {
     let count = |what: &str| counts.get(what).copied().unwrap_or_default();
-    least(retention)
+    least(kind)
         .into_iter()
         .filter(|(what, least)| count(what) < *least)
         .map(|(what, least)| format!("{what}: {}, and {least} at least are needed", count(&what)))
@@ -109,8 +144,8 @@ impl Summary {
     }
 
     /// What there should have been more of.
-    pub(crate) fn too_little(&self, retention: Retention) -> Vec<String> {
-        too_little(&self.counts, retention)
+    pub(crate) fn too_little(&self, kind: Kind) -> Vec<String> {
+        too_little(&self.counts, kind)
     }
 
     /// Whether the server took more memory than it may.

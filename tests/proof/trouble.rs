@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::binary::{PATIENCE, Server};
 use crate::faults::{Call, Clock, Effect, On, Rule};
-use crate::ledger::Ledger;
+use crate::ledger::{Backup, Ledger, held};
 use crate::proxy::{Line, Proxy};
 
 /// What falls on the server: its process, its disk, its clock. A new one needs its name here, in [`Fault::ALL`] or
-/// [`Fault::WHERE_EVENTS_EXPIRE`], and an arm in [`Troubles::strike`].
+/// another list, and an arm in [`Troubles::strike`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It is killed.
@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     ClockJump,
     /// Both clocks jump, so that all events before are older than events are kept, and it is time to look for them.
     Expire,
+    /// No fault: a backup is made while all goes on.
+    BackUp,
 }
 
 impl fmt::Display for Fault {
@@ -50,7 +52,7 @@ impl fmt::Display for Fault {
 
 impl Fault {
     /// Faults under which nothing may get lost.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Kill,
         Self::KillTwice,
         Self::Terminate,
@@ -64,7 +66,11 @@ impl Fault {
         Self::PowerCut,
         Self::PowerCutAtAnswer,
         Self::ClockJump,
+        Self::BackUp,
     ];
+
+    /// Faults of a journal that was restored.
+    pub(crate) const WHERE_RESTORED: [Self; 2] = [Self::Kill, Self::PowerCutAtAnswer];
 
     /// Faults of rounds in which events may expire.
     pub(crate) const WHERE_EVENTS_EXPIRE: [Self; 5] =
@@ -238,6 +244,24 @@ impl<'a> Troubles<'a> {
                 self.clock.monotonic += 61_000;
                 server.faults.set_clock(self.clock);
             }
+            Fault::BackUp => self.back_up(server).await,
+        }
+    }
+
+    /// Makes a backup. The first is the one that counts.
+    async fn back_up(&mut self, server: &Server) {
+        if held(&self.ledger.backup).is_some() {
+            return;
+        }
+        let file = server.home.folder.path().join("switchboard.backup");
+        let _quiet = self.ledger.changes.write().await;
+        let began = self.ledger.now();
+        match server.home.back_up(&file).await {
+            Ok(newest) => {
+                let backup = Backup { file, newest, began, done: self.ledger.now() };
+                *held(&self.ledger.backup) = Some(backup);
+            }
+            Err(said) => self.ledger.count(&format!("wrong: {said}")),
         }
     }
 

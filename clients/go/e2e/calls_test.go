@@ -7,11 +7,13 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -230,6 +232,8 @@ func TestEveryCall(t *testing.T) {
 		}
 	})
 
+	t.Run("Subscriptions", func(t *testing.T) { subscriptions(t, client) })
+
 	services := 0
 	protoregistry.GlobalFiles.RangeFilesByPackage("switchboard.v1", func(file protoreflect.FileDescriptor) bool {
 		for s := range file.Services().Len() {
@@ -373,6 +377,72 @@ func webhooks(t *testing.T, client *switchboard.Client) {
 		verified.GetFailedCheck() != switchboardv1.WebhookCheck_WEBHOOK_CHECK_SIGNATURE_FORMAT {
 		t.Errorf("got %v, %v", verified, err)
 	}
+}
+
+func subscriptions(t *testing.T, client *switchboard.Client) {
+	t.Helper()
+	const name = "every-call"
+	create := func() error {
+		_, err := client.Events.CreateSubscription(testContext(t), &switchboardv1.CreateSubscriptionRequest{
+			Subscription: name,
+			Filter:       &switchboardv1.EventFilter{Types: []string{"message.received"}},
+			Start: &switchboardv1.CreateSubscriptionRequest_Position{
+				Position: switchboardv1.StartPosition_START_POSITION_EARLIEST,
+			},
+		})
+		return err
+	}
+	if err := create(); err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, create(), codes.AlreadyExists, "SUBSCRIPTION_EXISTS")
+	first := getSubscription(t, client, name)
+	if first.GetGeneration() != 1 || first.GetLagEvents() == 0 {
+		t.Errorf("got %v", first)
+	}
+	list, err := client.Events.ListSubscriptions(testContext(t), &switchboardv1.ListSubscriptionsRequest{})
+	if err != nil || len(list.GetSubscriptions()) != 1 || list.GetSubscriptions()[0].GetId() != name {
+		t.Errorf("got %v, %v", list, err)
+	}
+	updated, err := client.Events.UpdateSubscription(testContext(t), &switchboardv1.UpdateSubscriptionRequest{
+		Subscription: name, Filter: &switchboardv1.EventFilter{Accounts: []string{connectly}},
+	})
+	if err != nil || updated.GetSubscription().GetGeneration() != 2 ||
+		!slices.Equal(updated.GetSubscription().GetFilter().GetAccounts(), []string{connectly}) {
+		t.Errorf("got %v, %v", updated, err)
+	}
+	sought, err := client.Events.SeekSubscription(testContext(t), &switchboardv1.SeekSubscriptionRequest{
+		Subscription: name,
+		Place: &switchboardv1.SeekSubscriptionRequest_Position{
+			Position: switchboardv1.StartPosition_START_POSITION_EARLIEST,
+		},
+	})
+	if err != nil || sought.GetSubscription().GetGeneration() != 3 {
+		t.Errorf("got %v, %v", sought, err)
+	}
+	events, err := client.Events.ListEvents(testContext(t), &switchboardv1.ListEventsRequest{PageSize: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := &switchboardv1.AcknowledgeRequest{Subscription: name, Cursor: events.GetNextCursor(), Generation: 2}
+	_, err = client.Events.Acknowledge(testContext(t), request)
+	wantReason(t, err, codes.FailedPrecondition, "SUBSCRIPTION_GENERATION_STALE")
+	request.Generation = 3
+	acknowledged, err := client.Events.Acknowledge(testContext(t), request)
+	if err != nil || acknowledged.GetCursor() != events.GetNextCursor() {
+		t.Errorf("got %v, %v", acknowledged, err)
+	}
+	if got := getSubscription(t, client, name); got.GetCursor() != events.GetNextCursor() || got.GetAcknowledgeTime() == nil {
+		t.Errorf("got %v", got)
+	}
+	remove := func() error {
+		_, err := client.Events.DeleteSubscription(testContext(t), &switchboardv1.DeleteSubscriptionRequest{Subscription: name})
+		return err
+	}
+	if err := remove(); err != nil {
+		t.Error(err)
+	}
+	wantReason(t, remove(), codes.NotFound, "SUBSCRIPTION_NOT_FOUND")
 }
 
 func TestHealthAndReflection(t *testing.T) {

@@ -69,60 +69,84 @@ func TestExamples(t *testing.T) {
 	}
 
 	t.Run("answer", func(t *testing.T) {
+		start := func(name string) (*exec.Cmd, *bufio.Scanner) {
+			command := run(testContext(t), name)
+			command.Stderr = os.Stderr
+			out, err := command.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			return command, bufio.NewScanner(out)
+		}
+		// answered is the event, and the message that answers it, of the next line.
+		answered := func(lines *bufio.Scanner) (event, message string) {
+			lines.Scan()
+			words := strings.Fields(lines.Text())
+			if len(words) != 4 || words[0] != "answered" {
+				t.Fatalf("it printed %q", lines.Text())
+			}
+			return words[1], words[3]
+		}
+		interrupt := func(command *exec.Cmd, lines *bufio.Scanner) {
+			if err := command.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			for lines.Scan() {
+				t.Errorf("it printed %q as well", lines.Text())
+			}
+			if err := command.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
 		// The statement comes first, so that its answer would too.
 		for _, text := range []string{"I like Sundays.", "Do you deliver on Sundays?"} {
 			if err := inject(testContext(t), client, text); err != nil {
 				t.Fatal(err)
 			}
 		}
-		command := run(testContext(t), "answer")
-		command.Stderr = os.Stderr
-		out, err := command.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := command.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		lines.Scan()
-		words := strings.Fields(lines.Text())
-		if len(words) != 4 || words[0] != "answered" {
-			t.Fatalf("it printed %q", lines.Text())
-		}
-		event, answer := words[1], words[3]
+		command, lines := start("answer")
+		event, answer := answered(lines)
 		got, err := client.Messages.GetMessage(testContext(t), &switchboardv1.GetMessageRequest{
 			Account: connectly, Key: &switchboardv1.GetMessageRequest_RequestId{RequestId: "answer-" + event},
 		})
 		if err != nil || got.GetMessage().GetMessageId() != answer || got.GetMessage().GetTo() != customer {
 			t.Errorf("the server knows %v, %v", got, err)
 		}
-		asked := ""
+		var asked *switchboardv1.Event
 		for event, err := range client.Subscribe(receivedTexts(switchboardv1.StartPosition_START_POSITION_EARLIEST)).Events(testContext(t)) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			if strings.HasSuffix(textOf(event), "?") {
-				asked = event.GetId()
+				asked = event
 				break
 			}
 		}
-		if asked != event {
-			t.Errorf("it answered %s, and not %s", event, asked)
+		if asked.GetId() != event {
+			t.Errorf("it answered %s, and not %s", event, asked.GetId())
 		}
-		if err := command.Process.Signal(os.Interrupt); err != nil {
+		ctx := testContext(t)
+		for getSubscription(t, client, "answer").GetCursor() != asked.GetCursor() {
+			select {
+			case <-ctx.Done():
+				t.Fatal("it does not acknowledge the question")
+			case <-time.After(20 * time.Millisecond): // It is asked again.
+			}
+		}
+		interrupt(command, lines)
+
+		// It goes on behind the question that it has answered.
+		if err := inject(testContext(t), client, "And on Mondays?"); err != nil {
 			t.Fatal(err)
 		}
-		rest := []string{}
-		for lines.Scan() {
-			rest = append(rest, lines.Text())
+		command, lines = start("answer")
+		if next, _ := answered(lines); next == event {
+			t.Error("it answered the same question again")
 		}
-		if err := command.Wait(); err != nil {
-			t.Error(err)
-		}
-		if len(rest) != 1 || !strings.HasPrefix(rest[0], "stopped behind ") {
-			t.Errorf("it printed %q", rest)
-		}
+		interrupt(command, lines)
 	})
 }
 

@@ -28,6 +28,15 @@ func wantInvalid(t *testing.T, err error, field, reason string) {
 	}
 }
 
+// wantReason checks what a call failed with.
+func wantReason(t *testing.T, err error, code codes.Code, reason string) {
+	t.Helper()
+	failure, ok := errors.AsType[*switchboard.Error](err)
+	if !ok || failure.Code != code || failure.Reason != reason {
+		t.Errorf("got %v, and not %v %s", err, code, reason)
+	}
+}
+
 func TestFailuresSayWhatIsWrong(t *testing.T) {
 	client := connect(t, startSandbox(t, "").address)
 	send := func(request *switchboardv1.SendMessageRequest) *switchboard.Error {

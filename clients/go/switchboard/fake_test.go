@@ -2,7 +2,10 @@ package switchboard
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,11 +105,43 @@ func serveMessages(t *testing.T, fake *fakeMessages, options ...grpc.ServerOptio
 	return serve(t, func(server *grpc.Server) { switchboardv1.RegisterMessageServiceServer(server, fake) }, options...)
 }
 
-// fakeEvents answers each subscription, counted from 0, by a function of the test.
+// fakeEvents answers each subscription, counted from 0, by a function of the test, and acknowledgements too.
 type fakeEvents struct {
 	switchboardv1.UnimplementedEventServiceServer
-	asked chan *switchboardv1.SubscribeRequest
-	turns chan func(switchboardv1.EventService_SubscribeServer) error
+	asked       chan *switchboardv1.SubscribeRequest
+	turns       chan func(switchboardv1.EventService_SubscribeServer) error
+	acknowledge func(context.Context, *switchboardv1.AcknowledgeRequest) error // Nil takes all.
+
+	mu    sync.Mutex
+	calls []string
+}
+
+// note keeps what was called, in its order.
+func (f *fakeEvents) note(call string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, call)
+}
+
+func (f *fakeEvents) called() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
+}
+
+func (f *fakeEvents) Acknowledge(
+	ctx context.Context, request *switchboardv1.AcknowledgeRequest,
+) (*switchboardv1.AcknowledgeResponse, error) {
+	f.note(fmt.Sprintf("%s/%d", request.GetCursor(), request.GetGeneration()))
+	if request.GetSubscription() != shop {
+		return nil, status.Error(codes.InvalidArgument, "it is another subscription")
+	}
+	if f.acknowledge != nil {
+		if err := f.acknowledge(ctx, request); err != nil {
+			return nil, err
+		}
+	}
+	return &switchboardv1.AcknowledgeResponse{Cursor: request.GetCursor()}, nil
 }
 
 func (f *fakeEvents) Subscribe(
@@ -115,6 +150,7 @@ func (f *fakeEvents) Subscribe(
 	if _, ok := stream.Context().Deadline(); ok {
 		return status.Error(codes.InvalidArgument, "a subscription must stay open, and this one has a deadline")
 	}
+	f.note("subscribe")
 	select {
 	case f.asked <- request:
 	case <-stream.Context().Done():

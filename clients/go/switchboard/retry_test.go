@@ -94,6 +94,13 @@ func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
 		"/switchboard.v1.ContactService/DeleteContact": true,
 		"/switchboard.v1.WebhookService/UpdateWebhook": true,
 		"/switchboard.v1.WebhookService/DeleteWebhook": true,
+		// The answer to a second one could not tell what the first one did.
+		"/switchboard.v1.EventService/CreateSubscription": true,
+		"/switchboard.v1.EventService/UpdateSubscription": true,
+		"/switchboard.v1.EventService/SeekSubscription":   true,
+		"/switchboard.v1.EventService/DeleteSubscription": true,
+		// A subscription's loop does that in its own way.
+		"/switchboard.v1.EventService/Acknowledge": true,
 	}
 	identifiedWrites := map[string]bool{
 		"/switchboard.v1.MessageService/SendMessage":   true,

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
@@ -39,10 +41,18 @@ type Subscription struct {
 	onReconnect func(error)
 
 	patience time.Duration // How long a stream may take to start.
-	cursor   atomic.Value  // string: the place behind all that is finished.
 	reading  atomic.Bool
-	given    uint64 // Events that the loop has finished with.
-	resets   int    // Resets in a row without anything in between.
+	resets   int           // Resets in a row without anything in between.
+	finished chan struct{} // Filled when there is something to acknowledge.
+	calling  chan struct{} // Filled while that is done.
+
+	mu         sync.Mutex
+	conn       *grpc.ClientConn     // The stream's own; nil while no loop reads.
+	cursor     string               // The place behind all that is finished.
+	current    *switchboardv1.Event // Given to the body, and not finished.
+	given      uint64               // Events that the loop has finished with.
+	generation uint64               // Of the named subscription, as the stream was told.
+	pending    place                // Of a named subscription: finished, and not acknowledged yet.
 }
 
 // SubscribeOption changes how a subscription is read.
@@ -61,24 +71,38 @@ func OnReconnect(tell func(cause error)) SubscribeOption {
 }
 
 // Subscribe makes a subscription: what request asks for, from where it says. It has connections of its own, and opens
-// none before [Subscription.Events] is read. To go on where an earlier one ended, give its [Subscription.Cursor] as
-// after_cursor.
+// none before [Subscription.Events] is read.
+//
+// With the id of a named subscription, which CreateSubscription makes, the server keeps the place: what the loop has
+// finished with is acknowledged within about a second, with every heartbeat, before a stream is opened again, and when the
+// loop ends. So each event comes at least once, over all loops of all programs, and once in one loop as long as nobody
+// moves the subscription. Without one, give the [Subscription.Cursor] where an earlier one ended as after_cursor.
 func (c *Client) Subscribe(request *switchboardv1.SubscribeRequest, opts ...SubscribeOption) *Subscription {
-	s := &Subscription{client: c, request: &switchboardv1.SubscribeRequest{}, patience: connectTimeout}
+	s := &Subscription{
+		client:   c,
+		request:  &switchboardv1.SubscribeRequest{},
+		patience: connectTimeout,
+		finished: make(chan struct{}, 1),
+		calling:  make(chan struct{}, 1),
+		cursor:   request.GetAfterCursor(),
+	}
 	if request != nil {
 		s.request = proto.CloneOf(request)
 	}
-	s.moveTo(request.GetAfterCursor())
 	for _, option := range opts {
 		option(s)
 	}
 	return s
 }
 
-// Cursor is the place behind the last event that the loop has finished with, or behind a later heartbeat. Keep it, and
-// nothing is lost when the program ends. Moving on to the next event finishes the one before; leaving the loop does not.
-// It is empty while there is no such place yet, and it may be called at any time from anywhere.
-func (s *Subscription) Cursor() string { return s.cursor.Load().(string) }
+// Cursor is the place behind the last event that the loop has finished with, or behind a later heartbeat. Keep it, where
+// the server does not, and nothing is lost when the program ends. Moving on to the next event finishes the one before;
+// leaving the loop does not. It is empty while there is no such place yet, and it may be called at any time from anywhere.
+func (s *Subscription) Cursor() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor
+}
 
 // Events are the events, each once. The loop goes on until its body leaves it, ctx ends, the server closes the stream
 // because of max_events or idle_timeout, or something fails that a new stream would not mend; the last pair then holds
@@ -87,6 +111,9 @@ func (s *Subscription) Cursor() string { return s.cursor.Load().(string) }
 // A stream that breaks is opened again behind the last event that the body has finished with. So is one that is silent
 // for two heartbeat intervals, and one that does not start within ten seconds. Reading Events again after the loop has
 // ended goes on in the same way. Only one loop can read a subscription at a time.
+//
+// A named subscription that somebody moves or gives another filter is opened again as it is then; one that is deleted
+// ends the loop with NOT_FOUND. To acknowledge what was finished last, the end of the loop may take up to two seconds.
 func (s *Subscription) Events(ctx context.Context) iter.Seq2[*switchboardv1.Event, error] {
 	return func(yield func(*switchboardv1.Event, error) bool) {
 		if !s.reading.CompareAndSwap(false, true) {
@@ -107,11 +134,13 @@ func (s *Subscription) read(ctx context.Context, yield func(*switchboardv1.Event
 		return errors.New("switchboard: EXPIRED_POLICY_SKIP_WITH_GAP needs OnGap, or a gap would pass unseen")
 	}
 	s.resets = 0
+	defer s.hangUp(ctx)
 	for failures := 1; ; failures++ {
-		if s.request.GetMaxEvents() != 0 && s.given >= s.request.GetMaxEvents() {
+		request := s.next()
+		if s.request.GetMaxEvents() != 0 && request.GetMaxEvents() == 0 {
 			return nil
 		}
-		started, wait, err := s.readOne(ctx, yield)
+		started, wait, err := s.readOne(ctx, request, yield)
 		if err == nil {
 			return nil
 		}
@@ -138,27 +167,36 @@ func (s *Subscription) read(ctx context.Context, yield func(*switchboardv1.Event
 
 // readOne reads one stream to its end. Without an error, the subscription has ended.
 func (s *Subscription) readOne(
-	ctx context.Context, yield func(*switchboardv1.Event, error) bool,
+	ctx context.Context, request *switchboardv1.SubscribeRequest, yield func(*switchboardv1.Event, error) bool,
 ) (started bool, wait time.Duration, err error) {
 	// A connection that is silent may be dead without knowing it: each stream has a new one.
 	conn, err := s.client.dial()
 	if err != nil {
 		return false, 0, err
 	}
-	defer conn.Close()
+	s.connect(conn)
 
 	// The deadline of ctx is that of the loop, and not for the server to end the stream at.
 	streaming, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	var acknowledging sync.WaitGroup
+	defer acknowledging.Wait()
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { cancel(ctx.Err()) })()
 	limit := s.patience
 	watchdog := time.AfterFunc(limit, func() { cancel(errSilent) })
 	defer watchdog.Stop()
 	broken := func(err error) (bool, time.Duration, error) {
-		if context.Cause(streaming) == errSilent {
+		cause := context.Cause(streaming)
+		if cause == errSilent {
 			return started, wait, errSilent
 		}
+		if cause, ok := cause.(refused); ok {
+			err = cause.error
+		}
 		if failure, ok := errors.AsType[*Error](err); ok {
+			if failure.Code == codes.NotFound {
+				s.forget()
+			}
 			if delay, ok := failure.RetryDelay(); ok {
 				wait = max(wait, delay)
 			}
@@ -166,9 +204,16 @@ func (s *Subscription) readOne(
 		return started, min(wait, maxDelay), err
 	}
 
-	stream, err := switchboardv1.NewEventServiceClient(conn).Subscribe(streaming, s.next())
+	// Before the stream is opened: what is finished does not come again then.
+	if err := s.acknowledge(streaming, conn); err != nil && !isStale(err) {
+		return broken(err)
+	}
+	stream, err := switchboardv1.NewEventServiceClient(conn).Subscribe(streaming, request)
 	if err != nil {
 		return broken(err)
+	}
+	if request.GetSubscription() != "" {
+		acknowledging.Go(func() { s.acknowledgeAll(streaming, conn, cancel) })
 	}
 	closing := false
 	for {
@@ -192,17 +237,14 @@ func (s *Subscription) readOne(
 			if limit <= 0 {
 				limit = 2 * defaultHeartbeat
 			}
-			// Until something has come, a time can be asked for again, and with it what is missing since then.
-			if s.request.GetSince() == nil || s.Cursor() != "" {
-				s.moveTo(response.Started.GetCursor())
-			}
+			s.start(response.Started)
 		case *switchboardv1.SubscribeResponse_Event:
 			s.resets = 0
+			s.give(response.Event)
 			if !yield(response.Event, nil) {
 				return started, 0, nil
 			}
-			s.given++
-			s.moveTo(response.Event.GetCursor())
+			s.finish(response.Event)
 		case *switchboardv1.SubscribeResponse_Heartbeat:
 			s.resets = 0
 			s.moveTo(response.Heartbeat.GetCursor())
@@ -215,22 +257,31 @@ func (s *Subscription) readOne(
 			}
 			s.moveTo(response.Gap.GetResumeCursor())
 		case *switchboardv1.SubscribeResponse_Closing:
-			closing = response.Closing.GetReason() != switchboardv1.ClosingReason_CLOSING_REASON_SHUTDOWN
-			s.moveTo(response.Closing.GetCursor())
 			wait = response.Closing.GetRetryAfter().AsDuration()
+			switch response.Closing.GetReason() {
+			case switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_CHANGED,
+				switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED:
+				// What is on its way is about the subscription as it was.
+				s.forget()
+			case switchboardv1.ClosingReason_CLOSING_REASON_SHUTDOWN:
+				s.moveTo(response.Closing.GetCursor())
+			default:
+				closing = true
+				s.moveTo(response.Closing.GetCursor())
+			}
 		}
 	}
 }
 
-// next is the request for the next stream.
+// next is the request for the next stream; with max_events, those that are left.
 func (s *Subscription) next() *switchboardv1.SubscribeRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	request := proto.CloneOf(s.request)
-	if cursor := s.Cursor(); cursor != "" {
-		request.Start = &switchboardv1.SubscribeRequest_AfterCursor{AfterCursor: cursor}
+	if s.cursor != "" && request.GetSubscription() == "" {
+		request.Start = &switchboardv1.SubscribeRequest_AfterCursor{AfterCursor: s.cursor}
 	}
-	if request.GetMaxEvents() != 0 {
-		request.MaxEvents -= s.given
-	}
+	request.MaxEvents -= min(s.given, request.MaxEvents)
 	return request
 }
 
@@ -256,8 +307,65 @@ func (s *Subscription) mendable(err error) bool {
 	}
 }
 
+// start takes in where a stream starts.
+func (s *Subscription) start(started *switchboardv1.SubscribeStarted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.generation = started.GetGeneration()
+	// At the oldest place that there is, events since a time may be missing before it, and a gap is to tell of them. Until
+	// it has come, the time must be asked for again. Elsewhere none are missing, and those that come from now on must not
+	// be, also with a time to come.
+	skips := s.request.GetExpiredPolicy() == switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
+	if skips && s.request.GetSince() != nil && s.cursor == "" && started.GetCursor() == started.GetOldestCursor() {
+		return
+	}
+	if started.GetCursor() != "" {
+		s.cursor = started.GetCursor()
+	}
+}
+
+// give keeps what the body is given.
+func (s *Subscription) give(event *switchboardv1.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = event
+}
+
+// finish says that the event at hand is dealt with. Others are already, or have never come.
+func (s *Subscription) finish(event *switchboardv1.Event) {
+	s.mu.Lock()
+	atHand := s.current != nil && event != nil && event.GetCursor() == s.current.GetCursor()
+	if atHand {
+		s.current = nil
+		s.given++
+	}
+	s.mu.Unlock()
+	if atHand {
+		s.moveTo(event.GetCursor())
+	}
+}
+
+// moveTo says that all before a place is dealt with.
 func (s *Subscription) moveTo(cursor string) {
-	if cursor != "" || s.cursor.Load() == nil {
-		s.cursor.Store(cursor)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cursor == "" || cursor == s.cursor {
+		return
+	}
+	s.cursor = cursor
+	if s.request.GetSubscription() != "" {
+		s.pending = place{cursor: cursor, generation: s.generation}
+		s.wake()
+	}
+}
+
+// connect puts the connection of the next stream in the place of the last one's.
+func (s *Subscription) connect(conn *grpc.ClientConn) {
+	s.mu.Lock()
+	last := s.conn
+	s.conn, s.current = conn, nil
+	s.mu.Unlock()
+	if last != nil {
+		last.Close()
 	}
 }

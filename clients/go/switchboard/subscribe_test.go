@@ -164,28 +164,52 @@ func TestFromLatestNothingIsLostBeforeTheFirstEvent(t *testing.T) {
 	wantAsked(t, fake, "c7")
 }
 
-func TestATimeIsAskedForAgainUntilSomethingCame(t *testing.T) {
+// Where events since then may be missing, only the time brings the gap that tells of them; elsewhere the time could pass
+// over what has come since.
+func TestATimeIsAskedForAgainWhileAGapMayBeToCome(t *testing.T) {
 	t.Parallel()
-	since := timestamppb.New(time.Unix(1_800_000_000, 0))
-	fake := newFakeEvents(
-		say(unavailable, started("c0")),
-		say(unavailable, started("c0"), gap("", "c5")),
-		theEnd("c5"),
-	)
-	gaps := 0
-	s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
-		Start:         &switchboardv1.SubscribeRequest_Since{Since: since},
-		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
-	}, OnGap(func(*switchboardv1.SubscribeGap) error { gaps++; return nil }))
-	if _, err := readAll(t, s); err != nil || gaps != 1 {
-		t.Fatalf("got %v and %d gaps", err, gaps)
+	since := &switchboardv1.SubscribeRequest_Since{Since: timestamppb.New(time.Unix(1_800_000_000, 0))}
+	oldest := func(cursor, oldest string) answer {
+		answer := started(cursor)
+		answer.GetStarted().OldestCursor = oldest
+		return answer
 	}
-	for range 2 {
-		if request := wantAsked(t, fake, ""); request.GetSince().GetSeconds() != since.GetSeconds() {
-			t.Errorf("it was asked for %v", request)
-		}
+	skip := switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
+	for name, test := range map[string]struct {
+		first  answer
+		policy switchboardv1.ExpiredPolicy
+		asked  []string
+		gaps   int
+	}{
+		"at the oldest": {oldest("c4", "c4"), skip, []string{"", "", "c5"}, 1},
+		"elsewhere":     {oldest("c4", "c0"), skip, []string{"", "c4", "c5"}, 1},
+		"all is there":  {oldest("c4", "c4"), 0, []string{"", "c4", "c4"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := newFakeEvents(say(unavailable, test.first))
+			last := "c4"
+			if test.gaps > 0 {
+				fake.turns <- say(unavailable, test.first, gap("", "c5"))
+				last = "c5"
+			} else {
+				fake.turns <- say(unavailable, test.first)
+			}
+			fake.turns <- theEnd(last)
+			gaps := 0
+			s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{Start: since, ExpiredPolicy: test.policy},
+				OnGap(func(*switchboardv1.SubscribeGap) error { gaps++; return nil }))
+			if _, err := readAll(t, s); err != nil || gaps != test.gaps || s.Cursor() != last {
+				t.Fatalf("got %v and %d gaps, and came to %q", err, gaps, s.Cursor())
+			}
+			for _, cursor := range test.asked {
+				request := wantAsked(t, fake, cursor)
+				if cursor == "" && request.GetSince().GetSeconds() != since.Since.GetSeconds() {
+					t.Errorf("it was asked for %v", request)
+				}
+			}
+		})
 	}
-	wantAsked(t, fake, "c5")
 }
 
 func TestMovingOnFinishesAnEventAndLeavingDoesNot(t *testing.T) {
@@ -505,7 +529,7 @@ func TestMaxEventsAreCountedOverAllStreams(t *testing.T) {
 
 func TestASilentStreamIsOpenedAnew(t *testing.T) {
 	t.Parallel()
-	const interval = 100 * time.Millisecond
+	const interval = 500 * time.Millisecond
 	fake := newFakeEvents(sayAndStay(startedWith("c0", interval), event("c1")), theEnd("c1"))
 	var silent time.Duration
 	begun := time.Now()
@@ -530,7 +554,7 @@ func TestASilentStreamIsOpenedAnew(t *testing.T) {
 
 func TestAStreamWhoseReaderTakesItsTimeIsNotSilent(t *testing.T) {
 	t.Parallel()
-	const interval = 50 * time.Millisecond
+	const interval = 500 * time.Millisecond
 	worked := make(chan struct{})
 	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
 		if err := say(nil, startedWith("c0", interval), event("c1"))(stream); err != nil {
@@ -549,7 +573,7 @@ func TestAStreamWhoseReaderTakesItsTimeIsNotSilent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if event.GetCursor() == "c1" {
-			time.Sleep(4 * interval) // The body's own work, not a wait for something.
+			time.Sleep(2*interval + interval/2) // The body's own work, not a wait for something.
 			close(worked)
 		}
 	}

@@ -1,36 +1,35 @@
-// Answers questions, until Ctrl-C. It goes on where it stopped: the place is kept in a file.
-import { readFile, writeFile } from "node:fs/promises";
-import { createSwitchboardClient } from "@switchboard/client";
-import { StartPosition } from "@switchboard/client/v1";
-
-const place = process.env["PLACE_FILE"] ?? "answer.cursor";
-const kept = await readFile(place, "utf8").catch(() => undefined);
+// Answers questions, until Ctrl-C. The server keeps the place: what was missed meanwhile comes at the next start.
+import { createSwitchboardClient, SwitchboardError } from "@switchboard/client";
 
 const switchboard = createSwitchboardClient(process.env["SWITCHBOARD_ADDRESS"] ?? "127.0.0.1:50051");
+try {
+  await switchboard.events.createSubscription({ subscription: "answers", filter: { types: ["message.received"] } });
+} catch (error) {
+  // It was made at an earlier start.
+  if (!(error instanceof SwitchboardError && error.reason === "SUBSCRIPTION_EXISTS")) {
+    throw error;
+  }
+}
+
 const subscription = switchboard.subscribe(
-  {
-    filter: { types: ["message.received"] },
-    start: kept ? { case: "afterCursor", value: kept } : { case: "position", value: StartPosition.LATEST },
-  },
+  { start: { case: "subscription", value: "answers" } },
   { onReconnect: (error, delayMs) => console.error(`again in ${Math.ceil(delayMs)} ms: ${error.message}`) },
 );
 process.once("SIGINT", () => subscription.close());
 
-for await (const event of subscription) {
-  const { payload } = event;
+for await (const { id, account, payload } of subscription) {
   if (payload.case === "messageReceived" && payload.value.sender) {
     const { content, sender } = payload.value;
     if (content.case === "text" && content.value.body.endsWith("?")) {
       await switchboard.messages.sendMessage({
-        account: event.account,
+        account,
         to: sender.address,
         // Made of the event, so that the answer is sent once even when the event comes again after a crash.
-        requestId: `answer-${event.id}`,
+        requestId: `answer-${id}`,
         content: { case: "text", value: { body: "Yes, we do." } },
       });
-      console.log(`answered ${event.id}`);
+      console.log(`answered ${id}`);
     }
   }
-  await writeFile(place, event.cursor);
 }
 switchboard.close();

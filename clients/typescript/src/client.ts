@@ -17,14 +17,13 @@ import {
 } from "./gen/switchboard/v1/template_service_pb.js";
 import { WebhookService } from "./gen/switchboard/v1/webhook_service_pb.js";
 import {
-  type Connection,
   ReconnectingSubscription,
   type SubscribeOptions,
   type SubscribeRequestWithGaps,
   type SubscribeRequestWithoutGaps,
   type Subscription,
 } from "./subscription.js";
-import { layered } from "./transport.js";
+import { type Connection, layered } from "./transport.js";
 import { type FileSource, Upload } from "./upload.js";
 
 /** What a client is made with, wherever it runs. */
@@ -60,18 +59,18 @@ export class SwitchboardClient {
   readonly transport: Transport;
   readonly #closed = new AbortController();
   readonly #connection: Connection;
-  readonly #connect: () => Connection;
+  readonly #connect: (closed?: AbortSignal) => Connection;
 
   /** @internal Use `createSwitchboardClient`. */
   constructor(open: () => Connection, { token, maxAttempts = 4 }: CommonOptions) {
     if (!Number.isInteger(maxAttempts) || maxAttempts < 1) {
       throw new RangeError("maxAttempts must be a whole number, at least 1");
     }
-    this.#connect = () => {
+    this.#connect = (closed) => {
       const { transport, close } = open();
-      return { transport: layered(transport, { token, maxAttempts, closed: this.#closed.signal }), close };
+      return { transport: layered(transport, { token, maxAttempts, closed }), close };
     };
-    this.#connection = this.#connect();
+    this.#connection = this.#connect(this.#closed.signal);
     this.transport = this.#connection.transport;
     this.accounts = createClient(AccountService, this.transport);
     this.contacts = createClient(ContactService, this.transport);
@@ -116,7 +115,8 @@ export class SwitchboardClient {
     request: MessageInitShape<typeof SubscribeRequestSchema> = {},
     options: SubscribeOptions = {},
   ): Subscription<Event | SubscribeGap> {
-    return new ReconnectingSubscription(this.#connect, this.#closed.signal, request, options);
+    // Its connections outlive a client that is closed by so much as it takes to say what is finished.
+    return new ReconnectingSubscription(() => this.#connect(), this.#closed.signal, request, options);
   }
 
   /** Closes the connection and ends every subscription. What is under way fails with `CANCELED`. */

@@ -1,6 +1,7 @@
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { Acknowledgements } from "./acknowledgements.js";
 import { SwitchboardError } from "./error.js";
 import type { Event } from "./gen/switchboard/v1/event_pb.js";
 import {
@@ -12,6 +13,7 @@ import {
   SubscribeRequestSchema,
   type SubscribeResponse,
 } from "./gen/switchboard/v1/event_service_pb.js";
+import type { Connection } from "./transport.js";
 import { backoffMs, LinkedSignal, wait } from "./wait.js";
 
 /** What {@link Subscription | subscriptions} are made with, apart from the request. */
@@ -33,34 +35,42 @@ export type SubscribeRequestWithoutGaps = MessageInitShape<typeof SubscribeReque
 };
 
 /**
- * Events as they happen, each once and in order, across lost connections and restarts of the server.
+ * Events as they happen, in order, across lost connections and restarts of the server.
  *
  * ```ts
- * for await (const event of switchboard.subscribe({ start: { case: "afterCursor", value: kept } })) {
+ * for await (const event of switchboard.subscribe({ start: { case: "subscription", value: "billing" } })) {
  *   await handle(event);
- *   await keep(event.cursor);
  * }
  * ```
  *
  * Asking for the next event finishes the one before. What the loop has not finished when it breaks off comes again: in the
- * next loop over the same subscription, or in a new one that starts at {@link cursor}.
+ * next loop over the same subscription.
  *
- * The loop fails with a {@link SwitchboardError} for everything but a broken stream, such as `CURSOR_EXPIRED`.
+ * Of a named subscription, the server keeps the place. What is finished is acknowledged by itself: within about a second,
+ * before a stream is opened again, and when the loop ends, which waits for that for five seconds at most. Somebody who moves
+ * or changes the subscription meanwhile is followed: events then come from the new place on, also such as came before.
+ *
+ * Otherwise the place is the caller's to keep: start another subscription with {@link cursor} as `afterCursor`. Each event
+ * comes once.
+ *
+ * The loop fails with a {@link SwitchboardError} for everything but a broken stream, such as `CURSOR_EXPIRED`, or
+ * `SUBSCRIPTION_NOT_FOUND` when the named subscription is deleted.
  */
 export interface Subscription<T = Event> extends AsyncIterable<T, undefined> {
   /**
-   * The place behind the last event that the loop has finished, or a later one without events that matter: to be kept,
-   * and given as `afterCursor` of another subscription. Undefined before the first stream has started, unless one was
-   * given.
+   * The place behind the last event that the loop has finished, or a later one without events that matter. Undefined before
+   * the first stream has started, unless one was given.
    */
   readonly cursor: string | undefined;
+  /**
+   * Acknowledges at once, for a named subscription: everything up to a cursor, as that of the event at hand, or all that is
+   * finished. Not needed, but to know that it is on disk before going on.
+   *
+   * @returns whether it is on disk. It is not when the subscription was moved or changed meanwhile, which the loop follows.
+   * @throws SwitchboardError also for `UNAVAILABLE`, which ends no loop: what the loop finishes is acknowledged later.
+   */
+  acknowledge(cursor?: string): Promise<boolean>;
   /** Ends the loop, without an error, and closes the connection. */
-  close(): void;
-}
-
-/** A connection for one stream. */
-export interface Connection {
-  readonly transport: Transport;
   close(): void;
 }
 
@@ -68,6 +78,12 @@ export interface Connection {
 const START_TIMEOUT_MS = 10_000;
 /** What the contract says where `started` does not. */
 const DEFAULT_HEARTBEAT_MS = 15_000;
+/** Why the server ends streams that were not to end. Should its status be missing, the next stream tells. */
+const UNASKED: ReadonlySet<ClosingReason> = new Set([
+  ClosingReason.SHUTDOWN,
+  ClosingReason.SUBSCRIPTION_CHANGED,
+  ClosingReason.SUBSCRIPTION_DELETED,
+]);
 const FIRST_BACKOFF_MS = 250;
 const LONGEST_BACKOFF_MS = 10_000;
 
@@ -76,10 +92,14 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
   readonly #connect: () => Connection;
   readonly #request: SubscribeRequest;
   readonly #options: SubscribeOptions;
+  /** For a named subscription. */
+  readonly #acknowledgements: Acknowledgements | undefined;
   readonly #closed = new AbortController();
   readonly #clientClosed: AbortSignal;
   #cursor: string | undefined;
   #finishedEvents = 0n;
+  /** Streams in a row that did not start. */
+  #failures = 0;
   #looping = false;
 
   constructor(
@@ -93,13 +113,28 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
     // A copy: what the caller does to the request later does not reach a stream that is opened later.
     this.#request = clone(SubscribeRequestSchema, create(SubscribeRequestSchema, request));
     this.#options = options;
-    if (this.#request.start.case === "afterCursor") {
-      this.#cursor = this.#request.start.value;
+    const { start } = this.#request;
+    if (start.case === "afterCursor") {
+      this.#cursor = start.value;
     }
+    this.#acknowledgements = start.case === "subscription" ? new Acknowledgements(start.value, connect) : undefined;
   }
 
   get cursor(): string | undefined {
     return this.#cursor;
+  }
+
+  async acknowledge(cursor = this.#cursor): Promise<boolean> {
+    if (this.#acknowledgements === undefined) {
+      throw new TypeError("only a named subscription is acknowledged");
+    }
+    if (cursor === undefined) {
+      throw new TypeError("there is nothing to acknowledge yet");
+    }
+    if (this.#clientClosed.aborted) {
+      throw SwitchboardError.from(new ConnectError("the client is closed", Code.Canceled));
+    }
+    return await this.#acknowledgements.acknowledge(cursor);
   }
 
   close(): void {
@@ -111,55 +146,80 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
       throw new TypeError("a subscription is for one loop at a time");
     }
     this.#looping = true;
+    this.#failures = 0;
     const { signal, onReconnect } = this.#options;
     const over = new LinkedSignal(this.#closed.signal, this.#clientClosed, signal);
-    let failures = 0;
     try {
       while (!this.#isOver()) {
         throwIfAborted(signal);
-        const stream = new Stream(this.#connect(), this.#nextRequest(), over.signal);
-        try {
-          for (let response = await stream.next(); response !== undefined; response = await stream.next()) {
-            // Whoever asks for the next one has finished the one before: the cursor moves after the `yield`.
-            switch (response.case) {
-              case "started":
-                failures = 0;
-                this.#cursor = response.value.cursor;
-                break;
-              case "event":
-                yield response.value;
-                this.#finishedEvents++;
-                this.#cursor = response.value.cursor;
-                break;
-              case "gap":
-                yield response.value;
-                this.#cursor = response.value.resumeCursor;
-                break;
-              case "heartbeat":
-              case "closing":
-                this.#cursor = response.value.cursor;
-                break;
-            }
-          }
-        } finally {
-          stream.close();
-        }
-        if (stream.error === undefined || this.#isOver()) {
+        const { error, pauseMs } = yield* this.#stream(over.signal);
+        if (error === undefined || this.#isOver()) {
           return;
         }
         throwIfAborted(signal);
-        if (stream.error.code !== Code.Unavailable) {
-          throw stream.error;
+        if (error.code !== Code.Unavailable) {
+          throw error;
         }
-        failures++;
-        const delayMs = stream.pauseMs + backoffMs(failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
-        onReconnect?.(stream.error, delayMs);
+        this.#failures++;
+        const delayMs = pauseMs + backoffMs(this.#failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
+        onReconnect?.(error, delayMs);
         await wait(delayMs, over.signal);
       }
     } finally {
+      await this.#acknowledgements?.end();
       over.letGo();
       this.#looping = false;
     }
+  }
+
+  /** What one stream brings, and what it ends with. */
+  async *#stream(over: AbortSignal): AsyncGenerator<Event | SubscribeGap, Ending> {
+    const acknowledgements = this.#acknowledgements;
+    const connection = this.#connect();
+    let stream: Stream | undefined;
+    try {
+      const error = await acknowledgements?.begin(connection, over);
+      if (error !== undefined) {
+        return { error, pauseMs: error.retryDelayMs ?? 0 };
+      }
+      stream = new Stream(connection.transport, this.#nextRequest(), over);
+      for (let response = await stream.next(); response !== undefined; response = await stream.next()) {
+        // Whoever asks for the next one has finished the one before: the cursor moves after the `yield`.
+        switch (response.case) {
+          case "started":
+            this.#failures = 0;
+            this.#cursor = response.value.cursor;
+            acknowledgements?.started(response.value.generation, stream.fail);
+            break;
+          case "event":
+            yield response.value;
+            this.#finishedEvents++;
+            this.#finish(response.value.cursor);
+            break;
+          case "gap":
+            yield response.value;
+            this.#finish(response.value.resumeCursor);
+            break;
+          case "heartbeat":
+            this.#finish(response.value.cursor);
+            acknowledgements?.hurry();
+            break;
+          case "closing":
+            this.#finish(response.value.cursor);
+            break;
+        }
+      }
+      return stream;
+    } finally {
+      acknowledgements?.pause();
+      stream?.close();
+      connection.close();
+    }
+  }
+
+  #finish(cursor: string): void {
+    this.#cursor = cursor;
+    this.#acknowledgements?.finished(cursor);
   }
 
   /** Whether there is nothing more to come, or nobody who wants it. */
@@ -172,7 +232,7 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
 
   #nextRequest(): SubscribeRequest {
     const request = clone(SubscribeRequestSchema, this.#request);
-    if (this.#cursor !== undefined) {
+    if (this.#cursor !== undefined && this.#acknowledgements === undefined) {
       request.start = { case: "afterCursor", value: this.#cursor };
     }
     if (request.maxEvents > 0n) {
@@ -182,26 +242,32 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
   }
 }
 
-/** One stream. What it ends with is in {@link error}; undefined means that the server ended it because it was asked to. */
-class Stream {
-  error: SwitchboardError | undefined;
+/** What a stream ends with; without an error, because it was asked to. */
+interface Ending {
+  readonly error: SwitchboardError | undefined;
   /** How long the server asked to wait before the next stream. */
+  readonly pauseMs: number;
+}
+
+class Stream implements Ending {
+  error: SwitchboardError | undefined;
   pauseMs = 0;
-  readonly #connection: Connection;
   readonly #linked: LinkedSignal;
   readonly #responses: AsyncIterator<SubscribeResponse>;
   #silenceMs = START_TIMEOUT_MS;
   #finished = false;
 
-  constructor(connection: Connection, request: SubscribeRequest, over: AbortSignal) {
-    this.#connection = connection;
+  constructor(transport: Transport, request: SubscribeRequest, over: AbortSignal) {
     this.#linked = new LinkedSignal(over);
-    const client = createClient(EventService, connection.transport);
+    const client = createClient(EventService, transport);
     this.#responses = client.subscribe(request, { signal: this.#linked.signal })[Symbol.asyncIterator]();
   }
 
   /** The next response, or undefined when the stream has ended. */
   async next(): Promise<SubscribeResponse["response"] | undefined> {
+    if (this.error !== undefined) {
+      return undefined;
+    }
     // Only while somebody waits: a loop that takes its time is not the stream's silence.
     const watchdog = setTimeout(() => {
       this.#linked.abort(new ConnectError(`nothing came for ${this.#silenceMs} ms`, Code.Unavailable));
@@ -220,12 +286,12 @@ class Stream {
         this.#silenceMs = 2 * (heartbeatInterval ? durationMs(heartbeatInterval) : DEFAULT_HEARTBEAT_MS);
       } else if (response.case === "closing") {
         const { reason, retryAfter } = response.value;
-        this.#finished = reason !== ClosingReason.SHUTDOWN;
+        this.#finished = !UNASKED.has(reason);
         this.pauseMs = retryAfter ? durationMs(retryAfter) : 0;
       }
       return response;
     } catch (reason) {
-      this.error = SwitchboardError.from(reason);
+      this.error ??= SwitchboardError.from(reason);
       this.pauseMs = Math.max(this.pauseMs, this.error.retryDelayMs ?? 0);
       return undefined;
     } finally {
@@ -233,10 +299,15 @@ class Stream {
     }
   }
 
+  /** Ends it with an error of another call. */
+  readonly fail = (error: SwitchboardError): void => {
+    this.error ??= error;
+    this.#linked.abort();
+  };
+
   close(): void {
     this.#linked.letGo();
     this.#linked.abort();
-    this.#connection.close();
   }
 }
 

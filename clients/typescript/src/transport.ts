@@ -5,13 +5,19 @@ import { takesRequestId, withRequestId } from "./request-id.js";
 import { Outgoing } from "./upload.js";
 import { backoffMs, LinkedSignal, wait } from "./wait.js";
 
+/** A connection, and what goes through it. */
+export interface Connection {
+  readonly transport: Transport;
+  close(): void;
+}
+
 /** What the layer needs to know. */
 export interface LayerOptions {
   readonly token: string | undefined;
   /** How often a call is tried at most. */
   readonly maxAttempts: number;
-  /** Aborted when the client is closed. */
-  readonly closed: AbortSignal;
+  /** Aborted when the client is closed; undefined where that ends nothing. */
+  readonly closed: AbortSignal | undefined;
 }
 
 const FIRST_BACKOFF_MS = 100;
@@ -124,7 +130,7 @@ class Call {
    */
   #failure(reason: unknown): SwitchboardError {
     const { closed } = this.#options;
-    if (closed.aborted) {
+    if (closed?.aborted) {
       return SwitchboardError.ofStatus(
         new ConnectError("the client is closed", Code.Canceled),
         undefined,

@@ -4,7 +4,7 @@ import http2 from "node:http2";
 import { syncBuiltinESMExports } from "node:module";
 import { before, test } from "node:test";
 import type { DescService } from "@bufbuild/protobuf";
-import type { SwitchboardClient } from "@switchboard/client";
+import { Code, type SwitchboardClient } from "@switchboard/client";
 import * as v1 from "@switchboard/client/v1";
 import {
   MediaKind,
@@ -223,6 +223,51 @@ test("EventService", async () => {
     1,
   );
   assert.ok(!streamed.includes(subscribed[0]?.id ?? ""));
+});
+
+test("EventService, named subscriptions", async () => {
+  const { events } = client;
+  const subscription = "every-rpc";
+  const filter = { types: ["message.accepted"] };
+  const earliest = { case: "position", value: StartPosition.EARLIEST } as const;
+  const created = await events.createSubscription({ subscription, filter, start: earliest }, deadline);
+  assert.deepEqual(
+    [created.subscription?.id, created.subscription?.generation, created.subscription?.filter?.types],
+    [subscription, 1n, filter.types],
+  );
+  await assert.rejects(events.createSubscription({ subscription }, deadline), {
+    code: Code.AlreadyExists,
+    reason: "SUBSCRIPTION_EXISTS",
+  });
+  const streamed = [];
+  for await (const { response } of events.subscribe(
+    { start: { case: "subscription", value: subscription }, maxEvents: 1n },
+    deadline,
+  )) {
+    streamed.push(response);
+  }
+  const [started, event] = streamed;
+  assert.ok(started?.case === "started" && event?.case === "event");
+  const { generation } = started.value;
+  const { cursor } = event.value;
+  assert.equal((await events.acknowledge({ subscription, cursor, generation }, deadline)).cursor, cursor);
+  const found = await events.getSubscription({ subscription }, deadline);
+  assert.equal(found.subscription?.cursor, cursor);
+  const listed = await events.listSubscriptions({}, deadline);
+  assert.deepEqual(
+    listed.subscriptions.map(({ id, cursor }) => [id, cursor]),
+    [[subscription, cursor]],
+  );
+  const updated = await events.updateSubscription({ subscription, filter: { types: ["message.*"] } }, deadline);
+  assert.deepEqual([updated.subscription?.generation, updated.subscription?.cursor], [2n, cursor]);
+  const place = { case: "position", value: StartPosition.LATEST } as const;
+  const moved = await events.seekSubscription({ subscription, place }, deadline);
+  assert.deepEqual([moved.subscription?.generation, moved.subscription?.lagEvents], [3n, 0n]);
+  await events.deleteSubscription({ subscription }, deadline);
+  await assert.rejects(events.getSubscription({ subscription }, deadline), {
+    code: Code.NotFound,
+    reason: "SUBSCRIPTION_NOT_FOUND",
+  });
 });
 
 test("the tests above called every RPC of the contract", () => {

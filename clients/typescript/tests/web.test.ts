@@ -122,23 +122,61 @@ test("a subscription goes on behind the last event, also when the connection bre
   await left.promise;
 });
 
+test("a file that fits goes as one message, and again where that is safe", async (t) => {
+  const seen: unknown[][] = [];
+  const server = await fakeWebServer(t, ({ service }) => {
+    service(MessageService, {
+      sendMedia: async (messages) => {
+        for await (const { header, chunk } of messages) {
+          seen.push([header?.account, header?.requestId, Buffer.from(chunk).toString()]);
+        }
+        if (seen.length < 2) {
+          throw new ConnectError("not now", Code.Unavailable);
+        }
+        return { replayed: true };
+      },
+    });
+  });
+  const client = createSwitchboardClient(server.address);
+  const file = "x".repeat(1_000_000);
+  assert.equal((await client.sendMedia({ account: "a", requestId: "mine" }, new Blob([file]))).replayed, true);
+  assert.deepEqual(seen, [
+    ["a", "mine", file],
+    ["a", "mine", file],
+  ]);
+  // A stream is read once.
+  seen.length = 0;
+  async function* once() {
+    yield Buffer.from("one");
+    yield Buffer.from("two");
+  }
+  await assert.rejects(client.sendMedia({ account: "a", requestId: "mine" }, once()), { code: Code.Unavailable });
+  assert.deepEqual(seen, [["a", "mine", "onetwo"]]);
+  async function* broken(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from("one");
+    throw new RangeError("no more of it");
+  }
+  await assert.rejects(client.sendMedia({ account: "a" }, broken()), RangeError);
+  assert.equal(seen.length, 1);
+});
+
 test("what browsers cannot do fails at once with UNIMPLEMENTED", async (t) => {
   const server = await fakeServer(t, () => undefined);
   const client = createSwitchboardClient(server.address);
   const unimplemented = { name: "SwitchboardError", code: Code.Unimplemented, message: /browsers cannot stream/ };
-  await assert.rejects(client.sendMedia({}, new Uint8Array()), unimplemented);
-  await assert.rejects(client.uploadTemplateMedia({}, new Uint8Array()), unimplemented);
-  await assert.rejects(
-    take(
-      client.messages.sendMessages(
-        (async function* () {
-          yield {};
-        })(),
-      ),
-      1,
-    ),
-    unimplemented,
-  );
+  const large = new Uint8Array(4 * 1024 * 1024);
+  await assert.rejects(client.sendMedia({}, large), unimplemented);
+  await assert.rejects(client.uploadTemplateMedia({}, large), unimplemented);
+  async function* endless() {
+    for (;;) {
+      yield large.subarray(0, 1024);
+    }
+  }
+  await assert.rejects(client.sendMedia({}, endless()), unimplemented);
+  async function* requests() {
+    yield {};
+  }
+  await assert.rejects(take(client.messages.sendMessages(requests()), 1), unimplemented);
   assert.equal(server.sessions.length, 0);
 });
 

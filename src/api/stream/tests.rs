@@ -1,6 +1,7 @@
 //! What a stream tells when the journal loses what the stream has not sent yet, and when its subscription changes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -21,6 +22,8 @@ const COUNT: u64 = 20;
 struct Opened {
     journal: Journal,
     store: Store,
+    /// Whether readers are not told of events.
+    hold_back: Arc<AtomicBool>,
     _folder: TempDir,
 }
 
@@ -29,11 +32,15 @@ async fn open() -> Opened {
     let tail = Arc::new(Tail::new());
     let watched = Watched::new();
     let (fed, told) = (Arc::clone(&tail), watched.clone());
+    let hold_back = Arc::new(AtomicBool::new(false));
+    let held_back = Arc::clone(&hold_back);
     let store = Store::open(store::Options {
         path: folder.path().join("switchboard.db"),
         encode: encode_event,
         committed: Box::new(move |changes| {
-            fed.push(changes.events);
+            if !held_back.load(Ordering::SeqCst) {
+                fed.push(changes.events);
+            }
             told.tell(changes.subscriptions);
         }),
         owner: Owner::generate(),
@@ -44,7 +51,7 @@ async fn open() -> Opened {
     for _ in 0..COUNT {
         append(&journal).await;
     }
-    Opened { journal, store, _folder: folder }
+    Opened { journal, store, hold_back, _folder: folder }
 }
 
 async fn append(journal: &Journal) {
@@ -253,4 +260,39 @@ async fn acknowledging_leaves_streams_as_they_are() {
     let cursor = first.cursor.parse().expect("a cursor");
     opened.journal.acknowledge(id, cursor, Some(1)).await.expect("acknowledged");
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
+}
+
+#[tokio::test]
+async fn the_place_of_a_stream_moves_on_over_what_went_and_is_not_missed() {
+    let opened = open().await;
+    let id: SubscriptionId = "billing".parse().expect("an id");
+    let filter = Filter { accounts: vec!["globex".parse().expect("an id")], types: Vec::new() };
+    opened.journal.create_subscription(id.clone(), filter, Start::Earliest).await.expect("made");
+    let streams = [opened.follow(&id).await, opened.stream(Start::Earliest, Gone::Fail).await];
+    opened.trim(100).await;
+    for mut stream in streams {
+        assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
+        tokio::time::pause();
+        let told = next(&mut stream).await;
+        let Ok(Response::Heartbeat(heartbeat)) = told else { panic!("{told:?}") };
+        assert_eq!(heartbeat.cursor, opened.cursor(COUNT), "one that is good");
+        tokio::time::resume();
+    }
+}
+
+/// The journal is told to have come to an event before readers are. Where one follows the other all the time, that must
+/// not look as if the stream were still on its way.
+#[tokio::test]
+async fn a_stream_that_has_come_to_the_end_is_idle_also_while_events_come_that_it_does_not_want() {
+    let opened = open().await;
+    let reader = opened.journal.read(Start::Latest, Gone::Fail, false).await.expect("it starts");
+    let wanted = Wanted { idle_timeout: Some(Duration::from_secs(5)), ..wanted() };
+    let mut stream = EventStream::new(&opened.journal, reader, wanted, None, CancellationToken::new());
+    assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
+    opened.hold_back.store(true, Ordering::SeqCst);
+    append(&opened.journal).await;
+    tokio::time::pause();
+    let told = next(&mut stream).await;
+    let Ok(Response::Closing(closing)) = told else { panic!("{told:?}") };
+    assert_eq!(closing.reason(), ClosingReason::IdleTimeout);
 }

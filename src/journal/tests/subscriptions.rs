@@ -169,3 +169,54 @@ async fn a_follower_never_misses_a_change() {
     let all = futures_util::future::join(followed, change);
     tokio::time::timeout(std::time::Duration::from_secs(60), all).await.expect("a change was missed");
 }
+
+fn elsewhere() -> Filter {
+    Filter { accounts: vec!["globex".parse().expect("an id")], types: Vec::new() }
+}
+
+#[tokio::test]
+async fn that_a_subscription_exists_is_told_whatever_became_of_the_place() {
+    let opened = open();
+    let journal = &opened.journal;
+    append(journal, 5, 10).await;
+    for start in [after(journal, 1), Start::Since(UnixMillis(0)), Start::Earliest] {
+        let _ = journal.create_subscription(id(), Filter::default(), start).await;
+    }
+    trim(journal, 3).await;
+    for start in [after(journal, 1), Start::Since(UnixMillis(0)), after(journal, 99)] {
+        let told = journal.create_subscription(id(), Filter::default(), start).await;
+        assert!(matches!(told, Err(SubscriptionError::Exists)), "a service that starts again: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_trimming_overtakes_is_told_of_no_loss_where_its_subscription_has_lost_nothing() {
+    for gone in [Gone::Fail, Gone::Skip] {
+        let opened = open();
+        let journal = &opened.journal;
+        journal.create_subscription(id(), elsewhere(), Start::Earliest).await.expect("made");
+        // More than the tail in memory holds.
+        append(journal, 30, 1_000_000).await;
+        let mut following = journal.follow(&id(), gone, true).await.expect("all is there");
+        let last = *run(&mut following.reader).await.last().expect("not empty");
+        assert!(last < 8, "{last}");
+        trim(journal, 10).await;
+        assert_eq!(progress(journal).await.subscription.number, 10);
+        assert_eq!(run(&mut following.reader).await[0], 11);
+    }
+}
+
+/// Another reader of the subscription has dealt with them, and not this one.
+#[tokio::test]
+async fn a_reader_that_has_begun_is_told_of_what_went_because_another_acknowledged_it() {
+    let opened = open();
+    let journal = &opened.journal;
+    make(journal, Start::Earliest).await;
+    append(journal, 30, 1_000_000).await;
+    let mut following = journal.follow(&id(), Gone::Fail, true).await.expect("all is there");
+    run(&mut following.reader).await;
+    acknowledge(journal, 12).await.expect("acknowledged");
+    trim(journal, 10).await;
+    let told = following.reader.next().await.map(|_| ());
+    assert!(matches!(told, Err(Error::CursorExpired { .. })), "{told:?}");
+}

@@ -3,18 +3,20 @@
 //! **Invariants.** A backup is one moment of the store. It is no store: it cannot be opened as one, for its journal may
 //! have gone on since, and the same cursors would name other events. Only restoring makes a store of it, with a new
 //! epoch. A backup and a restored store appear under their names whole and durable, or not at all; what is there already
-//! is never written over.
+//! is never written over. What somebody left half made who was killed goes with the next that is made in its folder.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use tempfile::NamedTempFile;
 
 use super::super::{Error, Extent, Owner};
-use super::{lock, requests, schema};
+use super::schema::{self, Journal};
+use super::{lock, requests};
 use crate::domain::UnixMillis;
 
 /// Writes a backup of the store in a file: of this moment, also while a server is serving from it. What that writes
@@ -32,45 +34,59 @@ pub fn back_up(path: &Path, to: &Path) -> Result<Extent, Error> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&opened)?;
     db.busy_timeout(super::super::LOCK_PATIENCE).map_err(&opened)?;
     schema::check(&db).map_err(|fault| fault.of(path))?;
-
     let made = Made::beside(to)?;
-    db.execute("VACUUM INTO ?1", [made.path().to_string_lossy()]).map_err(Error::of_write)?;
-    drop(db);
-    let extent = made.change(|db| {
-        let made = db.execute("UPDATE journal SET backup_ms = ?1", params![UnixMillis::now().0]);
-        made.map(drop).map_err(Error::of_write)
+    db.execute("VACUUM INTO ?1", [made.path().to_string_lossy()]).map_err(|error| {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => opened(error),
+            _ => failed_to_make(to)(error),
+        }
     })?;
-    made.keep(to)?;
-    Ok(extent)
+    drop(db);
+    let (journal, ()) = made.change(path, |db, _| {
+        let made = db.execute("UPDATE journal SET backup_ms = ?1", params![UnixMillis::now().0]);
+        made.map(drop).map_err(failed_to_make(to))
+    })?;
+    made.keep()?;
+    Ok(extent(journal))
 }
 
 /// Makes a store out of a backup, with a new epoch: cursors that callers have stay good up to the backup's end, and are
-/// known as lost beyond it. What was in flight is unknown, and until `doubt_until` requests that are not known may have
-/// been made after the backup; without it, callers may be sent things twice.
+/// known as lost beyond it. What was in flight is unknown, and for as long as `doubt` requests that are not known may have
+/// been made after the backup: until when, is said too. Without it, things may be done twice, also what is still in doubt
+/// since an earlier restore.
 ///
 /// # Errors
 ///
 /// When the backup is none or is damaged, when there is a store already or a server has it open, or when it cannot be
 /// written.
-pub fn restore(backup: &Path, to: &Path, doubt_until: Option<UnixMillis>) -> Result<Extent, Error> {
+pub fn restore(
+    backup: &Path,
+    to: &Path,
+    doubt: Option<Duration>,
+) -> Result<(Extent, Option<UnixMillis>), Error> {
     let _lock = lock(to)?;
-    for there in [to.to_owned(), with_suffix(to, "-wal")] {
+    // What lies beside it the engine would take for a part of it.
+    for there in [to.to_owned(), with_suffix(to, "-wal"), with_suffix(to, "-journal")] {
         if there.exists() {
             return Err(Error::Exists { path: there });
         }
     }
-    let copied = |source| Error::Folder { path: backup.to_owned(), source: Arc::new(source) };
-    let mut from = File::open(backup).map_err(copied)?;
+    let unusable = |path: &Path, source| Error::Folder { path: path.to_owned(), source: Arc::new(source) };
+    let mut from = File::open(backup).map_err(|source| unusable(backup, source))?;
     let mut made = Made::beside(to)?;
-    std::io::copy(&mut from, made.0.as_file_mut()).map_err(copied)?;
-    let extent = made.change(|db| {
-        if schema::read(db).map_err(Error::of_read)?.backup.is_none() {
+    std::io::copy(&mut from, made.file.as_file_mut()).map_err(|source| unusable(to, source))?;
+    let (journal, doubt_until) = made.change(backup, |db, journal| {
+        let Some(backed_up) = journal.backup else {
             return Err(Error::NoBackup { path: backup.to_owned() });
-        }
-        renew(db, doubt_until).map_err(Error::of_write)
+        };
+        // A clock that says that the backup is still to be made is behind.
+        let doubt = doubt.map(|doubt| UnixMillis::now().max(backed_up).plus(doubt));
+        let doubt_until = doubt.map(|until| journal.doubt_until.map_or(until, |earlier| until.max(earlier)));
+        renew(db, doubt_until).map_err(failed_to_make(to))?;
+        Ok(doubt_until)
     })?;
-    made.keep(to)?;
-    Ok(extent)
+    made.keep()?;
+    Ok((extent(journal), doubt_until))
 }
 
 /// Makes a store of a backup: another journal from here on.
@@ -79,15 +95,31 @@ fn renew(db: &Connection, doubt_until: Option<UnixMillis>) -> rusqlite::Result<(
         "INSERT INTO epochs (epoch, last_number) SELECT epoch, next_number - 1 FROM journal WHERE id = 1",
         [],
     )?;
+    let now = UnixMillis::now();
+    // How many generations were given after the backup nobody knows: fewer than one in each millisecond.
     db.execute(
-        "UPDATE journal SET epoch = ?1, backup_ms = NULL, doubt_until_ms = ?2",
-        params![schema::new_epoch(), doubt_until.map(|until| until.0)],
+        "UPDATE journal
+         SET epoch = ?1, backup_ms = NULL, doubt_until_ms = ?2, generations = max(generations, ?3)",
+        params![schema::new_epoch(), doubt_until.map(|until| until.0), now.0],
     )?;
-    requests::disown(db, Owner::generate(), UnixMillis::now())
+    requests::disown(db, Owner::generate(), now)
 }
 
+fn extent(journal: Journal) -> Extent {
+    Extent { oldest: journal.oldest, newest: journal.next_number - 1 }
+}
+
+/// How the files are called that have no name of their own yet.
+const UNNAMED: &str = ".switchboard-";
+
 /// A database that is being made, under a name that nobody knows.
-struct Made(NamedTempFile);
+struct Made {
+    file: NamedTempFile,
+    /// What it will be.
+    to: PathBuf,
+    /// Keeps others from taking it for what somebody left.
+    folder: File,
+}
 
 impl Made {
     /// Beside what it will be, so that it can be given its name at once.
@@ -95,46 +127,74 @@ impl Made {
         if to.exists() {
             return Err(Error::Exists { path: to.to_owned() });
         }
-        let folder = |source| Error::Folder { path: to.to_owned(), source: Arc::new(source) };
-        tempfile::Builder::new().prefix(".switchboard-").tempfile_in(folder_of(to)).map(Self).map_err(folder)
+        let make = || {
+            let folder = File::open(folder_of(to))?;
+            // Where folders cannot be locked, what somebody left stays.
+            if folder.try_lock().is_ok() {
+                sweep(folder_of(to));
+            }
+            let _ = folder.try_lock_shared();
+            let file = tempfile::Builder::new().prefix(UNNAMED).tempfile_in(folder_of(to))?;
+            Ok(Self { file, to: to.to_owned(), folder })
+        };
+        make().map_err(|source| Error::Folder { path: to.to_owned(), source: Arc::new(source) })
     }
 
     fn path(&self) -> &Path {
-        self.0.path()
+        self.file.path()
     }
 
-    /// Changes it, when it is a backup of ours that is sound, or what becomes one. Says what its journal spans.
-    fn change(&self, change: impl FnOnce(&Connection) -> Result<(), Error>) -> Result<Extent, Error> {
-        let path = self.path();
-        let opened = failed_to_open(path);
-        let mut db = Connection::open(path).map_err(&opened)?;
-        schema::check(&db).map_err(|fault| fault.of(path))?;
+    /// Changes it, when it is a backup of ours that is sound, or what becomes one. `of` is what it is a copy of. Says
+    /// where its journal stands then.
+    fn change<T>(
+        &self,
+        of: &Path,
+        change: impl FnOnce(&Connection, Journal) -> Result<T, Error>,
+    ) -> Result<(Journal, T), Error> {
+        let opened = failed_to_open(of);
+        let mut db = Connection::open(self.path()).map_err(&opened)?;
+        schema::check(&db).map_err(|fault| fault.of(of))?;
         let found: String =
             db.pragma_query_value(None, "integrity_check", |row| row.get(0)).map_err(&opened)?;
         if found != "ok" {
-            return Err(Error::Damaged { path: path.to_owned() });
+            return Err(Error::Damaged { path: of.to_owned() });
         }
+        let failed = failed_to_make(&self.to);
         // One file, and no log beside it.
-        db.pragma_update(None, "journal_mode", "DELETE").map_err(Error::of_write)?;
-        let transaction =
-            db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Error::of_write)?;
-        schema::bring_up_to_date(&transaction).map_err(Error::of_write)?;
-        change(&transaction)?;
+        db.pragma_update(None, "journal_mode", "DELETE").map_err(&failed)?;
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        schema::bring_up_to_date(&transaction).map_err(&failed)?;
+        let changed = change(&transaction, schema::read(&transaction).map_err(Error::of_read)?)?;
         let journal = schema::read(&transaction).map_err(Error::of_read)?;
-        transaction.commit().map_err(Error::of_write)?;
-        Ok(Extent { oldest: journal.oldest, newest: journal.next_number - 1 })
+        transaction.commit().map_err(&failed)?;
+        Ok((journal, changed))
     }
 
     /// Makes it durable, under its name.
-    fn keep(self, to: &Path) -> Result<(), Error> {
-        let folder = |source| Error::Folder { path: to.to_owned(), source: Arc::new(source) };
-        self.0.as_file().sync_all().map_err(folder)?;
-        self.0.persist_noclobber(to).map_err(|error| match error.error.kind() {
-            std::io::ErrorKind::AlreadyExists => Error::Exists { path: to.to_owned() },
-            _ => folder(error.error),
+    fn keep(self) -> Result<(), Error> {
+        let Self { file, to, folder } = self;
+        let failed = |source| Error::Folder { path: to.clone(), source: Arc::new(source) };
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist_noclobber(&to).map_err(|error| match error.error.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::Exists { path: to.clone() },
+            _ => failed(error.error),
         })?;
-        File::open(folder_of(to)).and_then(|folder| folder.sync_all()).map_err(folder)
+        folder.sync_all().map_err(failed)
     }
+}
+
+/// Takes away what was left half made, in a folder where nobody makes anything now.
+fn sweep(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNNAMED) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn failed_to_make(to: &Path) -> impl Fn(rusqlite::Error) -> Error {
+    move |source| Error::NotMade { path: to.to_owned(), source: Arc::new(source) }
 }
 
 fn failed_to_open(path: &Path) -> impl Fn(rusqlite::Error) -> Error {

@@ -3,11 +3,15 @@
 //! A checkpoint inside a commit would make that commit's callers wait for tens of milliseconds. A passive one beside
 //! the writer costs them nothing, but cannot start the log anew while the writer is busy without a pause; so when the
 //! log has grown far, the writer makes one itself, and finds most of the work done.
+//!
+//! **Invariant.** No checkpoint begins before what the one before it came to is told. For what was moved before a sync
+//! that failed may not be on the disk, and is not moved again: after one that succeeds the log would be written over, or
+//! taken away, and with it all that is left of that.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rusqlite::Connection;
@@ -33,7 +37,11 @@ pub(super) struct Checkpointer {
     /// How many there were when the writer last tried to start the log anew.
     tried_at: u32,
     wake: SyncSender<()>,
+    moving: Moving,
 }
+
+/// Held by whoever makes a checkpoint, until it is told what it came to.
+type Moving = Arc<Mutex<()>>;
 
 impl Checkpointer {
     /// Starts the thread, and has the writer's connection tell of its commits.
@@ -52,20 +60,22 @@ impl Checkpointer {
         db.pragma_update(None, "synchronous", "FULL")?;
         schema::keep_log(&db)?;
         let (wake, woken) = sync_channel(1);
+        let moving = Moving::default();
+        let taking_turns = Arc::clone(&moving);
         thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || {
-                run(&db, &woken, &health);
+                run(&db, &woken, &taking_turns, &health);
                 // Whoever sees the health closed may open the file again.
                 drop(db);
                 drop(health);
             })
             .map_err(|_| rusqlite::Error::InvalidPath(path.to_owned()))?;
-        Ok(Self { log_pages, woken_at: 0, tried_at: 0, wake })
+        Ok(Self { log_pages, woken_at: 0, tried_at: 0, wake, moving })
     }
 
-    /// Looks at the log after a commit; says whether the writer should start it anew itself.
-    pub(super) fn after_commit(&mut self) -> bool {
+    /// Looks at the log after a commit of the writer's; has it moved, and starts it anew, when it has grown.
+    pub(super) fn after_commit(&mut self, db: &Connection, health: &watch::Sender<Health>) {
         let pages = self.log_pages.load(Ordering::Relaxed);
         if pages < self.woken_at {
             // It was started anew.
@@ -76,32 +86,43 @@ impl Checkpointer {
             // Full means that a wake-up waits already.
             let _ = self.wake.try_send(());
         }
-        let restart = pages >= self.tried_at + RESTART_PAGES;
-        if restart {
+        if pages >= self.tried_at + RESTART_PAGES {
             self.tried_at = pages;
+            // Where one is under way, commits do not wait for it: the next time is soon.
+            if let Ok(_turn) = self.moving.try_lock() {
+                checkpoint(db, "RESTART", health);
+            }
         }
-        restart
+    }
+
+    /// Moves all of the log, at the end. Says whether the log may be taken away: if not, it may hold what the disk does
+    /// not, and must be read afresh.
+    pub(super) fn last(&self, db: &Connection, health: &watch::Sender<Health>) -> bool {
+        let _turn = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        checkpoint(db, "TRUNCATE", health)
     }
 }
 
-fn run(db: &Connection, woken: &Receiver<()>, health: &watch::Sender<Health>) {
+fn run(db: &Connection, woken: &Receiver<()>, moving: &Moving, health: &watch::Sender<Health>) {
     while woken.recv().is_ok() {
-        note(checkpoint(db, "PASSIVE"), health);
+        let _turn = moving.lock().unwrap_or_else(PoisonError::into_inner);
+        checkpoint(db, "PASSIVE", health);
     }
 }
 
-/// Tells of a checkpoint that failed. A disk that does not keep what it was told to keep ends the store here as it does
+/// Runs one checkpoint, unless one has failed for good, and says whether it went well. Being busy is no error: the next
+/// one goes on. A disk that does not keep what it was told to keep ends the store here as it does
 /// in a commit; for anything else the log holds what the file does not, and grows.
-pub(super) fn note(result: rusqlite::Result<()>, health: &watch::Sender<Health>) {
-    let Err(source) = result else { return };
+fn checkpoint(db: &Connection, mode: &str, health: &watch::Sender<Health>) -> bool {
+    if *health.borrow() == Health::Dead {
+        return false;
+    }
+    let done = db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+    let Err(source) = done else { return true };
     let error = Error::of_write(source);
     tracing::error!(error = &error as &dyn std::error::Error, "the store's log could not be moved");
     if matches!(error, Error::Broken(_)) {
         set_health(health, Health::Dead);
     }
-}
-
-/// Runs one checkpoint. Being busy is no error: the next one goes on.
-pub(super) fn checkpoint(db: &Connection, mode: &str) -> rusqlite::Result<()> {
-    db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
+    false
 }

@@ -15,7 +15,8 @@ use crate::domain::{AccountId, MessageState, UnixMillis};
 impl Work<'_> {
     /// Ends an attempt: see [`End`].
     pub(super) fn end(&mut self, end: End) -> rusqlite::Result<Done> {
-        let now = end.end_time;
+        // Whoever made the attempt goes by a clock that may be behind now; then its record would be forgotten too soon.
+        let now = end.end_time.max(self.journal.last_receive);
         let ended = match end.request.clone() {
             Some(id) => self.end_attempt(&id, end, now)?,
             None => Ended { record: None, message: self.end_send(end.message, end.outcome, now)? },

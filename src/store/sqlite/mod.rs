@@ -32,9 +32,11 @@ pub use backup::{back_up, restore};
 
 use super::{
     Done, Ends, Error, Extent, Health, LOCK_PATIENCE, Located, MessageKey, Op, Options, Page, Record, Since,
+    Standpoint,
 };
 use crate::domain::{
     AccountId, Address, Cursor, Message, PhoneNumber, RequestId, Subscription, SubscriptionId, UnixMillis,
+    request::Request,
 };
 
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
@@ -251,6 +253,17 @@ impl Store {
         Ok(found.map(|(request, message)| request.record(message)))
     }
 
+    /// What is known of a request that is about to be made: as [`Begin`](super::Begin) has it, also where its record may
+    /// have been lost.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn known(&self, account: &AccountId, request: &Request) -> Result<Option<Record>, Error> {
+        let (account, request) = (account.clone(), request.clone());
+        self.readers.run(move |db| requests::known(db, &account, &request).map_err(Error::of_read)).await
+    }
+
     /// How a message stands.
     ///
     /// # Errors
@@ -303,6 +316,15 @@ impl Store {
         let read =
             move |db: &Connection| subscriptions::list(db, behind.as_ref(), most).map_err(Error::of_read);
         self.readers.run(read).await
+    }
+
+    /// Where each subscription stands, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot read.
+    pub async fn standpoints(&self) -> Result<Vec<Standpoint>, Error> {
+        self.readers.run(|db| subscriptions::standpoints(db).map_err(Error::of_read)).await
     }
 
     /// What the journal spans now.

@@ -15,7 +15,7 @@ use super::trouble::Column as _;
 use super::work::Work;
 use crate::domain::message::{Message, MessageId, MessageState, Trouble};
 use crate::domain::outcome::{Doubt, Uncertainty};
-use crate::domain::request::{Fingerprint, RequestId};
+use crate::domain::request::{Fingerprint, Request as Asked, RequestId};
 use crate::domain::{AccountId, UnixMillis};
 
 pub(super) const TABLE: &str = "
@@ -105,6 +105,28 @@ pub(super) fn find(
         Ok((read(row)?, message))
     })
     .optional()
+}
+
+/// What whoever makes a request is told of it before; see [`Begin`].
+pub(super) fn known(db: &Connection, account: &AccountId, asked: &Asked) -> rusqlite::Result<Option<Record>> {
+    if let Some((request, message)) = find(db, account, &asked.id)? {
+        return Ok(Some(request.record(message)));
+    }
+    let in_doubt = asked.resend_after.is_none()
+        && db
+            .prepare_cached("SELECT doubt_until_ms IS NOT NULL FROM journal WHERE id = 1")?
+            .query_row([], |row| row.get(0))?;
+    Ok(in_doubt.then(|| lost(asked)))
+}
+
+/// What is told of a request whose record may have been lost: nobody can tell whether it was made.
+fn lost(asked: &Asked) -> Record {
+    Record {
+        fingerprint: asked.fingerprint,
+        attempt: 1,
+        standing: Standing::Unknown(Doubt { cause: Uncertainty::Restored, fault: None }),
+        message: None,
+    }
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Request> {
@@ -238,19 +260,14 @@ impl Work<'_> {
     /// Whether a request that is not known may have been made all the same, and its record lost: the store was restored
     /// from a backup, and requests that came after that are not in it.
     fn may_have_been_lost(&self) -> bool {
-        self.journal.doubt_until.is_some_and(|until| self.now() < until)
+        self.journal.doubt_until.is_some()
     }
 
     /// Begins an attempt, unless it must not be made: see [`Begin`].
     pub(super) fn begin(&mut self, begin: Begin) -> rusqlite::Result<Done> {
         let Begin { account, request: asked, owner, not_after, message: draft } = begin;
         let begun = match find(&self.db, &account, &asked.id)? {
-            None if asked.resend_after.is_none() && self.may_have_been_lost() => Begun::Known(Record {
-                fingerprint: asked.fingerprint,
-                attempt: 1,
-                standing: Standing::Unknown(Doubt { cause: Uncertainty::Restored, fault: None }),
-                message: None,
-            }),
+            None if asked.resend_after.is_none() && self.may_have_been_lost() => Begun::Known(lost(&asked)),
             None => {
                 let number = asked.resend_after.map_or(1, |after| after.saturating_add(1));
                 let message_id = draft.as_ref().map(|message| message.id);

@@ -1,12 +1,13 @@
 //! The tables, and how a file gets them.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
-use super::super::{Error, Owner};
+use super::super::{Error, LOCK_PATIENCE, Owner};
 use super::{conversations, messages, provider_messages, requests, subscriptions};
 use crate::domain::UnixMillis;
 
@@ -97,7 +98,7 @@ const BACKUP: &str = "
     ALTER TABLE journal ADD COLUMN backup_ms INTEGER;
 
     -- Until when requests that are not known here may have been made all the same, for they came after the backup that
-    -- this store was restored from; NULL if it never was, or if that was accepted.
+    -- this store was restored from; NULL if it never was, if that was accepted, or when it is over.
     ALTER TABLE journal ADD COLUMN doubt_until_ms INTEGER;
 
     -- Earlier epochs of this journal, and the last number that each has in common with it.
@@ -118,9 +119,11 @@ pub(super) struct Journal {
     pub(super) trimmed: Option<UnixMillis>,
     /// What the events that are left take.
     pub(super) bytes: u64,
+    /// The newest generation that was given to any subscription.
+    pub(super) generations: u64,
     /// When it was made as a backup.
     pub(super) backup: Option<UnixMillis>,
-    /// Until when requests that are not known may have been made all the same.
+    /// Until when requests that are not known may have been made all the same; none when that is over.
     pub(super) doubt_until: Option<UnixMillis>,
 }
 
@@ -128,6 +131,7 @@ pub(super) struct Journal {
 #[derive(Debug)]
 pub(super) enum Fault {
     Sqlite(rusqlite::Error),
+    Io(std::io::Error),
     /// Another program's database.
     Foreign,
     TooNew {
@@ -144,6 +148,7 @@ impl Fault {
         let path = path.to_owned();
         match self {
             Self::Sqlite(source) => Error::Open { path, source: Arc::new(source) },
+            Self::Io(source) => Error::Folder { path, source: Arc::new(source) },
             Self::Foreign => Error::Foreign { path },
             Self::TooNew { found, known } => Error::TooNew { found, known },
             Self::Backup => Error::Backup { path },
@@ -177,6 +182,7 @@ fn version(db: &Connection) -> rusqlite::Result<i64> {
 
 /// Sets the writer's connection up, brings the tables up to date, and lets go of what others had under way.
 pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>) -> Result<Journal, Fault> {
+    db.busy_timeout(LOCK_PATIENCE)?;
     check(db)?;
     // Nothing of a backup is changed, not even its form.
     if version(db)? >= BACKUPS_SINCE && read(db)?.backup.is_some() {
@@ -194,7 +200,11 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
     keep_statements(db)?;
     // A process that was killed may have left a log that the system has and the disk has not. It must be on disk before
     // anything in it is told to anybody; if the disk fails at that, there is no store to serve from.
-    move_log(db)?;
+    match move_log(db) {
+        // A backup may take long. The log stays, and is moved later.
+        Err(error) if in_use(&error) => sync_log(db)?,
+        moved => moved?,
+    }
     if let Some(pages) = max_pages {
         db.pragma_update(None, "max_page_count", pages)?;
     }
@@ -230,7 +240,7 @@ pub(super) fn bring_up_to_date(db: &Connection) -> rusqlite::Result<()> {
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
     let moment = |row: &Row<'_>, column| row.get::<_, Option<i64>>(column).map(|at| at.map(UnixMillis));
     db.query_row(
-        "SELECT epoch, next_number, last_receive_ms, trimmed_ms, bytes, backup_ms, doubt_until_ms,
+        "SELECT epoch, next_number, last_receive_ms, trimmed_ms, bytes, generations, backup_ms, doubt_until_ms,
                 (SELECT number FROM events ORDER BY number LIMIT 1)
          FROM journal WHERE id = 1",
         [],
@@ -242,9 +252,10 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
                 last_receive: UnixMillis(row.get(2)?),
                 trimmed: moment(row, 3)?,
                 bytes: row.get::<_, i64>(4)?.cast_unsigned(),
-                backup: moment(row, 5)?,
-                doubt_until: moment(row, 6)?,
-                oldest: row.get::<_, Option<i64>>(7)?.map_or(next_number, i64::cast_unsigned),
+                generations: row.get::<_, i64>(5)?.cast_unsigned(),
+                backup: moment(row, 6)?,
+                doubt_until: moment(row, 7)?,
+                oldest: row.get::<_, Option<i64>>(8)?.map_or(next_number, i64::cast_unsigned),
             })
         },
     )
@@ -269,6 +280,26 @@ pub(super) fn move_log(db: &Connection) -> rusqlite::Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Whether something else has the file open that is in the way.
+pub(super) fn in_use(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+}
+
+/// Brings the log to the disk, where it is.
+fn sync_log(db: &Connection) -> Result<(), Fault> {
+    let Some(path) = db.path() else { return Ok(()) };
+    // The engine takes no lock on this file that would go when it is closed.
+    match File::open(format!("{path}-wal")).and_then(|log| log.sync_all()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Fault::Io(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes something, always: a row that is given the values that it has would not be written at all.
+pub(super) fn write_something(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "user_version", VERSION)
 }
 
 /// A random number: the random part of a ULID.

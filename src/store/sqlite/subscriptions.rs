@@ -1,34 +1,40 @@
 //! Subscriptions, one row each: what they are about, and up to where all is acknowledged.
 //!
-//! **Invariants.** A place is one that the journal has come to. An acknowledgement moves it forward only; whatever else
-//! sets the filter or the place counts the generation up.
+//! **Invariants.** A place is one that the journal has come to, and when it is set, one behind which everything is left.
+//! An acknowledgement moves it forward only; whatever else sets the filter or the place gives another generation. No
+//! generation is given twice, also not after its subscription was deleted, or in what is restored from a backup.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::{Change, Changed, Done, MOST_SUBSCRIPTIONS, Place};
+use super::super::{Altered, Change, Changed, Done, MOST_SUBSCRIPTIONS, Place, Standpoint};
 use super::column::{corrupt, parsed};
 use super::work::Work;
-use crate::domain::{AccountId, EventType, Filter, Subscription, SubscriptionId, UnixMillis};
+use crate::domain::{AccountId, Filter, Subscription, SubscriptionId, TypeWord, UnixMillis};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE subscriptions (
         id TEXT NOT NULL PRIMARY KEY,
-        -- The number of the event up to which all is acknowledged. Trimming looks at it in every row, so it stands before
-        -- what may be long.
+        -- The number of the event up to which all is acknowledged, or gone without having been wanted. Trimming looks at
+        -- it in every row, so it stands before what may be long.
         number INTEGER NOT NULL,
+        -- What it was when it was last set or acknowledged.
+        acknowledged INTEGER NOT NULL,
         generation INTEGER NOT NULL,
         create_ms INTEGER NOT NULL,
         update_ms INTEGER NOT NULL,
         acknowledge_ms INTEGER,
-        -- Which events it is about: lists of words, with blanks between them. An empty one means all.
+        -- Which events it is about: lists of words as they were given, with blanks between them. An empty one means all.
         accounts TEXT NOT NULL,
         types TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+
+    -- The newest generation that was given to any of them.
+    ALTER TABLE journal ADD COLUMN generations INTEGER NOT NULL DEFAULT 0;
 ";
 
 macro_rules! columns {
     () => {
-        "id, accounts, types, number, generation, create_ms, update_ms, acknowledge_ms"
+        "id, accounts, types, number, acknowledged, generation, create_ms, update_ms, acknowledge_ms"
     };
 }
 
@@ -54,15 +60,33 @@ pub(super) fn list(
     .collect()
 }
 
+/// Where each stands. Filters, which may be long, are not read for that.
+pub(super) fn standpoints(db: &Connection) -> rusqlite::Result<Vec<Standpoint>> {
+    db.prepare_cached(
+        "SELECT id, number,
+                (SELECT receive_ms FROM events WHERE number > subscriptions.number ORDER BY number LIMIT 1)
+         FROM subscriptions ORDER BY id",
+    )?
+    .query_map([], |row| {
+        Ok(Standpoint {
+            id: parsed(row, 0)?,
+            number: row.get::<_, i64>(1)?.cast_unsigned(),
+            received: row.get::<_, Option<i64>>(2)?.map(UnixMillis),
+        })
+    })?
+    .collect()
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
     Ok(Subscription {
         id: parsed(row, 0)?,
         filter: filter(row, 1)?,
         number: row.get::<_, i64>(3)?.cast_unsigned(),
-        generation: row.get::<_, i64>(4)?.cast_unsigned(),
-        create_time: UnixMillis(row.get(5)?),
-        update_time: UnixMillis(row.get(6)?),
-        acknowledge_time: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
+        acknowledged: row.get::<_, i64>(4)?.cast_unsigned(),
+        generation: row.get::<_, i64>(5)?.cast_unsigned(),
+        create_time: UnixMillis(row.get(6)?),
+        update_time: UnixMillis(row.get(7)?),
+        acknowledge_time: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
     })
 }
 
@@ -70,10 +94,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
 pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
     let words = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.split_ascii_whitespace());
     let account = |word: &str| word.parse::<AccountId>().map_err(|_| corrupt(column, "not an account"));
-    let event_type = |word| EventType::from_name(word).ok_or_else(|| corrupt(column + 1, "not a type"));
     Ok(Filter {
         accounts: words(column)?.map(account).collect::<rusqlite::Result<_>>()?,
-        types: words(column + 1)?.map(event_type).collect::<rusqlite::Result<_>>()?,
+        types: words(column + 1)?.map(TypeWord::of).collect(),
     })
 }
 
@@ -98,11 +121,16 @@ impl Work<'_> {
                 if count >= MOST_SUBSCRIPTIONS {
                     return Ok(Changed::TooMany);
                 }
+                let number = match self.number_of(place) {
+                    Ok(number) => number,
+                    Err(gone) => return Ok(gone),
+                };
                 let made = Subscription {
                     id,
                     filter,
-                    number: self.number_of(place),
-                    generation: 1,
+                    number,
+                    acknowledged: number,
+                    generation: self.next_generation(),
                     create_time: now,
                     update_time: now,
                     acknowledge_time: None,
@@ -115,10 +143,14 @@ impl Work<'_> {
                 standing.filter = filter;
                 self.set(standing, now)
             }
-            (Change::Seek(place), Some(mut standing)) => {
-                standing.number = self.number_of(place);
-                self.set(standing, now)
-            }
+            (Change::Seek(place), Some(mut standing)) => match self.number_of(place) {
+                Ok(number) => {
+                    standing.number = number;
+                    standing.acknowledged = number;
+                    self.set(standing, now)
+                }
+                Err(gone) => Ok(gone),
+            },
             (Change::Acknowledge { generation: Some(generation), .. }, Some(standing))
                 if generation != standing.generation =>
             {
@@ -127,6 +159,7 @@ impl Work<'_> {
             (Change::Acknowledge { number, .. }, Some(mut standing)) => {
                 if number > standing.number {
                     standing.number = number;
+                    standing.acknowledged = number;
                     standing.acknowledge_time = Some(now);
                     self.put_subscription(&standing)?;
                 }
@@ -136,7 +169,7 @@ impl Work<'_> {
                 self.db
                     .prepare_cached("DELETE FROM subscriptions WHERE id = ?1")?
                     .execute([standing.id.as_str()])?;
-                self.subscriptions.push((standing.id.clone(), None));
+                self.subscriptions.push(Altered::Deleted(standing.clone()));
                 Ok(Changed::Stands(standing))
             }
         }
@@ -144,37 +177,55 @@ impl Work<'_> {
 
     /// Writes one whose filter or place was set.
     fn set(&mut self, mut standing: Subscription, now: UnixMillis) -> rusqlite::Result<Changed> {
-        standing.generation += 1;
+        standing.generation = self.next_generation();
         standing.update_time = now;
         self.put_subscription(&standing)?;
-        self.subscriptions.push((standing.id.clone(), Some(standing.clone())));
+        self.subscriptions.push(Altered::Set(standing.clone()));
         Ok(Changed::Stands(standing))
     }
 
-    fn number_of(&self, place: Place) -> u64 {
+    fn next_generation(&mut self) -> u64 {
+        self.journal.generations += 1;
+        self.journal.generations
+    }
+
+    /// The number of a place behind which everything is left.
+    fn number_of(&self, place: Place) -> Result<u64, Changed> {
+        let oldest = self.journal.oldest;
         match place {
-            Place::Oldest => self.journal.oldest - 1,
-            Place::Newest => self.journal.next_number - 1,
-            Place::Behind(number) => number,
+            Place::Oldest => Ok(oldest - 1),
+            Place::Newest => Ok(self.journal.next_number - 1),
+            // It was there when it was looked for, and may have been trimmed since.
+            Place::Behind(number) if number + 1 < oldest => Err(Changed::Gone { oldest }),
+            Place::Behind(number) => Ok(number),
         }
     }
 
     pub(super) fn put_subscription(&self, subscription: &Subscription) -> rusqlite::Result<()> {
-        let Subscription { id, filter, number, generation, create_time, update_time, acknowledge_time } =
-            subscription;
+        let Subscription {
+            id,
+            filter,
+            number,
+            acknowledged,
+            generation,
+            create_time,
+            update_time,
+            acknowledge_time,
+        } = subscription;
         let accounts: Vec<_> = filter.accounts.iter().map(AccountId::as_str).collect();
-        let types: Vec<_> = filter.types.iter().copied().map(EventType::as_str).collect();
+        let types: Vec<_> = filter.types.iter().map(TypeWord::to_string).collect();
         self.db
             .prepare_cached(concat!(
                 "INSERT OR REPLACE INTO subscriptions (",
                 columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
             ))?
             .execute(params![
                 id.as_str(),
                 accounts.join(" "),
                 types.join(" "),
                 number.cast_signed(),
+                acknowledged.cast_signed(),
                 generation.cast_signed(),
                 create_time.0,
                 update_time.0,

@@ -113,7 +113,7 @@ impl Work<'_> {
                 id: parsed(row, 0)?,
                 number: row.get::<_, i64>(1)?.cast_unsigned(),
                 // One that this version cannot read must not keep the store from writing: it holds everything.
-                filter: subscriptions::filter(row, 2).unwrap_or_default(),
+                filter: subscriptions::filter(row, 2).ok().filter(Filter::is_understood).unwrap_or_default(),
                 lost: None,
             })
         })?;

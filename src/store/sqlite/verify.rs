@@ -10,12 +10,13 @@
 //! 2. The whole log is moved into the file and that is synced. The engine remembers in its index which part of the log
 //!    it has moved before, and counts a part as moved that no sync has covered yet. Whoever has the file for himself has
 //!    an index of his own, made anew from the log, and moves everything; as long as anything else has the file open, a
-//!    connection that was forgotten, that fails.
+//!    backup that is being made, that is waited for.
 //! 3. The file is dropped from the cache again, and all of it is read: by the engine's own check, indexes against tables,
 //!    and against what we know of our own rows, and of what was told.
 //!
-//! **What is known then**: the file is whole, everything that was told since the process began is in it, and what the
-//! log held was written and synced without an error. **What is not**: whether a disk that reported a success has kept
+//! **What is known then**: the file is whole, all events that were told since the process began are in it, and what the
+//! log held was written and synced without an error. **What is not**: whether the log still held all that is no event,
+//! attempts that began and acknowledgements, if a disk that fails spoils what it had kept before; whether a disk that reported a success has kept
 //! its word, which nobody can ask; whether what was read came from the disk itself, where the system did not let go of its
 //! cache; and what stood in a webhook's body, which has no checksum. A commit that was refused may be there: whoever was
 //! told so sends it again, and what has an identity is recognised.
@@ -26,7 +27,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::super::Error;
+use super::super::{Error, LOCK_PATIENCE};
 use super::schema;
 use crate::domain::Cursor;
 
@@ -37,7 +38,16 @@ pub(super) fn verify(path: &Path, newest: Cursor) -> Result<(), Error> {
     if let Err(error) = settle(path) {
         tracing::warn!(error = &error as &dyn std::error::Error, "the store's files could not be synced");
     }
-    move_log(path).map_err(opened)?;
+    let mut told = false;
+    while let Err(error) = move_log(path) {
+        if !schema::in_use(&error) {
+            return Err(opened(error));
+        }
+        // A backup comes to its end, and callers wait; whoever cannot wait stops the server.
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!("something else has the store open: it is verified when that has closed it");
+        }
+    }
     settle(path).map_err(|source| Error::Folder { path: path.to_owned(), source: Arc::new(source) })?;
     // A file that is gone must not be made.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -79,6 +89,7 @@ fn move_log(path: &Path) -> rusqlite::Result<()> {
     schema::keep_log(&db)?;
     // Before anything is read: then there is no index that others have seen.
     db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    db.busy_timeout(LOCK_PATIENCE)?;
     db.pragma_update(None, "synchronous", "FULL")?;
     schema::move_log(&db)
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::super::{Done, Encode, Op, Stored};
+use super::super::{Altered, Done, Encode, Op, Stored};
 use super::schema::Journal;
 use super::{conversations, messages, provider_messages, requests};
-use crate::domain::{Message, MessageId, Subscription, SubscriptionId, UnixMillis};
+use crate::domain::{Message, MessageId, UnixMillis};
 
 /// A transaction under way.
 pub(super) struct Work<'db> {
@@ -15,7 +15,7 @@ pub(super) struct Work<'db> {
     pub(super) journal: Journal,
     pub(super) encode: Encode,
     pub(super) appended: Vec<Stored>,
-    pub(super) subscriptions: Vec<(SubscriptionId, Option<Subscription>)>,
+    pub(super) subscriptions: Vec<Altered>,
     begun_at: Journal,
     touched: Touched,
 }
@@ -25,7 +25,7 @@ pub(super) struct Written {
     pub(super) journal: Journal,
     pub(super) appended: Vec<Stored>,
     pub(super) messages: Vec<Message>,
-    pub(super) subscriptions: Vec<(SubscriptionId, Option<Subscription>)>,
+    pub(super) subscriptions: Vec<Altered>,
 }
 
 /// Messages that are new or stand differently, each once, as it stands; in the order in which they were first touched.
@@ -54,7 +54,10 @@ impl<'db> Work<'db> {
             Op::Append(new) => self.append(*new),
             Op::Begin(begin) => self.begin(*begin),
             Op::End(end) => self.end(*end),
-            Op::Forget { requests, messages, most } => self.forget(requests, messages, most),
+            Op::Forget { now, requests, messages, most } => {
+                self.journal.doubt_until = self.journal.doubt_until.filter(|until| now < *until);
+                self.forget(requests, messages, most)
+            }
             Op::Trim(trim) => self.trim(trim),
             Op::Subscription(id, change) => self.change_subscription(id, *change),
         }
@@ -62,10 +65,12 @@ impl<'db> Work<'db> {
 
     pub(super) fn commit(self) -> rusqlite::Result<Written> {
         if self.journal != self.begun_at {
-            let Journal { next_number, last_receive, trimmed, bytes, .. } = self.journal;
+            let Journal { next_number, last_receive, trimmed, bytes, doubt_until, generations, .. } =
+                self.journal;
             self.db
                 .prepare_cached(
-                    "UPDATE journal SET next_number = ?1, last_receive_ms = ?2, trimmed_ms = ?3, bytes = ?4
+                    "UPDATE journal SET next_number = ?1, last_receive_ms = ?2, trimmed_ms = ?3, bytes = ?4,
+                         doubt_until_ms = ?5, generations = ?6
                      WHERE id = 1",
                 )?
                 .execute(params![
@@ -73,6 +78,8 @@ impl<'db> Work<'db> {
                     last_receive.0,
                     trimmed.map(|at| at.0),
                     bytes.cast_signed(),
+                    doubt_until.map(|until| until.0),
+                    generations.cast_signed(),
                 ])?;
         }
         self.db.commit()?;

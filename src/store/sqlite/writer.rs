@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{Changes, Committed, Done, Encode, Error, Extent, Health, Op, Outcome};
-use super::checkpoint::{self, Checkpointer};
+use super::checkpoint::Checkpointer;
 use super::schema::{self, Journal};
 use super::work::{Work, Written};
 
@@ -153,16 +153,12 @@ impl Writer {
             self.write(batch.commits);
         }
         let _ = self.db.busy_timeout(CLOSING);
-        if self.dead() {
-            // The log may hold what the disk does not: it must be read afresh, not moved into the file.
-            if schema::keep_log(&self.db).is_err() {
-                tracing::error!("the store cannot be kept from moving its log");
-            }
-        } else if let Err(error) = checkpoint::checkpoint(&self.db, "TRUNCATE") {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the store's log could not be moved");
+        if !self.checkpointer.last(&self.db, &self.health) && schema::keep_log(&self.db).is_err() {
+            tracing::error!("the store cannot be kept from moving its log");
         }
     }
 
+    /// Whether nothing may be told any more.
     fn dead(&self) -> bool {
         *self.health.borrow() == Health::Dead
     }
@@ -187,7 +183,8 @@ impl Writer {
             }
             return;
         }
-        match transact(&mut self.db, self.journal, self.encode, ops) {
+        let proving = *self.health.borrow() == Health::Failing;
+        match transact(&mut self.db, self.journal, self.encode, ops, proving) {
             Ok((done, written)) => {
                 self.journal = written.journal;
                 // Others may be told only now; and of the extent first, for it says which cursors are good, and
@@ -207,9 +204,7 @@ impl Writer {
                 for (caller, done) in callers.into_iter().zip(done) {
                     let _ = caller.send(Ok(done));
                 }
-                if self.checkpointer.after_commit() {
-                    checkpoint::note(checkpoint::checkpoint(&self.db, "RESTART"), &self.health);
-                }
+                self.checkpointer.after_commit(&self.db, &self.health);
             }
             Err(source) => {
                 let error = Error::of_write(source);
@@ -226,6 +221,15 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Others hold the health open, and nobody would learn that nothing is written any more.
+        if std::thread::panicking() {
+            set_health(&self.health, Health::Dead);
+        }
+    }
+}
+
 /// Tells how the store is, if that is news. A store that is dead stays dead.
 pub(super) fn set_health(told: &watch::Sender<Health>, health: Health) {
     told.send_if_modified(|current| {
@@ -237,13 +241,19 @@ pub(super) fn set_health(told: &watch::Sender<Health>, health: Health) {
     });
 }
 
+/// `proving`: it must write something, whatever the ops come to, for only then its success says that the disk takes what
+/// is written.
 fn transact(
     db: &mut Connection,
     journal: Journal,
     encode: Encode,
     batch: Vec<Vec<Op>>,
+    proving: bool,
 ) -> rusqlite::Result<(Vec<Vec<Done>>, Written)> {
     let mut work = Work::start(db, journal, encode)?;
+    if proving {
+        schema::write_something(&work.db)?;
+    }
     let mut done = Vec::with_capacity(batch.len());
     for ops in batch {
         done.push(ops.into_iter().map(|op| work.apply(op)).collect::<rusqlite::Result<Vec<_>>>()?);

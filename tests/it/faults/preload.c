@@ -36,6 +36,8 @@
  * keeps a part of it, sector by sector, by a number made of it.
  *
  * What the program maps into its memory (SQLite's index of the log) is not looked at.
+ *
+ * The model of the disk is in disk.h, what commands mean in rules.h: both are parts of this file.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -55,59 +57,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096
-#define SECTOR 512
-#define BUCKETS 1024
-#define MOST_FILES 64
-#define MOST_RULES 64
-
-enum { WRITE = 1, TRUNCATE = 2, FSYNC = 4, FDATASYNC = 8, REQUEST = 16, ANSWER = 32 };
-enum effect { FAIL, SHORT, DELAY, CUT, CUT_AFTER, FORGET };
-
-struct rule {
-    int calls;
-    char file[64];
-    enum effect effect;
-    long argument, after, times;
-};
-
-/* What a page holds on disk, if that may differ from what is read. */
-struct page {
-    struct page *next;
-    off_t number;
-    uint64_t written; /* the newest write */
-    int dirty;        /* a sync would bring it to the disk */
-    unsigned char durable[PAGE];
-};
-
-struct file {
-    dev_t device;
-    ino_t inode;
-    off_t size; /* on disk */
-    char path[1024];
-    struct page *pages[BUCKETS];
-};
-
-/* What the rules say about a call. */
-struct verdict {
-    int error, shortened, cut, cut_after, forget;
-    long seed, delay;
-};
-
 static const char *wanted, *command_path;
 static int trace_fd = -1;
 
-/* Guards all that follows. Never taken by what a signal handler may call. */
+/* Guards the disk and the rules. Never taken by what a signal handler may call. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct rule rules[MOST_RULES];
-static int rule_count;
-static struct file *files[MOST_FILES];
-static int file_count;
-static uint64_t writes;
 
-static _Atomic ino_t command_inode;
 static _Atomic uint64_t sequence;
-static _Atomic long realtime_ms, monotonic_ms;
 
 static void say(const char *call, const char *file, long result) {
     if (trace_fd < 0) return;
@@ -135,209 +91,8 @@ static int ends_with(const char *text, const char *end) {
     return length >= wanted_length && strcmp(text + length - wanted_length, end) == 0;
 }
 
-/* ---- the disk ---- */
-
-static struct page *find_page(struct file *file, off_t number) {
-    struct page *page = file->pages[number % BUCKETS];
-    while (page && page->number != number) page = page->next;
-    return page;
-}
-
-/* Keeps what the pages of a range hold on disk, before they change. */
-static void touch(struct file *file, int fd, off_t from, off_t to) {
-    writes++;
-    for (off_t number = from / PAGE; number * PAGE < to; number++) {
-        struct page *page = find_page(file, number);
-        if (!page) {
-            page = calloc(1, sizeof *page);
-            if (!page) give_up("no memory");
-            page->number = number;
-            if (pread(fd, page->durable, PAGE, number * PAGE) < 0) give_up("cannot read what is about to be written");
-            page->next = file->pages[number % BUCKETS];
-            file->pages[number % BUCKETS] = page;
-        }
-        page->dirty = 1;
-        page->written = writes;
-    }
-}
-
-/* Goes over a file's pages and lets go of those that `done` says. */
-static void each_page(struct file *file, int (*done)(struct page *, void *), void *with) {
-    for (int bucket = 0; bucket < BUCKETS; bucket++) {
-        for (struct page **at = &file->pages[bucket]; *at;) {
-            struct page *page = *at;
-            if (done(page, with)) {
-                *at = page->next;
-                free(page);
-            } else {
-                at = &page->next;
-            }
-        }
-    }
-}
-
-static int is_synced(struct page *page, void *until) {
-    return page->dirty && page->written <= *(uint64_t *)until;
-}
-
-static int loses(struct page *page, void *unused) {
-    (void)unused;
-    page->dirty = 0;
-    return 0;
-}
-
-static int any(struct page *page, void *unused) {
-    (void)page, (void)unused;
-    return 1;
-}
-
-static void put_back(int fd, off_t size, const unsigned char *bytes, off_t from, off_t length) {
-    if (from + length > size) length = size - from;
-    if (length > 0) syscall(SYS_pwrite64, fd, bytes, (size_t)length, from);
-}
-
-struct forgetting {
-    int fd;
-    off_t size;
-};
-
-static int forgets(struct page *page, void *with) {
-    struct forgetting *in = with;
-    if (page->dirty) return 0;
-    put_back(in->fd, in->size, page->durable, page->number * PAGE, PAGE);
-    return 1;
-}
-
-static uint64_t mixed(uint64_t *state) {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-/* Never comes back. The lock is held, so nobody else writes. */
-static void cut_power(long seed) {
-    uint64_t random = (uint64_t)seed;
-    for (int i = 0; i < file_count; i++) {
-        struct file *file = files[i];
-        int fd = open(file->path, O_RDWR);
-        struct stat now;
-        if (fd < 0 || fstat(fd, &now) || now.st_ino != file->inode) continue;
-        off_t size = file->size;
-        if (seed && now.st_size > size && mixed(&random) % 2) size = now.st_size;
-        for (int bucket = 0; bucket < BUCKETS; bucket++) {
-            for (struct page *page = file->pages[bucket]; page; page = page->next) {
-                /* What the disk lost is lost; the rest may have come to it, in any order. */
-                for (off_t at = 0; at < PAGE; at += SECTOR) {
-                    if (seed && page->dirty && mixed(&random) % 2) continue;
-                    put_back(fd, size, page->durable + at, page->number * PAGE + at, SECTOR);
-                }
-            }
-        }
-        syscall(SYS_ftruncate, fd, size);
-    }
-    say("cut", "*", seed);
-    kill(getpid(), SIGKILL);
-    for (;;) pause();
-}
-
-/* ---- the commands ---- */
-
-static int call_named(const char *name) {
-    static const struct {
-        const char *name;
-        int calls;
-    } known[] = {{"write", WRITE},     {"truncate", TRUNCATE},   {"sync", FSYNC | FDATASYNC}, {"fsync", FSYNC},
-                 {"request", REQUEST}, {"fdatasync", FDATASYNC}, {"answer", ANSWER}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].name, name) == 0) return known[i].calls;
-    give_up("no such call");
-    return 0;
-}
-
-static enum effect effect_named(const char *name) {
-    static const char *const known[] = {"fail", "short", "delay", "cut", "cut_after", "forget"};
-    for (int i = 0; i < 6; i++)
-        if (strcmp(known[i], name) == 0) return (enum effect)i;
-    give_up("no such effect");
-    return FAIL;
-}
-
-/* Reads the commands if they are new. The lock is held. */
-static void refresh(void) {
-    static char text[16384];
-    struct stat now;
-    if (!command_path || stat(command_path, &now) || now.st_ino == atomic_load(&command_inode)) return;
-    int fd = open(command_path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return;
-    ssize_t length = fstat(fd, &now) ? -1 : read(fd, text, sizeof text - 1);
-    close(fd);
-    if (length < 0) return;
-    text[length] = 0;
-    rule_count = 0;
-    long cut = -1;
-    char *rest = text;
-    for (char *line; (line = strsep(&rest, "\n"));) {
-        char call[16], effect[16];
-        struct rule rule;
-        long number;
-        if (!*line) continue;
-        if (sscanf(line, "clock realtime %ld", &number) == 1) {
-            atomic_store(&realtime_ms, number);
-        } else if (sscanf(line, "clock monotonic %ld", &number) == 1) {
-            if (number > atomic_load(&monotonic_ms)) atomic_store(&monotonic_ms, number);
-        } else if (sscanf(line, "cut %ld", &number) == 1) {
-            cut = number;
-        } else if (rule_count < MOST_RULES && sscanf(line, "%15s %63s %15s %ld %ld %ld", call, rule.file, effect,
-                                                     &rule.argument, &rule.after, &rule.times) == 6) {
-            rule.calls = call_named(call);
-            rule.effect = effect_named(effect);
-            rules[rule_count++] = rule;
-        } else {
-            give_up("no such command");
-        }
-    }
-    atomic_store(&command_inode, now.st_ino);
-    if (cut >= 0) cut_power(cut);
-}
-
-/* What the rules say about a call. The lock is held. */
-static struct verdict judge(int call, const char *path) {
-    struct verdict verdict = {0};
-    refresh();
-    for (int i = 0; i < rule_count; i++) {
-        struct rule *rule = &rules[i];
-        if (!(rule->calls & call) || (strcmp(rule->file, "*") && !ends_with(path, rule->file))) continue;
-        if (rule->after > 0) {
-            rule->after--;
-            continue;
-        }
-        if (rule->times == 0) continue;
-        if (rule->times > 0) rule->times--;
-        switch (rule->effect) {
-            case FAIL: verdict.error = (int)rule->argument; break;
-            case SHORT: verdict.shortened = 1; break;
-            case DELAY: verdict.delay += rule->argument; break;
-            case CUT: verdict.cut = 1, verdict.seed = rule->argument; break;
-            case CUT_AFTER: verdict.cut_after = 1, verdict.seed = rule->argument; break;
-            case FORGET: verdict.forget = 1; break;
-        }
-    }
-    return verdict;
-}
-
-/* Judges a call, and waits as long as it is to be held up. The lock is held, but not meanwhile. */
-static struct verdict judge_and_wait(int call, const char *path) {
-    struct verdict verdict = judge(call, path);
-    if (verdict.delay) {
-        struct timespec left = {verdict.delay / 1000, verdict.delay % 1000 * 1000000};
-        pthread_mutex_unlock(&lock);
-        while (nanosleep(&left, &left) && errno == EINTR) {}
-        pthread_mutex_lock(&lock);
-    }
-    if (verdict.cut) cut_power(verdict.seed);
-    return verdict;
-}
+#include "disk.h"
+#include "rules.h"
 
 /* The path of a file that we look at: without the lock, for this is asked of every write of any thread. */
 static int is_wanted(int fd, char path[1024]) {
@@ -349,23 +104,6 @@ static int is_wanted(int fd, char path[1024]) {
     if (length < 0) return 0;
     path[length] = 0;
     return strstr(path, wanted) != NULL;
-}
-
-/* The file behind a descriptor. What it holds when it is first seen is on disk. The lock is held. */
-static struct file *file_of(int fd, const char *path) {
-    struct stat now;
-    if (fstat(fd, &now)) give_up("cannot look at a file");
-    for (int i = 0; i < file_count; i++)
-        if (files[i]->inode == now.st_ino && files[i]->device == now.st_dev) return files[i];
-    if (file_count == MOST_FILES) give_up("too many files");
-    struct file *file = calloc(1, sizeof *file);
-    if (!file) give_up("no memory");
-    file->device = now.st_dev;
-    file->inode = now.st_ino;
-    file->size = now.st_size;
-    snprintf(file->path, sizeof file->path, "%s", path);
-    files[file_count++] = file;
-    return file;
 }
 
 /* ---- the calls ---- */

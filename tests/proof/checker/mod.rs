@@ -5,6 +5,7 @@
 
 mod journal;
 mod streams;
+mod subscriptions;
 mod walks;
 mod webhooks;
 
@@ -48,6 +49,14 @@ const PROMISES: &[(&str, Promise)] = &[
     ("resumable", streams::resumable),
     ("gaps_are_told", streams::gaps_are_told),
     ("everything_settles", streams::everything_settles),
+    ("lost_is_told", streams::lost_is_told),
+    ("acknowledged_is_durable", subscriptions::acknowledged_is_durable),
+    ("acknowledge_never_goes_back", subscriptions::acknowledge_never_goes_back),
+    ("late_acknowledgements_are_refused", subscriptions::late_acknowledgements_are_refused),
+    ("a_subscription_misses_nothing", subscriptions::a_subscription_misses_nothing),
+    ("held_events_stay", subscriptions::held_events_stay),
+    ("expired_is_told", subscriptions::expired_is_told),
+    ("subscriptions_settle", subscriptions::subscriptions_settle),
     ("pages_meet", walks::pages_meet),
     ("pages_are_whole", walks::pages_are_whole),
     ("walks_reach_their_end", walks::walks_reach_their_end),

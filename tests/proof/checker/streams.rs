@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use switchboard::pb::v1::ClosingReason;
 use tonic::Code;
 
 use super::Journal;
-use crate::record::{End, Given, Records, Seen, Start, Stream};
+use crate::reader::{CURSOR_EXPIRED, CURSOR_LOST};
+use crate::record::{End, Given, Kept, Records, Restored, Seen, Start, Stream};
 
 /// The first violation, with whose stream it is.
 fn each(records: &Records, holds: impl Fn(&Stream) -> Result<(), String>) -> Result<(), String> {
@@ -32,23 +34,49 @@ pub(super) fn streams_have_their_form(records: &Records, journal: &Journal<'_>) 
             }
         }
         let announced = match stream.given.last() {
-            Some(Given::Closing { shutdown, .. }) => Some(*shutdown),
+            Some(Given::Closing { reason, .. }) => Some(*reason),
             _ => None,
         };
+        let of_a_subscription = stream.subscription().is_some();
         let fits = match (&stream.end, announced) {
-            (End::Ok, announced) => announced == Some(false),
-            (End::Refused { code, reason }, announced) => match reason.as_str() {
-                "SERVER_STOPPING" => *code == Code::Unavailable && announced != Some(false),
+            // Nobody asks for so many events, or for an end when there are none.
+            (End::Ok, _) => false,
+            (End::Refused { code, reason, place }, announced) => match reason.as_str() {
+                "SERVER_STOPPING" => {
+                    *code == Code::Unavailable
+                        && announced.is_none_or(|announced| announced == ClosingReason::Shutdown)
+                }
                 // The disk is what it is made to be; the reader is told to come again.
                 "STORE_UNAVAILABLE" => *code == Code::Unavailable && announced.is_none(),
-                "CURSOR_EXPIRED" => {
+                CURSOR_EXPIRED => {
                     *code == Code::OutOfRange && announced.is_none() && !stream.skips && journal.trimmed > 0
+                }
+                CURSOR_LOST => {
+                    let from_before = matches!(stream.start, Start::After(_, Kept::BeforeRestore));
+                    *code == Code::OutOfRange && from_before && stream.given.is_empty() && place.is_some()
+                }
+                "SUBSCRIPTION_CHANGED" => {
+                    *code == Code::Unavailable
+                        && of_a_subscription
+                        && announced == Some(ClosingReason::SubscriptionChanged)
+                }
+                "SUBSCRIPTION_NOT_FOUND" => {
+                    let deleted = announced == Some(ClosingReason::SubscriptionDeleted);
+                    *code == Code::NotFound && of_a_subscription && (deleted || stream.given.is_empty())
                 }
                 _ => false,
             },
             (End::Left | End::Settled | End::Silent | End::Broken | End::Lagging, _) => true,
         };
-        if fits { Ok(()) } else { Err(format!("ended with {:?} after {announced:?}", stream.end)) }
+        let generation_fits = match stream.given.first() {
+            Some(Given::Started { generation, .. }) => (*generation > 0) == of_a_subscription,
+            _ => true,
+        };
+        if fits && generation_fits {
+            Ok(())
+        } else {
+            Err(format!("ended with {:?} after {announced:?}", stream.end))
+        }
     })
 }
 
@@ -163,7 +191,10 @@ pub(super) fn starts_where_it_was_asked_to(records: &Records, journal: &Journal<
             // Events may come in, or go, between the look for the place and the look at the journal's ends.
             Start::Latest => started.number <= newest.number,
             Start::Earliest => started.number <= oldest.number,
-            Start::After(cursor, _) => started == cursor,
+            // In a journal that was restored, the same place has another name.
+            Start::After(cursor, _) => started.number == cursor.number,
+            // That is held against what was acknowledged.
+            Start::Subscription(_) => true,
             Start::Since(since) => {
                 let last = journal.events.get(&started.number).map(|event| event.receive_ms);
                 last.is_none_or(|last| last < since) || started.number <= journal.trimmed
@@ -183,7 +214,8 @@ pub(super) fn starts_where_it_was_asked_to(records: &Records, journal: &Journal<
 /// gaps that it was told of.
 pub(super) fn resumable(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
     let mut readers: BTreeMap<&str, Vec<&Stream>> = BTreeMap::new();
-    for stream in &records.streams {
+    // Whose place the server keeps is another matter.
+    for stream in records.streams.iter().filter(|stream| stream.subscription().is_none()) {
         readers.entry(&stream.reader).or_default().push(stream);
     }
     for (reader, streams) in readers {
@@ -218,7 +250,25 @@ pub(super) fn resumable(records: &Records, journal: &Journal<'_>) -> Result<(), 
 }
 
 fn is_expired(end: &End) -> bool {
-    matches!(end, End::Refused { reason, .. } if reason == "CURSOR_EXPIRED")
+    matches!(end, End::Refused { reason, .. } if reason == CURSOR_EXPIRED)
+}
+
+/// In a journal that was restored, whoever comes with a place behind its backup is told that it is lost, and where to go
+/// on: behind all that was restored. Nobody else is told so.
+pub(super) fn lost_is_told(records: &Records, _: &Journal<'_>) -> Result<(), String> {
+    let Some(Restored { newest, .. }) = records.restored else { return Ok(()) };
+    each(records, |stream| {
+        let Start::After(cursor, Kept::BeforeRestore) = stream.start else { return Ok(()) };
+        let is_lost = cursor.number > newest;
+        match &stream.end {
+            End::Refused { reason, place, .. } if reason == CURSOR_LOST => match place {
+                Some(place) if is_lost && (place.epoch, place.number) == (records.epoch, newest) => Ok(()),
+                place => Err(format!("{newest} is the last that was restored, and it was told {place:?}")),
+            },
+            _ if is_lost && stream.started().is_some() => Err("it was given a stream".to_owned()),
+            _ => Ok(()),
+        }
+    })
 }
 
 /// A gap is told to whoever asked for gaps, of what was trimmed, from the place that the stream had come to, and rightly
@@ -233,7 +283,10 @@ pub(super) fn gaps_are_told(records: &Records, journal: &Journal<'_>) -> Result<
                 Given::Gap { after, resume, missed } => {
                     let after_fits = match (after, stream.start) {
                         (None, Start::Since(_)) => missed.is_none(),
-                        (None, Start::Latest | Start::Earliest | Start::After(..)) => false,
+                        (
+                            None,
+                            Start::Latest | Start::Earliest | Start::After(..) | Start::Subscription(_),
+                        ) => false,
                         // Between the last event and the gap there may be what was passed over unseen.
                         (Some(after), _) => {
                             after.number >= passed

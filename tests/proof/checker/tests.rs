@@ -1,16 +1,23 @@
 //! Each check fails on records that break its promise, and on nothing else.
 
+mod restored;
 mod streams;
+mod subscriptions;
 
 use switchboard::domain::Cursor;
+use switchboard::pb::v1::ClosingReason;
+use tonic::Code;
 
 use super::{Broken, check};
 use crate::record::{
-    Direction, End, Given, Kept, Key, Page, Post, Records, Seen, Start, Stream, Walk, Wanted,
+    Answer, Call, Direction, End, Given, Kept, Key, Page, Post, Records, Seen, Start, Stream, Walk, Wanted,
+    What,
 };
 
 /// How many events there are. Those with even numbers are statuses, every fifth has no identity.
 const NEWEST: u64 = 20;
+
+const BILLING: &str = "billing";
 
 fn at(number: u64) -> Cursor {
     Cursor { epoch: 7, number }
@@ -39,7 +46,7 @@ fn event(number: u64) -> Seen {
 }
 
 fn started(number: u64, newest: u64) -> Given {
-    Given::Started { cursor: at(number), oldest: at(0), newest: at(newest) }
+    Given::Started { cursor: at(number), oldest: at(0), newest: at(newest), generation: 0 }
 }
 
 /// Every event in turn, delivered once, one after the other.
@@ -48,7 +55,8 @@ fn post(number: u64) -> Post {
 }
 
 fn stream(reader: &str, start: Start, opened: u64, given: Vec<Given>, end: End) -> Stream {
-    Stream { reader: reader.to_owned(), wanted: Wanted::default(), start, skips: false, opened, given, end }
+    let (reader, wanted) = (reader.to_owned(), Wanted::default());
+    Stream { reader, wanted, start, skips: false, opened, began: opened + 1, given, end }
 }
 
 fn events(numbers: impl IntoIterator<Item = u64>) -> impl Iterator<Item = Given> {
@@ -66,9 +74,15 @@ fn page(previous: u64, next: u64, asked: u64) -> Page {
     }
 }
 
-/// Streams: 0 and 1 are one reader's from the start on, broken off once; 2 is live; 3 wants statuses; 4 reads since a
+/// Streams: 5 to 8 are of a subscription; 0 and 1 are one reader's from the start on, broken off once; 2 is live; 3 wants statuses; 4 reads since a
 /// time.
 fn good() -> Records {
+    let mut records = alone();
+    subscribe(&mut records);
+    records
+}
+
+fn alone() -> Records {
     let mut whole = vec![started(0, 8)];
     whole.extend(events(1..=8));
     whole.push(Given::Heartbeat(at(8)));
@@ -78,7 +92,7 @@ fn good() -> Records {
     resumed.push(Given::Heartbeat(at(NEWEST)));
     let mut live = vec![started(4, 4)];
     live.extend(events(5..=NEWEST));
-    live.push(Given::Closing { cursor: at(NEWEST), shutdown: false });
+    live.push(Given::Closing { cursor: at(NEWEST), reason: ClosingReason::Shutdown });
     let mut statuses = vec![started(0, 0), Given::Heartbeat(at(1))];
     statuses.extend(events((1..=NEWEST).filter(|number| number.is_multiple_of(2))));
     let mut since = vec![started(7, NEWEST)];
@@ -114,8 +128,65 @@ fn good() -> Records {
                 refused: None,
             },
         ],
+        calls: Vec::new(),
+        epoch: 7,
+        restored: None,
+        holds: true,
         whole: (1..=NEWEST).map(event).collect(),
         trimmed: 0,
+    }
+}
+
+/// A subscription: it is read up to 10, and acknowledged up to 5, and once up to 3; read on; sought back to 8; given
+/// another filter at 14, and read to the end.
+fn subscribe(records: &mut Records) {
+    let stands = |place: u64, generation: Option<u64>| Answer::Stands {
+        place: at(place),
+        generation,
+        expired: false,
+        wanted: Wanted::default(),
+    };
+    let statuses = Wanted { types: vec!["message.status".to_owned()], ..Wanted::default() };
+    let acknowledge = |number, generation| What::Acknowledge { cursor: at(number), generation };
+    let create = What::Create { wanted: Wanted::default(), start: Start::Earliest };
+    let stale = Answer::Refused("SUBSCRIPTION_GENERATION_STALE".to_owned());
+    let calls = [
+        (create, 1, stands(0, Some(1))),
+        (acknowledge(5, 1), 100, stands(5, None)),
+        (acknowledge(3, 1), 102, stands(5, None)),
+        (What::Get, 104, stands(5, Some(1))),
+        (acknowledge(12, 1), 130, stands(12, None)),
+        (What::Seek(Start::After(at(8), Kept::EarlierEvent)), 140, stands(8, Some(2))),
+        (acknowledge(12, 1), 142, stale),
+        (acknowledge(14, 2), 160, stands(14, None)),
+        (What::Update(statuses.clone()), 170, stands(14, Some(3))),
+        (acknowledge(NEWEST, 3), 1_000, stands(NEWEST, None)),
+        (What::Get, 1_002, stands(NEWEST, Some(3))),
+    ];
+    records.calls.extend(calls.into_iter().map(|(what, asked, answer)| Call {
+        subscription: BILLING,
+        what,
+        asked,
+        ended: asked + 1,
+        answer,
+    }));
+    let changed =
+        End::Refused { code: Code::Unavailable, reason: "SUBSCRIPTION_CHANGED".to_owned(), place: None };
+    for (opened, from, newest, generation, to, end) in [
+        (46, 0, 4, 1, 10, End::Broken),
+        (116, 5, 11, 1, 12, changed),
+        (150, 8, 14, 2, 15, End::Left),
+        (176, 14, 17, 3, NEWEST, End::Settled),
+    ] {
+        let mut given =
+            vec![Given::Started { cursor: at(from), oldest: at(0), newest: at(newest), generation }];
+        let wanted = if generation == 3 { statuses.clone() } else { Wanted::default() };
+        given.extend(events((from + 1..=to).filter(|number| wanted.matches(&event(*number)))));
+        if matches!(end, End::Refused { .. }) {
+            given.push(Given::Closing { cursor: at(to), reason: ClosingReason::SubscriptionChanged });
+        }
+        let stream = stream("reads billing", Start::Subscription(BILLING), opened, given, end);
+        records.streams.push(Stream { wanted, ..stream });
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn pages_meet(records: &Records, _: &Journal<'_>) -> Result<(), Strin
             Direction::Back => page.previous,
         };
         if let (Start::After(cursor, _), Some(first)) = (walk.start, walk.pages.first())
-            && begins(first) != cursor
+            && begins(first).number != cursor.number
         {
             return Err(format!("was to begin at {cursor:?}, and began at {:?}", begins(first)));
         }

@@ -1,4 +1,5 @@
-// Command answer listens to customers and answers their questions, until it is interrupted.
+// Command answer listens to customers and answers their questions, until it is interrupted. When it is started again, it
+// goes on where it was: the server keeps its place, under a name.
 package main
 
 import (
@@ -12,9 +13,15 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"switchboard.example/go/switchboard"
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
+
+// subscription is the name. Each program has its own: two that share one would both get every event.
+const subscription = "answer"
 
 func main() {
 	log.SetFlags(0)
@@ -26,9 +33,11 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if err := create(ctx, client); err != nil {
+		log.Fatal(err)
+	}
 	events := client.Subscribe(&switchboardv1.SubscribeRequest{
-		Filter: &switchboardv1.EventFilter{Types: []string{"message.received"}},
-		Start:  &switchboardv1.SubscribeRequest_Position{Position: switchboardv1.StartPosition_START_POSITION_EARLIEST},
+		Start: &switchboardv1.SubscribeRequest_Subscription{Subscription: subscription},
 	})
 	for event, err := range events.Events(ctx) {
 		if errors.Is(err, context.Canceled) {
@@ -37,12 +46,33 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if err := answer(ctx, client, event); err != nil {
+		// To go on finishes the event. To leave the loop does not: it comes again when the program is back.
+		switch err := answer(ctx, client, event); {
+		case ctx.Err() != nil:
+			return
+		case status.Code(err) == codes.Unavailable:
+			log.Fatal(err)
+		case err != nil:
 			log.Print(err)
 		}
 	}
-	// A real program keeps this, and gives it as after_cursor when it starts again.
-	fmt.Println("stopped behind", events.Cursor())
+}
+
+// create makes the subscription, at the first start.
+func create(ctx context.Context, client *switchboard.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := client.Events.CreateSubscription(ctx, &switchboardv1.CreateSubscriptionRequest{
+		Subscription: subscription,
+		Filter:       &switchboardv1.EventFilter{Types: []string{"message.received"}},
+		Start: &switchboardv1.CreateSubscriptionRequest_Position{
+			Position: switchboardv1.StartPosition_START_POSITION_EARLIEST,
+		},
+	})
+	if status.Code(err) == codes.AlreadyExists {
+		return nil
+	}
+	return err
 }
 
 // answer answers a question. Should the event come again, after a crash, its request_id keeps a second answer back.

@@ -135,7 +135,7 @@ type GapReason int32
 const (
 	// A reason that this version does not know.
 	GapReason_GAP_REASON_UNSPECIFIED GapReason = 0
-	// They were older than the operator keeps events.
+	// They were older, or more, than the operator keeps.
 	GapReason_GAP_REASON_EXPIRED GapReason = 1
 )
 
@@ -190,6 +190,10 @@ const (
 	ClosingReason_CLOSING_REASON_IDLE_TIMEOUT ClosingReason = 2
 	// The server shuts down. The stream ends with UNAVAILABLE: open it again after `retry_after`.
 	ClosingReason_CLOSING_REASON_SHUTDOWN ClosingReason = 3
+	// The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again.
+	ClosingReason_CLOSING_REASON_SUBSCRIPTION_CHANGED ClosingReason = 4
+	// The subscription was deleted. The stream ends with NOT_FOUND.
+	ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED ClosingReason = 5
 )
 
 // Enum value maps for ClosingReason.
@@ -199,12 +203,16 @@ var (
 		1: "CLOSING_REASON_MAX_EVENTS",
 		2: "CLOSING_REASON_IDLE_TIMEOUT",
 		3: "CLOSING_REASON_SHUTDOWN",
+		4: "CLOSING_REASON_SUBSCRIPTION_CHANGED",
+		5: "CLOSING_REASON_SUBSCRIPTION_DELETED",
 	}
 	ClosingReason_value = map[string]int32{
-		"CLOSING_REASON_UNSPECIFIED":  0,
-		"CLOSING_REASON_MAX_EVENTS":   1,
-		"CLOSING_REASON_IDLE_TIMEOUT": 2,
-		"CLOSING_REASON_SHUTDOWN":     3,
+		"CLOSING_REASON_UNSPECIFIED":          0,
+		"CLOSING_REASON_MAX_EVENTS":           1,
+		"CLOSING_REASON_IDLE_TIMEOUT":         2,
+		"CLOSING_REASON_SHUTDOWN":             3,
+		"CLOSING_REASON_SUBSCRIPTION_CHANGED": 4,
+		"CLOSING_REASON_SUBSCRIPTION_DELETED": 5,
 	}
 )
 
@@ -305,6 +313,7 @@ type SubscribeRequest struct {
 	//	*SubscribeRequest_Position
 	//	*SubscribeRequest_AfterCursor
 	//	*SubscribeRequest_Since
+	//	*SubscribeRequest_Subscription
 	Start isSubscribeRequest_Start `protobuf_oneof:"start"`
 	// How long the stream may be silent before a heartbeat is sent: 1 second to 5 minutes. Absent means 15 seconds.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,6,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
@@ -394,6 +403,15 @@ func (x *SubscribeRequest) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *SubscribeRequest) GetSubscription() string {
+	if x != nil {
+		if x, ok := x.Start.(*SubscribeRequest_Subscription); ok {
+			return x.Subscription
+		}
+	}
+	return ""
+}
+
 func (x *SubscribeRequest) GetHeartbeatInterval() *durationpb.Duration {
 	if x != nil {
 		return x.HeartbeatInterval
@@ -453,11 +471,18 @@ type SubscribeRequest_Since struct {
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3,oneof"`
 }
 
+type SubscribeRequest_Subscription struct {
+	// At the place of the subscription with this id, with its filter: `filter` must be absent then.
+	Subscription string `protobuf:"bytes,5,opt,name=subscription,proto3,oneof"`
+}
+
 func (*SubscribeRequest_Position) isSubscribeRequest_Start() {}
 
 func (*SubscribeRequest_AfterCursor) isSubscribeRequest_Start() {}
 
 func (*SubscribeRequest_Since) isSubscribeRequest_Start() {}
+
+func (*SubscribeRequest_Subscription) isSubscribeRequest_Start() {}
 
 // Carries one thing of a stream.
 type SubscribeResponse struct {
@@ -601,7 +626,9 @@ func (*SubscribeResponse_Gap) isSubscribeResponse_Response() {}
 type SubscribeStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-	// before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+	// before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+	// start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+	// stream again before anything came starts at that time again.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// The earliest place that can still be named: events behind it are in the journal.
 	OldestCursor string `protobuf:"bytes,2,opt,name=oldest_cursor,json=oldestCursor,proto3" json:"oldest_cursor,omitempty"`
@@ -609,8 +636,10 @@ type SubscribeStarted struct {
 	NewestCursor string `protobuf:"bytes,3,opt,name=newest_cursor,json=newestCursor,proto3" json:"newest_cursor,omitempty"`
 	// The interval of heartbeats that is in force.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,4,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+	Generation    uint64 `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscribeStarted) Reset() {
@@ -669,6 +698,13 @@ func (x *SubscribeStarted) GetHeartbeatInterval() *durationpb.Duration {
 		return x.HeartbeatInterval
 	}
 	return nil
+}
+
+func (x *SubscribeStarted) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // Tells that the stream lives.
@@ -806,7 +842,8 @@ func (x *SubscribeGap) GetMissed() uint64 {
 // Tells that the server ends the stream.
 type SubscribeClosing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where to go on: the place that the stream has come to.
+	// Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+	// place instead.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// Why.
 	Reason ClosingReason `protobuf:"varint,2,opt,name=reason,proto3,enum=switchboard.v1.ClosingReason" json:"reason,omitempty"`
@@ -1101,6 +1138,968 @@ func (x *ListEventsResponse) GetReachedOldest() bool {
 	return false
 }
 
+// Describes a named place in the journal that the server keeps.
+type Subscription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id: lower-case letters, digits and single hyphens between them, at most 63 characters.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
+	// of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
+	Filter *EventFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The place up to which all is acknowledged. A stream starts behind it. Where events that do not match the filter are
+	// no longer kept, it moves on over them by itself.
+	Cursor string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+	// that is deleted and made anew, or after the server was restored from a backup.
+	Generation uint64 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
+	// When it was made.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When it was last changed by `UpdateSubscription` or `SeekSubscription`; at first when it was made.
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// When `Acknowledge` last moved its place. Absent when it never did.
+	AcknowledgeTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=acknowledge_time,json=acknowledgeTime,proto3" json:"acknowledge_time,omitempty"`
+	// How many events lie behind its place, over all accounts and types: those that match the filter are as many at most.
+	// Events that are no longer kept count too.
+	LagEvents uint64 `protobuf:"varint,8,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
+	// How long ago the first event behind its place was received, of those that are kept. Zero when there is none.
+	LagTime *durationpb.Duration `protobuf:"bytes,9,opt,name=lag_time,json=lagTime,proto3" json:"lag_time,omitempty"`
+	// Whether events that match its filter were let go before they were acknowledged: it was not read for longer, or by
+	// more, than the operator keeps events for it. It holds nothing any longer. A stream of it fails with `CURSOR_EXPIRED`
+	// or starts with a `gap`, as `expired_policy` says. Acknowledging or seeking a place that is still there ends it: the
+	// gap's `resume_cursor`, for one, or the failure's `oldest_cursor`.
+	Expired       bool `protobuf:"varint,10,opt,name=expired,proto3" json:"expired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subscription) Reset() {
+	*x = Subscription{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subscription) ProtoMessage() {}
+
+func (x *Subscription) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
+func (*Subscription) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Subscription) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Subscription) GetFilter() *EventFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *Subscription) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *Subscription) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Subscription) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Subscription) GetUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateTime
+	}
+	return nil
+}
+
+func (x *Subscription) GetAcknowledgeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AcknowledgeTime
+	}
+	return nil
+}
+
+func (x *Subscription) GetLagEvents() uint64 {
+	if x != nil {
+		return x.LagEvents
+	}
+	return 0
+}
+
+func (x *Subscription) GetLagTime() *durationpb.Duration {
+	if x != nil {
+		return x.LagTime
+	}
+	return nil
+}
+
+func (x *Subscription) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
+// Asks for a new subscription.
+type CreateSubscriptionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Its id: lower-case letters, digits and single hyphens between them, at most 63 characters.
+	Subscription string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// Which events it is about. Absent means all.
+	Filter *EventFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Its first place. Unset means `START_POSITION_LATEST`.
+	//
+	// Types that are valid to be assigned to Start:
+	//
+	//	*CreateSubscriptionRequest_Position
+	//	*CreateSubscriptionRequest_AfterCursor
+	//	*CreateSubscriptionRequest_Since
+	Start         isCreateSubscriptionRequest_Start `protobuf_oneof:"start"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateSubscriptionRequest) Reset() {
+	*x = CreateSubscriptionRequest{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSubscriptionRequest) ProtoMessage() {}
+
+func (x *CreateSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*CreateSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CreateSubscriptionRequest) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *CreateSubscriptionRequest) GetFilter() *EventFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *CreateSubscriptionRequest) GetStart() isCreateSubscriptionRequest_Start {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *CreateSubscriptionRequest) GetPosition() StartPosition {
+	if x != nil {
+		if x, ok := x.Start.(*CreateSubscriptionRequest_Position); ok {
+			return x.Position
+		}
+	}
+	return StartPosition_START_POSITION_UNSPECIFIED
+}
+
+func (x *CreateSubscriptionRequest) GetAfterCursor() string {
+	if x != nil {
+		if x, ok := x.Start.(*CreateSubscriptionRequest_AfterCursor); ok {
+			return x.AfterCursor
+		}
+	}
+	return ""
+}
+
+func (x *CreateSubscriptionRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Start.(*CreateSubscriptionRequest_Since); ok {
+			return x.Since
+		}
+	}
+	return nil
+}
+
+type isCreateSubscriptionRequest_Start interface {
+	isCreateSubscriptionRequest_Start()
+}
+
+type CreateSubscriptionRequest_Position struct {
+	// A named place.
+	Position StartPosition `protobuf:"varint,3,opt,name=position,proto3,enum=switchboard.v1.StartPosition,oneof"`
+}
+
+type CreateSubscriptionRequest_AfterCursor struct {
+	// Behind the event, heartbeat or `started` that carried this cursor.
+	AfterCursor string `protobuf:"bytes,4,opt,name=after_cursor,json=afterCursor,proto3,oneof"`
+}
+
+type CreateSubscriptionRequest_Since struct {
+	// Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
+	// are no longer kept, that is `CURSOR_EXPIRED`.
+	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3,oneof"`
+}
+
+func (*CreateSubscriptionRequest_Position) isCreateSubscriptionRequest_Start() {}
+
+func (*CreateSubscriptionRequest_AfterCursor) isCreateSubscriptionRequest_Start() {}
+
+func (*CreateSubscriptionRequest_Since) isCreateSubscriptionRequest_Start() {}
+
+// Answers with the new subscription.
+type CreateSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription.
+	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateSubscriptionResponse) Reset() {
+	*x = CreateSubscriptionResponse{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSubscriptionResponse) ProtoMessage() {}
+
+func (x *CreateSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*CreateSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CreateSubscriptionResponse) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
+// Asks for a subscription.
+type GetSubscriptionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Its id.
+	Subscription  string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionRequest) Reset() {
+	*x = GetSubscriptionRequest{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionRequest) ProtoMessage() {}
+
+func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetSubscriptionRequest) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+// Answers with a subscription.
+type GetSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription.
+	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionResponse) Reset() {
+	*x = GetSubscriptionResponse{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionResponse) ProtoMessage() {}
+
+func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetSubscriptionResponse) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
+// Asks for the subscriptions.
+type ListSubscriptionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most subscriptions that the page may hold: 1 to 100. Zero means 50.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before. Empty means the first page. What is no token of this list fails with
+	// INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscriptionsRequest) Reset() {
+	*x = ListSubscriptionsRequest{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscriptionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscriptionsRequest) ProtoMessage() {}
+
+func (x *ListSubscriptionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscriptionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSubscriptionsRequest) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListSubscriptionsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSubscriptionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Answers with a page of subscriptions.
+type ListSubscriptionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscriptions, in the order of their ids.
+	Subscriptions []*Subscription `protobuf:"bytes,1,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// Give it as `page_token` for the next page. Empty when this is the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscriptionsResponse) Reset() {
+	*x = ListSubscriptionsResponse{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscriptionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscriptionsResponse) ProtoMessage() {}
+
+func (x *ListSubscriptionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscriptionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSubscriptionsResponse) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListSubscriptionsResponse) GetSubscriptions() []*Subscription {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *ListSubscriptionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Gives a subscription another filter.
+type UpdateSubscriptionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Its id.
+	Subscription string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// Required. The new filter, whole; an empty one means all events.
+	Filter        *EventFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateSubscriptionRequest) Reset() {
+	*x = UpdateSubscriptionRequest{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateSubscriptionRequest) ProtoMessage() {}
+
+func (x *UpdateSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*UpdateSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UpdateSubscriptionRequest) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *UpdateSubscriptionRequest) GetFilter() *EventFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// Answers with the subscription as it stands.
+type UpdateSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription.
+	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateSubscriptionResponse) Reset() {
+	*x = UpdateSubscriptionResponse{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateSubscriptionResponse) ProtoMessage() {}
+
+func (x *UpdateSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*UpdateSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *UpdateSubscriptionResponse) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
+// Moves a subscription.
+type SeekSubscriptionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Its id.
+	Subscription string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// Required. The new place.
+	//
+	// Types that are valid to be assigned to Place:
+	//
+	//	*SeekSubscriptionRequest_Position
+	//	*SeekSubscriptionRequest_AfterCursor
+	//	*SeekSubscriptionRequest_Since
+	Place         isSeekSubscriptionRequest_Place `protobuf_oneof:"place"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeekSubscriptionRequest) Reset() {
+	*x = SeekSubscriptionRequest{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeekSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeekSubscriptionRequest) ProtoMessage() {}
+
+func (x *SeekSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeekSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*SeekSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SeekSubscriptionRequest) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *SeekSubscriptionRequest) GetPlace() isSeekSubscriptionRequest_Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *SeekSubscriptionRequest) GetPosition() StartPosition {
+	if x != nil {
+		if x, ok := x.Place.(*SeekSubscriptionRequest_Position); ok {
+			return x.Position
+		}
+	}
+	return StartPosition_START_POSITION_UNSPECIFIED
+}
+
+func (x *SeekSubscriptionRequest) GetAfterCursor() string {
+	if x != nil {
+		if x, ok := x.Place.(*SeekSubscriptionRequest_AfterCursor); ok {
+			return x.AfterCursor
+		}
+	}
+	return ""
+}
+
+func (x *SeekSubscriptionRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Place.(*SeekSubscriptionRequest_Since); ok {
+			return x.Since
+		}
+	}
+	return nil
+}
+
+type isSeekSubscriptionRequest_Place interface {
+	isSeekSubscriptionRequest_Place()
+}
+
+type SeekSubscriptionRequest_Position struct {
+	// A named place. `START_POSITION_UNSPECIFIED` names none.
+	Position StartPosition `protobuf:"varint,2,opt,name=position,proto3,enum=switchboard.v1.StartPosition,oneof"`
+}
+
+type SeekSubscriptionRequest_AfterCursor struct {
+	// Behind the event, heartbeat or `started` that carried this cursor.
+	AfterCursor string `protobuf:"bytes,3,opt,name=after_cursor,json=afterCursor,proto3,oneof"`
+}
+
+type SeekSubscriptionRequest_Since struct {
+	// Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
+	// are no longer kept, that is `CURSOR_EXPIRED`.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3,oneof"`
+}
+
+func (*SeekSubscriptionRequest_Position) isSeekSubscriptionRequest_Place() {}
+
+func (*SeekSubscriptionRequest_AfterCursor) isSeekSubscriptionRequest_Place() {}
+
+func (*SeekSubscriptionRequest_Since) isSeekSubscriptionRequest_Place() {}
+
+// Answers with the subscription as it stands.
+type SeekSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscription.
+	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeekSubscriptionResponse) Reset() {
+	*x = SeekSubscriptionResponse{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeekSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeekSubscriptionResponse) ProtoMessage() {}
+
+func (x *SeekSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeekSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*SeekSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SeekSubscriptionResponse) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
+// Deletes a subscription.
+type DeleteSubscriptionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Its id.
+	Subscription  string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSubscriptionRequest) Reset() {
+	*x = DeleteSubscriptionRequest{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSubscriptionRequest) ProtoMessage() {}
+
+func (x *DeleteSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*DeleteSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DeleteSubscriptionRequest) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+// Answers that the subscription is no more.
+type DeleteSubscriptionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSubscriptionResponse) Reset() {
+	*x = DeleteSubscriptionResponse{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSubscriptionResponse) ProtoMessage() {}
+
+func (x *DeleteSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*DeleteSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{21}
+}
+
+// Says up to where all is dealt with.
+type AcknowledgeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The subscription's id.
+	Subscription string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// Required. The place: the cursor of the last event that was dealt with and before which all are, or of a later
+	// heartbeat or gap.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// The `generation` that the stream's `started` told, so that what was on its way when the subscription was changed does
+	// not undo the change. Zero means that it is not held against the subscription's.
+	Generation    uint64 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcknowledgeRequest) Reset() {
+	*x = AcknowledgeRequest{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcknowledgeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcknowledgeRequest) ProtoMessage() {}
+
+func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
+func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AcknowledgeRequest) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *AcknowledgeRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *AcknowledgeRequest) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+// Answers that it is on disk.
+type AcknowledgeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The place that stands: the one that was asked for, or a later one.
+	Cursor        string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcknowledgeResponse) Reset() {
+	*x = AcknowledgeResponse{}
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcknowledgeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcknowledgeResponse) ProtoMessage() {}
+
+func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcknowledgeResponse.ProtoReflect.Descriptor instead.
+func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AcknowledgeResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
 var File_switchboard_v1_event_service_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_event_service_proto_rawDesc = "" +
@@ -1108,12 +2107,13 @@ const file_switchboard_v1_event_service_proto_rawDesc = "" +
 	"\"switchboard/v1/event_service.proto\x12\x0eswitchboard.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/event.proto\"?\n" +
 	"\vEventFilter\x12\x1a\n" +
 	"\baccounts\x18\x01 \x03(\tR\baccounts\x12\x14\n" +
-	"\x05types\x18\x02 \x03(\tR\x05types\"\xf4\x03\n" +
+	"\x05types\x18\x02 \x03(\tR\x05types\"\x9a\x04\n" +
 	"\x10SubscribeRequest\x123\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1b.switchboard.v1.EventFilterR\x06filter\x12;\n" +
 	"\bposition\x18\x02 \x01(\x0e2\x1d.switchboard.v1.StartPositionH\x00R\bposition\x12#\n" +
 	"\fafter_cursor\x18\x03 \x01(\tH\x00R\vafterCursor\x122\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05since\x12H\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05since\x12$\n" +
+	"\fsubscription\x18\x05 \x01(\tH\x00R\fsubscription\x12H\n" +
 	"\x12heartbeat_interval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x1d\n" +
 	"\n" +
 	"max_events\x18\a \x01(\x04R\tmaxEvents\x12<\n" +
@@ -1130,12 +2130,15 @@ const file_switchboard_v1_event_service_proto_rawDesc = "" +
 	"\aclosing\x18\x04 \x01(\v2 .switchboard.v1.SubscribeClosingH\x00R\aclosing\x120\n" +
 	"\x03gap\x18\x05 \x01(\v2\x1c.switchboard.v1.SubscribeGapH\x00R\x03gapB\n" +
 	"\n" +
-	"\bresponse\"\xbe\x01\n" +
+	"\bresponse\"\xde\x01\n" +
 	"\x10SubscribeStarted\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12#\n" +
 	"\roldest_cursor\x18\x02 \x01(\tR\foldestCursor\x12#\n" +
 	"\rnewest_cursor\x18\x03 \x01(\tR\fnewestCursor\x12H\n" +
-	"\x12heartbeat_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"\\\n" +
+	"\x12heartbeat_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x05 \x01(\x04R\n" +
+	"generation\"\\\n" +
 	"\x12SubscribeHeartbeat\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xb1\x01\n" +
@@ -1166,7 +2169,68 @@ const file_switchboard_v1_event_service_proto_rawDesc = "" +
 	"nextCursor\x12'\n" +
 	"\x0fprevious_cursor\x18\x03 \x01(\tR\x0epreviousCursor\x12%\n" +
 	"\x0ereached_newest\x18\x04 \x01(\bR\rreachedNewest\x12%\n" +
-	"\x0ereached_oldest\x18\x05 \x01(\bR\rreachedOldest*g\n" +
+	"\x0ereached_oldest\x18\x05 \x01(\bR\rreachedOldest\"\xbb\x03\n" +
+	"\fSubscription\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1b.switchboard.v1.EventFilterR\x06filter\x12\x16\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x04 \x01(\x04R\n" +
+	"generation\x12;\n" +
+	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12;\n" +
+	"\vupdate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updateTime\x12E\n" +
+	"\x10acknowledge_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0facknowledgeTime\x12\x1d\n" +
+	"\n" +
+	"lag_events\x18\b \x01(\x04R\tlagEvents\x124\n" +
+	"\blag_time\x18\t \x01(\v2\x19.google.protobuf.DurationR\alagTime\x12\x18\n" +
+	"\aexpired\x18\n" +
+	" \x01(\bR\aexpired\"\x93\x02\n" +
+	"\x19CreateSubscriptionRequest\x12\"\n" +
+	"\fsubscription\x18\x01 \x01(\tR\fsubscription\x123\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1b.switchboard.v1.EventFilterR\x06filter\x12;\n" +
+	"\bposition\x18\x03 \x01(\x0e2\x1d.switchboard.v1.StartPositionH\x00R\bposition\x12#\n" +
+	"\fafter_cursor\x18\x04 \x01(\tH\x00R\vafterCursor\x122\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05sinceB\a\n" +
+	"\x05start\"^\n" +
+	"\x1aCreateSubscriptionResponse\x12@\n" +
+	"\fsubscription\x18\x01 \x01(\v2\x1c.switchboard.v1.SubscriptionR\fsubscription\"<\n" +
+	"\x16GetSubscriptionRequest\x12\"\n" +
+	"\fsubscription\x18\x01 \x01(\tR\fsubscription\"[\n" +
+	"\x17GetSubscriptionResponse\x12@\n" +
+	"\fsubscription\x18\x01 \x01(\v2\x1c.switchboard.v1.SubscriptionR\fsubscription\"V\n" +
+	"\x18ListSubscriptionsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x87\x01\n" +
+	"\x19ListSubscriptionsResponse\x12B\n" +
+	"\rsubscriptions\x18\x01 \x03(\v2\x1c.switchboard.v1.SubscriptionR\rsubscriptions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"t\n" +
+	"\x19UpdateSubscriptionRequest\x12\"\n" +
+	"\fsubscription\x18\x01 \x01(\tR\fsubscription\x123\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1b.switchboard.v1.EventFilterR\x06filter\"^\n" +
+	"\x1aUpdateSubscriptionResponse\x12@\n" +
+	"\fsubscription\x18\x01 \x01(\v2\x1c.switchboard.v1.SubscriptionR\fsubscription\"\xdc\x01\n" +
+	"\x17SeekSubscriptionRequest\x12\"\n" +
+	"\fsubscription\x18\x01 \x01(\tR\fsubscription\x12;\n" +
+	"\bposition\x18\x02 \x01(\x0e2\x1d.switchboard.v1.StartPositionH\x00R\bposition\x12#\n" +
+	"\fafter_cursor\x18\x03 \x01(\tH\x00R\vafterCursor\x122\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05sinceB\a\n" +
+	"\x05place\"\\\n" +
+	"\x18SeekSubscriptionResponse\x12@\n" +
+	"\fsubscription\x18\x01 \x01(\v2\x1c.switchboard.v1.SubscriptionR\fsubscription\"?\n" +
+	"\x19DeleteSubscriptionRequest\x12\"\n" +
+	"\fsubscription\x18\x01 \x01(\tR\fsubscription\"\x1c\n" +
+	"\x1aDeleteSubscriptionResponse\"p\n" +
+	"\x12AcknowledgeRequest\x12\"\n" +
+	"\fsubscription\x18\x01 \x01(\tR\fsubscription\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\x04R\n" +
+	"generation\"-\n" +
+	"\x13AcknowledgeResponse\x12\x16\n" +
+	"\x06cursor\x18\x01 \x01(\tR\x06cursor*g\n" +
 	"\rStartPosition\x12\x1e\n" +
 	"\x1aSTART_POSITION_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15START_POSITION_LATEST\x10\x01\x12\x1b\n" +
@@ -1177,16 +2241,25 @@ const file_switchboard_v1_event_service_proto_rawDesc = "" +
 	"\x1cEXPIRED_POLICY_SKIP_WITH_GAP\x10\x02*?\n" +
 	"\tGapReason\x12\x1a\n" +
 	"\x16GAP_REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
-	"\x12GAP_REASON_EXPIRED\x10\x01*\x8c\x01\n" +
+	"\x12GAP_REASON_EXPIRED\x10\x01*\xde\x01\n" +
 	"\rClosingReason\x12\x1e\n" +
 	"\x1aCLOSING_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19CLOSING_REASON_MAX_EVENTS\x10\x01\x12\x1f\n" +
 	"\x1bCLOSING_REASON_IDLE_TIMEOUT\x10\x02\x12\x1b\n" +
-	"\x17CLOSING_REASON_SHUTDOWN\x10\x032\xb7\x01\n" +
+	"\x17CLOSING_REASON_SHUTDOWN\x10\x03\x12'\n" +
+	"#CLOSING_REASON_SUBSCRIPTION_CHANGED\x10\x04\x12'\n" +
+	"#CLOSING_REASON_SUBSCRIPTION_DELETED\x10\x052\x8b\a\n" +
 	"\fEventService\x12R\n" +
 	"\tSubscribe\x12 .switchboard.v1.SubscribeRequest\x1a!.switchboard.v1.SubscribeResponse0\x01\x12S\n" +
 	"\n" +
-	"ListEvents\x12!.switchboard.v1.ListEventsRequest\x1a\".switchboard.v1.ListEventsResponseB\x81\x01\n" +
+	"ListEvents\x12!.switchboard.v1.ListEventsRequest\x1a\".switchboard.v1.ListEventsResponse\x12k\n" +
+	"\x12CreateSubscription\x12).switchboard.v1.CreateSubscriptionRequest\x1a*.switchboard.v1.CreateSubscriptionResponse\x12b\n" +
+	"\x0fGetSubscription\x12&.switchboard.v1.GetSubscriptionRequest\x1a'.switchboard.v1.GetSubscriptionResponse\x12h\n" +
+	"\x11ListSubscriptions\x12(.switchboard.v1.ListSubscriptionsRequest\x1a).switchboard.v1.ListSubscriptionsResponse\x12k\n" +
+	"\x12UpdateSubscription\x12).switchboard.v1.UpdateSubscriptionRequest\x1a*.switchboard.v1.UpdateSubscriptionResponse\x12e\n" +
+	"\x10SeekSubscription\x12'.switchboard.v1.SeekSubscriptionRequest\x1a(.switchboard.v1.SeekSubscriptionResponse\x12k\n" +
+	"\x12DeleteSubscription\x12).switchboard.v1.DeleteSubscriptionRequest\x1a*.switchboard.v1.DeleteSubscriptionResponse\x12V\n" +
+	"\vAcknowledge\x12\".switchboard.v1.AcknowledgeRequest\x1a#.switchboard.v1.AcknowledgeResponseB\x81\x01\n" +
 	"\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3"
 
 var (
@@ -1202,55 +2275,100 @@ func file_switchboard_v1_event_service_proto_rawDescGZIP() []byte {
 }
 
 var file_switchboard_v1_event_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_switchboard_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_switchboard_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_switchboard_v1_event_service_proto_goTypes = []any{
-	(StartPosition)(0),            // 0: switchboard.v1.StartPosition
-	(ExpiredPolicy)(0),            // 1: switchboard.v1.ExpiredPolicy
-	(GapReason)(0),                // 2: switchboard.v1.GapReason
-	(ClosingReason)(0),            // 3: switchboard.v1.ClosingReason
-	(*EventFilter)(nil),           // 4: switchboard.v1.EventFilter
-	(*SubscribeRequest)(nil),      // 5: switchboard.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),     // 6: switchboard.v1.SubscribeResponse
-	(*SubscribeStarted)(nil),      // 7: switchboard.v1.SubscribeStarted
-	(*SubscribeHeartbeat)(nil),    // 8: switchboard.v1.SubscribeHeartbeat
-	(*SubscribeGap)(nil),          // 9: switchboard.v1.SubscribeGap
-	(*SubscribeClosing)(nil),      // 10: switchboard.v1.SubscribeClosing
-	(*ListEventsRequest)(nil),     // 11: switchboard.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),    // 12: switchboard.v1.ListEventsResponse
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
-	(*Event)(nil),                 // 15: switchboard.v1.Event
+	(StartPosition)(0),                 // 0: switchboard.v1.StartPosition
+	(ExpiredPolicy)(0),                 // 1: switchboard.v1.ExpiredPolicy
+	(GapReason)(0),                     // 2: switchboard.v1.GapReason
+	(ClosingReason)(0),                 // 3: switchboard.v1.ClosingReason
+	(*EventFilter)(nil),                // 4: switchboard.v1.EventFilter
+	(*SubscribeRequest)(nil),           // 5: switchboard.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),          // 6: switchboard.v1.SubscribeResponse
+	(*SubscribeStarted)(nil),           // 7: switchboard.v1.SubscribeStarted
+	(*SubscribeHeartbeat)(nil),         // 8: switchboard.v1.SubscribeHeartbeat
+	(*SubscribeGap)(nil),               // 9: switchboard.v1.SubscribeGap
+	(*SubscribeClosing)(nil),           // 10: switchboard.v1.SubscribeClosing
+	(*ListEventsRequest)(nil),          // 11: switchboard.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 12: switchboard.v1.ListEventsResponse
+	(*Subscription)(nil),               // 13: switchboard.v1.Subscription
+	(*CreateSubscriptionRequest)(nil),  // 14: switchboard.v1.CreateSubscriptionRequest
+	(*CreateSubscriptionResponse)(nil), // 15: switchboard.v1.CreateSubscriptionResponse
+	(*GetSubscriptionRequest)(nil),     // 16: switchboard.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),    // 17: switchboard.v1.GetSubscriptionResponse
+	(*ListSubscriptionsRequest)(nil),   // 18: switchboard.v1.ListSubscriptionsRequest
+	(*ListSubscriptionsResponse)(nil),  // 19: switchboard.v1.ListSubscriptionsResponse
+	(*UpdateSubscriptionRequest)(nil),  // 20: switchboard.v1.UpdateSubscriptionRequest
+	(*UpdateSubscriptionResponse)(nil), // 21: switchboard.v1.UpdateSubscriptionResponse
+	(*SeekSubscriptionRequest)(nil),    // 22: switchboard.v1.SeekSubscriptionRequest
+	(*SeekSubscriptionResponse)(nil),   // 23: switchboard.v1.SeekSubscriptionResponse
+	(*DeleteSubscriptionRequest)(nil),  // 24: switchboard.v1.DeleteSubscriptionRequest
+	(*DeleteSubscriptionResponse)(nil), // 25: switchboard.v1.DeleteSubscriptionResponse
+	(*AcknowledgeRequest)(nil),         // 26: switchboard.v1.AcknowledgeRequest
+	(*AcknowledgeResponse)(nil),        // 27: switchboard.v1.AcknowledgeResponse
+	(*timestamppb.Timestamp)(nil),      // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 29: google.protobuf.Duration
+	(*Event)(nil),                      // 30: switchboard.v1.Event
 }
 var file_switchboard_v1_event_service_proto_depIdxs = []int32{
 	4,  // 0: switchboard.v1.SubscribeRequest.filter:type_name -> switchboard.v1.EventFilter
 	0,  // 1: switchboard.v1.SubscribeRequest.position:type_name -> switchboard.v1.StartPosition
-	13, // 2: switchboard.v1.SubscribeRequest.since:type_name -> google.protobuf.Timestamp
-	14, // 3: switchboard.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	14, // 4: switchboard.v1.SubscribeRequest.idle_timeout:type_name -> google.protobuf.Duration
+	28, // 2: switchboard.v1.SubscribeRequest.since:type_name -> google.protobuf.Timestamp
+	29, // 3: switchboard.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	29, // 4: switchboard.v1.SubscribeRequest.idle_timeout:type_name -> google.protobuf.Duration
 	1,  // 5: switchboard.v1.SubscribeRequest.expired_policy:type_name -> switchboard.v1.ExpiredPolicy
 	7,  // 6: switchboard.v1.SubscribeResponse.started:type_name -> switchboard.v1.SubscribeStarted
-	15, // 7: switchboard.v1.SubscribeResponse.event:type_name -> switchboard.v1.Event
+	30, // 7: switchboard.v1.SubscribeResponse.event:type_name -> switchboard.v1.Event
 	8,  // 8: switchboard.v1.SubscribeResponse.heartbeat:type_name -> switchboard.v1.SubscribeHeartbeat
 	10, // 9: switchboard.v1.SubscribeResponse.closing:type_name -> switchboard.v1.SubscribeClosing
 	9,  // 10: switchboard.v1.SubscribeResponse.gap:type_name -> switchboard.v1.SubscribeGap
-	14, // 11: switchboard.v1.SubscribeStarted.heartbeat_interval:type_name -> google.protobuf.Duration
-	13, // 12: switchboard.v1.SubscribeHeartbeat.time:type_name -> google.protobuf.Timestamp
+	29, // 11: switchboard.v1.SubscribeStarted.heartbeat_interval:type_name -> google.protobuf.Duration
+	28, // 12: switchboard.v1.SubscribeHeartbeat.time:type_name -> google.protobuf.Timestamp
 	2,  // 13: switchboard.v1.SubscribeGap.reason:type_name -> switchboard.v1.GapReason
 	3,  // 14: switchboard.v1.SubscribeClosing.reason:type_name -> switchboard.v1.ClosingReason
-	14, // 15: switchboard.v1.SubscribeClosing.retry_after:type_name -> google.protobuf.Duration
+	29, // 15: switchboard.v1.SubscribeClosing.retry_after:type_name -> google.protobuf.Duration
 	4,  // 16: switchboard.v1.ListEventsRequest.filter:type_name -> switchboard.v1.EventFilter
 	0,  // 17: switchboard.v1.ListEventsRequest.position:type_name -> switchboard.v1.StartPosition
-	13, // 18: switchboard.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	15, // 19: switchboard.v1.ListEventsResponse.events:type_name -> switchboard.v1.Event
-	5,  // 20: switchboard.v1.EventService.Subscribe:input_type -> switchboard.v1.SubscribeRequest
-	11, // 21: switchboard.v1.EventService.ListEvents:input_type -> switchboard.v1.ListEventsRequest
-	6,  // 22: switchboard.v1.EventService.Subscribe:output_type -> switchboard.v1.SubscribeResponse
-	12, // 23: switchboard.v1.EventService.ListEvents:output_type -> switchboard.v1.ListEventsResponse
-	22, // [22:24] is the sub-list for method output_type
-	20, // [20:22] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	28, // 18: switchboard.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	30, // 19: switchboard.v1.ListEventsResponse.events:type_name -> switchboard.v1.Event
+	4,  // 20: switchboard.v1.Subscription.filter:type_name -> switchboard.v1.EventFilter
+	28, // 21: switchboard.v1.Subscription.create_time:type_name -> google.protobuf.Timestamp
+	28, // 22: switchboard.v1.Subscription.update_time:type_name -> google.protobuf.Timestamp
+	28, // 23: switchboard.v1.Subscription.acknowledge_time:type_name -> google.protobuf.Timestamp
+	29, // 24: switchboard.v1.Subscription.lag_time:type_name -> google.protobuf.Duration
+	4,  // 25: switchboard.v1.CreateSubscriptionRequest.filter:type_name -> switchboard.v1.EventFilter
+	0,  // 26: switchboard.v1.CreateSubscriptionRequest.position:type_name -> switchboard.v1.StartPosition
+	28, // 27: switchboard.v1.CreateSubscriptionRequest.since:type_name -> google.protobuf.Timestamp
+	13, // 28: switchboard.v1.CreateSubscriptionResponse.subscription:type_name -> switchboard.v1.Subscription
+	13, // 29: switchboard.v1.GetSubscriptionResponse.subscription:type_name -> switchboard.v1.Subscription
+	13, // 30: switchboard.v1.ListSubscriptionsResponse.subscriptions:type_name -> switchboard.v1.Subscription
+	4,  // 31: switchboard.v1.UpdateSubscriptionRequest.filter:type_name -> switchboard.v1.EventFilter
+	13, // 32: switchboard.v1.UpdateSubscriptionResponse.subscription:type_name -> switchboard.v1.Subscription
+	0,  // 33: switchboard.v1.SeekSubscriptionRequest.position:type_name -> switchboard.v1.StartPosition
+	28, // 34: switchboard.v1.SeekSubscriptionRequest.since:type_name -> google.protobuf.Timestamp
+	13, // 35: switchboard.v1.SeekSubscriptionResponse.subscription:type_name -> switchboard.v1.Subscription
+	5,  // 36: switchboard.v1.EventService.Subscribe:input_type -> switchboard.v1.SubscribeRequest
+	11, // 37: switchboard.v1.EventService.ListEvents:input_type -> switchboard.v1.ListEventsRequest
+	14, // 38: switchboard.v1.EventService.CreateSubscription:input_type -> switchboard.v1.CreateSubscriptionRequest
+	16, // 39: switchboard.v1.EventService.GetSubscription:input_type -> switchboard.v1.GetSubscriptionRequest
+	18, // 40: switchboard.v1.EventService.ListSubscriptions:input_type -> switchboard.v1.ListSubscriptionsRequest
+	20, // 41: switchboard.v1.EventService.UpdateSubscription:input_type -> switchboard.v1.UpdateSubscriptionRequest
+	22, // 42: switchboard.v1.EventService.SeekSubscription:input_type -> switchboard.v1.SeekSubscriptionRequest
+	24, // 43: switchboard.v1.EventService.DeleteSubscription:input_type -> switchboard.v1.DeleteSubscriptionRequest
+	26, // 44: switchboard.v1.EventService.Acknowledge:input_type -> switchboard.v1.AcknowledgeRequest
+	6,  // 45: switchboard.v1.EventService.Subscribe:output_type -> switchboard.v1.SubscribeResponse
+	12, // 46: switchboard.v1.EventService.ListEvents:output_type -> switchboard.v1.ListEventsResponse
+	15, // 47: switchboard.v1.EventService.CreateSubscription:output_type -> switchboard.v1.CreateSubscriptionResponse
+	17, // 48: switchboard.v1.EventService.GetSubscription:output_type -> switchboard.v1.GetSubscriptionResponse
+	19, // 49: switchboard.v1.EventService.ListSubscriptions:output_type -> switchboard.v1.ListSubscriptionsResponse
+	21, // 50: switchboard.v1.EventService.UpdateSubscription:output_type -> switchboard.v1.UpdateSubscriptionResponse
+	23, // 51: switchboard.v1.EventService.SeekSubscription:output_type -> switchboard.v1.SeekSubscriptionResponse
+	25, // 52: switchboard.v1.EventService.DeleteSubscription:output_type -> switchboard.v1.DeleteSubscriptionResponse
+	27, // 53: switchboard.v1.EventService.Acknowledge:output_type -> switchboard.v1.AcknowledgeResponse
+	45, // [45:54] is the sub-list for method output_type
+	36, // [36:45] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_switchboard_v1_event_service_proto_init() }
@@ -1263,6 +2381,7 @@ func file_switchboard_v1_event_service_proto_init() {
 		(*SubscribeRequest_Position)(nil),
 		(*SubscribeRequest_AfterCursor)(nil),
 		(*SubscribeRequest_Since)(nil),
+		(*SubscribeRequest_Subscription)(nil),
 	}
 	file_switchboard_v1_event_service_proto_msgTypes[2].OneofWrappers = []any{
 		(*SubscribeResponse_Started)(nil),
@@ -1278,13 +2397,23 @@ func file_switchboard_v1_event_service_proto_init() {
 		(*ListEventsRequest_BeforeCursor)(nil),
 		(*ListEventsRequest_Since)(nil),
 	}
+	file_switchboard_v1_event_service_proto_msgTypes[10].OneofWrappers = []any{
+		(*CreateSubscriptionRequest_Position)(nil),
+		(*CreateSubscriptionRequest_AfterCursor)(nil),
+		(*CreateSubscriptionRequest_Since)(nil),
+	}
+	file_switchboard_v1_event_service_proto_msgTypes[18].OneofWrappers = []any{
+		(*SeekSubscriptionRequest_Position)(nil),
+		(*SeekSubscriptionRequest_AfterCursor)(nil),
+		(*SeekSubscriptionRequest_Since)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_switchboard_v1_event_service_proto_rawDesc), len(file_switchboard_v1_event_service_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   9,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -41,7 +41,7 @@ export interface Sandbox {
 
 export async function startSandbox(
   scope: Scope,
-  { port = 0, store }: { port?: number; store?: string } = {},
+  { port = 0, store, webOrigins = [] }: { port?: number; store?: string; webOrigins?: string[] } = {},
 ): Promise<Sandbox> {
   const child = spawn(BINARY, ["sandbox", ...(store === undefined ? [] : ["--store", store])], {
     env: {
@@ -49,6 +49,7 @@ export async function startSandbox(
       SWITCHBOARD__GRPC__LISTEN: `127.0.0.1:${port}`,
       SWITCHBOARD__WEBHOOK__LISTEN: "127.0.0.1:0",
       SWITCHBOARD__ADMIN__LISTEN: "127.0.0.1:0",
+      ...(webOrigins.length > 0 ? { SWITCHBOARD__GRPC__WEB_ORIGINS: webOrigins.join(",") } : {}),
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -92,7 +93,7 @@ export function sandboxOf(client: SwitchboardClient): Client<typeof SandboxServi
 /** A folder that is gone when the test ends. */
 export async function temporaryFolder(scope: Scope): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "switchboard-client-"));
-  scope.after(() => rm(folder, { recursive: true }));
+  scope.after(() => rm(folder, { recursive: true, maxRetries: 5 }));
   return folder;
 }
 

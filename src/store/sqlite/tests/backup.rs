@@ -3,11 +3,9 @@
 use super::*;
 use crate::domain::{Cursor, Filter};
 use crate::store::{Change, Place};
+use std::time::Duration;
 
-/// In one hour.
-fn soon() -> Option<UnixMillis> {
-    Some(UnixMillis::now().plus(std::time::Duration::from_secs(3_600)))
-}
+const HOUR: Duration = Duration::from_secs(3_600);
 
 impl Opened {
     fn path(&self) -> PathBuf {
@@ -18,6 +16,11 @@ impl Opened {
         self.folder.path().join(name)
     }
 
+    /// Where its journal stands, by the file.
+    fn journal(&self) -> schema::Journal {
+        schema::read(&self.beside()).expect("readable")
+    }
+
     fn back_up(&self) -> PathBuf {
         let to = self.file("backup");
         back_up(&self.path(), &to).expect("backed up");
@@ -26,10 +29,14 @@ impl Opened {
 }
 
 /// Opens the store that is made of a backup, in a folder of its own.
-fn restored(backup: &Path, doubt_until: Option<UnixMillis>) -> Opened {
+fn restored(backup: &Path, doubt: Option<Duration>) -> Opened {
     let folder = TempDir::new().expect("a folder");
-    restore(backup, &folder.path().join("switchboard.db"), doubt_until).expect("restored");
+    restore(backup, &folder.path().join("switchboard.db"), doubt).expect("restored");
     open_in(folder, None)
+}
+
+fn asked(id: &str) -> Request {
+    Request { id: request(id), fingerprint: Fingerprint([7; 32]), resend_after: None }
 }
 
 fn at(opened: &Opened, number: u64) -> Cursor {
@@ -67,7 +74,7 @@ async fn a_backup_of_an_open_store_is_one_moment_of_it() {
     let extent = extent.expect("backed up");
     assert!((50..=written).contains(&extent.newest), "{extent:?} of {written}");
 
-    let restored = restored(&opened.file("backup"), soon());
+    let restored = restored(&opened.file("backup"), Some(HOUR));
     assert_eq!(restored.store.extent(), extent);
     let (mut behind, mut all) = (0, Vec::new());
     while let page = restored.store.read(behind, true).await.expect("readable")
@@ -132,7 +139,7 @@ async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_
     opened.attempt("in-flight", None).await;
     let backup = opened.back_up();
 
-    let in_doubt = restored(&backup, soon());
+    let in_doubt = restored(&backup, Some(HOUR));
     assert_eq!(in_doubt.stands("in-flight").await, Some(("unknown", 1)));
     assert_eq!(in_doubt.stands("doubted").await, Some(("unknown", 1)));
     assert!(matches!(in_doubt.begin("done", None).await, Begun::Known(Record { message: Some(message), .. })
@@ -153,10 +160,104 @@ async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_
     let in_doubt = in_doubt.reopen();
     assert!(matches!(in_doubt.begin("new", None).await, Begun::Known(_)));
 
-    for accepting in [None, Some(UnixMillis::now())] {
-        let restored = restored(&backup, accepting);
-        assert_eq!(restored.attempt("new", None).await.0, 1);
+    // Whatever the clock says by which events are placed, it is over when that is certain.
+    let until = in_doubt.journal().doubt_until.expect("in doubt");
+    for (now, over) in [(until.0 - 1, false), (until.0, true)] {
+        let forget =
+            Op::Forget { now: UnixMillis(now), requests: UnixMillis(0), messages: UnixMillis(0), most: 10 };
+        in_doubt.one(forget).await;
+        let known = in_doubt.store.known(&account("acme"), &asked("other")).await.expect("readable");
+        assert_eq!(known.is_none(), over);
     }
+    assert_eq!(in_doubt.attempt("other", None).await.0, 1);
+    let in_doubt = in_doubt.reopen();
+    assert_eq!(in_doubt.attempt("new", None).await.0, 1);
+
+    let accepting = restored(&backup, None);
+    assert_eq!(accepting.attempt("new", None).await.0, 1);
+}
+
+#[tokio::test]
+async fn what_is_told_before_a_request_is_begun_is_what_is_told_when_it_is() {
+    let opened = open();
+    opened.in_doubt("doubted").await;
+    let restored = restored(&opened.back_up(), Some(HOUR));
+    for (id, resend_after) in [("doubted", None), ("new", None), ("new", Some(1)), ("new", Some(7))] {
+        let asked = Request { resend_after, ..asked(id) };
+        let told = restored.store.known(&account("acme"), &asked).await.expect("readable");
+        match (told, restored.begin(id, resend_after).await) {
+            (Some(told), Begun::Known(known)) => assert_eq!(told, known, "{id}"),
+            (None, Begun::Attempt { number, .. }) => {
+                assert_eq!(Some(number), resend_after.map(|after| after + 1), "{id}");
+                restored.end(id, number, Outcome::NotDone).await;
+            }
+            other => panic!("{id}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_restore_shortens_no_doubt_and_repeats_that_are_accepted_are_accepted_for_all() {
+    let opened = open();
+    let first = restored(&opened.back_up(), Some(24 * HOUR));
+    let until = first.journal().doubt_until.expect("in doubt");
+    let backup = first.back_up();
+    assert_eq!(restored(&backup, Some(HOUR)).journal().doubt_until, Some(until));
+    assert!(restored(&backup, Some(48 * HOUR)).journal().doubt_until > Some(until));
+    assert_eq!(restored(&backup, None).journal().doubt_until, None);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_the_backup_shortens_no_doubt() {
+    let opened = open();
+    let backup = opened.back_up();
+    let tomorrow = UnixMillis::now().plus(24 * HOUR);
+    Connection::open(&backup)
+        .and_then(|db| db.execute("UPDATE journal SET backup_ms = ?1", [tomorrow.0]))
+        .expect("made");
+    assert_eq!(restored(&backup, Some(HOUR)).journal().doubt_until, Some(tomorrow.plus(HOUR)));
+}
+
+/// A store of an earlier version that no server of this one has opened yet.
+#[tokio::test]
+async fn a_store_of_an_earlier_version_is_backed_up_as_it_is_and_its_backup_is_of_this_one() {
+    let folder = TempDir::new().expect("a folder");
+    let (path, backup) = (folder.path().join("old.db"), folder.path().join("backup"));
+    Connection::open(&path).and_then(|db| db.execute_batch(super::opening::FIRST_VERSION)).expect("made");
+    let told = back_up(&path, &backup).expect("backed up");
+    assert_eq!(told, Extent { oldest: 5, newest: 5 });
+    let version = |path: &Path| -> i64 {
+        let db = Connection::open(path).expect("opens");
+        db.pragma_query_value(None, "user_version", |row| row.get(0)).expect("there")
+    };
+    assert_eq!(version(&path), 1, "what it is made of is left as it is");
+    assert!(version(&backup) > 1);
+    let restored = restored(&backup, None);
+    assert_eq!(restored.store.extent(), told);
+    assert_eq!(restored.store.locate(Cursor { epoch: 77, number: 6 }), Located::Lost(5));
+    assert_eq!(restored.one(append("acme", None, "6")).await, Done::Appended(6));
+}
+
+/// A backup that an earlier version made lacks what was added since: restoring it takes the steps.
+#[tokio::test]
+async fn what_is_brought_up_to_date_while_it_is_restored_must_be_a_backup() {
+    let folder = TempDir::new().expect("a folder");
+    let (path, to) = (folder.path().join("old.db"), folder.path().join("switchboard.db"));
+    Connection::open(&path).and_then(|db| db.execute_batch(super::opening::FIRST_VERSION)).expect("made");
+    let bytes = std::fs::read(&path).expect("readable");
+    let told = restore(&path, &to, None);
+    assert!(matches!(&told, Err(Error::NoBackup { path: named }) if *named == path), "{told:?}");
+    assert_eq!(std::fs::read(&path).expect("readable"), bytes);
+    assert!(!to.exists());
+}
+
+#[tokio::test]
+async fn what_is_refused_is_called_by_the_name_that_it_has() {
+    let folder = TempDir::new().expect("a folder");
+    let (path, to) = (folder.path().join("theirs.db"), folder.path().join("switchboard.db"));
+    Connection::open(&path).and_then(|db| db.execute_batch("CREATE TABLE theirs (x)")).expect("made");
+    let told = restore(&path, &to, None).expect_err("foreign").to_string();
+    assert!(told.contains("theirs.db"), "{told}");
 }
 
 #[tokio::test]
@@ -196,6 +297,13 @@ async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
     let elsewhere = TempDir::new().expect("a folder");
     let to = elsewhere.path().join("switchboard.db");
 
+    for beside in ["switchboard.db-wal", "switchboard.db-journal"] {
+        let there = elsewhere.path().join(beside);
+        std::fs::write(&there, "of another").expect("written");
+        let told = restore(&backup, &to, None);
+        assert!(matches!(&told, Err(Error::Exists { path }) if *path == there), "{told:?}");
+        std::fs::remove_file(there).expect("there");
+    }
     let open_already = restore(&backup, &opened.path(), None);
     assert!(matches!(open_already, Err(Error::InUse { .. })), "{open_already:?}");
     let again = back_up(&opened.path(), &backup);
@@ -235,4 +343,16 @@ async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
         "{names:?}"
     );
     restore(&backup, &to, None).expect("restored");
+}
+
+#[tokio::test]
+async fn a_generation_that_was_given_after_the_backup_is_not_given_again_after_the_restore() {
+    let opened = open();
+    let made = opened.changed("s", create(Filter::default(), Place::Newest)).await;
+    let backup = opened.back_up();
+    let lost = opened.changed("s", Change::Seek(Place::Newest)).await;
+    let restored = restored(&backup, None);
+    assert_eq!(restored.subscription("s").await, Some(made));
+    let sought = restored.changed("s", Change::Seek(Place::Newest)).await;
+    assert!(sought.generation > lost.generation, "{sought:?}");
 }

@@ -12,7 +12,7 @@ const NEVER: UnixMillis = UnixMillis(0);
 
 impl Opened {
     async fn forget(&self, requests: UnixMillis, messages: UnixMillis, most: u32) -> u64 {
-        match self.one(Op::Forget { requests, messages, most }).await {
+        match self.one(Op::Forget { now: NEVER, requests, messages, most }).await {
             Done::Forgotten(rows) => rows,
             other => panic!("{other:?}"),
         }
@@ -169,5 +169,28 @@ async fn a_customer_who_wrote_something_unreadable_wrote() {
     opened.one(op).await;
     for (address, own) in [("+15550100001", None), ("bsuid:US.1", Some("+15550100002"))] {
         assert_eq!(opened.last_received(address, own).await, Some(7_000), "{address}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_remembered_from_its_end_also_where_the_clock_was_behind_then() {
+    let opened = open();
+    opened.one(append("acme", None, "as late as it is")).await;
+    opened.in_doubt("before").await;
+    opened.attempt("behind", None).await;
+    opened.attempt("again", None).await;
+    let mut ends = vec![opened.end_op(Some("behind"), 1, None, accepted(&["P"]))];
+    ends.push(opened.end_op(Some("again"), 1, None, unknown()));
+    for mut end in ends {
+        if let Op::End(end) = &mut end {
+            end.end_time = UnixMillis(end.end_time.0 - 2 * 86_400_000);
+        }
+        opened.one(end).await;
+    }
+    // All of them ended just now.
+    let a_day_ago = UnixMillis(UnixMillis::now().0 - 86_400_000);
+    assert_eq!(opened.forget(a_day_ago, NEVER, 10).await, 0);
+    for id in ["before", "behind", "again"] {
+        assert!(opened.record(id).await.is_some(), "{id}");
     }
 }

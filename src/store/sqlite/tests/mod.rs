@@ -23,11 +23,12 @@ use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, Repor
 use crate::domain::outcome::Doubt;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
-    AttemptId, Channel, Event, EventId, EventType, Filter, MessageId, MessageState, Provider, Uncertainty,
+    AttemptId, Channel, Event, EventId, EventType, Filter, MessageId, MessageState, Provider, TypeWord,
+    Uncertainty,
 };
 use crate::store::{
-    Append, Begin, Begun, Change, Changed, End, Ended, Life, MOST_SUBSCRIPTIONS, Outcome, Owner, Place,
-    Stamp, Standing, Stored, Trim, Trimmed,
+    Altered, Append, Begin, Begun, Change, Changed, End, Ended, Life, MOST_SUBSCRIPTIONS, Outcome, Owner,
+    Place, Stamp, Standing, Stored, Trim, Trimmed,
 };
 
 /// What a test wants to see of an event, as text: its id, its number, the id of its duplicate, and what it means for a
@@ -54,16 +55,13 @@ fn receive_time(event: &Stored) -> UnixMillis {
     UnixMillis(time.parse().expect("a number"))
 }
 
-/// Subscriptions as they stand, or that they were deleted.
-type ChangedSubscriptions = Vec<(SubscriptionId, Option<Subscription>)>;
-
 struct Opened {
     store: Store,
     committed: Arc<Mutex<Vec<Stored>>>,
     /// The messages that were told, of each commit that told any.
     told: Arc<Mutex<Vec<Vec<Message>>>>,
     /// The subscriptions that were told.
-    changed: Arc<Mutex<ChangedSubscriptions>>,
+    changed: Arc<Mutex<Vec<Altered>>>,
     owner: Owner,
     folder: TempDir,
 }

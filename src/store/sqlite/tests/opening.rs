@@ -92,7 +92,7 @@ async fn a_file_that_is_no_store_is_refused() {
 }
 
 /// The first version's tables, as it made them.
-const FIRST_VERSION: &str = "
+pub(super) const FIRST_VERSION: &str = "
     CREATE TABLE journal (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         epoch INTEGER NOT NULL,
@@ -227,4 +227,27 @@ async fn what_is_in_flight_stays_so_for_its_own_owner() {
     .expect("opens");
     let record = store.request(&account("acme"), &request("r")).await.expect("readable").expect("kept");
     assert!(matches!(record.standing, Standing::InFlight { .. }), "{record:?}");
+}
+
+fn break_off(_: &Event, _: &Stamp) -> Bytes {
+    panic!("as the test wants it")
+}
+
+#[tokio::test]
+async fn a_store_whose_writer_is_gone_says_so() {
+    let folder = TempDir::new().expect("a folder");
+    let store = Store::open(Options {
+        path: folder.path().join("switchboard.db"),
+        encode: break_off,
+        committed: Box::new(|_| {}),
+        owner: Owner::generate(),
+        max_pages: None,
+    })
+    .expect("opens");
+    let told = store.commit(vec![append("acme", None, "x")]).await;
+    assert!(matches!(told, Err(Error::Closed)), "{told:?}");
+    let mut health = store.health();
+    let died = health.wait_for(|health| *health == crate::store::Health::Dead);
+    let died = tokio::time::timeout(std::time::Duration::from_secs(10), died).await;
+    assert!(died.is_ok_and(|died| died.is_ok()), "it may be readable, and is not writable");
 }

@@ -254,7 +254,7 @@ async fn a_message_is_found_by_each_of_its_names_within_its_account() {
     }
     // Once the request is forgotten its id may come again: the newest message is meant.
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
-    opened.one(Op::Forget { requests: soon, messages: UnixMillis(0), most: 10 }).await;
+    opened.one(Op::Forget { now: UnixMillis(0), requests: soon, messages: UnixMillis(0), most: 10 }).await;
     let newer = draft();
     let newer = Message { create_time: UnixMillis(newer.create_time.0 + 1_000), ..newer };
     opened.one(opened.begin_op("r", None, Some(newer.clone()))).await;

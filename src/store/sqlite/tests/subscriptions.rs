@@ -3,10 +3,9 @@
 use super::*;
 
 impl Opened {
-    /// What was told of subscriptions since the last time: their ids, and their generations unless they were deleted.
-    fn changes(&self) -> Vec<(String, Option<u64>)> {
-        let told = std::mem::take(&mut *self.changed.lock().expect("unpoisoned"));
-        told.into_iter().map(|(id, standing)| (id.to_string(), standing.map(|s| s.generation))).collect()
+    /// What was told of subscriptions since the last time.
+    fn changes(&self) -> Vec<Altered> {
+        std::mem::take(&mut *self.changed.lock().expect("unpoisoned"))
     }
 
     /// A journal of so many events.
@@ -17,6 +16,10 @@ impl Opened {
     }
 }
 
+fn words(words: &[&str]) -> Vec<TypeWord> {
+    words.iter().map(|word| TypeWord::of(word)).collect()
+}
+
 fn acknowledge_as(number: u64, generation: u64) -> Change {
     Change::Acknowledge { number, generation: Some(generation) }
 }
@@ -24,8 +27,10 @@ fn acknowledge_as(number: u64, generation: u64) -> Change {
 #[tokio::test]
 async fn a_subscription_is_made_once_and_outlives_the_process() {
     let opened = open().with_events(3).await;
-    let filter =
-        Filter { accounts: vec![account("acme"), account("globex-2")], types: EventType::ALL.to_vec() };
+    let filter = Filter {
+        accounts: vec![account("acme"), account("globex-2")],
+        types: words(&["unknown", "message.*"]),
+    };
     let before = UnixMillis::now();
     let made = opened.changed("billing", create(filter.clone(), Place::Behind(2))).await;
     assert_eq!((made.id.as_str(), &made.filter, made.number), ("billing", &filter, 2));
@@ -43,7 +48,7 @@ async fn a_subscription_is_made_once_and_outlives_the_process() {
 async fn a_subscription_without_a_filter_is_read_back_without_one() {
     let opened = open();
     opened.changed("all", create(Filter::default(), Place::Newest)).await;
-    let types = Filter { accounts: Vec::new(), types: vec![EventType::MessageStatus] };
+    let types = Filter { accounts: Vec::new(), types: words(&["message.status"]) };
     opened.changed("types", create(types.clone(), Place::Newest)).await;
     assert_eq!(opened.subscription("all").await.expect("made").filter, Filter::default());
     assert_eq!(opened.subscription("types").await.expect("made").filter, types);
@@ -85,8 +90,13 @@ async fn a_filter_or_a_place_that_is_set_counts_the_generation_up_and_leaves_the
     };
     assert_eq!(updated, expected);
     let sought = opened.changed("s", Change::Seek(Place::Behind(1))).await;
-    let expected =
-        Subscription { number: 1, generation: 3, update_time: sought.update_time, ..expected.clone() };
+    let expected = Subscription {
+        number: 1,
+        acknowledged: 1,
+        generation: 3,
+        update_time: sought.update_time,
+        ..expected.clone()
+    };
     assert_eq!(sought, expected, "it moves back too");
     assert_eq!(sought.create_time, made.create_time);
     assert_eq!(opened.reopen().subscription("s").await, Some(expected));
@@ -191,13 +201,10 @@ async fn what_was_set_or_deleted_is_told_once_it_is_on_disk() {
     opened.changed("s", acknowledge(1)).await;
     assert_eq!(opened.changes(), [], "nobody reads from what was just made, and readers place themselves");
     let updated = opened.changed("s", Change::Update(of(&["acme"]))).await;
-    let told = opened.changed.lock().expect("unpoisoned").clone();
-    assert_eq!(told, [(subscription("s"), Some(updated))], "as it stands");
-    opened.changes();
-    opened.changed("s", Change::Seek(Place::Newest)).await;
+    assert_eq!(opened.changes(), [Altered::Set(updated)], "as it stands");
+    let sought = opened.changed("s", Change::Seek(Place::Newest)).await;
     opened.changed("s", Change::Delete).await;
-    let s = || "s".to_owned();
-    assert_eq!(opened.changes(), [(s(), Some(3)), (s(), None)]);
+    assert_eq!(opened.changes(), [Altered::Set(sought.clone()), Altered::Deleted(sought)]);
     opened.change("s", Change::Delete).await;
     opened.change("s", Change::Seek(Place::Newest)).await;
     assert_eq!(opened.changes(), [], "what is not there does not change");
@@ -213,4 +220,53 @@ async fn what_was_not_written_is_not_told() {
     assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
     assert_eq!(opened.changes(), []);
     assert_eq!(opened.subscription("s").await.expect("kept").generation, 1);
+}
+
+#[tokio::test]
+async fn no_generation_is_given_twice() {
+    let opened = open().with_events(2).await;
+    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    let last = opened.changed("s", Change::Seek(Place::Newest)).await;
+    opened.changed("s", Change::Delete).await;
+    let anew = opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    assert!(anew.generation > last.generation, "{anew:?}");
+    // What was on its way to the old one is not taken for the new one's.
+    for generation in [1, last.generation] {
+        let late = opened.change("s", acknowledge_as(2, generation)).await;
+        assert_eq!(late, Changed::Stale(anew.clone()), "{generation}");
+    }
+    opened.changed("s", Change::Delete).await;
+    let opened = opened.reopen();
+    let again = opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    assert!(again.generation > anew.generation, "{again:?}");
+}
+
+/// Whoever names a place sees that it is left, and it is written a moment later.
+#[tokio::test]
+async fn a_place_whose_events_went_before_it_was_written_is_refused() {
+    let opened = open().with_events(5).await;
+    let made = opened.changed("s", create(Filter::default(), Place::Newest)).await;
+    opened.trim(Trim::older_than(UnixMillis(i64::MAX), 3)).await;
+    for (id, change) in
+        [("t", create(Filter::default(), Place::Behind(2))), ("s", Change::Seek(Place::Behind(2)))]
+    {
+        let done = opened.change(id, change).await;
+        assert_eq!(done, Changed::Gone { oldest: 4 }, "it has lost an event before it began");
+    }
+    assert_eq!(opened.subscription("t").await, None);
+    assert_eq!(opened.subscription("s").await, Some(made));
+    assert_eq!(opened.changed("t", create(Filter::default(), Place::Behind(3))).await.number, 3);
+}
+
+#[tokio::test]
+async fn words_of_another_version_keep_nobody_from_listing_changing_or_deleting() {
+    let opened = open().with_events(2).await;
+    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    opened.beside().execute("UPDATE subscriptions SET types = 'of.tomorrow message.*'", []).expect("written");
+    assert_eq!(opened.store.subscriptions(None, 9).await.expect("readable").len(), 1);
+    opened.changed("s", acknowledge(1)).await;
+    let words: String =
+        opened.beside().query_row("SELECT types FROM subscriptions", [], |row| row.get(0)).expect("there");
+    assert_eq!(words, "of.tomorrow message.*", "they are kept for the version that knows them");
+    opened.changed("s", Change::Delete).await;
 }

@@ -1,5 +1,6 @@
 //! Checks of streams.
 
+use switchboard::pb::v1::ClosingReason;
 use tonic::Code;
 
 use super::{NEWEST, at, broken, event, events, position, started};
@@ -88,7 +89,9 @@ fn a_heartbeat_that_is_ahead_or_goes_back_is_told() {
     // A closing is held to the same.
     let told = broken(|records| {
         records.streams[2].given.pop();
-        records.streams[2].given.push(Given::Closing { cursor: at(NEWEST - 1), shutdown: false });
+        records.streams[2]
+            .given
+            .push(Given::Closing { cursor: at(NEWEST - 1), reason: ClosingReason::Shutdown });
     });
     assert!(told.contains(&"bookmarkable"), "{told:?}");
 }
@@ -133,7 +136,7 @@ fn what_a_reader_loses_over_a_reconnect_is_told() {
 #[test]
 fn a_stream_without_its_form_is_told() {
     let expected = ["streams_have_their_form"];
-    let refused = |code, reason: &str| End::Refused { code, reason: reason.to_owned() };
+    let refused = |code, reason: &str| End::Refused { code, reason: reason.to_owned(), place: None };
     let told = broken(|records| {
         records.streams[0].given.insert(1, started(0, 8));
     });

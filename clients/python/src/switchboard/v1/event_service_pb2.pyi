@@ -303,7 +303,9 @@ class SubscribeStarted(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     """Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-    before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+    before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+    start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+    stream again before anything came starts at that time again.
     """
     oldest_cursor: _builtins.str
     """The earliest place that can still be named: events behind it are in the journal."""
@@ -561,7 +563,9 @@ class Subscription(_message.Message):
     no longer kept, it moves on over them by itself.
     """
     generation: _builtins.int
-    """Goes up by one with each `UpdateSubscription` and `SeekSubscription`; from 1."""
+    """Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+    that is deleted and made anew, or after the server was restored from a backup.
+    """
     lag_events: _builtins.int
     """How many events lie behind its place, over all accounts and types: those that match the filter are as many at most.
     Events that are no longer kept count too.
@@ -575,7 +579,7 @@ class Subscription(_message.Message):
     @_builtins.property
     def filter(self) -> Global___EventFilter:
         """Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-        of it. A first word such as `message.*` is kept as the words that it meant when it was given.
+        of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
         """
 
     @_builtins.property

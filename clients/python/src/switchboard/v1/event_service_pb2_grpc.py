@@ -123,12 +123,13 @@ class EventServiceServicer(object):
         `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
         also while new ones come in. `Subscribe` takes the same cursors.
 
-        One call looks through a bounded piece of the journal, and an answer stays below 4 MiB. So a page may hold fewer
-        events than `page_size`, or none, long before the end: go on until `reached_newest` or `reached_oldest` says so.
+        One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
+        is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
+        `reached_newest` or `reached_oldest` says so.
 
-        Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes for a place of which the events behind it are no
-        longer all there, and, going back, for a place before which nothing is left of what was there; `expired_policy` is
-        for streams alone. To go on after it, give `oldest_cursor` as `after_cursor`.
+        Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
+        behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
+        `after_cursor`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,10 +137,12 @@ class EventServiceServicer(object):
 
     def CreateSubscription(self, request, context):
         """Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
-        it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`.
+        it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
+        as long as all events take no more than `journal.retention_bytes`.
 
         Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
-        changed: a service that makes its subscription at every start takes that for success. There are at most 1,000:
+        changed: a service that makes its subscription at every start takes that for success. That comes first, also when
+        the place that is named is gone by now. There are at most 1,000:
         RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -190,8 +193,8 @@ class EventServiceServicer(object):
         """Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
         promptly as `UpdateSubscription` says.
 
-        One that is made anew with the same id is another one, but counts its generations from 1 again: what was on its way
-        to the old one can be acknowledged to it. To start afresh, seek instead.
+        One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
+        not acknowledged to it by mistake.
 
         Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
         """

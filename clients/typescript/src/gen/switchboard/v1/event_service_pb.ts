@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file switchboard/v1/event_service.proto.
  */
 export const file_switchboard_v1_event_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJzd2l0Y2hib2FyZC92MS9ldmVudF9zZXJ2aWNlLnByb3RvEg5zd2l0Y2hib2FyZC52MSIuCgtFdmVudEZpbHRlchIQCghhY2NvdW50cxgBIAMoCRINCgV0eXBlcxgCIAMoCSKIAwoQU3Vic2NyaWJlUmVxdWVzdBIrCgZmaWx0ZXIYASABKAsyGy5zd2l0Y2hib2FyZC52MS5FdmVudEZpbHRlchIxCghwb3NpdGlvbhgCIAEoDjIdLnN3aXRjaGJvYXJkLnYxLlN0YXJ0UG9zaXRpb25IABIWCgxhZnRlcl9jdXJzb3IYAyABKAlIABIrCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIABI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKbWF4X2V2ZW50cxgHIAEoBBIvCgxpZGxlX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLaW5jbHVkZV9yYXcYCSABKAgSNQoOZXhwaXJlZF9wb2xpY3kYCiABKA4yHS5zd2l0Y2hib2FyZC52MS5FeHBpcmVkUG9saWN5QgcKBXN0YXJ0IpcCChFTdWJzY3JpYmVSZXNwb25zZRIzCgdzdGFydGVkGAEgASgLMiAuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlU3RhcnRlZEgAEiYKBWV2ZW50GAIgASgLMhUuc3dpdGNoYm9hcmQudjEuRXZlbnRIABI3CgloZWFydGJlYXQYAyABKAsyIi5zd2l0Y2hib2FyZC52MS5TdWJzY3JpYmVIZWFydGJlYXRIABIzCgdjbG9zaW5nGAQgASgLMiAuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlQ2xvc2luZ0gAEisKA2dhcBgFIAEoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmliZUdhcEgAQgoKCHJlc3BvbnNlIocBChBTdWJzY3JpYmVTdGFydGVkEg4KBmN1cnNvchgBIAEoCRIVCg1vbGRlc3RfY3Vyc29yGAIgASgJEhUKDW5ld2VzdF9jdXJzb3IYAyABKAkSNQoSaGVhcnRiZWF0X2ludGVydmFsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIk4KElN1YnNjcmliZUhlYXJ0YmVhdBIOCgZjdXJzb3IYASABKAkSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihgEKDFN1YnNjcmliZUdhcBIUCgxhZnRlcl9jdXJzb3IYASABKAkSFQoNcmVzdW1lX2N1cnNvchgCIAEoCRIpCgZyZWFzb24YAyABKA4yGS5zd2l0Y2hib2FyZC52MS5HYXBSZWFzb24SEwoGbWlzc2VkGAQgASgESACIAQFCCQoHX21pc3NlZCKBAQoQU3Vic2NyaWJlQ2xvc2luZxIOCgZjdXJzb3IYASABKAkSLQoGcmVhc29uGAIgASgOMh0uc3dpdGNoYm9hcmQudjEuQ2xvc2luZ1JlYXNvbhIuCgtyZXRyeV9hZnRlchgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKCAgoRTGlzdEV2ZW50c1JlcXVlc3QSKwoGZmlsdGVyGAEgASgLMhsuc3dpdGNoYm9hcmQudjEuRXZlbnRGaWx0ZXISMQoIcG9zaXRpb24YAiABKA4yHS5zd2l0Y2hib2FyZC52MS5TdGFydFBvc2l0aW9uSAASFgoMYWZ0ZXJfY3Vyc29yGAMgASgJSAASFwoNYmVmb3JlX2N1cnNvchgEIAEoCUgAEisKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAEhEKCXBhZ2Vfc2l6ZRgGIAEoDRITCgtpbmNsdWRlX3JhdxgHIAEoCEIHCgVwbGFjZSKZAQoSTGlzdEV2ZW50c1Jlc3BvbnNlEiUKBmV2ZW50cxgBIAMoCzIVLnN3aXRjaGJvYXJkLnYxLkV2ZW50EhMKC25leHRfY3Vyc29yGAIgASgJEhcKD3ByZXZpb3VzX2N1cnNvchgDIAEoCRIWCg5yZWFjaGVkX25ld2VzdBgEIAEoCBIWCg5yZWFjaGVkX29sZGVzdBgFIAEoCCpnCg1TdGFydFBvc2l0aW9uEh4KGlNUQVJUX1BPU0lUSU9OX1VOU1BFQ0lGSUVEEAASGQoVU1RBUlRfUE9TSVRJT05fTEFURVNUEAESGwoXU1RBUlRfUE9TSVRJT05fRUFSTElFU1QQAipqCg1FeHBpcmVkUG9saWN5Eh4KGkVYUElSRURfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFwoTRVhQSVJFRF9QT0xJQ1lfRkFJTBABEiAKHEVYUElSRURfUE9MSUNZX1NLSVBfV0lUSF9HQVAQAio/CglHYXBSZWFzb24SGgoWR0FQX1JFQVNPTl9VTlNQRUNJRklFRBAAEhYKEkdBUF9SRUFTT05fRVhQSVJFRBABKowBCg1DbG9zaW5nUmVhc29uEh4KGkNMT1NJTkdfUkVBU09OX1VOU1BFQ0lGSUVEEAASHQoZQ0xPU0lOR19SRUFTT05fTUFYX0VWRU5UUxABEh8KG0NMT1NJTkdfUkVBU09OX0lETEVfVElNRU9VVBACEhsKF0NMT1NJTkdfUkVBU09OX1NIVVRET1dOEAMytwEKDEV2ZW50U2VydmljZRJSCglTdWJzY3JpYmUSIC5zd2l0Y2hib2FyZC52MS5TdWJzY3JpYmVSZXF1ZXN0GiEuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlUmVzcG9uc2UwARJTCgpMaXN0RXZlbnRzEiEuc3dpdGNoYm9hcmQudjEuTGlzdEV2ZW50c1JlcXVlc3QaIi5zd2l0Y2hib2FyZC52MS5MaXN0RXZlbnRzUmVzcG9uc2VCgQEKDnN3aXRjaGJvYXJkLnYxUAFaM3N3aXRjaGJvYXJkLmV4YW1wbGUvZ28vc3dpdGNoYm9hcmQvdjE7c3dpdGNoYm9hcmR2MaICA1NXQqoCDlN3aXRjaGJvYXJkLlYxygIOU3dpdGNoYm9hcmRcVjHqAg9Td2l0Y2hib2FyZDo6VjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_switchboard_v1_event]);
+  fileDesc("CiJzd2l0Y2hib2FyZC92MS9ldmVudF9zZXJ2aWNlLnByb3RvEg5zd2l0Y2hib2FyZC52MSIuCgtFdmVudEZpbHRlchIQCghhY2NvdW50cxgBIAMoCRINCgV0eXBlcxgCIAMoCSKgAwoQU3Vic2NyaWJlUmVxdWVzdBIrCgZmaWx0ZXIYASABKAsyGy5zd2l0Y2hib2FyZC52MS5FdmVudEZpbHRlchIxCghwb3NpdGlvbhgCIAEoDjIdLnN3aXRjaGJvYXJkLnYxLlN0YXJ0UG9zaXRpb25IABIWCgxhZnRlcl9jdXJzb3IYAyABKAlIABIrCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIABIWCgxzdWJzY3JpcHRpb24YBSABKAlIABI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKbWF4X2V2ZW50cxgHIAEoBBIvCgxpZGxlX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLaW5jbHVkZV9yYXcYCSABKAgSNQoOZXhwaXJlZF9wb2xpY3kYCiABKA4yHS5zd2l0Y2hib2FyZC52MS5FeHBpcmVkUG9saWN5QgcKBXN0YXJ0IpcCChFTdWJzY3JpYmVSZXNwb25zZRIzCgdzdGFydGVkGAEgASgLMiAuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlU3RhcnRlZEgAEiYKBWV2ZW50GAIgASgLMhUuc3dpdGNoYm9hcmQudjEuRXZlbnRIABI3CgloZWFydGJlYXQYAyABKAsyIi5zd2l0Y2hib2FyZC52MS5TdWJzY3JpYmVIZWFydGJlYXRIABIzCgdjbG9zaW5nGAQgASgLMiAuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlQ2xvc2luZ0gAEisKA2dhcBgFIAEoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmliZUdhcEgAQgoKCHJlc3BvbnNlIpsBChBTdWJzY3JpYmVTdGFydGVkEg4KBmN1cnNvchgBIAEoCRIVCg1vbGRlc3RfY3Vyc29yGAIgASgJEhUKDW5ld2VzdF9jdXJzb3IYAyABKAkSNQoSaGVhcnRiZWF0X2ludGVydmFsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCmdlbmVyYXRpb24YBSABKAQiTgoSU3Vic2NyaWJlSGVhcnRiZWF0Eg4KBmN1cnNvchgBIAEoCRIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAQoMU3Vic2NyaWJlR2FwEhQKDGFmdGVyX2N1cnNvchgBIAEoCRIVCg1yZXN1bWVfY3Vyc29yGAIgASgJEikKBnJlYXNvbhgDIAEoDjIZLnN3aXRjaGJvYXJkLnYxLkdhcFJlYXNvbhITCgZtaXNzZWQYBCABKARIAIgBAUIJCgdfbWlzc2VkIoEBChBTdWJzY3JpYmVDbG9zaW5nEg4KBmN1cnNvchgBIAEoCRItCgZyZWFzb24YAiABKA4yHS5zd2l0Y2hib2FyZC52MS5DbG9zaW5nUmVhc29uEi4KC3JldHJ5X2FmdGVyGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIoICChFMaXN0RXZlbnRzUmVxdWVzdBIrCgZmaWx0ZXIYASABKAsyGy5zd2l0Y2hib2FyZC52MS5FdmVudEZpbHRlchIxCghwb3NpdGlvbhgCIAEoDjIdLnN3aXRjaGJvYXJkLnYxLlN0YXJ0UG9zaXRpb25IABIWCgxhZnRlcl9jdXJzb3IYAyABKAlIABIXCg1iZWZvcmVfY3Vyc29yGAQgASgJSAASKwoFc2luY2UYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASEQoJcGFnZV9zaXplGAYgASgNEhMKC2luY2x1ZGVfcmF3GAcgASgIQgcKBXBsYWNlIpkBChJMaXN0RXZlbnRzUmVzcG9uc2USJQoGZXZlbnRzGAEgAygLMhUuc3dpdGNoYm9hcmQudjEuRXZlbnQSEwoLbmV4dF9jdXJzb3IYAiABKAkSFwoPcHJldmlvdXNfY3Vyc29yGAMgASgJEhYKDnJlYWNoZWRfbmV3ZXN0GAQgASgIEhYKDnJlYWNoZWRfb2xkZXN0GAUgASgIItUCCgxTdWJzY3JpcHRpb24SCgoCaWQYASABKAkSKwoGZmlsdGVyGAIgASgLMhsuc3dpdGNoYm9hcmQudjEuRXZlbnRGaWx0ZXISDgoGY3Vyc29yGAMgASgJEhIKCmdlbmVyYXRpb24YBCABKAQSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0ChBhY2tub3dsZWRnZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYWdfZXZlbnRzGAggASgEEisKCGxhZ190aW1lGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg8KB2V4cGlyZWQYCiABKAgi3wEKGUNyZWF0ZVN1YnNjcmlwdGlvblJlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEisKBmZpbHRlchgCIAEoCzIbLnN3aXRjaGJvYXJkLnYxLkV2ZW50RmlsdGVyEjEKCHBvc2l0aW9uGAMgASgOMh0uc3dpdGNoYm9hcmQudjEuU3RhcnRQb3NpdGlvbkgAEhYKDGFmdGVyX2N1cnNvchgEIAEoCUgAEisKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAQgcKBXN0YXJ0IlAKGkNyZWF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEjIKDHN1YnNjcmlwdGlvbhgBIAEoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmlwdGlvbiIuChZHZXRTdWJzY3JpcHRpb25SZXF1ZXN0EhQKDHN1YnNjcmlwdGlvbhgBIAEoCSJNChdHZXRTdWJzY3JpcHRpb25SZXNwb25zZRIyCgxzdWJzY3JpcHRpb24YASABKAsyHC5zd2l0Y2hib2FyZC52MS5TdWJzY3JpcHRpb24iQQoYTGlzdFN1YnNjcmlwdGlvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJImkKGUxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2USMwoNc3Vic2NyaXB0aW9ucxgBIAMoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmlwdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiXgoZVXBkYXRlU3Vic2NyaXB0aW9uUmVxdWVzdBIUCgxzdWJzY3JpcHRpb24YASABKAkSKwoGZmlsdGVyGAIgASgLMhsuc3dpdGNoYm9hcmQudjEuRXZlbnRGaWx0ZXIiUAoaVXBkYXRlU3Vic2NyaXB0aW9uUmVzcG9uc2USMgoMc3Vic2NyaXB0aW9uGAEgASgLMhwuc3dpdGNoYm9hcmQudjEuU3Vic2NyaXB0aW9uIrABChdTZWVrU3Vic2NyaXB0aW9uUmVxdWVzdBIUCgxzdWJzY3JpcHRpb24YASABKAkSMQoIcG9zaXRpb24YAiABKA4yHS5zd2l0Y2hib2FyZC52MS5TdGFydFBvc2l0aW9uSAASFgoMYWZ0ZXJfY3Vyc29yGAMgASgJSAASKwoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSABCBwoFcGxhY2UiTgoYU2Vla1N1YnNjcmlwdGlvblJlc3BvbnNlEjIKDHN1YnNjcmlwdGlvbhgBIAEoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmlwdGlvbiIxChlEZWxldGVTdWJzY3JpcHRpb25SZXF1ZXN0EhQKDHN1YnNjcmlwdGlvbhgBIAEoCSIcChpEZWxldGVTdWJzY3JpcHRpb25SZXNwb25zZSJOChJBY2tub3dsZWRnZVJlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEg4KBmN1cnNvchgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgEIiUKE0Fja25vd2xlZGdlUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJKmcKDVN0YXJ0UG9zaXRpb24SHgoaU1RBUlRfUE9TSVRJT05fVU5TUEVDSUZJRUQQABIZChVTVEFSVF9QT1NJVElPTl9MQVRFU1QQARIbChdTVEFSVF9QT1NJVElPTl9FQVJMSUVTVBACKmoKDUV4cGlyZWRQb2xpY3kSHgoaRVhQSVJFRF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIXChNFWFBJUkVEX1BPTElDWV9GQUlMEAESIAocRVhQSVJFRF9QT0xJQ1lfU0tJUF9XSVRIX0dBUBACKj8KCUdhcFJlYXNvbhIaChZHQVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSR0FQX1JFQVNPTl9FWFBJUkVEEAEq3gEKDUNsb3NpbmdSZWFzb24SHgoaQ0xPU0lOR19SRUFTT05fVU5TUEVDSUZJRUQQABIdChlDTE9TSU5HX1JFQVNPTl9NQVhfRVZFTlRTEAESHwobQ0xPU0lOR19SRUFTT05fSURMRV9USU1FT1VUEAISGwoXQ0xPU0lOR19SRUFTT05fU0hVVERPV04QAxInCiNDTE9TSU5HX1JFQVNPTl9TVUJTQ1JJUFRJT05fQ0hBTkdFRBAEEicKI0NMT1NJTkdfUkVBU09OX1NVQlNDUklQVElPTl9ERUxFVEVEEAUyiwcKDEV2ZW50U2VydmljZRJSCglTdWJzY3JpYmUSIC5zd2l0Y2hib2FyZC52MS5TdWJzY3JpYmVSZXF1ZXN0GiEuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlUmVzcG9uc2UwARJTCgpMaXN0RXZlbnRzEiEuc3dpdGNoYm9hcmQudjEuTGlzdEV2ZW50c1JlcXVlc3QaIi5zd2l0Y2hib2FyZC52MS5MaXN0RXZlbnRzUmVzcG9uc2USawoSQ3JlYXRlU3Vic2NyaXB0aW9uEikuc3dpdGNoYm9hcmQudjEuQ3JlYXRlU3Vic2NyaXB0aW9uUmVxdWVzdBoqLnN3aXRjaGJvYXJkLnYxLkNyZWF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEmIKD0dldFN1YnNjcmlwdGlvbhImLnN3aXRjaGJvYXJkLnYxLkdldFN1YnNjcmlwdGlvblJlcXVlc3QaJy5zd2l0Y2hib2FyZC52MS5HZXRTdWJzY3JpcHRpb25SZXNwb25zZRJoChFMaXN0U3Vic2NyaXB0aW9ucxIoLnN3aXRjaGJvYXJkLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVxdWVzdBopLnN3aXRjaGJvYXJkLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2USawoSVXBkYXRlU3Vic2NyaXB0aW9uEikuc3dpdGNoYm9hcmQudjEuVXBkYXRlU3Vic2NyaXB0aW9uUmVxdWVzdBoqLnN3aXRjaGJvYXJkLnYxLlVwZGF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEmUKEFNlZWtTdWJzY3JpcHRpb24SJy5zd2l0Y2hib2FyZC52MS5TZWVrU3Vic2NyaXB0aW9uUmVxdWVzdBooLnN3aXRjaGJvYXJkLnYxLlNlZWtTdWJzY3JpcHRpb25SZXNwb25zZRJrChJEZWxldGVTdWJzY3JpcHRpb24SKS5zd2l0Y2hib2FyZC52MS5EZWxldGVTdWJzY3JpcHRpb25SZXF1ZXN0Giouc3dpdGNoYm9hcmQudjEuRGVsZXRlU3Vic2NyaXB0aW9uUmVzcG9uc2USVgoLQWNrbm93bGVkZ2USIi5zd2l0Y2hib2FyZC52MS5BY2tub3dsZWRnZVJlcXVlc3QaIy5zd2l0Y2hib2FyZC52MS5BY2tub3dsZWRnZVJlc3BvbnNlQoEBCg5zd2l0Y2hib2FyZC52MVABWjNzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3YxO3N3aXRjaGJvYXJkdjGiAgNTV0KqAg5Td2l0Y2hib2FyZC5WMcoCDlN3aXRjaGJvYXJkXFYx6gIPU3dpdGNoYm9hcmQ6OlYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_switchboard_v1_event]);
 
 /**
  * Chooses events. An empty filter chooses all.
@@ -94,6 +94,14 @@ export type SubscribeRequest = Message<"switchboard.v1.SubscribeRequest"> & {
      */
     value: Timestamp;
     case: "since";
+  } | {
+    /**
+     * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+     *
+     * @generated from field: string subscription = 5;
+     */
+    value: string;
+    case: "subscription";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -211,7 +219,9 @@ export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE_
 export type SubscribeStarted = Message<"switchboard.v1.SubscribeStarted"> & {
   /**
    * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+   * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+   * stream again before anything came starts at that time again.
    *
    * @generated from field: string cursor = 1;
    */
@@ -237,6 +247,13 @@ export type SubscribeStarted = Message<"switchboard.v1.SubscribeStarted"> & {
    * @generated from field: google.protobuf.Duration heartbeat_interval = 4;
    */
   heartbeatInterval?: Duration | undefined;
+
+  /**
+   * The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+   *
+   * @generated from field: uint64 generation = 5;
+   */
+  generation: bigint;
 };
 
 /**
@@ -327,7 +344,8 @@ export const SubscribeGapSchema: GenMessage<SubscribeGap> = /*@__PURE__*/
  */
 export type SubscribeClosing = Message<"switchboard.v1.SubscribeClosing"> & {
   /**
-   * Where to go on: the place that the stream has come to.
+   * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+   * place instead.
    *
    * @generated from field: string cursor = 1;
    */
@@ -483,6 +501,494 @@ export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PUR
   messageDesc(file_switchboard_v1_event_service, 8);
 
 /**
+ * Describes a named place in the journal that the server keeps.
+ *
+ * @generated from message switchboard.v1.Subscription
+ */
+export type Subscription = Message<"switchboard.v1.Subscription"> & {
+  /**
+   * Its id: lower-case letters, digits and single hyphens between them, at most 63 characters.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
+   * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
+   *
+   * @generated from field: switchboard.v1.EventFilter filter = 2;
+   */
+  filter?: EventFilter | undefined;
+
+  /**
+   * The place up to which all is acknowledged. A stream starts behind it. Where events that do not match the filter are
+   * no longer kept, it moves on over them by itself.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+
+  /**
+   * Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
+   * that is deleted and made anew, or after the server was restored from a backup.
+   *
+   * @generated from field: uint64 generation = 4;
+   */
+  generation: bigint;
+
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 5;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When it was last changed by `UpdateSubscription` or `SeekSubscription`; at first when it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 6;
+   */
+  updateTime?: Timestamp | undefined;
+
+  /**
+   * When `Acknowledge` last moved its place. Absent when it never did.
+   *
+   * @generated from field: google.protobuf.Timestamp acknowledge_time = 7;
+   */
+  acknowledgeTime?: Timestamp | undefined;
+
+  /**
+   * How many events lie behind its place, over all accounts and types: those that match the filter are as many at most.
+   * Events that are no longer kept count too.
+   *
+   * @generated from field: uint64 lag_events = 8;
+   */
+  lagEvents: bigint;
+
+  /**
+   * How long ago the first event behind its place was received, of those that are kept. Zero when there is none.
+   *
+   * @generated from field: google.protobuf.Duration lag_time = 9;
+   */
+  lagTime?: Duration | undefined;
+
+  /**
+   * Whether events that match its filter were let go before they were acknowledged: it was not read for longer, or by
+   * more, than the operator keeps events for it. It holds nothing any longer. A stream of it fails with `CURSOR_EXPIRED`
+   * or starts with a `gap`, as `expired_policy` says. Acknowledging or seeking a place that is still there ends it: the
+   * gap's `resume_cursor`, for one, or the failure's `oldest_cursor`.
+   *
+   * @generated from field: bool expired = 10;
+   */
+  expired: boolean;
+};
+
+/**
+ * Describes the message switchboard.v1.Subscription.
+ * Use `create(SubscriptionSchema)` to create a new message.
+ */
+export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 9);
+
+/**
+ * Asks for a new subscription.
+ *
+ * @generated from message switchboard.v1.CreateSubscriptionRequest
+ */
+export type CreateSubscriptionRequest = Message<"switchboard.v1.CreateSubscriptionRequest"> & {
+  /**
+   * Required. Its id: lower-case letters, digits and single hyphens between them, at most 63 characters.
+   *
+   * @generated from field: string subscription = 1;
+   */
+  subscription: string;
+
+  /**
+   * Which events it is about. Absent means all.
+   *
+   * @generated from field: switchboard.v1.EventFilter filter = 2;
+   */
+  filter?: EventFilter | undefined;
+
+  /**
+   * Its first place. Unset means `START_POSITION_LATEST`.
+   *
+   * @generated from oneof switchboard.v1.CreateSubscriptionRequest.start
+   */
+  start: {
+    /**
+     * A named place.
+     *
+     * @generated from field: switchboard.v1.StartPosition position = 3;
+     */
+    value: StartPosition;
+    case: "position";
+  } | {
+    /**
+     * Behind the event, heartbeat or `started` that carried this cursor.
+     *
+     * @generated from field: string after_cursor = 4;
+     */
+    value: string;
+    case: "afterCursor";
+  } | {
+    /**
+     * Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
+     * are no longer kept, that is `CURSOR_EXPIRED`.
+     *
+     * @generated from field: google.protobuf.Timestamp since = 5;
+     */
+    value: Timestamp;
+    case: "since";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message switchboard.v1.CreateSubscriptionRequest.
+ * Use `create(CreateSubscriptionRequestSchema)` to create a new message.
+ */
+export const CreateSubscriptionRequestSchema: GenMessage<CreateSubscriptionRequest> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 10);
+
+/**
+ * Answers with the new subscription.
+ *
+ * @generated from message switchboard.v1.CreateSubscriptionResponse
+ */
+export type CreateSubscriptionResponse = Message<"switchboard.v1.CreateSubscriptionResponse"> & {
+  /**
+   * The subscription.
+   *
+   * @generated from field: switchboard.v1.Subscription subscription = 1;
+   */
+  subscription?: Subscription | undefined;
+};
+
+/**
+ * Describes the message switchboard.v1.CreateSubscriptionResponse.
+ * Use `create(CreateSubscriptionResponseSchema)` to create a new message.
+ */
+export const CreateSubscriptionResponseSchema: GenMessage<CreateSubscriptionResponse> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 11);
+
+/**
+ * Asks for a subscription.
+ *
+ * @generated from message switchboard.v1.GetSubscriptionRequest
+ */
+export type GetSubscriptionRequest = Message<"switchboard.v1.GetSubscriptionRequest"> & {
+  /**
+   * Required. Its id.
+   *
+   * @generated from field: string subscription = 1;
+   */
+  subscription: string;
+};
+
+/**
+ * Describes the message switchboard.v1.GetSubscriptionRequest.
+ * Use `create(GetSubscriptionRequestSchema)` to create a new message.
+ */
+export const GetSubscriptionRequestSchema: GenMessage<GetSubscriptionRequest> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 12);
+
+/**
+ * Answers with a subscription.
+ *
+ * @generated from message switchboard.v1.GetSubscriptionResponse
+ */
+export type GetSubscriptionResponse = Message<"switchboard.v1.GetSubscriptionResponse"> & {
+  /**
+   * The subscription.
+   *
+   * @generated from field: switchboard.v1.Subscription subscription = 1;
+   */
+  subscription?: Subscription | undefined;
+};
+
+/**
+ * Describes the message switchboard.v1.GetSubscriptionResponse.
+ * Use `create(GetSubscriptionResponseSchema)` to create a new message.
+ */
+export const GetSubscriptionResponseSchema: GenMessage<GetSubscriptionResponse> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 13);
+
+/**
+ * Asks for the subscriptions.
+ *
+ * @generated from message switchboard.v1.ListSubscriptionsRequest
+ */
+export type ListSubscriptionsRequest = Message<"switchboard.v1.ListSubscriptionsRequest"> & {
+  /**
+   * The most subscriptions that the page may hold: 1 to 100. Zero means 50.
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the page before. Empty means the first page. What is no token of this list fails with
+   * INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message switchboard.v1.ListSubscriptionsRequest.
+ * Use `create(ListSubscriptionsRequestSchema)` to create a new message.
+ */
+export const ListSubscriptionsRequestSchema: GenMessage<ListSubscriptionsRequest> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 14);
+
+/**
+ * Answers with a page of subscriptions.
+ *
+ * @generated from message switchboard.v1.ListSubscriptionsResponse
+ */
+export type ListSubscriptionsResponse = Message<"switchboard.v1.ListSubscriptionsResponse"> & {
+  /**
+   * The subscriptions, in the order of their ids.
+   *
+   * @generated from field: repeated switchboard.v1.Subscription subscriptions = 1;
+   */
+  subscriptions: Subscription[];
+
+  /**
+   * Give it as `page_token` for the next page. Empty when this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message switchboard.v1.ListSubscriptionsResponse.
+ * Use `create(ListSubscriptionsResponseSchema)` to create a new message.
+ */
+export const ListSubscriptionsResponseSchema: GenMessage<ListSubscriptionsResponse> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 15);
+
+/**
+ * Gives a subscription another filter.
+ *
+ * @generated from message switchboard.v1.UpdateSubscriptionRequest
+ */
+export type UpdateSubscriptionRequest = Message<"switchboard.v1.UpdateSubscriptionRequest"> & {
+  /**
+   * Required. Its id.
+   *
+   * @generated from field: string subscription = 1;
+   */
+  subscription: string;
+
+  /**
+   * Required. The new filter, whole; an empty one means all events.
+   *
+   * @generated from field: switchboard.v1.EventFilter filter = 2;
+   */
+  filter?: EventFilter | undefined;
+};
+
+/**
+ * Describes the message switchboard.v1.UpdateSubscriptionRequest.
+ * Use `create(UpdateSubscriptionRequestSchema)` to create a new message.
+ */
+export const UpdateSubscriptionRequestSchema: GenMessage<UpdateSubscriptionRequest> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 16);
+
+/**
+ * Answers with the subscription as it stands.
+ *
+ * @generated from message switchboard.v1.UpdateSubscriptionResponse
+ */
+export type UpdateSubscriptionResponse = Message<"switchboard.v1.UpdateSubscriptionResponse"> & {
+  /**
+   * The subscription.
+   *
+   * @generated from field: switchboard.v1.Subscription subscription = 1;
+   */
+  subscription?: Subscription | undefined;
+};
+
+/**
+ * Describes the message switchboard.v1.UpdateSubscriptionResponse.
+ * Use `create(UpdateSubscriptionResponseSchema)` to create a new message.
+ */
+export const UpdateSubscriptionResponseSchema: GenMessage<UpdateSubscriptionResponse> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 17);
+
+/**
+ * Moves a subscription.
+ *
+ * @generated from message switchboard.v1.SeekSubscriptionRequest
+ */
+export type SeekSubscriptionRequest = Message<"switchboard.v1.SeekSubscriptionRequest"> & {
+  /**
+   * Required. Its id.
+   *
+   * @generated from field: string subscription = 1;
+   */
+  subscription: string;
+
+  /**
+   * Required. The new place.
+   *
+   * @generated from oneof switchboard.v1.SeekSubscriptionRequest.place
+   */
+  place: {
+    /**
+     * A named place. `START_POSITION_UNSPECIFIED` names none.
+     *
+     * @generated from field: switchboard.v1.StartPosition position = 2;
+     */
+    value: StartPosition;
+    case: "position";
+  } | {
+    /**
+     * Behind the event, heartbeat or `started` that carried this cursor.
+     *
+     * @generated from field: string after_cursor = 3;
+     */
+    value: string;
+    case: "afterCursor";
+  } | {
+    /**
+     * Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
+     * are no longer kept, that is `CURSOR_EXPIRED`.
+     *
+     * @generated from field: google.protobuf.Timestamp since = 4;
+     */
+    value: Timestamp;
+    case: "since";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message switchboard.v1.SeekSubscriptionRequest.
+ * Use `create(SeekSubscriptionRequestSchema)` to create a new message.
+ */
+export const SeekSubscriptionRequestSchema: GenMessage<SeekSubscriptionRequest> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 18);
+
+/**
+ * Answers with the subscription as it stands.
+ *
+ * @generated from message switchboard.v1.SeekSubscriptionResponse
+ */
+export type SeekSubscriptionResponse = Message<"switchboard.v1.SeekSubscriptionResponse"> & {
+  /**
+   * The subscription.
+   *
+   * @generated from field: switchboard.v1.Subscription subscription = 1;
+   */
+  subscription?: Subscription | undefined;
+};
+
+/**
+ * Describes the message switchboard.v1.SeekSubscriptionResponse.
+ * Use `create(SeekSubscriptionResponseSchema)` to create a new message.
+ */
+export const SeekSubscriptionResponseSchema: GenMessage<SeekSubscriptionResponse> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 19);
+
+/**
+ * Deletes a subscription.
+ *
+ * @generated from message switchboard.v1.DeleteSubscriptionRequest
+ */
+export type DeleteSubscriptionRequest = Message<"switchboard.v1.DeleteSubscriptionRequest"> & {
+  /**
+   * Required. Its id.
+   *
+   * @generated from field: string subscription = 1;
+   */
+  subscription: string;
+};
+
+/**
+ * Describes the message switchboard.v1.DeleteSubscriptionRequest.
+ * Use `create(DeleteSubscriptionRequestSchema)` to create a new message.
+ */
+export const DeleteSubscriptionRequestSchema: GenMessage<DeleteSubscriptionRequest> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 20);
+
+/**
+ * Answers that the subscription is no more.
+ *
+ * @generated from message switchboard.v1.DeleteSubscriptionResponse
+ */
+export type DeleteSubscriptionResponse = Message<"switchboard.v1.DeleteSubscriptionResponse"> & {
+};
+
+/**
+ * Describes the message switchboard.v1.DeleteSubscriptionResponse.
+ * Use `create(DeleteSubscriptionResponseSchema)` to create a new message.
+ */
+export const DeleteSubscriptionResponseSchema: GenMessage<DeleteSubscriptionResponse> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 21);
+
+/**
+ * Says up to where all is dealt with.
+ *
+ * @generated from message switchboard.v1.AcknowledgeRequest
+ */
+export type AcknowledgeRequest = Message<"switchboard.v1.AcknowledgeRequest"> & {
+  /**
+   * Required. The subscription's id.
+   *
+   * @generated from field: string subscription = 1;
+   */
+  subscription: string;
+
+  /**
+   * Required. The place: the cursor of the last event that was dealt with and before which all are, or of a later
+   * heartbeat or gap.
+   *
+   * @generated from field: string cursor = 2;
+   */
+  cursor: string;
+
+  /**
+   * The `generation` that the stream's `started` told, so that what was on its way when the subscription was changed does
+   * not undo the change. Zero means that it is not held against the subscription's.
+   *
+   * @generated from field: uint64 generation = 3;
+   */
+  generation: bigint;
+};
+
+/**
+ * Describes the message switchboard.v1.AcknowledgeRequest.
+ * Use `create(AcknowledgeRequestSchema)` to create a new message.
+ */
+export const AcknowledgeRequestSchema: GenMessage<AcknowledgeRequest> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 22);
+
+/**
+ * Answers that it is on disk.
+ *
+ * @generated from message switchboard.v1.AcknowledgeResponse
+ */
+export type AcknowledgeResponse = Message<"switchboard.v1.AcknowledgeResponse"> & {
+  /**
+   * The place that stands: the one that was asked for, or a later one.
+   *
+   * @generated from field: string cursor = 1;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message switchboard.v1.AcknowledgeResponse.
+ * Use `create(AcknowledgeResponseSchema)` to create a new message.
+ */
+export const AcknowledgeResponseSchema: GenMessage<AcknowledgeResponse> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event_service, 23);
+
+/**
  * Names a place in the journal.
  *
  * @generated from enum switchboard.v1.StartPosition
@@ -564,7 +1070,7 @@ export enum GapReason {
   UNSPECIFIED = 0,
 
   /**
-   * They were older than the operator keeps events.
+   * They were older, or more, than the operator keeps.
    *
    * @generated from enum value: GAP_REASON_EXPIRED = 1;
    */
@@ -610,6 +1116,20 @@ export enum ClosingReason {
    * @generated from enum value: CLOSING_REASON_SHUTDOWN = 3;
    */
   SHUTDOWN = 3,
+
+  /**
+   * The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again.
+   *
+   * @generated from enum value: CLOSING_REASON_SUBSCRIPTION_CHANGED = 4;
+   */
+  SUBSCRIPTION_CHANGED = 4,
+
+  /**
+   * The subscription was deleted. The stream ends with NOT_FOUND.
+   *
+   * @generated from enum value: CLOSING_REASON_SUBSCRIPTION_DELETED = 5;
+   */
+  SUBSCRIPTION_DELETED = 5,
 }
 
 /**
@@ -636,11 +1156,17 @@ export const EventService: GenService<{
    * it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
    * `closing`, when the server shuts down) means exactly that.
    *
+   * A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
+   * with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
+   * acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
+   * streams share no work.
+   *
    * Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
    * cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
    * `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
    * operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-   * journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND`.
+   * journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
+   * `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
    *
    * @generated from rpc switchboard.v1.EventService.Subscribe
    */
@@ -657,12 +1183,13 @@ export const EventService: GenService<{
    * `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
    * also while new ones come in. `Subscribe` takes the same cursors.
    *
-   * One call looks through a bounded piece of the journal, and an answer stays below 4 MiB. So a page may hold fewer
-   * events than `page_size`, or none, long before the end: go on until `reached_newest` or `reached_oldest` says so.
+   * One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
+   * is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
+   * `reached_newest` or `reached_oldest` says so.
    *
-   * Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes for a place of which the events behind it are no
-   * longer all there, and, going back, for a place before which nothing is left of what was there; `expired_policy` is
-   * for streams alone. To go on after it, give `oldest_cursor` as `after_cursor`.
+   * Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
+   * behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
+   * `after_cursor`.
    *
    * @generated from rpc switchboard.v1.EventService.ListEvents
    */
@@ -670,6 +1197,111 @@ export const EventService: GenService<{
     methodKind: "unary";
     input: typeof ListEventsRequestSchema;
     output: typeof ListEventsResponseSchema;
+  },
+  /**
+   * Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
+   * it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
+   * as long as all events take no more than `journal.retention_bytes`.
+   *
+   * Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
+   * changed: a service that makes its subscription at every start takes that for success. That comes first, also when
+   * the place that is named is gone by now. There are at most 1,000:
+   * RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
+   *
+   * @generated from rpc switchboard.v1.EventService.CreateSubscription
+   */
+  createSubscription: {
+    methodKind: "unary";
+    input: typeof CreateSubscriptionRequestSchema;
+    output: typeof CreateSubscriptionResponseSchema;
+  },
+  /**
+   * Gets a subscription: where it stands and how far it is behind.
+   *
+   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
+   *
+   * @generated from rpc switchboard.v1.EventService.GetSubscription
+   */
+  getSubscription: {
+    methodKind: "unary";
+    input: typeof GetSubscriptionRequestSchema;
+    output: typeof GetSubscriptionResponseSchema;
+  },
+  /**
+   * Lists the subscriptions, in the order of their ids.
+   *
+   * @generated from rpc switchboard.v1.EventService.ListSubscriptions
+   */
+  listSubscriptions: {
+    methodKind: "unary";
+    input: typeof ListSubscriptionsRequestSchema;
+    output: typeof ListSubscriptionsResponseSchema;
+  },
+  /**
+   * Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
+   * Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
+   *
+   * Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
+   * the change is answered, no further event is put on them; what was on its way by then may still come before
+   * `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
+   *
+   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
+   *
+   * @generated from rpc switchboard.v1.EventService.UpdateSubscription
+   */
+  updateSubscription: {
+    methodKind: "unary";
+    input: typeof UpdateSubscriptionRequestSchema;
+    output: typeof UpdateSubscriptionResponseSchema;
+  },
+  /**
+   * Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
+   * at the new place when they are opened again.
+   *
+   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
+   *
+   * @generated from rpc switchboard.v1.EventService.SeekSubscription
+   */
+  seekSubscription: {
+    methodKind: "unary";
+    input: typeof SeekSubscriptionRequestSchema;
+    output: typeof SeekSubscriptionResponseSchema;
+  },
+  /**
+   * Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
+   * promptly as `UpdateSubscription` says.
+   *
+   * One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
+   * not acknowledged to it by mistake.
+   *
+   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
+   *
+   * @generated from rpc switchboard.v1.EventService.DeleteSubscription
+   */
+  deleteSubscription: {
+    methodKind: "unary";
+    input: typeof DeleteSubscriptionRequestSchema;
+    output: typeof DeleteSubscriptionResponseSchema;
+  },
+  /**
+   * Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
+   *
+   * It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
+   * answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
+   * cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
+   * Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
+   * go on as they are.
+   *
+   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
+   * was given and the subscription was changed since: events of the stream that this is about may come again;
+   * INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
+   *
+   * @generated from rpc switchboard.v1.EventService.Acknowledge
+   */
+  acknowledge: {
+    methodKind: "unary";
+    input: typeof AcknowledgeRequestSchema;
+    output: typeof AcknowledgeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_switchboard_v1_event_service, 0);

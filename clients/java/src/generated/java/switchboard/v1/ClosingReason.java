@@ -45,6 +45,22 @@ public enum ClosingReason
    * <code>CLOSING_REASON_SHUTDOWN = 3;</code>
    */
   CLOSING_REASON_SHUTDOWN(3),
+  /**
+   * <pre>
+   * The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again.
+   * </pre>
+   *
+   * <code>CLOSING_REASON_SUBSCRIPTION_CHANGED = 4;</code>
+   */
+  CLOSING_REASON_SUBSCRIPTION_CHANGED(4),
+  /**
+   * <pre>
+   * The subscription was deleted. The stream ends with NOT_FOUND.
+   * </pre>
+   *
+   * <code>CLOSING_REASON_SUBSCRIPTION_DELETED = 5;</code>
+   */
+  CLOSING_REASON_SUBSCRIPTION_DELETED(5),
   UNRECOGNIZED(-1),
   ;
 
@@ -80,6 +96,22 @@ public enum ClosingReason
    * <code>CLOSING_REASON_SHUTDOWN = 3;</code>
    */
   public static final int CLOSING_REASON_SHUTDOWN_VALUE = 3;
+  /**
+   * <pre>
+   * The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again.
+   * </pre>
+   *
+   * <code>CLOSING_REASON_SUBSCRIPTION_CHANGED = 4;</code>
+   */
+  public static final int CLOSING_REASON_SUBSCRIPTION_CHANGED_VALUE = 4;
+  /**
+   * <pre>
+   * The subscription was deleted. The stream ends with NOT_FOUND.
+   * </pre>
+   *
+   * <code>CLOSING_REASON_SUBSCRIPTION_DELETED = 5;</code>
+   */
+  public static final int CLOSING_REASON_SUBSCRIPTION_DELETED_VALUE = 5;
 
 
   public final int getNumber() {
@@ -110,6 +142,8 @@ public enum ClosingReason
       case 1: return CLOSING_REASON_MAX_EVENTS;
       case 2: return CLOSING_REASON_IDLE_TIMEOUT;
       case 3: return CLOSING_REASON_SHUTDOWN;
+      case 4: return CLOSING_REASON_SUBSCRIPTION_CHANGED;
+      case 5: return CLOSING_REASON_SUBSCRIPTION_DELETED;
       default: return null;
     }
   }

@@ -60,6 +60,81 @@ public final class EventServiceOuterClass {
   static final 
     com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internal_static_switchboard_v1_ListEventsResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_Subscription_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_Subscription_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_CreateSubscriptionRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_CreateSubscriptionRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_CreateSubscriptionResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_CreateSubscriptionResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_GetSubscriptionRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_GetSubscriptionRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_GetSubscriptionResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_GetSubscriptionResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_ListSubscriptionsRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_ListSubscriptionsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_ListSubscriptionsResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_ListSubscriptionsResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_UpdateSubscriptionRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_UpdateSubscriptionRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_UpdateSubscriptionResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_UpdateSubscriptionResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_SeekSubscriptionRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_SeekSubscriptionRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_SeekSubscriptionResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_SeekSubscriptionResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_DeleteSubscriptionRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_DeleteSubscriptionRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_DeleteSubscriptionResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_DeleteSubscriptionResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_AcknowledgeRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_AcknowledgeRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_switchboard_v1_AcknowledgeResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_switchboard_v1_AcknowledgeResponse_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -73,62 +148,123 @@ public final class EventServiceOuterClass {
       "itchboard.v1\032\036google/protobuf/duration.p" +
       "roto\032\037google/protobuf/timestamp.proto\032\032s" +
       "witchboard/v1/event.proto\".\n\013EventFilter" +
-      "\022\020\n\010accounts\030\001 \003(\t\022\r\n\005types\030\002 \003(\t\"\210\003\n\020Su" +
+      "\022\020\n\010accounts\030\001 \003(\t\022\r\n\005types\030\002 \003(\t\"\240\003\n\020Su" +
       "bscribeRequest\022+\n\006filter\030\001 \001(\0132\033.switchb" +
       "oard.v1.EventFilter\0221\n\010position\030\002 \001(\0162\035." +
       "switchboard.v1.StartPositionH\000\022\026\n\014after_" +
       "cursor\030\003 \001(\tH\000\022+\n\005since\030\004 \001(\0132\032.google.p" +
-      "rotobuf.TimestampH\000\0225\n\022heartbeat_interva" +
-      "l\030\006 \001(\0132\031.google.protobuf.Duration\022\022\n\nma" +
-      "x_events\030\007 \001(\004\022/\n\014idle_timeout\030\010 \001(\0132\031.g" +
-      "oogle.protobuf.Duration\022\023\n\013include_raw\030\t" +
-      " \001(\010\0225\n\016expired_policy\030\n \001(\0162\035.switchboa" +
-      "rd.v1.ExpiredPolicyB\007\n\005start\"\227\002\n\021Subscri" +
-      "beResponse\0223\n\007started\030\001 \001(\0132 .switchboar" +
-      "d.v1.SubscribeStartedH\000\022&\n\005event\030\002 \001(\0132\025" +
-      ".switchboard.v1.EventH\000\0227\n\theartbeat\030\003 \001" +
-      "(\0132\".switchboard.v1.SubscribeHeartbeatH\000" +
-      "\0223\n\007closing\030\004 \001(\0132 .switchboard.v1.Subsc" +
-      "ribeClosingH\000\022+\n\003gap\030\005 \001(\0132\034.switchboard" +
-      ".v1.SubscribeGapH\000B\n\n\010response\"\207\001\n\020Subsc" +
-      "ribeStarted\022\016\n\006cursor\030\001 \001(\t\022\025\n\roldest_cu" +
-      "rsor\030\002 \001(\t\022\025\n\rnewest_cursor\030\003 \001(\t\0225\n\022hea" +
-      "rtbeat_interval\030\004 \001(\0132\031.google.protobuf." +
-      "Duration\"N\n\022SubscribeHeartbeat\022\016\n\006cursor" +
-      "\030\001 \001(\t\022(\n\004time\030\002 \001(\0132\032.google.protobuf.T" +
-      "imestamp\"\206\001\n\014SubscribeGap\022\024\n\014after_curso" +
-      "r\030\001 \001(\t\022\025\n\rresume_cursor\030\002 \001(\t\022)\n\006reason" +
-      "\030\003 \001(\0162\031.switchboard.v1.GapReason\022\023\n\006mis" +
-      "sed\030\004 \001(\004H\000\210\001\001B\t\n\007_missed\"\201\001\n\020SubscribeC" +
-      "losing\022\016\n\006cursor\030\001 \001(\t\022-\n\006reason\030\002 \001(\0162\035" +
-      ".switchboard.v1.ClosingReason\022.\n\013retry_a" +
-      "fter\030\003 \001(\0132\031.google.protobuf.Duration\"\202\002" +
-      "\n\021ListEventsRequest\022+\n\006filter\030\001 \001(\0132\033.sw" +
-      "itchboard.v1.EventFilter\0221\n\010position\030\002 \001" +
-      "(\0162\035.switchboard.v1.StartPositionH\000\022\026\n\014a" +
-      "fter_cursor\030\003 \001(\tH\000\022\027\n\rbefore_cursor\030\004 \001" +
-      "(\tH\000\022+\n\005since\030\005 \001(\0132\032.google.protobuf.Ti" +
-      "mestampH\000\022\021\n\tpage_size\030\006 \001(\r\022\023\n\013include_" +
-      "raw\030\007 \001(\010B\007\n\005place\"\231\001\n\022ListEventsRespons" +
-      "e\022%\n\006events\030\001 \003(\0132\025.switchboard.v1.Event" +
-      "\022\023\n\013next_cursor\030\002 \001(\t\022\027\n\017previous_cursor" +
-      "\030\003 \001(\t\022\026\n\016reached_newest\030\004 \001(\010\022\026\n\016reache" +
-      "d_oldest\030\005 \001(\010*g\n\rStartPosition\022\036\n\032START" +
-      "_POSITION_UNSPECIFIED\020\000\022\031\n\025START_POSITIO" +
-      "N_LATEST\020\001\022\033\n\027START_POSITION_EARLIEST\020\002*" +
-      "j\n\rExpiredPolicy\022\036\n\032EXPIRED_POLICY_UNSPE" +
-      "CIFIED\020\000\022\027\n\023EXPIRED_POLICY_FAIL\020\001\022 \n\034EXP" +
-      "IRED_POLICY_SKIP_WITH_GAP\020\002*?\n\tGapReason" +
-      "\022\032\n\026GAP_REASON_UNSPECIFIED\020\000\022\026\n\022GAP_REAS" +
-      "ON_EXPIRED\020\001*\214\001\n\rClosingReason\022\036\n\032CLOSIN" +
-      "G_REASON_UNSPECIFIED\020\000\022\035\n\031CLOSING_REASON" +
-      "_MAX_EVENTS\020\001\022\037\n\033CLOSING_REASON_IDLE_TIM" +
-      "EOUT\020\002\022\033\n\027CLOSING_REASON_SHUTDOWN\020\0032\267\001\n\014" +
-      "EventService\022R\n\tSubscribe\022 .switchboard." +
-      "v1.SubscribeRequest\032!.switchboard.v1.Sub" +
-      "scribeResponse0\001\022S\n\nListEvents\022!.switchb" +
-      "oard.v1.ListEventsRequest\032\".switchboard." +
-      "v1.ListEventsResponseB\201\001\n\016switchboard.v1" +
+      "rotobuf.TimestampH\000\022\026\n\014subscription\030\005 \001(" +
+      "\tH\000\0225\n\022heartbeat_interval\030\006 \001(\0132\031.google" +
+      ".protobuf.Duration\022\022\n\nmax_events\030\007 \001(\004\022/" +
+      "\n\014idle_timeout\030\010 \001(\0132\031.google.protobuf.D" +
+      "uration\022\023\n\013include_raw\030\t \001(\010\0225\n\016expired_" +
+      "policy\030\n \001(\0162\035.switchboard.v1.ExpiredPol" +
+      "icyB\007\n\005start\"\227\002\n\021SubscribeResponse\0223\n\007st" +
+      "arted\030\001 \001(\0132 .switchboard.v1.SubscribeSt" +
+      "artedH\000\022&\n\005event\030\002 \001(\0132\025.switchboard.v1." +
+      "EventH\000\0227\n\theartbeat\030\003 \001(\0132\".switchboard" +
+      ".v1.SubscribeHeartbeatH\000\0223\n\007closing\030\004 \001(" +
+      "\0132 .switchboard.v1.SubscribeClosingH\000\022+\n" +
+      "\003gap\030\005 \001(\0132\034.switchboard.v1.SubscribeGap" +
+      "H\000B\n\n\010response\"\233\001\n\020SubscribeStarted\022\016\n\006c" +
+      "ursor\030\001 \001(\t\022\025\n\roldest_cursor\030\002 \001(\t\022\025\n\rne" +
+      "west_cursor\030\003 \001(\t\0225\n\022heartbeat_interval\030" +
+      "\004 \001(\0132\031.google.protobuf.Duration\022\022\n\ngene" +
+      "ration\030\005 \001(\004\"N\n\022SubscribeHeartbeat\022\016\n\006cu" +
+      "rsor\030\001 \001(\t\022(\n\004time\030\002 \001(\0132\032.google.protob" +
+      "uf.Timestamp\"\206\001\n\014SubscribeGap\022\024\n\014after_c" +
+      "ursor\030\001 \001(\t\022\025\n\rresume_cursor\030\002 \001(\t\022)\n\006re" +
+      "ason\030\003 \001(\0162\031.switchboard.v1.GapReason\022\023\n" +
+      "\006missed\030\004 \001(\004H\000\210\001\001B\t\n\007_missed\"\201\001\n\020Subscr" +
+      "ibeClosing\022\016\n\006cursor\030\001 \001(\t\022-\n\006reason\030\002 \001" +
+      "(\0162\035.switchboard.v1.ClosingReason\022.\n\013ret" +
+      "ry_after\030\003 \001(\0132\031.google.protobuf.Duratio" +
+      "n\"\202\002\n\021ListEventsRequest\022+\n\006filter\030\001 \001(\0132" +
+      "\033.switchboard.v1.EventFilter\0221\n\010position" +
+      "\030\002 \001(\0162\035.switchboard.v1.StartPositionH\000\022" +
+      "\026\n\014after_cursor\030\003 \001(\tH\000\022\027\n\rbefore_cursor" +
+      "\030\004 \001(\tH\000\022+\n\005since\030\005 \001(\0132\032.google.protobu" +
+      "f.TimestampH\000\022\021\n\tpage_size\030\006 \001(\r\022\023\n\013incl" +
+      "ude_raw\030\007 \001(\010B\007\n\005place\"\231\001\n\022ListEventsRes" +
+      "ponse\022%\n\006events\030\001 \003(\0132\025.switchboard.v1.E" +
+      "vent\022\023\n\013next_cursor\030\002 \001(\t\022\027\n\017previous_cu" +
+      "rsor\030\003 \001(\t\022\026\n\016reached_newest\030\004 \001(\010\022\026\n\016re" +
+      "ached_oldest\030\005 \001(\010\"\325\002\n\014Subscription\022\n\n\002i" +
+      "d\030\001 \001(\t\022+\n\006filter\030\002 \001(\0132\033.switchboard.v1" +
+      ".EventFilter\022\016\n\006cursor\030\003 \001(\t\022\022\n\ngenerati" +
+      "on\030\004 \001(\004\022/\n\013create_time\030\005 \001(\0132\032.google.p" +
+      "rotobuf.Timestamp\022/\n\013update_time\030\006 \001(\0132\032" +
+      ".google.protobuf.Timestamp\0224\n\020acknowledg" +
+      "e_time\030\007 \001(\0132\032.google.protobuf.Timestamp" +
+      "\022\022\n\nlag_events\030\010 \001(\004\022+\n\010lag_time\030\t \001(\0132\031" +
+      ".google.protobuf.Duration\022\017\n\007expired\030\n \001" +
+      "(\010\"\337\001\n\031CreateSubscriptionRequest\022\024\n\014subs" +
+      "cription\030\001 \001(\t\022+\n\006filter\030\002 \001(\0132\033.switchb" +
+      "oard.v1.EventFilter\0221\n\010position\030\003 \001(\0162\035." +
+      "switchboard.v1.StartPositionH\000\022\026\n\014after_" +
+      "cursor\030\004 \001(\tH\000\022+\n\005since\030\005 \001(\0132\032.google.p" +
+      "rotobuf.TimestampH\000B\007\n\005start\"P\n\032CreateSu" +
+      "bscriptionResponse\0222\n\014subscription\030\001 \001(\013" +
+      "2\034.switchboard.v1.Subscription\".\n\026GetSub" +
+      "scriptionRequest\022\024\n\014subscription\030\001 \001(\t\"M" +
+      "\n\027GetSubscriptionResponse\0222\n\014subscriptio" +
+      "n\030\001 \001(\0132\034.switchboard.v1.Subscription\"A\n" +
+      "\030ListSubscriptionsRequest\022\021\n\tpage_size\030\001" +
+      " \001(\r\022\022\n\npage_token\030\002 \001(\t\"i\n\031ListSubscrip" +
+      "tionsResponse\0223\n\rsubscriptions\030\001 \003(\0132\034.s" +
+      "witchboard.v1.Subscription\022\027\n\017next_page_" +
+      "token\030\002 \001(\t\"^\n\031UpdateSubscriptionRequest" +
+      "\022\024\n\014subscription\030\001 \001(\t\022+\n\006filter\030\002 \001(\0132\033" +
+      ".switchboard.v1.EventFilter\"P\n\032UpdateSub" +
+      "scriptionResponse\0222\n\014subscription\030\001 \001(\0132" +
+      "\034.switchboard.v1.Subscription\"\260\001\n\027SeekSu" +
+      "bscriptionRequest\022\024\n\014subscription\030\001 \001(\t\022" +
+      "1\n\010position\030\002 \001(\0162\035.switchboard.v1.Start" +
+      "PositionH\000\022\026\n\014after_cursor\030\003 \001(\tH\000\022+\n\005si" +
+      "nce\030\004 \001(\0132\032.google.protobuf.TimestampH\000B" +
+      "\007\n\005place\"N\n\030SeekSubscriptionResponse\0222\n\014" +
+      "subscription\030\001 \001(\0132\034.switchboard.v1.Subs" +
+      "cription\"1\n\031DeleteSubscriptionRequest\022\024\n" +
+      "\014subscription\030\001 \001(\t\"\034\n\032DeleteSubscriptio" +
+      "nResponse\"N\n\022AcknowledgeRequest\022\024\n\014subsc" +
+      "ription\030\001 \001(\t\022\016\n\006cursor\030\002 \001(\t\022\022\n\ngenerat" +
+      "ion\030\003 \001(\004\"%\n\023AcknowledgeResponse\022\016\n\006curs" +
+      "or\030\001 \001(\t*g\n\rStartPosition\022\036\n\032START_POSIT" +
+      "ION_UNSPECIFIED\020\000\022\031\n\025START_POSITION_LATE" +
+      "ST\020\001\022\033\n\027START_POSITION_EARLIEST\020\002*j\n\rExp" +
+      "iredPolicy\022\036\n\032EXPIRED_POLICY_UNSPECIFIED" +
+      "\020\000\022\027\n\023EXPIRED_POLICY_FAIL\020\001\022 \n\034EXPIRED_P" +
+      "OLICY_SKIP_WITH_GAP\020\002*?\n\tGapReason\022\032\n\026GA" +
+      "P_REASON_UNSPECIFIED\020\000\022\026\n\022GAP_REASON_EXP" +
+      "IRED\020\001*\336\001\n\rClosingReason\022\036\n\032CLOSING_REAS" +
+      "ON_UNSPECIFIED\020\000\022\035\n\031CLOSING_REASON_MAX_E" +
+      "VENTS\020\001\022\037\n\033CLOSING_REASON_IDLE_TIMEOUT\020\002" +
+      "\022\033\n\027CLOSING_REASON_SHUTDOWN\020\003\022\'\n#CLOSING" +
+      "_REASON_SUBSCRIPTION_CHANGED\020\004\022\'\n#CLOSIN" +
+      "G_REASON_SUBSCRIPTION_DELETED\020\0052\213\007\n\014Even" +
+      "tService\022R\n\tSubscribe\022 .switchboard.v1.S" +
+      "ubscribeRequest\032!.switchboard.v1.Subscri" +
+      "beResponse0\001\022S\n\nListEvents\022!.switchboard" +
+      ".v1.ListEventsRequest\032\".switchboard.v1.L" +
+      "istEventsResponse\022k\n\022CreateSubscription\022" +
+      ").switchboard.v1.CreateSubscriptionReque" +
+      "st\032*.switchboard.v1.CreateSubscriptionRe" +
+      "sponse\022b\n\017GetSubscription\022&.switchboard." +
+      "v1.GetSubscriptionRequest\032\'.switchboard." +
+      "v1.GetSubscriptionResponse\022h\n\021ListSubscr" +
+      "iptions\022(.switchboard.v1.ListSubscriptio" +
+      "nsRequest\032).switchboard.v1.ListSubscript" +
+      "ionsResponse\022k\n\022UpdateSubscription\022).swi" +
+      "tchboard.v1.UpdateSubscriptionRequest\032*." +
+      "switchboard.v1.UpdateSubscriptionRespons" +
+      "e\022e\n\020SeekSubscription\022\'.switchboard.v1.S" +
+      "eekSubscriptionRequest\032(.switchboard.v1." +
+      "SeekSubscriptionResponse\022k\n\022DeleteSubscr" +
+      "iption\022).switchboard.v1.DeleteSubscripti" +
+      "onRequest\032*.switchboard.v1.DeleteSubscri" +
+      "ptionResponse\022V\n\013Acknowledge\022\".switchboa" +
+      "rd.v1.AcknowledgeRequest\032#.switchboard.v" +
+      "1.AcknowledgeResponseB\201\001\n\016switchboard.v1" +
       "P\001Z3switchboard.example/go/switchboard/v" +
       "1;switchboardv1\242\002\003SWB\252\002\016Switchboard.V1\312\002" +
       "\016Switchboard\\V1\352\002\017Switchboard::V1b\006proto" +
@@ -152,7 +288,7 @@ public final class EventServiceOuterClass {
     internal_static_switchboard_v1_SubscribeRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_switchboard_v1_SubscribeRequest_descriptor,
-        new java.lang.String[] { "Filter", "Position", "AfterCursor", "Since", "HeartbeatInterval", "MaxEvents", "IdleTimeout", "IncludeRaw", "ExpiredPolicy", "Start", });
+        new java.lang.String[] { "Filter", "Position", "AfterCursor", "Since", "Subscription", "HeartbeatInterval", "MaxEvents", "IdleTimeout", "IncludeRaw", "ExpiredPolicy", "Start", });
     internal_static_switchboard_v1_SubscribeResponse_descriptor =
       getDescriptor().getMessageTypes().get(2);
     internal_static_switchboard_v1_SubscribeResponse_fieldAccessorTable = new
@@ -164,7 +300,7 @@ public final class EventServiceOuterClass {
     internal_static_switchboard_v1_SubscribeStarted_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_switchboard_v1_SubscribeStarted_descriptor,
-        new java.lang.String[] { "Cursor", "OldestCursor", "NewestCursor", "HeartbeatInterval", });
+        new java.lang.String[] { "Cursor", "OldestCursor", "NewestCursor", "HeartbeatInterval", "Generation", });
     internal_static_switchboard_v1_SubscribeHeartbeat_descriptor =
       getDescriptor().getMessageTypes().get(4);
     internal_static_switchboard_v1_SubscribeHeartbeat_fieldAccessorTable = new
@@ -195,6 +331,96 @@ public final class EventServiceOuterClass {
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_switchboard_v1_ListEventsResponse_descriptor,
         new java.lang.String[] { "Events", "NextCursor", "PreviousCursor", "ReachedNewest", "ReachedOldest", });
+    internal_static_switchboard_v1_Subscription_descriptor =
+      getDescriptor().getMessageTypes().get(9);
+    internal_static_switchboard_v1_Subscription_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_Subscription_descriptor,
+        new java.lang.String[] { "Id", "Filter", "Cursor", "Generation", "CreateTime", "UpdateTime", "AcknowledgeTime", "LagEvents", "LagTime", "Expired", });
+    internal_static_switchboard_v1_CreateSubscriptionRequest_descriptor =
+      getDescriptor().getMessageTypes().get(10);
+    internal_static_switchboard_v1_CreateSubscriptionRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_CreateSubscriptionRequest_descriptor,
+        new java.lang.String[] { "Subscription", "Filter", "Position", "AfterCursor", "Since", "Start", });
+    internal_static_switchboard_v1_CreateSubscriptionResponse_descriptor =
+      getDescriptor().getMessageTypes().get(11);
+    internal_static_switchboard_v1_CreateSubscriptionResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_CreateSubscriptionResponse_descriptor,
+        new java.lang.String[] { "Subscription", });
+    internal_static_switchboard_v1_GetSubscriptionRequest_descriptor =
+      getDescriptor().getMessageTypes().get(12);
+    internal_static_switchboard_v1_GetSubscriptionRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_GetSubscriptionRequest_descriptor,
+        new java.lang.String[] { "Subscription", });
+    internal_static_switchboard_v1_GetSubscriptionResponse_descriptor =
+      getDescriptor().getMessageTypes().get(13);
+    internal_static_switchboard_v1_GetSubscriptionResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_GetSubscriptionResponse_descriptor,
+        new java.lang.String[] { "Subscription", });
+    internal_static_switchboard_v1_ListSubscriptionsRequest_descriptor =
+      getDescriptor().getMessageTypes().get(14);
+    internal_static_switchboard_v1_ListSubscriptionsRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_ListSubscriptionsRequest_descriptor,
+        new java.lang.String[] { "PageSize", "PageToken", });
+    internal_static_switchboard_v1_ListSubscriptionsResponse_descriptor =
+      getDescriptor().getMessageTypes().get(15);
+    internal_static_switchboard_v1_ListSubscriptionsResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_ListSubscriptionsResponse_descriptor,
+        new java.lang.String[] { "Subscriptions", "NextPageToken", });
+    internal_static_switchboard_v1_UpdateSubscriptionRequest_descriptor =
+      getDescriptor().getMessageTypes().get(16);
+    internal_static_switchboard_v1_UpdateSubscriptionRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_UpdateSubscriptionRequest_descriptor,
+        new java.lang.String[] { "Subscription", "Filter", });
+    internal_static_switchboard_v1_UpdateSubscriptionResponse_descriptor =
+      getDescriptor().getMessageTypes().get(17);
+    internal_static_switchboard_v1_UpdateSubscriptionResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_UpdateSubscriptionResponse_descriptor,
+        new java.lang.String[] { "Subscription", });
+    internal_static_switchboard_v1_SeekSubscriptionRequest_descriptor =
+      getDescriptor().getMessageTypes().get(18);
+    internal_static_switchboard_v1_SeekSubscriptionRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_SeekSubscriptionRequest_descriptor,
+        new java.lang.String[] { "Subscription", "Position", "AfterCursor", "Since", "Place", });
+    internal_static_switchboard_v1_SeekSubscriptionResponse_descriptor =
+      getDescriptor().getMessageTypes().get(19);
+    internal_static_switchboard_v1_SeekSubscriptionResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_SeekSubscriptionResponse_descriptor,
+        new java.lang.String[] { "Subscription", });
+    internal_static_switchboard_v1_DeleteSubscriptionRequest_descriptor =
+      getDescriptor().getMessageTypes().get(20);
+    internal_static_switchboard_v1_DeleteSubscriptionRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_DeleteSubscriptionRequest_descriptor,
+        new java.lang.String[] { "Subscription", });
+    internal_static_switchboard_v1_DeleteSubscriptionResponse_descriptor =
+      getDescriptor().getMessageTypes().get(21);
+    internal_static_switchboard_v1_DeleteSubscriptionResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_DeleteSubscriptionResponse_descriptor,
+        new java.lang.String[] { });
+    internal_static_switchboard_v1_AcknowledgeRequest_descriptor =
+      getDescriptor().getMessageTypes().get(22);
+    internal_static_switchboard_v1_AcknowledgeRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_AcknowledgeRequest_descriptor,
+        new java.lang.String[] { "Subscription", "Cursor", "Generation", });
+    internal_static_switchboard_v1_AcknowledgeResponse_descriptor =
+      getDescriptor().getMessageTypes().get(23);
+    internal_static_switchboard_v1_AcknowledgeResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_switchboard_v1_AcknowledgeResponse_descriptor,
+        new java.lang.String[] { "Cursor", });
     com.google.protobuf.DurationProto.getDescriptor();
     com.google.protobuf.TimestampProto.getDescriptor();
     switchboard.v1.EventOuterClass.getDescriptor();

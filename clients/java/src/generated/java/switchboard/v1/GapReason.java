@@ -23,7 +23,7 @@ public enum GapReason
   GAP_REASON_UNSPECIFIED(0),
   /**
    * <pre>
-   * They were older than the operator keeps events.
+   * They were older, or more, than the operator keeps.
    * </pre>
    *
    * <code>GAP_REASON_EXPIRED = 1;</code>
@@ -42,7 +42,7 @@ public enum GapReason
   public static final int GAP_REASON_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * They were older than the operator keeps events.
+   * They were older, or more, than the operator keeps.
    * </pre>
    *
    * <code>GAP_REASON_EXPIRED = 1;</code>

@@ -51,7 +51,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object cursor_ = "";
   /**
    * <pre>
-   * Where to go on: the place that the stream has come to.
+   * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+   * place instead.
    * </pre>
    *
    * <code>string cursor = 1;</code>
@@ -72,7 +73,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Where to go on: the place that the stream has come to.
+   * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+   * place instead.
    * </pre>
    *
    * <code>string cursor = 1;</code>
@@ -557,7 +559,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object cursor_ = "";
     /**
      * <pre>
-     * Where to go on: the place that the stream has come to.
+     * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+     * place instead.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -577,7 +580,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to go on: the place that the stream has come to.
+     * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+     * place instead.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -598,7 +602,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to go on: the place that the stream has come to.
+     * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+     * place instead.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -615,7 +620,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to go on: the place that the stream has come to.
+     * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+     * place instead.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -629,7 +635,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to go on: the place that the stream has come to.
+     * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+     * place instead.
      * </pre>
      *
      * <code>string cursor = 1;</code>

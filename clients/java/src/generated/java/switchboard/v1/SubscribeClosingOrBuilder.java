@@ -10,7 +10,8 @@ public interface SubscribeClosingOrBuilder extends
 
   /**
    * <pre>
-   * Where to go on: the place that the stream has come to.
+   * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+   * place instead.
    * </pre>
    *
    * <code>string cursor = 1;</code>
@@ -19,7 +20,8 @@ public interface SubscribeClosingOrBuilder extends
   java.lang.String getCursor();
   /**
    * <pre>
-   * Where to go on: the place that the stream has come to.
+   * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
+   * place instead.
    * </pre>
    *
    * <code>string cursor = 1;</code>

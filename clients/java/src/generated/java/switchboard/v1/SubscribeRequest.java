@@ -54,6 +54,7 @@ private static final long serialVersionUID = 0L;
     POSITION(2),
     AFTER_CURSOR(3),
     SINCE(4),
+    SUBSCRIPTION(5),
     START_NOT_SET(0);
     private final int value;
     private StartCase(int value) {
@@ -74,6 +75,7 @@ private static final long serialVersionUID = 0L;
         case 2: return POSITION;
         case 3: return AFTER_CURSOR;
         case 4: return SINCE;
+        case 5: return SUBSCRIPTION;
         case 0: return START_NOT_SET;
         default: return null;
       }
@@ -292,6 +294,70 @@ private static final long serialVersionUID = 0L;
     return com.google.protobuf.Timestamp.getDefaultInstance();
   }
 
+  public static final int SUBSCRIPTION_FIELD_NUMBER = 5;
+  /**
+   * <pre>
+   * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+   * </pre>
+   *
+   * <code>string subscription = 5;</code>
+   * @return Whether the subscription field is set.
+   */
+  public boolean hasSubscription() {
+    return startCase_ == 5;
+  }
+  /**
+   * <pre>
+   * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+   * </pre>
+   *
+   * <code>string subscription = 5;</code>
+   * @return The subscription.
+   */
+  public java.lang.String getSubscription() {
+    java.lang.Object ref = "";
+    if (startCase_ == 5) {
+      ref = start_;
+    }
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      if (startCase_ == 5) {
+        start_ = s;
+      }
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+   * </pre>
+   *
+   * <code>string subscription = 5;</code>
+   * @return The bytes for subscription.
+   */
+  public com.google.protobuf.ByteString
+      getSubscriptionBytes() {
+    java.lang.Object ref = "";
+    if (startCase_ == 5) {
+      ref = start_;
+    }
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      if (startCase_ == 5) {
+        start_ = b;
+      }
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
   public static final int HEARTBEAT_INTERVAL_FIELD_NUMBER = 6;
   private com.google.protobuf.Duration heartbeatInterval_;
   /**
@@ -457,6 +523,9 @@ private static final long serialVersionUID = 0L;
     if (startCase_ == 4) {
       output.writeMessage(4, (com.google.protobuf.Timestamp) start_);
     }
+    if (startCase_ == 5) {
+      com.google.protobuf.GeneratedMessageV3.writeString(output, 5, start_);
+    }
     if (((bitField0_ & 0x00000002) != 0)) {
       output.writeMessage(6, getHeartbeatInterval());
     }
@@ -495,6 +564,9 @@ private static final long serialVersionUID = 0L;
     if (startCase_ == 4) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(4, (com.google.protobuf.Timestamp) start_);
+    }
+    if (startCase_ == 5) {
+      size += com.google.protobuf.GeneratedMessageV3.computeStringSize(5, start_);
     }
     if (((bitField0_ & 0x00000002) != 0)) {
       size += com.google.protobuf.CodedOutputStream
@@ -565,6 +637,10 @@ private static final long serialVersionUID = 0L;
         if (!getSince()
             .equals(other.getSince())) return false;
         break;
+      case 5:
+        if (!getSubscription()
+            .equals(other.getSubscription())) return false;
+        break;
       case 0:
       default:
     }
@@ -611,6 +687,10 @@ private static final long serialVersionUID = 0L;
       case 4:
         hash = (37 * hash) + SINCE_FIELD_NUMBER;
         hash = (53 * hash) + getSince().hashCode();
+        break;
+      case 5:
+        hash = (37 * hash) + SUBSCRIPTION_FIELD_NUMBER;
+        hash = (53 * hash) + getSubscription().hashCode();
         break;
       case 0:
       default:
@@ -822,25 +902,25 @@ private static final long serialVersionUID = 0L;
             : filterBuilder_.build();
         to_bitField0_ |= 0x00000001;
       }
-      if (((from_bitField0_ & 0x00000010) != 0)) {
+      if (((from_bitField0_ & 0x00000020) != 0)) {
         result.heartbeatInterval_ = heartbeatIntervalBuilder_ == null
             ? heartbeatInterval_
             : heartbeatIntervalBuilder_.build();
         to_bitField0_ |= 0x00000002;
       }
-      if (((from_bitField0_ & 0x00000020) != 0)) {
+      if (((from_bitField0_ & 0x00000040) != 0)) {
         result.maxEvents_ = maxEvents_;
       }
-      if (((from_bitField0_ & 0x00000040) != 0)) {
+      if (((from_bitField0_ & 0x00000080) != 0)) {
         result.idleTimeout_ = idleTimeoutBuilder_ == null
             ? idleTimeout_
             : idleTimeoutBuilder_.build();
         to_bitField0_ |= 0x00000004;
       }
-      if (((from_bitField0_ & 0x00000080) != 0)) {
+      if (((from_bitField0_ & 0x00000100) != 0)) {
         result.includeRaw_ = includeRaw_;
       }
-      if (((from_bitField0_ & 0x00000100) != 0)) {
+      if (((from_bitField0_ & 0x00000200) != 0)) {
         result.expiredPolicy_ = expiredPolicy_;
       }
       result.bitField0_ |= to_bitField0_;
@@ -932,6 +1012,12 @@ private static final long serialVersionUID = 0L;
           mergeSince(other.getSince());
           break;
         }
+        case SUBSCRIPTION: {
+          startCase_ = 5;
+          start_ = other.start_;
+          onChanged();
+          break;
+        }
         case START_NOT_SET: {
           break;
         }
@@ -988,33 +1074,39 @@ private static final long serialVersionUID = 0L;
               startCase_ = 4;
               break;
             } // case 34
+            case 42: {
+              java.lang.String s = input.readStringRequireUtf8();
+              startCase_ = 5;
+              start_ = s;
+              break;
+            } // case 42
             case 50: {
               input.readMessage(
                   getHeartbeatIntervalFieldBuilder().getBuilder(),
                   extensionRegistry);
-              bitField0_ |= 0x00000010;
+              bitField0_ |= 0x00000020;
               break;
             } // case 50
             case 56: {
               maxEvents_ = input.readUInt64();
-              bitField0_ |= 0x00000020;
+              bitField0_ |= 0x00000040;
               break;
             } // case 56
             case 66: {
               input.readMessage(
                   getIdleTimeoutFieldBuilder().getBuilder(),
                   extensionRegistry);
-              bitField0_ |= 0x00000040;
+              bitField0_ |= 0x00000080;
               break;
             } // case 66
             case 72: {
               includeRaw_ = input.readBool();
-              bitField0_ |= 0x00000080;
+              bitField0_ |= 0x00000100;
               break;
             } // case 72
             case 80: {
               expiredPolicy_ = input.readEnum();
-              bitField0_ |= 0x00000100;
+              bitField0_ |= 0x00000200;
               break;
             } // case 80
             default: {
@@ -1640,6 +1732,123 @@ private static final long serialVersionUID = 0L;
       return sinceBuilder_;
     }
 
+    /**
+     * <pre>
+     * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+     * </pre>
+     *
+     * <code>string subscription = 5;</code>
+     * @return Whether the subscription field is set.
+     */
+    @java.lang.Override
+    public boolean hasSubscription() {
+      return startCase_ == 5;
+    }
+    /**
+     * <pre>
+     * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+     * </pre>
+     *
+     * <code>string subscription = 5;</code>
+     * @return The subscription.
+     */
+    @java.lang.Override
+    public java.lang.String getSubscription() {
+      java.lang.Object ref = "";
+      if (startCase_ == 5) {
+        ref = start_;
+      }
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        if (startCase_ == 5) {
+          start_ = s;
+        }
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+     * </pre>
+     *
+     * <code>string subscription = 5;</code>
+     * @return The bytes for subscription.
+     */
+    @java.lang.Override
+    public com.google.protobuf.ByteString
+        getSubscriptionBytes() {
+      java.lang.Object ref = "";
+      if (startCase_ == 5) {
+        ref = start_;
+      }
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        if (startCase_ == 5) {
+          start_ = b;
+        }
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+     * </pre>
+     *
+     * <code>string subscription = 5;</code>
+     * @param value The subscription to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSubscription(
+        java.lang.String value) {
+      if (value == null) { throw new NullPointerException(); }
+      startCase_ = 5;
+      start_ = value;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+     * </pre>
+     *
+     * <code>string subscription = 5;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearSubscription() {
+      if (startCase_ == 5) {
+        startCase_ = 0;
+        start_ = null;
+        onChanged();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+     * </pre>
+     *
+     * <code>string subscription = 5;</code>
+     * @param value The bytes for subscription to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSubscriptionBytes(
+        com.google.protobuf.ByteString value) {
+      if (value == null) { throw new NullPointerException(); }
+      checkByteStringIsUtf8(value);
+      startCase_ = 5;
+      start_ = value;
+      onChanged();
+      return this;
+    }
+
     private com.google.protobuf.Duration heartbeatInterval_;
     private com.google.protobuf.SingleFieldBuilderV3<
         com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> heartbeatIntervalBuilder_;
@@ -1652,7 +1861,7 @@ private static final long serialVersionUID = 0L;
      * @return Whether the heartbeatInterval field is set.
      */
     public boolean hasHeartbeatInterval() {
-      return ((bitField0_ & 0x00000010) != 0);
+      return ((bitField0_ & 0x00000020) != 0);
     }
     /**
      * <pre>
@@ -1685,7 +1894,7 @@ private static final long serialVersionUID = 0L;
       } else {
         heartbeatIntervalBuilder_.setMessage(value);
       }
-      bitField0_ |= 0x00000010;
+      bitField0_ |= 0x00000020;
       onChanged();
       return this;
     }
@@ -1703,7 +1912,7 @@ private static final long serialVersionUID = 0L;
       } else {
         heartbeatIntervalBuilder_.setMessage(builderForValue.build());
       }
-      bitField0_ |= 0x00000010;
+      bitField0_ |= 0x00000020;
       onChanged();
       return this;
     }
@@ -1716,7 +1925,7 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeHeartbeatInterval(com.google.protobuf.Duration value) {
       if (heartbeatIntervalBuilder_ == null) {
-        if (((bitField0_ & 0x00000010) != 0) &&
+        if (((bitField0_ & 0x00000020) != 0) &&
           heartbeatInterval_ != null &&
           heartbeatInterval_ != com.google.protobuf.Duration.getDefaultInstance()) {
           getHeartbeatIntervalBuilder().mergeFrom(value);
@@ -1727,7 +1936,7 @@ private static final long serialVersionUID = 0L;
         heartbeatIntervalBuilder_.mergeFrom(value);
       }
       if (heartbeatInterval_ != null) {
-        bitField0_ |= 0x00000010;
+        bitField0_ |= 0x00000020;
         onChanged();
       }
       return this;
@@ -1740,7 +1949,7 @@ private static final long serialVersionUID = 0L;
      * <code>.google.protobuf.Duration heartbeat_interval = 6;</code>
      */
     public Builder clearHeartbeatInterval() {
-      bitField0_ = (bitField0_ & ~0x00000010);
+      bitField0_ = (bitField0_ & ~0x00000020);
       heartbeatInterval_ = null;
       if (heartbeatIntervalBuilder_ != null) {
         heartbeatIntervalBuilder_.dispose();
@@ -1757,7 +1966,7 @@ private static final long serialVersionUID = 0L;
      * <code>.google.protobuf.Duration heartbeat_interval = 6;</code>
      */
     public com.google.protobuf.Duration.Builder getHeartbeatIntervalBuilder() {
-      bitField0_ |= 0x00000010;
+      bitField0_ |= 0x00000020;
       onChanged();
       return getHeartbeatIntervalFieldBuilder().getBuilder();
     }
@@ -1822,7 +2031,7 @@ private static final long serialVersionUID = 0L;
     public Builder setMaxEvents(long value) {
 
       maxEvents_ = value;
-      bitField0_ |= 0x00000020;
+      bitField0_ |= 0x00000040;
       onChanged();
       return this;
     }
@@ -1835,7 +2044,7 @@ private static final long serialVersionUID = 0L;
      * @return This builder for chaining.
      */
     public Builder clearMaxEvents() {
-      bitField0_ = (bitField0_ & ~0x00000020);
+      bitField0_ = (bitField0_ & ~0x00000040);
       maxEvents_ = 0L;
       onChanged();
       return this;
@@ -1854,7 +2063,7 @@ private static final long serialVersionUID = 0L;
      * @return Whether the idleTimeout field is set.
      */
     public boolean hasIdleTimeout() {
-      return ((bitField0_ & 0x00000040) != 0);
+      return ((bitField0_ & 0x00000080) != 0);
     }
     /**
      * <pre>
@@ -1889,7 +2098,7 @@ private static final long serialVersionUID = 0L;
       } else {
         idleTimeoutBuilder_.setMessage(value);
       }
-      bitField0_ |= 0x00000040;
+      bitField0_ |= 0x00000080;
       onChanged();
       return this;
     }
@@ -1908,7 +2117,7 @@ private static final long serialVersionUID = 0L;
       } else {
         idleTimeoutBuilder_.setMessage(builderForValue.build());
       }
-      bitField0_ |= 0x00000040;
+      bitField0_ |= 0x00000080;
       onChanged();
       return this;
     }
@@ -1922,7 +2131,7 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeIdleTimeout(com.google.protobuf.Duration value) {
       if (idleTimeoutBuilder_ == null) {
-        if (((bitField0_ & 0x00000040) != 0) &&
+        if (((bitField0_ & 0x00000080) != 0) &&
           idleTimeout_ != null &&
           idleTimeout_ != com.google.protobuf.Duration.getDefaultInstance()) {
           getIdleTimeoutBuilder().mergeFrom(value);
@@ -1933,7 +2142,7 @@ private static final long serialVersionUID = 0L;
         idleTimeoutBuilder_.mergeFrom(value);
       }
       if (idleTimeout_ != null) {
-        bitField0_ |= 0x00000040;
+        bitField0_ |= 0x00000080;
         onChanged();
       }
       return this;
@@ -1947,7 +2156,7 @@ private static final long serialVersionUID = 0L;
      * <code>.google.protobuf.Duration idle_timeout = 8;</code>
      */
     public Builder clearIdleTimeout() {
-      bitField0_ = (bitField0_ & ~0x00000040);
+      bitField0_ = (bitField0_ & ~0x00000080);
       idleTimeout_ = null;
       if (idleTimeoutBuilder_ != null) {
         idleTimeoutBuilder_.dispose();
@@ -1965,7 +2174,7 @@ private static final long serialVersionUID = 0L;
      * <code>.google.protobuf.Duration idle_timeout = 8;</code>
      */
     public com.google.protobuf.Duration.Builder getIdleTimeoutBuilder() {
-      bitField0_ |= 0x00000040;
+      bitField0_ |= 0x00000080;
       onChanged();
       return getIdleTimeoutFieldBuilder().getBuilder();
     }
@@ -2032,7 +2241,7 @@ private static final long serialVersionUID = 0L;
     public Builder setIncludeRaw(boolean value) {
 
       includeRaw_ = value;
-      bitField0_ |= 0x00000080;
+      bitField0_ |= 0x00000100;
       onChanged();
       return this;
     }
@@ -2045,7 +2254,7 @@ private static final long serialVersionUID = 0L;
      * @return This builder for chaining.
      */
     public Builder clearIncludeRaw() {
-      bitField0_ = (bitField0_ & ~0x00000080);
+      bitField0_ = (bitField0_ & ~0x00000100);
       includeRaw_ = false;
       onChanged();
       return this;
@@ -2078,7 +2287,7 @@ private static final long serialVersionUID = 0L;
      */
     public Builder setExpiredPolicyValue(int value) {
       expiredPolicy_ = value;
-      bitField0_ |= 0x00000100;
+      bitField0_ |= 0x00000200;
       onChanged();
       return this;
     }
@@ -2112,7 +2321,7 @@ private static final long serialVersionUID = 0L;
       if (value == null) {
         throw new NullPointerException();
       }
-      bitField0_ |= 0x00000100;
+      bitField0_ |= 0x00000200;
       expiredPolicy_ = value.getNumber();
       onChanged();
       return this;
@@ -2128,7 +2337,7 @@ private static final long serialVersionUID = 0L;
      * @return This builder for chaining.
      */
     public Builder clearExpiredPolicy() {
-      bitField0_ = (bitField0_ & ~0x00000100);
+      bitField0_ = (bitField0_ & ~0x00000200);
       expiredPolicy_ = 0;
       onChanged();
       return this;

@@ -136,6 +136,35 @@ public interface SubscribeRequestOrBuilder extends
 
   /**
    * <pre>
+   * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+   * </pre>
+   *
+   * <code>string subscription = 5;</code>
+   * @return Whether the subscription field is set.
+   */
+  boolean hasSubscription();
+  /**
+   * <pre>
+   * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+   * </pre>
+   *
+   * <code>string subscription = 5;</code>
+   * @return The subscription.
+   */
+  java.lang.String getSubscription();
+  /**
+   * <pre>
+   * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+   * </pre>
+   *
+   * <code>string subscription = 5;</code>
+   * @return The bytes for subscription.
+   */
+  com.google.protobuf.ByteString
+      getSubscriptionBytes();
+
+  /**
+   * <pre>
    * How long the stream may be silent before a heartbeat is sent: 1 second to 5 minutes. Absent means 15 seconds.
    * </pre>
    *

@@ -53,7 +53,9 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+   * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+   * stream again before anything came starts at that time again.
    * </pre>
    *
    * <code>string cursor = 1;</code>
@@ -75,7 +77,9 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+   * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+   * stream again before anything came starts at that time again.
    * </pre>
    *
    * <code>string cursor = 1;</code>
@@ -228,6 +232,21 @@ private static final long serialVersionUID = 0L;
     return heartbeatInterval_ == null ? com.google.protobuf.Duration.getDefaultInstance() : heartbeatInterval_;
   }
 
+  public static final int GENERATION_FIELD_NUMBER = 5;
+  private long generation_ = 0L;
+  /**
+   * <pre>
+   * The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+   * </pre>
+   *
+   * <code>uint64 generation = 5;</code>
+   * @return The generation.
+   */
+  @java.lang.Override
+  public long getGeneration() {
+    return generation_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -254,6 +273,9 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000001) != 0)) {
       output.writeMessage(4, getHeartbeatInterval());
     }
+    if (generation_ != 0L) {
+      output.writeUInt64(5, generation_);
+    }
     getUnknownFields().writeTo(output);
   }
 
@@ -275,6 +297,10 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000001) != 0)) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(4, getHeartbeatInterval());
+    }
+    if (generation_ != 0L) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeUInt64Size(5, generation_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -302,6 +328,8 @@ private static final long serialVersionUID = 0L;
       if (!getHeartbeatInterval()
           .equals(other.getHeartbeatInterval())) return false;
     }
+    if (getGeneration()
+        != other.getGeneration()) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -323,6 +351,9 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + HEARTBEAT_INTERVAL_FIELD_NUMBER;
       hash = (53 * hash) + getHeartbeatInterval().hashCode();
     }
+    hash = (37 * hash) + GENERATION_FIELD_NUMBER;
+    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
+        getGeneration());
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -472,6 +503,7 @@ private static final long serialVersionUID = 0L;
         heartbeatIntervalBuilder_.dispose();
         heartbeatIntervalBuilder_ = null;
       }
+      generation_ = 0L;
       return this;
     }
 
@@ -520,6 +552,9 @@ private static final long serialVersionUID = 0L;
             ? heartbeatInterval_
             : heartbeatIntervalBuilder_.build();
         to_bitField0_ |= 0x00000001;
+      }
+      if (((from_bitField0_ & 0x00000010) != 0)) {
+        result.generation_ = generation_;
       }
       result.bitField0_ |= to_bitField0_;
     }
@@ -586,6 +621,9 @@ private static final long serialVersionUID = 0L;
       if (other.hasHeartbeatInterval()) {
         mergeHeartbeatInterval(other.getHeartbeatInterval());
       }
+      if (other.getGeneration() != 0L) {
+        setGeneration(other.getGeneration());
+      }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
       return this;
@@ -634,6 +672,11 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000008;
               break;
             } // case 34
+            case 40: {
+              generation_ = input.readUInt64();
+              bitField0_ |= 0x00000010;
+              break;
+            } // case 40
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -655,7 +698,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -676,7 +721,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -698,7 +745,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -716,7 +765,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -731,7 +782,9 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+     * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+     * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+     * stream again before anything came starts at that time again.
      * </pre>
      *
      * <code>string cursor = 1;</code>
@@ -1087,6 +1140,50 @@ private static final long serialVersionUID = 0L;
         heartbeatInterval_ = null;
       }
       return heartbeatIntervalBuilder_;
+    }
+
+    private long generation_ ;
+    /**
+     * <pre>
+     * The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+     * </pre>
+     *
+     * <code>uint64 generation = 5;</code>
+     * @return The generation.
+     */
+    @java.lang.Override
+    public long getGeneration() {
+      return generation_;
+    }
+    /**
+     * <pre>
+     * The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+     * </pre>
+     *
+     * <code>uint64 generation = 5;</code>
+     * @param value The generation to set.
+     * @return This builder for chaining.
+     */
+    public Builder setGeneration(long value) {
+
+      generation_ = value;
+      bitField0_ |= 0x00000010;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+     * </pre>
+     *
+     * <code>uint64 generation = 5;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearGeneration() {
+      bitField0_ = (bitField0_ & ~0x00000010);
+      generation_ = 0L;
+      onChanged();
+      return this;
     }
     @java.lang.Override
     public final Builder setUnknownFields(

@@ -11,7 +11,9 @@ public interface SubscribeStartedOrBuilder extends
   /**
    * <pre>
    * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+   * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+   * stream again before anything came starts at that time again.
    * </pre>
    *
    * <code>string cursor = 1;</code>
@@ -21,7 +23,9 @@ public interface SubscribeStartedOrBuilder extends
   /**
    * <pre>
    * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still.
+   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
+   * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
+   * stream again before anything came starts at that time again.
    * </pre>
    *
    * <code>string cursor = 1;</code>
@@ -96,4 +100,14 @@ public interface SubscribeStartedOrBuilder extends
    * <code>.google.protobuf.Duration heartbeat_interval = 4;</code>
    */
   com.google.protobuf.DurationOrBuilder getHeartbeatIntervalOrBuilder();
+
+  /**
+   * <pre>
+   * The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+   * </pre>
+   *
+   * <code>uint64 generation = 5;</code>
+   * @return The generation.
+   */
+  long getGeneration();
 }

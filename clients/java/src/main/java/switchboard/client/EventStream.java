@@ -7,22 +7,30 @@ import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
+import switchboard.v1.AcknowledgeRequest;
+import switchboard.v1.AcknowledgeResponse;
 import switchboard.v1.Event;
 import switchboard.v1.EventServiceGrpc;
+import switchboard.v1.ExpiredPolicy;
 import switchboard.v1.SubscribeClosing;
 import switchboard.v1.SubscribeGap;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
+import switchboard.v1.SubscribeStarted;
 
 /**
  * Events, one after another, for as long as the loop over them runs:
@@ -40,7 +48,13 @@ import switchboard.v1.SubscribeResponse;
  * idle_timeout} of the request say so, when the stream is closed, and, with a {@link SwitchboardException}, when the
  * server refuses to go on, as for a cursor that has expired. UNAVAILABLE never ends it.
  *
- * <p>One thread runs the loop, a virtual one if you like; any thread may read {@link #cursor()} and {@link #close()} the
+ * <p>When the request names a {@code subscription}, the server keeps the place, and the stream acknowledges what the loop
+ * has dealt with: within about a second while the loop goes on, with each heartbeat, before it is opened anew, and when
+ * the loop ends or the stream is closed. So each event comes at least once over all loops of all programs, and once in one
+ * loop unless somebody changes the subscription: then the stream goes on as that stands. A loop that is left, by {@code
+ * break} or by an exception, has not dealt with the event that it had: that comes again.
+ *
+ * <p>One thread runs the loop, a virtual one if you like; any thread may read {@link #cursor()} and {@link #close} the
  * stream. An interrupt ends the loop with a {@code CANCELLED} failure. No more than a few events are read ahead.
  */
 public final class EventStream implements Iterable<Event>, AutoCloseable {
@@ -49,11 +63,18 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
 
     private static final Duration DEFAULT_HEARTBEAT = Duration.ofSeconds(15);
 
+    /** The least time between two acknowledgements that nobody asked for. */
+    private static final Duration PAUSE = Duration.ofSeconds(1);
+
+    /** Up to where all is dealt with, and the generation of the subscription in which it was so. */
+    private record Place(String cursor, long generation) {}
+
     private final Supplier<ManagedChannel> dial;
     private final Function<Channel, Channel> intercepted;
     private final SubscribeRequest request;
     private final Consumer<SubscribeGap> onGap;
     private final Duration connectTimeout;
+    private final Duration timeForLastWords;
     private final RetryPolicy backoff;
     private final Consumer<EventStream> onClosed;
     private final Context context = Context.current();
@@ -61,6 +82,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     // Of the thread that runs the loop.
     private Event next;
     private String place;
+    private long generation;
     private long given;
     private SwitchboardException failure;
 
@@ -70,6 +92,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     private final Condition changed = lock.newCondition();
     // Guarded by the lock.
     private Connection connection;
+    private Place unacknowledged;
+    private CompletableFuture<Void> lastWords = CompletableFuture.completedFuture(null);
     private int failures;
     private long openAt;
     private boolean iterated;
@@ -82,6 +106,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             SubscribeRequest request,
             Consumer<SubscribeGap> onGap,
             Duration connectTimeout,
+            Duration timeForLastWords,
             RetryPolicy backoff,
             Consumer<EventStream> onClosed) {
         this.dial = dial;
@@ -89,6 +114,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         this.request = request;
         this.onGap = onGap;
         this.connectTimeout = connectTimeout;
+        this.timeForLastWords = timeForLastWords;
         this.backoff = backoff;
         this.onClosed = onClosed;
         this.place = request.getAfterCursor();
@@ -96,6 +122,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         lock.lock();
         try {
             connection = new Connection();
+            connection.open();
         } finally {
             lock.unlock();
         }
@@ -148,25 +175,94 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         return cursor.isEmpty() ? Optional.empty() : Optional.of(cursor);
     }
 
-    /** Ends the stream, and the loop over it, wherever that waits. */
-    @Override
-    public void close() {
+    /**
+     * Says that the event that the loop was given last is dealt with, and returns when the server has on disk that it and
+     * all before it are. Nothing needs this: the stream acknowledges by itself, a little later. It is for the thread that
+     * runs the loop.
+     *
+     * @param timeout how long it may take
+     * @throws SwitchboardException if the server could not be told, or did not take it. After UNAVAILABLE and
+     *     DEADLINE_EXCEEDED the stream tries again by itself. {@code SUBSCRIPTION_GENERATION_STALE} says that somebody has
+     *     changed the subscription, so that the event may come again
+     * @throws IllegalStateException if the request named no subscription
+     */
+    public void acknowledge(Duration timeout) {
+        if (!request.hasSubscription()) {
+            throw new IllegalStateException("only a named subscription can be acknowledged");
+        }
+        finish();
+        CompletableFuture<Void> answered;
+        ManagedChannel own = null;
         lock.lock();
         try {
-            closed = true;
-            drop();
-            changed.signalAll();
+            if (unacknowledged == null) {
+                return;
+            } else if (connection == null) {
+                own = dial.get();
+            }
+            answered = acknowledge(unacknowledged, own == null ? connection.channel : own, timeout);
         } finally {
             lock.unlock();
         }
-        onClosed.accept(this);
+        try {
+            answered.get();
+        } catch (ExecutionException e) {
+            acknowledgeSoon();
+            throw SwitchboardException.of(e);
+        } catch (InterruptedException e) {
+            throw interrupted(e);
+        } finally {
+            if (own != null) {
+                own.shutdownNow();
+            }
+        }
+    }
+
+    /**
+     * Ends the stream, and the loop over it, wherever that waits. What the loop has dealt with of a named subscription is
+     * acknowledged if that can be done within two seconds.
+     */
+    @Override
+    public void close() {
+        hangUp().join();
+    }
+
+    /** Ends the stream; what is returned is completed, in any case, when there is nothing more to wait for. */
+    CompletableFuture<Void> hangUp() {
+        lock.lock();
+        try {
+            closed = true;
+            ManagedChannel channel = null;
+            if (connection != null) {
+                connection.cancel();
+                channel = connection.channel;
+                connection = null;
+            }
+            if (unacknowledged != null) {
+                ManagedChannel last = channel == null ? dial.get() : channel;
+                CompletableFuture<Void> said = acknowledge(unacknowledged, last, timeForLastWords)
+                        .exceptionally(e -> null) // It comes again, then.
+                        .completeOnTimeout(null, timeForLastWords.toNanos(), TimeUnit.NANOSECONDS)
+                        .whenComplete((done, e) -> last.shutdownNow());
+                lastWords = CompletableFuture.allOf(lastWords, said);
+                unacknowledged = null;
+            } else if (channel != null) {
+                channel.shutdownNow();
+            }
+            changed.signalAll();
+            onClosed.accept(this);
+            return lastWords;
+        } finally {
+            lock.unlock();
+        }
     }
 
     private boolean advance() {
         if (next != null) {
             return true;
         }
-        cursor = place;
+        finish();
+        acknowledgeSoon();
         while (failure == null) {
             SubscribeResponse response;
             try {
@@ -176,11 +272,10 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 close();
                 break;
             } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                throw SwitchboardException.of(
-                        Status.CANCELLED.withDescription("interrupted").withCause(e), null);
+                throw interrupted(e);
             }
             if (response == null) {
+                close();
                 return false;
             }
             switch (response.getResponseCase()) {
@@ -188,7 +283,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                     next = response.getEvent();
                     return true;
                 }
-                case STARTED -> moveTo(response.getStarted().getCursor());
+                case STARTED -> start(response.getStarted());
                 case HEARTBEAT -> moveTo(response.getHeartbeat().getCursor());
                 case CLOSING -> moveTo(response.getClosing().getCursor());
                 case GAP -> {
@@ -203,9 +298,113 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         throw failure;
     }
 
+    private static SwitchboardException interrupted(InterruptedException e) {
+        Thread.currentThread().interrupt();
+        return SwitchboardException.of(
+                Status.CANCELLED.withDescription("interrupted").withCause(e), null);
+    }
+
+    private void start(SubscribeStarted started) {
+        generation = started.getGeneration();
+        // Where nothing older is left, a gap may be to come that tells of what was there since the time that was asked
+        // for.
+        // Until it has come, the same must be asked again.
+        boolean gapToCome = request.hasSince()
+                && request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP
+                && started.getCursor().equals(started.getOldestCursor());
+        if (!place.isEmpty() || !gapToCome) {
+            place = started.getCursor();
+            cursor = place; // A subscription stands there already.
+        }
+    }
+
     private void moveTo(String place) {
         this.place = place;
-        this.cursor = place;
+        finish();
+        acknowledgeSoon();
+    }
+
+    /** All up to the place is dealt with. */
+    private void finish() {
+        if (place.equals(cursor)) {
+            return;
+        }
+        cursor = place;
+        if (request.hasSubscription()) {
+            lock.lock();
+            try {
+                if (connection == null || !connection.revoked) {
+                    unacknowledged = new Place(place, generation);
+                }
+            } finally {
+                lock.unlock();
+            }
+        }
+    }
+
+    private void acknowledgeSoon() {
+        lock.lock();
+        try {
+            if (connection != null) {
+                connection.acknowledge();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Makes one attempt. What the server has answered for good is not tried again. */
+    private CompletableFuture<Void> acknowledge(Place place, Channel channel, Duration timeout) {
+        AcknowledgeRequest said = AcknowledgeRequest.newBuilder()
+                .setSubscription(request.getSubscription())
+                .setCursor(place.cursor)
+                .setGeneration(place.generation)
+                .build();
+        CompletableFuture<Void> answered = new CompletableFuture<>();
+        // What cancels the loop cancels nothing that was dealt with.
+        context.fork().run(() -> EventServiceGrpc.newStub(intercepted.apply(channel))
+                .withDeadlineAfter(timeout)
+                .acknowledge(said, new StreamObserver<>() {
+                    @Override
+                    public void onNext(AcknowledgeResponse response) {}
+
+                    @Override
+                    public void onError(Throwable failure) {
+                        SwitchboardException e = SwitchboardException.of(failure);
+                        if (!passing(e)) {
+                            forget(place);
+                        }
+                        answered.completeExceptionally(e);
+                    }
+
+                    @Override
+                    public void onCompleted() {
+                        forget(place);
+                        answered.complete(null);
+                    }
+                }));
+        return answered;
+    }
+
+    private void forget(Place place) {
+        lock.lock();
+        try {
+            if (unacknowledged == place) {
+                unacknowledged = null;
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Whether another attempt to acknowledge may mend it. */
+    private static boolean passing(SwitchboardException e) {
+        return e.getCode() == Status.Code.DEADLINE_EXCEEDED || broken(e);
+    }
+
+    /** Somebody has changed the subscription. That is no failure: the server ends the stream, if it has not yet. */
+    private static boolean stale(SwitchboardException e) {
+        return e.getReason().equals("SUBSCRIPTION_GENERATION_STALE");
     }
 
     /** The next message of this connection or a later one; null when there will be none. */
@@ -221,7 +420,10 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                         changed.awaitNanos(openAt - now);
                     } else {
                         connection = new Connection();
+                        connection.acknowledge();
                     }
+                } else if (connection.call == null && connection.status == null && unacknowledged == null) {
+                    connection.open(); // Not before that: what is dealt with would come again.
                 } else if (!connection.unread.isEmpty()) {
                     return connection.read();
                 } else if (connection.status != null) {
@@ -242,11 +444,13 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     private void end(Connection connection) {
         Status status = connection.status;
         if (status.isOk() && connection.closing != null) {
-            drop();
             ended = true;
             return;
         }
         SwitchboardException e = SwitchboardException.of(status, connection.trailers);
+        if (status.getCode() == Status.Code.NOT_FOUND) {
+            unacknowledged = null; // Of a subscription that is no more; one of the same id would be another.
+        }
         if (context.isCancelled() || !status.isOk() && !broken(e)) {
             throw e;
         }
@@ -277,7 +481,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
 
     private void drop() {
         if (connection != null) {
-            connection.call.cancel("the stream is closed", null);
+            connection.cancel();
             connection.channel.shutdownNow();
             connection = null;
         }
@@ -286,19 +490,22 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     /** One stream on one connection. Its fields are guarded by the lock. */
     private final class Connection extends ClientCall.Listener<SubscribeResponse> {
         private final ManagedChannel channel = dial.get();
-        private final ClientCall<SubscribeRequest, SubscribeResponse> call;
         private final ArrayDeque<SubscribeResponse> unread = new ArrayDeque<>();
+        private ClientCall<SubscribeRequest, SubscribeResponse> call;
         private int credit = READ_AHEAD;
-        private boolean started;
         private Duration silence = connectTimeout;
         private long heardAt = System.nanoTime();
         private SubscribeClosing closing;
         private Status status;
         private Metadata trailers;
+        private boolean revoked; // The subscription was changed: nothing of this stream counts for it any longer.
+        private boolean acknowledging;
+        private long acknowledgeAt = heardAt;
 
-        Connection() {
+        void open() {
+            heardAt = System.nanoTime();
             SubscribeRequest.Builder ask = request.toBuilder();
-            if (!place.isEmpty()) {
+            if (!place.isEmpty() && !request.hasSubscription()) {
                 ask.setAfterCursor(place);
             }
             if (request.getMaxEvents() > 0) {
@@ -313,6 +520,63 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 call.halfClose();
             } finally {
                 context.detach(before);
+            }
+        }
+
+        void cancel() {
+            if (call != null) {
+                call.cancel("the stream is closed", null);
+            }
+        }
+
+        /** Acknowledges what is finished, if there is anything, when it is time to. */
+        void acknowledge() {
+            if (!acknowledging && unacknowledged != null) {
+                acknowledging = true;
+                long delay = acknowledgeAt - System.nanoTime();
+                CompletableFuture.delayedExecutor(delay, TimeUnit.NANOSECONDS, Runnable::run)
+                        .execute(this::acknowledgeNow);
+            }
+        }
+
+        private void acknowledgeNow() {
+            lock.lock();
+            try {
+                acknowledging = false;
+                if (connection == this && unacknowledged != null) {
+                    acknowledging = true;
+                    acknowledgeAt = System.nanoTime() + PAUSE.toNanos();
+                    EventStream.this
+                            .acknowledge(unacknowledged, channel, connectTimeout)
+                            .whenComplete((done, e) -> acknowledged(e));
+                }
+            } finally {
+                lock.unlock();
+            }
+        }
+
+        private void acknowledged(Throwable failure) {
+            lock.lock();
+            try {
+                acknowledging = false;
+                SwitchboardException e = failure == null ? null : SwitchboardException.of(failure);
+                if (connection != this) {
+                    return;
+                } else if (e == null || stale(e)) {
+                    acknowledge();
+                } else if (call != null && passing(e)) {
+                    long asked = e.getRetryDelay().orElse(Duration.ZERO).toNanos();
+                    acknowledgeAt = System.nanoTime() + Math.max(PAUSE.toNanos(), asked);
+                    acknowledge();
+                } else {
+                    unread.clear();
+                    cancel();
+                    Status status = e.getStatus();
+                    onClose(passing(e) ? Status.UNAVAILABLE.withCause(e) : status, e.getTrailers());
+                }
+                changed.signalAll();
+            } finally {
+                lock.unlock();
             }
         }
 
@@ -343,6 +607,16 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                     failures = 0;
                 } else if (message.hasClosing()) {
                     closing = message.getClosing();
+                    switch (closing.getReason()) {
+                        case CLOSING_REASON_SUBSCRIPTION_CHANGED, CLOSING_REASON_SUBSCRIPTION_DELETED -> {
+                            // What was not given yet may no longer be wanted; what is, comes again.
+                            revoked = true;
+                            unacknowledged = null;
+                            unread.clear();
+                            return;
+                        }
+                        default -> {}
+                    }
                 }
                 if (message.hasHeartbeat()
                         && !unread.isEmpty()
@@ -363,8 +637,10 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         public void onClose(Status status, Metadata trailers) {
             lock.lock();
             try {
-                this.status = status;
-                this.trailers = trailers;
+                if (this.status == null) {
+                    this.status = status;
+                    this.trailers = trailers;
+                }
                 changed.signalAll();
             } finally {
                 lock.unlock();

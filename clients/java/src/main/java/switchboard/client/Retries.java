@@ -199,7 +199,9 @@ final class Retries implements ClientInterceptor {
                 current = null;
                 waiting = true;
             }
-            CompletableFuture.delayedExecutor(delay, TimeUnit.NANOSECONDS).execute(this::attemptAgain);
+            // Not in the common pool: all of its threads may be waiting for calls.
+            CompletableFuture.delayedExecutor(delay, TimeUnit.NANOSECONDS, Runnable::run)
+                    .execute(this::attemptAgain);
             return true;
         }
 

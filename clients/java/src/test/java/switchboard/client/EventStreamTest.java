@@ -6,18 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.google.protobuf.Duration;
+import com.google.protobuf.Timestamp;
 import io.grpc.Context;
 import io.grpc.Grpc;
 import io.grpc.InsecureServerCredentials;
 import io.grpc.MethodDescriptor;
-import io.grpc.Server;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.ServiceDescriptor;
 import io.grpc.Status;
-import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCalls;
-import io.grpc.stub.StreamObserver;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -33,7 +30,6 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -43,155 +39,11 @@ import switchboard.v1.Event;
 import switchboard.v1.EventServiceGrpc;
 import switchboard.v1.ExpiredPolicy;
 import switchboard.v1.StartPosition;
-import switchboard.v1.SubscribeClosing;
-import switchboard.v1.SubscribeGap;
-import switchboard.v1.SubscribeHeartbeat;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
-import switchboard.v1.SubscribeStarted;
 
 /** The loop over events, against a server that says what it is told. */
-class EventStreamTest {
-    /** What the server does with a stream. */
-    private interface Script {
-        void accept(StreamObserver<SubscribeResponse> stream);
-    }
-
-    private static final SubscribeRequest LATEST = SubscribeRequest.getDefaultInstance();
-
-    private final List<SubscribeRequest> asked = new CopyOnWriteArrayList<>();
-    private final List<Long> askedAt = new CopyOnWriteArrayList<>();
-    private final List<AutoCloseable> open = new ArrayList<>();
-    private List<Script> scripts = List.of();
-    private Server server;
-
-    @AfterEach
-    void stop() throws Exception {
-        for (AutoCloseable closeable : open) {
-            closeable.close();
-        }
-        if (server != null) {
-            server.shutdownNow();
-        }
-    }
-
-    /** Starts a server that treats each stream in turn by a script, the last one for all that follow. */
-    private SwitchboardClient serve(Script... scripts) throws IOException {
-        this.scripts = List.of(scripts);
-        server = Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
-                .addService(new EventServiceGrpc.EventServiceImplBase() {
-                    @Override
-                    public void subscribe(SubscribeRequest request, StreamObserver<SubscribeResponse> stream) {
-                        script(request).accept(stream);
-                    }
-                })
-                .build()
-                .start();
-        return client("127.0.0.1:" + server.getPort());
-    }
-
-    private synchronized Script script(SubscribeRequest request) {
-        asked.add(request);
-        askedAt.add(System.nanoTime());
-        return scripts.get(Math.min(asked.size(), scripts.size()) - 1);
-    }
-
-    private SwitchboardClient client(String address) {
-        return client(address, java.time.Duration.ofSeconds(20));
-    }
-
-    private SwitchboardClient client(String address, java.time.Duration connectTimeout) {
-        SwitchboardClient client = SwitchboardClient.builder(address)
-                .plaintext()
-                .impatient(connectTimeout, java.time.Duration.ofMillis(20))
-                .build();
-        open.add(client);
-        return client;
-    }
-
-    private static SubscribeResponse started(String cursor, long heartbeatMillis) {
-        return SubscribeResponse.newBuilder()
-                .setStarted(SubscribeStarted.newBuilder()
-                        .setCursor(cursor)
-                        .setHeartbeatInterval(Duration.newBuilder()
-                                .setSeconds(heartbeatMillis / 1000)
-                                .setNanos((int) (heartbeatMillis % 1000) * 1_000_000)))
-                .build();
-    }
-
-    private static SubscribeResponse started(String cursor) {
-        return started(cursor, 20_000);
-    }
-
-    private static SubscribeResponse event(String cursor) {
-        return SubscribeResponse.newBuilder()
-                .setEvent(Event.newBuilder().setId("evt_" + cursor).setCursor(cursor))
-                .build();
-    }
-
-    private static SubscribeResponse heartbeat(String cursor) {
-        return SubscribeResponse.newBuilder()
-                .setHeartbeat(SubscribeHeartbeat.newBuilder().setCursor(cursor))
-                .build();
-    }
-
-    private static SubscribeResponse closing(String cursor, ClosingReason reason, long millis) {
-        return SubscribeResponse.newBuilder()
-                .setClosing(SubscribeClosing.newBuilder()
-                        .setCursor(cursor)
-                        .setReason(reason)
-                        .setRetryAfter(Duration.newBuilder().setNanos((int) millis * 1_000_000)))
-                .build();
-    }
-
-    private static SubscribeResponse gap(String after, String resume) {
-        return SubscribeResponse.newBuilder()
-                .setGap(SubscribeGap.newBuilder()
-                        .setAfterCursor(after)
-                        .setResumeCursor(resume)
-                        .setMissed(3))
-                .build();
-    }
-
-    /** Says these, and leaves the stream open. */
-    private static Script say(SubscribeResponse... responses) {
-        return stream -> List.of(responses).forEach(stream::onNext);
-    }
-
-    private static Script fail(Throwable failure, SubscribeResponse... responses) {
-        return stream -> {
-            say(responses).accept(stream);
-            stream.onError(failure);
-        };
-    }
-
-    private static Script complete(SubscribeResponse... responses) {
-        return stream -> {
-            say(responses).accept(stream);
-            stream.onCompleted();
-        };
-    }
-
-    private static StatusRuntimeException unavailable() {
-        return FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", -1);
-    }
-
-    /** Ends a loop: the server sent as many as were wanted. */
-    private static Script end(SubscribeResponse... responses) {
-        return stream -> {
-            say(responses).accept(stream);
-            complete(closing("end", ClosingReason.CLOSING_REASON_MAX_EVENTS, 0)).accept(stream);
-        };
-    }
-
-    private static List<String> cursors(EventStream events) {
-        List<String> cursors = new ArrayList<>();
-        for (Event event : events) {
-            cursors.add(event.getCursor());
-        }
-        return cursors;
-    }
-
+class EventStreamTest extends ScriptedStreams {
     @Test
     void goesOnBehindWhatWasSeen() throws Exception {
         var client = serve(
@@ -219,6 +71,26 @@ class EventStreamTest {
         assertEquals(
                 List.of("", "", "5"),
                 asked.stream().map(SubscribeRequest::getAfterCursor).toList());
+    }
+
+    @Test
+    void aTimeIsAskedForAgainUntilItsGapWasTold() throws Exception {
+        SubscribeResponse atTheOldest = SubscribeResponse.newBuilder()
+                .setStarted(started("5").getStarted().toBuilder().setOldestCursor("5"))
+                .build();
+        SubscribeRequest request = SubscribeRequest.newBuilder()
+                .setSince(Timestamp.newBuilder().setSeconds(1))
+                .setExpiredPolicy(ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP)
+                .build();
+        var client = serve(
+                fail(unavailable(), atTheOldest),
+                fail(unavailable(), atTheOldest, gap("", "5")),
+                end(started("5"), event("6")));
+        List<String> told = new ArrayList<>();
+        assertEquals(List.of("6"), cursors(client.subscribe(request, gap -> told.add(gap.getResumeCursor()))));
+        assertEquals(List.of("5"), told);
+        assertEquals(List.of(request, request), asked.subList(0, 2));
+        assertEquals("5", asked.get(2).getAfterCursor());
     }
 
     @Test
@@ -440,7 +312,7 @@ class EventStreamTest {
         EventStream events = client.subscribe(LATEST);
         Iterator<Event> loop = events.iterator();
         loop.next();
-        CompletableFuture<Boolean> waiting = CompletableFuture.supplyAsync(loop::hasNext);
+        CompletableFuture<Boolean> waiting = Threads.supply(loop::hasNext);
         assertThrows(java.util.concurrent.TimeoutException.class, () -> waiting.get(100, TimeUnit.MILLISECONDS));
         events.close();
         assertFalse(waiting.get(10, TimeUnit.SECONDS));
@@ -455,7 +327,7 @@ class EventStreamTest {
     void aCloseEndsTheWaitForAServerThatIsNotThere() throws Exception {
         try (Proxy proxy = new Proxy(0, Proxy.Fate.CLOSE)) {
             EventStream events = client(proxy.address()).subscribe(LATEST);
-            CompletableFuture<List<String>> loop = CompletableFuture.supplyAsync(() -> cursors(events));
+            CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
             while (proxy.connections() < 5) {
                 Thread.onSpinWait();
             }

@@ -2,6 +2,7 @@ package switchboard.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
@@ -14,6 +15,7 @@ import io.grpc.ForwardingClientCallListener.SimpleForwardingClientCallListener;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.health.v1.HealthGrpc;
@@ -43,22 +45,27 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestMethodOrder;
 import org.junit.jupiter.api.io.TempDir;
 import switchboard.sandbox.v1.InjectMessageRequest;
+import switchboard.v1.AcknowledgeRequest;
 import switchboard.v1.Contact;
 import switchboard.v1.CreateContactRequest;
+import switchboard.v1.CreateSubscriptionRequest;
 import switchboard.v1.CreateWebhookRequest;
 import switchboard.v1.DeleteContactRequest;
+import switchboard.v1.DeleteSubscriptionRequest;
 import switchboard.v1.DeleteWebhookRequest;
 import switchboard.v1.Event;
 import switchboard.v1.EventFilter;
 import switchboard.v1.GetAccountRequest;
 import switchboard.v1.GetConversationRequest;
 import switchboard.v1.GetMessageRequest;
+import switchboard.v1.GetSubscriptionRequest;
 import switchboard.v1.GetTemplateRequest;
 import switchboard.v1.HeaderMedia;
 import switchboard.v1.ListAccountsRequest;
 import switchboard.v1.ListContactsRequest;
 import switchboard.v1.ListEventsRequest;
 import switchboard.v1.ListFlowResponsesRequest;
+import switchboard.v1.ListSubscriptionsRequest;
 import switchboard.v1.ListTemplatesRequest;
 import switchboard.v1.ListWebhooksRequest;
 import switchboard.v1.MediaHeader;
@@ -67,17 +74,20 @@ import switchboard.v1.MessageServiceGrpc;
 import switchboard.v1.MessageState;
 import switchboard.v1.OnConflict;
 import switchboard.v1.Parameter;
+import switchboard.v1.SeekSubscriptionRequest;
 import switchboard.v1.SendMediaResponse;
 import switchboard.v1.SendMessageRequest;
 import switchboard.v1.SendMessagesRequest;
 import switchboard.v1.SendMessagesResponse;
 import switchboard.v1.StartPosition;
 import switchboard.v1.SubscribeRequest;
+import switchboard.v1.Subscription;
 import switchboard.v1.Template;
 import switchboard.v1.TemplateButton;
 import switchboard.v1.TemplateHeader;
 import switchboard.v1.Text;
 import switchboard.v1.UpdateContactRequest;
+import switchboard.v1.UpdateSubscriptionRequest;
 import switchboard.v1.UpdateWebhookRequest;
 import switchboard.v1.UploadTemplateMediaHeader;
 import switchboard.v1.VerifyWebhookRequest;
@@ -345,6 +355,67 @@ class EveryRpcTest {
         }
         assertTrue(page.getEventsCount() > 0);
         assertEquals(page.getEventsList().stream().map(Event::getId).toList(), seen);
+    }
+
+    @Test
+    void subscriptions() {
+        var events = client.events().withDeadlineAfter(LONG);
+        String id = "billing";
+        var made = events.createSubscription(CreateSubscriptionRequest.newBuilder()
+                        .setSubscription(id)
+                        .setPosition(StartPosition.START_POSITION_EARLIEST)
+                        .build())
+                .getSubscription();
+        assertEquals(1, made.getGeneration());
+        inject("+15550100045", "Where is my order?");
+        inject("+15550100045", "Hello?");
+
+        var updated = events.updateSubscription(UpdateSubscriptionRequest.newBuilder()
+                        .setSubscription(id)
+                        .setFilter(EventFilter.newBuilder().addTypes("message.received"))
+                        .build())
+                .getSubscription();
+        assertEquals(2, updated.getGeneration());
+        Event first;
+        try (EventStream stream = client.subscribe(
+                SubscribeRequest.newBuilder().setSubscription(id).build())) {
+            first = stream.iterator().next();
+        }
+        assertEquals(made.getCursor(), subscription(id).getCursor(), "it was not dealt with");
+        var acknowledged = events.acknowledge(AcknowledgeRequest.newBuilder()
+                .setSubscription(id)
+                .setCursor(first.getCursor())
+                .setGeneration(2)
+                .build());
+        assertEquals(first.getCursor(), acknowledged.getCursor());
+        assertEquals(first.getCursor(), subscription(id).getCursor());
+
+        var sought = events.seekSubscription(SeekSubscriptionRequest.newBuilder()
+                        .setSubscription(id)
+                        .setPosition(StartPosition.START_POSITION_LATEST)
+                        .build())
+                .getSubscription();
+        assertEquals(0, sought.getLagEvents());
+        assertEquals(3, sought.getGeneration());
+        assertEquals(
+                List.of(id),
+                events.listSubscriptions(ListSubscriptionsRequest.getDefaultInstance()).getSubscriptionsList().stream()
+                        .map(Subscription::getId)
+                        .toList());
+        events.deleteSubscription(
+                DeleteSubscriptionRequest.newBuilder().setSubscription(id).build());
+        assertEquals(
+                "SUBSCRIPTION_NOT_FOUND",
+                SwitchboardException.of(assertThrows(StatusRuntimeException.class, () -> subscription(id)))
+                        .getReason());
+    }
+
+    private static Subscription subscription(String id) {
+        return client.events()
+                .withDeadlineAfter(LONG)
+                .getSubscription(
+                        GetSubscriptionRequest.newBuilder().setSubscription(id).build())
+                .getSubscription();
     }
 
     @Test

@@ -59,6 +59,16 @@ final class ReadmeSnippets {
         }
     }
 
+    static void keeping(SwitchboardClient client, SubscribeRequest.Builder request) {
+        try (EventStream events =
+                client.subscribe(request.setAfterCursor(kept()).build())) {
+            for (Event event : events) {
+                handle(event);
+                keep(event.getCursor());
+            }
+        }
+    }
+
     static MessageServiceGrpc.MessageServiceFutureStub futures(SwitchboardClient client) {
         return MessageServiceGrpc.newFutureStub(client.channel());
     }
@@ -68,6 +78,12 @@ final class ReadmeSnippets {
     private static void decide(String attempt) {}
 
     private static void repair(SubscribeGap gap) {}
+
+    private static String kept() {
+        return "";
+    }
+
+    private static void keep(String cursor) {}
 
     private static void handle(Event event) {}
 }

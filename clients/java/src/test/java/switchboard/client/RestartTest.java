@@ -34,7 +34,7 @@ class RestartTest {
         private final CompletableFuture<Void> ended;
 
         Reader(EventStream events) {
-            ended = CompletableFuture.runAsync(() -> {
+            ended = Threads.run(() -> {
                 for (Event event : events) {
                     String text = event.getMessageReceived().getText().getBody();
                     if (text.equals(LAST)) {
@@ -61,10 +61,10 @@ class RestartTest {
     }
 
     /** A customer who writes all the time, and knows which of it was taken. */
-    private static final class Writer implements Runnable {
+    static final class Writer implements Runnable {
         private final SwitchboardClient client;
-        private final List<String> taken = new CopyOnWriteArrayList<>();
-        private volatile boolean stopped;
+        final List<String> taken = new CopyOnWriteArrayList<>();
+        volatile boolean stopped;
 
         Writer(SwitchboardClient client) {
             this.client = client;
@@ -107,7 +107,7 @@ class RestartTest {
                     .setFilter(RECEIVED)
                     .build()));
             Writer writer = new Writer(client);
-            CompletableFuture<Void> writing = CompletableFuture.runAsync(writer);
+            CompletableFuture<Void> writing = Threads.run(writer);
 
             reader.awaitMore(30);
             sandbox.kill();

@@ -1,6 +1,7 @@
 package switchboard.client;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -32,8 +33,10 @@ import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
+import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -64,6 +67,8 @@ class RetriesTest {
             "GetAccount",
             "ListContacts",
             "ListEvents",
+            "GetSubscription",
+            "ListSubscriptions",
             "ListFlowResponses",
             "GetMessage",
             "GetConversation",
@@ -72,8 +77,16 @@ class RetriesTest {
             "ListWebhooks",
             "VerifyWebhook");
     private static final Set<String> REPEATABLE_WRITES = Set.of("CreateContact", "SendMessage", "CreateWebhook");
-    private static final Set<String> OTHER_WRITES =
-            Set.of("UpdateContact", "DeleteContact", "UpdateWebhook", "DeleteWebhook");
+    private static final Set<String> OTHER_WRITES = Set.of(
+            "UpdateContact",
+            "DeleteContact",
+            "UpdateWebhook",
+            "DeleteWebhook",
+            "CreateSubscription",
+            "UpdateSubscription",
+            "SeekSubscription",
+            "DeleteSubscription",
+            "Acknowledge");
 
     private FakeServer server;
     private SwitchboardClient client;
@@ -118,6 +131,25 @@ class RetriesTest {
         Q request = ((PrototypeMarshaller<Q>) method.getRequestMarshaller()).getMessagePrototype();
         return ClientCalls.blockingUnaryCall(
                 client.channel(), method, CallOptions.DEFAULT.withDeadlineAfter(20, TimeUnit.SECONDS), request);
+    }
+
+    /** As in a parallel stream: there, nobody is left to make the second attempt. */
+    @Test
+    void theCommonPoolMayBeBusyWaiting() {
+        int threads = ForkJoinPool.getCommonPoolParallelism();
+        assertTrue(threads > 1, "with fewer, Java does without the pool");
+        CountDownLatch all = new CountDownLatch(threads);
+        failFirst(threads, unavailable());
+        var stub = client.accounts().withDeadlineAfter(LONG);
+        var calls = Stream.generate(() -> ForkJoinPool.commonPool().submit(() -> {
+                    all.countDown();
+                    all.await();
+                    return stub.getAccount(GetAccountRequest.getDefaultInstance());
+                }))
+                .limit(threads)
+                .toList();
+        calls.forEach(call -> assertDoesNotThrow(() -> call.get(20, TimeUnit.SECONDS)));
+        assertEquals(2 * threads, server.calls.size());
     }
 
     @ParameterizedTest
@@ -415,13 +447,13 @@ class RetriesTest {
         try (Proxy proxy = new Proxy(server.port(), Proxy.Fate.CLOSE, Proxy.Fate.CLOSE, Proxy.Fate.FORWARD);
                 SwitchboardClient client = client(proxy.address(), 3)) {
             client.accounts().withDeadlineAfter(LONG).getAccount(GetAccountRequest.getDefaultInstance());
-            assertEquals(3, proxy.connections());
+            assertTrue(proxy.connections() >= 3);
             assertEquals(1, server.calls.size());
         }
         try (Proxy proxy = new Proxy(server.port(), Proxy.Fate.CLOSE, Proxy.Fate.CLOSE, Proxy.Fate.FORWARD);
                 SwitchboardClient client = client(proxy.address(), 3)) {
             client.sendMedia(MediaHeader.getDefaultInstance(), Upload.of(new byte[] {1}), LONG);
-            assertEquals(3, proxy.connections());
+            assertTrue(proxy.connections() >= 3);
         }
     }
 

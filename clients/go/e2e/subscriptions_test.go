@@ -1,0 +1,337 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"switchboard.example/go/switchboard"
+	sandboxv1 "switchboard.example/go/switchboard/sandbox/v1"
+	switchboardv1 "switchboard.example/go/switchboard/v1"
+)
+
+const shop = "shop"
+
+// createSubscription makes one of what customers write, from the beginning on or, with types, of those events.
+func createSubscription(t *testing.T, client *switchboard.Client, types ...string) {
+	t.Helper()
+	if len(types) == 0 {
+		types = []string{"message.received"}
+	}
+	if _, err := client.Events.CreateSubscription(testContext(t), &switchboardv1.CreateSubscriptionRequest{
+		Subscription: shop,
+		Filter:       &switchboardv1.EventFilter{Types: types},
+		Start: &switchboardv1.CreateSubscriptionRequest_Position{
+			Position: switchboardv1.StartPosition_START_POSITION_EARLIEST,
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func getSubscription(t *testing.T, client *switchboard.Client, name string) *switchboardv1.Subscription {
+	t.Helper()
+	got, err := client.Events.GetSubscription(testContext(t), &switchboardv1.GetSubscriptionRequest{Subscription: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.GetSubscription()
+}
+
+// named asks for the subscription, with heartbeats each second.
+func named() *switchboardv1.SubscribeRequest {
+	return &switchboardv1.SubscribeRequest{
+		Start:             &switchboardv1.SubscribeRequest_Subscription{Subscription: shop},
+		HeartbeatInterval: durationpb.New(time.Second),
+	}
+}
+
+func write(t *testing.T, client *switchboard.Client, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if err := inject(testContext(t), client, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// readTexts reads with a subscription until a text has come, and finishes with it too unless the loop is left with it.
+func readTexts(t *testing.T, s *switchboard.Subscription, last string) (texts []string) {
+	t.Helper()
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if texts = append(texts, textOf(event)); textOf(event) == last {
+			break
+		}
+	}
+	return texts
+}
+
+func wantTexts(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("the texts are %q, not %q", got, want)
+	}
+}
+
+func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "store")
+	server := startSandbox(t, "", "--store", store)
+	client := connect(t, server.address)
+	createSubscription(t, client)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 3*within)
+	defer cancel()
+	stop, stopped := make(chan struct{}), make(chan []string, 1)
+	go func() {
+		var taken []string
+		defer func() { stopped <- taken }()
+		for number := 0; ; number++ {
+			select {
+			case <-stop:
+				return
+			case <-ctx.Done():
+				return
+			default:
+			}
+			text := fmt.Sprintf("text %d", number)
+			answer, err := steer(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
+				Account: connectly, Sender: customer, Text: text,
+			}, grpc.WaitForReady(true))
+			if err == nil && answer.GetWebhookStatus() == 200 {
+				taken = append(taken, text)
+			}
+		}
+	}()
+
+	type loop struct{ texts, ids []string }
+	const last = "the last text"
+	// read reads over so many restarts, and leaves the loop with an event at hand; with fewer than none, with the last one.
+	read := func(client *switchboard.Client, restarts int) (read loop) {
+		broke, killed, some := 0, 0, 0
+		s := client.Subscribe(named(), switchboard.OnReconnect(func(cause error) {
+			t.Logf("after %d restarts: %v", killed, cause)
+			broke++
+		}))
+		for event, err := range s.Events(ctx) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			read.texts, read.ids = append(read.texts, textOf(event)), append(read.ids, event.GetId())
+			if textOf(event) == last {
+				return read
+			}
+			// A reader that has events at hand still does not know of the server's death.
+			if some++; some < 20 || broke < killed || restarts < 0 {
+				continue
+			}
+			if killed == restarts {
+				return read
+			}
+			// With this event at hand, the server dies, and comes back before the loop knows.
+			killed, some = killed+1, 0
+			server.stop(t, syscall.SIGKILL)
+			server = startSandbox(t, server.address, "--store", store)
+		}
+		t.Fatal("the loop ended by itself")
+		return read
+	}
+
+	loops := []loop{read(client, 2)}
+	// Another program goes on, after a server that was stopped in order.
+	server.stop(t, syscall.SIGTERM)
+	server = startSandbox(t, server.address, "--store", store)
+	loops = append(loops, read(connect(t, server.address), 1))
+	close(stop)
+	taken := <-stopped
+	write(t, client, last)
+	loops = append(loops, read(connect(t, server.address), -1))
+
+	var seen []string
+	for number, each := range loops {
+		ids := slices.Sorted(slices.Values(each.ids))
+		if len(slices.Compact(ids)) != len(each.ids) {
+			t.Errorf("in loop %d, an event came twice", number)
+		}
+		// The event that was at hand comes again to the next loop, and no other.
+		if number > 0 {
+			if before := loops[number-1]; each.ids[0] != before.ids[len(before.ids)-1] {
+				t.Errorf("loop %d begins with %q, and the one before ended with %q", number, each.texts[0],
+					before.texts[len(before.texts)-1])
+			}
+			each.texts = each.texts[1:]
+		}
+		seen = append(seen, each.texts...)
+	}
+	next := 0
+	for _, text := range seen {
+		if next < len(taken) && text == taken[next] {
+			next++
+		}
+	}
+	if next < len(taken) {
+		t.Errorf("%q was taken by the server and not seen, or not in its place", taken[next])
+	}
+	t.Logf("%d events, %d of them taken for certain", len(seen), len(taken))
+}
+
+func TestAnUnfinishedEventComesAgainToTheNextLoop(t *testing.T) {
+	client := connect(t, startSandbox(t, "").address)
+	createSubscription(t, client)
+	write(t, client, "one", "two", "three")
+	s := client.Subscribe(named())
+	wantTexts(t, readTexts(t, s, "two"), "one", "two")
+	// What was finished is acknowledged by the time that the loop is over.
+	if got := getSubscription(t, client, shop); got.GetCursor() != s.Cursor() {
+		t.Errorf("it stands at %v, and the loop at %q", got, s.Cursor())
+	}
+	wantTexts(t, readTexts(t, client.Subscribe(named()), "three"), "two", "three")
+
+	// Acknowledge finishes with an event before the loop is left.
+	s = client.Subscribe(named())
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Acknowledge(testContext(t), event); err != nil {
+			t.Error(err)
+		}
+		if got := getSubscription(t, client, shop); got.GetCursor() != event.GetCursor() || textOf(event) != "three" {
+			t.Errorf("it stands at %v with %q", got, textOf(event))
+		}
+		break
+	}
+	write(t, client, "four")
+	wantTexts(t, readTexts(t, client.Subscribe(named()), "four"), "four")
+}
+
+func TestASubscriptionThatIsMovedBackReplays(t *testing.T) {
+	client := connect(t, startSandbox(t, "").address)
+	createSubscription(t, client)
+	write(t, client, "one", "two")
+	var causes []error
+	s := client.Subscribe(named(), switchboard.OnReconnect(func(cause error) { causes = append(causes, cause) }))
+	var texts []string
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if texts = append(texts, textOf(event)); len(texts) == 4 {
+			break
+		}
+		if len(texts) > 2 {
+			continue
+		}
+		// While the second event is at hand: it is finished as of a place that is not the subscription's any more.
+		if textOf(event) == "two" {
+			if _, err := client.Events.SeekSubscription(testContext(t), &switchboardv1.SeekSubscriptionRequest{
+				Subscription: shop,
+				Place: &switchboardv1.SeekSubscriptionRequest_Position{
+					Position: switchboardv1.StartPosition_START_POSITION_EARLIEST,
+				},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			wantReason(t, s.Acknowledge(testContext(t), event), codes.FailedPrecondition, "SUBSCRIPTION_GENERATION_STALE")
+		}
+	}
+	wantTexts(t, texts, "one", "two", "one", "two")
+	if len(causes) != 1 {
+		t.Fatalf("it was opened again because of %v", causes)
+	}
+	wantReason(t, causes[0], codes.Unavailable, "SUBSCRIPTION_CHANGED")
+}
+
+func TestASubscriptionWithAnotherFilterGoesOnWithIt(t *testing.T) {
+	client := connect(t, startSandbox(t, "").address)
+	createSubscription(t, client)
+	write(t, client, "one")
+	var came []string
+	for event, err := range client.Subscribe(named()).Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if came = append(came, event.GetType()); event.GetType() == "message.accepted" {
+			break
+		}
+		if _, err := client.Events.UpdateSubscription(testContext(t), &switchboardv1.UpdateSubscriptionRequest{
+			Subscription: shop, Filter: &switchboardv1.EventFilter{Types: []string{"message.accepted"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		write(t, client, "two")
+		if _, err := client.Messages.SendMessage(testContext(t), textRequest(connectly, "Hello!")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(came, []string{"message.received", "message.accepted"}) {
+		t.Errorf("%q came", came)
+	}
+}
+
+func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
+	client := connect(t, startSandbox(t, "").address)
+	createSubscription(t, client)
+	write(t, client, "one")
+	var errs []error
+	for event, err := range client.Subscribe(named()).Events(testContext(t)) {
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if textOf(event) != "one" || len(errs) > 0 {
+			t.Errorf("%q came after %v", textOf(event), errs)
+		}
+		if _, err := client.Events.DeleteSubscription(testContext(t),
+			&switchboardv1.DeleteSubscriptionRequest{Subscription: shop}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(errs) != 1 {
+		t.Fatalf("it ended with %v", errs)
+	}
+	wantReason(t, errs[0], codes.NotFound, "SUBSCRIPTION_NOT_FOUND")
+}
+
+func TestHeartbeatsBringTheLagToZero(t *testing.T) {
+	client := connect(t, startSandbox(t, "").address)
+	createSubscription(t, client, "report.completed")
+	write(t, client, "one", "two")
+	if got := getSubscription(t, client, shop); got.GetLagEvents() == 0 {
+		t.Fatalf("there is nothing to come: %v", got)
+	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		for event, err := range client.Subscribe(named()).Events(ctx) {
+			if event != nil {
+				err = fmt.Errorf("%s came", event.GetType())
+			}
+			ended <- err
+			return
+		}
+	}()
+	for getSubscription(t, client, shop).GetLagEvents() > 0 {
+		select {
+		case err := <-ended:
+			t.Fatal(err)
+		case <-time.After(50 * time.Millisecond): // It is asked again, until it is so or the loop's time is over.
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+}

@@ -1,0 +1,172 @@
+package switchboard
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	switchboardv1 "switchboard.example/go/switchboard/v1"
+)
+
+const (
+	// acknowledgePause is the least time between two acknowledgements that nobody asked for.
+	acknowledgePause = time.Second
+	// lastWords is how long the end of a loop waits for its last acknowledgement.
+	lastWords = 2 * time.Second
+)
+
+// place is what is to be acknowledged.
+type place struct {
+	cursor     string
+	generation uint64
+}
+
+// refused is an acknowledgement's error that a stream is given up for.
+type refused struct{ error }
+
+// Acknowledge finishes with an event of a named subscription, and returns when the server has on disk that it and all
+// before it are dealt with. It is for the body of a loop, or for after it, and the event is the last one that the body
+// was given; nil stands for those that the loop has finished with anyway. Without it, the loop acknowledges by itself:
+// see [Client.Subscribe].
+//
+// After UNAVAILABLE and a deadline, the loop tries again. The reason SUBSCRIPTION_GENERATION_STALE says that somebody has
+// moved the subscription or given it another filter: the event may come again.
+func (s *Subscription) Acknowledge(ctx context.Context, event *switchboardv1.Event) error {
+	if s.request.GetSubscription() == "" {
+		return errors.New("switchboard: only a named subscription can be acknowledged")
+	}
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
+	s.finish(event)
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn == nil {
+		var err error
+		if conn, err = s.client.dial(); err != nil {
+			return err
+		}
+		defer conn.Close()
+	}
+	return s.acknowledgeLocked(ctx, conn)
+}
+
+// acknowledgeAll acknowledges what is finished while a stream is open. What cannot be mended breaks the stream off.
+func (s *Subscription) acknowledgeAll(ctx context.Context, conn *grpc.ClientConn, breakOff context.CancelCauseFunc) {
+	for {
+		select {
+		case <-s.finished:
+		case <-ctx.Done():
+			return
+		}
+		pause := acknowledgePause
+		calling, cancel := context.WithTimeout(ctx, s.patience)
+		err := s.acknowledge(calling, conn)
+		cancel()
+		failure, _ := errors.AsType[*Error](err)
+		switch {
+		case err == nil || isStale(err):
+		case ctx.Err() != nil:
+			return
+		case failure != nil && (failure.Code == codes.Unavailable || failure.Code == codes.DeadlineExceeded):
+			if delay, ok := failure.RetryDelay(); ok {
+				pause = max(pause, min(delay, maxDelay))
+			}
+			s.wake()
+		default:
+			breakOff(refused{err})
+			return
+		}
+		if sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// acknowledge makes one attempt to acknowledge what is finished.
+func (s *Subscription) acknowledge(ctx context.Context, conn grpc.ClientConnInterface) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
+	return s.acknowledgeLocked(ctx, conn)
+}
+
+// acknowledgeLocked does that under the lock. What the server has refused for good is not kept: with the next stream, it
+// could be a place of another subscription.
+func (s *Subscription) acknowledgeLocked(ctx context.Context, conn grpc.ClientConnInterface) error {
+	s.mu.Lock()
+	pending := s.pending
+	s.mu.Unlock()
+	if pending == (place{}) {
+		return nil
+	}
+	_, err := switchboardv1.NewEventServiceClient(conn).Acknowledge(ctx, &switchboardv1.AcknowledgeRequest{
+		Subscription: s.request.GetSubscription(), Cursor: pending.cursor, Generation: pending.generation,
+	})
+	if failure, ok := errors.AsType[*Error](err); ok && (failure.Reason == "" || failure.Code == codes.Unavailable) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending == pending {
+		s.pending = place{}
+	}
+	return err
+}
+
+// lock makes acknowledgements come one at a time, so that none is made twice and [Subscription.Acknowledge] is told what
+// became of its own.
+func (s *Subscription) lock(ctx context.Context) error {
+	select {
+	case s.calling <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return newError(status.FromContextError(ctx.Err()), "")
+	}
+}
+
+func (s *Subscription) unlock() { <-s.calling }
+
+// wake lets acknowledgeAll look at what is finished.
+func (s *Subscription) wake() {
+	select {
+	case s.finished <- struct{}{}:
+	default:
+	}
+}
+
+// forget drops what is not acknowledged yet.
+func (s *Subscription) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = place{}
+}
+
+// hangUp acknowledges what is finished, as well as it can, when a loop ends.
+func (s *Subscription) hangUp(ctx context.Context) {
+	s.mu.Lock()
+	conn := s.conn
+	s.conn = nil
+	s.mu.Unlock()
+	if conn == nil {
+		return
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	_ = s.acknowledge(ctx, conn)
+}
+
+// isStale tells whether an acknowledgement came after the subscription was changed. That is no failure: the server ends
+// the stream, and the next one starts where the subscription is now.
+func isStale(err error) bool {
+	failure, ok := errors.AsType[*Error](err)
+	return ok && failure.Reason == "SUBSCRIPTION_GENERATION_STALE"
+}

@@ -1,0 +1,575 @@
+package switchboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	switchboardv1 "switchboard.example/go/switchboard/v1"
+)
+
+// shop is the subscription that the tests read.
+const shop = "shop"
+
+// named asks for it.
+func named() *switchboardv1.SubscribeRequest {
+	return &switchboardv1.SubscribeRequest{Start: &switchboardv1.SubscribeRequest_Subscription{Subscription: shop}}
+}
+
+// startedAs starts a stream of the subscription's generation.
+func startedAs(cursor string, generation uint64) answer {
+	answer := started(cursor)
+	answer.GetStarted().Generation = generation
+	return answer
+}
+
+var (
+	changed = switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_CHANGED
+	deleted = switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED
+)
+
+// wantCalls checks what was called, in its order. An acknowledgement that was under way when a stream ended is made once
+// more, so that the same one may come twice in a row.
+func wantCalls(t *testing.T, fake *fakeEvents, want ...string) {
+	t.Helper()
+	if got := slices.Compact(fake.called()); !slices.Equal(got, slices.Compact(want)) {
+		t.Errorf("it was called %q, not %q", got, want)
+	}
+}
+
+// acknowledgedNow makes a fake tell each acknowledgement that it has taken.
+func acknowledgedNow(fake *fakeEvents) <-chan string {
+	told := make(chan string, 100)
+	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
+		told <- request.GetCursor()
+		return nil
+	}
+	return told
+}
+
+// answering answers acknowledgements with these errors, one after the other, and takes all further ones.
+func answering(fake *fakeEvents, errs ...error) {
+	var number atomic.Int64
+	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
+		if at := number.Add(1); at <= int64(len(errs)) {
+			return errs[at-1]
+		}
+		return nil
+	}
+}
+
+func TestANamedSubscriptionIsAcknowledgedBeforeItIsOpenedAgain(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(
+		say(unavailable, startedAs("c0", 3), event("c1"), event("c2")),
+		theEnd("c2"),
+	)
+	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, "c1", "c2")
+	for range 2 {
+		if request := receive(t, fake.asked); request.GetSubscription() != shop {
+			t.Errorf("it was asked for %v", request)
+		}
+	}
+	calls := fake.called()
+	// Whether the first event was acknowledged by itself is a matter of time.
+	calls = slices.Compact(slices.DeleteFunc(calls, func(call string) bool { return call == "c1/3" }))
+	if !slices.Equal(calls, []string{"subscribe", "c2/3", "subscribe"}) {
+		t.Errorf("it was called %q", calls)
+	}
+}
+
+func TestWhatIsFinishedIsAcknowledgedWhileTheNextOneIsAtHand(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1"), event("c2"), event("c3")))
+	told := acknowledgedNow(fake)
+	for event, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch event.GetCursor() {
+		case "c2":
+			if cursor := receive(t, told); cursor != "c1" {
+				t.Errorf("it acknowledged %q", cursor)
+			}
+		case "c3":
+			begun := time.Now()
+			if cursor := receive(t, told); cursor != "c2" {
+				t.Errorf("it acknowledged %q", cursor)
+			}
+			// About a second, with room for a busy machine.
+			if took := time.Since(begun); took > 5*acknowledgePause {
+				t.Errorf("that took %v", took)
+			}
+		}
+		if event.GetCursor() == "c3" {
+			break
+		}
+	}
+	wantCalls(t, fake, "subscribe", "c1/1", "c2/1")
+}
+
+func TestManyEventsAreAcknowledgedTogether(t *testing.T) {
+	t.Parallel()
+	answers := []answer{startedAs("c0", 1)}
+	for number := range 100 {
+		answers = append(answers, event(fmt.Sprint("c", number+1)))
+	}
+	fake := newFakeEvents(say(nil, append(answers, closing("c100", maxEventsReached, 0))...))
+	begun := time.Now()
+	for _, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond) // The body's own work, longer than a call takes.
+	}
+	calls := fake.called()
+	if calls[len(calls)-1] != "c100/1" {
+		t.Errorf("it ended with %q", calls[len(calls)-1])
+	}
+	// The first, one each second, the last, and one that was under way at the end.
+	if most := 4 + int(time.Since(begun)/acknowledgePause); len(calls)-1 > most {
+		t.Errorf("it acknowledged %d times, and not %d at most", len(calls)-1, most)
+	}
+}
+
+func TestHeartbeatsAreAcknowledgedWhereTheyHaveMoved(t *testing.T) {
+	t.Parallel()
+	acknowledged := make(chan struct{})
+	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
+		// The first and the third stand where the stream has come to already.
+		if err := say(nil, startedAs("c0", 1), heartbeat("c0"), heartbeat("c5"), heartbeat("c5"))(stream); err != nil {
+			return err
+		}
+		select {
+		case <-acknowledged:
+			return say(nil, heartbeat("c5"), closing("c5", maxEventsReached, 0))(stream)
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	})
+	var once sync.Once
+	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
+		once.Do(func() { close(acknowledged) })
+		return nil
+	}
+	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
+		t.Fatal(err)
+	}
+	wantCalls(t, fake, "subscribe", "c5/1")
+}
+
+func TestAPlaceIsAcknowledgedAgainWhenTheSubscriptionWasMovedBack(t *testing.T) {
+	t.Parallel()
+	move := failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	next := make(chan struct{})
+	fake := newFakeEvents(
+		func(stream switchboardv1.EventService_SubscribeServer) error {
+			if err := say(nil, startedAs("c0", 1), heartbeat("c5"))(stream); err != nil {
+				return err
+			}
+			select {
+			case <-next:
+				return say(move, closing("c5", changed, 0))(stream)
+			case <-stream.Context().Done():
+				return stream.Context().Err()
+			}
+		},
+		say(nil, startedAs("c2", 2), heartbeat("c5"), closing("c5", maxEventsReached, 0)),
+	)
+	var once sync.Once
+	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
+		once.Do(func() { close(next) })
+		return nil
+	}
+	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
+		t.Fatal(err)
+	}
+	wantCalls(t, fake, "subscribe", "c5/1", "subscribe", "c5/2")
+}
+
+func TestAnAcknowledgementThatComesTooLateIsNoFailure(t *testing.T) {
+	t.Parallel()
+	move := failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	stale := failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
+	refused := make(chan struct{}, 2)
+	fake := newFakeEvents(
+		func(stream switchboardv1.EventService_SubscribeServer) error {
+			// The second one comes only where the stream is still read after the first one was refused.
+			for _, each := range [][]answer{{startedAs("c0", 1), event("c1")}, {event("c2")}} {
+				if err := say(nil, each...)(stream); err != nil {
+					return err
+				}
+				select {
+				case <-refused:
+				case <-stream.Context().Done():
+					return stream.Context().Err()
+				}
+			}
+			return say(move, event("c3"), closing("c3", changed, 0))(stream)
+		},
+		say(nil, startedAs("c0", 2), event("c1"), closing("c1", maxEventsReached, 0)),
+	)
+	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
+		if request.GetGeneration() == 2 {
+			return nil
+		}
+		refused <- struct{}{}
+		return stale
+	}
+	s := connect(t, serveEvents(t, fake)).Subscribe(named())
+	cursors, err := readAll(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, "c1", "c2", "c3", "c1")
+	// What came last before the end is not acknowledged, neither as of the old generation nor as of the new one.
+	wantCalls(t, fake, "subscribe", "c1/1", "c2/1", "subscribe", "c1/2")
+}
+
+func TestAStreamThatIsOpenedBehindAChangeIsNoFailure(t *testing.T) {
+	t.Parallel()
+	// The stream breaks before it can tell of the change.
+	fake := newFakeEvents(say(unavailable, startedAs("c0", 1), heartbeat("c1")), theEnd("c0"))
+	stale := failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
+	answering(fake, stale, stale)
+	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
+		t.Fatal(err)
+	}
+	wantCalls(t, fake, "subscribe", "c1/1", "subscribe")
+}
+
+func TestAnAcknowledgementThatFoundNoServerIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	acknowledged := make(chan struct{})
+	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
+		if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+			return err
+		}
+		select {
+		case <-acknowledged:
+			return say(nil, closing("c1", maxEventsReached, 0))(stream)
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	})
+	var number atomic.Int64
+	var once sync.Once
+	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
+		switch number.Add(1) {
+		case 1:
+			return unavailable
+		case 2:
+			return failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})
+		}
+		once.Do(func() { close(acknowledged) })
+		return nil
+	}
+	s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
+	if _, err := readAll(t, s); err != nil {
+		t.Fatal(err)
+	}
+	if number.Load() < 3 {
+		t.Errorf("it was called %q", fake.called())
+	}
+}
+
+func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	broken := make(chan struct{})
+	fake := newFakeEvents(say(unavailable, startedAs("c0", 1), event("c1")), theEnd("c1"))
+	var number atomic.Int64
+	fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
+		select {
+		case <-broken: // Not while the first stream is open.
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		if number.Add(1) <= 2 {
+			return unavailable
+		}
+		return nil
+	}
+	causes := 0
+	s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(error) {
+		if causes++; causes == 1 {
+			close(broken)
+		}
+	}))
+	cursors, err := readAll(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCursors(t, cursors, "c1")
+	calls := fake.called()
+	if last := len(calls) - 1; calls[last] != "subscribe" || calls[last-1] != "c1/1" || number.Load() != 3 ||
+		slices.Contains(calls[1:last], "subscribe") {
+		t.Errorf("it was called %q", calls)
+	}
+}
+
+func TestAnAcknowledgementThatIsRefusedEndsTheLoop(t *testing.T) {
+	t.Parallel()
+	for _, failure := range []*switchboardv1.Error{
+		{Code: int32(codes.NotFound), Reason: "SUBSCRIPTION_NOT_FOUND"},
+		{Code: int32(codes.OutOfRange), Reason: "CURSOR_LOST"},
+		{Code: int32(codes.PermissionDenied), Reason: "NOT_YOURS"},
+	} {
+		t.Run(failure.GetReason(), func(t *testing.T) {
+			t.Parallel()
+			fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1")), theEnd("c0"))
+			answering(fake, failing(t, codes.Code(failure.GetCode()), failure))
+			s := connect(t, serveEvents(t, fake)).Subscribe(named())
+			cursors, err := readAll(t, s)
+			wantCursors(t, cursors, "c1")
+			told, ok := errors.AsType[*Error](err)
+			if !ok || told.Code != codes.Code(failure.GetCode()) || told.Reason != failure.GetReason() {
+				t.Errorf("got %v", err)
+			}
+			wantCalls(t, fake, "subscribe", "c1/1")
+			// A subscription that was made anew must not be moved by what the old one had.
+			if _, err := readAll(t, s); err != nil {
+				t.Error(err)
+			}
+			wantCalls(t, fake, "subscribe", "c1/1", "subscribe")
+		})
+	}
+}
+
+func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
+	t.Parallel()
+	gone := failing(t, codes.NotFound, &switchboardv1.Error{Reason: "SUBSCRIPTION_NOT_FOUND"})
+	for name, last := range map[string][]answer{"with closing": {closing("c9", deleted, 0)}, "without": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			called := make(chan struct{}, 100)
+			fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
+				if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+					return err
+				}
+				select {
+				case <-called:
+					return say(gone, last...)(stream)
+				case <-stream.Context().Done():
+					return stream.Context().Err()
+				}
+			})
+			// The acknowledgement is under way when the end comes.
+			fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
+				called <- struct{}{}
+				<-ctx.Done()
+				return status.FromContextError(ctx.Err()).Err()
+			}
+			_, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named()))
+			if failure, ok := errors.AsType[*Error](err); !ok || failure.Reason != "SUBSCRIPTION_NOT_FOUND" {
+				t.Errorf("got %v", err)
+			}
+			// Not once more at the end: by then, there could be another subscription of that id.
+			if calls := fake.called(); len(calls) != 2 {
+				t.Errorf("it was called %q", calls)
+			}
+		})
+	}
+}
+
+func TestAnEventWhoseHandlingFailedIsNotAcknowledged(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(read func()){
+		"left":     func(read func()) { read() },
+		"panicked": func(read func()) { defer func() { _ = recover() }(); read() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := newFakeEvents(
+				sayAndStay(startedAs("c0", 1), event("c1"), event("c2"), heartbeat("c9")),
+				theEnd("c1"),
+			)
+			s := connect(t, serveEvents(t, fake)).Subscribe(named())
+			fail(func() {
+				for event, err := range s.Events(testContext(t)) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if event.GetCursor() == "c2" {
+						if name == "panicked" {
+							panic("the body's own")
+						}
+						break
+					}
+				}
+			})
+			// The one before was finished, and is acknowledged by the time that the loop is over.
+			wantCalls(t, fake, "subscribe", "c1/1")
+			if _, err := readAll(t, s); err != nil {
+				t.Error(err)
+			}
+			wantCalls(t, fake, "subscribe", "c1/1", "subscribe")
+		})
+	}
+}
+
+func TestTheEndOfALoopIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	answers := []answer{startedAs("c0", 1), event("c1"), heartbeat("c2")}
+	t.Run("in order", func(t *testing.T) {
+		t.Parallel()
+		fake := newFakeEvents(say(nil, append(answers, closing("c3", switchboardv1.ClosingReason_CLOSING_REASON_IDLE_TIMEOUT, 0))...))
+		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
+			t.Fatal(err)
+		}
+		if calls := fake.called(); calls[len(calls)-1] != "c3/1" {
+			t.Errorf("it was called %q", calls)
+		}
+	})
+	t.Run("by its context", func(t *testing.T) {
+		t.Parallel()
+		fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1"), event("c2")))
+		ctx, cancel := context.WithCancel(testContext(t))
+		defer cancel()
+		for event, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(ctx) {
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			if event.GetCursor() == "c2" {
+				cancel() // The body goes on, and finishes with the event.
+			}
+		}
+		if calls := fake.called(); calls[len(calls)-1] != "c2/1" {
+			t.Errorf("it was called %q", calls)
+		}
+	})
+	t.Run("for a while only", func(t *testing.T) {
+		t.Parallel()
+		fake := newFakeEvents(say(nil, append(answers, closing("c3", maxEventsReached, 0))...))
+		fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
+			<-ctx.Done()
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		begun := time.Now()
+		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took < lastWords || took > 5*lastWords {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestAGapIsAcknowledgedWhenItIsDealtWith(t *testing.T) {
+	t.Parallel()
+	request := named()
+	request.ExpiredPolicy = switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
+	fake := newFakeEvents(
+		sayAndStay(startedAs("c0", 1), gap("c0", "c5")),
+		say(nil, startedAs("c0", 1), gap("c0", "c5"), closing("c5", maxEventsReached, 0)),
+	)
+	own := errors.New("the gap cannot be dealt with")
+	s := connect(t, serveEvents(t, fake)).Subscribe(request, OnGap(func(*switchboardv1.SubscribeGap) error { return own }))
+	if _, err := readAll(t, s); err != own { // It and no other.
+		t.Errorf("got %v", err)
+	}
+	wantCalls(t, fake, "subscribe")
+	own = nil
+	if _, err := readAll(t, s); err != nil {
+		t.Error(err)
+	}
+	wantCalls(t, fake, "subscribe", "c5/1")
+	if len(fake.asked) != 2 {
+		t.Errorf("it was opened %d times", len(fake.asked))
+	}
+}
+
+func TestAcknowledgeFinishesAnEventAtOnce(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(
+		sayAndStay(startedAs("c0", 1), event("c1"), event("c2")),
+		say(nil, startedAs("c1", 1), event("c2"), closing("c2", maxEventsReached, 0)),
+	)
+	request := named()
+	request.MaxEvents = 2
+	s := connect(t, serveEvents(t, fake)).Subscribe(request)
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Acknowledge(testContext(t), event); err != nil {
+			t.Error(err)
+		}
+		// Once, and not by the loop as well.
+		if calls := fake.called(); !slices.Equal(calls, []string{"subscribe", "c1/1"}) {
+			t.Errorf("it was called %q", calls)
+		}
+		// It is finished, although the loop is left.
+		break
+	}
+	if s.Cursor() != "c1" {
+		t.Errorf("it came to %q", s.Cursor())
+	}
+	var last *switchboardv1.Event
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = event
+		break
+	}
+	// After the loop too.
+	if err := s.Acknowledge(testContext(t), last); err != nil || s.Cursor() != "c2" {
+		t.Errorf("got %v and came to %q", err, s.Cursor())
+	}
+	for _, event := range []*switchboardv1.Event{nil, last} { // There is nothing left.
+		if err := s.Acknowledge(testContext(t), event); err != nil {
+			t.Error(err)
+		}
+	}
+	if cursors, err := readAll(t, s); err != nil || len(cursors) != 0 {
+		t.Errorf("got %q, %v: both events had come", cursors, err)
+	}
+	wantCalls(t, fake, "subscribe", "c1/1", "subscribe", "c2/1")
+	for _, left := range []uint64{2, 1} {
+		if asked := receive(t, fake.asked); asked.GetMaxEvents() != left {
+			t.Errorf("it was asked for %d events, not %d", asked.GetMaxEvents(), left)
+		}
+	}
+}
+
+func TestAcknowledgeTellsWhyItFailed(t *testing.T) {
+	t.Parallel()
+	fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1"), event("c2")))
+	stale := failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
+	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
+		if request.GetCursor() == "c1" {
+			return unavailable
+		}
+		return stale
+	}
+	client := connect(t, serveEvents(t, fake))
+	s := client.Subscribe(named())
+	for event, err := range s.Events(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		err := s.Acknowledge(testContext(t), event)
+		if failure, ok := errors.AsType[*Error](err); !ok || event.GetCursor() == "c1" && failure.Code != codes.Unavailable ||
+			event.GetCursor() == "c2" && failure.Reason != "SUBSCRIPTION_GENERATION_STALE" {
+			t.Errorf("got %v for %q", err, event.GetCursor())
+		}
+		if event.GetCursor() == "c2" {
+			break
+		}
+	}
+	if err := client.Subscribe(nil).Acknowledge(testContext(t), event("c1").GetEvent()); err == nil {
+		t.Error("what has no name was acknowledged")
+	}
+}

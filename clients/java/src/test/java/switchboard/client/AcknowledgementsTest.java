@@ -1,0 +1,439 @@
+package switchboard.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptor;
+import io.grpc.Context;
+import io.grpc.ForwardingClientCall.SimpleForwardingClientCall;
+import io.grpc.ForwardingClientCallListener.SimpleForwardingClientCallListener;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.stub.StreamObserver;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import switchboard.v1.AcknowledgeRequest;
+import switchboard.v1.ClosingReason;
+import switchboard.v1.Event;
+import switchboard.v1.ExpiredPolicy;
+import switchboard.v1.SubscribeRequest;
+import switchboard.v1.SubscribeResponse;
+
+/** What a stream of a named subscription acknowledges, to a server that says what it is told. */
+class AcknowledgementsTest extends ScriptedStreams {
+    private static final SubscribeRequest NAMED =
+            SubscribeRequest.newBuilder().setSubscription("billing").build();
+    private static final Duration LONG = Duration.ofSeconds(20);
+
+    private static StatusRuntimeException stale() {
+        return FakeServer.failure(Status.Code.FAILED_PRECONDITION, "SUBSCRIPTION_GENERATION_STALE", -1);
+    }
+
+    private static StatusRuntimeException changed() {
+        return FakeServer.failure(Status.Code.UNAVAILABLE, "SUBSCRIPTION_CHANGED", -1);
+    }
+
+    private static StatusRuntimeException gone() {
+        return FakeServer.failure(Status.Code.NOT_FOUND, "SUBSCRIPTION_NOT_FOUND", -1);
+    }
+
+    /** A client, and a latch that is opened when it has read a message. */
+    private SwitchboardClient watching(String address, Predicate<SubscribeResponse> awaited, CountDownLatch read) {
+        SwitchboardClient client = SwitchboardClient.builder(address)
+                .plaintext()
+                .impatient(LONG, Duration.ofMillis(20))
+                .configure(channel -> channel.intercept(new ClientInterceptor() {
+                    @Override
+                    public <Q, R> ClientCall<Q, R> interceptCall(
+                            MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+                        return new SimpleForwardingClientCall<>(next.newCall(method, options)) {
+                            @Override
+                            public void start(Listener<R> listener, Metadata headers) {
+                                super.start(
+                                        new SimpleForwardingClientCallListener<>(listener) {
+                                            @Override
+                                            public void onMessage(R message) {
+                                                super.onMessage(message);
+                                                if (message instanceof SubscribeResponse said && awaited.test(said)) {
+                                                    read.countDown();
+                                                }
+                                            }
+                                        },
+                                        headers);
+                            }
+                        };
+                    }
+                }))
+                .build();
+        open.add(client);
+        return client;
+    }
+
+    /** The next acknowledgement that comes. */
+    private String next() throws InterruptedException {
+        AcknowledgeRequest request = acknowledged.poll(20, TimeUnit.SECONDS);
+        assertNotNull(request, () -> "nothing more was acknowledged: " + log);
+        assertEquals("billing", request.getSubscription());
+        return request.getCursor() + " of " + request.getGeneration();
+    }
+
+    @Test
+    void whatIsFinishedIsAcknowledgedBeforeItIsOpenedAnew() throws Exception {
+        var client = serve(
+                fail(unavailable(), startedAs("0", 3), event("1"), event("2")),
+                fail(unavailable()),
+                fail(unavailable(), startedAs("2", 4), event("3")),
+                end(startedAs("3", 4), event("4")));
+        assertEquals(List.of("1", "2", "3", "4"), cursors(client.subscribe(NAMED)));
+        assertTrue(asked.stream().allMatch(NAMED::equals), "never after a cursor");
+        int second = log.subList(1, log.size()).indexOf("opened") + 1;
+        assertTrue(log.subList(0, second).contains("2 of 3"), log::toString);
+        int fourth = log.lastIndexOf("opened");
+        assertTrue(log.subList(0, fourth).contains("3 of 4"), log::toString);
+        assertTrue(log.contains("end of 4"), log::toString);
+    }
+
+    @Test
+    void whatIsFinishedIsAcknowledgedWhileTheNextIsAtHand() throws Exception {
+        var client = serve(say(startedAs("0", 1), event("1"), event("2"), event("3")));
+        Iterator<Event> loop = client.subscribe(NAMED).iterator();
+        loop.next();
+        loop.next();
+        assertEquals("1 of 1", next());
+        long before = System.nanoTime();
+        loop.next();
+        assertEquals("2 of 1", next());
+        assertTrue(System.nanoTime() - before < TimeUnit.SECONDS.toNanos(15));
+        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "and nothing of what is at hand");
+    }
+
+    @Test
+    void oneAcknowledgementIsEnoughForManyEvents() throws Exception {
+        SubscribeResponse[] events = new SubscribeResponse[2000];
+        events[0] = startedAs("0", 1);
+        for (int i = 1; i < events.length; i++) {
+            events[i] = event("" + i);
+        }
+        long before = System.nanoTime();
+        assertEquals(
+                events.length - 1, cursors(serve(end(events)).subscribe(NAMED)).size());
+        long seconds = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - before);
+        assertTrue(log.contains("end of 1"), log::toString);
+        assertTrue(acknowledged.size() <= seconds + 3, () -> acknowledged.size() + " in " + seconds + " s");
+    }
+
+    @Test
+    void heartbeatsAreAcknowledgedOnceEach() throws Exception {
+        CompletableFuture<StreamObserver<SubscribeResponse>> stream = new CompletableFuture<>();
+        var client = serve(s -> {
+            say(startedAs("0", 1), heartbeat("0"), heartbeat("5")).accept(s);
+            stream.complete(s);
+        });
+        EventStream events = client.subscribe(NAMED);
+        CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
+        assertEquals("5 of 1", next());
+        say(heartbeat("5"), heartbeat("7")).accept(stream.get());
+        assertEquals("7 of 1", next());
+        end(event("8")).accept(stream.get());
+        assertEquals(List.of("8"), loop.get(20, TimeUnit.SECONDS));
+        assertEquals(List.of("opened", "5 of 1", "7 of 1"), log.subList(0, 3));
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void anEventWhoseHandlingFailedIsNotAcknowledged(boolean thrown) throws Exception {
+        var client = serve(say(startedAs("0", 1), event("1"), event("2"), event("3")));
+        try (EventStream events = client.subscribe(NAMED)) {
+            for (Event event : events) {
+                if (event.getCursor().equals("3") && thrown) {
+                    throw new IllegalStateException("handling failed");
+                } else if (event.getCursor().equals("3")) {
+                    break;
+                }
+            }
+        } catch (IllegalStateException e) {
+            assertTrue(thrown);
+        }
+        assertTrue(log.contains("2 of 1"), "by the time that close returns");
+        client.close();
+        assertFalse(log.contains("3 of 1"), log::toString);
+    }
+
+    @Test
+    void whatWasFinishedAfterTheCloseIsAcknowledgedToo() throws Exception {
+        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        EventStream events = client.subscribe(NAMED);
+        Iterator<Event> loop = events.iterator();
+        loop.next();
+        events.close(); // From elsewhere, while the loop is busy.
+        assertEquals(List.of("opened"), log);
+        assertFalse(loop.hasNext());
+        assertEquals(List.of("opened", "1 of 1"), log);
+        assertFalse(loop.hasNext());
+        assertEquals(List.of("opened", "1 of 1"), log, "once");
+    }
+
+    @Test
+    void theClientsEndAcknowledges() throws Exception {
+        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        Iterator<Event> loop = client.subscribe(NAMED).iterator();
+        loop.next();
+        loop.next();
+        client.close();
+        assertEquals("1 of 1", log.get(log.size() - 1));
+    }
+
+    @Test
+    void whatCancelsTheLoopCancelsNoAcknowledgement() throws Exception {
+        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        Context.CancellableContext context = Context.current().withCancellation();
+        Iterator<Event> loop = context.call(() -> client.subscribe(NAMED).iterator());
+        loop.next();
+        loop.next();
+        context.cancel(null);
+        assertThrows(SwitchboardException.class, loop::hasNext);
+        assertTrue(log.contains("2 of 1"), log::toString);
+    }
+
+    @Test
+    void aCloseDoesNotWaitForAServerThatIsSilent() throws Exception {
+        serve(say(startedAs("0", 1), event("1"), event("2")));
+        CountDownLatch both = new CountDownLatch(2);
+        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Fate.FORWARD)) {
+            EventStream events =
+                    watching(proxy.address(), SubscribeResponse::hasEvent, both).subscribe(NAMED);
+            Iterator<Event> loop = events.iterator();
+            loop.next();
+            await(both);
+            proxy.freeze();
+            loop.next();
+            long before = System.nanoTime();
+            events.close();
+            long took = System.nanoTime() - before;
+            assertTrue(took < TimeUnit.SECONDS.toNanos(15), () -> took + " ns");
+            assertTrue(acknowledged.isEmpty());
+        }
+    }
+
+    @Test
+    void anAcknowledgementThatFoundNoServerIsMadeAgain() throws Exception {
+        refusals =
+                number -> number == 1 ? FakeServer.failure(Status.Code.UNAVAILABLE, "STORE_UNAVAILABLE", 1500) : null;
+        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        Iterator<Event> loop = client.subscribe(NAMED).iterator();
+        loop.next();
+        loop.next();
+        assertEquals("1 of 1", next());
+        long before = System.nanoTime();
+        assertEquals("1 of 1", next());
+        assertTrue(System.nanoTime() - before > TimeUnit.MILLISECONDS.toNanos(1300), "after the delay that was asked");
+        assertEquals(1, asked.size(), "and the stream goes on");
+    }
+
+    @Test
+    void nothingIsOpenedBeforeTheLastWasAcknowledged() throws Exception {
+        CountDownLatch acknowledgements = new CountDownLatch(4);
+        refusals = number -> {
+            acknowledgements.countDown();
+            return acknowledgements.getCount() > 0 ? unavailable() : null;
+        };
+        var client = serve(fail(unavailable(), startedAs("0", 1), event("1")), end(startedAs("1", 1)));
+        assertEquals(List.of("1"), cursors(client.subscribe(NAMED)));
+        List<String> before = log.subList(1, log.lastIndexOf("opened"));
+        assertTrue(before.size() >= 4 && before.stream().allMatch("1 of 1"::equals), log::toString);
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Status.Code.class,
+            mode = EnumSource.Mode.EXCLUDE,
+            names = {"OK", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
+    void anAcknowledgementThatIsRefusedEndsTheLoop(Status.Code code) throws Exception {
+        refusals = number -> FakeServer.failure(code, "TOLD", -1);
+        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        EventStream events = client.subscribe(NAMED);
+        Iterator<Event> loop = events.iterator();
+        loop.next();
+        loop.next();
+        assertEquals("1 of 1", next());
+        SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
+        assertEquals(code, e.getCode());
+        assertEquals("TOLD", e.getReason());
+        assertEquals(1, asked.size());
+    }
+
+    /** A subscription that was changed or deleted while its stream had an event at hand and another one unread. */
+    private Iterator<Event> revoked(ClosingReason reason, StatusRuntimeException failure, Script then)
+            throws Exception {
+        serve(fail(failure, startedAs("4", 1), event("5"), event("6"), closing("6", reason, 0)), then);
+        CountDownLatch closing = new CountDownLatch(1);
+        CountDownLatch taken = new CountDownLatch(1);
+        SwitchboardClient client = watching(
+                "127.0.0.1:" + server.getPort(),
+                said -> {
+                    if (said.hasEvent() && said.getEvent().getCursor().equals("5")) {
+                        await(taken);
+                    }
+                    return said.hasClosing();
+                },
+                closing);
+        Iterator<Event> loop = client.subscribe(NAMED).iterator();
+        assertEquals("5", loop.next().getCursor());
+        taken.countDown();
+        await(closing);
+        return loop;
+    }
+
+    @Test
+    void aSubscriptionThatIsGoneEndsTheLoop() throws Exception {
+        Iterator<Event> loop = revoked(ClosingReason.CLOSING_REASON_SUBSCRIPTION_DELETED, gone(), end());
+        SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
+        assertEquals("SUBSCRIPTION_NOT_FOUND", e.getReason());
+        assertEquals(List.of("opened"), log, "one that is made anew with the same id would take an acknowledgement");
+    }
+
+    @Test
+    void aSubscriptionThatIsChangedGoesOnAsItStands() throws Exception {
+        Iterator<Event> loop = revoked(
+                ClosingReason.CLOSING_REASON_SUBSCRIPTION_CHANGED,
+                changed(),
+                end(startedAs("2", 2), event("3"), event("5")));
+        assertEquals("3", loop.next().getCursor(), "what had not been given is let go of");
+        assertEquals(List.of("opened", "opened"), log);
+        assertEquals("5", loop.next().getCursor());
+        assertFalse(loop.hasNext());
+        assertEquals(List.of(NAMED, NAMED), asked);
+        assertTrue(log.contains("end of 2"), "with its new generation");
+    }
+
+    @Test
+    void anAcknowledgementThatComesTooLateIsNoFailure() throws Exception {
+        refusals = number -> number == 1 ? stale() : null;
+        var client = serve(
+                // It breaks before it can tell of the change.
+                fail(unavailable(), startedAs("0", 1), event("1")), end(startedAs("0", 2), event("1")));
+        assertEquals(List.of("1", "1"), cursors(client.subscribe(NAMED)));
+        assertEquals(
+                1, acknowledged.stream().filter(a -> a.getGeneration() == 1).count(), "and is not repeated");
+        assertTrue(log.contains("end of 2"), log::toString);
+    }
+
+    @Test
+    void aPlaceIsAcknowledgedAgainInANewGeneration() throws Exception {
+        CountDownLatch first = new CountDownLatch(1);
+        var client = serve(
+                stream -> Threads.run(() -> {
+                    say(startedAs("0", 1), heartbeat("1")).accept(stream);
+                    await(first);
+                    fail(changed()).accept(stream);
+                }),
+                say(startedAs("0", 2), heartbeat("1")));
+        EventStream events = client.subscribe(NAMED);
+        CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
+        assertEquals("1 of 1", next());
+        first.countDown();
+        assertEquals("1 of 2", next());
+        events.close();
+        assertEquals(List.of(), loop.get(20, TimeUnit.SECONDS));
+    }
+
+    @Test
+    void aGapIsAcknowledgedWhenItWasDealtWith() throws Exception {
+        var client = serve(say(startedAs("1", 1), gap("1", "8"), event("9")));
+        List<String> told = new ArrayList<>();
+        EventStream events = client.subscribe(
+                NAMED.toBuilder()
+                        .setExpiredPolicy(ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP)
+                        .build(),
+                gap -> {
+                    told.addAll(log);
+                    told.add(gap.getResumeCursor());
+                });
+        assertEquals("9", events.iterator().next().getCursor());
+        assertEquals("8 of 1", next());
+        assertEquals(List.of("opened", "8"), told);
+    }
+
+    @Test
+    void acknowledgeFinishesWhatIsAtHand() throws Exception {
+        var client = serve(fail(unavailable(), startedAs("0", 1), event("1"), event("2")), end(startedAs("2", 1)));
+        EventStream events = client.subscribe(NAMED);
+        Iterator<Event> loop = events.iterator();
+        loop.next();
+        events.acknowledge(LONG);
+        assertEquals(List.of("opened", "1 of 1"), log, "it is there when it returns");
+        assertEquals("1", events.cursor().orElseThrow());
+        events.acknowledge(LONG);
+        assertEquals("2", loop.next().getCursor());
+        events.acknowledge(LONG);
+        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "no pause, and nothing twice");
+        assertFalse(loop.hasNext());
+        assertEquals(List.of("opened", "1 of 1", "2 of 1", "opened", "end of 1"), log);
+
+        EventStream unnamed = client.subscribe(LATEST);
+        assertThrows(IllegalStateException.class, () -> unnamed.acknowledge(LONG));
+    }
+
+    @Test
+    void acknowledgeAfterTheEndDialsAnew() throws Exception {
+        var client = serve(say(startedAs("0", 1), event("1")));
+        EventStream events = client.subscribe(NAMED);
+        events.iterator().next();
+        events.close();
+        events.acknowledge(LONG);
+        assertEquals(List.of("opened", "1 of 1"), log);
+    }
+
+    @Test
+    void acknowledgeTellsWhyItFailed() throws Exception {
+        refusals = number -> number == 1 ? unavailable() : number == 3 ? stale() : null;
+        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        EventStream events = client.subscribe(NAMED);
+        Iterator<Event> loop = events.iterator();
+        loop.next();
+        SwitchboardException e = assertThrows(SwitchboardException.class, () -> events.acknowledge(LONG));
+        assertEquals("SERVER_STOPPING", e.getReason());
+        assertEquals("1 of 1", next());
+        assertEquals("1 of 1", next(), "the stream does it again by itself");
+        loop.next();
+        e = assertThrows(SwitchboardException.class, () -> events.acknowledge(LONG));
+        assertEquals("SUBSCRIPTION_GENERATION_STALE", e.getReason());
+        events.close();
+        assertEquals(List.of("opened", "1 of 1", "1 of 1", "2 of 1"), log, "what is refused is not repeated");
+    }
+
+    @Test
+    void withoutASubscriptionNothingIsAcknowledged() throws Exception {
+        var client =
+                serve(fail(unavailable(), started("0"), event("1"), heartbeat("3")), end(started("3"), event("4")));
+        assertEquals(List.of("1", "4"), cursors(client.subscribe(LATEST)));
+        assertNull(acknowledged.poll());
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            assertTrue(latch.await(20, TimeUnit.SECONDS));
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+}

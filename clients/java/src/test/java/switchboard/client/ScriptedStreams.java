@@ -1,0 +1,209 @@
+package switchboard.client;
+
+import com.google.protobuf.Duration;
+import io.grpc.Grpc;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.Server;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.stub.StreamObserver;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.function.IntFunction;
+import org.junit.jupiter.api.AfterEach;
+import switchboard.v1.AcknowledgeRequest;
+import switchboard.v1.AcknowledgeResponse;
+import switchboard.v1.ClosingReason;
+import switchboard.v1.Event;
+import switchboard.v1.EventServiceGrpc;
+import switchboard.v1.SubscribeClosing;
+import switchboard.v1.SubscribeGap;
+import switchboard.v1.SubscribeHeartbeat;
+import switchboard.v1.SubscribeRequest;
+import switchboard.v1.SubscribeResponse;
+import switchboard.v1.SubscribeStarted;
+
+/** A server of events that says what it is told, and what came to it. */
+abstract class ScriptedStreams {
+    /** What the server does with a stream. */
+    interface Script {
+        void accept(StreamObserver<SubscribeResponse> stream);
+    }
+
+    static final SubscribeRequest LATEST = SubscribeRequest.getDefaultInstance();
+
+    final List<SubscribeRequest> asked = new CopyOnWriteArrayList<>();
+    final List<Long> askedAt = new CopyOnWriteArrayList<>();
+    final List<AutoCloseable> open = new ArrayList<>();
+
+    /** All that came, in order: {@code opened} and {@code cursor of generation}. */
+    final List<String> log = new CopyOnWriteArrayList<>();
+
+    final BlockingQueue<AcknowledgeRequest> acknowledged = new LinkedBlockingQueue<>();
+
+    /** What the acknowledgement of this number, from 1, fails with; null takes it. */
+    volatile IntFunction<StatusRuntimeException> refusals = number -> null;
+
+    private int acknowledgements;
+    private List<Script> scripts = List.of();
+    Server server;
+
+    @AfterEach
+    void stop() throws Exception {
+        for (AutoCloseable closeable : open) {
+            closeable.close();
+        }
+        if (server != null) {
+            server.shutdownNow();
+        }
+    }
+
+    /** Starts a server that treats each stream in turn by a script, the last one for all that follow. */
+    SwitchboardClient serve(Script... scripts) throws IOException {
+        this.scripts = List.of(scripts);
+        server = Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
+                .addService(new EventServiceGrpc.EventServiceImplBase() {
+                    @Override
+                    public void subscribe(SubscribeRequest request, StreamObserver<SubscribeResponse> stream) {
+                        script(request).accept(stream);
+                    }
+
+                    @Override
+                    public void acknowledge(AcknowledgeRequest request, StreamObserver<AcknowledgeResponse> answer) {
+                        StatusRuntimeException refusal = acknowledgement(request);
+                        if (refusal != null) {
+                            answer.onError(refusal);
+                            return;
+                        }
+                        answer.onNext(AcknowledgeResponse.newBuilder()
+                                .setCursor(request.getCursor())
+                                .build());
+                        answer.onCompleted();
+                    }
+                })
+                .build()
+                .start();
+        return client("127.0.0.1:" + server.getPort());
+    }
+
+    private synchronized Script script(SubscribeRequest request) {
+        log.add("opened");
+        asked.add(request);
+        askedAt.add(System.nanoTime());
+        return scripts.get(Math.min(asked.size(), scripts.size()) - 1);
+    }
+
+    private synchronized StatusRuntimeException acknowledgement(AcknowledgeRequest request) {
+        log.add(request.getCursor() + " of " + request.getGeneration());
+        acknowledged.add(request);
+        acknowledgements++;
+        return refusals.apply(acknowledgements);
+    }
+
+    SwitchboardClient client(String address) {
+        return client(address, java.time.Duration.ofSeconds(20));
+    }
+
+    SwitchboardClient client(String address, java.time.Duration connectTimeout) {
+        SwitchboardClient client = SwitchboardClient.builder(address)
+                .plaintext()
+                .impatient(connectTimeout, java.time.Duration.ofMillis(20))
+                .patient(java.time.Duration.ofSeconds(20))
+                .build();
+        open.add(client);
+        return client;
+    }
+
+    static SubscribeResponse started(String cursor, long heartbeatMillis) {
+        return SubscribeResponse.newBuilder()
+                .setStarted(SubscribeStarted.newBuilder()
+                        .setCursor(cursor)
+                        .setHeartbeatInterval(Duration.newBuilder()
+                                .setSeconds(heartbeatMillis / 1000)
+                                .setNanos((int) (heartbeatMillis % 1000) * 1_000_000)))
+                .build();
+    }
+
+    static SubscribeResponse started(String cursor) {
+        return started(cursor, 20_000);
+    }
+
+    static SubscribeResponse event(String cursor) {
+        return SubscribeResponse.newBuilder()
+                .setEvent(Event.newBuilder().setId("evt_" + cursor).setCursor(cursor))
+                .build();
+    }
+
+    static SubscribeResponse heartbeat(String cursor) {
+        return SubscribeResponse.newBuilder()
+                .setHeartbeat(SubscribeHeartbeat.newBuilder().setCursor(cursor))
+                .build();
+    }
+
+    static SubscribeResponse closing(String cursor, ClosingReason reason, long millis) {
+        return SubscribeResponse.newBuilder()
+                .setClosing(SubscribeClosing.newBuilder()
+                        .setCursor(cursor)
+                        .setReason(reason)
+                        .setRetryAfter(Duration.newBuilder().setNanos((int) millis * 1_000_000)))
+                .build();
+    }
+
+    static SubscribeResponse gap(String after, String resume) {
+        return SubscribeResponse.newBuilder()
+                .setGap(SubscribeGap.newBuilder()
+                        .setAfterCursor(after)
+                        .setResumeCursor(resume)
+                        .setMissed(3))
+                .build();
+    }
+
+    static SubscribeResponse startedAs(String cursor, int generation) {
+        return SubscribeResponse.newBuilder()
+                .setStarted(started(cursor).getStarted().toBuilder().setGeneration(generation))
+                .build();
+    }
+
+    /** Says these, and leaves the stream open. */
+    static Script say(SubscribeResponse... responses) {
+        return stream -> List.of(responses).forEach(stream::onNext);
+    }
+
+    static Script fail(Throwable failure, SubscribeResponse... responses) {
+        return stream -> {
+            say(responses).accept(stream);
+            stream.onError(failure);
+        };
+    }
+
+    static Script complete(SubscribeResponse... responses) {
+        return stream -> {
+            say(responses).accept(stream);
+            stream.onCompleted();
+        };
+    }
+
+    static StatusRuntimeException unavailable() {
+        return FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", -1);
+    }
+
+    /** Ends a loop: the server sent as many as were wanted. */
+    static Script end(SubscribeResponse... responses) {
+        return stream -> {
+            say(responses).accept(stream);
+            complete(closing("end", ClosingReason.CLOSING_REASON_MAX_EVENTS, 0)).accept(stream);
+        };
+    }
+
+    static List<String> cursors(EventStream events) {
+        List<String> cursors = new ArrayList<>();
+        for (Event event : events) {
+            cursors.add(event.getCursor());
+        }
+        return cursors;
+    }
+}

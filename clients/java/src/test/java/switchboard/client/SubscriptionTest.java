@@ -1,0 +1,239 @@
+package switchboard.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.grpc.Status;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.Iterator;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import switchboard.v1.CreateSubscriptionRequest;
+import switchboard.v1.DeleteSubscriptionRequest;
+import switchboard.v1.Event;
+import switchboard.v1.EventFilter;
+import switchboard.v1.GetSubscriptionRequest;
+import switchboard.v1.SeekSubscriptionRequest;
+import switchboard.v1.StartPosition;
+import switchboard.v1.SubscribeRequest;
+import switchboard.v1.Subscription;
+
+/** Loops over a named subscription of the real server. */
+class SubscriptionTest {
+    private static final SubscribeRequest NAMED =
+            SubscribeRequest.newBuilder().setSubscription("billing").build();
+    private static final Duration LONG = Duration.ofSeconds(20);
+
+    @TempDir
+    private Path folder;
+
+    private Sandbox sandbox;
+    private SwitchboardClient client;
+
+    @BeforeEach
+    void start() throws Exception {
+        sandbox = Sandbox.start(0, folder.resolve("journal.db"));
+        client = sandbox.client();
+    }
+
+    @AfterEach
+    void stop() {
+        client.close();
+        sandbox.close();
+    }
+
+    private void create(String type) {
+        client.events()
+                .withDeadlineAfter(LONG)
+                .createSubscription(CreateSubscriptionRequest.newBuilder()
+                        .setSubscription("billing")
+                        .setPosition(StartPosition.START_POSITION_EARLIEST)
+                        .setFilter(EventFilter.newBuilder().addTypes(type))
+                        .build());
+    }
+
+    private void write(String... texts) {
+        for (String text : texts) {
+            assertTrue(RestartTest.Writer.write(client, text));
+        }
+    }
+
+    private Subscription subscription() {
+        return client.events()
+                .withDeadlineAfter(LONG)
+                .getSubscription(GetSubscriptionRequest.newBuilder()
+                        .setSubscription("billing")
+                        .build())
+                .getSubscription();
+    }
+
+    private static void await(String what, BooleanSupplier condition) {
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(40);
+        while (!condition.getAsBoolean()) {
+            assertTrue(System.nanoTime() < end, what);
+            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
+        }
+    }
+
+    private static String text(Event event) {
+        return event.getMessageReceived().getText().getBody();
+    }
+
+    @Test
+    void whatWasNotFinishedComesAgainToTheNextLoop() {
+        create("message.received");
+        write("one", "two", "three", "four");
+        List<String> seen = new ArrayList<>();
+        try (EventStream events = client.subscribe(NAMED)) {
+            String second = "";
+            for (Event event : events) {
+                seen.add(text(event));
+                if (text(event).equals("two")) {
+                    second = event.getCursor();
+                } else if (text(event).equals("three")) {
+                    String finished = second;
+                    await(
+                            "what is finished is acknowledged while the next is at hand",
+                            () -> subscription().getCursor().equals(finished));
+                    break;
+                }
+            }
+        }
+        assertEquals(List.of("one", "two", "three"), seen);
+        try (EventStream events = client.subscribe(NAMED)) {
+            Iterator<Event> loop = events.iterator();
+            assertEquals("three", text(loop.next()));
+            events.acknowledge(LONG);
+            assertEquals(1, subscription().getLagEvents());
+            Event last = loop.next();
+            assertEquals("four", text(last));
+            events.acknowledge(LONG);
+            assertEquals(last.getCursor(), subscription().getCursor());
+        }
+    }
+
+    @Test
+    void nothingIsLostOverARestart() throws Exception {
+        create("message.received");
+        RestartTest.Writer writer = new RestartTest.Writer(client);
+        CompletableFuture<Void> writing = Threads.run(writer);
+
+        List<String> first = new ArrayList<>();
+        try (EventStream events = client.subscribe(NAMED)) {
+            for (Event event : events) {
+                first.add(text(event));
+                if (first.size() == 30) {
+                    sandbox.kill();
+                    sandbox = Sandbox.start(sandbox.port(), folder.resolve("journal.db"));
+                } else if (first.size() == 60) {
+                    sandbox.kill(); // With it what is not acknowledged yet, and the last words of this loop.
+                    break;
+                }
+            }
+        }
+        sandbox = Sandbox.start(sandbox.port(), folder.resolve("journal.db"));
+        List<String> second = new ArrayList<>();
+        try (SwitchboardClient another = sandbox.client();
+                EventStream events = another.subscribe(NAMED)) {
+            for (Event event : events) {
+                if (text(event).equals("last")) {
+                    break;
+                }
+                second.add(text(event));
+                if (second.size() == 30) {
+                    sandbox.stop();
+                    sandbox = Sandbox.start(sandbox.port(), folder.resolve("journal.db"));
+                } else if (second.size() == 60) {
+                    writer.stopped = true;
+                    writing.get(20, TimeUnit.SECONDS);
+                    write("last"); // In front of it nothing can be missing when it comes.
+                }
+            }
+        }
+        assertEquals(new HashSet<>(first).size(), first.size(), "nothing comes twice in one loop");
+        assertEquals(new HashSet<>(second).size(), second.size(), "nothing comes twice in one loop");
+        Set<String> all = new LinkedHashSet<>(first);
+        all.addAll(second);
+        all.retainAll(new HashSet<>(writer.taken));
+        assertEquals(writer.taken, List.copyOf(all), "all that was taken came, in order");
+        assertTrue(second.contains(first.get(first.size() - 1)), "what was not finished comes again");
+    }
+
+    @Test
+    void aSubscriptionThatIsSetBackComesAgain() {
+        create("message.received");
+        write("one", "two");
+        List<String> seen = new ArrayList<>();
+        try (EventStream events = client.subscribe(NAMED)) {
+            for (Event event : events) {
+                seen.add(text(event));
+                if (seen.size() == 2) {
+                    client.events()
+                            .withDeadlineAfter(LONG)
+                            .seekSubscription(SeekSubscriptionRequest.newBuilder()
+                                    .setSubscription("billing")
+                                    .setPosition(StartPosition.START_POSITION_EARLIEST)
+                                    .build());
+                } else if (seen.size() == 4) {
+                    events.acknowledge(LONG);
+                    assertEquals(event.getCursor(), subscription().getCursor(), "with its new generation");
+                    break;
+                }
+            }
+        }
+        assertEquals(List.of("one", "two", "one", "two"), seen);
+    }
+
+    @Test
+    void aSubscriptionThatIsDeletedEndsTheLoop() {
+        create("message.received");
+        write("one");
+        try (EventStream events = client.subscribe(NAMED)) {
+            Iterator<Event> loop = events.iterator();
+            assertEquals("one", text(loop.next()));
+            client.events()
+                    .withDeadlineAfter(LONG)
+                    .deleteSubscription(DeleteSubscriptionRequest.newBuilder()
+                            .setSubscription("billing")
+                            .build());
+            SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
+            assertEquals(Status.Code.NOT_FOUND, e.getCode());
+            assertEquals("SUBSCRIPTION_NOT_FOUND", e.getReason());
+        }
+        try (EventStream events = client.subscribe(NAMED)) {
+            assertThrows(SwitchboardException.class, () -> events.iterator().hasNext());
+        }
+    }
+
+    @Test
+    void whereNothingMatchesThePlaceStaysNear() throws Exception {
+        create("message.echo");
+        write("one", "two", "three");
+        assertTrue(subscription().getLagEvents() > 0);
+        CompletableFuture<Boolean> loop;
+        try (EventStream events = client.subscribe(NAMED.toBuilder()
+                .setHeartbeatInterval(com.google.protobuf.Duration.newBuilder().setSeconds(1))
+                .build())) {
+            loop = Threads.supply(() -> events.iterator().hasNext());
+            await("heartbeats are acknowledged", () -> subscription().getLagEvents() == 0);
+            write("four");
+            assertTrue(subscription().getLagEvents() <= 1);
+            await("later ones too", () -> subscription().getLagEvents() == 0);
+        }
+        assertFalse(loop.get(20, TimeUnit.SECONDS));
+    }
+}

@@ -1,0 +1,417 @@
+// Loops over a named subscription, against servers that go by a script.
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { SwitchboardError } from "@switchboard/client";
+import {
+  type AcknowledgeRequest,
+  ClosingReason,
+  EventService,
+  ExpiredPolicy,
+  type SubscribeRequest,
+  type SubscribeResponseSchema,
+} from "@switchboard/client/v1";
+import { fakeServer } from "./support/fake.js";
+import { Later, take, until } from "./support/later.js";
+import { clientOf } from "./support/sandbox.js";
+
+type Response = MessageInitShape<typeof SubscribeResponseSchema>;
+type Script = (signal: AbortSignal) => AsyncIterable<Response>;
+type Answer = (request: AcknowledgeRequest, signal: AbortSignal) => Promise<void> | void;
+
+const NAMED = { start: { case: "subscription", value: "billing" } } as const;
+
+const started = (cursor: string, generation = 1n): Response => ({
+  response: { case: "started", value: { cursor, generation } },
+});
+const event = (number: number): Response => ({
+  response: { case: "event", value: { id: `evt_${number}`, cursor: `c${number}` } },
+});
+const heartbeat = (cursor: string): Response => ({ response: { case: "heartbeat", value: { cursor } } });
+const closing = (cursor: string, reason: ClosingReason): Response => ({
+  response: { case: "closing", value: { cursor, reason } },
+});
+
+const unavailable = () => new ConnectError("not now", Code.Unavailable);
+const notFound = () => new ConnectError("there is none", Code.NotFound);
+function stale(): ConnectError {
+  const error = new ConnectError("it was changed", Code.FailedPrecondition);
+  // google.rpc.ErrorInfo { reason: "SUBSCRIPTION_GENERATION_STALE", domain: "switchboard" }
+  const value = Buffer.from("\x0a\x1dSUBSCRIPTION_GENERATION_STALE\x12\x0bswitchboard", "latin1");
+  error.details = [{ type: "google.rpc.ErrorInfo", value }];
+  return error;
+}
+
+/** A server whose streams and acknowledgements go by these scripts, one after the other; the last for all that come then. */
+async function server(t: TestContext, scripts: Script[], answers: Answer[] = []) {
+  const log: string[] = [];
+  const requests: SubscribeRequest[] = [];
+  const awaited = new Map<string, Later>();
+  let acknowledged = 0;
+  const note = (what: string) => {
+    log.push(what);
+    awaited.get(what)?.resolve();
+  };
+  const fake = await fakeServer(t, ({ service }) => {
+    service(EventService, {
+      async *subscribe(request, { signal }) {
+        const script = scripts[Math.min(requests.length, scripts.length - 1)];
+        requests.push(request);
+        note(`subscribe ${request.start.value}`);
+        yield* script?.(signal) ?? [];
+      },
+      acknowledge: async (request, { signal }) => {
+        const answer = answers[Math.min(acknowledged++, answers.length - 1)];
+        assert.equal(request.subscription, "billing");
+        note(`${request.cursor} of ${request.generation}`);
+        await answer?.(request, signal);
+        return { cursor: request.cursor };
+      },
+    });
+  });
+  return {
+    ...fake,
+    client: clientOf(t, fake.address),
+    log,
+    requests,
+    /** Waits until the log has this. */
+    async seen(what: string): Promise<void> {
+      if (!log.includes(what)) {
+        const later = new Later();
+        awaited.set(what, later);
+        await later.promise;
+      }
+    },
+  };
+}
+
+const open = (...responses: Response[]): Script =>
+  async function* (signal) {
+    yield* responses;
+    await until(signal);
+  };
+const breaking = (...responses: Response[]): Script =>
+  async function* () {
+    yield* responses;
+    throw unavailable();
+  };
+
+/** Reads on in the background. */
+function reading<T extends { id: string }>(subscription: AsyncIterable<T>) {
+  const ids: string[] = [];
+  const ended = (async () => {
+    for await (const { id } of subscription) {
+      ids.push(id);
+    }
+  })();
+  // Looked at later.
+  ended.catch(() => undefined);
+  return { ids, ended };
+}
+
+test("what is finished is acknowledged soon, once for many events", async (t) => {
+  const { client, log, seen } = await server(t, [open(started("c0", 7n), event(1), event(2), event(3))]);
+  const subscription = client.subscribe(NAMED);
+  const { ids, ended } = reading(subscription);
+  await seen("c3 of 7");
+  assert.deepEqual(ids, ["evt_1", "evt_2", "evt_3"]);
+  subscription.close();
+  await ended;
+  // A place whose answer was still on its way is told twice.
+  assert.deepEqual([...new Set(log)], ["subscribe billing", "c3 of 7"]);
+});
+
+test("it goes on being acknowledged while the loop goes on, and while it takes its time", async (t) => {
+  const first = new Later();
+  const { client, log, seen } = await server(t, [
+    async function* (signal) {
+      yield started("c0");
+      yield event(1);
+      yield event(2);
+      await first.promise;
+      yield event(3);
+      await until(signal);
+    },
+  ]);
+  const subscription = client.subscribe(NAMED);
+  for await (const { id } of subscription) {
+    if (id === "evt_2") {
+      // Of what is at hand, nothing is said.
+      await seen("c1 of 1");
+      first.resolve();
+    } else if (id === "evt_3") {
+      await seen("c2 of 1");
+      break;
+    }
+  }
+  assert.deepEqual([...new Set(log)], ["subscribe billing", "c1 of 1", "c2 of 1"]);
+});
+
+test("heartbeats are acknowledged at once, and the same place only once", async (t) => {
+  // Nothing can be waited for.
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const second = new Later();
+  const { client, log, seen } = await server(t, [
+    async function* (signal) {
+      yield started("c0");
+      yield event(1);
+      yield heartbeat("c5");
+      await second.promise;
+      yield heartbeat("c5");
+      yield heartbeat("c5");
+      yield heartbeat("c6");
+      await until(signal);
+    },
+  ]);
+  const subscription = client.subscribe(NAMED);
+  const { ended } = reading(subscription);
+  await seen("c5 of 1");
+  // Its answer has come, too.
+  assert.equal(await subscription.acknowledge(), true);
+  second.resolve();
+  await seen("c6 of 1");
+  subscription.close();
+  await ended;
+  assert.deepEqual(log.slice(0, 4), ["subscribe billing", "c5 of 1", "c5 of 1", "c6 of 1"]);
+});
+
+test("a stream is opened again by its name, after all that is finished was acknowledged", async (t) => {
+  const { client, log, requests } = await server(t, [
+    breaking(started("c0"), event(1), event(2)),
+    breaking(started("c2"), closing("c4", ClosingReason.SHUTDOWN)),
+    breaking(),
+    open(started("c4"), event(5)),
+  ]);
+  const ids = (await take(client.subscribe(NAMED), 3)).map(({ id }) => id);
+  assert.deepEqual(ids, ["evt_1", "evt_2", "evt_5"]);
+  assert.deepEqual(log, [
+    "subscribe billing",
+    "c2 of 1",
+    "subscribe billing",
+    "c4 of 1",
+    "subscribe billing",
+    "subscribe billing",
+  ]);
+  assert.ok(requests.every(({ start }) => start.case === "subscription"));
+});
+
+test("no stream is opened while that cannot be acknowledged", async (t) => {
+  const errors: string[] = [];
+  const { client, log } = await server(
+    t,
+    [breaking(started("c0"), event(1)), open(started("c1"), event(2))],
+    [() => Promise.reject(unavailable()), () => Promise.reject(unavailable()), () => undefined],
+  );
+  const subscription = client.subscribe(NAMED, { onReconnect: ({ message }) => errors.push(message) });
+  assert.equal((await take(subscription, 2)).length, 2);
+  assert.deepEqual(log, ["subscribe billing", "c1 of 1", "c1 of 1", "c1 of 1", "subscribe billing"]);
+  assert.deepEqual(errors, Array(3).fill("UNAVAILABLE: not now"));
+});
+
+test("an acknowledgement that is UNAVAILABLE is tried again later, and the stream stays", async (t) => {
+  const again = new Later();
+  const { client, log } = await server(
+    t,
+    [open(started("c0"), event(1))],
+    [() => Promise.reject(unavailable()), () => again.resolve()],
+  );
+  const subscription = client.subscribe(NAMED, { onReconnect: (error) => assert.fail(error) });
+  const { ended } = reading(subscription);
+  await again.promise;
+  subscription.close();
+  await ended;
+  assert.deepEqual(log.slice(0, 3), ["subscribe billing", "c1 of 1", "c1 of 1"]);
+});
+
+test("a subscription that was moved is followed, and nothing of before is acknowledged to it", async (t) => {
+  const { client, log } = await server(
+    t,
+    [
+      breaking(started("c5", 1n), event(6), closing("c6", ClosingReason.SUBSCRIPTION_CHANGED)),
+      open(started("c0", 2n), event(1), event(6)),
+    ],
+    [() => Promise.reject(stale()), () => undefined],
+  );
+  const subscription = client.subscribe(NAMED);
+  const ids: string[] = [];
+  for await (const { id } of subscription) {
+    ids.push(id);
+    if (ids.length === 2) {
+      assert.equal(subscription.cursor, "c0");
+    } else if (ids.length === 3) {
+      break;
+    }
+  }
+  assert.deepEqual(ids, ["evt_6", "evt_1", "evt_6"]);
+  assert.deepEqual(log, ["subscribe billing", "c6 of 1", "subscribe billing", "c1 of 2"]);
+});
+
+test("in the background, too, that is no failure", async (t) => {
+  const moved = new Later();
+  const { client, log, seen } = await server(
+    t,
+    [
+      async function* () {
+        yield started("c0");
+        yield event(1);
+        await moved.promise;
+        throw unavailable();
+      },
+      open(started("c0", 2n)),
+    ],
+    [
+      () => {
+        // The stream hears of it later than the acknowledgement does.
+        setImmediate(moved.resolve);
+        throw stale();
+      },
+      () => undefined,
+    ],
+  );
+  const subscription = client.subscribe(NAMED);
+  const { ended } = reading(subscription);
+  await seen("c1 of 1");
+  await moved.promise;
+  while (log.length < 3) {
+    await new Promise(setImmediate);
+  }
+  subscription.close();
+  await ended;
+  assert.deepEqual(log, ["subscribe billing", "c1 of 1", "subscribe billing"]);
+});
+
+test("a subscription that is no more ends the loop, wherever that is told", async (t) => {
+  const noMore = { name: "SwitchboardError", code: Code.NotFound };
+  const ofStream = await server(t, [
+    async function* () {
+      yield started("c0");
+      yield closing("c0", ClosingReason.SUBSCRIPTION_DELETED);
+      throw notFound();
+    },
+  ]);
+  await assert.rejects(take(ofStream.client.subscribe(NAMED), 1), noMore);
+  const inBackground = await server(t, [open(started("c0"), event(1))], [() => Promise.reject(notFound())]);
+  await assert.rejects(take(inBackground.client.subscribe(NAMED), 2), noMore);
+  const beforeStream = await server(t, [breaking(started("c0"), event(1))], [() => Promise.reject(notFound())]);
+  await assert.rejects(take(beforeStream.client.subscribe(NAMED), 2), noMore);
+  for (const { requests } of [ofStream, inBackground, beforeStream]) {
+    assert.equal(requests.length, 1);
+  }
+});
+
+test("a loop that is left or fails acknowledges what it finished, and not what it did not", async (t) => {
+  for (const leave of ["break", "throw"]) {
+    const { client, log } = await server(t, [open(started("c0"), event(1), event(2), event(3))]);
+    const loop = async () => {
+      for await (const { id } of client.subscribe(NAMED)) {
+        if (id === "evt_3") {
+          if (leave === "break") {
+            break;
+          }
+          throw new Error("not today");
+        }
+      }
+    };
+    await (leave === "break" ? loop() : assert.rejects(loop(), /not today/));
+    assert.deepEqual(log, ["subscribe billing", "c2 of 1"], leave);
+  }
+  const { client, log } = await server(t, [open(started("c0"), event(1))]);
+  await take(client.subscribe(NAMED), 1);
+  assert.deepEqual(log, ["subscribe billing"], "the first one was not finished");
+});
+
+test("close, a signal and a closed client end the loop, with what it finished acknowledged", async (t) => {
+  for (const how of ["close", "signal", "client"] as const) {
+    const { client, log } = await server(t, [open(started("c0"), event(1), event(2))]);
+    const canceling = new AbortController();
+    const subscription = client.subscribe(NAMED, { signal: canceling.signal });
+    const end = { close: () => subscription.close(), signal: () => canceling.abort(), client: () => client.close() }[
+      how
+    ];
+    const loop = async () => {
+      for await (const { id } of subscription) {
+        if (id === "evt_2") {
+          end();
+        }
+      }
+    };
+    await (how === "signal" ? assert.rejects(loop(), { code: Code.Canceled }) : loop());
+    assert.deepEqual(log, ["subscribe billing", "c2 of 1"], how);
+  }
+});
+
+test("a stream that ends in order is acknowledged to its end", async (t) => {
+  const { client, log } = await server(t, [
+    async function* () {
+      yield started("c0");
+      yield event(1);
+      yield closing("c9", ClosingReason.IDLE_TIMEOUT);
+    },
+  ]);
+  const events = [];
+  for await (const next of client.subscribe({ ...NAMED, idleTimeout: { seconds: 1n } })) {
+    events.push(next);
+  }
+  assert.equal(events.length, 1);
+  assert.deepEqual(log, ["subscribe billing", "c9 of 1"]);
+});
+
+test("whoever leaves is not held up for long, and sees no failure", async (t) => {
+  const { client, log } = await server(t, [open(started("c0"), event(1), event(2))], [(_, signal) => until(signal)]);
+  const begun = performance.now();
+  await take(client.subscribe(NAMED), 2);
+  const tookMs = performance.now() - begun;
+  assert.deepEqual(log, ["subscribe billing", "c1 of 1"]);
+  assert.ok(tookMs >= 4_900 && tookMs < 20_000, `${tookMs}`);
+  const failing = await server(t, [open(started("c0"), event(1), event(2))], [() => Promise.reject(notFound())]);
+  await take(failing.client.subscribe(NAMED), 2);
+});
+
+test("gaps are acknowledged as events are", async (t) => {
+  const { client, log } = await server(t, [
+    open(started("c0"), { response: { case: "gap", value: { resumeCursor: "c5" } } }, event(6)),
+  ]);
+  await take(client.subscribe({ ...NAMED, expiredPolicy: ExpiredPolicy.SKIP_WITH_GAP }), 2);
+  assert.deepEqual(log, ["subscribe billing", "c5 of 1"]);
+});
+
+test("a caller can acknowledge, and knows what became of it", async (t) => {
+  const { client, log } = await server(
+    t,
+    [open(started("c0"), event(1), event(2), event(3))],
+    [() => undefined, () => Promise.reject(stale()), () => Promise.reject(unavailable()), () => undefined],
+  );
+  const subscription = client.subscribe(NAMED);
+  await assert.rejects(subscription.acknowledge(), TypeError);
+  for await (const event of subscription) {
+    if (event.id === "evt_1") {
+      assert.equal(await subscription.acknowledge(event.cursor), true);
+    } else if (event.id === "evt_2") {
+      // What was acknowledged already is not acknowledged again.
+      assert.equal(await subscription.acknowledge(event.cursor), false);
+    } else {
+      await assert.rejects(
+        subscription.acknowledge(event.cursor),
+        (error) => error instanceof SwitchboardError && error.code === Code.Unavailable,
+      );
+      break;
+    }
+  }
+  assert.deepEqual(log, ["subscribe billing", "c1 of 1", "c2 of 1", "c3 of 1", "c2 of 1"]);
+  // Also without a loop.
+  assert.equal(await subscription.acknowledge("c3"), true);
+  client.close();
+  await assert.rejects(subscription.acknowledge("c3"), { code: Code.Canceled });
+});
+
+test("without a name nothing is acknowledged", async (t) => {
+  const { client, log } = await server(t, [
+    breaking(started("c0"), event(1), heartbeat("c2")),
+    open(started("c2"), event(3)),
+  ]);
+  const subscription = client.subscribe({ start: { case: "afterCursor", value: "c0" } });
+  await take(subscription, 2);
+  await assert.rejects(subscription.acknowledge("c1"), TypeError);
+  assert.deepEqual(log, ["subscribe c0", "subscribe c2"]);
+});

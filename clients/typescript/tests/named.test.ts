@@ -1,0 +1,186 @@
+// Named subscriptions, on the real server.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { before, test } from "node:test";
+import { Code, type SwitchboardClient, type SwitchboardError } from "@switchboard/client";
+import { type Event, StartPosition } from "@switchboard/client/v1";
+import { Later, take } from "./support/later.js";
+import { clientOf, sandboxOf, startSandbox, temporaryFolder, wholeFile } from "./support/sandbox.js";
+
+const ACCOUNT = "demo-connectly";
+const CUSTOMER = "+15550100001";
+const EARLIEST = { case: "position", value: StartPosition.EARLIEST } as const;
+const RECEIVED = { types: ["message.received"] };
+const deadline = { timeoutMs: 30_000 };
+
+const named = (value: string) => ({ start: { case: "subscription", value } }) as const;
+const ids = (events: Event[]) => events.map(({ id }) => id);
+
+const scope = wholeFile();
+let client: SwitchboardClient;
+before(async () => {
+  client = clientOf(scope, (await startSandbox(scope)).address);
+  for (const text of ["one", "two", "three"]) {
+    await sandboxOf(client).injectMessage({ account: ACCOUNT, sender: CUSTOMER, text });
+  }
+});
+
+/** A subscription to the messages of customers, all of them. */
+async function create(subscription: string, filter: { types: string[] } = RECEIVED) {
+  await client.events.createSubscription({ subscription, filter, start: EARLIEST }, deadline);
+  return async () => (await client.events.getSubscription({ subscription }, deadline)).subscription;
+}
+
+test("the loop after a kill has what the one before had not finished, and nothing is lost or comes twice", async (t) => {
+  const store = join(await temporaryFolder(t), "journal.db");
+  let server = await startSandbox(t, { store });
+  const { address } = server;
+  const port = Number(address.split(":")[1]);
+  const switchboard = clientOf(t, address);
+  const sandbox = sandboxOf(switchboard);
+  const subscription = "restart";
+  await switchboard.events.createSubscription({ subscription, start: EARLIEST, filter: RECEIVED }, deadline);
+
+  // Customers write all the time.
+  let up = new Later();
+  up.resolve();
+  let writing = true;
+  const customers = (async () => {
+    for (let number = 1; writing; number++) {
+      try {
+        await sandbox.injectMessage({ account: ACCOUNT, sender: CUSTOMER, text: `number ${number}` });
+      } catch {
+        await up.promise;
+      }
+    }
+  })();
+
+  const reconnects: SwitchboardError[] = [];
+  const first: Event[] = [];
+  for await (const event of switchboard.subscribe(named(subscription), {
+    onReconnect: (error) => reconnects.push(error),
+  })) {
+    first.push(event);
+    if (first.length === 20 || first.length === 40) {
+      up = new Later();
+      await server.stop("SIGKILL");
+      server = await startSandbox(t, { port, store });
+      up.resolve();
+    } else if (first.length === 60) {
+      break;
+    }
+  }
+  writing = false;
+  await customers;
+
+  // Another client, as another process would have it.
+  const other = clientOf(t, address);
+  const page = await other.events.listEvents({ filter: RECEIVED, pageSize: 1000, place: EARLIEST }, deadline);
+  assert.ok(page.reachedNewest);
+  const second: Event[] = [];
+  for await (const event of other.subscribe(named(subscription))) {
+    second.push(event);
+    if (event.id === page.events.at(-1)?.id) {
+      break;
+    }
+  }
+  assert.deepEqual([...ids(first).slice(0, -1), ...ids(second)], ids(page.events));
+  assert.equal(second[0]?.id, first.at(-1)?.id, "what was not finished comes again");
+  assert.ok(reconnects.length >= 2);
+  assert.ok(reconnects.every(({ code }) => code === Code.Unavailable));
+});
+
+test("a seek back replays, in the loop that is open", async () => {
+  const get = await create("replay");
+  const seen: string[] = [];
+  for await (const { id } of client.subscribe(named("replay"))) {
+    seen.push(id);
+    if (seen.length === 3) {
+      await client.events.seekSubscription({ subscription: "replay", place: EARLIEST }, deadline);
+    } else if (seen.length === 6) {
+      break;
+    }
+  }
+  assert.deepEqual(seen.slice(3), seen.slice(0, 3));
+  assert.equal(new Set(seen).size, 3);
+  const subscription = await get();
+  assert.deepEqual([subscription?.generation, subscription?.lagEvents], [2n, 1n]);
+});
+
+test("another filter is followed", async () => {
+  await create("filters", { types: ["message.status"] });
+  const changed = new Later();
+  const subscription = client.subscribe(named("filters"), {
+    onReconnect: ({ reason }) => {
+      assert.equal(reason, "SUBSCRIPTION_CHANGED");
+      changed.resolve();
+    },
+  });
+  const events = take(subscription, 3);
+  while (subscription.cursor === undefined) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  await client.events.updateSubscription({ subscription: "filters", filter: RECEIVED }, deadline);
+  assert.deepEqual(
+    (await events).map(({ type }) => type),
+    Array(3).fill("message.received"),
+  );
+  await changed.promise;
+});
+
+test("a subscription that is deleted ends the loop", async () => {
+  await create("deleted");
+  let seen = 0;
+  await assert.rejects(
+    async () => {
+      for await (const _ of client.subscribe(named("deleted"))) {
+        if (++seen === 3) {
+          await client.events.deleteSubscription({ subscription: "deleted" }, deadline);
+        }
+      }
+    },
+    { name: "SwitchboardError", code: Code.NotFound, reason: "SUBSCRIPTION_NOT_FOUND" },
+  );
+  assert.equal(seen, 3);
+  await assert.rejects(take(client.subscribe(named("deleted")), 1), { reason: "SUBSCRIPTION_NOT_FOUND" });
+});
+
+test("an event that was not finished comes again to the next loop", async () => {
+  await create("unfinished");
+  const first = await take(client.subscribe(named("unfinished")), 2);
+  await assert.rejects(async () => {
+    for await (const { id } of client.subscribe(named("unfinished"))) {
+      assert.equal(id, first[1]?.id);
+      throw new Error("not today");
+    }
+  }, /not today/);
+  const last = await take(client.subscribe(named("unfinished")), 2);
+  assert.equal(last[0]?.id, first[1]?.id);
+  assert.notEqual(last[1]?.id, first[1]?.id);
+});
+
+test("what a caller acknowledges is on disk when it is answered", async () => {
+  const get = await create("durable");
+  const subscription = client.subscribe(named("durable"));
+  for await (const event of subscription) {
+    const onDisk = await subscription.acknowledge(event.cursor);
+    assert.equal(onDisk, true);
+    assert.equal((await get())?.cursor, event.cursor);
+    await client.events.seekSubscription({ subscription: "durable", place: EARLIEST }, deadline);
+    assert.equal(await subscription.acknowledge(event.cursor), false, "it was moved meanwhile");
+    assert.notEqual((await get())?.cursor, event.cursor);
+    break;
+  }
+});
+
+test("heartbeats bring the lag to zero where nothing matches", async () => {
+  const get = await create("nothing", { types: ["report.*"] });
+  assert.notEqual((await get())?.lagEvents, 0n);
+  const subscription = client.subscribe({ ...named("nothing"), heartbeatInterval: { seconds: 1n } });
+  const loop = take(subscription, 1);
+  while ((await get())?.lagEvents !== 0n) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  subscription.close();
+  assert.deepEqual(await loop, []);
+});

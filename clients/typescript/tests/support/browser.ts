@@ -1,0 +1,139 @@
+// Web pages, and the browser that shows them.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { accessSync, constants } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { delimiter, join } from "node:path";
+import type { TestContext } from "node:test";
+import { build } from "esbuild";
+import { SCRATCH } from "./paths.js";
+import { temporaryFolder } from "./sandbox.js";
+
+/** Chromium, by the names that it goes by. */
+const COMMANDS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
+
+/** What a page tells, in order. */
+export type Told = [what: string, ...values: unknown[]];
+
+export interface Site {
+  readonly origin: string;
+  /** The next thing that the page tells. */
+  told(): Promise<Told>;
+}
+
+/** The script of `tests/browser/page.ts`, as bundlers make it for browsers. They fail where something is of Node.js. */
+export async function bundledPage(): Promise<string> {
+  const { outputFiles, warnings } = await build({
+    entryPoints: [join(SCRATCH, "out/tests/browser/page.js")],
+    bundle: true,
+    platform: "browser",
+    format: "esm",
+    target: "es2022",
+    write: false,
+    logLevel: "silent",
+  });
+  if (outputFiles.length !== 1 || warnings.length > 0) {
+    throw new Error(`the page cannot be bundled: ${JSON.stringify(warnings)}`);
+  }
+  return outputFiles[0]?.text ?? "";
+}
+
+/** A web server of its own origin, whose page has this script. */
+export async function site(t: TestContext, script: string, picture: Uint8Array): Promise<Site> {
+  const told: Told[] = [];
+  let arrived: () => void = () => undefined;
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    if (pathname === "/told") {
+      let body = "";
+      for await (const piece of request.setEncoding("utf8")) {
+        body += piece;
+      }
+      told.push(JSON.parse(body));
+      arrived();
+      response.writeHead(204).end();
+    } else if (pathname === "/") {
+      response
+        .writeHead(200, { "content-type": "text/html" })
+        .end('<!doctype html><meta charset="utf-8"><script type="module" src="/page.js"></script>');
+    } else if (pathname === "/page.js") {
+      response.writeHead(200, { "content-type": "text/javascript; charset=utf-8" }).end(script);
+    } else if (pathname === "/picture.png") {
+      response.writeHead(200, { "content-type": "image/png" }).end(picture);
+    } else {
+      response.writeHead(404).end();
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return {
+    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async told() {
+      while (told.length === 0) {
+        await new Promise<void>((resolve) => {
+          arrived = resolve;
+        });
+      }
+      return told.shift() as Told;
+    },
+  };
+}
+
+/** Shows a site's page in a browser without a window, until the test ends. Gives what it tells, one after the other. */
+export async function show(t: TestContext, { origin, told }: Site, query: string): Promise<() => Promise<Told>> {
+  const profile = await temporaryFolder(t);
+  const child = spawn(
+    command(),
+    [
+      "--headless",
+      // Chromium refuses its sandbox to root. The only pages are the test's own.
+      ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
+      "--disable-gpu",
+      "--disable-dev-shm-usage",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-extensions",
+      "--no-first-run",
+      // Keeps it open. Nobody connects.
+      "--remote-debugging-port=0",
+      `--user-data-dir=${profile}`,
+      `${origin}/?${query}`,
+    ],
+    { stdio: ["ignore", "ignore", "pipe"], env: { PATH: process.env["PATH"], HOME: profile } },
+  );
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (piece: string) => {
+    said += piece;
+  });
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const broken = ended.then(() => Promise.reject(new Error(`the browser ended:\n${said}`)));
+  // It is looked at together with what the page tells.
+  broken.catch(() => undefined);
+  t.after(async () => {
+    kill();
+    await ended;
+    process.off("exit", kill);
+  });
+  return async () => await Promise.race([told(), broken]);
+}
+
+function command(): string {
+  for (const name of COMMANDS) {
+    for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+      try {
+        accessSync(join(folder, name), constants.X_OK);
+        return join(folder, name);
+      } catch {
+        // Not there.
+      }
+    }
+  }
+  throw new Error(`there is no browser: none of ${COMMANDS.join(", ")} is in PATH. SKIP_BROWSER=1 goes without`);
+}

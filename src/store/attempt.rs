@@ -1,0 +1,143 @@
+//! Attempts at writes at a provider: how they begin, how they end, and what is known of them.
+
+use bytes::Bytes;
+
+use crate::domain::outcome::Doubt;
+use crate::domain::request::{Fingerprint, Request};
+use crate::domain::{AccountId, Message, MessageId, RequestId, UnixMillis};
+
+/// Whoever holds what is under way: one run of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(pub ulid::Ulid);
+
+impl Owner {
+    /// A new one.
+    pub fn generate() -> Self {
+        Self(ulid::Ulid::generate())
+    }
+}
+
+/// An attempt that is about to begin.
+///
+/// | record | `resend_after` | what happens |
+/// |---|---|---|
+/// | none | absent | attempt 1 begins; in a store that was restored, for as long as it is in doubt, [`Begun::Known`], unknown 1 |
+/// | none | N | attempt N + 1 begins |
+/// | unknown N | N | attempt N + 1 begins |
+/// | of another fingerprint | any | [`Begun::Reused`] |
+/// | anything else | any | [`Begun::Known`] |
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// Whose request it is.
+    pub account: AccountId,
+    /// The request.
+    pub request: Request,
+    /// Who makes the attempt.
+    pub owner: Owner,
+    /// When the attempt has ended for certain, whatever becomes of its owner.
+    pub not_after: UnixMillis,
+    /// The message, pending, where the write is a send. Of a request with a record, the message of the record counts.
+    pub message: Option<Message>,
+}
+
+/// What became of a [`Begin`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it travels in a box, `Done::Begun`")]
+pub enum Begun {
+    /// The attempt may be made; that is durable.
+    Attempt {
+        /// Which one.
+        number: u32,
+        /// The message, where the write is a send.
+        message_id: Option<MessageId>,
+    },
+    /// It must not be made: this is what is known.
+    Known(Record),
+    /// The request asks for something else than an earlier one of its id did.
+    Reused,
+}
+
+/// What is known of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What it asks for.
+    pub fingerprint: Fingerprint,
+    /// The newest attempt.
+    pub attempt: u32,
+    /// How it stands.
+    pub standing: Standing,
+    /// The message, where the write is a send.
+    pub message: Option<Message>,
+}
+
+/// How a request stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its attempt is under way.
+    InFlight {
+        /// Who makes it.
+        owner: Owner,
+        /// When it has ended for certain.
+        not_after: UnixMillis,
+    },
+    /// It was done.
+    Accepted {
+        /// The reply, where the write is no send.
+        reply: Option<Bytes>,
+    },
+    /// Nobody can tell whether its newest attempt was done.
+    Unknown(Doubt),
+}
+
+impl Standing {
+    /// Whether an attempt of this owner is under way.
+    pub fn is_of(&self, of: Owner) -> bool {
+        matches!(self, Self::InFlight { owner, .. } if *owner == of)
+    }
+}
+
+/// An attempt that has ended, or a send without a request's id.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// Whose it is.
+    pub account: AccountId,
+    /// The request, if it has an id: then only its attempt of this number, owner and message is ended.
+    pub request: Option<RequestId>,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Who made it.
+    pub owner: Owner,
+    /// The message as the sender knows it, where the write is a send.
+    pub message: Option<Message>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// When that was known.
+    pub end_time: UnixMillis,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Accepted {
+        /// The reply to keep, where the write is no send.
+        reply: Option<Bytes>,
+        /// The provider's ids of the message.
+        provider_ids: Vec<String>,
+        /// The provider's own word for its state.
+        provider_state: Option<String>,
+    },
+    /// It was refused, or not sent: nothing was done.
+    NotDone,
+    /// Nobody can tell.
+    Unknown(Doubt),
+}
+
+/// How things stand after an [`End`], by all that is known: an event may have proven more than the reply did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The request's record. Absent when there is none (any more).
+    pub record: Option<Record>,
+    /// The message. Absent when there is none (any more).
+    pub message: Option<Message>,
+}

@@ -1,0 +1,189 @@
+//! A backup that takes its time, and what becomes of the server meanwhile: it may be killed, be started, or have its disk
+//! fail, and the backup still reads the store.
+#![cfg(target_os = "linux")]
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use switchboard::pb::v1::StartPosition;
+use switchboard::pb::v1::subscribe_request::Start as From;
+
+use crate::backup::{burn, done, text_path};
+use crate::binary::Server;
+use crate::disk::Scene;
+use crate::faults::{Call, Effect, Faults, On, Rule};
+use crate::gateway::{text_of, within};
+
+/// A backup that reads the store for ever, for what it writes takes for ever. Dropping it kills it.
+struct Backup {
+    child: Child,
+    _faults: Faults,
+}
+
+impl Backup {
+    /// Waits until it reads.
+    async fn start(scene: &Scene) -> Self {
+        let (store, to) = (file(scene, "switchboard.db"), file(scene, "slow"));
+        let faults = Faults::new(&scene.home);
+        let late = Rule::always(Call::Write(On::Any), Effect::Late(Duration::from_secs(3_600)));
+        faults.set(&[late.after(1)]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        command.args(["backup", "--store", text_path(&store), "--to", text_path(&to)]);
+        let mut command = faults.on(command);
+        // Late is what it writes, not what it reads.
+        command.env("FAULTS_FILES", file(scene, ".switchboard-"));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        within(async {
+            while faults.trace().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        Self { child, _faults: faults }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("still running");
+        self.child.wait().expect("gone");
+    }
+}
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn file(scene: &Scene, name: &str) -> PathBuf {
+    scene.home.folder.path().join(name)
+}
+
+/// Files without a name of their own.
+fn left_over(scene: &Scene) -> Vec<String> {
+    let files = std::fs::read_dir(scene.home.folder.path()).expect("readable").flatten();
+    let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(".switchboard-")).collect()
+}
+
+/// The texts of the first events.
+async fn texts(server: &Server, events: usize) -> Vec<String> {
+    let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    stream.events(events).await.iter().map(|event| text_of(event).to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_starts_while_a_backup_reads_the_store() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "before").await, Some(200));
+    let backup = Backup::start(&scene).await;
+    assert_eq!(scene.post(&server, "meanwhile").await, Some(200));
+    server.kill();
+    let synced = scene.faults.trace().len();
+    let server = scene.start();
+    // What it found in the log, and could not move, is on disk before it is told.
+    let trace = scene.faults.trace();
+    assert!(trace[synced..].iter().any(|seen| seen.is_sync_of("-wal") && seen.result == 0), "{trace:?}");
+    assert_eq!(scene.post(&server, "after").await, Some(200));
+    assert_eq!(texts(&server, 3).await, ["before", "meanwhile", "after"]);
+    assert!(server.terminate(), "stops in order");
+    let server = scene.start();
+    backup.kill();
+    assert_eq!(scene.post(&server, "end").await, Some(200));
+    assert!(server.terminate(), "stops in order");
+}
+
+/// Verifying needs the file for itself. What reads it comes to its end some time, and callers wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_whose_disk_fails_while_a_backup_reads_it_is_verified_when_the_backup_has_ended() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "before").await, Some(200));
+    let backup = Backup::start(&scene).await;
+    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    scene.logged(&server, "something else has the store open").await;
+    backup.kill();
+    scene.post_until_heard(&server, "after").await;
+    let first = texts(&server, 1).await;
+    assert_eq!(first, ["before"]);
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_waits_for_a_backup_can_be_stopped() {
+    let scene = Scene::new();
+    let server = scene.start();
+    let _backup = Backup::start(&scene).await;
+    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    scene.logged(&server, "something else has the store open").await;
+    assert!(!server.terminate(), "nobody knows what is on the disk");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_backup_left_goes_with_the_next_one_and_what_is_in_use_stays() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "1").await, Some(200));
+    Backup::start(&scene).await.kill();
+    let killed = left_over(&scene);
+    assert!(!killed.is_empty());
+    let _running = Backup::start(&scene).await;
+    let store = file(&scene, "switchboard.db");
+    done(&["backup", "--store", text_path(&store), "--to", text_path(&file(&scene, "backup"))]);
+    let left = left_over(&scene);
+    assert!(!left.is_empty() && !left.iter().any(|name| killed.contains(name)), "{killed:?}, then {left:?}");
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_store_whose_server_was_killed_holds_all_that_was_answered() {
+    let scene = Scene::new();
+    let server = scene.start();
+    for id in ["1", "2", "3"] {
+        assert_eq!(scene.post(&server, id).await, Some(200));
+    }
+    server.kill();
+    let (store, backup) = (file(&scene, "switchboard.db"), file(&scene, "backup"));
+    let log = std::fs::metadata(file(&scene, "switchboard.db-wal")).expect("it was left").len();
+    assert!(log > 0);
+    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
+    let left = std::fs::metadata(file(&scene, "switchboard.db-wal")).expect("it is not the backup's").len();
+    assert_eq!(left, log);
+    burn(&scene.home);
+    done(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
+    let server = scene.start();
+    assert_eq!(texts(&server, 3).await, ["1", "2", "3"]);
+    assert!(server.terminate(), "stops in order");
+}
+
+/// Both disks are full: that of a backup, and that of a store that is restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_leaves_nothing_half_made_and_is_named() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "1").await, Some(200));
+    let (store, backup, other) =
+        (file(&scene, "switchboard.db"), file(&scene, "backup"), file(&scene, "other.db"));
+    let full = Faults::new(&scene.home);
+    full.set(&[Rule::always(Call::Write(On::Any), Effect::Full)]);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        command.args(arguments);
+        let output = full.on(command).env("FAULTS_FILES", file(&scene, ".switchboard-")).output();
+        let output = output.expect("the binary starts");
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let told = run(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
+    assert!(told.contains("full") && told.contains(text_path(&backup)), "{told}");
+    assert!(!backup.exists() && left_over(&scene).is_empty());
+    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
+    let told = run(&["restore", "--store", text_path(&other), "--from", text_path(&backup)]);
+    assert!(told.contains(text_path(&other)), "{told}");
+    assert!(!other.exists() && left_over(&scene).is_empty());
+    assert!(server.terminate(), "stops in order");
+}

@@ -1,0 +1,148 @@
+/* The model of the disk: what of each file is on it, and what is not. The lock is held by whoever calls. */
+
+#define PAGE 4096
+#define SECTOR 512
+#define BUCKETS 1024
+#define MOST_FILES 64
+
+/* What a page holds on disk, if that may differ from what is read. */
+struct page {
+    struct page *next;
+    off_t number;
+    uint64_t written; /* the newest write */
+    int dirty;        /* a sync would bring it to the disk */
+    unsigned char durable[PAGE];
+};
+
+struct file {
+    dev_t device;
+    ino_t inode;
+    off_t size; /* on disk */
+    char path[1024];
+    struct page *pages[BUCKETS];
+};
+
+static struct file *files[MOST_FILES];
+static int file_count;
+static uint64_t writes;
+
+static struct page *find_page(struct file *file, off_t number) {
+    struct page *page = file->pages[number % BUCKETS];
+    while (page && page->number != number) page = page->next;
+    return page;
+}
+
+/* Keeps what the pages of a range hold on disk, before they change. */
+static void touch(struct file *file, int fd, off_t from, off_t to) {
+    writes++;
+    for (off_t number = from / PAGE; number * PAGE < to; number++) {
+        struct page *page = find_page(file, number);
+        if (!page) {
+            page = calloc(1, sizeof *page);
+            if (!page) give_up("no memory");
+            page->number = number;
+            if (pread(fd, page->durable, PAGE, number * PAGE) < 0) give_up("cannot read what is about to be written");
+            page->next = file->pages[number % BUCKETS];
+            file->pages[number % BUCKETS] = page;
+        }
+        page->dirty = 1;
+        page->written = writes;
+    }
+}
+
+/* Goes over a file's pages and lets go of those that `done` says. */
+static void each_page(struct file *file, int (*done)(struct page *, void *), void *with) {
+    for (int bucket = 0; bucket < BUCKETS; bucket++) {
+        for (struct page **at = &file->pages[bucket]; *at;) {
+            struct page *page = *at;
+            if (done(page, with)) {
+                *at = page->next;
+                free(page);
+            } else {
+                at = &page->next;
+            }
+        }
+    }
+}
+
+static int is_synced(struct page *page, void *until) {
+    return page->dirty && page->written <= *(uint64_t *)until;
+}
+
+static int loses(struct page *page, void *unused) {
+    (void)unused;
+    page->dirty = 0;
+    return 0;
+}
+
+static int any(struct page *page, void *unused) {
+    (void)page, (void)unused;
+    return 1;
+}
+
+static void put_back(int fd, off_t size, const unsigned char *bytes, off_t from, off_t length) {
+    if (from + length > size) length = size - from;
+    if (length > 0) syscall(SYS_pwrite64, fd, bytes, (size_t)length, from);
+}
+
+struct forgetting {
+    int fd;
+    off_t size;
+};
+
+static int forgets(struct page *page, void *with) {
+    struct forgetting *in = with;
+    if (page->dirty) return 0;
+    put_back(in->fd, in->size, page->durable, page->number * PAGE, PAGE);
+    return 1;
+}
+
+static uint64_t mixed(uint64_t *state) {
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* Never comes back. The lock is held, so nobody else writes. */
+static void cut_power(long seed) {
+    uint64_t random = (uint64_t)seed;
+    for (int i = 0; i < file_count; i++) {
+        struct file *file = files[i];
+        int fd = open(file->path, O_RDWR);
+        struct stat now;
+        if (fd < 0 || fstat(fd, &now) || now.st_ino != file->inode) continue;
+        off_t size = file->size;
+        if (seed && now.st_size > size && mixed(&random) % 2) size = now.st_size;
+        for (int bucket = 0; bucket < BUCKETS; bucket++) {
+            for (struct page *page = file->pages[bucket]; page; page = page->next) {
+                /* What the disk lost is lost; the rest may have come to it, in any order. */
+                for (off_t at = 0; at < PAGE; at += SECTOR) {
+                    if (seed && page->dirty && mixed(&random) % 2) continue;
+                    put_back(fd, size, page->durable + at, page->number * PAGE + at, SECTOR);
+                }
+            }
+        }
+        syscall(SYS_ftruncate, fd, size);
+    }
+    say("cut", "*", seed);
+    kill(getpid(), SIGKILL);
+    for (;;) pause();
+}
+
+/* The file behind a descriptor. What it holds when it is first seen is on disk. */
+static struct file *file_of(int fd, const char *path) {
+    struct stat now;
+    if (fstat(fd, &now)) give_up("cannot look at a file");
+    for (int i = 0; i < file_count; i++)
+        if (files[i]->inode == now.st_ino && files[i]->device == now.st_dev) return files[i];
+    if (file_count == MOST_FILES) give_up("too many files");
+    struct file *file = calloc(1, sizeof *file);
+    if (!file) give_up("no memory");
+    file->device = now.st_dev;
+    file->inode = now.st_ino;
+    file->size = now.st_size;
+    snprintf(file->path, sizeof file->path, "%s", path);
+    files[file_count++] = file;
+    return file;
+}

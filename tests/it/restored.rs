@@ -1,0 +1,210 @@
+//! A store that was restored a short while ago: what it does not know may have been done, and it says so whatever is
+//! asked, before anything else that could be said.
+
+use futures_util::stream;
+use switchboard::pb::v1::contact_service_client::ContactServiceClient;
+use switchboard::pb::v1::send_messages_response::Result as Item;
+use switchboard::pb::v1::template_service_client::TemplateServiceClient;
+use switchboard::pb::v1::{
+    Contact, CreateContactRequest, CreateWebhookRequest, GetMessageRequest, MediaHeader, MessageState,
+    SendMediaRequest, SendMessageRequest, SendMessagesRequest, Template, UploadTemplateMediaHeader,
+    UploadTemplateMediaRequest, WebhookTopic, get_message_request, send_message_request,
+};
+use switchboard::sandbox::{Fault, FaultRule, Operation};
+use tonic::{Code, Status};
+
+use crate::backup::{done, text_path};
+use crate::gateway::{
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, metadata, reason, received, text, within,
+};
+use crate::webhooks;
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+
+/// A server on a store that was just restored, of a backup that was made when `gateway` stopped.
+async fn restored(gateway: Gateway, start: Start) -> Gateway {
+    let folder = gateway.stop().await;
+    let (store, backup) = (folder.path().join("switchboard.db"), folder.path().join("switchboard.backup"));
+    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
+    std::fs::rename(&store, folder.path().join("lost.db")).expect("moved away");
+    let _ = std::fs::remove_file(folder.path().join("switchboard.db-wal"));
+    done(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
+    start.on(folder).start().await
+}
+
+fn assert_in_doubt(told: &Status, expected: &str) {
+    assert_eq!((told.code(), reason(told).as_str()), (Code::FailedPrecondition, expected), "{told:?}");
+    assert_eq!((metadata(told, "cause"), metadata(told, "attempt")), ("RESTORED".into(), "1".into()));
+    assert_eq!(metadata(told, "message_id"), "", "nothing is known of it");
+}
+
+fn contact(resend_after_attempt: u32) -> CreateContactRequest {
+    CreateContactRequest {
+        account: CONNECTBY.to_owned(),
+        contact: Some(Contact {
+            name: "Asha Rao".to_owned(),
+            country_code: "+91".to_owned(),
+            phone_number: "9812345670".to_owned(),
+            ..Contact::default()
+        }),
+        request_id: "contact".to_owned(),
+        resend_after_attempt,
+    }
+}
+
+#[tokio::test]
+async fn writes_that_a_restored_store_does_not_know_are_in_doubt_until_somebody_says_to_make_them_again() {
+    let gateway = restored(Start::quiet().start().await, Start::quiet()).await;
+    let mut contacts = ContactServiceClient::new(gateway.channel.clone());
+    let mut templates = TemplateServiceClient::new(gateway.channel.clone());
+    let upload = |resend_after_attempt| {
+        let header = UploadTemplateMediaHeader {
+            account: CONNECTBY.to_owned(),
+            file_name: String::new(),
+            request_id: "upload".to_owned(),
+            resend_after_attempt,
+        };
+        stream::iter([UploadTemplateMediaRequest { header: Some(header), chunk: PNG.to_vec().into() }])
+    };
+    let webhook = |resend_after_attempt| CreateWebhookRequest {
+        request_id: "webhook".to_owned(),
+        resend_after_attempt,
+        ..webhooks::new(WebhookTopic::Report)
+    };
+
+    for _ in 0..2 {
+        let told = within(contacts.create_contact(contact(0))).await.expect_err("may have been done");
+        assert_in_doubt(&told, "WRITE_OUTCOME_UNKNOWN");
+        let told = within(templates.upload_template_media(upload(0))).await.expect_err("may have been done");
+        assert_in_doubt(&told, "WRITE_OUTCOME_UNKNOWN");
+        let told = webhooks::create(&gateway, webhook(0)).await.expect_err("may have been done");
+        assert_in_doubt(&told, "WRITE_OUTCOME_UNKNOWN");
+    }
+    for operation in [Operation::CreateContact, Operation::UploadTemplateMedia] {
+        assert_eq!(gateway.connectby().arrivals(operation), 0, "{operation:?}");
+    }
+    assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
+
+    for replayed in [false, true] {
+        let contact = within(contacts.create_contact(contact(1))).await.expect("as asked for");
+        assert_eq!(contact.into_inner().replayed, replayed);
+        let upload = within(templates.upload_template_media(upload(1))).await.expect("as asked for");
+        assert_eq!(upload.into_inner().replayed, replayed);
+        let webhook = webhooks::create(&gateway, webhook(1)).await.expect("as asked for");
+        assert_eq!(webhook.replayed, replayed);
+    }
+    for operation in [Operation::CreateContact, Operation::UploadTemplateMedia] {
+        assert_eq!(gateway.connectby().arrivals(operation), 1, "{operation:?}");
+    }
+    assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 1);
+}
+
+#[tokio::test]
+async fn items_of_a_stream_and_files_are_in_doubt_too() {
+    let gateway = restored(Start::quiet().start().await, Start::quiet()).await;
+    let item = |tag: &str, resend_after_attempt| SendMessagesRequest {
+        tag: tag.to_owned(),
+        request: Some(SendMessageRequest {
+            request_id: "item".to_owned(),
+            resend_after_attempt,
+            ..text(CONNECTLY, "item")
+        }),
+    };
+    for (asked, arrivals) in [(item("repeated", 0), 0), (item("resent", 1), 1)] {
+        let answers = within(gateway.messages().send_messages(stream::iter([asked]))).await.expect("opens");
+        let answer = within(answers.into_inner().message()).await.expect("stands").expect("an answer");
+        match answer.result.expect("never empty") {
+            Item::Error(error) => {
+                assert_eq!((error.reason.as_str(), arrivals), ("SEND_OUTCOME_UNKNOWN", 0));
+                assert_eq!(error.metadata["attempt"], "1");
+                assert_eq!(error.metadata["cause"], "RESTORED");
+            }
+            Item::Response(_) => assert_eq!(arrivals, 1),
+        }
+        assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), arrivals);
+    }
+
+    let file = |resend_after_attempt| {
+        let header = MediaHeader {
+            account: CONNECTBY.to_owned(),
+            to: CUSTOMER.to_owned(),
+            request_id: "file".to_owned(),
+            resend_after_attempt,
+            ..MediaHeader::default()
+        };
+        stream::iter([SendMediaRequest { header: Some(header), chunk: PNG.to_vec().into() }])
+    };
+    let told = within(gateway.messages().send_media(file(0))).await.expect_err("may have been sent");
+    assert_in_doubt(&told, "SEND_OUTCOME_UNKNOWN");
+    assert!(
+        !within(gateway.messages().send_media(file(1))).await.expect("as asked for").into_inner().replayed
+    );
+}
+
+/// What would be said of a new send, that it was refused here and not sent, is not true of one that may have been sent.
+#[tokio::test]
+async fn a_send_in_doubt_is_never_called_not_sent() {
+    let gateway = restored(Start::quiet().start().await, Start::quiet()).await;
+    let of_a_template = SendMessageRequest {
+        content: Some(send_message_request::Content::Template(Template {
+            name: "of-which-nobody-has-heard".to_owned(),
+            language: "en".to_owned(),
+            ..Template::default()
+        })),
+        request_id: "template".to_owned(),
+        ..text(CONNECTBY, "")
+    };
+    let told = gateway.send(of_a_template.clone()).await.expect_err("may have been sent");
+    assert_in_doubt(&told, "SEND_OUTCOME_UNKNOWN");
+    // Whoever says to make another attempt is told what is wrong with it.
+    let again = SendMessageRequest { resend_after_attempt: 1, ..of_a_template };
+    let told = gateway.send(again).await.expect_err("there is none");
+    assert_eq!(reason(&told), "TEMPLATE_NOT_FOUND", "{told:?}");
+
+    // The customer wrote long ago.
+    gateway.deliver(&received("M1", "hello")).await;
+    let windowed = |request_id: &str| SendMessageRequest {
+        check_session_window: true,
+        request_id: request_id.to_owned(),
+        ..text(CONNECTLY, "hello")
+    };
+    let told = gateway.send(windowed("")).await.expect_err("closed");
+    assert_eq!(reason(&told), "SESSION_WINDOW_CLOSED");
+    let told = gateway.send(windowed("window")).await.expect_err("may have been sent");
+    assert_in_doubt(&told, "SEND_OUTCOME_UNKNOWN");
+}
+
+/// A provider that is down holds new calls back, and says that nothing was sent.
+#[tokio::test]
+async fn a_send_in_doubt_does_not_wait_for_a_provider_that_is_down() {
+    let start = || {
+        Start::quiet()
+            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__PATIENCE", "100ms")
+            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__BREAKER_FAILURES", "1")
+    };
+    let gateway = restored(start().start().await, start()).await;
+    gateway.connectly().set_fault(FaultRule::always(Fault::Refuse)).await;
+    for _ in 0..2 {
+        let told = gateway.send(text(CONNECTLY, "x")).await.expect_err("refused");
+        assert_eq!(reason(&told), "PROVIDER_UNREACHABLE");
+    }
+    let asked = SendMessageRequest { request_id: "down".to_owned(), ..text(CONNECTLY, "down") };
+    let told = gateway.send(asked).await.expect_err("may have been sent");
+    assert_in_doubt(&told, "SEND_OUTCOME_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_message_whose_request_was_lost_is_not_known_and_one_that_was_kept_is() {
+    let gateway = Start::quiet().start().await;
+    let request = SendMessageRequest { request_id: "kept".to_owned(), ..text(CONNECTLY, "kept") };
+    let kept = gateway.send(request.clone()).await.expect("accepted");
+    let gateway = restored(gateway, Start::quiet()).await;
+    assert_eq!(gateway.send(request).await.expect("known").message_id, kept.message_id);
+    let find = async |id: &str| {
+        let key = Some(get_message_request::Key::RequestId(id.to_owned()));
+        within(gateway.messages().get_message(GetMessageRequest { account: CONNECTLY.to_owned(), key })).await
+    };
+    let found = find("kept").await.expect("known").into_inner().message.expect("there");
+    assert_eq!(found.state(), MessageState::Accepted);
+    assert_eq!(reason(&find("lost").await.expect_err("nothing is known of it")), "MESSAGE_NOT_FOUND");
+}

@@ -1,0 +1,128 @@
+//! A server that stops, and what may go wrong meanwhile: its disk, its log, its sockets.
+#![cfg(target_os = "linux")]
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use switchboard::pb::v1::StartPosition;
+use switchboard::pb::v1::message_service_client::MessageServiceClient;
+use switchboard::pb::v1::subscribe_request::Start as From;
+use switchboard::sandbox::{Fault, FaultRule, Operation};
+use tokio::net::TcpStream;
+
+use crate::backup::text_path;
+use crate::binary::{API_KEY, Home};
+use crate::disk::{Scene, repeatable, sending};
+use crate::faults::{Call, Effect, On, Rule};
+use crate::gateway::{text_of, within};
+
+/// What was moved before is not moved again by whoever closes the file last, and may be what the sync did not bring to
+/// the disk: the log is all that is left of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_could_not_be_moved_at_the_end_is_left_for_the_next_start() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "kept").await, Some(200));
+    scene.faults.set(&[Rule::once(Call::Sync(On::Database), Effect::Broken)]);
+    assert!(server.terminate(), "what was promised is on disk");
+    let trace = scene.faults.trace();
+    let failed = trace.iter().position(|seen| seen.is_sync_of(".db") && seen.result < 0).expect("it failed");
+    let after: Vec<_> = trace[failed + 1..].iter().filter(|seen| seen.call != "request").collect();
+    assert!(after.is_empty(), "nothing more is done to the files: {after:?}");
+
+    scene.faults.set(&[]);
+    let server = scene.start();
+    let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    assert_eq!(text_of(&events.event().await), "kept");
+    assert!(server.terminate(), "stops in order");
+}
+
+/// Whoever is told at once that nobody listens tries elsewhere, or again, at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_refuses_webhooks_while_sends_end() {
+    let (scene, sandbox) = sending().await;
+    let server = scene.start();
+    let slow = FaultRule::once(Fault::Latency(Duration::from_secs(5))).on(Operation::SendMessage);
+    sandbox.connectly().set_fault(slow).await;
+    let mut messages = MessageServiceClient::new(server.channel().await);
+    let under_way = within(messages.send_message(repeatable("slow")));
+    let refused = async {
+        within(async {
+            while sandbox.connectly().arrivals(Operation::SendMessage) == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let pid = server.child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().expect("there is kill").success());
+        within(async {
+            while TcpStream::connect(server.webhook).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        std::time::Instant::now()
+    };
+    let ended = async {
+        under_way.await.expect("accepted");
+        std::time::Instant::now()
+    };
+    let (refused, ended) = tokio::join!(refused, ended);
+    assert!(refused < ended, "not only when the process was gone");
+    assert!(server.end().await.0.success());
+}
+
+/// The binary with nobody who reads what it says.
+fn unheard(arguments: &[&str]) -> (bool, String) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(arguments).env("GLOBEX_API_KEY", API_KEY).stdout(writer).stderr(Stdio::piped());
+    let output = command.output().expect("the binary starts");
+    (output.status.success(), String::from_utf8(output.stderr).expect("text"))
+}
+
+#[test]
+fn a_command_does_not_mind_that_nobody_reads_what_it_says() {
+    let home = Home::new("http://127.0.0.1:1");
+    let config = home.config();
+    let (store, backup) =
+        (home.folder.path().join("switchboard.db"), home.folder.path().join("switchboard.backup"));
+    let server = crate::binary::Server::start(home.command());
+    for arguments in [
+        &["reference"][..],
+        &["check", "--config", text_path(&config)],
+        &["backup", "--store", text_path(&store), "--to", text_path(&backup)],
+        &[
+            "restore",
+            "--store",
+            text_path(&home.folder.path().join("other.db")),
+            "--from",
+            text_path(&backup),
+        ],
+    ] {
+        assert_eq!(unheard(arguments), (true, String::new()), "{arguments:?}");
+    }
+    assert!(server.terminate(), "stops in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_log_nobody_takes_any_more_serves_on() {
+    let scene = Scene::new();
+    let server = scene.start();
+    assert_eq!(scene.post(&server, "before").await, Some(200));
+    server.hang_up();
+    // The writer tells the log of this: the first time somebody hears it, the second time nobody does.
+    for id in ["heard", "unheard"] {
+        scene.faults.set(&[Rule::once(Call::Write(On::Log), Effect::Full)]);
+        assert_eq!(scene.post(&server, id).await, Some(503));
+        scene.post_until_heard(&server, "between").await;
+        within(server.unheard()).await;
+    }
+    assert_eq!(scene.post(&server, "after").await, Some(200));
+    let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    for text in ["before", "between", "after"] {
+        assert_eq!(text_of(&events.event().await), text);
+    }
+    assert!(server.terminate(), "stops in order");
+}
