@@ -325,6 +325,7 @@ def test_acknowledgements_are_few(flavour: str) -> None:
             assert len(fake.order) <= 3 + time.monotonic() - begun
 
 
+@pytest.mark.usefixtures("quickly")
 def test_heartbeats_and_gaps_are_acknowledged(flavour: str) -> None:
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield started("a", generation=1)
@@ -388,6 +389,22 @@ def test_a_change_is_no_failure(flavour: str, failures: list[int]) -> None:
             follower.ended()
             assert follower.cursor == "end"
     assert failures == [1]
+
+
+@pytest.mark.usefixtures("only_first_and_last")
+def test_after_a_change_nothing_is_said_of_what_was_before(flavour: str, failures: list[int]) -> None:
+    def changing(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield from (started("a", generation=1), event("b"))
+        fake.acknowledged("b")
+        yield from (event("c"), closing(v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, "c"))
+        context.abort_with_status(CHANGED)
+
+    with Fake() as fake:
+        fake.streams = [changing, script(started("m", generation=2), MAX_EVENTS)]
+        with Follower(flavour, fake.address, SHOP) as follower:
+            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
+            follower.ended()
+        assert fake.order == ["open", "b", "open", "end"]
 
 
 @pytest.mark.usefixtures("only_first_and_last")
@@ -548,6 +565,25 @@ def test_acknowledge_tries_again_for_as_long_as_there_is_time(flavour: str) -> N
         assert fake.order == ["open", "b", "b", "b"]
 
 
+def test_what_was_acknowledged_at_hand_counts_once(flavour: str, failures: list[int]) -> None:
+    with Fake() as fake:
+        fake.streams = [
+            script(started("a", generation=1), event("b"), end=UNAVAILABLE),
+            script(started("b", generation=1), event("c"), MAX_EVENTS),
+        ]
+        with Follower(
+            flavour, fake.address, v1.SubscribeRequest(subscription="shop", max_events=2), held=True
+        ) as follower:
+            assert follower.next().cursor == "b"
+            follower.acknowledge()
+            follower.go_on()
+            assert follower.next().cursor == "c"
+            follower.go_on()
+            follower.ended()
+        opened = [request for request in fake.requests if isinstance(request, v1.SubscribeRequest)]
+        assert [request.max_events for request in opened] == [2, 1]
+
+
 def test_acknowledge_tells_why_not(flavour: str) -> None:
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"))]
@@ -659,3 +695,20 @@ def test_nothing_is_left_running() -> None:
                 assert not thread.is_alive()
     assert fake.order.count("open") == 2
     assert "c" not in fake.order
+
+
+def test_nothing_is_left_running_with_asyncio() -> None:
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client:
+            before = asyncio.all_tasks()
+            async with client.subscribe(SHOP) as events:
+                assert [(await anext(events)).cursor for _ in range(2)] == ["b", "c"]
+                await events.acknowledge()
+                assert asyncio.all_tasks() > before
+            if left := asyncio.all_tasks() - before:
+                _, pending = await asyncio.wait(left, timeout=SECONDS)
+                assert not pending
+
+    with Fake() as fake:
+        fake.streams = [then_silent(started("a", generation=1), event("b"), event("c"))]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
