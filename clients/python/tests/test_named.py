@@ -222,7 +222,7 @@ def test_moved_back_it_replays(flavour: str, server: Server) -> None:
         follower.go_on()
         assert follower.text() == "one"
         # The loop has not undone it.
-        assert (named.get().cursor, named.get().generation) == (named.begin, 2)
+        assert named.get().cursor == named.begin
         follower.go_on()
         assert follower.text() == "two"
         follower.acknowledge()
@@ -459,7 +459,7 @@ def test_a_refusal_before_a_stream_is_opened_ends_the_loop(flavour: str, failure
 
 
 @pytest.mark.usefixtures("only_first_and_last")
-def test_nothing_is_said_to_the_next_one_of_that_name(flavour: str) -> None:
+def test_nothing_is_said_to_one_that_was_deleted(flavour: str) -> None:
     def deleted(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
         fake.acknowledged("b")

@@ -164,7 +164,7 @@ class Progress:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return silence()
         if error.reason and error.code() is not grpc.StatusCode.UNAVAILABLE:
-            # Tried again, it could come to another subscription of that name.
+            # It would be refused again.
             self._settled = place
         return error
 
