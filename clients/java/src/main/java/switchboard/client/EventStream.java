@@ -448,9 +448,6 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             return;
         }
         SwitchboardException e = SwitchboardException.of(status, connection.trailers);
-        if (status.getCode() == Status.Code.NOT_FOUND) {
-            unacknowledged = null; // Of a subscription that is no more; one of the same id would be another.
-        }
         if (context.isCancelled() || !status.isOk() && !broken(e)) {
             throw e;
         }
@@ -498,7 +495,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         private SubscribeClosing closing;
         private Status status;
         private Metadata trailers;
-        private boolean revoked; // The subscription was changed: nothing of this stream counts for it any longer.
+        private boolean revoked; // Nothing of this stream counts for the subscription any longer.
         private boolean acknowledging;
         private long acknowledgeAt = heardAt;
 
@@ -568,16 +565,27 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                     long asked = e.getRetryDelay().orElse(Duration.ZERO).toNanos();
                     acknowledgeAt = System.nanoTime() + Math.max(PAUSE.toNanos(), asked);
                     acknowledge();
+                } else if (passing(e)) {
+                    onClose(Status.UNAVAILABLE.withCause(e), e.getTrailers());
                 } else {
-                    unread.clear();
+                    revoke();
                     cancel();
-                    Status status = e.getStatus();
-                    onClose(passing(e) ? Status.UNAVAILABLE.withCause(e) : status, e.getTrailers());
+                    onClose(e.getStatus(), e.getTrailers());
                 }
                 changed.signalAll();
             } finally {
                 lock.unlock();
             }
+        }
+
+        /**
+         * The subscription is another one now, or none. What was not given yet may no longer be wanted; what still is,
+         * comes again.
+         */
+        private void revoke() {
+            revoked = true;
+            unacknowledged = null;
+            unread.clear();
         }
 
         /** How many nanoseconds more it may be silent. */
@@ -609,10 +617,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                     closing = message.getClosing();
                     switch (closing.getReason()) {
                         case CLOSING_REASON_SUBSCRIPTION_CHANGED, CLOSING_REASON_SUBSCRIPTION_DELETED -> {
-                            // What was not given yet may no longer be wanted; what is, comes again.
-                            revoked = true;
-                            unacknowledged = null;
-                            unread.clear();
+                            revoke();
                             return;
                         }
                         default -> {}
