@@ -80,7 +80,7 @@ async fn a_clock_that_is_far_ahead_for_a_while_costs_no_event_and_no_request_id(
     within(async {
         let mut n = 0;
         while first(&server).await == old {
-            assert_eq!(scene.post(&server, &format!("tick {n}")).await, Some(200));
+            scene.post(&server, &format!("tick {n}")).await;
             n += 1;
         }
     })
@@ -116,7 +116,8 @@ async fn a_clock_that_is_far_ahead_for_a_while_ends_no_doubt() {
         while messages.send_message(repeatable("lost")).await.is_err() {
             scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: minutes * MINUTE });
             minutes += 5;
-            assert_eq!(scene.post(&server, &format!("tick {minutes}")).await, Some(200));
+            // What idles for five minutes is closed: one that is sent just then may break off.
+            scene.post(&server, &format!("tick {minutes}")).await;
         }
     })
     .await;

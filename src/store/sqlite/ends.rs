@@ -15,13 +15,19 @@ use crate::domain::{AccountId, MessageState, UnixMillis};
 impl Work<'_> {
     /// Ends an attempt: see [`End`].
     pub(super) fn end(&mut self, end: End) -> rusqlite::Result<Done> {
-        // Whoever made the attempt goes by a clock that may be behind now; then its record would be forgotten too soon.
-        let now = end.end_time.max(self.journal.last_receive);
+        // The message's time is the one that its sender is told.
+        let now = end.end_time;
         let ended = match end.request.clone() {
             Some(id) => self.end_attempt(&id, end, now)?,
             None => Ended { record: None, message: self.end_send(end.message, end.outcome, now)? },
         };
         Ok(Done::Ended(Box::new(ended)))
+    }
+
+    /// From when on the record of an attempt that ended then grows old. Whoever made the attempt goes by a clock that may be
+    /// behind now; then the record would be forgotten too soon.
+    fn ended_at(&self, now: UnixMillis) -> UnixMillis {
+        now.max(self.journal.last_receive)
     }
 
     /// Ends an attempt at a request.
@@ -75,7 +81,7 @@ impl Work<'_> {
                 request.doubt = None;
             }
         }
-        request.ended.get_or_insert(now);
+        request.ended.get_or_insert(self.ended_at(now));
         if request != kept {
             requests::put(&self.db, &account, id, &request)?;
         }
@@ -101,7 +107,7 @@ impl Work<'_> {
         }
         request.state = State::Unknown;
         request.attempt -= 1;
-        request.ended = Some(now);
+        request.ended = Some(self.ended_at(now));
         requests::put(&self.db, account, id, &request)?;
         if let Some(message) = &mut message {
             message.attempt = request.attempt;
