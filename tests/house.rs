@@ -41,7 +41,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "webhook",
         ],
     ),
-    ("backup", &["config", "domain", "store", "telemetry"]),
+    ("backup", &["config", "store", "telemetry"]),
     ("client", &["pb"]),
     ("config", &["domain"]),
     ("demo", &["app", "config", "sandbox"]),

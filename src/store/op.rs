@@ -157,6 +157,6 @@ pub enum Changed {
     },
     /// Its generation is another one by now, and nothing was changed.
     Stale(Subscription),
-    /// There are [`MOST_SUBSCRIPTIONS`], and none was made.
+    /// There are [`MOST_SUBSCRIPTIONS`](super::MOST_SUBSCRIPTIONS), and none was made.
     TooMany,
 }

@@ -199,7 +199,7 @@ impl<'a> Troubles<'a> {
                 server.faults.set(&[rule.after(self.random.u32(0..20))]);
                 a_while(&mut self.random, 300..1_000).await;
                 server.faults.set(&[]);
-                self.unless_ended(server, false).await;
+                self.unless_ended(server).await;
             }
             Fault::SlowSync => {
                 self.slow_sync(server);
@@ -218,7 +218,7 @@ impl<'a> Troubles<'a> {
                 server.faults.set(&[failed.after(self.random.u32(0..10))]);
                 a_while(&mut self.random, 500..1_500).await;
                 server.faults.set(&[]);
-                self.unless_ended(server, true).await;
+                self.come_through(server).await;
                 if self.random.bool() {
                     // Whoever believed the disk pays for it now.
                     self.cut_power_at_answer(server).await;
@@ -294,10 +294,30 @@ impl<'a> Troubles<'a> {
         self.ledger.count("server restarts");
     }
 
-    /// Starts the server anew if it has ended by itself, as it may when the disk does not keep what it was told to.
-    async fn unless_ended(&mut self, server: &mut Server, may_end: bool) {
+    /// Starts the server anew if it has ended by itself, which it must not.
+    async fn unless_ended(&mut self, server: &mut Server) {
         if server.ended(Duration::from_millis(500)).await.is_some() {
-            self.ledger.count(if may_end { "server ended by itself" } else { "wrong: ended by itself" });
+            self.ledger.count("wrong: ended by itself");
+            self.back(server).await;
+        }
+    }
+
+    /// Waits until the server takes webhooks again, or starts it anew if it has ended by itself, as it may when the disk
+    /// does not keep what it was told to. What strikes it while it verifies its store would be the second failure.
+    async fn come_through(&mut self, server: &mut Server) {
+        let mut published = self.ledger.published.subscribe();
+        let taken = async {
+            // Some of them may have been answered before.
+            for _ in 0..5 {
+                let _ = published.changed().await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = server.ended(PATIENCE) => ended.is_some(),
+            () = taken => false,
+        };
+        if ended {
+            self.ledger.count("server ended by itself");
             self.back(server).await;
         }
     }

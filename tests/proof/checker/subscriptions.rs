@@ -270,7 +270,8 @@ pub(super) fn acknowledge_never_goes_back(records: &Records, _: &Journal<'_>) ->
     })
 }
 
-/// Whoever acknowledges with the generation of a stream from before a change is refused.
+/// Whoever acknowledges with the generation of a stream from before a change is refused, also when the subscription was
+/// deleted and made anew since.
 pub(super) fn late_acknowledgements_are_refused(records: &Records, _: &Journal<'_>) -> Result<(), String> {
     each(records, |found| {
         let generations: Vec<(Moment, u64)> = found
@@ -281,8 +282,6 @@ pub(super) fn late_acknowledgements_are_refused(records: &Records, _: &Journal<'
                     What::Create { .. } | What::Update(_) | What::Seek(_),
                     Answer::Stands { generation: Some(generation), .. },
                 ) => Some((call.ended, *generation)),
-                // It begins anew.
-                (What::Delete | What::Create { .. }, _) => Some((call.asked, 0)),
                 _ => None,
             })
             .collect();
