@@ -6,8 +6,9 @@
 //! were under way are unknown, as after a crash.
 //!
 //! **Invariants.** The listening sockets stay open all the while: whoever connects waits, and nobody else can take the
-//! address. Only a server that is to stop, or has no second chance, gives them up as it stops. Nothing of the failed store is told after the failure, and nothing of the new one before it was verified. It
-//! happens once in the life of a process: a second failure, also while the store is opened again, ends it.
+//! address. Only a server that is to stop, or has no second chance, gives them up as it stops. Nothing of the failed
+//! store is told after the failure, and nothing of the new one before it was verified. It happens once in the life of a
+//! process: a second failure, also while the store is opened again, ends it.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;

@@ -16,10 +16,10 @@
 //!
 //! **What is known then**: the file is whole, all events that were told since the process began are in it, and what the
 //! log held was written and synced without an error. **What is not**: whether the log still held all that is no event,
-//! attempts that began and acknowledgements, if a disk that fails spoils what it had kept before; whether a disk that reported a success has kept
-//! its word, which nobody can ask; whether what was read came from the disk itself, where the system did not let go of its
-//! cache; and what stood in a webhook's body, which has no checksum. A commit that was refused may be there: whoever was
-//! told so sends it again, and what has an identity is recognised.
+//! attempts that began and acknowledgements, if a disk that fails spoils what it had kept before; whether a disk that
+//! reported a success has kept its word, which nobody can ask; whether what was read came from the disk itself, where
+//! the system did not let go of its cache; and what stood in a webhook's body, which has no checksum. A commit that was
+//! refused may be there: whoever was told so sends it again, and what has an identity is recognised.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
