@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::{Config, Environment};
-use crate::store::{self, Extent};
+use crate::store::{self, Extent, Restored};
 use crate::telemetry::say;
 
 /// For how long request_ids are remembered where no configuration says it.
@@ -55,9 +55,14 @@ pub fn back_up(store: StoreFile, to: &Path) -> Result<(), Box<dyn Error>> {
 /// When the backup is none, or the store cannot be made.
 pub fn restore(store: StoreFile, from: &Path, accept_repeats: bool) -> Result<(), Box<dyn Error>> {
     let (path, remembered) = store.found()?;
-    let (extent, doubt_until) = store::restore(from, &path, (!accept_repeats).then_some(remembered))?;
+    let Restored { extent, backed_up, doubt_until } =
+        store::restore(from, &path, (!accept_repeats).then_some(remembered))?;
     say_what_is_there(&extent, &path);
     // It is done, whether it can be said or not.
+    let _ = say(format_args!(
+        "what was received after {} is not: only whoever had come past that is told (CURSOR_LOST)",
+        backed_up.to_rfc3339()
+    ));
     let _ = match doubt_until {
         Some(until) => say(format_args!(
             "until {}, a request_id that is not known is answered SEND_OUTCOME_UNKNOWN: it may have been used after \

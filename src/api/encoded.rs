@@ -1,5 +1,7 @@
 //! Responses that hold events, which are already their bytes.
 
+use std::fmt;
+
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use prost::{DecodeError, Message};
@@ -17,7 +19,7 @@ const RAW_BODY: u32 = 10;
 ///
 /// An event was encoded when it got its place in the journal. Sending it copies those bytes behind a key and a length,
 /// and the webhook's body behind them where it was asked for, which to protobuf is one more field of the event.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Encoded {
     /// Any response but an event, encoded.
     Response(Bytes),
@@ -30,6 +32,15 @@ pub enum Encoded {
     },
 }
 
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Response(_) => "Response",
+            Self::Event { .. } => "Event",
+        })
+    }
+}
+
 impl From<SubscribeResponse> for Encoded {
     fn from(response: SubscribeResponse) -> Self {
         Self::Response(response.encode_to_vec().into())
@@ -37,12 +48,18 @@ impl From<SubscribeResponse> for Encoded {
 }
 
 /// What `ListEvents` answers with: on the wire a `ListEventsResponse`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EncodedList {
     /// The encoded `Event`s without `raw_body`, and the `raw_body` of each, where it was asked for.
     events: Vec<(Bytes, Option<Bytes>)>,
     /// The rest of the response, encoded.
     rest: Bytes,
+}
+
+impl fmt::Debug for EncodedList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodedList({})", self.events.len())
+    }
 }
 
 impl EncodedList {

@@ -19,18 +19,23 @@ const REST: Duration = Duration::from_secs(1);
 /// The most time between two looks: subscriptions move, and time passes, while nothing comes.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// How far the newest event may be ahead of the clock before that is told.
+const AHEAD: Duration = Duration::from_secs(60);
+
 /// Keeps the journal's gauges true.
 #[derive(Debug)]
 pub struct Gauges {
     store: Store,
     /// The subscriptions that are shown.
     shown: HashSet<SubscriptionId>,
+    /// Whether it was told that the newest event is ahead of the clock.
+    told_ahead: bool,
 }
 
 impl Gauges {
     /// What must be run for the gauges to be true.
     pub fn new(store: Store) -> Self {
-        Self { store, shown: HashSet::new() }
+        Self { store, shown: HashSet::new(), told_ahead: false }
     }
 
     /// Runs until it is dropped, or the store has closed.
@@ -47,6 +52,9 @@ impl Gauges {
             if let Ok(ends) = self.store.ends().await {
                 gauge!(JOURNAL_OLDEST_RECEIVE).set(seconds(ends.map(|Ends { oldest, .. }| oldest)));
                 gauge!(JOURNAL_NEWEST_RECEIVE).set(seconds(ends.map(|Ends { newest, .. }| newest)));
+                self.tell_ahead(
+                    ends.is_some_and(|Ends { newest, .. }| newest > UnixMillis::now().plus(AHEAD)),
+                );
             }
             time::sleep(REST).await;
             // An error that has not come in time is no error.
@@ -54,6 +62,16 @@ impl Gauges {
                 return;
             }
         }
+    }
+
+    /// Receive times never go back: a clock that was ahead for a while has left its mark.
+    fn tell_ahead(&mut self, ahead: bool) {
+        if ahead && !self.told_ahead {
+            tracing::error!(
+                "the newest event was received later than the clock says: until the clock has come to that, events get the                  same time, nothing younger is let go by age, and lags in seconds read too low"
+            );
+        }
+        self.told_ahead = ahead;
     }
 
     async fn show_subscriptions(&mut self, newest: u64) -> Result<(), store::Error> {

@@ -156,8 +156,8 @@ impl Reader {
         let page = self.journal.store.read(self.position, self.with_raw).await?;
         // Numbers have no holes, and there was an event behind this place: what is not there was trimmed.
         Ok(match page.events.first().map(|first| first.number) {
-            Some(first) if first == self.position + 1 => Behind::Events(page.events),
-            Some(first) => Behind::Gone(first - 1),
+            Some(first) if first == self.position + 1 => Behind::Events(told(page.events, newest)),
+            Some(first) => Behind::Gone(newest.min(first - 1)),
             None => Behind::Gone(newest),
         })
     }
@@ -187,6 +187,14 @@ impl Reader {
                 Ok(Gap { after, resume })
             }
         }
+    }
+}
+
+/// Without what is on disk and not told yet: a place there is not one that the journal is known to have come to.
+fn told(events: Arc<[Stored]>, newest: u64) -> Arc<[Stored]> {
+    match skip(&events, newest) {
+        all if all == events.len() => events,
+        some => events[..some].into(),
     }
 }
 

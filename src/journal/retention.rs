@@ -1,7 +1,9 @@
 //! Lets old events, requests and messages go, and the oldest events when they take too much.
 //!
 //! **Invariants.** The store is asked in small steps, each after the one before is on disk, so that whoever appends waits
-//! for one step at most. That a subscription lost events is logged and counted, once for each time.
+//! for one step at most. What comes meanwhile makes steps longer, in proportion to it: the journal does not outgrow its
+//! bounds because much comes. That a subscription lost events is logged and counted once for each time; and logged again at
+//! the next start, for the process may have ended in between.
 
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
 use super::steady::Steady;
-use crate::domain::UnixMillis;
-use crate::store::{Done, Health, Op, Store, Trim, Trimmed};
+use crate::domain::{SubscriptionId, UnixMillis};
+use crate::store::{Done, Extent, Health, Op, Standpoint, Store, Trim, Trimmed};
 use crate::telemetry::metrics::SUBSCRIPTIONS_EXPIRED;
 
 /// How often old events are looked for.
@@ -20,11 +22,14 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How often a store that cannot write is tried, so that its health does not wait for the next webhook.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// The most rows in one step: few, for the writer does nothing else meanwhile.
+/// The most rows in one step, where not more than that comes meanwhile: few, for the writer does nothing else.
 const STEP: u32 = 200;
 
-/// The most bytes of events in one step.
+/// The most bytes of events in one step, where not more than that comes meanwhile.
 const STEP_BYTES: u64 = 1 << 20;
+
+/// How many times more than came meanwhile a step takes, so that the journal gets shorter.
+const FASTER: u32 = 2;
 
 /// How many bytes too many make events go at once. Not each single one: each step is a commit.
 const SLACK: u64 = 1 << 20;
@@ -67,6 +72,7 @@ impl Retention {
         // Nothing that is kept is from later than that, so nothing is too old before it.
         let newest = self.store.ends().await.ok().flatten().map_or(UnixMillis(0), |ends| ends.newest);
         let mut clock = Steady::starting_at(newest);
+        self.tell_expired().await;
         loop {
             let (writable, failing) = match *health.borrow_and_update() {
                 Health::Writable => (true, false),
@@ -80,59 +86,80 @@ impl Retention {
                     Ok(()) => continue,
                     Err(_) => return,
                 },
-                open = grown_beyond(&mut bytes, too_much), if writable => match open {
-                    true => {
-                        self.trim_events(clock.now(UnixMillis::now())).await;
-                        continue;
-                    }
-                    false => return,
+                open = grown_beyond(&mut bytes, too_much), if writable => if !open {
+                    return;
                 },
             }
-            let now = clock.now(UnixMillis::now());
-            self.trim_events(now).await;
-            self.forget(now).await;
+            self.let_go(&mut clock).await;
         }
     }
 
-    /// Trims events, in small steps. A failure is known to the store's health, and told there.
-    async fn trim_events(&self, now: UnixMillis) {
-        let trim = Trim {
-            before: now.minus(self.keep.events),
-            held_before: now.minus(self.keep.held_events),
-            most_bytes: self.keep.event_bytes,
-            step_events: STEP,
-            step_bytes: STEP_BYTES,
-        };
-        while let Some(Done::Trimmed(Trimmed { more, expired, .. })) = self.step(Op::Trim(trim)).await {
-            for id in expired {
+    /// Lets go of all that is too old or too much, in small steps. A failure is known to the store's health, and told
+    /// there.
+    async fn let_go(&self, clock: &mut Steady) {
+        let (mut step_events, mut step_bytes) = (STEP, STEP_BYTES);
+        loop {
+            let now = clock.now(UnixMillis::now());
+            let trim = Trim {
+                before: now.minus(self.keep.events),
+                held_before: now.minus(self.keep.held_events),
+                most_bytes: self.keep.event_bytes,
+                step_events,
+                step_bytes,
+            };
+            let forget = Op::Forget {
+                now,
+                requests: now.minus(self.keep.requests),
+                messages: now.minus(self.keep.messages),
+                most: STEP,
+            };
+            let (newest, bytes) = (self.store.extent().newest, *self.store.bytes().borrow());
+            let Some((trimmed, forgotten)) = self.step(trim, forget).await else { return };
+            tell(&trimmed.expired);
+            if !trimmed.more && forgotten < u64::from(STEP) {
+                return;
+            }
+            // What came while that was written.
+            let events = u32::try_from(self.store.extent().newest - newest).unwrap_or(u32::MAX);
+            let grown = (*self.store.bytes().borrow() + trimmed.bytes).saturating_sub(bytes);
+            step_events = STEP.max(events.saturating_mul(FASTER));
+            step_bytes = STEP_BYTES.max(grown.saturating_mul(FASTER.into()));
+        }
+    }
+
+    /// Tells of the subscriptions that have lost events before.
+    async fn tell_expired(&self) {
+        let Ok(standpoints) = self.store.standpoints().await else { return };
+        let Extent { oldest, .. } = self.store.extent();
+        for Standpoint { id, number, .. } in standpoints {
+            if number + 1 < oldest {
                 tracing::error!(
                     subscription = %id,
-                    "a subscription has expired: events that it had not acknowledged were let go, for they were too old or took too much"
+                    "a subscription is expired: events that it had not acknowledged were let go"
                 );
-                counter!(SUBSCRIPTIONS_EXPIRED, "subscription" => id.to_string()).increment(1);
-            }
-            if !more {
-                break;
             }
         }
     }
 
-    async fn forget(&self, now: UnixMillis) {
-        let forget = || Op::Forget {
-            now,
-            requests: now.minus(self.keep.requests),
-            messages: now.minus(self.keep.messages),
-            most: STEP,
-        };
-        while let Some(Done::Forgotten(rows)) = self.step(forget()).await
-            && rows == u64::from(STEP)
-        {}
+    /// Has one step written, and does not hurry it: what others commit takes it along, or it waits a moment for them.
+    /// Says how many rows were forgotten, of the kind of which there were most.
+    async fn step(&self, trim: Trim, forget: Op) -> Option<(Trimmed, u64)> {
+        let handed_over = self.store.hand_over(vec![Op::Trim(trim), forget]).await.ok()?;
+        match <[Done; 2]>::try_from(handed_over.durable().await.ok()?) {
+            Ok([Done::Trimmed(trimmed), Done::Forgotten(rows)]) => Some((trimmed, rows)),
+            _ => unreachable!("what was asked for is answered"),
+        }
     }
+}
 
-    /// Has one op written, and does not hurry it: what others commit takes it along, or it waits a moment for them.
-    async fn step(&self, op: Op) -> Option<Done> {
-        let handed_over = self.store.hand_over(vec![op]).await.ok()?;
-        handed_over.durable().await.ok()?.pop()
+/// Tells of subscriptions that have lost events now.
+fn tell(expired: &[SubscriptionId]) {
+    for id in expired {
+        tracing::error!(
+            subscription = %id,
+            "a subscription has expired: events that it had not acknowledged were let go, for they were too old or took too much"
+        );
+        counter!(SUBSCRIPTIONS_EXPIRED, "subscription" => id.to_string()).increment(1);
     }
 }
 

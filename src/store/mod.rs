@@ -92,7 +92,7 @@ pub enum Altered {
 }
 
 /// An event in the journal.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Stored {
     /// Its number.
     pub number: u64,
@@ -104,6 +104,17 @@ pub struct Stored {
     pub event: Bytes,
     /// The webhook's body; absent where a page was read without.
     pub raw: Option<Bytes>,
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, account, event_type, .. } = self;
+        f.debug_struct("Stored")
+            .field("number", number)
+            .field("account", account)
+            .field("event_type", event_type)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A piece of the journal.
@@ -120,7 +131,7 @@ pub struct Since {
     /// The place before the first event that is left and was received at that moment or later: the number of the event
     /// before it. The journal's end if there is none.
     pub behind: u64,
-    /// Whether events that were received at that moment or later are gone.
+    /// Whether events that were received at that moment or later are gone, or may be since a restore from a backup.
     pub trimmed: bool,
 }
 
@@ -162,6 +173,17 @@ pub struct Extent {
     pub oldest: u64,
     /// The number of the newest event; 0 before the first.
     pub newest: u64,
+}
+
+/// A store that was made of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// What its journal spans.
+    pub extent: Extent,
+    /// When the backup was made: what came after that is not there.
+    pub backed_up: UnixMillis,
+    /// Until when requests that are not known may have been made after the backup; absent where that risk was taken.
+    pub doubt_until: Option<UnixMillis>,
 }
 
 /// Whether the store can write.

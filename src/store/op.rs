@@ -2,6 +2,8 @@
 //!
 //! **Invariants.** Ops are repeatable: whoever does not learn what became of one may hand the same in again.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{Begin, Begun, End, Ended};
@@ -56,7 +58,6 @@ pub enum Done {
 }
 
 /// An event on its way into the journal.
-#[derive(Debug)]
 pub struct Append {
     /// The event.
     pub event: Event,
@@ -66,6 +67,12 @@ pub struct Append {
     pub proof: Option<Proof>,
     /// The webhook's body.
     pub raw: Bytes,
+}
+
+impl fmt::Debug for Append {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Append").field("event", &self.event).finish_non_exhaustive()
+    }
 }
 
 /// Which events are to be forgotten: from the oldest on, as long as one is too old or too much, and at most so many.
@@ -99,6 +106,8 @@ impl Trim {
 pub struct Trimmed {
     /// How many events.
     pub events: u64,
+    /// What they took.
+    pub bytes: u64,
     /// Whether it ended for its size, so that another one would find more.
     pub more: bool,
     /// The subscriptions that lost an event that they had not acknowledged, and had lost none before.

@@ -32,7 +32,8 @@ pub const JOURNAL_OLDEST: &str = "switchboard_journal_oldest_number";
 pub const JOURNAL_NEWEST: &str = "switchboard_journal_newest_number";
 /// When the oldest event that the journal still has was received, in seconds since 1970; NaN if there is none.
 pub const JOURNAL_OLDEST_RECEIVE: &str = "switchboard_journal_oldest_receive_seconds";
-/// When the newest event was received, in seconds since 1970; NaN if there is none.
+/// When the newest event was received, in seconds since 1970; NaN if there is none. Ahead of the time when the machine's
+/// clock was ahead for a while.
 pub const JOURNAL_NEWEST_RECEIVE: &str = "switchboard_journal_newest_receive_seconds";
 /// What the events that the journal still has take, in bytes: what `journal.retention_bytes` goes by.
 pub const JOURNAL_BYTES: &str = "switchboard_journal_bytes";

@@ -16,7 +16,7 @@ use tonic::Code;
 
 use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
 use crate::faults::{Call, Effect, Faults, On, Rule, Seen};
-use crate::gateway::{metadata, reason, received, subscribe, text, text_of, within};
+use crate::gateway::{just_received, metadata, reason, subscribe, text, text_of, within};
 use crate::process::post;
 
 pub(crate) const ACCOUNT: &str = "globex";
@@ -45,7 +45,7 @@ impl Scene {
 
     /// Posts a webhook that appends an event with that text.
     pub(crate) async fn post(&self, server: &Server, id: &str) -> Option<u16> {
-        post(&self.client, server.webhook, received(id, id)).await
+        post(&self.client, server.webhook, just_received(id, id)).await
     }
 
     /// Posts as a provider does, who tries again until he is heard: a connection that he kept may have been closed, and a
@@ -64,7 +64,8 @@ impl Scene {
         let padding = "x".repeat(1_000_000);
         for n in 0..3 {
             let id = format!("{name}{n}");
-            let posted = post(&self.client, server.webhook, received(&id, &format!("{id} {padding}"))).await;
+            let posted =
+                post(&self.client, server.webhook, just_received(&id, &format!("{id} {padding}"))).await;
             assert_eq!(posted, Some(200));
         }
     }

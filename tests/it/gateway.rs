@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use switchboard::app::{self, Addresses, App};
 use switchboard::config;
@@ -219,11 +219,22 @@ pub(crate) fn text(account: &str, body: &str) -> SendMessageRequest {
     }
 }
 
-/// The body of a webhook that tells of a customer's text.
+/// The body of a webhook that tells of a customer's text, written long ago.
 pub(crate) fn received(id: &str, text: &str) -> String {
+    received_at(1_700_000_000, id, text)
+}
+
+/// The same of a text that was just written. That a customer wrote long ago is forgotten at some moment, which is a
+/// write to the disk.
+pub(crate) fn just_received(id: &str, text: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    received_at(now.as_secs(), id, text)
+}
+
+fn received_at(seconds: u64, id: &str, text: &str) -> String {
     serde_json::json!({
         "topic": "messages",
-        "timestamp": "1700000000",
+        "timestamp": seconds.to_string(),
         "sender": {"id": CUSTOMER, "channelType": "whatsapp", "name": "Ada"},
         "recipient": {"id": "+15550100002", "channelType": "whatsapp", "name": "Shop"},
         "message": {"id": id, "text": text},

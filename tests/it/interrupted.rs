@@ -113,7 +113,7 @@ async fn a_connection_that_cannot_be_made_sends_nothing_and_a_blind_repetition_s
     for (account, provider, operation) in endpoints(&gateway) {
         provider.set_fault(FaultRule::always(Fault::Refuse)).await;
         for _ in 0..2 {
-            let request = with_deadline(repeatable(account, "a", "hi"), Duration::from_millis(500));
+            let request = with_deadline(repeatable(account, "a", "hi"), Duration::from_millis(1_500));
             let told = ask(&gateway, request).await.expect_err("nobody listens");
             assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "PROVIDER_UNREACHABLE"));
         }

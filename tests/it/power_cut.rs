@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 use crate::binary::Server;
 use crate::disk::{ACCOUNT, repeatable, sending};
 use crate::faults::{Call, Effect, Faults, On, Rule};
-use crate::gateway::{metadata, reason, received, text_of, within};
+use crate::gateway::{just_received, metadata, reason, text_of, within};
 use crate::process::post;
 
 /// Webhooks pour in from many sides while the power is cut: at the sync of a commit and behind it, in the middle of its
@@ -51,7 +51,7 @@ async fn every_webhook_answered_200_is_there_after_power_cuts() {
                 let padding = "x".repeat(10_000);
                 for n in 0.. {
                     let id = format!("{round}-{poster}-{n}");
-                    match post(&client, webhook, received(&id, &format!("{id} {padding}"))).await {
+                    match post(&client, webhook, just_received(&id, &format!("{id} {padding}"))).await {
                         Some(200) => told.send(id).expect("heard"),
                         _ => return,
                     }
@@ -70,7 +70,7 @@ async fn every_webhook_answered_200_is_there_after_power_cuts() {
 
     faults.set(&[]);
     let server = Server::start(faults.on(home.command()));
-    assert_eq!(post(&client, server.webhook, received("end", "end")).await, Some(200));
+    assert_eq!(post(&client, server.webhook, just_received("end", "end")).await, Some(200));
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut there = BTreeSet::new();
     loop {

@@ -80,6 +80,26 @@ async fn many_events_go_in_many_steps_at_once() {
 }
 
 #[tokio::test]
+async fn the_journal_does_not_outgrow_its_bounds_because_much_comes() {
+    const COMMITS: u64 = 40;
+    let opened = open();
+    let journal = &opened.journal;
+    let pour_in = async {
+        let mut most = 0;
+        // Each is more than a step takes where little comes.
+        for _ in 0..COMMITS {
+            journal.append((0..500).map(|_| event(8_000)).collect()).await.expect("written");
+            most = most.max(*journal.store.bytes().borrow());
+        }
+        let each =
+            *journal.store.bytes().borrow() / (journal.extent().newest - journal.extent().oldest + 1) * 500;
+        assert!(each > 3 << 20, "{each}");
+        assert!(most < 8 * each, "{most} bytes, of {COMMITS} commits of {each}");
+    };
+    opened.keeping(Keep { event_bytes: Some(0), ..FOREVER }, pour_in).await;
+}
+
+#[tokio::test]
 async fn a_subscription_that_expires_is_counted_once_under_its_id() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let page = recorder.handle();

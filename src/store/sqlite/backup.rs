@@ -14,7 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use tempfile::NamedTempFile;
 
-use super::super::{Error, Extent, Owner};
+use super::super::{Error, Extent, Owner, Restored};
 use super::schema::{self, Journal};
 use super::{lock, requests};
 use crate::domain::UnixMillis;
@@ -33,7 +33,7 @@ pub fn back_up(path: &Path, to: &Path) -> Result<Extent, Error> {
     // It belongs to a server, or to the next one: its log is not ours to move.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&opened)?;
     db.busy_timeout(super::super::LOCK_PATIENCE).map_err(&opened)?;
-    schema::check(&db).map_err(|fault| fault.of(path))?;
+    schema::check_is_one(&db).map_err(|fault| fault.of(path))?;
     let made = Made::beside(to)?;
     db.execute("VACUUM INTO ?1", [made.path().to_string_lossy()]).map_err(|error| {
         match error.sqlite_error_code() {
@@ -52,18 +52,14 @@ pub fn back_up(path: &Path, to: &Path) -> Result<Extent, Error> {
 
 /// Makes a store out of a backup, with a new epoch: cursors that callers have stay good up to the backup's end, and are
 /// known as lost beyond it. What was in flight is unknown, and for as long as `doubt` requests that are not known may have
-/// been made after the backup: until when, is said too. Without it, things may be done twice, also what is still in doubt
+/// been made after the backup. Without it, things may be done twice, also what is still in doubt
 /// since an earlier restore.
 ///
 /// # Errors
 ///
 /// When the backup is none or is damaged, when there is a store already or a server has it open, or when it cannot be
 /// written.
-pub fn restore(
-    backup: &Path,
-    to: &Path,
-    doubt: Option<Duration>,
-) -> Result<(Extent, Option<UnixMillis>), Error> {
+pub fn restore(backup: &Path, to: &Path, doubt: Option<Duration>) -> Result<Restored, Error> {
     let _lock = lock(to)?;
     // What lies beside it the engine would take for a part of it.
     for there in [to.to_owned(), with_suffix(to, "-wal"), with_suffix(to, "-journal")] {
@@ -75,31 +71,33 @@ pub fn restore(
     let mut from = File::open(backup).map_err(|source| unusable(backup, source))?;
     let mut made = Made::beside(to)?;
     std::io::copy(&mut from, made.file.as_file_mut()).map_err(|source| unusable(to, source))?;
-    let (journal, doubt_until) = made.change(backup, |db, journal| {
+    let (journal, (backed_up, doubt_until)) = made.change(backup, |db, journal| {
         let Some(backed_up) = journal.backup else {
             return Err(Error::NoBackup { path: backup.to_owned() });
         };
         // A clock that says that the backup is still to be made is behind.
-        let doubt = doubt.map(|doubt| UnixMillis::now().max(backed_up).plus(doubt));
+        let now = UnixMillis::now().max(backed_up).max(journal.last_receive);
+        let doubt = doubt.map(|doubt| now.plus(doubt));
         let doubt_until = doubt.map(|until| journal.doubt_until.map_or(until, |earlier| until.max(earlier)));
-        renew(db, doubt_until).map_err(failed_to_make(to))?;
-        Ok(doubt_until)
+        renew(db, now, doubt_until).map_err(failed_to_make(to))?;
+        Ok((backed_up, doubt_until))
     })?;
     made.keep()?;
-    Ok((extent(journal), doubt_until))
+    Ok(Restored { extent: extent(journal), backed_up, doubt_until })
 }
 
 /// Makes a store of a backup: another journal from here on.
-fn renew(db: &Connection, doubt_until: Option<UnixMillis>) -> rusqlite::Result<()> {
+fn renew(db: &Connection, now: UnixMillis, doubt_until: Option<UnixMillis>) -> rusqlite::Result<()> {
     db.execute(
         "INSERT INTO epochs (epoch, last_number) SELECT epoch, next_number - 1 FROM journal WHERE id = 1",
         [],
     )?;
-    let now = UnixMillis::now();
-    // How many generations were given after the backup nobody knows: fewer than one in each millisecond.
+    // How many generations were given after the backup nobody knows: fewer than one in each millisecond. And what was
+    // received since some moment until now may be gone.
     db.execute(
         "UPDATE journal
-         SET epoch = ?1, backup_ms = NULL, doubt_until_ms = ?2, generations = max(generations, ?3)",
+         SET epoch = ?1, backup_ms = NULL, doubt_until_ms = ?2, generations = max(generations, ?3),
+             trimmed_ms = max(coalesce(trimmed_ms, ?3), ?3)",
         params![schema::new_epoch(), doubt_until.map(|until| until.0), now.0],
     )?;
     requests::disown(db, Owner::generate(), now)
@@ -109,8 +107,8 @@ fn extent(journal: Journal) -> Extent {
     Extent { oldest: journal.oldest, newest: journal.next_number - 1 }
 }
 
-/// How the files are called that have no name of their own yet.
-const UNNAMED: &str = ".switchboard-";
+/// How the files are called that have no name of their own yet: this, something random, and that.
+const UNNAMED: (&str, &str) = (".switchboard-unfinished-", ".tmp");
 
 /// A database that is being made, under a name that nobody knows.
 struct Made {
@@ -133,8 +131,10 @@ impl Made {
             if folder.try_lock().is_ok() {
                 sweep(folder_of(to));
             }
-            let _ = folder.try_lock_shared();
-            let file = tempfile::Builder::new().prefix(UNNAMED).tempfile_in(folder_of(to))?;
+            // Whoever sweeps is waited for: what is made from here on, nobody takes away.
+            let _ = folder.lock_shared();
+            let (prefix, suffix) = UNNAMED;
+            let file = tempfile::Builder::new().prefix(prefix).suffix(suffix).tempfile_in(folder_of(to))?;
             Ok(Self { file, to: to.to_owned(), folder })
         };
         make().map_err(|source| Error::Folder { path: to.to_owned(), source: Arc::new(source) })
@@ -152,8 +152,10 @@ impl Made {
         change: impl FnOnce(&Connection, Journal) -> Result<T, Error>,
     ) -> Result<(Journal, T), Error> {
         let opened = failed_to_open(of);
-        let mut db = Connection::open(self.path()).map_err(&opened)?;
-        schema::check(&db).map_err(|fault| fault.of(of))?;
+        // One that is not there any more is not to be made.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut db = Connection::open_with_flags(self.path(), flags).map_err(&opened)?;
+        schema::check_is_one(&db).map_err(|fault| fault.of(of))?;
         let found: String =
             db.pragma_query_value(None, "integrity_check", |row| row.get(0)).map_err(&opened)?;
         if found != "ok" {
@@ -187,7 +189,11 @@ impl Made {
 fn sweep(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(UNNAMED) {
+        let (name, is_file) = (entry.file_name(), entry.file_type().is_ok_and(|of| of.is_file()));
+        let name = name.to_string_lossy();
+        // The engine may have left one of its own beside it.
+        let unnamed = name.strip_prefix(UNNAMED.0).is_some_and(|name| name.contains(UNNAMED.1));
+        if is_file && unnamed {
             let _ = std::fs::remove_file(entry.path());
         }
     }

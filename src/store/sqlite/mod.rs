@@ -196,7 +196,7 @@ impl Store {
     ///
     /// When the engine cannot read.
     pub async fn read(&self, after: u64, with_raw: bool) -> Result<Page, Error> {
-        self.readers.run(move |db| reader::page(db, reader::Piece::Behind(after), with_raw)).await
+        self.readers.page(reader::Piece::Behind(after), with_raw).await
     }
 
     /// Reads the nearest events before a place, which is behind the event of that number: as many as
@@ -206,7 +206,7 @@ impl Store {
     ///
     /// When the engine cannot read.
     pub async fn read_before(&self, number: u64, with_raw: bool) -> Result<Page, Error> {
-        self.readers.run(move |db| reader::page(db, reader::Piece::UpTo(number), with_raw)).await
+        self.readers.page(reader::Piece::UpTo(number), with_raw).await
     }
 
     /// Finds where a moment lies. Events that come later come behind that place, whatever their time.

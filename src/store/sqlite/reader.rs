@@ -16,6 +16,9 @@ use crate::domain::{AccountId, EventType, UnixMillis};
 pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Reading>>>,
     permits: Arc<Semaphore>,
+    /// Those who read pages wait for each other here: many may have far to read, and whoever looks for a row must not
+    /// wait behind them.
+    pages: Arc<Semaphore>,
 }
 
 /// A connection. The store's health does not close before it has.
@@ -38,7 +41,22 @@ impl Readers {
                 Ok(Reading { db, _open: Arc::clone(health) })
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(CONNECTIONS)) })
+        Ok(Self {
+            idle: Arc::new(Mutex::new(idle)),
+            permits: Arc::new(Semaphore::new(CONNECTIONS)),
+            pages: Arc::new(Semaphore::new(CONNECTIONS - 1)),
+        })
+    }
+
+    /// Reads a page beside the writer, when a connection is free that is not kept for shorter reads.
+    pub(super) async fn page(&self, piece: Piece, with_raw: bool) -> Result<Page, Error> {
+        let turn = Arc::clone(&self.pages).acquire_owned().await.map_err(|_| Error::Closed)?;
+        let read = move |db: &Connection| {
+            // Whoever does not wait for the page any more has it read all the same.
+            let _turn = turn;
+            page(db, piece, with_raw)
+        };
+        self.run(read).await
     }
 
     /// Runs a short read beside the writer, when a connection is free.
@@ -64,6 +82,7 @@ impl Readers {
 
     /// Reads no more. Connections that are in use close when their read has ended.
     pub(super) fn close(&self) {
+        self.pages.close();
         self.permits.close();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -78,7 +97,7 @@ pub(super) enum Piece {
     UpTo(u64),
 }
 
-pub(super) fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
+fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
     let (number, order) = match piece {
         Piece::Behind(number) => (number, "number > ?1 ORDER BY number"),

@@ -75,7 +75,7 @@ const EVENTS: &str = "
 
 /// What a place that is given as a time needs to know: whether events from then on are gone.
 const TRIMMED: &str = "
-    -- When the newest event that was trimmed was received; NULL as long as none was.
+    -- When the newest event that was trimmed, or lost by a restore, was received at the latest; NULL if none was.
     ALTER TABLE journal ADD COLUMN trimmed_ms INTEGER;
 
     -- Of what was trimmed before, only the latest that it can have been is known.
@@ -115,7 +115,7 @@ pub(super) struct Journal {
     pub(super) next_number: u64,
     pub(super) oldest: u64,
     pub(super) last_receive: UnixMillis,
-    /// When the newest event that was trimmed was received.
+    /// When the newest event that was trimmed, or lost by a restore, was received at the latest.
     pub(super) trimmed: Option<UnixMillis>,
     /// What the events that are left take.
     pub(super) bytes: u64,
@@ -163,7 +163,7 @@ impl From<rusqlite::Error> for Fault {
 }
 
 /// Sees whether the file is a store that this version can use. A file without anything in it is one.
-pub(super) fn check(db: &Connection) -> Result<(), Fault> {
+fn check(db: &Connection) -> Result<(), Fault> {
     let found = version(db)?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let things: i64 = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
@@ -172,6 +172,15 @@ pub(super) fn check(db: &Connection) -> Result<(), Fault> {
     }
     if found > VERSION {
         return Err(Fault::TooNew { found, known: VERSION });
+    }
+    Ok(())
+}
+
+/// Refuses what [`check`] does, and a file in which nothing is.
+pub(super) fn check_is_one(db: &Connection) -> Result<(), Fault> {
+    check(db)?;
+    if version(db)? == 0 {
+        return Err(Fault::Foreign);
     }
     Ok(())
 }

@@ -16,7 +16,6 @@ use crate::domain::{AccountId, EventType, Filter, SubscriptionId, UnixMillis};
 #[derive(Default)]
 struct Head {
     trimmed: Trimmed,
-    bytes: u64,
     /// When the newest of it was received.
     received: Option<UnixMillis>,
     holders: Option<Holders>,
@@ -24,11 +23,11 @@ struct Head {
 
 impl Work<'_> {
     pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<Done> {
-        let Head { mut trimmed, bytes, received, holders } = self.head(trim)?;
+        let Head { mut trimmed, received, holders } = self.head(trim)?;
         if trimmed.events > 0 {
             let first = self.journal.oldest;
             self.journal.oldest += trimmed.events;
-            self.journal.bytes = self.journal.bytes.saturating_sub(bytes);
+            self.journal.bytes = self.journal.bytes.saturating_sub(trimmed.bytes);
             self.journal.trimmed = self.journal.trimmed.max(received);
             let last = self.journal.oldest - 1;
             self.db.prepare_cached("DELETE FROM events WHERE number <= ?1")?.execute([last.cast_signed()])?;
@@ -71,7 +70,7 @@ impl Work<'_> {
             let received = UnixMillis(row.get(1)?);
             let bytes = row.get::<_, i64>(2)?.cast_unsigned();
             let too_much =
-                most_bytes.is_some_and(|most| self.journal.bytes.saturating_sub(head.bytes) > most);
+                most_bytes.is_some_and(|most| self.journal.bytes.saturating_sub(head.trimmed.bytes) > most);
             let whoever_holds_it = too_much || received < held_before;
             if !whoever_holds_it && received >= before {
                 break;
@@ -86,7 +85,7 @@ impl Work<'_> {
                 break;
             }
             let events = head.trimmed.events;
-            if events >= u64::from(step_events) || (events > 0 && head.bytes + bytes > step_bytes) {
+            if events >= u64::from(step_events) || (events > 0 && head.trimmed.bytes + bytes > step_bytes) {
                 head.trimmed.more = true;
                 break;
             }
@@ -94,7 +93,7 @@ impl Work<'_> {
                 holders.lose(number, account, event_type);
             }
             head.trimmed.events += 1;
-            head.bytes += bytes;
+            head.trimmed.bytes += bytes;
             head.received = Some(received);
         }
         Ok(head)

@@ -131,6 +131,22 @@ async fn a_cursor_from_before_the_backup_names_the_same_place_and_a_later_one_is
 }
 
 #[tokio::test]
+async fn since_a_time_before_the_restore_events_may_be_missing_and_since_one_behind_it_none_is() {
+    let opened = open();
+    opened.one(append("acme", None, "kept")).await;
+    let before = UnixMillis::now();
+    let backup = opened.back_up();
+    assert!(!opened.store.since(UnixMillis(0)).await.expect("readable").trimmed);
+    opened.one(append("acme", None, "lost")).await;
+    let restored = restored(&backup, None);
+    let after = UnixMillis::now().plus(Duration::from_millis(1));
+    for (moment, behind) in [(UnixMillis(0), 0), (before.plus(Duration::from_millis(1)), 1)] {
+        assert_eq!(restored.store.since(moment).await.expect("readable"), Since { behind, trimmed: true });
+    }
+    assert_eq!(restored.store.since(after).await.expect("readable"), Since { behind: 1, trimmed: false });
+}
+
+#[tokio::test]
 async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_the_doubt_ends() {
     let opened = open();
     opened.in_doubt("doubted").await;
@@ -343,6 +359,51 @@ async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
         "{names:?}"
     );
     restore(&backup, &to, None).expect("restored");
+}
+
+#[tokio::test]
+async fn a_file_in_which_nothing_is_is_no_store() {
+    let elsewhere = TempDir::new().expect("a folder");
+    let (empty, to) = (elsewhere.path().join("empty"), elsewhere.path().join("backup"));
+    std::fs::write(&empty, "").expect("written");
+    let told = back_up(&empty, &to);
+    assert!(matches!(told, Err(Error::Foreign { .. })), "{told:?}");
+    let told = restore(&empty, &to, None);
+    assert!(matches!(told, Err(Error::Foreign { .. })), "{told:?}");
+    assert!(!to.exists());
+}
+
+#[tokio::test]
+async fn what_others_call_alike_is_not_swept_away_and_what_was_left_half_made_is() {
+    let opened = open();
+    let kept = [".switchboard-token", ".switchboard-unfinished-business", "switchboard-unfinished-a.tmp"];
+    let gone = [".switchboard-unfinished-Ab3xYz.tmp", ".switchboard-unfinished-Ab3xYz.tmp-journal"];
+    for name in kept.iter().chain(&gone) {
+        std::fs::write(opened.file(name), "").expect("written");
+    }
+    opened.back_up();
+    assert_eq!(kept.map(|name| opened.file(name).exists()), [true; 3]);
+    assert_eq!(gone.map(|name| opened.file(name).exists()), [false; 2]);
+}
+
+#[tokio::test]
+async fn many_backups_in_one_folder_at_once_are_all_whole() {
+    let opened = open();
+    for n in 0..50 {
+        opened.one(append("acme", None, &n.to_string())).await;
+    }
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let backing_up: Vec<_> = (0..8)
+            .map(|n| {
+                let (path, to) = (opened.path(), opened.file(&format!("backup-{n}")));
+                scope.spawn(move || back_up(&path, &to))
+            })
+            .collect();
+        backing_up.into_iter().map(|one| one.join().expect("no panic")).collect()
+    });
+    for made in made {
+        assert_eq!(made.expect("backed up"), Extent { oldest: 1, newest: 50 });
+    }
 }
 
 #[tokio::test]
