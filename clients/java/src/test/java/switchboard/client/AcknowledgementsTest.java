@@ -301,12 +301,17 @@ class AcknowledgementsTest extends ScriptedStreams {
             mode = EnumSource.Mode.EXCLUDE,
             names = {"OK", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
     void anAcknowledgementThatIsRefusedEndsTheLoop(Status.Code code) throws Exception {
-        refusals = number -> FakeServer.failure(code, "TOLD", -1);
+        CountDownLatch taken = new CountDownLatch(1);
+        refusals = number -> {
+            await(taken);
+            return FakeServer.failure(code, "TOLD", -1);
+        };
         var client = serve(say(startedAs("0", 1), event("1"), event("2")));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
         loop.next();
+        taken.countDown(); // Not before: what was not given yet is let go of.
         assertEquals("1 of 1", next());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(code, e.getCode());
