@@ -1,9 +1,13 @@
 // Answers questions, until Ctrl-C. The server keeps the place: what was missed meanwhile comes at the next start.
-import { createSwitchboardClient, SwitchboardError } from "@switchboard/client";
+import { Code, createSwitchboardClient, SwitchboardError } from "@switchboard/client";
+import type { Event } from "@switchboard/client/v1";
 
 const switchboard = createSwitchboardClient(process.env["SWITCHBOARD_ADDRESS"] ?? "127.0.0.1:50051");
 try {
-  await switchboard.events.createSubscription({ subscription: "answers", filter: { types: ["message.received"] } });
+  await switchboard.events.createSubscription(
+    { subscription: "answers", filter: { types: ["message.received"] } },
+    { timeoutMs: 10_000 },
+  );
 } catch (error) {
   // It was made at an earlier start.
   if (!(error instanceof SwitchboardError && error.reason === "SUBSCRIPTION_EXISTS")) {
@@ -17,19 +21,35 @@ const subscription = switchboard.subscribe(
 );
 process.once("SIGINT", () => subscription.close());
 
-for await (const { id, account, payload } of subscription) {
-  if (payload.case === "messageReceived" && payload.value.sender) {
-    const { content, sender } = payload.value;
-    if (content.case === "text" && content.value.body.endsWith("?")) {
-      await switchboard.messages.sendMessage({
+for await (const event of subscription) {
+  try {
+    await answer(event);
+  } catch (error) {
+    // What cannot be answered now comes again at the next start. What is refused would be refused again: on to the next.
+    if (!(error instanceof SwitchboardError) || error.code === Code.Unavailable) {
+      throw error;
+    }
+    console.error(`no answer to ${event.id}: ${error.message}`);
+  }
+}
+switchboard.close();
+
+async function answer({ id, account, payload }: Event): Promise<void> {
+  if (payload.case !== "messageReceived" || payload.value.sender === undefined) {
+    return;
+  }
+  const { content, sender } = payload.value;
+  if (content.case === "text" && content.value.body.endsWith("?")) {
+    await switchboard.messages.sendMessage(
+      {
         account,
         to: sender.address,
         // Made of the event, so that the answer is sent once even when the event comes again after a crash.
         requestId: `answer-${id}`,
         content: { case: "text", value: { body: "Yes, we do." } },
-      });
-      console.log(`answered ${id}`);
-    }
+      },
+      { timeoutMs: 40_000 },
+    );
+    console.log(`answered ${id}`);
   }
 }
-switchboard.close();

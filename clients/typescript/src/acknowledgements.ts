@@ -1,7 +1,8 @@
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { SwitchboardError } from "./error.js";
+import { isBroken, SwitchboardError } from "./error.js";
 import { EventService } from "./gen/switchboard/v1/event_service_pb.js";
 import type { Connection } from "./transport.js";
+import { LONGEST_ASKED_MS } from "./wait.js";
 
 /** How long what is finished may wait to be acknowledged, so that one call tells of many events. */
 const LINGER_MS = 1_000;
@@ -9,7 +10,8 @@ const LINGER_MS = 1_000;
 const TIMEOUT_MS = 10_000;
 const LAST_TIMEOUT_MS = 5_000;
 
-interface Place {
+/** A place in the journal, as a stream of the subscription in this generation gave it. */
+export interface Place {
   readonly cursor: string;
   readonly generation: bigint;
 }
@@ -32,6 +34,11 @@ export class Acknowledgements {
     this.#connect = connect;
   }
 
+  /** Where the stream that stands, or stood last, has this cursor. */
+  place(cursor: string): Place {
+    return { cursor, generation: this.#generation };
+  }
+
   /** Acknowledges over a new connection what is finished, before a stream is opened on it. Answers with the failure. */
   async begin(connection: Connection, signal: AbortSignal): Promise<SwitchboardError | undefined> {
     this.#connection = connection;
@@ -46,7 +53,7 @@ export class Acknowledgements {
 
   /** The loop has finished everything up to here. */
   finished(cursor: string): void {
-    const place = { cursor, generation: this.#generation };
+    const place = this.place(cursor);
     if (!same(place, this.#acknowledged)) {
       this.#finished = place;
       this.#later();
@@ -65,9 +72,14 @@ export class Acknowledgements {
       if (error !== undefined && error.code !== Code.Unavailable) {
         this.#failed(error);
       } else if (this.#finished !== undefined && this.#connection !== undefined) {
-        this.#later();
+        this.#later(Math.min(error?.retryDelayMs ?? 0, LONGEST_ASKED_MS));
       }
     });
+  }
+
+  /** The subscription was changed: nothing of before counts any more. */
+  drop(): void {
+    this.#finished = undefined;
   }
 
   /** The connection is about to be closed. */
@@ -85,12 +97,12 @@ export class Acknowledgements {
   }
 
   /** Acknowledges a place at once. Answers whether it is on disk: not when the subscription was changed meanwhile. */
-  async acknowledge(cursor: string): Promise<boolean> {
-    return await this.#send({ cursor, generation: this.#generation }, TIMEOUT_MS);
+  async acknowledge(place: Place): Promise<boolean> {
+    return await this.#send(place, TIMEOUT_MS);
   }
 
-  #later(): void {
-    this.#timer ??= setTimeout(() => this.hurry(), LINGER_MS);
+  #later(askedMs = 0): void {
+    this.#timer ??= setTimeout(() => this.hurry(), Math.max(LINGER_MS, askedMs));
   }
 
   async #flush(timeoutMs: number, signal?: AbortSignal): Promise<SwitchboardError | undefined> {
@@ -126,9 +138,11 @@ export class Acknowledgements {
         }
         return false;
       }
-      throw error.code === Code.DeadlineExceeded
-        ? SwitchboardError.from(new ConnectError(`no acknowledgement within ${timeoutMs} ms`, Code.Unavailable))
-        : error;
+      // What may pass is UNAVAILABLE to whoever hears of it.
+      if (error.code === Code.DeadlineExceeded) {
+        throw SwitchboardError.from(new ConnectError(`no acknowledgement within ${timeoutMs} ms`, Code.Unavailable));
+      }
+      throw isBroken(error) ? SwitchboardError.ofStatus(ConnectError.from(error.cause), Code.Unavailable) : error;
     } finally {
       own?.close();
     }

@@ -13,6 +13,14 @@ export interface FieldViolation {
   readonly description: string;
 }
 
+/**
+ * Whether a stream, or a call that may be repeated, broke and was not refused: the server gives a reason with whatever it
+ * says itself. `UNAVAILABLE` is looked at elsewhere, for it may have one.
+ */
+export function isBroken({ code, reason }: SwitchboardError): boolean {
+  return reason === "" && (code === Code.Internal || code === Code.Unknown || code === Code.Canceled);
+}
+
 interface Facts {
   readonly code: Code;
   readonly reason: string;

@@ -1,20 +1,21 @@
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { Acknowledgements } from "./acknowledgements.js";
-import { SwitchboardError } from "./error.js";
+import { Acknowledgements, type Place } from "./acknowledgements.js";
+import { isBroken, SwitchboardError } from "./error.js";
 import type { Event } from "./gen/switchboard/v1/event_pb.js";
 import {
   ClosingReason,
   EventService,
-  type ExpiredPolicy,
+  ExpiredPolicy,
   type SubscribeGap,
   type SubscribeRequest,
   SubscribeRequestSchema,
   type SubscribeResponse,
+  type SubscribeStarted,
 } from "./gen/switchboard/v1/event_service_pb.js";
 import type { Connection } from "./transport.js";
-import { backoffMs, LinkedSignal, wait } from "./wait.js";
+import { backoffMs, LinkedSignal, LONGEST_ASKED_MS, wait } from "./wait.js";
 
 /** What {@link Subscription | subscriptions} are made with, apart from the request. */
 export interface SubscribeOptions {
@@ -43,7 +44,7 @@ export type SubscribeRequestWithoutGaps = MessageInitShape<typeof SubscribeReque
  * }
  * ```
  *
- * Asking for the next event finishes the one before. What the loop has not finished when it breaks off comes again: in the
+ * Asking for the next event finishes the one before, and so does {@link acknowledge}. What the loop has not finished when it breaks off comes again: in the
  * next loop over the same subscription.
  *
  * Of a named subscription, the server keeps the place. What is finished is acknowledged by itself: within about a second,
@@ -54,22 +55,25 @@ export type SubscribeRequestWithoutGaps = MessageInitShape<typeof SubscribeReque
  * comes once.
  *
  * The loop fails with a {@link SwitchboardError} for everything but a broken stream, such as `CURSOR_EXPIRED`, or
- * `SUBSCRIPTION_NOT_FOUND` when the named subscription is deleted.
+ * `SUBSCRIPTION_NOT_FOUND` when the named subscription is deleted. `UNAVAILABLE` never ends it. `INTERNAL`, `UNKNOWN` and
+ * `CANCELED` without a reason do when they come for the sixth time in a row, with nothing that came between.
  */
 export interface Subscription<T = Event> extends AsyncIterable<T, undefined> {
   /**
-   * The place behind the last event that the loop has finished, or a later one without events that matter. Undefined before
-   * the first stream has started, unless one was given.
+   * The place behind the last event that is finished, or a later one without events that matter. Undefined before the
+   * first stream has started, unless one was given; and where a gap may be to come after a start `since` a time, before
+   * anything has come.
    */
   readonly cursor: string | undefined;
   /**
-   * Acknowledges at once, for a named subscription: everything up to a cursor, as that of the event at hand, or all that is
-   * finished. Not needed, but to know that it is on disk before going on.
+   * Finishes an event of a named subscription, as the loop gave it, and with it all before; and acknowledges that at once.
+   * Without one: what is finished already. Not needed, but to know that it is on disk before going on.
    *
    * @returns whether it is on disk. It is not when the subscription was moved or changed meanwhile, which the loop follows.
-   * @throws SwitchboardError also for `UNAVAILABLE`, which ends no loop: what the loop finishes is acknowledged later.
+   * @throws SwitchboardError also for `UNAVAILABLE`, which ends no loop: what is finished is acknowledged later.
+   * @throws TypeError without a named subscription, and for what the loop did not give.
    */
-  acknowledge(cursor?: string): Promise<boolean>;
+  acknowledge(event?: T): Promise<boolean>;
   /** Ends the loop, without an error, and closes the connection. */
   close(): void;
 }
@@ -86,6 +90,8 @@ const UNASKED: ReadonlySet<ClosingReason> = new Set([
 ]);
 const FIRST_BACKOFF_MS = 250;
 const LONGEST_BACKOFF_MS = 10_000;
+/** How often in a row what broke without a word of the server is opened again: that may be a message that cannot be read. */
+const MOST_BREAKS = 5;
 
 /** The subscription over connections that it opens as it needs them. */
 export class ReconnectingSubscription implements Subscription<Event | SubscribeGap> {
@@ -98,8 +104,14 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
   readonly #clientClosed: AbortSignal;
   #cursor: string | undefined;
   #finishedEvents = 0n;
+  /** What the loop has and has not finished. */
+  #atHand: Event | SubscribeGap | undefined;
+  /** The places of what the loop was given from a named subscription. */
+  readonly #places = new WeakMap<Event | SubscribeGap, Place>();
   /** Streams in a row that did not start. */
   #failures = 0;
+  /** Streams in a row that broke in a way that is not `UNAVAILABLE`, and brought nothing. */
+  #breaks = 0;
   #looping = false;
 
   constructor(
@@ -124,17 +136,28 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
     return this.#cursor;
   }
 
-  async acknowledge(cursor = this.#cursor): Promise<boolean> {
+  async acknowledge(event?: Event | SubscribeGap): Promise<boolean> {
     if (this.#acknowledgements === undefined) {
       throw new TypeError("only a named subscription is acknowledged");
     }
-    if (cursor === undefined) {
+    let place: Place | undefined;
+    if (event !== undefined) {
+      place = this.#places.get(event);
+      if (place === undefined) {
+        throw new TypeError("the loop did not give this event");
+      }
+    } else if (this.#cursor !== undefined) {
+      place = this.#acknowledgements.place(this.#cursor);
+    } else {
       throw new TypeError("there is nothing to acknowledge yet");
+    }
+    if (event !== undefined && event === this.#atHand) {
+      this.#finishAtHand();
     }
     if (this.#clientClosed.aborted) {
       throw SwitchboardError.from(new ConnectError("the client is closed", Code.Canceled));
     }
-    return await this.#acknowledgements.acknowledge(cursor);
+    return await this.#acknowledgements.acknowledge(place);
   }
 
   close(): void {
@@ -147,6 +170,7 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
     }
     this.#looping = true;
     this.#failures = 0;
+    this.#breaks = 0;
     const { signal, onReconnect } = this.#options;
     const over = new LinkedSignal(this.#closed.signal, this.#clientClosed, signal);
     try {
@@ -157,15 +181,17 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
           return;
         }
         throwIfAborted(signal);
-        if (error.code !== Code.Unavailable) {
+        if (error.code !== Code.Unavailable && !(isBroken(error) && ++this.#breaks <= MOST_BREAKS)) {
           throw error;
         }
         this.#failures++;
-        const delayMs = pauseMs + backoffMs(this.#failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
+        const delayMs =
+          Math.min(pauseMs, LONGEST_ASKED_MS) + backoffMs(this.#failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
         onReconnect?.(error, delayMs);
         await wait(delayMs, over.signal);
       }
     } finally {
+      this.#atHand = undefined;
       await this.#acknowledgements?.end();
       over.letGo();
       this.#looping = false;
@@ -184,21 +210,23 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
       }
       stream = new Stream(connection.transport, this.#nextRequest(), over);
       for (let response = await stream.next(); response !== undefined; response = await stream.next()) {
-        // Whoever asks for the next one has finished the one before: the cursor moves after the `yield`.
+        if (response.case !== "started") {
+          this.#breaks = 0;
+        }
         switch (response.case) {
           case "started":
             this.#failures = 0;
-            this.#cursor = response.value.cursor;
+            if (!this.#gapMayCome(response.value)) {
+              this.#cursor = response.value.cursor;
+            }
             acknowledgements?.started(response.value.generation, stream.fail);
             break;
           case "event":
-            yield response.value;
-            this.#finishedEvents++;
-            this.#finish(response.value.cursor);
-            break;
           case "gap":
+            this.#give(response.value);
             yield response.value;
-            this.#finish(response.value.resumeCursor);
+            // Whoever asks for the next one has finished the one before.
+            this.#finishAtHand();
             break;
           case "heartbeat":
             this.#finish(response.value.cursor);
@@ -209,11 +237,44 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
             break;
         }
       }
+      if (stream.error?.reason === "SUBSCRIPTION_CHANGED") {
+        acknowledgements?.drop();
+      }
       return stream;
     } finally {
       acknowledgements?.pause();
       stream?.close();
       connection.close();
+    }
+  }
+
+  /**
+   * Whether there may be a gap before the first event that only tells itself to who asks for the time again: at the oldest
+   * place there is, where a stream that starts behind its cursor misses nothing.
+   */
+  #gapMayCome({ cursor, oldestCursor }: SubscribeStarted): boolean {
+    const { start, expiredPolicy } = this.#request;
+    return (
+      start.case === "since" &&
+      expiredPolicy === ExpiredPolicy.SKIP_WITH_GAP &&
+      this.#cursor === undefined &&
+      cursor === oldestCursor
+    );
+  }
+
+  #give(item: Event | SubscribeGap): void {
+    this.#atHand = item;
+    if (this.#acknowledgements !== undefined) {
+      this.#places.set(item, this.#acknowledgements.place(cursorOf(item)));
+    }
+  }
+
+  #finishAtHand(): void {
+    const item = this.#atHand;
+    if (item !== undefined) {
+      this.#atHand = undefined;
+      this.#finishedEvents += item.$typeName === "switchboard.v1.Event" ? 1n : 0n;
+      this.#finish(cursorOf(item));
     }
   }
 
@@ -309,6 +370,11 @@ class Stream implements Ending {
     this.#linked.letGo();
     this.#linked.abort();
   }
+}
+
+/** The place behind it. */
+function cursorOf(item: Event | SubscribeGap): string {
+  return item.$typeName === "switchboard.v1.Event" ? item.cursor : item.resumeCursor;
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -3,7 +3,7 @@ import { Code, ConnectError, type StreamResponse, type Transport } from "@connec
 import { SwitchboardError } from "./error.js";
 import { takesRequestId, withRequestId } from "./request-id.js";
 import { Outgoing } from "./upload.js";
-import { backoffMs, LinkedSignal, wait } from "./wait.js";
+import { backoffMs, LinkedSignal, LONGEST_ASKED_MS, wait } from "./wait.js";
 
 /** A connection, and what goes through it. */
 export interface Connection {
@@ -105,7 +105,11 @@ class Call {
       if (error.code !== Code.Unavailable || !this.#repeatable || attempts >= this.#options.maxAttempts) {
         throw error;
       }
-      const delayMs = (error.retryDelayMs ?? 0) + backoffMs(attempts, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
+      const askedMs = error.retryDelayMs ?? 0;
+      const delayMs = askedMs + backoffMs(attempts, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
+      if (askedMs > LONGEST_ASKED_MS) {
+        throw error;
+      }
       if (this.#deadline !== undefined && Date.now() + delayMs >= this.#deadline) {
         throw error;
       }

@@ -1,3 +1,6 @@
+/** The longest delay that is waited for because the server asks for it. */
+export const LONGEST_ASKED_MS = 30_000;
+
 /** Waits. Ends early, without an error, when the signal is aborted. */
 export function wait(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -7,12 +7,13 @@ import { SwitchboardError } from "@switchboard/client";
 import {
   type AcknowledgeRequest,
   ClosingReason,
+  type Event,
   EventService,
   ExpiredPolicy,
   type SubscribeRequest,
   type SubscribeResponseSchema,
 } from "@switchboard/client/v1";
-import { fakeServer } from "./support/fake.js";
+import { fakeServer, refusal } from "./support/fake.js";
 import { Later, take, until } from "./support/later.js";
 import { clientOf } from "./support/sandbox.js";
 
@@ -35,13 +36,8 @@ const closing = (cursor: string, reason: ClosingReason): Response => ({
 
 const unavailable = () => new ConnectError("not now", Code.Unavailable);
 const notFound = () => new ConnectError("there is none", Code.NotFound);
-function stale(): ConnectError {
-  const error = new ConnectError("it was changed", Code.FailedPrecondition);
-  // google.rpc.ErrorInfo { reason: "SUBSCRIPTION_GENERATION_STALE", domain: "switchboard" }
-  const value = Buffer.from("\x0a\x1dSUBSCRIPTION_GENERATION_STALE\x12\x0bswitchboard", "latin1");
-  error.details = [{ type: "google.rpc.ErrorInfo", value }];
-  return error;
-}
+const stale = () => refusal(Code.FailedPrecondition, "SUBSCRIPTION_GENERATION_STALE");
+const changed = () => refusal(Code.Unavailable, "SUBSCRIPTION_CHANGED");
 
 /** A server whose streams and acknowledgements go by these scripts, one after the other; the last for all that come then. */
 async function server(t: TestContext, scripts: Script[], answers: Answer[] = []) {
@@ -224,6 +220,65 @@ test("an acknowledgement that is UNAVAILABLE is tried again later, and the strea
   assert.deepEqual(log.slice(0, 3), ["subscribe billing", "c1 of 1", "c1 of 1"]);
 });
 
+test("an acknowledgement that broke is tried again later, and the stream stays", async (t) => {
+  for (const code of [Code.Internal, Code.Unknown, Code.Canceled, Code.DeadlineExceeded]) {
+    const again = new Later();
+    const { client, log } = await server(
+      t,
+      [open(started("c0"), event(1))],
+      [() => Promise.reject(new ConnectError("reset", code)), () => again.resolve()],
+    );
+    const subscription = client.subscribe(NAMED, { onReconnect: (error) => assert.fail(error) });
+    const { ended } = reading(subscription);
+    await Promise.race([again.promise, ended]);
+    subscription.close();
+    await ended;
+    assert.deepEqual(log.slice(0, 3), ["subscribe billing", "c1 of 1", "c1 of 1"], Code[code]);
+  }
+});
+
+test("before a stream is opened, too; and what the server has refused is no such thing", async (t) => {
+  const broken = await server(
+    t,
+    [breaking(started("c0"), event(1)), open(started("c1"), event(2))],
+    [() => Promise.reject(new ConnectError("reset", Code.Internal)), () => undefined],
+  );
+  assert.equal((await take(broken.client.subscribe(NAMED), 2)).length, 2);
+  assert.deepEqual(broken.log, ["subscribe billing", "c1 of 1", "c1 of 1", "subscribe billing"]);
+  const refused = await server(
+    t,
+    [breaking(started("c0"), event(1)), open(started("c1"), event(2))],
+    [() => Promise.reject(refusal(Code.Internal, "INTERNAL"))],
+  );
+  await assert.rejects(take(refused.client.subscribe(NAMED), 2), { code: Code.Internal, reason: "INTERNAL" });
+});
+
+test("the delay that an acknowledgement is told is waited for", async (t) => {
+  const again = new Later();
+  let failedAt = 0;
+  const error = unavailable();
+  // google.rpc.RetryInfo { retry_delay: 3 s }
+  error.details = [{ type: "google.rpc.RetryInfo", value: Uint8Array.of(0x0a, 2, 0x08, 3) }];
+  const { client } = await server(
+    t,
+    [open(started("c0"), event(1))],
+    [
+      () => {
+        failedAt = performance.now();
+        throw error;
+      },
+      () => again.resolve(),
+    ],
+  );
+  const subscription = client.subscribe(NAMED);
+  const { ended } = reading(subscription);
+  await again.promise;
+  // A timer may be a millisecond early.
+  assert.ok(performance.now() - failedAt >= 2_990);
+  subscription.close();
+  await ended;
+});
+
 test("a subscription that was moved is followed, and nothing of before is acknowledged to it", async (t) => {
   const { client, log } = await server(
     t,
@@ -245,6 +300,20 @@ test("a subscription that was moved is followed, and nothing of before is acknow
   }
   assert.deepEqual(ids, ["evt_6", "evt_1", "evt_6"]);
   assert.deepEqual(log, ["subscribe billing", "c6 of 1", "subscribe billing", "c1 of 2"]);
+});
+
+test("what is finished of before is dropped when the stream's end tells that it was moved", async (t) => {
+  const { client, log } = await server(t, [
+    async function* () {
+      yield started("c5", 1n);
+      yield event(6);
+      yield closing("c6", ClosingReason.SUBSCRIPTION_CHANGED);
+      throw changed();
+    },
+    open(started("c0", 2n), event(1), event(2)),
+  ]);
+  await take(client.subscribe(NAMED), 3);
+  assert.deepEqual(log, ["subscribe billing", "subscribe billing", "c1 of 2"]);
 });
 
 test("in the background, too, that is no failure", async (t) => {
@@ -376,6 +445,50 @@ test("gaps are acknowledged as events are", async (t) => {
   assert.deepEqual(log, ["subscribe billing", "c5 of 1"]);
 });
 
+test("what is acknowledged goes with the generation of its stream, however late", async (t) => {
+  const { client, log } = await server(
+    t,
+    [
+      async function* () {
+        yield started("c5", 1n);
+        yield event(6);
+        throw changed();
+      },
+      open(started("c0", 2n), event(1), event(2)),
+    ],
+    [({ generation }) => (generation === 1n ? Promise.reject(stale()) : undefined)],
+  );
+  const subscription = client.subscribe(NAMED);
+  const [late, next] = await take(subscription, 2);
+  assert.equal(await subscription.acknowledge(late), false);
+  assert.equal(await subscription.acknowledge(next), true);
+  assert.deepEqual(log, ["subscribe billing", "subscribe billing", "c6 of 1", "c1 of 2"]);
+});
+
+test("an event that was acknowledged is finished, also when the loop is left with it", async (t) => {
+  const { client, log, requests } = await server(t, [
+    breaking(started("c0"), event(1), event(2)),
+    open(started("c2"), event(3), event(4)),
+  ]);
+  const subscription = client.subscribe({ ...NAMED, maxEvents: 5n });
+  const seen: (string | undefined)[] = [];
+  for await (const event of subscription) {
+    if (event.id === "evt_2" || event.id === "evt_3") {
+      assert.equal(await subscription.acknowledge(event), true);
+      seen.push(subscription.cursor);
+    }
+    if (event.id === "evt_3") {
+      break;
+    }
+  }
+  assert.deepEqual(seen, ["c2", "c3"]);
+  assert.deepEqual(log, ["subscribe billing", "c2 of 1", "subscribe billing", "c3 of 1"]);
+  assert.deepEqual(
+    requests.map(({ maxEvents }) => maxEvents),
+    [5n, 3n],
+  );
+});
+
 test("a caller can acknowledge, and knows what became of it", async (t) => {
   const { client, log } = await server(
     t,
@@ -384,25 +497,29 @@ test("a caller can acknowledge, and knows what became of it", async (t) => {
   );
   const subscription = client.subscribe(NAMED);
   await assert.rejects(subscription.acknowledge(), TypeError);
+  let last: Event | undefined;
   for await (const event of subscription) {
     if (event.id === "evt_1") {
-      assert.equal(await subscription.acknowledge(event.cursor), true);
+      assert.equal(await subscription.acknowledge(event), true);
     } else if (event.id === "evt_2") {
-      // What was acknowledged already is not acknowledged again.
-      assert.equal(await subscription.acknowledge(event.cursor), false);
+      assert.equal(await subscription.acknowledge(event), false);
     } else {
+      last = event;
+      await assert.rejects(subscription.acknowledge({ ...event }), TypeError);
       await assert.rejects(
-        subscription.acknowledge(event.cursor),
+        subscription.acknowledge(event),
         (error) => error instanceof SwitchboardError && error.code === Code.Unavailable,
       );
       break;
     }
   }
-  assert.deepEqual(log, ["subscribe billing", "c1 of 1", "c2 of 1", "c3 of 1", "c2 of 1"]);
+  // What failed is said once more at the loop's end.
+  assert.deepEqual(log, ["subscribe billing", "c1 of 1", "c2 of 1", "c3 of 1", "c3 of 1"]);
   // Also without a loop.
-  assert.equal(await subscription.acknowledge("c3"), true);
+  assert.equal(await subscription.acknowledge(last), true);
+  assert.equal(await subscription.acknowledge(), true);
   client.close();
-  await assert.rejects(subscription.acknowledge("c3"), { code: Code.Canceled });
+  await assert.rejects(subscription.acknowledge(last), { code: Code.Canceled });
 });
 
 test("without a name nothing is acknowledged", async (t) => {
@@ -411,7 +528,7 @@ test("without a name nothing is acknowledged", async (t) => {
     open(started("c2"), event(3)),
   ]);
   const subscription = client.subscribe({ start: { case: "afterCursor", value: "c0" } });
-  await take(subscription, 2);
-  await assert.rejects(subscription.acknowledge("c1"), TypeError);
+  const [first] = await take(subscription, 2);
+  await assert.rejects(subscription.acknowledge(first), TypeError);
   assert.deepEqual(log, ["subscribe c0", "subscribe c2"]);
 });

@@ -99,3 +99,36 @@ test("answer", async () => {
     "the last question was acknowledged, or what came after it",
   );
 });
+
+test("answer goes on after what is refused, and leaves what cannot be sent now for the next start", async (t) => {
+  const account = "demo-connectly";
+  const sandbox = sandboxOf(client);
+  t.after(() => sandbox.clearFaults({ account }));
+  const inject = (text: string) => sandbox.injectMessage({ account, sender: "+15550100009", text });
+  const running = (until: RegExp) => {
+    let stopped = false;
+    return run(example("answer"), { SWITCHBOARD_ADDRESS: address }, (so_far, child) => {
+      if (!stopped && until.test(so_far)) {
+        stopped = child.kill("SIGINT");
+      }
+    });
+  };
+  await sandbox.setFault({ account, kind: FaultKind.STATUS, httpStatus: 401, times: 1 });
+  await inject("Is this one refused?");
+  await inject("And this one?");
+  const { code, said } = await running(/^answered/m);
+  assert.match(
+    said,
+    /^no answer to evt_\w{26}: FAILED_PRECONDITION PROVIDER_CREDENTIALS_REJECTED: .+\nanswered evt_\w{26}\n$/,
+  );
+  assert.equal(code, 0);
+
+  await sandbox.setFault({ account, kind: FaultKind.REFUSE });
+  await inject("Is anybody there?");
+  const failed = await running(/^answered/m);
+  assert.match(failed.said, /UNAVAILABLE/);
+  assert.equal(failed.code, 1);
+  await sandbox.clearFaults({ account });
+  const again = await running(/^answered/m);
+  assert.match(again.said, /^answered evt_\w{26}\n$/);
+});

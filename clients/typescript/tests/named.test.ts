@@ -163,11 +163,11 @@ test("what a caller acknowledges is on disk when it is answered", async () => {
   const get = await create("durable");
   const subscription = client.subscribe(named("durable"));
   for await (const event of subscription) {
-    const onDisk = await subscription.acknowledge(event.cursor);
+    const onDisk = await subscription.acknowledge(event);
     assert.equal(onDisk, true);
     assert.equal((await get())?.cursor, event.cursor);
     await client.events.seekSubscription({ subscription: "durable", place: EARLIEST }, deadline);
-    assert.equal(await subscription.acknowledge(event.cursor), false, "it was moved meanwhile");
+    assert.equal(await subscription.acknowledge(event), false, "it was moved meanwhile");
     assert.notEqual((await get())?.cursor, event.cursor);
     break;
   }

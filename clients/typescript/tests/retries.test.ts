@@ -226,7 +226,7 @@ test("the server's delay is waited for", async (t) => {
 });
 
 test("a delay beyond the deadline is not waited for", async (t) => {
-  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(60)]);
+  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(30)]);
   const client = clientOf(t, server.address);
   const begun = performance.now();
   const error: SwitchboardError = await client.accounts.listAccounts({}, { timeoutMs: 20_000 }).then(
@@ -234,9 +234,18 @@ test("a delay beyond the deadline is not waited for", async (t) => {
     (reason) => reason,
   );
   assert.equal(error.code, Code.Unavailable, "what went wrong is worth more than that time is up");
-  assert.equal(error.retryDelayMs, 60_000);
+  assert.equal(error.retryDelayMs, 30_000);
   assert.equal(server.requestIds.length, 1);
   assert.ok(performance.now() - begun < 20_000);
+});
+
+test("a delay of more than half a minute is the caller's to wait for", async (t) => {
+  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(31)]);
+  const client = clientOf(t, server.address);
+  for (const call of [client.accounts.listAccounts({}), client.sendMedia({}, file)]) {
+    await assert.rejects(call, { name: "SwitchboardError", code: Code.Unavailable, retryDelayMs: 31_000 });
+  }
+  assert.equal(server.requestIds.length, 2);
 });
 
 test("the deadline is that of all attempts together", async (t) => {
@@ -257,7 +266,8 @@ test("the deadline is that of all attempts together", async (t) => {
 });
 
 test("a cancel ends the wait", async (t) => {
-  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(60)]);
+  // The longest that is waited for.
+  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(30)]);
   const client = clientOf(t, server.address);
   const canceling = new AbortController();
   const call = client.accounts.listAccounts({}, { signal: canceling.signal, onHeader: () => undefined });

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type TestContext, test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type Subscription, SwitchboardError } from "@switchboard/client";
+import { type SubscribeRequestWithGaps, type Subscription, SwitchboardError } from "@switchboard/client";
 import {
   ClosingReason,
   type Event,
@@ -14,7 +14,7 @@ import {
   type SubscribeRequest,
   type SubscribeResponseSchema,
 } from "@switchboard/client/v1";
-import { fakeServer } from "./support/fake.js";
+import { fakeServer, refusal } from "./support/fake.js";
 import { Later, take, until } from "./support/later.js";
 import { clientOf } from "./support/sandbox.js";
 
@@ -224,6 +224,9 @@ test("two loops at a time are refused", async (t) => {
   }
 });
 
+/** Codes that a stream has which was reset on its way, or holds a message that cannot be read. */
+const BROKEN: readonly Code[] = [Code.Internal, Code.Unknown, Code.Canceled];
+
 test("whatever is no broken stream ends the loop with the error", async (t) => {
   for (const code of Object.values(Code)) {
     if (typeof code !== "number" || code === Code.Unavailable) {
@@ -232,13 +235,116 @@ test("whatever is no broken stream ends the loop with the error", async (t) => {
     const server = await streams(t, async function* () {
       yield started("c0");
       yield event(1);
-      throw new ConnectError("no", code);
+      throw BROKEN.includes(code) ? refusal(code, "INTERNAL") : new ConnectError("no", code);
     });
     const subscription = server.client.subscribe();
     await assert.rejects(take(subscription, 2), (error) => error instanceof SwitchboardError && error.code === code);
     assert.equal(subscription.cursor, "c1");
     assert.equal(server.requests.length, 1, Code[code]);
   }
+});
+
+test("a stream that broke is opened anew, five times in a row when it brings nothing", async (t) => {
+  const check = async (code: Code) => {
+    const broken = (...responses: Response[]): Script =>
+      async function* () {
+        yield* responses;
+        throw new ConnectError("reset", code);
+      };
+    const server = await streams(
+      t,
+      ...Array<Script>(5).fill(broken(started("c0"))),
+      broken(started("c0"), event(1)),
+      ...Array<Script>(4).fill(broken(started("c1"))),
+      broken(started("c1"), heartbeat("c2")),
+      broken(started("c2")),
+    );
+    const subscription = server.client.subscribe();
+    await assert.rejects(take(subscription, 2), { name: "SwitchboardError", code, reason: "" });
+    assert.equal(subscription.cursor, "c2");
+    // The last that brought something, and five more.
+    assert.equal(server.requests.length, 11 + 5, Code[code]);
+  };
+  await Promise.all(BROKEN.map(check));
+});
+
+test("UNAVAILABLE never ends the loop", async (t) => {
+  const server = await streams(t, ...Array<Script>(8).fill(breaking(started("c0"))), open(started("c0"), event(1)));
+  assert.equal((await take(server.client.subscribe(), 1)).length, 1);
+});
+
+test("a closing of a kind that is not known ends the loop", async (t) => {
+  const server = await streams(t, async function* () {
+    yield started("c0");
+    yield closing("c1", 99 as ClosingReason);
+  });
+  for await (const _ of server.client.subscribe({}, { onReconnect: (error) => assert.fail(error) })) {
+    assert.fail("there was no event");
+  }
+  assert.equal(server.requests.length, 1);
+});
+
+test("a start since a time is asked for again until something came, where a gap may be to come", async (t) => {
+  const since = { case: "since", value: { seconds: 1_800_000_000n } } as const;
+  const at = (cursor: string, oldestCursor: string): Response => ({
+    response: { case: "started", value: { cursor, oldestCursor } },
+  });
+  const server = await streams(
+    t,
+    breaking(at("c4", "c4")),
+    breaking(at("c5", "c5"), { response: { case: "gap", value: { resumeCursor: "c6", missed: 2n } } }),
+    breaking(at("c6", "c6")),
+    open(at("c6", "c6"), event(7)),
+  );
+  const cursors: (string | undefined)[] = [];
+  const subscription = server.client.subscribe(
+    { start: since, expiredPolicy: ExpiredPolicy.SKIP_WITH_GAP },
+    { onReconnect: () => cursors.push(subscription.cursor) },
+  );
+  const seen = await take(subscription, 2);
+  assert.deepEqual(
+    seen.map(({ $typeName }) => $typeName),
+    ["switchboard.v1.SubscribeGap", "switchboard.v1.Event"],
+  );
+  const asked = () => server.requests.map(({ start }) => (start.case === "since" ? "since" : start.value));
+  assert.deepEqual(asked(), ["since", "since", "c6", "c6"]);
+  assert.deepEqual(cursors, [undefined, "c6", "c6"]);
+
+  // Where nothing is missing, or nobody wants to hear of it, the time could pass over what has come since.
+  for (const [expiredPolicy, oldest] of [
+    [ExpiredPolicy.SKIP_WITH_GAP, "c0"],
+    [ExpiredPolicy.FAIL, "c4"],
+  ] as const) {
+    const server = await streams(t, breaking(at("c4", oldest)), open(at("c4", oldest), event(5)));
+    await take(server.client.subscribe({ start: since, expiredPolicy } as SubscribeRequestWithGaps), 1);
+    assert.deepEqual(
+      server.requests.map(({ start }) => start.case),
+      ["since", "afterCursor"],
+    );
+  }
+});
+
+test("a delay of more than half a minute is not waited for to its end", async (t) => {
+  const told: number[] = [];
+  const overLong = unavailable();
+  // google.rpc.RetryInfo { retry_delay: 100 s }
+  overLong.details = [{ type: "google.rpc.RetryInfo", value: Uint8Array.of(0x0a, 2, 0x08, 100) }];
+  const server = await streams(t, async function* () {
+    yield started("c0");
+    throw overLong;
+  });
+  const subscription = server.client.subscribe(
+    {},
+    {
+      onReconnect: (_, delayMs) => {
+        told.push(delayMs);
+        subscription.close();
+      },
+    },
+  );
+  await take(subscription, 1);
+  assert.equal(told.length, 1);
+  assert.ok((told[0] ?? 0) > 30_000 && (told[0] ?? 0) <= 30_250, `${told}`);
 });
 
 test("a server that shuts down is given the time that it asks for", async (t) => {

@@ -10,8 +10,17 @@ import {
 } from "node:http2";
 import type { AddressInfo, Server, Socket } from "node:net";
 import type { TestContext } from "node:test";
-import type { ConnectRouter } from "@connectrpc/connect";
+import { type Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+
+/** What the server says itself: a status with a reason. */
+export function refusal(code: Code, reason: string): ConnectError {
+  const error = new ConnectError("no", code);
+  // google.rpc.ErrorInfo { reason: …, domain: "switchboard" }
+  const value = Buffer.from(`\x0a${String.fromCharCode(reason.length)}${reason}\x12\x0bswitchboard`, "latin1");
+  error.details = [{ type: "google.rpc.ErrorInfo", value }];
+  return error;
+}
 
 export type Routes = (router: ConnectRouter) => void;
 

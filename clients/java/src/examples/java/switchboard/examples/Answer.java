@@ -1,5 +1,6 @@
 package switchboard.examples;
 
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.time.Duration;
 import switchboard.client.EventStream;
@@ -33,7 +34,7 @@ public final class Answer {
             try (EventStream events = client.subscribe(request)) {
                 for (Event event : events) {
                     if (event.getMessageReceived().getText().getBody().endsWith("?")) {
-                        answer(client, event);
+                        answerOrSkip(client, event);
                     }
                 }
             }
@@ -53,6 +54,18 @@ public final class Answer {
             if (!SwitchboardException.of(e).getReason().equals("SUBSCRIPTION_EXISTS")) {
                 throw e;
             }
+        }
+    }
+
+    private static void answerOrSkip(SwitchboardClient client, Event question) {
+        try {
+            answer(client, question);
+        } catch (StatusRuntimeException e) {
+            if (e.getStatus().getCode() == Status.Code.UNAVAILABLE) {
+                throw e; // It can be answered later: the question comes again at the next start.
+            }
+            System.out.println("no answer to " + question.getId() + ": "
+                    + SwitchboardException.of(e).getMessage());
         }
     }
 

@@ -46,7 +46,9 @@ import switchboard.v1.SubscribeStarted;
  * <p>The stream has a connection of its own. When that breaks, falls silent, or the server restarts, it is opened anew
  * where it had come to: no event is lost, and none is given twice. The loop ends when {@code max_events} or {@code
  * idle_timeout} of the request say so, when the stream is closed, and, with a {@link SwitchboardException}, when the
- * server refuses to go on, as for a cursor that has expired. UNAVAILABLE never ends it.
+ * server refuses to go on, as for a cursor that has expired. UNAVAILABLE never ends it. INTERNAL, UNKNOWN and CANCELLED
+ * without a reason, which a stream has that something on the way resets, or that holds a message which cannot be read, end
+ * it when they come for the sixth time in a row, with nothing that came between.
  *
  * <p>When the request names a {@code subscription}, the server keeps the place, and the stream acknowledges what the loop
  * has dealt with: within about a second while the loop goes on, with each heartbeat, before it is opened anew, and when
@@ -60,6 +62,9 @@ import switchboard.v1.SubscribeStarted;
 public final class EventStream implements Iterable<Event>, AutoCloseable {
     /** How many messages may lie here unread. */
     private static final int READ_AHEAD = 16;
+
+    /** How often in a row a stream is opened anew that broke without a word of the server, and brought nothing. */
+    private static final int MOST_BREAKS = 5;
 
     private static final Duration DEFAULT_HEARTBEAT = Duration.ofSeconds(15);
 
@@ -93,8 +98,10 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     // Guarded by the lock.
     private Connection connection;
     private Place unacknowledged;
+    private Place acknowledged;
     private CompletableFuture<Void> lastWords = CompletableFuture.completedFuture(null);
     private int failures;
+    private int breaks;
     private long openAt;
     private boolean iterated;
     private boolean ended;
@@ -176,8 +183,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     }
 
     /**
-     * Says that the event that the loop was given last is dealt with, and returns when the server has on disk that it and
-     * all before it are. Nothing needs this: the stream acknowledges by itself, a little later. It is for the thread that
+     * Says that the event that the loop was given last is dealt with, and with it all before, and returns when the server
+     * has that on disk. Should the loop be left then, the event does not come again. Nothing needs this: the stream acknowledges by itself, a little later. It is for the thread that
      * runs the loop.
      *
      * @param timeout how long it may take
@@ -195,12 +202,14 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         ManagedChannel own = null;
         lock.lock();
         try {
-            if (unacknowledged == null) {
+            // Also when the subscription is known to be another one by now: the server's answer says so.
+            Place finished = new Place(cursor, generation);
+            if (cursor.isEmpty() || finished.equals(acknowledged)) {
                 return;
             } else if (connection == null) {
                 own = dial.get();
             }
-            answered = acknowledge(unacknowledged, own == null ? connection.channel : own, timeout);
+            answered = acknowledge(finished, own == null ? connection.channel : own, timeout);
         } finally {
             lock.unlock();
         }
@@ -314,7 +323,13 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 && started.getCursor().equals(started.getOldestCursor());
         if (!place.isEmpty() || !gapToCome) {
             place = started.getCursor();
-            cursor = place; // A subscription stands there already.
+            cursor = place;
+            lock.lock();
+            try {
+                acknowledged = new Place(place, generation); // A subscription stands there already.
+            } finally {
+                lock.unlock();
+            }
         }
     }
 
@@ -379,17 +394,27 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
 
                     @Override
                     public void onCompleted() {
-                        forget(place);
+                        taken(place);
                         answered.complete(null);
                     }
                 }));
         return answered;
     }
 
+    private void taken(Place place) {
+        lock.lock();
+        try {
+            acknowledged = place;
+            forget(place);
+        } finally {
+            lock.unlock();
+        }
+    }
+
     private void forget(Place place) {
         lock.lock();
         try {
-            if (unacknowledged == place) {
+            if (place.equals(unacknowledged)) {
                 unacknowledged = null;
             }
         } finally {
@@ -443,12 +468,15 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     /** Decides what the end of a connection means. */
     private void end(Connection connection) {
         Status status = connection.status;
-        if (status.isOk() && connection.closing != null) {
+        if (status.isOk() && connection.closing != null && !unasked(connection.closing)) {
             ended = true;
             return;
         }
         SwitchboardException e = SwitchboardException.of(status, connection.trailers);
         if (context.isCancelled() || !status.isOk() && !broken(e)) {
+            throw e;
+        }
+        if (!status.isOk() && e.getCode() != Status.Code.UNAVAILABLE && ++breaks > MOST_BREAKS) {
             throw e;
         }
         Duration asked = e.getRetryDelay().orElse(Duration.ZERO);
@@ -458,14 +486,23 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         reopen(asked);
     }
 
+    /** Whether the server ends a stream that was not to end. Should its status be missing, the next stream tells. */
+    private static boolean unasked(SubscribeClosing closing) {
+        return switch (closing.getReason()) {
+            case CLOSING_REASON_SHUTDOWN, CLOSING_REASON_SUBSCRIPTION_CHANGED, CLOSING_REASON_SUBSCRIPTION_DELETED ->
+                true;
+            default -> false;
+        };
+    }
+
     /**
      * Whether the connection is to blame. gRPC makes UNAVAILABLE of most that can happen to one, and other codes of a
-     * stream that was reset or cut off; those have neither the server's details nor a fault of this program's as cause.
+     * stream that was reset or cut off: those have no reason, which the server gives with what it says itself.
      */
     private static boolean broken(SwitchboardException e) {
         return switch (e.getCode()) {
             case UNAVAILABLE -> true;
-            case INTERNAL, CANCELLED, UNKNOWN -> e.getReason().isEmpty() && !(e.getCause() instanceof RuntimeException);
+            case INTERNAL, CANCELLED, UNKNOWN -> e.getReason().isEmpty();
             default -> false;
         };
     }
@@ -473,7 +510,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     private void reopen(Duration asked) {
         drop();
         failures++;
-        openAt = System.nanoTime() + asked.toNanos() + backoff.backoff(failures);
+        openAt = System.nanoTime() + RetryPolicy.bounded(asked) + backoff.backoff(failures);
     }
 
     private void drop() {
@@ -562,7 +599,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 } else if (e == null || stale(e)) {
                     acknowledge();
                 } else if (call != null && passing(e)) {
-                    long asked = e.getRetryDelay().orElse(Duration.ZERO).toNanos();
+                    long asked = RetryPolicy.bounded(e.getRetryDelay().orElse(Duration.ZERO));
                     acknowledgeAt = System.nanoTime() + Math.max(PAUSE.toNanos(), asked);
                     acknowledge();
                 } else if (passing(e)) {
@@ -607,6 +644,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             lock.lock();
             try {
                 heardAt = System.nanoTime();
+                breaks = message.hasStarted() ? breaks : 0;
                 if (message.hasStarted()) {
                     Duration interval = message.getStarted().hasHeartbeatInterval()
                             ? Durations.of(message.getStarted().getHeartbeatInterval())

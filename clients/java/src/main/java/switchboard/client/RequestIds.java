@@ -5,7 +5,11 @@ import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
 import io.grpc.ForwardingClientCall.SimpleForwardingClientCall;
+import io.grpc.ForwardingClientCallListener.SimpleForwardingClientCallListener;
+import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
+import io.grpc.Status;
+import java.nio.charset.StandardCharsets;
 import java.util.UUID;
 import switchboard.v1.CreateContactRequest;
 import switchboard.v1.CreateWebhookRequest;
@@ -15,16 +19,67 @@ import switchboard.v1.SendMessageRequest;
 import switchboard.v1.UploadTemplateMediaHeader;
 import switchboard.v1.UploadTemplateMediaRequest;
 
-/** Gives every write that can be made repeatable a {@code request_id}, where the caller left it empty. */
+/**
+ * Gives every write that can be made repeatable a {@code request_id}, where the caller left it empty. The trailers that the
+ * call ends with tell which one it carried: that is how it comes to a failure, whatever stub is used.
+ */
 final class RequestIds implements ClientInterceptor {
+    private static final Metadata.Key<String> CARRIED =
+            Metadata.Key.of("switchboard-request-id-bin", new Metadata.BinaryMarshaller<>() {
+                @Override
+                public byte[] toBytes(String id) {
+                    return id.getBytes(StandardCharsets.UTF_8);
+                }
+
+                @Override
+                public String parseBytes(byte[] id) {
+                    return new String(id, StandardCharsets.UTF_8);
+                }
+            });
+
     @Override
     public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
         return new SimpleForwardingClientCall<>(next.newCall(method, options)) {
+            private volatile String carried = "";
+
+            @Override
+            public void start(Listener<R> listener, Metadata headers) {
+                super.start(
+                        new SimpleForwardingClientCallListener<>(listener) {
+                            @Override
+                            public void onClose(Status status, Metadata trailers) {
+                                super.onClose(status, with(carried, trailers));
+                            }
+                        },
+                        headers);
+            }
+
             @Override
             public void sendMessage(Q message) {
-                super.sendMessage(fill(message));
+                Q filled = fill(message);
+                if (carried.isEmpty()) {
+                    carried = of(filled);
+                }
+                super.sendMessage(filled);
             }
         };
+    }
+
+    /** The trailers of a call that carried this id, or none if it is empty. Nobody else has a say in it. */
+    static Metadata with(String id, Metadata trailers) {
+        Metadata told = new Metadata();
+        told.merge(trailers);
+        told.discardAll(CARRIED);
+        if (!id.isEmpty()) {
+            told.put(CARRIED, id);
+        }
+        return told;
+    }
+
+    /** The id that a call carried, by its trailers, which may be null; empty without one. */
+    static String carried(Metadata trailers) {
+        String id = trailers == null ? null : trailers.get(CARRIED);
+        return id == null ? "" : id;
     }
 
     /** The same message, with an id if it can have one and has none. */
@@ -49,13 +104,20 @@ final class RequestIds implements ClientInterceptor {
         return message;
     }
 
-    /** Whether repeating this write is safe. Only unary requests: an upload is more than its header. */
-    static boolean has(Object message) {
-        return message instanceof SendMessageRequest m && !m.getRequestId().isEmpty()
-                || message instanceof CreateContactRequest c
-                        && !c.getRequestId().isEmpty()
-                || message instanceof CreateWebhookRequest w
-                        && !w.getRequestId().isEmpty();
+    /** The id of a write that can have one; empty without. */
+    static String of(Object message) {
+        if (message instanceof SendMessageRequest m) {
+            return m.getRequestId();
+        } else if (message instanceof CreateContactRequest m) {
+            return m.getRequestId();
+        } else if (message instanceof CreateWebhookRequest m) {
+            return m.getRequestId();
+        } else if (message instanceof SendMediaRequest m) {
+            return m.getHeader().getRequestId();
+        } else if (message instanceof UploadTemplateMediaRequest m) {
+            return m.getHeader().getRequestId();
+        }
+        return "";
     }
 
     private static String fresh() {

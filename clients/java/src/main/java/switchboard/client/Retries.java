@@ -187,7 +187,7 @@ final class Retries implements ClientInterceptor {
 
         /** Decides what the end of an attempt means. Returns whether there is another one. */
         private boolean retry(Status status, Metadata trailers) {
-            if (!reads(method) && !RequestIds.has(message) || channel.isShutdown()) {
+            if (!reads(method) && RequestIds.of(message).isEmpty() || channel.isShutdown()) {
                 return false;
             }
             long delay;

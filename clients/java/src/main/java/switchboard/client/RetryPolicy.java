@@ -15,8 +15,8 @@ import java.util.concurrent.TimeUnit;
  * @param longestDelay where the doubling ends
  */
 record RetryPolicy(int maxAttempts, Duration firstDelay, Duration longestDelay) {
-    /** A server that asks for more than this is not waited for: the caller is told instead. */
-    private static final Duration LONGEST_ASKED = Duration.ofMinutes(1);
+    /** A server that asks for more than this is not waited for so long: the caller of a call is told instead. */
+    private static final Duration LONGEST_ASKED = Duration.ofSeconds(30);
 
     static RetryPolicy ofAttempts(int maxAttempts) {
         return new RetryPolicy(maxAttempts, Duration.ofMillis(200), Duration.ofSeconds(5));
@@ -39,6 +39,11 @@ record RetryPolicy(int maxAttempts, Duration firstDelay, Duration longestDelay) 
         }
         long delay = backoff(attempts) + asked.toNanos();
         return deadline != null && deadline.timeRemaining(TimeUnit.NANOSECONDS) <= delay ? -1 : delay;
+    }
+
+    /** How many nanoseconds to wait before a stream is opened anew, or an acknowledgement made again. */
+    static long bounded(Duration asked) {
+        return (asked.compareTo(LONGEST_ASKED) > 0 ? LONGEST_ASKED : asked).toNanos();
     }
 
     /** How many nanoseconds to wait after so many failures: between the half and the whole of a doubling time. */

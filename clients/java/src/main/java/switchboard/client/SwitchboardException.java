@@ -48,6 +48,9 @@ public final class SwitchboardException extends StatusRuntimeException {
     /** How long to wait, or null. */
     private final Duration retryDelay;
 
+    /** What the call carried, or empty. */
+    private final String requestId;
+
     private SwitchboardException(Status status, Metadata trailers, Details details) {
         super(status, trailers);
         this.reason = details.reason;
@@ -55,6 +58,7 @@ public final class SwitchboardException extends StatusRuntimeException {
         this.metadata = Collections.unmodifiableMap(new TreeMap<>(details.metadata));
         this.fieldViolations = List.copyOf(details.fieldViolations);
         this.retryDelay = details.retryDelay;
+        this.requestId = RequestIds.carried(trailers);
     }
 
     /**
@@ -160,6 +164,16 @@ public final class SwitchboardException extends StatusRuntimeException {
      */
     public Optional<Duration> getRetryDelay() {
         return Optional.ofNullable(retryDelay);
+    }
+
+    /**
+     * Returns the {@code request_id} that the failed write carried: the caller's, or the one that was filled in. With it,
+     * {@code GetMessage} tells what became of a send, and the same call can be made once more.
+     *
+     * @return the id; empty when the call can have none, and for what is read of an {@link Error}
+     */
+    public String getRequestId() {
+        return requestId;
     }
 
     /**

@@ -80,7 +80,7 @@ public final class Upload {
                 throw new UncheckedIOException(e);
             } catch (InterruptedException e) {
                 attempt.call.cancel("interrupted", e);
-                throw interrupted(e);
+                throw interrupted(e, first);
             } catch (SwitchboardException e) {
                 long delay = repeatable && !channel.isShutdown()
                         ? policy.delay(attempts, e.getStatus(), e.getTrailers(), deadline)
@@ -91,17 +91,18 @@ public final class Upload {
                 try {
                     TimeUnit.NANOSECONDS.sleep(delay);
                 } catch (InterruptedException interrupt) {
-                    throw interrupted(interrupt);
+                    throw interrupted(interrupt, first);
                 }
                 Retries.dialAnew(channel);
             }
         }
     }
 
-    private static SwitchboardException interrupted(InterruptedException e) {
+    private static SwitchboardException interrupted(InterruptedException e, Object first) {
         Thread.currentThread().interrupt();
         return SwitchboardException.of(
-                Status.CANCELLED.withDescription("interrupted").withCause(e), null);
+                Status.CANCELLED.withDescription("interrupted").withCause(e),
+                RequestIds.with(RequestIds.of(first), new Metadata()));
     }
 
     @FunctionalInterface

@@ -1,6 +1,5 @@
 package switchboard.client;
 
-import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
@@ -27,6 +26,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -266,15 +266,52 @@ class AcknowledgementsTest extends ScriptedStreams {
     @ParameterizedTest
     @EnumSource(
             value = Status.Code.class,
+            names = {"INTERNAL", "UNKNOWN", "CANCELLED", "DEADLINE_EXCEEDED"})
+    void anAcknowledgementThatBreaksIsMadeAgain(Status.Code code) throws Exception {
+        refusals = number -> number <= 2 ? FakeServer.bare(code) : null;
+        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        Iterator<Event> loop = client.subscribe(NAMED).iterator();
+        loop.next();
+        loop.next();
+        for (int i = 0; i < 3; i++) {
+            assertEquals("1 of 1", next());
+        }
+        assertEquals(List.of("opened", "1 of 1", "1 of 1", "1 of 1"), log, "and the stream goes on");
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Status.Code.class,
+            names = {"INTERNAL", "UNKNOWN", "CANCELLED", "DEADLINE_EXCEEDED"})
+    void alsoBeforeTheNextStreamIsOpened(Status.Code code) throws Exception {
+        CountDownLatch acknowledgements = new CountDownLatch(8);
+        refusals = number -> {
+            acknowledgements.countDown();
+            return acknowledgements.getCount() > 0 ? FakeServer.bare(code) : null;
+        };
+        var client = serve(fail(unavailable(), startedAs("0", 1), event("1")), end(startedAs("1", 1)));
+        assertEquals(List.of("1"), cursors(client.subscribe(NAMED)));
+        List<String> before = log.subList(1, log.lastIndexOf("opened"));
+        assertTrue(before.size() >= 8 && before.stream().allMatch("1 of 1"::equals), log::toString);
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Status.Code.class,
             mode = EnumSource.Mode.EXCLUDE,
             names = {"OK", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
     void anAcknowledgementThatIsRefusedEndsTheLoop(Status.Code code) throws Exception {
-        refusals = number -> FakeServer.failure(code, "TOLD", -1);
+        CountDownLatch taken = new CountDownLatch(1);
+        refusals = number -> {
+            await(taken);
+            return FakeServer.failure(code, "TOLD", -1);
+        };
         var client = serve(say(startedAs("0", 1), event("1"), event("2")));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
         loop.next();
+        taken.countDown(); // Not before: what was not given yet is let go of.
         assertEquals("1 of 1", next());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(code, e.getCode());
@@ -284,6 +321,12 @@ class AcknowledgementsTest extends ScriptedStreams {
 
     /** A subscription that was changed or deleted while its stream had an event at hand and another one unread. */
     private Iterator<Event> revoked(ClosingReason reason, StatusRuntimeException failure, Script then)
+            throws Exception {
+        return revoked(reason, failure, then, events -> {});
+    }
+
+    private Iterator<Event> revoked(
+            ClosingReason reason, StatusRuntimeException failure, Script then, Consumer<EventStream> opened)
             throws Exception {
         serve(fail(failure, startedAs("4", 1), event("5"), event("6"), closing("6", reason, 0)), then);
         CountDownLatch closing = new CountDownLatch(1);
@@ -297,7 +340,9 @@ class AcknowledgementsTest extends ScriptedStreams {
                     return said.hasClosing();
                 },
                 closing);
-        Iterator<Event> loop = client.subscribe(NAMED).iterator();
+        EventStream events = client.subscribe(NAMED);
+        opened.accept(events);
+        Iterator<Event> loop = events.iterator();
         assertEquals("5", loop.next().getCursor());
         taken.countDown();
         await(closing);
@@ -420,7 +465,25 @@ class AcknowledgementsTest extends ScriptedStreams {
         loop.next();
         e = assertThrows(SwitchboardException.class, () -> events.acknowledge(LONG));
         assertEquals("SUBSCRIPTION_GENERATION_STALE", e.getReason());
-        assertDoesNotThrow(() -> events.acknowledge(LONG), "what is refused is not tried again");
+        e = assertThrows(
+                SwitchboardException.class, () -> events.acknowledge(LONG), "it is not there by being asked again");
+        assertEquals("SUBSCRIPTION_GENERATION_STALE", e.getReason());
+    }
+
+    @Test
+    void acknowledgeDoesNotSayThatAnEventOfBeforeAChangeIsThere() throws Exception {
+        refusals = number -> stale();
+        CompletableFuture<EventStream> events = new CompletableFuture<>();
+        Iterator<Event> loop = revoked(
+                ClosingReason.CLOSING_REASON_SUBSCRIPTION_CHANGED,
+                changed(),
+                end(startedAs("2", 2), event("3")),
+                events::complete);
+        SwitchboardException e =
+                assertThrows(SwitchboardException.class, () -> events.join().acknowledge(LONG));
+        assertEquals("SUBSCRIPTION_GENERATION_STALE", e.getReason());
+        assertEquals(List.of("opened", "5 of 1"), log);
+        assertEquals("3", loop.next().getCursor());
     }
 
     @Test

@@ -95,6 +95,14 @@ class ContractTest {
         }
     }
 
+    @Test
+    void theReadmesDependencyIsWhatAConsumerHas() throws IOException {
+        Matcher piece = Pattern.compile("(?s)```xml\n(.*?)```").matcher(read(Path.of("README.md")));
+        assertTrue(piece.find());
+        String consumer = stripped(read(Path.of("src/test/consumer/pom.xml")));
+        assertTrue(consumer.contains("<dependencies>" + stripped(piece.group(1)) + "</dependencies>"), consumer);
+    }
+
     /** Every piece of Java in the README stands, line by line, in an example or in {@link ReadmeSnippets}. */
     @Test
     void theReadmeShowsWhatIsCompiled() throws IOException {

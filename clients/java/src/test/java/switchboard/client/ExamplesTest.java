@@ -13,11 +13,17 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import switchboard.sandbox.v1.ClearFaultsRequest;
+import switchboard.sandbox.v1.FaultKind;
 import switchboard.sandbox.v1.InjectMessageRequest;
 import switchboard.sandbox.v1.ListCallsRequest;
+import switchboard.sandbox.v1.SetFaultRequest;
 import switchboard.v1.ListSubscriptionsRequest;
 
-/** The examples, each as a program of its own. */
+/**
+ * The examples, each as a program of its own: where {@code consumer.class.path} says so, as the program of a project that
+ * depends on the installed client, as {@code ./test} builds it.
+ */
 class ExamplesTest {
     @TempDir
     private Path folder;
@@ -38,7 +44,8 @@ class ExamplesTest {
     }
 
     private Process run(String example) throws Exception {
-        String classes = System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
+        String here = System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
+        String classes = System.getProperty("consumer.class.path", here);
         ProcessBuilder builder = new ProcessBuilder(
                         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                         "-XX:TieredStopAtLevel=1",
@@ -118,6 +125,48 @@ class ExamplesTest {
         assertTrue(second.startsWith("answered: evt_"), second);
         assertNotEquals(first, second);
         assertEquals(List.of("send_message", "send_message"), operations("demo-connectly"));
+    }
+
+    @Test
+    void answerGoesOnAfterWhatIsRefused() throws Exception {
+        SetFaultRequest.Builder fault = SetFaultRequest.newBuilder().setAccount("demo-connectly");
+        Process process = run("Answer");
+        try (BufferedReader out = process.inputReader()) {
+            while (subscriptions() == 0) {
+                assertTrue(process.isAlive());
+                LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
+            }
+            Sandbox.faults(client)
+                    .setFault(fault.setKind(FaultKind.FAULT_KIND_STATUS)
+                            .setHttpStatus(401)
+                            .setTimes(1)
+                            .build());
+            inject("Is this one refused?");
+            inject("And this one?");
+            String refused = out.readLine();
+            assertTrue(refused.startsWith("no answer to evt_"), refused);
+            assertTrue(refused.contains("PROVIDER_CREDENTIALS_REJECTED"), refused);
+            String answered = out.readLine();
+            assertTrue(answered.startsWith("answered: evt_"), answered);
+
+            Sandbox.faults(client)
+                    .setFault(fault.setKind(FaultKind.FAULT_KIND_REFUSE)
+                            .clearHttpStatus()
+                            .clearTimes()
+                            .build());
+            inject("Is anybody there?");
+            List<String> end = out.lines().toList();
+            assertTrue(end.get(0).contains("UNAVAILABLE"), end::toString);
+            assertTrue(process.waitFor(20, TimeUnit.SECONDS));
+            assertEquals(1, process.exitValue());
+            Sandbox.faults(client)
+                    .clearFaults(ClearFaultsRequest.newBuilder()
+                            .setAccount("demo-connectly")
+                            .build());
+            assertTrue(answered(answered).startsWith("answered: evt_"));
+        } finally {
+            process.destroyForcibly();
+        }
     }
 
     /** Runs the example until it says that it answered another one than this. */

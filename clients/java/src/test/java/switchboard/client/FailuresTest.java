@@ -33,6 +33,7 @@ import switchboard.v1.AccountServiceGrpc;
 import switchboard.v1.Error;
 import switchboard.v1.FieldViolation;
 import switchboard.v1.GetAccountRequest;
+import switchboard.v1.GetMessageRequest;
 import switchboard.v1.ListContactsRequest;
 import switchboard.v1.MediaHeader;
 import switchboard.v1.Provider;
@@ -114,6 +115,13 @@ class FailuresTest {
         SwitchboardException e = failing(text());
         assertEquals(Status.Code.FAILED_PRECONDITION, e.getCode());
         assertEquals("SEND_OUTCOME_UNKNOWN", e.getReason());
+        var asked = client.messages()
+                .withDeadlineAfter(LONG)
+                .getMessage(GetMessageRequest.newBuilder()
+                        .setAccount("demo-connectby")
+                        .setRequestId(e.getRequestId())
+                        .build());
+        assertEquals(e.getMetadata().get("message_id"), asked.getMessage().getMessageId());
         assertEquals("1", e.getMetadata().get("attempt"));
         assertTrue(e.getMetadata().get("message_id").startsWith("msg_"));
         assertEquals("connectby", e.getMetadata().get("provider"));

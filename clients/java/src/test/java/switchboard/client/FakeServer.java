@@ -89,8 +89,11 @@ final class FakeServer implements AutoCloseable {
                             failure = failures.apply(calls.size());
                         }
                         if (failure != null) {
-                            Metadata trailers = failure.getTrailers();
-                            call.close(failure.getStatus(), trailers == null ? new Metadata() : trailers);
+                            Metadata trailers = new Metadata(); // Its own: a call's end writes into them.
+                            if (failure.getTrailers() != null) {
+                                trailers.merge(failure.getTrailers());
+                            }
+                            call.close(failure.getStatus(), trailers);
                             return;
                         }
                         call.sendHeaders(new Metadata());
@@ -119,6 +122,11 @@ final class FakeServer implements AutoCloseable {
                     .build()));
         }
         return StatusProto.toStatusRuntimeException(status.build());
+    }
+
+    /** A failure without a reason: not the server's own, but of something on the way, or of gRPC. */
+    static StatusRuntimeException bare(Status.Code code) {
+        return Status.fromCode(code).withDescription("reset").asRuntimeException();
     }
 
     int port() {

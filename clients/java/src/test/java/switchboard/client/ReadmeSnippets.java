@@ -41,7 +41,8 @@ final class ReadmeSnippets {
             SwitchboardException failure = SwitchboardException.of(e);
             switch (failure.getReason()) {
                 case "RECIPIENT_OPTED_OUT" -> takeOffTheList(request.getTo());
-                case "SEND_OUTCOME_UNKNOWN" -> decide(failure.getMetadata().get("attempt"));
+                case "SEND_OUTCOME_UNKNOWN" ->
+                    decide(failure.getRequestId(), failure.getMetadata().get("attempt"));
                 default -> throw failure;
             }
         }
@@ -75,7 +76,7 @@ final class ReadmeSnippets {
 
     private static void takeOffTheList(String customer) {}
 
-    private static void decide(String attempt) {}
+    private static void decide(String requestId, String attempt) {}
 
     private static void repair(SubscribeGap gap) {}
 

@@ -43,10 +43,13 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import switchboard.v1.AccountServiceGrpc;
+import switchboard.v1.CreateContactRequest;
+import switchboard.v1.CreateWebhookRequest;
 import switchboard.v1.GetAccountRequest;
 import switchboard.v1.GetAccountResponse;
 import switchboard.v1.MediaHeader;
@@ -306,10 +309,81 @@ class RetriesTest {
         assertEquals(2, server.calls.size());
     }
 
+    @Test
+    void aDelayOfMoreThanHalfAMinuteIsTheCallersToWaitFor() {
+        server.failures = number -> FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_001);
+        var stub = client.accounts().withDeadlineAfter(Duration.ofMinutes(10));
+        var e = SwitchboardException.of(assertThrows(
+                StatusRuntimeException.class, () -> stub.getAccount(GetAccountRequest.getDefaultInstance())));
+        assertEquals(Duration.ofMillis(30_001), e.getRetryDelay().orElseThrow());
+        assertThrows(
+                SwitchboardException.class,
+                () -> client.sendMedia(
+                        MediaHeader.getDefaultInstance(), Upload.of(new byte[] {1}), Duration.ofMinutes(10)));
+        assertEquals(2, server.calls.size());
+
+        // A stream waits for that long.
+        assertEquals(Duration.ofSeconds(30).toNanos(), RetryPolicy.bounded(Duration.ofDays(1)));
+        assertEquals(Duration.ofSeconds(30).toNanos(), RetryPolicy.bounded(Duration.ofSeconds(30)));
+        assertEquals(1, RetryPolicy.bounded(Duration.ofNanos(1)));
+    }
+
+    private void failsWithItsId(Executable call) {
+        var e = SwitchboardException.of(assertThrows(Exception.class, call));
+        FakeServer.Call last = server.calls.get(server.calls.size() - 1);
+        Set<String> ids = new HashSet<>();
+        collect((Message) last.messages().get(0), ids);
+        assertEquals(Set.of(e.getRequestId()), ids);
+        assertNotEquals("", e.getRequestId());
+    }
+
+    @Test
+    void aFailureTellsTheIdThatTheWriteCarried() {
+        failFirst(100, FakeServer.failure(Status.Code.FAILED_PRECONDITION, "SEND_OUTCOME_UNKNOWN", -1));
+        var messages = client.messages().withDeadlineAfter(LONG);
+        var message = SendMessageRequest.getDefaultInstance();
+        failsWithItsId(() -> messages.sendMessage(message));
+        failsWithItsId(() -> client.contacts().createContact(CreateContactRequest.getDefaultInstance()));
+        failsWithItsId(() -> client.webhooks().createWebhook(CreateWebhookRequest.getDefaultInstance()));
+        failsWithItsId(() -> client.sendMedia(MediaHeader.getDefaultInstance(), Upload.of(new byte[] {1}), LONG));
+        failsWithItsId(() -> client.uploadTemplateMedia(
+                UploadTemplateMediaHeader.getDefaultInstance(), Upload.of(new byte[] {1}), LONG));
+        failsWithItsId(() -> MessageServiceGrpc.newFutureStub(client.channel())
+                .sendMessage(message)
+                .get(20, TimeUnit.SECONDS));
+
+        var own = message.toBuilder().setRequestId("Bestellung-7-ä").build();
+        var e = SwitchboardException.of(assertThrows(StatusRuntimeException.class, () -> messages.sendMessage(own)));
+        assertEquals("Bestellung-7-ä", e.getRequestId());
+        e = SwitchboardException.of(assertThrows(StatusRuntimeException.class, this::getAccount));
+        assertEquals("", e.getRequestId(), "a read has none");
+    }
+
+    /** That is when the id is needed most: nothing was heard of the write. */
+    @Test
+    void soDoesOneThatIsNotTheServers() throws Exception {
+        try (Proxy proxy = new Proxy(server.port(), Proxy.Fate.SILENCE);
+                SwitchboardClient client = client(proxy.address(), 4)) {
+            var late = SwitchboardException.of(assertThrows(StatusRuntimeException.class, () -> client.messages()
+                    .withDeadlineAfter(Duration.ofMillis(200))
+                    .sendMessage(SendMessageRequest.getDefaultInstance())));
+            assertEquals(Status.Code.DEADLINE_EXCEEDED, late.getCode());
+            assertNotEquals("", late.getRequestId());
+
+            MediaHeader header = MediaHeader.newBuilder().setRequestId("mine").build();
+            Thread.currentThread().interrupt();
+            var interrupted = assertThrows(
+                    SwitchboardException.class, () -> client.sendMedia(header, Upload.of(new byte[] {1}), LONG));
+            assertTrue(Thread.interrupted());
+            assertEquals(Status.Code.CANCELLED, interrupted.getCode());
+            assertEquals("mine", interrupted.getRequestId());
+        }
+    }
+
     /** A cancel in the delay between two attempts, when no call is under way that could tell of it. */
     @Test
     void aCancelEndsTheWait() throws Exception {
-        failFirst(100, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 40_000));
+        failFirst(100, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_000));
         Semaphore failed = new Semaphore(0);
         try (SwitchboardClient client = SwitchboardClient.builder(server.address())
                 .plaintext()
