@@ -262,20 +262,6 @@ func TestOneAttemptIsOneAttempt(t *testing.T) {
 	}
 }
 
-func TestAServiceConfigMakesNoFurtherAttempts(t *testing.T) {
-	recorder, address := serveRecorder(t, unavailable)
-	config := `{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.001s",
-		"maxBackoff": "0.001s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`
-	client := connect(t, address, WithDialOptions(grpc.WithDefaultServiceConfig(config)))
-	_, err := client.Contacts.DeleteContact(testContext(t), &switchboardv1.DeleteContactRequest{})
-	if status.Code(err) != codes.Unavailable {
-		t.Errorf("got %v", err)
-	}
-	if calls := recorder.of(switchboardv1.ContactService_DeleteContact_FullMethodName); len(calls) != 1 {
-		t.Errorf("it was called %d times", len(calls))
-	}
-}
-
 // asError reads a failure that a test made.
 func asError(t *testing.T, err error) error {
 	t.Helper()
