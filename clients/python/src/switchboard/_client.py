@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from switchboard import v1
-from switchboard._calls import Attempts, Messages, Single, repeatedly
+from switchboard._calls import MAX_DELAY_SECONDS, Attempts, Messages, Single, repeatedly
 from switchboard._connection import OWN_CONNECTION, Target
 from switchboard._errors import SwitchboardError
 from switchboard._progress import ACKNOWLEDGE_SECONDS, LAST_WORDS_SECONDS, START_SECONDS, Progress, silence
@@ -339,7 +339,7 @@ class _Acknowledger:
                     self._call.cancel()
                     return
                 if error.retry_delay is not None:
-                    pause = max(pause, error.retry_delay.total_seconds())
+                    pause = max(pause, min(error.retry_delay.total_seconds(), MAX_DELAY_SECONDS))
                 self._finished.set()
             if self._stopped.wait(pause):
                 return
@@ -510,26 +510,28 @@ class _Streaming:
         self._metadata = metadata
 
     def _start(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
-        return _Stream(self._inner(request, timeout, (*(metadata or ()), *self._metadata), *args, **kw))
+        return self._inner(request, timeout, (*(metadata or ()), *self._metadata), *args, **kw)
 
 
 class _UnaryStream(_Streaming, grpc.UnaryStreamMultiCallable):  # type: ignore[type-arg]
     def __call__(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
-        return self._start(request, timeout, metadata, *args, **kw)
+        return _Stream(self._start(request, timeout, metadata, *args, **kw))
 
 
 class _StreamStream(_Streaming, grpc.StreamStreamMultiCallable):  # type: ignore[type-arg]
     def __call__(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
     ) -> Any:
-        return self._start(request_iterator, timeout, metadata, *args, **kw)
+        payload = Messages(request_iterator)
+        return _Stream(self._start(payload.each(), timeout, metadata, *args, **kw), payload)
 
 
 class _Stream:
     """A call of gRPC, but for the error that it ends with."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, payload: Messages | None = None) -> None:
         self._call = call
+        self._payload = payload
 
     def __iter__(self) -> Self:
         return self
@@ -538,6 +540,8 @@ class _Stream:
         try:
             return next(self._call)
         except grpc.RpcError as failed:
+            if self._payload is not None and self._payload.failed is not None:
+                raise self._payload.failed from None
             raise SwitchboardError.from_rpc_error(failed) from failed
 
     def __getattr__(self, name: str) -> Any:
