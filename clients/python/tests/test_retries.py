@@ -134,7 +134,7 @@ def test_a_long_delay_is_for_the_caller(
         waited.append(seconds)
 
     monkeypatch.setattr(switchboard._client, "time", types.SimpleNamespace(sleep=waited.append))
-    monkeypatch.setattr(aio.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=named)) as fake:
         caller = connect(fake.address)
         if waits:
@@ -178,10 +178,10 @@ def test_an_upload_that_cannot_be_read_again_is_never_tried_again(connect: Calla
         assert error.reason == "SERVER_STOPPING"
         assert uuid.UUID(error.request_id)
         assert error.request_id == fake.requests[0][0].header.request_id
-        reading, writing = os.pipe()
-        with os.fdopen(writing, "wb") as pipe:
-            pipe.write(b"Hello!")
-        with os.fdopen(reading, "rb") as pipe:
+        near, far = os.pipe()
+        with os.fdopen(far, "wb") as end:
+            end.write(b"Hello!")
+        with os.fdopen(near, "rb") as pipe:
             fails(caller, "messages.SendMedia", upload(HEADER, pipe))
     assert len(fake.requests) == 2
     assert b"".join(message.chunk for message in fake.requests[1]) == b"Hello!"
@@ -260,8 +260,9 @@ def test_a_file_that_cannot_be_read_tells_why(seekable: bool, connect: Callable[
             return v1.SendMediaResponse()
 
     over = threading.Event()
+    broken: Any = Broken(seekable=seekable)
     with Noting() as fake, pytest.raises(OSError, match="the disk is gone"):
-        connect(fake.address).call("messages.SendMedia", upload(HEADER, Broken(seekable=seekable)))
+        connect(fake.address).call("messages.SendMedia", upload(HEADER, broken))
     assert over.wait(20)
     assert ended == [False]
 
@@ -300,7 +301,7 @@ def test_what_the_callers_own_messages_fail_with_is_told_with_asyncio() -> None:
                 async for _ in client.messages.SendMessages(messages(), timeout=20):
                     pass
             # A cancel of the caller's own is no failure of the messages.
-            broken = Broken(go_on=go_on)
+            broken: Any = Broken(go_on=go_on)
             sending = asyncio.ensure_future(client.messages.SendMedia(upload(HEADER, broken), timeout=20))
             await asyncio.to_thread(broken.reading.wait, 20)
             sending.cancel()
@@ -317,7 +318,7 @@ def test_what_the_callers_own_messages_fail_with_is_told_with_asyncio() -> None:
 def test_a_slow_file_does_not_stop_the_event_loop(seekable: bool) -> None:
     async def call() -> None:
         async with aio.Client(fake.address) as client:
-            file = Broken(seekable=seekable, go_on=go_on)
+            file: Any = Broken(seekable=seekable, go_on=go_on)
             sending = asyncio.ensure_future(client.messages.SendMedia(upload(HEADER, file), timeout=20))
             # This is reached only while the file is being read.
             assert await asyncio.to_thread(file.reading.wait, 20)
