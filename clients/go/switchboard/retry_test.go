@@ -447,6 +447,27 @@ func TestAnUploadThatCannotBeReadAgainIsMadeOnce(t *testing.T) {
 	}
 }
 
+func TestAnUploadThatFindsNoServerTellsItsRequestID(t *testing.T) {
+	t.Parallel()
+	client := connect(t, listenAndClose(t), WithMaxAttempts(1))
+	for name, upload := range map[string]func() error{
+		"SendMedia": func() error {
+			_, err := client.SendMedia(testContext(t), &switchboardv1.MediaHeader{}, strings.NewReader("Hello!"))
+			return err
+		},
+		"UploadTemplateMedia": func() error {
+			header := &switchboardv1.UploadTemplateMediaHeader{}
+			_, err := client.UploadTemplateMedia(testContext(t), header, strings.NewReader("Hello!"))
+			return err
+		},
+	} {
+		failure, ok := errors.AsType[*Error](upload())
+		if !ok || failure.Code != codes.Unavailable || len(failure.RequestID) != 36 {
+			t.Errorf("%s failed with %v of the request %q", name, failure, failure.RequestID)
+		}
+	}
+}
+
 func TestAnUploadWhoseFileFailsIsBrokenOff(t *testing.T) {
 	seen, address := serveUploads(t, 0)
 	broken := errors.New("the disk is gone")
