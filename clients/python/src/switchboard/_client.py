@@ -33,8 +33,8 @@ class Client:
     UNAVAILABLE, only reads and writes that have a `request_id`, and within `timeout`. Where a request can have a
     `request_id` and has none, it is given one.
 
-    Three things are sent as they are, once: `UpdateContact` and what else changes something without a `request_id`;
-    streams, `SendMessages` included; and a call by `future`, whose error is gRPC's own.
+    Three things are sent once: `UpdateContact` and what else changes something without a `request_id`; streams,
+    `SendMessages` included; and a call by `future`.
     """
 
     accounts: v1.AccountServiceStub
@@ -470,8 +470,9 @@ class _Repeating:
             time.sleep(delay)
 
     def _future(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
+        payload = self._prepare(request)
         metadata = (*(metadata or ()), *self._metadata)
-        return self._inner.future(self._prepare(request).each(), timeout, metadata, *args, **kw)
+        return _Future(self._inner.future(payload.each(), timeout, metadata, *args, **kw), payload)
 
 
 class _UnaryUnary(_Repeating, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]
@@ -500,6 +501,38 @@ class _StreamUnary(_Repeating, grpc.StreamUnaryMultiCallable):  # type: ignore[t
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
     ) -> Any:
         return self._future(request_iterator, timeout, metadata, *args, **kw)
+
+
+class _Future:
+    """A future of gRPC, but for the error that it ends with."""
+
+    def __init__(self, call: Any, payload: Single | Messages) -> None:
+        self._call = call
+        self._payload = payload
+
+    def result(self, timeout: float | None = None) -> Any:
+        if (error := self.exception(timeout)) is not None:
+            raise error
+        return self._call.result()
+
+    def exception(self, timeout: float | None = None) -> Exception | None:
+        failed: Exception | None = self._call.exception(timeout)
+        if not isinstance(failed, grpc.RpcError):
+            return failed
+        if self._payload.failed is not None:
+            return self._payload.failed
+        error = SwitchboardError.from_rpc_error(failed)
+        error.request_id = self._payload.request_id
+        return error
+
+    def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
+        self._call.add_done_callback(lambda _: callback(self))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+
+grpc.Future.register(_Future)
 
 
 class _Streaming:

@@ -42,8 +42,8 @@ class Client:
     UNAVAILABLE, only reads and writes that have a `request_id`, and within `timeout`. Where a request can have a
     `request_id` and has none, it is given one.
 
-    Two things are sent as they are, once: `UpdateContact` and what else changes something without a `request_id`; and
-    streams, `SendMessages` included.
+    Two things are sent once: `UpdateContact` and what else changes something without a `request_id`; and streams,
+    `SendMessages` included.
     """
 
     accounts: AccountServiceAsyncStub
@@ -136,7 +136,8 @@ class Subscription:
 
     It has a connection of its own, and opens it anew when it breaks, when the server goes away, and when nothing was
     heard for two heartbeats: no event is lost, and none comes twice. Use it in an `async with` statement. One task may
-    iterate; any may `close`.
+    iterate; any may `close`. To give up waiting loses nothing: after `asyncio.wait_for(anext(subscription), 1)` has run
+    out of time, the next `anext` goes on with the same wait.
 
     Of a named subscription (`SubscribeRequest.subscription`) the server keeps the place: what the loop has finished
     with is acknowledged within about a second, with every heartbeat, before a stream is opened again, and in the end,
