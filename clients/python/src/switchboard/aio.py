@@ -434,12 +434,13 @@ class _Interceptor:
             call = await continuation(self._details(details, attempts.remaining()), each)
             try:
                 await call
-            except grpc.RpcError as failed:
+            except (grpc.RpcError, asyncio.CancelledError) as failed:
+                if isinstance(payload, Messages) and payload.failed is not None:
+                    # The call tells it: older versions of gRPC stumble over what an interceptor raises of its own.
+                    return _Call(call, payload)
+                if not isinstance(failed, grpc.RpcError):
+                    raise
                 delay = attempts.delay(failed)
-            except asyncio.CancelledError:
-                if payload.failed is not None:
-                    raise payload.failed from None
-                raise
             else:
                 return call
             await asyncio.sleep(delay)
