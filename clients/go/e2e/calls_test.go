@@ -84,7 +84,7 @@ func picture(t *testing.T, number int) []byte {
 // Every call of the contract, and that there is no other.
 func TestEveryCall(t *testing.T) {
 	calls := &called{names: map[string]bool{}}
-	client := connect(t, startSandbox(t, "").address, calls.option())
+	client := connect(t, startSandbox(t).address, calls.option())
 
 	t.Run("Accounts", func(t *testing.T) {
 		list, err := client.Accounts.ListAccounts(testContext(t), &switchboardv1.ListAccountsRequest{})
@@ -446,7 +446,7 @@ func subscriptions(t *testing.T, client *switchboard.Client) {
 }
 
 func TestHealthAndReflection(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	health, err := grpc_health_v1.NewHealthClient(client.Conn()).Check(testContext(t),
 		&grpc_health_v1.HealthCheckRequest{Service: switchboardv1.EventService_ServiceDesc.ServiceName})
 	if err != nil || health.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {

@@ -20,8 +20,9 @@ import (
 
 func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "store")
-	server := startSandbox(t, "", "--store", store)
-	client := connect(t, server.address)
+	front := startProxy(t, "")
+	server := startBehind(t, front, "--store", store)
+	client := connect(t, front.address)
 
 	// Customers write all the time.
 	stop, stopped := make(chan struct{}), make(chan []string, 1)
@@ -99,7 +100,7 @@ func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatal("it does not notice that the server is gone")
 		}
-		server = startSandbox(t, server.address, "--store", store)
+		server = startBehind(t, front, "--store", store)
 		someEvents()
 	}
 	close(stop)
@@ -129,7 +130,7 @@ func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 }
 
 func TestAConnectionThatFallsSilentIsLeft(t *testing.T) {
-	server := startSandbox(t, "")
+	server := startSandbox(t)
 	proxy := startProxy(t, server.address)
 	direct, through := connect(t, server.address), connect(t, proxy.address)
 	request := receivedTexts(switchboardv1.StartPosition_START_POSITION_EARLIEST)
@@ -163,7 +164,7 @@ func TestAConnectionThatFallsSilentIsLeft(t *testing.T) {
 }
 
 func TestHeartbeatsKeepAQuietStreamOpen(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	request := receivedTexts(switchboardv1.StartPosition_START_POSITION_LATEST)
 	request.HeartbeatInterval = durationpb.New(time.Second)
 	request.IdleTimeout = durationpb.New(4 * time.Second)
@@ -177,7 +178,7 @@ func TestHeartbeatsKeepAQuietStreamOpen(t *testing.T) {
 }
 
 func TestACursorOfAnotherJournalEndsTheLoop(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	subscription := client.Subscribe(&switchboardv1.SubscribeRequest{
 		Start: &switchboardv1.SubscribeRequest_AfterCursor{AfterCursor: "made-up"},
 	})

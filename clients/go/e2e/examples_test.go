@@ -31,7 +31,7 @@ func buildExamples(t *testing.T) string {
 
 func TestExamples(t *testing.T) {
 	folder := buildExamples(t)
-	server := startSandbox(t, "")
+	server := startSandbox(t)
 	client := connect(t, server.address)
 	image := filepath.Join(t.TempDir(), "picture.png")
 	if err := os.WriteFile(image, picture(t, 1), 0o600); err != nil {

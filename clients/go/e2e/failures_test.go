@@ -38,7 +38,7 @@ func wantReason(t *testing.T, err error, code codes.Code, reason string) {
 }
 
 func TestFailuresSayWhatIsWrong(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	send := func(request *switchboardv1.SendMessageRequest) *switchboard.Error {
 		t.Helper()
 		_, err := client.Messages.SendMessage(testContext(t), request)
@@ -109,7 +109,7 @@ func TestFailuresSayWhatIsWrong(t *testing.T) {
 }
 
 func TestAProviderThatCannotBeReachedIsTriedAgain(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address, switchboard.WithMaxAttempts(2))
+	client := connect(t, startSandbox(t).address, switchboard.WithMaxAttempts(2))
 	setFault(t, client, &sandboxv1.SetFaultRequest{
 		Account: connectby, Kind: sandboxv1.FaultKind_FAULT_KIND_STATUS, Operation: "list_templates", HttpStatus: 503, Times: 1,
 	})
@@ -124,7 +124,7 @@ func TestAProviderThatCannotBeReachedIsTriedAgain(t *testing.T) {
 }
 
 func TestDeadlineAndCancelEndACall(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	setFault(t, client, &sandboxv1.SetFaultRequest{
 		Account: connectly, Kind: sandboxv1.FaultKind_FAULT_KIND_LATENCY, Operation: "send_message",
 		Latency: durationpb.New(within),

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -54,17 +53,18 @@ func program(t *testing.T) string {
 // sandbox is a server of a test's own.
 type sandbox struct {
 	address string
+	front   *proxy // What leads to it, if anything does.
 	process *exec.Cmd
 	gone    chan struct{}
 }
 
-// startSandbox starts a server and waits until it is up. An empty address is any free one.
-func startSandbox(t *testing.T, address string, args ...string) *sandbox {
+// startSandbox starts a server and waits until it is up.
+func startSandbox(t *testing.T, args ...string) *sandbox {
 	t.Helper()
 	command := exec.Command(program(t), append([]string{"sandbox"}, args...)...)
 	command.Dir = t.TempDir()
 	command.Env = append(os.Environ(),
-		"SWITCHBOARD__GRPC__LISTEN="+cmp.Or(address, "127.0.0.1:0"),
+		"SWITCHBOARD__GRPC__LISTEN=127.0.0.1:0",
 		"SWITCHBOARD__WEBHOOK__LISTEN=127.0.0.1:0",
 		"SWITCHBOARD__ADMIN__LISTEN=127.0.0.1:0",
 	)
@@ -101,9 +101,22 @@ func startSandbox(t *testing.T, address string, args ...string) *sandbox {
 	return s
 }
 
+// startBehind starts a server that is found at the address of a proxy, which stays over restarts. The server's own does not:
+// somebody else could have the port by then.
+func startBehind(t *testing.T, front *proxy, args ...string) *sandbox {
+	t.Helper()
+	s := startSandbox(t, args...)
+	s.front = front
+	front.leadTo(s.address)
+	return s
+}
+
 // stop ends the server and waits until it is gone.
 func (s *sandbox) stop(t *testing.T, signal syscall.Signal) {
 	t.Helper()
+	if s.front != nil {
+		s.front.leadTo("")
+	}
 	_ = s.process.Process.Signal(signal)
 	select {
 	case <-s.gone:
@@ -170,6 +183,7 @@ func textOf(event *switchboardv1.Event) string {
 type proxy struct {
 	address string
 	mu      sync.Mutex
+	to      string // Where new connections come to; empty refuses them.
 	silent  map[net.Conn]bool
 	count   int
 }
@@ -180,7 +194,7 @@ func startProxy(t *testing.T, to string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{address: listener.Addr().String(), silent: map[net.Conn]bool{}}
+	p := &proxy{address: listener.Addr().String(), to: to, silent: map[net.Conn]bool{}}
 	var all sync.WaitGroup
 	ended := make(chan struct{})
 	t.Cleanup(func() { close(ended); listener.Close(); all.Wait() })
@@ -189,6 +203,13 @@ func startProxy(t *testing.T, to string) *proxy {
 			near, err := listener.Accept()
 			if err != nil {
 				return
+			}
+			p.mu.Lock()
+			to := p.to
+			p.mu.Unlock()
+			if to == "" {
+				near.Close()
+				continue
 			}
 			far, err := net.Dial("tcp", to)
 			if err != nil {
@@ -225,12 +246,19 @@ func (p *proxy) carry(from, to, near net.Conn) {
 			}
 		}
 		if err != nil {
-			if err == io.EOF && !silent {
+			if !silent {
 				to.Close()
 			}
 			return
 		}
 	}
+}
+
+// leadTo says where new connections come to.
+func (p *proxy) leadTo(address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.to = address
 }
 
 // fallSilent lets all connections that there are carry nothing more, and stay open.

@@ -87,8 +87,9 @@ func wantTexts(t *testing.T, got []string, want ...string) {
 
 func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "store")
-	server := startSandbox(t, "", "--store", store)
-	client := connect(t, server.address)
+	front := startProxy(t, "")
+	server := startBehind(t, front, "--store", store)
+	client := connect(t, front.address)
 	createSubscription(t, client)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 3*within)
@@ -142,7 +143,7 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 			// With this event at hand, the server dies, and comes back before the loop knows.
 			killed, some = killed+1, 0
 			server.stop(t, syscall.SIGKILL)
-			server = startSandbox(t, server.address, "--store", store)
+			server = startBehind(t, front, "--store", store)
 		}
 		t.Fatal("the loop ended by itself")
 		return read
@@ -151,12 +152,12 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 	loops := []loop{read(client, 2)}
 	// Another program goes on, after a server that was stopped in order.
 	server.stop(t, syscall.SIGTERM)
-	server = startSandbox(t, server.address, "--store", store)
-	loops = append(loops, read(connect(t, server.address), 1))
+	server = startBehind(t, front, "--store", store)
+	loops = append(loops, read(connect(t, front.address), 1))
 	close(stop)
 	taken := <-stopped
 	write(t, client, last)
-	loops = append(loops, read(connect(t, server.address), -1))
+	loops = append(loops, read(connect(t, front.address), -1))
 
 	var seen []string
 	for number, each := range loops {
@@ -187,7 +188,7 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 }
 
 func TestAnUnfinishedEventComesAgainToTheNextLoop(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
 	write(t, client, "one", "two", "three")
 	s := client.Subscribe(named())
@@ -217,7 +218,7 @@ func TestAnUnfinishedEventComesAgainToTheNextLoop(t *testing.T) {
 }
 
 func TestASubscriptionThatIsMovedBackReplays(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
 	write(t, client, "one", "two")
 	var causes []error
@@ -254,7 +255,7 @@ func TestASubscriptionThatIsMovedBackReplays(t *testing.T) {
 }
 
 func TestASubscriptionWithAnotherFilterGoesOnWithIt(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
 	write(t, client, "one")
 	var came []string
@@ -281,7 +282,7 @@ func TestASubscriptionWithAnotherFilterGoesOnWithIt(t *testing.T) {
 }
 
 func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
 	write(t, client, "one")
 	var errs []error
@@ -305,7 +306,7 @@ func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
 }
 
 func TestHeartbeatsBringTheLagToZero(t *testing.T) {
-	client := connect(t, startSandbox(t, "").address)
+	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client, "report.completed")
 	write(t, client, "one", "two")
 	if got := getSubscription(t, client, shop); got.GetLagEvents() == 0 {

@@ -28,6 +28,11 @@ type place struct {
 // refused is an acknowledgement's error that a stream is given up for.
 type refused struct{ error }
 
+// passing is an acknowledgement's error that another try may not have.
+type passing struct{ error }
+
+func (p passing) Unwrap() error { return p.error }
+
 // Acknowledge finishes with an event of a named subscription, and returns when the server has on disk that it and all
 // before it are dealt with. It is for the body of a loop, or for after it, and the event is the last one that the body
 // was given; nil stands for those that the loop has finished with anyway. Without it, the loop acknowledges by itself:
@@ -69,13 +74,13 @@ func (s *Subscription) acknowledgeAll(ctx context.Context, conn *grpc.ClientConn
 		calling, cancel := context.WithTimeout(ctx, s.patience)
 		err := s.acknowledge(calling, conn)
 		cancel()
-		failure, _ := errors.AsType[*Error](err)
 		switch {
-		case err == nil || isStale(err):
+		case err == nil || isMoved(err):
 		case ctx.Err() != nil:
 			return
-		case failure != nil && (failure.Code == codes.Unavailable || failure.Code == codes.DeadlineExceeded):
-			if delay, ok := failure.RetryDelay(); ok {
+		case isPassing(err):
+			if failure, ok := errors.AsType[*Error](err); ok {
+				delay, _ := failure.RetryDelay()
 				pause = max(pause, min(delay, maxDelay))
 			}
 			s.wake()
@@ -110,7 +115,7 @@ func (s *Subscription) acknowledgeLocked(ctx context.Context, conn grpc.ClientCo
 	_, err := switchboardv1.NewEventServiceClient(conn).Acknowledge(ctx, &switchboardv1.AcknowledgeRequest{
 		Subscription: s.request.GetSubscription(), Cursor: pending.cursor, Generation: pending.generation,
 	})
-	if failure, ok := errors.AsType[*Error](err); ok && (failure.Reason == "" || failure.Code == codes.Unavailable) {
+	if failure, ok := errors.AsType[*Error](err); ok && (failure.Reason == "" || isPassing(err)) {
 		return err
 	}
 	s.mu.Lock()
@@ -164,9 +169,18 @@ func (s *Subscription) hangUp(ctx context.Context) {
 	_ = s.acknowledge(ctx, conn)
 }
 
-// isStale tells whether an acknowledgement came after the subscription was changed. That is no failure: the server ends
+// isMoved tells whether an acknowledgement came after the subscription was changed. That is no failure: the server ends
 // the stream, and the next one starts where the subscription is now.
-func isStale(err error) bool {
+func isMoved(err error) bool {
 	failure, ok := errors.AsType[*Error](err)
-	return ok && failure.Reason == "SUBSCRIPTION_GENERATION_STALE"
+	return ok && (failure.Reason == "SUBSCRIPTION_GENERATION_STALE" || failure.Reason == "SUBSCRIPTION_CHANGED")
+}
+
+// isPassing tells whether an acknowledgement is to be tried again: the server could not be reached, or did not answer.
+func isPassing(err error) bool {
+	failure, ok := errors.AsType[*Error](err)
+	if !ok || isMoved(err) {
+		return false
+	}
+	return failure.Code == codes.Unavailable || failure.Code == codes.DeadlineExceeded || failure.isReset()
 }

@@ -240,48 +240,92 @@ func TestAnAcknowledgementThatComesTooLateIsNoFailure(t *testing.T) {
 
 func TestAStreamThatIsOpenedBehindAChangeIsNoFailure(t *testing.T) {
 	t.Parallel()
-	// The stream breaks before it can tell of the change.
-	fake := newFakeEvents(say(unavailable, startedAs("c0", 1), heartbeat("c1")), theEnd("c0"))
-	stale := failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
-	answering(fake, stale, stale)
-	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
+	for _, failure := range []error{
+		failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"}),
+		failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"}),
+	} {
+		// The stream breaks before it can tell of the change.
+		fake := newFakeEvents(say(unavailable, startedAs("c0", 1), heartbeat("c1")), theEnd("c0"))
+		answering(fake, failure, failure)
+		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
+			t.Fatal(err)
+		}
+		wantCalls(t, fake, "subscribe", "c1/1", "subscribe")
+	}
+}
+
+func TestAStreamThatEndsWithAChangeDropsThePlace(t *testing.T) {
+	t.Parallel()
+	move := failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	called := make(chan struct{}, 100)
+	fake := newFakeEvents(
+		func(stream switchboardv1.EventService_SubscribeServer) error {
+			if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+				return err
+			}
+			select {
+			case <-called:
+				return say(move, event("c2"))(stream) // And not a word of closing.
+			case <-stream.Context().Done():
+				return stream.Context().Err()
+			}
+		},
+		theEnd("c0"),
+	)
+	// The acknowledgement of the first event is under way until the stream has ended.
+	fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
+		called <- struct{}{}
+		<-ctx.Done()
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named()))
+	if err != nil {
 		t.Fatal(err)
 	}
+	wantCursors(t, cursors, "c1", "c2")
 	wantCalls(t, fake, "subscribe", "c1/1", "subscribe")
 }
 
-func TestAnAcknowledgementThatFoundNoServerIsMadeAgain(t *testing.T) {
+func TestAnAcknowledgementThatDidNotComeThroughIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	acknowledged := make(chan struct{})
-	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
-		if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
-			return err
-		}
-		select {
-		case <-acknowledged:
-			return say(nil, closing("c1", maxEventsReached, 0))(stream)
-		case <-stream.Context().Done():
-			return stream.Context().Err()
-		}
-	})
-	var number atomic.Int64
-	var once sync.Once
-	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
-		switch number.Add(1) {
-		case 1:
-			return unavailable
-		case 2:
-			return failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})
-		}
-		once.Do(func() { close(acknowledged) })
-		return nil
-	}
-	s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
-	if _, err := readAll(t, s); err != nil {
-		t.Fatal(err)
-	}
-	if number.Load() < 3 {
-		t.Errorf("it was called %q", fake.called())
+	for name, failures := range map[string][2]error{
+		"unavailable": {unavailable, failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})},
+		"reset":       {status.Error(codes.Internal, "reset"), status.Error(codes.Unknown, "reset")},
+		"late":        {status.Error(codes.DeadlineExceeded, "late"), status.Error(codes.Canceled, "reset")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			acknowledged := make(chan struct{})
+			fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
+				if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+					return err
+				}
+				select {
+				case <-acknowledged:
+					return say(nil, closing("c1", maxEventsReached, 0))(stream)
+				case <-stream.Context().Done():
+					return stream.Context().Err()
+				}
+			})
+			var number atomic.Int64
+			fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
+				at := number.Add(1)
+				if at <= 2 {
+					return failures[at-1]
+				}
+				if at == 3 {
+					close(acknowledged)
+				}
+				return nil
+			}
+			s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
+			if _, err := readAll(t, s); err != nil {
+				t.Fatal(err)
+			}
+			if number.Load() < 3 {
+				t.Errorf("it was called %q", fake.called())
+			}
+		})
 	}
 }
 
@@ -289,6 +333,7 @@ func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
 	t.Parallel()
 	broken := make(chan struct{})
 	fake := newFakeEvents(say(unavailable, startedAs("c0", 1), event("c1")), theEnd("c1"))
+	failures := []error{unavailable, status.Error(codes.DeadlineExceeded, "late"), status.Error(codes.Internal, "reset")}
 	var number atomic.Int64
 	fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
 		select {
@@ -296,14 +341,16 @@ func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		}
-		if number.Add(1) <= 2 {
-			return unavailable
+		if at := number.Add(1); at <= int64(len(failures)) {
+			return failures[at-1]
 		}
 		return nil
 	}
-	causes := 0
-	s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(error) {
-		if causes++; causes == 1 {
+	var causes []codes.Code
+	var s *Subscription
+	s = connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) {
+		if causes = append(causes, status.Code(cause)); len(causes) == 1 {
+			s.resets = maxResets // One more of a stream would be one too many.
 			close(broken)
 		}
 	}))
@@ -312,8 +359,11 @@ func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCursors(t, cursors, "c1")
+	if want := []codes.Code{codes.Unavailable, codes.Unavailable, codes.DeadlineExceeded, codes.Internal}; !slices.Equal(causes, want) {
+		t.Errorf("it was opened again because of %v", causes)
+	}
 	calls := fake.called()
-	if last := len(calls) - 1; calls[last] != "subscribe" || calls[last-1] != "c1/1" || number.Load() != 3 ||
+	if last := len(calls) - 1; calls[last] != "subscribe" || calls[last-1] != "c1/1" || number.Load() != 4 ||
 		slices.Contains(calls[1:last], "subscribe") {
 		t.Errorf("it was called %q", calls)
 	}

@@ -65,8 +65,9 @@ func WithToken(token string) Option {
 // WithMaxAttempts sets how often a call is made at most; the default is 4, and 1 means that nothing is tried again.
 //
 // Only calls that fail with UNAVAILABLE are tried again, within their deadlines, after a delay that grows and is never
-// shorter than the server asks for: reads, and writes that carry a request_id. A write that has a field for it and was
-// given none gets a random one, so that all attempts together are done once. Streams are not tried again.
+// shorter than the server asks for, unless it asks for more than 30 seconds: reads, and writes that carry a request_id. A
+// write that has a field for it and was given none gets a random one, so that all attempts together are done once. Streams
+// are not tried again.
 func WithMaxAttempts(attempts int) Option {
 	return func(o *options) { o.attempts = attempts }
 }

@@ -262,20 +262,6 @@ func TestOneAttemptIsOneAttempt(t *testing.T) {
 	}
 }
 
-func TestAServiceConfigMakesNoFurtherAttempts(t *testing.T) {
-	recorder, address := serveRecorder(t, unavailable)
-	config := `{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.001s",
-		"maxBackoff": "0.001s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`
-	client := connect(t, address, WithDialOptions(grpc.WithDefaultServiceConfig(config)))
-	_, err := client.Contacts.DeleteContact(testContext(t), &switchboardv1.DeleteContactRequest{})
-	if status.Code(err) != codes.Unavailable {
-		t.Errorf("got %v", err)
-	}
-	if calls := recorder.of(switchboardv1.ContactService_DeleteContact_FullMethodName); len(calls) != 1 {
-		t.Errorf("it was called %d times", len(calls))
-	}
-}
-
 // asError reads a failure that a test made.
 func asError(t *testing.T, err error) error {
 	t.Helper()
@@ -458,6 +444,27 @@ func TestAnUploadThatCannotBeReadAgainIsMadeOnce(t *testing.T) {
 				t.Errorf("it was sent %d times more, with %q", len(seen), upload.file)
 			}
 		})
+	}
+}
+
+func TestAnUploadThatFindsNoServerTellsItsRequestID(t *testing.T) {
+	t.Parallel()
+	client := connect(t, listenAndClose(t), WithMaxAttempts(1))
+	for name, upload := range map[string]func() error{
+		"SendMedia": func() error {
+			_, err := client.SendMedia(testContext(t), &switchboardv1.MediaHeader{}, strings.NewReader("Hello!"))
+			return err
+		},
+		"UploadTemplateMedia": func() error {
+			header := &switchboardv1.UploadTemplateMediaHeader{}
+			_, err := client.UploadTemplateMedia(testContext(t), header, strings.NewReader("Hello!"))
+			return err
+		},
+	} {
+		failure, ok := errors.AsType[*Error](upload())
+		if !ok || failure.Code != codes.Unavailable || len(failure.RequestID) != 36 {
+			t.Errorf("%s failed with %v of the request %q", name, failure, failure.RequestID)
+		}
 	}
 }
 

@@ -194,7 +194,7 @@ func (s *Subscription) readOne(
 			err = cause.error
 		}
 		if failure, ok := errors.AsType[*Error](err); ok {
-			if failure.Code == codes.NotFound {
+			if failure.Code == codes.NotFound || isMoved(failure) {
 				s.forget()
 			}
 			if delay, ok := failure.RetryDelay(); ok {
@@ -205,7 +205,11 @@ func (s *Subscription) readOne(
 	}
 
 	// Before the stream is opened: what is finished does not come again then.
-	if err := s.acknowledge(streaming, conn); err != nil && !isStale(err) {
+	switch err := s.acknowledge(streaming, conn); {
+	case err == nil || isMoved(err):
+	case isPassing(err):
+		return broken(passing{err})
+	default:
 		return broken(err)
 	}
 	stream, err := switchboardv1.NewEventServiceClient(conn).Subscribe(streaming, request)
@@ -290,21 +294,27 @@ func (s *Subscription) mendable(err error) bool {
 	if err == errSilent || err == io.ErrUnexpectedEOF {
 		return true
 	}
-	failure, ok := errors.AsType[*Error](err)
-	if !ok {
-		return false
-	}
-	switch failure.Code {
-	case codes.Unavailable:
+	if _, ok := err.(passing); ok {
 		return true
-	case codes.Internal, codes.Unknown, codes.Canceled:
-		// Not the server's word (that has a reason): a proxy or the library reset the stream. But a message that cannot
-		// be read looks the same, and would come again and again.
+	}
+	failure, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		return false
+	case failure.Code == codes.Unavailable:
+		return true
+	case failure.isReset():
+		// But a message that cannot be read looks the same, and would come again and again.
 		s.resets++
-		return failure.Reason == "" && s.resets <= maxResets
+		return s.resets <= maxResets
 	default:
 		return false
 	}
+}
+
+// isReset tells whether a proxy or the library may have reset a call: it is not the server's word, which has a reason.
+func (e *Error) isReset() bool {
+	return e.Reason == "" && (e.Code == codes.Internal || e.Code == codes.Unknown || e.Code == codes.Canceled)
 }
 
 // start takes in where a stream starts.

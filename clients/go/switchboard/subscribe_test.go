@@ -343,17 +343,33 @@ func TestWhatANewStreamWouldNotMendEndsTheLoop(t *testing.T) {
 
 func TestAResetThatComesAgainAndAgainEndsTheLoop(t *testing.T) {
 	t.Parallel()
-	poison := status.Error(codes.Internal, "cannot be read")
-	fake := newFakeEvents(say(poison, started("c0"), event("c1")))
-	for range maxResets + 3 {
-		fake.turns <- say(poison, started("c1"))
+	for _, code := range []codes.Code{codes.Internal, codes.Unknown, codes.Canceled} {
+		t.Run(code.String(), func(t *testing.T) {
+			t.Parallel()
+			poison := status.Error(code, "cannot be read")
+			fake := newFakeEvents(say(poison, started("c0"), event("c1")))
+			for range maxResets + 3 {
+				fake.turns <- say(poison, started("c1"))
+			}
+			cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
+			wantCursors(t, cursors, "c1")
+			// The first came behind an event, and counts as well.
+			if status.Code(err) != code || len(fake.asked) != 1+maxResets {
+				t.Errorf("got %v after %d streams", err, len(fake.asked))
+			}
+		})
 	}
-	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
-	wantCursors(t, cursors, "c1")
-	// The first came behind an event, and counts as well.
-	if status.Code(err) != codes.Internal || len(fake.asked) != 1+maxResets {
-		t.Errorf("got %v after %d streams", err, len(fake.asked))
-	}
+	t.Run("before anything", func(t *testing.T) {
+		t.Parallel()
+		fake := newFakeEvents()
+		for range maxResets + 3 {
+			fake.turns <- say(status.Error(codes.Unknown, "no Switchboard"))
+		}
+		_, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
+		if status.Code(err) != codes.Unknown || len(fake.asked) != 1+maxResets {
+			t.Errorf("got %v after %d streams", err, len(fake.asked))
+		}
+	})
 }
 
 func TestResetsCountInARowAlone(t *testing.T) {
@@ -487,6 +503,40 @@ func TestAnEndWithoutAWordIsNoEnd(t *testing.T) {
 	wantCursors(t, cursors, "c1")
 	if len(fake.asked) != 3 {
 		t.Errorf("it was opened %d times", len(fake.asked))
+	}
+}
+
+func TestAnEndInOrderWhoseReasonIsNotKnownIsTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []switchboardv1.ClosingReason{0, 4711} {
+		fake := newFakeEvents(say(nil, started("c0"), event("c1"), closing("c2", reason, 0)), theEnd("c3"))
+		s := connect(t, serveEvents(t, fake)).Subscribe(nil)
+		cursors, err := readAll(t, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantCursors(t, cursors, "c1")
+		if s.Cursor() != "c2" || len(fake.asked) != 1 {
+			t.Errorf("it came to %q in %d streams", s.Cursor(), len(fake.asked))
+		}
+	}
+}
+
+func TestAVeryLongDelayIsNotWaitedForInFull(t *testing.T) {
+	t.Parallel()
+	for delay, want := range map[time.Duration]time.Duration{20 * time.Second: 20 * time.Second, time.Hour: maxDelay} {
+		failure := failing(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(delay)})
+		for name, last := range map[string]turn{
+			"closing": say(unavailable, started("c0"), closing("c0", shutdown, delay)),
+			"failure": say(failure, started("c0")),
+		} {
+			s := connect(t, serveEvents(t, newFakeEvents(last))).Subscribe(nil)
+			_, wait, err := s.readOne(testContext(t), s.next(), nil)
+			if status.Code(err) != codes.Unavailable || wait != want {
+				t.Errorf("%s: after %v, %v would be waited for", name, err, wait)
+			}
+			s.hangUp(testContext(t))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package switchboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -21,8 +22,8 @@ const pieceSize = 256 << 10
 func (c *Client) SendMedia(
 	ctx context.Context, header *switchboardv1.MediaHeader, file io.Reader,
 ) (*switchboardv1.SendMediaResponse, error) {
-	header, _ = identified(header)
-	return upload(ctx, c.retry, file, c.Messages.SendMedia, func(piece []byte, first bool) *switchboardv1.SendMediaRequest {
+	header, id := identified(header)
+	return upload(ctx, c.retry, id, file, c.Messages.SendMedia, func(piece []byte, first bool) *switchboardv1.SendMediaRequest {
 		if first {
 			return &switchboardv1.SendMediaRequest{Header: header, Chunk: piece}
 		}
@@ -34,8 +35,8 @@ func (c *Client) SendMedia(
 func (c *Client) UploadTemplateMedia(
 	ctx context.Context, header *switchboardv1.UploadTemplateMediaHeader, file io.Reader,
 ) (*switchboardv1.UploadTemplateMediaResponse, error) {
-	header, _ = identified(header)
-	return upload(ctx, c.retry, file, c.Templates.UploadTemplateMedia,
+	header, id := identified(header)
+	return upload(ctx, c.retry, id, file, c.Templates.UploadTemplateMedia,
 		func(piece []byte, first bool) *switchboardv1.UploadTemplateMediaRequest {
 			if first {
 				return &switchboardv1.UploadTemplateMediaRequest{Header: header, Chunk: piece}
@@ -45,7 +46,7 @@ func (c *Client) UploadTemplateMedia(
 }
 
 func upload[Request, Response any](
-	ctx context.Context, retry retrier, file io.Reader,
+	ctx context.Context, retry retrier, id string, file io.Reader,
 	open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[Request, Response], error),
 	message func(piece []byte, first bool) *Request,
 ) (*Response, error) {
@@ -66,6 +67,10 @@ func upload[Request, Response any](
 		}
 		begun = true
 		response, err = uploadOnce(ctx, file, open, message)
+		// A stream that could not be opened has not seen it.
+		if failure, ok := errors.AsType[*Error](err); ok {
+			failure.RequestID = id
+		}
 		return err
 	})
 	if err != nil {

@@ -18,7 +18,7 @@ def main() -> None:
         sent = client.messages.SendMedia(upload(header, LETTER), timeout=60)
         print(f"{sent.message.message_id} is {v1.MessageState.Name(sent.message.state)}")
 
-        # An open file will do as well; but only an upload of bytes can be tried again.
+        # An open file will do as well as bytes.
         template_header = v1.UploadTemplateMediaHeader(account="demo-connectby", file_name="point.png")
         uploaded = client.templates.UploadTemplateMedia(upload(template_header, PICTURE), timeout=60)
         print(f"The picture is at {uploaded.url}")

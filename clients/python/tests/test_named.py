@@ -364,6 +364,69 @@ def test_an_acknowledgement_is_tried_again_later(flavour: str) -> None:
         assert fake.order[:6] == ["open", "b", "b", "b", "b", "c"]
 
 
+PASSING = [
+    status(grpc.StatusCode.INTERNAL),
+    status(grpc.StatusCode.UNKNOWN),
+    status(grpc.StatusCode.CANCELLED),
+    status(grpc.StatusCode.DEADLINE_EXCEEDED),
+    status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING"),
+]
+
+
+# Each more often than a stream may be reset.
+@pytest.mark.usefixtures("quickly")
+@pytest.mark.parametrize("failure", PASSING, ids=lambda failure: failure.code.name)
+def test_an_acknowledgement_that_broke_does_not_end_the_stream(flavour: str, failure: Any) -> None:
+    def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield from (started("a", generation=1), event("b"))
+        for _ in range(8):
+            fake.acknowledged("b")
+        yield from then_silent(event("c"))(context)
+
+    with Fake() as fake:
+        fake.streams = [stream]
+        fake.refusals = [failure] * 7
+        with Follower(flavour, fake.address, SHOP) as follower:
+            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
+        assert fake.order[:9] == ["open", *["b"] * 8]
+
+
+@pytest.mark.usefixtures("only_first_and_last")
+@pytest.mark.parametrize("failure", PASSING, ids=lambda failure: failure.code.name)
+def test_an_acknowledgement_that_broke_is_made_before_a_stream_is_opened(
+    flavour: str, failure: Any, failures: list[int]
+) -> None:
+    def first(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield from (started("a", generation=1), event("b"))
+        fake.acknowledged("b")
+        yield event("c")
+        context.abort_with_status(UNAVAILABLE)
+
+    with Fake() as fake:
+        fake.streams = [first, then_silent(started("c", generation=1), event("d"))]
+        fake.refusals = [None, *[failure] * 7]
+        with Follower(flavour, fake.address, SHOP) as follower:
+            assert [follower.next().cursor for _ in range(3)] == ["b", "c", "d"]
+            assert fake.order == ["open", "b", *["c"] * 8, "open"]
+
+
+@pytest.mark.usefixtures("only_first_and_last")
+def test_a_change_without_closing_drops_the_place(flavour: str, failures: list[int]) -> None:
+    def changing(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield from (started("a", generation=1), event("b"))
+        fake.acknowledged("b")
+        yield event("c")
+        context.abort_with_status(CHANGED)
+
+    with Fake() as fake:
+        fake.streams = [changing, script(started("m", generation=2), MAX_EVENTS)]
+        with Follower(flavour, fake.address, SHOP) as follower:
+            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
+            follower.ended()
+        assert fake.order == ["open", "b", "open", "end"]
+        assert fake.requests[-1].generation == 2
+
+
 @pytest.mark.usefixtures("quickly")
 def test_a_change_is_no_failure(flavour: str, failures: list[int]) -> None:
     def changing(context: Any) -> Iterator[v1.SubscribeResponse]:
@@ -408,7 +471,8 @@ def test_after_a_change_nothing_is_said_of_what_was_before(flavour: str, failure
 
 
 @pytest.mark.usefixtures("only_first_and_last")
-def test_what_was_refused_as_stale_is_not_said_again(flavour: str, failures: list[int]) -> None:
+@pytest.mark.parametrize("refusal", [STALE, CHANGED])
+def test_what_was_refused_as_stale_is_not_said_again(flavour: str, refusal: Any, failures: list[int]) -> None:
     def first(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
         fake.acknowledged("b")
@@ -418,7 +482,7 @@ def test_what_was_refused_as_stale_is_not_said_again(flavour: str, failures: lis
 
     with Fake() as fake:
         fake.streams = [first, script(started("a", generation=2), MAX_EVENTS)]
-        fake.refusals = [None, STALE]
+        fake.refusals = [None, refusal]
         with Follower(flavour, fake.address, SHOP) as follower:
             assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
             follower.ended()
@@ -584,6 +648,17 @@ def test_what_was_acknowledged_at_hand_counts_once(flavour: str, failures: list[
         assert [request.max_events for request in opened] == [2, 1]
 
 
+def test_acknowledge_does_not_wait_for_long(flavour: str) -> None:
+    with Fake() as fake:
+        fake.streams = [then_silent(started("a", generation=1), event("b"))]
+        fake.refusals = [status(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retry_after=31)]
+        with Follower(flavour, fake.address, SHOP, held=True) as follower:
+            assert follower.next().cursor == "b"
+            with pytest.raises(SwitchboardError) as caught:
+                follower.acknowledge(timeout=None)
+        assert caught.value.reason == "STORE_UNAVAILABLE"
+
+
 def test_acknowledge_tells_why_not(flavour: str) -> None:
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"))]
@@ -639,6 +714,25 @@ def test_without_a_name_there_is_nothing_to_acknowledge(flavour: str) -> None:
             follower.go_on()
             follower.ended()
         assert fake.order == ["open"]
+
+
+@pytest.mark.usefixtures("only_first_and_last")
+def test_who_gives_up_waiting_and_closes_has_acknowledged() -> None:
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client, client.subscribe(SHOP) as events:
+            assert [(await anext(events)).cursor for _ in range(2)] == ["b", "c"]
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(anext(events), 0.1)
+
+    def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield from (started("a", generation=1), event("b"))
+        fake.acknowledged("b")
+        yield from then_silent(event("c"))(context)
+
+    with Fake() as fake:
+        fake.streams = [stream]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        assert fake.order == ["open", "b", "c"]
 
 
 @pytest.mark.usefixtures("only_first_and_last")

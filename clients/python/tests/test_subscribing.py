@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 import threading
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -209,10 +211,9 @@ def test_what_no_connection_mends_is_told(
 @pytest.mark.parametrize(
     "stream",
     [
-        # An answer, and not the end of a connection: the stream had not started, or the server gives a reason.
-        script(end=status(grpc.StatusCode.INTERNAL)),
-        script(end=status(grpc.StatusCode.UNKNOWN)),
+        # An answer, and not the end of a connection: by its code, or because the server gives a reason.
         script(end=status(grpc.StatusCode.UNAUTHENTICATED)),
+        script(end=status(grpc.StatusCode.INTERNAL, "SOME_REASON")),
         script(started("a"), event("b"), end=status(grpc.StatusCode.INTERNAL, "SOME_REASON")),
         script(started("a"), event("b"), end=status(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_EXPIRED")),
         script(started("a"), event("b"), end=status(grpc.StatusCode.RESOURCE_EXHAUSTED)),
@@ -245,6 +246,56 @@ def test_a_stream_that_is_reset_again_and_again_is_given_up(flavour: str, failur
         assert caught.value.code() is grpc.StatusCode.INTERNAL
         assert len(fake.requests) == 15
         assert len(failures) == 14
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED])
+def test_a_stream_that_never_starts_is_opened_anew_five_times(
+    flavour: str, code: grpc.StatusCode, failures: list[int]
+) -> None:
+    with Fake() as fake:
+        fake.streams = [script(end=status(code))] * 6
+        with (
+            Follower(flavour, fake.address, v1.SubscribeRequest()) as follower,
+            pytest.raises(SwitchboardError) as caught,
+        ):
+            follower.next()
+        assert caught.value.code() is code
+        assert len(fake.requests) == 6
+
+
+def test_a_server_that_is_not_there_is_never_given_up(flavour: str, failures: list[int]) -> None:
+    with Fake() as fake:
+        fake.streams = [*[script(end=UNAVAILABLE)] * 20, then_silent(started("a"), event("b"))]
+        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
+            assert follower.next().cursor == "b"
+    assert len(failures) == 20
+
+
+@pytest.mark.parametrize("reason", [v1.CLOSING_REASON_UNSPECIFIED, 4711])
+def test_an_end_in_order_whose_reason_nobody_knows_is_the_end(flavour: str, reason: Any, failures: list[int]) -> None:
+    closing = v1.SubscribeResponse(closing=v1.SubscribeClosing(reason=reason, cursor="end"))
+    with Fake() as fake:
+        fake.streams = [script(started("a"), event("b"), closing)]
+        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
+            assert follower.next().cursor == "b"
+            follower.ended()
+            assert follower.cursor == "end"
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize(("named", "waits"), [(20, 20), (1000, 30)])
+def test_a_delay_that_is_named_is_waited_for_up_to_a_limit(named: int, waits: int, failures: list[int]) -> None:
+    closing = v1.SubscribeClosing(reason=v1.CLOSING_REASON_SHUTDOWN)
+    closing.retry_after.FromSeconds(named)
+    progress = _progress.Progress(None, surfaces_gaps=False)
+    progress.open()
+    progress.take(v1.SubscribeResponse(closing=closing))
+    assert progress.delay(SwitchboardError(grpc.StatusCode.UNAVAILABLE)) == waits
+    progress.open()
+    error = SwitchboardError(grpc.StatusCode.UNAVAILABLE)
+    assert progress.delay(error) == 0
+    error.retry_delay = timedelta(seconds=named)
+    assert progress.delay(error) == waits
 
 
 def test_it_goes_on_where_it_was(flavour: str, failures: list[int]) -> None:
@@ -466,6 +517,177 @@ def test_close_ends_a_loop_that_waits_for_the_server(flavour: str, monkeypatch: 
         follower.close()
         follower.ended()
         assert follower.cursor is None
+
+
+async def by_bits(events: aio.Subscription, seconds: float) -> v1.Event:
+    """The next event, by many waits that are given up."""
+    while True:
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await asyncio.wait_for(anext(events), seconds)
+
+
+def test_who_gives_up_waiting_loses_nothing() -> None:
+    told = threading.Semaphore(0)
+
+    def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
+        yield started("a")
+        for cursor in "bcd":
+            assert told.acquire(timeout=SECONDS)
+            yield event(cursor)
+        yield MAX_EVENTS
+
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client, client.subscribe() as events:
+            for cursor in "bcd":
+                for _ in range(3):
+                    with pytest.raises(asyncio.TimeoutError):
+                        await asyncio.wait_for(anext(events), 0.05)
+                told.release()
+                assert (await by_bits(events, 0.001)).cursor == cursor
+            with pytest.raises(StopAsyncIteration):
+                await by_bits(events, 0.001)
+            assert events.cursor == "end"
+
+    with Fake() as fake:
+        fake.streams = [stream]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+    assert len(fake.requests) == 1
+
+
+def test_who_gives_up_waiting_still_leaves_what_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, opened = [], []
+
+    def backoff(number: int, cap: float) -> float:
+        ended.append(time.monotonic())
+        return 0.6
+
+    monkeypatch.setattr(_progress, "backoff", backoff)
+    monkeypatch.setattr(_progress, "START_SECONDS", 2.0)
+
+    def noting(stream: Any) -> Any:
+        def noted(context: Any) -> Iterator[v1.SubscribeResponse]:
+            opened.append(time.monotonic())
+            yield from stream(context)
+
+        return noted
+
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client, client.subscribe() as events:
+            assert (await by_bits(events, 0.1)).cursor == "b"
+
+    with Fake() as fake:
+        # One that does not start, one that cannot be had, one that falls silent: each wait is longer than any of ours.
+        fake.streams = [
+            noting(silent),
+            noting(script(end=UNAVAILABLE)),
+            noting(then_silent(started("a", heartbeat=0.3))),
+            noting(then_silent(started("a"), event("b"))),
+        ]
+        begun = time.monotonic()
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+    assert ended[0] - begun >= 1.99
+    # None was opened before its time.
+    assert all(after - before >= 0.59 for before, after in zip(ended, opened[1:], strict=True))
+    assert len(opened) == 4
+
+
+def test_what_nobody_took_is_not_finished() -> None:
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client:
+            before = asyncio.all_tasks()
+            async with client.subscribe() as events:
+                assert (await anext(events)).cursor == "b"
+                waiting = asyncio.ensure_future(anext(events))
+                while events.cursor != "b":
+                    await asyncio.sleep(0)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                # The next event comes, or is on its way.
+            assert events.cursor == "b"
+            with pytest.raises(StopAsyncIteration):
+                await anext(events)
+            if left := asyncio.all_tasks() - before:
+                _, pending = await asyncio.wait(left, timeout=SECONDS)
+                assert not pending
+
+    with Fake() as fake:
+        fake.streams = [then_silent(started("a"), event("b"), event("c"))]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+
+
+def test_an_error_that_came_while_nobody_waited_is_told() -> None:
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client, client.subscribe() as events:
+            with pytest.raises(SwitchboardError) as caught:
+                await by_bits(events, 0.001)
+            assert caught.value.reason == "CURSOR_EXPIRED"
+            with pytest.raises(StopAsyncIteration):
+                await anext(events)
+
+    with Fake() as fake:
+        fake.streams = [script(end=status(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_EXPIRED"))]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+
+
+def test_only_one_task_iterates() -> None:
+    async def follow() -> None:
+        async with aio.Client(fake.address) as client, client.subscribe() as events:
+            waiting = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="another task"):
+                await anext(events)
+            assert (await waiting).cursor == "b"
+
+    with Fake() as fake:
+        fake.streams = [then_silent(started("a"), event("b"))]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+
+
+def test_a_cancelled_task_does_not_wait_for_on_gap() -> None:
+    gap = v1.SubscribeResponse(gap=v1.SubscribeGap(resume_cursor="m"))
+    cancelled = []
+
+    async def follow() -> None:
+        telling = asyncio.Event()
+
+        async def on_gap(gap: v1.SubscribeGap) -> None:
+            telling.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(gap.resume_cursor)
+                raise
+
+        async def loop() -> None:
+            async with aio.Client(fake.address) as client, client.subscribe(on_gap=on_gap) as events:
+                await anext(events)
+
+        task = asyncio.create_task(loop())
+        await telling.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with Fake() as fake:
+        fake.streams = [then_silent(started("a"), gap)]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+    assert cancelled == ["m"]
+
+
+def test_on_gap_can_close() -> None:
+    gap = v1.SubscribeResponse(gap=v1.SubscribeGap(resume_cursor="m"))
+
+    async def follow() -> None:
+        async def on_gap(gap: v1.SubscribeGap) -> None:
+            await events.close()
+
+        async with aio.Client(fake.address) as client, client.subscribe(on_gap=on_gap) as events:
+            assert [event async for event in events] == []
+
+    with Fake() as fake:
+        fake.streams = [then_silent(started("a"), gap, event("n"))]
+        asyncio.run(asyncio.wait_for(follow(), SECONDS))
 
 
 def test_a_cancelled_task_stops_following() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
@@ -20,6 +22,9 @@ _Request = TypeVar("_Request", v1.SendMediaRequest, v1.UploadTemplateMediaReques
 # A request has at most 4 MiB.
 CHUNK_BYTES = 1 << 20
 
+# The longest delay named by the server that is waited for.
+MAX_DELAY_SECONDS = 30.0
+
 
 class Upload(Iterator[_Request], Generic[_Request]):
     """The messages that carry one file: made by `upload`."""
@@ -28,12 +33,19 @@ class Upload(Iterator[_Request], Generic[_Request]):
         self._request: type[_Request] = request
         self._header = header
         self._source = source
+        self._start = None if isinstance(source, bytes) else _position(source)
+        self._reading = threading.Lock()
         self._running: Iterator[_Request] | None = None
 
     @property
     def repeatable(self) -> bool:
         """Whether the file can be read again, so that an upload that did not reach the server is tried again."""
-        return isinstance(self._source, bytes)
+        return isinstance(self._source, bytes) or self._start is not None
+
+    @property
+    def blocking(self) -> bool:
+        """Whether to go through the messages can take time."""
+        return not isinstance(self._source, bytes)
 
     def again(self) -> Iterator[_Request]:
         """Goes through the messages, from the first."""
@@ -42,13 +54,31 @@ class Upload(Iterator[_Request], Generic[_Request]):
             for start in range(0, len(self._source), CHUNK_BYTES):
                 yield self._request(chunk=self._source[start : start + CHUNK_BYTES])
         else:
-            while chunk := self._source.read(CHUNK_BYTES):
+            position = self._start
+            while chunk := self._read(self._source, position):
                 yield self._request(chunk=chunk)
+                if position is not None:
+                    position += len(chunk)
+
+    def _read(self, source: IO[bytes], position: int | None) -> bytes:
+        # The attempt before may still be reading, in a thread of gRPC's: none must move the place of the other.
+        with self._reading:
+            if position is not None:
+                source.seek(position)
+            return source.read(CHUNK_BYTES)
 
     def __next__(self) -> _Request:
         if self._running is None:
             self._running = self.again()
         return next(self._running)
+
+
+def _position(source: IO[bytes]) -> int | None:
+    """Where a file stands, if it can go back there."""
+    try:
+        return source.tell() if source.seekable() else None
+    except (AttributeError, OSError):
+        return None
 
 
 @overload
@@ -60,8 +90,9 @@ def upload(
 def upload(header: v1.MediaHeader | v1.UploadTemplateMediaHeader, source: bytes | IO[bytes]) -> Upload[Any]:
     """Cuts a file into the messages that `SendMedia` and `UploadTemplateMedia` take.
 
-    An upload of bytes is tried again as other writes are. An open file is read once, as it is sent, and its upload is
-    never tried again.
+    The upload is tried again as other writes are, unless the file cannot go back to where it stands now: a pipe is read
+    once. With asyncio, a file is read in a thread. Its own error ends the call when it cannot be read, and nothing is
+    sent to the customer then.
     """
     if isinstance(header, v1.MediaHeader):
         return Upload(v1.SendMediaRequest, header, source)
@@ -109,6 +140,8 @@ def _copy(request: Any) -> Any:
 class Single:
     """The request of a call that takes one."""
 
+    failed: Exception | None = None
+
     def __init__(self, method: str, request: Any) -> None:
         self._request, self.request_id = with_request_id(request)
         self.repeatable = is_read(method) or bool(self.request_id)
@@ -125,6 +158,8 @@ class Messages:
         self._source = source
         self._first: Any = None
         self.request_id = ""
+        self.failed: Exception | None = None
+        """Why the requests could not be had to their end. gRPC gives up the call then, and does not tell."""
         rereadable = source.repeatable if isinstance(source, Upload) else isinstance(source, Sequence)
         if rereadable:
             for first in self._begin():
@@ -132,32 +167,54 @@ class Messages:
                 break
         self.repeatable = rereadable and bool(self.request_id)
 
-    def each(self) -> Iterator[Any] | AsyncIterator[Any]:
+    def each(self) -> Iterator[Any]:
         """The requests, for one attempt."""
-        return self._each_async() if isinstance(self._source, AsyncIterable) else self._each()
+        try:
+            messages = self._begin()
+            for first in messages:
+                yield self._take_first(first)
+                break
+            yield from messages
+        except Exception as failed:
+            self.failed = failed
+            raise
 
-    def _each(self) -> Iterator[Any]:
-        messages = self._begin()
-        for first in messages:
-            yield self._take_first(first)
-            break
-        yield from messages
-
-    async def _each_async(self) -> AsyncIterator[Any]:
-        messages = aiter(self._source)
-        async for first in messages:
-            yield self._take_first(first)
-            break
-        async for message in messages:
-            yield message
+    async def each_async(self) -> AsyncIterator[Any]:
+        """The requests, for one attempt with asyncio."""
+        try:
+            messages = self._begin_async()
+            async for first in messages:
+                yield self._take_first(first)
+                break
+            async for message in messages:
+                yield message
+        except Exception as failed:
+            self.failed = failed
+            raise
 
     def _begin(self) -> Iterator[Any]:
         return self._source.again() if isinstance(self._source, Upload) else iter(self._source)
+
+    def _begin_async(self) -> AsyncIterator[Any]:
+        if isinstance(self._source, AsyncIterable):
+            return aiter(self._source)
+        threaded = isinstance(self._source, Upload) and self._source.blocking
+        return _in_threads(self._begin()) if threaded else _at_once(self._begin())
 
     def _take_first(self, message: Any) -> Any:
         if self._first is None:
             self._first, self.request_id = with_request_id(message)
         return self._first
+
+
+async def _in_threads(messages: Iterator[Any]) -> AsyncIterator[Any]:
+    while (message := await asyncio.to_thread(next, messages, None)) is not None:
+        yield message
+
+
+async def _at_once(messages: Iterator[Any]) -> AsyncIterator[Any]:
+    for message in messages:
+        yield message
 
 
 def backoff(failures: int, cap: float = 5.0) -> float:
@@ -180,6 +237,8 @@ class Attempts:
 
     def delay(self, failed: grpc.RpcError) -> float:
         """Seconds to wait before the next attempt, now that this one failed. Raises the error when there is none."""
+        if self._payload.failed is not None:
+            raise self._payload.failed from None
         error = SwitchboardError.from_rpc_error(failed)
         error.request_id = self._payload.request_id
         self._made += 1
@@ -187,8 +246,11 @@ class Attempts:
             raise error from failed
         delay = backoff(self._made)
         if error.retry_delay is not None:
+            named = error.retry_delay.total_seconds()
+            if named > MAX_DELAY_SECONDS:
+                raise error from failed
             # Nobody comes before the time that the server named, and not all at that very moment.
-            delay += error.retry_delay.total_seconds()
+            delay += max(0.0, named)
         remaining = self.remaining()
         if remaining is not None and delay >= remaining:
             raise error from failed

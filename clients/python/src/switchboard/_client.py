@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from switchboard import v1
-from switchboard._calls import Attempts, Messages, Single, repeatedly
+from switchboard._calls import MAX_DELAY_SECONDS, Attempts, Messages, Single, repeatedly
 from switchboard._connection import OWN_CONNECTION, Target
 from switchboard._errors import SwitchboardError
 from switchboard._progress import ACKNOWLEDGE_SECONDS, LAST_WORDS_SECONDS, START_SECONDS, Progress, silence
@@ -33,8 +33,8 @@ class Client:
     UNAVAILABLE, only reads and writes that have a `request_id`, and within `timeout`. Where a request can have a
     `request_id` and has none, it is given one.
 
-    Three things are sent as they are, once: `UpdateContact` and what else changes something without a `request_id`;
-    streams, `SendMessages` included; and a call by `future`, whose error is gRPC's own.
+    Three things are sent once: `UpdateContact` and what else changes something without a `request_id`; streams,
+    `SendMessages` included; and a call by `future`.
     """
 
     accounts: v1.AccountServiceStub
@@ -339,7 +339,7 @@ class _Acknowledger:
                     self._call.cancel()
                     return
                 if error.retry_delay is not None:
-                    pause = max(pause, error.retry_delay.total_seconds())
+                    pause = max(pause, min(error.retry_delay.total_seconds(), MAX_DELAY_SECONDS))
                 self._finished.set()
             if self._stopped.wait(pause):
                 return
@@ -470,8 +470,9 @@ class _Repeating:
             time.sleep(delay)
 
     def _future(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
+        payload = self._prepare(request)
         metadata = (*(metadata or ()), *self._metadata)
-        return self._inner.future(self._prepare(request).each(), timeout, metadata, *args, **kw)
+        return _Future(self._inner.future(payload.each(), timeout, metadata, *args, **kw), payload)
 
 
 class _UnaryUnary(_Repeating, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]
@@ -502,6 +503,38 @@ class _StreamUnary(_Repeating, grpc.StreamUnaryMultiCallable):  # type: ignore[t
         return self._future(request_iterator, timeout, metadata, *args, **kw)
 
 
+class _Future:
+    """A future of gRPC, but for the error that it ends with."""
+
+    def __init__(self, call: Any, payload: Single | Messages) -> None:
+        self._call = call
+        self._payload = payload
+
+    def result(self, timeout: float | None = None) -> Any:
+        if (error := self.exception(timeout)) is not None:
+            raise error
+        return self._call.result()
+
+    def exception(self, timeout: float | None = None) -> Exception | None:
+        failed: Exception | None = self._call.exception(timeout)
+        if not isinstance(failed, grpc.RpcError):
+            return failed
+        if self._payload.failed is not None:
+            return self._payload.failed
+        error = SwitchboardError.from_rpc_error(failed)
+        error.request_id = self._payload.request_id
+        return error
+
+    def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
+        self._call.add_done_callback(lambda _: callback(self))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+
+grpc.Future.register(_Future)
+
+
 class _Streaming:
     """A method with any number of answers."""
 
@@ -510,26 +543,28 @@ class _Streaming:
         self._metadata = metadata
 
     def _start(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
-        return _Stream(self._inner(request, timeout, (*(metadata or ()), *self._metadata), *args, **kw))
+        return self._inner(request, timeout, (*(metadata or ()), *self._metadata), *args, **kw)
 
 
 class _UnaryStream(_Streaming, grpc.UnaryStreamMultiCallable):  # type: ignore[type-arg]
     def __call__(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
-        return self._start(request, timeout, metadata, *args, **kw)
+        return _Stream(self._start(request, timeout, metadata, *args, **kw))
 
 
 class _StreamStream(_Streaming, grpc.StreamStreamMultiCallable):  # type: ignore[type-arg]
     def __call__(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
     ) -> Any:
-        return self._start(request_iterator, timeout, metadata, *args, **kw)
+        payload = Messages(request_iterator)
+        return _Stream(self._start(payload.each(), timeout, metadata, *args, **kw), payload)
 
 
 class _Stream:
     """A call of gRPC, but for the error that it ends with."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, payload: Messages | None = None) -> None:
         self._call = call
+        self._payload = payload
 
     def __iter__(self) -> Self:
         return self
@@ -538,6 +573,8 @@ class _Stream:
         try:
             return next(self._call)
         except grpc.RpcError as failed:
+            if self._payload is not None and self._payload.failed is not None:
+                raise self._payload.failed from None
             raise SwitchboardError.from_rpc_error(failed) from failed
 
     def __getattr__(self, name: str) -> Any:

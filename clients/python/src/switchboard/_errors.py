@@ -75,7 +75,7 @@ class SwitchboardError(grpc.aio.AioRpcError):
 
     @classmethod
     def from_rpc_error(cls, error: grpc.RpcError) -> SwitchboardError:
-        """Decodes an error of gRPC. The client does this by itself; it is for stubs on other channels and futures."""
+        """Decodes an error of gRPC. The client does this by itself; it is for stubs on other channels."""
         if isinstance(error, cls):
             return error
         # Both flavours of gRPC have these methods, but their types do not say so. Not `debug_error_string`: that of a

@@ -7,7 +7,7 @@ from datetime import timedelta
 import grpc
 
 from switchboard import v1
-from switchboard._calls import backoff
+from switchboard._calls import MAX_DELAY_SECONDS, backoff
 from switchboard._errors import SwitchboardError
 
 # Seconds until a stream must have started.
@@ -22,16 +22,22 @@ ACKNOWLEDGE_SECONDS = 1.0
 # How long the end of a loop waits for its last acknowledgement.
 LAST_WORDS_SECONDS = 2.0
 
-# What gRPC makes of a stream that something on the way has reset, but also of a peer that is no Switchboard at all. So
-# it is taken for a broken connection only where there was a Switchboard before.
+# What gRPC makes of a stream or a call that something on the way has reset, where the server gives no reason.
 _RESET = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN))
 
-# How often in a row that is believed while nothing comes: a message that cannot be read looks the same, and comes
-# again.
+# How often in a row that is believed of a stream while nothing comes: a message that cannot be read looks the same, and
+# comes again, and so does a peer that is no Switchboard at all.
 _MOST_RESETS = 5
+
+# What the server says of a subscription that was moved or given another filter.
+_MOVED = frozenset(("SUBSCRIPTION_CHANGED", "SUBSCRIPTION_GENERATION_STALE"))
 
 _CHANGED = frozenset((v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, v1.CLOSING_REASON_SUBSCRIPTION_DELETED))
 _OPEN_AGAIN = frozenset((v1.CLOSING_REASON_SHUTDOWN, v1.CLOSING_REASON_SUBSCRIPTION_CHANGED))
+
+
+def _reset(error: SwitchboardError) -> bool:
+    return not error.reason and error.code() in _RESET
 
 
 def silence() -> SwitchboardError:
@@ -54,7 +60,6 @@ class Progress:
         self._named = self._request.WhichOneof("start") == "subscription"
         self._limited = self._request.max_events > 0
         self._failures = self._resets = 0
-        self._ever_started = False
         self._silence: float | None = None
         self._closing: v1.SubscribeClosing | None = None
         self._generation = 0
@@ -100,7 +105,7 @@ class Progress:
         return None
 
     def _start(self, started: v1.SubscribeStarted) -> None:
-        self._failures, self._ever_started = 0, True
+        self._failures = 0
         interval = started.heartbeat_interval.ToTimedelta().total_seconds()
         self._silence = 2 * (interval or HEARTBEAT_SECONDS)
         self._generation = started.generation
@@ -155,15 +160,20 @@ class Progress:
     def settle(self, place: v1.AcknowledgeRequest, error: SwitchboardError | None) -> SwitchboardError | None:
         """Takes what became of an acknowledgement, and tells the error that is one for the loop too.
 
-        It is none when the subscription was changed: the server ends the stream, and the next one starts where the
-        subscription is then.
+        It is UNAVAILABLE when the same acknowledgement is to be tried again, which may take a new stream. It is none
+        when the subscription was changed: the server ends the stream, and the next one starts where the subscription is
+        then.
         """
-        if error is None or error.reason == "SUBSCRIPTION_GENERATION_STALE":
+        if error is None or error.reason in _MOVED:
             self._settled = place
             return None
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return silence()
-        if error.reason and error.code() is not grpc.StatusCode.UNAVAILABLE:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return error
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED or _reset(error):
+            passing = SwitchboardError(grpc.StatusCode.UNAVAILABLE, details="an acknowledgement did not come through")
+            passing.retry_delay = error.retry_delay
+            return passing
+        if error.reason:
             # It would be refused again.
             self._settled = place
         return error
@@ -180,11 +190,10 @@ class Progress:
         if self._limited and not self._request.max_events:
             # The last event came, and the word that it was the last did not.
             return None
+        if error is not None and (error.code() is grpc.StatusCode.NOT_FOUND or error.reason in _MOVED):
+            self._place = None
         if error is not None and error.code() is not grpc.StatusCode.UNAVAILABLE:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                self._place = None
-            reset = self._ever_started and not error.reason and error.code() in _RESET
-            if not reset or self._resets == _MOST_RESETS:
+            if not _reset(error) or self._resets == _MOST_RESETS:
                 raise error
             self._resets += 1
         self._failures += 1
@@ -194,4 +203,4 @@ class Progress:
             named.append(closing.retry_after.ToTimedelta())
         if error is not None and error.retry_delay is not None:
             named.append(error.retry_delay)
-        return delay + max(named).total_seconds()
+        return delay + min(max(named).total_seconds(), MAX_DELAY_SECONDS)

@@ -12,13 +12,13 @@ import grpc
 import grpc.aio
 
 from switchboard import v1
-from switchboard._calls import Attempts, Messages, Single, repeatedly
+from switchboard._calls import MAX_DELAY_SECONDS, Attempts, Messages, Single, repeatedly
 from switchboard._connection import OWN_CONNECTION, Target
 from switchboard._errors import SwitchboardError
 from switchboard._progress import ACKNOWLEDGE_SECONDS, LAST_WORDS_SECONDS, START_SECONDS, Progress, silence
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
     from types import AsyncGeneratorType, TracebackType
 
     from typing_extensions import Self
@@ -42,8 +42,8 @@ class Client:
     UNAVAILABLE, only reads and writes that have a `request_id`, and within `timeout`. Where a request can have a
     `request_id` and has none, it is given one.
 
-    Two things are sent as they are, once: `UpdateContact` and what else changes something without a `request_id`; and
-    streams, `SendMessages` included.
+    Two things are sent once: `UpdateContact` and what else changes something without a `request_id`; and streams,
+    `SendMessages` included.
     """
 
     accounts: AccountServiceAsyncStub
@@ -136,7 +136,8 @@ class Subscription:
 
     It has a connection of its own, and opens it anew when it breaks, when the server goes away, and when nothing was
     heard for two heartbeats: no event is lost, and none comes twice. Use it in an `async with` statement. One task may
-    iterate; any may `close`.
+    iterate; any may `close`. To give up waiting loses nothing: after `asyncio.wait_for(anext(subscription), 1)` has run
+    out of time, the next `anext` goes on with the same wait.
 
     Of a named subscription (`SubscribeRequest.subscription`) the server keeps the place: what the loop has finished
     with is acknowledged within about a second, with every heartbeat, before a stream is opened again, and in the end,
@@ -162,6 +163,9 @@ class Subscription:
         self._channel: grpc.aio.Channel | None = None
         self._call: Any = None
         self._ended: SwitchboardError | None = None
+        # Goes on while nobody awaits it: who gives up waiting for an event has not given up the event.
+        self._advancing: asyncio.Task[v1.Event | None] | None = None
+        self._awaited = self._telling = False
         # mypy knows a generator function as one of the wider type, without `ag_running`.
         self._events = cast("AsyncGeneratorType[v1.Event, None]", self._run())
 
@@ -212,7 +216,26 @@ class Subscription:
         return self
 
     async def __anext__(self) -> v1.Event:
-        return await anext(self._events)
+        if self._awaited:
+            raise RuntimeError("another task iterates over this subscription")
+        if self._advancing is None:
+            self._advancing = asyncio.create_task(self._advance())
+        advancing = self._advancing
+        self._awaited = True
+        try:
+            await asyncio.wait({advancing})
+        finally:
+            self._awaited = False
+        self._advancing = None
+        if (event := advancing.result()) is None:
+            raise StopAsyncIteration
+        return event
+
+    async def _advance(self) -> v1.Event | None:
+        try:
+            return await anext(self._events)
+        except StopAsyncIteration:
+            return None
 
     async def _run(self) -> AsyncGenerator[v1.Event, None]:
         try:
@@ -247,8 +270,8 @@ class Subscription:
                 if (taken := self._progress.take(response)) is not None:
                     if isinstance(taken, v1.Event):
                         yield taken
-                    elif self._on_gap is not None and inspect.isawaitable(awaited := self._on_gap(taken)):
-                        await awaited
+                    else:
+                        await self._tell(taken)
                     self._progress.finish(taken)
                 acknowledger.wake()
             self._ended = acknowledger.refused or response
@@ -257,6 +280,14 @@ class Subscription:
             self._call.cancel()
             self._call = None
             await acknowledger.stop()
+
+    async def _tell(self, gap: v1.SubscribeGap) -> None:
+        self._telling = True
+        try:
+            if self._on_gap is not None and inspect.isawaitable(awaited := self._on_gap(gap)):
+                await awaited
+        finally:
+            self._telling = False
 
     async def _acknowledge_first(self, stub: EventServiceAsyncStub) -> SwitchboardError | None:
         """Acknowledges before a stream is opened: what the server does not know to be finished would come again."""
@@ -284,10 +315,21 @@ class Subscription:
     async def close(self) -> None:
         """Ends the subscription. A loop in another task comes to its end."""
         self._closed.set()
-        if self._events.ag_running:
-            if self._call is not None:
-                self._call.cancel()
-        else:
+        if self._call is not None:
+            self._call.cancel()
+        advancing = self._advancing
+        if self._awaited or advancing is asyncio.current_task():
+            # Whoever waits for it comes to the end of the loop.
+            return
+        self._advancing = None
+        if advancing is not None:
+            if self._telling:
+                advancing.cancel()
+            await asyncio.wait({advancing})
+            if not advancing.cancelled():
+                # Nobody wants to know any more.
+                advancing.exception()
+        if not self._events.ag_running:
             await self._events.aclose()
 
     async def __aenter__(self) -> Self:
@@ -337,7 +379,7 @@ class _Acknowledger:
                     self._call.cancel()
                     return
                 if error.retry_delay is not None:
-                    pause = max(pause, error.retry_delay.total_seconds())
+                    pause = max(pause, min(error.retry_delay.total_seconds(), MAX_DELAY_SECONDS))
                 self._finished.set()
             await asyncio.sleep(pause)
 
@@ -388,17 +430,25 @@ class _Interceptor:
     async def _repeat(self, continuation: Any, details: grpc.aio.ClientCallDetails, payload: Single | Messages) -> Any:
         attempts = Attempts(payload, most=self._max_attempts, timeout=details.timeout)
         while True:
-            call = await continuation(self._details(details, attempts.remaining()), payload.each())
+            each = payload.each_async() if isinstance(payload, Messages) else payload.each()
+            call = await continuation(self._details(details, attempts.remaining()), each)
             try:
                 await call
-            except grpc.RpcError as failed:
+            except (grpc.RpcError, asyncio.CancelledError) as failed:
+                if isinstance(payload, Messages) and payload.failed is not None:
+                    # The call tells it: older versions of gRPC stumble over what an interceptor raises of its own.
+                    return _Call(call, payload)
+                if not isinstance(failed, grpc.RpcError):
+                    raise
                 delay = attempts.delay(failed)
             else:
                 return call
             await asyncio.sleep(delay)
 
     async def _once(self, continuation: Any, details: grpc.aio.ClientCallDetails, request: Any) -> _Call:
-        return _Call(await continuation(self._details(details, details.timeout), request))
+        payload = request if isinstance(request, Messages) else None
+        each = request if payload is None else payload.each_async()
+        return _Call(await continuation(self._details(details, details.timeout), each), payload)
 
 
 class _UnaryUnary(_Interceptor, grpc.aio.UnaryUnaryClientInterceptor):
@@ -414,9 +464,7 @@ class _StreamUnary(_Interceptor, grpc.aio.StreamUnaryClientInterceptor):
         if payload.repeatable:
             return await self._repeat(continuation, client_call_details, payload)
         # Not awaited here: who writes the messages one by one waits for the call before the first.
-        call = await self._once(continuation, client_call_details, payload.each())
-        call.payload = payload
-        return call
+        return await self._once(continuation, client_call_details, payload)
 
 
 class _UnaryStream(_Interceptor, grpc.aio.UnaryStreamClientInterceptor):
@@ -426,31 +474,38 @@ class _UnaryStream(_Interceptor, grpc.aio.UnaryStreamClientInterceptor):
 
 class _StreamStream(_Interceptor, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await self._once(continuation, client_call_details, request_iterator)
+        return await self._once(continuation, client_call_details, Messages(request_iterator))
 
 
 class _Call:
     """A call of gRPC, but for the error that it ends with."""
 
-    payload: Messages | None = None
-
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, payload: Messages | None) -> None:
         self._call = call
+        self._payload = payload
 
     def __await__(self) -> Generator[Any, None, Any]:
-        try:
+        with self._telling():
             return (yield from self._call.__await__())
-        except grpc.RpcError as failed:
-            error = SwitchboardError.from_rpc_error(failed)
-            error.request_id = self.payload.request_id if self.payload is not None else ""
-            raise error from failed
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        try:
+        with self._telling():
             async for response in self._call:
                 yield response
-        except grpc.RpcError as failed:
-            raise SwitchboardError.from_rpc_error(failed) from failed
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        payload = self._payload
+        try:
+            yield
+        except (grpc.RpcError, asyncio.CancelledError) as failed:
+            if payload is not None and payload.failed is not None:
+                raise payload.failed from None
+            if not isinstance(failed, grpc.RpcError):
+                raise
+            error = SwitchboardError.from_rpc_error(failed)
+            error.request_id = payload.request_id if payload is not None else ""
+            raise error from failed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._call, name)

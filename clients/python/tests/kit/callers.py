@@ -101,6 +101,7 @@ class Follower:
         **options: Any,
     ) -> None:
         self._held = held
+        self._timeout: float | None = None
         self._orders: queue.Queue[str] = queue.Queue()
         self._done: queue.Queue[BaseException | None] = queue.Queue()
         self._events: queue.Queue[v1.Event | BaseException | None] = queue.Queue()
@@ -123,7 +124,7 @@ class Follower:
                     while self._held and (order := self._orders.get()) != "go on":
                         if order == "acknowledge":
                             try:
-                                subscription.acknowledge(event, timeout=SECONDS)
+                                subscription.acknowledge(event, timeout=self._timeout)
                             except Exception as error:
                                 self._done.put(error)
                             else:
@@ -153,7 +154,7 @@ class Follower:
                         while self._held and (order := await asyncio.to_thread(self._orders.get)) != "go on":
                             if order == "acknowledge":
                                 try:
-                                    await subscription.acknowledge(event, timeout=SECONDS)
+                                    await subscription.acknowledge(event, timeout=self._timeout)
                                 except Exception as error:
                                     self._done.put(error)
                                 else:
@@ -209,8 +210,9 @@ class Follower:
         self._thread.join(SECONDS)
         assert not self._thread.is_alive()
 
-    def acknowledge(self) -> None:
+    def acknowledge(self, timeout: float | None = SECONDS) -> None:
         """Lets the body acknowledge the event that it has. Raises what it raises."""
+        self._timeout = timeout
         self._orders.put("acknowledge")
         if (error := self._done.get(timeout=SECONDS)) is not None:
             raise error

@@ -224,11 +224,13 @@ def then_silent(*responses: v1.SubscribeResponse) -> Callable[[Any], Iterator[v1
 
 
 class Proxy:
-    """A way to a server. It can be blocked: then nothing comes through, and nothing ends."""
+    """A way to a server, at one address also when the server has another one after a restart.
 
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
+    It can be blocked: then nothing comes through, and nothing ends.
+    """
+
+    def __init__(self, target: str | None = None) -> None:
+        self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
@@ -245,7 +247,16 @@ class Proxy:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(self._target, SECONDS)
+            with self._lock:
+                target = self._target
+            try:
+                if target is None:
+                    raise ConnectionRefusedError
+                host, _, port = target.rpartition(":")
+                far = socket.create_connection((host, int(port)), SECONDS)
+            except OSError:
+                near.close()
+                continue
             far.settimeout(None)
             with self._lock:
                 self._open += (near, far)
@@ -263,6 +274,11 @@ class Proxy:
             for end in (near, far):
                 self._open.remove(end)
                 end.close()
+
+    def lead_to(self, target: str | None) -> None:
+        """Where new connections come to. With none they are refused."""
+        with self._lock:
+            self._target = target
 
     def block(self) -> None:
         """Lets the connections that there are fall silent, for good. New ones work."""

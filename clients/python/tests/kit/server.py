@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from kit.fake import Proxy
 from switchboard.sandbox.v1 import InjectMessageRequest, SandboxServiceStub
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ class Server:
     def __init__(self, folder: Path, *, store: bool = False) -> None:
         self._folder = folder
         self._store = store
-        # With a store the port stays the same, so that a client finds the server again.
-        self._listen = f"127.0.0.1:{free_port()}" if store else "127.0.0.1:0"
+        # With a store the address stays the same, so that a client finds the server again. The port does not: somebody
+        # else could have it by then.
+        self._way = Proxy() if store else None
         self.address = ""
 
     def start(self) -> None:
-        ports = {"GRPC": self._listen, "WEBHOOK": "127.0.0.1:0", "ADMIN": "127.0.0.1:0"}
-        environment = {f"SWITCHBOARD__{name}__LISTEN": address for name, address in ports.items()}
+        names = ("GRPC", "WEBHOOK", "ADMIN")
+        environment = {f"SWITCHBOARD__{name}__LISTEN": "127.0.0.1:0" for name in names}
         arguments = ["--store", str(self._folder / "store.db")] if self._store else []
         self._process = subprocess.Popen(
             [BINARY, "sandbox", *arguments],
@@ -46,6 +47,9 @@ class Server:
             text=True,
         )
         self.address = self._ready()
+        if self._way is not None:
+            self._way.lead_to(self.address)
+            self.address = self._way.address
 
     def _ready(self) -> str:
         output = self._process.stdout
@@ -63,6 +67,8 @@ class Server:
         raise AssertionError(f"{BINARY} did not start: exit code {self._process.wait(SECONDS)}")
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self._way is not None:
+            self._way.lead_to(None)
         self._process.send_signal(how)
         self._process.wait(SECONDS)
         assert self._process.stdout is not None
@@ -82,9 +88,5 @@ class Server:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self.stop()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+        if self._way is not None:
+            self._way.__exit__()
