@@ -464,8 +464,9 @@ type SubscribeRequest_AfterCursor struct {
 type SubscribeRequest_Since struct {
 	// Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
 	// A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-	// at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-	// is no loss, and neither is a time since which everything is still there. A time to come is the same as
+	// at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+	// time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+	// restore, and neither is a time since which everything is still there. A time to come is the same as
 	// `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
 	// nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3,oneof"`

@@ -241,8 +241,9 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
    * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-   * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-   * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+   * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+   * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+   * restore, and neither is a time since which everything is still there. A time to come is the same as
    * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
    * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
    * </pre>
@@ -258,8 +259,9 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
    * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-   * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-   * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+   * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+   * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+   * restore, and neither is a time since which everything is still there. A time to come is the same as
    * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
    * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
    * </pre>
@@ -278,8 +280,9 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
    * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-   * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-   * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+   * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+   * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+   * restore, and neither is a time since which everything is still there. A time to come is the same as
    * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
    * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
    * </pre>
@@ -1515,8 +1518,9 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
      * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-     * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+     * restore, and neither is a time since which everything is still there. A time to come is the same as
      * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
      * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
      * </pre>
@@ -1532,8 +1536,9 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
      * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-     * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+     * restore, and neither is a time since which everything is still there. A time to come is the same as
      * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
      * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
      * </pre>
@@ -1559,8 +1564,9 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
      * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-     * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+     * restore, and neither is a time since which everything is still there. A time to come is the same as
      * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
      * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
      * </pre>
@@ -1584,8 +1590,9 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
      * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-     * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+     * restore, and neither is a time since which everything is still there. A time to come is the same as
      * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
      * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
      * </pre>
@@ -1607,8 +1614,9 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
      * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-     * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+     * restore, and neither is a time since which everything is still there. A time to come is the same as
      * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
      * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
      * </pre>
@@ -1639,8 +1647,9 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
      * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-     * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+     * restore, and neither is a time since which everything is still there. A time to come is the same as
      * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
      * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
      * </pre>
@@ -1667,8 +1676,9 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
      * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-     * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+     * restore, and neither is a time since which everything is still there. A time to come is the same as
      * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
      * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
      * </pre>
@@ -1682,8 +1692,9 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
      * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-     * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+     * restore, and neither is a time since which everything is still there. A time to come is the same as
      * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
      * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
      * </pre>
@@ -1705,8 +1716,9 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
      * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept: then `expired_policy` decides. A time before anything was ever received
-     * is no loss, and neither is a time since which everything is still there. A time to come is the same as
+     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
+     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
+     * restore, and neither is a time since which everything is still there. A time to come is the same as
      * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
      * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
      * </pre>
