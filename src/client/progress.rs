@@ -229,3 +229,59 @@ pub(super) fn is_stale(error: &Error) -> bool {
 fn is_reset(error: &Error) -> bool {
     error.reason().is_empty() && matches!(error.code(), Code::Internal | Code::Unknown | Code::Cancelled)
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+    use tonic_types::{ErrorDetails, StatusExt as _};
+
+    use super::*;
+    use crate::pb::v1::Event;
+
+    fn asking(delay: Duration) -> Error {
+        let details = ErrorDetails::with_retry_info(Some(delay));
+        Status::with_error_details(Code::Unavailable, "later", details).into()
+    }
+
+    #[test]
+    fn the_longer_delay_that_is_asked_for_is_waited_for_but_not_for_long() {
+        let (second, hour) = (Duration::from_secs(20), Duration::from_secs(3_600));
+        for (closing, failure, waits) in
+            [(second, None, second), (second, Some(hour), LONGEST_ASKED), (hour, Some(second), LONGEST_ASKED)]
+        {
+            let mut progress = Progress::new(SubscribeRequest::default());
+            let retry_after = Some(closing.try_into().expect("short"));
+            let reason = ClosingReason::Shutdown.into();
+            progress.take(Response::Closing(SubscribeClosing { reason, retry_after, ..Default::default() }));
+            assert!(!progress.is_closed());
+            assert_eq!(progress.after(failure.map(asking)).expect("goes on"), waits);
+            // What an earlier stream asked for is past.
+            assert!(progress.after(None).expect("goes on") < second);
+        }
+    }
+
+    #[test]
+    fn what_is_done_with_keeps_the_generation_of_the_stream_that_gave_it() {
+        let start = Some(Start::Subscription("billing".to_owned()));
+        let mut progress = Progress::new(SubscribeRequest { start, ..SubscribeRequest::default() });
+        let started =
+            |generation| SubscribeStarted { generation, cursor: "0".to_owned(), ..Default::default() };
+        progress.start(started(1));
+        progress.take(Response::Event(Event { cursor: "1".to_owned(), ..Event::default() }));
+        assert_eq!(progress.pending(), None, "it is at hand");
+        progress.finish();
+        // Its acknowledgement did not get through before the next stream.
+        progress.start(started(2));
+        assert_eq!(progress.cursor(), "0");
+        let pending = progress.pending().cloned().expect("to be acknowledged");
+        assert_eq!((pending.cursor.as_str(), pending.generation), ("1", 1));
+
+        // What is not answered is kept; what is refused is not.
+        progress.settle(&pending, Some(&asking(Duration::ZERO)));
+        assert_eq!(progress.pending(), Some(&pending));
+        let details = ErrorDetails::with_error_info("SUBSCRIPTION_GENERATION_STALE", "switchboard", []);
+        let stale = Status::with_error_details(Code::FailedPrecondition, "moved", details).into();
+        progress.settle(&pending, Some(&stale));
+        assert_eq!(progress.pending(), None);
+    }
+}
