@@ -161,6 +161,12 @@ impl Scripted {
         &self.proxy
     }
 
+    /// Waits until so many calls have come.
+    pub(crate) async fn called(&self, calls: usize) {
+        let mut count = self.script.lock().expect("unpoisoned").count.subscribe();
+        within(count.wait_for(|count| *count >= calls)).await.expect("still serving");
+    }
+
     /// Waits until so many calls were given up by their callers.
     pub(crate) async fn given_up(&self, count: usize) {
         let mut given_up = self.script.lock().expect("unpoisoned").given_up.subscribe();
