@@ -3,13 +3,13 @@
 
 use std::env;
 
+use switchboard::client::tonic::Code;
 use switchboard::client::{Client, Error, Happened};
 use switchboard::pb::v1::subscribe_request::Start;
 use switchboard::pb::v1::{
     CreateSubscriptionRequest, Event, EventFilter, SendMessageRequest, StartPosition, SubscribeRequest, Text,
     create_subscription_request, event::Payload, message_received, send_message_request::Content,
 };
-use tonic::Code;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -31,8 +31,13 @@ async fn main() -> Result<(), Error> {
     let mut events = client.subscribe(SubscribeRequest { start, ..SubscribeRequest::default() });
     // To ask for the next one is to be done with the one before.
     while let Some(happened) = events.next().await? {
-        if let Happened::Event(event) = happened {
-            answer(&client, event).await?;
+        let Happened::Event(event) = happened else { continue };
+        match answer(&client, event).await {
+            // Nothing can be answered now. The event is not done with, and comes again when this is started again.
+            Err(error) if error.code() == Code::Unavailable => return Err(error),
+            // Another try would fail like this one.
+            Err(error) => eprintln!("not answered: {error}"),
+            Ok(()) => {}
         }
     }
     Ok(())

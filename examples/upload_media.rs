@@ -2,7 +2,6 @@
 
 use std::env;
 
-use bytes::Bytes;
 use switchboard::client::{Client, Error};
 use switchboard::pb::v1::{MediaHeader, UploadTemplateMediaHeader};
 
@@ -20,14 +19,14 @@ async fn main() -> Result<(), Error> {
         file_name: "list.txt".to_owned(),
         ..MediaHeader::default()
     };
-    let sent = client.send_media(header, Bytes::from_static(b"Lemons\nLimes\n")).await?;
+    let sent = client.send_media(header, "Lemons\nLimes\n").await?;
     println!("sent: {}", sent.message.map(|message| message.message_id).unwrap_or_default());
 
     let header = UploadTemplateMediaHeader {
         account: "demo-connectby".to_owned(),
         ..UploadTemplateMediaHeader::default()
     };
-    let uploaded = client.upload_template_media(header, Bytes::from_static(BLACK_POINT)).await?;
+    let uploaded = client.upload_template_media(header, BLACK_POINT).await?;
     println!("uploaded: {}", uploaded.url);
     Ok(())
 }

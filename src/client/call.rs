@@ -17,6 +17,9 @@ const FIRST: Duration = Duration::from_millis(100);
 /// Half of the longest time before a call is tried again: chance adds up to as much again.
 const HALF_OF_LONGEST: Duration = Duration::from_millis(2_500);
 
+/// The longest delay that is waited for because the gateway asks for it.
+pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(30);
+
 /// A request with one answer. Each RPC has a request of its own, so the request says what is called.
 pub trait Call: Clone + Send + Sync + 'static {
     /// The answer.
@@ -89,17 +92,17 @@ calls! {
 impl Client {
     /// Makes a call.
     ///
-    /// A request that can have a `request_id` gets one, if it has none. UNAVAILABLE, and nothing else, is tried again,
-    /// after a while that grows or as long as the gateway asked for: reads always, writes only with a `request_id`, which
-    /// stays the same.
+    /// A request that can have a `request_id` gets one, if it has none; [`Error::request_id`] tells it. UNAVAILABLE, and
+    /// nothing else, is tried again, after a while that grows or as long as the gateway asked for, but not when it asked
+    /// for more than 30 seconds: reads always, writes only with a `request_id`, which stays the same.
     ///
     /// # Errors
     ///
     /// What the last try came to, or DEADLINE_EXCEEDED when [`timeout`](super::Builder::timeout) has passed.
     pub async fn call<C: Call>(&self, mut request: C) -> Result<C::Answer, Error> {
-        let repeatable = identified(request.request_id()) || C::READS;
-        let until = self.timeout.map(|timeout| Instant::now() + timeout);
-        let mut tries = Tries::new(if repeatable { self.attempts } else { 1 }, until);
+        let request_id = identified(request.request_id());
+        let repeatable = request_id.is_some() || C::READS;
+        let mut tries = Tries::new(self, repeatable, request_id);
         loop {
             let sent = C::send(self.clone(), tries.request(request.clone()));
             match tries.within(sent).await {
@@ -110,14 +113,14 @@ impl Client {
     }
 }
 
-/// Gives a request its id, if it can have one. Says whether it has one now.
-pub(super) fn identified(id: Option<&mut String>) -> bool {
+/// Gives a request its id, if it can have one. Says which it has now.
+pub(super) fn identified(id: Option<&mut String>) -> Option<String> {
     id.map(|id| {
         if id.is_empty() {
             *id = Ulid::generate().to_string();
         }
+        id.clone()
     })
-    .is_some()
 }
 
 /// The tries at one call.
@@ -125,11 +128,14 @@ pub(super) struct Tries {
     left: u32,
     until: Option<Instant>,
     delays: ExponentialBackoff,
+    request_id: Option<String>,
 }
 
 impl Tries {
-    pub(super) fn new(attempts: u32, until: Option<Instant>) -> Self {
-        Self { left: attempts.saturating_sub(1), until, delays: delays() }
+    pub(super) fn new(client: &Client, repeatable: bool, request_id: Option<String>) -> Self {
+        let left = if repeatable { client.attempts.saturating_sub(1) } else { 0 };
+        let until = client.timeout.map(|timeout| Instant::now() + timeout);
+        Self { left, until, delays: delays(), request_id }
     }
 
     /// A request that tells the gateway how much time is left.
@@ -158,13 +164,13 @@ impl Tries {
 
     /// Waits until the call may be tried again, or says why it may not.
     pub(super) async fn after(&mut self, status: Status) -> Result<(), Error> {
-        let error = Error::from(status);
-        if error.code() != Code::Unavailable || self.left == 0 {
+        let error = Error::from(status).of_request(self.request_id.clone().unwrap_or_default());
+        let asked = error.retry_delay().unwrap_or_default();
+        if error.code() != Code::Unavailable || self.left == 0 || asked > LONGEST_ASKED {
             return Err(error);
         }
         self.left -= 1;
-        let delay =
-            self.delays.next().unwrap_or(HALF_OF_LONGEST).max(error.retry_delay().unwrap_or_default());
+        let delay = self.delays.next().unwrap_or(HALF_OF_LONGEST).max(asked);
         if self.until.is_some_and(|until| Instant::now() + delay >= until) {
             return Err(error);
         }

@@ -1,5 +1,6 @@
 //! A connection to a gateway.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -7,7 +8,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 
 use super::Error;
 use crate::pb::v1::account_service_client::AccountServiceClient;
@@ -69,8 +70,9 @@ impl Interceptor for Token {
 }
 
 impl Builder {
-    /// How TLS is spoken, for an `https` address. By default with the certificates that come with the crate's TLS, if any
-    /// are built in; give the authority's own where the gateway's certificate is not from a public one.
+    /// How TLS is spoken, for an `https` address. By default the authorities are trusted that this machine trusts, or those
+    /// in the file that the environment's `SSL_CERT_FILE` names. Give the authority's certificate where the gateway's is
+    /// from another one.
     #[must_use]
     pub fn tls(mut self, tls: ClientTlsConfig) -> Self {
         self.tls = Some(tls);
@@ -105,7 +107,7 @@ impl Builder {
     /// When the address is none, a token would travel in plaintext beyond this machine, or nobody answers.
     pub async fn connect(self) -> Result<Client, Error> {
         let (endpoint, token) = self.endpoint()?;
-        let channel = endpoint.connect().await.map_err(|error| unavailable(&error))?;
+        let channel = endpoint.connect().await.map_err(unavailable)?;
         Ok(self.client(channel, endpoint, token))
     }
 
@@ -150,17 +152,22 @@ impl Builder {
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
         if secure {
-            let tls = self.tls.clone().unwrap_or_default();
-            endpoint = endpoint
-                .tls_config(tls)
-                .map_err(|_| Error::of_caller("the TLS configuration cannot be used"))?;
+            let tls = self.tls.clone().unwrap_or_else(|| ClientTlsConfig::new().with_enabled_roots());
+            endpoint = endpoint.tls_config(tls).map_err(|error| {
+                caused(Status::invalid_argument("the TLS configuration cannot be used"), error)
+            })?;
         }
         Ok((endpoint, token))
     }
 }
 
-fn unavailable(_: &tonic::transport::Error) -> Error {
-    Status::new(Code::Unavailable, "no connection came about").into()
+fn unavailable(error: tonic::transport::Error) -> Error {
+    caused(Status::unavailable("no connection came about"), error)
+}
+
+fn caused(mut status: Status, by: tonic::transport::Error) -> Error {
+    status.set_source(Arc::new(by));
+    status.into()
 }
 
 /// Whether the address can only be this machine.

@@ -1,10 +1,12 @@
 //! Failures that a program can act on.
 
 use std::collections::HashMap;
+use std::error::Error as StdError;
 use std::fmt;
+use std::iter::successors;
 use std::time::Duration;
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use crate::pb::v1;
@@ -23,6 +25,7 @@ struct Told {
     metadata: HashMap<String, String>,
     violations: Vec<FieldViolation>,
     retry_delay: Option<Duration>,
+    request_id: String,
     status: Option<Status>,
 }
 
@@ -43,7 +46,13 @@ impl Error {
         Self::from(Status::invalid_argument(message))
     }
 
-    /// The gRPC code.
+    /// The failure of the request that has this id.
+    pub(super) fn of_request(mut self, request_id: String) -> Self {
+        self.0.request_id = request_id;
+        self
+    }
+
+    /// The gRPC code. A connection that broke is UNAVAILABLE, whatever the transport calls it.
     pub fn code(&self) -> Code {
         self.0.code
     }
@@ -79,7 +88,13 @@ impl Error {
         self.0.retry_delay
     }
 
-    /// The status that the call ended with. Absent for what a stream or a record told.
+    /// The `request_id` that the call carried, also where it was made up here: repeat the call with it, and nothing is
+    /// done twice. Empty when it had none.
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// The status that the call ended with, as the transport has it. Absent for what a stream or a record told.
     pub fn status(&self) -> Option<&Status> {
         self.0.status.as_ref()
     }
@@ -96,13 +111,14 @@ impl From<Status> for Error {
             description: violation.description,
         };
         Self(Box::new(Told {
-            code: status.code(),
-            message: status.message().to_owned(),
+            code: code(&status),
+            message: message(&status),
             reason: info.as_ref().map(|info| info.reason.clone()).unwrap_or_default(),
             domain: info.as_ref().map(|info| info.domain.clone()).unwrap_or_default(),
             metadata: info.map(|info| info.metadata).unwrap_or_default(),
             violations: violations.into_iter().flatten().map(told).collect(),
             retry_delay: details.retry_info().and_then(|info| info.retry_delay),
+            request_id: String::new(),
             status: Some(status),
         }))
     }
@@ -123,9 +139,44 @@ impl From<v1::Error> for Error {
             metadata: error.metadata,
             violations: error.field_violations.into_iter().map(told).collect(),
             retry_delay: error.retry_delay.and_then(|delay| delay.try_into().ok()),
+            request_id: String::new(),
             status: None,
         }))
     }
+}
+
+/// What a status was made of, if it was made here: the gateway's own have no causes.
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    successors(status.source(), |&cause| cause.source())
+}
+
+/// The code that a status would have in any language. Of a connection that breaks under a call, the transport says
+/// UNKNOWN, INTERNAL or CANCELLED; of one stream that was reset it says the code that belongs to the reset.
+fn code(status: &Status) -> Code {
+    let reset = |cause: &(dyn StdError + 'static)| cause.downcast_ref().is_some_and(h2::Error::is_reset);
+    match status.code() {
+        code @ (Code::Unknown | Code::Internal | Code::Cancelled) if status.source().is_some() => {
+            if causes(status).any(|cause| cause.is::<TimeoutExpired>()) {
+                Code::DeadlineExceeded
+            } else if causes(status).any(reset) {
+                code
+            } else {
+                Code::Unavailable
+            }
+        }
+        code => code,
+    }
+}
+
+/// What a status says, with its causes: whether a name is unknown, a port closed or a certificate not trusted.
+fn message(status: &Status) -> String {
+    let mut message = status.message().to_owned();
+    for cause in causes(status).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
 }
 
 impl fmt::Display for Error {
@@ -142,4 +193,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.status()?.source()
+    }
+}

@@ -1,30 +1,29 @@
 //! Events as they happen, also over broken connections and restarts of the gateway.
 
-use std::error::Error as _;
+use std::fmt;
+use std::future::pending;
+use std::mem;
 use std::time::Duration;
 
-use backon::ExponentialBackoff;
-use tokio::time::{Instant, sleep, timeout};
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::{Code, Status, Streaming};
 
-use super::call::delays;
-use super::{Client, Error};
+use super::call::LONGEST_ASKED;
+use super::progress::{Progress, is_passing, is_stale};
+use super::{Client, Error, Service};
 use crate::pb::v1::event_service_client::EventServiceClient;
-use crate::pb::v1::subscribe_request::Start;
 use crate::pb::v1::subscribe_response::Response;
-use crate::pb::v1::{
-    AcknowledgeRequest, ClosingReason, Event, ExpiredPolicy, SubscribeGap, SubscribeRequest,
-    SubscribeResponse,
-};
+use crate::pb::v1::{AcknowledgeRequest, Event, SubscribeGap, SubscribeRequest, SubscribeResponse};
 
-/// How long a stream may take to stand.
-const OPENING: Duration = Duration::from_secs(10);
+/// How long a stream may take to stand, and how long an acknowledgement may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long what is finished may wait to be acknowledged, while more happens.
+/// The least time between two acknowledgements that nobody asked for.
 const ACKNOWLEDGE_AFTER: Duration = Duration::from_secs(1);
 
-/// The longest wait before a stream is opened again.
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// How long the end of a loop waits for its last acknowledgement.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A loop over events.
 ///
@@ -47,31 +46,41 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// heartbeats, the stream is opened again where the loop has come to: no event is lost, and none comes twice. To call
 /// [`next`](Self::next) is to be done with what came before.
 ///
-/// Of a named subscription, what is done with is acknowledged by and by, and before the stream is opened again.
-#[derive(Debug)]
+/// Of a named subscription, what is done with is acknowledged about every second while [`next`](Self::next) waits, before
+/// the stream is opened again, and when the loop ends, which may take two seconds then. When somebody moves the
+/// subscription or gives it another filter, the loop goes on with that. What was given out last when this is dropped is
+/// not done with, and comes again to the next loop; call [`acknowledge`](Self::acknowledge) where that is not wanted.
 pub struct Events {
     client: Client,
-    request: SubscribeRequest,
-    stream: Option<Streaming<SubscribeResponse>>,
-    /// The place up to which all is done with. Empty as long as nothing is known.
-    cursor: String,
-    /// The place of what was given out last.
-    given: Option<String>,
-    seen: u64,
+    progress: Progress,
+    state: State,
+    /// The connection of the stream and of what is acknowledged, once it is needed.
+    connection: Option<Service>,
     /// How long the stream may be silent.
     silence: Duration,
-    delays: ExponentialBackoff,
-    acknowledged: Acknowledged,
-    ended: bool,
+    /// When the silence has lasted too long.
+    until: Instant,
+    /// Whether the program has what came last: the time that it takes is not the stream's silence.
+    handed_out: bool,
+    acknowledging: Option<Acknowledging>,
+    /// When the next acknowledgement may begin.
+    acknowledge_at: Instant,
 }
 
-/// How far a named subscription was acknowledged.
-#[derive(Debug)]
-struct Acknowledged {
-    cursor: String,
-    generation: u64,
-    at: Instant,
+/// Where a loop stands. All that it waits for is kept here, so that a [`Events::next`] that is dropped goes on with the
+/// next one.
+enum State {
+    /// No stream is opened before that moment.
+    Waiting(Instant),
+    Opening(BoxFuture<'static, Result<Streaming<SubscribeResponse>, Status>>),
+    Open(Box<Streaming<SubscribeResponse>>),
+    /// Until that moment at most, it waits for its last acknowledgement. Then this was why it ended, if it failed.
+    Ending(Instant, Option<Error>),
+    Ended,
 }
+
+/// An acknowledgement that is under way.
+type Acknowledging = BoxFuture<'static, (AcknowledgeRequest, Result<(), Error>)>;
 
 /// What a loop over events is given.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,36 +92,26 @@ pub enum Happened {
     Gap(SubscribeGap),
 }
 
-/// What came of one try at the stream.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
-enum Came {
-    Happened(Happened),
-    /// Only that it lives.
-    Nothing,
-    /// The stream ended as was asked for.
-    End,
-    /// It is to be opened again, after so long at least.
-    Broke(Duration),
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").field("cursor", &self.cursor()).finish_non_exhaustive()
+    }
 }
 
 impl Client {
     /// Follows events from where the request says. Nothing is asked before the first [`Events::next`].
     pub fn subscribe(&self, request: SubscribeRequest) -> Events {
-        let cursor = match &request.start {
-            Some(Start::AfterCursor(cursor)) => cursor.clone(),
-            _ => String::new(),
-        };
+        let now = Instant::now();
         Events {
             client: self.clone(),
-            request,
-            stream: None,
-            cursor,
-            given: None,
-            seen: 0,
-            silence: OPENING,
-            delays: delays(),
-            acknowledged: Acknowledged { cursor: String::new(), generation: 0, at: Instant::now() },
-            ended: false,
+            progress: Progress::new(request),
+            state: State::Waiting(now),
+            connection: None,
+            silence: PATIENCE,
+            until: now,
+            handed_out: false,
+            acknowledging: None,
+            acknowledge_at: now + ACKNOWLEDGE_AFTER,
         }
     }
 }
@@ -121,171 +120,185 @@ impl Events {
     /// The place up to which all is done with: to go on there in another process, give it as `after_cursor`. Empty as
     /// long as nothing is known.
     pub fn cursor(&self) -> &str {
-        &self.cursor
+        self.progress.cursor()
     }
 
     /// Is done with what came before, and waits for what comes next. None when the stream has ended as the request asked
     /// for (`max_events`, `idle_timeout`).
     ///
-    /// Dropping the future loses nothing.
+    /// Dropping the future loses nothing: the next one goes on where it was.
     ///
     /// # Errors
     ///
-    /// When the gateway refuses the stream for another reason than that it is not there now.
+    /// When the gateway refuses the stream for another reason than that it is not there now. A stream that something on
+    /// the way resets, again and again before anything came on it, fails at the sixth time. After a failure the loop has
+    /// ended.
     pub async fn next(&mut self) -> Result<Option<Happened>, Error> {
-        if let Some(cursor) = self.given.take() {
-            self.cursor = cursor;
-        }
-        if self.ended {
-            return Ok(None);
+        self.progress.finish();
+        if mem::take(&mut self.handed_out) {
+            self.until = Instant::now() + self.silence;
         }
         loop {
-            if self.acknowledged.at.elapsed() >= ACKNOWLEDGE_AFTER {
-                self.acknowledge_if_possible().await?;
-            }
-            match self.come().await {
-                Ok(Came::Happened(happened)) => {
-                    self.given = Some(match &happened {
-                        Happened::Event(event) => event.cursor.clone(),
-                        Happened::Gap(gap) => gap.resume_cursor.clone(),
-                    });
-                    return Ok(Some(happened));
+            match &mut self.state {
+                State::Waiting(at) => {
+                    sleep_until(*at).await;
+                    self.open().await;
                 }
-                Ok(Came::Nothing) => {}
-                Ok(Came::End) => {
-                    self.ended = true;
-                    self.acknowledge_if_possible().await?;
-                    return Ok(None);
+                State::Opening(opening) => match timeout_at(self.until, opening).await {
+                    Ok(Ok(stream)) => self.state = State::Open(Box::new(stream)),
+                    Ok(Err(status)) => self.broke(Some(status.into())),
+                    Err(_) => self.broke(None),
+                },
+                State::Open(_) => {
+                    if let Some(happened) = self.read().await {
+                        self.handed_out = true;
+                        return Ok(Some(happened));
+                    }
                 }
-                Ok(Came::Broke(least)) => {
-                    self.stream = None;
-                    let delay = self.delays.next().unwrap_or(LONGEST_DELAY).min(LONGEST_DELAY);
-                    sleep(delay.max(least)).await;
+                State::Ending(until, _) => {
+                    // Nobody is left to try it again.
+                    let _ = timeout_at(*until, self.acknowledge_all()).await;
+                    self.acknowledging = None;
+                    if let State::Ending(_, Some(error)) = mem::replace(&mut self.state, State::Ended) {
+                        return Err(error);
+                    }
                 }
-                Err(error) => {
-                    self.ended = true;
-                    return Err(error);
-                }
+                State::Ended => return Ok(None),
             }
         }
     }
 
-    /// Of a named subscription, makes it durable at the gateway how far the loop has come. Without one, does nothing.
+    /// Of a named subscription, is done with the event, if it is the one that was given out last, and makes it durable at
+    /// the gateway how far the loop has come. The loop does that by itself a little later. With None, the event at hand is
+    /// not done with yet. Without a named subscription nothing is sent.
     ///
     /// # Errors
     ///
-    /// When the gateway does not take it.
-    pub async fn acknowledge(&mut self) -> Result<(), Error> {
-        self.acknowledged.at = Instant::now();
-        let Some(Start::Subscription(subscription)) = &self.request.start else { return Ok(()) };
-        if self.cursor.is_empty() || self.cursor == self.acknowledged.cursor {
-            return Ok(());
+    /// When the gateway does not take it, or does not answer within ten seconds. Where that passes, the loop tries it
+    /// again. `SUBSCRIPTION_GENERATION_STALE` says that somebody moved the subscription or gave it another filter: the
+    /// event may come again.
+    pub async fn acknowledge(&mut self, event: impl Into<Option<&Event>>) -> Result<(), Error> {
+        if let Some(event) = event.into() {
+            self.progress.finish_at(&event.cursor);
         }
-        let cursor = self.cursor.clone();
-        let request = AcknowledgeRequest {
-            subscription: subscription.clone(),
-            cursor: cursor.clone(),
-            generation: self.acknowledged.generation,
+        self.acknowledge_all().await
+    }
+
+    /// Opens a stream, when the gateway knows what is done with: that would come again.
+    async fn open(&mut self) {
+        match self.acknowledge_all().await {
+            Err(error) if error.code() == Code::DeadlineExceeded => return self.broke(None),
+            Err(error) if !is_stale(&error) => return self.broke(Some(error)),
+            _ => {}
+        }
+        // Large bodies are asked for one by one, and may be longer than 4 MiB with all that is around them.
+        let mut client = EventServiceClient::new(self.connection()).max_decoding_message_size(usize::MAX);
+        let request = self.progress.request();
+        let opening = async move { Ok(client.subscribe(request).await?.into_inner()) };
+        self.state = State::Opening(Box::pin(opening));
+        self.silence = PATIENCE;
+        self.until = Instant::now() + PATIENCE;
+    }
+
+    /// Reads from the stream that is open, and acknowledges what is due meanwhile.
+    async fn read(&mut self) -> Option<Happened> {
+        let State::Open(stream) = &mut self.state else { return None };
+        let due = self.acknowledging.is_none() && self.progress.pending().is_some();
+        tokio::select! {
+            message = timeout_at(self.until, stream.message()) => match message {
+                Ok(Ok(Some(message))) => return self.take(message),
+                Ok(Ok(None)) if self.progress.is_closed() => self.end(None),
+                Ok(Err(status)) => self.broke(Some(status.into())),
+                // An end without a word, or silence.
+                Ok(Ok(None)) | Err(_) => self.broke(None),
+            },
+            (request, result) = outcome(&mut self.acknowledging) => match self.settle(&request, result) {
+                Err(error) if is_passing(&error) => {
+                    let asked = error.retry_delay().unwrap_or_default().min(LONGEST_ASKED);
+                    self.acknowledge_at = Instant::now() + ACKNOWLEDGE_AFTER.max(asked);
+                }
+                Err(error) if !is_stale(&error) => self.end(Some(error)),
+                _ => {}
+            },
+            () = sleep_until(self.acknowledge_at), if due => {
+                self.begin_to_acknowledge();
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, message: SubscribeResponse) -> Option<Happened> {
+        let happened = match message.response {
+            Some(Response::Started(started)) => {
+                self.silence = self.progress.start(started);
+                None
+            }
+            Some(response) => self.progress.take(response),
+            // Something that this version does not know.
+            None => None,
         };
-        self.client.call(request).await?;
-        self.acknowledged.cursor = cursor;
+        self.until = Instant::now() + self.silence;
+        happened
+    }
+
+    /// Decides what comes after a stream that broke, or was not opened.
+    fn broke(&mut self, error: Option<Error>) {
+        // On the old connection, a new stream could be as dead. What is under way there is asked again.
+        self.connection = None;
+        self.acknowledging = None;
+        if self.progress.is_complete() {
+            // The last event came, and the word that it was the last did not.
+            return self.end(None);
+        }
+        match self.progress.after(error) {
+            Ok(delay) => self.state = State::Waiting(Instant::now() + delay),
+            Err(error) => self.end(Some(error)),
+        }
+    }
+
+    fn end(&mut self, error: Option<Error>) {
+        self.state = State::Ending(Instant::now() + LAST_WORDS, error);
+    }
+
+    fn connection(&mut self) -> Service {
+        self.connection.get_or_insert_with(|| self.client.apart()).clone()
+    }
+
+    /// Acknowledges all that is done with, and waits until the gateway has answered.
+    async fn acknowledge_all(&mut self) -> Result<(), Error> {
+        while self.acknowledging.is_some() || self.begin_to_acknowledge() {
+            let (request, result) = outcome(&mut self.acknowledging).await;
+            self.settle(&request, result)?;
+        }
         Ok(())
     }
 
-    /// Acknowledges, unless that must wait for the gateway, or the subscription was moved away.
-    async fn acknowledge_if_possible(&mut self) -> Result<(), Error> {
-        match self.acknowledge().await {
-            Err(error) if error.code() == Code::Unavailable => Ok(()),
-            Err(error) if error.reason() == "SUBSCRIPTION_GENERATION_STALE" => Ok(()),
-            result => result,
-        }
-    }
-
-    async fn come(&mut self) -> Result<Came, Error> {
-        if self.stream.is_none() {
-            self.acknowledge_if_possible().await?;
-            match timeout(OPENING, self.client.open(self.request())).await {
-                Ok(Ok(stream)) => self.stream = Some(stream),
-                Ok(Err(status)) => return broken(status),
-                Err(_) => return Ok(Came::Broke(Duration::ZERO)),
-            }
-            self.silence = OPENING;
-        }
-        let Some(stream) = &mut self.stream else { return Ok(Came::Broke(Duration::ZERO)) };
-        loop {
-            let message = match timeout(self.silence, stream.message()).await {
-                Ok(Ok(Some(message))) => message,
-                Ok(Err(status)) => return broken(status),
-                // An end without a word, or silence.
-                Ok(Ok(None)) | Err(_) => return Ok(Came::Broke(Duration::ZERO)),
+    /// Begins to acknowledge what is done with. Says whether there is anything.
+    fn begin_to_acknowledge(&mut self) -> bool {
+        let Some(request) = self.progress.pending().cloned() else { return false };
+        let mut client = EventServiceClient::new(self.connection());
+        self.acknowledge_at = Instant::now() + ACKNOWLEDGE_AFTER;
+        self.acknowledging = Some(Box::pin(async move {
+            let result = match timeout(PATIENCE, client.acknowledge(request.clone())).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(status)) => Err(status.into()),
+                Err(_) => Err(Status::deadline_exceeded("the acknowledgement was not answered").into()),
             };
-            match message.response {
-                Some(Response::Started(started)) => {
-                    let interval = started.heartbeat_interval.and_then(|interval| interval.try_into().ok());
-                    self.silence = interval.map_or(OPENING, |interval: Duration| 2 * interval);
-                    self.delays = delays();
-                    self.acknowledged.generation = started.generation;
-                    // What is missing at a start in time is told only to whoever starts there.
-                    let gap_may_come = matches!(self.request.start, Some(Start::Since(_)))
-                        && self.request.expired_policy() == ExpiredPolicy::SkipWithGap
-                        && started.cursor == started.oldest_cursor;
-                    if self.cursor.is_empty() && !gap_may_come {
-                        self.cursor = started.cursor;
-                    }
-                }
-                Some(Response::Event(event)) => {
-                    self.seen += 1;
-                    return Ok(Came::Happened(Happened::Event(event)));
-                }
-                Some(Response::Gap(gap)) => return Ok(Came::Happened(Happened::Gap(gap))),
-                Some(Response::Heartbeat(heartbeat)) => {
-                    self.cursor = heartbeat.cursor;
-                    return Ok(Came::Nothing);
-                }
-                Some(Response::Closing(closing)) => match closing.reason() {
-                    ClosingReason::MaxEvents | ClosingReason::IdleTimeout => return Ok(Came::End),
-                    // The status says what comes of it.
-                    ClosingReason::Unspecified
-                    | ClosingReason::Shutdown
-                    | ClosingReason::SubscriptionChanged
-                    | ClosingReason::SubscriptionDeleted => {}
-                },
-                // Something that this version does not know.
-                None => {}
-            }
-        }
+            (request, result)
+        }));
+        true
     }
 
-    /// The request that goes on where the loop has come to.
-    fn request(&self) -> SubscribeRequest {
-        let mut request = self.request.clone();
-        if request.max_events > 0 {
-            request.max_events = (request.max_events - self.seen).max(1);
-        }
-        if !self.cursor.is_empty() && !matches!(request.start, Some(Start::Subscription(_))) {
-            request.start = Some(Start::AfterCursor(self.cursor.clone()));
-        }
-        request
+    fn settle(&mut self, request: &AcknowledgeRequest, result: Result<(), Error>) -> Result<(), Error> {
+        self.progress.settle(request, result.as_ref().err());
+        result
     }
 }
 
-impl Client {
-    /// Opens a stream on a connection of its own.
-    async fn open(&self, request: SubscribeRequest) -> Result<Streaming<SubscribeResponse>, Status> {
-        // Large bodies are asked for one by one, and may be longer than 4 MiB with all that is around them.
-        let mut client = EventServiceClient::new(self.apart()).max_decoding_message_size(usize::MAX);
-        Ok(client.subscribe(request).await?.into_inner())
-    }
-}
-
-/// What a stream's failure means: one that came from the gateway counts as what it says, and one that was made here, of a
-/// connection that broke, proves nothing.
-fn broken(status: Status) -> Result<Came, Error> {
-    let made_here = status.source().is_some();
-    let error = Error::from(status);
-    if made_here || error.code() == Code::Unavailable {
-        Ok(Came::Broke(error.retry_delay().unwrap_or_default()))
-    } else {
-        Err(error)
-    }
+/// What came of the acknowledgement that is under way. Waits for ever when there is none.
+async fn outcome(acknowledging: &mut Option<Acknowledging>) -> (AcknowledgeRequest, Result<(), Error>) {
+    let Some(running) = acknowledging else { return pending().await };
+    let outcome = running.await;
+    *acknowledging = None;
+    outcome
 }

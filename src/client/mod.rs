@@ -28,9 +28,12 @@ mod call;
 mod connect;
 mod error;
 mod events;
+mod progress;
 mod upload;
 
 pub use call::Call;
 pub use connect::{Builder, Client, Service};
 pub use error::{Error, FieldViolation};
 pub use events::{Events, Happened};
+// What they take and give is of these.
+pub use {prost_types, tonic};

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::time::Instant;
 
 use super::call::{Tries, identified};
 use super::{Client, Error};
@@ -20,9 +19,13 @@ impl Client {
     /// # Errors
     ///
     /// As [`call`](Self::call).
-    pub async fn send_media(&self, mut header: MediaHeader, file: Bytes) -> Result<SendMediaResponse, Error> {
-        identified(Some(&mut header.request_id));
-        let mut tries = self.tries();
+    pub async fn send_media(
+        &self,
+        mut header: MediaHeader,
+        file: impl Into<Bytes>,
+    ) -> Result<SendMediaResponse, Error> {
+        let file = file.into();
+        let mut tries = Tries::new(self, true, identified(Some(&mut header.request_id)));
         loop {
             let first = |header, chunk| SendMediaRequest { header, chunk };
             let messages = messages(header.clone(), &file, first);
@@ -42,10 +45,10 @@ impl Client {
     pub async fn upload_template_media(
         &self,
         mut header: UploadTemplateMediaHeader,
-        file: Bytes,
+        file: impl Into<Bytes>,
     ) -> Result<UploadTemplateMediaResponse, Error> {
-        identified(Some(&mut header.request_id));
-        let mut tries = self.tries();
+        let file = file.into();
+        let mut tries = Tries::new(self, true, identified(Some(&mut header.request_id)));
         loop {
             let first = |header, chunk| UploadTemplateMediaRequest { header, chunk };
             let messages = messages(header.clone(), &file, first);
@@ -55,10 +58,6 @@ impl Client {
                 Err(status) => tries.after(status).await?,
             }
         }
-    }
-
-    fn tries(&self) -> Tries {
-        Tries::new(self.attempts, self.timeout.map(|timeout| Instant::now() + timeout))
     }
 }
 

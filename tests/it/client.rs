@@ -1,22 +1,30 @@
 //! The Rust client: against the real server, and against servers that fail on purpose.
 
+mod broken;
 mod events;
 mod examples;
+mod proxy;
 mod scripted;
+mod services;
+mod tls;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
 use switchboard::client::Client;
 use switchboard::pb::v1::{
-    Contact, CreateContactRequest, GetMessageRequest, ListAccountsRequest, MediaHeader, SendMediaRequest,
-    SendMessageRequest, UpdateContactRequest, get_message_request,
+    GetMessageRequest, ListAccountsRequest, MediaHeader, SendMediaRequest, SendMessageRequest,
+    UpdateContactRequest, UploadTemplateMediaHeader, UploadTemplateMediaRequest, get_message_request,
 };
+use tokio::net::TcpSocket;
+use tokio::time::Instant;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
-use self::scripted::Scripted;
-use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Start, text, within};
+use self::scripted::{Act, Scripted};
+use crate::gateway::{CONNECTBY, CONNECTLY, Start, text, within};
 
 #[tokio::test]
 async fn a_read_is_tried_again_while_the_server_is_not_there_and_after_nothing_else() {
@@ -119,10 +127,20 @@ async fn a_failure_shows_what_the_gateway_says() {
 
 #[tokio::test]
 async fn a_call_ends_when_its_time_is_over() {
-    let server = Scripted::silent().await;
-    let client = Client::builder(server.address()).timeout(Duration::from_millis(200)).connect().await;
+    let server = Scripted::start([Act::Hang]).await;
+    let client = Client::builder(server.address()).timeout(Duration::from_secs(2)).connect().await;
     let failed = within(client.expect("connects").call(ListAccountsRequest {})).await.expect_err("late");
     assert_eq!(failed.code(), Code::DeadlineExceeded);
+    // The gateway was told, and has stopped.
+    assert_eq!(server.headers("grpc-timeout").len(), 1);
+    server.given_up(1).await;
+
+    // The generated clients have a clock of the transport's.
+    let server = Scripted::start([Act::Hang]).await;
+    let mut request = tonic::Request::new(ListAccountsRequest {});
+    request.set_timeout(Duration::from_millis(200));
+    let status = within(server.client().await.accounts().list_accounts(request)).await.expect_err("late");
+    assert_eq!(switchboard::client::Error::from(status).code(), Code::DeadlineExceeded);
 
     // Waiting for the next try counts too.
     let server = Scripted::start(std::iter::repeat_n(Status::unavailable("gone"), 99)).await;
@@ -158,36 +176,107 @@ async fn a_token_goes_with_every_call_over_tls() {
 }
 
 #[tokio::test]
-async fn one_client_calls_every_service_of_the_gateway() {
-    let gateway = Start::quiet().start().await;
-    let client = Client::connect(format!("http://{}", gateway.at.grpc)).await.expect("connects");
-    let listed = within(client.call(ListAccountsRequest {})).await.expect("answered");
-    assert_eq!(listed.accounts.len(), 2);
-    let sent = within(client.call(text(CONNECTLY, "Hello!"))).await.expect("sent");
-    assert!(!sent.replayed);
-    let contact = Contact {
-        name: "Ada".to_owned(),
-        country_code: "91".to_owned(),
-        phone_number: "9812345670".to_owned(),
-        ..Contact::default()
+async fn a_call_that_nobody_waits_for_any_more_is_cancelled() {
+    let server = Scripted::start([Act::Hang]).await;
+    let client = server.client().await;
+    tokio::select! {
+        answer = client.call(text(CONNECTLY, "Hello!")) => panic!("nobody answers: {answer:?}"),
+        () = server.called(1) => {}
+    }
+    server.given_up(1).await;
+    // The connection stays.
+    within(client.call(ListAccountsRequest {})).await.expect("answered");
+    assert_eq!(server.proxy().opened(), 1);
+}
+
+#[tokio::test]
+async fn a_call_whose_connection_breaks_is_unavailable_and_tried_again_where_that_is_safe() {
+    let server = Scripted::start([Act::Cut, Act::Cut]).await;
+    let client = server.client().await;
+    within(client.call(ListAccountsRequest {})).await.expect("the third try is answered");
+    assert_eq!((server.calls().len(), server.proxy().opened()), (3, 3));
+
+    let server = Scripted::start([Act::Cut]).await;
+    within(server.client().await.call(text(CONNECTLY, "Hello!"))).await.expect("the second is answered");
+    let ids = server.calls().into_iter().map(|(_, body)| SendMessageRequest::decode(body).expect("readable"));
+    let ids: HashSet<String> = ids.map(|request| request.request_id).collect();
+    assert_eq!((server.calls().len(), ids.len()), (2, 1));
+
+    let server = Scripted::start([Act::Cut]).await;
+    let file = Bytes::from(vec![7; 2_500_000]);
+    let header = MediaHeader { account: CONNECTBY.to_owned(), ..MediaHeader::default() };
+    within(server.client().await.send_media(header, file)).await.expect("the second is answered");
+    assert_eq!(server.calls().len(), 2);
+
+    let server = Scripted::start([Act::Cut]).await;
+    let update = UpdateContactRequest { account: CONNECTBY.to_owned(), ..UpdateContactRequest::default() };
+    let failed = within(server.client().await.call(update)).await.expect_err("once");
+    assert_eq!((failed.code(), failed.reason(), server.calls().len()), (Code::Unavailable, "", 1));
+    assert!(std::error::Error::source(&failed).is_some());
+}
+
+#[tokio::test]
+async fn the_gateways_delay_is_waited_for_unless_it_is_long() {
+    let after = |delay| {
+        let details = ErrorDetails::with_retry_info(Some(delay));
+        Status::with_error_details(Code::Unavailable, "later", details)
     };
-    let create = CreateContactRequest {
-        account: CONNECTBY.to_owned(),
-        contact: Some(contact),
-        ..CreateContactRequest::default()
-    };
-    within(client.call(create)).await.expect("made");
-    let header = MediaHeader {
-        account: CONNECTBY.to_owned(),
-        to: CUSTOMER.to_owned(),
-        file_name: "a.txt".to_owned(),
-        ..MediaHeader::default()
-    };
-    within(client.send_media(header, Bytes::from_static(b"Hello!\n"))).await.expect("sent");
-    // What it does not wrap, the generated clients do.
-    let key = Some(get_message_request::Key::MessageId(sent.message.expect("sent").message_id));
-    let request = GetMessageRequest { account: CONNECTLY.to_owned(), key };
-    within(client.messages().get_message(request)).await.expect("known");
+    let delay = Duration::from_millis(1_200);
+    let server = Scripted::start([after(delay)]).await;
+    let before = Instant::now();
+    within(server.client().await.call(ListAccountsRequest {})).await.expect("the second is answered");
+    assert!(before.elapsed() >= delay, "{:?}", before.elapsed());
+
+    let delay = Duration::from_secs(31);
+    let server = Scripted::start([after(delay)]).await;
+    let failed = within(server.client().await.call(ListAccountsRequest {})).await.expect_err("at once");
+    assert_eq!((failed.retry_delay(), server.calls().len()), (Some(delay), 1));
+}
+
+#[tokio::test]
+async fn a_failure_tells_the_request_id_that_was_made_up() {
+    let failing = || Scripted::start([Status::internal("no")]);
+    let server = failing().await;
+    let failed = within(server.client().await.call(text(CONNECTLY, "Hello!"))).await.expect_err("once");
+    let sent = SendMessageRequest::decode(server.calls()[0].1.clone()).expect("readable");
+    assert!(!sent.request_id.is_empty());
+    assert_eq!(failed.request_id(), sent.request_id);
+
+    let server = failing().await;
+    let upload = server.client().await;
+    let failed = within(upload.send_media(MediaHeader::default(), &b"Hello!"[..])).await.expect_err("once");
+    let sent = server.streams::<SendMediaRequest>()[0][0].header.clone().expect("the first");
+    assert!(!sent.request_id.is_empty());
+    assert_eq!(failed.request_id(), sent.request_id);
+
+    let server = failing().await;
+    let upload = server.client().await;
+    let header = UploadTemplateMediaHeader::default();
+    let failed = within(upload.upload_template_media(header, &b"Hello!"[..])).await.expect_err("once");
+    let sent = server.streams::<UploadTemplateMediaRequest>()[0][0].header.clone().expect("the first");
+    assert!(!sent.request_id.is_empty());
+    assert_eq!(failed.request_id(), sent.request_id);
+
+    let failed = within(failing().await.client().await.call(ListAccountsRequest {})).await.expect_err("once");
+    assert_eq!(failed.request_id(), "");
+}
+
+#[tokio::test]
+async fn why_no_connection_came_about_is_told() {
+    // A port that is taken, and at which nobody listens. A name that is too long to be asked for.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("binds");
+    let closed = format!("http://{}", socket.local_addr().expect("bound"));
+    let nameless = format!("http://{}.invalid:1", "x".repeat(64));
+    for (address, said) in [(&closed, "refused"), (&nameless, "dns")] {
+        let failed = within(Client::connect(address)).await.expect_err("nobody is there");
+        assert_eq!(failed.code(), Code::Unavailable);
+        assert!(failed.message().contains(said), "{failed}");
+        let lazy = Client::builder(address).attempts(1).connect_lazy().expect("usable");
+        let failed = within(lazy.call(ListAccountsRequest {})).await.expect_err("nobody is there");
+        assert_eq!(failed.code(), Code::Unavailable);
+        assert!(failed.message().contains(said), "{failed}");
+    }
 }
 
 /// The client's table of calls against the contract: what has one answer and is no upload can be called.
@@ -205,11 +294,21 @@ fn every_call_with_one_answer_is_in_the_clients_table() {
                 continue;
             }
             unary += 1;
-            let entry = format!("({}Request) -> {}Response ", method.name(), method.name());
-            assert!(table.contains(&entry), "{}.{} is not in the table", service.name(), method.name());
+            let request = format!("{}Request", method.name());
+            let mut messages = files.file.iter().flat_map(|file| &file.message_type);
+            let message = messages.find(|message| message.name() == request).expect("in the contract");
+            // A request_id among others is a key to look something up by.
+            let has_id =
+                message.field.iter().any(|field| field.name() == "request_id" && field.oneof_index.is_none());
             let reads = ["Get", "List", "Verify"].iter().any(|word| method.name().starts_with(word));
-            let kind = if reads { "read;" } else { "" };
-            assert!(table.contains(&format!("{entry}{kind}")), "{} reads or not", method.name());
+            let kind = match (reads, has_id) {
+                (true, false) => "read",
+                (false, true) => "keyed",
+                (false, false) => "write",
+                (true, true) => panic!("{request} reads, and has a request_id"),
+            };
+            let entry = format!("({request}) -> {}Response {kind};", method.name());
+            assert!(table.contains(&entry), "not in the table: {}.{entry}", service.name());
         }
     }
     assert_eq!(table.lines().filter(|line| line.contains("Request) -> ")).count(), unary);

@@ -70,7 +70,7 @@ async fn trim(folder: &Path, most: u32) {
 }
 
 /// A server with five events, `0` to `4`, of which the oldest three are gone, and the cursors of all.
-async fn trimmed() -> (Gateway, Vec<Event>) {
+pub(crate) async fn trimmed() -> (Gateway, Vec<Event>) {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..5).await;
     let events = list(&gateway, at(earliest())).await.expect("listed").events;

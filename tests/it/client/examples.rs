@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use switchboard::sandbox::Operation;
+use switchboard::sandbox::{Fault, FaultRule, Operation};
 
 use crate::gateway::{Start, received, within};
 
@@ -76,4 +76,19 @@ async fn the_example_that_answers_goes_on_where_it_was_stopped() {
         }
         drop(running);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_that_answers_goes_on_behind_what_it_cannot_answer() {
+    let gateway = Start::quiet().start().await;
+    gateway.connectly().set_fault(FaultRule::once(Fault::status(400)).on(Operation::SendMessage)).await;
+    gateway.deliver(&received("M1", "Is anybody there?")).await;
+    gateway.deliver(&received("M2", "When are you open?")).await;
+    let mut program = example("answer", gateway.at.grpc).stdout(Stdio::piped()).spawn().expect("starts");
+    let mut said = BufReader::new(program.stdout.take().expect("piped")).lines();
+    let _running = Running(program);
+    let line = within(tokio::task::spawn_blocking(move || said.next())).await.expect("no panic");
+    let line = line.expect("a line").expect("text");
+    assert!(line.starts_with("answered with msg_"), "{line}");
+    assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 2);
 }
