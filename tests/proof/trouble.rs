@@ -4,8 +4,11 @@
 mod tests;
 
 use std::fmt;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::time::{Instant, timeout};
 
 use crate::binary::{PATIENCE, Server, opened_again};
@@ -172,6 +175,15 @@ fn ended_in_sync(trace: &[Seen]) -> bool {
     trace.iter().rev().find(|seen| seen.call == "write" || is_sync(seen)).is_some_and(|last| !is_sync(last))
 }
 
+fn is_killed(ended: ExitStatus) -> bool {
+    ended.signal() == Some(Signal::KILL.as_raw())
+}
+
+/// Whether a process has touched what it had mapped of a file that was cut off under it.
+fn lost_a_mapping(ended: ExitStatus) -> bool {
+    ended.signal() == Some(Signal::BUS.as_raw())
+}
+
 /// Strikes the server, one fault after the other.
 pub(crate) struct Troubles<'a> {
     random: fastrand::Rng,
@@ -307,23 +319,38 @@ impl<'a> Troubles<'a> {
         has_struck
     }
 
-    /// Has syncs fail, and waits until the server has come through that.
+    /// Has a sync fail, or two, and it may be one more behind that. At first a server is seen to come through one.
     async fn fail_sync(&mut self, server: &mut Server) -> bool {
-        let file = if self.random.u8(0..4) == 0 { On::Any } else { On::Log };
-        // The second that fails ends the process, also while the store is opened again.
         let times = if self.ledger.has(OPENED_AGAIN) { self.random.u32(1..3) } else { 1 };
-        let rule = Rule::times(times, Call::Sync(file), Effect::Broken).after(self.random.u32(0..10));
-        let before = server.faults.trace().len();
-        if !self.stands(rule, 500..1_500, server, |trace| trace.iter().any(is_struck)).await {
-            self.unless_ended(server).await;
+        if !self.fail_syncs(times, server).await {
             return false;
         }
-        self.come_through(server, before).await;
-        if self.random.bool() {
+        match self.random.u8(0..3) {
             // Whoever believed the disk pays for it now.
-            self.cut_power_at_answer(server).await;
+            0 => {
+                self.cut_power_at_answer(server).await;
+            }
+            1 => {
+                self.fail_syncs(1, server).await;
+            }
+            _ => {}
         }
         true
+    }
+
+    /// Has so many syncs fail, and waits until the server has come through that. The second in the life of a process
+    /// ends it, also while it opens its store again.
+    async fn fail_syncs(&mut self, times: u32, server: &mut Server) -> bool {
+        let file = if self.random.u8(0..4) == 0 { On::Any } else { On::Log };
+        let rule = Rule::times(times, Call::Sync(file), Effect::Broken).after(self.random.u32(0..10));
+        let before = server.faults.trace().len();
+        let struck = self.stands(rule, 500..1_500, server, |trace| trace.iter().any(is_struck)).await;
+        if struck {
+            self.come_through(server, before).await;
+        } else {
+            self.unless_ended(server).await;
+        }
+        struck
     }
 
     /// Makes a backup. The first is the one that counts; after that there is nothing to do.
@@ -358,16 +385,20 @@ impl<'a> Troubles<'a> {
     async fn cut_power(&mut self, server: &mut Server, rule: Rule, seed: u32) -> bool {
         server.look_at_memory();
         server.faults.set(&[rule]);
-        let struck = server.ended(Duration::from_secs(2)).await.is_some();
-        if !struck {
-            server.faults.cut_power(seed);
-            server.ended(PATIENCE).await.expect("nothing survives this");
-        }
-        if server.faults.trace().last().is_none_or(|last| last.call != "cut") {
-            self.ledger.count("wrong: ended by itself");
+        let by_rule = server.ended(Duration::from_secs(2)).await;
+        let ended = match by_rule {
+            Some(ended) => ended,
+            None => {
+                server.faults.cut_power(seed);
+                server.ended(PATIENCE).await.expect("nothing survives this")
+            }
+        };
+        // While the files are set back one after the other, the process runs: then the cut does not come to its end.
+        if !is_killed(ended) && !lost_a_mapping(ended) {
+            self.ledger.count(&format!("wrong: ended by itself where the power was to be cut: {ended}"));
         }
         self.back(server).await;
-        struck
+        by_rule.is_some_and(is_killed)
     }
 
     /// Starts the server anew, with clocks as they were.

@@ -114,7 +114,9 @@ async fn power_that_is_cut_by_hand_struck_no_answer_and_a_server_that_ended_is_n
     troubles(&[Fault::PowerCutAtAnswer], &ledger).next(&mut server).await;
     let counts: Vec<String> = ledger.counts().into_keys().collect();
     assert_eq!(counts, ["server restarts", "struck nothing: PowerCutAtAnswer"]);
-    server.kill().await;
+    assert!(server.terminate().await.success());
     troubles(&[Fault::PowerCutAtAnswer], &ledger).next(&mut server).await;
-    assert!(ledger.has("wrong: ended by itself"), "{:?}", ledger.counts());
+    let told = "wrong: ended by itself where the power was to be cut: exit status: 0";
+    assert!(ledger.has(told), "{:?}", ledger.counts());
+    assert!(!ledger.has(&Fault::PowerCutAtAnswer.to_string()), "{:?}", ledger.counts());
 }
