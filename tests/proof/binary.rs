@@ -92,6 +92,8 @@ impl Home {
 pub(crate) struct Addresses {
     pub(crate) grpc: SocketAddr,
     pub(crate) webhook: SocketAddr,
+    /// For the operator. In another life it listens elsewhere.
+    admin: SocketAddr,
 }
 
 /// The server in its present life. Dropping it kills it.
@@ -99,6 +101,8 @@ pub(crate) struct Server {
     pub(crate) home: Home,
     pub(crate) faults: Faults,
     pub(crate) at: Addresses,
+    /// Where the present process answers the operator.
+    pub(crate) admin: SocketAddr,
     child: Child,
     /// Copy what the processes say into the log.
     copying: JoinSet<()>,
@@ -112,7 +116,7 @@ impl Server {
         let faults = Faults::new(&home);
         let mut copying = JoinSet::new();
         let (child, at) = launch(&home, &faults, None, &mut copying).await.expect("it starts");
-        Self { home, faults, at, child, copying, memory: 0 }
+        Self { home, faults, at, admin: at.admin, child, copying, memory: 0 }
     }
 
     /// Starts it anew, whatever became of the last process.
@@ -120,8 +124,8 @@ impl Server {
         let began = tokio::time::Instant::now();
         loop {
             match launch(&self.home, &self.faults, Some(self.at), &mut self.copying).await {
-                Ok((child, _)) => {
-                    self.child = child;
+                Ok((child, at)) => {
+                    (self.child, self.admin) = (child, at.admin);
                     return;
                 }
                 // Somebody who listens on all addresses may have a port for a moment.
@@ -248,7 +252,22 @@ async fn launch(
 fn addresses(line: &str) -> Option<Addresses> {
     let fields = serde_json::from_str::<serde_json::Value>(line).ok()?.get("fields")?.clone();
     let address = |name: &str| fields.get(name)?.as_str()?.parse().ok();
-    (fields.get("message")? == "serving")
-        .then(|| Some(Addresses { grpc: address("grpc")?, webhook: address("webhook")? }))
-        .flatten()
+    let listens =
+        || Some(Addresses { grpc: address("grpc")?, webhook: address("webhook")?, admin: address("admin")? });
+    (fields.get("message")? == "serving").then(listens).flatten()
+}
+
+/// Waits until a process tells its operator that it has opened its store again.
+pub(crate) async fn opened_again(admin: SocketAddr) {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+    loop {
+        // While it opens the store, somebody else answers there, and between the two nobody may.
+        if let Ok(answer) = client.get(format!("http://{admin}/metrics")).send().await
+            && let Ok(page) = answer.text().await
+            && page.lines().any(|line| line == "switchboard_store_reopened_total 1")
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -12,6 +12,9 @@ pub(crate) type Counts = BTreeMap<String, u64>;
 /// A slow reader has not read for so long that what it comes to next is no longer in the server's memory.
 pub(crate) const FELL_BEHIND: &str = "slow reader fell out of the tail";
 
+/// A process has opened its store again when a sync had failed, and served from it.
+pub(crate) const OPENED_AGAIN: &str = "stores opened again after a failed sync";
+
 /// A stream started where events were gone, before any could be too old.
 pub(crate) const TRIMMED_BY_SIZE: &str = "starts where events are gone for their size";
 
@@ -87,6 +90,7 @@ fn least(kind: Kind) -> Vec<(String, u64)> {
             least.extend([
                 ("webhooks answered 503", 1),
                 ("full disks that were told as 503", 1),
+                (OPENED_AGAIN, 1),
                 ("webhooks taken after the backup", 20),
                 ("acknowledgements not answered", 1),
                 ("acknowledgements refused", 1),
@@ -163,4 +167,13 @@ impl fmt::Display for Summary {
         writeln!(f, "  {:>7} events trimmed before", self.trimmed)?;
         write!(f, "  {:>7} KiB of memory at most", self.memory)
     }
+}
+
+#[test]
+fn a_strict_round_without_a_store_that_was_opened_again_has_proved_too_little() {
+    let mut counts: Counts = least(Kind::Strict).into_iter().collect();
+    assert_eq!(too_little(&counts, Kind::Strict), [""; 0]);
+    counts.remove(OPENED_AGAIN);
+    let told = too_little(&counts, Kind::Strict);
+    assert!(matches!(&told[..], [told] if told.starts_with(OPENED_AGAIN)), "{told:?}");
 }

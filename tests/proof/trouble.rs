@@ -1,12 +1,24 @@
 //! What goes wrong, and when: drawn by a seed.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::binary::{PATIENCE, Server};
-use crate::faults::{Call, Clock, Effect, On, Rule};
+use rustix::process::Signal;
+use tokio::time::{Instant, timeout};
+
+use crate::binary::{PATIENCE, Server, opened_again};
+use crate::faults::{Call, Clock, Effect, On, Rule, Seen};
 use crate::ledger::{Backup, Ledger, held};
 use crate::proxy::{Line, Proxy};
+use crate::summary::OPENED_AGAIN;
+
+/// How often the trace is looked at: it is long.
+const LOOKS: Duration = Duration::from_millis(200);
 
 /// What falls on the server: its process, its disk, its clock. A new one needs its name here, in [`Fault::ALL`] or
 /// another list, and an arm in [`Troubles::strike`].
@@ -110,6 +122,11 @@ impl<T: Copy> Bag<T> {
         }
         self.left.pop().expect("there are some")
     }
+
+    /// It comes again, as the last of those that are left.
+    fn put_back(&mut self, one: T) {
+        self.left.insert(0, one);
+    }
 }
 
 /// Waits for a time that is drawn.
@@ -139,6 +156,34 @@ pub(crate) async fn annoy(lines: &[Proxy], mut random: fastrand::Rng, ledger: &L
     }
 }
 
+/// Whether a call was made to fail, or a write to the log to be made by half: whole ones are of the log's head, of a
+/// frame's, or of a page.
+fn is_struck(seen: &Seen) -> bool {
+    const WHOLE: [i64; 3] = [32, 24, 4096];
+    // What fails without a rule gives -1.
+    let failed = seen.result < -1;
+    let of_the_log = seen.call == "write" && seen.file.ends_with("-wal");
+    failed || (of_the_log && seen.result >= 0 && !WHOLE.contains(&seen.result))
+}
+
+fn is_sync(seen: &Seen) -> bool {
+    seen.is_sync_of("")
+}
+
+/// Whether something was written and not synced when the process ended.
+fn ended_in_sync(trace: &[Seen]) -> bool {
+    trace.iter().rev().find(|seen| seen.call == "write" || is_sync(seen)).is_some_and(|last| !is_sync(last))
+}
+
+fn is_killed(ended: ExitStatus) -> bool {
+    ended.signal() == Some(Signal::KILL.as_raw())
+}
+
+/// Whether a process has touched what it had mapped of a file that was cut off under it.
+fn lost_a_mapping(ended: ExitStatus) -> bool {
+    ended.signal() == Some(Signal::BUS.as_raw())
+}
+
 /// Strikes the server, one fault after the other.
 pub(crate) struct Troubles<'a> {
     random: fastrand::Rng,
@@ -146,22 +191,32 @@ pub(crate) struct Troubles<'a> {
     ledger: &'a Ledger,
     /// How far clocks are off.
     clock: Clock,
+    /// Whether the process has opened its store again, which it does once.
+    opened_again: bool,
+    /// How long a fault may take to strike, and the server to come through it.
+    patience: Duration,
 }
 
 impl<'a> Troubles<'a> {
     pub(crate) fn new(faults: &'static [Fault], random: fastrand::Rng, ledger: &'a Ledger) -> Self {
-        Self { random, bag: Bag::new(faults), ledger, clock: Clock::default() }
+        let (bag, clock) = (Bag::new(faults), Clock::default());
+        Self { random, bag, ledger, clock, opened_again: false, patience: PATIENCE }
     }
 
-    /// Strikes once, and brings the server back.
+    /// Strikes once, and brings the server back. A fault that struck nothing does not count, and comes again.
     pub(crate) async fn next(&mut self, server: &mut Server) {
         a_while(&mut self.random, 200..1_200).await;
         let fault = self.bag.draw(&mut self.random);
-        self.strike(fault, server).await;
-        self.ledger.count(&fault.to_string());
+        if self.strike(fault, server).await {
+            self.ledger.count(&fault.to_string());
+        } else {
+            self.ledger.count(&format!("struck nothing: {fault:?}"));
+            self.bag.put_back(fault);
+        }
     }
 
-    async fn strike(&mut self, fault: Fault, server: &mut Server) {
+    /// Says whether it struck.
+    async fn strike(&mut self, fault: Fault, server: &mut Server) -> bool {
         match fault {
             Fault::Kill => {
                 server.kill().await;
@@ -185,53 +240,47 @@ impl<'a> Troubles<'a> {
                 server.go_on();
             }
             Fault::FullDisk => {
-                self.fill(server).await;
+                let told = self.fill(server).await;
                 server.limit_files(None);
+                return told;
             }
             Fault::KillOnFullDisk => {
-                self.fill(server).await;
+                let told = self.fill(server).await;
                 server.kill().await;
                 self.back(server).await;
+                return told;
             }
             Fault::PatchyDisk => {
                 let effect = if self.random.bool() { Effect::Full } else { Effect::Short };
                 let rule = Rule::times(self.random.u32(1..10), Call::Write(On::Log), effect);
-                server.faults.set(&[rule.after(self.random.u32(0..20))]);
-                a_while(&mut self.random, 300..1_000).await;
-                server.faults.set(&[]);
+                let rule = rule.after(self.random.u32(0..20));
+                let struck = self.stands(rule, 300..1_000, server, |trace| trace.iter().any(is_struck)).await;
                 self.unless_ended(server).await;
+                return struck;
             }
             Fault::SlowSync => {
-                self.slow_sync(server);
-                a_while(&mut self.random, 500..1_500).await;
-                server.faults.set(&[]);
+                let slow = self.slow_sync();
+                // The first may have begun before.
+                let struck = |trace: &[Seen]| trace.iter().filter(|seen| is_sync(seen)).count() > 1;
+                return self.stands(slow, 500..1_500, server, struck).await;
             }
             Fault::KillInSync => {
-                self.slow_sync(server);
+                server.faults.set(&[self.slow_sync()]);
                 a_while(&mut self.random, 300..800).await;
                 server.kill().await;
+                let struck = ended_in_sync(&server.faults.trace());
                 self.back(server).await;
+                return struck;
             }
-            Fault::FailedSync => {
-                let file = if self.random.u8(0..4) == 0 { On::Any } else { On::Log };
-                let failed = Rule::times(self.random.u32(1..3), Call::Sync(file), Effect::Broken);
-                server.faults.set(&[failed.after(self.random.u32(0..10))]);
-                a_while(&mut self.random, 500..1_500).await;
-                server.faults.set(&[]);
-                self.come_through(server).await;
-                if self.random.bool() {
-                    // Whoever believed the disk pays for it now.
-                    self.cut_power_at_answer(server).await;
-                }
-            }
+            Fault::FailedSync => return self.fail_sync(server).await,
             Fault::PowerCut => {
                 let seed = self.power_cut();
                 let after = self.random.bool();
                 let effect = if after { Effect::PowerCutAfter(seed) } else { Effect::PowerCut(seed) };
                 let rule = Rule::once(Call::Sync(On::Any), effect).after(self.random.u32(0..5));
-                self.cut_power(server, rule, seed).await;
+                return self.cut_power(server, rule, seed).await;
             }
-            Fault::PowerCutAtAnswer => self.cut_power_at_answer(server).await,
+            Fault::PowerCutAtAnswer => return self.cut_power_at_answer(server).await,
             Fault::ClockJump => {
                 self.clock.realtime = self.random.i64(-10_000_000..10_000_000);
                 server.faults.set_clock(self.clock);
@@ -246,9 +295,65 @@ impl<'a> Troubles<'a> {
             }
             Fault::BackUp => self.back_up(server).await,
         }
+        true
     }
 
-    /// Makes a backup. The first is the one that counts.
+    /// Lets a rule stand for a while, and if it has not struck by then, until it has, within bounds: it strikes only what
+    /// is done for those who publish. Says whether it struck, by what was seen since.
+    async fn stands(
+        &mut self,
+        rule: Rule,
+        millis: std::ops::Range<u64>,
+        server: &Server,
+        struck: impl Fn(&[Seen]) -> bool,
+    ) -> bool {
+        let (before, until) = (server.faults.trace().len(), Instant::now() + self.patience);
+        server.faults.set(&[rule]);
+        a_while(&mut self.random, millis).await;
+        let mut has_struck = struck(&server.faults.trace()[before..]);
+        while !has_struck && Instant::now() < until {
+            tokio::time::sleep(LOOKS).await;
+            has_struck = struck(&server.faults.trace()[before..]);
+        }
+        server.faults.set(&[]);
+        has_struck
+    }
+
+    /// Has a sync fail, or two, and it may be one more behind that. At first a server is seen to come through one.
+    async fn fail_sync(&mut self, server: &mut Server) -> bool {
+        let times = if self.ledger.has(OPENED_AGAIN) { self.random.u32(1..3) } else { 1 };
+        if !self.fail_syncs(times, server).await {
+            return false;
+        }
+        match self.random.u8(0..3) {
+            // Whoever believed the disk pays for it now.
+            0 => {
+                self.cut_power_at_answer(server).await;
+            }
+            1 => {
+                self.fail_syncs(1, server).await;
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Has so many syncs fail, and waits until the server has come through that. The second in the life of a process
+    /// ends it, also while it opens its store again.
+    async fn fail_syncs(&mut self, times: u32, server: &mut Server) -> bool {
+        let file = if self.random.u8(0..4) == 0 { On::Any } else { On::Log };
+        let rule = Rule::times(times, Call::Sync(file), Effect::Broken).after(self.random.u32(0..10));
+        let before = server.faults.trace().len();
+        let struck = self.stands(rule, 500..1_500, server, |trace| trace.iter().any(is_struck)).await;
+        if struck {
+            self.come_through(server, before).await;
+        } else {
+            self.unless_ended(server).await;
+        }
+        struck
+    }
+
+    /// Makes a backup. The first is the one that counts; after that there is nothing to do.
     async fn back_up(&mut self, server: &Server) {
         if held(&self.ledger.backup).is_some() {
             return;
@@ -265,10 +370,10 @@ impl<'a> Troubles<'a> {
         }
     }
 
-    async fn cut_power_at_answer(&mut self, server: &mut Server) {
+    async fn cut_power_at_answer(&mut self, server: &mut Server) -> bool {
         let seed = self.power_cut();
         let rule = Rule::once(Call::Answer(200), Effect::PowerCut(seed)).after(self.random.u32(1..20));
-        self.cut_power(server, rule, seed).await;
+        self.cut_power(server, rule, seed).await
     }
 
     /// What is left of what was not synced: nothing, or a part.
@@ -276,21 +381,31 @@ impl<'a> Troubles<'a> {
         if self.random.bool() { 0 } else { self.random.u32(1..) }
     }
 
-    /// Cuts the power by a rule, or if that strikes nothing, by hand.
-    async fn cut_power(&mut self, server: &mut Server, rule: Rule, seed: u32) {
+    /// Cuts the power by a rule, or if that strikes nothing, by hand. Says whether the rule struck.
+    async fn cut_power(&mut self, server: &mut Server, rule: Rule, seed: u32) -> bool {
         server.look_at_memory();
         server.faults.set(&[rule]);
-        if server.ended(Duration::from_secs(2)).await.is_none() {
-            server.faults.cut_power(seed);
-            server.ended(PATIENCE).await.expect("nothing survives this");
+        let by_rule = server.ended(Duration::from_secs(2)).await;
+        let ended = match by_rule {
+            Some(ended) => ended,
+            None => {
+                server.faults.cut_power(seed);
+                server.ended(PATIENCE).await.expect("nothing survives this")
+            }
+        };
+        // While the files are set back one after the other, the process runs: then the cut does not come to its end.
+        if !is_killed(ended) && !lost_a_mapping(ended) {
+            self.ledger.count(&format!("wrong: ended by itself where the power was to be cut: {ended}"));
         }
         self.back(server).await;
+        by_rule.is_some_and(is_killed)
     }
 
     /// Starts the server anew, with clocks as they were.
     async fn back(&mut self, server: &mut Server) {
         server.faults.set_clock(self.clock);
         server.restart().await;
+        self.opened_again = false;
         self.ledger.count("server restarts");
     }
 
@@ -302,40 +417,67 @@ impl<'a> Troubles<'a> {
         }
     }
 
-    /// Waits until the server takes webhooks again, or starts it anew if it has ended by itself, as it may when the disk
-    /// does not keep what it was told to. What strikes it while it verifies its store would be the second failure.
-    async fn come_through(&mut self, server: &mut Server) {
+    /// Waits until the server has opened its store again and takes webhooks, or starts it anew if it has ended by itself,
+    /// as it must when a second sync has failed in its life, and not before. What strikes it while it verifies its store
+    /// would be the second. `before` is how much was seen before these syncs failed.
+    async fn come_through(&mut self, server: &mut Server, before: usize) {
+        let (admin, again) = (server.admin, self.opened_again);
         let mut published = self.ledger.published.subscribe();
-        let taken = async {
+        let serves = async {
+            if again {
+                // It has no other chance.
+                std::future::pending::<()>().await;
+            }
+            opened_again(admin).await;
             // Some of them may have been answered before.
             for _ in 0..5 {
                 let _ = published.changed().await;
             }
         };
-        let ended = tokio::select! {
-            ended = server.ended(PATIENCE) => ended.is_some(),
-            () = taken => false,
-        };
-        if ended {
-            self.ledger.count("server ended by itself");
-            self.back(server).await;
+        let ended = timeout(self.patience, async {
+            tokio::select! {
+                _ = server.ended(Duration::MAX) => true,
+                () = serves => false,
+            }
+        });
+        match ended.await {
+            Ok(false) => {
+                self.opened_again = true;
+                self.ledger.count(OPENED_AGAIN);
+            }
+            Ok(true) => {
+                let failed = server.faults.trace()[before..].iter().filter(|seen| is_struck(seen)).count();
+                self.ledger.count(if again || failed > 1 {
+                    "server ended by itself"
+                } else {
+                    "wrong: ended at the first sync that failed"
+                });
+                self.back(server).await;
+            }
+            Err(_) => {
+                self.ledger.count("wrong: neither served nor ended");
+                server.kill().await;
+                self.back(server).await;
+            }
         }
     }
 
-    /// Lets no file grow, until a webhook is refused for it.
-    async fn fill(&mut self, server: &Server) {
+    /// Lets no file grow, until a webhook is refused for it. Says whether one was.
+    async fn fill(&mut self, server: &Server) -> bool {
         let mut unstored = self.ledger.unstored.subscribe();
         let before = *unstored.borrow();
         server.limit_files(Some(0));
         let refused = unstored.wait_for(|count| *count > before);
-        if tokio::time::timeout(Duration::from_secs(3), refused).await.is_ok() {
+        let told = timeout(Duration::from_secs(3), refused).await.is_ok();
+        if told {
             self.ledger.count("full disks that were told as 503");
         }
         a_while(&mut self.random, 0..500).await;
+        told
     }
 
-    fn slow_sync(&mut self, server: &Server) {
+    fn slow_sync(&mut self) -> Rule {
         let delay = Duration::from_millis(self.random.u64(50..400));
-        server.faults.set(&[Rule::always(Call::Sync(On::Any), Effect::Late(delay))]);
+        Rule::always(Call::Sync(On::Any), Effect::Late(delay))
     }
 }

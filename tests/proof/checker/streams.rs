@@ -49,7 +49,9 @@ pub(super) fn streams_have_their_form(records: &Records, journal: &Journal<'_>) 
                 // The disk is what it is made to be; the reader is told to come again.
                 "STORE_UNAVAILABLE" => *code == Code::Unavailable && announced.is_none(),
                 CURSOR_EXPIRED => {
-                    *code == Code::OutOfRange && announced.is_none() && !stream.skips && journal.trimmed > 0
+                    let oldest = place.map_or(u64::MAX, |oldest| oldest.number);
+                    let is_told = announced.is_none() && !stream.skips;
+                    *code == Code::OutOfRange && is_told && journal.trimmed > 0 && oldest <= journal.trimmed
                 }
                 CURSOR_LOST => {
                     let from_before = matches!(stream.start, Start::After(_, Kept::BeforeRestore));
@@ -227,7 +229,7 @@ pub(super) fn resumable(records: &Records, journal: &Journal<'_>) -> Result<(), 
         let told_missing = |number: u64| {
             number <= journal.trimmed
                 && streams.iter().any(|stream| {
-                    is_expired(&stream.end)
+                    expired(stream).is_some_and(|(from, to)| from < number && number <= to)
                         || stream.given.iter().any(|given| match given {
                             Given::Gap { after, resume, .. } => {
                                 after.is_none_or(|after| after.number < number) && number <= resume.number
@@ -249,8 +251,17 @@ pub(super) fn resumable(records: &Records, journal: &Journal<'_>) -> Result<(), 
     Ok(())
 }
 
-fn is_expired(end: &End) -> bool {
-    matches!(end, End::Refused { reason, .. } if reason == CURSOR_EXPIRED)
+/// What a stream said is gone, if it ended for that: from where it had come to, up to the place that it was told to go on
+/// from.
+fn expired(stream: &Stream) -> Option<(u64, u64)> {
+    let End::Refused { reason, place: Some(oldest), .. } = &stream.end else { return None };
+    let asked_for = match stream.start {
+        Start::After(cursor, _) => cursor.number,
+        // Where that was is not known.
+        Start::Latest | Start::Earliest | Start::Since(_) | Start::Subscription(_) => 0,
+    };
+    let come_to = stream.given.iter().filter_map(Given::place).map(|(place, _)| place.number).max();
+    (reason == CURSOR_EXPIRED).then_some((come_to.unwrap_or(asked_for), oldest.number))
 }
 
 /// In a journal that was restored, whoever comes with a place behind its backup is told that it is lost, and where to go

@@ -3,8 +3,8 @@
 use switchboard::pb::v1::ClosingReason;
 use tonic::Code;
 
-use super::{NEWEST, at, broken, event, events, position, started};
-use crate::record::{End, Given, Kept, Start};
+use super::{NEWEST, at, broken, event, events, position, started, stream};
+use crate::record::{End, Given, Kept, Records, Start};
 
 #[test]
 fn an_event_that_is_left_out_is_a_hole() {
@@ -131,6 +131,58 @@ fn what_a_reader_loses_over_a_reconnect_is_told() {
     assert_eq!(told, ["resumable"]);
     let told = broken(|records| records.streams[2].given.clear());
     assert_eq!(told, ["resumable", "everything_settles"]);
+}
+
+/// A reader that has read up to 3 and is told that all up to a place is gone; goes on there, and breaks off at 8. In the
+/// end all up to 12 is gone.
+fn with_a_refusal(records: &mut Records, place: Option<u64>) {
+    records.trimmed = 12;
+    records.whole.drain(..12);
+    records.walks.clear();
+    let refused =
+        End::Refused { code: Code::OutOfRange, reason: "CURSOR_EXPIRED".to_owned(), place: place.map(at) };
+    let mut first = vec![started(0, 3)];
+    first.extend(events(1..=3));
+    first.push(Given::Heartbeat(at(3)));
+    let mut second = vec![started(5, 8)];
+    second.extend(events(6..=8));
+    let mut third = vec![started(8, 12)];
+    third.extend(events(9..=NEWEST));
+    records.streams.extend([
+        stream("expired", Start::Earliest, 26, first, refused),
+        stream("expired", Start::After(at(5), Kept::Expired), 76, second, End::Broken),
+        stream("expired", Start::After(at(8), Kept::Event), 116, third, End::Settled),
+    ]);
+}
+
+#[test]
+fn a_refusal_tells_of_what_is_gone_then_and_of_nothing_else() {
+    let told = |place: Option<u64>, change: fn(&mut Records)| {
+        broken(|records| {
+            records.calls.clear();
+            records.streams.truncate(5);
+            with_a_refusal(records, place);
+            change(records);
+        })
+    };
+    assert_eq!(told(Some(5), |_| {}), [""; 0]);
+    // What is lost over a later reconnect, and gone in the end, was there when that was told.
+    let at_a_later_reconnect = |records: &mut Records| {
+        records.streams[7].start = Start::After(at(9), Kept::Event);
+        records.streams[7].given[0] = started(9, 12);
+        records.streams[7].given.remove(1);
+    };
+    assert_eq!(told(Some(5), at_a_later_reconnect), ["resumable"]);
+    // What is from before the place that the stream had come to was passed over.
+    let before_the_refusal = |records: &mut Records| {
+        records.streams[5].start = Start::After(at(2), Kept::Event);
+        records.streams[5].given.splice(..3, [started(2, 3)]);
+        records.streams.insert(5, stream("expired", Start::Earliest, 16, vec![started(0, 1)], End::Broken));
+    };
+    assert_eq!(told(Some(5), before_the_refusal), ["resumable"]);
+    // Told to go on elsewhere than where what is left begins.
+    assert_eq!(told(Some(13), |_| {}), ["streams_have_their_form"]);
+    assert_eq!(told(None, |_| {}), ["streams_have_their_form", "resumable"]);
 }
 
 #[test]
