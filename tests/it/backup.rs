@@ -6,7 +6,10 @@ use std::process::{Command, Output};
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::message_service_client::MessageServiceClient;
 use switchboard::pb::v1::subscribe_request::Start as From;
-use switchboard::pb::v1::{ListEventsRequest, SendMessageRequest, StartPosition, list_events_request};
+use switchboard::pb::v1::{
+    ExpiredPolicy, ListEventsRequest, SendMessageRequest, StartPosition, SubscribeRequest,
+    list_events_request, subscribe_response,
+};
 use switchboard::sandbox::{Operation, Options, Sandbox};
 use tonic::{Code, Status};
 
@@ -71,7 +74,7 @@ async fn send(server: &Server, id: &str, resend_after_attempt: u32) -> Result<bo
 
 async fn lost(server: &Server, cursor: &str) -> String {
     let start = Some(From::AfterCursor(cursor.to_owned()));
-    let request = switchboard::pb::v1::SubscribeRequest { start, ..Default::default() };
+    let request = SubscribeRequest { start, ..Default::default() };
     let status = subscribe(server.channel().await, request).await.err().expect("lost");
     assert_eq!((status.code(), reason(&status)), (Code::OutOfRange, "CURSOR_LOST".to_owned()));
     metadata(&status, "newest_cursor")
@@ -88,8 +91,10 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
     assert!(!send(&server, "sent-before", 0).await.expect("accepted"));
     let mut reader: Subscriber = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut cursors = Vec::new();
+    let mut before = Default::default();
     for event in reader.events(21).await {
         cursors.push(event.cursor);
+        before = event.receive_time.expect("always");
     }
 
     // The backup is made while webhooks come in.
@@ -123,7 +128,17 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
     assert_eq!(reason(&listed.expect_err("lost")), "CURSOR_LOST");
     deliver(&server, ["anew".to_owned()]).await;
     let mut on = server.subscribe(From::AfterCursor(newest.clone())).await;
-    assert_eq!(text_of(&on.event().await), "anew");
+    let anew = on.event().await;
+    assert_eq!(text_of(&anew), "anew");
+    // Since a time from before, not all that was received is there.
+    let since = SubscribeRequest { start: Some(From::Since(before)), ..SubscribeRequest::default() };
+    let told = subscribe(server.channel().await, since.clone()).await.err().expect("lost");
+    assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+    let skipping = SubscribeRequest { expired_policy: ExpiredPolicy::SkipWithGap.into(), ..since };
+    let mut skipping = subscribe(server.channel().await, skipping).await.expect("a stream");
+    assert!(matches!(skipping.next().await, Ok(Some(subscribe_response::Response::Gap(_)))));
+    let mut on = server.subscribe(From::Since(anew.receive_time.expect("always"))).await;
+    assert_eq!(on.event().await.cursor, anew.cursor);
 
     // What is known is answered; what is not may have been sent after the backup, and was.
     assert!(send(&server, "sent-before", 0).await.expect("known"));

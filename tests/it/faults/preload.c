@@ -40,6 +40,7 @@
  * The model of the disk is in disk.h, what commands mean in rules.h: both are parts of this file.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::Journal;
 use crate::reader::{CURSOR_EXPIRED, CURSOR_LOST};
-use crate::record::{End, Given, Kept, Records, Restored, Seen, Start, Stream};
+use crate::record::{End, Given, Kept, Records, Restored, Seen, Start, Stream, Wanted};
 
 /// The first violation, with whose stream it is.
 fn each(records: &Records, holds: impl Fn(&Stream) -> Result<(), String>) -> Result<(), String> {
@@ -51,7 +51,9 @@ pub(super) fn streams_have_their_form(records: &Records, journal: &Journal<'_>) 
                 CURSOR_EXPIRED => {
                     let oldest = place.map_or(u64::MAX, |oldest| oldest.number);
                     let is_told = announced.is_none() && !stream.skips;
-                    *code == Code::OutOfRange && is_told && journal.trimmed > 0 && oldest <= journal.trimmed
+                    let trimmed = journal.trimmed > 0 && oldest <= journal.trimmed;
+                    let lost = stream.given.is_empty() && may_be_lost(records, stream.start);
+                    *code == Code::OutOfRange && is_told && (trimmed || lost)
                 }
                 CURSOR_LOST => {
                     let from_before = matches!(stream.start, Start::After(_, Kept::BeforeRestore));
@@ -264,11 +266,30 @@ fn expired(stream: &Stream) -> Option<(u64, u64)> {
     (reason == CURSOR_EXPIRED).then_some((come_to.unwrap_or(asked_for), oldest.number))
 }
 
+/// Whether that is a time since which events may be lost: from before the journal was restored.
+pub(super) fn may_be_lost(records: &Records, start: Start) -> bool {
+    let (Some(Restored { newest, .. }), Start::Since(moment)) = (&records.restored, start) else {
+        return false;
+    };
+    let first = records.whole.iter().find(|event| event.number() > *newest);
+    first.is_none_or(|first| moment <= first.receive_ms)
+}
+
 /// In a journal that was restored, whoever comes with a place behind its backup is told that it is lost, and where to go
-/// on: behind all that was restored. Nobody else is told so.
-pub(super) fn lost_is_told(records: &Records, _: &Journal<'_>) -> Result<(), String> {
+/// on: behind all that was restored. Nobody else is told so. Whoever asks for what was received since a time from before
+/// is told that not all of it is there.
+pub(super) fn lost_is_told(records: &Records, journal: &Journal<'_>) -> Result<(), String> {
     let Some(Restored { newest, .. }) = records.restored else { return Ok(()) };
+    let restored = journal.between(0, newest, &Wanted::default()).last();
+    let last = restored.map_or(i64::MIN, |event| event.receive_ms);
     each(records, |stream| {
+        if let Start::Since(moment) = stream.start
+            && moment <= last
+            && !stream.skips
+            && stream.started().is_some()
+        {
+            return Err(format!("it was given a stream, and what was received since {last} may be lost"));
+        }
         let Start::After(cursor, Kept::BeforeRestore) = stream.start else { return Ok(()) };
         let is_lost = cursor.number > newest;
         match &stream.end {

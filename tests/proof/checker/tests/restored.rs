@@ -133,6 +133,27 @@ fn a_place_that_is_lost_and_not_told_so_is_told() {
     assert_eq!(told, lost);
 }
 
+/// Number 12 was received at 6.
+#[test]
+fn a_time_since_which_events_may_be_lost_and_that_is_not_told_so_is_told() {
+    let refused = |reason: &str| End::Refused {
+        code: Code::OutOfRange,
+        reason: reason.to_owned(),
+        place: Some(now(BACKUP)),
+    };
+    // Then it goes on behind what was restored.
+    let since = |moment: i64, given_then: Vec<Given>, end: End| {
+        broken(|records| {
+            let on = Start::After(now(BACKUP), Kept::Lost);
+            records.streams.push(stream("since", Start::Since(moment), 1_900, given_then, end));
+            records.streams.push(stream("since", on, 1_901, given(BACKUP), End::Settled));
+        })
+    };
+    assert_eq!(since(6, Vec::new(), refused("CURSOR_EXPIRED")), [""; 0]);
+    assert_eq!(since(6, given(11), End::Settled), ["lost_is_told"]);
+    assert_eq!(since(8, Vec::new(), refused("CURSOR_EXPIRED")), ["streams_have_their_form"]);
+}
+
 #[test]
 fn what_was_answered_200_before_the_backup_and_is_not_restored_is_told() {
     let told = broken(|records| records.posts[14].accepted = vec![155]);
