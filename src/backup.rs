@@ -60,7 +60,7 @@ pub fn restore(store: StoreFile, from: &Path, accept_repeats: bool) -> Result<()
     say_what_is_there(&extent, &path);
     // It is done, whether it can be said or not.
     let _ = say(format_args!(
-        "what was received after {} is not: only whoever had come past that is told (CURSOR_LOST)",
+        "what was received after {} is not: whoever goes on behind an earlier cursor, or by a subscription, is not told",
         backed_up.to_rfc3339()
     ));
     let _ = match doubt_until {
