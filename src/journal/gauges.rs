@@ -68,7 +68,8 @@ impl Gauges {
     fn tell_ahead(&mut self, ahead: bool) {
         if ahead && !self.told_ahead {
             tracing::error!(
-                "the newest event was received later than the clock says: until the clock has come to that, events get the                  same time, nothing younger is let go by age, and lags in seconds read too low"
+                "the newest event was received later than the clock says: until the clock has come to that, events get the \
+                 same time, nothing younger is let go by age, and lags in seconds read too low"
             );
         }
         self.told_ahead = ahead;

@@ -201,3 +201,26 @@ fn told(events: Arc<[Stored]>, newest: u64) -> Arc<[Stored]> {
 fn skip(events: &[Stored], position: u64) -> usize {
     events.partition_point(|event| event.number <= position)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{append, open, trim};
+    use super::*;
+
+    /// What is on disk may be read a moment before the journal is told to have come to it.
+    #[tokio::test]
+    async fn what_is_not_told_yet_is_not_given() {
+        let opened = open();
+        append(&opened.journal, 4, 10).await;
+        let reader = Reader::new(opened.journal.clone(), 0, Gone::Skip, false);
+        let numbers = async |newest| match reader.catch_up(newest).await.expect("readable") {
+            Behind::Events(events) => events.iter().map(|event| event.number).collect(),
+            Behind::Gone(number) => vec![number],
+        };
+        assert_eq!(numbers(4).await, [1, 2, 3, 4]);
+        assert_eq!(numbers(2).await, [1, 2]);
+        trim(&opened.journal, 3).await;
+        assert_eq!(numbers(4).await, [3], "gone up to there");
+        assert_eq!(numbers(2).await, [2], "and as far as is told");
+    }
+}

@@ -211,3 +211,27 @@ fn stored(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Result
         raw: if with_raw { Some(blob(4)?) } else { None },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::super::tests::open;
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_read_pages_leave_a_connection_to_whoever_looks_for_a_row() {
+        let opened = open();
+        let readers = &opened.store.readers;
+        // As many read pages as may.
+        let reading = u32::try_from(CONNECTIONS - 1).expect("few");
+        let pages = Arc::clone(&readers.pages).acquire_many_owned(reading).await.expect("open");
+        let connections = Arc::clone(&readers.permits).acquire_many_owned(reading).await.expect("open");
+        let mut next = Box::pin(readers.page(Piece::Behind(0), false));
+        assert!((&mut next).now_or_never().is_none(), "it waits for one of them");
+        readers.run(|db| ends(db).map_err(Error::of_read)).await.expect("readable");
+        assert!((&mut next).now_or_never().is_none(), "still");
+        drop((pages, connections));
+        next.await.expect("readable");
+    }
+}

@@ -55,8 +55,8 @@ fn receive_time(event: &Stored) -> UnixMillis {
     UnixMillis(time.parse().expect("a number"))
 }
 
-struct Opened {
-    store: Store,
+pub(super) struct Opened {
+    pub(super) store: Store,
     committed: Arc<Mutex<Vec<Stored>>>,
     /// The messages that were told, of each commit that told any.
     told: Arc<Mutex<Vec<Vec<Message>>>>,
@@ -89,7 +89,7 @@ fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
     Opened { store, committed, told, changed, owner, folder }
 }
 
-fn open() -> Opened {
+pub(super) fn open() -> Opened {
     open_in(TempDir::new().expect("a folder"), None)
 }
 
