@@ -9,7 +9,7 @@ use super::deadline::deadline;
 use super::served::v1::contact_service_server::ContactService;
 use super::status;
 use super::violations::{Fault, Violations};
-use super::{Api, page_token, parse, repeat};
+use super::{Api, idempotency, page_token, parse};
 use crate::domain::contact::{
     ContactId, ContactUpdate, CountryCode, Created, DateOfBirth, Details, ListedContact, MAX_PHONE_DIGITS,
     NationalNumber, NewContact,
@@ -69,7 +69,7 @@ impl ContactService for Api {
             .write_once(&account, "create_contact", request, deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
-        let response = v1::CreateContactResponse { replayed: done.replayed, ..repeat::reply(&done)? };
+        let response = v1::CreateContactResponse { replayed: done.replayed, ..idempotency::reply(&done)? };
         Ok(Response::new(response))
     }
 
@@ -139,8 +139,8 @@ struct Creation {
 fn creation(request: v1::CreateContactRequest, accounts: &Accounts) -> Result<Creation, Status> {
     let mut violations = Violations::default();
     let account = account(&request.account, accounts, &mut violations)?;
-    let repeat = repeat::read("", &request.request_id, request.resend_after_attempt, &mut violations);
-    let repeatable = repeat.map(|repeat| repeat.request(repeat::of_contact(&request)));
+    let repeat = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+    let repeatable = repeat.map(|repeat| repeat.request(idempotency::of_contact(&request)));
     let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
 
     empty("contact.id", &contact.id, "must be empty: the provider gives it", &mut violations);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::{reported, status};
+use super::{event_payload, status};
 use crate::domain::event::{self, Payload, ReportedFault};
 use crate::domain::message::{Message, Trouble};
 use crate::domain::{Channel, Event, EventId, MessageState, Provider, UnixMillis};
@@ -18,16 +18,18 @@ use crate::store::{Life, Stamp};
 /// Makes an event's bytes for the wire: a `switchboard.v1.Event` without its raw body.
 pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
     let payload = match &event.payload {
-        Payload::MessageReceived(message) => v1::event::Payload::MessageReceived(reported::received(message)),
+        Payload::MessageReceived(message) => {
+            v1::event::Payload::MessageReceived(event_payload::received(message))
+        }
         Payload::MessageAccepted(accepted) => v1::event::Payload::MessageAccepted(v1::MessageAccepted {
             message: Some(message(Message::clone(accepted))),
         }),
         Payload::MessageStatus(status) => {
             v1::event::Payload::MessageStatus(message_status(status, stamp.life))
         }
-        Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(reported::echo(message)),
+        Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(event_payload::echo(message)),
         Payload::ReportCompleted(report) => {
-            v1::event::Payload::ReportCompleted(reported::report_completed(report))
+            v1::event::Payload::ReportCompleted(event_payload::report_completed(report))
         }
         Payload::Unknown { topic, problem, written: _ } => {
             v1::event::Payload::Unknown(v1::UnknownEvent { topic: topic.clone(), problem: problem.clone() })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::place::{Position, cursor, position, since};
+use super::position::{Position, cursor, position, since};
 use super::served::v1::event_service_server::EventService;
 use super::status;
 use super::stream::{EventStream, Followed, Wanted};

@@ -1,6 +1,6 @@
 //! Which events a caller wants.
 
-use super::answer::Answer;
+use super::error_response::Answer;
 use super::parse;
 use super::violations::{Fault, Violations};
 use crate::domain::{AccountId, EventType, Filter, TypeWord};

@@ -9,7 +9,7 @@ use super::deadline::deadline;
 use super::status;
 use super::upload::{Intake, file_name};
 use super::violations::{Fault, Violations};
-use super::{Api, convert, parse, repeat};
+use super::{Api, convert, idempotency, parse};
 use crate::dispatch::Terms;
 use crate::domain::message::Content;
 use crate::domain::{Address, MediaKind, MediaLink, UploadLimits};
@@ -33,7 +33,8 @@ pub(super) async fn send_media(
     let to = parse::required::<Address>("header.to", &header.to, &mut violations);
     let channel = parse::channel("header.channel", header.channel, &mut violations);
     let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
-    let repeat = repeat::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
+    let repeat =
+        idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let callback_data = parse::callback_data("header.callback_data", &header.callback_data, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
     if let (Some(account), Some(_)) = (account, limits) {
@@ -49,7 +50,8 @@ pub(super) async fn send_media(
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = intake.file(first, spool, limits, name).await?;
     let check_session_window = header.check_session_window;
-    let request = repeat.map(|repeat| repeat.request(repeat::of_media(header, &to, channel, &file.digest)));
+    let request =
+        repeat.map(|repeat| repeat.request(idempotency::of_media(header, &to, channel, &file.digest)));
     let terms = Terms { request, deadline, check_session_window, skip_template_check: false };
     let message = api
         .dispatch
@@ -74,7 +76,8 @@ pub(super) async fn upload_template_media(
     let account =
         parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
     let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
-    let repeat = repeat::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
+    let repeat =
+        idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
     violations.check()?;
     let (Some(account), Some(name), Some(limits)) = (account, name, limits) else {
@@ -82,7 +85,7 @@ pub(super) async fn upload_template_media(
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = intake.file(first, spool, limits, name).await?;
-    let request = repeat.map(|repeat| repeat.request(repeat::of_template_media(header, &file.digest)));
+    let request = repeat.map(|repeat| repeat.request(idempotency::of_template_media(header, &file.digest)));
     let upload = move |account: Arc<Account>| {
         let file = file.clone();
         async move {
@@ -96,7 +99,10 @@ pub(super) async fn upload_template_media(
         .write_once(account, "upload_template_media", request, deadline, upload)
         .await
         .map_err(|cause| status::write_failed(account, &cause))?;
-    Ok(Response::new(v1::UploadTemplateMediaResponse { replayed: done.replayed, ..repeat::reply(&done)? }))
+    Ok(Response::new(v1::UploadTemplateMediaResponse {
+        replayed: done.replayed,
+        ..idempotency::reply(&done)?
+    }))
 }
 
 fn uploads(account: &Account) -> &connectby::Client {

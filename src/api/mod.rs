@@ -5,35 +5,35 @@
 //! by [`encode_event`], inside the transaction that places the event.
 
 mod account;
-mod answer;
 mod contact;
 mod convert;
 mod deadline;
 mod encoded;
+mod error_response;
 mod event;
+mod event_payload;
 mod filter;
 mod flow;
+mod grpc_web;
 mod health;
+mod idempotency;
 mod media;
 mod message;
 mod message_life;
 mod page_token;
 mod parse;
-mod place;
+mod position;
 mod reflection;
-mod repeat;
-mod reported;
 mod sandbox;
 mod send_messages;
 mod status;
 mod stream;
 mod subscription;
 mod template;
-mod unbroken;
+mod truncated_body;
 mod upload;
 mod verify;
 mod violations;
-mod web;
 mod webhook;
 
 use std::sync::Arc;
@@ -43,8 +43,8 @@ use tonic::service::Routes;
 
 pub use convert::encode_event;
 pub use encoded::{Encoded, EncodedList};
-pub use unbroken::unbroken;
-pub use web::for_pages;
+pub use grpc_web::for_pages;
+pub use truncated_body::unbroken;
 
 use crate::config;
 use crate::dispatch::Dispatch;

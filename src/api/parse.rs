@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::Answer;
+use super::error_response::Answer;
+use super::idempotency;
 use super::media;
-use super::repeat;
 use super::status;
 use super::violations::{Fault, Violations};
 use crate::dispatch::Terms;
@@ -93,13 +93,13 @@ pub(super) fn send_message(
     let channel = channel("channel", request.channel, &mut violations);
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
-    let repeat = repeat::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+    let repeat = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
     let (check_session_window, skip_template_check) =
         (request.check_session_window, request.skip_template_check);
     let fingerprint = match (&repeat, &to, channel, &sender) {
         (Some(_), Some(to), Some(channel), None | Some(Some(_))) => {
             let sender = sender.as_ref().and_then(Option::as_ref);
-            Some(repeat::of_message(&mut request, to, channel, sender))
+            Some(idempotency::of_message(&mut request, to, channel, sender))
         }
         _ => None,
     };

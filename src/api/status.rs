@@ -9,7 +9,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
-use super::answer::{Answer, clipped};
+use super::error_response::{Answer, clipped};
 use super::violations::{Fault, Violations};
 use crate::dispatch::{self, Held, Misfit};
 use crate::domain::outcome::Doubt;

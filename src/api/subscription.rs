@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use super::place::{Position, cursor, position, since};
+use super::position::{Position, cursor, position, since};
 use super::status;
 use super::violations::{Fault, Violations};
 use super::{Api, convert, filter, page_token, parse};

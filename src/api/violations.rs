@@ -2,7 +2,7 @@
 
 use tonic_types::FieldViolation;
 
-use super::answer::Answer;
+use super::error_response::Answer;
 
 /// The most that are told with their fields. A failure travels in headers, and many clients take no more than 8 KiB of
 /// them: what is larger reaches nobody.

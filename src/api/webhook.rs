@@ -10,7 +10,7 @@ use super::deadline::deadline;
 use super::served::v1::webhook_service_server::WebhookService;
 use super::status;
 use super::violations::{Fault, Violations};
-use super::{Api, parse, repeat, verify};
+use super::{Api, idempotency, parse, verify};
 use crate::config;
 use crate::domain::webhook::{
     Address, Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
@@ -47,8 +47,9 @@ impl WebhookService for Api {
         };
         let configuration = read_configuration(request.configuration.clone(), &mut violations);
         let replace = replaces(request.on_conflict, &mut violations);
-        let repeat = repeat::read("", &request.request_id, request.resend_after_attempt, &mut violations);
-        let repeatable = repeat.map(|repeat| repeat.request(repeat::of_webhook(&request)));
+        let repeat =
+            idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+        let repeatable = repeat.map(|repeat| repeat.request(idempotency::of_webhook(&request)));
         violations.check()?;
         let (Some(account), Some(topic), Some(address)) = (account, topic, address) else {
             unreachable!("what is missing was noted as a violation")
@@ -63,7 +64,7 @@ impl WebhookService for Api {
             .write_once(account, "create_webhook", repeatable, deadline, write)
             .await
             .map_err(|failure| status::write_failed(account, &failure))?;
-        Ok(Response::new(CreateWebhookResponse { replayed: done.replayed, ..repeat::reply(&done)? }))
+        Ok(Response::new(CreateWebhookResponse { replayed: done.replayed, ..idempotency::reply(&done)? }))
     }
 
     async fn list_webhooks(

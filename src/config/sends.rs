@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fault::Place;
+use super::error::Place;
 use super::table::Table;
 use super::value;
 

@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Place};
+use super::error::{Fault, Place};
 use super::source::Source;
-use super::spelling::nearest;
+use super::suggest::nearest;
 use super::value::Raw;
 
 /// What every variable of ours begins with.

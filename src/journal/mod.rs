@@ -6,14 +6,14 @@
 //!
 //! **Invariants.** Readers see an event only after its commit. The tail is only ever a copy of the journal's end.
 
+mod clock;
 mod gauges;
 mod list;
 mod reader;
 mod retention;
-mod steady;
+mod subscription_changes;
 mod subscriptions;
 mod tail;
-mod watched;
 
 use std::sync::Arc;
 
@@ -23,9 +23,9 @@ pub use gauges::Gauges;
 pub use list::{Bounds, Piece, Place};
 pub use reader::{Gap, Next, Reader, Run};
 pub use retention::{Keep, Retention};
+pub use subscription_changes::{Over, Watched, Watching};
 pub use subscriptions::{Following, Progress, SubscriptionError};
 pub use tail::Tail;
-pub use watched::{Over, Watched, Watching};
 
 use crate::domain::{Cursor, UnixMillis};
 use crate::store::{self, Append, Done, Extent, Health, Located, Op, Since, Store};

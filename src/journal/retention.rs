@@ -11,7 +11,7 @@ use metrics::counter;
 use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
-use super::steady::Steady;
+use super::clock::Steady;
 use crate::domain::{SubscriptionId, UnixMillis};
 use crate::store::{Done, Extent, Health, Op, Standpoint, Store, Trim, Trimmed};
 use crate::telemetry::metrics::SUBSCRIPTIONS_EXPIRED;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::watched::Watching;
+use super::subscription_changes::Watching;
 use super::{Error, Gone, Journal, Reader, Start};
 use crate::domain::{Cursor, Filter, Subscription, SubscriptionId, UnixMillis};
 use crate::store::{self, Change, Changed, Done, Extent, Op, Place, Since};

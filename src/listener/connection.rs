@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt as _;
 
-use super::turn::Turn;
+use super::connection_state::Turn;
 
 /// The most bytes of a request's header; more are answered 431. As much as common proxies let through.
 const MAX_HEADER_BYTES: usize = 32 * 1024;

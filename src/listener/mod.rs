@@ -6,8 +6,8 @@
 //! request does not delay the end.
 
 mod connection;
-mod line;
-mod turn;
+mod connection_state;
+mod idle_queue;
 
 use std::io;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::sparingly::Sparingly;
-use line::Line;
-use turn::Turn;
+use crate::telemetry::log_throttle::Sparingly;
+use connection_state::Turn;
+use idle_queue::Line;
 
 /// A pause after an `accept` that failed for a lack of something, which is nearly always file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,7 +1,7 @@
 //! Logs and metrics. Known by all, knows nobody but its own section of the configuration.
 
+pub(crate) mod log_throttle;
 pub mod metrics;
-pub(crate) mod sparingly;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};

@@ -25,8 +25,8 @@ use crate::journal::Journal;
 use crate::provider::signature::{Scheme, Unverified};
 use crate::provider::{Account, Accounts};
 use crate::store::{Append, Done};
+use crate::telemetry::log_throttle::Sparingly;
 use crate::telemetry::metrics::{EVENTS, SIGNATURES, WEBHOOKS, webhook as result};
-use crate::telemetry::sparingly::Sparingly;
 
 /// How many large bodies are in memory at once; more of them wait.
 const PLACES: usize = 128;

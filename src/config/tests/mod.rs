@@ -1,6 +1,6 @@
 //! What a configuration must hold to; here the support and the good ones.
 
-mod faults;
+mod errors;
 mod reference;
 
 use std::collections::BTreeMap;

@@ -7,8 +7,8 @@
 //! **Invariant:** accounts share nothing here. Reads have places of their own, so that slow ones never hold up sends.
 
 mod breaker;
-mod line;
 mod probe;
+mod rate_limiter;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use breaker::{Breakers, Sign};
-use line::{Counted, Line};
+use rate_limiter::{Counted, Line};
 
 use crate::domain::{AccountId, Pace};
 use crate::provider::{Account, Accounts, Error as ProviderError};

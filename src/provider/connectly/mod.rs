@@ -1,7 +1,7 @@
 //! Connectly, `https://api.connectly.ai`.
 
+mod correlation;
 mod error;
-mod mark;
 mod registrations;
 mod template_send;
 mod templates;
@@ -12,7 +12,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use mark::Mark;
+use correlation::Mark;
 
 use super::http::{Http, Reply, endpoint};
 use super::json::Object;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::super::{Grounds, Objection};
-use super::mark::Mark;
+use super::correlation::Mark;
 use crate::domain::Channel;
 use crate::domain::message::Outgoing;
 use crate::domain::template::{ButtonValue, Filled, Header, HeaderMedia, Value};

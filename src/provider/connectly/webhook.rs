@@ -9,7 +9,7 @@ use super::super::Incoming;
 use super::super::json::Object;
 use super::super::outcome::Said;
 use super::super::signature::Verified;
-use super::{error, mark};
+use super::{correlation, error};
 use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedFault, Written};
 use crate::domain::{
     AccountId, Address, Channel, Event, EventId, MessageState, PhoneNumber, Provider, ProviderFault, Refusal,
@@ -27,7 +27,7 @@ pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &V
         None => (unknown(String::new(), "the body is not a JSON object"), None),
     };
     let brought_back = object.as_ref().and_then(|object| object.raw(&["callbackData", "callback_data"]));
-    let mark = brought_back.and_then(mark::read);
+    let mark = brought_back.and_then(correlation::read);
     let proof = mark
         .as_ref()
         .map(|mark| Proof { attempt: mark.attempt, provider_message_id: marked_message(&payload) });

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::mark::Mark;
+use super::correlation::Mark;
 use crate::domain::message::Outgoing;
 use crate::domain::{Address, Channel, MediaLink};
 

@@ -9,7 +9,7 @@ use url::Url;
 use super::super::exchange::Request;
 use super::super::reply::Reply;
 use super::error;
-use super::life::Person;
+use super::message_life::Person;
 use super::state::State;
 
 const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,12 +1,12 @@
 //! Connectly, imitated: sends, templates, webhook registrations, and the signed webhooks that follow.
 
-mod delivery;
 mod error;
-mod life;
+mod message_life;
 mod messages;
 mod signature;
 mod state;
 mod templates;
+mod webhook_sender;
 mod webhooks;
 
 use std::fmt;
@@ -268,20 +268,20 @@ impl Connectly {
     /// Reports a message that was accepted as `sent`, `delivered`, `read`, `delivery_failed` or with any other word.
     /// Delivered like [`inject_message`](Self::inject_message); `None` if there is no such message.
     pub async fn inject_status(&self, message_id: &str, word: &str) -> Option<Delivery> {
-        self.state.inject_about(message_id, |accepted, own| life::status(accepted, own, word)).await
+        self.state.inject_about(message_id, |accepted, own| message_life::status(accepted, own, word)).await
     }
 
     /// Reports a message that was accepted back as one of our own (`isEcho`), also to who has not asked for echoes.
     /// Delivered like [`inject_message`](Self::inject_message); `None` if there is no such message.
     pub async fn inject_echo(&self, message_id: &str) -> Option<Delivery> {
-        self.state.inject_about(message_id, life::own_message).await
+        self.state.inject_about(message_id, message_life::own_message).await
     }
 
     /// The customer answers a message that was accepted, in a way that names it. Delivered like
     /// [`inject_message`](Self::inject_message); `None` if there is no such message.
     pub async fn inject_answer(&self, message_id: &str, answer: Answer<'_>) -> Option<Delivery> {
         let id = Ulid::generate().to_string();
-        let answered = |accepted: &_, own: &_| life::answer(&id, accepted, own, &answer);
+        let answered = |accepted: &_, own: &_| message_life::answer(&id, accepted, own, &answer);
         let delivery = self.state.inject_about(message_id, answered).await?;
         Some(Delivery { message_id: Some(id), ..delivery })
     }

@@ -17,10 +17,10 @@ use super::super::fault::Fault;
 use super::super::listener::Stop;
 use super::super::operation::Operation;
 use super::super::reply::Reply;
-use super::delivery::Courier;
-use super::life::{self, Person, Webhook};
+use super::message_life::{self, Person, Webhook};
 use super::messages::Accepted;
 use super::templates::Templates;
+use super::webhook_sender::Courier;
 use super::webhooks::Registrations;
 use super::{Delivery, Options, Signature, Topic, error, messages};
 
@@ -70,7 +70,7 @@ impl State {
     pub(super) async fn inject_message(&self, from: &str, text: &str) -> Delivery {
         let id = Ulid::generate().to_string();
         let customer = Person::new(from, Some("Ada"));
-        let webhook = life::customer_message(&id, &customer, &self.options.business_number, text);
+        let webhook = message_life::customer_message(&id, &customer, &self.options.business_number, text);
         if self.endpoint.board().take(None, |fault| *fault == Fault::DropWebhooks).is_some() {
             self.customers.wrote(from, Duration::ZERO);
             return Delivery { message_id: Some(id), address: None, status: None };
@@ -112,7 +112,7 @@ impl State {
                     board.take(Some(operation), |fault| *fault == Fault::ReorderStatuses).is_some()
                 };
                 let echo = self.registrations.wants_echo();
-                let life = life::of(&accepted, &self.options, echo, reorder);
+                let life = message_life::of(&accepted, &self.options, echo, reorder);
                 self.courier.take_over(operation, life);
                 let reply = Reply::json(201, &json!({"id": accepted.id}));
                 self.sent.note(accepted);

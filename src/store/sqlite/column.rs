@@ -6,7 +6,7 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 
 use super::super::Error;
-use super::trouble::Column;
+use super::json_columns::Column;
 use crate::domain::MessageState;
 
 /// A column that does not hold what this version writes. Says which, and not what stands there.

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::{Append, Done, Life, Stamp, Stored};
 use super::conversations;
-use super::work::Work;
+use super::transaction::Work;
 use crate::domain::event::{Identity, Party, Payload};
 use crate::domain::{AccountId, Cursor, Event, EventId, Message, UnixMillis};
 

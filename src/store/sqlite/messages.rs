@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::MessageKey;
 use super::column::{corrupt, optional_json, optional_parsed, optional_state, parsed, state_word};
+use super::json_columns::Column as _;
 use super::provider_messages;
-use super::trouble::Column as _;
 use crate::domain::message::{Channel, Message, MessageId};
 use crate::domain::{AccountId, Provider, UnixMillis};
 

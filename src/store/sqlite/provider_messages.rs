@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::column::{optional_json, optional_parsed, optional_state, state_word};
-use super::trouble::Column as _;
+use super::json_columns::Column as _;
 use crate::domain::event::ReportedFault;
 use crate::domain::{AccountId, MessageId, MessageState, UnixMillis};
 

@@ -10,9 +10,9 @@ use ulid::Ulid;
 
 use super::super::{Begin, Begun, Done, Owner, Record, Standing};
 use super::column::{corrupt, optional_json, optional_parsed};
+use super::json_columns::Column as _;
 use super::messages;
-use super::trouble::Column as _;
-use super::work::Work;
+use super::transaction::Work;
 use crate::domain::message::{Message, MessageId, MessageState, Trouble};
 use crate::domain::outcome::{Doubt, Uncertainty};
 use crate::domain::request::{Fingerprint, Request as Asked, RequestId};

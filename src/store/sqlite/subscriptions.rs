@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::{Altered, Change, Changed, Done, MOST_SUBSCRIPTIONS, Place, Standpoint};
 use super::column::{corrupt, parsed};
-use super::work::Work;
+use super::transaction::Work;
 use crate::domain::{AccountId, Filter, Subscription, SubscriptionId, TypeWord, UnixMillis};
 
 pub(super) const TABLE: &str = "

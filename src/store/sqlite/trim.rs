@@ -9,7 +9,7 @@ use rusqlite::params;
 use super::super::{Done, Trim, Trimmed};
 use super::column::parsed;
 use super::subscriptions;
-use super::work::Work;
+use super::transaction::Work;
 use crate::domain::{AccountId, EventType, Filter, SubscriptionId, UnixMillis};
 
 /// What is to go.

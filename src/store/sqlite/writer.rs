@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::super::{Changes, Committed, Done, Encode, Error, Extent, Health, Op, Outcome};
 use super::checkpoint::Checkpointer;
 use super::schema::{self, Journal};
-use super::work::{Work, Written};
+use super::transaction::{Work, Written};
 
 /// The most ops in one transaction: enough to share an fsync well, few enough that nobody waits long.
 const MOST_OPS: usize = 1_024;

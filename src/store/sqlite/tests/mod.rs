@@ -1,10 +1,10 @@
 //! The store against the promises of its seam.
 
 mod backup;
-mod ends;
-mod forgetting;
+mod expiry;
+mod finish_attempt;
 mod journal;
-mod life;
+mod message_state;
 mod model;
 mod opening;
 mod reopening;

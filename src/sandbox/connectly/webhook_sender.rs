@@ -17,7 +17,7 @@ use super::super::endpoint::Endpoint;
 use super::super::fault::Fault;
 use super::super::listener::Stop;
 use super::super::operation::Operation;
-use super::life::Webhook;
+use super::message_life::Webhook;
 use super::signature;
 use super::state::Customers;
 use super::webhooks::Registrations;

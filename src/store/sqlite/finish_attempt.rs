@@ -4,9 +4,9 @@
 //! nothing.
 
 use super::super::{Done, End, Ended, Outcome};
-use super::life::{accept, name, take};
+use super::message_state::{accept, name, take};
 use super::requests::{Request, State, doubted};
-use super::work::Work;
+use super::transaction::Work;
 use super::{messages, provider_messages, requests};
 use crate::domain::message::Message;
 use crate::domain::request::RequestId;

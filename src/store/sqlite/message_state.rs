@@ -5,7 +5,7 @@
 
 use super::super::Life;
 use super::provider_messages::{self, Known, Report};
-use super::work::Work;
+use super::transaction::Work;
 use super::{messages, requests};
 use crate::domain::event::{MessageStatus, Payload, Proof, ReportedFault};
 use crate::domain::message::Trouble;

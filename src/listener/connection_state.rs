@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Limits;
-use super::line::{Line, Place};
+use super::idle_queue::{Line, Place};
 
 /// Where a connection stands. All know of it that see a part: the stream below HTTP, and the service above.
 #[derive(Debug)]
