@@ -24,13 +24,13 @@ use tower::util::MapRequestLayer;
 use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::config::Config;
-use crate::dispatch::{Dispatch, Lives};
+use crate::dispatch::{Dispatch, MessageWatchers};
 use crate::domain::Cursor;
-use crate::journal::{Gauges, Journal, Keep, Retention, Tail, Watched};
+use crate::journal::{Gauges, Journal, Retention, RetentionPolicy, SubscriptionChanges, Tail};
 use crate::listener::{self, Limits};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
-use crate::store::{self, Health, Owner, Store};
+use crate::store::{self, Health, ReplicaId, Store};
 use crate::telemetry::metrics::{STORE_WRITABLE, install};
 use crate::webhook::Ingress;
 
@@ -98,12 +98,12 @@ pub struct App {
 }
 
 /// The store, open, and whom it tells of its commits.
-struct Opened {
+struct StoreHandles {
     store: Store,
     tail: Arc<Tail>,
-    lives: Lives,
-    watched: Watched,
-    owner: Owner,
+    message_watchers: MessageWatchers,
+    subscription_changes: SubscriptionChanges,
+    owner: ReplicaId,
 }
 
 /// Why a server does not start, or stops by itself.
@@ -191,7 +191,7 @@ fn bind(section: &'static str, address: SocketAddr) -> Result<TcpListener, Error
     listen().map_err(|source| Error::Bind { section, address, source })
 }
 
-impl Opened {
+impl StoreHandles {
     fn open(path: &Path) -> Result<Self, store::Error> {
         Self::by(path, Store::open)
     }
@@ -205,23 +205,25 @@ impl Opened {
         path: &Path,
         open: impl FnOnce(store::Options) -> Result<Store, store::Error>,
     ) -> Result<Self, store::Error> {
-        let (tail, lives, watched) = (Arc::new(Tail::new()), Lives::new(), Watched::new());
-        let owner = Owner::generate();
+        let (tail, message_watchers, subscription_changes) =
+            (Arc::new(Tail::new()), MessageWatchers::new(), SubscriptionChanges::new());
+        let owner = ReplicaId::generate();
         let store = open(store::Options {
             path: path.to_owned(),
             encode: api::encode_event,
             committed: {
-                let (tail, lives, watched) = (Arc::clone(&tail), lives.clone(), watched.clone());
+                let (tail, message_watchers, subscription_changes) =
+                    (Arc::clone(&tail), message_watchers.clone(), subscription_changes.clone());
                 Box::new(move |changes| {
                     tail.push(changes.events);
-                    lives.tell(changes.messages);
-                    watched.tell(changes.subscriptions);
+                    message_watchers.tell(changes.messages);
+                    subscription_changes.tell(changes.subscriptions);
                 })
             },
             owner,
             max_pages: None,
         })?;
-        Ok(Self { store, tail, lives, watched, owner })
+        Ok(Self { store, tail, message_watchers, subscription_changes, owner })
     }
 }
 
@@ -239,7 +241,7 @@ impl App {
     ) -> Result<Self, Error> {
         // A store that is opened is a file that may be made: what can fail without it comes first.
         let accounts = Accounts::new(&config.accounts)?;
-        Self::assemble(config, listeners, sandbox, accounts, Opened::open(&config.journal.path)?)
+        Self::assemble(config, listeners, sandbox, accounts, StoreHandles::open(&config.journal.path)?)
     }
 
     fn assemble(
@@ -247,27 +249,27 @@ impl App {
         listeners: Listeners,
         sandbox: Option<Arc<Sandbox>>,
         accounts: Accounts,
-        opened: Opened,
+        opened: StoreHandles,
     ) -> Result<Self, Error> {
-        let Opened { store, tail, lives, watched, owner } = opened;
+        let StoreHandles { store, tail, message_watchers, subscription_changes, owner } = opened;
         let addresses = listeners.addresses()?;
         let metrics = install();
         let stopping = CancellationToken::new();
-        let journal = Journal::new(store.clone(), tail, watched);
-        let keep = Keep {
+        let journal = Journal::new(store.clone(), tail, subscription_changes);
+        let policy = RetentionPolicy {
             events: config.journal.retention,
             held_events: config.journal.subscription_retention,
             event_bytes: config.journal.retention_bytes,
             requests: config.sends.request_id_retention,
             messages: config.sends.retention,
         };
-        let retention = Retention::new(store.clone(), keep);
+        let retention = Retention::new(store.clone(), policy);
         let gauges = Gauges::new(store.clone());
         let dispatch = Dispatch::new(
             accounts.clone(),
             store.clone(),
             owner,
-            lives,
+            message_watchers,
             config.sends.retention,
             stopping.clone(),
         );
@@ -408,7 +410,7 @@ async fn serve_grpc(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(MAX_STREAMS))
-        .layer(MapRequestLayer::new(api::unbroken))
+        .layer(MapRequestLayer::new(api::reject_truncated_bodies))
         .add_routes(routes)
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),

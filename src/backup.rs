@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::{Config, Environment};
-use crate::store::{self, Extent, Restored};
+use crate::store::{self, LogRange, Restored};
 use crate::telemetry::say;
 
 /// For how long request_ids are remembered where no configuration says it.
@@ -43,8 +43,8 @@ impl StoreFile {
 /// When it cannot be read, or the backup cannot be written.
 pub fn back_up(store: StoreFile, to: &Path) -> Result<(), Box<dyn Error>> {
     let (path, _) = store.found()?;
-    let extent = store::back_up(&path, to)?;
-    say_what_is_there(&extent, to);
+    let log_range = store::back_up(&path, to)?;
+    say_what_is_there(&log_range, to);
     Ok(())
 }
 
@@ -55,15 +55,15 @@ pub fn back_up(store: StoreFile, to: &Path) -> Result<(), Box<dyn Error>> {
 /// When the backup is none, or the store cannot be made.
 pub fn restore(store: StoreFile, from: &Path, accept_repeats: bool) -> Result<(), Box<dyn Error>> {
     let (path, remembered) = store.found()?;
-    let Restored { extent, backed_up, doubt_until } =
+    let Restored { log_range, backed_up, replay_guard_until } =
         store::restore(from, &path, (!accept_repeats).then_some(remembered))?;
-    say_what_is_there(&extent, &path);
+    say_what_is_there(&log_range, &path);
     // It is done, whether it can be said or not.
     let _ = say(format_args!(
         "what was received after {} is not: whoever goes on behind an earlier cursor, or by a subscription, is not told",
         backed_up.to_rfc3339()
     ));
-    let _ = match doubt_until {
+    let _ = match replay_guard_until {
         Some(until) => say(format_args!(
             "until {}, a request_id that is not known is answered SEND_OUTCOME_UNKNOWN: it may have been used after \
              the backup",
@@ -74,7 +74,7 @@ pub fn restore(store: StoreFile, from: &Path, accept_repeats: bool) -> Result<()
     Ok(())
 }
 
-fn say_what_is_there(Extent { oldest, newest }: &Extent, path: &Path) {
+fn say_what_is_there(LogRange { oldest, newest }: &LogRange, path: &Path) {
     let events = newest + 1 - oldest;
     let _ = say(format_args!("{events} events, up to number {newest}, are in {}", path.display()));
 }

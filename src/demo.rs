@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::app::{self, Addresses, Listeners};
-use crate::config::{Config, Faults, Source};
+use crate::config::{Config, ConfigErrors, Source};
 use crate::sandbox::{Options, Sandbox, connectly};
 
 /// Everything that `App::build` needs.
@@ -22,7 +22,7 @@ pub struct Demo {
 pub enum Error {
     /// An environment variable is wrong.
     #[error("the environment overrides the configuration wrongly")]
-    Config(#[from] Faults),
+    Config(#[from] ConfigErrors),
     /// A listener is taken.
     #[error(transparent)]
     App(#[from] app::Error),
@@ -64,7 +64,7 @@ fn configuration(
     connectly: &str,
     options: &Options,
     source: &dyn Source,
-) -> Result<Config, Faults> {
+) -> Result<Config, ConfigErrors> {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let text = format!(
         "[journal]\npath = {store}\n\

@@ -9,10 +9,10 @@ use std::time::Duration;
 use switchboard::api::{self, Api};
 use switchboard::app::{self, Addresses, App, Listeners};
 use switchboard::config::Config;
-use switchboard::dispatch::{Dispatch, Lives};
+use switchboard::dispatch::{Dispatch, MessageWatchers};
 use switchboard::journal::{Journal, Tail, Watched};
 use switchboard::provider::Accounts;
-use switchboard::store::{self, Owner, Store};
+use switchboard::store::{self, ReplicaId, Store};
 use switchboard::telemetry;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -89,7 +89,7 @@ impl Streams {
         let _entered = runtime.enter();
         let tail = Arc::new(Tail::new());
         let fed = Arc::clone(&tail);
-        let owner = Owner::generate();
+        let owner = ReplicaId::generate();
         let store = Store::open(store::Options {
             path: config.journal.path.clone(),
             encode: api::encode_event,
@@ -105,7 +105,7 @@ impl Streams {
                 accounts,
                 store,
                 owner,
-                Lives::new(),
+                MessageWatchers::new(),
                 config.sends.retention,
                 stop.clone(),
             ),

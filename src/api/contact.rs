@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::deadline::deadline;
 use super::served::v1::contact_service_server::ContactService;
 use super::status;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use super::{Api, idempotency, page_token, parse};
 use crate::domain::contact::{
     ContactId, ContactUpdate, CountryCode, Created, DateOfBirth, Details, ListedContact, MAX_PHONE_DIGITS,
@@ -124,7 +124,11 @@ fn account<'a>(
     if let Some(account) = account
         && account.contacts().is_none()
     {
-        violations.add("account", Fault::Unsupported, format!("{} keeps no contacts", account.provider()));
+        violations.add(
+            "account",
+            ViolationReason::Unsupported,
+            format!("{} keeps no contacts", account.provider()),
+        );
     }
     Ok(account)
 }
@@ -176,7 +180,11 @@ fn update(
         [("contact.country_code", &contact.country_code), ("contact.phone_number", &contact.phone_number)]
     {
         if !text.is_empty() {
-            violations.add(field, Fault::Unsupported, "must be empty: the provider cannot change it");
+            violations.add(
+                field,
+                ViolationReason::Unsupported,
+                "must be empty: the provider cannot change it",
+            );
         }
     }
     let details = details(contact, &mut violations);
@@ -200,20 +208,20 @@ fn deletion(
 
 fn given(contact: Option<v1::Contact>, violations: &mut Violations) -> Option<v1::Contact> {
     if contact.is_none() {
-        violations.add("contact", Fault::Required, "must be given");
+        violations.add("contact", ViolationReason::Required, "must be given");
     }
     contact
 }
 
 fn empty(field: &str, text: &str, allowed: &str, violations: &mut Violations) {
     if !text.is_empty() {
-        violations.add(field, Fault::Malformed, allowed);
+        violations.add(field, ViolationReason::Malformed, allowed);
     }
 }
 
 fn name(name: &str, violations: &mut Violations) -> Option<String> {
     if name.trim().is_empty() {
-        violations.add("contact.name", Fault::Required, "must be given, and not white space alone");
+        violations.add("contact.name", ViolationReason::Required, "must be given, and not white space alone");
         return None;
     }
     parse::at_most("contact.name", name, 512, violations);
@@ -225,7 +233,7 @@ fn together(code: &CountryCode, number: &NationalNumber, violations: &mut Violat
         let allowed = format!(
             "must have at most {MAX_PHONE_DIGITS} digits together with the digits of the country code"
         );
-        violations.add("contact.phone_number", Fault::OutOfRange, allowed);
+        violations.add("contact.phone_number", ViolationReason::OutOfRange, allowed);
     }
 }
 
@@ -247,7 +255,7 @@ fn date_of_birth(text: Option<&str>, violations: &mut Violations) -> Option<Date
     match text?.parse::<DateOfBirth>() {
         Ok(date) => Some(date),
         Err(error) => {
-            violations.add("contact.date_of_birth", Fault::Malformed, error.to_string());
+            violations.add("contact.date_of_birth", ViolationReason::Malformed, error.to_string());
             None
         }
     }

@@ -9,11 +9,11 @@ use prost::Message as _;
 
 use super::{event_payload, status};
 use crate::domain::event::{self, Payload, ReportedFault};
-use crate::domain::message::{Message, Trouble};
+use crate::domain::message::{Message, MessageProblem};
 use crate::domain::{Channel, Event, EventId, MessageState, Provider, UnixMillis};
 use crate::pb::v1;
 use crate::provider::{Account, Capabilities, Limits};
-use crate::store::{Life, Stamp};
+use crate::store::{Stamp, StatusEffect};
 
 /// Makes an event's bytes for the wire: a `switchboard.v1.Event` without its raw body.
 pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
@@ -56,7 +56,7 @@ pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
     event.encode_to_vec().into()
 }
 
-fn message_status(status: &event::MessageStatus, life: Option<Life>) -> v1::MessageStatus {
+fn message_status(status: &event::MessageStatus, life: Option<StatusEffect>) -> v1::MessageStatus {
     let message_id = life.and_then(|life| life.message_id);
     let state_after = life.and_then(|life| life.state_after);
     v1::MessageStatus {
@@ -97,9 +97,9 @@ pub(super) fn message(message: Message) -> v1::Message {
         channel: channel(message.channel).into(),
         state: message_state(message.state).into(),
         provider_state: message.provider_state.unwrap_or_default(),
-        error: message.trouble.as_ref().map(|trouble| match trouble {
-            Trouble::Failed(reported) => reported_fault(reported),
-            Trouble::Doubtful(doubt) => status::doubt(message.id, message.attempt, doubt),
+        error: message.problem.as_ref().map(|problem| match problem {
+            MessageProblem::Failed(reported) => reported_fault(reported),
+            MessageProblem::OutcomeUnknown(doubt) => status::doubt(message.id, message.attempt, doubt),
         }),
         request_id: message.request_id.map(|id| id.to_string()).unwrap_or_default(),
         attempt: message.attempt,

@@ -18,7 +18,7 @@ const DOMAIN: &str = "switchboard";
 
 /// A failure on its way to the caller: a `Status` where it ends an RPC, a `v1::Error` in a stream or a record.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ErrorResponse {
     code: Code,
     reason: Reason,
     message: String,
@@ -27,7 +27,7 @@ pub(super) struct Answer {
     retry_delay: Option<Duration>,
 }
 
-impl Answer {
+impl ErrorResponse {
     pub(super) fn new(code: Code, reason: Reason, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -59,15 +59,15 @@ impl Answer {
         self.with("account", account.id()).with("provider", account.provider())
     }
 
-    pub(super) fn maybe_said(self, fault: Option<&ProviderFault>) -> Self {
+    pub(super) fn with_provider_error(self, fault: Option<&ProviderFault>) -> Self {
         match fault {
-            Some(fault) => self.provider_said(fault),
+            Some(fault) => self.with_provider_error_of(fault),
             None => self,
         }
     }
 
     /// What the provider said, as far as it is no message content.
-    pub(super) fn provider_said(mut self, fault: &ProviderFault) -> Self {
+    pub(super) fn with_provider_error_of(mut self, fault: &ProviderFault) -> Self {
         self = self.with("provider", fault.provider);
         for (key, value) in [
             ("http_status", fault.http_status.map(|status| status.to_string())),
@@ -89,8 +89,8 @@ pub(super) fn clipped(text: String) -> String {
     text.chars().take(200).collect()
 }
 
-impl From<Answer> for Status {
-    fn from(answer: Answer) -> Self {
+impl From<ErrorResponse> for Status {
+    fn from(answer: ErrorResponse) -> Self {
         let mut details = ErrorDetails::with_error_info(answer.reason.as_str(), DOMAIN, answer.metadata);
         if !answer.violations.is_empty() {
             details.set_bad_request(answer.violations);
@@ -102,10 +102,10 @@ impl From<Answer> for Status {
     }
 }
 
-impl From<Answer> for v1::Error {
+impl From<ErrorResponse> for v1::Error {
     /// The same facts, where there is no status to carry them.
-    fn from(answer: Answer) -> Self {
-        let Answer { code, reason, message, mut metadata, violations, retry_delay } = answer;
+    fn from(answer: ErrorResponse) -> Self {
+        let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay } = answer;
         let mut take = |key| metadata.remove(key).unwrap_or_default();
         let (provider_code, provider_type, provider_trace_id) =
             (take("provider_code"), take("provider_type"), take("provider_trace_id"));

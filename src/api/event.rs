@@ -8,10 +8,10 @@ use super::position::{Position, cursor, position, since};
 use super::served::v1::event_service_server::EventService;
 use super::status;
 use super::stream::{EventStream, Followed, Wanted};
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use super::{Api, EncodedList, filter, parse, subscription};
 use crate::domain::{Filter, SubscriptionId};
-use crate::journal::{self, Bounds, Following, Gone, Place, Start};
+use crate::journal::{self, FollowedSubscription, ListStart, OnExpired, PageLimits, Start};
 use crate::pb::v1;
 use crate::pb::v1::{
     ExpiredPolicy, ListEventsRequest, ListEventsResponse, SubscribeRequest, list_events_request,
@@ -39,7 +39,11 @@ impl EventService for Api {
         let mut violations = Violations::default();
         let filter = match (&request.start, request.filter) {
             (Some(subscribe_request::Start::Subscription(_)), Some(_)) => {
-                violations.add("filter", Fault::Mismatch, "must be absent: a subscription has its own");
+                violations.add(
+                    "filter",
+                    ViolationReason::Mismatch,
+                    "must be absent: a subscription has its own",
+                );
                 Filter::default()
             }
             (_, filter) => filter::read(filter, self.dispatch.accounts(), &mut violations)?,
@@ -72,10 +76,12 @@ impl EventService for Api {
             return Err(status::stopping());
         }
         let (reader, wanted, followed) = match start {
-            From::Place(start) => (self.journal.read(start, gone, wanted.include_raw).await?, wanted, None),
+            From::ListStart(start) => {
+                (self.journal.read(start, gone, wanted.include_raw).await?, wanted, None)
+            }
             From::Subscription(id) => {
                 let following = self.journal.follow(&id, gone, wanted.include_raw).await;
-                let Following { subscription, reader, watching } =
+                let FollowedSubscription { subscription, reader, watching } =
                     following.map_err(|error| status::subscription(&id, error))?;
                 let followed = Followed::new(subscription.generation, watching);
                 (reader, Wanted { filter: subscription.filter, ..wanted }, Some(followed))
@@ -99,17 +105,19 @@ impl EventService for Api {
         };
         if events > MOST_PAGE_EVENTS {
             let allowed = format!("must be from 1 to {MOST_PAGE_EVENTS}, or 0 for {PAGE_EVENTS}");
-            violations.add("page_size", Fault::OutOfRange, allowed);
+            violations.add("page_size", ViolationReason::OutOfRange, allowed);
         }
         violations.check()?;
 
         let place = place?;
-        let bounds = Bounds { events: events as usize, bytes: PAGE_BYTES };
+        let bounds = PageLimits { events: events as usize, bytes: PAGE_BYTES };
         let listed = self.journal.list(place, bounds, request.include_raw, |event| {
             filter.matches(&event.account, event.event_type)
         });
         let piece = listed.await.map_err(|error| match (error, place) {
-            (journal::Error::ForeignCursor, Place::Before(_)) => status::cursor_malformed("before_cursor"),
+            (journal::Error::ForeignCursor, ListStart::Before(_)) => {
+                status::cursor_malformed("before_cursor")
+            }
             (error, _) => error.into(),
         })?;
         let rest = ListEventsResponse {
@@ -175,13 +183,13 @@ impl EventService for Api {
 
 /// Where a stream starts.
 enum From {
-    Place(Start),
+    ListStart(Start),
     Subscription(SubscriptionId),
 }
 
 /// Where to start. A cursor that cannot be read has a reason of its own, told when nothing else is wrong.
 fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -> Result<From, Status> {
-    Ok(From::Place(match start {
+    Ok(From::ListStart(match start {
         None => Start::Latest,
         Some(subscribe_request::Start::AfterCursor(text)) => Start::After(cursor("after_cursor", &text)?),
         Some(subscribe_request::Start::Position(named)) => match position(named, violations) {
@@ -191,38 +199,41 @@ fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -
         Some(subscribe_request::Start::Since(moment)) => Start::Since(since(moment, violations)),
         Some(subscribe_request::Start::Subscription(text)) => {
             let id = subscription::id(&text, violations);
-            return Ok(id.map_or(From::Place(Start::Latest), From::Subscription));
+            return Ok(id.map_or(From::ListStart(Start::Latest), From::Subscription));
         }
     }))
 }
 
 /// Which piece of the journal; as [`start`].
-fn place(place: Option<list_events_request::Place>, violations: &mut Violations) -> Result<Place, Status> {
+fn place(
+    place: Option<list_events_request::Place>,
+    violations: &mut Violations,
+) -> Result<ListStart, Status> {
     match place {
-        None => Ok(Place::Newest),
+        None => Ok(ListStart::Newest),
         Some(list_events_request::Place::AfterCursor(text)) => {
-            cursor("after_cursor", &text).map(Place::After)
+            cursor("after_cursor", &text).map(ListStart::After)
         }
         Some(list_events_request::Place::BeforeCursor(text)) => {
-            cursor("before_cursor", &text).map(Place::Before)
+            cursor("before_cursor", &text).map(ListStart::Before)
         }
         Some(list_events_request::Place::Position(named)) => Ok(match position(named, violations) {
-            None | Some(Position::Latest) => Place::Newest,
-            Some(Position::Earliest) => Place::Oldest,
+            None | Some(Position::Latest) => ListStart::Newest,
+            Some(Position::Earliest) => ListStart::Oldest,
         }),
-        Some(list_events_request::Place::Since(moment)) => Ok(Place::Since(since(moment, violations))),
+        Some(list_events_request::Place::Since(moment)) => Ok(ListStart::Since(since(moment, violations))),
     }
 }
 
 /// What becomes of a reader whose events are gone.
-fn gone(policy: i32, violations: &mut Violations) -> Gone {
+fn gone(policy: i32, violations: &mut Violations) -> OnExpired {
     match ExpiredPolicy::try_from(policy) {
-        Ok(ExpiredPolicy::Unspecified | ExpiredPolicy::Fail) => Gone::Fail,
-        Ok(ExpiredPolicy::SkipWithGap) => Gone::Skip,
+        Ok(ExpiredPolicy::Unspecified | ExpiredPolicy::Fail) => OnExpired::Fail,
+        Ok(ExpiredPolicy::SkipWithGap) => OnExpired::Skip,
         Err(_) => {
             let allowed = "must be EXPIRED_POLICY_FAIL or EXPIRED_POLICY_SKIP_WITH_GAP";
-            violations.add("expired_policy", Fault::UnknownValue, allowed);
-            Gone::Fail
+            violations.add("expired_policy", ViolationReason::UnknownValue, allowed);
+            OnExpired::Fail
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Which events a caller wants.
 
-use super::error_response::Answer;
+use super::error_response::ErrorResponse;
 use super::parse;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use crate::domain::{AccountId, EventType, Filter, TypeWord};
 use crate::pb::v1::EventFilter;
 use crate::provider::Accounts;
@@ -15,7 +15,7 @@ pub(super) fn read(
     filter: Option<EventFilter>,
     known: &Accounts,
     violations: &mut Violations,
-) -> Result<Filter, Answer> {
+) -> Result<Filter, ErrorResponse> {
     let filter = filter.unwrap_or_default();
     Ok(Filter { accounts: accounts(&filter, known, violations)?, types: types(&filter, violations) })
 }
@@ -24,7 +24,7 @@ fn accounts(
     filter: &EventFilter,
     known: &Accounts,
     violations: &mut Violations,
-) -> Result<Vec<AccountId>, Answer> {
+) -> Result<Vec<AccountId>, ErrorResponse> {
     let mut accounts = Vec::new();
     for (at, id) in
         parse::few("filter.accounts", &filter.accounts, FILTER_ITEMS, violations).iter().enumerate()
@@ -43,7 +43,7 @@ fn types(filter: &EventFilter, violations: &mut Violations) -> Vec<TypeWord> {
         if let TypeWord::Strange(_) = word {
             let known = EventType::ALL.map(EventType::as_str).join("`, `");
             let allowed = format!("must be one of `{known}`, or all under a first word, like `message.*`");
-            violations.add(format!("filter.types[{at}]"), Fault::UnknownValue, allowed);
+            violations.add(format!("filter.types[{at}]"), ViolationReason::UnknownValue, allowed);
         } else if !types.contains(&word) {
             types.push(word);
         }

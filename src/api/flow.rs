@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::deadline::deadline;
 use super::served::v1::flow_service_server::FlowService;
 use super::status;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use super::{Api, convert, page_token, parse};
 use crate::domain::flow::{Answers, FlowResponse};
 use crate::pb::v1;
@@ -25,7 +25,7 @@ impl FlowService for Api {
         let flows = account.and_then(|account| account.flows());
         if let (Some(account), None) = (account, flows) {
             let problem = format!("{} lists no answers to flows", account.provider());
-            violations.add("account", Fault::Unsupported, problem);
+            violations.add("account", ViolationReason::Unsupported, problem);
         }
         violations.check()?;
         let (Some(account), Some(flows)) = (account, flows) else {

@@ -13,20 +13,20 @@ use tonic::Status;
 use super::convert;
 use super::parse;
 use super::status;
-use super::violations::{Fault, Violations};
-use crate::dispatch::Done;
+use super::violations::{ViolationReason, Violations};
+use crate::dispatch::Completed;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{Address, Channel, PhoneNumber, RequestId};
 use crate::pb::v1;
 
 /// The name of a repeatable write, before it is known what the write asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Repeat {
+pub(super) struct IdempotencyKey {
     id: RequestId,
     resend_after: Option<u32>,
 }
 
-impl Repeat {
+impl IdempotencyKey {
     pub(super) fn request(self, fingerprint: Fingerprint) -> Request {
         Request { id: self.id, fingerprint, resend_after: self.resend_after }
     }
@@ -38,24 +38,24 @@ pub(super) fn read(
     request_id: &str,
     resend_after_attempt: u32,
     violations: &mut Violations,
-) -> Option<Repeat> {
+) -> Option<IdempotencyKey> {
     if request_id.is_empty() && resend_after_attempt == 0 {
         return None;
     }
     let field = format!("{path}request_id");
     if request_id.is_empty() {
         let problem = "must be given with `resend_after_attempt`: it names what is done once more";
-        violations.add(field, Fault::Required, problem);
+        violations.add(field, ViolationReason::Required, problem);
         return None;
     }
     let id = parse::required(&field, request_id, violations);
     if resend_after_attempt == u32::MAX {
         // No attempt has that number, for there would be none after it.
         let problem = format!("must be less than {}", u32::MAX);
-        violations.add(format!("{path}resend_after_attempt"), Fault::OutOfRange, problem);
+        violations.add(format!("{path}resend_after_attempt"), ViolationReason::OutOfRange, problem);
     }
     let id = id?;
-    Some(Repeat { id, resend_after: Some(resend_after_attempt).filter(|&attempt| attempt != 0) })
+    Some(IdempotencyKey { id, resend_after: Some(resend_after_attempt).filter(|&attempt| attempt != 0) })
 }
 
 /// What a message asks for. Leaves in the request what the hash is of.
@@ -125,7 +125,7 @@ fn fingerprint(rpc: &str, request: &impl Message, file: &[u8]) -> Fingerprint {
 }
 
 /// The reply to a write that is done once: as it was made then, by this version or an earlier one.
-pub(super) fn reply<M: Message + Default>(done: &Done<Bytes>) -> Result<M, Status> {
+pub(super) fn reply<M: Message + Default>(done: &Completed<Bytes>) -> Result<M, Status> {
     M::decode(done.value.clone()).map_err(|_| status::store_unreadable())
 }
 
@@ -133,7 +133,7 @@ pub(super) fn reply<M: Message + Default>(done: &Done<Bytes>) -> Result<M, Statu
 mod tests {
     use super::*;
 
-    fn read_here(id: &str, resend_after: u32) -> (Option<Repeat>, String) {
+    fn read_here(id: &str, resend_after: u32) -> (Option<IdempotencyKey>, String) {
         let mut violations = Violations::default();
         let repeat = read("header.", id, resend_after, &mut violations);
         (repeat, violations.in_words())

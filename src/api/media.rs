@@ -8,9 +8,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::deadline::deadline;
 use super::status;
 use super::upload::{Intake, file_name};
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use super::{Api, convert, idempotency, parse};
-use crate::dispatch::Terms;
+use crate::dispatch::SendOptions;
 use crate::domain::message::Content;
 use crate::domain::{Address, MediaKind, MediaLink, UploadLimits};
 use crate::pb::v1;
@@ -39,7 +39,7 @@ pub(super) async fn send_media(
     let limits = account.and_then(|account| limits(account, &mut violations));
     if let (Some(account), Some(_)) = (account, limits) {
         let parts = Parts { to: to.as_ref(), channel, ..Parts::default() };
-        parse::objections("header.", account, parts, &mut violations);
+        parse::validate("header.", account, parts, &mut violations);
     }
     violations.check()?;
     let (Some(account), Some(to), Some(channel), Some(name), Some(limits)) =
@@ -52,7 +52,7 @@ pub(super) async fn send_media(
     let check_session_window = header.check_session_window;
     let request =
         repeat.map(|repeat| repeat.request(idempotency::of_media(header, &to, channel, &file.digest)));
-    let terms = Terms { request, deadline, check_session_window, skip_template_check: false };
+    let terms = SendOptions { request, deadline, check_session_window, skip_template_check: false };
     let message = api
         .dispatch
         .send_media(Arc::clone(account), to, channel, callback_data, file, terms)
@@ -114,7 +114,7 @@ fn limits(account: &Account, violations: &mut Violations) -> Option<UploadLimits
     let limits = account.limits().upload;
     if limits.is_none() {
         let problem = format!("{} takes no uploads: send a `MediaLink`", account.provider());
-        violations.add("header.account", Fault::Unsupported, problem);
+        violations.add("header.account", ViolationReason::Unsupported, problem);
     }
     limits
 }
@@ -126,13 +126,21 @@ pub(super) fn link(link: v1::MediaLink, violations: &mut Violations) -> Option<C
     let url = parse::public_url("media.url", url, violations);
     if caption.chars().count() > CAPTION_CHARACTERS {
         let allowed = format!("must be at most {CAPTION_CHARACTERS} characters");
-        violations.add("media.caption", Fault::OutOfRange, allowed);
+        violations.add("media.caption", ViolationReason::OutOfRange, allowed);
     } else if kind == Some(MediaKind::Audio) && !caption.is_empty() {
-        violations.add("media.caption", Fault::Malformed, "must be empty: a recording has no caption");
+        violations.add(
+            "media.caption",
+            ViolationReason::Malformed,
+            "must be empty: a recording has no caption",
+        );
     }
     let name = file_name("media.file_name", name, violations);
     if kind.is_some_and(|kind| kind != MediaKind::Document) && name.as_ref().is_some_and(|n| !n.is_empty()) {
-        violations.add("media.file_name", Fault::Malformed, "must be empty: only documents have names");
+        violations.add(
+            "media.file_name",
+            ViolationReason::Malformed,
+            "must be empty: only documents have names",
+        );
     }
     Some(Content::Media(MediaLink { kind: kind?, url: url?, caption, file_name: name? }))
 }
@@ -145,11 +153,11 @@ fn media_kind(field: &str, kind: i32, violations: &mut Violations) -> Option<Med
         Ok(v1::MediaKind::Audio) => Some(MediaKind::Audio),
         Ok(v1::MediaKind::Document) => Some(MediaKind::Document),
         Ok(v1::MediaKind::Unspecified) => {
-            violations.add(field, Fault::Required, allowed);
+            violations.add(field, ViolationReason::Required, allowed);
             None
         }
         Err(_) => {
-            violations.add(field, Fault::UnknownValue, allowed);
+            violations.add(field, ViolationReason::UnknownValue, allowed);
             None
         }
     }

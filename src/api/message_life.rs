@@ -6,9 +6,9 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::Status;
 
 use super::status;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use super::{Api, convert, parse};
-use crate::dispatch::{Cause, News, SESSION_WINDOW, WatchEnd};
+use crate::dispatch::{Cause, SESSION_WINDOW, Update, WatchEnd};
 use crate::domain::{Address, MessageId, PhoneNumber, UnixMillis};
 use crate::pb::v1;
 use crate::pb::v1::watch_message_response::Response;
@@ -60,10 +60,10 @@ pub(super) async fn watch(
                 () = stopping.cancelled() => return Some((Err(status::stopping()), None)),
             };
             Some(match news {
-                Ok(News::Stands(message)) => {
+                Ok(Update::Stands(message)) => {
                     (Ok(Response::Message(convert::message(*message))), Some(followed))
                 }
-                Ok(News::Ended(end)) => (Ok(Response::Ended(ended(&account, end))), None),
+                Ok(Update::Ended(end)) => (Ok(Response::Ended(ended(&account, end))), None),
                 Err(_) => (Err(status::store_unreadable()), None),
             })
         }
@@ -117,7 +117,7 @@ fn named<'a>(
         }
         Some(Given::Providers(id)) => {
             if id.is_empty() {
-                violations.add("provider_message_id", Fault::Required, "must be given");
+                violations.add("provider_message_id", ViolationReason::Required, "must be given");
             }
             parse::at_most("provider_message_id", &id, PROVIDER_ID_CHARACTERS, &mut violations);
             Some(MessageKey::Provider(id))
@@ -127,7 +127,7 @@ fn named<'a>(
         }
         None => {
             let problem = "must be given: `message_id`, `provider_message_id` or `request_id`";
-            violations.add("key", Fault::Required, problem);
+            violations.add("key", ViolationReason::Required, problem);
             None
         }
     };

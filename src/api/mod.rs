@@ -44,7 +44,7 @@ use tonic::service::Routes;
 pub use convert::encode_event;
 pub use encoded::{Encoded, EncodedList};
 pub use grpc_web::for_pages;
-pub use truncated_body::unbroken;
+pub use truncated_body::reject_truncated_bodies;
 
 use crate::config;
 use crate::dispatch::Dispatch;
@@ -105,7 +105,7 @@ impl Api {
         let (reflection, reflection_alpha) = reflection::services(self.sandbox.is_some());
         let steering = self.sandbox.clone().map(|sandbox| {
             let accounts = self.dispatch.accounts().clone();
-            SandboxServiceServer::new(sandbox::Steering { accounts, sandbox })
+            SandboxServiceServer::new(sandbox::SandboxApi { accounts, sandbox })
         });
         let mut routes = Routes::builder();
         routes

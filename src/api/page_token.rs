@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::status;
 use crate::domain::AccountId;
-use crate::domain::page::Place;
+use crate::domain::page::PagePosition;
 
 /// What a token holds: which list it is of, and a place in it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,8 +42,8 @@ pub(super) fn decode<T: for<'a> Deserialize<'a>>(
 }
 
 /// Makes the token of a place in a list that the provider counts in pages. The empty one where there is none.
-pub(super) fn encode_place(rpc: &str, account: Option<&AccountId>, place: Option<Place>) -> String {
-    place.map(|Place { number, before }| encode(rpc, account, &(number, before))).unwrap_or_default()
+pub(super) fn encode_place(rpc: &str, account: Option<&AccountId>, place: Option<PagePosition>) -> String {
+    place.map(|PagePosition { number, before }| encode(rpc, account, &(number, before))).unwrap_or_default()
 }
 
 /// Reads the token of a place in a list that the provider counts in pages.
@@ -51,9 +51,9 @@ pub(super) fn decode_place(
     rpc: &str,
     account: Option<&AccountId>,
     token: &str,
-) -> Result<Option<Place>, Status> {
+) -> Result<Option<PagePosition>, Status> {
     let place = decode(rpc, account, token)?;
-    Ok(place.map(|(number, before)| Place { number, before }))
+    Ok(place.map(|(number, before)| PagePosition { number, before }))
 }
 
 fn read<T: for<'a> Deserialize<'a>>(rpc: &str, account: Option<&AccountId>, token: &str) -> Option<T> {

@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::error_response::Answer;
+use super::error_response::ErrorResponse;
 use super::idempotency;
 use super::media;
 use super::status;
-use super::violations::{Fault, Violations};
-use crate::dispatch::Terms;
+use super::violations::{ViolationReason, Violations};
+use crate::dispatch::SendOptions;
 use crate::domain::message::{CallbackData, CallbackDataMalformed, Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
 use crate::pb::v1;
-use crate::provider::{Account, Accounts, Grounds, Parts};
+use crate::provider::{Account, Accounts, IssueKind, Parts};
 
 /// Reads text that must be there.
 pub(super) fn required<T: FromStr<Err: Display>>(
@@ -28,13 +28,13 @@ pub(super) fn required<T: FromStr<Err: Display>>(
     violations: &mut Violations,
 ) -> Option<T> {
     if text.is_empty() {
-        violations.add(field, Fault::Required, "must be given");
+        violations.add(field, ViolationReason::Required, "must be given");
         return None;
     }
     match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
-            violations.add(field, Fault::Malformed, error.to_string());
+            violations.add(field, ViolationReason::Malformed, error.to_string());
             None
         }
     }
@@ -56,7 +56,7 @@ pub(super) fn duration(
                 humantime::format_duration(from),
                 humantime::format_duration(to)
             );
-            violations.add(field, Fault::OutOfRange, allowed);
+            violations.add(field, ViolationReason::OutOfRange, allowed);
             None
         }
     }
@@ -68,7 +68,7 @@ pub(super) fn account<'a>(
     id: &str,
     accounts: &'a Accounts,
     violations: &mut Violations,
-) -> Result<Option<&'a Arc<Account>>, Answer> {
+) -> Result<Option<&'a Arc<Account>>, ErrorResponse> {
     let Some(id) = required::<AccountId>(field, id, violations) else { return Ok(None) };
     accounts.get(&id).map(Some).ok_or_else(|| status::account_not_found(field, &id))
 }
@@ -78,7 +78,7 @@ pub(super) fn account<'a>(
 pub(super) struct Sending {
     pub(super) account: Arc<Account>,
     pub(super) message: Outgoing,
-    pub(super) terms: Terms,
+    pub(super) terms: SendOptions,
 }
 
 /// Reads a message to be sent, and holds it against what its account can do. `violations` are what was found before.
@@ -87,7 +87,7 @@ pub(super) fn send_message(
     accounts: &Accounts,
     deadline: Option<Instant>,
     mut violations: Violations,
-) -> Result<Sending, Answer> {
+) -> Result<Sending, ErrorResponse> {
     let account = account("account", &request.account, accounts, &mut violations)?;
     let to = required::<Address>("to", &request.to, &mut violations);
     let channel = channel("channel", request.channel, &mut violations);
@@ -115,7 +115,7 @@ pub(super) fn send_message(
             content_field,
             content: content.as_ref(),
         };
-        objections("", account, parts, &mut violations);
+        validate("", account, parts, &mut violations);
     }
     violations.check()?;
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
@@ -123,7 +123,7 @@ pub(super) fn send_message(
     };
     let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data };
     let request = repeat.zip(fingerprint).map(|(repeat, fingerprint)| repeat.request(fingerprint));
-    let terms = Terms { request, deadline, check_session_window, skip_template_check };
+    let terms = SendOptions { request, deadline, check_session_window, skip_template_check };
     Ok(Sending { account: Arc::clone(account), message, terms })
 }
 
@@ -133,8 +133,8 @@ pub(super) fn callback_data(field: &str, text: &str, violations: &mut Violations
         return None;
     }
     let fault = |error| match error {
-        CallbackDataMalformed::TooLong => Fault::OutOfRange,
-        CallbackDataMalformed::NotJson => Fault::Malformed,
+        CallbackDataMalformed::TooLong => ViolationReason::OutOfRange,
+        CallbackDataMalformed::NotJson => ViolationReason::Malformed,
     };
     text.parse()
         .map_err(|error: CallbackDataMalformed| violations.add(field, fault(error), error.to_string()))
@@ -145,14 +145,14 @@ pub(super) fn callback_data(field: &str, text: &str, violations: &mut Violations
 pub(super) fn at_most(field: &str, text: &str, most: usize, violations: &mut Violations) {
     // Counting is only needed where the bytes could be too many.
     if text.len() > most && text.chars().count() > most {
-        violations.add(field, Fault::OutOfRange, format!("must be at most {most} characters"));
+        violations.add(field, ViolationReason::OutOfRange, format!("must be at most {most} characters"));
     }
 }
 
 /// Checks that a list has at most so many items; of a longer one, nothing is read.
 pub(super) fn few<'a, T>(field: &str, items: &'a [T], most: usize, violations: &mut Violations) -> &'a [T] {
     if items.len() > most {
-        violations.add(field, Fault::OutOfRange, format!("must have at most {most} items"));
+        violations.add(field, ViolationReason::OutOfRange, format!("must have at most {most} items"));
         return &[];
     }
     items
@@ -169,11 +169,15 @@ pub(super) fn public_url(field: &str, url: String, violations: &mut Violations) 
     });
     let blank = url.chars().any(|c| c.is_whitespace() || c.is_control());
     if url.is_empty() {
-        violations.add(field, Fault::Required, "must be given: a public http or https URL");
+        violations.add(field, ViolationReason::Required, "must be given: a public http or https URL");
     } else if url.chars().count() > URL_CHARACTERS {
-        violations.add(field, Fault::OutOfRange, format!("must be at most {URL_CHARACTERS} characters"));
+        violations.add(
+            field,
+            ViolationReason::OutOfRange,
+            format!("must be at most {URL_CHARACTERS} characters"),
+        );
     } else if !written_out || blank || !url::Url::parse(&url).is_ok_and(|url| url.has_host()) {
-        violations.add(field, Fault::Malformed, "must be a public http or https URL");
+        violations.add(field, ViolationReason::Malformed, "must be a public http or https URL");
     } else {
         return Some(url);
     }
@@ -181,12 +185,12 @@ pub(super) fn public_url(field: &str, url: String, violations: &mut Violations) 
 }
 
 /// Notes all that keeps these parts of a message from being sent with an account. `path` stands before the fields'.
-pub(super) fn objections(path: &str, account: &Account, parts: Parts<'_>, violations: &mut Violations) {
-    for objection in account.objections(parts) {
-        let fault = match objection.grounds {
-            Grounds::Unsupported => Fault::Unsupported,
-            Grounds::OutOfRange => Fault::OutOfRange,
-            Grounds::Missing => Fault::Required,
+pub(super) fn validate(path: &str, account: &Account, parts: Parts<'_>, violations: &mut Violations) {
+    for objection in account.validate(parts) {
+        let fault = match objection.kind {
+            IssueKind::Unsupported => ViolationReason::Unsupported,
+            IssueKind::OutOfRange => ViolationReason::OutOfRange,
+            IssueKind::Missing => ViolationReason::Required,
         };
         violations.add(format!("{path}{}", objection.field), fault, objection.problem);
     }
@@ -198,7 +202,7 @@ pub(super) fn channel(field: &str, channel: i32, violations: &mut Violations) ->
         Ok(v1::Channel::Unspecified | v1::Channel::Whatsapp) => Some(Channel::WhatsApp),
         Ok(v1::Channel::Sms) => Some(Channel::Sms),
         Err(_) => {
-            violations.add(field, Fault::UnknownValue, "must be CHANNEL_WHATSAPP or CHANNEL_SMS");
+            violations.add(field, ViolationReason::UnknownValue, "must be CHANNEL_WHATSAPP or CHANNEL_SMS");
             None
         }
     }
@@ -218,7 +222,11 @@ fn content(
 ) -> Option<Content> {
     match content {
         Some(v1::send_message_request::Content::Text(v1::Text { body })) if body.trim().is_empty() => {
-            violations.add("text.body", Fault::Required, "must be given, and not white space alone");
+            violations.add(
+                "text.body",
+                ViolationReason::Required,
+                "must be given, and not white space alone",
+            );
             None
         }
         Some(v1::send_message_request::Content::Text(v1::Text { body })) => Some(Content::Text(body)),
@@ -227,7 +235,11 @@ fn content(
         }
         Some(v1::send_message_request::Content::Media(link)) => media::link(link, violations),
         None => {
-            violations.add("content", Fault::Required, "must be given: `text`, `template` or `media`");
+            violations.add(
+                "content",
+                ViolationReason::Required,
+                "must be given: `text`, `template` or `media`",
+            );
             None
         }
     }

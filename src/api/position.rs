@@ -3,7 +3,7 @@
 use tonic::Status;
 
 use super::status;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use crate::domain::{Cursor, UnixMillis};
 use crate::pb::v1::StartPosition;
 
@@ -22,7 +22,7 @@ pub(super) fn position(named: i32, violations: &mut Violations) -> Option<Positi
         Ok(StartPosition::Earliest) => Some(Position::Earliest),
         Err(_) => {
             let allowed = "must be START_POSITION_LATEST or START_POSITION_EARLIEST";
-            violations.add("position", Fault::UnknownValue, allowed);
+            violations.add("position", ViolationReason::UnknownValue, allowed);
             // Told already.
             Some(Position::Latest)
         }
@@ -46,7 +46,7 @@ pub(super) fn since(moment: prost_types::Timestamp, violations: &mut Violations)
         }
         _ => {
             let allowed = "must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999";
-            violations.add("since", Fault::Malformed, allowed);
+            violations.add("since", ViolationReason::Malformed, allowed);
             UnixMillis(0)
         }
     }

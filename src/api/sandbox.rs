@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::parse;
 use super::served::sandbox::v1::sandbox_service_server::SandboxService;
 use super::status;
-use super::violations::{Fault as FieldFault, Violations};
+use super::violations::{ViolationReason as FieldFault, Violations};
 use crate::domain::{PhoneNumber, Provider};
 use crate::pb::sandbox::v1 as pb;
 use crate::provider::Accounts;
@@ -19,12 +19,12 @@ use crate::sandbox::{
 
 /// The service.
 #[derive(Clone, Debug)]
-pub(super) struct Steering {
+pub(super) struct SandboxApi {
     pub(super) accounts: Accounts,
     pub(super) sandbox: Arc<Sandbox>,
 }
 
-impl Steering {
+impl SandboxApi {
     fn provider(&self, account: &str, violations: &mut Violations) -> Result<Option<&Endpoint>, Status> {
         let account = parse::account("account", account, &self.accounts, violations)?;
         Ok(account.map(|account| match account.provider() {
@@ -49,7 +49,7 @@ impl Steering {
 }
 
 #[async_trait]
-impl SandboxService for Steering {
+impl SandboxService for SandboxApi {
     async fn inject_message(
         &self,
         request: Request<pb::InjectMessageRequest>,

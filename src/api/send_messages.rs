@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::status;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use super::{Api, convert, parse};
 use crate::pb::v1;
 use crate::pb::v1::send_messages_response::Result as Outcome;
@@ -156,7 +156,7 @@ async fn send(
     mut violations: Violations,
 ) -> Result<v1::SendMessageResponse, v1::Error> {
     let Some(request) = request else {
-        violations.add("request", Fault::Required, "must be given");
+        violations.add("request", ViolationReason::Required, "must be given");
         return Err(violations.into());
     };
     let parse::Sending { account, message, terms } =

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
-use super::error_response::{Answer, clipped};
-use super::violations::{Fault, Violations};
-use crate::dispatch::{self, Held, Misfit};
-use crate::domain::outcome::Doubt;
-use crate::domain::{AccountId, MessageId, ProviderFault, Refusal, SubscriptionId, Uncertainty};
+use super::error_response::{ErrorResponse, clipped};
+use super::violations::{ViolationReason, Violations};
+use crate::dispatch::{self, Rejected, TemplateMismatch};
+use crate::domain::outcome::UnknownOutcome;
+use crate::domain::{AccountId, MessageId, ProviderFault, RefusalReason, SubscriptionId, UnknownReason};
 use crate::journal::{self, SubscriptionError};
 use crate::pb::v1;
 use crate::provider::{self, Account};
@@ -92,17 +92,17 @@ reasons! {
 
 impl From<Violations> for Status {
     fn from(found: Violations) -> Self {
-        Answer::from(found).into()
+        ErrorResponse::from(found).into()
     }
 }
 
 impl From<Violations> for v1::Error {
     fn from(found: Violations) -> Self {
-        Answer::from(found).into()
+        ErrorResponse::from(found).into()
     }
 }
 
-impl From<Violations> for Answer {
+impl From<Violations> for ErrorResponse {
     /// What the provider cannot do is UNIMPLEMENTED, but only when nothing is wrong with the request itself.
     fn from(found: Violations) -> Self {
         let (code, reason) = if found.only_unsupported() {
@@ -115,10 +115,10 @@ impl From<Violations> for Answer {
 }
 
 /// An account that does not exist, named in that field.
-pub(super) fn account_not_found(field: &str, account: &AccountId) -> Answer {
+pub(super) fn account_not_found(field: &str, account: &AccountId) -> ErrorResponse {
     let mut violation = FieldViolation::new(field, "must be one of the accounts that `ListAccounts` lists");
-    violation.reason = Fault::UnknownValue.as_str().to_owned();
-    Answer::new(Code::NotFound, Reason::AccountNotFound, format!("there is no account `{account}`"))
+    violation.reason = ViolationReason::UnknownValue.as_str().to_owned();
+    ErrorResponse::new(Code::NotFound, Reason::AccountNotFound, format!("there is no account `{account}`"))
         .with("account", account)
         .violations(vec![violation])
 }
@@ -126,10 +126,14 @@ pub(super) fn account_not_found(field: &str, account: &AccountId) -> Answer {
 /// A cursor that cannot be read at all.
 pub(super) fn cursor_malformed(field: &str) -> Status {
     let mut violation = FieldViolation::new(field, "must be a cursor that came from this server, unchanged");
-    violation.reason = Fault::Malformed.as_str().to_owned();
-    Answer::new(Code::InvalidArgument, Reason::CursorMalformed, "the cursor is not one of this server's")
-        .violations(vec![violation])
-        .into()
+    violation.reason = ViolationReason::Malformed.as_str().to_owned();
+    ErrorResponse::new(
+        Code::InvalidArgument,
+        Reason::CursorMalformed,
+        "the cursor is not one of this server's",
+    )
+    .violations(vec![violation])
+    .into()
 }
 
 /// The end of a stream because the server stops.
@@ -137,67 +141,73 @@ pub(super) fn stopping() -> Status {
     server_stopping().into()
 }
 
-fn server_stopping() -> Answer {
-    Answer::new(Code::Unavailable, Reason::ServerStopping, "the server is stopping: call again")
+fn server_stopping() -> ErrorResponse {
+    ErrorResponse::new(Code::Unavailable, Reason::ServerStopping, "the server is stopping: call again")
         .retry_after(OUTAGE_DELAY)
 }
 
 /// A request that the caller cancelled, or whose connection broke, before its end.
 pub(super) fn request_broken_off() -> Status {
     let message = "the request broke off before its end: nothing was done";
-    Answer::new(Code::Aborted, Reason::RequestBrokenOff, message).into()
+    ErrorResponse::new(Code::Aborted, Reason::RequestBrokenOff, message).into()
 }
 
 /// The same of a stream of requests, of which some may have been done.
 pub(super) fn stream_broken_off() -> Status {
     let message = "the stream broke off before its end: what was not answered may have been done or not";
-    Answer::new(Code::Aborted, Reason::RequestBrokenOff, message).into()
+    ErrorResponse::new(Code::Aborted, Reason::RequestBrokenOff, message).into()
 }
 
 /// An upload whose next bytes do not come.
 pub(super) fn upload_stalled() -> Status {
     let message = "the file took too long to come: nothing was sent; send it again from its beginning";
-    Answer::new(Code::Aborted, Reason::UploadStalled, message).into()
+    ErrorResponse::new(Code::Aborted, Reason::UploadStalled, message).into()
 }
 
 /// More uploads at once than there may be.
 pub(super) fn uploads_exhausted() -> Status {
     let message = "too many files are being uploaded now: nothing was sent; wait and send it again";
-    Answer::new(Code::ResourceExhausted, Reason::UploadsExhausted, message).retry_after(OUTAGE_DELAY).into()
+    ErrorResponse::new(Code::ResourceExhausted, Reason::UploadsExhausted, message)
+        .retry_after(OUTAGE_DELAY)
+        .into()
 }
 
 /// A file that cannot be kept until all of it is there.
 pub(super) fn not_spooled(error: &std::io::Error) -> Status {
     tracing::error!(error = error as &dyn std::error::Error, "an upload cannot be kept on disk");
     let message = "the file cannot be kept until all of it is there: nothing was sent; send it again later";
-    Answer::new(Code::Unavailable, Reason::SpoolUnavailable, message).retry_after(OUTAGE_DELAY).into()
+    ErrorResponse::new(Code::Unavailable, Reason::SpoolUnavailable, message).retry_after(OUTAGE_DELAY).into()
 }
 
 /// The imitated provider could not do what it was told.
 pub(super) fn sandbox_failed() -> Status {
     let message = "the imitated provider could not listen on its port again: something else took it";
-    Answer::new(Code::Internal, Reason::SandboxFailed, message).into()
+    ErrorResponse::new(Code::Internal, Reason::SandboxFailed, message).into()
 }
 
 /// A page token that this RPC did not give for this account.
 pub(super) fn page_token_malformed() -> Status {
     let mut violation =
         FieldViolation::new("page_token", "must be a token that this RPC gave for the same list, unchanged");
-    violation.reason = Fault::Malformed.as_str().to_owned();
-    Answer::new(Code::InvalidArgument, Reason::PageTokenMalformed, "the page token is not one of this list's")
-        .violations(vec![violation])
-        .into()
+    violation.reason = ViolationReason::Malformed.as_str().to_owned();
+    ErrorResponse::new(
+        Code::InvalidArgument,
+        Reason::PageTokenMalformed,
+        "the page token is not one of this list's",
+    )
+    .violations(vec![violation])
+    .into()
 }
 
 /// A write that looked first, and did not begin for what it saw.
-fn not_begun(obstacle: &provider::Obstacle) -> Answer {
+fn not_begun(obstacle: &provider::PreconditionFailed) -> ErrorResponse {
     match obstacle {
-        provider::Obstacle::NotRead(error) => unread(error),
-        provider::Obstacle::Registered { existing, fault } => {
+        provider::PreconditionFailed::NotRead(error) => unread(error),
+        provider::PreconditionFailed::Registered { existing, fault } => {
             let message =
                 "the topic has an address already, and nothing was changed: ON_CONFLICT_REPLACE changes it";
-            let answer =
-                Answer::new(Code::AlreadyExists, Reason::WebhookExists, message).maybe_said(fault.as_deref());
+            let answer = ErrorResponse::new(Code::AlreadyExists, Reason::WebhookExists, message)
+                .with_provider_error(fault.as_deref());
             match existing {
                 Some(existing) => answer
                     .with("webhook_id", clipped(existing.id.clone()))
@@ -228,12 +238,12 @@ pub(super) fn write_failed(account: &Account, failure: &dispatch::Failure) -> St
 pub(super) fn read_failed(account: &Account, cause: &dispatch::Cause) -> Status {
     let answer = match cause {
         dispatch::Cause::Provider(error) | dispatch::Cause::NotPrepared(error) => unread(error),
-        dispatch::Cause::Held(held) => gate_held(held),
+        dispatch::Cause::Rejected(held) => gate_held(held),
         dispatch::Cause::Stopping => return stopping(),
-        dispatch::Cause::Unfit(_)
+        dispatch::Cause::TemplateMismatch(_)
         | dispatch::Cause::WindowClosed { .. }
         | dispatch::Cause::Reused
-        | dispatch::Cause::Doubtful(_)
+        | dispatch::Cause::OutcomeUnknown(_)
         | dispatch::Cause::Unrecorded
         | dispatch::Cause::BrokeOff => unreachable!("only writes end like this"),
     };
@@ -241,32 +251,36 @@ pub(super) fn read_failed(account: &Account, cause: &dispatch::Cause) -> Status 
 }
 
 /// A write that was not done, or of which nobody can tell: `unknown` says that.
-fn not_done(account: &Account, failure: &dispatch::Failure, unknown: fn(&str) -> Answer) -> Answer {
+fn not_done(
+    account: &Account,
+    failure: &dispatch::Failure,
+    unknown: fn(&str) -> ErrorResponse,
+) -> ErrorResponse {
     let mut answer = match &*failure.source {
         dispatch::Cause::Stopping => server_stopping(),
-        dispatch::Cause::BrokeOff => unknown(Uncertainty::ServerFailed.as_str()),
+        dispatch::Cause::BrokeOff => unknown(UnknownReason::ServerFailed.as_str()),
         dispatch::Cause::NotPrepared(error) => unread(error),
-        dispatch::Cause::Held(held) => gate_held(held),
-        dispatch::Cause::Unfit(misfits) => {
+        dispatch::Cause::Rejected(held) => gate_held(held),
+        dispatch::Cause::TemplateMismatch(misfits) => {
             let mut violations = Violations::default();
-            for Misfit { field, problem } in misfits {
-                violations.add(field, Fault::Mismatch, problem);
+            for TemplateMismatch { field, problem } in misfits {
+                violations.add(field, ViolationReason::Mismatch, problem);
             }
             violations.into()
         }
         dispatch::Cause::WindowClosed { since } => {
-            let (code, reason, message) = refusal(Refusal::SessionWindowClosed);
-            Answer::new(code, reason, message).with("closed_since", since.to_rfc3339())
+            let (code, reason, message) = refusal(RefusalReason::SessionWindowClosed);
+            ErrorResponse::new(code, reason, message).with("closed_since", since.to_rfc3339())
         }
-        dispatch::Cause::Reused => Answer::new(
+        dispatch::Cause::Reused => ErrorResponse::new(
             Code::FailedPrecondition,
             Reason::RequestIdReused,
             "the request_id stands for another request, with other content or of another RPC: nothing was done",
         ),
-        dispatch::Cause::Doubtful(Doubt { cause, fault }) => {
-            unknown(cause.as_str()).maybe_said(fault.as_ref())
+        dispatch::Cause::OutcomeUnknown(UnknownOutcome { cause, fault }) => {
+            unknown(cause.as_str()).with_provider_error(fault.as_ref())
         }
-        dispatch::Cause::Unrecorded => Answer::new(
+        dispatch::Cause::Unrecorded => ErrorResponse::new(
             Code::Unavailable,
             Reason::StoreUnavailable,
             "the request cannot be written down now, so nothing was done: call again",
@@ -275,8 +289,10 @@ fn not_done(account: &Account, failure: &dispatch::Failure, unknown: fn(&str) ->
         dispatch::Cause::Provider(error) => match error {
             provider::Error::NotSent(_) => not_sent(),
             provider::Error::Refused(fault) => refused(fault),
-            provider::Error::NotBegun(obstacle) => not_begun(obstacle),
-            provider::Error::Unknown { cause, fault } => unknown(cause.as_str()).maybe_said(fault.as_ref()),
+            provider::Error::PreconditionFailed(obstacle) => not_begun(obstacle),
+            provider::Error::Unknown { cause, fault } => {
+                unknown(cause.as_str()).with_provider_error(fault.as_ref())
+            }
         },
     };
     if let Some(id) = failure.message_id {
@@ -289,22 +305,22 @@ fn not_done(account: &Account, failure: &dispatch::Failure, unknown: fn(&str) ->
 }
 
 /// A call that the account's gate held back. Nothing was sent.
-fn gate_held(held: &Held) -> Answer {
+fn gate_held(held: &Rejected) -> ErrorResponse {
     match held {
-        Held::Busy { retry_after } => Answer::new(
+        Rejected::RateLimited { retry_after } => ErrorResponse::new(
             Code::ResourceExhausted,
             Reason::AccountBusy,
             "the account has more calls to make than its rate allows before the deadline: nothing was sent",
         )
         .retry_after(*retry_after),
-        Held::Down { retry_after } => not_sent().retry_after(*retry_after),
+        Rejected::CircuitOpen { retry_after } => not_sent().retry_after(*retry_after),
     }
 }
 
 /// A message of which nobody can tell whether the provider took it.
-pub(super) fn doubt(message_id: MessageId, attempt: u32, doubt: &Doubt) -> v1::Error {
+pub(super) fn doubt(message_id: MessageId, attempt: u32, doubt: &UnknownOutcome) -> v1::Error {
     send_unknown(doubt.cause.as_str())
-        .maybe_said(doubt.fault.as_ref())
+        .with_provider_error(doubt.fault.as_ref())
         .with("message_id", message_id)
         .with("attempt", attempt)
         .into()
@@ -313,35 +329,39 @@ pub(super) fn doubt(message_id: MessageId, attempt: u32, doubt: &Doubt) -> v1::E
 /// A message that is not known.
 pub(super) fn message_not_found(account: &AccountId) -> Status {
     let message = "no message of this account is known by that: never sent from here, too old, or its first attempt left no record";
-    Answer::new(Code::NotFound, Reason::MessageNotFound, message).with("account", account).into()
+    ErrorResponse::new(Code::NotFound, Reason::MessageNotFound, message).with("account", account).into()
 }
 
 /// The store cannot be read.
 pub(super) fn store_unreadable() -> Status {
-    Answer::new(Code::Unavailable, Reason::StoreUnavailable, "the store cannot be read now: call again")
-        .retry_after(OUTAGE_DELAY)
-        .into()
+    ErrorResponse::new(
+        Code::Unavailable,
+        Reason::StoreUnavailable,
+        "the store cannot be read now: call again",
+    )
+    .retry_after(OUTAGE_DELAY)
+    .into()
 }
 
-fn unread(error: &provider::Error) -> Answer {
+fn unread(error: &provider::Error) -> ErrorResponse {
     match error {
         provider::Error::NotSent(_) => not_sent(),
         provider::Error::Refused(fault) => refused(fault),
-        provider::Error::NotBegun(obstacle) => not_begun(obstacle),
+        provider::Error::PreconditionFailed(obstacle) => not_begun(obstacle),
         provider::Error::Unknown { cause, fault } => match cause {
-            Uncertainty::ReplyUnreadable | Uncertainty::ReplyTooLarge | Uncertainty::Redirected => {
-                Answer::new(
+            UnknownReason::ReplyUnreadable | UnknownReason::ReplyTooLarge | UnknownReason::Redirected => {
+                ErrorResponse::new(
                     Code::Internal,
                     Reason::ProviderReplyUnreadable,
                     "the provider's reply cannot be read",
                 )
             }
-            Uncertainty::TimedOut
-            | Uncertainty::ConnectionLost
-            | Uncertainty::ReplyCutOff
-            | Uncertainty::ProviderFailed
-            | Uncertainty::ServerFailed
-            | Uncertainty::Restored => Answer::new(
+            UnknownReason::TimedOut
+            | UnknownReason::ConnectionLost
+            | UnknownReason::ReplyCutOff
+            | UnknownReason::ProviderFailed
+            | UnknownReason::ServerFailed
+            | UnknownReason::Restored => ErrorResponse::new(
                 Code::Unavailable,
                 Reason::ProviderUnavailable,
                 "the provider does not answer now: call again",
@@ -349,35 +369,35 @@ fn unread(error: &provider::Error) -> Answer {
             .retry_after(fault.as_ref().and_then(|fault| fault.retry_after).unwrap_or(OUTAGE_DELAY)),
         }
         .with("cause", cause.as_str())
-        .maybe_said(fault.as_ref()),
+        .with_provider_error(fault.as_ref()),
     }
 }
 
-fn write_unknown(cause: &str) -> Answer {
+fn write_unknown(cause: &str) -> ErrorResponse {
     let message = "nobody can tell whether the provider did it: look before you do it again";
-    Answer::new(Code::FailedPrecondition, Reason::WriteOutcomeUnknown, message).with("cause", cause)
+    ErrorResponse::new(Code::FailedPrecondition, Reason::WriteOutcomeUnknown, message).with("cause", cause)
 }
 
-fn send_unknown(cause: &str) -> Answer {
+fn send_unknown(cause: &str) -> ErrorResponse {
     let message = "nobody can tell whether the provider took the message: sending it again may send it twice";
-    Answer::new(Code::FailedPrecondition, Reason::SendOutcomeUnknown, message).with("cause", cause)
+    ErrorResponse::new(Code::FailedPrecondition, Reason::SendOutcomeUnknown, message).with("cause", cause)
 }
 
-fn not_sent() -> Answer {
+fn not_sent() -> ErrorResponse {
     let message = "the provider could not be reached: nothing was sent";
-    Answer::new(Code::Unavailable, Reason::ProviderUnreachable, message).retry_after(OUTAGE_DELAY)
+    ErrorResponse::new(Code::Unavailable, Reason::ProviderUnreachable, message).retry_after(OUTAGE_DELAY)
 }
 
-fn refused(fault: &ProviderFault) -> Answer {
+fn refused(fault: &ProviderFault) -> ErrorResponse {
     let (code, reason, message) = refusal(fault.refusal);
     let message = match (fault.refusal, &fault.route) {
         // The provider publishes no paths, so the guess may be wrong.
-        (Refusal::NotFound, Some(route)) => {
+        (RefusalReason::NotFound, Some(route)) => {
             format!("{message}; the route was {route}, and [accounts.routes] sets another")
         }
         (_, _) => message.to_owned(),
     };
-    let answer = Answer::new(code, reason, message).provider_said(fault);
+    let answer = ErrorResponse::new(code, reason, message).with_provider_error_of(fault);
     match retry_delay(fault) {
         Some(delay) => answer.retry_after(delay),
         None => answer,
@@ -386,106 +406,106 @@ fn refused(fault: &ProviderFault) -> Answer {
 
 fn retry_delay(fault: &ProviderFault) -> Option<Duration> {
     match fault.refusal {
-        Refusal::Throttled => Some(fault.retry_after.unwrap_or(THROTTLED_DELAY)),
-        Refusal::CredentialsRejected
-        | Refusal::PermissionDenied
-        | Refusal::Capped
-        | Refusal::SessionWindowClosed
-        | Refusal::RecipientNotReachable
-        | Refusal::RecipientOptedOut
-        | Refusal::RecipientInvalid
-        | Refusal::SenderInvalid
-        | Refusal::ContentRejected
-        | Refusal::TemplateNotFound
-        | Refusal::TemplateParametersRejected
-        | Refusal::TemplatePaused
-        | Refusal::AccountRestricted
-        | Refusal::NotFound
-        | Refusal::Conflict
-        | Refusal::Other => fault.retry_after,
+        RefusalReason::Throttled => Some(fault.retry_after.unwrap_or(THROTTLED_DELAY)),
+        RefusalReason::CredentialsRejected
+        | RefusalReason::PermissionDenied
+        | RefusalReason::Capped
+        | RefusalReason::SessionWindowClosed
+        | RefusalReason::RecipientNotReachable
+        | RefusalReason::RecipientOptedOut
+        | RefusalReason::RecipientInvalid
+        | RefusalReason::SenderInvalid
+        | RefusalReason::ContentRejected
+        | RefusalReason::TemplateNotFound
+        | RefusalReason::TemplateParametersRejected
+        | RefusalReason::TemplatePaused
+        | RefusalReason::AccountRestricted
+        | RefusalReason::NotFound
+        | RefusalReason::Conflict
+        | RefusalReason::Other => fault.retry_after,
     }
 }
 
 /// A provider's "no", for the caller.
-const fn refusal(refusal: Refusal) -> (Code, Reason, &'static str) {
+const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static str) {
     match refusal {
-        Refusal::CredentialsRejected => (
+        RefusalReason::CredentialsRejected => (
             Code::FailedPrecondition,
             Reason::ProviderCredentialsRejected,
             "the provider does not accept this account's credentials: the operator must set them right",
         ),
-        Refusal::PermissionDenied => (
+        RefusalReason::PermissionDenied => (
             Code::FailedPrecondition,
             Reason::ProviderPermissionDenied,
             "the provider does not allow this with the account's credentials",
         ),
-        Refusal::Throttled => {
+        RefusalReason::Throttled => {
             (Code::ResourceExhausted, Reason::ProviderThrottled, "the provider takes no more for now: wait")
         }
-        Refusal::Capped => (
+        RefusalReason::Capped => (
             Code::ResourceExhausted,
             Reason::ProviderCapped,
             "too many messages of this kind, for this account or this recipient: wait for hours, not seconds",
         ),
-        Refusal::SessionWindowClosed => (
+        RefusalReason::SessionWindowClosed => (
             Code::FailedPrecondition,
             Reason::SessionWindowClosed,
             "the customer's last message is more than 24 hours ago, or there is none: only a template can be sent",
         ),
-        Refusal::RecipientNotReachable => (
+        RefusalReason::RecipientNotReachable => (
             Code::FailedPrecondition,
             Reason::RecipientNotReachable,
             "the recipient cannot be reached: probably not on WhatsApp",
         ),
-        Refusal::RecipientOptedOut => (
+        RefusalReason::RecipientOptedOut => (
             Code::FailedPrecondition,
             Reason::RecipientOptedOut,
             "the recipient has opted out of such messages",
         ),
-        Refusal::RecipientInvalid => (
+        RefusalReason::RecipientInvalid => (
             Code::InvalidArgument,
             Reason::RecipientInvalid,
             "the provider does not accept the recipient's number",
         ),
-        Refusal::SenderInvalid => (
+        RefusalReason::SenderInvalid => (
             Code::InvalidArgument,
             Reason::SenderInvalid,
             "the provider has no number of this account to send from over this channel",
         ),
-        Refusal::ContentRejected => {
+        RefusalReason::ContentRejected => {
             (Code::InvalidArgument, Reason::ContentRejected, "the provider does not accept the content")
         }
-        Refusal::TemplateNotFound => (
+        RefusalReason::TemplateNotFound => (
             Code::NotFound,
             Reason::TemplateNotFound,
             "the provider has no template of this name in this language, or has not approved it",
         ),
-        Refusal::TemplateParametersRejected => (
+        RefusalReason::TemplateParametersRejected => (
             Code::InvalidArgument,
             Reason::TemplateParametersRejected,
             "what was filled in does not fit the template",
         ),
-        Refusal::TemplatePaused => (
+        RefusalReason::TemplatePaused => (
             Code::FailedPrecondition,
             Reason::TemplatePaused,
             "the template is paused, disabled or being deleted",
         ),
-        Refusal::AccountRestricted => (
+        RefusalReason::AccountRestricted => (
             Code::FailedPrecondition,
             Reason::ProviderAccountRestricted,
             "the provider has restricted this account: the operator must settle it there",
         ),
-        Refusal::NotFound => (
+        RefusalReason::NotFound => (
             Code::NotFound,
             Reason::ProviderNotFound,
             "the provider found nothing there: what was named does not exist, or the account's base_url or route is wrong",
         ),
-        Refusal::Conflict => (
+        RefusalReason::Conflict => (
             Code::FailedPrecondition,
             Reason::ProviderConflict,
             "the provider says that it exists already, or is not ready",
         ),
-        Refusal::Other => (Code::FailedPrecondition, Reason::ProviderRefused, "the provider refused"),
+        RefusalReason::Other => (Code::FailedPrecondition, Reason::ProviderRefused, "the provider refused"),
     }
 }
 
@@ -498,14 +518,14 @@ impl From<journal::Error> for Status {
     fn from(error: journal::Error) -> Self {
         match error {
             journal::Error::ForeignCursor => cursor_malformed("after_cursor"),
-            journal::Error::CursorExpired { oldest } => Answer::new(
+            journal::Error::CursorExpired { oldest } => ErrorResponse::new(
                 Code::OutOfRange,
                 Reason::CursorExpired,
                 "events that were asked for are no longer kept: go on at oldest_cursor or EARLIEST, and know that some are lost",
             )
             .with("oldest_cursor", oldest)
             .into(),
-            journal::Error::CursorLost { newest } => Answer::new(
+            journal::Error::CursorLost { newest } => ErrorResponse::new(
                 Code::OutOfRange,
                 Reason::CursorLost,
                 "the journal has not come to this cursor: it was set back; start again at newest_cursor",
@@ -513,7 +533,7 @@ impl From<journal::Error> for Status {
             .with("newest_cursor", newest)
             .into(),
             journal::Error::Store(_) => {
-                Answer::new(Code::Unavailable, Reason::StoreUnavailable, "the journal cannot be read now: call again")
+                ErrorResponse::new(Code::Unavailable, Reason::StoreUnavailable, "the journal cannot be read now: call again")
                     .retry_after(OUTAGE_DELAY)
                     .into()
             }
@@ -525,23 +545,23 @@ impl From<journal::Error> for Status {
 pub(super) fn subscription(id: &SubscriptionId, error: SubscriptionError) -> Status {
     match error {
         SubscriptionError::Absent => return subscription_not_found(id),
-        SubscriptionError::Exists => Answer::new(
+        SubscriptionError::Exists => ErrorResponse::new(
             Code::AlreadyExists,
             Reason::SubscriptionExists,
             "there is a subscription of this id already: it was left as it is",
         ),
-        SubscriptionError::TooMany => Answer::new(
+        SubscriptionError::TooMany => ErrorResponse::new(
             Code::ResourceExhausted,
             Reason::SubscriptionsExhausted,
             format!("there are {MOST_SUBSCRIPTIONS} subscriptions, and no more may be: delete one that nobody needs"),
         ),
-        SubscriptionError::Stale { generation } => Answer::new(
+        SubscriptionError::Stale { generation } => ErrorResponse::new(
             Code::FailedPrecondition,
             Reason::SubscriptionGenerationStale,
             "the subscription was changed since the stream was opened: nothing was acknowledged",
         )
         .with("generation", generation),
-        SubscriptionError::NotWritten(_) => Answer::new(
+        SubscriptionError::NotWritten(_) => ErrorResponse::new(
             Code::Unavailable,
             Reason::StoreUnavailable,
             "the subscription cannot be written now: call again",
@@ -555,15 +575,21 @@ pub(super) fn subscription(id: &SubscriptionId, error: SubscriptionError) -> Sta
 
 /// There is no such subscription, or no more.
 pub(super) fn subscription_not_found(id: &SubscriptionId) -> Status {
-    Answer::new(Code::NotFound, Reason::SubscriptionNotFound, format!("there is no subscription `{id}`"))
-        .with("subscription", id)
-        .into()
+    ErrorResponse::new(
+        Code::NotFound,
+        Reason::SubscriptionNotFound,
+        format!("there is no subscription `{id}`"),
+    )
+    .with("subscription", id)
+    .into()
 }
 
 /// The end of a stream because its subscription has another filter or place now.
 pub(super) fn subscription_changed(id: &SubscriptionId) -> Status {
     let message = "the subscription was given another filter or place: open the stream again";
-    Answer::new(Code::Unavailable, Reason::SubscriptionChanged, message).with("subscription", id).into()
+    ErrorResponse::new(Code::Unavailable, Reason::SubscriptionChanged, message)
+        .with("subscription", id)
+        .into()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::Encoded;
 use super::convert;
 use super::status;
 use crate::domain::{Cursor, Filter, UnixMillis};
-use crate::journal::{self, Gap, Journal, Next, Over, Reader, Run, Watching};
+use crate::journal::{self, EventBatch, Gap, Invalidated, Journal, Next, Reader, SubscriptionWatch};
 use crate::pb::v1::subscribe_response::Response;
 use crate::pb::v1::{
     ClosingReason, GapReason, SubscribeClosing, SubscribeGap, SubscribeHeartbeat, SubscribeResponse,
@@ -41,13 +41,13 @@ pub(super) struct Wanted {
 #[derive(Debug)]
 pub(super) struct Followed {
     generation: u64,
-    watching: Watching,
+    watching: SubscriptionWatch,
     /// Wakes the stream when the subscription is changed.
     told: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Followed {
-    pub(super) fn new(generation: u64, watching: Watching) -> Self {
+    pub(super) fn new(generation: u64, watching: SubscriptionWatch) -> Self {
         Self { generation, told: Box::pin(watching.told()), watching }
     }
 }
@@ -57,7 +57,7 @@ impl Followed {
 pub struct EventStream {
     wanted: Wanted,
     /// The events at hand, and how many of them are dealt with.
-    run: Option<(Run, usize)>,
+    run: Option<(EventBatch, usize)>,
     next_run: ReusableBoxFuture<'static, (Reader, Result<Next, journal::Error>)>,
     /// What goes out before anything else.
     ready: VecDeque<Result<Encoded, Status>>,
@@ -115,11 +115,11 @@ impl EventStream {
     ) -> Self {
         let now = Instant::now();
         let at = reader.cursor();
-        let extent = journal.extent();
-        let history = extent.newest.max(at.number);
+        let log_range = journal.log_range();
+        let history = log_range.newest.max(at.sequence);
         let started = Response::Started(SubscribeStarted {
             cursor: at.to_string(),
-            oldest_cursor: journal.cursor(extent.oldest - 1).to_string(),
+            oldest_cursor: journal.cursor(log_range.oldest - 1).to_string(),
             newest_cursor: journal.cursor(history).to_string(),
             heartbeat_interval: Some(convert::duration(wanted.heartbeat_interval)),
             generation: followed.as_ref().map_or(0, |followed| followed.generation),
@@ -150,7 +150,7 @@ impl EventStream {
         let events = run.events();
         while let Some(event) = events.get(*dealt_with) {
             *dealt_with += 1;
-            self.at.number = event.number;
+            self.at.sequence = event.sequence;
             if self.wanted.filter.matches(&event.account, event.event_type) {
                 let raw = if self.wanted.include_raw { event.raw.clone() } else { None };
                 return Some(Encoded::Event { event: event.event.clone(), raw });
@@ -177,10 +177,10 @@ impl EventStream {
         let Some(Followed { watching, .. }) = &self.followed else { return };
         let (reason, status) = match watching.over() {
             None => return,
-            Some(Over::Changed) => {
+            Some(Invalidated::Changed) => {
                 (ClosingReason::SubscriptionChanged, status::subscription_changed(watching.id()))
             }
-            Some(Over::Deleted) => {
+            Some(Invalidated::Deleted) => {
                 (ClosingReason::SubscriptionDeleted, status::subscription_not_found(watching.id()))
             }
         };
@@ -205,7 +205,7 @@ impl EventStream {
                 self.last_sent = now;
             }
             // To be still on the way to where the journal ended is not to be idle.
-            if std::mem::take(&mut self.sent_event) || self.at.number < self.history {
+            if std::mem::take(&mut self.sent_event) || self.at.sequence < self.history {
                 self.last_event = now;
             }
             if let Some(idle_timeout) = self.wanted.idle_timeout
@@ -275,7 +275,7 @@ impl Stream for EventStream {
                 Poll::Ready((reader, Ok(next))) => {
                     this.next_run.set(next_run(reader));
                     match next {
-                        Next::Run(run) => this.run = Some((run, 0)),
+                        Next::Events(run) => this.run = Some((run, 0)),
                         Next::Gap(gap) => this.tell(gap),
                         Next::MovedOn(place) => this.at = place,
                     }

@@ -4,7 +4,7 @@ use tonic::Status;
 
 use super::position::{Position, cursor, position, since};
 use super::status;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use super::{Api, convert, filter, page_token, parse};
 use crate::domain::{AccountId, Filter, SubscriptionId, TypeWord};
 use crate::journal::{self, Journal, Progress, Start, SubscriptionError};
@@ -65,7 +65,7 @@ pub(super) async fn list(
     };
     if size > MOST_PAGE {
         let allowed = format!("must be from 1 to {MOST_PAGE}, or 0 for {PAGE}");
-        violations.add("page_size", Fault::OutOfRange, allowed);
+        violations.add("page_size", ViolationReason::OutOfRange, allowed);
     }
     violations.check()?;
     let behind: Option<String> = page_token::decode(LIST, None, &request.page_token)?;
@@ -92,7 +92,7 @@ pub(super) async fn update(
     let mut violations = Violations::default();
     let id = id(&request.subscription, &mut violations);
     if request.filter.is_none() {
-        violations.add("filter", Fault::Required, "must be given: an empty one means all events");
+        violations.add("filter", ViolationReason::Required, "must be given: an empty one means all events");
     }
     let filter = filter::read(request.filter, api.dispatch.accounts(), &mut violations)?;
     violations.check()?;
@@ -114,13 +114,13 @@ pub(super) async fn seek(
     let place = match request.place {
         None => {
             let allowed = "must be given: `position`, `after_cursor` or `since`";
-            violations.add("place", Fault::Required, allowed);
+            violations.add("place", ViolationReason::Required, allowed);
             Ok(None)
         }
         Some(Given::Position(named)) => Ok(match position(named, &mut violations) {
             None => {
                 let allowed = "must be given: START_POSITION_LATEST or START_POSITION_EARLIEST";
-                violations.add("position", Fault::Required, allowed);
+                violations.add("position", ViolationReason::Required, allowed);
                 None
             }
             Some(Position::Latest) => Some(Start::Latest),
@@ -156,7 +156,7 @@ pub(super) async fn acknowledge(
     let mut violations = Violations::default();
     let id = id(&request.subscription, &mut violations);
     if request.cursor.is_empty() {
-        violations.add("cursor", Fault::Required, "must be given");
+        violations.add("cursor", ViolationReason::Required, "must be given");
     }
     violations.check()?;
 
@@ -194,7 +194,7 @@ fn shown(journal: &Journal, progress: Progress) -> v1::Subscription {
     v1::Subscription {
         id: subscription.id.to_string(),
         filter,
-        cursor: journal.cursor(subscription.number).to_string(),
+        cursor: journal.cursor(subscription.sequence).to_string(),
         generation: subscription.generation,
         create_time: Some(convert::timestamp(subscription.create_time)),
         update_time: Some(convert::timestamp(subscription.update_time)),

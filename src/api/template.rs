@@ -5,9 +5,9 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::deadline::deadline;
 use super::served::v1::template_service_server::TemplateService;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use super::{Api, convert, media, page_token, parse, status};
-use crate::domain::template::{Page, Place};
+use crate::domain::template::{Page, TemplateListStart};
 use crate::pb::v1::{
     GetTemplateRequest, GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse,
     UploadTemplateMediaRequest, UploadTemplateMediaResponse,
@@ -23,7 +23,7 @@ enum Beside {
     Before(String),
 }
 
-impl From<Beside> for Place {
+impl From<Beside> for TemplateListStart {
     fn from(beside: Beside) -> Self {
         match beside {
             Beside::After(cursor) => Self::After(cursor),
@@ -45,7 +45,7 @@ impl TemplateService for Api {
         violations.check()?;
         let account = account.expect("what is missing was noted as a violation");
         let beside: Option<Beside> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
-        let place = beside.map(Place::from).unwrap_or_default();
+        let place = beside.map(TemplateListStart::from).unwrap_or_default();
         let Page { templates, after, before } = self
             .dispatch
             .read(account, "list_templates", deadline, || account.list_templates(&place))
@@ -69,7 +69,7 @@ impl TemplateService for Api {
         let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
         parse::template::name("name", &name, &mut violations);
         if language.is_empty() {
-            violations.add("language", Fault::Required, "must be given");
+            violations.add("language", ViolationReason::Required, "must be given");
         }
         violations.check()?;
         let account = account.expect("what is missing was noted as a violation");

@@ -16,17 +16,17 @@ use tonic::body::Body;
 use super::status;
 
 /// Makes a request whose body fails when it ends before its end. Over HTTP/1.1 it does so by itself.
-pub fn unbroken(request: Request<Body>) -> Request<Body> {
+pub fn reject_truncated_bodies(request: Request<Body>) -> Request<Body> {
     if request.version() != Version::HTTP_2 {
         return request;
     }
-    request.map(|body| Body::new(Unbroken(body)))
+    request.map(|body| Body::new(TruncatedBodyGuard(body)))
 }
 
 #[derive(Debug)]
-struct Unbroken(Body);
+struct TruncatedBodyGuard(Body);
 
-impl HttpBody for Unbroken {
+impl HttpBody for TruncatedBodyGuard {
     type Data = Bytes;
     type Error = Status;
 
@@ -90,7 +90,7 @@ mod tests {
             let body = Body::new(Ending { frames: 1, end, announced });
             let mut request = Request::new(body);
             *request.version_mut() = Version::HTTP_2;
-            let read = unbroken(request).into_body().collect().await;
+            let read = reject_truncated_bodies(request).into_body().collect().await;
             read.map(http_body_util::Collected::to_bytes).map_err(|told| told.code())
         };
         assert_eq!(read(None, true).await, Ok(Bytes::from_static(b"half")));

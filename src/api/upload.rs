@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::status;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use crate::dispatch::Spool;
 use crate::domain::detect::{HEAD_BYTES, Undetected, detect};
 use crate::domain::{MediaKind, MediaType, UploadLimits};
@@ -75,7 +75,7 @@ where
         match self.next().await? {
             Some((Some(header), chunk)) => Ok((header, chunk)),
             Some((None, _)) | None => {
-                Err(violation("header", Fault::Required, "must be given in the first message"))
+                Err(violation("header", ViolationReason::Required, "must be given in the first message"))
             }
         }
     }
@@ -106,14 +106,14 @@ where
                 Some((None, next)) => chunk = next,
                 Some((Some(_), _)) => {
                     let allowed = "must be given in the first message, and only there";
-                    return Err(violation("header", Fault::Malformed, allowed));
+                    return Err(violation("header", ViolationReason::Malformed, allowed));
                 }
                 None => break,
             }
         }
         let length = spool.length();
         if length == 0 {
-            return Err(violation("chunk", Fault::Required, "must be given: the file is empty"));
+            return Err(violation("chunk", ViolationReason::Required, "must be given: the file is empty"));
         }
         let media_type = match known {
             Some(known) => known,
@@ -141,7 +141,7 @@ where
                 // The only limit that the library keeps by itself is that of a message's length.
                 Ok(Some(Err(broken))) if broken.code() == Code::OutOfRange => {
                     let allowed = "must be less than 4 MiB in one message: send the file in more pieces";
-                    Err(violation("chunk", Fault::OutOfRange, allowed))
+                    Err(violation("chunk", ViolationReason::OutOfRange, allowed))
                 }
                 Ok(Some(Err(_))) => Err(status::request_broken_off()),
                 Err(_) => Err(status::upload_stalled()),
@@ -155,16 +155,20 @@ pub(super) fn file_name(field: &str, name: String, violations: &mut Violations) 
     let plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | '"');
     if name.chars().count() > FILE_NAME_CHARACTERS {
         let allowed = format!("must be at most {FILE_NAME_CHARACTERS} characters");
-        violations.add(field, Fault::OutOfRange, allowed);
+        violations.add(field, ViolationReason::OutOfRange, allowed);
     } else if !name.chars().all(plain) {
-        violations.add(field, Fault::Malformed, "must be without `/`, `\\`, `\"` and control characters");
+        violations.add(
+            field,
+            ViolationReason::Malformed,
+            "must be without `/`, `\\`, `\"` and control characters",
+        );
     } else {
         return Some(name);
     }
     None
 }
 
-fn violation(field: &str, fault: Fault, description: impl Into<String>) -> Status {
+fn violation(field: &str, fault: ViolationReason, description: impl Into<String>) -> Status {
     let mut violations = Violations::default();
     violations.add(field, fault, description);
     violations.into()
@@ -177,7 +181,11 @@ fn check_size(bytes: u64, limits: UploadLimits, known: Option<MediaType>) -> Res
         return Ok(());
     }
     let file = known.map_or("file", |known| known.kind().as_str());
-    Err(violation("chunk", Fault::OutOfRange, format!("must be at most {most} bytes in all for this {file}")))
+    Err(violation(
+        "chunk",
+        ViolationReason::OutOfRange,
+        format!("must be at most {most} bytes in all for this {file}"),
+    ))
 }
 
 fn media_type(head: &[u8], whole: bool, name: &str) -> Result<MediaType, Status> {
@@ -187,16 +195,16 @@ fn media_type(head: &[u8], whole: bool, name: &str) -> Result<MediaType, Status>
             Undetected::SoundOrSticker => {
                 let allowed =
                     "can be an image, a video or a document: the provider takes no sound and no stickers";
-                violation("chunk", Fault::Unsupported, allowed)
+                violation("chunk", ViolationReason::Unsupported, allowed)
             }
             Undetected::Ending { endings } => {
                 let allowed = format!("must end in {endings}: the file does not say which of them it is");
-                violation("header.file_name", Fault::Malformed, allowed)
+                violation("header.file_name", ViolationReason::Malformed, allowed)
             }
             Undetected::Other => {
                 let allowed =
                     format!("must be an image ({image}), a video ({video}) or a document ({document})");
-                violation("chunk", Fault::Malformed, allowed)
+                violation("chunk", ViolationReason::Malformed, allowed)
             }
         }
     })

@@ -2,7 +2,7 @@
 
 use tonic_types::FieldViolation;
 
-use super::error_response::Answer;
+use super::error_response::ErrorResponse;
 
 /// The most that are told with their fields. A failure travels in headers, and many clients take no more than 8 KiB of
 /// them: what is larger reaches nobody.
@@ -13,7 +13,7 @@ const IN_WORDS: usize = 8;
 
 /// What is wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum ViolationReason {
     /// It must be given.
     Required,
     /// It cannot be read.
@@ -28,7 +28,7 @@ pub(super) enum Fault {
     Mismatch,
 }
 
-impl Fault {
+impl ViolationReason {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Required => "REQUIRED",
@@ -51,9 +51,14 @@ pub(super) struct Violations {
 
 impl Violations {
     /// Notes one. `description` says what is allowed, and never quotes what was given.
-    pub(super) fn add(&mut self, field: impl Into<String>, fault: Fault, description: impl Into<String>) {
+    pub(super) fn add(
+        &mut self,
+        field: impl Into<String>,
+        fault: ViolationReason,
+        description: impl Into<String>,
+    ) {
         self.found += 1;
-        self.unsupported += usize::from(fault == Fault::Unsupported);
+        self.unsupported += usize::from(fault == ViolationReason::Unsupported);
         if self.told.len() < TOLD {
             let mut violation = FieldViolation::new(field, description);
             violation.reason = fault.as_str().to_owned();
@@ -62,7 +67,7 @@ impl Violations {
     }
 
     /// Fails when there is any.
-    pub(super) fn check(self) -> Result<(), Answer> {
+    pub(super) fn check(self) -> Result<(), ErrorResponse> {
         if self.found == 0 { Ok(()) } else { Err(self.into()) }
     }
 

@@ -9,19 +9,19 @@ use tonic::{Request, Response, Status, async_trait};
 use super::deadline::deadline;
 use super::served::v1::webhook_service_server::WebhookService;
 use super::status;
-use super::violations::{Fault, Violations};
+use super::violations::{ViolationReason, Violations};
 use super::{Api, idempotency, parse, verify};
 use crate::config;
 use crate::domain::webhook::{
     Address, Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
 };
-use crate::domain::{ProviderFault, Refusal, Uncertainty};
+use crate::domain::{ProviderFault, RefusalReason, UnknownReason};
 use crate::pb::v1::{
     CreateWebhookRequest, CreateWebhookResponse, DeleteWebhookRequest, DeleteWebhookResponse,
     ListWebhooksRequest, ListWebhooksResponse, OnConflict, UpdateWebhookRequest, UpdateWebhookResponse,
     VerifyWebhookRequest, VerifyWebhookResponse, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
 };
-use crate::provider::{Account, Accounts, Error, Obstacle, connectly};
+use crate::provider::{Account, Accounts, Error, PreconditionFailed, connectly};
 
 /// The most networks, and the most filters, of one registration.
 const LIST_ITEMS: usize = 64;
@@ -99,7 +99,11 @@ impl WebhookService for Api {
             address.and_then(|address| parse::required::<Address>("address", &address, &mut violations));
         let configuration = read_configuration(configuration, &mut violations);
         if !given && configuration.is_empty() {
-            violations.add("address", Fault::Required, "must be given, or something in `configuration`");
+            violations.add(
+                "address",
+                ViolationReason::Required,
+                "must be given, or something in `configuration`",
+            );
         }
         violations.check()?;
         let (Some(account), Some(id)) = (account, id) else {
@@ -181,16 +185,19 @@ async fn establish(
             }
             // Somebody else was faster.
             Err(Error::Refused(fault))
-                if fault.http_status == Some(409) || fault.refusal == Refusal::Conflict =>
+                if fault.http_status == Some(409) || fault.refusal == RefusalReason::Conflict =>
             {
                 let existing = of_topic(account, topic).await.ok().flatten().map(Box::new);
-                Err(Error::NotBegun(Obstacle::Registered { existing, fault: Some(Box::new(fault)) }))
+                Err(Error::PreconditionFailed(PreconditionFailed::Registered {
+                    existing,
+                    fault: Some(Box::new(fault)),
+                }))
             }
             Err(error) => Err(error),
         },
         Some(existing) if replace => {
             let Ok(id) = existing.id.parse() else {
-                return Err(not_read(Uncertainty::ReplyUnreadable, None));
+                return Err(not_read(UnknownReason::ReplyUnreadable, None));
             };
             let replaced = Registration {
                 address: new.address.to_string(),
@@ -206,9 +213,10 @@ async fn establish(
                 replayed: false,
             })
         }
-        Some(existing) => {
-            Err(Error::NotBegun(Obstacle::Registered { existing: Some(Box::new(existing)), fault: None }))
-        }
+        Some(existing) => Err(Error::PreconditionFailed(PreconditionFailed::Registered {
+            existing: Some(Box::new(existing)),
+            fault: None,
+        })),
     }
 }
 
@@ -217,12 +225,12 @@ async fn of_topic(account: &Account, topic: Topic) -> Result<Option<Registration
     match registrations(account).list_webhooks().await {
         Ok(listed) => Ok(listed.into_iter().find(|registration| registration.topic == Some(topic))),
         Err(Error::Unknown { cause, fault }) => Err(not_read(cause, fault)),
-        Err(error @ (Error::NotSent(_) | Error::Refused(_) | Error::NotBegun(_))) => Err(error),
+        Err(error @ (Error::NotSent(_) | Error::Refused(_) | Error::PreconditionFailed(_))) => Err(error),
     }
 }
 
-fn not_read(cause: Uncertainty, fault: Option<ProviderFault>) -> Error {
-    Error::NotBegun(Obstacle::NotRead(Box::new(Error::Unknown { cause, fault })))
+fn not_read(cause: UnknownReason, fault: Option<ProviderFault>) -> Error {
+    Error::PreconditionFailed(PreconditionFailed::NotRead(Box::new(Error::Unknown { cause, fault })))
 }
 
 fn registrations(account: &Account) -> &connectly::Client {
@@ -240,7 +248,7 @@ fn able<'a>(
         let able = account.webhooks().is_some();
         if !able {
             let problem = format!("is at {}, which delivers no webhooks", account.provider());
-            violations.add("account", Fault::Unsupported, problem);
+            violations.add("account", ViolationReason::Unsupported, problem);
         }
         able
     }))
@@ -253,11 +261,11 @@ fn read_topic(topic: i32, violations: &mut Violations) -> Option<Topic> {
         Ok(WebhookTopic::DeliveryStatus) => Some(Topic::DeliveryStatus),
         Ok(WebhookTopic::Report) => Some(Topic::Report),
         Ok(WebhookTopic::Unspecified) => {
-            violations.add("topic", Fault::Required, format!("must be given: {allowed}"));
+            violations.add("topic", ViolationReason::Required, format!("must be given: {allowed}"));
             None
         }
         Err(_) => {
-            violations.add("topic", Fault::UnknownValue, format!("must be {allowed}"));
+            violations.add("topic", ViolationReason::UnknownValue, format!("must be {allowed}"));
             None
         }
     }
@@ -269,7 +277,7 @@ fn replaces(on_conflict: i32, violations: &mut Violations) -> bool {
         Ok(OnConflict::Replace) => true,
         Err(_) => {
             let allowed = "must be ON_CONFLICT_FAIL or ON_CONFLICT_REPLACE";
-            violations.add("on_conflict", Fault::UnknownValue, allowed);
+            violations.add("on_conflict", ViolationReason::UnknownValue, allowed);
             false
         }
     }
@@ -279,13 +287,13 @@ fn replaces(on_conflict: i32, violations: &mut Violations) -> bool {
 fn own_address(config: &config::Webhook, account: &Account, violations: &mut Violations) -> Option<Address> {
     let Some(url) = config.address_of(account.id()) else {
         let problem = "must be given, or `public_url` in [webhook] of the configuration must be set";
-        violations.add("address", Fault::Required, problem);
+        violations.add("address", ViolationReason::Required, problem);
         return None;
     };
     let address = url.as_str().parse().ok();
     if address.is_none() {
         let problem = "must be given, for `public_url` in [webhook] of the configuration is not https";
-        violations.add("address", Fault::Malformed, problem);
+        violations.add("address", ViolationReason::Malformed, problem);
     }
     address
 }
@@ -309,7 +317,7 @@ fn read_configuration(given: Option<WebhookConfiguration>, violations: &mut Viol
 
 fn must_be_given(field: String, text: &str, violations: &mut Violations) {
     if text.is_empty() {
-        violations.add(field, Fault::Required, "must be given");
+        violations.add(field, ViolationReason::Required, "must be given");
     } else {
         parse::at_most(&field, text, WORD_CHARACTERS, violations);
     }

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{ADMIN_LIMITS, Accounts, Addresses, App, Error, Listeners, Opened};
+use super::{ADMIN_LIMITS, Accounts, Addresses, App, Error, Listeners, StoreHandles};
 use crate::admin;
 use crate::config::Config;
 use crate::domain::Cursor;
@@ -41,7 +41,7 @@ pub async fn serve(
 ) -> Result<(), Error> {
     install();
     counter!(STORE_REOPENED).absolute(0);
-    let mut held = Some(Held::by(&listeners)?);
+    let mut held = Some(RetainedSockets::by(&listeners)?);
     let app = App::build(config, listeners, sandbox.clone())?;
     serving(app.addresses());
     let mut running = Box::pin(app.run(stop.clone()));
@@ -77,13 +77,13 @@ pub async fn serve(
 }
 
 /// Opens the store again and verifies it, which takes as long as reading all of it does. The operator may look on.
-async fn reopened(config: &Config, held: &Held, newest: Cursor) -> Result<Opened, Error> {
+async fn reopened(config: &Config, held: &RetainedSockets, newest: Cursor) -> Result<StoreHandles, Error> {
     let path = config.journal.path.clone();
     let (done, opened) = oneshot::channel();
     // A thread that nobody waits for: whoever stops the server does not wait for the disk.
     std::thread::Builder::new()
         .name("store-verify".to_owned())
-        .spawn(move || drop(done.send(Opened::reopen(&path, newest))))
+        .spawn(move || drop(done.send(StoreHandles::reopen(&path, newest))))
         .map_err(|source| Error::Ended(Some(source.into())))?;
     let operator = listener::serve(
         listening(&held.admin)?,
@@ -98,13 +98,13 @@ async fn reopened(config: &Config, held: &Held, newest: Cursor) -> Result<Opened
 }
 
 /// The sockets that listen, a second time, without anybody who accepts.
-struct Held {
+struct RetainedSockets {
     grpc: std::net::TcpListener,
     webhook: std::net::TcpListener,
     admin: std::net::TcpListener,
 }
 
-impl Held {
+impl RetainedSockets {
     fn by(listeners: &Listeners) -> Result<Self, Error> {
         let held = |listener: &TcpListener| {
             listener.as_fd().try_clone_to_owned().map(std::net::TcpListener::from).map_err(Error::Socket)

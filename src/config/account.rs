@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::outcome::{Row, Verdict};
-use crate::domain::{AccountId, Pace, Provider, UploadLimits};
+use crate::domain::outcome::{OutcomeOverride, OverrideKey};
+use crate::domain::{AccountId, Provider, RateLimits, UploadLimits};
 
 use super::connectby::ConnectBy;
 use super::connectly::Connectly;
@@ -27,14 +27,14 @@ pub struct Account {
     pub limits: Limits,
     /// How fast the provider may be asked, and how patiently. Default: 200 calls in a second at Connectly and 80 at
     /// ConnectBy, 256 writes under way, 30 s of patience, and down after 5 failures in a row.
-    pub gate: Pace,
+    pub gate: RateLimits,
     /// How long a connection to the provider may take, TLS included; 100 ms to 1 min, and shorter than
     /// `request_timeout`. Default 5 s, or half of `request_timeout` where that is less.
     pub connect_timeout: Duration,
     /// How long a request may take until its reply has been read; 1 s to 5 min. Default 30 s.
     pub request_timeout: Duration,
     /// The rows of the outcome table that are moved for this account. Default: none.
-    pub outcomes: BTreeMap<Row, Verdict>,
+    pub outcomes: BTreeMap<OverrideKey, OutcomeOverride>,
 }
 
 /// A provider and what it needs.
@@ -161,12 +161,12 @@ fn provider(raw: &Raw<'_>) -> Result<Provider, String> {
         .ok_or_else(|| "must be `connectby` or `connectly`".to_owned())
 }
 
-fn outcomes(table: &mut Table<'_>) -> BTreeMap<Row, Verdict> {
+fn outcomes(table: &mut Table<'_>) -> BTreeMap<OverrideKey, OutcomeOverride> {
     let key = "outcomes";
     let mut outcomes = BTreeMap::new();
     for (row, verdict, place) in table.pairs(key) {
-        let read = row.parse::<Row>().map_err(|error| format!("has a faulty key, which {error}"));
-        let read = read.and_then(|row| match parsed::<Verdict>(&verdict) {
+        let read = row.parse::<OverrideKey>().map_err(|error| format!("has a faulty key, which {error}"));
+        let read = read.and_then(|row| match parsed::<OutcomeOverride>(&verdict) {
             Ok(verdict) if outcomes.insert(row.clone(), verdict).is_none() => Ok(()),
             Ok(_) => Err(format!("must have `{row}` only once")),
             Err(problem) => Err(format!("has a faulty value for `{row}`, which {problem}")),

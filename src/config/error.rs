@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 /// Displayed one fault per line: those of the file first, in its order, then those of the environment, then
 /// those that have no place.
 #[derive(Clone, Debug, thiserror::Error)]
-pub struct Faults {
+pub struct ConfigErrors {
     file: Option<PathBuf>,
-    faults: Vec<Fault>,
+    faults: Vec<ConfigError>,
 }
 
 /// One thing that is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
+pub struct ConfigError {
     /// Where the value stands, or where it should.
-    pub place: Place,
+    pub place: SourceLocation,
     /// The path of the key, such as `accounts[1] (globex).api_key`; empty when no key is concerned.
     pub key: String,
     /// What is wrong and what is allowed.
@@ -29,7 +29,7 @@ pub struct Fault {
 
 /// Where a faulty value stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum SourceLocation {
     /// In the file.
     Line {
         /// The line, from 1.
@@ -43,33 +43,33 @@ pub enum Place {
     Nowhere,
 }
 
-impl Faults {
-    pub(super) fn new(file: Option<&Path>, mut faults: Vec<Fault>) -> Self {
+impl ConfigErrors {
+    pub(super) fn new(file: Option<&Path>, mut faults: Vec<ConfigError>) -> Self {
         faults.sort();
         Self { file: file.map(Path::to_owned), faults }
     }
 
     /// The faults, in the order in which they are displayed.
-    pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
+    pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.faults.iter()
     }
 }
 
-impl fmt::Display for Faults {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Fault { place, key, problem }) in self.faults.iter().enumerate() {
+        for (index, ConfigError { place, key, problem }) in self.faults.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
             match (place, &self.file) {
-                (Place::Line { line, .. }, Some(file)) => write!(f, "{}:{line}:", file.display())?,
-                (Place::Line { line, .. }, None) => write!(f, "line {line}:")?,
-                (Place::Variable(name), _) => write!(f, "{}:", name.escape_debug())?,
-                (Place::Nowhere, Some(file)) => write!(f, "{}:", file.display())?,
-                (Place::Nowhere, None) => f.write_str("configuration:")?,
+                (SourceLocation::Line { line, .. }, Some(file)) => write!(f, "{}:{line}:", file.display())?,
+                (SourceLocation::Line { line, .. }, None) => write!(f, "line {line}:")?,
+                (SourceLocation::Variable(name), _) => write!(f, "{}:", name.escape_debug())?,
+                (SourceLocation::Nowhere, Some(file)) => write!(f, "{}:", file.display())?,
+                (SourceLocation::Nowhere, None) => f.write_str("configuration:")?,
             }
             match place {
-                Place::Line { column, .. } if *column > 0 => write!(f, "{column}: ")?,
+                SourceLocation::Line { column, .. } if *column > 0 => write!(f, "{column}: ")?,
                 _ => f.write_str(" ")?,
             }
             if !key.is_empty() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::table::Table;
 use super::value;
-use crate::domain::{Pace, Provider};
+use crate::domain::{Provider, RateLimits};
 
 /// What Connectly's pages state for session and template sends, each.
 const CONNECTLY_CALLS_PER_SECOND: u32 = 200;
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BREAKER_FAILURES: u32 = 5;
 
 /// Reads an account's gate.
-pub(super) fn read(account: &mut Table<'_>, provider: Option<Provider>) -> Pace {
+pub(super) fn read(account: &mut Table<'_>, provider: Option<Provider>) -> RateLimits {
     let mut table = account.table("gate");
     let mut number = |key, range| {
         let number = table.optional(key, value::integer(range));
@@ -24,16 +24,16 @@ pub(super) fn read(account: &mut Table<'_>, provider: Option<Provider>) -> Pace 
     let calls_per_second = number("calls_per_second", 1..=100_000);
     let calls_in_flight = number("calls_in_flight", 1..=4_096);
     let breaker_failures = number("breaker_failures", 0..=1_000);
-    let patience =
-        table.optional("patience", value::duration(Duration::from_millis(100)..=Duration::from_secs(600)));
+    let max_queue_wait = table
+        .optional("max_queue_wait", value::duration(Duration::from_millis(100)..=Duration::from_secs(600)));
     table.finish();
-    Pace {
+    RateLimits {
         calls_per_second: calls_per_second.unwrap_or(match provider {
             Some(Provider::Connectly) => CONNECTLY_CALLS_PER_SECOND,
             Some(Provider::ConnectBy) | None => CONNECTBY_CALLS_PER_SECOND,
         }),
         calls_in_flight: calls_in_flight.unwrap_or(CALLS_IN_FLIGHT),
-        patience: patience.unwrap_or(PATIENCE),
+        max_queue_wait: max_queue_wait.unwrap_or(PATIENCE),
         breaker_failures: breaker_failures.unwrap_or(BREAKER_FAILURES),
     }
 }

@@ -3,7 +3,7 @@
 //! Three layers, the later over the earlier: `default.toml`, which is also the reference of every key; the
 //! operator's file; the environment, where `SWITCHBOARD__JOURNAL__PATH` stands for `path` in `[journal]` and
 //! `SWITCHBOARD__ACCOUNTS__ACME_EU__BASE_URL` for `base_url` of the account `acme-eu`. Everything is parsed
-//! into its final type at once, and [`Faults`] holds all that is wrong, not the first.
+//! into its final type at once, and [`ConfigErrors`] holds all that is wrong, not the first.
 //!
 //! **Invariant:** no secret is ever shown, be it by `Debug` or in a fault. A fault quotes no value at all.
 //!
@@ -39,7 +39,7 @@ pub use account::{Account, Limits, Upstream};
 pub use admin::Admin;
 pub use connectby::ConnectBy;
 pub use connectly::Connectly;
-pub use error::{Fault, Faults, Place};
+pub use error::{ConfigError, ConfigErrors, SourceLocation};
 pub use grpc::Grpc;
 pub use journal::Journal;
 pub use log::{Format, FormatMalformed, Log};
@@ -49,7 +49,7 @@ pub use shutdown::Shutdown;
 pub use source::{Environment, Source};
 pub use webhook::Webhook;
 
-use table::{Reading, Table};
+use table::{Table, TableReader};
 
 /// The lowest layer, and the commented reference of every key: a file to start from.
 pub const REFERENCE: &str = include_str!("default.toml");
@@ -77,23 +77,25 @@ pub struct Config {
 
 impl Config {
     /// Loads the configuration from the file, if there is one, and the environment over it.
-    pub fn load(file: Option<&Path>, source: &dyn Source) -> Result<Self, Faults> {
+    pub fn load(file: Option<&Path>, source: &dyn Source) -> Result<Self, ConfigErrors> {
         let text = match file.map(std::fs::read_to_string).transpose() {
             Ok(text) => text.unwrap_or_default(),
-            Err(error) => return Err(Faults::new(file, vec![whole(format!("cannot be read: {error}"))])),
+            Err(error) => {
+                return Err(ConfigErrors::new(file, vec![whole(format!("cannot be read: {error}"))]));
+            }
         };
-        Self::layered(&text, source).map_err(|faults| Faults::new(file, faults))
+        Self::layered(&text, source).map_err(|faults| ConfigErrors::new(file, faults))
     }
 
     /// Reads the configuration from the text of a file and the environment over it.
-    pub fn parse(text: &str, source: &dyn Source) -> Result<Self, Faults> {
-        Self::layered(text, source).map_err(|faults| Faults::new(None, faults))
+    pub fn parse(text: &str, source: &dyn Source) -> Result<Self, ConfigErrors> {
+        Self::layered(text, source).map_err(|faults| ConfigErrors::new(None, faults))
     }
 
-    fn layered(text: &str, source: &dyn Source) -> Result<Self, Vec<Fault>> {
+    fn layered(text: &str, source: &dyn Source) -> Result<Self, Vec<ConfigError>> {
         let file = DeTable::parse(text).map_err(|error| vec![malformed(text, &error)])?;
         let defaults = DeTable::parse(REFERENCE).expect("a test parses the reference");
-        let reading = Reading::new(text, source);
+        let reading = TableReader::new(text, source);
         let mut root = Table::root(&reading, file.get_ref(), defaults.get_ref());
         let config = Self::read(&mut root);
         root.finish();
@@ -157,7 +159,7 @@ fn keep_apart(listeners: &[(&Table<'_>, Option<SocketAddr>)]) {
             }
             // Where one of the two is a default, the other is the one to change.
             let (at, other) =
-                if later.place(key) == Place::Nowhere { (earlier, later) } else { (later, earlier) };
+                if later.place(key) == SourceLocation::Nowhere { (earlier, later) } else { (later, earlier) };
             at.fault(
                 key,
                 format!("must be unlike {}.{key}, which has the same address and port", other.path()),
@@ -167,16 +169,16 @@ fn keep_apart(listeners: &[(&Table<'_>, Option<SocketAddr>)]) {
 }
 
 /// A fault of the file as a whole.
-fn whole(problem: String) -> Fault {
-    Fault { place: Place::Nowhere, key: String::new(), problem }
+fn whole(problem: String) -> ConfigError {
+    ConfigError { place: SourceLocation::Nowhere, key: String::new(), problem }
 }
 
 /// A text that is not TOML. The error's own display would quote the line, which may hold a secret.
-fn malformed(text: &str, error: &toml::de::Error) -> Fault {
-    let place = error.span().map_or(Place::Nowhere, |span| {
+fn malformed(text: &str, error: &toml::de::Error) -> ConfigError {
+    let place = error.span().map_or(SourceLocation::Nowhere, |span| {
         let before = text.get(..span.start).unwrap_or(text);
         let line = before.rsplit('\n').next().unwrap_or_default();
-        Place::Line { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
+        SourceLocation::Line { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
     });
-    Fault { place, key: String::new(), problem: format!("is not TOML: {}", error.message()) }
+    ConfigError { place, key: String::new(), problem: format!("is not TOML: {}", error.message()) }
 }

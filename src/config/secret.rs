@@ -3,13 +3,15 @@
 use secrecy::{ExposeSecret, SecretString};
 use toml::de::DeValue;
 
-use super::table::Reading;
+use super::table::TableReader;
 use super::value::Raw;
 
 const ALLOWED: &str = "must be `{ env = \"NAME\" }`, `{ file = \"path\" }` or a string";
 
 /// Reads a secret that travels in an HTTP header: as [`secret`], and of visible ASCII alone.
-pub(super) fn credential<'a>(reading: &'a Reading<'a>) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
+pub(super) fn credential<'a>(
+    reading: &'a TableReader<'a>,
+) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
     let secret = secret(reading);
     move |raw| {
         let secret = secret(raw)?;
@@ -22,7 +24,7 @@ pub(super) fn credential<'a>(reading: &'a Reading<'a>) -> impl Fn(&Raw<'a>) -> R
 }
 
 /// Reads a secret: `{ env = "NAME" }`, `{ file = "path" }` (line ends at its end do not count) or a string. Not empty.
-pub(super) fn secret<'a>(reading: &'a Reading<'a>) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
+pub(super) fn secret<'a>(reading: &'a TableReader<'a>) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
     move |raw| {
         let (secret, origin) = match raw {
             Raw::Toml(DeValue::Table(table)) => {
@@ -39,7 +41,7 @@ pub(super) fn secret<'a>(reading: &'a Reading<'a>) -> impl Fn(&Raw<'a>) -> Resul
     }
 }
 
-fn from_variable(reading: &Reading<'_>, name: &str) -> Result<(SecretString, String), String> {
+fn from_variable(reading: &TableReader<'_>, name: &str) -> Result<(SecretString, String), String> {
     // What does not look like a name may be the secret itself, and is not repeated.
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Err("`env` must be the name of an environment variable: letters, digits and `_`".to_owned());

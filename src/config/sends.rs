@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::error::Place;
+use super::error::SourceLocation;
 use super::table::Table;
 use super::value;
 
@@ -28,7 +28,7 @@ impl Sends {
             && messages < requests
         {
             // A repetition answers with its message. Where one of the two is a default, the other is the one to change.
-            if table.place("retention") == Place::Nowhere {
+            if table.place("retention") == SourceLocation::Nowhere {
                 table.fault("request_id_retention", "must not be longer than `retention`");
             } else {
                 table.fault("retention", "must not be shorter than `request_id_retention`");

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Fault, Place};
+use super::error::{ConfigError, SourceLocation};
 use super::source::Source;
 use super::suggest::nearest;
 use super::value::Raw;
@@ -21,27 +21,27 @@ const PREFIX: &str = "SWITCHBOARD";
 const SEPARATOR: &str = "__";
 
 /// One reading of a configuration: what its tables share.
-pub(super) struct Reading<'a> {
+pub(super) struct TableReader<'a> {
     pub(super) source: &'a dyn Source,
     text: &'a str,
-    faults: RefCell<Vec<Fault>>,
+    faults: RefCell<Vec<ConfigError>>,
     variables: RefCell<BTreeSet<String>>,
     abandoned: RefCell<Vec<String>>,
 }
 
 /// One table, through all layers.
 pub(super) struct Table<'a> {
-    reading: &'a Reading<'a>,
+    reading: &'a TableReader<'a>,
     path: String,
     /// `None` where the environment does not reach.
     variable: Option<String>,
-    place: Place,
+    place: SourceLocation,
     file: Option<&'a DeTable<'a>>,
     defaults: Option<&'a DeTable<'a>>,
     asked: Vec<&'static str>,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> TableReader<'a> {
     /// Starts a reading of the file with this text.
     pub(super) fn new(text: &'a str, source: &'a dyn Source) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Ends the reading: adds the faults of variables that nobody asked for, and hands all faults out.
-    pub(super) fn finish(self) -> Vec<Fault> {
+    pub(super) fn finish(self) -> Vec<ConfigError> {
         let known = self.variables.into_inner();
         let abandoned = self.abandoned.into_inner();
         let mut faults = self.faults.into_inner();
@@ -82,25 +82,29 @@ impl<'a> Reading<'a> {
             } else {
                 continue;
             };
-            faults.push(Fault { place: Place::Variable(name), key: String::new(), problem });
+            faults.push(ConfigError { place: SourceLocation::Variable(name), key: String::new(), problem });
         }
         faults
     }
 
-    fn line_of<T>(&self, value: &Spanned<T>) -> Place {
+    fn line_of<T>(&self, value: &Spanned<T>) -> SourceLocation {
         let before = self.text.get(..value.span().start).unwrap_or_default();
-        Place::Line { line: before.matches('\n').count() + 1, column: 0 }
+        SourceLocation::Line { line: before.matches('\n').count() + 1, column: 0 }
     }
 }
 
 impl<'a> Table<'a> {
     /// The whole configuration.
-    pub(super) fn root(reading: &'a Reading<'a>, file: &'a DeTable<'a>, defaults: &'a DeTable<'a>) -> Self {
+    pub(super) fn root(
+        reading: &'a TableReader<'a>,
+        file: &'a DeTable<'a>,
+        defaults: &'a DeTable<'a>,
+    ) -> Self {
         Self {
             reading,
             path: String::new(),
             variable: Some(PREFIX.to_owned()),
-            place: Place::Nowhere,
+            place: SourceLocation::Nowhere,
             file: Some(file),
             defaults: Some(defaults),
             asked: Vec::new(),
@@ -134,7 +138,7 @@ impl<'a> Table<'a> {
         key: &'static str,
         read: impl Fn(&Raw<'a>) -> Result<T, String>,
     ) -> Vec<T> {
-        let items: Vec<(Raw<'a>, Place)> = match self.find(key) {
+        let items: Vec<(Raw<'a>, SourceLocation)> = match self.find(key) {
             None => Vec::new(),
             Some((Raw::Toml(DeValue::Array(items)), _)) => {
                 items.iter().map(|item| (Raw::Toml(item.get_ref()), self.reading.line_of(item))).collect()
@@ -147,14 +151,14 @@ impl<'a> Table<'a> {
                 Vec::new()
             }
         };
-        let read = |(index, (raw, place)): (usize, (Raw<'a>, Place))| {
+        let read = |(index, (raw, place)): (usize, (Raw<'a>, SourceLocation))| {
             read(&raw).map_err(|problem| self.fault_at(place, &format!("{key}[{index}]"), problem)).ok()
         };
         items.into_iter().enumerate().filter_map(read).collect()
     }
 
     /// Reads a table whose keys are the operator's; in the environment, `key=value` separated by commas.
-    pub(super) fn pairs(&mut self, key: &'static str) -> Vec<(String, Raw<'a>, Place)> {
+    pub(super) fn pairs(&mut self, key: &'static str) -> Vec<(String, Raw<'a>, SourceLocation)> {
         match self.find(key) {
             None => Vec::new(),
             Some((Raw::Toml(DeValue::Table(pairs)), _)) => pairs
@@ -232,14 +236,14 @@ impl<'a> Table<'a> {
     }
 
     /// The reading that this table belongs to.
-    pub(super) fn reading(&self) -> &'a Reading<'a> {
+    pub(super) fn reading(&self) -> &'a TableReader<'a> {
         self.reading
     }
 
     /// Where the value of `key` stands, or the table itself where the value is missing or a default.
-    pub(super) fn place(&self, key: &str) -> Place {
+    pub(super) fn place(&self, key: &str) -> SourceLocation {
         match (self.set_variable(key), self.file.and_then(|file| file.get(key))) {
-            (Some((name, _)), _) => Place::Variable(name),
+            (Some((name, _)), _) => SourceLocation::Variable(name),
             (None, Some(value)) => self.reading.line_of(value),
             (None, None) => self.place.clone(),
         }
@@ -256,8 +260,8 @@ impl<'a> Table<'a> {
     }
 
     /// Reports a fault at `key`, whose value stands at `place`.
-    pub(super) fn fault_at(&self, place: Place, key: &str, problem: impl Into<String>) {
-        let fault = Fault { place, key: self.path_of(key), problem: problem.into() };
+    pub(super) fn fault_at(&self, place: SourceLocation, key: &str, problem: impl Into<String>) {
+        let fault = ConfigError { place, key: self.path_of(key), problem: problem.into() };
         self.reading.faults.borrow_mut().push(fault);
     }
 
@@ -282,19 +286,19 @@ impl<'a> Table<'a> {
         self.reading.abandoned.borrow_mut().extend(prefix);
     }
 
-    fn find(&mut self, key: &'static str) -> Option<(Raw<'a>, Place)> {
+    fn find(&mut self, key: &'static str) -> Option<(Raw<'a>, SourceLocation)> {
         self.asked.push(key);
         if let Some(prefix) = &self.variable {
             self.reading.knows(&variable_of(prefix, key));
         }
         if let Some((name, text)) = self.set_variable(key) {
-            return Some((Raw::Text(text), Place::Variable(name)));
+            return Some((Raw::Text(text), SourceLocation::Variable(name)));
         }
         if let Some(value) = self.file.and_then(|file| file.get(key)) {
             return Some((Raw::Toml(value.get_ref()), self.reading.line_of(value)));
         }
         let value = self.defaults.and_then(|defaults| defaults.get(key))?;
-        Some((Raw::Toml(value.get_ref()), Place::Nowhere))
+        Some((Raw::Toml(value.get_ref()), SourceLocation::Nowhere))
     }
 
     fn set_variable(&self, key: &str) -> Option<(String, String)> {

@@ -10,15 +10,17 @@ use futures_util::future::BoxFuture;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::gate::{Class, Pass};
+use super::gate::{Class, Permit};
 use super::requests::{Attempt, Found, Settled, Waited};
 use super::retry::Tries;
-use super::{Cause, Dispatch, Failure, Outcome};
-use crate::domain::outcome::Doubt;
+use super::{Cause, Dispatch, Failure, WriteResult};
+use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::Request;
-use crate::domain::{AttemptId, Message, MessageId, MessageState, Uncertainty, UnixMillis};
-use crate::provider::{Accepted, Account, Error as ProviderError};
-use crate::store::{self, Begin, Begun, Done, End, Ended, Op, Record, Standing};
+use crate::domain::{AttemptId, Message, MessageId, MessageState, UnixMillis, UnknownReason};
+use crate::provider::{AcceptedMessage, Account, Error as ProviderError};
+use crate::store::{
+    self, BeginAttempt, BeginResult, FinishAttempt, FinishResult, Op, OpResult, RequestRecord, RequestState,
+};
 use crate::telemetry::metrics::{SENDS, UNRECORDED, WRITES, outcome};
 
 /// For how long after its waiters' deadlines an attempt may still be under way: longer than any request may take.
@@ -28,7 +30,7 @@ const NOT_AFTER: Duration = Duration::from_secs(600);
 const REWRITE: Duration = Duration::from_secs(1);
 
 /// What is known of a call that broke off inside the server.
-const BROKE_OFF: ProviderError = ProviderError::Unknown { cause: Uncertainty::ServerFailed, fault: None };
+const BROKE_OFF: ProviderError = ProviderError::Unknown { cause: UnknownReason::ServerFailed, fault: None };
 
 /// How often a request is looked up that ends and begins again meanwhile.
 const LOOKS: usize = 8;
@@ -45,22 +47,24 @@ pub(super) struct Work {
 
 /// Makes the call once. For a send it is told which attempt this is.
 pub(super) type Call = Box<
-    dyn Fn(Arc<Account>, Option<AttemptId>) -> BoxFuture<'static, Result<Yes, ProviderError>> + Send + Sync,
+    dyn Fn(Arc<Account>, Option<AttemptId>) -> BoxFuture<'static, Result<Accepted, ProviderError>>
+        + Send
+        + Sync,
 >;
 
 /// The provider's "yes".
 #[derive(Debug)]
-pub(super) enum Yes {
+pub(super) enum Accepted {
     /// To a send.
-    Sent(Accepted),
+    Message(AcceptedMessage),
     /// To any other write: the reply that the caller gets.
-    Done(Bytes),
+    Write(Bytes),
 }
 
 /// What is known of a request before anything is done for it.
 pub(super) enum Known {
     /// What came of it.
-    Settled(Outcome),
+    Settled(WriteResult),
     /// It is to be done now.
     Undone {
         /// The message of earlier attempts, if there were any.
@@ -92,7 +96,7 @@ impl Dispatch {
             }
             match self.record(account, request).await? {
                 // It began after the look into the table, so it is there now; unless its task is gone.
-                Some(record) if record.standing.is_of(self.owner) => lost = Some(record),
+                Some(record) if record.state.is_of(self.owner) => lost = Some(record),
                 record => return known(record, request),
             }
         }
@@ -100,7 +104,7 @@ impl Dispatch {
         if lost.is_some() { known(lost, request) } else { Err(Failure::of(Cause::Unrecorded)) }
     }
 
-    async fn record(&self, account: &Account, request: &Request) -> Result<Option<Record>, Failure> {
+    async fn record(&self, account: &Account, request: &Request) -> Result<Option<RequestRecord>, Failure> {
         let record = self.store.known(account.id(), request).await;
         let record = record.map_err(|_| Failure::of(Cause::Unrecorded))?;
         if record.as_ref().is_some_and(|record| record.fingerprint != request.fingerprint) {
@@ -177,7 +181,7 @@ impl Dispatch {
 
     /// Waits at the gate. None when nobody waits any more. A failure, and also what is known already, is what the attempt
     /// comes to: whoever asks again does not wait for the provider.
-    async fn wait(&self, work: &mut Work, attempt: &Attempt) -> Result<Option<Pass>, Settled> {
+    async fn wait(&self, work: &mut Work, attempt: &Attempt) -> Result<Option<Permit>, Settled> {
         if let Some(request) = &work.request {
             let record = self.record(&work.account, request).await.map_err(Err)?;
             match known(record, request).map_err(Err)? {
@@ -191,7 +195,7 @@ impl Dispatch {
         }
         self.enter(work, attempt).await.map_err(|cause| {
             // The gate tells the log of a provider that is gone, once, and counts what it holds.
-            let held = matches!(cause, Cause::Held(_));
+            let held = matches!(cause, Cause::Rejected(_));
             let error = (!held).then_some(&cause as &(dyn std::error::Error + 'static));
             count(work, outcome::NOT_SENT, error);
             Err(failure(work, None, cause))
@@ -199,7 +203,7 @@ impl Dispatch {
     }
 
     /// Waits at the gate for as long as anybody waits. None when nobody does any more.
-    async fn enter(&self, work: &Work, attempt: &Attempt) -> Result<Option<Pass>, Cause> {
+    async fn enter(&self, work: &Work, attempt: &Attempt) -> Result<Option<Permit>, Cause> {
         let gate = self.gates.of(&work.account);
         loop {
             let until = attempt.until();
@@ -210,8 +214,8 @@ impl Dispatch {
                 entered = gate.enter(work.class, until) => match entered {
                     Ok(pass) => return Ok(Some(pass)),
                     // Somebody who has more time has come.
-                    Err(super::Held::Busy { .. }) if attempt.until() > until => {}
-                    Err(held) => return Err(Cause::Held(held)),
+                    Err(super::Rejected::RateLimited { .. }) if attempt.until() > until => {}
+                    Err(held) => return Err(Cause::Rejected(held)),
                 },
             }
         }
@@ -222,28 +226,28 @@ impl Dispatch {
     async fn begin(&self, work: &mut Work, attempt: &Attempt) -> Result<u32, Settled> {
         let Some(request) = &work.request else { return Ok(1) };
         let left = attempt.until().saturating_duration_since(Instant::now());
-        let begin = Begin {
+        let begin = BeginAttempt {
             account: work.account.id().clone(),
             request: request.clone(),
             owner: self.owner,
             not_after: UnixMillis::now().plus(left + NOT_AFTER),
             message: work.message.clone(),
         };
-        let done = self.store.commit(vec![Op::Begin(Box::new(begin))]).await;
-        let Ok(Some(Done::Begun(begun))) = done.map(|mut done| done.pop()) else {
+        let done = self.store.commit(vec![Op::BeginAttempt(Box::new(begin))]).await;
+        let Ok(Some(OpResult::Begun(begun))) = done.map(|mut done| done.pop()) else {
             count(work, outcome::NOT_SENT, None);
             return Err(Err(failure(work, None, Cause::Unrecorded)));
         };
         match *begun {
-            Begun::Attempt { number, message_id } => {
+            BeginResult::Attempt { number, message_id } => {
                 if let Some(message) = &mut work.message {
                     message.attempt = number;
                     message.id = message_id.unwrap_or(message.id);
                 }
                 Ok(number)
             }
-            Begun::Known(record) => Err(told(record)),
-            Begun::Reused => Err(Err(Failure::of(Cause::Reused))),
+            BeginResult::Known(record) => Err(told(record)),
+            BeginResult::Reused => Err(Err(Failure::of(Cause::Reused))),
         }
     }
 
@@ -254,8 +258,8 @@ impl Dispatch {
         call: &Call,
         attempt: &Attempt,
         number: u32,
-        mut pass: Pass,
-    ) -> Result<Yes, ProviderError> {
+        mut pass: Permit,
+    ) -> Result<Accepted, ProviderError> {
         let id = work.message.as_ref().map(|message| AttemptId { message_id: message.id, number });
         let mut tries = Tries::new(work.class);
         loop {
@@ -283,8 +287,8 @@ impl Dispatch {
     }
 
     /// Tells what came of an attempt, and makes it durable.
-    async fn end(&self, work: &Work, attempt: Attempt, number: u32, result: Result<Yes, ProviderError>) {
-        let end = End {
+    async fn end(&self, work: &Work, attempt: Attempt, number: u32, result: Result<Accepted, ProviderError>) {
+        let end = FinishAttempt {
             account: work.account.id().clone(),
             request: work.request.as_ref().map(|request| request.id.clone()),
             attempt: number,
@@ -300,7 +304,7 @@ impl Dispatch {
         match result {
             Ok(yes) => {
                 // The reply does not wait for the disk: after a power loss the record honestly says that nobody knows.
-                let written = self.store.hand_over(vec![Op::End(Box::new(end.clone()))]).await;
+                let written = self.store.submit(vec![Op::FinishAttempt(Box::new(end.clone()))]).await;
                 attempt.settle(Ok(accepted(work, yes, end.end_time)));
                 let written = match written {
                     Ok(written) => written.durable().await,
@@ -310,12 +314,12 @@ impl Dispatch {
                     let _ = self.write_again(end, error).await;
                 }
             }
-            Err(error) if work.request.is_none() && end.outcome == store::Outcome::NotDone => {
+            Err(error) if work.request.is_none() && end.outcome == store::AttemptOutcome::NotDone => {
                 attempt.conclude(Err(failure(work, None, Cause::Provider(error))));
             }
             Err(error) => {
                 // What an event has proven meanwhile counts for more than the reply.
-                let ended = self.store.commit(vec![Op::End(Box::new(end.clone()))]).await;
+                let ended = self.store.commit(vec![Op::FinishAttempt(Box::new(end.clone()))]).await;
                 let failure = failure(work, Some(number), Cause::Provider(error));
                 match ended {
                     Ok(done) => attempt.conclude(self.after(work, done, failure)),
@@ -332,21 +336,23 @@ impl Dispatch {
     }
 
     /// What an attempt that the provider did not accept comes to, by all that is known.
-    fn after(&self, work: &Work, mut done: Vec<Done>, failure: Failure) -> Settled {
-        let Some(Done::Ended(ended)) = done.pop() else { unreachable!("an end is answered by what ended") };
-        let Ended { record, message } = *ended;
+    fn after(&self, work: &Work, mut done: Vec<OpResult>, failure: Failure) -> Settled {
+        let Some(OpResult::Finished(ended)) = done.pop() else {
+            unreachable!("an end is answered by what ended")
+        };
+        let FinishResult { record, message } = *ended;
         match (record, message) {
-            (Some(record), _) if matches!(record.standing, Standing::Accepted { .. }) => {
-                told(record).map(|outcome| Outcome { replayed: false, ..outcome })
+            (Some(record), _) if matches!(record.state, RequestState::Accepted { .. }) => {
+                told(record).map(|outcome| WriteResult { replayed: false, ..outcome })
             }
             (None, Some(message)) if message.state >= MessageState::Accepted => {
-                Ok(Outcome { message: Some(Box::new(message)), reply: None, replayed: false })
+                Ok(WriteResult { message: Some(Box::new(message)), reply: None, replayed: false })
             }
             (Some(_) | None, Some(_)) | (_, None) => {
                 // After a doubt it stands as the store says, and who watches has heard that.
                 let not_done = !matches!(&*failure.source, Cause::Provider(ProviderError::Unknown { .. }));
                 if let Some(message) = work.message.as_ref().filter(|_| not_done) {
-                    self.lives.ended(message.id, &failure);
+                    self.message_watchers.ended(message.id, &failure);
                 }
                 Err(failure)
             }
@@ -355,7 +361,7 @@ impl Dispatch {
 
     /// Writes an outcome again until it is durable, and says how things stand then; nothing when it was given up. Until
     /// then the attempt stays in the table.
-    async fn write_again(&self, end: End, mut error: store::Error) -> Option<Vec<Done>> {
+    async fn write_again(&self, end: FinishAttempt, mut error: store::Error) -> Option<Vec<OpResult>> {
         counter!(UNRECORDED, "account" => end.account.to_string()).increment(1);
         // Requests cannot pile up, for none begins while the store does not write; other sends can.
         let place = self.unwritten.try_acquire();
@@ -368,7 +374,7 @@ impl Dispatch {
                 return None;
             }
             let stops = self.stopping.run_until_cancelled(tokio::time::sleep(REWRITE)).await.is_none();
-            match self.store.commit(vec![Op::End(Box::new(end.clone()))]).await {
+            match self.store.commit(vec![Op::FinishAttempt(Box::new(end.clone()))]).await {
                 Ok(done) => return Some(done),
                 Err(_) if stops => return None,
                 Err(again) => error = again,
@@ -378,10 +384,10 @@ impl Dispatch {
 }
 
 /// What a record means for a request that nobody makes now.
-fn known(record: Option<Record>, request: &Request) -> Result<Known, Failure> {
+fn known(record: Option<RequestRecord>, request: &Request) -> Result<Known, Failure> {
     match record {
         None => Ok(Known::Undone { message_id: None }),
-        Some(Record { attempt, standing: Standing::Unknown(_), message, .. })
+        Some(RequestRecord { attempt, state: RequestState::Unknown(_), message, .. })
             if request.resend_after == Some(attempt) =>
         {
             Ok(Known::Undone { message_id: message.map(|message| message.id) })
@@ -391,54 +397,61 @@ fn known(record: Option<Record>, request: &Request) -> Result<Known, Failure> {
 }
 
 /// What a record means for whoever asks again.
-fn told(record: Record) -> Settled {
-    let Record { attempt, standing, message, .. } = record;
+fn told(record: RequestRecord) -> Settled {
+    let RequestRecord { attempt, state, message, .. } = record;
     let message_id = message.as_ref().map(|message| message.id);
-    let doubtful =
-        |doubt| Err(Failure { message_id, attempt: Some(attempt), source: Arc::new(Cause::Doubtful(doubt)) });
-    match standing {
-        Standing::Accepted { reply } => Ok(Outcome { message: message.map(Box::new), reply, replayed: true }),
-        Standing::Unknown(doubt) => doubtful(doubt),
+    let doubtful = |doubt| {
+        Err(Failure { message_id, attempt: Some(attempt), source: Arc::new(Cause::OutcomeUnknown(doubt)) })
+    };
+    match state {
+        RequestState::Accepted { reply } => {
+            Ok(WriteResult { message: message.map(Box::new), reply, replayed: true })
+        }
+        RequestState::Unknown(doubt) => doubtful(doubt),
         // Of somebody whom we cannot ask.
-        Standing::InFlight { .. } => doubtful(Doubt { cause: Uncertainty::ServerFailed, fault: None }),
+        RequestState::InFlight { .. } => {
+            doubtful(UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None })
+        }
     }
 }
 
-fn accepted(work: &Work, yes: Yes, now: UnixMillis) -> Outcome {
+fn accepted(work: &Work, yes: Accepted, now: UnixMillis) -> WriteResult {
     match yes {
-        Yes::Done(reply) => Outcome { message: None, reply: Some(reply), replayed: false },
-        Yes::Sent(Accepted { provider_ids, provider_state }) => {
+        Accepted::Write(reply) => WriteResult { message: None, reply: Some(reply), replayed: false },
+        Accepted::Message(AcceptedMessage { provider_ids, provider_state }) => {
             let message = work.message.clone().expect("a send has a message");
             let message = Message {
                 state: MessageState::Accepted,
                 provider_ids,
                 provider_state,
-                trouble: None,
+                problem: None,
                 update_time: now,
                 ..message
             };
-            Outcome { message: Some(Box::new(message)), reply: None, replayed: false }
+            WriteResult { message: Some(Box::new(message)), reply: None, replayed: false }
         }
     }
 }
 
-fn outcome_to_keep(result: &Result<Yes, ProviderError>) -> store::Outcome {
+fn outcome_to_keep(result: &Result<Accepted, ProviderError>) -> store::AttemptOutcome {
     match result {
-        Ok(Yes::Sent(Accepted { provider_ids, provider_state })) => store::Outcome::Accepted {
-            reply: None,
-            provider_ids: provider_ids.clone(),
-            provider_state: provider_state.clone(),
-        },
-        Ok(Yes::Done(reply)) => store::Outcome::Accepted {
+        Ok(Accepted::Message(AcceptedMessage { provider_ids, provider_state })) => {
+            store::AttemptOutcome::Accepted {
+                reply: None,
+                provider_ids: provider_ids.clone(),
+                provider_state: provider_state.clone(),
+            }
+        }
+        Ok(Accepted::Write(reply)) => store::AttemptOutcome::Accepted {
             reply: Some(reply.clone()),
             provider_ids: Vec::new(),
             provider_state: None,
         },
-        Err(ProviderError::Refused(_) | ProviderError::NotSent(_) | ProviderError::NotBegun(_)) => {
-            store::Outcome::NotDone
+        Err(ProviderError::Refused(_) | ProviderError::NotSent(_) | ProviderError::PreconditionFailed(_)) => {
+            store::AttemptOutcome::NotDone
         }
         Err(ProviderError::Unknown { cause, fault }) => {
-            store::Outcome::Unknown(Doubt { cause: *cause, fault: fault.clone() })
+            store::AttemptOutcome::Unknown(UnknownOutcome { cause: *cause, fault: fault.clone() })
         }
     }
 }
@@ -469,7 +482,7 @@ fn outcome_of<T>(result: &Result<T, ProviderError>) -> &'static str {
     match result {
         Ok(_) => outcome::ACCEPTED,
         Err(ProviderError::Refused(_)) => outcome::REFUSED,
-        Err(ProviderError::NotSent(_) | ProviderError::NotBegun(_)) => outcome::NOT_SENT,
+        Err(ProviderError::NotSent(_) | ProviderError::PreconditionFailed(_)) => outcome::NOT_SENT,
         Err(ProviderError::Unknown { .. }) => outcome::UNKNOWN,
     }
 }

@@ -9,7 +9,8 @@
 
 mod attempt;
 mod gate;
-mod lives;
+mod message_stream;
+mod message_watchers;
 mod read;
 mod requests;
 mod retry;
@@ -17,7 +18,6 @@ mod spool;
 mod templates;
 #[cfg(test)]
 mod tests;
-mod tracking;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,22 +29,22 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use attempt::{Call, Known, Work, Yes};
-pub use gate::Held;
+use attempt::{Accepted, Call, Known, Work};
+pub use gate::Rejected;
 use gate::{Class, Gates};
-pub use lives::{Lives, Watching};
+pub use message_stream::{MessageStream, SESSION_WINDOW, StoreUnreadable, Update, WatchEnd};
+pub use message_watchers::{MessageWatch, MessageWatchers};
 use requests::Requests;
 pub use spool::Spool;
-pub use templates::Misfit;
+pub use templates::TemplateMismatch;
 use templates::Templates;
-pub use tracking::{Followed, News, SESSION_WINDOW, StoreUnreadable, WatchEnd};
 
 use crate::domain::message::{CallbackData, Content, Message, Outgoing};
-use crate::domain::outcome::Doubt;
+use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::Request;
 use crate::domain::{Address, Channel, MessageId, MessageState, PhoneNumber, UnixMillis};
 use crate::provider::{Account, Accounts, Error as ProviderError, Upload};
-use crate::store::{Owner, Store};
+use crate::store::{ReplicaId, Store};
 
 /// The most outcomes of sends without a request's id that wait for a store that cannot write.
 const MOST_UNWRITTEN: usize = 10_000;
@@ -54,8 +54,8 @@ const MOST_UNWRITTEN: usize = 10_000;
 pub struct Dispatch {
     accounts: Accounts,
     store: Store,
-    owner: Owner,
-    lives: Lives,
+    owner: ReplicaId,
+    message_watchers: MessageWatchers,
     /// How long messages are known after they were made.
     kept: Duration,
     gates: Gates,
@@ -71,7 +71,7 @@ pub struct Dispatch {
 
 /// How a send is to be done.
 #[derive(Clone, Debug, Default)]
-pub struct Terms {
+pub struct SendOptions {
     /// Makes it repeatable.
     pub request: Option<Request>,
     /// When the caller stops waiting. Absent: never.
@@ -84,7 +84,7 @@ pub struct Terms {
 
 /// What was done, now or before.
 #[derive(Clone, Debug)]
-pub struct Done<T> {
+pub struct Completed<T> {
     /// What came of it.
     pub value: T,
     /// Whether it was done for an earlier request of the same id.
@@ -93,7 +93,7 @@ pub struct Done<T> {
 
 /// What an attempt came to that was accepted.
 #[derive(Clone, Debug)]
-struct Outcome {
+struct WriteResult {
     /// The message, where it was a send.
     message: Option<Box<Message>>,
     /// The reply, where it was another write.
@@ -125,10 +125,10 @@ pub enum Cause {
     NotPrepared(#[source] ProviderError),
     /// The account's gate did not let it through. Nothing was sent.
     #[error(transparent)]
-    Held(#[from] Held),
+    Rejected(#[from] Rejected),
     /// It does not fit its template. Nothing was sent.
     #[error("the message does not fit its template")]
-    Unfit(Vec<Misfit>),
+    TemplateMismatch(Vec<TemplateMismatch>),
     /// The customer has not written within 24 hours, as far as is known. Nothing was sent.
     #[error("the conversation's window is closed")]
     WindowClosed {
@@ -140,7 +140,7 @@ pub enum Cause {
     Reused,
     /// An earlier attempt may have been done, and the caller has not said to make another. Nothing was sent now.
     #[error("the outcome of an earlier attempt is unknown: {}", .0.cause)]
-    Doubtful(Doubt),
+    OutcomeUnknown(UnknownOutcome),
     /// That the write is about to begin could not be written down. Nothing was sent.
     #[error("the store cannot be written or read")]
     Unrecorded,
@@ -164,8 +164,8 @@ impl Dispatch {
     pub fn new(
         accounts: Accounts,
         store: Store,
-        owner: Owner,
-        lives: Lives,
+        owner: ReplicaId,
+        message_watchers: MessageWatchers,
         kept: Duration,
         stopping: CancellationToken,
     ) -> Self {
@@ -175,7 +175,7 @@ impl Dispatch {
             accounts,
             store,
             owner,
-            lives,
+            message_watchers,
             kept,
             gates,
             requests: Requests::default(),
@@ -236,12 +236,12 @@ impl Dispatch {
         request: Option<Request>,
         deadline: Option<Instant>,
         write: impl Fn(Arc<Account>) -> F + Send + Sync + 'static,
-    ) -> Result<Done<Bytes>, Failure>
+    ) -> Result<Completed<Bytes>, Failure>
     where
         F: Future<Output = Result<Bytes, ProviderError>> + Send + 'static,
     {
         let until = self.gates.of(account).until(deadline);
-        let reply = |Outcome { reply, replayed, .. }: Outcome| Done {
+        let reply = |WriteResult { reply, replayed, .. }: WriteResult| Completed {
             value: reply.expect("a write that is no send keeps its reply"),
             replayed,
         };
@@ -250,7 +250,7 @@ impl Dispatch {
         {
             return Ok(reply(known));
         }
-        let call: Call = Box::new(move |account, _| write(account).map_ok(Yes::Done).boxed());
+        let call: Call = Box::new(move |account, _| write(account).map_ok(Accepted::Write).boxed());
         let account = Arc::clone(account);
         let work = Work { account, operation, class: Class::Write, request, message: None };
         self.attempt(work, call, until).await.map(reply)
@@ -265,8 +265,8 @@ impl Dispatch {
         &self,
         account: Arc<Account>,
         message: Outgoing,
-        terms: Terms,
-    ) -> Result<Done<Message>, Failure> {
+        terms: SendOptions,
+    ) -> Result<Completed<Message>, Failure> {
         let until = self.gates.of(&account).until(terms.deadline);
         let prepares = matches!(message.content, Content::Template(_));
         let message_id = match self.known_send(&account, &terms, until, prepares).await? {
@@ -284,7 +284,7 @@ impl Dispatch {
         let call: Call = Box::new(move |account, attempt| {
             let prepared = Arc::clone(&prepared);
             let attempt = attempt.expect("a send has a message");
-            async move { account.send(&prepared, attempt).await.map(Yes::Sent) }.boxed()
+            async move { account.send(&prepared, attempt).await.map(Accepted::Message) }.boxed()
         });
         self.send_out(account, draft, terms.request, call, until).await
     }
@@ -305,8 +305,8 @@ impl Dispatch {
         channel: Channel,
         callback_data: Option<CallbackData>,
         file: Upload,
-        terms: Terms,
-    ) -> Result<Done<Message>, Failure> {
+        terms: SendOptions,
+    ) -> Result<Completed<Message>, Failure> {
         let until = self.gates.of(&account).until(terms.deadline);
         let message_id = match self.known_send(&account, &terms, until, false).await? {
             Known::Settled(known) => return Ok(sent(known)),
@@ -320,7 +320,7 @@ impl Dispatch {
             let (to, file) = (to.clone(), file.clone());
             let send = async move {
                 let uploads = account.uploads().expect("files go only to accounts that take them");
-                uploads.send_media(&to, file).await.map(Yes::Sent)
+                uploads.send_media(&to, file).await.map(Accepted::Message)
             };
             send.boxed()
         });
@@ -332,7 +332,7 @@ impl Dispatch {
     async fn known_send(
         &self,
         account: &Account,
-        terms: &Terms,
+        terms: &SendOptions,
         until: Instant,
         prepares: bool,
     ) -> Result<Known, Failure> {
@@ -351,7 +351,7 @@ impl Dispatch {
         request: Option<Request>,
         call: Call,
         until: Instant,
-    ) -> Result<Done<Message>, Failure> {
+    ) -> Result<Completed<Message>, Failure> {
         let (operation, class) = ("send", Class::Send);
         let work = Work { account, operation, class, request, message: Some(draft) };
         self.attempt(work, call, until).await.map(sent)
@@ -393,7 +393,7 @@ fn draft(
     to: &Address,
     channel: Channel,
     callback_data: Option<CallbackData>,
-    terms: &Terms,
+    terms: &SendOptions,
 ) -> Message {
     let now = UnixMillis::now();
     Message {
@@ -405,7 +405,7 @@ fn draft(
         channel,
         state: MessageState::Pending,
         provider_state: None,
-        trouble: None,
+        problem: None,
         request_id: terms.request.as_ref().map(|request| request.id.clone()),
         attempt: 1,
         callback_data,
@@ -414,7 +414,7 @@ fn draft(
     }
 }
 
-fn sent(outcome: Outcome) -> Done<Message> {
-    let Outcome { message, replayed, .. } = outcome;
-    Done { value: *message.expect("a send that was accepted has a message"), replayed }
+fn sent(outcome: WriteResult) -> Completed<Message> {
+    let WriteResult { message, replayed, .. } = outcome;
+    Completed { value: *message.expect("a send that was accepted has a message"), replayed }
 }

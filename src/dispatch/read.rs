@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::gate::Class;
 use super::retry::Tries;
-use super::{Cause, Dispatch, Held};
-use crate::domain::Uncertainty;
+use super::{Cause, Dispatch, Rejected};
+use crate::domain::UnknownReason;
 use crate::provider::{Account, Error as ProviderError};
 use crate::telemetry::metrics::{READS, read};
 
@@ -60,7 +60,7 @@ impl Dispatch {
         loop {
             let pass = match self.stopping.run_until_cancelled(gate.enter(Class::Read, until)).await {
                 None => return Err(Cause::Stopping),
-                Some(Err(held)) => return Err(last.map_or(Cause::Held(held), Cause::Provider)),
+                Some(Err(held)) => return Err(last.map_or(Cause::Rejected(held), Cause::Provider)),
                 Some(Ok(pass)) => pass,
             };
             let begun = Instant::now();
@@ -73,7 +73,7 @@ impl Dispatch {
                     }
                 }
                 None => {
-                    let cut = ProviderError::Unknown { cause: Uncertainty::TimedOut, fault: None };
+                    let cut = ProviderError::Unknown { cause: UnknownReason::TimedOut, fault: None };
                     let result: Result<T, _> = Err(cut);
                     if begun.elapsed() >= SILENCE {
                         pass.ended(&result);
@@ -102,16 +102,18 @@ const fn outcome_of<T>(result: &Result<T, Cause>) -> &'static str {
     match result {
         Ok(_) => read::ANSWERED,
         Err(Cause::Provider(ProviderError::Refused(_))) => read::REFUSED,
-        Err(Cause::Provider(ProviderError::NotSent(_) | ProviderError::NotBegun(_))) => read::NOT_SENT,
+        Err(Cause::Provider(ProviderError::NotSent(_) | ProviderError::PreconditionFailed(_))) => {
+            read::NOT_SENT
+        }
         Err(Cause::Provider(ProviderError::Unknown { .. })) => read::FAILED,
-        Err(Cause::Held(Held::Busy { .. } | Held::Down { .. })) => read::HELD,
+        Err(Cause::Rejected(Rejected::RateLimited { .. } | Rejected::CircuitOpen { .. })) => read::REJECTED,
         Err(
             Cause::Stopping
             | Cause::NotPrepared(_)
-            | Cause::Unfit(_)
+            | Cause::TemplateMismatch(_)
             | Cause::WindowClosed { .. }
             | Cause::Reused
-            | Cause::Doubtful(_)
+            | Cause::OutcomeUnknown(_)
             | Cause::Unrecorded
             | Cause::BrokeOff,
         ) => read::STOPPED,

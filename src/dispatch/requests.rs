@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Failure, Outcome};
+use super::{Failure, WriteResult};
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{AccountId, RequestId};
 
 /// What becomes of an attempt.
-pub(super) type Settled = Result<Outcome, Failure>;
+pub(super) type Settled = Result<WriteResult, Failure>;
 
 type Key = (AccountId, RequestId);
 
@@ -207,7 +207,7 @@ impl Waiter {
                 Phase::Settled(settled) => {
                     let late = self.late;
                     return Waited::Settled(
-                        settled.map(|outcome| Outcome { replayed: outcome.replayed || late, ..outcome }),
+                        settled.map(|outcome| WriteResult { replayed: outcome.replayed || late, ..outcome }),
                     );
                 }
                 Phase::Running if self.phase.changed().await.is_err() => return Waited::Died,
@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn accepted() -> Settled {
-        Ok(Outcome { message: None, reply: None, replayed: false })
+        Ok(WriteResult { message: None, reply: None, replayed: false })
     }
 
     fn refused() -> Settled {

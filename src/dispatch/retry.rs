@@ -6,8 +6,8 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
 use super::gate::Class;
-use crate::domain::{Refusal, Uncertainty};
-use crate::provider::{Error as ProviderError, Obstacle};
+use crate::domain::{RefusalReason, UnknownReason};
+use crate::provider::{Error as ProviderError, PreconditionFailed};
 
 /// The least time before the first repetition. Each later one waits twice as long as the one before.
 const FIRST: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ impl Tries {
             return None;
         }
         let fault = match error {
-            ProviderError::NotSent(_) | ProviderError::NotBegun(_) => None,
+            ProviderError::NotSent(_) | ProviderError::PreconditionFailed(_) => None,
             ProviderError::Refused(fault) => Some(fault),
             ProviderError::Unknown { fault, .. } => fault.as_ref(),
         };
@@ -56,21 +56,25 @@ fn may_follow(class: Class, error: &ProviderError) -> bool {
     match error {
         ProviderError::NotSent(_) => true,
         // What failed was a look before the write.
-        ProviderError::NotBegun(Obstacle::NotRead(error)) => may_follow(Class::Read, error),
-        ProviderError::NotBegun(Obstacle::Registered { .. }) => false,
-        ProviderError::Refused(fault) => fault.refusal == Refusal::Throttled,
+        ProviderError::PreconditionFailed(PreconditionFailed::NotRead(error)) => {
+            may_follow(Class::Read, error)
+        }
+        ProviderError::PreconditionFailed(PreconditionFailed::Registered { .. }) => false,
+        ProviderError::Refused(fault) => fault.refusal == RefusalReason::Throttled,
         ProviderError::Unknown { cause, .. } => match class {
             // It may have been done.
             Class::Send | Class::Write => false,
             Class::Read => match cause {
-                Uncertainty::TimedOut
-                | Uncertainty::ConnectionLost
-                | Uncertainty::ReplyCutOff
-                | Uncertainty::ProviderFailed
-                | Uncertainty::ServerFailed
-                | Uncertainty::Restored => true,
+                UnknownReason::TimedOut
+                | UnknownReason::ConnectionLost
+                | UnknownReason::ReplyCutOff
+                | UnknownReason::ProviderFailed
+                | UnknownReason::ServerFailed
+                | UnknownReason::Restored => true,
                 // It would read the same again.
-                Uncertainty::ReplyTooLarge | Uncertainty::ReplyUnreadable | Uncertainty::Redirected => false,
+                UnknownReason::ReplyTooLarge | UnknownReason::ReplyUnreadable | UnknownReason::Redirected => {
+                    false
+                }
             },
         },
     }
@@ -83,7 +87,7 @@ mod tests {
 
     const CLASSES: [Class; 3] = [Class::Send, Class::Write, Class::Read];
 
-    fn refused(refusal: Refusal, retry_after: Option<u64>) -> ProviderError {
+    fn refused(refusal: RefusalReason, retry_after: Option<u64>) -> ProviderError {
         ProviderError::Refused(ProviderFault {
             provider: Provider::Connectly,
             refusal,
@@ -96,22 +100,26 @@ mod tests {
         })
     }
 
-    fn unknown(cause: Uncertainty) -> ProviderError {
+    fn unknown(cause: UnknownReason) -> ProviderError {
         ProviderError::Unknown { cause, fault: None }
     }
 
-    fn first(class: Class, error: &ProviderError, patience: Duration) -> Option<Duration> {
-        Tries::new(class).after(error, Instant::now() + patience)
+    fn first(class: Class, error: &ProviderError, max_queue_wait: Duration) -> Option<Duration> {
+        Tries::new(class).after(error, Instant::now() + max_queue_wait)
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_provably_not_done_is_tried_again() {
         for class in CLASSES {
-            for error in [ProviderError::NotSent(None), refused(Refusal::Throttled, None)] {
+            for error in [ProviderError::NotSent(None), refused(RefusalReason::Throttled, None)] {
                 assert!(first(class, &error, Duration::from_secs(1)).is_some(), "{class:?} {error:?}");
             }
-            for refusal in [Refusal::CredentialsRejected, Refusal::Capped, Refusal::Conflict, Refusal::Other]
-            {
+            for refusal in [
+                RefusalReason::CredentialsRejected,
+                RefusalReason::Capped,
+                RefusalReason::Conflict,
+                RefusalReason::Other,
+            ] {
                 assert_eq!(
                     first(class, &refused(refusal, None), Duration::from_secs(1)),
                     None,
@@ -124,14 +132,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_may_have_been_done_is_tried_again_only_where_it_changes_nothing() {
         for (cause, of_reads) in [
-            (Uncertainty::TimedOut, true),
-            (Uncertainty::ConnectionLost, true),
-            (Uncertainty::ReplyCutOff, true),
-            (Uncertainty::ProviderFailed, true),
-            (Uncertainty::ServerFailed, true),
-            (Uncertainty::ReplyTooLarge, false),
-            (Uncertainty::ReplyUnreadable, false),
-            (Uncertainty::Redirected, false),
+            (UnknownReason::TimedOut, true),
+            (UnknownReason::ConnectionLost, true),
+            (UnknownReason::ReplyCutOff, true),
+            (UnknownReason::ProviderFailed, true),
+            (UnknownReason::ServerFailed, true),
+            (UnknownReason::ReplyTooLarge, false),
+            (UnknownReason::ReplyUnreadable, false),
+            (UnknownReason::Redirected, false),
         ] {
             for class in CLASSES {
                 let again = first(class, &unknown(cause), Duration::from_secs(1)).is_some();
@@ -154,9 +162,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_the_provider_asks_for_is_waited_and_nothing_goes_out_after_the_deadline() {
-        let asked = refused(Refusal::Throttled, Some(7));
+        let asked = refused(RefusalReason::Throttled, Some(7));
         assert_eq!(first(Class::Send, &asked, Duration::from_secs(8)), Some(Duration::from_secs(7)));
         assert_eq!(first(Class::Send, &asked, Duration::from_secs(7)), None);
-        assert_eq!(first(Class::Read, &unknown(Uncertainty::TimedOut), FIRST), None);
+        assert_eq!(first(Class::Read, &unknown(UnknownReason::TimedOut), FIRST), None);
     }
 }

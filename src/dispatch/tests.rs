@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::config::Config;
 use crate::domain::request::Fingerprint;
-use crate::provider::Accepted;
-use crate::store::{Begin, Op, Options};
+use crate::provider::AcceptedMessage;
+use crate::store::{BeginAttempt, Op, Options};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -35,7 +35,7 @@ impl Stage {
         let config = Config::parse(text, &BTreeMap::new()).expect("good");
         let (told, intents) = mpsc::unbounded_channel();
         let (go_on, may_go_on) = blocking::channel();
-        let owner = Owner::generate();
+        let owner = ReplicaId::generate();
         let store = Store::open(Options {
             path: folder.path().join("switchboard.db"),
             encode: |_, _| Bytes::new(),
@@ -52,7 +52,7 @@ impl Stage {
         let accounts = Accounts::new(&config.accounts).expect("set up");
         let account = Arc::clone(accounts.iter().next().expect("one"));
         let stopping = CancellationToken::new();
-        let dispatch = Dispatch::new(accounts, store, owner, Lives::new(), PATIENCE, stopping);
+        let dispatch = Dispatch::new(accounts, store, owner, MessageWatchers::new(), PATIENCE, stopping);
         Self { dispatch, account, intents, go_on, calls: Arc::default(), _folder: folder }
     }
 
@@ -61,10 +61,10 @@ impl Stage {
         let calls = Arc::clone(&self.calls);
         let call: Call = Box::new(move |_, _| {
             calls.fetch_add(1, Ordering::SeqCst);
-            let accepted = Accepted { provider_ids: vec!["P1".to_owned()], provider_state: None };
-            ready(Ok(Yes::Sent(accepted))).boxed()
+            let accepted = AcceptedMessage { provider_ids: vec!["P1".to_owned()], provider_state: None };
+            ready(Ok(Accepted::Message(accepted))).boxed()
         });
-        let terms = Terms { request: Some(request.clone()), ..Terms::default() };
+        let terms = SendOptions { request: Some(request.clone()), ..SendOptions::default() };
         let to = "+15550100001".parse().expect("an address");
         let draft = draft(MessageId::generate(), &self.account, &to, Channel::WhatsApp, None, &terms);
         let (dispatch, account) = (self.dispatch.clone(), Arc::clone(&self.account));
@@ -118,19 +118,19 @@ async fn whoever_comes_while_the_intent_of_one_who_left_is_written_takes_it_over
 #[tokio::test]
 async fn of_an_attempt_whose_task_is_gone_nobody_can_tell() {
     let stage = Stage::set();
-    let begin = Begin {
+    let begin = BeginAttempt {
         account: stage.account.id().clone(),
         request: request(),
         owner: stage.dispatch.owner,
         not_after: UnixMillis::now().plus(PATIENCE),
         message: None,
     };
-    stage.dispatch.store.commit(vec![Op::Begin(Box::new(begin))]).await.expect("written");
+    stage.dispatch.store.commit(vec![Op::BeginAttempt(Box::new(begin))]).await.expect("written");
     for resend_after in [None, Some(1)] {
         let request = Request { resend_after, ..request() };
         let until = Instant::now() + PATIENCE;
         let told = stage.dispatch.known(&stage.account, &request, until).await;
         let Err(Failure { attempt: Some(1), source, .. }) = told else { panic!("it may have been done") };
-        assert!(matches!(*source, Cause::Doubtful(_)), "{source:?}");
+        assert!(matches!(*source, Cause::OutcomeUnknown(_)), "{source:?}");
     }
 }

@@ -14,7 +14,7 @@ pub struct Cursor {
     /// Which journal: a random number that is made with its file.
     pub epoch: u64,
     /// The number of the event that the place is behind.
-    pub number: u64,
+    pub sequence: u64,
 }
 
 /// Why a string is not a [`Cursor`].
@@ -30,7 +30,7 @@ impl fmt::Display for Cursor {
         let mut bytes = [0; LEN];
         bytes[0] = VERSION;
         bytes[1..9].copy_from_slice(&self.epoch.to_be_bytes());
-        bytes[9..17].copy_from_slice(&self.number.to_be_bytes());
+        bytes[9..17].copy_from_slice(&self.sequence.to_be_bytes());
         let checksum = crc32fast::hash(&bytes[..17]);
         bytes[17..].copy_from_slice(&checksum.to_be_bytes());
         f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
@@ -45,14 +45,14 @@ impl FromStr for Cursor {
         let bytes = URL_SAFE_NO_PAD.decode(s).map_err(|_| CursorMalformed)?;
         let bytes: [u8; LEN] = bytes.try_into().map_err(|_| CursorMalformed)?;
         let number_at = |from: usize| {
-            let mut number = [0; 8];
-            number.copy_from_slice(&bytes[from..from + 8]);
-            u64::from_be_bytes(number)
+            let mut sequence = [0; 8];
+            sequence.copy_from_slice(&bytes[from..from + 8]);
+            u64::from_be_bytes(sequence)
         };
         if bytes[0] != VERSION || bytes[17..] != crc32fast::hash(&bytes[..17]).to_be_bytes() {
             return Err(CursorMalformed);
         }
-        Ok(Self { epoch: number_at(1), number: number_at(9) })
+        Ok(Self { epoch: number_at(1), sequence: number_at(9) })
     }
 }
 
@@ -63,16 +63,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_survives_being_text_and_fits_64_characters(epoch: u64, number: u64) {
-            let cursor = Cursor { epoch, number };
+        fn a_cursor_survives_being_text_and_fits_64_characters(epoch: u64, sequence: u64) {
+            let cursor = Cursor { epoch, sequence };
             let text = cursor.to_string();
             prop_assert!(text.len() <= 64);
             prop_assert_eq!(text.parse(), Ok(cursor));
         }
 
         #[test]
-        fn a_cursor_with_one_changed_character_is_refused(epoch: u64, number: u64, at in 0_usize..28, with in "[A-Za-z0-9_-]") {
-            let text = Cursor { epoch, number }.to_string();
+        fn a_cursor_with_one_changed_character_is_refused(epoch: u64, sequence: u64, at in 0_usize..28, with in "[A-Za-z0-9_-]") {
+            let text = Cursor { epoch, sequence }.to_string();
             let mut changed = text.clone();
             changed.replace_range(at..=at, &with);
             prop_assume!(changed != text);

@@ -167,13 +167,13 @@ pub enum Payload {
         /// Why it cannot be read. Never quotes the body.
         problem: String,
         /// Who wrote to whom, where a customer wrote something that cannot be read.
-        written: Option<Box<Written>>,
+        written: Option<Box<ReportedParties>>,
     },
 }
 
 /// That a customer wrote, whatever it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct ReportedParties {
     /// The customer.
     pub sender: Party,
     /// To whom.

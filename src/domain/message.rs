@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ulid::Ulid;
 
 use super::event::ReportedFault;
-use super::outcome::Doubt;
+use super::outcome::UnknownOutcome;
 use super::{AccountId, Address, MediaLink, PhoneNumber, Provider, RequestId, UnixMillis, template};
 
 /// Switchboard's own id of a message: `msg_` and a ULID, made before anything goes out.
@@ -189,11 +189,11 @@ pub struct Outgoing {
 
 /// Why a message failed, or why nobody can tell what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum MessageProblem {
     /// The provider reported that it failed.
     Failed(ReportedFault),
     /// Nobody can tell whether the provider took it.
-    Doubtful(Doubt),
+    OutcomeUnknown(UnknownOutcome),
 }
 
 /// A message of ours and how it stands.
@@ -216,7 +216,7 @@ pub struct Message {
     /// The provider's own word for that, if it said one.
     pub provider_state: Option<String>,
     /// Why it failed, or why nobody can tell what became of it.
-    pub trouble: Option<Trouble>,
+    pub problem: Option<MessageProblem>,
     /// The caller's name for the send, if it has one.
     pub request_id: Option<RequestId>,
     /// Which attempt it stands at.

@@ -7,7 +7,7 @@ use super::ProviderFault;
 
 /// Why nobody can tell whether a write was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Uncertainty {
+pub enum UnknownReason {
     /// No reply in time.
     TimedOut,
     /// The connection broke before a reply.
@@ -28,7 +28,7 @@ pub enum Uncertainty {
     Restored,
 }
 
-impl Uncertainty {
+impl UnknownReason {
     const ALL: [Self; 9] = [
         Self::TimedOut,
         Self::ConnectionLost,
@@ -62,7 +62,7 @@ impl Uncertainty {
     }
 }
 
-impl fmt::Display for Uncertainty {
+impl fmt::Display for UnknownReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -70,9 +70,9 @@ impl fmt::Display for Uncertainty {
 
 /// What is known of a write of which nobody can tell whether it was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
+pub struct UnknownOutcome {
     /// Why nobody can tell.
-    pub cause: Uncertainty,
+    pub cause: UnknownReason,
     /// What the provider said, if it said anything readable.
     pub fault: Option<ProviderFault>,
 }
@@ -81,7 +81,7 @@ pub struct Doubt {
 ///
 /// Written `status:<HTTP status>` or `code:<provider's error code>` in configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Row {
+pub enum OverrideKey {
     /// An HTTP status other than 2xx: `status:503`.
     Status(u16),
     /// A provider's own error code, compared as text: `code:131000`, `code:ERROR_CODE_UNSPECIFIED`.
@@ -90,40 +90,40 @@ pub enum Row {
 
 /// What a row proves about the write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum OutcomeOverride {
     /// The provider said no: nothing was done and a repeat is the caller's choice.
     Refused,
     /// Nobody can tell whether the write was done.
     Unknown,
 }
 
-/// Why a string is not a [`Row`] or a [`Verdict`].
+/// Why a string is not a [`OverrideKey`] or a [`OutcomeOverride`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Not a row.
     #[error("must be `status:<100 to 599, not 2xx>` or `code:<the provider's error code>`")]
-    Row,
+    OverrideKey,
     /// Not a verdict.
     #[error("must be `refused` or `unknown`")]
-    Verdict,
+    OutcomeOverride,
 }
 
-impl FromStr for Row {
+impl FromStr for OverrideKey {
     type Err = Malformed;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         match s.split_once(':') {
             Some(("status", status)) => match status.parse::<u16>() {
                 Ok(status @ (100..=199 | 300..=599)) => Ok(Self::Status(status)),
-                _ => Err(Malformed::Row),
+                _ => Err(Malformed::OverrideKey),
             },
             Some(("code", code)) if !code.is_empty() => Ok(Self::Code(code.to_owned())),
-            _ => Err(Malformed::Row),
+            _ => Err(Malformed::OverrideKey),
         }
     }
 }
 
-impl fmt::Display for Row {
+impl fmt::Display for OverrideKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "status:{status}"),
@@ -132,14 +132,14 @@ impl fmt::Display for Row {
     }
 }
 
-impl FromStr for Verdict {
+impl FromStr for OutcomeOverride {
     type Err = Malformed;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         match s {
             "refused" => Ok(Self::Refused),
             "unknown" => Ok(Self::Unknown),
-            _ => Err(Malformed::Verdict),
+            _ => Err(Malformed::OutcomeOverride),
         }
     }
 }

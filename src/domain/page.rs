@@ -6,12 +6,12 @@ pub struct Page<T> {
     /// What is on it, in the provider's order.
     pub items: Vec<T>,
     /// Where the list goes on. None: this is the end.
-    pub next: Option<Place>,
+    pub next: Option<PagePosition>,
 }
 
 /// A place in such a list, other than its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct PagePosition {
     /// The page's number, counted from 1.
     pub number: u32,
     /// A fingerprint of the page before. A provider may answer its last page again and again beyond the end, so a page

@@ -8,7 +8,7 @@ use super::Provider;
 ///
 /// The provider's own code travels beside it, so that nothing is lost where several codes share a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum RefusalReason {
     /// Our own key or secret was not accepted.
     CredentialsRejected,
     /// Our credentials are good but do not allow this.
@@ -51,7 +51,7 @@ pub struct ProviderFault {
     /// Who reports.
     pub provider: Provider,
     /// What it means.
-    pub refusal: Refusal,
+    pub refusal: RefusalReason,
     /// The HTTP status, where the report was an HTTP reply.
     pub http_status: Option<u16>,
     /// The provider's code as text, `131047` or `ERROR_CODE_MESSAGE_TEXT_EMPTY`.

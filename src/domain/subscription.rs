@@ -47,7 +47,7 @@ pub struct Subscription {
     /// Which events it is about.
     pub filter: Filter,
     /// The number of the event up to which all is acknowledged, or gone without having been wanted.
-    pub number: u64,
+    pub sequence: u64,
     /// Where its place was last set or acknowledged. Its number is another one where it has moved on from there by
     /// itself, with events that it did not want.
     pub acknowledged: u64,

@@ -239,7 +239,7 @@ pub struct Page {
 
 /// Where a page of templates starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum TemplateListStart {
     /// At the first template.
     #[default]
     First,

@@ -20,14 +20,14 @@ const LASTING: Duration = Duration::from_secs(60 * 60);
 
 /// What is believed of the wall clock.
 #[derive(Debug)]
-pub(super) struct Steady {
+pub(super) struct JumpTolerantClock {
     /// A moment that is believed, and when it was.
     believed: (UnixMillis, Instant),
     /// Since when the wall clock has been ahead of that.
     ahead_since: Option<Instant>,
 }
 
-impl Steady {
+impl JumpTolerantClock {
     /// A clock that has stood at least there already: before the process began, the wall clock had nobody to watch it.
     pub(super) fn starting_at(moment: UnixMillis) -> Self {
         Self { believed: (moment, Instant::now()), ahead_since: None }
@@ -59,15 +59,15 @@ mod tests {
     const START: UnixMillis = UnixMillis(1_700_000_000_000);
 
     /// A clock that has been watched for a while.
-    fn watched() -> Steady {
-        let mut steady = Steady::starting_at(START);
+    fn subscription_changes() -> JumpTolerantClock {
+        let mut steady = JumpTolerantClock::starting_at(START);
         assert_eq!(steady.now(START), START);
         steady
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_goes_on_is_believed() {
-        let mut steady = watched();
+        let mut steady = subscription_changes();
         let mut wall = START;
         for _ in 0..1_000 {
             tokio::time::advance(MINUTE).await;
@@ -79,7 +79,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_jump_ahead_that_is_taken_back_was_never_believed() {
-        let mut steady = watched();
+        let mut steady = subscription_changes();
         for minute in 1..59 {
             tokio::time::advance(MINUTE).await;
             assert_eq!(steady.now(START.plus(10 * DAY)), START.plus(minute * MINUTE));
@@ -94,7 +94,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_jump_ahead_that_lasts_is_believed_in_the_end() {
-        let mut steady = watched();
+        let mut steady = subscription_changes();
         let ahead = START.plus(DAY);
         assert_eq!(steady.now(ahead), START);
         tokio::time::advance(LASTING).await;
@@ -103,7 +103,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_back_is_believed_at_once() {
-        let mut steady = watched();
+        let mut steady = subscription_changes();
         let back = UnixMillis(START.0 - 86_400_000);
         assert_eq!(steady.now(back), back);
         tokio::time::advance(MINUTE).await;
@@ -113,7 +113,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_process_that_begins_with_a_clock_far_ahead_goes_on_from_what_is_kept() {
-        let mut steady = Steady::starting_at(START);
+        let mut steady = JumpTolerantClock::starting_at(START);
         assert_eq!(steady.now(START.plus(10 * DAY)), START);
         tokio::time::advance(MINUTE).await;
         assert_eq!(steady.now(START.plus(10 * DAY)), START.plus(MINUTE));

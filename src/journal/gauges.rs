@@ -7,7 +7,7 @@ use metrics::gauge;
 use tokio::time;
 
 use crate::domain::{SubscriptionId, UnixMillis};
-use crate::store::{self, Ends, Extent, Standpoint, Store};
+use crate::store::{self, LogRange, Store, SubscriptionPosition, TimeRange};
 use crate::telemetry::metrics::{
     JOURNAL_BYTES, JOURNAL_NEWEST, JOURNAL_NEWEST_RECEIVE, JOURNAL_OLDEST, JOURNAL_OLDEST_RECEIVE,
     SUBSCRIPTION_LAG_EVENTS, SUBSCRIPTION_LAG_SECONDS,
@@ -40,20 +40,20 @@ impl Gauges {
 
     /// Runs until it is dropped, or the store has closed.
     pub async fn run(mut self) {
-        let mut extents = self.store.extents();
+        let mut extents = self.store.log_ranges();
         let bytes = self.store.bytes();
         loop {
-            let Extent { oldest, newest } = *extents.borrow_and_update();
+            let LogRange { oldest, newest } = *extents.borrow_and_update();
             gauge!(JOURNAL_OLDEST).set(oldest as f64);
             gauge!(JOURNAL_NEWEST).set(newest as f64);
             gauge!(JOURNAL_BYTES).set(*bytes.borrow() as f64);
             // A store that cannot be read now leaves the last values standing, and is known by other signs.
             let _ = self.show_subscriptions(newest).await;
-            if let Ok(ends) = self.store.ends().await {
-                gauge!(JOURNAL_OLDEST_RECEIVE).set(seconds(ends.map(|Ends { oldest, .. }| oldest)));
-                gauge!(JOURNAL_NEWEST_RECEIVE).set(seconds(ends.map(|Ends { newest, .. }| newest)));
+            if let Ok(ends) = self.store.time_range().await {
+                gauge!(JOURNAL_OLDEST_RECEIVE).set(seconds(ends.map(|TimeRange { oldest, .. }| oldest)));
+                gauge!(JOURNAL_NEWEST_RECEIVE).set(seconds(ends.map(|TimeRange { newest, .. }| newest)));
                 self.tell_ahead(
-                    ends.is_some_and(|Ends { newest, .. }| newest > UnixMillis::now().plus(AHEAD)),
+                    ends.is_some_and(|TimeRange { newest, .. }| newest > UnixMillis::now().plus(AHEAD)),
                 );
             }
             time::sleep(REST).await;
@@ -76,13 +76,13 @@ impl Gauges {
     }
 
     async fn show_subscriptions(&mut self, newest: u64) -> Result<(), store::Error> {
-        let standpoints = self.store.standpoints().await?;
+        let subscription_positions = self.store.subscription_positions().await?;
         let now = UnixMillis::now();
         // A series cannot be taken back. One of a subscription that is gone shows no lag.
         let mut gone = std::mem::take(&mut self.shown);
-        for Standpoint { id, number, received } in standpoints {
+        for SubscriptionPosition { id, sequence, received } in subscription_positions {
             let lag_milliseconds = received.map_or(0, |at| now.0.saturating_sub(at.0).max(0));
-            show(&id, newest.saturating_sub(number), lag_milliseconds as f64 / 1_000.0);
+            show(&id, newest.saturating_sub(sequence), lag_milliseconds as f64 / 1_000.0);
             gone.remove(&id);
             self.shown.insert(id);
         }
@@ -109,7 +109,7 @@ mod tests {
     use super::super::tests::{append, open, trim};
     use super::*;
     use crate::domain::Filter;
-    use crate::store::{Change, Op, Place};
+    use crate::store::{Change, Op, SeekPosition};
 
     #[tokio::test]
     async fn the_gauges_follow_the_journal() {
@@ -169,8 +169,8 @@ mod tests {
             journal.store.commit(vec![op]).await.expect("written");
         };
         let create = |place| Change::Create { filter: Filter::default(), place };
-        change("behind", create(Place::Oldest)).await;
-        change("up", create(Place::Newest)).await;
+        change("behind", create(SeekPosition::Oldest)).await;
+        change("up", create(SeekPosition::Newest)).await;
         let mut gauges = Gauges::new(journal.store.clone());
         let lag = |id| (value(SUBSCRIPTION_LAG_EVENTS, id), value(SUBSCRIPTION_LAG_SECONDS, id));
 
@@ -181,11 +181,11 @@ mod tests {
         while lag("behind").1.is_none_or(|seconds| seconds <= 0.0 || seconds > 60.0) {
             gauges.show_subscriptions(5).await.expect("readable");
         }
-        change("behind", Change::Acknowledge { number: 5, generation: None }).await;
+        change("behind", Change::Acknowledge { sequence: 5, generation: None }).await;
         gauges.show_subscriptions(5).await.expect("readable");
         assert_eq!(lag("behind"), (Some(0.0), Some(0.0)));
 
-        change("behind", Change::Seek(Place::Oldest)).await;
+        change("behind", Change::Seek(SeekPosition::Oldest)).await;
         gauges.show_subscriptions(5).await.expect("readable");
         assert_eq!(lag("behind").0, Some(5.0));
         trim(journal, 5).await;

@@ -5,7 +5,7 @@
 
 use super::{Error, Journal};
 use crate::domain::{Cursor, UnixMillis};
-use crate::store::{Since, Stored};
+use crate::store::{StoredEvent, TimeLocation};
 
 /// How many of the store's pages one piece may look through.
 const STEPS: usize = 16;
@@ -15,7 +15,7 @@ const EVENT_OVERHEAD: usize = 16;
 
 /// Which piece of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ListStart {
     /// From the oldest event on.
     Oldest,
     /// The newest events.
@@ -30,7 +30,7 @@ pub enum Place {
 
 /// How much a piece may hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct PageLimits {
     /// The most events; one at least.
     pub events: usize,
     /// The most bytes of events, as they go over the wire. A larger event comes alone.
@@ -39,9 +39,9 @@ pub struct Bounds {
 
 /// All that is wanted between two places.
 #[derive(Clone, Debug)]
-pub struct Piece {
+pub struct EventPage {
     /// The wanted events, in order.
-    pub events: Vec<Stored>,
+    pub events: Vec<StoredEvent>,
     /// The place before them.
     pub previous: Cursor,
     /// The place behind them.
@@ -61,44 +61,48 @@ impl Journal {
     /// When the place cannot be read from, or the store cannot be read.
     pub async fn list(
         &self,
-        place: Place,
-        bounds: Bounds,
+        place: ListStart,
+        bounds: PageLimits,
         with_raw: bool,
-        wanted: impl Fn(&Stored) -> bool + Send,
-    ) -> Result<Piece, Error> {
+        wanted: impl Fn(&StoredEvent) -> bool + Send,
+    ) -> Result<EventPage, Error> {
         let collected = Collected { wanted, bounds, bytes: 0, events: Vec::new() };
-        let extent = self.store.extent();
+        let log_range = self.store.log_range();
         match place {
-            Place::Oldest => self.list_behind(extent.oldest - 1, true, with_raw, collected).await,
-            Place::After(cursor) => self.list_behind(self.kept(cursor)?, false, with_raw, collected).await,
-            Place::Since(moment) => match self.store.since(moment).await? {
-                Since { behind, trimmed: false } => {
-                    self.list_behind(behind, false, with_raw, collected).await
+            ListStart::Oldest => self.list_after(log_range.oldest - 1, true, with_raw, collected).await,
+            ListStart::After(cursor) => self.list_after(self.kept(cursor)?, false, with_raw, collected).await,
+            ListStart::Since(moment) => match self.store.since(moment).await? {
+                TimeLocation { after, trimmed: false } => {
+                    self.list_after(after, false, with_raw, collected).await
                 }
-                Since { behind, trimmed: true } => Err(Error::CursorExpired { oldest: self.cursor(behind) }),
+                TimeLocation { after, trimmed: true } => {
+                    Err(Error::CursorExpired { oldest: self.cursor(after) })
+                }
             },
-            Place::Newest => self.list_before(extent.newest, true, with_raw, collected).await,
-            Place::Before(cursor) => self.list_before(self.kept(cursor)?, false, with_raw, collected).await,
+            ListStart::Newest => self.list_before(log_range.newest, true, with_raw, collected).await,
+            ListStart::Before(cursor) => {
+                self.list_before(self.kept(cursor)?, false, with_raw, collected).await
+            }
         }
     }
 
     /// Looks through what is behind a place. With `any_oldest`, a place whose events were trimmed meanwhile moves on.
-    async fn list_behind<W: Fn(&Stored) -> bool>(
+    async fn list_after<W: Fn(&StoredEvent) -> bool>(
         &self,
         mut place: u64,
         any_oldest: bool,
         with_raw: bool,
         mut collected: Collected<W>,
-    ) -> Result<Piece, Error> {
+    ) -> Result<EventPage, Error> {
         // Only what has been told: the cursors that go out are good at once.
-        let newest = self.store.extent().newest;
+        let newest = self.store.log_range().newest;
         let mut at = place;
         'looking: for _ in 0..STEPS {
             if at >= newest || collected.is_full() {
                 break;
             }
             let page = self.store.read(at, with_raw).await?;
-            let first = page.events.first().map(|first| first.number);
+            let first = page.events.first().map(|first| first.sequence);
             if first != Some(at + 1) {
                 // What is not there was trimmed.
                 let left = first.map_or(newest, |first| first - 1);
@@ -111,33 +115,33 @@ impl Journal {
                 }
                 return Err(Error::CursorExpired { oldest: self.cursor(left) });
             }
-            for event in page.events.iter().take_while(|event| event.number <= newest) {
+            for event in page.events.iter().take_while(|event| event.sequence <= newest) {
                 if !collected.take(event) {
                     break 'looking;
                 }
-                at = event.number;
+                at = event.sequence;
             }
         }
         Ok(self.piece(collected.events, place, at, newest))
     }
 
     /// Looks through what is before a place, backwards. With `any_newest`, it may be that nothing is left there.
-    async fn list_before<W: Fn(&Stored) -> bool>(
+    async fn list_before<W: Fn(&StoredEvent) -> bool>(
         &self,
         place: u64,
         any_newest: bool,
         with_raw: bool,
         mut collected: Collected<W>,
-    ) -> Result<Piece, Error> {
-        let newest = self.store.extent().newest;
+    ) -> Result<EventPage, Error> {
+        let newest = self.store.log_range().newest;
         let mut at = place;
         'looking: for _ in 0..STEPS {
-            if at < self.store.extent().oldest || collected.is_full() {
+            if at < self.store.log_range().oldest || collected.is_full() {
                 break;
             }
             let page = self.store.read_before(at, with_raw).await?;
             if page.events.is_empty() && at == place && !any_newest {
-                return Err(Error::CursorExpired { oldest: self.cursor(self.store.extent().oldest - 1) });
+                return Err(Error::CursorExpired { oldest: self.cursor(self.store.log_range().oldest - 1) });
             } else if page.events.is_empty() {
                 break;
             }
@@ -145,19 +149,19 @@ impl Journal {
                 if !collected.take(event) {
                     break 'looking;
                 }
-                at = event.number - 1;
+                at = event.sequence - 1;
             }
         }
         collected.events.reverse();
         Ok(self.piece(collected.events, at, place, newest))
     }
 
-    fn piece(&self, events: Vec<Stored>, previous: u64, next: u64, newest: u64) -> Piece {
-        Piece {
+    fn piece(&self, events: Vec<StoredEvent>, previous: u64, next: u64, newest: u64) -> EventPage {
+        EventPage {
             events,
             previous: self.cursor(previous),
             next: self.cursor(next),
-            reached_oldest: previous < self.store.extent().oldest,
+            reached_oldest: previous < self.store.log_range().oldest,
             reached_newest: next >= newest,
         }
     }
@@ -166,19 +170,19 @@ impl Journal {
 /// What was found so far.
 struct Collected<W> {
     wanted: W,
-    bounds: Bounds,
+    bounds: PageLimits,
     bytes: usize,
-    events: Vec<Stored>,
+    events: Vec<StoredEvent>,
 }
 
-impl<W: Fn(&Stored) -> bool> Collected<W> {
+impl<W: Fn(&StoredEvent) -> bool> Collected<W> {
     fn is_full(&self) -> bool {
         self.events.len() >= self.bounds.events
     }
 
     /// Takes an event, or passes it over when it is not wanted. False when there is no room for more: then the piece
     /// ends before it.
-    fn take(&mut self, event: &Stored) -> bool {
+    fn take(&mut self, event: &StoredEvent) -> bool {
         if self.is_full() {
             return false;
         }

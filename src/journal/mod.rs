@@ -20,22 +20,22 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use gauges::Gauges;
-pub use list::{Bounds, Piece, Place};
-pub use reader::{Gap, Next, Reader, Run};
-pub use retention::{Keep, Retention};
-pub use subscription_changes::{Over, Watched, Watching};
-pub use subscriptions::{Following, Progress, SubscriptionError};
+pub use list::{EventPage, ListStart, PageLimits};
+pub use reader::{EventBatch, Gap, Next, Reader};
+pub use retention::{Retention, RetentionPolicy};
+pub use subscription_changes::{Invalidated, SubscriptionChanges, SubscriptionWatch};
+pub use subscriptions::{FollowedSubscription, Progress, SubscriptionError};
 pub use tail::Tail;
 
 use crate::domain::{Cursor, UnixMillis};
-use crate::store::{self, Append, Done, Extent, Health, Located, Op, Since, Store};
+use crate::store::{self, Append, CursorLocation, Health, LogRange, Op, OpResult, Store, TimeLocation};
 
 /// A handle to the open journal. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Journal {
     store: Store,
     tail: Arc<Tail>,
-    watched: Watched,
+    subscription_changes: SubscriptionChanges,
 }
 
 /// Where a reader starts.
@@ -53,7 +53,7 @@ pub enum Start {
 
 /// What a reader does when the events that it should come to next are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
+pub enum OnExpired {
     /// It fails.
     Fail,
     /// It tells of the gap and goes on behind it.
@@ -86,9 +86,9 @@ pub enum Error {
 impl Journal {
     /// The journal in a store, of whose commits the tail is given every event and the watched ones every change of a
     /// subscription.
-    pub fn new(store: Store, tail: Arc<Tail>, watched: Watched) -> Self {
-        tail.start_at(store.extent().newest);
-        Self { store, tail, watched }
+    pub fn new(store: Store, tail: Arc<Tail>, subscription_changes: SubscriptionChanges) -> Self {
+        tail.start_at(store.log_range().newest);
+        Self { store, tail, subscription_changes }
     }
 
     /// Puts events at the end, all of them or none, and returns when they are on disk.
@@ -98,7 +98,7 @@ impl Journal {
     /// # Errors
     ///
     /// When nothing of it was written.
-    pub async fn append(&self, events: Vec<Append>) -> Result<Vec<Done>, Error> {
+    pub async fn append(&self, events: Vec<Append>) -> Result<Vec<OpResult>, Error> {
         Ok(self.store.commit(events.into_iter().map(|event| Op::Append(Box::new(event))).collect()).await?)
     }
 
@@ -107,24 +107,26 @@ impl Journal {
     /// # Errors
     ///
     /// When the start is a place that cannot be read from.
-    pub async fn read(&self, start: Start, gone: Gone, with_raw: bool) -> Result<Reader, Error> {
-        let reader = |position| Reader::new(self.clone(), position, gone, with_raw);
-        let Extent { oldest, newest } = self.store.extent();
+    pub async fn read(&self, start: Start, on_expired: OnExpired, with_raw: bool) -> Result<Reader, Error> {
+        let reader = |position| Reader::new(self.clone(), position, on_expired, with_raw);
+        let LogRange { oldest, newest } = self.store.log_range();
         match start {
             Start::Latest => Ok(reader(newest)),
             // What is the oldest may be trimmed before it is read. Whoever asked for the oldest takes the next.
-            Start::Earliest => Ok(reader(oldest - 1).taking_the_oldest()),
+            Start::Earliest => Ok(reader(oldest - 1).from_earliest_left()),
             // A reader that skips comes to what is gone by itself, and tells.
-            Start::After(cursor) => match (self.kept(cursor), gone) {
-                (Ok(number), _) => Ok(reader(number)),
-                (Err(Error::CursorExpired { .. }), Gone::Skip) => Ok(reader(cursor.number)),
+            Start::After(cursor) => match (self.kept(cursor), on_expired) {
+                (Ok(sequence), _) => Ok(reader(sequence)),
+                (Err(Error::CursorExpired { .. }), OnExpired::Skip) => Ok(reader(cursor.sequence)),
                 (Err(error), _) => Err(error),
             },
-            Start::Since(moment) => match (self.store.since(moment).await?, gone) {
-                (Since { behind, trimmed: false }, _) => Ok(reader(behind)),
-                (Since { behind, trimmed: true }, Gone::Skip) => Ok(reader(behind).behind_missing()),
-                (Since { behind, trimmed: true }, Gone::Fail) => {
-                    Err(Error::CursorExpired { oldest: self.cursor(behind) })
+            Start::Since(moment) => match (self.store.since(moment).await?, on_expired) {
+                (TimeLocation { after, trimmed: false }, _) => Ok(reader(after)),
+                (TimeLocation { after, trimmed: true }, OnExpired::Skip) => {
+                    Ok(reader(after).with_initial_gap())
+                }
+                (TimeLocation { after, trimmed: true }, OnExpired::Fail) => {
+                    Err(Error::CursorExpired { oldest: self.cursor(after) })
                 }
             },
         }
@@ -132,24 +134,26 @@ impl Journal {
 
     /// The number of a cursor's event, if the cursor is of this journal and not before or ahead of what is left.
     fn kept(&self, cursor: Cursor) -> Result<u64, Error> {
-        let number = self.reached(cursor)?;
-        let Extent { oldest, .. } = self.store.extent();
-        if number + 1 < oldest {
+        let sequence = self.reached(cursor)?;
+        let LogRange { oldest, .. } = self.store.log_range();
+        if sequence + 1 < oldest {
             Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) })
         } else {
-            Ok(number)
+            Ok(sequence)
         }
     }
 
     /// The number of a cursor's event, if the cursor is of this journal and not ahead of it.
     fn reached(&self, cursor: Cursor) -> Result<u64, Error> {
-        let Extent { newest, .. } = self.store.extent();
+        let LogRange { newest, .. } = self.store.log_range();
         match self.store.locate(cursor) {
-            Located::Foreign => Err(Error::ForeignCursor),
+            CursorLocation::Foreign => Err(Error::ForeignCursor),
             // From there on, all is new.
-            Located::Lost(last) => Err(Error::CursorLost { newest: self.cursor(last) }),
-            Located::At(number) if number > newest => Err(Error::CursorLost { newest: self.cursor(newest) }),
-            Located::At(number) => Ok(number),
+            CursorLocation::Lost(last) => Err(Error::CursorLost { newest: self.cursor(last) }),
+            CursorLocation::At(sequence) if sequence > newest => {
+                Err(Error::CursorLost { newest: self.cursor(newest) })
+            }
+            CursorLocation::At(sequence) => Ok(sequence),
         }
     }
 
@@ -159,13 +163,13 @@ impl Journal {
     }
 
     /// The place behind the event of that number.
-    pub fn cursor(&self, number: u64) -> Cursor {
-        Cursor { epoch: self.store.epoch(), number }
+    pub fn cursor(&self, sequence: u64) -> Cursor {
+        Cursor { epoch: self.store.epoch(), sequence }
     }
 
     /// What the journal spans now.
-    pub fn extent(&self) -> Extent {
-        self.store.extent()
+    pub fn log_range(&self) -> LogRange {
+        self.store.log_range()
     }
 
     /// Whether the journal can be written, and every change of that. Closes when the store has closed.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Error, Gone, Journal};
+use super::{Error, Journal, OnExpired};
 use crate::domain::{Cursor, SubscriptionId};
-use crate::store::{self, Stored};
+use crate::store::{self, StoredEvent};
 
 /// A place in the journal that moves forward.
 #[derive(Debug)]
@@ -17,12 +17,12 @@ pub struct Reader {
     /// Nothing was read yet, and whatever is the oldest then will do.
     from_earliest: bool,
     /// It began at the place of this subscription.
-    at_the_place_of: Option<SubscriptionId>,
+    from_subscription: Option<SubscriptionId>,
     /// Something was read.
     begun: bool,
-    gone: Gone,
+    on_expired: OnExpired,
     /// What was found missing when the place was looked for, and is not told yet.
-    found_missing: Option<Gap>,
+    initial_gap: Option<Gap>,
     with_raw: bool,
 }
 
@@ -30,8 +30,8 @@ pub struct Reader {
 #[derive(Clone, Debug)]
 pub enum Next {
     /// Events.
-    Run(Run),
-    /// Events that are gone. Only with [`Gone::Skip`].
+    Events(EventBatch),
+    /// Events that are gone. Only with [`OnExpired::Skip`].
     Gap(Gap),
     /// Nothing yet, but the reader's place is this one now: what was before it is gone, and the reader misses nothing.
     MovedOn(Cursor),
@@ -39,14 +39,14 @@ pub enum Next {
 
 /// Consecutive events, at least one.
 #[derive(Clone, Debug)]
-pub struct Run {
-    events: Arc<[Stored]>,
+pub struct EventBatch {
+    events: Arc<[StoredEvent]>,
     skip: usize,
 }
 
-impl Run {
+impl EventBatch {
     /// The events.
-    pub fn events(&self) -> &[Stored] {
+    pub fn events(&self) -> &[StoredEvent] {
         &self.events[self.skip..]
     }
 }
@@ -63,49 +63,49 @@ pub struct Gap {
 impl Gap {
     /// How many they are, if that is known: numbers have no holes.
     pub fn missed(&self) -> Option<u64> {
-        self.after.map(|after| self.resume.number - after.number)
+        self.after.map(|after| self.resume.sequence - after.sequence)
     }
 }
 
 /// What the store has behind a place.
 enum Behind {
-    Events(Arc<[Stored]>),
+    Events(Arc<[StoredEvent]>),
     /// The events behind the place are gone, up to this number at least.
     Gone(u64),
 }
 
 impl Reader {
-    pub(super) fn new(journal: Journal, position: u64, gone: Gone, with_raw: bool) -> Self {
+    pub(super) fn new(journal: Journal, position: u64, on_expired: OnExpired, with_raw: bool) -> Self {
         let newest = journal.tail.newest();
         Self {
             journal,
             newest,
             position,
             from_earliest: false,
-            at_the_place_of: None,
+            from_subscription: None,
             begun: false,
-            gone,
-            found_missing: None,
+            on_expired,
+            initial_gap: None,
             with_raw,
         }
     }
 
     /// Takes whatever is the oldest event when it is read.
-    pub(super) fn taking_the_oldest(mut self) -> Self {
+    pub(super) fn from_earliest_left(mut self) -> Self {
         self.from_earliest = true;
         self
     }
 
     /// Begins at a subscription's place, wherever that is when it is read. From there on it is told of what is gone only
     /// where the subscription may have wanted it.
-    pub(super) fn at_the_place_of(mut self, id: SubscriptionId) -> Self {
-        self.at_the_place_of = Some(id);
+    pub(super) fn from_subscription(mut self, id: SubscriptionId) -> Self {
+        self.from_subscription = Some(id);
         self
     }
 
     /// Tells first that an unknown number of events before its place are missing.
-    pub(super) fn behind_missing(mut self) -> Self {
-        self.found_missing = Some(Gap { after: None, resume: self.cursor() });
+    pub(super) fn with_initial_gap(mut self) -> Self {
+        self.initial_gap = Some(Gap { after: None, resume: self.cursor() });
         self
     }
 
@@ -122,7 +122,7 @@ impl Reader {
     ///
     /// When the events behind the place are gone and the reader does not skip them, or the store cannot be read.
     pub async fn next(&mut self) -> Result<Next, Error> {
-        if let Some(gap) = self.found_missing.take() {
+        if let Some(gap) = self.initial_gap.take() {
             return Ok(Next::Gap(gap));
         }
         loop {
@@ -131,23 +131,23 @@ impl Reader {
                 self.newest.changed().await.map_err(|_| store::Error::Closed)?;
                 continue;
             }
-            let run = match self.journal.tail.run_behind(self.position) {
-                Some(events) => Run { skip: skip(&events, self.position), events },
+            let run = match self.journal.tail.batch_after(self.position) {
+                Some(events) => EventBatch { skip: skip(&events, self.position), events },
                 None => match self.catch_up(newest).await? {
-                    Behind::Events(events) => Run { events, skip: 0 },
-                    Behind::Gone(number) if self.from_earliest => return Ok(self.move_on(number)),
-                    Behind::Gone(number) => {
-                        return match self.moved_on(number).await? {
+                    Behind::Events(events) => EventBatch { events, skip: 0 },
+                    Behind::Gone(sequence) if self.from_earliest => return Ok(self.move_on(sequence)),
+                    Behind::Gone(sequence) => {
+                        return match self.moved_on(sequence).await? {
                             Some(place) => Ok(self.move_on(place)),
-                            None => self.miss(number).map(Next::Gap),
+                            None => self.miss(sequence).map(Next::Gap),
                         };
                     }
                 },
             };
             self.from_earliest = false;
             self.begun = true;
-            self.position = run.events().last().map_or(self.position, |event| event.number);
-            return Ok(Next::Run(run));
+            self.position = run.events().last().map_or(self.position, |event| event.sequence);
+            return Ok(Next::Events(run));
         }
     }
 
@@ -155,35 +155,35 @@ impl Reader {
     async fn catch_up(&self, newest: u64) -> Result<Behind, Error> {
         let page = self.journal.store.read(self.position, self.with_raw).await?;
         // Numbers have no holes, and there was an event behind this place: what is not there was trimmed.
-        Ok(match page.events.first().map(|first| first.number) {
+        Ok(match page.events.first().map(|first| first.sequence) {
             Some(first) if first == self.position + 1 => Behind::Events(told(page.events, newest)),
             Some(first) => Behind::Gone(newest.min(first - 1)),
             None => Behind::Gone(newest),
         })
     }
 
-    fn move_on(&mut self, number: u64) -> Next {
-        self.position = number;
+    fn move_on(&mut self, sequence: u64) -> Next {
+        self.position = sequence;
         Next::MovedOn(self.cursor())
     }
 
     /// Where the subscription stands by now from whose place this began, if it did not want what is gone. What another
     /// has acknowledged meanwhile it did want: that is missed, unless the reader can begin behind it.
     async fn moved_on(&self, gone: u64) -> Result<Option<u64>, Error> {
-        let Some(id) = &self.at_the_place_of else { return Ok(None) };
-        let standing = self.journal.store.subscription(id).await?;
-        let standing = standing.filter(|standing| !self.begun || standing.acknowledged <= self.position);
-        Ok(standing.map(|standing| standing.number).filter(|&number| number >= gone))
+        let Some(id) = &self.from_subscription else { return Ok(None) };
+        let state = self.journal.store.subscription(id).await?;
+        let state = state.filter(|state| !self.begun || state.acknowledged <= self.position);
+        Ok(state.map(|state| state.sequence).filter(|&sequence| sequence >= gone))
     }
 
     /// The events up to that number are gone.
-    fn miss(&mut self, number: u64) -> Result<Gap, Error> {
-        let resume = self.journal.cursor(number);
-        match self.gone {
-            Gone::Fail => Err(Error::CursorExpired { oldest: resume }),
-            Gone::Skip => {
+    fn miss(&mut self, sequence: u64) -> Result<Gap, Error> {
+        let resume = self.journal.cursor(sequence);
+        match self.on_expired {
+            OnExpired::Fail => Err(Error::CursorExpired { oldest: resume }),
+            OnExpired::Skip => {
                 let after = Some(self.cursor());
-                self.position = number;
+                self.position = sequence;
                 Ok(Gap { after, resume })
             }
         }
@@ -191,15 +191,15 @@ impl Reader {
 }
 
 /// Without what is on disk and not told yet: a place there is not one that the journal is known to have come to.
-fn told(events: Arc<[Stored]>, newest: u64) -> Arc<[Stored]> {
+fn told(events: Arc<[StoredEvent]>, newest: u64) -> Arc<[StoredEvent]> {
     match skip(&events, newest) {
         all if all == events.len() => events,
         some => events[..some].into(),
     }
 }
 
-fn skip(events: &[Stored], position: u64) -> usize {
-    events.partition_point(|event| event.number <= position)
+fn skip(events: &[StoredEvent], position: u64) -> usize {
+    events.partition_point(|event| event.sequence <= position)
 }
 
 #[cfg(test)]
@@ -212,15 +212,15 @@ mod tests {
     async fn what_is_not_told_yet_is_not_given() {
         let opened = open();
         append(&opened.journal, 4, 10).await;
-        let reader = Reader::new(opened.journal.clone(), 0, Gone::Skip, false);
-        let numbers = async |newest| match reader.catch_up(newest).await.expect("readable") {
-            Behind::Events(events) => events.iter().map(|event| event.number).collect(),
-            Behind::Gone(number) => vec![number],
+        let reader = Reader::new(opened.journal.clone(), 0, OnExpired::Skip, false);
+        let sequences = async |newest| match reader.catch_up(newest).await.expect("readable") {
+            Behind::Events(events) => events.iter().map(|event| event.sequence).collect(),
+            Behind::Gone(sequence) => vec![sequence],
         };
-        assert_eq!(numbers(4).await, [1, 2, 3, 4]);
-        assert_eq!(numbers(2).await, [1, 2]);
+        assert_eq!(sequences(4).await, [1, 2, 3, 4]);
+        assert_eq!(sequences(2).await, [1, 2]);
         trim(&opened.journal, 3).await;
-        assert_eq!(numbers(4).await, [3], "gone up to there");
-        assert_eq!(numbers(2).await, [2], "and as far as is told");
+        assert_eq!(sequences(4).await, [3], "gone up to there");
+        assert_eq!(sequences(2).await, [2], "and as far as is told");
     }
 }

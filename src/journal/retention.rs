@@ -11,9 +11,9 @@ use metrics::counter;
 use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
-use super::clock::Steady;
+use super::clock::JumpTolerantClock;
 use crate::domain::{SubscriptionId, UnixMillis};
-use crate::store::{Done, Extent, Health, Op, Standpoint, Store, Trim, Trimmed};
+use crate::store::{Health, LogRange, Op, OpResult, Store, SubscriptionPosition, Trim, Trimmed};
 use crate::telemetry::metrics::SUBSCRIPTIONS_EXPIRED;
 
 /// How often old events are looked for.
@@ -36,7 +36,7 @@ const SLACK: u64 = 1 << 20;
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Keep {
+pub struct RetentionPolicy {
     /// Events, after they were received.
     pub events: Duration,
     /// Events that a subscription has not acknowledged, after they were received.
@@ -53,25 +53,25 @@ pub struct Keep {
 #[derive(Debug)]
 pub struct Retention {
     store: Store,
-    keep: Keep,
+    policy: RetentionPolicy,
 }
 
 impl Retention {
     /// What must be run for old things to go.
-    pub fn new(store: Store, keep: Keep) -> Self {
-        Self { store, keep }
+    pub fn new(store: Store, policy: RetentionPolicy) -> Self {
+        Self { store, policy }
     }
 
     /// Runs until it is dropped, or the store has closed.
     pub async fn run(self) {
         let mut health = self.store.health();
         let mut bytes = self.store.bytes();
-        let too_much = self.keep.event_bytes.map_or(u64::MAX, |most| most.saturating_add(SLACK));
+        let too_much = self.policy.event_bytes.map_or(u64::MAX, |most| most.saturating_add(SLACK));
         let mut due = time::interval(EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Nothing that is kept is from later than that, so nothing is too old before it.
-        let newest = self.store.ends().await.ok().flatten().map_or(UnixMillis(0), |ends| ends.newest);
-        let mut clock = Steady::starting_at(newest);
+        let newest = self.store.time_range().await.ok().flatten().map_or(UnixMillis(0), |ends| ends.newest);
+        let mut clock = JumpTolerantClock::starting_at(newest);
         self.tell_expired().await;
         loop {
             let (writable, failing) = match *health.borrow_and_update() {
@@ -96,31 +96,31 @@ impl Retention {
 
     /// Lets go of all that is too old or too much, in small steps. A failure is known to the store's health, and told
     /// there.
-    async fn let_go(&self, clock: &mut Steady) {
+    async fn let_go(&self, clock: &mut JumpTolerantClock) {
         let (mut step_events, mut step_bytes) = (STEP, STEP_BYTES);
         loop {
             let now = clock.now(UnixMillis::now());
             let trim = Trim {
-                before: now.minus(self.keep.events),
-                held_before: now.minus(self.keep.held_events),
-                most_bytes: self.keep.event_bytes,
+                before: now.minus(self.policy.events),
+                held_before: now.minus(self.policy.held_events),
+                most_bytes: self.policy.event_bytes,
                 step_events,
                 step_bytes,
             };
-            let forget = Op::Forget {
+            let forget = Op::Expire {
                 now,
-                requests: now.minus(self.keep.requests),
-                messages: now.minus(self.keep.messages),
+                requests: now.minus(self.policy.requests),
+                messages: now.minus(self.policy.messages),
                 most: STEP,
             };
-            let (newest, bytes) = (self.store.extent().newest, *self.store.bytes().borrow());
+            let (newest, bytes) = (self.store.log_range().newest, *self.store.bytes().borrow());
             let Some((trimmed, forgotten)) = self.step(trim, forget).await else { return };
             tell(&trimmed.expired);
             if !trimmed.more && forgotten < u64::from(STEP) {
                 return;
             }
             // What came while that was written.
-            let events = u32::try_from(self.store.extent().newest - newest).unwrap_or(u32::MAX);
+            let events = u32::try_from(self.store.log_range().newest - newest).unwrap_or(u32::MAX);
             let grown = (*self.store.bytes().borrow() + trimmed.bytes).saturating_sub(bytes);
             step_events = STEP.max(events.saturating_mul(FASTER));
             step_bytes = STEP_BYTES.max(grown.saturating_mul(FASTER.into()));
@@ -129,10 +129,10 @@ impl Retention {
 
     /// Tells of the subscriptions that have lost events before.
     async fn tell_expired(&self) {
-        let Ok(standpoints) = self.store.standpoints().await else { return };
-        let Extent { oldest, .. } = self.store.extent();
-        for Standpoint { id, number, .. } in standpoints {
-            if number + 1 < oldest {
+        let Ok(subscription_positions) = self.store.subscription_positions().await else { return };
+        let LogRange { oldest, .. } = self.store.log_range();
+        for SubscriptionPosition { id, sequence, .. } in subscription_positions {
+            if sequence + 1 < oldest {
                 tracing::error!(
                     subscription = %id,
                     "a subscription is expired: events that it had not acknowledged were let go"
@@ -144,9 +144,9 @@ impl Retention {
     /// Has one step written, and does not hurry it: what others commit takes it along, or it waits a moment for them.
     /// Says how many rows were forgotten, of the kind of which there were most.
     async fn step(&self, trim: Trim, forget: Op) -> Option<(Trimmed, u64)> {
-        let handed_over = self.store.hand_over(vec![Op::Trim(trim), forget]).await.ok()?;
-        match <[Done; 2]>::try_from(handed_over.durable().await.ok()?) {
-            Ok([Done::Trimmed(trimmed), Done::Forgotten(rows)]) => Some((trimmed, rows)),
+        let pending = self.store.submit(vec![Op::Trim(trim), forget]).await.ok()?;
+        match <[OpResult; 2]>::try_from(pending.durable().await.ok()?) {
+            Ok([OpResult::Trimmed(trimmed), OpResult::Expired(rows)]) => Some((trimmed, rows)),
             _ => unreachable!("what was asked for is answered"),
         }
     }

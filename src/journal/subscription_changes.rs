@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::domain::SubscriptionId;
-use crate::store::Altered;
+use crate::store::SubscriptionChange;
 
 /// Tells those who read from subscriptions that these were changed or deleted. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Watched {
+pub struct SubscriptionChanges {
     entries: Arc<Mutex<HashMap<SubscriptionId, Watchers>>>,
 }
 
@@ -28,14 +28,14 @@ struct Watchers {
 #[derive(Debug, Default)]
 struct End {
     /// Why, and the generation that it had come to.
-    over: OnceLock<(Over, u64)>,
+    over: OnceLock<(Invalidated, u64)>,
     /// Wakes, once it is known.
     told: CancellationToken,
 }
 
 /// Why a subscription is no longer what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum Invalidated {
     /// Its filter or place was set.
     Changed,
     /// It was deleted.
@@ -44,22 +44,22 @@ pub enum Over {
 
 /// A subscription as it stands, for one who reads from it.
 #[derive(Debug)]
-pub struct Watching {
+pub struct SubscriptionWatch {
     id: SubscriptionId,
     /// The generation that was found, once it is known.
     generation: Option<u64>,
     end: Arc<End>,
-    watched: Watched,
+    subscription_changes: SubscriptionChanges,
 }
 
-impl Watched {
+impl SubscriptionChanges {
     /// Nobody watches anything yet.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Tells of subscriptions whose filter or place was set, and of those that were deleted.
-    pub fn tell(&self, altered: Vec<Altered>) {
+    pub fn tell(&self, altered: Vec<SubscriptionChange>) {
         if altered.is_empty() {
             return;
         }
@@ -68,8 +68,8 @@ impl Watched {
             let mut entries = self.entries();
             for altered in altered {
                 let (over, subscription) = match altered {
-                    Altered::Set(subscription) => (Over::Changed, subscription),
-                    Altered::Deleted(subscription) => (Over::Deleted, subscription),
+                    SubscriptionChange::Set(subscription) => (Invalidated::Changed, subscription),
+                    SubscriptionChange::Deleted(subscription) => (Invalidated::Deleted, subscription),
                 };
                 // Whoever comes later reads the store later, and finds there what is told here.
                 if let Some(Watchers { end, .. }) = entries.remove(&subscription.id) {
@@ -85,14 +85,14 @@ impl Watched {
     }
 
     /// Begins to watch a subscription. How it stands is to be read after this, not before.
-    pub(super) fn watch(&self, id: &SubscriptionId) -> Watching {
+    pub(super) fn watch(&self, id: &SubscriptionId) -> SubscriptionWatch {
         let mut entries = self.entries();
         let watchers =
             entries.entry(id.clone()).or_insert_with(|| Watchers { end: Arc::new(End::default()), count: 0 });
         watchers.count += 1;
         let end = Arc::clone(&watchers.end);
         drop(entries);
-        Watching { id: id.clone(), generation: None, end, watched: self.clone() }
+        SubscriptionWatch { id: id.clone(), generation: None, end, subscription_changes: self.clone() }
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Watchers>> {
@@ -101,7 +101,7 @@ impl Watched {
     }
 }
 
-impl Watching {
+impl SubscriptionWatch {
     /// Which subscription it is.
     pub fn id(&self) -> &SubscriptionId {
         &self.id
@@ -113,10 +113,12 @@ impl Watching {
     }
 
     /// Why it is no longer what it was, if that is so. It is from before the change is answered.
-    pub fn over(&self) -> Option<Over> {
+    pub fn over(&self) -> Option<Invalidated> {
         self.end.over.get().map(|&(over, generation)| match over {
             // What was deleted was an earlier one of its id: what was found stands.
-            Over::Deleted if self.generation.is_some_and(|found| generation < found) => Over::Changed,
+            Invalidated::Deleted if self.generation.is_some_and(|found| generation < found) => {
+                Invalidated::Changed
+            }
             over => over,
         })
     }
@@ -127,10 +129,10 @@ impl Watching {
     }
 }
 
-impl Drop for Watching {
+impl Drop for SubscriptionWatch {
     fn drop(&mut self) {
         // By now others may watch it as it stands later.
-        if let Entry::Occupied(mut entry) = self.watched.entries().entry(self.id.clone())
+        if let Entry::Occupied(mut entry) = self.subscription_changes.entries().entry(self.id.clone())
             && Arc::ptr_eq(&entry.get().end, &self.end)
         {
             entry.get_mut().count -= 1;
@@ -152,11 +154,11 @@ mod tests {
         text.parse().expect("an id")
     }
 
-    fn standing(text: &str) -> Subscription {
+    fn state(text: &str) -> Subscription {
         Subscription {
             id: id(text),
             filter: Filter::default(),
-            number: 0,
+            sequence: 0,
             acknowledged: 0,
             generation: 2,
             create_time: UnixMillis(0),
@@ -165,66 +167,73 @@ mod tests {
         }
     }
 
-    fn changed(text: &str) -> Vec<Altered> {
-        vec![Altered::Set(standing(text))]
+    fn changed(text: &str) -> Vec<SubscriptionChange> {
+        vec![SubscriptionChange::Set(state(text))]
     }
 
-    fn deleted(text: &str) -> Vec<Altered> {
-        vec![Altered::Deleted(standing(text))]
+    fn deleted(text: &str) -> Vec<SubscriptionChange> {
+        vec![SubscriptionChange::Deleted(state(text))]
     }
 
     #[test]
     fn all_who_watch_a_subscription_hear_of_its_change_and_others_do_not() {
-        let watched = Watched::new();
-        watched.tell(changed("billing"));
-        let (first, second, other) =
-            (watched.watch(&id("billing")), watched.watch(&id("billing")), watched.watch(&id("crm")));
+        let subscription_changes = SubscriptionChanges::new();
+        subscription_changes.tell(changed("billing"));
+        let (first, second, other) = (
+            subscription_changes.watch(&id("billing")),
+            subscription_changes.watch(&id("billing")),
+            subscription_changes.watch(&id("crm")),
+        );
         assert_eq!(first.over(), None, "what was told before is in the store");
         let told = first.told();
-        watched.tell(changed("billing"));
-        assert_eq!((first.over(), second.over()), (Some(Over::Changed), Some(Over::Changed)));
+        subscription_changes.tell(changed("billing"));
+        assert_eq!((first.over(), second.over()), (Some(Invalidated::Changed), Some(Invalidated::Changed)));
         assert!(told.now_or_never().is_some() && second.told().now_or_never().is_some());
         assert_eq!(other.over(), None);
-        watched.tell(deleted("crm"));
-        assert_eq!((other.over(), first.over()), (Some(Over::Deleted), Some(Over::Changed)));
+        subscription_changes.tell(deleted("crm"));
+        assert_eq!((other.over(), first.over()), (Some(Invalidated::Deleted), Some(Invalidated::Changed)));
     }
 
     #[test]
     fn whoever_comes_after_a_change_watches_what_stands_since() {
-        let watched = Watched::new();
-        let before = watched.watch(&id("billing"));
-        watched.tell(changed("billing"));
-        let after = watched.watch(&id("billing"));
+        let subscription_changes = SubscriptionChanges::new();
+        let before = subscription_changes.watch(&id("billing"));
+        subscription_changes.tell(changed("billing"));
+        let after = subscription_changes.watch(&id("billing"));
         drop(before);
         assert_eq!(after.over(), None);
-        watched.tell(deleted("billing"));
-        assert_eq!(after.over(), Some(Over::Deleted));
+        subscription_changes.tell(deleted("billing"));
+        assert_eq!(after.over(), Some(Invalidated::Deleted));
     }
 
     #[test]
     fn whoever_leaves_leaves_nothing_behind() {
-        let watched = Watched::new();
-        let (first, second, other) =
-            (watched.watch(&id("billing")), watched.watch(&id("billing")), watched.watch(&id("crm")));
-        assert_eq!(watched.entries().len(), 2);
+        let subscription_changes = SubscriptionChanges::new();
+        let (first, second, other) = (
+            subscription_changes.watch(&id("billing")),
+            subscription_changes.watch(&id("billing")),
+            subscription_changes.watch(&id("crm")),
+        );
+        assert_eq!(subscription_changes.entries().len(), 2);
         drop(first);
-        assert_eq!(watched.entries().len(), 2, "somebody else watches it still");
+        assert_eq!(subscription_changes.entries().len(), 2, "somebody else watches it still");
         drop(second);
-        assert_eq!(watched.entries().len(), 1);
-        watched.tell(changed("crm"));
-        assert_eq!(watched.entries().len(), 0, "nobody watches it as it stands now");
+        assert_eq!(subscription_changes.entries().len(), 1);
+        subscription_changes.tell(changed("crm"));
+        assert_eq!(subscription_changes.entries().len(), 0, "nobody watches it as it stands now");
         drop(other);
-        assert_eq!(watched.entries().len(), 0);
+        assert_eq!(subscription_changes.entries().len(), 0);
     }
 
     /// It is on disk before it is told, and may be found in between.
     #[test]
     fn whoever_has_found_what_was_made_anew_is_not_told_that_it_was_deleted() {
-        let watched = Watched::new();
-        let (mut old, mut new) = (watched.watch(&id("billing")), watched.watch(&id("billing")));
+        let subscription_changes = SubscriptionChanges::new();
+        let (mut old, mut new) =
+            (subscription_changes.watch(&id("billing")), subscription_changes.watch(&id("billing")));
         old.found(2);
         new.found(3);
-        watched.tell(deleted("billing"));
-        assert_eq!((old.over(), new.over()), (Some(Over::Deleted), Some(Over::Changed)));
+        subscription_changes.tell(deleted("billing"));
+        assert_eq!((old.over(), new.over()), (Some(Invalidated::Deleted), Some(Invalidated::Changed)));
     }
 }

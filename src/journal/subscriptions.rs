@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::subscription_changes::Watching;
-use super::{Error, Gone, Journal, Reader, Start};
+use super::subscription_changes::SubscriptionWatch;
+use super::{Error, Journal, OnExpired, Reader, Start};
 use crate::domain::{Cursor, Filter, Subscription, SubscriptionId, UnixMillis};
-use crate::store::{self, Change, Changed, Done, Extent, Op, Place, Since};
+use crate::store::{self, Change, Changed, LogRange, Op, OpResult, SeekPosition, TimeLocation};
 
 /// A subscription, and how far it is behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ pub struct Progress {
 
 /// What reads from a subscription.
 #[derive(Debug)]
-pub struct Following {
+pub struct FollowedSubscription {
     /// The subscription as it stood.
     pub subscription: Subscription,
     /// Reads from its place.
     pub reader: Reader,
     /// Hears when it is changed.
-    pub watching: Watching,
+    pub watching: SubscriptionWatch,
 }
 
 /// Why nothing was done with a subscription.
@@ -133,9 +133,9 @@ impl Journal {
         cursor: Cursor,
         generation: Option<u64>,
     ) -> Result<Cursor, SubscriptionError> {
-        let number = self.reached(cursor)?;
-        let standing = self.change(id, Change::Acknowledge { number, generation }).await?;
-        Ok(self.cursor(standing.number))
+        let sequence = self.reached(cursor)?;
+        let state = self.change(id, Change::Acknowledge { sequence, generation }).await?;
+        Ok(self.cursor(state.sequence))
     }
 
     /// How a subscription stands.
@@ -144,7 +144,7 @@ impl Journal {
     ///
     /// When there is none of that id.
     pub async fn subscription(&self, id: &SubscriptionId) -> Result<Progress, SubscriptionError> {
-        let Extent { oldest, .. } = self.extent();
+        let LogRange { oldest, .. } = self.log_range();
         let subscription = self.find(id).await?;
         self.progress(subscription, oldest).await
     }
@@ -156,11 +156,11 @@ impl Journal {
     /// When the store cannot be read.
     pub async fn subscriptions(
         &self,
-        behind: Option<&SubscriptionId>,
+        after: Option<&SubscriptionId>,
         most: u32,
     ) -> Result<Vec<Progress>, Error> {
-        let Extent { oldest, .. } = self.extent();
-        let subscriptions = self.store.subscriptions(behind, most).await?;
+        let LogRange { oldest, .. } = self.log_range();
+        let subscriptions = self.store.subscriptions(after, most).await?;
         self.progress_of(subscriptions, oldest).await
     }
 
@@ -172,36 +172,40 @@ impl Journal {
     pub async fn follow(
         &self,
         id: &SubscriptionId,
-        gone: Gone,
+        on_expired: OnExpired,
         with_raw: bool,
-    ) -> Result<Following, SubscriptionError> {
+    ) -> Result<FollowedSubscription, SubscriptionError> {
         loop {
-            let mut watching = self.watched.watch(id);
-            let Extent { oldest, .. } = self.extent();
+            let mut watching = self.subscription_changes.watch(id);
+            let LogRange { oldest, .. } = self.log_range();
             let subscription = self.find(id).await?;
             if watching.over().is_some() {
                 // It may be what stands since that was found: then it must be watched from there.
                 continue;
             }
             watching.found(subscription.generation);
-            if gone == Gone::Fail && is_expired(&subscription, oldest) {
+            if on_expired == OnExpired::Fail && is_expired(&subscription, oldest) {
                 return Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into());
             }
-            let reader = Reader::new(self.clone(), subscription.number, gone, with_raw);
-            return Ok(Following { reader: reader.at_the_place_of(id.clone()), subscription, watching });
+            let reader = Reader::new(self.clone(), subscription.sequence, on_expired, with_raw);
+            return Ok(FollowedSubscription {
+                reader: reader.from_subscription(id.clone()),
+                subscription,
+                watching,
+            });
         }
     }
 
     /// Where a subscription is to start.
-    async fn place(&self, start: Start) -> Result<Place, Error> {
+    async fn place(&self, start: Start) -> Result<SeekPosition, Error> {
         Ok(match start {
-            Start::Latest => Place::Newest,
-            Start::Earliest => Place::Oldest,
-            Start::After(cursor) => Place::Behind(self.kept(cursor)?),
+            Start::Latest => SeekPosition::Newest,
+            Start::Earliest => SeekPosition::Oldest,
+            Start::After(cursor) => SeekPosition::After(self.kept(cursor)?),
             Start::Since(moment) => match self.store.since(moment).await? {
-                Since { behind, trimmed: false } => Place::Behind(behind),
-                Since { behind, trimmed: true } => {
-                    return Err(Error::CursorExpired { oldest: self.cursor(behind) });
+                TimeLocation { after, trimmed: false } => SeekPosition::After(after),
+                TimeLocation { after, trimmed: true } => {
+                    return Err(Error::CursorExpired { oldest: self.cursor(after) });
                 }
             },
         })
@@ -210,12 +214,16 @@ impl Journal {
     async fn change(&self, id: SubscriptionId, change: Change) -> Result<Subscription, SubscriptionError> {
         let op = Op::Subscription(id, Box::new(change));
         let mut done = self.store.commit(vec![op]).await.map_err(SubscriptionError::NotWritten)?;
-        let Some(Done::Changed(changed)) = done.pop() else { unreachable!("what was asked for is answered") };
+        let Some(OpResult::Changed(changed)) = done.pop() else {
+            unreachable!("what was asked for is answered")
+        };
         match *changed {
             Changed::Stands(subscription) => Ok(subscription),
             Changed::Exists(_) => Err(SubscriptionError::Exists),
             Changed::Absent => Err(SubscriptionError::Absent),
-            Changed::Gone { oldest } => Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into()),
+            Changed::Expired { oldest } => {
+                Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into())
+            }
             Changed::Stale(Subscription { generation, .. }) => Err(SubscriptionError::Stale { generation }),
             Changed::TooMany => Err(SubscriptionError::TooMany),
         }
@@ -226,7 +234,7 @@ impl Journal {
         id: SubscriptionId,
         change: Change,
     ) -> Result<Progress, SubscriptionError> {
-        let Extent { oldest, .. } = self.extent();
+        let LogRange { oldest, .. } = self.log_range();
         let subscription = self.change(id, change).await?;
         self.progress(subscription, oldest).await
     }
@@ -234,7 +242,7 @@ impl Journal {
     async fn find(&self, id: &SubscriptionId) -> Result<Subscription, SubscriptionError> {
         let subscription = self.store.subscription(id).await.map_err(Error::from)?;
         let subscription = subscription.ok_or(SubscriptionError::Absent)?;
-        self.come_to(subscription.number).await?;
+        self.come_to(subscription.sequence).await?;
         Ok(subscription)
     }
 
@@ -250,12 +258,12 @@ impl Journal {
         subscriptions: Vec<Subscription>,
         oldest: u64,
     ) -> Result<Vec<Progress>, Error> {
-        let numbers: Vec<u64> = subscriptions.iter().map(|subscription| subscription.number).collect();
-        let newest = self.come_to(numbers.iter().copied().max().unwrap_or(0)).await?;
-        let received = self.store.received_behind(numbers).await?;
+        let sequences: Vec<u64> = subscriptions.iter().map(|subscription| subscription.sequence).collect();
+        let newest = self.come_to(sequences.iter().copied().max().unwrap_or(0)).await?;
+        let received = self.store.received_after(sequences).await?;
         let now = UnixMillis::now();
         let progress = subscriptions.into_iter().zip(received).map(|(subscription, received)| Progress {
-            lag_events: newest.saturating_sub(subscription.number),
+            lag_events: newest.saturating_sub(subscription.sequence),
             lag_time: received.map_or(Duration::ZERO, |at| since(at, now)),
             expired: is_expired(&subscription, oldest),
             subscription,
@@ -265,15 +273,15 @@ impl Journal {
 
     /// What is on disk may be found before it is told: waits until the journal is told to have come to a number, and
     /// says where it ends.
-    async fn come_to(&self, number: u64) -> Result<u64, Error> {
-        let mut extents = self.store.extents();
-        let extent = extents.wait_for(|extent| extent.newest >= number).await;
-        Ok(extent.map_err(|_| store::Error::Closed)?.newest)
+    async fn come_to(&self, sequence: u64) -> Result<u64, Error> {
+        let mut extents = self.store.log_ranges();
+        let log_range = extents.wait_for(|log_range| log_range.newest >= sequence).await;
+        Ok(log_range.map_err(|_| store::Error::Closed)?.newest)
     }
 }
 
 fn is_expired(subscription: &Subscription, oldest: u64) -> bool {
-    subscription.number + 1 < oldest
+    subscription.sequence + 1 < oldest
 }
 
 /// How long ago that was. The machine's clock may have gone back since.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use crate::store::Stored;
+use crate::store::StoredEvent;
 
 /// The most bytes of events that the tail holds; the newest run always stays, however large.
 const TAIL_BYTES: usize = 16 << 20;
@@ -22,7 +22,7 @@ pub struct Tail {
 
 #[derive(Debug, Default)]
 struct Runs {
-    runs: VecDeque<Arc<[Stored]>>,
+    runs: VecDeque<Arc<[StoredEvent]>>,
     bytes: usize,
 }
 
@@ -44,8 +44,8 @@ impl Tail {
     }
 
     /// Takes what has just become durable.
-    pub fn push(&self, run: Arc<[Stored]>) {
-        let Some(newest) = run.last().map(|event| event.number) else { return };
+    pub fn push(&self, run: Arc<[StoredEvent]>) {
+        let Some(newest) = run.last().map(|event| event.sequence) else { return };
         {
             let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
             runs.bytes += size(&run);
@@ -66,15 +66,15 @@ impl Tail {
     }
 
     /// The run that holds the event behind a number, if it is still here.
-    pub(super) fn run_behind(&self, number: u64) -> Option<Arc<[Stored]>> {
+    pub(super) fn batch_after(&self, sequence: u64) -> Option<Arc<[StoredEvent]>> {
         let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
-        let at = runs.runs.partition_point(|run| run.last().is_none_or(|last| last.number <= number));
+        let at = runs.runs.partition_point(|run| run.last().is_none_or(|last| last.sequence <= sequence));
         let run = runs.runs.get(at)?;
-        (run.first()?.number <= number + 1).then(|| Arc::clone(run))
+        (run.first()?.sequence <= sequence + 1).then(|| Arc::clone(run))
     }
 }
 
-fn size(run: &[Stored]) -> usize {
+fn size(run: &[StoredEvent]) -> usize {
     run.iter()
         .map(|event| EVENT_OVERHEAD + event.event.len() + event.raw.as_ref().map_or(0, bytes::Bytes::len))
         .sum()
@@ -87,10 +87,10 @@ mod tests {
     use super::*;
     use crate::domain::EventType;
 
-    fn run(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<[Stored]> {
-        numbers
-            .map(|number| Stored {
-                number,
+    fn run(sequences: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<[StoredEvent]> {
+        sequences
+            .map(|sequence| StoredEvent {
+                sequence,
                 account: "acme".parse().expect("an id"),
                 event_type: EventType::Unknown,
                 event: Bytes::from(vec![0; bytes]),
@@ -99,8 +99,8 @@ mod tests {
             .collect()
     }
 
-    fn first(run: Option<Arc<[Stored]>>) -> Option<u64> {
-        run.map(|run| run[0].number)
+    fn first(run: Option<Arc<[StoredEvent]>>) -> Option<u64> {
+        run.map(|run| run[0].sequence)
     }
 
     #[test]
@@ -108,11 +108,11 @@ mod tests {
         let tail = Tail::new();
         tail.push(run(5..=7, 10));
         tail.push(run(8..=8, 10));
-        assert_eq!(first(tail.run_behind(3)), None, "event 4 is not here");
-        assert_eq!(first(tail.run_behind(4)), Some(5));
-        assert_eq!(first(tail.run_behind(6)), Some(5));
-        assert_eq!(first(tail.run_behind(7)), Some(8));
-        assert_eq!(first(tail.run_behind(8)), None);
+        assert_eq!(first(tail.batch_after(3)), None, "event 4 is not here");
+        assert_eq!(first(tail.batch_after(4)), Some(5));
+        assert_eq!(first(tail.batch_after(6)), Some(5));
+        assert_eq!(first(tail.batch_after(7)), Some(8));
+        assert_eq!(first(tail.batch_after(8)), None);
         assert_eq!(*tail.newest().borrow(), 8);
     }
 
@@ -121,12 +121,12 @@ mod tests {
         let tail = Tail::new();
         tail.push(run(1..=1, TAIL_BYTES / 2));
         tail.push(run(2..=2, TAIL_BYTES / 2 - 1_000));
-        assert_eq!(first(tail.run_behind(0)), Some(1));
+        assert_eq!(first(tail.batch_after(0)), Some(1));
         tail.push(run(3..=3, 2_000));
-        assert_eq!(first(tail.run_behind(0)), None);
-        assert_eq!(first(tail.run_behind(1)), Some(2));
+        assert_eq!(first(tail.batch_after(0)), None);
+        assert_eq!(first(tail.batch_after(1)), Some(2));
         tail.push(run(4..=4, 2 * TAIL_BYTES));
-        assert_eq!(first(tail.run_behind(2)), None);
-        assert_eq!(first(tail.run_behind(3)), Some(4));
+        assert_eq!(first(tail.batch_after(2)), None);
+        assert_eq!(first(tail.batch_after(3)), Some(4));
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt as _;
 
-use super::connection_state::Turn;
+use super::connection_state::ConnectionState;
 
 /// The most bytes of a request's header; more are answered 431. As much as common proxies let through.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -30,12 +30,12 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 pub(super) async fn converse(
     stream: TcpStream,
     router: Router,
-    turn: Arc<Turn>,
+    turn: Arc<ConnectionState>,
     stopping: CancellationToken,
 ) {
     // Answers are small and go out at once; a socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Watched { stream, turn: Arc::clone(&turn) });
+    let io = TokioIo::new(ObservedIo { stream, turn: Arc::clone(&turn) });
     let service = service_fn(|request: Request<Incoming>| {
         let (router, turn) = (router.clone(), Arc::clone(&turn));
         async move {
@@ -75,7 +75,7 @@ pub(super) async fn converse(
 }
 
 /// Drives a connection to its end, or to a deadline.
-async fn in_time<F: Future>(mut served: Pin<&mut F>, turn: &Turn) {
+async fn in_time<F: Future>(mut served: Pin<&mut F>, turn: &ConnectionState) {
     let mut sleep = pin!(tokio::time::sleep_until(Instant::now()));
     future::poll_fn(|cx| {
         if served.as_mut().poll(cx).is_ready() {
@@ -93,12 +93,12 @@ async fn in_time<F: Future>(mut served: Pin<&mut F>, turn: &Turn) {
 
 /// The stream below HTTP, which sees what HTTP does not tell: that a header has begun, and that an answer was taken.
 #[derive(Debug)]
-struct Watched {
+struct ObservedIo {
     stream: TcpStream,
-    turn: Arc<Turn>,
+    turn: Arc<ConnectionState>,
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for ObservedIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,7 +113,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for ObservedIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

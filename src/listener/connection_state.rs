@@ -6,12 +6,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Limits;
-use super::idle_queue::{Line, Place};
+use super::idle_queue::{IdleQueue, Ticket};
 
 /// Where a connection stands. All know of it that see a part: the stream below HTTP, and the service above.
 #[derive(Debug)]
-pub(super) struct Turn {
-    line: Arc<Line>,
+pub(super) struct ConnectionState {
+    line: Arc<IdleQueue>,
     limits: Limits,
     cut: CancellationToken,
     state: Mutex<State>,
@@ -22,7 +22,7 @@ struct State {
     phase: Phase,
     since: Instant,
     /// In the line, while it is the peer's turn.
-    place: Option<Place>,
+    place: Option<Ticket>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,11 @@ enum Phase {
 
 /// Held by a request's body: when the service drops it, the service has all that it wants.
 #[derive(Debug)]
-pub(super) struct Arriving(Arc<Turn>);
+pub(super) struct RequestInFlight(Arc<ConnectionState>);
 
-impl Turn {
+impl ConnectionState {
     /// A new connection: the peer has to begin.
-    pub(super) fn new(line: Arc<Line>, limits: Limits) -> Self {
+    pub(super) fn new(line: Arc<IdleQueue>, limits: Limits) -> Self {
         let cut = CancellationToken::new();
         let place = Some(line.join(cut.clone()));
         let state = State { phase: Phase::Idle, since: Instant::now(), place };
@@ -66,9 +66,9 @@ impl Turn {
     }
 
     /// A request's header is there in full.
-    pub(super) fn begin(self: &Arc<Self>) -> Arriving {
+    pub(super) fn begin(self: &Arc<Self>) -> RequestInFlight {
         self.enter(&mut self.state(), Phase::Body);
-        Arriving(Arc::clone(self))
+        RequestInFlight(Arc::clone(self))
     }
 
     /// The service has answered.
@@ -127,13 +127,13 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ConnectionState {
     fn drop(&mut self) {
         self.leave(&mut self.state());
     }
 }
 
-impl Drop for Arriving {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         let mut state = self.0.state();
         if state.phase == Phase::Body {
@@ -157,8 +157,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_who_waits_for_the_peer_stands_in_the_line() {
-        let line = Arc::new(Line::default());
-        let turn = Arc::new(Turn::new(Arc::clone(&line), LIMITS));
+        let line = Arc::new(IdleQueue::default());
+        let turn = Arc::new(ConnectionState::new(Arc::clone(&line), LIMITS));
         turn.heard();
         let arriving = turn.begin();
         drop(arriving);
@@ -173,9 +173,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn more_bytes_of_a_header_win_neither_time_nor_a_better_place() {
-        let line = Arc::new(Line::default());
-        let turn = Arc::new(Turn::new(Arc::clone(&line), LIMITS));
-        let other = Turn::new(Arc::clone(&line), LIMITS);
+        let line = Arc::new(IdleQueue::default());
+        let turn = Arc::new(ConnectionState::new(Arc::clone(&line), LIMITS));
+        let other = ConnectionState::new(Arc::clone(&line), LIMITS);
         turn.heard();
         let deadline = turn.deadline().expect("a header has one");
         assert_eq!(deadline, Instant::now() + LIMITS.slow);
@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_time_between_requests_is_counted_from_the_last_answer() {
-        let turn = Arc::new(Turn::new(Arc::default(), LIMITS));
+        let turn = Arc::new(ConnectionState::new(Arc::default(), LIMITS));
         assert_eq!(turn.deadline(), Some(Instant::now() + LIMITS.idle));
         let arriving = turn.begin();
         assert_eq!((turn.deadline(), turn.has_request()), (None, true));

@@ -8,24 +8,24 @@ use tokio::sync::futures::Notified;
 use tokio_util::sync::CancellationToken;
 
 /// A place in the line; places of those who came later are larger.
-pub(super) type Place = u64;
+pub(super) type Ticket = u64;
 
 /// Who waits for a peer, and how each is cut.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct IdleQueue {
     places: Mutex<Places>,
     joined: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Places {
-    next: Place,
-    taken: BTreeMap<Place, CancellationToken>,
+    next: Ticket,
+    taken: BTreeMap<Ticket, CancellationToken>,
 }
 
-impl Line {
+impl IdleQueue {
     /// Stands at the end of the line.
-    pub(super) fn join(&self, cut: CancellationToken) -> Place {
+    pub(super) fn join(&self, cut: CancellationToken) -> Ticket {
         let mut places = self.places();
         let place = places.next;
         places.next += 1;
@@ -36,7 +36,7 @@ impl Line {
     }
 
     /// Leaves the line; nothing, if the place has been taken away.
-    pub(super) fn leave(&self, place: Place) {
+    pub(super) fn leave(&self, place: Ticket) {
         self.places().taken.remove(&place);
     }
 
@@ -65,9 +65,9 @@ mod tests {
 
     #[test]
     fn the_longest_wait_is_cut_first_and_who_left_is_not_cut() {
-        let line = Line::default();
+        let line = IdleQueue::default();
         let cuts: Vec<CancellationToken> = (0..4).map(|_| CancellationToken::new()).collect();
-        let places: Vec<Place> = cuts.iter().map(|cut| line.join(cut.clone())).collect();
+        let places: Vec<Ticket> = cuts.iter().map(|cut| line.join(cut.clone())).collect();
         line.leave(places[0]);
         // The second one's wait begins anew.
         line.leave(places[1]);

@@ -18,9 +18,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::log_throttle::Sparingly;
-use connection_state::Turn;
-use idle_queue::Line;
+use crate::telemetry::log_throttle::LogThrottle;
+use connection_state::ConnectionState;
+use idle_queue::IdleQueue;
 
 /// A pause after an `accept` that failed for a lack of something, which is nearly always file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -45,13 +45,13 @@ pub struct Limits {
 /// Serves until `stopping` is cancelled. Then connections without a request are closed at once, and this ends when the
 /// others have got their answers. Dropping it cuts all of them off.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stopping: CancellationToken) {
-    let mut doors = Doors {
+    let mut doors = Acceptor {
         section: limits.section,
         most: limits.connections,
-        line: Arc::new(Line::default()),
+        line: Arc::new(IdleQueue::default()),
         connections: JoinSet::new(),
-        pushed_out: Sparingly::new(SPARINGLY),
-        short: Sparingly::new(SPARINGLY),
+        pushed_out: LogThrottle::new(SPARINGLY),
+        short: LogThrottle::new(SPARINGLY),
     };
     loop {
         let accepted = tokio::select! {
@@ -64,7 +64,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stoppi
             match accepted {
                 Ok((stream, _)) => {
                     doors.make_room().await;
-                    let turn = Arc::new(Turn::new(Arc::clone(&doors.line), limits));
+                    let turn = Arc::new(ConnectionState::new(Arc::clone(&doors.line), limits));
                     let conversation = connection::converse(stream, router.clone(), turn, stopping.clone());
                     doors.connections.spawn(conversation);
                 }
@@ -81,27 +81,27 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stoppi
 }
 
 /// What is open, and how more gets in.
-struct Doors {
+struct Acceptor {
     section: &'static str,
     most: usize,
-    line: Arc<Line>,
+    line: Arc<IdleQueue>,
     connections: JoinSet<()>,
-    pushed_out: Sparingly,
-    short: Sparingly,
+    pushed_out: LogThrottle,
+    short: LogThrottle,
 }
 
-impl Doors {
+impl Acceptor {
     /// Waits until there is room for one more. When requests of all connections are worked on, that is when the first
     /// of them ends or waits for its peer again.
     async fn make_room(&mut self) {
         while self.connections.len() >= self.most {
             let joined = self.line.joined();
             if self.line.cut_first() {
-                if let Some(unsaid) = self.pushed_out.now() {
+                if let Some(suppressed) = self.pushed_out.now() {
                     tracing::warn!(
                         listener = self.section,
                         most = self.most,
-                        unsaid,
+                        suppressed,
                         "all connections are taken: the one that waited longest for its peer was closed"
                     );
                 }
@@ -118,8 +118,8 @@ impl Doors {
     /// There are too few file descriptors, or too little memory. Those who wait are the ones to make room, here too.
     async fn fall_short(&self, error: &io::Error) {
         self.line.cut_first();
-        if let Some(unsaid) = self.short.now() {
-            tracing::warn!(listener = self.section, %error, unsaid, "a connection could not be taken in");
+        if let Some(suppressed) = self.short.now() {
+            tracing::warn!(listener = self.section, %error, suppressed, "a connection could not be taken in");
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }

@@ -8,7 +8,7 @@ use reqwest::header::RETRY_AFTER;
 use url::Url;
 
 use super::Error;
-use crate::domain::Uncertainty;
+use crate::domain::UnknownReason;
 
 /// The longest reply that is read. Real ones have a few hundred bytes, lists some tens of thousands.
 const MAX_REPLY_BYTES: usize = 4 << 20;
@@ -24,7 +24,7 @@ pub(super) struct Http {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
-    pub(super) body: Result<Bytes, Uncertainty>,
+    pub(super) body: Result<Bytes, UnknownReason>,
 }
 
 impl Http {
@@ -62,12 +62,12 @@ impl Http {
         let body = loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > MAX_REPLY_BYTES => {
-                    break Err(Uncertainty::ReplyTooLarge);
+                    break Err(UnknownReason::ReplyTooLarge);
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break Ok(body.freeze()),
-                Err(error) if error.is_timeout() => break Err(Uncertainty::TimedOut),
-                Err(_) => break Err(Uncertainty::ReplyCutOff),
+                Err(error) if error.is_timeout() => break Err(UnknownReason::TimedOut),
+                Err(_) => break Err(UnknownReason::ReplyCutOff),
             }
         };
         Ok(Reply { status, retry_after, body })
@@ -99,7 +99,7 @@ fn no_reply(error: reqwest::Error) -> Error {
     if error.is_connect() || error.is_builder() || given_back {
         return Error::NotSent(Some(Box::new(error)));
     }
-    let cause = if error.is_timeout() { Uncertainty::TimedOut } else { Uncertainty::ConnectionLost };
+    let cause = if error.is_timeout() { UnknownReason::TimedOut } else { UnknownReason::ConnectionLost };
     Error::Unknown { cause, fault: None }
 }
 

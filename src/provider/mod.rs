@@ -13,7 +13,7 @@ pub mod signature;
 mod template;
 mod upload;
 
-pub use template::{Step, Walk, not_found as template_not_found};
+pub use template::{NextPage, PageCursor, not_found as template_not_found};
 pub use upload::{Content as UploadContent, Upload};
 
 use std::borrow::Cow;
@@ -24,11 +24,11 @@ use std::sync::Arc;
 use crate::config::{self, Upstream};
 use crate::domain::event::{Identity, Proof};
 use crate::domain::message::{Content, Outgoing};
-use crate::domain::template::{Definition, Page, Place};
+use crate::domain::template::{Definition, Page, TemplateListStart};
 use crate::domain::webhook::Registration;
 use crate::domain::{
-    AccountId, Address, AttemptId, Channel, Event, Pace, PhoneNumber, Provider, ProviderFault, Refusal,
-    Uncertainty, UploadLimits,
+    AccountId, Address, AttemptId, Channel, Event, PhoneNumber, Provider, ProviderFault, RateLimits,
+    RefusalReason, UnknownReason, UploadLimits,
 };
 use signature::{Scheme, Verified};
 
@@ -44,7 +44,7 @@ pub struct Accounts {
 pub struct Account {
     id: AccountId,
     limits: Limits,
-    pace: Pace,
+    rate_limits: RateLimits,
     client: Client,
 }
 
@@ -88,18 +88,18 @@ pub struct Limits {
 
 /// A part of a message that its account cannot send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Objection {
+pub struct ValidationIssue {
     /// The field's path in the request.
     pub field: Cow<'static, str>,
     /// On what grounds.
-    pub grounds: Grounds,
+    pub kind: IssueKind,
     /// What is wrong and what is allowed.
     pub problem: String,
 }
 
 /// On what grounds an account cannot send a part of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grounds {
+pub enum IssueKind {
     /// The provider cannot do it at all.
     Unsupported,
     /// It is outside of what the provider takes.
@@ -132,7 +132,7 @@ pub struct Prepared {
 
 /// The provider's "yes".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedMessage {
     /// The ids that it gave, in its order. ConnectBy may give none.
     pub provider_ids: Vec<String>,
     /// Its own word for the message's state, if it said one.
@@ -163,19 +163,19 @@ pub enum Error {
     #[error("the outcome at the provider is unknown: {cause}")]
     Unknown {
         /// Why nobody can tell.
-        cause: Uncertainty,
+        cause: UnknownReason,
         /// What the provider said, if it said anything readable.
         fault: Option<ProviderFault>,
     },
     /// The write looks before it begins, and did not begin for what it saw: the provider did nothing, and to try again
     /// at once would not help.
     #[error(transparent)]
-    NotBegun(Obstacle),
+    PreconditionFailed(PreconditionFailed),
 }
 
 /// Why a write that looks before it begins did not begin.
 #[derive(Debug, thiserror::Error)]
-pub enum Obstacle {
+pub enum PreconditionFailed {
     /// It could not look.
     #[error("what the write needs to know could not be read")]
     NotRead(#[source] Box<Error>),
@@ -195,10 +195,10 @@ impl Error {
     pub fn throttled(&self) -> Option<&ProviderFault> {
         match self {
             Self::Refused(fault) => Some(fault).filter(|fault| {
-                fault.refusal == Refusal::Throttled
+                fault.refusal == RefusalReason::Throttled
                     && fault.code.as_deref() != Some(connectby::TOO_FAST_FOR_ONE_CUSTOMER)
             }),
-            Self::NotSent(_) | Self::NotBegun(_) | Self::Unknown { .. } => None,
+            Self::NotSent(_) | Self::PreconditionFailed(_) | Self::Unknown { .. } => None,
         }
     }
 
@@ -267,7 +267,7 @@ impl Account {
                 upload: config.limits.upload,
                 calls_per_second: config.gate.calls_per_second,
             },
-            pace: config.gate,
+            rate_limits: config.gate,
             client,
         })
     }
@@ -299,8 +299,8 @@ impl Account {
     }
 
     /// How fast it may be used, and how patiently.
-    pub fn pace(&self) -> Pace {
-        self.pace
+    pub fn rate_limits(&self) -> RateLimits {
+        self.rate_limits
     }
 
     /// Asks the provider for something small that changes nothing, to see whether it answers.
@@ -311,18 +311,18 @@ impl Account {
     pub async fn probe(&self) -> Result<(), Error> {
         match &self.client {
             // The one route whose path is known for sure.
-            Client::ConnectBy(client) => client.list_templates(&Place::First).await.map(drop),
+            Client::ConnectBy(client) => client.list_templates(&TemplateListStart::First).await.map(drop),
             Client::Connectly(client) => client.list_webhooks().await.map(drop),
         }
     }
 
     /// All that keeps these parts of a message from being sent with this account.
-    pub fn objections(&self, parts: Parts<'_>) -> Vec<Objection> {
+    pub fn validate(&self, parts: Parts<'_>) -> Vec<ValidationIssue> {
         let able = self.capabilities();
         let provider = self.provider();
         let mut found = Vec::new();
         let mut unsupported = |field: &'static str, problem: String| {
-            found.push(Objection { field: field.into(), grounds: Grounds::Unsupported, problem });
+            found.push(ValidationIssue { field: field.into(), kind: IssueKind::Unsupported, problem });
         };
         if matches!(parts.to, Some(Address::User(_))) && !able.reaches_user_ids {
             unsupported("to", format!("{provider} reaches phone numbers only"));
@@ -359,7 +359,11 @@ impl Account {
             let characters = body.chars().count();
             if characters > most as usize {
                 let problem = format!("must be at most {most} characters, and has {characters}");
-                found.push(Objection { field: "text.body".into(), grounds: Grounds::OutOfRange, problem });
+                found.push(ValidationIssue {
+                    field: "text.body".into(),
+                    kind: IssueKind::OutOfRange,
+                    problem,
+                });
             }
         }
         if let Some(Content::Template(filled)) = parts.content {
@@ -390,7 +394,7 @@ impl Account {
     /// # Errors
     ///
     /// Every outcome but the provider's "yes".
-    pub async fn send(&self, prepared: &Prepared, attempt: AttemptId) -> Result<Accepted, Error> {
+    pub async fn send(&self, prepared: &Prepared, attempt: AttemptId) -> Result<AcceptedMessage, Error> {
         match &self.client {
             // ConnectBy brings nothing back, so there is nowhere to put the attempt.
             Client::ConnectBy(client) => client.send(&prepared.message, prepared.template.as_deref()).await,
@@ -419,7 +423,7 @@ impl Account {
     /// # Errors
     ///
     /// When the page cannot be had or read.
-    pub async fn list_templates(&self, place: &Place) -> Result<Page, Error> {
+    pub async fn list_templates(&self, place: &TemplateListStart) -> Result<Page, Error> {
         match &self.client {
             Client::ConnectBy(client) => client.list_templates(place).await,
             Client::Connectly(client) => client.list_templates().await,
@@ -430,7 +434,7 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TemplateNotFound`] when it is not there; else when the list cannot be had or read.
+    /// [`RefusalReason::TemplateNotFound`] when it is not there; else when the list cannot be had or read.
     pub async fn find_template(&self, name: &str, language: &str) -> Result<Definition, Error> {
         match &self.client {
             Client::ConnectBy(client) => client.find_template(name, language).await,

@@ -17,34 +17,34 @@ use std::collections::BTreeMap;
 
 use super::Error;
 use super::http::Reply;
-use crate::domain::outcome::{Row, Verdict};
-use crate::domain::{Provider, ProviderFault, Refusal, Uncertainty};
+use crate::domain::outcome::{OutcomeOverride, OverrideKey};
+use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
 
 /// The table, with an account's own rows.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     provider: Provider,
-    moved: BTreeMap<Row, Verdict>,
+    moved: BTreeMap<OverrideKey, OutcomeOverride>,
 }
 
 /// The provider's error, as far as it could be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct ProviderErrorBody {
     pub(super) code: Option<String>,
     pub(super) kind: Option<String>,
     pub(super) trace_id: Option<String>,
     /// What the code or kind means, if it is one we know.
-    pub(super) meaning: Option<Refusal>,
+    pub(super) meaning: Option<RefusalReason>,
 }
 
-impl Said {
+impl ProviderErrorBody {
     /// What an error says. Codes, types and trace ids are shown to callers and logs, so what does not look like one is
     /// left out: a provider may quote a number or a text anywhere.
     pub(super) fn new(
         code: Option<String>,
         kind: Option<String>,
         trace_id: Option<String>,
-        meaning: Option<Refusal>,
+        meaning: Option<RefusalReason>,
     ) -> Self {
         Self {
             code: code.and_then(word),
@@ -65,69 +65,69 @@ fn word(text: String) -> Option<String> {
 const GRAPH_FAILURES: [&str; 5] = ["1", "2", "131000", "131016", "131057"];
 
 impl Table {
-    pub(super) fn new(provider: Provider, moved: BTreeMap<Row, Verdict>) -> Self {
+    pub(super) fn new(provider: Provider, moved: BTreeMap<OverrideKey, OutcomeOverride>) -> Self {
         Self { provider, moved }
     }
 
     /// What a reply proves that is no "yes". `said` is the provider's error, if there is a readable one.
-    pub(super) fn judge(&self, reply: &Reply, said: Option<Said>) -> Error {
+    pub(super) fn classify(&self, reply: &Reply, said: Option<ProviderErrorBody>) -> Error {
         let verdict = self.verdict(reply.status, said.as_ref());
         let cause = match (reply.status, &reply.body) {
             (200..300, Err(cause)) => *cause,
-            (200..300, Ok(_)) if said.is_some() => Uncertainty::ProviderFailed,
-            (200..300, Ok(_)) => Uncertainty::ReplyUnreadable,
-            (300..400, _) => Uncertainty::Redirected,
-            _ => Uncertainty::ProviderFailed,
+            (200..300, Ok(_)) if said.is_some() => UnknownReason::ProviderFailed,
+            (200..300, Ok(_)) => UnknownReason::ReplyUnreadable,
+            (300..400, _) => UnknownReason::Redirected,
+            _ => UnknownReason::ProviderFailed,
         };
         let fault = self.fault(reply, said.unwrap_or_default());
         match verdict {
-            Verdict::Refused => Error::Refused(fault),
-            Verdict::Unknown => Error::Unknown { cause, fault: Some(fault) },
+            OutcomeOverride::Refused => Error::Refused(fault),
+            OutcomeOverride::Unknown => Error::Unknown { cause, fault: Some(fault) },
         }
     }
 
     /// What a reply proves that says "yes" and "no" at once: nothing.
-    pub(super) fn contradicted(&self, reply: &Reply, said: Option<Said>) -> Error {
+    pub(super) fn inconsistent(&self, reply: &Reply, said: Option<ProviderErrorBody>) -> Error {
         let fault = Some(self.fault(reply, said.unwrap_or_default()));
-        Error::Unknown { cause: Uncertainty::ReplyUnreadable, fault }
+        Error::Unknown { cause: UnknownReason::ReplyUnreadable, fault }
     }
 
-    fn verdict(&self, status: u16, said: Option<&Said>) -> Verdict {
+    fn verdict(&self, status: u16, said: Option<&ProviderErrorBody>) -> OutcomeOverride {
         let code = said.and_then(|said| said.code.as_deref());
-        if let Some(&moved) = code.and_then(|code| self.moved.get(&Row::Code(code.to_owned()))) {
+        if let Some(&moved) = code.and_then(|code| self.moved.get(&OverrideKey::Code(code.to_owned()))) {
             return moved;
         }
-        if let Some(&moved) = self.moved.get(&Row::Status(status)) {
+        if let Some(&moved) = self.moved.get(&OverrideKey::Status(status)) {
             return moved;
         }
         if self.provider == Provider::ConnectBy && code.is_some_and(|code| GRAPH_FAILURES.contains(&code)) {
-            return Verdict::Unknown;
+            return OutcomeOverride::Unknown;
         }
         match status {
-            200..300 if said.is_some() => Verdict::Refused,
-            408 | 425 | 499 => Verdict::Unknown,
-            409 if said.is_none() => Verdict::Unknown,
-            400..500 => Verdict::Refused,
-            _ => Verdict::Unknown,
+            200..300 if said.is_some() => OutcomeOverride::Refused,
+            408 | 425 | 499 => OutcomeOverride::Unknown,
+            409 if said.is_none() => OutcomeOverride::Unknown,
+            400..500 => OutcomeOverride::Refused,
+            _ => OutcomeOverride::Unknown,
         }
     }
 
-    fn fault(&self, reply: &Reply, said: Said) -> ProviderFault {
+    fn fault(&self, reply: &Reply, said: ProviderErrorBody) -> ProviderFault {
         let of_status = match reply.status {
-            401 => Some(Refusal::CredentialsRejected),
-            403 => Some(Refusal::PermissionDenied),
-            404 => Some(Refusal::NotFound),
-            409 => Some(Refusal::Conflict),
-            413 | 415 => Some(Refusal::ContentRejected),
-            429 => Some(Refusal::Throttled),
+            401 => Some(RefusalReason::CredentialsRejected),
+            403 => Some(RefusalReason::PermissionDenied),
+            404 => Some(RefusalReason::NotFound),
+            409 => Some(RefusalReason::Conflict),
+            413 | 415 => Some(RefusalReason::ContentRejected),
+            429 => Some(RefusalReason::Throttled),
             _ => None,
         };
         // The code or type of all invalid requests says less than a status with a meaning of its own.
         let meaning =
-            said.meaning.filter(|&meaning| of_status.is_none() || meaning != Refusal::ContentRejected);
+            said.meaning.filter(|&meaning| of_status.is_none() || meaning != RefusalReason::ContentRejected);
         ProviderFault {
             provider: self.provider,
-            refusal: meaning.or(of_status).unwrap_or(Refusal::Other),
+            refusal: meaning.or(of_status).unwrap_or(RefusalReason::Other),
             http_status: Some(reply.status),
             code: said.code,
             kind: said.kind,
@@ -147,27 +147,30 @@ mod tests {
         let table = Table::new(Provider::Connectly, BTreeMap::new());
         let refusal = |status, meaning| {
             let reply = Reply { status, retry_after: None, body: Ok(bytes::Bytes::new()) };
-            match table.judge(&reply, Some(Said::new(None, None, None, Some(meaning)))) {
+            match table.classify(&reply, Some(ProviderErrorBody::new(None, None, None, Some(meaning)))) {
                 Error::Refused(fault) => fault.refusal,
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(refusal(400, Refusal::ContentRejected), Refusal::ContentRejected);
+        assert_eq!(refusal(400, RefusalReason::ContentRejected), RefusalReason::ContentRejected);
         for (status, expected) in [
-            (401, Refusal::CredentialsRejected),
-            (403, Refusal::PermissionDenied),
-            (404, Refusal::NotFound),
-            (409, Refusal::Conflict),
-            (429, Refusal::Throttled),
+            (401, RefusalReason::CredentialsRejected),
+            (403, RefusalReason::PermissionDenied),
+            (404, RefusalReason::NotFound),
+            (409, RefusalReason::Conflict),
+            (429, RefusalReason::Throttled),
         ] {
-            assert_eq!(refusal(status, Refusal::ContentRejected), expected);
-            assert_eq!(refusal(status, Refusal::SessionWindowClosed), Refusal::SessionWindowClosed);
+            assert_eq!(refusal(status, RefusalReason::ContentRejected), expected);
+            assert_eq!(
+                refusal(status, RefusalReason::SessionWindowClosed),
+                RefusalReason::SessionWindowClosed
+            );
         }
     }
 
     #[test]
     fn what_looks_like_no_code_is_not_shown() {
-        let said = |text: &str| Said::new(Some(text.to_owned()), None, None, None).code;
+        let said = |text: &str| ProviderErrorBody::new(Some(text.to_owned()), None, None, None).code;
         for code in ["131047", "ERROR_CODE_MESSAGE_TEXT_EMPTY", "OAuthException", "a.b:c-d"] {
             assert_eq!(said(code).as_deref(), Some(code));
         }

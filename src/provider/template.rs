@@ -5,20 +5,20 @@ use serde_json::value::RawValue;
 use super::Error;
 use super::json::Object;
 use crate::domain::template::{Category, Component, ComponentButton, ParameterFormat, Part, Status};
-use crate::domain::{Provider, ProviderFault, Refusal, UnixMillis};
+use crate::domain::{Provider, ProviderFault, RefusalReason, UnixMillis};
 
 /// The most pages that a search reads: more than any real account has.
 const MAX_PAGES: usize = 1_000;
 
 /// A search's way through the pages of a list whose end is the provider's word.
 #[derive(Debug, Default)]
-pub struct Walk {
+pub struct PageCursor {
     seen: Vec<String>,
 }
 
 /// Where a search goes from a page.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum NextPage {
     /// To the page behind this cursor.
     Onward(String),
     /// Nowhere: the list is at its end, or leads back to where it was read already.
@@ -27,16 +27,16 @@ pub enum Step {
     Endless,
 }
 
-impl Walk {
+impl PageCursor {
     /// Takes the cursor that a page ends with.
-    pub fn step(&mut self, after: Option<String>) -> Step {
+    pub fn step(&mut self, after: Option<String>) -> NextPage {
         match after {
-            None => Step::End,
-            Some(cursor) if self.seen.contains(&cursor) => Step::End,
-            Some(_) if self.seen.len() + 1 >= MAX_PAGES => Step::Endless,
+            None => NextPage::End,
+            Some(cursor) if self.seen.contains(&cursor) => NextPage::End,
+            Some(_) if self.seen.len() + 1 >= MAX_PAGES => NextPage::Endless,
             Some(cursor) => {
                 self.seen.push(cursor.clone());
-                Step::Onward(cursor)
+                NextPage::Onward(cursor)
             }
         }
     }
@@ -46,7 +46,7 @@ impl Walk {
 pub fn not_found(provider: Provider) -> Error {
     Error::Refused(ProviderFault {
         provider,
-        refusal: Refusal::TemplateNotFound,
+        refusal: RefusalReason::TemplateNotFound,
         http_status: None,
         code: None,
         kind: None,
@@ -171,16 +171,16 @@ mod tests {
 
     #[test]
     fn a_walk_ends_where_the_list_ends_repeats_itself_or_has_no_end() {
-        let mut walk = Walk::default();
-        assert_eq!(walk.step(Some("a".to_owned())), Step::Onward("a".to_owned()));
-        assert_eq!(walk.step(Some("b".to_owned())), Step::Onward("b".to_owned()));
-        assert_eq!(walk.step(Some("a".to_owned())), Step::End);
-        assert_eq!(walk.step(None), Step::End);
+        let mut walk = PageCursor::default();
+        assert_eq!(walk.step(Some("a".to_owned())), NextPage::Onward("a".to_owned()));
+        assert_eq!(walk.step(Some("b".to_owned())), NextPage::Onward("b".to_owned()));
+        assert_eq!(walk.step(Some("a".to_owned())), NextPage::End);
+        assert_eq!(walk.step(None), NextPage::End);
 
-        let mut walk = Walk::default();
-        let steps: Vec<Step> = (0..MAX_PAGES).map(|page| walk.step(Some(page.to_string()))).collect();
-        assert_eq!(steps.iter().filter(|step| matches!(step, Step::Onward(_))).count(), MAX_PAGES - 1);
-        assert_eq!(steps.last(), Some(&Step::Endless));
+        let mut walk = PageCursor::default();
+        let steps: Vec<NextPage> = (0..MAX_PAGES).map(|page| walk.step(Some(page.to_string()))).collect();
+        assert_eq!(steps.iter().filter(|step| matches!(step, NextPage::Onward(_))).count(), MAX_PAGES - 1);
+        assert_eq!(steps.last(), Some(&NextPage::Endless));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Request {
 }
 
 /// A provider as the exchange sees it.
-pub(super) trait Imitation: Send + Sync + 'static {
+pub(super) trait FakeProvider: Send + Sync + 'static {
     /// What a route stands for.
     fn operation(&self, method: &Method, path: &str) -> Option<Operation>;
 
@@ -66,11 +66,11 @@ pub(super) trait Imitation: Send + Sync + 'static {
 /// What happens between a connection and the provider behind it.
 pub(super) struct Exchange {
     endpoint: Endpoint,
-    imitation: Arc<dyn Imitation>,
+    imitation: Arc<dyn FakeProvider>,
 }
 
 impl Exchange {
-    pub(super) fn new(endpoint: Endpoint, imitation: Arc<dyn Imitation>) -> Self {
+    pub(super) fn new(endpoint: Endpoint, imitation: Arc<dyn FakeProvider>) -> Self {
         Self { endpoint, imitation }
     }
 

@@ -75,7 +75,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// The loop that accepts connections for one provider.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct Acceptor {
     address: SocketAddr,
     listener: Option<TcpListener>,
     _reservation: Option<TcpSocket>,
@@ -85,7 +85,7 @@ pub(super) struct Doors {
     cut: CancellationToken,
 }
 
-impl Doors {
+impl Acceptor {
     pub(super) fn new(binding: Binding, exchange: Exchange, stop: Stop) -> Self {
         Self {
             address: binding.address,

@@ -38,8 +38,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use exchange::{Exchange, Imitation};
-use listener::{Binding, Doors, Stop};
+use exchange::{Exchange, FakeProvider};
+use listener::{Acceptor, Binding, Stop};
 
 /// How long [`Sandbox::shutdown`] lets calls and webhooks in progress finish before it cuts them.
 const GRACE: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ pub struct Options {
 impl Options {
     /// The defaults, with every delay of Connectly's automatic life set to zero.
     pub fn instant() -> Self {
-        let connectly = connectly::Options { pace: connectly::Pace::INSTANT, ..Default::default() };
+        let connectly = connectly::Options { timing: connectly::Timing::INSTANT, ..Default::default() };
         Self { connectly, ..Self::default() }
     }
 }
@@ -123,9 +123,9 @@ fn serve(
     binding: Binding,
     endpoint: Endpoint,
     switches: mpsc::Receiver<listener::Switch>,
-    imitation: Arc<dyn Imitation>,
+    imitation: Arc<dyn FakeProvider>,
     stop: &Stop,
 ) {
     let exchange = Exchange::new(endpoint, imitation);
-    tasks.spawn(Doors::new(binding, exchange, stop.clone()).run(switches));
+    tasks.spawn(Acceptor::new(binding, exchange, stop.clone()).run(switches));
 }

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 
-use crate::domain::outcome::Doubt;
+use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{AccountId, Message, MessageId, RequestId, UnixMillis};
 
 /// Whoever holds what is under way: one run of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner(pub ulid::Ulid);
+pub struct ReplicaId(pub ulid::Ulid);
 
-impl Owner {
+impl ReplicaId {
     /// A new one.
     pub fn generate() -> Self {
         Self(ulid::Ulid::generate())
@@ -21,29 +21,29 @@ impl Owner {
 ///
 /// | record | `resend_after` | what happens |
 /// |---|---|---|
-/// | none | absent | attempt 1 begins; in a store that was restored, for as long as it is in doubt, [`Begun::Known`], unknown 1 |
+/// | none | absent | attempt 1 begins; in a store that was restored, for as long as it is in doubt, [`BeginResult::Known`], unknown 1 |
 /// | none | N | attempt N + 1 begins |
 /// | unknown N | N | attempt N + 1 begins |
-/// | of another fingerprint | any | [`Begun::Reused`] |
-/// | anything else | any | [`Begun::Known`] |
+/// | of another fingerprint | any | [`BeginResult::Reused`] |
+/// | anything else | any | [`BeginResult::Known`] |
 #[derive(Clone, Debug)]
-pub struct Begin {
+pub struct BeginAttempt {
     /// Whose request it is.
     pub account: AccountId,
     /// The request.
     pub request: Request,
     /// Who makes the attempt.
-    pub owner: Owner,
+    pub owner: ReplicaId,
     /// When the attempt has ended for certain, whatever becomes of its owner.
     pub not_after: UnixMillis,
     /// The message, pending, where the write is a send. Of a request with a record, the message of the record counts.
     pub message: Option<Message>,
 }
 
-/// What became of a [`Begin`].
+/// What became of a [`BeginAttempt`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "it travels in a box, `Done::Begun`")]
-pub enum Begun {
+pub enum BeginResult {
     /// The attempt may be made; that is durable.
     Attempt {
         /// Which one.
@@ -52,31 +52,31 @@ pub enum Begun {
         message_id: Option<MessageId>,
     },
     /// It must not be made: this is what is known.
-    Known(Record),
+    Known(RequestRecord),
     /// The request asks for something else than an earlier one of its id did.
     Reused,
 }
 
 /// What is known of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct RequestRecord {
     /// What it asks for.
     pub fingerprint: Fingerprint,
     /// The newest attempt.
     pub attempt: u32,
     /// How it stands.
-    pub standing: Standing,
+    pub state: RequestState,
     /// The message, where the write is a send.
     pub message: Option<Message>,
 }
 
 /// How a request stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum RequestState {
     /// Its attempt is under way.
     InFlight {
         /// Who makes it.
-        owner: Owner,
+        owner: ReplicaId,
         /// When it has ended for certain.
         not_after: UnixMillis,
     },
@@ -86,19 +86,19 @@ pub enum Standing {
         reply: Option<Bytes>,
     },
     /// Nobody can tell whether its newest attempt was done.
-    Unknown(Doubt),
+    Unknown(UnknownOutcome),
 }
 
-impl Standing {
+impl RequestState {
     /// Whether an attempt of this owner is under way.
-    pub fn is_of(&self, of: Owner) -> bool {
+    pub fn is_of(&self, of: ReplicaId) -> bool {
         matches!(self, Self::InFlight { owner, .. } if *owner == of)
     }
 }
 
 /// An attempt that has ended, or a send without a request's id.
 #[derive(Clone, Debug)]
-pub struct End {
+pub struct FinishAttempt {
     /// Whose it is.
     pub account: AccountId,
     /// The request, if it has an id: then only its attempt of this number, owner and message is ended.
@@ -106,18 +106,18 @@ pub struct End {
     /// Which attempt.
     pub attempt: u32,
     /// Who made it.
-    pub owner: Owner,
+    pub owner: ReplicaId,
     /// The message as the sender knows it, where the write is a send.
     pub message: Option<Message>,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// When that was known.
     pub end_time: UnixMillis,
 }
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// It was done.
     Accepted {
         /// The reply to keep, where the write is no send.
@@ -130,14 +130,14 @@ pub enum Outcome {
     /// It was refused, or not sent: nothing was done.
     NotDone,
     /// Nobody can tell.
-    Unknown(Doubt),
+    Unknown(UnknownOutcome),
 }
 
-/// How things stand after an [`End`], by all that is known: an event may have proven more than the reply did.
+/// How things stand after an [`FinishAttempt`], by all that is known: an event may have proven more than the reply did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct FinishResult {
     /// The request's record. Absent when there is none (any more).
-    pub record: Option<Record>,
+    pub record: Option<RequestRecord>,
     /// The message. Absent when there is none (any more).
     pub message: Option<Message>,
 }

@@ -1,6 +1,6 @@
 //! The one durable home of the journal, of requests that can be repeated, and of messages and how they stand.
 //!
-//! The seam is semantic: callers hand in [`Op`]s and get [`Done`]s back once they are on disk, and read short pages.
+//! The seam is semantic: callers hand in [`Op`]s and get [`OpResult`]s back once they are on disk, and read short pages.
 //! Ops of many callers share one transaction and one fsync. Ops are repeatable: whoever does not learn the result may
 //! hand the same op in again.
 //!
@@ -25,10 +25,13 @@ use crate::domain::{
     SubscriptionId, UnixMillis,
 };
 
-pub use attempt::{Begin, Begun, End, Ended, Outcome, Owner, Record, Standing};
+pub use attempt::{
+    AttemptOutcome, BeginAttempt, BeginResult, FinishAttempt, FinishResult, ReplicaId, RequestRecord,
+    RequestState,
+};
 pub use error::Error;
-pub use op::{Append, Change, Changed, Done, Op, Place, Trim, Trimmed};
-pub use sqlite::{HandedOver, Store, back_up, restore};
+pub use op::{Append, Change, Changed, Op, OpResult, SeekPosition, Trim, Trimmed};
+pub use sqlite::{PendingCommit, Store, back_up, restore};
 
 /// What names a message within an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +54,12 @@ pub struct Stamp {
     /// The newest earlier event with the same bytes, where there is no identity to go by.
     pub possible_duplicate_of: Option<EventId>,
     /// What a status means for its message.
-    pub life: Option<Life>,
+    pub life: Option<StatusEffect>,
 }
 
 /// What a status means for its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
+pub struct StatusEffect {
     /// The message, if it is one of ours.
     pub message_id: Option<MessageId>,
     /// How far it has come with the status. Absent as long as only unknown words were reported.
@@ -75,16 +78,16 @@ pub type Committed = Box<dyn FnMut(Changes) + Send>;
 #[derive(Clone, Debug)]
 pub struct Changes {
     /// The new events, in order.
-    pub events: Arc<[Stored]>,
+    pub events: Arc<[StoredEvent]>,
     /// Messages that are new or stand differently now, as they stand.
     pub messages: Vec<Message>,
     /// What was done to subscriptions, in order.
-    pub subscriptions: Vec<Altered>,
+    pub subscriptions: Vec<SubscriptionChange>,
 }
 
 /// What was done to a subscription that whoever reads from it must hear of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Altered {
+pub enum SubscriptionChange {
     /// Its filter or place was set. It stands like this.
     Set(Subscription),
     /// It was deleted. It stood like this.
@@ -93,9 +96,9 @@ pub enum Altered {
 
 /// An event in the journal.
 #[derive(Clone)]
-pub struct Stored {
+pub struct StoredEvent {
     /// Its number.
-    pub number: u64,
+    pub sequence: u64,
     /// The account that it belongs to.
     pub account: AccountId,
     /// Its type.
@@ -106,11 +109,11 @@ pub struct Stored {
     pub raw: Option<Bytes>,
 }
 
-impl fmt::Debug for Stored {
+impl fmt::Debug for StoredEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, account, event_type, .. } = self;
+        let Self { sequence, account, event_type, .. } = self;
         f.debug_struct("Stored")
-            .field("number", number)
+            .field("number", sequence)
             .field("account", account)
             .field("event_type", event_type)
             .finish_non_exhaustive()
@@ -122,22 +125,22 @@ impl fmt::Debug for Stored {
 pub struct Page {
     /// The events, in order, with contiguous numbers. If the first is not the one behind the number asked for, those
     /// between were trimmed. Empty at the journal's end. Read backwards, the last is the one asked for, or none is left.
-    pub events: Arc<[Stored]>,
+    pub events: Arc<[StoredEvent]>,
 }
 
 /// Where a moment lies among the journal's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Since {
+pub struct TimeLocation {
     /// The place before the first event that is left and was received at that moment or later: the number of the event
     /// before it. The journal's end if there is none.
-    pub behind: u64,
+    pub after: u64,
     /// Whether events that were received at that moment or later are gone, or may be since a restore from a backup.
     pub trimmed: bool,
 }
 
 /// Where a cursor stands in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Located {
+pub enum CursorLocation {
     /// Behind the event of that number, which may be trimmed or still to come.
     At(u64),
     /// At what was lost when the journal was restored. What it has in common with the cursor's ends with that number.
@@ -148,7 +151,7 @@ pub enum Located {
 
 /// When the oldest and the newest event that are left were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub struct TimeRange {
     /// The oldest.
     pub oldest: UnixMillis,
     /// The newest.
@@ -157,18 +160,18 @@ pub struct Ends {
 
 /// Where a subscription stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standpoint {
+pub struct SubscriptionPosition {
     /// Which one.
     pub id: SubscriptionId,
     /// The number of the event that it stands behind.
-    pub number: u64,
+    pub sequence: u64,
     /// When the first event behind it was received, of those that are left, if there is one.
     pub received: Option<UnixMillis>,
 }
 
 /// What the journal spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub struct LogRange {
     /// The number of the oldest event that is left, or of the next one if none is.
     pub oldest: u64,
     /// The number of the newest event; 0 before the first.
@@ -179,11 +182,11 @@ pub struct Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// What its journal spans.
-    pub extent: Extent,
+    pub log_range: LogRange,
     /// When the backup was made: what came after that is not there.
     pub backed_up: UnixMillis,
     /// Until when requests that are not known may have been made after the backup; absent where that risk was taken.
-    pub doubt_until: Option<UnixMillis>,
+    pub replay_guard_until: Option<UnixMillis>,
 }
 
 /// Whether the store can write.
@@ -207,7 +210,7 @@ pub struct Options {
     pub committed: Committed,
     /// Who opens it. Attempts of others that are in flight have ended without a word: nobody can tell what became of
     /// them.
-    pub owner: Owner,
+    pub owner: ReplicaId,
     /// The most pages (of 4 KiB) that the file may grow to. Absent: what the disk holds.
     pub max_pages: Option<u32>,
 }

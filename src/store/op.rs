@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{Begin, Begun, End, Ended};
+use super::{BeginAttempt, BeginResult, FinishAttempt, FinishResult};
 use crate::domain::event::{Identity, Proof};
 use crate::domain::{Event, Filter, Subscription, SubscriptionId, UnixMillis};
 
@@ -17,12 +17,12 @@ pub enum Op {
     /// ours, or of a conversation, is kept in the same transaction.
     Append(Box<Append>),
     /// Writes down that an attempt at a repeatable write is about to begin, unless it must not.
-    Begin(Box<Begin>),
+    BeginAttempt(Box<BeginAttempt>),
     /// Writes down what came of an attempt, and appends `message.accepted` when it makes a message accepted.
-    End(Box<End>),
+    FinishAttempt(Box<FinishAttempt>),
     /// Forgets requests, messages and conversations that are too old, at most so many of each; and, in a store that was
     /// restored, the doubt whether requests that it does not know were made.
-    Forget {
+    Expire {
         /// The moment, as far as it is certain: doubt that lasts until then is over.
         now: UnixMillis,
         /// Requests that ended before this moment.
@@ -40,13 +40,13 @@ pub enum Op {
 
 /// What became of an [`Op`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum OpResult {
     /// See there.
-    Begun(Box<Begun>),
+    Begun(Box<BeginResult>),
     /// See there.
-    Ended(Box<Ended>),
+    Finished(Box<FinishResult>),
     /// So many rows of the kind that had most were forgotten.
-    Forgotten(u64),
+    Expired(u64),
     /// The event has this number.
     Appended(u64),
     /// An event of that identity is in the journal already, and durable.
@@ -122,16 +122,16 @@ pub enum Change {
         /// Which events it is about.
         filter: Filter,
         /// Its first place.
-        place: Place,
+        place: SeekPosition,
     },
     /// Gives it another filter.
     Update(Filter),
     /// Moves it, forward or back.
-    Seek(Place),
+    Seek(SeekPosition),
     /// Moves it forward to behind the event of that number; one that it is behind already changes nothing.
     Acknowledge {
         /// The event.
-        number: u64,
+        sequence: u64,
         /// What its generation must be. Absent: whatever it is.
         generation: Option<u64>,
     },
@@ -141,13 +141,13 @@ pub enum Change {
 
 /// A place in the journal, as of the moment of its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SeekPosition {
     /// Before the oldest event that is left.
     Oldest,
     /// Behind the newest event.
     Newest,
     /// Behind the event of that number, which the journal has come to.
-    Behind(u64),
+    After(u64),
 }
 
 /// What became of a [`Change`].
@@ -160,7 +160,7 @@ pub enum Changed {
     /// There is none of that id.
     Absent,
     /// Events behind the place are gone, and nothing was changed.
-    Gone {
+    Expired {
         /// The number of the oldest event that is left, or of the next one if none is.
         oldest: u64,
     },

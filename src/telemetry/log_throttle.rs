@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 /// Lets one line through in a while, and counts the others.
 #[derive(Debug)]
-pub(crate) struct Sparingly {
+pub(crate) struct LogThrottle {
     every: Duration,
     state: Mutex<(Option<Instant>, u64)>,
 }
 
-impl Sparingly {
+impl LogThrottle {
     pub(crate) fn new(every: Duration) -> Self {
         Self { every, state: Mutex::new((None, 0)) }
     }
@@ -21,13 +21,13 @@ impl Sparingly {
     /// Whether to speak now; if so, how many times nothing was said since the last time.
     pub(crate) fn now(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, unsaid) = &mut *state;
+        let (last, suppressed) = &mut *state;
         if last.is_some_and(|last| last.elapsed() < self.every) {
-            *unsaid += 1;
+            *suppressed += 1;
             return None;
         }
         *last = Some(Instant::now());
-        Some(std::mem::take(unsaid))
+        Some(std::mem::take(suppressed))
     }
 }
 
@@ -37,7 +37,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_line_in_a_while_and_a_count_of_the_rest() {
-        let sparingly = Sparingly::new(Duration::from_secs(10));
+        let sparingly = LogThrottle::new(Duration::from_secs(10));
         assert_eq!(sparingly.now(), Some(0));
         assert_eq!((sparingly.now(), sparingly.now()), (None, None));
         tokio::time::advance(Duration::from_secs(10)).await;

@@ -14,7 +14,7 @@ pub const UNRECORDED: &str = "switchboard_unrecorded_total";
 /// Reads at a provider, by `account`, `operation` and `outcome`.
 pub const READS: &str = "switchboard_reads_total";
 /// Calls that an account's gate did not let through, by `account` and `cause`.
-pub const HELD: &str = "switchboard_held_total";
+pub const REJECTED_CALLS: &str = "switchboard_rejected_calls_total";
 /// Whether calls of a `class` of an `account` fail at once, because the provider does not answer: 1 or 0.
 pub const BREAKER_OPEN: &str = "switchboard_breaker_open";
 /// Webhooks by `account` and `result`.
@@ -27,9 +27,9 @@ pub const EVENTS: &str = "switchboard_events_total";
 /// Open event streams.
 pub const SUBSCRIBERS: &str = "switchboard_subscribers";
 /// The number of the oldest event that the journal still has, or of the next one if it has none.
-pub const JOURNAL_OLDEST: &str = "switchboard_journal_oldest_number";
+pub const JOURNAL_OLDEST: &str = "switchboard_journal_oldest_sequence";
 /// The number of the newest event; 0 before the first. With [`JOURNAL_OLDEST`]: how many there are.
-pub const JOURNAL_NEWEST: &str = "switchboard_journal_newest_number";
+pub const JOURNAL_NEWEST: &str = "switchboard_journal_newest_sequence";
 /// When the oldest event that the journal still has was received, in seconds since 1970; NaN if there is none.
 pub const JOURNAL_OLDEST_RECEIVE: &str = "switchboard_journal_oldest_receive_seconds";
 /// When the newest event was received, in seconds since 1970; NaN if there is none. Ahead of the time when the machine's
@@ -73,17 +73,17 @@ pub mod read {
     /// No reply in time, one that says that the provider has trouble, or one that cannot be read.
     pub const FAILED: &str = "failed";
     /// The account's gate did not let it through.
-    pub const HELD: &str = "held";
+    pub const REJECTED: &str = "rejected";
     /// The server was stopping.
     pub const STOPPED: &str = "stopped";
 }
 
-/// Values of the label `cause` of [`HELD`].
-pub mod held {
+/// Values of the label `cause` of [`REJECTED_CALLS`].
+pub mod rejection {
     /// The account's rate, or the calls in flight, left no room before the deadline.
-    pub const BUSY: &str = "busy";
+    pub const RATE_LIMITED: &str = "rate_limited";
     /// The provider had not answered lately.
-    pub const DOWN: &str = "down";
+    pub const CIRCUIT_OPEN: &str = "circuit_open";
 }
 
 /// Values of the label `result` of [`WEBHOOKS`].
@@ -118,7 +118,7 @@ pub fn install() -> &'static PrometheusHandle {
         describe_counter!(WRITES, "Other writes handed to a provider, by operation and outcome");
         describe_counter!(UNRECORDED, "Outcomes that the store could not take at once");
         describe_counter!(READS, "Reads at a provider, by operation and outcome");
-        describe_counter!(HELD, "Calls that were not let through to a provider, by cause");
+        describe_counter!(REJECTED_CALLS, "Calls that were not let through to a provider, by reason");
         describe_gauge!(
             BREAKER_OPEN,
             "Whether calls of a class fail at once, for the provider does not answer"

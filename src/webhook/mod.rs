@@ -24,8 +24,8 @@ use crate::domain::AccountId;
 use crate::journal::Journal;
 use crate::provider::signature::{Scheme, Unverified};
 use crate::provider::{Account, Accounts};
-use crate::store::{Append, Done};
-use crate::telemetry::log_throttle::Sparingly;
+use crate::store::{Append, OpResult};
+use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::{EVENTS, SIGNATURES, WEBHOOKS, webhook as result};
 
 /// How many large bodies are in memory at once; more of them wait.
@@ -42,7 +42,7 @@ pub struct Ingress {
     journal: Journal,
     max_body_bytes: usize,
     read_timeout: Duration,
-    rejections: Sparingly,
+    rejections: LogThrottle,
     /// Bodies are in memory until they are on disk, so only so many large ones are taken in at once.
     places: Semaphore,
 }
@@ -75,7 +75,7 @@ impl Ingress {
             journal,
             max_body_bytes: config.max_body_bytes,
             read_timeout: config.read_timeout,
-            rejections: Sparingly::new(Duration::from_secs(10)),
+            rejections: LogThrottle::new(Duration::from_secs(10)),
             places: Semaphore::new(PLACES),
         }
     }
@@ -98,8 +98,8 @@ impl Ingress {
         let webhook = match Unverified::new(body, signature).verify(scheme) {
             Ok(webhook) => webhook,
             Err(rejection) => {
-                if let Some(unsaid) = self.rejections.now() {
-                    tracing::warn!(account = %account.id(), %rejection, unsaid, "a webhook was rejected");
+                if let Some(suppressed) = self.rejections.now() {
+                    tracing::warn!(account = %account.id(), %rejection, suppressed, "a webhook was rejected");
                 }
                 return Answer::Rejected;
             }
@@ -120,7 +120,7 @@ impl Ingress {
             Ok(done) => {
                 let mut answer = Answer::Duplicate;
                 for (done, event_type) in done.into_iter().zip(types) {
-                    if let Done::Appended(_) = done {
+                    if let OpResult::Appended(_) = done {
                         answer = Answer::Stored;
                         counter!(EVENTS, "account" => account.id().to_string(), "type" => event_type.as_str())
                             .increment(1);

@@ -21,20 +21,20 @@ const A_WHILE: Duration = Duration::from_millis(500);
 async fn list(
     gateway: &Gateway,
     account: &str,
-    patience: Option<Duration>,
+    max_queue_wait: Option<Duration>,
 ) -> Result<ListTemplatesResponse, Status> {
     let mut request =
         Request::new(ListTemplatesRequest { account: account.to_owned(), page_token: String::new() });
-    if let Some(patience) = patience {
-        request.set_timeout(patience);
+    if let Some(max_queue_wait) = max_queue_wait {
+        request.set_timeout(max_queue_wait);
     }
     let mut templates = TemplateServiceClient::new(gateway.channel.clone());
     Ok(within(templates.list_templates(request)).await?.into_inner())
 }
 
-async fn send(gateway: &Gateway, account: &str, patience: Duration) -> Result<Message, Status> {
+async fn send(gateway: &Gateway, account: &str, max_queue_wait: Duration) -> Result<Message, Status> {
     let mut request = Request::new(text(account, "hi"));
-    request.set_timeout(patience);
+    request.set_timeout(max_queue_wait);
     let response = within(gateway.messages().send_message(request)).await?;
     Ok(response.into_inner().message.expect("an answer holds the message"))
 }

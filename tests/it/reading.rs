@@ -13,7 +13,7 @@ use switchboard::pb::v1::{
     Event, EventFilter, ExpiredPolicy, GapReason, ListEventsRequest, ListEventsResponse, StartPosition,
     SubscribeGap, SubscribeRequest,
 };
-use switchboard::store::{self, Done, Op, Owner, Store, Trim};
+use switchboard::store::{self, Done, Op, ReplicaId, Store, Trim};
 use tonic::{Code, Status};
 
 use crate::gateway::{
@@ -57,7 +57,7 @@ async fn trim(folder: &Path, most: u32) {
         path: folder.join("switchboard.db"),
         encode: encode_event,
         committed: Box::new(|_| {}),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");

@@ -14,7 +14,7 @@ use switchboard::pb::v1::{
     ClosingReason, EventFilter, ExpiredPolicy, StartPosition, SubscribeClosing, SubscribeRequest,
     Subscription, create_subscription_request,
 };
-use switchboard::store::{self, Change, Done, Op, Owner, Store, Trim};
+use switchboard::store::{self, Change, Done, Op, ReplicaId, Store, Trim};
 use tonic::{Code, Status};
 
 use crate::binary::{Home, Server};
@@ -109,7 +109,7 @@ pub(crate) async fn within_the_store<T>(folder: &Path, work: impl AsyncFnOnce(&S
         path: folder.join("switchboard.db"),
         encode: encode_event,
         committed: Box::new(|_| {}),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");

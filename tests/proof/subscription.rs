@@ -203,10 +203,10 @@ pub(crate) async fn ask(
     line: Channel,
     id: &'static str,
     what: What,
-    patience: Duration,
+    max_queue_wait: Duration,
 ) -> Answer {
     let asked = ledger.now();
-    let answer = match timeout(patience, request(line, id.to_owned(), &what)).await {
+    let answer = match timeout(max_queue_wait, request(line, id.to_owned(), &what)).await {
         Ok(Ok(answer)) => answer.unwrap_or_else(|| Answer::Refused("a place that cannot be read".to_owned())),
         Ok(Err(status)) => refused(&status),
         Err(_) => Answer::Unknown,

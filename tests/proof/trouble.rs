@@ -194,13 +194,13 @@ pub(crate) struct Troubles<'a> {
     /// Whether the process has opened its store again, which it does once.
     opened_again: bool,
     /// How long a fault may take to strike, and the server to come through it.
-    patience: Duration,
+    max_queue_wait: Duration,
 }
 
 impl<'a> Troubles<'a> {
     pub(crate) fn new(faults: &'static [Fault], random: fastrand::Rng, ledger: &'a Ledger) -> Self {
         let (bag, clock) = (Bag::new(faults), Clock::default());
-        Self { random, bag, ledger, clock, opened_again: false, patience: PATIENCE }
+        Self { random, bag, ledger, clock, opened_again: false, max_queue_wait: PATIENCE }
     }
 
     /// Strikes once, and brings the server back. A fault that struck nothing does not count, and comes again.
@@ -307,7 +307,7 @@ impl<'a> Troubles<'a> {
         server: &Server,
         struck: impl Fn(&[Seen]) -> bool,
     ) -> bool {
-        let (before, until) = (server.faults.trace().len(), Instant::now() + self.patience);
+        let (before, until) = (server.faults.trace().len(), Instant::now() + self.max_queue_wait);
         server.faults.set(&[rule]);
         a_while(&mut self.random, millis).await;
         let mut has_struck = struck(&server.faults.trace()[before..]);
@@ -434,7 +434,7 @@ impl<'a> Troubles<'a> {
                 let _ = published.changed().await;
             }
         };
-        let ended = timeout(self.patience, async {
+        let ended = timeout(self.max_queue_wait, async {
             tokio::select! {
                 _ = server.ended(Duration::MAX) => true,
                 () = serves => false,

@@ -1,6 +1,6 @@
 //! The content `template` of a send.
 
-use super::super::violations::{Fault, Violations};
+use super::super::violations::{ViolationReason, Violations};
 use crate::domain::Location;
 use crate::domain::template::{Button, ButtonValue, Filled, Header, HeaderMedia, Parameter, Value};
 use crate::pb::v1;
@@ -25,10 +25,14 @@ pub(super) fn filled(template: v1::Template, violations: &mut Violations) -> Fil
     super::at_most("template.language", &language, LANGUAGE_CHARACTERS, violations);
     if body.len() > BODY_PARAMETERS {
         let problem = format!("must be at most {BODY_PARAMETERS} parameters");
-        violations.add("template.body", Fault::OutOfRange, problem);
+        violations.add("template.body", ViolationReason::OutOfRange, problem);
     }
     if buttons.len() > BUTTONS {
-        violations.add("template.buttons", Fault::OutOfRange, format!("must be at most {BUTTONS} buttons"));
+        violations.add(
+            "template.buttons",
+            ViolationReason::OutOfRange,
+            format!("must be at most {BUTTONS} buttons"),
+        );
     }
     Filled {
         name,
@@ -42,9 +46,13 @@ pub(super) fn filled(template: v1::Template, violations: &mut Violations) -> Fil
 /// Checks the name of a template.
 pub(in super::super) fn name(field: &str, name: &str, violations: &mut Violations) {
     if name.is_empty() {
-        violations.add(field, Fault::Required, "must be given");
+        violations.add(field, ViolationReason::Required, "must be given");
     } else if name.chars().count() > NAME_CHARACTERS {
-        violations.add(field, Fault::OutOfRange, format!("must be at most {NAME_CHARACTERS} characters"));
+        violations.add(
+            field,
+            ViolationReason::OutOfRange,
+            format!("must be at most {NAME_CHARACTERS} characters"),
+        );
     }
 }
 
@@ -72,7 +80,7 @@ fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Hea
             let document = self::media(&at("document"), media, violations);
             if document.file_name.chars().count() > FILE_NAME_CHARACTERS {
                 let problem = format!("must be at most {FILE_NAME_CHARACTERS} characters");
-                violations.add(at("document.file_name"), Fault::OutOfRange, problem);
+                violations.add(at("document.file_name"), ViolationReason::OutOfRange, problem);
             }
             Some(Header::Document(document))
         }
@@ -81,19 +89,19 @@ fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Hea
         }
         None => {
             let problem = "must be given: `text`, `image`, `video`, `document` or `location`";
-            violations.add(at("header"), Fault::Required, problem);
+            violations.add(at("header"), ViolationReason::Required, problem);
             None
         }
     }
 }
 
 fn only_text(field: &str, violations: &mut Violations) {
-    violations.add(field, Fault::Malformed, "must be a text: a header takes nothing else");
+    violations.add(field, ViolationReason::Malformed, "must be a text: a header takes nothing else");
 }
 
 fn unnamed(field: &str, file_name: &str, violations: &mut Violations) {
     if !file_name.is_empty() {
-        violations.add(field, Fault::Malformed, "must be empty: only documents have a name");
+        violations.add(field, ViolationReason::Malformed, "must be empty: only documents have a name");
     }
 }
 
@@ -109,7 +117,7 @@ fn location(field: &str, place: v1::Location, violations: &mut Violations) -> Lo
         // NaN is in no range.
         if !(-most..=most).contains(&degrees) {
             let problem = format!("must be from -{most} to {most} degrees");
-            violations.add(format!("{field}.{part}"), Fault::OutOfRange, problem);
+            violations.add(format!("{field}.{part}"), ViolationReason::OutOfRange, problem);
         }
     }
     super::at_most(&format!("{field}.name"), &name, FREE_CHARACTERS, violations);
@@ -122,7 +130,7 @@ fn body(parameters: Vec<v1::Parameter>, violations: &mut Violations) -> Vec<Para
     for (index, given) in parameters.into_iter().take(BODY_PARAMETERS).enumerate() {
         let field = format!("template.body[{index}]");
         if !given.name.is_empty() && read.iter().any(|before| before.name == given.name) {
-            violations.add(format!("{field}.name"), Fault::Malformed, "must not be filled twice");
+            violations.add(format!("{field}.name"), ViolationReason::Malformed, "must not be filled twice");
         }
         read.push(parameter(&field, given, violations));
     }
@@ -133,7 +141,7 @@ fn parameter(field: &str, parameter: v1::Parameter, violations: &mut Violations)
     super::at_most(&format!("{field}.name"), &parameter.name, NAME_CHARACTERS, violations);
     let mut filled = |at: &str, text: String| {
         if text.is_empty() {
-            violations.add(format!("{field}.{at}"), Fault::Required, "must be given");
+            violations.add(format!("{field}.{at}"), ViolationReason::Required, "must be given");
         }
         super::at_most(&format!("{field}.{at}"), &text, FREE_CHARACTERS, violations);
         text
@@ -149,7 +157,7 @@ fn parameter(field: &str, parameter: v1::Parameter, violations: &mut Violations)
             let code = filled("currency.code", code);
             if !code.is_empty() && !is_currency(&code) {
                 let problem = "must be three capital letters, as in ISO 4217";
-                violations.add(format!("{field}.currency.code"), Fault::Malformed, problem);
+                violations.add(format!("{field}.currency.code"), ViolationReason::Malformed, problem);
             }
             Value::Currency { fallback_value, code, amount_thousandths }
         }
@@ -158,7 +166,7 @@ fn parameter(field: &str, parameter: v1::Parameter, violations: &mut Violations)
         }
         None => {
             let problem = "must be given: `text`, `currency` or `date_time`";
-            violations.add(format!("{field}.value"), Fault::Required, problem);
+            violations.add(format!("{field}.value"), ViolationReason::Required, problem);
             Value::Text(String::new())
         }
     };
@@ -176,13 +184,13 @@ fn buttons(buttons: Vec<v1::TemplateButton>, violations: &mut Violations) -> Vec
         let index = button.index;
         if index as usize >= BUTTONS {
             let problem = format!("must be from 0 to {}", BUTTONS - 1);
-            violations.add(format!("{field}.index"), Fault::OutOfRange, problem);
+            violations.add(format!("{field}.index"), ViolationReason::OutOfRange, problem);
         } else if read.iter().any(|before| before.index == index) {
-            violations.add(format!("{field}.index"), Fault::Malformed, "must not be filled twice");
+            violations.add(format!("{field}.index"), ViolationReason::Malformed, "must not be filled twice");
         }
         let mut filled = |at: &str, text: String| {
             if text.is_empty() {
-                violations.add(format!("{field}.{at}"), Fault::Required, "must be given");
+                violations.add(format!("{field}.{at}"), ViolationReason::Required, "must be given");
             }
             super::at_most(&format!("{field}.{at}"), &text, FREE_CHARACTERS, violations);
             text
@@ -199,7 +207,7 @@ fn buttons(buttons: Vec<v1::TemplateButton>, violations: &mut Violations) -> Vec
             }
             None => {
                 let problem = "must be given: `url_suffix`, `quick_reply_payload` or `coupon_code`";
-                violations.add(format!("{field}.value"), Fault::Required, problem);
+                violations.add(format!("{field}.value"), ViolationReason::Required, problem);
                 ButtonValue::UrlSuffix(String::new())
             }
         };

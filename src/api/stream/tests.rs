@@ -13,8 +13,8 @@ use super::*;
 use crate::api::convert::encode_event;
 use crate::domain::event::Payload;
 use crate::domain::{Event, EventId, Provider, SubscriptionId};
-use crate::journal::{Following, Gone, Start, Tail, Watched};
-use crate::store::{self, Append, Op, Owner, Store, Trim};
+use crate::journal::{FollowedSubscription, OnExpired, Start, SubscriptionChanges, Tail};
+use crate::store::{self, Append, Op, ReplicaId, Store, Trim};
 
 /// More than the tail in memory holds, a million bytes each, so that a reader from the start must go to the store.
 const COUNT: u64 = 20;
@@ -30,8 +30,8 @@ struct Opened {
 async fn open() -> Opened {
     let folder = TempDir::new().expect("a folder");
     let tail = Arc::new(Tail::new());
-    let watched = Watched::new();
-    let (fed, told) = (Arc::clone(&tail), watched.clone());
+    let subscription_changes = SubscriptionChanges::new();
+    let (fed, told) = (Arc::clone(&tail), subscription_changes.clone());
     let hold_back = Arc::new(AtomicBool::new(false));
     let held_back = Arc::clone(&hold_back);
     let store = Store::open(store::Options {
@@ -43,11 +43,11 @@ async fn open() -> Opened {
             }
             told.tell(changes.subscriptions);
         }),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");
-    let journal = Journal::new(store.clone(), tail, watched);
+    let journal = Journal::new(store.clone(), tail, subscription_changes);
     for _ in 0..COUNT {
         append(&journal).await;
     }
@@ -76,9 +76,9 @@ impl Opened {
         self.store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
     }
 
-    async fn stream(&self, start: Start, gone: Gone) -> EventStream {
+    async fn stream(&self, start: Start, on_expired: OnExpired) -> EventStream {
         let wanted = wanted();
-        let reader = self.journal.read(start, gone, true).await.expect("it starts");
+        let reader = self.journal.read(start, on_expired, true).await.expect("it starts");
         EventStream::new(&self.journal, reader, wanted, None, CancellationToken::new())
     }
 
@@ -94,14 +94,14 @@ impl Opened {
     }
 
     async fn follow(&self, id: &SubscriptionId) -> EventStream {
-        let following = self.journal.follow(id, Gone::Fail, true).await.expect("it starts");
-        let Following { subscription, reader, watching } = following;
+        let following = self.journal.follow(id, OnExpired::Fail, true).await.expect("it starts");
+        let FollowedSubscription { subscription, reader, watching } = following;
         let followed = Some(Followed::new(subscription.generation, watching));
         EventStream::new(&self.journal, reader, wanted(), followed, CancellationToken::new())
     }
 
-    fn cursor(&self, number: u64) -> String {
-        self.journal.cursor(number).to_string()
+    fn cursor(&self, sequence: u64) -> String {
+        self.journal.cursor(sequence).to_string()
     }
 }
 
@@ -145,7 +145,7 @@ async fn events(stream: &mut EventStream) -> (Option<String>, Result<Response, S
 #[tokio::test]
 async fn a_slow_reader_that_skips_is_told_of_the_gap_and_goes_on_with_cursors_that_are_right() {
     let opened = open().await;
-    let mut stream = opened.stream(Start::Earliest, Gone::Skip).await;
+    let mut stream = opened.stream(Start::Earliest, OnExpired::Skip).await;
     assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
     opened.trim(10).await;
@@ -170,7 +170,7 @@ async fn a_slow_reader_that_skips_is_told_of_the_gap_and_goes_on_with_cursors_th
 async fn a_heartbeat_behind_a_gap_to_the_journals_end_stands_there() {
     let opened = open().await;
     let start = Start::After(opened.journal.cursor(1));
-    let mut stream = opened.stream(start, Gone::Skip).await;
+    let mut stream = opened.stream(start, OnExpired::Skip).await;
     opened.trim(100).await;
     let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("it starts") };
     assert_eq!(started.cursor, opened.cursor(1));
@@ -189,7 +189,7 @@ async fn a_heartbeat_behind_a_gap_to_the_journals_end_stands_there() {
 #[tokio::test]
 async fn a_slow_reader_that_does_not_skip_ends_with_an_error() {
     let opened = open().await;
-    let mut stream = opened.stream(Start::Earliest, Gone::Fail).await;
+    let mut stream = opened.stream(Start::Earliest, OnExpired::Fail).await;
     assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
     opened.trim(10).await;
@@ -209,7 +209,7 @@ async fn a_stream_since_a_time_of_which_events_are_gone_tells_first_and_not_how_
     let opened = open().await;
     opened.trim(10).await;
     let start = Start::Since(UnixMillis(0));
-    let mut stream = opened.stream(start, Gone::Skip).await;
+    let mut stream = opened.stream(start, OnExpired::Skip).await;
     let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("it starts") };
     assert_eq!(started.cursor, opened.cursor(10));
     let Ok(Response::Gap(gap)) = next(&mut stream).await else { panic!("events are gone") };
@@ -233,7 +233,7 @@ async fn once_a_change_is_answered_nothing_that_was_at_hand_is_put_on_a_stream()
     assert!(matches!(next(&mut other).await, Ok(Response::Started(_))), "the first, always");
     ended(&mut other, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
 
-    let following = opened.journal.follow(&id, Gone::Fail, true).await.expect("it starts");
+    let following = opened.journal.follow(&id, OnExpired::Fail, true).await.expect("it starts");
     assert_eq!((following.subscription.generation, following.watching.over()), (2, None));
 }
 
@@ -268,7 +268,7 @@ async fn the_place_of_a_stream_moves_on_over_what_went_and_is_not_missed() {
     let id: SubscriptionId = "billing".parse().expect("an id");
     let filter = Filter { accounts: vec!["globex".parse().expect("an id")], types: Vec::new() };
     opened.journal.create_subscription(id.clone(), filter, Start::Earliest).await.expect("made");
-    let streams = [opened.follow(&id).await, opened.stream(Start::Earliest, Gone::Fail).await];
+    let streams = [opened.follow(&id).await, opened.stream(Start::Earliest, OnExpired::Fail).await];
     opened.trim(100).await;
     for mut stream in streams {
         assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
@@ -285,7 +285,7 @@ async fn the_place_of_a_stream_moves_on_over_what_went_and_is_not_missed() {
 #[tokio::test]
 async fn a_stream_that_has_come_to_the_end_is_idle_also_while_events_come_that_it_does_not_want() {
     let opened = open().await;
-    let reader = opened.journal.read(Start::Latest, Gone::Fail, false).await.expect("it starts");
+    let reader = opened.journal.read(Start::Latest, OnExpired::Fail, false).await.expect("it starts");
     let wanted = Wanted { idle_timeout: Some(Duration::from_secs(5)), ..wanted() };
     let mut stream = EventStream::new(&opened.journal, reader, wanted, None, CancellationToken::new());
     assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));

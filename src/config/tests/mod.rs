@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret;
 
-use crate::domain::outcome::{Row, Verdict};
-use crate::domain::{Pace, Provider, UploadLimits};
+use crate::domain::outcome::{OutcomeOverride, OverrideKey};
+use crate::domain::{Provider, RateLimits, UploadLimits};
 
 use super::*;
 
@@ -95,14 +95,14 @@ fn the_defaults_and_one_account_are_a_configuration() {
     assert_eq!(account.limits.text_characters, Some(1024));
     let upload = UploadLimits { image_bytes: 5 << 20, video_bytes: 16 << 20, document_bytes: 16 << 20 };
     assert_eq!(account.limits.upload, Some(upload));
-    let gate = Pace {
+    let gate = RateLimits {
         calls_per_second: 80,
         calls_in_flight: 256,
-        patience: std::time::Duration::from_secs(30),
+        max_queue_wait: std::time::Duration::from_secs(30),
         breaker_failures: 5,
     };
     assert_eq!(account.gate, gate);
-    assert_eq!(parse(GLOBEX).accounts[0].gate, Pace { calls_per_second: 200, ..gate });
+    assert_eq!(parse(GLOBEX).accounts[0].gate, RateLimits { calls_per_second: 200, ..gate });
     assert_eq!(account.connect_timeout.as_secs(), 5);
     assert_eq!(account.request_timeout.as_secs(), 30);
     assert!(account.outcomes.is_empty());
@@ -165,8 +165,8 @@ fn a_file_and_the_environment_lie_over_the_defaults() {
     assert_eq!(acme.limits.text_characters, Some(4096));
     assert_eq!(acme.limits.upload.map(|limits| limits.video_bytes), Some(1024));
     assert_eq!(globex.limits.upload, None);
-    assert_eq!(acme.outcomes.get(&Row::Status(503)), Some(&Verdict::Refused));
-    assert_eq!(acme.outcomes.get(&Row::Code("a=b".to_owned())), Some(&Verdict::Unknown));
+    assert_eq!(acme.outcomes.get(&OverrideKey::Status(503)), Some(&OutcomeOverride::Refused));
+    assert_eq!(acme.outcomes.get(&OverrideKey::Code("a=b".to_owned())), Some(&OutcomeOverride::Unknown));
     let Upstream::ConnectBy(connectby) = &acme.upstream else { panic!("ConnectBy") };
     assert_eq!(connectby.base_url.as_str(), "http://127.0.0.1:4010/");
     assert_eq!(connectby.secret_key.expose_secret(), "other-s3cr3t");

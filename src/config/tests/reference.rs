@@ -39,7 +39,7 @@ fn the_reference_has_every_key_with_its_default() {
     let tree: toml::Table = whole.parse().expect("TOML");
     let defaults = DeTable::parse(REFERENCE).expect("TOML");
     let file = DeTable::parse(&whole).expect("TOML");
-    let reading = Reading::new(&whole, &source);
+    let reading = TableReader::new(&whole, &source);
     let _ = Config::read(&mut Table::root(&reading, file.get_ref(), defaults.get_ref()));
     let known: Vec<String> =
         reading.known().into_iter().filter(|name| name.starts_with("SWITCHBOARD__")).collect();

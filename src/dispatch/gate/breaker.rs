@@ -15,9 +15,9 @@ use metrics::gauge;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Class, Held};
-use crate::domain::{AccountId, Uncertainty};
-use crate::provider::{Error as ProviderError, Obstacle};
+use super::{Class, Rejected};
+use crate::domain::{AccountId, UnknownReason};
+use crate::provider::{Error as ProviderError, PreconditionFailed};
 use crate::telemetry::metrics::BREAKER_OPEN;
 
 /// The least that a caller is told to wait.
@@ -28,7 +28,7 @@ const TRIAL: Duration = Duration::from_secs(1);
 
 /// What the outcome of a call says about the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(super) enum Signal {
     /// It is there: it said something.
     Alive,
     /// It was not reached, said nothing, or said that it has trouble.
@@ -37,25 +37,26 @@ pub(super) enum Sign {
     None,
 }
 
-impl Sign {
+impl Signal {
     pub(super) fn of<T>(result: &Result<T, ProviderError>) -> Self {
         result.as_ref().map_or_else(Self::of_error, |_| Self::Alive)
     }
 
     fn of_error(error: &ProviderError) -> Self {
         match error {
-            ProviderError::Refused(_) | ProviderError::NotBegun(Obstacle::Registered { .. }) => Self::Alive,
-            ProviderError::NotBegun(Obstacle::NotRead(error)) => Self::of_error(error),
+            ProviderError::Refused(_)
+            | ProviderError::PreconditionFailed(PreconditionFailed::Registered { .. }) => Self::Alive,
+            ProviderError::PreconditionFailed(PreconditionFailed::NotRead(error)) => Self::of_error(error),
             ProviderError::NotSent(_) => Self::Down,
             ProviderError::Unknown { cause, .. } => match cause {
-                Uncertainty::TimedOut
-                | Uncertainty::ConnectionLost
-                | Uncertainty::ReplyCutOff
-                | Uncertainty::ProviderFailed => Self::Down,
-                Uncertainty::ReplyTooLarge | Uncertainty::ReplyUnreadable | Uncertainty::Redirected => {
+                UnknownReason::TimedOut
+                | UnknownReason::ConnectionLost
+                | UnknownReason::ReplyCutOff
+                | UnknownReason::ProviderFailed => Self::Down,
+                UnknownReason::ReplyTooLarge | UnknownReason::ReplyUnreadable | UnknownReason::Redirected => {
                     Self::Alive
                 }
-                Uncertainty::ServerFailed | Uncertainty::Restored => Self::None,
+                UnknownReason::ServerFailed | UnknownReason::Restored => Self::None,
             },
         }
     }
@@ -69,7 +70,7 @@ enum State {
     },
     Open,
     /// `tried`: by a call that is under way since then.
-    Probation {
+    HalfOpen {
         tried: Option<Instant>,
     },
 }
@@ -79,7 +80,7 @@ impl State {
     fn bars(self) -> bool {
         match self {
             Self::Open => true,
-            Self::Probation { tried } => tried.is_some_and(|since| since.elapsed() >= TRIAL),
+            Self::HalfOpen { tried } => tried.is_some_and(|since| since.elapsed() >= TRIAL),
             Self::Closed { .. } => false,
         }
     }
@@ -94,14 +95,14 @@ struct Breaker {
 
 /// All breakers of an account, and when the provider is tried next.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Board {
+pub(super) struct BreakerStates {
     breakers: [Breaker; Class::ALL.len()],
     probe_at: Instant,
     /// How often one that was closed has opened.
     outages: u64,
 }
 
-impl Board {
+impl BreakerStates {
     pub(super) fn any_open(&self) -> bool {
         self.breakers.iter().any(|breaker| breaker.state == State::Open)
     }
@@ -122,9 +123,9 @@ impl Board {
         &self.breakers[class as usize]
     }
 
-    fn held(&self) -> Held {
+    fn held(&self) -> Rejected {
         let retry_after = self.probe_at.saturating_duration_since(Instant::now()).max(LEAST_WAIT);
-        Held::Down { retry_after }
+        Rejected::CircuitOpen { retry_after }
     }
 }
 
@@ -134,14 +135,15 @@ pub(super) struct Breakers {
     account: AccountId,
     /// How many failures in a row open one. 0: none is ever opened.
     failures: u32,
-    board: watch::Sender<Board>,
+    board: watch::Sender<BreakerStates>,
 }
 
 impl Breakers {
     /// All are closed.
     pub(super) fn new(account: AccountId, failures: u32) -> Self {
         let breaker = Breaker { state: State::Closed { failures: 0 }, opened: 0 };
-        let board = Board { breakers: [breaker; Class::ALL.len()], probe_at: Instant::now(), outages: 0 };
+        let board =
+            BreakerStates { breakers: [breaker; Class::ALL.len()], probe_at: Instant::now(), outages: 0 };
         let breakers = Self { account, failures, board: watch::Sender::new(board) };
         for class in Class::ALL {
             breakers.show(class, false);
@@ -150,12 +152,12 @@ impl Breakers {
     }
 
     /// How they stand, now and later.
-    pub(super) fn watch(&self) -> watch::Receiver<Board> {
+    pub(super) fn watch(&self) -> watch::Receiver<BreakerStates> {
         self.board.subscribe()
     }
 
     /// Whether a call of that class could be let through soon.
-    pub(super) fn check(&self, class: Class) -> Result<(), Held> {
+    pub(super) fn check(&self, class: Class) -> Result<(), Rejected> {
         let board = self.board.borrow();
         if board.of(class).state.bars() { Err(board.held()) } else { Ok(()) }
     }
@@ -168,13 +170,13 @@ impl Breakers {
 
     /// Lets a call of that class through, or not. One that comes while another is on trial waits a little for what
     /// comes of that. What comes back belongs to the call's outcome, and is to be [given back](Self::gone).
-    pub(super) async fn admit(&self, class: Class, until: Instant) -> Result<u64, Held> {
+    pub(super) async fn admit(&self, class: Class, until: Instant) -> Result<u64, Rejected> {
         loop {
             let Breaker { state, opened } = *self.board.borrow().of(class);
             let tried = match state {
                 State::Closed { .. } => return Ok(opened),
                 State::Open => return Err(self.board.borrow().held()),
-                State::Probation { tried } => tried,
+                State::HalfOpen { tried } => tried,
             };
             if let Some(since) = tried {
                 let mut board = self.board.subscribe();
@@ -186,11 +188,11 @@ impl Breakers {
             }
             let mut admitted = None;
             self.change(class, |breaker| match breaker.state {
-                State::Probation { tried: None } => {
+                State::HalfOpen { tried: None } => {
                     admitted = Some(breaker.opened);
-                    State::Probation { tried: Some(Instant::now()) }
+                    State::HalfOpen { tried: Some(Instant::now()) }
                 }
-                state @ (State::Closed { .. } | State::Open | State::Probation { .. }) => state,
+                state @ (State::Closed { .. } | State::Open | State::HalfOpen { .. }) => state,
             });
             if let Some(admitted) = admitted {
                 return Ok(admitted);
@@ -201,41 +203,41 @@ impl Breakers {
     /// A call that was let through is under way no more. If it was on trial and told nothing, the next one is.
     pub(super) fn gone(&self, class: Class, admitted: u64) {
         let state = self.board.borrow().of(class).state;
-        if matches!(state, State::Probation { tried: Some(_) }) {
+        if matches!(state, State::HalfOpen { tried: Some(_) }) {
             self.change(class, |breaker| match breaker.state {
-                State::Probation { tried: Some(_) } if breaker.opened == admitted => {
-                    State::Probation { tried: None }
+                State::HalfOpen { tried: Some(_) } if breaker.opened == admitted => {
+                    State::HalfOpen { tried: None }
                 }
-                state @ (State::Closed { .. } | State::Open | State::Probation { .. }) => state,
+                state @ (State::Closed { .. } | State::Open | State::HalfOpen { .. }) => state,
             });
         }
     }
 
     /// Waits until no call of that class is let through.
-    pub(super) async fn opened(&self, class: Class) -> Held {
+    pub(super) async fn opened(&self, class: Class) -> Rejected {
         let mut board = self.board.subscribe();
         let held = board.wait_for(|board| board.is_open(class)).await.map(|board| board.held());
         held.expect("the breakers outlive those who wait")
     }
 
     /// Takes note of how a call ended that was let through.
-    pub(super) fn saw(&self, class: Class, admitted: u64, sign: Sign) {
+    pub(super) fn saw(&self, class: Class, admitted: u64, sign: Signal) {
         match sign {
-            Sign::None => {}
-            Sign::Down if self.failures == 0 => {}
-            Sign::Alive => {
+            Signal::None => {}
+            Signal::Down if self.failures == 0 => {}
+            Signal::Alive => {
                 // Nearly all calls end here: they leave the board alone.
                 let state = self.board.borrow().of(class).state;
                 if state != (State::Closed { failures: 0 }) {
                     self.change(class, |_| State::Closed { failures: 0 });
                 }
             }
-            Sign::Down => self.change(class, |breaker| match breaker.state {
+            Signal::Down => self.change(class, |breaker| match breaker.state {
                 state if breaker.opened != admitted => state,
                 State::Closed { failures } if failures + 1 < self.failures => {
                     State::Closed { failures: failures + 1 }
                 }
-                State::Closed { .. } | State::Probation { .. } | State::Open => State::Open,
+                State::Closed { .. } | State::HalfOpen { .. } | State::Open => State::Open,
             }),
         }
     }
@@ -253,8 +255,8 @@ impl Breakers {
     pub(super) fn release(&self) {
         for class in Class::ALL {
             self.change(class, |breaker| match breaker.state {
-                State::Open => State::Probation { tried: None },
-                state @ (State::Closed { .. } | State::Probation { .. }) => state,
+                State::Open => State::HalfOpen { tried: None },
+                state @ (State::Closed { .. } | State::HalfOpen { .. }) => state,
             });
         }
     }
@@ -266,22 +268,22 @@ impl Breakers {
             let after = next(breaker);
             let before = std::mem::replace(&mut breaker.state, after);
             match (before, after) {
-                (State::Closed { .. } | State::Probation { .. }, State::Open) => {
+                (State::Closed { .. } | State::HalfOpen { .. }, State::Open) => {
                     breaker.opened += 1;
                     board.outages += u64::from(matches!(before, State::Closed { .. }));
                     board.probe_at = Instant::now() + super::probe::FIRST;
                     tracing::warn!(%account, class = name, "the provider does not answer: calls fail at once");
                 }
-                (State::Open, State::Probation { .. }) => {
+                (State::Open, State::HalfOpen { .. }) => {
                     tracing::info!(%account, class = name, "the provider answers a probe: calls go again");
                 }
-                (State::Open | State::Probation { .. }, State::Closed { .. }) => {
+                (State::Open | State::HalfOpen { .. }, State::Closed { .. }) => {
                     tracing::info!(%account, class = name, "the provider answers calls again");
                 }
                 // Those who wait for a trial may have theirs.
-                (State::Probation { .. }, State::Probation { tried }) => return tried.is_none(),
+                (State::HalfOpen { .. }, State::HalfOpen { tried }) => return tried.is_none(),
                 // Nobody waits for these.
-                (State::Closed { .. }, State::Closed { .. } | State::Probation { .. })
+                (State::Closed { .. }, State::Closed { .. } | State::HalfOpen { .. })
                 | (State::Open, State::Open) => return false,
             }
             self.show(class, after == State::Open);

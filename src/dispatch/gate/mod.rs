@@ -22,12 +22,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use breaker::{Breakers, Sign};
-use rate_limiter::{Counted, Line};
+use breaker::{Breakers, Signal};
+use rate_limiter::{Counted, TokenBucket};
 
-use crate::domain::{AccountId, Pace};
+use crate::domain::{AccountId, RateLimits};
 use crate::provider::{Account, Accounts, Error as ProviderError};
-use crate::telemetry::metrics::{HELD, held};
+use crate::telemetry::metrics::{REJECTED_CALLS, rejection};
 
 /// The share of the calls in flight that reads have beside the writes: one place for so many.
 const WRITES_PER_READ: u32 = 8;
@@ -67,16 +67,16 @@ impl Class {
 
 /// Why a call was not let through. Nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Held {
+pub enum Rejected {
     /// The account's rate, or the calls in flight, leave no room before the deadline.
     #[error("the account has no room for the call before the deadline")]
-    Busy {
+    RateLimited {
         /// When there is likely to be room.
         retry_after: Duration,
     },
     /// The provider has not answered lately; it is being tried.
     #[error("the provider has not answered lately")]
-    Down {
+    CircuitOpen {
         /// When it will have been tried again.
         retry_after: Duration,
     },
@@ -86,16 +86,16 @@ pub enum Held {
 #[derive(Debug)]
 pub(super) struct Gate {
     account: AccountId,
-    patience: Duration,
+    max_queue_wait: Duration,
     breakers: Breakers,
-    writes: Room,
-    reads: Room,
-    line: Line,
+    writes: ConcurrencyLimit,
+    reads: ConcurrencyLimit,
+    line: TokenBucket,
 }
 
 /// Places for calls under way.
 #[derive(Debug)]
-struct Room {
+struct ConcurrencyLimit {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
@@ -103,7 +103,7 @@ struct Room {
 /// The right to make one call, now.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Pass {
+pub(super) struct Permit {
     gate: Arc<Gate>,
     class: Class,
     /// What the breaker let it through as.
@@ -111,7 +111,7 @@ pub(super) struct Pass {
     _place: OwnedSemaphorePermit,
 }
 
-impl Room {
+impl ConcurrencyLimit {
     fn new(places: u32) -> Self {
         Self { places: Arc::new(Semaphore::new(places as usize)), waiting: AtomicUsize::new(0) }
     }
@@ -127,35 +127,35 @@ impl Room {
 }
 
 impl Gate {
-    fn new(account: AccountId, pace: Pace) -> Self {
+    fn new(account: AccountId, rate_limits: RateLimits) -> Self {
         Self {
-            breakers: Breakers::new(account.clone(), pace.breaker_failures),
+            breakers: Breakers::new(account.clone(), rate_limits.breaker_failures),
             account,
-            patience: pace.patience,
-            writes: Room::new(pace.calls_in_flight.max(1)),
-            reads: Room::new((pace.calls_in_flight / WRITES_PER_READ).max(1)),
-            line: Line::new(pace.calls_per_second),
+            max_queue_wait: rate_limits.max_queue_wait,
+            writes: ConcurrencyLimit::new(rate_limits.calls_in_flight.max(1)),
+            reads: ConcurrencyLimit::new((rate_limits.calls_in_flight / WRITES_PER_READ).max(1)),
+            line: TokenBucket::new(rate_limits.calls_per_second),
         }
     }
 
     /// Until when a call may wait here and be tried again: its caller's deadline, or as long as the account's patience
     /// lasts.
     pub(super) fn until(&self, deadline: Option<Instant>) -> Instant {
-        deadline.unwrap_or_else(|| Instant::now() + self.patience)
+        deadline.unwrap_or_else(|| Instant::now() + self.max_queue_wait)
     }
 
     /// Lets a call through that need not wait. None when it must, or when it would be turned away.
-    pub(super) fn try_enter(self: &Arc<Self>, class: Class) -> Option<Pass> {
+    pub(super) fn try_enter(self: &Arc<Self>, class: Class) -> Option<Permit> {
         let admitted = self.breakers.closed(class)?;
         let room = self.room(class);
         if room.waiting() > 0 {
             return None;
         }
         let place = Arc::clone(&room.places).try_acquire_owned().ok()?;
-        self.line.try_token().then(|| Pass { gate: Arc::clone(self), class, admitted, _place: place })
+        self.line.try_token().then(|| Permit { gate: Arc::clone(self), class, admitted, _place: place })
     }
 
-    fn room(&self, class: Class) -> &Room {
+    fn room(&self, class: Class) -> &ConcurrencyLimit {
         match class {
             Class::Send | Class::Write => &self.writes,
             Class::Read => &self.reads,
@@ -167,27 +167,29 @@ impl Gate {
     /// # Errors
     ///
     /// As soon as it is known that it may not be made before the deadline.
-    pub(super) async fn enter(self: &Arc<Self>, class: Class, until: Instant) -> Result<Pass, Held> {
+    pub(super) async fn enter(self: &Arc<Self>, class: Class, until: Instant) -> Result<Permit, Rejected> {
         if let Some(pass) = self.try_enter(class) {
             return Ok(pass);
         }
         let entered = self.wait(class, until).await;
         if let Err(held) = &entered {
-            let cause = match held {
-                Held::Busy { .. } => held::BUSY,
-                Held::Down { .. } => held::DOWN,
+            let reason = match held {
+                Rejected::RateLimited { .. } => rejection::RATE_LIMITED,
+                Rejected::CircuitOpen { .. } => rejection::CIRCUIT_OPEN,
             };
-            counter!(HELD, "account" => self.account.to_string(), "cause" => cause).increment(1);
+            counter!(REJECTED_CALLS, "account" => self.account.to_string(), "reason" => reason).increment(1);
         }
         entered
     }
 
-    async fn wait(self: &Arc<Self>, class: Class, until: Instant) -> Result<Pass, Held> {
+    async fn wait(self: &Arc<Self>, class: Class, until: Instant) -> Result<Permit, Rejected> {
         self.breakers.check(class)?;
         let room = self.room(class);
         let foreseen = self.line.foreseen(room.waiting());
         if foreseen > until {
-            return Err(Held::Busy { retry_after: foreseen.saturating_duration_since(Instant::now()) });
+            return Err(Rejected::RateLimited {
+                retry_after: foreseen.saturating_duration_since(Instant::now()),
+            });
         }
         let turn = async {
             // The place first: a token that waits for a place is a token that somebody else could have used.
@@ -197,19 +199,19 @@ impl Gate {
         let place = tokio::select! {
             biased;
             held = self.breakers.opened(class) => return Err(held),
-            retry_after = self.line.paused_beyond(until) => return Err(Held::Busy { retry_after }),
+            retry_after = self.line.paused_beyond(until) => return Err(Rejected::RateLimited { retry_after }),
             turn = timeout_at(until, turn) => match turn {
                 Ok(Ok(place)) => place,
-                Ok(Err(retry_after)) => return Err(Held::Busy { retry_after }),
-                Err(_) => return Err(Held::Busy { retry_after: PLACE_DELAY }),
+                Ok(Err(retry_after)) => return Err(Rejected::RateLimited { retry_after }),
+                Err(_) => return Err(Rejected::RateLimited { retry_after: PLACE_DELAY }),
             },
         };
         let admitted = self.breakers.admit(class, until).await?;
-        Ok(Pass { gate: Arc::clone(self), class, admitted, _place: place })
+        Ok(Permit { gate: Arc::clone(self), class, admitted, _place: place })
     }
 }
 
-impl Pass {
+impl Permit {
     /// Gives the right back: no call is made with it.
     pub(super) fn unused(self) {
         self.gate.line.give_back();
@@ -221,11 +223,11 @@ impl Pass {
             let pause = fault.retry_after.unwrap_or(THROTTLED_PAUSE).min(LONGEST_PAUSE);
             self.gate.line.pause(Instant::now() + pause);
         }
-        self.gate.breakers.saw(self.class, self.admitted, Sign::of(result));
+        self.gate.breakers.saw(self.class, self.admitted, Signal::of(result));
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.gate.breakers.gone(self.class, self.admitted);
     }
@@ -242,7 +244,7 @@ impl Gates {
     /// runtime.
     pub(super) fn new(accounts: &Accounts, stopping: &CancellationToken) -> Self {
         let gate = |account: &Arc<Account>| {
-            let gate = Arc::new(Gate::new(account.id().clone(), account.pace()));
+            let gate = Arc::new(Gate::new(account.id().clone(), account.rate_limits()));
             let (weak, board) = (Arc::downgrade(&gate), gate.breakers.watch());
             let (account, stopping) = (Arc::clone(account), stopping.clone());
             let id = account.id().clone();

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::Gate;
-use super::breaker::Board;
-use crate::domain::Uncertainty;
+use super::breaker::BreakerStates;
+use crate::domain::UnknownReason;
 use crate::provider::Error as ProviderError;
 
 /// How long after a breaker opened the provider is tried.
@@ -24,11 +24,14 @@ const LONGEST: Duration = Duration::from_secs(30);
 ///
 /// The time between tries grows as long as the same breakers open time and again: a provider that answers reads and
 /// nothing else is not burdened with sends twice a second. When one opens that was closed, it begins anew.
-pub(super) async fn keep<F>(gate: Weak<Gate>, mut board: watch::Receiver<Board>, probe: impl Fn() -> F)
-where
+pub(super) async fn keep<F>(
+    gate: Weak<Gate>,
+    mut board: watch::Receiver<BreakerStates>,
+    probe: impl Fn() -> F,
+) where
     F: Future<Output = Result<(), ProviderError>>,
 {
-    while board.wait_for(Board::any_open).await.is_ok() {
+    while board.wait_for(BreakerStates::any_open).await.is_ok() {
         let delays = ExponentialBuilder::new()
             .with_min_delay(FIRST)
             .with_max_delay(LONGEST)
@@ -36,7 +39,7 @@ where
             .build();
         let outages = board.borrow().outages();
         // Another class may stay on probation for long, because nobody calls.
-        let goes_on = |board: &Board| !board.all_closed() && board.outages() == outages;
+        let goes_on = |board: &BreakerStates| !board.all_closed() && board.outages() == outages;
         for delay in delays {
             if !goes_on(&board.borrow()) {
                 break;
@@ -53,7 +56,7 @@ where
                 let Some(gate) = gate.upgrade() else { return };
                 gate.breakers.release();
             }
-            let decided = |board: &Board| board.any_open() || board.all_closed();
+            let decided = |board: &BreakerStates| board.any_open() || board.all_closed();
             if board.wait_for(decided).await.is_err() {
                 return;
             }
@@ -65,18 +68,18 @@ where
 fn answered(result: &Result<(), ProviderError>) -> bool {
     match result {
         Ok(()) => true,
-        Err(ProviderError::NotSent(_) | ProviderError::NotBegun(_)) => false,
+        Err(ProviderError::NotSent(_) | ProviderError::PreconditionFailed(_)) => false,
         Err(ProviderError::Refused(fault)) => fault.http_status.is_some_and(|status| status < 500),
         Err(ProviderError::Unknown { cause, fault }) => match cause {
-            Uncertainty::TimedOut
-            | Uncertainty::ConnectionLost
-            | Uncertainty::ReplyCutOff
-            | Uncertainty::ServerFailed
-            | Uncertainty::Restored => false,
-            Uncertainty::ReplyTooLarge
-            | Uncertainty::ReplyUnreadable
-            | Uncertainty::ProviderFailed
-            | Uncertainty::Redirected => {
+            UnknownReason::TimedOut
+            | UnknownReason::ConnectionLost
+            | UnknownReason::ReplyCutOff
+            | UnknownReason::ServerFailed
+            | UnknownReason::Restored => false,
+            UnknownReason::ReplyTooLarge
+            | UnknownReason::ReplyUnreadable
+            | UnknownReason::ProviderFailed
+            | UnknownReason::Redirected => {
                 fault.as_ref().and_then(|fault| fault.http_status).is_some_and(|status| status < 500)
             }
         },

@@ -19,7 +19,7 @@ const BURST: u32 = 10;
 
 /// A token bucket with a queue before it.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct TokenBucket {
     bucket: RateLimiter<NotKeyed, InMemoryState, Clock, NoOpMiddleware<Duration>>,
     clock: Clock,
     interval: Duration,
@@ -66,7 +66,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-impl Line {
+impl TokenBucket {
     /// A line that nobody stands in, before a full bucket.
     pub(super) fn new(calls_per_second: u32) -> Self {
         let rate = NonZeroU32::new(calls_per_second).unwrap_or(NonZeroU32::MIN);

@@ -9,24 +9,24 @@ use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::domain::{Provider, ProviderFault, Refusal, Uncertainty};
+use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
 
-const PACE: Pace = Pace {
+const PACE: RateLimits = RateLimits {
     calls_per_second: 10,
     calls_in_flight: 16,
-    patience: Duration::from_secs(30),
+    max_queue_wait: Duration::from_secs(30),
     breaker_failures: 3,
 };
 
-fn gate(pace: Pace) -> Arc<Gate> {
-    Arc::new(Gate::new("acme".parse().expect("an id"), pace))
+fn gate(rate_limits: RateLimits) -> Arc<Gate> {
+    Arc::new(Gate::new("acme".parse().expect("an id"), rate_limits))
 }
 
 fn within(millis: u64) -> Instant {
     Instant::now() + Duration::from_millis(millis)
 }
 
-fn fault(status: u16, refusal: Refusal) -> ProviderFault {
+fn fault(status: u16, refusal: RefusalReason) -> ProviderFault {
     ProviderFault {
         provider: Provider::Connectly,
         refusal,
@@ -39,13 +39,13 @@ fn fault(status: u16, refusal: Refusal) -> ProviderFault {
     }
 }
 
-fn unknown(cause: Uncertainty) -> Result<(), ProviderError> {
+fn unknown(cause: UnknownReason) -> Result<(), ProviderError> {
     Err(ProviderError::Unknown { cause, fault: None })
 }
 
 fn throttled(retry_after: Option<u64>) -> Result<(), ProviderError> {
     let retry_after = retry_after.map(Duration::from_secs);
-    Err(ProviderError::Refused(ProviderFault { retry_after, ..fault(429, Refusal::Throttled) }))
+    Err(ProviderError::Refused(ProviderFault { retry_after, ..fault(429, RefusalReason::Throttled) }))
 }
 
 /// Lets a call through and says how it ended.
@@ -55,23 +55,23 @@ async fn call(gate: &Arc<Gate>, class: Class, result: Result<(), ProviderError>)
 
 async fn open(gate: &Arc<Gate>, class: Class) {
     for _ in 0..PACE.breaker_failures {
-        call(gate, class, unknown(Uncertainty::TimedOut)).await;
+        call(gate, class, unknown(UnknownReason::TimedOut)).await;
     }
-    assert!(matches!(gate.enter(class, within(0)).await, Err(Held::Down { .. })));
+    assert!(matches!(gate.enter(class, within(0)).await, Err(Rejected::CircuitOpen { .. })));
 }
 
 /// A gate whose provider answers probes as told, and with silence when nothing more was told.
 fn probed(
     answers: impl IntoIterator<Item = Result<(), ProviderError>>,
 ) -> (Arc<Gate>, Arc<Mutex<Vec<Instant>>>) {
-    let gate = gate(Pace { calls_per_second: 1_000, ..PACE });
+    let gate = gate(RateLimits { calls_per_second: 1_000, ..PACE });
     let answers: Mutex<VecDeque<_>> = Mutex::new(answers.into_iter().collect());
     let tries = Arc::new(Mutex::new(Vec::new()));
     let (weak, board, noted) = (Arc::downgrade(&gate), gate.breakers.watch(), Arc::clone(&tries));
     let probe = move || {
         noted.lock().expect("sound").push(Instant::now());
         let answer = answers.lock().expect("sound").pop_front();
-        async move { answer.unwrap_or_else(|| unknown(Uncertainty::TimedOut)) }
+        async move { answer.unwrap_or_else(|| unknown(UnknownReason::TimedOut)) }
     };
     #[expect(clippy::disallowed_methods, reason = "it ends with the gate")]
     tokio::spawn(probe::keep(weak, board, probe));
@@ -112,7 +112,7 @@ async fn a_call_that_would_wait_too_long_is_turned_away_at_once() {
     }
     tokio::task::yield_now().await;
     let start = Instant::now();
-    let Err(Held::Busy { retry_after }) = gate.enter(Class::Write, within(500)).await else {
+    let Err(Rejected::RateLimited { retry_after }) = gate.enter(Class::Write, within(500)).await else {
         panic!("nine are before it")
     };
     assert_eq!(start.elapsed(), Duration::ZERO, "it did not wait");
@@ -144,19 +144,19 @@ async fn one_who_leaves_the_line_keeps_nobody_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn only_so_many_calls_are_under_way_and_reads_have_places_of_their_own() {
-    let gate = gate(Pace { calls_per_second: 10_000, ..PACE });
+    let gate = gate(RateLimits { calls_per_second: 10_000, ..PACE });
     let mut writes = Vec::new();
     for _ in 0..16 {
         writes.push(gate.enter(Class::Send, within(0)).await.expect("a place"));
     }
     let start = Instant::now();
-    assert!(matches!(gate.enter(Class::Write, within(700)).await, Err(Held::Busy { .. })));
+    assert!(matches!(gate.enter(Class::Write, within(700)).await, Err(Rejected::RateLimited { .. })));
     assert_eq!(start.elapsed(), Duration::from_millis(700), "it waited as long as it might");
     let reads = [
         gate.enter(Class::Read, within(0)).await.expect("an eighth of sixteen"),
         gate.enter(Class::Read, within(0)).await.expect("an eighth of sixteen"),
     ];
-    assert!(matches!(gate.enter(Class::Read, within(100)).await, Err(Held::Busy { .. })));
+    assert!(matches!(gate.enter(Class::Read, within(100)).await, Err(Rejected::RateLimited { .. })));
     // Whether a call ended or its caller hung up: its place is free.
     writes.pop().expect("sixteen").ended(&Ok(()));
     let _ = gate.enter(Class::Write, within(0)).await.expect("a place is free");
@@ -170,7 +170,7 @@ async fn a_provider_that_throttles_is_left_alone_for_as_long_as_it_says() {
         let gate = gate(PACE);
         call(&gate, Class::Send, throttled(retry_after)).await;
         let start = Instant::now();
-        let Err(Held::Busy { retry_after }) = gate.enter(Class::Read, within(900)).await else {
+        let Err(Rejected::RateLimited { retry_after }) = gate.enter(Class::Read, within(900)).await else {
             panic!("the whole account waits")
         };
         assert_eq!((start.elapsed(), retry_after.as_secs()), (Duration::ZERO, seconds));
@@ -186,7 +186,10 @@ async fn those_in_line_are_told_at_once_when_a_pause_outlasts_them() {
     let start = Instant::now();
     let waiting = gate.enter(Class::Send, within(5_000));
     let (held, ()) = tokio::join!(waiting, async { first.ended(&throttled(Some(9))) });
-    assert!(matches!(held, Err(Held::Busy { retry_after }) if retry_after.as_secs() == 9), "{held:?}");
+    assert!(
+        matches!(held, Err(Rejected::RateLimited { retry_after }) if retry_after.as_secs() == 9),
+        "{held:?}"
+    );
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
@@ -194,7 +197,7 @@ async fn those_in_line_are_told_at_once_when_a_pause_outlasts_them() {
 async fn a_limit_for_one_customer_holds_up_nobody_else() {
     let gate = gate(PACE);
     let code = Some("131056".to_owned());
-    let pair = ProviderFault { code, ..fault(400, Refusal::Throttled) };
+    let pair = ProviderFault { code, ..fault(400, RefusalReason::Throttled) };
     call(&gate, Class::Send, Err(ProviderError::Refused(pair))).await;
     gate.enter(Class::Send, within(110)).await.map(drop).expect("the rate alone holds it");
 }
@@ -203,18 +206,18 @@ async fn a_limit_for_one_customer_holds_up_nobody_else() {
 async fn a_breaker_opens_after_failures_in_a_row_and_for_its_class_alone() {
     for failure in [
         Err(ProviderError::NotSent(None)),
-        unknown(Uncertainty::TimedOut),
-        unknown(Uncertainty::ConnectionLost),
-        unknown(Uncertainty::ReplyCutOff),
-        unknown(Uncertainty::ProviderFailed),
+        unknown(UnknownReason::TimedOut),
+        unknown(UnknownReason::ConnectionLost),
+        unknown(UnknownReason::ReplyCutOff),
+        unknown(UnknownReason::ProviderFailed),
     ] {
         let gate = gate(PACE);
         let mut failure = Some(failure);
-        call(&gate, Class::Send, unknown(Uncertainty::TimedOut)).await;
-        call(&gate, Class::Send, unknown(Uncertainty::TimedOut)).await;
+        call(&gate, Class::Send, unknown(UnknownReason::TimedOut)).await;
+        call(&gate, Class::Send, unknown(UnknownReason::TimedOut)).await;
         call(&gate, Class::Send, failure.take().expect("once")).await;
         let start = Instant::now();
-        assert!(matches!(gate.enter(Class::Send, within(9_000)).await, Err(Held::Down { .. })));
+        assert!(matches!(gate.enter(Class::Send, within(9_000)).await, Err(Rejected::CircuitOpen { .. })));
         assert_eq!(start.elapsed(), Duration::ZERO, "it costs nothing");
         let _ = gate.enter(Class::Write, within(1_000)).await.expect("another class");
         let _ = gate.enter(Class::Read, within(1_000)).await.expect("another class");
@@ -225,18 +228,18 @@ async fn a_breaker_opens_after_failures_in_a_row_and_for_its_class_alone() {
 async fn any_sign_of_life_starts_the_count_again() {
     for alive in [
         Ok(()),
-        Err(ProviderError::Refused(fault(401, Refusal::CredentialsRejected))),
-        unknown(Uncertainty::ReplyUnreadable),
-        unknown(Uncertainty::ReplyTooLarge),
-        unknown(Uncertainty::Redirected),
+        Err(ProviderError::Refused(fault(401, RefusalReason::CredentialsRejected))),
+        unknown(UnknownReason::ReplyUnreadable),
+        unknown(UnknownReason::ReplyTooLarge),
+        unknown(UnknownReason::Redirected),
     ] {
         let gate = gate(PACE);
         for _ in 0..2 {
-            call(&gate, Class::Read, unknown(Uncertainty::TimedOut)).await;
+            call(&gate, Class::Read, unknown(UnknownReason::TimedOut)).await;
         }
         call(&gate, Class::Read, alive).await;
         for _ in 0..2 {
-            call(&gate, Class::Read, unknown(Uncertainty::TimedOut)).await;
+            call(&gate, Class::Read, unknown(UnknownReason::TimedOut)).await;
         }
         gate.enter(Class::Read, within(1_000)).await.map(drop).expect("never three in a row");
     }
@@ -253,21 +256,21 @@ async fn a_call_whose_caller_hung_up_says_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_that_is_off_never_opens() {
-    let gate = gate(Pace { breaker_failures: 0, ..PACE });
+    let gate = gate(RateLimits { breaker_failures: 0, ..PACE });
     for _ in 0..100 {
-        call(&gate, Class::Send, unknown(Uncertainty::TimedOut)).await;
+        call(&gate, Class::Send, unknown(UnknownReason::TimedOut)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_are_told_when_the_breaker_opens() {
-    let gate = gate(Pace { breaker_failures: 1, ..PACE });
+    let gate = gate(RateLimits { breaker_failures: 1, ..PACE });
     let first = gate.enter(Class::Send, within(0)).await.expect("the first");
     let start = Instant::now();
     let (held, ()) = tokio::join!(gate.enter(Class::Send, within(5_000)), async {
-        first.ended(&unknown(Uncertainty::TimedOut));
+        first.ended(&unknown(UnknownReason::TimedOut));
     });
-    assert!(matches!(held, Err(Held::Down { .. })), "{held:?}");
+    assert!(matches!(held, Err(Rejected::CircuitOpen { .. })), "{held:?}");
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
@@ -283,7 +286,9 @@ async fn a_dead_provider_is_tried_less_and_less_often_and_only_while_it_is_dead(
         tries.lock().expect("sound").iter().map(|at| (*at - start).as_secs_f64().round()).collect();
     assert_eq!(at, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 62.0, 92.0]);
     // Callers are told when the provider is tried next.
-    let Err(Held::Down { retry_after }) = gate.enter(Class::Send, within(0)).await else { panic!("down") };
+    let Err(Rejected::CircuitOpen { retry_after }) = gate.enter(Class::Send, within(0)).await else {
+        panic!("down")
+    };
     assert!(retry_after > Duration::from_millis(100) && retry_after <= Duration::from_secs(30));
 }
 
@@ -291,10 +296,10 @@ async fn a_dead_provider_is_tried_less_and_less_often_and_only_while_it_is_dead(
 async fn any_answer_to_a_probe_lets_calls_go_again_and_the_first_outcome_decides() {
     for answer in [
         Ok(()),
-        Err(ProviderError::Refused(fault(401, Refusal::CredentialsRejected))),
+        Err(ProviderError::Refused(fault(401, RefusalReason::CredentialsRejected))),
         Err(ProviderError::Unknown {
-            cause: Uncertainty::ReplyUnreadable,
-            fault: Some(fault(200, Refusal::Other)),
+            cause: UnknownReason::ReplyUnreadable,
+            fault: Some(fault(200, RefusalReason::Other)),
         }),
     ] {
         let (gate, tries) = probed([answer]);
@@ -302,8 +307,8 @@ async fn any_answer_to_a_probe_lets_calls_go_again_and_the_first_outcome_decides
         sleep(Duration::from_millis(600)).await;
         assert_eq!(tries.lock().expect("sound").len(), 1);
         // On probation: one failure is enough.
-        call(&gate, Class::Send, unknown(Uncertainty::ConnectionLost)).await;
-        assert!(matches!(gate.enter(Class::Send, within(0)).await, Err(Held::Down { .. })));
+        call(&gate, Class::Send, unknown(UnknownReason::ConnectionLost)).await;
+        assert!(matches!(gate.enter(Class::Send, within(0)).await, Err(Rejected::CircuitOpen { .. })));
     }
     let (gate, tries) = probed([Ok(())]);
     open(&gate, Class::Send).await;
@@ -311,7 +316,7 @@ async fn any_answer_to_a_probe_lets_calls_go_again_and_the_first_outcome_decides
     call(&gate, Class::Send, Ok(())).await;
     // Probation is over: it takes three again.
     for _ in 0..2 {
-        call(&gate, Class::Send, unknown(Uncertainty::ConnectionLost)).await;
+        call(&gate, Class::Send, unknown(UnknownReason::ConnectionLost)).await;
     }
     gate.enter(Class::Send, within(1_000)).await.map(drop).expect("closed");
     sleep(Duration::from_secs(600)).await;
@@ -321,7 +326,7 @@ async fn any_answer_to_a_probe_lets_calls_go_again_and_the_first_outcome_decides
 #[tokio::test(start_paused = true)]
 async fn on_probation_one_call_is_on_trial_and_the_others_wait_for_it_but_not_for_long() {
     let (gate, _) = probed([Ok(()), Ok(())]);
-    let down = |held: Result<Pass, Held>| matches!(held, Err(Held::Down { .. }));
+    let down = |held: Result<Permit, Rejected>| matches!(held, Err(Rejected::CircuitOpen { .. }));
     open(&gate, Class::Send).await;
     sleep(Duration::from_millis(600)).await;
     let trial = gate.enter(Class::Send, within(0)).await.expect("on trial");
@@ -337,10 +342,10 @@ async fn on_probation_one_call_is_on_trial_and_the_others_wait_for_it_but_not_fo
     // Its caller hung up: the next one is on trial.
     drop(trial);
     let trial = gate.enter(Class::Send, within(0)).await.expect("on trial");
-    trial.ended(&unknown(Uncertainty::ServerFailed));
+    trial.ended(&unknown(UnknownReason::ServerFailed));
     let trial = gate.enter(Class::Send, within(0)).await.expect("nothing was learnt");
     assert!(down(gate.enter(Class::Send, within(0)).await));
-    trial.ended(&unknown(Uncertainty::TimedOut));
+    trial.ended(&unknown(UnknownReason::TimedOut));
     assert!(down(gate.enter(Class::Send, within(0)).await), "open again");
 
     sleep(Duration::from_secs(2)).await;
@@ -358,17 +363,17 @@ async fn on_probation_one_call_is_on_trial_and_the_others_wait_for_it_but_not_fo
         pass.ended(&Ok(()));
         Ok(())
     });
-    let outcomes: Result<Vec<()>, Held> = join_all(outcomes).await.into_iter().collect();
+    let outcomes: Result<Vec<()>, Rejected> = join_all(outcomes).await.into_iter().collect();
     outcomes.expect("closed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_outage_is_looked_at_as_soon_as_the_first_though_another_class_is_on_probation_for_long() {
     let (gate, tries) = probed([
-        unknown(Uncertainty::TimedOut),
-        unknown(Uncertainty::TimedOut),
-        unknown(Uncertainty::TimedOut),
-        unknown(Uncertainty::TimedOut),
+        unknown(UnknownReason::TimedOut),
+        unknown(UnknownReason::TimedOut),
+        unknown(UnknownReason::TimedOut),
+        unknown(UnknownReason::TimedOut),
         Ok(()),
         Ok(()),
     ]);
@@ -387,15 +392,15 @@ async fn a_new_outage_is_looked_at_as_soon_as_the_first_though_another_class_is_
 #[tokio::test(start_paused = true)]
 async fn no_answer_and_a_failing_one_keep_the_breaker_open() {
     let failing = |status| {
-        let fault = Some(fault(status, Refusal::Other));
-        Err(ProviderError::Unknown { cause: Uncertainty::ProviderFailed, fault })
+        let fault = Some(fault(status, RefusalReason::Other));
+        Err(ProviderError::Unknown { cause: UnknownReason::ProviderFailed, fault })
     };
     let (gate, tries) =
-        probed([Err(ProviderError::NotSent(None)), failing(503), unknown(Uncertainty::ReplyCutOff)]);
+        probed([Err(ProviderError::NotSent(None)), failing(503), unknown(UnknownReason::ReplyCutOff)]);
     open(&gate, Class::Read).await;
     sleep(Duration::from_secs(4)).await;
     assert_eq!(tries.lock().expect("sound").len(), 3);
-    assert!(matches!(gate.enter(Class::Read, within(0)).await, Err(Held::Down { .. })));
+    assert!(matches!(gate.enter(Class::Read, within(0)).await, Err(Rejected::CircuitOpen { .. })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -404,7 +409,7 @@ async fn a_call_that_began_before_the_breaker_opened_cannot_open_it_again() {
     let slow = gate.enter(Class::Send, within(0)).await.expect("let through");
     open(&gate, Class::Send).await;
     sleep(Duration::from_millis(600)).await;
-    slow.ended(&unknown(Uncertainty::TimedOut));
+    slow.ended(&unknown(UnknownReason::TimedOut));
     gate.enter(Class::Send, within(0)).await.map(drop).expect("on probation still");
 }
 

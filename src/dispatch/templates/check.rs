@@ -4,7 +4,7 @@
 //! lets through all that depends on it. Everything that does not fit is told at once, and nothing of what was given is
 //! quoted.
 
-use super::Misfit;
+use super::TemplateMismatch;
 use crate::domain::Provider;
 use crate::domain::template::{
     Button, ButtonValue, Category, Component, ComponentButton, Definition, Filled, Header, ParameterFormat,
@@ -15,7 +15,7 @@ use crate::domain::template::{
 const NAMES_TOLD: usize = 200;
 
 /// All that does not fit.
-pub(super) fn misfits(provider: Provider, template: &Definition, filled: &Filled) -> Vec<Misfit> {
+pub(super) fn misfits(provider: Provider, template: &Definition, filled: &Filled) -> Vec<TemplateMismatch> {
     let check = Check { provider, template, filled };
     let mut found = Vec::new();
     check.approval(&mut found);
@@ -51,7 +51,7 @@ enum Variables<'a> {
 }
 
 impl Check<'_> {
-    fn approval(&self, found: &mut Vec<Misfit>) {
+    fn approval(&self, found: &mut Vec<TemplateMismatch>) {
         let refused = match self.template.status {
             // That there are too many templates is not said to hold for this one.
             None | Some(Status::Approved | Status::LimitExceeded) => false,
@@ -73,7 +73,7 @@ impl Check<'_> {
         }
     }
 
-    fn header(&self) -> Option<Misfit> {
+    fn header(&self) -> Option<TemplateMismatch> {
         let given = self.filled.header.as_ref();
         let wrong = |problem: &str| Some(misfit("template.header", problem.to_owned()));
         let component = match self.part(Part::Header) {
@@ -112,7 +112,7 @@ impl Check<'_> {
         }
     }
 
-    fn body(&self, found: &mut Vec<Misfit>) {
+    fn body(&self, found: &mut Vec<TemplateMismatch>) {
         let Known::There(component) = self.part(Part::Body) else { return };
         let Some(variables) = self.variables(&component.text) else { return };
         match self.provider {
@@ -122,7 +122,7 @@ impl Check<'_> {
     }
 
     /// At ConnectBy, parameters are told apart as the template says.
-    fn body_by_position_or_name(&self, variables: &Variables<'_>, found: &mut Vec<Misfit>) {
+    fn body_by_position_or_name(&self, variables: &Variables<'_>, found: &mut Vec<TemplateMismatch>) {
         let given = &self.filled.body;
         match variables {
             Variables::Numbered(count) => {
@@ -155,7 +155,7 @@ impl Check<'_> {
 
     /// At Connectly, a parameter without a name is `body_1` and so on, and one with a name is passed on as it is. What
     /// other names Connectly takes is not known, so one of those may fill anything.
-    fn body_by_connectlys_names(&self, variables: &Variables<'_>, found: &mut Vec<Misfit>) {
+    fn body_by_connectlys_names(&self, variables: &Variables<'_>, found: &mut Vec<TemplateMismatch>) {
         let given = &self.filled.body;
         // The position that each fills, if it is one of the body's.
         let position = |at: usize, name: &str| match name.strip_prefix("body_") {
@@ -194,7 +194,7 @@ impl Check<'_> {
         }
     }
 
-    fn buttons(&self, found: &mut Vec<Misfit>) {
+    fn buttons(&self, found: &mut Vec<TemplateMismatch>) {
         let given = &self.filled.buttons;
         let buttons = match self.part(Part::Buttons) {
             // Where they cannot be read, there are more than none all the same.
@@ -229,7 +229,7 @@ impl Check<'_> {
     }
 
     /// What is wrong with what fills a button.
-    fn button(&self, at: usize, filled: &Button, button: &ComponentButton) -> Option<Misfit> {
+    fn button(&self, at: usize, filled: &Button, button: &ComponentButton) -> Option<TemplateMismatch> {
         let is_code = self.template.category == Some(Category::Authentication);
         let given = match filled.value {
             ButtonValue::UrlSuffix(_) => "url_suffix",
@@ -343,20 +343,20 @@ const fn format(header: &Header) -> &'static str {
     }
 }
 
-fn misfit(field: &str, problem: String) -> Misfit {
-    Misfit { field: field.to_owned(), problem }
+fn misfit(field: &str, problem: String) -> TemplateMismatch {
+    TemplateMismatch { field: field.to_owned(), problem }
 }
 
-fn at_index(at: usize, problem: String) -> Misfit {
+fn at_index(at: usize, problem: String) -> TemplateMismatch {
     misfit(&format!("template.buttons[{at}].index"), problem)
 }
 
-fn misnamed(at: usize) -> Misfit {
+fn misnamed(at: usize) -> TemplateMismatch {
     let problem = "must be the name of one of the parameters of the template's body";
     misfit(&format!("template.body[{at}].name"), problem.to_owned())
 }
 
-fn miscounted(count: usize) -> Misfit {
+fn miscounted(count: usize) -> TemplateMismatch {
     let problem = match count {
         0 => "must be empty: the template's body has no parameters".to_owned(),
         1 => "must have 1 parameter, as the template's body has".to_owned(),
@@ -366,7 +366,7 @@ fn miscounted(count: usize) -> Misfit {
 }
 
 /// Names of parameters are the template's, not the caller's, and are told as far as there is room.
-fn unfilled(names: &[&str]) -> Misfit {
+fn unfilled(names: &[&str]) -> TemplateMismatch {
     let mut told = names.join(", ");
     if told.len() > NAMES_TOLD {
         told.truncate(NAMES_TOLD);

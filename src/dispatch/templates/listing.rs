@@ -15,9 +15,9 @@ use tokio::sync::{Mutex as Turn, watch};
 use tokio::time::Instant;
 
 use super::super::{Cause, Dispatch};
-use crate::domain::Uncertainty;
-use crate::domain::template::{Definition, Page, Place};
-use crate::provider::{Account, Error as ProviderError, Step, Walk};
+use crate::domain::UnknownReason;
+use crate::domain::template::{Definition, Page, TemplateListStart};
+use crate::provider::{Account, Error as ProviderError, NextPage, PageCursor};
 
 /// How long a reading is good for.
 const GOOD_FOR: Duration = Duration::from_mins(5);
@@ -31,7 +31,7 @@ const OUTDATED_AT_MOST_EVERY: Duration = Duration::from_secs(2);
 
 /// An account's newest reading.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct TemplateCache {
     state: Mutex<State>,
     /// Whose turn it is to read a page.
     turn: Arc<Turn<()>>,
@@ -39,7 +39,7 @@ pub(super) struct Shelf {
 
 #[derive(Debug, Default)]
 struct State {
-    newest: Option<Arc<Listing>>,
+    newest: Option<Arc<CachedList>>,
     outdated: Option<Instant>,
 }
 
@@ -65,7 +65,7 @@ pub(super) enum Found {
 
 /// A reading of an account's templates.
 #[derive(Debug)]
-pub(super) struct Listing {
+pub(super) struct CachedList {
     read: Mutex<Read>,
     news: watch::Sender<()>,
     turn: Arc<Turn<()>>,
@@ -78,14 +78,14 @@ struct Read {
     by_name: HashMap<(String, String), Vec<Arc<Definition>>>,
     templates: usize,
     bytes: usize,
-    walk: Walk,
+    walk: PageCursor,
     next: Next,
 }
 
 #[derive(Debug)]
 enum Next {
     /// There is more, and nobody has needed it yet.
-    Page(Place),
+    Page(TemplateListStart),
     /// It is being read.
     Reading,
     /// There is no more.
@@ -96,14 +96,14 @@ enum Next {
     Failed(Instant, Arc<Cause>),
 }
 
-impl Shelf {
+impl TemplateCache {
     /// The newest reading if it is new enough, or else a new one.
-    pub(super) fn listing(&self, wanted: Wanted) -> Arc<Listing> {
+    pub(super) fn listing(&self, wanted: Wanted) -> Arc<CachedList> {
         let mut state = lock(&self.state);
         let newest = state.newest.as_ref().filter(|newest| newest.is(wanted));
         match newest {
             Some(newest) => Arc::clone(newest),
-            None => Arc::clone(state.newest.insert(Arc::new(Listing::new(Arc::clone(&self.turn))))),
+            None => Arc::clone(state.newest.insert(Arc::new(CachedList::new(Arc::clone(&self.turn))))),
         }
     }
 
@@ -127,15 +127,15 @@ impl Shelf {
     }
 }
 
-impl Listing {
+impl CachedList {
     fn new(turn: Arc<Turn<()>>) -> Self {
         let read = Read {
             begun: None,
             by_name: HashMap::new(),
             templates: 0,
             bytes: 0,
-            walk: Walk::default(),
-            next: Next::Page(Place::First),
+            walk: PageCursor::default(),
+            next: Next::Page(TemplateListStart::First),
         };
         Self { read: Mutex::new(read), news: watch::Sender::new(()), turn }
     }
@@ -194,12 +194,12 @@ impl Listing {
 
 /// The reading of one page. However it ends, those who wait for it are told.
 struct PageRead {
-    listing: Arc<Listing>,
+    listing: Arc<CachedList>,
     told: bool,
 }
 
 impl PageRead {
-    async fn read(mut self, dispatch: Dispatch, account: Arc<Account>, place: Place) {
+    async fn read(mut self, dispatch: Dispatch, account: Arc<Account>, place: TemplateListStart) {
         let turn = Arc::clone(&self.listing.turn).lock_owned().await;
         lock(&self.listing.read).begun.get_or_insert_with(Instant::now);
         let read = || account.list_templates(&place);
@@ -223,7 +223,7 @@ impl PageRead {
 impl Drop for PageRead {
     fn drop(&mut self) {
         if !self.told {
-            let broke_off = ProviderError::Unknown { cause: Uncertainty::ServerFailed, fault: None };
+            let broke_off = ProviderError::Unknown { cause: UnknownReason::ServerFailed, fault: None };
             self.tell(Err(Cause::Provider(broke_off)));
         }
     }
@@ -247,10 +247,10 @@ impl Read {
             self.by_name.entry(key).or_default().push(Arc::new(template));
         }
         match self.walk.step(page.after) {
-            Step::Onward(cursor) => Next::Page(Place::After(cursor)),
-            Step::End => Next::End,
+            NextPage::Onward(cursor) => Next::Page(TemplateListStart::After(cursor)),
+            NextPage::End => Next::End,
             // Nobody has so many: but what is there may be there.
-            Step::Endless => Next::Full,
+            NextPage::Endless => Next::Full,
         }
     }
 }

@@ -20,9 +20,9 @@ use tokio::time::{Instant, timeout_at};
 use super::{Cause, Dispatch};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::{Definition, Filled};
-use crate::domain::{AccountId, ProviderFault, Refusal, Uncertainty};
+use crate::domain::{AccountId, ProviderFault, RefusalReason, UnknownReason};
 use crate::provider::{Account, Accounts, Error as ProviderError, Prepared, template_not_found};
-use listing::{Found, Listing, Shelf, Wanted};
+use listing::{CachedList, Found, TemplateCache, Wanted};
 
 /// How long it may take to read what a send needs, where its caller waits for ever.
 const PREPARATION: Duration = Duration::from_mins(1);
@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// Something that does not fit a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
+pub struct TemplateMismatch {
     /// The field's path in the request, `template.body[1]`.
     pub field: String,
     /// What the template wants. Never quotes what was given.
@@ -45,17 +45,17 @@ pub struct Misfit {
 /// What is known of the templates of all accounts. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Templates {
-    by_account: Arc<HashMap<AccountId, Shelf>>,
+    by_account: Arc<HashMap<AccountId, TemplateCache>>,
 }
 
 impl Templates {
     /// Nothing is known yet.
     pub(super) fn new(accounts: &Accounts) -> Self {
-        let shelf = |account: &Arc<Account>| (account.id().clone(), Shelf::default());
+        let shelf = |account: &Arc<Account>| (account.id().clone(), TemplateCache::default());
         Self { by_account: Arc::new(accounts.iter().map(shelf).collect()) }
     }
 
-    fn of(&self, account: &Account) -> &Shelf {
+    fn of(&self, account: &Account) -> &TemplateCache {
         self.by_account.get(account.id()).expect("each account has its shelf")
     }
 }
@@ -65,7 +65,7 @@ enum Judged {
     /// It may go. Where the reading has the template, with it.
     Fits(Option<Arc<Definition>>),
     /// It must not.
-    Unfit(Vec<Misfit>),
+    TemplateMismatch(Vec<TemplateMismatch>),
     /// There is no such template.
     Absent,
 }
@@ -87,8 +87,9 @@ impl Dispatch {
         let until = deadline.map_or(longest, |deadline| deadline.min(longest));
         let definition = if account.needs_definition() {
             let found = timeout_at(until, self.definition(account, filled, skip_check, asked, until));
-            let late =
-                |_| Cause::NotPrepared(ProviderError::Unknown { cause: Uncertainty::TimedOut, fault: None });
+            let late = |_| {
+                Cause::NotPrepared(ProviderError::Unknown { cause: UnknownReason::TimedOut, fault: None })
+            };
             Some(found.await.map_err(late)??)
         } else {
             if !skip_check {
@@ -104,7 +105,9 @@ impl Dispatch {
     pub(super) fn templates_outdated(&self, account: &Account, fault: &ProviderFault) {
         if matches!(
             fault.refusal,
-            Refusal::TemplateNotFound | Refusal::TemplatePaused | Refusal::TemplateParametersRejected
+            RefusalReason::TemplateNotFound
+                | RefusalReason::TemplatePaused
+                | RefusalReason::TemplateParametersRejected
         ) {
             self.templates.of(account).outdate();
         }
@@ -122,7 +125,7 @@ impl Dispatch {
         let shelf = self.templates.of(account);
         let mut listing = shelf.listing(Wanted::Good);
         loop {
-            let judged = self.judge(&listing, account, filled, skip_check).await;
+            let judged = self.classify(&listing, account, filled, skip_check).await;
             let is_new = listing.begun().is_some_and(|begun| begun >= asked);
             return match judged {
                 Ok(Judged::Fits(Some(definition))) => Ok(definition),
@@ -133,14 +136,14 @@ impl Dispatch {
                     let found = vec![Arc::new(found.map_err(unprepared)?)];
                     match fitting(account, &found, filled, skip_check) {
                         Ok(definition) => Ok(definition),
-                        Err(misfits) => Err(Cause::Unfit(misfits)),
+                        Err(misfits) => Err(Cause::TemplateMismatch(misfits)),
                     }
                 }
                 _ if !is_new => {
                     listing = shelf.listing(Wanted::Since(asked));
                     continue;
                 }
-                Ok(Judged::Unfit(misfits)) => Err(Cause::Unfit(misfits)),
+                Ok(Judged::TemplateMismatch(misfits)) => Err(Cause::TemplateMismatch(misfits)),
                 Ok(Judged::Absent) => Err(Cause::NotPrepared(template_not_found(account.provider()))),
                 Err(cause) => Err(again(&cause)),
             };
@@ -164,10 +167,10 @@ impl Dispatch {
         loop {
             // Nor is there any waiting for one that hangs already.
             let until = listing.begun().map_or(until, |begun| until.min(begun + SPARED));
-            match timeout_at(until, self.judge(&listing, account, filled, false)).await {
-                Ok(Ok(Judged::Unfit(misfits))) => {
+            match timeout_at(until, self.classify(&listing, account, filled, false)).await {
+                Ok(Ok(Judged::TemplateMismatch(misfits))) => {
                     if listing.begun().is_some_and(|begun| begun >= asked) {
-                        return Err(Cause::Unfit(misfits));
+                        return Err(Cause::TemplateMismatch(misfits));
                     }
                     listing = shelf.listing(Wanted::Since(asked));
                 }
@@ -176,9 +179,9 @@ impl Dispatch {
         }
     }
 
-    async fn judge(
+    async fn classify(
         &self,
-        listing: &Arc<Listing>,
+        listing: &Arc<CachedList>,
         account: &Arc<Account>,
         filled: &Filled,
         skip_check: bool,
@@ -186,7 +189,7 @@ impl Dispatch {
         Ok(match listing.find(self, account, &filled.name, &filled.language).await? {
             Found::There(found) => match fitting(account, &found, filled, skip_check) {
                 Ok(definition) => Judged::Fits(Some(definition)),
-                Err(misfits) => Judged::Unfit(misfits),
+                Err(misfits) => Judged::TemplateMismatch(misfits),
             },
             Found::Absent => Judged::Absent,
             Found::Unlisted => Judged::Fits(None),
@@ -200,7 +203,7 @@ fn fitting(
     found: &[Arc<Definition>],
     filled: &Filled,
     skip_check: bool,
-) -> Result<Arc<Definition>, Vec<Misfit>> {
+) -> Result<Arc<Definition>, Vec<TemplateMismatch>> {
     let mut told = Vec::new();
     for template in found {
         let misfits =
@@ -219,12 +222,12 @@ fn fitting(
 fn unprepared(cause: Cause) -> Cause {
     match cause {
         Cause::Provider(error) | Cause::NotPrepared(error) => Cause::NotPrepared(error),
-        Cause::Held(held) => Cause::Held(held),
+        Cause::Rejected(held) => Cause::Rejected(held),
         Cause::Stopping => Cause::Stopping,
-        Cause::Unfit(_)
+        Cause::TemplateMismatch(_)
         | Cause::WindowClosed { .. }
         | Cause::Reused
-        | Cause::Doubtful(_)
+        | Cause::OutcomeUnknown(_)
         | Cause::Unrecorded
         | Cause::BrokeOff => unreachable!("only writes end like this"),
     }
@@ -239,17 +242,17 @@ fn again(cause: &Arc<Cause>) -> Cause {
             ProviderError::Unknown { cause, fault } => {
                 ProviderError::Unknown { cause: *cause, fault: fault.clone() }
             }
-            ProviderError::NotBegun(_) => unreachable!("only writes end like this"),
+            ProviderError::PreconditionFailed(_) => unreachable!("only writes end like this"),
         })
     };
     match &**cause {
         Cause::Provider(error) | Cause::NotPrepared(error) => told(error),
-        Cause::Held(held) => Cause::Held(*held),
+        Cause::Rejected(held) => Cause::Rejected(*held),
         Cause::Stopping => Cause::Stopping,
-        Cause::Unfit(_)
+        Cause::TemplateMismatch(_)
         | Cause::WindowClosed { .. }
         | Cause::Reused
-        | Cause::Doubtful(_)
+        | Cause::OutcomeUnknown(_)
         | Cause::Unrecorded
         | Cause::BrokeOff => unreachable!("only writes end like this"),
     }

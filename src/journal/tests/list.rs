@@ -4,13 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALL: Bounds = Bounds { events: 1_000, bytes: 1 << 30 };
+const ALL: PageLimits = PageLimits { events: 1_000, bytes: 1 << 30 };
 
-fn numbers(piece: &Piece) -> Vec<u64> {
-    piece.events.iter().map(|event| event.number).collect()
+fn sequences(piece: &EventPage) -> Vec<u64> {
+    piece.events.iter().map(|event| event.sequence).collect()
 }
 
-async fn list(journal: &Journal, place: Place, bounds: Bounds) -> Result<Piece, Error> {
+async fn list(journal: &Journal, place: ListStart, bounds: PageLimits) -> Result<EventPage, Error> {
     journal.list(place, bounds, true, |_| true).await
 }
 
@@ -20,15 +20,15 @@ async fn an_empty_journal_is_a_piece_without_events() {
     let journal = &opened.journal;
     let start = journal.cursor(0);
     for place in [
-        Place::Oldest,
-        Place::Newest,
-        Place::After(start),
-        Place::Before(start),
-        Place::Since(UnixMillis(0)),
-        Place::Since(UnixMillis(i64::MAX)),
+        ListStart::Oldest,
+        ListStart::Newest,
+        ListStart::After(start),
+        ListStart::Before(start),
+        ListStart::Since(UnixMillis(0)),
+        ListStart::Since(UnixMillis(i64::MAX)),
     ] {
         let piece = list(journal, place, ALL).await.expect("readable");
-        assert_eq!((numbers(&piece), piece.previous, piece.next), (vec![], start, start), "{place:?}");
+        assert_eq!((sequences(&piece), piece.previous, piece.next), (vec![], start, start), "{place:?}");
         assert!(piece.reached_oldest && piece.reached_newest, "{place:?}");
     }
 }
@@ -39,21 +39,21 @@ async fn places_that_are_gone_ahead_or_elsewhere_are_told_apart() {
     let journal = &opened.journal;
     append(journal, 5, 10).await;
     trim(journal, 3).await;
-    for place in [Place::After, Place::Before] {
+    for place in [ListStart::After, ListStart::Before] {
         let told = list(journal, place(journal.cursor(2)), ALL).await.map(|_| ());
         let Err(Error::CursorExpired { oldest }) = told else { panic!("{told:?}") };
         assert_eq!(oldest, journal.cursor(3));
         let told = list(journal, place(journal.cursor(6)), ALL).await.map(|_| ());
         assert!(matches!(told, Err(Error::CursorLost { newest }) if newest == journal.cursor(5)), "{told:?}");
-        let elsewhere = Cursor { epoch: !journal.cursor(4).epoch, number: 4 };
+        let elsewhere = Cursor { epoch: !journal.cursor(4).epoch, sequence: 4 };
         let told = list(journal, place(elsewhere), ALL).await.map(|_| ());
         assert!(matches!(told, Err(Error::ForeignCursor)), "{told:?}");
     }
-    let told = list(journal, Place::Since(UnixMillis(0)), ALL).await.map(|_| ());
+    let told = list(journal, ListStart::Since(UnixMillis(0)), ALL).await.map(|_| ());
     assert!(matches!(told, Err(Error::CursorExpired { oldest }) if oldest == journal.cursor(3)), "{told:?}");
-    let before = list(journal, Place::Before(journal.cursor(3)), ALL).await.expect("readable");
+    let before = list(journal, ListStart::Before(journal.cursor(3)), ALL).await.expect("readable");
     assert!(before.events.is_empty() && before.reached_oldest && !before.reached_newest);
-    assert_eq!(numbers(&list(journal, Place::Oldest, ALL).await.expect("readable")), [4, 5]);
+    assert_eq!(sequences(&list(journal, ListStart::Oldest, ALL).await.expect("readable")), [4, 5]);
 }
 
 /// More than one call may look through, of which nothing is wanted.
@@ -63,14 +63,14 @@ async fn one_call_looks_through_so_much_and_leads_on() {
     let journal = &opened.journal;
     append(journal, 40, 1_000_000).await;
     let none = async |place| journal.list(place, ALL, true, |_| false).await.expect("readable");
-    let first = none(Place::Oldest).await;
-    assert!(!first.reached_newest && first.reached_oldest && first.next.number > 0);
-    let second = none(Place::After(first.next)).await;
+    let first = none(ListStart::Oldest).await;
+    assert!(!first.reached_newest && first.reached_oldest && first.next.sequence > 0);
+    let second = none(ListStart::After(first.next)).await;
     assert!(second.reached_newest && !second.reached_oldest);
     assert_eq!((second.previous, second.next), (first.next, journal.cursor(40)));
-    let last = none(Place::Newest).await;
-    assert!(last.reached_newest && !last.reached_oldest && last.previous.number < 40);
-    let before = none(Place::Before(last.previous)).await;
+    let last = none(ListStart::Newest).await;
+    assert!(last.reached_newest && !last.reached_oldest && last.previous.sequence < 40);
+    let before = none(ListStart::Before(last.previous)).await;
     assert!(!before.reached_newest && before.reached_oldest);
     assert_eq!((before.previous, before.next), (journal.cursor(0), last.previous));
     assert!([first, second, last, before].iter().all(|piece| piece.events.is_empty()));
@@ -82,24 +82,24 @@ async fn pages_meet_while_events_come_in() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 50, 10).await;
-    let bounds = Bounds { events: 7, ..ALL };
+    let bounds = PageLimits { events: 7, ..ALL };
     let forward = async {
-        let (mut seen, mut place) = (Vec::new(), Place::Oldest);
+        let (mut seen, mut place) = (Vec::new(), ListStart::Oldest);
         while seen.len() < COUNT {
             let piece = list(journal, place, bounds).await.expect("readable");
-            seen.extend(numbers(&piece));
-            place = Place::After(piece.next);
+            seen.extend(sequences(&piece));
+            place = ListStart::After(piece.next);
             // At the journal's end nothing is waited for.
             tokio::task::yield_now().await;
         }
         seen
     };
     let back = async {
-        let (mut seen, mut place) = (Vec::new(), Place::Newest);
+        let (mut seen, mut place) = (Vec::new(), ListStart::Newest);
         loop {
             let piece = list(journal, place, bounds).await.expect("readable");
-            seen.extend(numbers(&piece).into_iter().rev());
-            place = Place::Before(piece.previous);
+            seen.extend(sequences(&piece).into_iter().rev());
+            place = ListStart::Before(piece.previous);
             if piece.reached_oldest {
                 return seen;
             }
@@ -146,16 +146,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Checks a piece against the model: all that is wanted between its places, and nothing else.
-fn check(piece: &Piece, model: &Model, newest: u64, bounds: Bounds, wanted: impl Fn(u64) -> bool) {
-    let (previous, next) = (piece.previous.number, piece.next.number);
-    let between = || model.iter().filter(|(number, _)| (previous + 1..=next).contains(number));
-    let expected: Vec<u64> = between().map(|(number, _)| *number).filter(|&number| wanted(number)).collect();
-    assert_eq!(numbers(piece), expected);
+fn check(piece: &EventPage, model: &Model, newest: u64, bounds: PageLimits, wanted: impl Fn(u64) -> bool) {
+    let (previous, next) = (piece.previous.sequence, piece.next.sequence);
+    let between = || model.iter().filter(|(sequence, _)| (previous + 1..=next).contains(sequence));
+    let expected: Vec<u64> =
+        between().map(|(sequence, _)| *sequence).filter(|&sequence| wanted(sequence)).collect();
+    assert_eq!(sequences(piece), expected);
     assert!(expected.len() <= bounds.events);
-    let bytes: usize = between().filter(|(number, _)| wanted(*number)).map(|(_, size)| size).sum();
+    let bytes: usize = between().filter(|(sequence, _)| wanted(*sequence)).map(|(_, size)| size).sum();
     assert!(bytes <= bounds.bytes || expected.len() == 1, "{bytes} of {}", bounds.bytes);
     assert_eq!(piece.reached_newest, next == newest);
-    let oldest = model.front().map_or(newest + 1, |(number, _)| *number);
+    let oldest = model.front().map_or(newest + 1, |(sequence, _)| *sequence);
     assert_eq!(piece.reached_oldest, previous + 1 == oldest);
     assert!(previous < next || piece.reached_newest || piece.reached_oldest, "it leads on");
 }
@@ -182,23 +183,23 @@ proptest! {
                         model.drain(..model.len().min(most as usize));
                     }
                     Step::List { way, page, bytes, divisor } => {
-                        let bounds = Bounds { events: page, bytes };
-                        let before_oldest = model.front().map_or(newest, |(number, _)| number - 1);
+                        let bounds = PageLimits { events: page, bytes };
+                        let before_oldest = model.front().map_or(newest, |(sequence, _)| sequence - 1);
                         let places = usize::try_from(newest - before_oldest).expect("few") + 1;
-                        let number = |index: prop::sample::Index| {
+                        let sequence = |index: prop::sample::Index| {
                             journal.cursor(before_oldest + index.index(places) as u64)
                         };
                         let (mut place, forward) = match way {
-                            Way::Oldest => (Place::Oldest, true),
-                            Way::Newest => (Place::Newest, false),
-                            Way::After(index) => (Place::After(number(index)), true),
-                            Way::Before(index) => (Place::Before(number(index)), false),
+                            Way::Oldest => (ListStart::Oldest, true),
+                            Way::Newest => (ListStart::Newest, false),
+                            Way::After(index) => (ListStart::After(sequence(index)), true),
+                            Way::Before(index) => (ListStart::Before(sequence(index)), false),
                         };
-                        let wanted = |number: u64| number.is_multiple_of(divisor);
+                        let wanted = |sequence: u64| sequence.is_multiple_of(divisor);
                         // From there to the journal's end, page by page, each meeting the last.
                         let mut last = None;
                         loop {
-                            let piece = journal.list(place, bounds, true, |event| wanted(event.number)).await;
+                            let piece = journal.list(place, bounds, true, |event| wanted(event.sequence)).await;
                             let piece = piece.expect("readable");
                             check(&piece, &model, newest, bounds, wanted);
                             let (from, to, end) = if forward {
@@ -212,7 +213,7 @@ proptest! {
                                 break;
                             }
                             assert_ne!(from, to, "it leads on");
-                            place = if forward { Place::After(to) } else { Place::Before(to) };
+                            place = if forward { ListStart::After(to) } else { ListStart::Before(to) };
                         }
                     }
                 }

@@ -6,13 +6,14 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
 use crate::domain::Filter;
-use crate::store::{Change, Place};
+use crate::store::{Change, SeekPosition};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-const FOREVER: Keep = Keep { events: DAY, held_events: DAY, event_bytes: None, requests: DAY, messages: DAY };
+const FOREVER: RetentionPolicy =
+    RetentionPolicy { events: DAY, held_events: DAY, event_bytes: None, requests: DAY, messages: DAY };
 
-async fn subscribe(journal: &Journal, id: &str, place: Place) {
+async fn subscribe(journal: &Journal, id: &str, place: SeekPosition) {
     let change = Change::Create { filter: Filter::default(), place };
     let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
     journal.store.commit(vec![op]).await.expect("written");
@@ -20,16 +21,16 @@ async fn subscribe(journal: &Journal, id: &str, place: Place) {
 
 impl Opened {
     /// Runs retention until something is so.
-    async fn keeping(&self, keep: Keep, until: impl Future<Output = ()>) {
+    async fn keeping(&self, policy: RetentionPolicy, until: impl Future<Output = ()>) {
         tokio::select! {
-            () = Retention::new(self.journal.store.clone(), keep).run() => panic!("it runs as long as the store is open"),
+            () = Retention::new(self.journal.store.clone(), policy).run() => panic!("it runs as long as the store is open"),
             () = until => {}
         }
     }
 
-    async fn oldest_is(&self, number: u64) {
-        let mut extents = self.journal.store.extents();
-        extents.wait_for(|extent| extent.oldest == number).await.expect("open");
+    async fn oldest_is(&self, sequence: u64) {
+        let mut extents = self.journal.store.log_ranges();
+        extents.wait_for(|log_range| log_range.oldest == sequence).await.expect("open");
     }
 }
 
@@ -48,9 +49,9 @@ async fn events_that_take_too_much_go_when_they_come_and_not_at_the_next_look() 
             bytes.wait_for(|bytes| *bytes <= most + (1 << 20)).await.expect("open");
         }
     };
-    let keep = Keep { event_bytes: Some(most), ..FOREVER };
-    tokio::time::timeout(SOON, opened.keeping(keep, pour_in)).await.expect("soon");
-    let left = 16 - journal.extent().oldest + 1;
+    let policy = RetentionPolicy { event_bytes: Some(most), ..FOREVER };
+    tokio::time::timeout(SOON, opened.keeping(policy, pour_in)).await.expect("soon");
+    let left = 16 - journal.log_range().oldest + 1;
     assert!((3..=4).contains(&left), "{left} events of a MiB are left");
 }
 
@@ -59,13 +60,13 @@ async fn old_events_go_and_held_ones_stay_until_they_are_too_old_as_well() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 3, 10).await;
-    subscribe(journal, "s", Place::Behind(2)).await;
-    let old = Keep { events: Duration::ZERO, ..FOREVER };
+    subscribe(journal, "s", SeekPosition::After(2)).await;
+    let old = RetentionPolicy { events: Duration::ZERO, ..FOREVER };
     // What was received in this very millisecond is not older than no time at all.
-    let received = journal.store.ends().await.expect("readable").expect("some").newest;
+    let received = journal.store.time_range().await.expect("readable").expect("some").newest;
     while UnixMillis::now() <= received {}
     opened.keeping(old, opened.oldest_is(3)).await;
-    opened.keeping(Keep { held_events: Duration::ZERO, ..old }, opened.oldest_is(4)).await;
+    opened.keeping(RetentionPolicy { held_events: Duration::ZERO, ..old }, opened.oldest_is(4)).await;
 }
 
 #[tokio::test]
@@ -75,8 +76,8 @@ async fn many_events_go_in_many_steps_at_once() {
     for _ in 0..3 {
         journal.append((0..700).map(|_| event(10)).collect()).await.expect("written");
     }
-    let keep = Keep { event_bytes: Some(0), ..FOREVER };
-    opened.keeping(keep, opened.oldest_is(2_101)).await;
+    let policy = RetentionPolicy { event_bytes: Some(0), ..FOREVER };
+    opened.keeping(policy, opened.oldest_is(2_101)).await;
 }
 
 #[tokio::test]
@@ -91,12 +92,13 @@ async fn the_journal_does_not_outgrow_its_bounds_because_much_comes() {
             journal.append((0..500).map(|_| event(8_000)).collect()).await.expect("written");
             most = most.max(*journal.store.bytes().borrow());
         }
-        let each =
-            *journal.store.bytes().borrow() / (journal.extent().newest - journal.extent().oldest + 1) * 500;
+        let each = *journal.store.bytes().borrow()
+            / (journal.log_range().newest - journal.log_range().oldest + 1)
+            * 500;
         assert!(each > 3 << 20, "{each}");
         assert!(most < 8 * each, "{most} bytes, of {COMMITS} commits of {each}");
     };
-    opened.keeping(Keep { event_bytes: Some(0), ..FOREVER }, pour_in).await;
+    opened.keeping(RetentionPolicy { event_bytes: Some(0), ..FOREVER }, pour_in).await;
 }
 
 #[tokio::test]
@@ -111,17 +113,17 @@ async fn a_subscription_that_expires_is_counted_once_under_its_id() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 3, 10).await;
-    subscribe(journal, "slow", Place::Oldest).await;
-    subscribe(journal, "done", Place::Newest).await;
-    let keep = Keep { event_bytes: Some(0), ..FOREVER };
+    subscribe(journal, "slow", SeekPosition::Oldest).await;
+    subscribe(journal, "done", SeekPosition::Newest).await;
+    let policy = RetentionPolicy { event_bytes: Some(0), ..FOREVER };
     let once = async |id| {
         while !counted(id, 1) {
             tokio::task::yield_now().await;
         }
     };
-    opened.keeping(keep, once("slow")).await;
+    opened.keeping(policy, once("slow")).await;
     assert!(!page.render().contains("done"), "{}", page.render());
     append(journal, 3, 10).await;
-    opened.keeping(keep, once("done")).await;
+    opened.keeping(policy, once("done")).await;
     assert!(counted("slow", 1), "{}", page.render());
 }

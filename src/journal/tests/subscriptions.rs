@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{Filter, SubscriptionId};
-use crate::journal::{Following, Over, Progress, SubscriptionError};
+use crate::journal::{FollowedSubscription, Invalidated, Progress, SubscriptionError};
 
 fn id() -> SubscriptionId {
     "billing".parse().expect("an id")
@@ -16,8 +16,8 @@ async fn progress(journal: &Journal) -> Progress {
     journal.subscription(&id()).await.expect("there")
 }
 
-async fn acknowledge(journal: &Journal, number: u64) -> Result<Cursor, SubscriptionError> {
-    journal.acknowledge(id(), journal.cursor(number), None).await
+async fn acknowledge(journal: &Journal, sequence: u64) -> Result<Cursor, SubscriptionError> {
+    journal.acknowledge(id(), journal.cursor(sequence), None).await
 }
 
 #[tokio::test]
@@ -25,16 +25,16 @@ async fn the_lag_is_what_lies_behind_the_place_and_as_old_as_the_first_of_it() {
     let opened = open();
     let journal = &opened.journal;
     let made = make(journal, Start::Latest).await;
-    assert_eq!((made.subscription.number, made.lag_events, made.lag_time), (0, 0, Default::default()));
+    assert_eq!((made.subscription.sequence, made.lag_events, made.lag_time), (0, 0, Default::default()));
     append(journal, 3, 10).await;
     // The oldest of them, and not the newest, says how long ago it was.
-    let behind_first = journal.store.received_behind(vec![0, 1, 2, 3]).await.expect("readable");
+    let behind_first = journal.store.received_after(vec![0, 1, 2, 3]).await.expect("readable");
     assert!(behind_first.is_sorted_by_key(|at| at.map_or(i64::MAX, |at| at.0)) && behind_first[3].is_none());
     let before = UnixMillis::now();
-    let behind = progress(journal).await;
-    assert_eq!(behind.lag_events, 3);
+    let after = progress(journal).await;
+    assert_eq!(after.lag_events, 3);
     let least = before.0 - behind_first[0].expect("there").0;
-    assert!(i64::try_from(behind.lag_time.as_millis()).expect("short") >= least);
+    assert!(i64::try_from(after.lag_time.as_millis()).expect("short") >= least);
     acknowledge(journal, 2).await.expect("acknowledged");
     assert_eq!(progress(journal).await.lag_events, 1);
     acknowledge(journal, 3).await.expect("acknowledged");
@@ -52,10 +52,10 @@ async fn who_has_lost_events_is_expired_until_it_stands_where_all_is_left() {
     trim(journal, 3).await;
     let lost = progress(journal).await;
     assert_eq!((lost.expired, lost.lag_events), (true, 5), "what is gone counts too");
-    let told = journal.follow(&id(), Gone::Fail, false).await.map(|_| ());
+    let told = journal.follow(&id(), OnExpired::Fail, false).await.map(|_| ());
     let Err(SubscriptionError::Journal(Error::CursorExpired { oldest })) = told else { panic!("{told:?}") };
     assert_eq!(oldest, journal.cursor(3));
-    journal.follow(&id(), Gone::Skip, false).await.expect("skips");
+    journal.follow(&id(), OnExpired::Skip, false).await.expect("skips");
 
     // A place that is gone may be acknowledged, which heals nothing.
     acknowledge(journal, 1).await.expect("acknowledged");
@@ -63,7 +63,7 @@ async fn who_has_lost_events_is_expired_until_it_stands_where_all_is_left() {
     acknowledge(journal, 3).await.expect("acknowledged");
     let healed = progress(journal).await;
     assert_eq!((healed.expired, healed.lag_events), (false, 2));
-    let mut following = journal.follow(&id(), Gone::Fail, false).await.expect("all is there");
+    let mut following = journal.follow(&id(), OnExpired::Fail, false).await.expect("all is there");
     assert_eq!(run(&mut following.reader).await[0], 4);
 }
 
@@ -74,7 +74,7 @@ async fn a_place_is_one_that_can_be_read_from_or_is_refused() {
     append(journal, 5, 10).await;
     trim(journal, 2).await;
     make(journal, Start::Earliest).await;
-    assert_eq!(progress(journal).await.subscription.number, 2);
+    assert_eq!(progress(journal).await.subscription.sequence, 2);
     for start in [Start::Since(UnixMillis(0)), after(journal, 1)] {
         let told = journal.seek_subscription(id(), start).await;
         let Err(SubscriptionError::Journal(Error::CursorExpired { oldest })) = told else {
@@ -86,16 +86,16 @@ async fn a_place_is_one_that_can_be_read_from_or_is_refused() {
     assert!(matches!(told, Err(SubscriptionError::Journal(Error::CursorLost { .. }))), "{told:?}");
     let told = acknowledge(journal, 6).await;
     assert!(matches!(told, Err(SubscriptionError::Journal(Error::CursorLost { .. }))), "{told:?}");
-    let elsewhere = Cursor { epoch: journal.cursor(0).epoch ^ 1, number: 4 };
+    let elsewhere = Cursor { epoch: journal.cursor(0).epoch ^ 1, sequence: 4 };
     let told = journal.acknowledge(id(), elsewhere, None).await;
     assert!(matches!(told, Err(SubscriptionError::Journal(Error::ForeignCursor))), "{told:?}");
     let stands = progress(journal).await.subscription;
-    assert_eq!((stands.number, stands.generation), (2, 1), "nothing of it was done");
+    assert_eq!((stands.sequence, stands.generation), (2, 1), "nothing of it was done");
 
     let soon = UnixMillis::now().plus(std::time::Duration::from_secs(3_600));
-    for (start, number) in [(Start::Since(soon), 5), (Start::Earliest, 2), (Start::Latest, 5)] {
+    for (start, sequence) in [(Start::Since(soon), 5), (Start::Earliest, 2), (Start::Latest, 5)] {
         let moved = journal.seek_subscription(id(), start).await.expect("moved").subscription;
-        assert_eq!(moved.number, number, "{start:?}");
+        assert_eq!(moved.sequence, sequence, "{start:?}");
     }
 }
 
@@ -108,7 +108,7 @@ async fn who_has_not_begun_to_read_begins_where_the_subscription_stands_by_then(
     // More than the tail in memory holds.
     append(journal, 20, 1_000_000).await;
     let id = id();
-    let follow = || journal.follow(&id, Gone::Fail, true);
+    let follow = || journal.follow(&id, OnExpired::Fail, true);
     let mut following = follow().await.expect("all is there");
     let mut lost = follow().await.expect("all is there");
     acknowledge(journal, 2).await.expect("acknowledged");
@@ -125,20 +125,20 @@ async fn who_follows_has_heard_of_a_change_when_it_is_answered_and_of_no_other()
     let journal = &opened.journal;
     make(journal, Start::Latest).await;
     append(journal, 2, 10).await;
-    let follow = || async { journal.follow(&id(), Gone::Fail, false).await.expect("there") };
-    let Following { watching, .. } = follow().await;
+    let follow = || async { journal.follow(&id(), OnExpired::Fail, false).await.expect("there") };
+    let FollowedSubscription { watching, .. } = follow().await;
     acknowledge(journal, 1).await.expect("acknowledged");
     assert_eq!(watching.over(), None);
     journal.seek_subscription(id(), Start::Earliest).await.expect("moved");
-    assert_eq!(watching.over(), Some(Over::Changed));
-    let Following { watching, subscription, .. } = follow().await;
+    assert_eq!(watching.over(), Some(Invalidated::Changed));
+    let FollowedSubscription { watching, subscription, .. } = follow().await;
     assert_eq!((watching.over(), subscription.generation), (None, 2));
     journal.update_subscription(id(), Filter::default()).await.expect("changed");
-    assert_eq!(watching.over(), Some(Over::Changed));
-    let Following { watching, .. } = follow().await;
+    assert_eq!(watching.over(), Some(Invalidated::Changed));
+    let FollowedSubscription { watching, .. } = follow().await;
     journal.delete_subscription(id()).await.expect("deleted");
-    assert_eq!(watching.over(), Some(Over::Deleted));
-    let told = journal.follow(&id(), Gone::Skip, false).await.map(|_| ());
+    assert_eq!(watching.over(), Some(Invalidated::Deleted));
+    let told = journal.follow(&id(), OnExpired::Skip, false).await.map(|_| ());
     assert!(matches!(told, Err(SubscriptionError::Absent)), "{told:?}");
 }
 
@@ -151,8 +151,8 @@ async fn a_follower_never_misses_a_change() {
     const CHANGES: u64 = 200;
     let follow = || async {
         loop {
-            let Following { subscription, watching, .. } =
-                journal.follow(&id(), Gone::Fail, false).await.expect("there");
+            let FollowedSubscription { subscription, watching, .. } =
+                journal.follow(&id(), OnExpired::Fail, false).await.expect("there");
             if subscription.generation == 1 + CHANGES {
                 break;
             }
@@ -191,7 +191,7 @@ async fn that_a_subscription_exists_is_told_whatever_became_of_the_place() {
 
 #[tokio::test]
 async fn a_reader_that_trimming_overtakes_is_told_of_no_loss_where_its_subscription_has_lost_nothing() {
-    for gone in [Gone::Fail, Gone::Skip] {
+    for gone in [OnExpired::Fail, OnExpired::Skip] {
         let opened = open();
         let journal = &opened.journal;
         journal.create_subscription(id(), elsewhere(), Start::Earliest).await.expect("made");
@@ -201,7 +201,7 @@ async fn a_reader_that_trimming_overtakes_is_told_of_no_loss_where_its_subscript
         let last = *run(&mut following.reader).await.last().expect("not empty");
         assert!(last < 8, "{last}");
         trim(journal, 10).await;
-        assert_eq!(progress(journal).await.subscription.number, 10);
+        assert_eq!(progress(journal).await.subscription.sequence, 10);
         assert_eq!(run(&mut following.reader).await[0], 11);
     }
 }
@@ -213,7 +213,7 @@ async fn a_reader_that_has_begun_is_told_of_what_went_because_another_acknowledg
     let journal = &opened.journal;
     make(journal, Start::Earliest).await;
     append(journal, 30, 1_000_000).await;
-    let mut following = journal.follow(&id(), Gone::Fail, true).await.expect("all is there");
+    let mut following = journal.follow(&id(), OnExpired::Fail, true).await.expect("all is there");
     run(&mut following.reader).await;
     acknowledge(journal, 12).await.expect("acknowledged");
     trim(journal, 10).await;

@@ -12,7 +12,7 @@ use super::page::List;
 use super::{Client, Proof, SECRET_KEY, json};
 use crate::config::Route;
 use crate::domain::contact::{ContactId, ContactUpdate, Created, Details, ListedContact, NewContact};
-use crate::domain::page::{Page, Place};
+use crate::domain::page::{Page, PagePosition};
 
 impl Client {
     /// Lists a page of contacts.
@@ -20,7 +20,7 @@ impl Client {
     /// # Errors
     ///
     /// When no page could be read.
-    pub async fn list_contacts(&self, place: Option<&Place>) -> Result<Page<ListedContact>, Error> {
+    pub async fn list_contacts(&self, place: Option<&PagePosition>) -> Result<Page<ListedContact>, Error> {
         let list = List { name: "list_contacts", route: &self.routes.list_contacts, keys: &["contacts"] };
         self.page(list, place, listed).await
     }

@@ -13,7 +13,7 @@ use super::Client;
 use super::page::List;
 use crate::domain::event::Party;
 use crate::domain::flow::{Answers, FlowResponse};
-use crate::domain::page::{Page, Place};
+use crate::domain::page::{Page, PagePosition};
 use crate::domain::{Channel, PhoneNumber, UnixMillis};
 
 /// The last second that a timestamp of the contract can hold: the end of the year 9999.
@@ -25,7 +25,10 @@ impl Client {
     /// # Errors
     ///
     /// When no page could be read.
-    pub async fn list_flow_responses(&self, place: Option<&Place>) -> Result<Page<FlowResponse>, Error> {
+    pub async fn list_flow_responses(
+        &self,
+        place: Option<&PagePosition>,
+    ) -> Result<Page<FlowResponse>, Error> {
         let list = List {
             name: "list_flow_responses",
             route: &self.routes.list_flow_responses,

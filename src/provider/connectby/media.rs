@@ -7,7 +7,7 @@ use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 
 use super::super::http::Reply;
-use super::super::{Accepted, Error, Upload};
+use super::super::{AcceptedMessage, Error, Upload};
 use super::{Client, Proof};
 use crate::domain::Address;
 
@@ -17,7 +17,7 @@ impl Client {
     /// # Errors
     ///
     /// Every outcome but the provider's "yes".
-    pub async fn send_media(&self, to: &Address, file: Upload) -> Result<Accepted, Error> {
+    pub async fn send_media(&self, to: &Address, file: Upload) -> Result<AcceptedMessage, Error> {
         let Address::Phone(to) = to else { unreachable!("`objections` refuses user ids at ConnectBy") };
         let form = Form::new().text("to_number", to.digits().to_owned()).part("file", part(file));
         let route = &self.routes.send_media;

@@ -19,14 +19,14 @@ use url::Url;
 use super::http::{Http, Reply, endpoint};
 use super::json::Object;
 use super::outcome::Table;
-use super::{Accepted, Capabilities, Error};
+use super::{AcceptedMessage, Capabilities, Error};
 use crate::config::{self, Route, Routes};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::Definition;
 use crate::domain::{Address, Channel};
 
 pub(super) use error::TOO_FAST_FOR_ONE_CUSTOMER;
-pub(super) use template_send::objections as template_objections;
+pub(super) use template_send::validate as template_objections;
 
 const SECRET_KEY: HeaderName = HeaderName::from_static("secret_key");
 
@@ -80,7 +80,7 @@ impl Client {
         &self,
         message: &Outgoing,
         template: Option<&Definition>,
-    ) -> Result<Accepted, Error> {
+    ) -> Result<AcceptedMessage, Error> {
         let Address::Phone(to) = &message.to else {
             unreachable!("`objections` refuses user ids at ConnectBy")
         };
@@ -115,7 +115,7 @@ impl Client {
     ///
     /// `responseData` is not documented further than that it is an object; whatever it holds, `success` is the
     /// documented yes. In all likelihood it is the reply of Meta's Graph API, and the ids are where Graph puts them.
-    fn accepted(&self, reply: &Reply) -> Result<Accepted, Error> {
+    fn accepted(&self, reply: &Reply) -> Result<AcceptedMessage, Error> {
         self.proven(reply, |object| {
             let accepted = wire::accepted(object);
             match object.flag(&["success"]) {
@@ -131,15 +131,15 @@ impl Client {
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
         let said = object.as_ref().and_then(|object| error::find(reply.status, object));
         let Some(object) = object.filter(|_| (200..300).contains(&reply.status)) else {
-            return Err(self.table.judge(reply, said));
+            return Err(self.table.classify(reply, said));
         };
         match (proof(&object), said, error::suspicious(&object)) {
             (Proof::Id(yes) | Proof::Word(yes), None, false) => Ok(yes),
             // What has an id was done, whatever else is said of it.
-            (Proof::Id(_), said, _) => Err(self.table.contradicted(reply, said)),
-            (Proof::Word(_), None, true) => Err(self.table.contradicted(reply, None)),
-            (Proof::Word(_), Some(said), _) => Err(self.table.judge(reply, Some(said))),
-            (Proof::None, said, _) => Err(self.table.judge(reply, said)),
+            (Proof::Id(_), said, _) => Err(self.table.inconsistent(reply, said)),
+            (Proof::Word(_), None, true) => Err(self.table.inconsistent(reply, None)),
+            (Proof::Word(_), Some(said), _) => Err(self.table.classify(reply, Some(said))),
+            (Proof::None, said, _) => Err(self.table.classify(reply, said)),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::super::http::{Reply, endpoint};
 use super::super::json::{Object, Stray, repaired};
 use super::{Client, Error, SECRET_KEY, error};
 use crate::config::Route;
-use crate::domain::page::{Page, Place};
+use crate::domain::page::{Page, PagePosition};
 
 /// A list, and where it is found.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Client {
     pub(super) async fn page<T>(
         &self,
         list: List<'_>,
-        place: Option<&Place>,
+        place: Option<&PagePosition>,
         read: impl Fn(&str) -> T,
     ) -> Result<Page<T>, Error> {
         let number = place.map_or(1, |place| place.number);
@@ -40,7 +40,7 @@ impl Client {
             if rows.is_empty() || place.is_some_and(|place| place.before == seen) {
                 return Page { items: Vec::new(), next: None };
             }
-            let next = number.checked_add(1).map(|number| Place { number, before: seen });
+            let next = number.checked_add(1).map(|number| PagePosition { number, before: seen });
             Page { items: rows.iter().map(|row| read(row)).collect(), next }
         });
         page.map_err(|error| error.at_route(list.name, list.route))
@@ -65,7 +65,7 @@ impl Client {
         let said = object.as_ref().and_then(|object| error::find(reply.status, object));
         match object.as_ref().and_then(|object| object.items(keys)) {
             Some(rows) if said.is_none() && (200..300).contains(&reply.status) => Ok(read(&rows)),
-            Some(_) | None => Err(self.table.judge(reply, said)),
+            Some(_) | None => Err(self.table.classify(reply, said)),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
-use super::super::{Accepted, Error, Grounds, Objection};
+use super::super::{AcceptedMessage, Error, IssueKind, ValidationIssue};
 use super::{Client, json as with_json};
 use crate::domain::Location;
 use crate::domain::PhoneNumber;
@@ -22,7 +22,7 @@ impl Client {
         to: &PhoneNumber,
         filled: &Filled,
         template: &Definition,
-    ) -> Result<Accepted, Error> {
+    ) -> Result<AcceptedMessage, Error> {
         let route = &self.routes.send_template;
         let reply = self.exchange(route, |request| with_json(request, body(to, filled, template))).await?;
         self.accepted(&reply).map_err(|error| error.at_route("send_template", route))
@@ -30,10 +30,10 @@ impl Client {
 }
 
 /// What ConnectBy cannot do of a template message.
-pub(in super::super) fn objections(filled: &Filled) -> Vec<Objection> {
-    let needed = filled.language.is_empty().then(|| Objection {
+pub(in super::super) fn validate(filled: &Filled) -> Vec<ValidationIssue> {
+    let needed = filled.language.is_empty().then(|| ValidationIssue {
         field: Cow::Borrowed("template.language"),
-        grounds: Grounds::Missing,
+        kind: IssueKind::Missing,
         problem: "must be given: ConnectBy has no default".to_owned(),
     });
     needed.into_iter().collect()

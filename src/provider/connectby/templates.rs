@@ -6,20 +6,20 @@ use url::form_urlencoded;
 use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
-use super::super::template::{self, Step, Walk};
+use super::super::template::{self, NextPage, PageCursor};
 use super::{Client, SECRET_KEY, error};
-use crate::domain::template::{Definition, Page, Place};
-use crate::domain::{Provider, Uncertainty};
+use crate::domain::template::{Definition, Page, TemplateListStart};
+use crate::domain::{Provider, UnknownReason};
 
 impl Client {
     /// Reads one page.
-    pub(in super::super) async fn list_templates(&self, place: &Place) -> Result<Page, Error> {
+    pub(in super::super) async fn list_templates(&self, place: &TemplateListStart) -> Result<Page, Error> {
         let route = &self.routes.list_templates;
         let mut url = endpoint(&self.base_url, &route.path);
         match place {
-            Place::First => {}
-            Place::After(cursor) => _ = url.query_pairs_mut().append_pair("after", cursor),
-            Place::Before(cursor) => _ = url.query_pairs_mut().append_pair("before", cursor),
+            TemplateListStart::First => {}
+            TemplateListStart::After(cursor) => _ = url.query_pairs_mut().append_pair("after", cursor),
+            TemplateListStart::Before(cursor) => _ = url.query_pairs_mut().append_pair("before", cursor),
         }
         let request =
             self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
@@ -33,8 +33,8 @@ impl Client {
         name: &str,
         language: &str,
     ) -> Result<Definition, Error> {
-        let mut walk = Walk::default();
-        let mut place = Place::First;
+        let mut walk = PageCursor::default();
+        let mut place = TemplateListStart::First;
         loop {
             let page = self.list_templates(&place).await?;
             let found = page.templates.into_iter().find(|t| t.name == name && t.language == language);
@@ -42,27 +42,27 @@ impl Client {
                 return Ok(found);
             }
             place = match walk.step(page.after) {
-                Step::Onward(cursor) => Place::After(cursor),
-                Step::End => return Err(template::not_found(Provider::ConnectBy)),
-                Step::Endless => {
-                    return Err(Error::Unknown { cause: Uncertainty::ReplyTooLarge, fault: None });
+                NextPage::Onward(cursor) => TemplateListStart::After(cursor),
+                NextPage::End => return Err(template::not_found(Provider::ConnectBy)),
+                NextPage::Endless => {
+                    return Err(Error::Unknown { cause: UnknownReason::ReplyTooLarge, fault: None });
                 }
             };
         }
     }
 
-    fn templates_in(&self, reply: &Reply, place: &Place) -> Result<Page, Error> {
+    fn templates_in(&self, reply: &Reply, place: &TemplateListStart) -> Result<Page, Error> {
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
         let said = object.as_ref().and_then(|object| error::find(reply.status, object));
         match (reply.status, &said, object.as_ref().and_then(|object| read(object, place))) {
             (200..300, None, Some(page)) => Ok(page),
-            _ => Err(self.table.judge(reply, said)),
+            _ => Err(self.table.classify(reply, said)),
         }
     }
 }
 
 /// Reads a page. None when there is no list in it, or when it goes on in a way that cannot be followed.
-fn read(reply: &Object<'_>, place: &Place) -> Option<Page> {
+fn read(reply: &Object<'_>, place: &TemplateListStart) -> Option<Page> {
     let data = reply.object(&["responseData", "response_data"]);
     // An empty list may be left out, but not together with all that says that there is one.
     if data.is_none() && !reply.holds(&["data"]) {
@@ -82,10 +82,11 @@ fn read(reply: &Object<'_>, place: &Place) -> Option<Page> {
         // To say that the list ends here would hide what follows.
         Some(None) => return None,
         // A link to the page itself leads nowhere.
-        Some(Some(after)) => Some(after).filter(|after| *place != Place::After(after.clone())),
+        Some(Some(after)) => Some(after).filter(|after| *place != TemplateListStart::After(after.clone())),
     };
-    let before =
-        cursor("previous", "before").flatten().filter(|before| *place != Place::Before(before.clone()));
+    let before = cursor("previous", "before")
+        .flatten()
+        .filter(|before| *place != TemplateListStart::Before(before.clone()));
     Some(Page { templates, after, before })
 }
 
@@ -128,7 +129,7 @@ fn definition(raw: &RawValue) -> Option<Definition> {
 mod tests {
     use super::*;
 
-    fn page(text: &str, place: &Place) -> Option<Page> {
+    fn page(text: &str, place: &TemplateListStart) -> Option<Page> {
         read(&Object::parse(text.as_bytes()).expect("an object"), place)
     }
 
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn only_a_link_makes_another_page_and_its_cursor_is_taken_from_wherever_it_is() {
-        let cursor = |paging: &str| page(&around(paging), &Place::First).expect("a page").after;
+        let cursor = |paging: &str| page(&around(paging), &TemplateListStart::First).expect("a page").after;
         for (paging, expected) in [
             (r#"{"next":"https://api.connectby.io/v1.0/templates?after=A%2B1&x=y"}"#, Some("A+1")),
             (r#"{"next":"http://elsewhere.example/?x=y&after=A#f"}"#, Some("A")),
@@ -152,30 +153,41 @@ mod tests {
         ] {
             assert_eq!(cursor(paging).as_deref(), expected, "{paging}");
         }
-        let back = page(&around(r#"{"previous":"https://h/t?before=B"}"#), &Place::First).expect("a page");
+        let back = page(&around(r#"{"previous":"https://h/t?before=B"}"#), &TemplateListStart::First)
+            .expect("a page");
         assert_eq!(back.before.as_deref(), Some("B"));
-        assert!(page(&around(r#"{"next":"https://h/t?page=2"}"#), &Place::First).is_none());
+        assert!(page(&around(r#"{"next":"https://h/t?page=2"}"#), &TemplateListStart::First).is_none());
     }
 
     #[test]
     fn a_link_to_the_page_itself_leads_nowhere() {
         let links = around(r#"{"next":"https://h/t?after=A","previous":"https://h/t?before=B"}"#);
-        assert_eq!(page(&links, &Place::After("A".to_owned())).expect("a page").after, None);
-        assert_eq!(page(&links, &Place::After("B".to_owned())).expect("a page").after.as_deref(), Some("A"));
-        assert_eq!(page(&links, &Place::Before("B".to_owned())).expect("a page").before, None);
+        assert_eq!(page(&links, &TemplateListStart::After("A".to_owned())).expect("a page").after, None);
+        assert_eq!(
+            page(&links, &TemplateListStart::After("B".to_owned())).expect("a page").after.as_deref(),
+            Some("A")
+        );
+        assert_eq!(page(&links, &TemplateListStart::Before("B".to_owned())).expect("a page").before, None);
     }
 
     #[test]
     fn a_list_may_be_empty_but_must_be_there() {
         for empty in [r#"{"responseData":{"data":[]}}"#, r#"{"responseData":{"data":null}}"#] {
-            assert_eq!(page(empty, &Place::First).map(|page| page.templates.len()), Some(0), "{empty}");
+            assert_eq!(
+                page(empty, &TemplateListStart::First).map(|page| page.templates.len()),
+                Some(0),
+                "{empty}"
+            );
         }
         for none in
             [r#"{}"#, r#"{"success":true}"#, r#"{"responseData":{"data":"x"}}"#, r#"{"data":{"a":1}}"#]
         {
-            assert!(page(none, &Place::First).is_none(), "{none}");
+            assert!(page(none, &TemplateListStart::First).is_none(), "{none}");
         }
-        assert_eq!(page(r#"{"data":[{"name":"a"}]}"#, &Place::First).expect("a page").templates.len(), 1);
+        assert_eq!(
+            page(r#"{"data":[{"name":"a"}]}"#, &TemplateListStart::First).expect("a page").templates.len(),
+            1
+        );
     }
 
     #[test]
@@ -185,7 +197,7 @@ mod tests {
               "category": "TRANSACTIONAL", "quality_score": "GREEN", "rejected_reason": "NONE", "new": [1.50, {"\u0061": null}],
               "components": [{"type": "LIMITED_TIME_OFFER", "x": 1}, "odd", {"type":"HEADER","format":"LOCATION"}] },
             17, {}]}}"#;
-        let page = page(text, &Place::First).expect("a page");
+        let page = page(text, &TemplateListStart::First).expect("a page");
         assert_eq!(page.templates.len(), 2);
         let read = &page.templates[0];
         assert_eq!((read.id.as_str(), read.language.as_str()), ("12345678901234567890", "pt_BR"));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::Accepted;
+use super::super::AcceptedMessage;
 use super::super::json::Object;
 use crate::domain::PhoneNumber;
 
@@ -18,8 +18,8 @@ pub(super) fn send_text(to: &PhoneNumber, message: &str) -> Vec<u8> {
 
 /// The ids and state in a reply, under `responseData` or each item of `responseDataArray`; either may be an object or
 /// an array of them.
-pub(super) fn accepted(reply: &Object<'_>) -> Accepted {
-    let mut accepted = Accepted { provider_ids: Vec::new(), provider_state: None };
+pub(super) fn accepted(reply: &Object<'_>) -> AcceptedMessage {
+    let mut accepted = AcceptedMessage { provider_ids: Vec::new(), provider_state: None };
     const KEYS: [&[&str]; 2] =
         [&["responseData", "response_data"], &["responseDataArray", "response_data_array"]];
     let data = KEYS.into_iter().flat_map(|keys| reply.object(keys).into_iter().chain(reply.objects(keys)));

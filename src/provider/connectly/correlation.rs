@@ -16,13 +16,13 @@ use crate::domain::message::CallbackData;
 
 /// `{"sb": "<message id>/<attempt>", "d": <the caller's JSON>}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Mark<'a> {
+pub(super) struct CorrelationTag<'a> {
     sb: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     d: Option<&'a RawValue>,
 }
 
-impl<'a> Mark<'a> {
+impl<'a> CorrelationTag<'a> {
     /// The mark of an attempt, with what its caller wants back.
     pub(super) fn new(attempt: AttemptId, data: Option<&'a CallbackData>) -> Self {
         let d = data.map(|data| serde_json::from_str(data.as_str()).expect("it was held against JSON"));
@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn mark(attempt: AttemptId, data: Option<&CallbackData>) -> String {
-        serde_json::to_string(&Mark::new(attempt, data)).expect("JSON")
+        serde_json::to_string(&CorrelationTag::new(attempt, data)).expect("JSON")
     }
 
     #[test]

@@ -12,18 +12,18 @@ use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use correlation::Mark;
+use correlation::CorrelationTag;
 
 use super::http::{Http, Reply, endpoint};
 use super::json::Object;
 use super::outcome::Table;
 use super::signature::{Scheme, Verified};
-use super::{Accepted, Capabilities, Error, Incoming};
+use super::{AcceptedMessage, Capabilities, Error, Incoming};
 use crate::config;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{AccountId, AttemptId, Channel, PhoneNumber};
 
-pub(super) use template_send::objections as template_objections;
+pub(super) use template_send::validate as template_objections;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SIGNATURE: &str = "x-connectly-hmac-sha256";
@@ -90,8 +90,12 @@ impl Client {
         }
     }
 
-    pub(super) async fn send(&self, message: &Outgoing, attempt: AttemptId) -> Result<Accepted, Error> {
-        let mark = Mark::new(attempt, message.callback_data.as_ref());
+    pub(super) async fn send(
+        &self,
+        message: &Outgoing,
+        attempt: AttemptId,
+    ) -> Result<AcceptedMessage, Error> {
+        let mark = CorrelationTag::new(attempt, message.callback_data.as_ref());
         let (url, body) = match &message.content {
             Content::Text(text) => (&self.send_messages, wire::send_text(message, text, mark)),
             Content::Template(filled) => (&self.send_templates, template_send::body(message, filled, mark)),
@@ -113,14 +117,14 @@ impl Client {
     }
 
     /// Finds the provider's "yes" in a reply to a send: a 2xx with an `id`.
-    fn accepted(&self, reply: &Reply) -> Result<Accepted, Error> {
+    fn accepted(&self, reply: &Reply) -> Result<AcceptedMessage, Error> {
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
         let id = object.as_ref().and_then(|object| object.text(&["id"]));
         match (reply.status, id) {
-            (200..300, Some(id)) => Ok(Accepted { provider_ids: vec![id], provider_state: None }),
+            (200..300, Some(id)) => Ok(AcceptedMessage { provider_ids: vec![id], provider_state: None }),
             _ => Err(self
                 .table
-                .judge(reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
+                .classify(reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
         }
     }
 

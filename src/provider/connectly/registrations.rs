@@ -28,7 +28,7 @@ impl Client {
         let object = read(&reply);
         let listed = object.as_ref().filter(|_| success(&reply)).and_then(list);
         listed.ok_or_else(|| {
-            self.table.judge(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))
+            self.table.classify(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))
         })
     }
 
@@ -49,7 +49,7 @@ impl Client {
         let Some(id) = id else {
             return Err(self
                 .table
-                .judge(&reply, object.as_ref().and_then(|object| error::find(reply.status, object))));
+                .classify(&reply, object.as_ref().and_then(|object| error::find(reply.status, object))));
         };
         Ok(Registration {
             id,
@@ -99,7 +99,7 @@ impl Client {
         let said = object.as_ref().and_then(|object| error::find(reply.status, object));
         match &reply.body {
             Ok(body) if success(reply) && said.is_none() && empty_or_json(body) => Ok(()),
-            Ok(_) | Err(_) => Err(self.table.judge(reply, said)),
+            Ok(_) | Err(_) => Err(self.table.classify(reply, said)),
         }
     }
 }
@@ -263,7 +263,7 @@ mod tests {
         }
     }
 
-    fn said_at(status: u16, body: &'static str) -> Option<Option<crate::domain::Refusal>> {
+    fn said_at(status: u16, body: &'static str) -> Option<Option<crate::domain::RefusalReason>> {
         let reply = Reply { status, retry_after: None, body: Ok(body.as_bytes().into()) };
         read(&reply).and_then(|object| error::find(reply.status, &object)).map(|said| said.meaning)
     }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::super::{Grounds, Objection};
-use super::correlation::Mark;
+use super::super::{IssueKind, ValidationIssue};
+use super::correlation::CorrelationTag;
 use crate::domain::Channel;
 use crate::domain::message::Outgoing;
 use crate::domain::template::{ButtonValue, Filled, Header, HeaderMedia, Value};
@@ -20,7 +20,7 @@ struct TemplateMessage<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     language: &'a str,
     parameters: Vec<Parameter<'a>>,
-    callback_data: Mark<'a>,
+    callback_data: CorrelationTag<'a>,
 }
 
 #[derive(Serialize)]
@@ -32,7 +32,7 @@ struct Parameter<'a> {
 }
 
 /// The body of `send/whatsapp_templated_messages`. Here a user id keeps its prefix.
-pub(super) fn body(message: &Outgoing, filled: &Filled, mark: Mark<'_>) -> Vec<u8> {
+pub(super) fn body(message: &Outgoing, filled: &Filled, mark: CorrelationTag<'_>) -> Vec<u8> {
     let body = TemplateMessage {
         sender: message.sender.as_ref().map(|number| number.as_str()),
         number: message.to.to_string(),
@@ -92,10 +92,10 @@ fn text(value: &Value) -> &str {
 }
 
 /// What Connectly cannot do of a template message.
-pub(in super::super) fn objections(filled: &Filled, channel: Option<Channel>) -> Vec<Objection> {
+pub(in super::super) fn validate(filled: &Filled, channel: Option<Channel>) -> Vec<ValidationIssue> {
     let mut found = Vec::new();
     let mut unsupported = |field: Cow<'static, str>, problem: &str| {
-        found.push(Objection { field, grounds: Grounds::Unsupported, problem: problem.to_owned() });
+        found.push(ValidationIssue { field, kind: IssueKind::Unsupported, problem: problem.to_owned() });
     };
     if channel == Some(Channel::Sms) {
         unsupported("channel".into(), "Connectly sends templates over WhatsApp only");

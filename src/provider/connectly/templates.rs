@@ -22,7 +22,7 @@ impl Client {
             (200..300, Some(templates)) => Ok(Page { templates, after: None, before: None }),
             _ => Err(self
                 .table
-                .judge(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
+                .classify(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
         }
     }
 

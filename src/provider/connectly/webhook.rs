@@ -7,13 +7,13 @@ mod report;
 
 use super::super::Incoming;
 use super::super::json::Object;
-use super::super::outcome::Said;
+use super::super::outcome::ProviderErrorBody;
 use super::super::signature::Verified;
 use super::{correlation, error};
-use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedFault, Written};
+use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedFault, ReportedParties};
 use crate::domain::{
-    AccountId, Address, Channel, Event, EventId, MessageState, PhoneNumber, Provider, ProviderFault, Refusal,
-    UnixMillis, UserId,
+    AccountId, Address, Channel, Event, EventId, MessageState, PhoneNumber, Provider, ProviderFault,
+    RefusalReason, UnixMillis, UserId,
 };
 
 /// The last second of the year 9999: no timestamp of the contract may lie behind it.
@@ -119,10 +119,10 @@ fn state(word: &str) -> Option<MessageState> {
     })
 }
 
-fn fault(said: Said) -> ProviderFault {
+fn fault(said: ProviderErrorBody) -> ProviderFault {
     ProviderFault {
         provider: Provider::Connectly,
-        refusal: said.meaning.unwrap_or(Refusal::Other),
+        refusal: said.meaning.unwrap_or(RefusalReason::Other),
         http_status: None,
         code: said.code,
         kind: said.kind,

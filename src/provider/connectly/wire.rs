@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::correlation::Mark;
+use super::correlation::CorrelationTag;
 use crate::domain::message::Outgoing;
 use crate::domain::{Address, Channel, MediaLink};
 
@@ -13,7 +13,7 @@ struct SessionMessage<'a> {
     sender: Option<Party<'a>>,
     recipient: Party<'a>,
     message: Message<'a>,
-    callback_data: Mark<'a>,
+    callback_data: CorrelationTag<'a>,
 }
 
 #[derive(Serialize)]
@@ -43,19 +43,19 @@ struct Attachment<'a> {
 }
 
 /// The body of `send/messages` with a text.
-pub(super) fn send_text(message: &Outgoing, text: &str, mark: Mark<'_>) -> Vec<u8> {
+pub(super) fn send_text(message: &Outgoing, text: &str, mark: CorrelationTag<'_>) -> Vec<u8> {
     session_message(message, Message { text: Some(text), attachments: &[] }, mark)
 }
 
 /// The body of `send/messages` with a file that Connectly fetches: one attachment, which carries the caption.
-pub(super) fn send_media(message: &Outgoing, link: &MediaLink, mark: Mark<'_>) -> Vec<u8> {
+pub(super) fn send_media(message: &Outgoing, link: &MediaLink, mark: CorrelationTag<'_>) -> Vec<u8> {
     let MediaLink { kind, url, caption, file_name } = link;
     let attachment = Attachment { kind: kind.as_str(), url, caption, filename: file_name };
     session_message(message, Message { text: None, attachments: &[attachment] }, mark)
 }
 
 /// A customer without a phone number is named by the bare user id.
-fn session_message(message: &Outgoing, content: Message<'_>, mark: Mark<'_>) -> Vec<u8> {
+fn session_message(message: &Outgoing, content: Message<'_>, mark: CorrelationTag<'_>) -> Vec<u8> {
     let channel_type = match message.channel {
         Channel::WhatsApp => "whatsapp",
         Channel::Sms => "sms",

@@ -20,7 +20,7 @@ use self::contacts::Contacts;
 use self::messages::Media;
 use self::templates::Templates;
 use super::endpoint::Endpoint;
-use super::exchange::{Imitation, Request};
+use super::exchange::{FakeProvider, Request};
 use super::operation::Operation;
 use super::reply::Reply;
 
@@ -105,7 +105,7 @@ impl ConnectBy {
         &self.state.options.secret_key
     }
 
-    pub(super) fn imitation(&self) -> Arc<dyn Imitation> {
+    pub(super) fn imitation(&self) -> Arc<dyn FakeProvider> {
         self.state.clone()
     }
 }
@@ -146,7 +146,7 @@ impl State {
     }
 }
 
-impl Imitation for State {
+impl FakeProvider for State {
     fn operation(&self, method: &Method, path: &str) -> Option<Operation> {
         let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
         Some(match (method.as_str(), segments.as_slice()) {

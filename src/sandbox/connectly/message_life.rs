@@ -57,17 +57,17 @@ pub(super) fn of(
         life.push(own_message(accepted, &options.business_number));
     }
     if options.auto_status {
-        let pace = [options.pace.sent, options.pace.delivered, options.pace.read];
+        let timing = [options.timing.sent, options.timing.delivered, options.timing.read];
         let mut statuses: Vec<Bytes> = ["sent", "delivered", "read"]
             .into_iter()
-            .zip(pace)
+            .zip(timing)
             .map(|(status, due)| status_body(accepted, &options.business_number, status, due))
             .collect();
         if reorder() {
             statuses.reverse();
         }
         let topic = Topic::DeliveryStatus;
-        life.extend(pace.into_iter().zip(statuses).map(|(due, body)| Webhook {
+        life.extend(timing.into_iter().zip(statuses).map(|(due, body)| Webhook {
             due,
             topic,
             body,
@@ -77,7 +77,7 @@ pub(super) fn of(
     if options.auto_reply {
         let id = Ulid::generate().to_string();
         let text = format!("Got it: {}", accepted.gist);
-        let due = options.pace.reply;
+        let due = options.timing.reply;
         let body = message_body(&id, &accepted.customer, &options.business_number, &text, due);
         let written_by = Some(accepted.customer.address.clone());
         life.push(Webhook { due, topic: Topic::Messages, body, written_by });

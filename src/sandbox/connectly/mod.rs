@@ -25,12 +25,12 @@ use url::Url;
 
 use self::state::State;
 use super::endpoint::Endpoint;
-use super::exchange::Imitation;
+use super::exchange::FakeProvider;
 use super::listener::Stop;
 
 /// When the steps of a message's automatic life are due, counted from its acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct Timing {
     /// The webhook `sent`.
     pub sent: Duration,
     /// The webhook `delivered`.
@@ -41,13 +41,13 @@ pub struct Pace {
     pub reply: Duration,
 }
 
-impl Pace {
+impl Timing {
     /// Everything at once, in order.
     pub const INSTANT: Self =
         Self { sent: Duration::ZERO, delivered: Duration::ZERO, read: Duration::ZERO, reply: Duration::ZERO };
 }
 
-impl Default for Pace {
+impl Default for Timing {
     fn default() -> Self {
         let ms = Duration::from_millis;
         Self { sent: ms(200), delivered: ms(500), read: ms(900), reply: ms(1500) }
@@ -80,7 +80,7 @@ pub struct Options {
     /// Registered at the start for `messages` and `delivery_status`.
     pub webhook_url: Option<Url>,
     /// When the steps of a message's life are due.
-    pub pace: Pace,
+    pub timing: Timing,
     /// Whether an accepted WhatsApp message is reported as sent, delivered and read.
     pub auto_status: bool,
     /// Whether the customer answers an accepted WhatsApp message.
@@ -102,7 +102,7 @@ impl Default for Options {
             webhook_secret: "sandbox-webhook-secret".to_owned(),
             business_number: "+15550100002".to_owned(),
             webhook_url: None,
-            pace: Pace::default(),
+            timing: Timing::default(),
             auto_status: true,
             auto_reply: true,
             enforce_window: false,
@@ -308,7 +308,7 @@ impl Connectly {
         self.state.courier.given_up()
     }
 
-    pub(super) fn imitation(&self) -> Arc<dyn Imitation> {
+    pub(super) fn imitation(&self) -> Arc<dyn FakeProvider> {
         self.state.clone()
     }
 }

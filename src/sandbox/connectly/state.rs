@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use ulid::Ulid;
 
 use super::super::endpoint::Endpoint;
-use super::super::exchange::{Imitation, Request};
+use super::super::exchange::{FakeProvider, Request};
 use super::super::fault::Fault;
 use super::super::listener::Stop;
 use super::super::operation::Operation;
@@ -20,7 +20,7 @@ use super::super::reply::Reply;
 use super::message_life::{self, Person, Webhook};
 use super::messages::Accepted;
 use super::templates::Templates;
-use super::webhook_sender::Courier;
+use super::webhook_sender::WebhookSender;
 use super::webhooks::Registrations;
 use super::{Delivery, Options, Signature, Topic, error, messages};
 
@@ -29,7 +29,7 @@ pub(super) struct State {
     pub(super) options: Options,
     pub(super) registrations: Arc<Registrations>,
     pub(super) customers: Arc<Customers>,
-    pub(super) courier: Arc<Courier>,
+    pub(super) courier: Arc<WebhookSender>,
     pub(super) templates: Templates,
     pub(super) sent: Sent,
     endpoint: Endpoint,
@@ -47,7 +47,7 @@ impl State {
             registrations.set(topic, options.webhook_url.clone());
         }
         let customers = Arc::new(Customers::default());
-        let courier = Courier::new(
+        let courier = WebhookSender::new(
             endpoint.clone(),
             &options,
             registrations.clone(),
@@ -123,7 +123,7 @@ impl State {
     }
 }
 
-impl Imitation for State {
+impl FakeProvider for State {
     fn operation(&self, method: &Method, path: &str) -> Option<Operation> {
         let segments: Vec<&str> = path.strip_prefix("/v1/businesses/")?.split('/').skip(1).collect();
         Some(match (method.as_str(), segments.as_slice()) {

@@ -33,7 +33,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = "go-resty/2.6.0 (https://github.com/go-resty/resty)";
 
 /// The one who delivers.
-pub(super) struct Courier {
+pub(super) struct WebhookSender {
     client: reqwest::Client,
     endpoint: Endpoint,
     secret: String,
@@ -58,7 +58,7 @@ enum Attempt {
 /// The sandbox is being stopped.
 struct Stopped;
 
-impl Courier {
+impl WebhookSender {
     pub(super) fn new(
         endpoint: Endpoint,
         options: &Options,
@@ -225,7 +225,7 @@ impl Courier {
     }
 }
 
-impl fmt::Debug for Courier {
+impl fmt::Debug for WebhookSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Courier")
             .field("messages_under_way", &self.messages_under_way())

@@ -228,7 +228,7 @@ async fn a_text_message_by_sms_has_no_life() {
 async fn shutting_down_does_not_wait_for_webhooks_that_are_not_due() {
     let mut options = Options::instant();
     let hour = Duration::from_secs(3600);
-    options.connectly.pace = connectly::Pace { sent: hour, delivered: hour, read: hour, reply: hour };
+    options.connectly.timing = connectly::Timing { sent: hour, delivered: hour, read: hour, reply: hour };
     within(async {
         let sandbox = Sandbox::start(options).await.unwrap();
         sandbox.connectly().text(&client()).send().await.unwrap();

@@ -14,7 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use tempfile::NamedTempFile;
 
-use super::super::{Error, Extent, Owner, Restored};
+use super::super::{Error, LogRange, ReplicaId, Restored};
 use super::schema::{self, Journal};
 use super::{lock, requests};
 use crate::domain::UnixMillis;
@@ -25,7 +25,7 @@ use crate::domain::UnixMillis;
 /// # Errors
 ///
 /// When the file is no store, or the backup exists already or cannot be written.
-pub fn back_up(path: &Path, to: &Path) -> Result<Extent, Error> {
+pub fn back_up(path: &Path, to: &Path) -> Result<LogRange, Error> {
     let opened = failed_to_open(path);
     // A store that is not there is not to be made.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -47,7 +47,7 @@ pub fn back_up(path: &Path, to: &Path) -> Result<Extent, Error> {
         made.map(drop).map_err(failed_to_make(to))
     })?;
     made.keep()?;
-    Ok(extent(journal))
+    Ok(log_range(journal))
 }
 
 /// Makes a store out of a backup, with a new epoch: cursors that callers have stay good up to the backup's end, and are
@@ -71,23 +71,24 @@ pub fn restore(backup: &Path, to: &Path, doubt: Option<Duration>) -> Result<Rest
     let mut from = File::open(backup).map_err(|source| unusable(backup, source))?;
     let mut made = Made::beside(to)?;
     std::io::copy(&mut from, made.file.as_file_mut()).map_err(|source| unusable(to, source))?;
-    let (journal, (backed_up, doubt_until)) = made.change(backup, |db, journal| {
+    let (journal, (backed_up, replay_guard_until)) = made.change(backup, |db, journal| {
         let Some(backed_up) = journal.backup else {
             return Err(Error::NoBackup { path: backup.to_owned() });
         };
         // A clock that says that the backup is still to be made is behind.
         let now = UnixMillis::now().max(backed_up).max(journal.last_receive);
         let doubt = doubt.map(|doubt| now.plus(doubt));
-        let doubt_until = doubt.map(|until| journal.doubt_until.map_or(until, |earlier| until.max(earlier)));
-        renew(db, now, doubt_until).map_err(failed_to_make(to))?;
-        Ok((backed_up, doubt_until))
+        let replay_guard_until =
+            doubt.map(|until| journal.replay_guard_until.map_or(until, |earlier| until.max(earlier)));
+        renew(db, now, replay_guard_until).map_err(failed_to_make(to))?;
+        Ok((backed_up, replay_guard_until))
     })?;
     made.keep()?;
-    Ok(Restored { extent: extent(journal), backed_up, doubt_until })
+    Ok(Restored { log_range: log_range(journal), backed_up, replay_guard_until })
 }
 
 /// Makes a store of a backup: another journal from here on.
-fn renew(db: &Connection, now: UnixMillis, doubt_until: Option<UnixMillis>) -> rusqlite::Result<()> {
+fn renew(db: &Connection, now: UnixMillis, replay_guard_until: Option<UnixMillis>) -> rusqlite::Result<()> {
     db.execute(
         "INSERT INTO epochs (epoch, last_number) SELECT epoch, next_number - 1 FROM journal WHERE id = 1",
         [],
@@ -98,13 +99,13 @@ fn renew(db: &Connection, now: UnixMillis, doubt_until: Option<UnixMillis>) -> r
         "UPDATE journal
          SET epoch = ?1, backup_ms = NULL, doubt_until_ms = ?2, generations = max(generations, ?3),
              trimmed_ms = max(coalesce(trimmed_ms, ?3), ?3)",
-        params![schema::new_epoch(), doubt_until.map(|until| until.0), now.0],
+        params![schema::new_epoch(), replay_guard_until.map(|until| until.0), now.0],
     )?;
-    requests::disown(db, Owner::generate(), now)
+    requests::mark_interrupted_unknown(db, ReplicaId::generate(), now)
 }
 
-fn extent(journal: Journal) -> Extent {
-    Extent { oldest: journal.oldest, newest: journal.next_number - 1 }
+fn log_range(journal: Journal) -> LogRange {
+    LogRange { oldest: journal.oldest, newest: journal.next_sequence - 1 }
 }
 
 /// How the files are called that have no name of their own yet: this, something random, and that.

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::{Append, Done, Life, Stamp, Stored};
+use super::super::{Append, OpResult, Stamp, StatusEffect, StoredEvent};
 use super::conversations;
-use super::transaction::Work;
+use super::transaction::Transaction;
 use crate::domain::event::{Identity, Party, Payload};
 use crate::domain::{AccountId, Cursor, Event, EventId, Message, UnixMillis};
 
-impl Work<'_> {
+impl Transaction<'_> {
     /// Puts an event at the end, with all that it tells of messages and conversations.
-    pub(super) fn append(&mut self, new: Append) -> rusqlite::Result<Done> {
+    pub(super) fn append(&mut self, new: Append) -> rusqlite::Result<OpResult> {
         let Append { event, identity, proof, raw } = new;
         let now = self.now();
         let life = match (&event.payload, &proof) {
@@ -21,14 +21,14 @@ impl Work<'_> {
                 if let Some(identity) = &identity
                     && self.appended_before(&event.account, identity)?
                 {
-                    return Ok(Done::Duplicate);
+                    return Ok(OpResult::Duplicate);
                 }
                 self.follow(&event, proof.as_ref(), now)?
             }
             (_, None) => None,
         };
         let done = self.put(&event, identity.as_ref(), raw, life, now)?;
-        if let (Some((sender, recipient)), Done::Appended(_)) = (written(&event.payload), &done) {
+        if let (Some((sender, recipient)), OpResult::Appended(_)) = (written(&event.payload), &done) {
             let at = event.occur_time.map_or(now, |at| at.min(now));
             conversations::received(&self.db, &event.account, sender, recipient, at)?;
         }
@@ -55,10 +55,10 @@ impl Work<'_> {
         event: &Event,
         identity: Option<&Identity>,
         raw: Bytes,
-        life: Option<Life>,
+        life: Option<StatusEffect>,
         receive_time: UnixMillis,
-    ) -> rusqlite::Result<Done> {
-        let number = self.journal.next_number;
+    ) -> rusqlite::Result<OpResult> {
+        let sequence = self.journal.next_sequence;
         let (raw_hash, possible_duplicate_of) = match identity {
             Some(_) => (None, None),
             None => {
@@ -67,7 +67,7 @@ impl Work<'_> {
                 (Some(hash), earlier)
             }
         };
-        let cursor = Cursor { epoch: self.journal.epoch, number };
+        let cursor = Cursor { epoch: self.journal.epoch, sequence };
         let bytes = (self.encode)(event, &Stamp { cursor, receive_time, possible_duplicate_of, life });
         let event_type = event.event_type();
         let inserted = self
@@ -78,7 +78,7 @@ impl Work<'_> {
                  ON CONFLICT (account, identity) WHERE identity IS NOT NULL DO NOTHING",
             )?
             .execute(params![
-                number.cast_signed(),
+                sequence.cast_signed(),
                 event.id.as_str(),
                 event.account.as_str(),
                 event_type.as_str(),
@@ -89,19 +89,19 @@ impl Work<'_> {
                 raw.as_ref(),
             ])?;
         if inserted == 0 {
-            return Ok(Done::Duplicate);
+            return Ok(OpResult::Duplicate);
         }
-        self.journal.next_number += 1;
+        self.journal.next_sequence += 1;
         self.journal.bytes += (bytes.len() + raw.len()) as u64;
         self.journal.last_receive = receive_time;
-        self.appended.push(Stored {
-            number,
+        self.appended.push(StoredEvent {
+            sequence,
             account: event.account.clone(),
             event_type,
             event: bytes,
             raw: Some(raw),
         });
-        Ok(Done::Appended(number))
+        Ok(OpResult::Appended(sequence))
     }
 
     /// Finds the newest earlier event of the account with the same bytes. The hash finds it, the bytes decide.

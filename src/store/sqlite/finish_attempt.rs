@@ -3,25 +3,25 @@
 //! An event may have proven more than the reply did: then the proof counts. Ending an attempt a second time changes
 //! nothing.
 
-use super::super::{Done, End, Ended, Outcome};
+use super::super::{AttemptOutcome, FinishAttempt, FinishResult, OpResult};
 use super::message_state::{accept, name, take};
 use super::requests::{Request, State, doubted};
-use super::transaction::Work;
+use super::transaction::Transaction;
 use super::{messages, provider_messages, requests};
 use crate::domain::message::Message;
 use crate::domain::request::RequestId;
 use crate::domain::{AccountId, MessageState, UnixMillis};
 
-impl Work<'_> {
-    /// Ends an attempt: see [`End`].
-    pub(super) fn end(&mut self, end: End) -> rusqlite::Result<Done> {
+impl Transaction<'_> {
+    /// Ends an attempt: see [`FinishAttempt`].
+    pub(super) fn end(&mut self, end: FinishAttempt) -> rusqlite::Result<OpResult> {
         // The message's time is the one that its sender is told.
         let now = end.end_time;
         let ended = match end.request.clone() {
             Some(id) => self.end_attempt(&id, end, now)?,
-            None => Ended { record: None, message: self.end_send(end.message, end.outcome, now)? },
+            None => FinishResult { record: None, message: self.end_send(end.message, end.outcome, now)? },
         };
-        Ok(Done::Ended(Box::new(ended)))
+        Ok(OpResult::Finished(Box::new(ended)))
     }
 
     /// From when on the record of an attempt that ended then grows old. Whoever made the attempt goes by a clock that may be
@@ -31,24 +31,29 @@ impl Work<'_> {
     }
 
     /// Ends an attempt at a request.
-    fn end_attempt(&mut self, id: &RequestId, end: End, now: UnixMillis) -> rusqlite::Result<Ended> {
-        let End { account, request: _, attempt, owner, message: sent, outcome, end_time: _ } = end;
+    fn end_attempt(
+        &mut self,
+        id: &RequestId,
+        end: FinishAttempt,
+        now: UnixMillis,
+    ) -> rusqlite::Result<FinishResult> {
+        let FinishAttempt { account, request: _, attempt, owner, message: sent, outcome, end_time: _ } = end;
         let Some((mut request, message)) = requests::find(&self.db, &account, id)? else {
             let message = sent.map(|sent| messages::find(&self.db, sent.id)).transpose()?.flatten();
-            return Ok(Ended { record: None, message });
+            return Ok(FinishResult { record: None, message });
         };
         // A first attempt that comes after one of which nothing is left has its number, and another message.
         let same = sent.is_none_or(|sent| request.message_id == Some(sent.id));
         let open = match request.state {
             State::InFlight => true,
             // A proof came first. The reply may still tell the provider's ids.
-            State::Accepted => matches!(outcome, Outcome::Accepted { .. }),
+            State::Accepted => matches!(outcome, AttemptOutcome::Accepted { .. }),
             State::Unknown => false,
         };
         if !(same && open && (request.attempt, request.owner) == (attempt, owner)) {
             return Ok(ended(request, message));
         }
-        if outcome == Outcome::NotDone {
+        if outcome == AttemptOutcome::NotDone {
             return self.take_back(&account, id, request, message, now);
         }
 
@@ -59,7 +64,7 @@ impl Work<'_> {
                 self.settle(&mut message, &outcome, now)?;
                 if message != before {
                     messages::update(&self.db, &message)?;
-                    self.touch(message.clone());
+                    self.mark_changed(message.clone());
                 }
                 Some(message)
             }
@@ -67,16 +72,16 @@ impl Work<'_> {
         };
         let proven = message.as_ref().is_some_and(|message| message.state >= MessageState::Accepted);
         match outcome {
-            Outcome::Unknown(doubt) if !proven => {
+            AttemptOutcome::Unknown(doubt) if !proven => {
                 request.state = State::Unknown;
                 request.doubt = Some(doubt);
             }
-            Outcome::Accepted { reply, .. } => {
+            AttemptOutcome::Accepted { reply, .. } => {
                 request.state = State::Accepted;
                 request.doubt = None;
                 request.reply = request.reply.or(reply);
             }
-            Outcome::Unknown(_) | Outcome::NotDone => {
+            AttemptOutcome::Unknown(_) | AttemptOutcome::NotDone => {
                 request.state = State::Accepted;
                 request.doubt = None;
             }
@@ -96,14 +101,14 @@ impl Work<'_> {
         mut request: Request,
         mut message: Option<Message>,
         now: UnixMillis,
-    ) -> rusqlite::Result<Ended> {
+    ) -> rusqlite::Result<FinishResult> {
         if request.doubt.is_none() {
             requests::delete(&self.db, account, id)?;
             if let Some(message) = message {
                 messages::delete(&self.db, message.id)?;
-                self.untouch(message.id);
+                self.unmark_changed(message.id);
             }
-            return Ok(Ended { record: None, message: None });
+            return Ok(FinishResult { record: None, message: None });
         }
         request.state = State::Unknown;
         request.attempt -= 1;
@@ -112,7 +117,7 @@ impl Work<'_> {
         if let Some(message) = &mut message {
             message.attempt = request.attempt;
             messages::update(&self.db, message)?;
-            self.touch(message.clone());
+            self.mark_changed(message.clone());
         }
         Ok(ended(request, message))
     }
@@ -121,36 +126,41 @@ impl Work<'_> {
     fn end_send(
         &mut self,
         sent: Option<Message>,
-        outcome: Outcome,
+        outcome: AttemptOutcome,
         now: UnixMillis,
     ) -> rusqlite::Result<Option<Message>> {
         let Some(sent) = sent else { return Ok(None) };
         let before = messages::find(&self.db, sent.id)?;
-        if outcome == Outcome::NotDone {
+        if outcome == AttemptOutcome::NotDone {
             return Ok(before);
         }
         let mut message = match &before {
             Some(before) => before.clone(),
-            None => Message { state: MessageState::Pending, trouble: None, ..sent },
+            None => Message { state: MessageState::Pending, problem: None, ..sent },
         };
         self.settle(&mut message, &outcome, now)?;
         match before {
             Some(before) if before == message => {}
             Some(_) => {
                 messages::update(&self.db, &message)?;
-                self.touch(message.clone());
+                self.mark_changed(message.clone());
             }
             None => {
                 messages::insert(&self.db, &message)?;
-                self.touch(message.clone());
+                self.mark_changed(message.clone());
             }
         }
         Ok(Some(message))
     }
 
     /// Makes a message what the outcome, and all that was reported before it, say.
-    fn settle(&mut self, message: &mut Message, outcome: &Outcome, now: UnixMillis) -> rusqlite::Result<()> {
-        if let Outcome::Accepted { provider_ids, .. } = outcome {
+    fn settle(
+        &mut self,
+        message: &mut Message,
+        outcome: &AttemptOutcome,
+        now: UnixMillis,
+    ) -> rusqlite::Result<()> {
+        if let AttemptOutcome::Accepted { provider_ids, .. } = outcome {
             for id in provider_ids.iter().filter(|id| !id.is_empty()) {
                 provider_messages::join(&self.db, &message.account, id, message.id, now)?;
                 name(message, id);
@@ -158,13 +168,13 @@ impl Work<'_> {
         }
         let early = provider_messages::take_early(&self.db, &message.account, message.id)?;
         let provider_state = match outcome {
-            Outcome::Accepted { provider_state, .. } => provider_state,
-            Outcome::Unknown(doubt) if early.is_empty() => {
+            AttemptOutcome::Accepted { provider_state, .. } => provider_state,
+            AttemptOutcome::Unknown(doubt) if early.is_empty() => {
                 doubted(message, doubt, now);
                 return Ok(());
             }
-            Outcome::Unknown(_) => &None,
-            Outcome::NotDone => return Ok(()),
+            AttemptOutcome::Unknown(_) => &None,
+            AttemptOutcome::NotDone => return Ok(()),
         };
         let accepted = accept(message, now);
         if message.state == MessageState::Accepted && provider_state.is_some() {
@@ -178,6 +188,6 @@ impl Work<'_> {
     }
 }
 
-fn ended(request: Request, message: Option<Message>) -> Ended {
-    Ended { record: Some(request.record(message.clone())), message }
+fn ended(request: Request, message: Option<Message>) -> FinishResult {
+    FinishResult { record: Some(request.record(message.clone())), message }
 }

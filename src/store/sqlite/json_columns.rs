@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::event::ReportedFault;
-use crate::domain::message::Trouble;
-use crate::domain::outcome::Doubt;
-use crate::domain::{Provider, ProviderFault, Refusal, Uncertainty};
+use crate::domain::message::MessageProblem;
+use crate::domain::outcome::UnknownOutcome;
+use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
 
 /// What a column of JSON text holds.
 pub(super) trait Column: Sized {
@@ -36,20 +36,20 @@ macro_rules! column {
     };
 }
 
-column!(Trouble as TroubleRow, Doubt as DoubtRow, ReportedFault as ReportedRow);
+column!(MessageProblem as TroubleRow, UnknownOutcome as DoubtRow, ReportedFault as ReportedRow);
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Trouble", rename_all = "snake_case")]
+#[serde(remote = "MessageProblem", rename_all = "snake_case")]
 enum TroubleRow {
     Failed(#[serde(with = "ReportedRow")] ReportedFault),
-    Doubtful(#[serde(with = "DoubtRow")] Doubt),
+    OutcomeUnknown(#[serde(with = "DoubtRow")] UnknownOutcome),
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Doubt")]
+#[serde(remote = "UnknownOutcome")]
 struct DoubtRow {
     #[serde(with = "cause")]
-    cause: Uncertainty,
+    cause: UnknownReason,
     #[serde(default, with = "perhaps", skip_serializing_if = "Option::is_none")]
     fault: Option<ProviderFault>,
 }
@@ -68,7 +68,7 @@ struct FaultRow {
     #[serde(with = "ProviderRow")]
     provider: Provider,
     #[serde(with = "RefusalRow")]
-    refusal: Refusal,
+    refusal: RefusalReason,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,7 +91,7 @@ enum ProviderRow {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Refusal", rename_all = "snake_case")]
+#[serde(remote = "RefusalReason", rename_all = "snake_case")]
 enum RefusalRow {
     CredentialsRejected,
     PermissionDenied,
@@ -116,15 +116,15 @@ enum RefusalRow {
 mod cause {
     use serde::de::Error as _;
 
-    use super::{Deserialize, Deserializer, Serializer, Uncertainty};
+    use super::{Deserialize, Deserializer, Serializer, UnknownReason};
 
-    pub(super) fn serialize<S: Serializer>(cause: &Uncertainty, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(cause: &UnknownReason, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(cause.as_str())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Uncertainty, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<UnknownReason, D::Error> {
         let name = String::deserialize(from)?;
-        Uncertainty::from_name(&name).ok_or_else(|| D::Error::custom("no cause"))
+        UnknownReason::from_name(&name).ok_or_else(|| D::Error::custom("no cause"))
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
     fn fault() -> ProviderFault {
         ProviderFault {
             provider: Provider::ConnectBy,
-            refusal: Refusal::SessionWindowClosed,
+            refusal: RefusalReason::SessionWindowClosed,
             http_status: Some(400),
             code: Some("131047".to_owned()),
             kind: Some("OAuthException".to_owned()),
@@ -168,7 +168,7 @@ mod tests {
     fn trouble_comes_back_as_it_was_written() {
         let bare = ProviderFault {
             provider: Provider::Connectly,
-            refusal: Refusal::Other,
+            refusal: RefusalReason::Other,
             http_status: None,
             code: None,
             kind: None,
@@ -176,21 +176,27 @@ mod tests {
             retry_after: None,
             route: None,
         };
-        for trouble in [
-            Trouble::Failed(ReportedFault { fault: fault(), raw_json: "{\"a\":1}".to_owned() }),
-            Trouble::Failed(ReportedFault { fault: bare, raw_json: String::new() }),
-            Trouble::Doubtful(Doubt { cause: Uncertainty::TimedOut, fault: None }),
-            Trouble::Doubtful(Doubt { cause: Uncertainty::ProviderFailed, fault: Some(fault()) }),
+        for problem in [
+            MessageProblem::Failed(ReportedFault { fault: fault(), raw_json: "{\"a\":1}".to_owned() }),
+            MessageProblem::Failed(ReportedFault { fault: bare, raw_json: String::new() }),
+            MessageProblem::OutcomeUnknown(UnknownOutcome { cause: UnknownReason::TimedOut, fault: None }),
+            MessageProblem::OutcomeUnknown(UnknownOutcome {
+                cause: UnknownReason::ProviderFailed,
+                fault: Some(fault()),
+            }),
         ] {
-            assert_eq!(Trouble::from_text(&trouble.to_text()), Some(trouble));
+            assert_eq!(MessageProblem::from_text(&problem.to_text()), Some(problem));
         }
     }
 
     #[test]
     fn the_text_is_the_files_and_stays() {
-        let doubt = Doubt { cause: Uncertainty::ServerFailed, fault: None };
+        let doubt = UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None };
         assert_eq!(doubt.to_text(), r#"{"cause":"SERVER_FAILED"}"#);
-        assert_eq!(Trouble::Doubtful(doubt).to_text(), r#"{"doubtful":{"cause":"SERVER_FAILED"}}"#);
-        assert_eq!(Doubt::from_text(r#"{"cause":"WHO_KNOWS"}"#), None);
+        assert_eq!(
+            MessageProblem::OutcomeUnknown(doubt).to_text(),
+            r#"{"doubtful":{"cause":"SERVER_FAILED"}}"#
+        );
+        assert_eq!(UnknownOutcome::from_text(r#"{"cause":"WHO_KNOWS"}"#), None);
     }
 }

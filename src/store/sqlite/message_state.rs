@@ -3,24 +3,24 @@
 //! **Invariants.** A state only moves forward. A message is accepted exactly when its request is, and whoever accepts a
 //! message tells it, in the same transaction: once. A provider's id that is joined to a message has made it accepted.
 
-use super::super::Life;
+use super::super::StatusEffect;
 use super::provider_messages::{self, Known, Report};
-use super::transaction::Work;
+use super::transaction::Transaction;
 use super::{messages, requests};
 use crate::domain::event::{MessageStatus, Payload, Proof, ReportedFault};
-use crate::domain::message::Trouble;
+use crate::domain::message::MessageProblem;
 use crate::domain::{
-    AccountId, Event, Message, MessageId, MessageState, Provider, ProviderFault, Refusal, UnixMillis,
+    AccountId, Event, Message, MessageId, MessageState, Provider, ProviderFault, RefusalReason, UnixMillis,
 };
 
-impl Work<'_> {
+impl Transaction<'_> {
     /// Takes what an event tells of a message. Says what a status means for it.
     pub(super) fn follow(
         &mut self,
         event: &Event,
         proof: Option<&Proof>,
         now: UnixMillis,
-    ) -> rusqlite::Result<Option<Life>> {
+    ) -> rusqlite::Result<Option<StatusEffect>> {
         let status = match &event.payload {
             Payload::MessageStatus(status) => Some(status),
             Payload::MessageReceived(_)
@@ -64,7 +64,7 @@ impl Work<'_> {
         known: Known,
         status: Option<&MessageStatus>,
         now: UnixMillis,
-    ) -> rusqlite::Result<Life> {
+    ) -> rusqlite::Result<StatusEffect> {
         let before = message.clone();
         if let Some(id) = provider_id
             && known.message_id.is_none()
@@ -89,10 +89,10 @@ impl Work<'_> {
         if let Some(report) = reported {
             report_to(&mut message, report, now);
         }
-        let life = Life { message_id: Some(message.id), state_after: Some(message.state), stale };
+        let life = StatusEffect { message_id: Some(message.id), state_after: Some(message.state), stale };
         if message != before {
             messages::update(&self.db, &message)?;
-            self.touch(message);
+            self.mark_changed(message);
         }
         Ok(life)
     }
@@ -107,7 +107,7 @@ impl Work<'_> {
         known: Known,
         status: Option<&MessageStatus>,
         now: UnixMillis,
-    ) -> rusqlite::Result<Life> {
+    ) -> rusqlite::Result<StatusEffect> {
         // Our mark proves at least that it was taken.
         let proven = message_id.map(|_| Report { state: MessageState::Accepted, word: None, fault: None });
         let floor = further(known.early.clone(), proven);
@@ -126,7 +126,7 @@ impl Work<'_> {
                 provider_messages::keep(&self.db, account, id, message_id, &after, now)?;
             }
         }
-        Ok(Life { message_id, state_after, stale })
+        Ok(StatusEffect { message_id, state_after, stale })
     }
 }
 
@@ -153,7 +153,7 @@ pub(super) fn accept(message: &mut Message, now: UnixMillis) -> bool {
     let news = message.state < MessageState::Accepted;
     if news {
         message.state = MessageState::Accepted;
-        message.trouble = None;
+        message.problem = None;
         message.update_time = now;
     }
     news
@@ -182,9 +182,9 @@ fn report_to(message: &mut Message, report: Report, now: UnixMillis) {
     if report.state <= message.state {
         return;
     }
-    message.trouble = match report.state {
+    message.problem = match report.state {
         MessageState::Failed => {
-            Some(Trouble::Failed(report.fault.unwrap_or_else(|| unexplained(message.provider))))
+            Some(MessageProblem::Failed(report.fault.unwrap_or_else(|| unexplained(message.provider))))
         }
         MessageState::Pending
         | MessageState::Unknown
@@ -202,7 +202,7 @@ fn report_to(message: &mut Message, report: Report, now: UnixMillis) {
 fn unexplained(provider: Provider) -> ReportedFault {
     let fault = ProviderFault {
         provider,
-        refusal: Refusal::Other,
+        refusal: RefusalReason::Other,
         http_status: None,
         code: None,
         kind: None,

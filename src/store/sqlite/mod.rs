@@ -31,8 +31,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use backup::{back_up, restore};
 
 use super::{
-    Done, Ends, Error, Extent, Health, LOCK_PATIENCE, Located, MessageKey, Op, Options, Page, Record, Since,
-    Standpoint,
+    CursorLocation, Error, Health, LOCK_PATIENCE, LogRange, MessageKey, Op, OpResult, Options, Page,
+    RequestRecord, SubscriptionPosition, TimeLocation, TimeRange,
 };
 use crate::domain::{
     AccountId, Address, Cursor, Message, PhoneNumber, RequestId, Subscription, SubscriptionId, UnixMillis,
@@ -42,11 +42,11 @@ use crate::domain::{
 /// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    writer: mpsc::Sender<writer::Told>,
+    writer: mpsc::Sender<writer::Command>,
     /// The writer's thread: to be woken when it waits for company.
     thread: Thread,
     readers: reader::Readers,
-    extent: watch::Receiver<Extent>,
+    log_range: watch::Receiver<LogRange>,
     bytes: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
     epoch: u64,
@@ -56,17 +56,17 @@ pub struct Store {
 
 /// Ops on their way to the disk. Dropping it does not take them back.
 #[derive(Debug)]
-pub struct HandedOver {
-    done: oneshot::Receiver<Result<Vec<Done>, Error>>,
+pub struct PendingCommit {
+    done: oneshot::Receiver<Result<Vec<OpResult>, Error>>,
 }
 
-impl HandedOver {
+impl PendingCommit {
     /// Waits until they are durable, all of them or none, and says what became of each, in their order.
     ///
     /// # Errors
     ///
     /// When nothing of it was written.
-    pub async fn durable(self) -> Result<Vec<Done>, Error> {
+    pub async fn durable(self) -> Result<Vec<OpResult>, Error> {
         self.done.await.map_err(|_| Error::Closed)?
     }
 }
@@ -106,7 +106,7 @@ impl Store {
         let journal =
             schema::prepare(&mut db, options.owner, options.max_pages).map_err(|fault| fault.of(&path))?;
         let earlier = schema::earlier_epochs(&db).map_err(opened)?;
-        let extent = Extent { oldest: journal.oldest, newest: journal.next_number - 1 };
+        let log_range = LogRange { oldest: journal.oldest, newest: journal.next_sequence - 1 };
 
         let (health_sender, health) = watch::channel(Health::Writable);
         let health_sender = Arc::new(health_sender);
@@ -114,7 +114,7 @@ impl Store {
         let checkpointer = checkpoint::Checkpointer::start(&path, &mut db, Arc::clone(&health_sender));
         let checkpointer = checkpointer.map_err(opened)?;
         let (told, waiting) = mpsc::channel(WAITING_COMMITS);
-        let (extent_sender, extent) = watch::channel(extent);
+        let (extent_sender, log_range) = watch::channel(log_range);
         let (bytes_sender, bytes) = watch::channel(journal.bytes);
         let epoch = journal.epoch;
         let writer = writer::Writer::new(
@@ -135,7 +135,7 @@ impl Store {
             .thread()
             .clone();
         let earlier = earlier.into();
-        Ok(Self { writer: told, thread, readers, extent, bytes, health, epoch, earlier })
+        Ok(Self { writer: told, thread, readers, log_range, bytes, health, epoch, earlier })
     }
 
     /// Makes ops durable, all of them or none, and says what became of each, in their order.
@@ -145,7 +145,7 @@ impl Store {
     /// # Errors
     ///
     /// When nothing of it was written.
-    pub async fn commit(&self, ops: Vec<Op>) -> Result<Vec<Done>, Error> {
+    pub async fn commit(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, Error> {
         let handed_over = self.tell(ops, true).await?;
         self.thread.unpark();
         handed_over.durable().await
@@ -157,15 +157,15 @@ impl Store {
     /// # Errors
     ///
     /// When nothing of it will be written.
-    pub async fn hand_over(&self, ops: Vec<Op>) -> Result<HandedOver, Error> {
+    pub async fn submit(&self, ops: Vec<Op>) -> Result<PendingCommit, Error> {
         self.tell(ops, false).await
     }
 
-    async fn tell(&self, ops: Vec<Op>, urgent: bool) -> Result<HandedOver, Error> {
+    async fn tell(&self, ops: Vec<Op>, urgent: bool) -> Result<PendingCommit, Error> {
         let (reply, done) = oneshot::channel();
-        let commit = writer::Told::Commit(writer::Commit { ops, urgent, reply });
+        let commit = writer::Command::Commit(writer::Commit { ops, urgent, reply });
         self.writer.send(commit).await.map_err(|_| Error::Closed)?;
-        Ok(HandedOver { done })
+        Ok(PendingCommit { done })
     }
 
     /// Waits until everything that was handed over before is written, or cannot be.
@@ -173,7 +173,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store is closed, or its disk has failed.
-    pub async fn settled(&self) -> Result<(), Error> {
+    pub async fn read_barrier(&self) -> Result<(), Error> {
         match self.commit(Vec::new()).await {
             Err(error @ (Error::Closed | Error::Broken(_))) => Err(error),
             // What shared its transaction cannot be written: that, too, is settled.
@@ -185,7 +185,7 @@ impl Store {
     /// nothing in this process has it open.
     pub async fn close(&self) {
         // It may have closed by itself.
-        let _ = self.writer.send(writer::Told::Close).await;
+        let _ = self.writer.send(writer::Command::Close).await;
         self.thread.unpark();
         self.readers.close();
     }
@@ -205,8 +205,8 @@ impl Store {
     /// # Errors
     ///
     /// When the engine cannot read.
-    pub async fn read_before(&self, number: u64, with_raw: bool) -> Result<Page, Error> {
-        self.readers.page(reader::Piece::UpTo(number), with_raw).await
+    pub async fn read_before(&self, sequence: u64, with_raw: bool) -> Result<Page, Error> {
+        self.readers.page(reader::Piece::UpTo(sequence), with_raw).await
     }
 
     /// Finds where a moment lies. Events that come later come behind that place, whatever their time.
@@ -214,12 +214,12 @@ impl Store {
     /// # Errors
     ///
     /// When the engine cannot read.
-    pub async fn since(&self, moment: UnixMillis) -> Result<Since, Error> {
+    pub async fn since(&self, moment: UnixMillis) -> Result<TimeLocation, Error> {
         let read = move |db: &Connection| reader::since(db, moment).map_err(Error::of_read);
         let since = self.readers.run(read).await?;
         // What is on disk may be found before it is told, and a place is good only when it was.
-        let mut extent = self.extent.clone();
-        extent.wait_for(|extent| extent.newest >= since.behind).await.map_err(|_| Error::Closed)?;
+        let mut log_range = self.log_range.clone();
+        log_range.wait_for(|log_range| log_range.newest >= since.after).await.map_err(|_| Error::Closed)?;
         Ok(since)
     }
 
@@ -228,8 +228,8 @@ impl Store {
     /// # Errors
     ///
     /// When the engine cannot read.
-    pub async fn received_behind(&self, numbers: Vec<u64>) -> Result<Vec<Option<UnixMillis>>, Error> {
-        self.readers.run(move |db| reader::received_behind(db, &numbers).map_err(Error::of_read)).await
+    pub async fn received_after(&self, sequences: Vec<u64>) -> Result<Vec<Option<UnixMillis>>, Error> {
+        self.readers.run(move |db| reader::received_after(db, &sequences).map_err(Error::of_read)).await
     }
 
     /// When the oldest and the newest event were received, if there are any.
@@ -237,8 +237,8 @@ impl Store {
     /// # Errors
     ///
     /// When the engine cannot read.
-    pub async fn ends(&self) -> Result<Option<Ends>, Error> {
-        self.readers.run(|db| reader::ends(db).map_err(Error::of_read)).await
+    pub async fn time_range(&self) -> Result<Option<TimeRange>, Error> {
+        self.readers.run(|db| reader::time_range(db).map_err(Error::of_read)).await
     }
 
     /// What is known of a request.
@@ -246,20 +246,24 @@ impl Store {
     /// # Errors
     ///
     /// When the engine cannot read.
-    pub async fn request(&self, account: &AccountId, id: &RequestId) -> Result<Option<Record>, Error> {
+    pub async fn request(&self, account: &AccountId, id: &RequestId) -> Result<Option<RequestRecord>, Error> {
         let (account, id) = (account.clone(), id.clone());
         let read = move |db: &Connection| requests::find(db, &account, &id).map_err(Error::of_read);
         let found = self.readers.run(read).await?;
         Ok(found.map(|(request, message)| request.record(message)))
     }
 
-    /// What is known of a request that is about to be made: as [`Begin`](super::Begin) has it, also where its record may
+    /// What is known of a request that is about to be made: as [`BeginAttempt`](super::Begin) has it, also where its record may
     /// have been lost.
     ///
     /// # Errors
     ///
     /// When the engine cannot read.
-    pub async fn known(&self, account: &AccountId, request: &Request) -> Result<Option<Record>, Error> {
+    pub async fn known(
+        &self,
+        account: &AccountId,
+        request: &Request,
+    ) -> Result<Option<RequestRecord>, Error> {
         let (account, request) = (account.clone(), request.clone());
         self.readers.run(move |db| requests::known(db, &account, &request).map_err(Error::of_read)).await
     }
@@ -309,12 +313,12 @@ impl Store {
     /// When the engine cannot read.
     pub async fn subscriptions(
         &self,
-        behind: Option<&SubscriptionId>,
+        after: Option<&SubscriptionId>,
         most: u32,
     ) -> Result<Vec<Subscription>, Error> {
-        let behind = behind.cloned();
+        let after = after.cloned();
         let read =
-            move |db: &Connection| subscriptions::list(db, behind.as_ref(), most).map_err(Error::of_read);
+            move |db: &Connection| subscriptions::list(db, after.as_ref(), most).map_err(Error::of_read);
         self.readers.run(read).await
     }
 
@@ -323,23 +327,23 @@ impl Store {
     /// # Errors
     ///
     /// When the engine cannot read.
-    pub async fn standpoints(&self) -> Result<Vec<Standpoint>, Error> {
-        self.readers.run(|db| subscriptions::standpoints(db).map_err(Error::of_read)).await
+    pub async fn subscription_positions(&self) -> Result<Vec<SubscriptionPosition>, Error> {
+        self.readers.run(|db| subscriptions::subscription_positions(db).map_err(Error::of_read)).await
     }
 
     /// What the journal spans now.
-    pub fn extent(&self) -> Extent {
-        *self.extent.borrow()
+    pub fn log_range(&self) -> LogRange {
+        *self.log_range.borrow()
     }
 
     /// What the journal spans, and every change of that.
-    pub fn extents(&self) -> watch::Receiver<Extent> {
-        self.extent.clone()
+    pub fn log_ranges(&self) -> watch::Receiver<LogRange> {
+        self.log_range.clone()
     }
 
     /// The newest place that was told to anybody.
     pub fn newest(&self) -> Cursor {
-        Cursor { epoch: self.epoch, number: self.extent().newest }
+        Cursor { epoch: self.epoch, sequence: self.log_range().newest }
     }
 
     /// What the journal's events take, and every change of that.
@@ -358,15 +362,15 @@ impl Store {
     }
 
     /// Where a cursor stands in this journal, or in what it was before it was restored.
-    pub fn locate(&self, cursor: Cursor) -> Located {
-        let Cursor { epoch, number } = cursor;
+    pub fn locate(&self, cursor: Cursor) -> CursorLocation {
+        let Cursor { epoch, sequence } = cursor;
         if epoch == self.epoch {
-            return Located::At(number);
+            return CursorLocation::At(sequence);
         }
         match self.earlier.iter().find(|(earlier, _)| *earlier == epoch) {
-            Some(&(_, last)) if number > last => Located::Lost(last),
-            Some(_) => Located::At(number),
-            None => Located::Foreign,
+            Some(&(_, last)) if sequence > last => CursorLocation::Lost(last),
+            Some(_) => CursorLocation::At(sequence),
+            None => CursorLocation::Foreign,
         }
     }
 }

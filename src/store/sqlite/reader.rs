@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use tokio::sync::{Semaphore, watch};
 
-use super::super::{Ends, Error, Health, PAGE_BYTES, PAGE_EVENTS, Page, Since, Stored};
+use super::super::{Error, Health, PAGE_BYTES, PAGE_EVENTS, Page, StoredEvent, TimeLocation, TimeRange};
 use super::schema;
 use crate::domain::{AccountId, EventType, UnixMillis};
 
@@ -99,16 +99,16 @@ pub(super) enum Piece {
 
 fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
-    let (number, order) = match piece {
-        Piece::Behind(number) => (number, "number > ?1 ORDER BY number"),
-        Piece::UpTo(number) => (number, "number <= ?1 ORDER BY number DESC"),
+    let (sequence, order) = match piece {
+        Piece::Behind(sequence) => (sequence, "number > ?1 ORDER BY number"),
+        Piece::UpTo(sequence) => (sequence, "number <= ?1 ORDER BY number DESC"),
     };
     let raw = if with_raw { ", raw" } else { "" };
     let query = format!("SELECT number, account, type, event{raw} FROM events WHERE {order} LIMIT ?2");
     // One statement, so one snapshot: whether what is next was trimmed is seen as of the same moment as the events.
     let mut statement = db.prepare_cached(&query).map_err(failed)?;
-    let number = i64::try_from(number).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![number, PAGE_EVENTS]).map_err(failed)?;
+    let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![sequence, PAGE_EVENTS]).map_err(failed)?;
     let mut events = Vec::new();
     let mut bytes = 0;
     let mut last: Option<AccountId> = None;
@@ -126,10 +126,10 @@ fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
 
 /// Finds the first event that was received at a moment or later. Receive times grow with numbers, which have no holes:
 /// a few rows are looked at, without an index that every append would have to keep.
-pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<Since> {
+pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<TimeLocation> {
     // One snapshot for all that is looked at.
     let snapshot = db.unchecked_transaction()?;
-    let (next_number, trimmed) = snapshot
+    let (next_sequence, trimmed) = snapshot
         .prepare_cached("SELECT next_number, trimmed_ms FROM journal WHERE id = 1")?
         .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
     let oldest: Option<i64> = snapshot
@@ -137,7 +137,7 @@ pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<Sin
         .query_row([], |row| row.get(0))
         .optional()?;
     let mut received = snapshot.prepare_cached("SELECT receive_ms FROM events WHERE number = ?1")?;
-    let (mut first, mut end) = (oldest.unwrap_or(next_number), next_number);
+    let (mut first, mut end) = (oldest.unwrap_or(next_sequence), next_sequence);
     while first < end {
         let middle = first + (end - first) / 2;
         let at: i64 = received.query_row(params![middle], |row| row.get(0))?;
@@ -147,21 +147,26 @@ pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<Sin
             end = middle;
         }
     }
-    Ok(Since { behind: (first - 1).cast_unsigned(), trimmed: trimmed.is_some_and(|at| at >= moment.0) })
+    Ok(TimeLocation { after: (first - 1).cast_unsigned(), trimmed: trimmed.is_some_and(|at| at >= moment.0) })
 }
 
 /// When the first event behind each number was received.
-pub(super) fn received_behind(db: &Connection, numbers: &[u64]) -> rusqlite::Result<Vec<Option<UnixMillis>>> {
+pub(super) fn received_after(
+    db: &Connection,
+    sequences: &[u64],
+) -> rusqlite::Result<Vec<Option<UnixMillis>>> {
     let mut first =
         db.prepare_cached("SELECT receive_ms FROM events WHERE number > ?1 ORDER BY number LIMIT 1")?;
-    numbers
+    sequences
         .iter()
-        .map(|number| first.query_row([number.cast_signed()], |row| row.get(0).map(UnixMillis)).optional())
+        .map(|sequence| {
+            first.query_row([sequence.cast_signed()], |row| row.get(0).map(UnixMillis)).optional()
+        })
         .collect()
 }
 
 /// When the oldest and the newest event were received.
-pub(super) fn ends(db: &Connection) -> rusqlite::Result<Option<Ends>> {
+pub(super) fn time_range(db: &Connection) -> rusqlite::Result<Option<TimeRange>> {
     db.prepare_cached(
         "SELECT (SELECT receive_ms FROM events ORDER BY number LIMIT 1),
                 (SELECT receive_ms FROM events ORDER BY number DESC LIMIT 1)",
@@ -170,12 +175,12 @@ pub(super) fn ends(db: &Connection) -> rusqlite::Result<Option<Ends>> {
         let (oldest, newest): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
         Ok(oldest
             .zip(newest)
-            .map(|(oldest, newest)| Ends { oldest: UnixMillis(oldest), newest: UnixMillis(newest) }))
+            .map(|(oldest, newest)| TimeRange { oldest: UnixMillis(oldest), newest: UnixMillis(newest) }))
     })
 }
 
 /// Reads a row. Rows of one account often follow each other, so the last id is kept and shared.
-fn stored(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Result<Stored, Error> {
+fn stored(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Result<StoredEvent, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
     let text = |column| {
         row.get_ref(column)
@@ -190,21 +195,21 @@ fn stored(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Result
             .map(bytes::Bytes::copy_from_slice)
             .map_err(|_| Error::Corrupt(format!("column {column} is no blob")))
     };
-    let number = row.get::<_, i64>(0).map_err(failed)?.cast_unsigned();
+    let sequence = row.get::<_, i64>(0).map_err(failed)?.cast_unsigned();
     let account = text(1)?;
     let account = match last {
         Some(same) if same.as_str() == account => same.clone(),
         _ => {
             let id = AccountId::from_str(account)
-                .map_err(|_| Error::Corrupt(format!("event {number} has no account")))?;
+                .map_err(|_| Error::Corrupt(format!("event {sequence} has no account")))?;
             last.insert(id).clone()
         }
     };
     let event_type = EventType::from_name(text(2)?).ok_or_else(|| {
-        Error::Corrupt(format!("event {number} has a type that this version does not know"))
+        Error::Corrupt(format!("event {sequence} has a type that this version does not know"))
     })?;
-    Ok(Stored {
-        number,
+    Ok(StoredEvent {
+        sequence,
         account,
         event_type,
         event: blob(3)?,
@@ -229,7 +234,7 @@ mod tests {
         let connections = Arc::clone(&readers.permits).acquire_many_owned(reading).await.expect("open");
         let mut next = Box::pin(readers.page(Piece::Behind(0), false));
         assert!((&mut next).now_or_never().is_none(), "it waits for one of them");
-        readers.run(|db| ends(db).map_err(Error::of_read)).await.expect("readable");
+        readers.run(|db| time_range(db).map_err(Error::of_read)).await.expect("readable");
         assert!((&mut next).now_or_never().is_none(), "still");
         drop((pages, connections));
         next.await.expect("readable");

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use ulid::Ulid;
 
-use super::super::{Begin, Begun, Done, Owner, Record, Standing};
+use super::super::{BeginAttempt, BeginResult, OpResult, ReplicaId, RequestRecord, RequestState};
 use super::column::{corrupt, optional_json, optional_parsed};
 use super::json_columns::Column as _;
 use super::messages;
-use super::transaction::Work;
-use crate::domain::message::{Message, MessageId, MessageState, Trouble};
-use crate::domain::outcome::{Doubt, Uncertainty};
+use super::transaction::Transaction;
+use crate::domain::message::{Message, MessageId, MessageProblem, MessageState};
+use crate::domain::outcome::{UnknownOutcome, UnknownReason};
 use crate::domain::request::{Fingerprint, Request as Asked, RequestId};
 use crate::domain::{AccountId, UnixMillis};
 
@@ -65,9 +65,9 @@ pub(super) struct Request {
     pub(super) fingerprint: Fingerprint,
     pub(super) state: State,
     pub(super) attempt: u32,
-    pub(super) owner: Owner,
+    pub(super) owner: ReplicaId,
     pub(super) not_after: UnixMillis,
-    pub(super) doubt: Option<Doubt>,
+    pub(super) doubt: Option<UnknownOutcome>,
     pub(super) reply: Option<Bytes>,
     pub(super) message_id: Option<MessageId>,
     pub(super) ended: Option<UnixMillis>,
@@ -75,13 +75,13 @@ pub(super) struct Request {
 
 impl Request {
     /// What callers are told.
-    pub(super) fn record(self, message: Option<Message>) -> Record {
-        let standing = match self.state {
-            State::InFlight => Standing::InFlight { owner: self.owner, not_after: self.not_after },
-            State::Accepted => Standing::Accepted { reply: self.reply },
-            State::Unknown => Standing::Unknown(self.doubt.expect("what is read as unknown has a doubt")),
+    pub(super) fn record(self, message: Option<Message>) -> RequestRecord {
+        let state = match self.state {
+            State::InFlight => RequestState::InFlight { owner: self.owner, not_after: self.not_after },
+            State::Accepted => RequestState::Accepted { reply: self.reply },
+            State::Unknown => RequestState::Unknown(self.doubt.expect("what is read as unknown has a doubt")),
         };
-        Record { fingerprint: self.fingerprint, attempt: self.attempt, standing, message }
+        RequestRecord { fingerprint: self.fingerprint, attempt: self.attempt, state, message }
     }
 }
 
@@ -107,8 +107,12 @@ pub(super) fn find(
     .optional()
 }
 
-/// What whoever makes a request is told of it before; see [`Begin`].
-pub(super) fn known(db: &Connection, account: &AccountId, asked: &Asked) -> rusqlite::Result<Option<Record>> {
+/// What whoever makes a request is told of it before; see [`BeginAttempt`].
+pub(super) fn known(
+    db: &Connection,
+    account: &AccountId,
+    asked: &Asked,
+) -> rusqlite::Result<Option<RequestRecord>> {
     if let Some((request, message)) = find(db, account, &asked.id)? {
         return Ok(Some(request.record(message)));
     }
@@ -120,11 +124,11 @@ pub(super) fn known(db: &Connection, account: &AccountId, asked: &Asked) -> rusq
 }
 
 /// What is told of a request whose record may have been lost: nobody can tell whether it was made.
-fn lost(asked: &Asked) -> Record {
-    Record {
+fn lost(asked: &Asked) -> RequestRecord {
+    RequestRecord {
         fingerprint: asked.fingerprint,
         attempt: 1,
-        standing: Standing::Unknown(Doubt { cause: Uncertainty::Restored, fault: None }),
+        state: RequestState::Unknown(UnknownOutcome { cause: UnknownReason::Restored, fault: None }),
         message: None,
     }
 }
@@ -139,7 +143,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Request> {
             _ => return Err(corrupt(1, "not a request's state")),
         },
         attempt: row.get(2)?,
-        owner: Owner(Ulid::from_bytes(row.get(3)?)),
+        owner: ReplicaId(Ulid::from_bytes(row.get(3)?)),
         not_after: UnixMillis(row.get(4)?),
         doubt: optional_json(row, 5)?,
         reply: row.get::<_, Option<Vec<u8>>>(6)?.map(Bytes::from),
@@ -213,8 +217,12 @@ pub(super) fn accept(
 }
 
 /// Makes unknown what others had in flight when they ended, and their messages.
-pub(super) fn disown(db: &Connection, owner: Owner, now: UnixMillis) -> rusqlite::Result<()> {
-    let doubt = Doubt { cause: Uncertainty::ServerFailed, fault: None };
+pub(super) fn mark_interrupted_unknown(
+    db: &Connection,
+    owner: ReplicaId,
+    now: UnixMillis,
+) -> rusqlite::Result<()> {
+    let doubt = UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None };
     let messages = db
         .prepare(
             "UPDATE requests SET state = ?2, doubt = ?3, end_ms = ?4 WHERE end_ms IS NULL AND owner <> ?1
@@ -234,7 +242,7 @@ pub(super) fn disown(db: &Connection, owner: Owner, now: UnixMillis) -> rusqlite
 }
 
 /// Says of a message that nobody can tell, unless more is known.
-pub(super) fn doubted(message: &mut Message, doubt: &Doubt, now: UnixMillis) {
+pub(super) fn doubted(message: &mut Message, doubt: &UnknownOutcome, now: UnixMillis) {
     if message.state > MessageState::Unknown {
         return;
     }
@@ -242,7 +250,7 @@ pub(super) fn doubted(message: &mut Message, doubt: &Doubt, now: UnixMillis) {
         message.state = MessageState::Unknown;
         message.update_time = now;
     }
-    message.trouble = Some(Trouble::Doubtful(doubt.clone()));
+    message.problem = Some(MessageProblem::OutcomeUnknown(doubt.clone()));
 }
 
 /// Takes away requests that ended before a moment, at most so many. Says how many.
@@ -256,18 +264,20 @@ pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite
     Ok(forgotten as u64)
 }
 
-impl Work<'_> {
+impl Transaction<'_> {
     /// Whether a request that is not known may have been made all the same, and its record lost: the store was restored
     /// from a backup, and requests that came after that are not in it.
     fn may_have_been_lost(&self) -> bool {
-        self.journal.doubt_until.is_some()
+        self.journal.replay_guard_until.is_some()
     }
 
-    /// Begins an attempt, unless it must not be made: see [`Begin`].
-    pub(super) fn begin(&mut self, begin: Begin) -> rusqlite::Result<Done> {
-        let Begin { account, request: asked, owner, not_after, message: draft } = begin;
+    /// Begins an attempt, unless it must not be made: see [`BeginAttempt`].
+    pub(super) fn begin(&mut self, begin: BeginAttempt) -> rusqlite::Result<OpResult> {
+        let BeginAttempt { account, request: asked, owner, not_after, message: draft } = begin;
         let begun = match find(&self.db, &account, &asked.id)? {
-            None if asked.resend_after.is_none() && self.may_have_been_lost() => Begun::Known(lost(&asked)),
+            None if asked.resend_after.is_none() && self.may_have_been_lost() => {
+                BeginResult::Known(lost(&asked))
+            }
             None => {
                 let number = asked.resend_after.map_or(1, |after| after.saturating_add(1));
                 let message_id = draft.as_ref().map(|message| message.id);
@@ -291,11 +301,11 @@ impl Work<'_> {
                         ..draft
                     };
                     messages::insert(&self.db, &message)?;
-                    self.touch(message);
+                    self.mark_changed(message);
                 }
-                Begun::Attempt { number, message_id }
+                BeginResult::Attempt { number, message_id }
             }
-            Some((kept, _)) if kept.fingerprint != asked.fingerprint => Begun::Reused,
+            Some((kept, _)) if kept.fingerprint != asked.fingerprint => BeginResult::Reused,
             Some((kept, message)) => match next(&kept, asked.resend_after) {
                 Some(number) => {
                     let message_id = kept.message_id;
@@ -311,14 +321,14 @@ impl Work<'_> {
                     if let Some(mut message) = message {
                         message.attempt = number;
                         messages::update(&self.db, &message)?;
-                        self.touch(message);
+                        self.mark_changed(message);
                     }
-                    Begun::Attempt { number, message_id }
+                    BeginResult::Attempt { number, message_id }
                 }
-                None => Begun::Known(kept.record(message)),
+                None => BeginResult::Known(kept.record(message)),
             },
         };
-        Ok(Done::Begun(Box::new(begun)))
+        Ok(OpResult::Begun(Box::new(begun)))
     }
 }
 

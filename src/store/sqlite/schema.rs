@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
-use super::super::{Error, LOCK_PATIENCE, Owner};
+use super::super::{Error, LOCK_PATIENCE, ReplicaId};
 use super::{conversations, messages, provider_messages, requests, subscriptions};
 use crate::domain::UnixMillis;
 
@@ -112,7 +112,7 @@ const BACKUP: &str = "
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Journal {
     pub(super) epoch: u64,
-    pub(super) next_number: u64,
+    pub(super) next_sequence: u64,
     pub(super) oldest: u64,
     pub(super) last_receive: UnixMillis,
     /// When the newest event that was trimmed, or lost by a restore, was received at the latest.
@@ -124,7 +124,7 @@ pub(super) struct Journal {
     /// When it was made as a backup.
     pub(super) backup: Option<UnixMillis>,
     /// Until when requests that are not known may have been made all the same; none when that is over.
-    pub(super) doubt_until: Option<UnixMillis>,
+    pub(super) replay_guard_until: Option<UnixMillis>,
 }
 
 /// Why a file cannot be used.
@@ -190,7 +190,11 @@ fn version(db: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// Sets the writer's connection up, brings the tables up to date, and lets go of what others had under way.
-pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>) -> Result<Journal, Fault> {
+pub(super) fn prepare(
+    db: &mut Connection,
+    owner: ReplicaId,
+    max_pages: Option<u32>,
+) -> Result<Journal, Fault> {
     db.busy_timeout(LOCK_PATIENCE)?;
     check(db)?;
     // Nothing of a backup is changed, not even its form.
@@ -221,7 +225,7 @@ pub(super) fn prepare(db: &mut Connection, owner: Owner, max_pages: Option<u32>)
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     bring_up_to_date(&transaction)?;
     let journal = read(&transaction)?;
-    requests::disown(&transaction, owner, UnixMillis::now().max(journal.last_receive))?;
+    requests::mark_interrupted_unknown(&transaction, owner, UnixMillis::now().max(journal.last_receive))?;
     transaction.commit()?;
     Ok(journal)
 }
@@ -254,17 +258,17 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
          FROM journal WHERE id = 1",
         [],
         |row| {
-            let next_number = row.get::<_, i64>(1)?.cast_unsigned();
+            let next_sequence = row.get::<_, i64>(1)?.cast_unsigned();
             Ok(Journal {
                 epoch: row.get::<_, i64>(0)?.cast_unsigned(),
-                next_number,
+                next_sequence,
                 last_receive: UnixMillis(row.get(2)?),
                 trimmed: moment(row, 3)?,
                 bytes: row.get::<_, i64>(4)?.cast_unsigned(),
                 generations: row.get::<_, i64>(5)?.cast_unsigned(),
                 backup: moment(row, 6)?,
-                doubt_until: moment(row, 7)?,
-                oldest: row.get::<_, Option<i64>>(8)?.map_or(next_number, i64::cast_unsigned),
+                replay_guard_until: moment(row, 7)?,
+                oldest: row.get::<_, Option<i64>>(8)?.map_or(next_sequence, i64::cast_unsigned),
             })
         },
     )

@@ -6,9 +6,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::{Altered, Change, Changed, Done, MOST_SUBSCRIPTIONS, Place, Standpoint};
+use super::super::{
+    Change, Changed, MOST_SUBSCRIPTIONS, OpResult, SeekPosition, SubscriptionChange, SubscriptionPosition,
+};
 use super::column::{corrupt, parsed};
-use super::transaction::Work;
+use super::transaction::Transaction;
 use crate::domain::{AccountId, Filter, Subscription, SubscriptionId, TypeWord, UnixMillis};
 
 pub(super) const TABLE: &str = "
@@ -48,7 +50,7 @@ pub(super) fn find(db: &Connection, id: &SubscriptionId) -> rusqlite::Result<Opt
 /// Lists them in the order of their ids, from behind one on.
 pub(super) fn list(
     db: &Connection,
-    behind: Option<&SubscriptionId>,
+    after: Option<&SubscriptionId>,
     most: u32,
 ) -> rusqlite::Result<Vec<Subscription>> {
     db.prepare_cached(concat!(
@@ -56,21 +58,21 @@ pub(super) fn list(
         columns!(),
         " FROM subscriptions WHERE id > ?1 ORDER BY id LIMIT ?2"
     ))?
-    .query_map(params![behind.map_or("", SubscriptionId::as_str), most], read)?
+    .query_map(params![after.map_or("", SubscriptionId::as_str), most], read)?
     .collect()
 }
 
 /// Where each stands. Filters, which may be long, are not read for that.
-pub(super) fn standpoints(db: &Connection) -> rusqlite::Result<Vec<Standpoint>> {
+pub(super) fn subscription_positions(db: &Connection) -> rusqlite::Result<Vec<SubscriptionPosition>> {
     db.prepare_cached(
         "SELECT id, number,
                 (SELECT receive_ms FROM events WHERE number > subscriptions.number ORDER BY number LIMIT 1)
          FROM subscriptions ORDER BY id",
     )?
     .query_map([], |row| {
-        Ok(Standpoint {
+        Ok(SubscriptionPosition {
             id: parsed(row, 0)?,
-            number: row.get::<_, i64>(1)?.cast_unsigned(),
+            sequence: row.get::<_, i64>(1)?.cast_unsigned(),
             received: row.get::<_, Option<i64>>(2)?.map(UnixMillis),
         })
     })?
@@ -81,7 +83,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
     Ok(Subscription {
         id: parsed(row, 0)?,
         filter: filter(row, 1)?,
-        number: row.get::<_, i64>(3)?.cast_unsigned(),
+        sequence: row.get::<_, i64>(3)?.cast_unsigned(),
         acknowledged: row.get::<_, i64>(4)?.cast_unsigned(),
         generation: row.get::<_, i64>(5)?.cast_unsigned(),
         create_time: UnixMillis(row.get(6)?),
@@ -100,36 +102,36 @@ pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
     })
 }
 
-impl Work<'_> {
+impl Transaction<'_> {
     pub(super) fn change_subscription(
         &mut self,
         id: SubscriptionId,
         change: Change,
-    ) -> rusqlite::Result<Done> {
+    ) -> rusqlite::Result<OpResult> {
         let changed = self.changed(id, change)?;
-        Ok(Done::Changed(Box::new(changed)))
+        Ok(OpResult::Changed(Box::new(changed)))
     }
 
     fn changed(&mut self, id: SubscriptionId, change: Change) -> rusqlite::Result<Changed> {
         let now = self.now();
         let found = find(&self.db, &id)?;
         match (change, found) {
-            (Change::Create { .. }, Some(standing)) => Ok(Changed::Exists(standing)),
+            (Change::Create { .. }, Some(state)) => Ok(Changed::Exists(state)),
             (Change::Create { filter, place }, None) => {
                 let count: u32 =
                     self.db.query_row("SELECT count(*) FROM subscriptions", [], |row| row.get(0))?;
                 if count >= MOST_SUBSCRIPTIONS {
                     return Ok(Changed::TooMany);
                 }
-                let number = match self.number_of(place) {
-                    Ok(number) => number,
+                let sequence = match self.number_of(place) {
+                    Ok(sequence) => sequence,
                     Err(gone) => return Ok(gone),
                 };
                 let made = Subscription {
                     id,
                     filter,
-                    number,
-                    acknowledged: number,
+                    sequence,
+                    acknowledged: sequence,
                     generation: self.next_generation(),
                     create_time: now,
                     update_time: now,
@@ -139,49 +141,49 @@ impl Work<'_> {
                 Ok(Changed::Stands(made))
             }
             (_, None) => Ok(Changed::Absent),
-            (Change::Update(filter), Some(mut standing)) => {
-                standing.filter = filter;
-                self.set(standing, now)
+            (Change::Update(filter), Some(mut state)) => {
+                state.filter = filter;
+                self.set(state, now)
             }
-            (Change::Seek(place), Some(mut standing)) => match self.number_of(place) {
-                Ok(number) => {
-                    standing.number = number;
-                    standing.acknowledged = number;
-                    self.set(standing, now)
+            (Change::Seek(place), Some(mut state)) => match self.number_of(place) {
+                Ok(sequence) => {
+                    state.sequence = sequence;
+                    state.acknowledged = sequence;
+                    self.set(state, now)
                 }
                 Err(gone) => Ok(gone),
             },
-            (Change::Acknowledge { generation: Some(generation), .. }, Some(standing))
-                if generation != standing.generation =>
+            (Change::Acknowledge { generation: Some(generation), .. }, Some(state))
+                if generation != state.generation =>
             {
-                Ok(Changed::Stale(standing))
+                Ok(Changed::Stale(state))
             }
-            (Change::Acknowledge { number, .. }, Some(mut standing)) => {
-                if number > standing.number {
-                    standing.number = number;
-                    standing.acknowledged = number;
-                    standing.acknowledge_time = Some(now);
-                    self.put_subscription(&standing)?;
+            (Change::Acknowledge { sequence, .. }, Some(mut state)) => {
+                if sequence > state.sequence {
+                    state.sequence = sequence;
+                    state.acknowledged = sequence;
+                    state.acknowledge_time = Some(now);
+                    self.put_subscription(&state)?;
                 }
-                Ok(Changed::Stands(standing))
+                Ok(Changed::Stands(state))
             }
-            (Change::Delete, Some(standing)) => {
+            (Change::Delete, Some(state)) => {
                 self.db
                     .prepare_cached("DELETE FROM subscriptions WHERE id = ?1")?
-                    .execute([standing.id.as_str()])?;
-                self.subscriptions.push(Altered::Deleted(standing.clone()));
-                Ok(Changed::Stands(standing))
+                    .execute([state.id.as_str()])?;
+                self.subscriptions.push(SubscriptionChange::Deleted(state.clone()));
+                Ok(Changed::Stands(state))
             }
         }
     }
 
     /// Writes one whose filter or place was set.
-    fn set(&mut self, mut standing: Subscription, now: UnixMillis) -> rusqlite::Result<Changed> {
-        standing.generation = self.next_generation();
-        standing.update_time = now;
-        self.put_subscription(&standing)?;
-        self.subscriptions.push(Altered::Set(standing.clone()));
-        Ok(Changed::Stands(standing))
+    fn set(&mut self, mut state: Subscription, now: UnixMillis) -> rusqlite::Result<Changed> {
+        state.generation = self.next_generation();
+        state.update_time = now;
+        self.put_subscription(&state)?;
+        self.subscriptions.push(SubscriptionChange::Set(state.clone()));
+        Ok(Changed::Stands(state))
     }
 
     fn next_generation(&mut self) -> u64 {
@@ -190,14 +192,14 @@ impl Work<'_> {
     }
 
     /// The number of a place behind which everything is left.
-    fn number_of(&self, place: Place) -> Result<u64, Changed> {
+    fn number_of(&self, place: SeekPosition) -> Result<u64, Changed> {
         let oldest = self.journal.oldest;
         match place {
-            Place::Oldest => Ok(oldest - 1),
-            Place::Newest => Ok(self.journal.next_number - 1),
+            SeekPosition::Oldest => Ok(oldest - 1),
+            SeekPosition::Newest => Ok(self.journal.next_sequence - 1),
             // It was there when it was looked for, and may have been trimmed since.
-            Place::Behind(number) if number + 1 < oldest => Err(Changed::Gone { oldest }),
-            Place::Behind(number) => Ok(number),
+            SeekPosition::After(sequence) if sequence + 1 < oldest => Err(Changed::Expired { oldest }),
+            SeekPosition::After(sequence) => Ok(sequence),
         }
     }
 
@@ -205,7 +207,7 @@ impl Work<'_> {
         let Subscription {
             id,
             filter,
-            number,
+            sequence,
             acknowledged,
             generation,
             create_time,
@@ -224,7 +226,7 @@ impl Work<'_> {
                 id.as_str(),
                 accounts.join(" "),
                 types.join(" "),
-                number.cast_signed(),
+                sequence.cast_signed(),
                 acknowledged.cast_signed(),
                 generation.cast_signed(),
                 create_time.0,

@@ -6,10 +6,10 @@
 
 use rusqlite::params;
 
-use super::super::{Done, Trim, Trimmed};
+use super::super::{OpResult, Trim, Trimmed};
 use super::column::parsed;
 use super::subscriptions;
-use super::transaction::Work;
+use super::transaction::Transaction;
 use crate::domain::{AccountId, EventType, Filter, SubscriptionId, UnixMillis};
 
 /// What is to go.
@@ -21,8 +21,8 @@ struct Head {
     holders: Option<Holders>,
 }
 
-impl Work<'_> {
-    pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<Done> {
+impl Transaction<'_> {
+    pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<OpResult> {
         let Head { mut trimmed, received, holders } = self.head(trim)?;
         if trimmed.events > 0 {
             let first = self.journal.oldest;
@@ -33,14 +33,14 @@ impl Work<'_> {
             self.db.prepare_cached("DELETE FROM events WHERE number <= ?1")?.execute([last.cast_signed()])?;
             trimmed.expired = self.move_on(holders, first - 1, last)?;
         }
-        Ok(Done::Trimmed(trimmed))
+        Ok(OpResult::Trimmed(trimmed))
     }
 
     /// Moves those that stood among what went behind it, or right before the first event that they have lost; and says
     /// who has lost one.
     fn move_on(&self, holders: Option<Holders>, from: u64, to: u64) -> rusqlite::Result<Vec<SubscriptionId>> {
         let holders = holders.map_or(Vec::new(), |holders| holders.all);
-        if holders.iter().any(|holder| holder.number < to) {
+        if holders.iter().any(|holder| holder.sequence < to) {
             // All at once: there may be many, at every step.
             self.db
                 .prepare_cached("UPDATE subscriptions SET number = ?2 WHERE number >= ?1 AND number < ?2")?
@@ -66,7 +66,7 @@ impl Work<'_> {
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let number = row.get::<_, i64>(0)?.cast_unsigned();
+            let sequence = row.get::<_, i64>(0)?.cast_unsigned();
             let received = UnixMillis(row.get(1)?);
             let bytes = row.get::<_, i64>(2)?.cast_unsigned();
             let too_much =
@@ -80,7 +80,7 @@ impl Work<'_> {
                 none => none.insert(self.holders(step_events)?),
             };
             let (account, event_type) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
-            let held = holders.hold(number, account, event_type);
+            let held = holders.hold(sequence, account, event_type);
             if held && !whoever_holds_it {
                 break;
             }
@@ -90,7 +90,7 @@ impl Work<'_> {
                 break;
             }
             if held {
-                holders.lose(number, account, event_type);
+                holders.lose(sequence, account, event_type);
             }
             head.trimmed.events += 1;
             head.trimmed.bytes += bytes;
@@ -110,7 +110,7 @@ impl Work<'_> {
         let holders = statement.query_map([from, to], |row| {
             Ok(Holder {
                 id: parsed(row, 0)?,
-                number: row.get::<_, i64>(1)?.cast_unsigned(),
+                sequence: row.get::<_, i64>(1)?.cast_unsigned(),
                 // One that this version cannot read must not keep the store from writing: it holds everything.
                 filter: subscriptions::filter(row, 2).ok().filter(Filter::is_understood).unwrap_or_default(),
                 lost: None,
@@ -123,7 +123,7 @@ impl Work<'_> {
 /// A subscription that stands among the oldest events.
 struct Holder {
     id: SubscriptionId,
-    number: u64,
+    sequence: u64,
     filter: Filter,
     /// The first event that it has lost. It holds nothing any longer.
     lost: Option<u64>,
@@ -145,26 +145,27 @@ struct Kind {
 
 impl Holders {
     /// Whether an event is held.
-    fn hold(&mut self, number: u64, account: &str, event_type: &str) -> bool {
+    fn hold(&mut self, sequence: u64, account: &str, event_type: &str) -> bool {
         let of = |kind: &&Kind| kind.account == account && kind.event_type == event_type;
         let place = match self.kinds.iter().find(of) {
             Some(kind) => kind.place,
             None => {
                 let about = about(account, event_type);
-                let place = self.all.iter().filter(|holder| about(holder)).map(|holder| holder.number).min();
+                let place =
+                    self.all.iter().filter(|holder| about(holder)).map(|holder| holder.sequence).min();
                 let (account, event_type) = (account.to_owned(), event_type.to_owned());
                 self.kinds.push(Kind { account, event_type, place });
                 place
             }
         };
-        place.is_some_and(|place| place < number)
+        place.is_some_and(|place| place < sequence)
     }
 
     /// Takes an event away from those that hold it.
-    fn lose(&mut self, number: u64, account: &str, event_type: &str) {
+    fn lose(&mut self, sequence: u64, account: &str, event_type: &str) {
         let about = about(account, event_type);
-        for holder in self.all.iter_mut().filter(|holder| holder.number < number && about(holder)) {
-            holder.lost = Some(number);
+        for holder in self.all.iter_mut().filter(|holder| holder.sequence < sequence && about(holder)) {
+            holder.lost = Some(sequence);
         }
         // What else they held is not held by them any more.
         self.kinds.clear();

@@ -104,14 +104,14 @@ fn unsound(db: &Connection, newest: Cursor) -> rusqlite::Result<Option<String>> 
     let row = snapshot.query_row("SELECT epoch, next_number FROM journal WHERE id = 1", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
     });
-    let Some((epoch, next_number)) = row.optional()? else {
+    let Some((epoch, next_sequence)) = row.optional()? else {
         return Ok(Some("the journal's row is gone".to_owned()));
     };
     if epoch.cast_unsigned() != newest.epoch {
         return Ok(Some("it is another journal".to_owned()));
     }
-    if next_number.cast_unsigned() <= newest.number {
-        return Ok(Some(format!("event {} is gone, which was told", newest.number)));
+    if next_sequence.cast_unsigned() <= newest.sequence {
+        return Ok(Some(format!("event {} is gone, which was told", newest.sequence)));
     }
     for (fault, query) in FAULTS {
         if snapshot.query_row(query, [], |row| row.get(0))? {

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::super::{Changes, Committed, Done, Encode, Error, Extent, Health, Op, Outcome};
+use super::super::{AttemptOutcome, Changes, Committed, Encode, Error, Health, LogRange, Op, OpResult};
 use super::checkpoint::Checkpointer;
 use super::schema::{self, Journal};
-use super::transaction::{Work, Written};
+use super::transaction::{CommittedBatch, Transaction};
 
 /// The most ops in one transaction: enough to share an fsync well, few enough that nobody waits long.
 const MOST_OPS: usize = 1_024;
@@ -24,14 +24,14 @@ const MOST_BYTES: usize = 4 << 20;
 const ROW_BYTES: usize = 512;
 
 /// How long what nobody waits for may wait for company: each commit costs the disk a sync, and the log whole pages.
-const COMPANY: Duration = Duration::from_millis(2);
+const GROUP_COMMIT_WINDOW: Duration = Duration::from_millis(2);
 
 /// How long the last checkpoint waits for one that is under way.
 const CLOSING: Duration = Duration::from_secs(5);
 
 /// What the writer is told.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum Command {
     /// What one caller wants written.
     Commit(Commit),
     /// Write no more, and leave a tidy file behind.
@@ -44,12 +44,12 @@ pub(super) struct Commit {
     pub(super) ops: Vec<Op>,
     /// Whether somebody waits for it. Whoever does wakes the writer by hand.
     pub(super) urgent: bool,
-    pub(super) reply: oneshot::Sender<Result<Vec<Done>, Error>>,
+    pub(super) reply: oneshot::Sender<Result<Vec<OpResult>, Error>>,
 }
 
 /// What is written at once.
 #[derive(Debug, Default)]
-struct Batch {
+struct WriteBatch {
     commits: Vec<Commit>,
     ops: usize,
     bytes: usize,
@@ -58,7 +58,7 @@ struct Batch {
     last: bool,
 }
 
-impl Batch {
+impl WriteBatch {
     fn push(&mut self, commit: Commit) {
         self.ops += commit.ops.len();
         self.bytes += commit.bytes();
@@ -71,11 +71,11 @@ impl Batch {
     }
 
     /// Takes all that waits, as far as it has room.
-    fn gather(&mut self, waiting: &mut mpsc::Receiver<Told>) {
+    fn gather(&mut self, waiting: &mut mpsc::Receiver<Command>) {
         while !self.is_full() && !self.last {
             match waiting.try_recv() {
-                Ok(Told::Commit(next)) => self.push(next),
-                Ok(Told::Close) => self.last = true,
+                Ok(Command::Commit(next)) => self.push(next),
+                Ok(Command::Close) => self.last = true,
                 Err(_) => return,
             }
         }
@@ -86,13 +86,13 @@ impl Commit {
     fn bytes(&self) -> usize {
         let bytes = |op: &Op| match op {
             Op::Append(append) => append.raw.len(),
-            Op::Begin(_) => ROW_BYTES,
-            Op::End(end) => match &end.outcome {
-                Outcome::Accepted { reply, .. } => ROW_BYTES + reply.as_ref().map_or(0, Bytes::len),
-                Outcome::NotDone | Outcome::Unknown(_) => ROW_BYTES,
+            Op::BeginAttempt(_) => ROW_BYTES,
+            Op::FinishAttempt(end) => match &end.outcome {
+                AttemptOutcome::Accepted { reply, .. } => ROW_BYTES + reply.as_ref().map_or(0, Bytes::len),
+                AttemptOutcome::NotDone | AttemptOutcome::Unknown(_) => ROW_BYTES,
             },
             Op::Subscription(..) => ROW_BYTES,
-            Op::Trim(_) | Op::Forget { .. } => 0,
+            Op::Trim(_) | Op::Expire { .. } => 0,
         };
         self.ops.iter().map(bytes).sum()
     }
@@ -103,7 +103,7 @@ pub(super) struct Writer {
     journal: Journal,
     encode: Encode,
     committed: Committed,
-    extent: watch::Sender<Extent>,
+    log_range: watch::Sender<LogRange>,
     bytes: watch::Sender<u64>,
     checkpointer: Checkpointer,
     /// Held as long as anything may be written.
@@ -122,25 +122,25 @@ impl Writer {
         journal: Journal,
         encode: Encode,
         committed: Committed,
-        extent: watch::Sender<Extent>,
+        log_range: watch::Sender<LogRange>,
         bytes: watch::Sender<u64>,
         health: Arc<watch::Sender<Health>>,
         checkpointer: Checkpointer,
         lock: File,
     ) -> Self {
-        Self { db, journal, encode, committed, extent, bytes, health, checkpointer, _lock: lock }
+        Self { db, journal, encode, committed, log_range, bytes, health, checkpointer, _lock: lock }
     }
 
     /// Writes until it is told to close, or the last handle is gone.
-    pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Told>) {
+    pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Command>) {
         // Nobody else writes; all that could make the writer wait is a checkpoint, which may as well wait for it.
         let _ = self.db.busy_timeout(Duration::ZERO);
         let mut open = true;
-        while open && let Some(Told::Commit(first)) = waiting.blocking_recv() {
-            let mut batch = Batch::default();
+        while open && let Some(Command::Commit(first)) = waiting.blocking_recv() {
+            let mut batch = WriteBatch::default();
             batch.push(first);
             batch.gather(&mut waiting);
-            let until = Instant::now() + COMPANY;
+            let until = Instant::now() + GROUP_COMMIT_WINDOW;
             while !batch.urgent && !batch.is_full() && !batch.last {
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -189,14 +189,14 @@ impl Writer {
                 self.journal = written.journal;
                 // Others may be told only now; and of the extent first, for it says which cursors are good, and
                 // whoever is given an event may come back with its cursor at once.
-                self.extent.send_replace(Extent {
+                self.log_range.send_replace(LogRange {
                     oldest: self.journal.oldest,
-                    newest: self.journal.next_number - 1,
+                    newest: self.journal.next_sequence - 1,
                 });
                 self.bytes.send_if_modified(|told| {
                     std::mem::replace(told, self.journal.bytes) != self.journal.bytes
                 });
-                let Written { appended, messages, subscriptions, .. } = written;
+                let CommittedBatch { appended, messages, subscriptions, .. } = written;
                 if !(appended.is_empty() && messages.is_empty() && subscriptions.is_empty()) {
                     (self.committed)(Changes { events: appended.into(), messages, subscriptions });
                 }
@@ -249,8 +249,8 @@ fn transact(
     encode: Encode,
     batch: Vec<Vec<Op>>,
     proving: bool,
-) -> rusqlite::Result<(Vec<Vec<Done>>, Written)> {
-    let mut work = Work::start(db, journal, encode)?;
+) -> rusqlite::Result<(Vec<Vec<OpResult>>, CommittedBatch)> {
+    let mut work = Transaction::start(db, journal, encode)?;
     if proving {
         schema::write_something(&work.db)?;
     }

@@ -16,8 +16,8 @@ async fn server() -> Server {
 
 /// Of those that wait for no long time.
 fn troubles<'a>(faults: &'static [Fault], ledger: &'a Ledger) -> Troubles<'a> {
-    let patience = Duration::from_millis(300);
-    Troubles { patience, ..Troubles::new(faults, fastrand::Rng::with_seed(1), ledger) }
+    let max_queue_wait = Duration::from_millis(300);
+    Troubles { max_queue_wait, ..Troubles::new(faults, fastrand::Rng::with_seed(1), ledger) }
 }
 
 fn seen(call: &str, file: &str, result: i64) -> Seen {

@@ -99,7 +99,7 @@ fn coupon() -> ButtonValue {
 /// The fields that do not fit. No problem quotes what was given.
 fn fields(provider: Provider, template: &Definition, filled: &Filled) -> Vec<String> {
     let found = misfits(provider, template, filled);
-    for Misfit { field, problem } in &found {
+    for TemplateMismatch { field, problem } in &found {
         assert!(problem.starts_with("must ") && !problem.contains("secret"), "{field}: {problem}");
     }
     found.into_iter().map(|misfit| misfit.field).collect()

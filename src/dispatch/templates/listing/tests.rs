@@ -25,16 +25,16 @@ fn page(templates: Vec<Definition>, after: Option<&str>) -> Page {
 }
 
 /// Gives a listing its next page, as its task does.
-fn tell(listing: &Arc<Listing>, page: Result<Page, Cause>) {
+fn tell(listing: &Arc<CachedList>, page: Result<Page, Cause>) {
     lock(&listing.read).begun.get_or_insert_with(Instant::now);
     PageRead { listing: Arc::clone(listing), told: false }.tell(page);
 }
 
 fn failure() -> Cause {
-    Cause::Provider(ProviderError::Unknown { cause: Uncertainty::TimedOut, fault: None })
+    Cause::Provider(ProviderError::Unknown { cause: UnknownReason::TimedOut, fault: None })
 }
 
-fn same(one: &Arc<Listing>, other: &Arc<Listing>) -> bool {
+fn same(one: &Arc<CachedList>, other: &Arc<CachedList>) -> bool {
     Arc::ptr_eq(one, other)
 }
 
@@ -43,7 +43,7 @@ fn what_is_kept_is_bounded_in_number_and_in_bytes() {
     let many = (0..=MOST_TEMPLATES).map(|n| template(n.to_string(), 0)).collect();
     let large = (0..9).map(|n| template(n.to_string(), MOST_BYTES / 16)).collect();
     for (templates, kept) in [(many, MOST_TEMPLATES), (large, 8)] {
-        let listing = Shelf::default().listing(Wanted::Good);
+        let listing = TemplateCache::default().listing(Wanted::Good);
         tell(&listing, Ok(page(templates, None)));
         let read = lock(&listing.read);
         assert!(matches!(read.next, Next::Full), "{:?}", read.next);
@@ -53,9 +53,11 @@ fn what_is_kept_is_bounded_in_number_and_in_bytes() {
 
 #[test]
 fn a_reading_goes_on_page_by_page_and_ends_where_the_list_ends_or_repeats_itself() {
-    let listing = Shelf::default().listing(Wanted::Good);
+    let listing = TemplateCache::default().listing(Wanted::Good);
     tell(&listing, Ok(page(vec![template("a".to_owned(), 1)], Some("A"))));
-    assert!(matches!(&lock(&listing.read).next, Next::Page(Place::After(cursor)) if cursor == "A"));
+    assert!(
+        matches!(&lock(&listing.read).next, Next::Page(TemplateListStart::After(cursor)) if cursor == "A")
+    );
     tell(&listing, Ok(page(vec![template("b".to_owned(), 1)], Some("A"))));
     assert!(matches!(lock(&listing.read).next, Next::End));
     assert_eq!(lock(&listing.read).by_name.len(), 2);
@@ -63,7 +65,7 @@ fn a_reading_goes_on_page_by_page_and_ends_where_the_list_ends_or_repeats_itself
 
 #[tokio::test(start_paused = true)]
 async fn a_reading_is_good_for_some_time_and_new_until_somebody_asks_after_it_began() {
-    let shelf = Shelf::default();
+    let shelf = TemplateCache::default();
     let asked = Instant::now();
     let first = shelf.listing(Wanted::Good);
     assert!(same(&first, &shelf.listing(Wanted::Since(asked))), "it has not begun yet");
@@ -82,7 +84,7 @@ async fn a_reading_is_good_for_some_time_and_new_until_somebody_asks_after_it_be
 
 #[tokio::test(start_paused = true)]
 async fn a_reading_that_failed_or_broke_off_is_not_used_again() {
-    let shelf = Shelf::default();
+    let shelf = TemplateCache::default();
     let failed = shelf.listing(Wanted::Good);
     assert!(!shelf.failed_within(Duration::from_secs(10)));
     tell(&failed, Err(failure()));
@@ -100,7 +102,7 @@ async fn a_reading_that_failed_or_broke_off_is_not_used_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reading_is_thrown_away_at_once_but_not_time_and_again() {
-    let shelf = Shelf::default();
+    let shelf = TemplateCache::default();
     let next = || {
         let listing = shelf.listing(Wanted::Good);
         tell(&listing, Ok(page(vec![], None)));

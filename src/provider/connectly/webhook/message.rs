@@ -1,7 +1,7 @@
 //! What customers write, and our own messages reported back.
 
 use super::super::super::json::Object;
-use super::{Identity, Payload, Written, party};
+use super::{Identity, Payload, ReportedParties, party};
 use crate::domain::event::{Attachment, Party, Referral, ReportedContent, ReportedMessage};
 use crate::domain::{Location, MediaKind, PhoneNumber};
 
@@ -73,7 +73,7 @@ pub(super) fn unread(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payl
     let payload = Payload::Unknown {
         topic: webhook.text(&["topic"]).unwrap_or_else(|| "messages".to_owned()),
         problem: "a message of a kind that this version does not read".to_owned(),
-        written: (!own).then(|| Box::new(Written { sender, recipient })),
+        written: (!own).then(|| Box::new(ReportedParties { sender, recipient })),
     };
     (payload, None)
 }

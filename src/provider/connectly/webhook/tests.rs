@@ -90,7 +90,7 @@ fn a_status_is_read_with_its_error_campaign_and_callback_data() {
     assert_eq!((status.provider_message_id.as_str(), status.status), ("S1", Some(MessageState::Failed)));
     assert_eq!(status.campaign_name, "spring");
     let fault = status.fault.as_ref().expect("there is an error");
-    assert_eq!(fault.fault.refusal, Refusal::TemplateParametersRejected);
+    assert_eq!(fault.fault.refusal, RefusalReason::TemplateParametersRejected);
     assert_eq!(fault.fault.trace_id.as_deref(), Some("10000000000000000002"));
     assert!(fault.raw_json.contains("Message template inputs invalid"));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{Cursor, Filter};
-use crate::store::{Change, Place};
+use crate::store::{Change, SeekPosition};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -40,7 +40,7 @@ fn asked(id: &str) -> Request {
 }
 
 fn at(opened: &Opened, number: u64) -> Cursor {
-    Cursor { epoch: opened.store.epoch(), number }
+    Cursor { epoch: opened.store.epoch(), sequence: number }
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_backup_of_an_open_store_is_one_moment_of_it() {
     }
     let sent = opened.in_doubt("doubted").await;
     let id: SubscriptionId = "billing".parse().expect("an id");
-    let create = Change::Create { filter: Filter::default(), place: Place::Behind(7) };
+    let create = Change::Create { filter: Filter::default(), place: SeekPosition::After(7) };
     opened.one(Op::Subscription(id.clone(), Box::new(create))).await;
     let (stop, go_on) = (Arc::new(Mutex::new(false)), 50_u64);
     // It is written to meanwhile.
@@ -68,27 +68,27 @@ async fn a_backup_of_an_open_store_is_one_moment_of_it() {
         })
     };
     let (from, to) = (opened.path(), opened.file("backup"));
-    let extent = tokio::task::spawn_blocking(move || back_up(&from, &to)).await.expect("no panic");
+    let log_range = tokio::task::spawn_blocking(move || back_up(&from, &to)).await.expect("no panic");
     *stop.lock().expect("unpoisoned") = true;
     let written = writing.await.expect("no panic");
-    let extent = extent.expect("backed up");
-    assert!((50..=written).contains(&extent.newest), "{extent:?} of {written}");
+    let log_range = log_range.expect("backed up");
+    assert!((50..=written).contains(&log_range.newest), "{log_range:?} of {written}");
 
     let restored = restored(&opened.file("backup"), Some(HOUR));
-    assert_eq!(restored.store.extent(), extent);
-    let (mut behind, mut all) = (0, Vec::new());
-    while let page = restored.store.read(behind, true).await.expect("readable")
+    assert_eq!(restored.store.log_range(), log_range);
+    let (mut after, mut all) = (0, Vec::new());
+    while let page = restored.store.read(after, true).await.expect("readable")
         && let Some(last) = page.events.last()
     {
-        behind = last.number;
-        all.extend(numbers(&page));
+        after = last.sequence;
+        all.extend(sequences(&page));
     }
-    assert_eq!(all, (1..=extent.newest).collect::<Vec<_>>());
+    assert_eq!(all, (1..=log_range.newest).collect::<Vec<_>>());
     assert_eq!(restored.stands("doubted").await, Some(("unknown", 1)));
     assert_eq!(restored.state(sent).await, Some(MessageState::Unknown));
     let kept = restored.store.subscription(&id).await.expect("readable").expect("kept");
-    assert_eq!(kept.number, 7);
-    assert_eq!(restored.one(append("acme", None, "new")).await, Done::Appended(extent.newest + 1));
+    assert_eq!(kept.sequence, 7);
+    assert_eq!(restored.one(append("acme", None, "new")).await, OpResult::Appended(log_range.newest + 1));
 }
 
 #[tokio::test]
@@ -103,12 +103,12 @@ async fn a_cursor_from_before_the_backup_names_the_same_place_and_a_later_one_is
     assert_ne!(first.store.epoch(), opened.store.epoch());
     first.one(append("acme", None, "another 3")).await;
     for (cursor, located) in [
-        (at(&opened, 0), Located::At(0)),
-        (at(&opened, 2), Located::At(2)),
-        (at(&opened, 3), Located::Lost(2)),
-        (at(&first, 3), Located::At(3)),
-        (at(&first, 99), Located::At(99)),
-        (Cursor { epoch: !first.store.epoch(), number: 1 }, Located::Foreign),
+        (at(&opened, 0), CursorLocation::At(0)),
+        (at(&opened, 2), CursorLocation::At(2)),
+        (at(&opened, 3), CursorLocation::Lost(2)),
+        (at(&first, 3), CursorLocation::At(3)),
+        (at(&first, 99), CursorLocation::At(99)),
+        (Cursor { epoch: !first.store.epoch(), sequence: 1 }, CursorLocation::Foreign),
     ] {
         assert_eq!(first.store.locate(cursor), located, "{cursor:?}");
     }
@@ -116,18 +116,18 @@ async fn a_cursor_from_before_the_backup_names_the_same_place_and_a_later_one_is
     // And over several restores.
     let second = restored(&first.back_up(), None);
     for (cursor, located) in [
-        (at(&opened, 2), Located::At(2)),
-        (at(&opened, 3), Located::Lost(2)),
-        (at(&first, 3), Located::At(3)),
-        (at(&first, 4), Located::Lost(3)),
+        (at(&opened, 2), CursorLocation::At(2)),
+        (at(&opened, 3), CursorLocation::Lost(2)),
+        (at(&first, 3), CursorLocation::At(3)),
+        (at(&first, 4), CursorLocation::Lost(3)),
     ] {
         assert_eq!(second.store.locate(cursor), located, "{cursor:?}");
     }
     // A sibling's cursors are another journal's: it is not known what it went on with.
     let sibling = restored(&backup, None);
-    assert_eq!(sibling.store.locate(at(&first, 2)), Located::Foreign);
+    assert_eq!(sibling.store.locate(at(&first, 2)), CursorLocation::Foreign);
     let reopened = second.reopen();
-    assert_eq!(reopened.store.locate(at(&opened, 3)), Located::Lost(2));
+    assert_eq!(reopened.store.locate(at(&opened, 3)), CursorLocation::Lost(2));
 }
 
 #[tokio::test]
@@ -140,10 +140,16 @@ async fn since_a_time_before_the_restore_events_may_be_missing_and_since_one_beh
     opened.one(append("acme", None, "lost")).await;
     let restored = restored(&backup, None);
     let after = UnixMillis::now().plus(Duration::from_millis(1));
-    for (moment, behind) in [(UnixMillis(0), 0), (before.plus(Duration::from_millis(1)), 1)] {
-        assert_eq!(restored.store.since(moment).await.expect("readable"), Since { behind, trimmed: true });
+    for (moment, after) in [(UnixMillis(0), 0), (before.plus(Duration::from_millis(1)), 1)] {
+        assert_eq!(
+            restored.store.since(moment).await.expect("readable"),
+            TimeLocation { after, trimmed: true }
+        );
     }
-    assert_eq!(restored.store.since(after).await.expect("readable"), Since { behind: 1, trimmed: false });
+    assert_eq!(
+        restored.store.since(after).await.expect("readable"),
+        TimeLocation { after: 1, trimmed: false }
+    );
 }
 
 #[tokio::test]
@@ -158,29 +164,36 @@ async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_
     let in_doubt = restored(&backup, Some(HOUR));
     assert_eq!(in_doubt.stands("in-flight").await, Some(("unknown", 1)));
     assert_eq!(in_doubt.stands("doubted").await, Some(("unknown", 1)));
-    assert!(matches!(in_doubt.begin("done", None).await, Begun::Known(Record { message: Some(message), .. })
-        if message.id == sent));
+    assert!(
+        matches!(in_doubt.begin("done", None).await, BeginResult::Known(RequestRecord { message: Some(message), .. })
+        if message.id == sent)
+    );
     for _ in 0..2 {
-        let Begun::Known(record) = in_doubt.begin("new", None).await else { panic!("it may have been made") };
+        let BeginResult::Known(record) = in_doubt.begin("new", None).await else {
+            panic!("it may have been made")
+        };
         assert_eq!(record.attempt, 1);
-        assert_eq!(record.standing, Standing::Unknown(doubt(Uncertainty::Restored)));
+        assert_eq!(record.state, RequestState::Unknown(doubt(UnknownReason::Restored)));
         assert_eq!(record.message, None);
     }
     assert_eq!(in_doubt.record("new").await, None, "nothing was written");
     let (number, _) = in_doubt.attempt("new", Some(1)).await;
     assert_eq!(number, 2);
-    in_doubt.end("new", 2, Outcome::NotDone).await;
+    in_doubt.end("new", 2, AttemptOutcome::NotDone).await;
     // All is as before the attempt.
-    assert!(matches!(in_doubt.begin("new", None).await, Begun::Known(Record { attempt: 1, .. })));
+    assert!(matches!(
+        in_doubt.begin("new", None).await,
+        BeginResult::Known(RequestRecord { attempt: 1, .. })
+    ));
     // It outlives a restart.
     let in_doubt = in_doubt.reopen();
-    assert!(matches!(in_doubt.begin("new", None).await, Begun::Known(_)));
+    assert!(matches!(in_doubt.begin("new", None).await, BeginResult::Known(_)));
 
     // Whatever the clock says by which events are placed, it is over when that is certain.
-    let until = in_doubt.journal().doubt_until.expect("in doubt");
+    let until = in_doubt.journal().replay_guard_until.expect("in doubt");
     for (now, over) in [(until.0 - 1, false), (until.0, true)] {
         let forget =
-            Op::Forget { now: UnixMillis(now), requests: UnixMillis(0), messages: UnixMillis(0), most: 10 };
+            Op::Expire { now: UnixMillis(now), requests: UnixMillis(0), messages: UnixMillis(0), most: 10 };
         in_doubt.one(forget).await;
         let known = in_doubt.store.known(&account("acme"), &asked("other")).await.expect("readable");
         assert_eq!(known.is_none(), over);
@@ -202,10 +215,10 @@ async fn what_is_told_before_a_request_is_begun_is_what_is_told_when_it_is() {
         let asked = Request { resend_after, ..asked(id) };
         let told = restored.store.known(&account("acme"), &asked).await.expect("readable");
         match (told, restored.begin(id, resend_after).await) {
-            (Some(told), Begun::Known(known)) => assert_eq!(told, known, "{id}"),
-            (None, Begun::Attempt { number, .. }) => {
+            (Some(told), BeginResult::Known(known)) => assert_eq!(told, known, "{id}"),
+            (None, BeginResult::Attempt { number, .. }) => {
                 assert_eq!(Some(number), resend_after.map(|after| after + 1), "{id}");
-                restored.end(id, number, Outcome::NotDone).await;
+                restored.end(id, number, AttemptOutcome::NotDone).await;
             }
             other => panic!("{id}: {other:?}"),
         }
@@ -216,11 +229,11 @@ async fn what_is_told_before_a_request_is_begun_is_what_is_told_when_it_is() {
 async fn a_second_restore_shortens_no_doubt_and_repeats_that_are_accepted_are_accepted_for_all() {
     let opened = open();
     let first = restored(&opened.back_up(), Some(24 * HOUR));
-    let until = first.journal().doubt_until.expect("in doubt");
+    let until = first.journal().replay_guard_until.expect("in doubt");
     let backup = first.back_up();
-    assert_eq!(restored(&backup, Some(HOUR)).journal().doubt_until, Some(until));
-    assert!(restored(&backup, Some(48 * HOUR)).journal().doubt_until > Some(until));
-    assert_eq!(restored(&backup, None).journal().doubt_until, None);
+    assert_eq!(restored(&backup, Some(HOUR)).journal().replay_guard_until, Some(until));
+    assert!(restored(&backup, Some(48 * HOUR)).journal().replay_guard_until > Some(until));
+    assert_eq!(restored(&backup, None).journal().replay_guard_until, None);
 }
 
 #[tokio::test]
@@ -231,7 +244,7 @@ async fn a_clock_that_is_behind_the_backup_shortens_no_doubt() {
     Connection::open(&backup)
         .and_then(|db| db.execute("UPDATE journal SET backup_ms = ?1", [tomorrow.0]))
         .expect("made");
-    assert_eq!(restored(&backup, Some(HOUR)).journal().doubt_until, Some(tomorrow.plus(HOUR)));
+    assert_eq!(restored(&backup, Some(HOUR)).journal().replay_guard_until, Some(tomorrow.plus(HOUR)));
 }
 
 /// A store of an earlier version that no server of this one has opened yet.
@@ -241,7 +254,7 @@ async fn a_store_of_an_earlier_version_is_backed_up_as_it_is_and_its_backup_is_o
     let (path, backup) = (folder.path().join("old.db"), folder.path().join("backup"));
     Connection::open(&path).and_then(|db| db.execute_batch(super::opening::FIRST_VERSION)).expect("made");
     let told = back_up(&path, &backup).expect("backed up");
-    assert_eq!(told, Extent { oldest: 5, newest: 5 });
+    assert_eq!(told, LogRange { oldest: 5, newest: 5 });
     let version = |path: &Path| -> i64 {
         let db = Connection::open(path).expect("opens");
         db.pragma_query_value(None, "user_version", |row| row.get(0)).expect("there")
@@ -249,9 +262,9 @@ async fn a_store_of_an_earlier_version_is_backed_up_as_it_is_and_its_backup_is_o
     assert_eq!(version(&path), 1, "what it is made of is left as it is");
     assert!(version(&backup) > 1);
     let restored = restored(&backup, None);
-    assert_eq!(restored.store.extent(), told);
-    assert_eq!(restored.store.locate(Cursor { epoch: 77, number: 6 }), Located::Lost(5));
-    assert_eq!(restored.one(append("acme", None, "6")).await, Done::Appended(6));
+    assert_eq!(restored.store.log_range(), told);
+    assert_eq!(restored.store.locate(Cursor { epoch: 77, sequence: 6 }), CursorLocation::Lost(5));
+    assert_eq!(restored.one(append("acme", None, "6")).await, OpResult::Appended(6));
 }
 
 /// A backup that an earlier version made lacks what was added since: restoring it takes the steps.
@@ -286,7 +299,7 @@ async fn a_backup_cannot_be_served_from_and_is_left_as_it_is() {
         path: backup.clone(),
         encode,
         committed: Box::new(|_| {}),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     });
     assert!(matches!(refused, Err(Error::Backup { .. })), "{refused:?}");
@@ -402,18 +415,18 @@ async fn many_backups_in_one_folder_at_once_are_all_whole() {
         backing_up.into_iter().map(|one| one.join().expect("no panic")).collect()
     });
     for made in made {
-        assert_eq!(made.expect("backed up"), Extent { oldest: 1, newest: 50 });
+        assert_eq!(made.expect("backed up"), LogRange { oldest: 1, newest: 50 });
     }
 }
 
 #[tokio::test]
 async fn a_generation_that_was_given_after_the_backup_is_not_given_again_after_the_restore() {
     let opened = open();
-    let made = opened.changed("s", create(Filter::default(), Place::Newest)).await;
+    let made = opened.changed("s", create(Filter::default(), SeekPosition::Newest)).await;
     let backup = opened.back_up();
-    let lost = opened.changed("s", Change::Seek(Place::Newest)).await;
+    let lost = opened.changed("s", Change::Seek(SeekPosition::Newest)).await;
     let restored = restored(&backup, None);
     assert_eq!(restored.subscription("s").await, Some(made));
-    let sought = restored.changed("s", Change::Seek(Place::Newest)).await;
+    let sought = restored.changed("s", Change::Seek(SeekPosition::Newest)).await;
     assert!(sought.generation > lost.generation, "{sought:?}");
 }

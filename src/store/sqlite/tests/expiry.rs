@@ -12,8 +12,8 @@ const NEVER: UnixMillis = UnixMillis(0);
 
 impl Opened {
     async fn forget(&self, requests: UnixMillis, messages: UnixMillis, most: u32) -> u64 {
-        match self.one(Op::Forget { now: NEVER, requests, messages, most }).await {
-            Done::Forgotten(rows) => rows,
+        match self.one(Op::Expire { now: NEVER, requests, messages, most }).await {
+            OpResult::Expired(rows) => rows,
             other => panic!("{other:?}"),
         }
     }
@@ -120,7 +120,7 @@ async fn a_customer_last_wrote_when_the_provider_says_so_but_not_in_the_future()
     opened.one(write("3", Some(before + 1_000_000))).await;
     let clamped = opened.last_received(phone, None).await.expect("known");
     assert!((before..=UnixMillis::now().0).contains(&clamped), "{clamped}");
-    assert_eq!(opened.one(write("1", None)).await, Done::Duplicate);
+    assert_eq!(opened.one(write("1", None)).await, OpResult::Duplicate);
     assert_eq!(opened.last_received(phone, None).await, Some(clamped), "a repetition is no new message");
 }
 
@@ -163,7 +163,7 @@ async fn a_customer_who_wrote_something_unreadable_wrote() {
         && let Payload::Unknown { written, .. } = &mut append.event.payload
     {
         let (sender, recipient) = (customer("+15550100001", "US.1"), customer("+15550100002", ""));
-        *written = Some(Box::new(Written { sender, recipient }));
+        *written = Some(Box::new(ReportedParties { sender, recipient }));
         append.event.occur_time = Some(UnixMillis(7_000));
     }
     opened.one(op).await;
@@ -182,7 +182,7 @@ async fn a_request_is_remembered_from_its_end_also_where_the_clock_was_behind_th
     let mut ends = vec![opened.end_op(Some("behind"), 1, None, accepted(&["P"]))];
     ends.push(opened.end_op(Some("again"), 1, None, unknown()));
     for mut end in ends {
-        if let Op::End(end) = &mut end {
+        if let Op::FinishAttempt(end) = &mut end {
             end.end_time = UnixMillis(end.end_time.0 - 2 * 86_400_000);
         }
         opened.one(end).await;

@@ -22,7 +22,7 @@ fn proofs(id: MessageId, number: u32) -> [Op; 3] {
 async fn assert_accepted(opened: &Opened, id: MessageId, case: &str) {
     let message = opened.message(id).await.expect("kept");
     assert!(message.state >= Accepted, "{case}: {message:?}");
-    assert_eq!(message.trouble, None, "{case}");
+    assert_eq!(message.problem, None, "{case}");
     assert_eq!(opened.times_accepted(id).await, 1, "{case}");
 }
 
@@ -42,7 +42,10 @@ async fn a_proof_ends_a_doubt_whichever_attempt_it_proves() {
                 let case = format!("attempt {number} of {}, kind {kind}", resends + 1);
                 assert_accepted(&opened, id, &case).await;
                 assert_eq!(opened.stands("r").await, Some(("accepted", resends + 1)), "{case}");
-                assert!(matches!(opened.begin("r", Some(resends + 1)).await, Begun::Known(_)), "{case}");
+                assert!(
+                    matches!(opened.begin("r", Some(resends + 1)).await, BeginResult::Known(_)),
+                    "{case}"
+                );
                 let kinds: Vec<_> = opened.events().await.iter().map(|(kind, _)| *kind).collect();
                 assert_eq!(kinds.len(), 2, "{case}");
                 assert_eq!(kinds[0], EventType::MessageAccepted, "{case}: it comes before its proof");
@@ -66,7 +69,7 @@ async fn a_proof_joins_the_providers_id() {
 async fn a_proof_that_comes_while_an_attempt_is_in_flight_outweighs_how_it_ends() {
     for resend in [false, true] {
         for kind in 0..3 {
-            for outcome in [accepted(&["P", "Q"]), unknown(), Outcome::NotDone] {
+            for outcome in [accepted(&["P", "Q"]), unknown(), AttemptOutcome::NotDone] {
                 let opened = open();
                 let attempt = if resend {
                     opened.in_doubt("r").await;
@@ -86,7 +89,7 @@ async fn a_proof_that_comes_while_an_attempt_is_in_flight_outweighs_how_it_ends(
                 assert_eq!(ended.message, opened.message(id).await, "{case}");
                 assert_eq!(ended.record, opened.record("r").await, "{case}");
                 assert_eq!(opened.stands("r").await, Some(("accepted", attempt)), "{case}");
-                if matches!(outcome, Outcome::Accepted { .. }) {
+                if matches!(outcome, AttemptOutcome::Accepted { .. }) {
                     let ids = ended.message.expect("kept").provider_ids;
                     assert_eq!(ids, ["P", "Q"], "{case}: the reply's ids are added");
                 }
@@ -100,7 +103,7 @@ async fn a_proof_of_a_resend_that_was_taken_back_counts() {
     let opened = open();
     let id = opened.in_doubt("r").await;
     opened.attempt("r", Some(1)).await;
-    opened.end("r", 2, Outcome::NotDone).await;
+    opened.end("r", 2, AttemptOutcome::NotDone).await;
     opened.one(answer("A", proof(id, 2, None))).await;
     assert_eq!(opened.stands("r").await, Some(("accepted", 1)));
     assert_accepted(&opened, id, "taken back").await;
@@ -132,8 +135,8 @@ async fn a_proof_that_overtakes_the_end_of_a_send_without_a_request_counts() {
 async fn a_send_without_a_request_that_was_not_done_leaves_no_message() {
     let opened = open();
     let sent = draft();
-    let nothing = Ended { record: None, message: None };
-    assert_eq!(opened.sent(&sent, Outcome::NotDone).await, nothing);
+    let nothing = FinishResult { record: None, message: None };
+    assert_eq!(opened.sent(&sent, AttemptOutcome::NotDone).await, nothing);
     assert_eq!(opened.message(sent.id).await, None);
     assert!(opened.events().await.is_empty());
 }
@@ -207,7 +210,7 @@ async fn the_replys_word_for_the_state_counts_as_long_as_no_status_has_moved_it_
         if overtaken {
             opened.one(status("acme", "P", Some(Sent), proof(id, 1, Some("P")))).await;
         }
-        let outcome = Outcome::Accepted {
+        let outcome = AttemptOutcome::Accepted {
             reply: None,
             provider_ids: vec!["P".to_owned()],
             provider_state: Some("held".to_owned()),
@@ -240,9 +243,11 @@ async fn receive_times_never_go_backwards_for_an_outcome_that_is_written_late() 
     let without = draft();
     opened.one(append("acme", None, "before")).await;
     for (id, message) in [(Some("r"), None), (None, Some(without.clone()))] {
-        let Op::End(mut end) = opened.end_op(id, 1, message, accepted(&[])) else { unreachable!("an end") };
+        let Op::FinishAttempt(mut end) = opened.end_op(id, 1, message, accepted(&[])) else {
+            unreachable!("an end")
+        };
         end.end_time = end.end_time.minus(std::time::Duration::from_secs(3_600));
-        opened.ended(Op::End(end)).await;
+        opened.ended(Op::FinishAttempt(end)).await;
     }
     opened.one(append("acme", None, "after")).await;
     let times: Vec<i64> =

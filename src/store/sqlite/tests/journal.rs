@@ -8,13 +8,13 @@ async fn appended_events_are_numbered_without_holes_and_outlive_the_process() {
     let epoch = opened.store.epoch();
     for n in 1..=3 {
         let done = opened.store.commit(vec![append("acme", None, &n.to_string())]).await;
-        assert_eq!(done.expect("written"), [Done::Appended(n)]);
+        assert_eq!(done.expect("written"), [OpResult::Appended(n)]);
     }
     let opened = opened.reopen();
     assert_eq!(opened.store.epoch(), epoch);
-    assert_eq!(opened.store.extent(), Extent { oldest: 1, newest: 3 });
+    assert_eq!(opened.store.log_range(), LogRange { oldest: 1, newest: 3 });
     let page = opened.store.read(1, true).await.expect("readable");
-    assert_eq!(numbers(&page), [2, 3]);
+    assert_eq!(sequences(&page), [2, 3]);
     assert_eq!(page.events[0].raw.as_deref(), Some("2".as_bytes()));
     assert!(opened.store.read(3, true).await.expect("readable").events.is_empty());
 }
@@ -24,15 +24,24 @@ async fn duplicates_are_dropped_by_identity_within_an_account_and_also_after_a_r
     let opened = open();
     let identity = || Some(Identity::message("M1"));
     let twice = vec![append("acme", identity(), "a"), append("acme", identity(), "other bytes")];
-    assert_eq!(opened.store.commit(twice).await.expect("written"), [Done::Appended(1), Done::Duplicate]);
+    assert_eq!(
+        opened.store.commit(twice).await.expect("written"),
+        [OpResult::Appended(1), OpResult::Duplicate]
+    );
     let opened = opened.reopen();
     let again = vec![append("acme", identity(), "a"), append("globex", identity(), "a")];
-    assert_eq!(opened.store.commit(again).await.expect("written"), [Done::Duplicate, Done::Appended(2)]);
+    assert_eq!(
+        opened.store.commit(again).await.expect("written"),
+        [OpResult::Duplicate, OpResult::Appended(2)]
+    );
     let statuses = vec![
         append("acme", Some(Identity::status("M1", "sent")), "s"),
         append("acme", Some(Identity::status("M1", "read")), "s"),
     ];
-    assert_eq!(opened.store.commit(statuses).await.expect("written"), [Done::Appended(3), Done::Appended(4)]);
+    assert_eq!(
+        opened.store.commit(statuses).await.expect("written"),
+        [OpResult::Appended(3), OpResult::Appended(4)]
+    );
 }
 
 #[tokio::test]
@@ -64,13 +73,13 @@ async fn numbers_are_never_used_again_even_when_everything_was_trimmed() {
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
     let done = opened.store.commit(vec![Op::Trim(Trim::older_than(soon, 3))]).await.expect("written");
     assert_eq!(trimmed(&done), 3);
-    assert_eq!(opened.store.extent(), Extent { oldest: 4, newest: 5 });
+    assert_eq!(opened.store.log_range(), LogRange { oldest: 4, newest: 5 });
     let done = opened.store.commit(vec![Op::Trim(Trim::older_than(soon, 100))]).await.expect("written");
     assert_eq!(trimmed(&done), 2);
     let opened = opened.reopen();
-    assert_eq!(opened.store.extent(), Extent { oldest: 6, newest: 5 });
+    assert_eq!(opened.store.log_range(), LogRange { oldest: 6, newest: 5 });
     let done = opened.store.commit(vec![append("acme", None, "next")]).await.expect("written");
-    assert_eq!(done, [Done::Appended(6)]);
+    assert_eq!(done, [OpResult::Appended(6)]);
 }
 
 #[tokio::test]
@@ -100,7 +109,7 @@ async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
     };
     assert!(matches!(refused, Error::Full(_)), "{refused:?}");
     assert_eq!(*health.borrow(), Health::Failing);
-    assert_eq!(opened.store.extent().newest, kept, "nothing of a refused commit is left");
+    assert_eq!(opened.store.log_range().newest, kept, "nothing of a refused commit is left");
     assert_eq!(opened.committed.lock().expect("unpoisoned").len() as u64, kept);
 
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
@@ -108,7 +117,7 @@ async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
     assert_eq!(*health.borrow(), Health::Writable);
     let done =
         opened.store.commit(vec![append("acme", None, &big)]).await.expect("freed space is used again");
-    assert_eq!(done, [Done::Appended(kept + 1)], "a number that was never given is not skipped");
+    assert_eq!(done, [OpResult::Appended(kept + 1)], "a number that was never given is not skipped");
 }
 
 /// Whoever asks how a message stands must be able to, also while nothing can be written.
@@ -116,13 +125,14 @@ async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
 async fn waiting_for_what_came_before_does_not_fail_with_it() {
     let opened = open_in(TempDir::new().expect("a folder"), Some(40));
     let too_big = append("acme", None, &"x".repeat(1_000_000));
-    let (refused, settled) = tokio::join!(opened.store.commit(vec![too_big]), opened.store.settled());
+    let (refused, read_barrier) =
+        tokio::join!(opened.store.commit(vec![too_big]), opened.store.read_barrier());
     assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
-    settled.expect("it was settled that it cannot be written");
+    read_barrier.expect("it was settled that it cannot be written");
     opened.store.close().await;
     let mut health = opened.store.health();
     while health.changed().await.is_ok() {}
-    assert!(matches!(opened.store.settled().await, Err(Error::Closed)));
+    assert!(matches!(opened.store.read_barrier().await, Err(Error::Closed)));
 }
 
 /// What makes a commit durable. That the disk is really asked is SQLite's part.
@@ -131,7 +141,7 @@ async fn closing_writes_what_waits_and_then_no_more() {
     let opened = open();
     let waiting = opened.store.commit(vec![append("acme", None, "1")]);
     let (done, ()) = tokio::join!(waiting, opened.store.close());
-    assert_eq!(done.expect("written"), [Done::Appended(1)]);
+    assert_eq!(done.expect("written"), [OpResult::Appended(1)]);
     let mut health = opened.store.health();
     while health.changed().await.is_ok() {}
     let late = opened.store.commit(vec![append("acme", None, "2")]).await;
@@ -155,14 +165,14 @@ async fn many_callers_share_commits_and_each_learns_its_own_result() {
     let mut appended: Vec<u64> = results
         .into_iter()
         .filter_map(|result| match result.expect("written")[..] {
-            [Done::Appended(number)] => Some(number),
+            [OpResult::Appended(sequence)] => Some(sequence),
             _ => None,
         })
         .collect();
     appended.sort_unstable();
     assert_eq!(appended, (1..=250).collect::<Vec<_>>());
     let told: Vec<u64> =
-        opened.committed.lock().expect("unpoisoned").iter().map(|event| event.number).collect();
+        opened.committed.lock().expect("unpoisoned").iter().map(|event| event.sequence).collect();
     assert_eq!(told, appended, "commits are told in order, each event once");
 }
 
@@ -176,9 +186,9 @@ async fn pages_end_early_when_events_are_large_and_meet_without_a_hole() {
         .await
         .expect("written");
     let first = opened.store.read(0, true).await.expect("readable");
-    assert_eq!(numbers(&first), [1, 2, 3]);
-    assert_eq!(numbers(&opened.store.read(3, true).await.expect("readable")), [4, 5]);
-    assert_eq!(numbers(&opened.store.read(0, false).await.expect("readable")), [1, 2, 3, 4, 5]);
+    assert_eq!(sequences(&first), [1, 2, 3]);
+    assert_eq!(sequences(&opened.store.read(3, true).await.expect("readable")), [4, 5]);
+    assert_eq!(sequences(&opened.store.read(0, false).await.expect("readable")), [1, 2, 3, 4, 5]);
 }
 
 #[derive(Clone, Debug)]
@@ -214,9 +224,9 @@ proptest! {
                         let op = append("acme", Some(Identity::message(&id.to_string())), "b");
                         let done = opened.store.commit(vec![op]).await.expect("written");
                         if model.iter().any(|(_, known)| *known == id) {
-                            assert_eq!(done, [Done::Duplicate]);
+                            assert_eq!(done, [OpResult::Duplicate]);
                         } else {
-                            assert_eq!(done, [Done::Appended(next)]);
+                            assert_eq!(done, [OpResult::Appended(next)]);
                             model.push_back((next, id));
                             next += 1;
                         }
@@ -230,10 +240,10 @@ proptest! {
                     }
                     Step::Reopen => opened = opened.reopen(),
                 }
-                let expected: Vec<u64> = model.iter().map(|(number, _)| *number).collect();
-                assert_eq!(numbers(&opened.store.read(0, false).await.expect("readable")), expected);
+                let expected: Vec<u64> = model.iter().map(|(sequence, _)| *sequence).collect();
+                assert_eq!(sequences(&opened.store.read(0, false).await.expect("readable")), expected);
                 let oldest = expected.first().copied().unwrap_or(next);
-                assert_eq!(opened.store.extent(), Extent { oldest, newest: next - 1 });
+                assert_eq!(opened.store.log_range(), LogRange { oldest, newest: next - 1 });
             }
         });
     }
@@ -245,8 +255,8 @@ async fn received_at(times: &[i64]) -> Opened {
     let ops = times.iter().enumerate().map(|(n, _)| append("acme", None, &n.to_string())).collect();
     opened.store.commit(ops).await.expect("written");
     let db = Connection::open(opened.folder.path().join("switchboard.db")).expect("opens");
-    for (number, time) in (1_i64..).zip(times) {
-        db.execute("UPDATE events SET receive_ms = ?1 WHERE number = ?2", rusqlite::params![time, number])
+    for (sequence, time) in (1_i64..).zip(times) {
+        db.execute("UPDATE events SET receive_ms = ?1 WHERE number = ?2", rusqlite::params![time, sequence])
             .expect("written");
     }
     opened
@@ -255,22 +265,22 @@ async fn received_at(times: &[i64]) -> Opened {
 #[tokio::test]
 async fn a_moment_lies_before_the_first_event_that_was_received_at_it_or_later() {
     let opened = received_at(&[10, 20, 20, 20, 30]).await;
-    for (moment, behind) in
+    for (moment, after) in
         [(i64::MIN, 0), (9, 0), (10, 0), (11, 1), (20, 1), (21, 4), (30, 4), (31, 5), (i64::MAX, 5)]
     {
         let since = opened.store.since(UnixMillis(moment)).await.expect("readable");
-        assert_eq!(since, Since { behind, trimmed: false }, "{moment}");
+        assert_eq!(since, TimeLocation { after, trimmed: false }, "{moment}");
     }
-    let ends = opened.store.ends().await.expect("readable");
-    assert_eq!(ends, Some(Ends { oldest: UnixMillis(10), newest: UnixMillis(30) }));
+    let ends = opened.store.time_range().await.expect("readable");
+    assert_eq!(ends, Some(TimeRange { oldest: UnixMillis(10), newest: UnixMillis(30) }));
 }
 
 #[tokio::test]
 async fn a_moment_knows_whether_events_since_then_were_trimmed_also_after_a_restart() {
     let opened = received_at(&[10, 20, 20, 20, 30]).await;
     let since = async |opened: &Opened, moment| {
-        let Since { behind, trimmed } = opened.store.since(UnixMillis(moment)).await.expect("readable");
-        (behind, trimmed)
+        let TimeLocation { after, trimmed } = opened.store.since(UnixMillis(moment)).await.expect("readable");
+        (after, trimmed)
     };
     let trim = Op::Trim(Trim::older_than(UnixMillis(25), 3));
     let done = opened.store.commit(vec![trim]).await.expect("written");
@@ -286,7 +296,7 @@ async fn a_moment_knows_whether_events_since_then_were_trimmed_also_after_a_rest
     assert_eq!(trimmed(&done), 2);
     assert_eq!(since(&opened, 30).await, (5, true));
     assert_eq!(since(&opened, 31).await, (5, false), "all since then is still to come");
-    assert_eq!(opened.store.ends().await.expect("readable"), None);
+    assert_eq!(opened.store.time_range().await.expect("readable"), None);
 }
 
 #[tokio::test]
@@ -295,8 +305,8 @@ async fn pages_before_a_place_hold_the_nearest_events_in_order() {
     let big = "x".repeat(400_000);
     let ops = (0..5).map(|n| append("acme", None, &format!("{n}{big}"))).collect();
     opened.store.commit(ops).await.expect("written");
-    let before = async |number, with_raw| {
-        numbers(&opened.store.read_before(number, with_raw).await.expect("readable"))
+    let before = async |sequence, with_raw| {
+        sequences(&opened.store.read_before(sequence, with_raw).await.expect("readable"))
     };
     assert_eq!(before(5, true).await, [3, 4, 5]);
     assert_eq!(before(2, true).await, [1, 2]);
@@ -310,9 +320,9 @@ async fn pages_before_a_place_hold_the_nearest_events_in_order() {
 }
 
 /// How many events one trim took away.
-fn trimmed(done: &[Done]) -> u64 {
+fn trimmed(done: &[OpResult]) -> u64 {
     match done {
-        [Done::Trimmed(trimmed)] => trimmed.events,
+        [OpResult::Trimmed(trimmed)] => trimmed.events,
         other => panic!("no trim but {other:?}"),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::domain::event::ReportedFault;
-use crate::domain::message::Trouble;
-use crate::domain::{ProviderFault, Refusal};
+use crate::domain::message::MessageProblem;
+use crate::domain::{ProviderFault, RefusalReason};
 
 use MessageState::{Accepted, Delivered, Failed, Read, Sent, Unknown};
 
@@ -20,7 +20,7 @@ async fn sent(opened: &Opened) -> Message {
 fn fault(code: &str) -> ReportedFault {
     let fault = ProviderFault {
         provider: Provider::Connectly,
-        refusal: Refusal::RecipientNotReachable,
+        refusal: RefusalReason::RecipientNotReachable,
         http_status: None,
         code: Some(code.to_owned()),
         kind: None,
@@ -72,7 +72,7 @@ async fn every_state_follows_its_order_whatever_comes_when() {
             let (after, stale) = (first.max(second), second < first);
             assert_eq!(last_life(&opened).await, format!("{id} Some({after:?}) {stale}"));
             assert_eq!(opened.state(id).await, Some(after));
-            let troubled = opened.message(id).await.expect("kept").trouble.is_some();
+            let troubled = opened.message(id).await.expect("kept").problem.is_some();
             assert_eq!(troubled, after == Failed);
         }
     }
@@ -86,7 +86,7 @@ async fn a_repeated_status_changes_nothing() {
     opened.told();
     let before = opened.message(id).await;
     let repeated = status("acme", "P", Some(Sent), proof(id, 1, Some("Q")));
-    assert_eq!(opened.one(repeated).await, Done::Duplicate);
+    assert_eq!(opened.one(repeated).await, OpResult::Duplicate);
     assert_eq!(opened.message(id).await, before);
     assert_eq!(opened.told(), Vec::<Vec<Message>>::new());
 }
@@ -96,14 +96,14 @@ async fn a_failure_is_explained_until_a_delivery_disproves_it() {
     let opened = open();
     let Message { id, .. } = opened.sent(&draft(), accepted(&["P", "Q"])).await.message.expect("kept");
     opened.one(failed("P", Some(fault("1")))).await;
-    let trouble = |code| Some(Trouble::Failed(fault(code)));
-    assert_eq!(opened.message(id).await.expect("kept").trouble, trouble("1"));
+    let problem = |code| Some(MessageProblem::Failed(fault(code)));
+    assert_eq!(opened.message(id).await.expect("kept").problem, problem("1"));
     opened.one(failed("Q", Some(fault("2")))).await;
     assert_eq!(last_life(&opened).await, format!("{id} Some(Failed) true"));
-    assert_eq!(opened.message(id).await.expect("kept").trouble, trouble("1"), "the first stands");
+    assert_eq!(opened.message(id).await.expect("kept").problem, problem("1"), "the first stands");
     opened.one(status("acme", "Q", Some(Delivered), None)).await;
     let message = opened.message(id).await.expect("kept");
-    assert_eq!((message.state, message.trouble), (Delivered, None));
+    assert_eq!((message.state, message.problem), (Delivered, None));
 }
 
 #[tokio::test]
@@ -112,8 +112,11 @@ async fn a_failure_that_the_provider_does_not_explain_is_one_all_the_same() {
     let Message { id, .. } = sent(&opened).await;
     opened.one(failed("P", None)).await;
     let message = opened.message(id).await.expect("kept");
-    let Some(Trouble::Failed(reported)) = message.trouble else { panic!("{message:?}") };
-    assert_eq!((reported.fault.refusal, reported.fault.provider), (Refusal::Other, Provider::Connectly));
+    let Some(MessageProblem::Failed(reported)) = message.problem else { panic!("{message:?}") };
+    assert_eq!(
+        (reported.fault.refusal, reported.fault.provider),
+        (RefusalReason::Other, Provider::Connectly)
+    );
 }
 
 #[tokio::test]
@@ -144,7 +147,10 @@ async fn a_status_that_overtakes_the_reply_counts_when_the_reply_comes() {
             opened.sent(&draft(), accepted(&["P"])).await.message
         };
         let message = message.expect("kept");
-        assert_eq!((message.state, message.trouble.clone()), (Failed, Some(Trouble::Failed(fault("1")))));
+        assert_eq!(
+            (message.state, message.problem.clone()),
+            (Failed, Some(MessageProblem::Failed(fault("1"))))
+        );
         assert_eq!(message.provider_state.as_deref(), Some("failed"));
         assert_eq!(opened.message(message.id).await.as_ref(), Some(&message));
         assert_eq!(opened.times_accepted(message.id).await, 1);

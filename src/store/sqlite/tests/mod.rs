@@ -19,23 +19,26 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedMessage, Written};
-use crate::domain::outcome::Doubt;
+use crate::domain::event::{
+    Identity, MessageStatus, Party, Payload, Proof, ReportedMessage, ReportedParties,
+};
+use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
     AttemptId, Channel, Event, EventId, EventType, Filter, MessageId, MessageState, Provider, TypeWord,
-    Uncertainty,
+    UnknownReason,
 };
 use crate::store::{
-    Altered, Append, Begin, Begun, Change, Changed, End, Ended, Life, MOST_SUBSCRIPTIONS, Outcome, Owner,
-    Place, Stamp, Standing, Stored, Trim, Trimmed,
+    Append, AttemptOutcome, BeginAttempt, BeginResult, Change, Changed, FinishAttempt, FinishResult,
+    MOST_SUBSCRIPTIONS, ReplicaId, RequestState, SeekPosition, Stamp, StatusEffect, StoredEvent,
+    SubscriptionChange, Trim, Trimmed,
 };
 
 /// What a test wants to see of an event, as text: its id, its number, the id of its duplicate, and what it means for a
 /// message.
 fn encode(event: &Event, stamp: &Stamp) -> Bytes {
     let duplicate = stamp.possible_duplicate_of.as_ref().map_or("", EventId::as_str);
-    let life = stamp.life.map(|Life { message_id, state_after, stale }| {
+    let life = stamp.life.map(|StatusEffect { message_id, state_after, stale }| {
         let message = message_id.map(|id| id.to_string()).unwrap_or_default();
         format!("{message} {state_after:?} {stale}")
     });
@@ -43,13 +46,13 @@ fn encode(event: &Event, stamp: &Stamp) -> Bytes {
         Payload::MessageAccepted(message) => format!("{} {:?}", message.id, message.state),
         _ => String::new(),
     };
-    let (id, number) = (event.id.as_str(), stamp.cursor.number);
+    let (id, number) = (event.id.as_str(), stamp.cursor.sequence);
     let receive_time = stamp.receive_time.0;
     format!("{id} {number} {duplicate} {}{state}\n{receive_time}", life.unwrap_or_default()).into()
 }
 
 /// When an event was received, as [`encode`] wrote it.
-fn receive_time(event: &Stored) -> UnixMillis {
+fn receive_time(event: &StoredEvent) -> UnixMillis {
     let text = String::from_utf8_lossy(&event.event);
     let (_, time) = text.rsplit_once('\n').expect("it ends with the time");
     UnixMillis(time.parse().expect("a number"))
@@ -57,12 +60,12 @@ fn receive_time(event: &Stored) -> UnixMillis {
 
 pub(super) struct Opened {
     pub(super) store: Store,
-    committed: Arc<Mutex<Vec<Stored>>>,
+    committed: Arc<Mutex<Vec<StoredEvent>>>,
     /// The messages that were told, of each commit that told any.
     told: Arc<Mutex<Vec<Vec<Message>>>>,
     /// The subscriptions that were told.
-    changed: Arc<Mutex<Vec<Altered>>>,
-    owner: Owner,
+    changed: Arc<Mutex<Vec<SubscriptionChange>>>,
+    owner: ReplicaId,
     folder: TempDir,
 }
 
@@ -71,7 +74,7 @@ fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
     let told = Arc::new(Mutex::new(Vec::new()));
     let changed = Arc::new(Mutex::new(Vec::new()));
     let (seen, heard, noticed) = (Arc::clone(&committed), Arc::clone(&told), Arc::clone(&changed));
-    let owner = Owner::generate();
+    let owner = ReplicaId::generate();
     let store = Store::open(Options {
         path: folder.path().join("switchboard.db"),
         encode,
@@ -117,8 +120,8 @@ fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
     }))
 }
 
-fn numbers(page: &Page) -> Vec<u64> {
-    page.events.iter().map(|event| event.number).collect()
+fn sequences(page: &Page) -> Vec<u64> {
+    page.events.iter().map(|event| event.sequence).collect()
 }
 
 /// A message that is about to be sent.
@@ -133,7 +136,7 @@ fn draft() -> Message {
         channel: Channel::WhatsApp,
         state: MessageState::Pending,
         provider_state: None,
-        trouble: None,
+        problem: None,
         request_id: None,
         attempt: 1,
         callback_data: Some("{\"order\": 77}".parse().expect("JSON")),
@@ -155,12 +158,12 @@ fn of(accounts: &[&str]) -> Filter {
     Filter { accounts: accounts.iter().map(|id| account(id)).collect(), types: Vec::new() }
 }
 
-fn create(filter: Filter, place: Place) -> Change {
+fn create(filter: Filter, place: SeekPosition) -> Change {
     Change::Create { filter, place }
 }
 
 fn acknowledge(number: u64) -> Change {
-    Change::Acknowledge { number, generation: None }
+    Change::Acknowledge { sequence: number, generation: None }
 }
 
 fn account(id: &str) -> AccountId {
@@ -171,20 +174,20 @@ fn request(id: &str) -> RequestId {
     id.parse().expect("an id")
 }
 
-fn accepted(provider_ids: &[&str]) -> Outcome {
-    Outcome::Accepted {
+fn accepted(provider_ids: &[&str]) -> AttemptOutcome {
+    AttemptOutcome::Accepted {
         reply: None,
         provider_ids: provider_ids.iter().map(|&id| id.to_owned()).collect(),
         provider_state: None,
     }
 }
 
-fn doubt(cause: Uncertainty) -> Doubt {
-    Doubt { cause, fault: None }
+fn doubt(cause: UnknownReason) -> UnknownOutcome {
+    UnknownOutcome { cause, fault: None }
 }
 
-fn unknown() -> Outcome {
-    Outcome::Unknown(doubt(Uncertainty::TimedOut))
+fn unknown() -> AttemptOutcome {
+    AttemptOutcome::Unknown(doubt(UnknownReason::TimedOut))
 }
 
 fn proof(message_id: MessageId, number: u32, provider_message_id: Option<&str>) -> Option<Proof> {
@@ -244,13 +247,13 @@ fn answer(id: &str, proof: Option<Proof>) -> Op {
 }
 
 impl Opened {
-    async fn one(&self, op: Op) -> Done {
+    async fn one(&self, op: Op) -> OpResult {
         let mut done = self.store.commit(vec![op]).await.expect("written");
         done.pop().expect("one op, one result")
     }
 
     fn begin_op(&self, id: &str, resend_after: Option<u32>, draft: Option<Message>) -> Op {
-        Op::Begin(Box::new(Begin {
+        Op::BeginAttempt(Box::new(BeginAttempt {
             account: account("acme"),
             request: Request { id: request(id), fingerprint: Fingerprint([7; 32]), resend_after },
             owner: self.owner,
@@ -261,7 +264,7 @@ impl Opened {
 
     async fn change(&self, id: &str, change: Change) -> Changed {
         match self.one(change_op(id, change)).await {
-            Done::Changed(changed) => *changed,
+            OpResult::Changed(changed) => *changed,
             other => panic!("{other:?}"),
         }
     }
@@ -269,7 +272,7 @@ impl Opened {
     /// Makes, changes or removes a subscription, and it stands like this.
     async fn changed(&self, id: &str, change: Change) -> Subscription {
         match self.change(id, change).await {
-            Changed::Stands(standing) => standing,
+            Changed::Stands(state) => state,
             other => panic!("{other:?}"),
         }
     }
@@ -280,12 +283,12 @@ impl Opened {
 
     /// The number up to which a subscription has acknowledged all.
     async fn place(&self, id: &str) -> u64 {
-        self.subscription(id).await.expect("there is one").number
+        self.subscription(id).await.expect("there is one").sequence
     }
 
     async fn trim(&self, trim: Trim) -> Trimmed {
         match self.one(Op::Trim(trim)).await {
-            Done::Trimmed(trimmed) => trimmed,
+            OpResult::Trimmed(trimmed) => trimmed,
             other => panic!("{other:?}"),
         }
     }
@@ -301,9 +304,9 @@ impl Opened {
         self.beside().query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("readable")
     }
 
-    async fn begin(&self, id: &str, resend_after: Option<u32>) -> Begun {
+    async fn begin(&self, id: &str, resend_after: Option<u32>) -> BeginResult {
         match self.one(self.begin_op(id, resend_after, Some(draft()))).await {
-            Done::Begun(begun) => *begun,
+            OpResult::Begun(begun) => *begun,
             other => panic!("{other:?}"),
         }
     }
@@ -311,13 +314,19 @@ impl Opened {
     /// Begins an attempt that may be made.
     async fn attempt(&self, id: &str, resend_after: Option<u32>) -> (u32, MessageId) {
         match self.begin(id, resend_after).await {
-            Begun::Attempt { number, message_id: Some(message_id) } => (number, message_id),
+            BeginResult::Attempt { number, message_id: Some(message_id) } => (number, message_id),
             other => panic!("{other:?}"),
         }
     }
 
-    fn end_op(&self, id: Option<&str>, attempt: u32, message: Option<Message>, outcome: Outcome) -> Op {
-        Op::End(Box::new(End {
+    fn end_op(
+        &self,
+        id: Option<&str>,
+        attempt: u32,
+        message: Option<Message>,
+        outcome: AttemptOutcome,
+    ) -> Op {
+        Op::FinishAttempt(Box::new(FinishAttempt {
             account: account("acme"),
             request: id.map(request),
             attempt,
@@ -328,20 +337,20 @@ impl Opened {
         }))
     }
 
-    async fn ended(&self, op: Op) -> Ended {
+    async fn ended(&self, op: Op) -> FinishResult {
         match self.one(op).await {
-            Done::Ended(ended) => *ended,
+            OpResult::Finished(ended) => *ended,
             other => panic!("{other:?}"),
         }
     }
 
     /// Ends an attempt at a request.
-    async fn end(&self, id: &str, attempt: u32, outcome: Outcome) -> Ended {
+    async fn end(&self, id: &str, attempt: u32, outcome: AttemptOutcome) -> FinishResult {
         self.ended(self.end_op(Some(id), attempt, None, outcome)).await
     }
 
     /// Ends a send without a request.
-    async fn sent(&self, message: &Message, outcome: Outcome) -> Ended {
+    async fn sent(&self, message: &Message, outcome: AttemptOutcome) -> FinishResult {
         self.ended(self.end_op(None, 1, Some(message.clone()), outcome)).await
     }
 
@@ -352,17 +361,17 @@ impl Opened {
         message_id
     }
 
-    async fn record(&self, id: &str) -> Option<Record> {
+    async fn record(&self, id: &str) -> Option<RequestRecord> {
         self.store.request(&account("acme"), &request(id)).await.expect("readable")
     }
 
     /// How a request stands, in short: the state's word and the attempt's number.
     async fn stands(&self, id: &str) -> Option<(&'static str, u32)> {
         self.record(id).await.map(|record| {
-            let word = match record.standing {
-                Standing::InFlight { .. } => "in flight",
-                Standing::Accepted { .. } => "accepted",
-                Standing::Unknown(_) => "unknown",
+            let word = match record.state {
+                RequestState::InFlight { .. } => "in flight",
+                RequestState::Accepted { .. } => "accepted",
+                RequestState::Unknown(_) => "unknown",
             };
             (word, record.attempt)
         })
@@ -379,7 +388,7 @@ impl Opened {
     /// The types of all events, with what stands behind their ids in [`encode`].
     async fn events(&self) -> Vec<(EventType, String)> {
         let page = self.store.read(0, false).await.expect("readable");
-        let text = |event: &Stored| {
+        let text = |event: &StoredEvent| {
             let text = String::from_utf8_lossy(&event.event);
             text.lines().next().unwrap_or("").to_owned()
         };

@@ -25,8 +25,8 @@ enum By {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Begin { request: usize, resend_after: Option<u32> },
-    End { request: usize, how: How },
+    BeginAttempt { request: usize, resend_after: Option<u32> },
+    FinishAttempt { request: usize, how: How },
     Draft,
     EndSend { message: prop::sample::Index, how: How },
     Prove { message: prop::sample::Index, number: u32, by: By },
@@ -42,8 +42,8 @@ fn all_steps() -> impl Strategy<Value = Vec<Step>> {
     let resend_after = prop_oneof![Just(None), (1_u32..4).prop_map(Some)];
     let step = prop_oneof![
         6 => (0..REQUESTS, resend_after)
-            .prop_map(|(request, resend_after)| Step::Begin { request, resend_after }),
-        6 => (0..REQUESTS, how()).prop_map(|(request, how)| Step::End { request, how }),
+            .prop_map(|(request, resend_after)| Step::BeginAttempt { request, resend_after }),
+        6 => (0..REQUESTS, how()).prop_map(|(request, how)| Step::FinishAttempt { request, how }),
         1 => Just(Step::Draft),
         2 => (message(), how()).prop_map(|(message, how)| Step::EndSend { message, how }),
         2 => (message(), 1_u32..3, by).prop_map(|(message, number, by)| Step::Prove { message, number, by }),
@@ -137,18 +137,18 @@ impl Model {
     }
 }
 
-fn outcome(how: How, id: &str) -> Outcome {
+fn outcome(how: How, id: &str) -> AttemptOutcome {
     match how {
         How::Accepted => accepted(&[id]),
         How::Unknown => unknown(),
-        How::NotDone => Outcome::NotDone,
+        How::NotDone => AttemptOutcome::NotDone,
     }
 }
 
 async fn begin(opened: &Opened, model: &mut Model, request: usize, resend_after: Option<u32>) {
     let sent = draft();
     let op = opened.begin_op(&format!("r{request}"), resend_after, Some(sent.clone()));
-    let Done::Begun(begun) = opened.one(op).await else { panic!("not begun") };
+    let OpResult::Begun(begun) = opened.one(op).await else { panic!("not begun") };
     let begins = match &model.requests[request] {
         None => Some((resend_after.map_or(1, |after| after + 1), None)),
         Some(kept) if kept.state == "unknown" && resend_after == Some(kept.attempt) => {
@@ -157,7 +157,7 @@ async fn begin(opened: &Opened, model: &mut Model, request: usize, resend_after:
         Some(_) => None,
     };
     let Some((number, message)) = begins else {
-        assert!(matches!(*begun, Begun::Known(_)), "{begun:?}");
+        assert!(matches!(*begun, BeginResult::Known(_)), "{begun:?}");
         return;
     };
     assert_eq!(model.under_way[request], None, "an attempt begins while another is in flight");
@@ -165,7 +165,7 @@ async fn begin(opened: &Opened, model: &mut Model, request: usize, resend_after:
     let before = message.is_some();
     let message = message.unwrap_or_else(|| model.add(sent, true));
     let message_id = Some(model.messages[message].draft.id);
-    assert_eq!(*begun, Begun::Attempt { number, message_id });
+    assert_eq!(*begun, BeginResult::Attempt { number, message_id });
     let opening = model.opening;
     model.requests[request] = Some(Kept { state: "in flight", attempt: number, before, message, opening });
 }
@@ -265,7 +265,7 @@ async fn check(opened: &Opened, model: &mut Model) {
         assert_eq!(message.state, expected, "message {place}");
         assert!(message.state >= facts.seen, "message {place} went back from {:?}", facts.seen);
         assert_eq!(message.provider_ids.iter().cloned().collect::<HashSet<_>>(), facts.joined);
-        assert_eq!(message.trouble.is_some(), matches!(message.state, Unknown | Failed), "message {place}");
+        assert_eq!(message.problem.is_some(), matches!(message.state, Unknown | Failed), "message {place}");
         let told = usize::from(message.state >= Accepted);
         assert_eq!(opened.times_accepted(message.id).await, told, "message {place}");
         if let Some(kept) = model.requests.iter().flatten().find(|kept| kept.message == place) {
@@ -288,10 +288,10 @@ async fn follow(steps: Vec<Step>) {
     let mut model = Model::default();
     for step in steps {
         match step {
-            Step::Begin { request, resend_after } => {
+            Step::BeginAttempt { request, resend_after } => {
                 begin(&opened, &mut model, request, resend_after).await;
             }
-            Step::End { request, how } => end(&opened, &mut model, request, how).await,
+            Step::FinishAttempt { request, how } => end(&opened, &mut model, request, how).await,
             Step::Draft => {
                 model.add(draft(), false);
             }

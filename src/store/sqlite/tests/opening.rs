@@ -9,7 +9,7 @@ async fn a_second_process_is_kept_out() {
         path: opened.folder.path().join("switchboard.db"),
         encode,
         committed: Box::new(|_| {}),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     });
     assert!(matches!(second, Err(Error::InUse { .. })), "{second:?}");
@@ -25,7 +25,7 @@ async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
         path: path.clone(),
         encode,
         committed: Box::new(|_| {}),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     });
     assert!(matches!(opened, Err(Error::TooNew { found: 99, .. })), "{opened:?}");
@@ -40,7 +40,7 @@ fn open_in_place(path: &Path) -> Store {
         path: path.to_owned(),
         encode,
         committed: Box::new(|_| {}),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     };
     Store::open(options).expect("opens")
@@ -55,7 +55,7 @@ async fn another_programs_database_is_refused_and_left_alone() {
         path: path.clone(),
         encode,
         committed: Box::new(|_| {}),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     });
     assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
@@ -69,7 +69,7 @@ async fn another_programs_database_is_refused_and_left_alone() {
 fn the_writer_asks_for_a_sync_at_every_commit() {
     let folder = TempDir::new().expect("a folder");
     let mut db = Connection::open(folder.path().join("switchboard.db")).expect("opens");
-    assert!(schema::prepare(&mut db, Owner::generate(), None).is_ok());
+    assert!(schema::prepare(&mut db, ReplicaId::generate(), None).is_ok());
     let synchronous: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("there");
     let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("there");
     assert_eq!((synchronous, mode.as_str()), (2, "wal"), "2 is FULL");
@@ -85,7 +85,7 @@ async fn a_file_that_is_no_store_is_refused() {
         path,
         encode,
         committed: Box::new(|_| {}),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     });
     assert!(matches!(opened, Err(Error::Open { .. })), "{opened:?}");
@@ -125,15 +125,15 @@ async fn a_file_of_the_first_version_keeps_its_journal_and_takes_what_is_new() {
     Connection::open(&path).and_then(|db| db.execute_batch(FIRST_VERSION)).expect("made");
     let opened = open_in(folder, None);
     assert_eq!(opened.store.epoch(), 77);
-    assert_eq!(opened.store.extent(), Extent { oldest: 5, newest: 5 });
+    assert_eq!(opened.store.log_range(), LogRange { oldest: 5, newest: 5 });
     // Of what was trimmed before, all that is known is that it was not younger than what is left.
-    for (moment, behind, trimmed) in [(1_700_000_000_000, 4, true), (1_700_000_000_001, 5, false)] {
+    for (moment, after, trimmed) in [(1_700_000_000_000, 4, true), (1_700_000_000_001, 5, false)] {
         let since = opened.store.since(UnixMillis(moment)).await.expect("readable");
-        assert_eq!(since, Since { behind, trimmed });
+        assert_eq!(since, TimeLocation { after, trimmed });
     }
     assert_eq!(opened.record("r").await, None);
     let id = opened.in_doubt("r").await;
-    assert_eq!(opened.one(append("acme", None, "x")).await, Done::Appended(6));
+    assert_eq!(opened.one(append("acme", None, "x")).await, OpResult::Appended(6));
 
     let opened = opened.reopen();
     assert_eq!(opened.stands("r").await, Some(("unknown", 1)));
@@ -172,7 +172,7 @@ async fn a_file_of_an_earlier_version_knows_what_its_events_take_and_takes_subsc
         drop(db);
         let opened = open_in(folder, None);
         assert_eq!(opened.bytes(), (bytes, bytes));
-        assert_eq!(opened.changed("s", create(Filter::default(), Place::Oldest)).await.number, 4);
+        assert_eq!(opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await.sequence, 4);
         opened.one(append("acme", None, "x")).await;
         let Trimmed { events, expired, .. } =
             opened.trim(Trim { most_bytes: Some(0), ..Trim::older_than(UnixMillis(0), 1) }).await;
@@ -193,18 +193,21 @@ async fn what_another_owner_had_in_flight_is_unknown_when_the_store_is_opened() 
     let (_, done) = opened.attempt("done", None).await;
     opened.end("done", 1, accepted(&["P"])).await;
     let write = opened.one(opened.begin_op("write", None, None)).await;
-    assert_eq!(write, Done::Begun(Box::new(Begun::Attempt { number: 1, message_id: None })));
+    assert_eq!(write, OpResult::Begun(Box::new(BeginResult::Attempt { number: 1, message_id: None })));
 
     let opened = opened.reopen();
-    let failed = doubt(Uncertainty::ServerFailed);
+    let failed = doubt(UnknownReason::ServerFailed);
     for (id, attempt) in [("first", 1), ("again", 2), ("write", 1)] {
         let record = opened.record(id).await.expect("kept");
-        assert_eq!((record.attempt, record.standing), (attempt, Standing::Unknown(failed.clone())), "{id}");
+        assert_eq!((record.attempt, record.state), (attempt, RequestState::Unknown(failed.clone())), "{id}");
     }
     for (id, attempt) in [(first, 1), (again, 2)] {
         let message = opened.message(id).await.expect("kept");
         assert_eq!((message.state, message.attempt), (MessageState::Unknown, attempt));
-        assert_eq!(message.trouble, Some(crate::domain::message::Trouble::Doubtful(failed.clone())));
+        assert_eq!(
+            message.problem,
+            Some(crate::domain::message::MessageProblem::OutcomeUnknown(failed.clone()))
+        );
     }
     assert_eq!(opened.stands("done").await, Some(("accepted", 1)));
     assert_eq!(opened.state(done).await, Some(MessageState::Accepted));
@@ -226,7 +229,7 @@ async fn what_is_in_flight_stays_so_for_its_own_owner() {
     })
     .expect("opens");
     let record = store.request(&account("acme"), &request("r")).await.expect("readable").expect("kept");
-    assert!(matches!(record.standing, Standing::InFlight { .. }), "{record:?}");
+    assert!(matches!(record.state, RequestState::InFlight { .. }), "{record:?}");
 }
 
 fn break_off(_: &Event, _: &Stamp) -> Bytes {
@@ -240,7 +243,7 @@ async fn a_store_whose_writer_is_gone_says_so() {
         path: folder.path().join("switchboard.db"),
         encode: break_off,
         committed: Box::new(|_| {}),
-        owner: Owner::generate(),
+        owner: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");

@@ -22,7 +22,7 @@ async fn close(store: &Store) {
 fn reopen(folder: &TempDir, newest: Cursor) -> Result<Store, Error> {
     let path = folder.path().join("switchboard.db");
     let options =
-        Options { path, encode, committed: Box::new(|_| {}), owner: Owner::generate(), max_pages: None };
+        Options { path, encode, committed: Box::new(|_| {}), owner: ReplicaId::generate(), max_pages: None };
     Store::reopen(options, newest)
 }
 
@@ -44,13 +44,13 @@ async fn a_sound_store_is_opened_with_all_that_was_told() {
     let (folder, newest) = failed().await;
     let store = reopen(&folder, newest).expect("opens");
     assert_eq!(store.newest(), newest);
-    assert_eq!(numbers(&store.read(0, false).await.expect("readable")), [1, 2, 3]);
+    assert_eq!(sequences(&store.read(0, false).await.expect("readable")), [1, 2, 3]);
 }
 
 #[tokio::test]
 async fn what_was_written_and_never_told_may_be_there() {
     let (folder, newest) = failed().await;
-    let store = reopen(&folder, Cursor { number: 2, ..newest }).expect("opens");
+    let store = reopen(&folder, Cursor { sequence: 2, ..newest }).expect("opens");
     assert_eq!(store.newest(), newest);
 }
 
@@ -65,17 +65,17 @@ async fn a_trimmed_store_is_sound() {
             .commit(vec![Op::Trim(crate::store::Trim::older_than(before, most))])
             .await
             .expect("written");
-        assert!(matches!(&*done, [Done::Trimmed(trimmed)] if trimmed.events == u64::from(most)));
+        assert!(matches!(&*done, [OpResult::Trimmed(trimmed)] if trimmed.events == u64::from(most)));
         close(&store).await;
     }
     let store = reopen(&folder, newest).expect("opens");
-    assert_eq!(store.extent(), Extent { oldest: 4, newest: 3 });
+    assert_eq!(store.log_range(), LogRange { oldest: 4, newest: 3 });
 }
 
 #[tokio::test]
 async fn a_store_that_lacks_what_was_told_is_refused() {
     let (folder, newest) = failed().await;
-    assert_eq!(fault(&folder, Cursor { number: 4, ..newest }), "event 4 is gone, which was told");
+    assert_eq!(fault(&folder, Cursor { sequence: 4, ..newest }), "event 4 is gone, which was told");
     assert_eq!(fault(&folder, Cursor { epoch: newest.epoch ^ 1, ..newest }), "it is another journal");
 }
 

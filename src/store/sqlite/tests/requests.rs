@@ -1,20 +1,20 @@
 //! Which attempts may begin, and how a request stands after each.
 
 use super::*;
-use crate::domain::message::Trouble;
+use crate::domain::message::MessageProblem;
 
 #[tokio::test]
 async fn a_new_request_begins_its_first_attempt_with_a_pending_message() {
     let opened = open();
     let sent = draft();
     let begun = opened.one(opened.begin_op("r", None, Some(sent.clone()))).await;
-    let attempt = Begun::Attempt { number: 1, message_id: Some(sent.id) };
-    assert_eq!(begun, Done::Begun(Box::new(attempt)));
+    let attempt = BeginResult::Attempt { number: 1, message_id: Some(sent.id) };
+    assert_eq!(begun, OpResult::Begun(Box::new(attempt)));
     let message = Message { request_id: Some(request("r")), ..sent };
     assert_eq!(opened.message(message.id).await, Some(message.clone()));
     let record = opened.record("r").await.expect("kept");
     assert_eq!(record.message.as_ref(), Some(&message));
-    assert!(matches!(record.standing, Standing::InFlight { owner, .. } if owner == opened.owner));
+    assert!(matches!(record.state, RequestState::InFlight { owner, .. } if owner == opened.owner));
     assert_eq!(opened.told(), [[message]]);
 }
 
@@ -25,7 +25,10 @@ async fn an_attempt_after_one_of_which_nothing_is_known_has_the_next_number() {
     assert_eq!(number, 4);
     let message = opened.message(id).await.expect("kept");
     assert_eq!((message.attempt, message.state), (4, MessageState::Pending));
-    assert_eq!(opened.end("r", 4, Outcome::NotDone).await, Ended { record: None, message: None });
+    assert_eq!(
+        opened.end("r", 4, AttemptOutcome::NotDone).await,
+        FinishResult { record: None, message: None }
+    );
     assert_eq!(opened.record("r").await, None, "it goes back to where nothing is known");
     assert_eq!(opened.message(id).await, None);
 }
@@ -35,18 +38,23 @@ async fn an_unknown_attempt_is_followed_by_the_next_only_when_it_is_named() {
     let opened = open();
     let id = opened.in_doubt("r").await;
     for other in [None, Some(2), Some(7)] {
-        let Begun::Known(record) = opened.begin("r", other).await else { panic!("it must not be made") };
-        assert_eq!(record.standing, Standing::Unknown(doubt(Uncertainty::TimedOut)));
+        let BeginResult::Known(record) = opened.begin("r", other).await else {
+            panic!("it must not be made")
+        };
+        assert_eq!(record.state, RequestState::Unknown(doubt(UnknownReason::TimedOut)));
         assert_eq!((record.attempt, record.message.map(|message| message.id)), (1, Some(id)));
     }
     opened.told();
     assert_eq!(opened.attempt("r", Some(1)).await, (2, id), "all attempts are one message");
     let message = opened.message(id).await.expect("kept");
     assert_eq!((message.state, message.attempt), (MessageState::Unknown, 2));
-    assert_eq!(message.trouble, Some(Trouble::Doubtful(doubt(Uncertainty::TimedOut))));
+    assert_eq!(message.problem, Some(MessageProblem::OutcomeUnknown(doubt(UnknownReason::TimedOut))));
     assert_eq!(opened.told(), [[message]]);
     let again = opened.begin("r", Some(1)).await;
-    assert!(matches!(again, Begun::Known(Record { attempt: 2, .. })), "a blind retry of the resend joins it");
+    assert!(
+        matches!(again, BeginResult::Known(RequestRecord { attempt: 2, .. })),
+        "a blind retry of the resend joins it"
+    );
 }
 
 #[tokio::test]
@@ -54,19 +62,21 @@ async fn nothing_begins_while_an_attempt_is_in_flight_or_after_one_was_accepted(
     let opened = open();
     let (_, id) = opened.attempt("r", None).await;
     for resend_after in [None, Some(1), Some(2)] {
-        let Begun::Known(record) = opened.begin("r", resend_after).await else { panic!("in flight") };
-        assert!(matches!(record.standing, Standing::InFlight { .. }), "{record:?}");
+        let BeginResult::Known(record) = opened.begin("r", resend_after).await else { panic!("in flight") };
+        assert!(matches!(record.state, RequestState::InFlight { .. }), "{record:?}");
     }
     let mut other = opened.begin_op("r", Some(1), Some(draft()));
-    if let Op::Begin(begin) = &mut other {
-        begin.owner = Owner::generate();
+    if let Op::BeginAttempt(begin) = &mut other {
+        begin.owner = ReplicaId::generate();
     }
-    assert!(matches!(opened.one(other).await, Done::Begun(begun) if matches!(*begun, Begun::Known(_))));
+    assert!(
+        matches!(opened.one(other).await, OpResult::Begun(begun) if matches!(*begun, BeginResult::Known(_)))
+    );
 
     opened.end("r", 1, accepted(&["P"])).await;
     for resend_after in [None, Some(1)] {
-        let Begun::Known(record) = opened.begin("r", resend_after).await else { panic!("accepted") };
-        assert_eq!(record.standing, Standing::Accepted { reply: None });
+        let BeginResult::Known(record) = opened.begin("r", resend_after).await else { panic!("accepted") };
+        assert_eq!(record.state, RequestState::Accepted { reply: None });
         assert_eq!(record.message, opened.message(id).await);
     }
 }
@@ -81,10 +91,10 @@ async fn an_id_that_stands_for_another_request_is_told_in_every_state() {
     for id in ["flying", "unknown", "accepted"] {
         for resend_after in [None, Some(1)] {
             let mut op = opened.begin_op(id, resend_after, Some(draft()));
-            if let Op::Begin(begin) = &mut op {
+            if let Op::BeginAttempt(begin) = &mut op {
                 begin.request.fingerprint = Fingerprint([8; 32]);
             }
-            assert_eq!(opened.one(op).await, Done::Begun(Box::new(Begun::Reused)), "{id}");
+            assert_eq!(opened.one(op).await, OpResult::Begun(Box::new(BeginResult::Reused)), "{id}");
         }
     }
     assert_eq!(opened.stands("unknown").await, Some(("unknown", 1)));
@@ -95,17 +105,22 @@ async fn a_request_is_one_accounts() {
     let opened = open();
     opened.attempt("r", None).await;
     let mut op = opened.begin_op("r", None, Some(Message { account: account("globex"), ..draft() }));
-    if let Op::Begin(begin) = &mut op {
+    if let Op::BeginAttempt(begin) = &mut op {
         begin.account = account("globex");
     }
-    assert!(matches!(opened.one(op).await, Done::Begun(begun) if matches!(*begun, Begun::Attempt { .. })));
+    assert!(
+        matches!(opened.one(op).await, OpResult::Begun(begun) if matches!(*begun, BeginResult::Attempt { .. }))
+    );
 }
 
 #[tokio::test]
 async fn a_first_attempt_that_was_not_done_leaves_nothing() {
     let opened = open();
     let (_, id) = opened.attempt("r", None).await;
-    assert_eq!(opened.end("r", 1, Outcome::NotDone).await, Ended { record: None, message: None });
+    assert_eq!(
+        opened.end("r", 1, AttemptOutcome::NotDone).await,
+        FinishResult { record: None, message: None }
+    );
     assert_eq!((opened.record("r").await, opened.message(id).await), (None, None));
     let (number, next) = opened.attempt("r", None).await;
     assert_eq!(number, 1, "the id is free again");
@@ -117,16 +132,16 @@ async fn a_resend_that_was_not_done_goes_back_to_the_attempt_before_it() {
     let opened = open();
     let id = opened.in_doubt("r").await;
     opened.attempt("r", Some(1)).await;
-    opened.end("r", 2, Outcome::Unknown(doubt(Uncertainty::ConnectionLost))).await;
+    opened.end("r", 2, AttemptOutcome::Unknown(doubt(UnknownReason::ConnectionLost))).await;
     assert_eq!(opened.stands("r").await, Some(("unknown", 2)));
     opened.attempt("r", Some(2)).await;
-    let ended = opened.end("r", 3, Outcome::NotDone).await;
+    let ended = opened.end("r", 3, AttemptOutcome::NotDone).await;
     let record = ended.record.expect("kept");
-    let before = Standing::Unknown(doubt(Uncertainty::ConnectionLost));
-    assert_eq!((record.attempt, record.standing), (2, before));
+    let before = RequestState::Unknown(doubt(UnknownReason::ConnectionLost));
+    assert_eq!((record.attempt, record.state), (2, before));
     let message = opened.message(id).await.expect("kept");
     assert_eq!((message.attempt, message.state), (2, MessageState::Unknown));
-    assert_eq!(message.trouble, Some(Trouble::Doubtful(doubt(Uncertainty::ConnectionLost))));
+    assert_eq!(message.problem, Some(MessageProblem::OutcomeUnknown(doubt(UnknownReason::ConnectionLost))));
     assert_eq!(opened.attempt("r", Some(2)).await, (3, id), "and can be resent");
 }
 
@@ -136,9 +151,9 @@ async fn a_resend_that_was_accepted_ends_the_doubt() {
     let id = opened.in_doubt("r").await;
     opened.attempt("r", Some(1)).await;
     let ended = opened.end("r", 2, accepted(&["P"])).await;
-    assert_eq!(ended.record.expect("kept").standing, Standing::Accepted { reply: None });
+    assert_eq!(ended.record.expect("kept").state, RequestState::Accepted { reply: None });
     let message = opened.message(id).await.expect("kept");
-    assert_eq!((message.state, message.attempt, message.trouble), (MessageState::Accepted, 2, None));
+    assert_eq!((message.state, message.attempt, message.problem), (MessageState::Accepted, 2, None));
     assert_eq!(opened.times_accepted(id).await, 1);
 }
 
@@ -147,11 +162,12 @@ async fn a_reply_of_a_write_that_is_no_send_is_kept_byte_for_byte() {
     let opened = open();
     opened.one(opened.begin_op("w", None, None)).await;
     let reply = Some(Bytes::from_static(b"\x00reply\xff"));
-    let outcome = Outcome::Accepted { reply: reply.clone(), provider_ids: Vec::new(), provider_state: None };
+    let outcome =
+        AttemptOutcome::Accepted { reply: reply.clone(), provider_ids: Vec::new(), provider_state: None };
     opened.end("w", 1, outcome).await;
     let opened = opened.reopen();
     let record = opened.record("w").await.expect("kept");
-    assert_eq!((record.standing, record.message), (Standing::Accepted { reply }, None));
+    assert_eq!((record.state, record.message), (RequestState::Accepted { reply }, None));
     assert!(opened.events().await.is_empty(), "no message, no event");
 }
 
@@ -159,27 +175,27 @@ async fn a_reply_of_a_write_that_is_no_send_is_kept_byte_for_byte() {
 async fn an_attempt_is_ended_only_by_its_number_its_owner_and_its_message() {
     let opened = open();
     let (_, id) = opened.attempt("r", None).await;
-    let stranger = |mut op: Op, change: fn(&mut End)| {
-        if let Op::End(end) = &mut op {
+    let stranger = |mut op: Op, change: fn(&mut FinishAttempt)| {
+        if let Op::FinishAttempt(end) = &mut op {
             change(end);
         }
         op
     };
-    let ours = || opened.end_op(Some("r"), 1, None, Outcome::NotDone);
+    let ours = || opened.end_op(Some("r"), 1, None, AttemptOutcome::NotDone);
     for op in [
         stranger(ours(), |end| end.attempt = 2),
-        stranger(ours(), |end| end.owner = Owner::generate()),
+        stranger(ours(), |end| end.owner = ReplicaId::generate()),
         stranger(ours(), |end| end.message = Some(draft())),
     ] {
         let ended = opened.ended(op).await;
-        assert!(matches!(ended.record.expect("kept").standing, Standing::InFlight { .. }));
+        assert!(matches!(ended.record.expect("kept").state, RequestState::InFlight { .. }));
     }
     assert_eq!(opened.state(id).await, Some(MessageState::Pending));
 }
 
 #[tokio::test]
 async fn ending_an_attempt_twice_changes_nothing() {
-    for outcome in [accepted(&["P", "Q", "P"]), unknown(), Outcome::NotDone] {
+    for outcome in [accepted(&["P", "Q", "P"]), unknown(), AttemptOutcome::NotDone] {
         let opened = open();
         let (_, id) = opened.attempt("r", None).await;
         let first = opened.end("r", 1, outcome.clone()).await;
@@ -204,16 +220,18 @@ async fn a_resend_that_was_taken_back_twice_is_taken_back_once() {
     let opened = open();
     opened.in_doubt("r").await;
     opened.attempt("r", Some(1)).await;
-    let first = opened.end("r", 2, Outcome::NotDone).await;
-    assert_eq!(opened.end("r", 2, Outcome::NotDone).await, first);
+    let first = opened.end("r", 2, AttemptOutcome::NotDone).await;
+    assert_eq!(opened.end("r", 2, AttemptOutcome::NotDone).await, first);
     assert_eq!(opened.stands("r").await, Some(("unknown", 1)));
 }
 
 #[tokio::test]
 async fn a_message_that_began_and_was_not_done_in_one_commit_is_not_told() {
     let opened = open();
-    let ops =
-        vec![opened.begin_op("r", None, Some(draft())), opened.end_op(Some("r"), 1, None, Outcome::NotDone)];
+    let ops = vec![
+        opened.begin_op("r", None, Some(draft())),
+        opened.end_op(Some("r"), 1, None, AttemptOutcome::NotDone),
+    ];
     opened.store.commit(ops).await.expect("written");
     assert_eq!(opened.told(), Vec::<Vec<Message>>::new());
 }
@@ -254,7 +272,7 @@ async fn a_message_is_found_by_each_of_its_names_within_its_account() {
     }
     // Once the request is forgotten its id may come again: the newest message is meant.
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
-    opened.one(Op::Forget { now: UnixMillis(0), requests: soon, messages: UnixMillis(0), most: 10 }).await;
+    opened.one(Op::Expire { now: UnixMillis(0), requests: soon, messages: UnixMillis(0), most: 10 }).await;
     let newer = draft();
     let newer = Message { create_time: UnixMillis(newer.create_time.0 + 1_000), ..newer };
     opened.one(opened.begin_op("r", None, Some(newer.clone()))).await;
@@ -272,7 +290,7 @@ async fn a_message_comes_back_as_it_was_written() {
         callback_data: None,
         ..draft()
     };
-    let outcome = Outcome::Accepted {
+    let outcome = AttemptOutcome::Accepted {
         reply: None,
         provider_ids: vec!["wamid.\"1\"".to_owned()],
         provider_state: Some("held_for_quality_assessment".to_owned()),

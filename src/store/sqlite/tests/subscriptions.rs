@@ -4,7 +4,7 @@ use super::*;
 
 impl Opened {
     /// What was told of subscriptions since the last time.
-    fn changes(&self) -> Vec<Altered> {
+    fn changes(&self) -> Vec<SubscriptionChange> {
         std::mem::take(&mut *self.changed.lock().expect("unpoisoned"))
     }
 
@@ -20,8 +20,8 @@ fn words(words: &[&str]) -> Vec<TypeWord> {
     words.iter().map(|word| TypeWord::of(word)).collect()
 }
 
-fn acknowledge_as(number: u64, generation: u64) -> Change {
-    Change::Acknowledge { number, generation: Some(generation) }
+fn acknowledge_as(sequence: u64, generation: u64) -> Change {
+    Change::Acknowledge { sequence, generation: Some(generation) }
 }
 
 #[tokio::test]
@@ -32,12 +32,12 @@ async fn a_subscription_is_made_once_and_outlives_the_process() {
         types: words(&["unknown", "message.*"]),
     };
     let before = UnixMillis::now();
-    let made = opened.changed("billing", create(filter.clone(), Place::Behind(2))).await;
-    assert_eq!((made.id.as_str(), &made.filter, made.number), ("billing", &filter, 2));
+    let made = opened.changed("billing", create(filter.clone(), SeekPosition::After(2))).await;
+    assert_eq!((made.id.as_str(), &made.filter, made.sequence), ("billing", &filter, 2));
     assert_eq!((made.generation, made.acknowledge_time), (1, None));
     assert!(made.create_time >= before && made.update_time == made.create_time, "{made:?}");
 
-    let again = opened.change("billing", create(Filter::default(), Place::Oldest)).await;
+    let again = opened.change("billing", create(Filter::default(), SeekPosition::Oldest)).await;
     assert_eq!(again, Changed::Exists(made.clone()), "nothing is changed");
     let opened = opened.reopen();
     assert_eq!(opened.subscription("billing").await, Some(made));
@@ -47,9 +47,9 @@ async fn a_subscription_is_made_once_and_outlives_the_process() {
 #[tokio::test]
 async fn a_subscription_without_a_filter_is_read_back_without_one() {
     let opened = open();
-    opened.changed("all", create(Filter::default(), Place::Newest)).await;
+    opened.changed("all", create(Filter::default(), SeekPosition::Newest)).await;
     let types = Filter { accounts: Vec::new(), types: words(&["message.status"]) };
-    opened.changed("types", create(types.clone(), Place::Newest)).await;
+    opened.changed("types", create(types.clone(), SeekPosition::Newest)).await;
     assert_eq!(opened.subscription("all").await.expect("made").filter, Filter::default());
     assert_eq!(opened.subscription("types").await.expect("made").filter, types);
 }
@@ -57,27 +57,31 @@ async fn a_subscription_without_a_filter_is_read_back_without_one() {
 #[tokio::test]
 async fn places_are_those_of_the_transaction() {
     let opened = open();
-    for place in [Place::Oldest, Place::Newest] {
+    for place in [SeekPosition::Oldest, SeekPosition::Newest] {
         let at = opened.changed(&format!("{place:?}").to_lowercase(), create(Filter::default(), place)).await;
-        assert_eq!(at.number, 0, "before the first event there is one place");
+        assert_eq!(at.sequence, 0, "before the first event there is one place");
     }
     let opened = opened.with_events(5).await;
     opened.trim(Trim::older_than(UnixMillis(i64::MAX), 2)).await;
     let mut ops = vec![append("acme", None, "with it")];
-    for (id, place) in [("a", Place::Oldest), ("b", Place::Newest), ("c", Place::Behind(4))] {
+    for (id, place) in
+        [("a", SeekPosition::Oldest), ("b", SeekPosition::Newest), ("c", SeekPosition::After(4))]
+    {
         ops.push(change_op(id, create(Filter::default(), place)));
     }
     opened.store.commit(ops).await.expect("written");
     assert_eq!([opened.place("a").await, opened.place("b").await, opened.place("c").await], [2, 6, 4]);
-    for (place, number) in [(Place::Oldest, 2), (Place::Newest, 6), (Place::Behind(3), 3)] {
-        assert_eq!(opened.changed("a", Change::Seek(place)).await.number, number, "{place:?}");
+    for (place, sequence) in
+        [(SeekPosition::Oldest, 2), (SeekPosition::Newest, 6), (SeekPosition::After(3), 3)]
+    {
+        assert_eq!(opened.changed("a", Change::Seek(place)).await.sequence, sequence, "{place:?}");
     }
 }
 
 #[tokio::test]
 async fn a_filter_or_a_place_that_is_set_counts_the_generation_up_and_leaves_the_rest() {
     let opened = open().with_events(9).await;
-    let made = opened.changed("s", create(Filter::default(), Place::Behind(5))).await;
+    let made = opened.changed("s", create(Filter::default(), SeekPosition::After(5))).await;
     let acknowledged = opened.changed("s", acknowledge(6)).await;
 
     let updated = opened.changed("s", Change::Update(of(&["globex"]))).await;
@@ -89,9 +93,9 @@ async fn a_filter_or_a_place_that_is_set_counts_the_generation_up_and_leaves_the
         ..acknowledged.clone()
     };
     assert_eq!(updated, expected);
-    let sought = opened.changed("s", Change::Seek(Place::Behind(1))).await;
+    let sought = opened.changed("s", Change::Seek(SeekPosition::After(1))).await;
     let expected = Subscription {
-        number: 1,
+        sequence: 1,
         acknowledged: 1,
         generation: 3,
         update_time: sought.update_time,
@@ -105,12 +109,12 @@ async fn a_filter_or_a_place_that_is_set_counts_the_generation_up_and_leaves_the
 #[tokio::test]
 async fn an_acknowledgement_never_goes_back_and_may_be_repeated() {
     let opened = open().with_events(9).await;
-    opened.changed("s", create(of(&["acme"]), Place::Oldest)).await;
+    opened.changed("s", create(of(&["acme"]), SeekPosition::Oldest)).await;
     let first = opened.changed("s", acknowledge(5)).await;
-    assert_eq!((first.number, first.generation), (5, 1));
+    assert_eq!((first.sequence, first.generation), (5, 1));
     assert!(first.acknowledge_time.is_some());
-    for behind in [5, 4, 0] {
-        assert_eq!(opened.changed("s", acknowledge(behind)).await, first, "{behind} changes nothing");
+    for after in [5, 4, 0] {
+        assert_eq!(opened.changed("s", acknowledge(after)).await, first, "{after} changes nothing");
     }
     let both = vec![change_op("s", acknowledge(8)), change_op("s", acknowledge(7))];
     opened.store.commit(both).await.expect("written");
@@ -122,23 +126,23 @@ async fn an_acknowledgement_never_goes_back_and_may_be_repeated() {
 #[tokio::test]
 async fn an_acknowledgement_of_another_generation_changes_nothing() {
     let opened = open().with_events(9).await;
-    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
-    assert_eq!(opened.changed("s", acknowledge_as(3, 1)).await.number, 3);
-    let sought = opened.changed("s", Change::Seek(Place::Oldest)).await;
+    opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
+    assert_eq!(opened.changed("s", acknowledge_as(3, 1)).await.sequence, 3);
+    let sought = opened.changed("s", Change::Seek(SeekPosition::Oldest)).await;
     for generation in [0, 1, 3] {
         let stale = opened.change("s", acknowledge_as(5, generation)).await;
         assert_eq!(stale, Changed::Stale(sought.clone()), "{generation}");
     }
     assert_eq!(opened.place("s").await, 0);
-    assert_eq!(opened.changed("s", acknowledge_as(5, 2)).await.number, 5);
-    assert_eq!(opened.changed("s", acknowledge(6)).await.number, 6, "whatever it is");
+    assert_eq!(opened.changed("s", acknowledge_as(5, 2)).await.sequence, 5);
+    assert_eq!(opened.changed("s", acknowledge(6)).await.sequence, 6, "whatever it is");
 }
 
 #[tokio::test]
 async fn what_is_not_there_cannot_be_changed_and_what_was_deleted_can_be_made_again() {
     let opened = open().with_events(2).await;
     let changes = || {
-        let place = Place::Oldest;
+        let place = SeekPosition::Oldest;
         [
             Change::Update(Filter::default()),
             Change::Seek(place),
@@ -150,7 +154,7 @@ async fn what_is_not_there_cannot_be_changed_and_what_was_deleted_can_be_made_ag
     for change in changes() {
         assert_eq!(opened.change("s", change).await, Changed::Absent);
     }
-    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     let last = opened.changed("s", acknowledge(2)).await;
     assert_eq!(opened.changed("s", Change::Delete).await, last, "as it stood");
     for change in changes() {
@@ -158,19 +162,19 @@ async fn what_is_not_there_cannot_be_changed_and_what_was_deleted_can_be_made_ag
     }
     let opened = opened.reopen();
     assert_eq!(opened.subscription("s").await, None);
-    assert_eq!(opened.changed("s", create(Filter::default(), Place::Oldest)).await.number, 0);
+    assert_eq!(opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await.sequence, 0);
 }
 
 #[tokio::test]
 async fn they_are_listed_in_the_order_of_their_ids_page_by_page() {
     let opened = open();
     for id in ["b", "a-1", "c", "a", "b-2"] {
-        opened.changed(id, create(Filter::default(), Place::Newest)).await;
+        opened.changed(id, create(Filter::default(), SeekPosition::Newest)).await;
     }
     let mut seen: Vec<String> = Vec::new();
     loop {
-        let behind = seen.last().map(|id| subscription(id));
-        let page = opened.store.subscriptions(behind.as_ref(), 2).await.expect("readable");
+        let after = seen.last().map(|id| subscription(id));
+        let page = opened.store.subscriptions(after.as_ref(), 2).await.expect("readable");
         assert!(page.len() <= 2);
         if page.is_empty() {
             break;
@@ -183,12 +187,12 @@ async fn they_are_listed_in_the_order_of_their_ids_page_by_page() {
 #[tokio::test]
 async fn there_are_only_so_many() {
     let opened = open();
-    let make = |n: u32| change_op(&format!("s-{n}"), create(Filter::default(), Place::Newest));
+    let make = |n: u32| change_op(&format!("s-{n}"), create(Filter::default(), SeekPosition::Newest));
     opened.store.commit((0..MOST_SUBSCRIPTIONS).map(make).collect()).await.expect("written");
-    let one_more = || opened.change("one-more", create(Filter::default(), Place::Newest));
+    let one_more = || opened.change("one-more", create(Filter::default(), SeekPosition::Newest));
     assert_eq!(one_more().await, Changed::TooMany);
     assert_eq!(opened.subscription("one-more").await, None);
-    let again = opened.change("s-7", create(Filter::default(), Place::Newest)).await;
+    let again = opened.change("s-7", create(Filter::default(), SeekPosition::Newest)).await;
     assert!(matches!(again, Changed::Exists(_)), "that it exists is the better answer: {again:?}");
     opened.changed("s-7", Change::Delete).await;
     assert!(matches!(one_more().await, Changed::Stands(_)));
@@ -197,25 +201,30 @@ async fn there_are_only_so_many() {
 #[tokio::test]
 async fn what_was_set_or_deleted_is_told_once_it_is_on_disk() {
     let opened = open().with_events(3).await;
-    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     opened.changed("s", acknowledge(1)).await;
     assert_eq!(opened.changes(), [], "nobody reads from what was just made, and readers place themselves");
     let updated = opened.changed("s", Change::Update(of(&["acme"]))).await;
-    assert_eq!(opened.changes(), [Altered::Set(updated)], "as it stands");
-    let sought = opened.changed("s", Change::Seek(Place::Newest)).await;
+    assert_eq!(opened.changes(), [SubscriptionChange::Set(updated)], "as it stands");
+    let sought = opened.changed("s", Change::Seek(SeekPosition::Newest)).await;
     opened.changed("s", Change::Delete).await;
-    assert_eq!(opened.changes(), [Altered::Set(sought.clone()), Altered::Deleted(sought)]);
+    assert_eq!(
+        opened.changes(),
+        [SubscriptionChange::Set(sought.clone()), SubscriptionChange::Deleted(sought)]
+    );
     opened.change("s", Change::Delete).await;
-    opened.change("s", Change::Seek(Place::Newest)).await;
+    opened.change("s", Change::Seek(SeekPosition::Newest)).await;
     assert_eq!(opened.changes(), [], "what is not there does not change");
 }
 
 #[tokio::test]
 async fn what_was_not_written_is_not_told() {
     let opened = open_in(TempDir::new().expect("a folder"), Some(60));
-    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
-    let with_it =
-        vec![change_op("s", Change::Seek(Place::Newest)), append("acme", None, &"x".repeat(1_000_000))];
+    opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
+    let with_it = vec![
+        change_op("s", Change::Seek(SeekPosition::Newest)),
+        append("acme", None, &"x".repeat(1_000_000)),
+    ];
     let refused = opened.store.commit(with_it).await;
     assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
     assert_eq!(opened.changes(), []);
@@ -225,10 +234,10 @@ async fn what_was_not_written_is_not_told() {
 #[tokio::test]
 async fn no_generation_is_given_twice() {
     let opened = open().with_events(2).await;
-    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
-    let last = opened.changed("s", Change::Seek(Place::Newest)).await;
+    opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
+    let last = opened.changed("s", Change::Seek(SeekPosition::Newest)).await;
     opened.changed("s", Change::Delete).await;
-    let anew = opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    let anew = opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     assert!(anew.generation > last.generation, "{anew:?}");
     // What was on its way to the old one is not taken for the new one's.
     for generation in [1, last.generation] {
@@ -237,7 +246,7 @@ async fn no_generation_is_given_twice() {
     }
     opened.changed("s", Change::Delete).await;
     let opened = opened.reopen();
-    let again = opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    let again = opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     assert!(again.generation > anew.generation, "{again:?}");
 }
 
@@ -245,23 +254,24 @@ async fn no_generation_is_given_twice() {
 #[tokio::test]
 async fn a_place_whose_events_went_before_it_was_written_is_refused() {
     let opened = open().with_events(5).await;
-    let made = opened.changed("s", create(Filter::default(), Place::Newest)).await;
+    let made = opened.changed("s", create(Filter::default(), SeekPosition::Newest)).await;
     opened.trim(Trim::older_than(UnixMillis(i64::MAX), 3)).await;
-    for (id, change) in
-        [("t", create(Filter::default(), Place::Behind(2))), ("s", Change::Seek(Place::Behind(2)))]
-    {
+    for (id, change) in [
+        ("t", create(Filter::default(), SeekPosition::After(2))),
+        ("s", Change::Seek(SeekPosition::After(2))),
+    ] {
         let done = opened.change(id, change).await;
-        assert_eq!(done, Changed::Gone { oldest: 4 }, "it has lost an event before it began");
+        assert_eq!(done, Changed::Expired { oldest: 4 }, "it has lost an event before it began");
     }
     assert_eq!(opened.subscription("t").await, None);
     assert_eq!(opened.subscription("s").await, Some(made));
-    assert_eq!(opened.changed("t", create(Filter::default(), Place::Behind(3))).await.number, 3);
+    assert_eq!(opened.changed("t", create(Filter::default(), SeekPosition::After(3))).await.sequence, 3);
 }
 
 #[tokio::test]
 async fn words_of_another_version_keep_nobody_from_listing_changing_or_deleting() {
     let opened = open().with_events(2).await;
-    opened.changed("s", create(Filter::default(), Place::Oldest)).await;
+    opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     opened.beside().execute("UPDATE subscriptions SET types = 'of.tomorrow message.*'", []).expect("written");
     assert_eq!(opened.store.subscriptions(None, 9).await.expect("readable").len(), 1);
     opened.changed("s", acknowledge(1)).await;

@@ -59,7 +59,7 @@ fn ids(ids: &[&str]) -> Vec<SubscriptionId> {
 async fn an_event_stays_as_long_as_a_subscription_has_not_acknowledged_it() {
     let opened = open();
     opened.events_of(&["acme", "globex", "acme", "globex", "acme"]).await;
-    opened.changed("s", create(of(&["globex"]), Place::Oldest)).await;
+    opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
     assert_eq!(told(opened.trim(unheld(1_000)).await), (1, false, vec![]));
     assert_eq!(
         opened.trim(unheld(1_000)).await,
@@ -68,10 +68,10 @@ async fn an_event_stays_as_long_as_a_subscription_has_not_acknowledged_it() {
     );
     opened.changed("s", acknowledge(2)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 2);
-    assert_eq!(opened.store.extent(), Extent { oldest: 4, newest: 5 });
+    assert_eq!(opened.store.log_range(), LogRange { oldest: 4, newest: 5 });
     opened.changed("s", acknowledge(5)).await;
     assert_eq!(opened.trim(unheld(50)).await.events, 1, "5 is not old enough");
-    opened.changed("s", Change::Seek(Place::Behind(4))).await;
+    opened.changed("s", Change::Seek(SeekPosition::After(4))).await;
     opened.changed("s", Change::Update(of(&["acme"]))).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "the new filter holds it");
     opened.changed("s", Change::Delete).await;
@@ -83,11 +83,11 @@ async fn an_event_stays_as_long_as_a_subscription_has_not_acknowledged_it() {
 async fn what_no_subscription_is_about_goes_and_they_move_on_without_a_trace() {
     let opened = open();
     opened.events_of(&["acme"; 5]).await;
-    let made = opened.changed("s", create(of(&["globex"]), Place::Oldest)).await;
-    let behind = opened.changed("t", create(of(&["globex"]), Place::Behind(4))).await;
+    let made = opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
+    let after = opened.changed("t", create(of(&["globex"]), SeekPosition::After(4))).await;
     assert_eq!(told(opened.trim(unheld(31)).await), (3, false, vec![]));
-    assert_eq!(opened.subscription("s").await, Some(Subscription { number: 3, ..made.clone() }));
-    assert_eq!(opened.subscription("t").await, Some(behind.clone()), "it stands behind all that went");
+    assert_eq!(opened.subscription("s").await, Some(Subscription { sequence: 3, ..made.clone() }));
+    assert_eq!(opened.subscription("t").await, Some(after.clone()), "it stands behind all that went");
     assert_eq!(*opened.changed.lock().expect("unpoisoned"), [], "nobody has set it");
     opened.events_of(&["globex"]).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 2);
@@ -96,7 +96,7 @@ async fn what_no_subscription_is_about_goes_and_they_move_on_without_a_trace() {
         0,
         "it was not expired, and so holds what it is about"
     );
-    assert_eq!(opened.reopen().subscription("s").await, Some(Subscription { number: 5, ..made }));
+    assert_eq!(opened.reopen().subscription("s").await, Some(Subscription { sequence: 5, ..made }));
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn types_are_held_as_accounts_are() {
     opened.store.commit(ops).await.expect("written");
     opened.set_times();
     let filter = Filter { accounts: vec![], types: vec![TypeWord::Exact(EventType::ReportCompleted)] };
-    opened.changed("s", create(filter, Place::Oldest)).await;
+    opened.changed("s", create(filter, SeekPosition::Oldest)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
     opened.changed("s", acknowledge(2)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 2);
@@ -116,10 +116,10 @@ async fn types_are_held_as_accounts_are() {
 async fn a_subscription_that_loses_an_event_by_age_is_expired_and_told_once() {
     let opened = open();
     opened.events_of(&["globex", "acme", "globex", "acme", "acme"]).await;
-    let held = opened.changed("s", create(of(&["acme"]), Place::Oldest)).await;
+    let held = opened.changed("s", create(of(&["acme"]), SeekPosition::Oldest)).await;
     let trim = Trim { held_before: UnixMillis(21), ..unheld(1_000) };
     assert_eq!(told(opened.trim(trim).await), (5, false, ids(&["s"])), "it holds nothing");
-    let lost = Subscription { number: 1, ..held };
+    let lost = Subscription { sequence: 1, ..held };
     assert_eq!(opened.subscription("s").await, Some(lost), "its place stays right before what it lost");
     opened.events_of(&["acme"; 3]).await;
     assert_eq!(told(opened.trim(unheld(61)).await), (1, false, vec![]));
@@ -139,7 +139,7 @@ async fn size_wins_over_whoever_holds_an_event() {
     opened.events_of(&["globex", "acme", "globex", "acme"]).await;
     let (total, _) = opened.bytes();
     for (id, filter) in [("acme", of(&["acme"])), ("all", Filter::default()), ("globex", of(&["globex"]))] {
-        opened.changed(id, create(filter, Place::Oldest)).await;
+        opened.changed(id, create(filter, SeekPosition::Oldest)).await;
     }
     opened.changed("globex", acknowledge(1)).await;
     assert_eq!(opened.trim(more_than(total.cast_unsigned())).await, Trimmed::default());
@@ -179,7 +179,7 @@ async fn a_step_is_bounded_by_events_and_bytes_and_says_whether_there_is_more() 
 async fn a_row_that_this_version_cannot_read_does_not_keep_the_store_from_writing() {
     let opened = open();
     opened.events_of(&["acme", "acme", "acme"]).await;
-    opened.changed("s", create(of(&["globex"]), Place::Oldest)).await;
+    opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
     let set = |what| opened.beside().execute(what, []).expect("written");
     set("UPDATE events SET type = 'of.tomorrow' WHERE number = 2");
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
@@ -253,7 +253,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// An event of the model: its number is also the moment at which it was received.
 struct Known {
-    number: u64,
+    sequence: u64,
     account: AccountId,
     event_type: EventType,
     bytes: u64,
@@ -268,18 +268,18 @@ struct Model {
 
 impl Model {
     fn oldest(&self) -> u64 {
-        self.events.front().map_or(self.newest + 1, |event| event.number)
+        self.events.front().map_or(self.newest + 1, |event| event.sequence)
     }
 
     /// Trims one event after the other, by the words of [`Trim`].
     fn trim(&mut self, trim: Trim) -> Trimmed {
         let mut trimmed = Trimmed::default();
         while let Some(event) = self.events.front() {
-            let at = UnixMillis(event.number.cast_signed());
+            let at = UnixMillis(event.sequence.cast_signed());
             let all: u64 = self.events.iter().map(|event| event.bytes).sum();
             let about = |filter: &Filter| filter.matches(&event.account, event.event_type);
             // All before it is gone: whoever has lost nothing stands right before it, or behind it.
-            let before = event.number - 1;
+            let before = event.sequence - 1;
             let held = self.subscriptions.values().any(|(place, filter)| *place == before && about(filter));
             let goes = at < trim.held_before
                 || trim.most_bytes.is_some_and(|most| all > most)
@@ -297,7 +297,7 @@ impl Model {
                 if *place == before && about(filter) {
                     trimmed.expired.push(subscription(id));
                 } else if *place == before {
-                    *place = event.number;
+                    *place = event.sequence;
                 }
             }
             trimmed.events += 1;
@@ -320,14 +320,14 @@ proptest! {
             let mut model = Model::default();
             for step in steps {
                 opened = step.take(opened, &mut model).await;
-                let expected: Vec<u64> = model.events.iter().map(|event| event.number).collect();
-                assert_eq!(numbers(&opened.store.read(0, false).await.expect("readable")), expected);
+                let expected: Vec<u64> = model.events.iter().map(|event| event.sequence).collect();
+                assert_eq!(sequences(&opened.store.read(0, false).await.expect("readable")), expected);
                 let oldest = expected.first().copied().unwrap_or(model.newest + 1);
-                assert_eq!(opened.store.extent(), Extent { oldest, newest: model.newest });
+                assert_eq!(opened.store.log_range(), LogRange { oldest, newest: model.newest });
                 let bytes: u64 = model.events.iter().map(|event| event.bytes).sum();
                 assert_eq!(opened.bytes(), (bytes.cast_signed(), bytes.cast_signed()));
                 let places: Vec<_> = opened.store.subscriptions(None, 10).await.expect("readable");
-                let places: Vec<_> = places.iter().map(|s| (s.id.as_str(), s.number)).collect();
+                let places: Vec<_> = places.iter().map(|s| (s.id.as_str(), s.sequence)).collect();
                 let expected: Vec<_> = model.subscriptions.iter().map(|(id, (place, _))| (*id, *place)).collect();
                 assert_eq!(places, expected);
             }
@@ -343,7 +343,7 @@ impl Step {
                 model.newest += 1;
                 assert_eq!(
                     opened.one(of_kind(ACCOUNTS[of], report, bytes)).await,
-                    Done::Appended(newest + 1)
+                    OpResult::Appended(newest + 1)
                 );
                 let kind = "UPDATE events SET receive_ms = number WHERE number = ?1
                     RETURNING length(event) + length(raw)";
@@ -352,21 +352,21 @@ impl Step {
                     .query_row(kind, [model.newest.cast_signed()], |row| row.get(0))
                     .expect("written");
                 model.events.push_back(Known {
-                    number: model.newest,
+                    sequence: model.newest,
                     account: account(ACCOUNTS[of]),
                     event_type: if report { EventType::ReportCompleted } else { EventType::Unknown },
                     bytes: bytes.cast_unsigned(),
                 });
             }
             Self::Trim { before, held_for, most_bytes, step_events, step_bytes } => {
-                let at = |number: u64| UnixMillis(number.cast_signed());
+                let at = |sequence: u64| UnixMillis(sequence.cast_signed());
                 let (before, held_before) = (at(before), at(before.saturating_sub(held_for)));
                 let trim = Trim { before, held_before, most_bytes, step_events, step_bytes };
                 assert_eq!(opened.trim(trim).await, model.trim(trim), "{trim:?}");
             }
             Self::Create { id, filter: of, back } => {
                 let place = newest.saturating_sub(back);
-                let change = create(filter(of), Place::Behind(place));
+                let change = create(filter(of), SeekPosition::After(place));
                 let exists = model.subscriptions.contains_key(IDS[id]);
                 let gone = place + 1 < model.oldest();
                 match opened.change(IDS[id], change).await {
@@ -374,7 +374,7 @@ impl Step {
                         model.subscriptions.insert(IDS[id], (place, filter(of)));
                     }
                     Changed::Exists(_) if exists => {}
-                    Changed::Gone { oldest } if !exists && gone => assert_eq!(oldest, model.oldest()),
+                    Changed::Expired { oldest } if !exists && gone => assert_eq!(oldest, model.oldest()),
                     other => panic!("{other:?}"),
                 }
             }
@@ -384,7 +384,7 @@ impl Step {
             }
             Self::Seek { id, back } => {
                 let to = newest.saturating_sub(back);
-                opened.change(IDS[id], Change::Seek(Place::Behind(to))).await;
+                opened.change(IDS[id], Change::Seek(SeekPosition::After(to))).await;
                 if to + 1 < model.oldest() {
                     return opened;
                 }

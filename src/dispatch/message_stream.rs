@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::lives::{Watching, Word};
+use super::message_watchers::{Change, MessageWatch};
 use super::{Dispatch, Failure};
 use crate::domain::{AccountId, Address, Message, MessageState, PhoneNumber, UnixMillis};
-use crate::store::{self, MessageKey, Standing};
+use crate::store::{self, MessageKey, RequestState};
 
 /// How long after a customer's last message anything but a template may be sent.
 pub const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
@@ -28,7 +28,7 @@ pub struct StoreUnreadable;
 
 /// What is new of a message.
 #[derive(Clone, Debug)]
-pub enum News {
+pub enum Update {
     /// It stands like this now.
     Stands(Box<Message>),
     /// Nothing more will come.
@@ -50,9 +50,9 @@ pub enum WatchEnd {
 
 /// A message that somebody watches.
 #[derive(Debug)]
-pub struct Followed {
+pub struct MessageStream {
     dispatch: Dispatch,
-    watching: Watching,
+    watching: MessageWatch,
     /// Whether the provider reports what becomes of it.
     tracked: bool,
     message: Message,
@@ -80,7 +80,7 @@ impl Dispatch {
         key: &MessageKey,
     ) -> Result<Option<Message>, StoreUnreadable> {
         // What a caller was told may still be on its way to the disk.
-        self.store.settled().await.map_err(unreadable)?;
+        self.store.read_barrier().await.map_err(unreadable)?;
         self.store.message(account, key).await.map_err(unreadable)
     }
 
@@ -107,27 +107,27 @@ impl Dispatch {
         &self,
         account: &AccountId,
         key: &MessageKey,
-    ) -> Result<Option<Followed>, StoreUnreadable> {
+    ) -> Result<Option<MessageStream>, StoreUnreadable> {
         let Some(found) = self.find(account, key).await? else { return Ok(None) };
-        let watching = self.lives.watch(found.id);
+        let watching = self.message_watchers.watch(found.id);
         // What changed before there was a watcher is read now.
         let Some(message) = self.find(account, &MessageKey::Id(found.id)).await? else { return Ok(None) };
         let tracked =
             self.accounts.get(account).is_some_and(|account| account.capabilities().reports_statuses);
-        Ok(Some(Followed { dispatch: self.clone(), watching, tracked, message, told: false }))
+        Ok(Some(MessageStream { dispatch: self.clone(), watching, tracked, message, told: false }))
     }
 }
 
-impl Followed {
+impl MessageStream {
     /// Waits for what is new. The first comes at once; nothing comes after the end.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub async fn next(&mut self) -> Result<News, StoreUnreadable> {
+    pub async fn next(&mut self) -> Result<Update, StoreUnreadable> {
         if !self.told {
             self.told = true;
-            return Ok(News::Stands(Box::new(self.message.clone())));
+            return Ok(Update::Stands(Box::new(self.message.clone())));
         }
         loop {
             let until = match self.outlook().await? {
@@ -135,7 +135,7 @@ impl Followed {
                 // What changed just now may not have been told yet.
                 Outlook::Over(end) => match self.read().await? {
                     Some(message) if self.moves_on_to(&message) => return Ok(self.tell(message)),
-                    Some(_) | None => return Ok(News::Ended(end)),
+                    Some(_) | None => return Ok(Update::Ended(end)),
                 },
             };
             let word = tokio::select! {
@@ -143,13 +143,15 @@ impl Followed {
                 () = sleep(nap(UnixMillis::now(), until)) => continue,
             };
             let message = match word {
-                Word::Stands(message) if message.state > self.message.state => Some(Message::clone(&message)),
+                Change::Stands(message) if message.state > self.message.state => {
+                    Some(Message::clone(&message))
+                }
                 // What was told is older than what was read, or the same.
-                Word::Stands(message) if !self.moves_on_to(&message) => continue,
+                Change::Stands(message) if !self.moves_on_to(&message) => continue,
                 // Which of the two is newer, only the store knows.
-                Word::Stands(_) => self.read().await?,
-                Word::NotDone(failure) => match self.read().await? {
-                    None => return Ok(News::Ended(WatchEnd::NotDone(Failure::clone(&failure)))),
+                Change::Stands(_) => self.read().await?,
+                Change::NotDone(failure) => match self.read().await? {
+                    None => return Ok(Update::Ended(WatchEnd::NotDone(Failure::clone(&failure)))),
                     // There was an attempt before, which stands.
                     message => message,
                 },
@@ -157,7 +159,7 @@ impl Followed {
             match message {
                 Some(message) if self.moves_on_to(&message) => return Ok(self.tell(message)),
                 Some(_) => {}
-                None => return Ok(News::Ended(WatchEnd::Expired)),
+                None => return Ok(Update::Ended(WatchEnd::Expired)),
             }
         }
     }
@@ -166,9 +168,9 @@ impl Followed {
         message.state >= self.message.state && *message != self.message
     }
 
-    fn tell(&mut self, message: Message) -> News {
+    fn tell(&mut self, message: Message) -> Update {
         self.message = message;
-        News::Stands(Box::new(self.message.clone()))
+        Update::Stands(Box::new(self.message.clone()))
     }
 
     async fn read(&self) -> Result<Option<Message>, StoreUnreadable> {
@@ -180,9 +182,9 @@ impl Followed {
             // Where statuses come, it makes no difference.
             Some(request_id) if !self.tracked => {
                 let record = self.dispatch.store.request(&self.message.account, request_id).await;
-                record.map_err(unreadable)?.and_then(|record| match record.standing {
-                    Standing::InFlight { not_after, .. } => Some(not_after),
-                    Standing::Accepted { .. } | Standing::Unknown(_) => None,
+                record.map_err(unreadable)?.and_then(|record| match record.state {
+                    RequestState::InFlight { not_after, .. } => Some(not_after),
+                    RequestState::Accepted { .. } | RequestState::Unknown(_) => None,
                 })
             }
             Some(_) | None => None,
@@ -259,7 +261,7 @@ pub(super) mod tests {
             channel: Channel::WhatsApp,
             state,
             provider_state: None,
-            trouble: None,
+            problem: None,
             request_id: None,
             attempt: 1,
             callback_data: None,

@@ -16,12 +16,12 @@ use crate::domain::{Message, MessageId};
 
 /// Tells those who watch messages how they stand. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Lives {
-    watched: Arc<Watched>,
+pub struct MessageWatchers {
+    watched: Arc<Registry>,
 }
 
 #[derive(Debug, Default)]
-struct Watched {
+struct Registry {
     /// How many entries there are.
     count: AtomicUsize,
     entries: Mutex<HashMap<MessageId, Watchers>>,
@@ -29,14 +29,14 @@ struct Watched {
 
 #[derive(Debug)]
 struct Watchers {
-    news: watch::Sender<Option<Word>>,
+    news: watch::Sender<Option<Change>>,
     /// How many they are. The receivers there are do not tell: whoever leaves still has one.
     count: usize,
 }
 
 /// The newest that was told of a message.
 #[derive(Clone, Debug)]
-pub(super) enum Word {
+pub(super) enum Change {
     /// It stands differently now.
     Stands(Arc<Message>),
     /// An attempt at it ended, and nothing was done.
@@ -45,20 +45,20 @@ pub(super) enum Word {
 
 /// News of one message, for one watcher. Older news is lost when newer comes.
 #[derive(Debug)]
-pub struct Watching {
+pub struct MessageWatch {
     message_id: MessageId,
-    news: watch::Receiver<Option<Word>>,
-    watched: Arc<Watched>,
+    news: watch::Receiver<Option<Change>>,
+    watched: Arc<Registry>,
 }
 
-impl Watched {
+impl Registry {
     fn entries(&self) -> MutexGuard<'_, HashMap<MessageId, Watchers>> {
         // Nothing is done under the lock that could leave half of it.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lives {
+impl MessageWatchers {
     /// Nobody watches anything yet.
     pub fn new() -> Self {
         Self::default()
@@ -73,7 +73,7 @@ impl Lives {
         let entries = self.watched.entries();
         for message in messages {
             if let Some(Watchers { news, .. }) = entries.get(&message.id) {
-                news.send_replace(Some(Word::Stands(Arc::new(message))));
+                news.send_replace(Some(Change::Stands(Arc::new(message))));
             }
         }
     }
@@ -85,12 +85,12 @@ impl Lives {
             return;
         }
         if let Some(Watchers { news, .. }) = self.watched.entries().get(&message_id) {
-            news.send_replace(Some(Word::NotDone(Arc::new(failure.clone()))));
+            news.send_replace(Some(Change::NotDone(Arc::new(failure.clone()))));
         }
     }
 
     /// Begins to watch a message. What it stands at is to be read after this, not before.
-    pub fn watch(&self, message_id: MessageId) -> Watching {
+    pub fn watch(&self, message_id: MessageId) -> MessageWatch {
         let mut entries = self.watched.entries();
         let watchers = entries
             .entry(message_id)
@@ -99,7 +99,7 @@ impl Lives {
         let news = watchers.news.subscribe();
         self.watched.count.store(entries.len(), Ordering::SeqCst);
         drop(entries);
-        Watching { message_id, news, watched: Arc::clone(&self.watched) }
+        MessageWatch { message_id, news, watched: Arc::clone(&self.watched) }
     }
 
     #[cfg(test)]
@@ -110,9 +110,9 @@ impl Lives {
     }
 }
 
-impl Watching {
+impl MessageWatch {
     /// Waits for the next news. Dropping the future loses none.
-    pub(super) async fn next(&mut self) -> Word {
+    pub(super) async fn next(&mut self) -> Change {
         loop {
             self.news.changed().await.expect("the entry stays as long as somebody watches");
             if let Some(word) = self.news.borrow_and_update().clone() {
@@ -122,7 +122,7 @@ impl Watching {
     }
 }
 
-impl Drop for Watching {
+impl Drop for MessageWatch {
     fn drop(&mut self) {
         let mut entries = self.watched.entries();
         if let Entry::Occupied(mut entry) = entries.entry(self.message_id) {
@@ -140,32 +140,32 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::super::Cause;
-    use super::super::tracking::tests::message;
+    use super::super::message_stream::tests::message;
     use super::*;
     use crate::domain::MessageState;
 
-    fn told(watching: &mut Watching) -> Option<Word> {
+    fn told(watching: &mut MessageWatch) -> Option<Change> {
         watching.next().now_or_never()
     }
 
-    fn state(word: Option<Word>) -> Option<MessageState> {
+    fn state(word: Option<Change>) -> Option<MessageState> {
         match word? {
-            Word::Stands(message) => Some(message.state),
-            Word::NotDone(_) => None,
+            Change::Stands(message) => Some(message.state),
+            Change::NotDone(_) => None,
         }
     }
 
     #[test]
     fn a_watcher_hears_of_its_message_alone_and_of_the_newest() {
-        let lives = Lives::new();
+        let message_watchers = MessageWatchers::new();
         let (mine, other) = (message(MessageState::Pending), message(MessageState::Read));
-        lives.tell(vec![mine.clone()]);
-        let mut watching = lives.watch(mine.id);
+        message_watchers.tell(vec![mine.clone()]);
+        let mut watching = message_watchers.watch(mine.id);
         assert!(told(&mut watching).is_none(), "what was told before is in the store");
-        lives.tell(vec![other]);
+        message_watchers.tell(vec![other]);
         assert!(told(&mut watching).is_none());
         for state in [MessageState::Accepted, MessageState::Sent] {
-            lives.tell(vec![Message { state, ..mine.clone() }]);
+            message_watchers.tell(vec![Message { state, ..mine.clone() }]);
         }
         assert_eq!(state(told(&mut watching)), Some(MessageState::Sent));
         assert!(told(&mut watching).is_none());
@@ -173,37 +173,38 @@ mod tests {
 
     #[test]
     fn a_watcher_hears_why_an_attempt_was_not_done() {
-        let lives = Lives::new();
+        let message_watchers = MessageWatchers::new();
         let id = MessageId::generate();
         let failure = Failure { message_id: Some(id), attempt: Some(1), source: Arc::new(Cause::Stopping) };
-        lives.ended(id, &failure);
-        let mut watching = lives.watch(id);
+        message_watchers.ended(id, &failure);
+        let mut watching = message_watchers.watch(id);
         assert!(told(&mut watching).is_none());
-        lives.ended(id, &failure);
-        assert!(matches!(told(&mut watching), Some(Word::NotDone(told)) if told.attempt == Some(1)));
+        message_watchers.ended(id, &failure);
+        assert!(matches!(told(&mut watching), Some(Change::NotDone(told)) if told.attempt == Some(1)));
     }
 
     #[test]
     fn whoever_leaves_leaves_nothing_behind() {
-        let lives = Lives::new();
+        let message_watchers = MessageWatchers::new();
         let (one, two) = (MessageId::generate(), MessageId::generate());
-        let (first, second, third) = (lives.watch(one), lives.watch(one), lives.watch(two));
-        assert_eq!(lives.entries(), 2);
+        let (first, second, third) =
+            (message_watchers.watch(one), message_watchers.watch(one), message_watchers.watch(two));
+        assert_eq!(message_watchers.entries(), 2);
         drop(first);
-        assert_eq!(lives.entries(), 2, "somebody else watches it still");
+        assert_eq!(message_watchers.entries(), 2, "somebody else watches it still");
         drop(second);
-        assert_eq!(lives.entries(), 1);
+        assert_eq!(message_watchers.entries(), 1);
         drop(third);
-        assert_eq!(lives.entries(), 0);
+        assert_eq!(message_watchers.entries(), 0);
     }
 
     #[test]
     fn whoever_leaves_at_the_same_moment_as_another_leaves_nothing_behind() {
-        let lives = Lives::new();
+        let message_watchers = MessageWatchers::new();
         let both = std::sync::Barrier::new(2);
         let id = MessageId::generate();
         for _ in 0..5_000 {
-            let (first, second) = (lives.watch(id), lives.watch(id));
+            let (first, second) = (message_watchers.watch(id), message_watchers.watch(id));
             std::thread::scope(|scope| {
                 for watching in [first, second] {
                     let both = &both;
@@ -213,7 +214,7 @@ mod tests {
                     });
                 }
             });
-            assert_eq!(lives.entries(), 0);
+            assert_eq!(message_watchers.entries(), 0);
         }
     }
 }
