@@ -46,6 +46,18 @@ pub enum Error {
         /// The newest schema that this version knows.
         known: i64,
     },
+    /// An older version wrote the file. There is no migration before 1.0.
+    #[error(
+        "{path} has format {found}, and this version reads only format {required}: start with a new store, or run the version that wrote it"
+    )]
+    TooOld {
+        /// The file.
+        path: PathBuf,
+        /// The file's format.
+        found: i64,
+        /// The only format that this version reads.
+        required: i64,
+    },
     /// The file is a backup.
     #[error("{path} is a backup, and no store: make a store of it with `switchboard restore`")]
     Backup {

@@ -100,7 +100,10 @@ fn each_value_is_held_to_its_range() {
         ("limits = { document_bytes = 104857601 }", "limits.document_bytes: must be a whole number"),
         ("gate = { calls_per_second = 0 }", "gate.calls_per_second: must be a whole number from 1 to 100000"),
         ("gate = { calls_in_flight = 4097 }", "gate.calls_in_flight: must be a whole number from 1 to 4096"),
-        ("gate = { patience = '99ms' }", "gate.patience: must be a duration from `100ms` to `10m`"),
+        (
+            "gate = { max_queue_wait = '99ms' }",
+            "gate.max_queue_wait: must be a duration from `100ms` to `10m`",
+        ),
         (
             "gate = { breaker_failures = 1001 }",
             "gate.breaker_failures: must be a whole number from 0 to 1000",

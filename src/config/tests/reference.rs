@@ -52,7 +52,7 @@ fn the_reference_has_every_key_with_its_default() {
         "text_characters",
         "calls_per_second",
         "calls_in_flight",
-        "patience",
+        "max_queue_wait",
         "breaker_failures",
     ];
     for name in known {

@@ -90,14 +90,14 @@ pub fn restore(backup: &Path, to: &Path, doubt: Option<Duration>) -> Result<Rest
 /// Makes a store of a backup: another journal from here on.
 fn renew(db: &Connection, now: UnixMillis, replay_guard_until: Option<UnixMillis>) -> rusqlite::Result<()> {
     db.execute(
-        "INSERT INTO epochs (epoch, last_number) SELECT epoch, next_number - 1 FROM journal WHERE id = 1",
+        "INSERT INTO epochs (epoch, last_sequence) SELECT epoch, next_sequence - 1 FROM journal WHERE id = 1",
         [],
     )?;
     // How many generations were given after the backup nobody knows: fewer than one in each millisecond. And what was
     // received since some moment until now may be gone.
     db.execute(
         "UPDATE journal
-         SET epoch = ?1, backup_ms = NULL, doubt_until_ms = ?2, generations = max(generations, ?3),
+         SET epoch = ?1, backup_ms = NULL, replay_guard_until_ms = ?2, generations = max(generations, ?3),
              trimmed_ms = max(coalesce(trimmed_ms, ?3), ?3)",
         params![schema::new_epoch(), replay_guard_until.map(|until| until.0), now.0],
     )?;
@@ -166,7 +166,6 @@ impl Made {
         // One file, and no log beside it.
         db.pragma_update(None, "journal_mode", "DELETE").map_err(&failed)?;
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
-        schema::bring_up_to_date(&transaction).map_err(&failed)?;
         let changed = change(&transaction, schema::read(&transaction).map_err(Error::of_read)?)?;
         let journal = schema::read(&transaction).map_err(Error::of_read)?;
         transaction.commit().map_err(&failed)?;

@@ -73,7 +73,7 @@ impl Transaction<'_> {
         let inserted = self
             .db
             .prepare_cached(
-                "INSERT INTO events (number, id, account, type, receive_ms, identity, raw_hash, event, raw)
+                "INSERT INTO events (sequence, id, account, type, receive_ms, identity, raw_hash, event, raw)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT (account, identity) WHERE identity IS NOT NULL DO NOTHING",
             )?
@@ -114,7 +114,7 @@ impl Transaction<'_> {
         self.db
             .prepare_cached(
                 "SELECT id FROM events WHERE account = ?1 AND raw_hash = ?2 AND raw = ?3
-                 ORDER BY number DESC LIMIT 1",
+                 ORDER BY sequence DESC LIMIT 1",
             )?
             .query_row(params![account.as_str(), hash.as_slice(), raw.as_ref()], |row| row.get(0))
             .optional()

@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(doubt.to_text(), r#"{"cause":"SERVER_FAILED"}"#);
         assert_eq!(
             MessageProblem::OutcomeUnknown(doubt).to_text(),
-            r#"{"doubtful":{"cause":"SERVER_FAILED"}}"#
+            r#"{"outcome_unknown":{"cause":"SERVER_FAILED"}}"#
         );
         assert_eq!(UnknownOutcome::from_text(r#"{"cause":"WHO_KNOWS"}"#), None);
     }

@@ -23,7 +23,7 @@ pub(super) const TABLE: &str = "
         state TEXT NOT NULL,
         provider_state TEXT,
         -- Why it failed, or why nobody can tell: JSON.
-        trouble TEXT,
+        problem TEXT,
         request_id TEXT,
         attempt INTEGER NOT NULL,
         callback_data TEXT,
@@ -40,7 +40,7 @@ pub(super) const TABLE: &str = "
 macro_rules! columns {
     () => {
         "m.message_id, m.account, m.provider, m.provider_ids, m.recipient, m.channel, m.state, m.provider_state, \
-         m.trouble, m.request_id, m.attempt, m.callback_data, m.create_ms, m.update_ms"
+         m.problem, m.request_id, m.attempt, m.callback_data, m.create_ms, m.update_ms"
     };
 }
 pub(super) use columns;
@@ -120,7 +120,7 @@ pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()>
     // Where it is there after all, what is there counts: one odd op must not fail all that share its transaction.
     db.prepare_cached(
         "INSERT INTO messages (message_id, account, provider, provider_ids, recipient, channel, state,
-             provider_state, trouble, request_id, attempt, callback_data, create_ms, update_ms)
+             provider_state, problem, request_id, attempt, callback_data, create_ms, update_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (message_id) DO NOTHING",
     )?
@@ -149,7 +149,7 @@ pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()>
 /// Writes how a message stands now.
 pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "UPDATE messages SET provider_ids = ?2, state = ?3, provider_state = ?4, trouble = ?5, attempt = ?6,
+        "UPDATE messages SET provider_ids = ?2, state = ?3, provider_state = ?4, problem = ?5, attempt = ?6,
              update_ms = ?7
          WHERE message_id = ?1",
     )?

@@ -100,11 +100,11 @@ pub(super) enum Piece {
 fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
     let (sequence, order) = match piece {
-        Piece::Behind(sequence) => (sequence, "number > ?1 ORDER BY number"),
-        Piece::UpTo(sequence) => (sequence, "number <= ?1 ORDER BY number DESC"),
+        Piece::Behind(sequence) => (sequence, "sequence > ?1 ORDER BY sequence"),
+        Piece::UpTo(sequence) => (sequence, "sequence <= ?1 ORDER BY sequence DESC"),
     };
     let raw = if with_raw { ", raw" } else { "" };
-    let query = format!("SELECT number, account, type, event{raw} FROM events WHERE {order} LIMIT ?2");
+    let query = format!("SELECT sequence, account, type, event{raw} FROM events WHERE {order} LIMIT ?2");
     // One statement, so one snapshot: whether what is next was trimmed is seen as of the same moment as the events.
     let mut statement = db.prepare_cached(&query).map_err(failed)?;
     let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
@@ -130,13 +130,13 @@ pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<Tim
     // One snapshot for all that is looked at.
     let snapshot = db.unchecked_transaction()?;
     let (next_sequence, trimmed) = snapshot
-        .prepare_cached("SELECT next_number, trimmed_ms FROM journal WHERE id = 1")?
+        .prepare_cached("SELECT next_sequence, trimmed_ms FROM journal WHERE id = 1")?
         .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
     let oldest: Option<i64> = snapshot
-        .prepare_cached("SELECT number FROM events ORDER BY number LIMIT 1")?
+        .prepare_cached("SELECT sequence FROM events ORDER BY sequence LIMIT 1")?
         .query_row([], |row| row.get(0))
         .optional()?;
-    let mut received = snapshot.prepare_cached("SELECT receive_ms FROM events WHERE number = ?1")?;
+    let mut received = snapshot.prepare_cached("SELECT receive_ms FROM events WHERE sequence = ?1")?;
     let (mut first, mut end) = (oldest.unwrap_or(next_sequence), next_sequence);
     while first < end {
         let middle = first + (end - first) / 2;
@@ -156,7 +156,7 @@ pub(super) fn received_after(
     sequences: &[u64],
 ) -> rusqlite::Result<Vec<Option<UnixMillis>>> {
     let mut first =
-        db.prepare_cached("SELECT receive_ms FROM events WHERE number > ?1 ORDER BY number LIMIT 1")?;
+        db.prepare_cached("SELECT receive_ms FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT 1")?;
     sequences
         .iter()
         .map(|sequence| {
@@ -168,8 +168,8 @@ pub(super) fn received_after(
 /// When the oldest and the newest event were received.
 pub(super) fn time_range(db: &Connection) -> rusqlite::Result<Option<TimeRange>> {
     db.prepare_cached(
-        "SELECT (SELECT receive_ms FROM events ORDER BY number LIMIT 1),
-                (SELECT receive_ms FROM events ORDER BY number DESC LIMIT 1)",
+        "SELECT (SELECT receive_ms FROM events ORDER BY sequence LIMIT 1),
+                (SELECT receive_ms FROM events ORDER BY sequence DESC LIMIT 1)",
     )?
     .query_row([], |row| {
         let (oldest, newest): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);

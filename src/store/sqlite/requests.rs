@@ -26,10 +26,10 @@ pub(super) const TABLE: &str = "
         state TEXT NOT NULL,
         -- The newest attempt, who made it, and when it has ended for certain.
         attempt INTEGER NOT NULL,
-        owner BLOB NOT NULL,
+        replica_id BLOB NOT NULL,
         not_after INTEGER NOT NULL,
         -- Why nobody can tell: JSON.
-        doubt TEXT,
+        unknown_outcome TEXT,
         -- The reply, where the write is no send.
         reply BLOB,
         -- The message, where it is one.
@@ -79,7 +79,9 @@ impl Request {
         let state = match self.state {
             State::InFlight => RequestState::InFlight { owner: self.owner, not_after: self.not_after },
             State::Accepted => RequestState::Accepted { reply: self.reply },
-            State::Unknown => RequestState::Unknown(self.doubt.expect("what is read as unknown has a doubt")),
+            State::Unknown => {
+                RequestState::Unknown(self.doubt.expect("a row that reads as unknown has its outcome"))
+            }
         };
         RequestRecord { fingerprint: self.fingerprint, attempt: self.attempt, state, message }
     }
@@ -92,7 +94,7 @@ pub(super) fn find(
     id: &RequestId,
 ) -> rusqlite::Result<Option<(Request, Option<Message>)>> {
     db.prepare_cached(concat!(
-        "SELECT r.fingerprint, r.state, r.attempt, r.owner, r.not_after, r.doubt, r.reply, r.message_id, r.end_ms, ",
+        "SELECT r.fingerprint, r.state, r.attempt, r.replica_id, r.not_after, r.unknown_outcome, r.reply, r.message_id, r.end_ms, ",
         messages::columns!(),
         " FROM requests r LEFT JOIN messages m ON m.message_id = r.message_id
          WHERE r.account = ?1 AND r.request_id = ?2"
@@ -118,7 +120,7 @@ pub(super) fn known(
     }
     let in_doubt = asked.resend_after.is_none()
         && db
-            .prepare_cached("SELECT doubt_until_ms IS NOT NULL FROM journal WHERE id = 1")?
+            .prepare_cached("SELECT replay_guard_until_ms IS NOT NULL FROM journal WHERE id = 1")?
             .query_row([], |row| row.get(0))?;
     Ok(in_doubt.then(|| lost(asked)))
 }
@@ -151,7 +153,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Request> {
         ended: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
     };
     if request.state == State::Unknown && request.doubt.is_none() {
-        return Err(corrupt(5, "an unknown outcome has a doubt"));
+        return Err(corrupt(5, "an unknown outcome lacks its cause"));
     }
     Ok(request)
 }
@@ -164,11 +166,11 @@ pub(super) fn put(
     request: &Request,
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT INTO requests (account, request_id, fingerprint, state, attempt, owner, not_after, doubt, reply,
+        "INSERT INTO requests (account, request_id, fingerprint, state, attempt, replica_id, not_after, unknown_outcome, reply,
              message_id, end_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT (account, request_id) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
-             owner = excluded.owner, not_after = excluded.not_after, doubt = excluded.doubt,
+             replica_id = excluded.replica_id, not_after = excluded.not_after, unknown_outcome = excluded.unknown_outcome,
              reply = excluded.reply, end_ms = excluded.end_ms",
     )?
     .execute(params![
@@ -203,7 +205,7 @@ pub(super) fn accept(
     now: UnixMillis,
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "UPDATE requests SET state = ?4, doubt = NULL, end_ms = coalesce(end_ms, ?5)
+        "UPDATE requests SET state = ?4, unknown_outcome = NULL, end_ms = coalesce(end_ms, ?5)
          WHERE account = ?1 AND request_id = ?2 AND message_id = ?3",
     )?
     .execute(params![
@@ -225,7 +227,7 @@ pub(super) fn mark_interrupted_unknown(
     let doubt = UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None };
     let messages = db
         .prepare(
-            "UPDATE requests SET state = ?2, doubt = ?3, end_ms = ?4 WHERE end_ms IS NULL AND owner <> ?1
+            "UPDATE requests SET state = ?2, unknown_outcome = ?3, end_ms = ?4 WHERE end_ms IS NULL AND replica_id <> ?1
              RETURNING message_id",
         )?
         .query_map(params![owner.0.to_bytes(), State::Unknown.word(), doubt.to_text(), now.0], |row| {

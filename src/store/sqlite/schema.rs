@@ -14,11 +14,9 @@ use crate::domain::UnixMillis;
 /// What marks a file as ours, in SQLite's `application_id`: "SWBJ".
 const APPLICATION: i64 = 0x5357_424a;
 
-/// The schema that this version writes, kept in SQLite's `user_version`.
-const VERSION: i64 = 4;
-
-/// The schema since which there are backups.
-const BACKUPS_SINCE: i64 = 4;
+/// The format that this version reads and writes, stored in SQLite's `user_version`. There is no migration before 1.0:
+/// an older store is refused.
+const FORMAT: i64 = 5;
 
 /// More statements than we have.
 const STATEMENTS: usize = 64;
@@ -36,34 +34,53 @@ pub(super) fn keep_log(db: &Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
 }
 
-/// What each version added to the one before it. A file is brought up to date by the steps that it has not taken.
-const STEPS: [&[&str]; VERSION as usize] = [
-    &[EVENTS],
-    &[requests::TABLE, messages::TABLE, provider_messages::TABLE, conversations::TABLE],
-    &[TRIMMED],
-    &[subscriptions::TABLE, BYTES, BACKUP],
+/// All tables, in the order in which they are created.
+const TABLES: [&str; 6] = [
+    JOURNAL,
+    requests::TABLE,
+    messages::TABLE,
+    provider_messages::TABLE,
+    conversations::TABLE,
+    subscriptions::TABLE,
 ];
 
-const EVENTS: &str = "
+const JOURNAL: &str = "
     -- One row: what must outlive the events themselves.
     CREATE TABLE journal (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         epoch INTEGER NOT NULL,
-        -- SQLite would hand old numbers out again once all rows are gone, and cursors would lie.
-        next_number INTEGER NOT NULL,
-        -- Receive times never go backwards, also not over a restart.
-        last_receive_ms INTEGER NOT NULL
+        -- SQLite would reuse sequence numbers once all rows are deleted, and cursors would become wrong.
+        next_sequence INTEGER NOT NULL,
+        -- Receive times never go backwards, also not across a restart.
+        last_receive_ms INTEGER NOT NULL,
+        -- The latest receive time of any event that was trimmed, or lost by a restore; NULL if there was none.
+        trimmed_ms INTEGER,
+        -- The size of the stored events: `event` and `raw` of each.
+        bytes INTEGER NOT NULL DEFAULT 0,
+        -- The newest generation that was given to any subscription.
+        generations INTEGER NOT NULL DEFAULT 0,
+        -- When this file was made as a backup; NULL in a store that can be served from.
+        backup_ms INTEGER,
+        -- Until when an unknown request may have been made after the backup that this store was restored from. NULL if
+        -- the store was never restored, if the operator accepted repeats, or when the time is over.
+        replay_guard_until_ms INTEGER
+    ) STRICT;
+
+    -- Earlier epochs of this journal, and the last sequence number that each has in common with it.
+    CREATE TABLE epochs (
+        epoch INTEGER PRIMARY KEY,
+        last_sequence INTEGER NOT NULL
     ) STRICT;
 
     CREATE TABLE events (
-        number INTEGER PRIMARY KEY,
+        sequence INTEGER PRIMARY KEY,
         id TEXT NOT NULL,
         account TEXT NOT NULL,
         type TEXT NOT NULL,
         receive_ms INTEGER NOT NULL,
-        -- By what a repetition is recognised; NULL where the provider gives nothing.
+        -- The provider's identity, by which a repeated webhook is recognised; NULL where the provider gives none.
         identity TEXT,
-        -- The start of SHA-256 over `raw`, where there is no identity.
+        -- The first bytes of SHA-256 over `raw`, where there is no identity.
         raw_hash BLOB,
         event BLOB NOT NULL,
         raw BLOB NOT NULL
@@ -71,41 +88,6 @@ const EVENTS: &str = "
 
     CREATE UNIQUE INDEX events_identity ON events (account, identity) WHERE identity IS NOT NULL;
     CREATE INDEX events_raw_hash ON events (account, raw_hash) WHERE raw_hash IS NOT NULL;
-";
-
-/// What a place that is given as a time needs to know: whether events from then on are gone.
-const TRIMMED: &str = "
-    -- When the newest event that was trimmed, or lost by a restore, was received at the latest; NULL if none was.
-    ALTER TABLE journal ADD COLUMN trimmed_ms INTEGER;
-
-    -- Of what was trimmed before, only the latest that it can have been is known.
-    UPDATE journal
-    SET trimmed_ms = coalesce((SELECT receive_ms FROM events ORDER BY number LIMIT 1), last_receive_ms)
-    WHERE coalesce((SELECT number FROM events ORDER BY number LIMIT 1), next_number) > 1;
-";
-
-/// What retention by size needs to know.
-const BYTES: &str = "
-    -- What the events that are left take: `event` and `raw` of each.
-    ALTER TABLE journal ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
-
-    UPDATE journal SET bytes = (SELECT coalesce(sum(length(event) + length(raw)), 0) FROM events);
-";
-
-/// What a backup and a restored store need to know.
-const BACKUP: &str = "
-    -- When this file was made as a backup; NULL in a store that can be served from.
-    ALTER TABLE journal ADD COLUMN backup_ms INTEGER;
-
-    -- Until when requests that are not known here may have been made all the same, for they came after the backup that
-    -- this store was restored from; NULL if it never was, if that was accepted, or when it is over.
-    ALTER TABLE journal ADD COLUMN doubt_until_ms INTEGER;
-
-    -- Earlier epochs of this journal, and the last number that each has in common with it.
-    CREATE TABLE epochs (
-        epoch INTEGER PRIMARY KEY,
-        last_number INTEGER NOT NULL
-    ) STRICT;
 ";
 
 /// Where the journal stands.
@@ -138,6 +120,10 @@ pub(super) enum Fault {
         found: i64,
         known: i64,
     },
+    TooOld {
+        found: i64,
+        required: i64,
+    },
     /// A backup, which is no store.
     Backup,
 }
@@ -151,6 +137,7 @@ impl Fault {
             Self::Io(source) => Error::Folder { path, source: Arc::new(source) },
             Self::Foreign => Error::Foreign { path },
             Self::TooNew { found, known } => Error::TooNew { found, known },
+            Self::TooOld { found, required } => Error::TooOld { path, found, required },
             Self::Backup => Error::Backup { path },
         }
     }
@@ -170,10 +157,11 @@ fn check(db: &Connection) -> Result<(), Fault> {
     if application != APPLICATION && (application != 0 || found != 0 || things != 0) {
         return Err(Fault::Foreign);
     }
-    if found > VERSION {
-        return Err(Fault::TooNew { found, known: VERSION });
+    match found {
+        0 | FORMAT => Ok(()),
+        newer if newer > FORMAT => Err(Fault::TooNew { found, known: FORMAT }),
+        _ => Err(Fault::TooOld { found, required: FORMAT }),
     }
-    Ok(())
 }
 
 /// Refuses what [`check`] does, and a file in which nothing is.
@@ -198,7 +186,7 @@ pub(super) fn prepare(
     db.busy_timeout(LOCK_PATIENCE)?;
     check(db)?;
     // Nothing of a backup is changed, not even its form.
-    if version(db)? >= BACKUPS_SINCE && read(db)?.backup.is_some() {
+    if version(db)? == FORMAT && read(db)?.backup.is_some() {
         return Err(Fault::Backup);
     }
     if version(db)? == 0 {
@@ -223,38 +211,35 @@ pub(super) fn prepare(
     }
 
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    bring_up_to_date(&transaction)?;
+    create_tables(&transaction)?;
     let journal = read(&transaction)?;
     requests::mark_interrupted_unknown(&transaction, owner, UnixMillis::now().max(journal.last_receive))?;
     transaction.commit()?;
     Ok(journal)
 }
 
-/// Takes the steps that the file has not taken.
-pub(super) fn bring_up_to_date(db: &Connection) -> rusqlite::Result<()> {
-    let found = version(db)?;
-    for tables in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)).copied().flatten() {
-        db.execute_batch(tables)?;
+/// Creates the tables in an empty file.
+pub(super) fn create_tables(db: &Connection) -> rusqlite::Result<()> {
+    if version(db)? == FORMAT {
+        return Ok(());
     }
-    if found == 0 {
-        db.execute(
-            "INSERT INTO journal (id, epoch, next_number, last_receive_ms) VALUES (1, ?1, 1, 0)",
-            params![new_epoch()],
-        )?;
-        db.pragma_update(None, "application_id", APPLICATION)?;
+    for table in TABLES {
+        db.execute_batch(table)?;
     }
-    if found < VERSION {
-        db.pragma_update(None, "user_version", VERSION)?;
-    }
-    Ok(())
+    db.execute(
+        "INSERT INTO journal (id, epoch, next_sequence, last_receive_ms) VALUES (1, ?1, 1, 0)",
+        params![new_epoch()],
+    )?;
+    db.pragma_update(None, "application_id", APPLICATION)?;
+    db.pragma_update(None, "user_version", FORMAT)
 }
 
 /// Reads where the journal stands.
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
     let moment = |row: &Row<'_>, column| row.get::<_, Option<i64>>(column).map(|at| at.map(UnixMillis));
     db.query_row(
-        "SELECT epoch, next_number, last_receive_ms, trimmed_ms, bytes, generations, backup_ms, doubt_until_ms,
-                (SELECT number FROM events ORDER BY number LIMIT 1)
+        "SELECT epoch, next_sequence, last_receive_ms, trimmed_ms, bytes, generations, backup_ms, replay_guard_until_ms,
+                (SELECT sequence FROM events ORDER BY sequence LIMIT 1)
          FROM journal WHERE id = 1",
         [],
         |row| {
@@ -276,7 +261,7 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
 
 /// Earlier epochs of the journal, and the last number that each has in common with it.
 pub(super) fn earlier_epochs(db: &Connection) -> rusqlite::Result<Vec<(u64, u64)>> {
-    db.prepare("SELECT epoch, last_number FROM epochs")?
+    db.prepare("SELECT epoch, last_sequence FROM epochs")?
         .query_map([], |row| {
             Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
         })?
@@ -312,7 +297,7 @@ fn sync_log(db: &Connection) -> Result<(), Fault> {
 
 /// Writes something, always: a row that is given the values that it has would not be written at all.
 pub(super) fn write_something(db: &Connection) -> rusqlite::Result<()> {
-    db.pragma_update(None, "user_version", VERSION)
+    db.pragma_update(None, "user_version", FORMAT)
 }
 
 /// A random number: the random part of a ULID.

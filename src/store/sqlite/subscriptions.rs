@@ -18,7 +18,7 @@ pub(super) const TABLE: &str = "
         id TEXT NOT NULL PRIMARY KEY,
         -- The number of the event up to which all is acknowledged, or gone without having been wanted. Trimming looks at
         -- it in every row, so it stands before what may be long.
-        number INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
         -- What it was when it was last set or acknowledged.
         acknowledged INTEGER NOT NULL,
         generation INTEGER NOT NULL,
@@ -29,14 +29,11 @@ pub(super) const TABLE: &str = "
         accounts TEXT NOT NULL,
         types TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-
-    -- The newest generation that was given to any of them.
-    ALTER TABLE journal ADD COLUMN generations INTEGER NOT NULL DEFAULT 0;
 ";
 
 macro_rules! columns {
     () => {
-        "id, accounts, types, number, acknowledged, generation, create_ms, update_ms, acknowledge_ms"
+        "id, accounts, types, sequence, acknowledged, generation, create_ms, update_ms, acknowledge_ms"
     };
 }
 
@@ -65,8 +62,8 @@ pub(super) fn list(
 /// Where each stands. Filters, which may be long, are not read for that.
 pub(super) fn subscription_positions(db: &Connection) -> rusqlite::Result<Vec<SubscriptionPosition>> {
     db.prepare_cached(
-        "SELECT id, number,
-                (SELECT receive_ms FROM events WHERE number > subscriptions.number ORDER BY number LIMIT 1)
+        "SELECT id, sequence,
+                (SELECT receive_ms FROM events WHERE sequence > subscriptions.sequence ORDER BY sequence LIMIT 1)
          FROM subscriptions ORDER BY id",
     )?
     .query_map([], |row| {

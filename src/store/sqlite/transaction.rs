@@ -71,8 +71,8 @@ impl<'db> Transaction<'db> {
             } = self.journal;
             self.db
                 .prepare_cached(
-                    "UPDATE journal SET next_number = ?1, last_receive_ms = ?2, trimmed_ms = ?3, bytes = ?4,
-                         doubt_until_ms = ?5, generations = ?6
+                    "UPDATE journal SET next_sequence = ?1, last_receive_ms = ?2, trimmed_ms = ?3, bytes = ?4,
+                         replay_guard_until_ms = ?5, generations = ?6
                      WHERE id = 1",
                 )?
                 .execute(params![

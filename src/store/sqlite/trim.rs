@@ -30,7 +30,9 @@ impl Transaction<'_> {
             self.journal.bytes = self.journal.bytes.saturating_sub(trimmed.bytes);
             self.journal.trimmed = self.journal.trimmed.max(received);
             let last = self.journal.oldest - 1;
-            self.db.prepare_cached("DELETE FROM events WHERE number <= ?1")?.execute([last.cast_signed()])?;
+            self.db
+                .prepare_cached("DELETE FROM events WHERE sequence <= ?1")?
+                .execute([last.cast_signed()])?;
             trimmed.expired = self.move_on(holders, first - 1, last)?;
         }
         Ok(OpResult::Trimmed(trimmed))
@@ -43,14 +45,16 @@ impl Transaction<'_> {
         if holders.iter().any(|holder| holder.sequence < to) {
             // All at once: there may be many, at every step.
             self.db
-                .prepare_cached("UPDATE subscriptions SET number = ?2 WHERE number >= ?1 AND number < ?2")?
+                .prepare_cached(
+                    "UPDATE subscriptions SET sequence = ?2 WHERE sequence >= ?1 AND sequence < ?2",
+                )?
                 .execute([from.cast_signed(), to.cast_signed()])?;
         }
         let mut expired = Vec::new();
         for holder in holders {
             let Some(lost) = holder.lost else { continue };
             self.db
-                .prepare_cached("UPDATE subscriptions SET number = ?2 WHERE id = ?1")?
+                .prepare_cached("UPDATE subscriptions SET sequence = ?2 WHERE id = ?1")?
                 .execute(params![holder.id.as_str(), (lost - 1).cast_signed()])?;
             expired.push(holder.id);
         }
@@ -62,7 +66,7 @@ impl Transaction<'_> {
         let Trim { before, held_before, most_bytes, step_events, step_bytes } = trim;
         let mut head = Head::default();
         let mut statement = self.db.prepare_cached(
-            "SELECT number, receive_ms, length(event) + length(raw), account, type FROM events ORDER BY number",
+            "SELECT sequence, receive_ms, length(event) + length(raw), account, type FROM events ORDER BY sequence",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -103,7 +107,7 @@ impl Transaction<'_> {
     fn holders(&self, step_events: u32) -> rusqlite::Result<Holders> {
         let oldest = self.journal.oldest;
         let mut statement = self.db.prepare_cached(
-            "SELECT id, number, accounts, types FROM subscriptions WHERE number >= ?1 AND number < ?2 ORDER BY id",
+            "SELECT id, sequence, accounts, types FROM subscriptions WHERE sequence >= ?1 AND sequence < ?2 ORDER BY id",
         )?;
         let from = (oldest - 1).cast_signed();
         let to = (oldest + u64::from(step_events)).cast_signed();

@@ -101,7 +101,7 @@ fn unsound(db: &Connection, newest: Cursor) -> rusqlite::Result<Option<String>> 
     if said != "ok" {
         return Ok(Some(said));
     }
-    let row = snapshot.query_row("SELECT epoch, next_number FROM journal WHERE id = 1", [], |row| {
+    let row = snapshot.query_row("SELECT epoch, next_sequence FROM journal WHERE id = 1", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
     });
     let Some((epoch, next_sequence)) = row.optional()? else {
@@ -123,24 +123,24 @@ fn unsound(db: &Connection, newest: Cursor) -> rusqlite::Result<Option<String>> 
 
 /// What must not be: each with the question whether it is.
 const FAULTS: &[(&str, &str)] = &[
-    ("numbers have holes", "SELECT count(*) <> coalesce(max(number) - min(number) + 1, 0) FROM events"),
+    ("numbers have holes", "SELECT count(*) <> coalesce(max(sequence) - min(sequence) + 1, 0) FROM events"),
     (
         "the newest event is not the one before the next",
-        "SELECT next_number <> coalesce((SELECT max(number) + 1 FROM events), next_number) FROM journal",
+        "SELECT next_sequence <> coalesce((SELECT max(sequence) + 1 FROM events), next_sequence) FROM journal",
     ),
     (
         "events are gone that were never trimmed",
-        "SELECT coalesce((SELECT min(number) FROM events), next_number) > 1 AND trimmed_ms IS NULL FROM journal",
+        "SELECT coalesce((SELECT min(sequence) FROM events), next_sequence) > 1 AND trimmed_ms IS NULL FROM journal",
     ),
     (
         "receive times go backwards",
         "SELECT EXISTS (SELECT 1 FROM (
-             SELECT receive_ms, lag(receive_ms, 1, receive_ms) OVER (ORDER BY number) AS earlier FROM events)
+             SELECT receive_ms, lag(receive_ms, 1, receive_ms) OVER (ORDER BY sequence) AS earlier FROM events)
          WHERE receive_ms < earlier)",
     ),
     (
         "the newest event was received later than any",
-        "SELECT coalesce((SELECT receive_ms FROM events ORDER BY number DESC LIMIT 1), last_receive_ms)
+        "SELECT coalesce((SELECT receive_ms FROM events ORDER BY sequence DESC LIMIT 1), last_receive_ms)
              > last_receive_ms FROM journal",
     ),
 ];

@@ -190,7 +190,7 @@ async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_
     assert!(matches!(in_doubt.begin("new", None).await, BeginResult::Known(_)));
 
     // Whatever the clock says by which events are placed, it is over when that is certain.
-    let until = in_doubt.journal().replay_guard_until.expect("in doubt");
+    let until = in_doubt.journal().replay_guard_until.expect("the guard is on");
     for (now, over) in [(until.0 - 1, false), (until.0, true)] {
         let forget =
             Op::Expire { now: UnixMillis(now), requests: UnixMillis(0), messages: UnixMillis(0), most: 10 };
@@ -229,7 +229,7 @@ async fn what_is_told_before_a_request_is_begun_is_what_is_told_when_it_is() {
 async fn a_second_restore_shortens_no_doubt_and_repeats_that_are_accepted_are_accepted_for_all() {
     let opened = open();
     let first = restored(&opened.back_up(), Some(24 * HOUR));
-    let until = first.journal().replay_guard_until.expect("in doubt");
+    let until = first.journal().replay_guard_until.expect("the guard is on");
     let backup = first.back_up();
     assert_eq!(restored(&backup, Some(HOUR)).journal().replay_guard_until, Some(until));
     assert!(restored(&backup, Some(48 * HOUR)).journal().replay_guard_until > Some(until));
@@ -247,36 +247,31 @@ async fn a_clock_that_is_behind_the_backup_shortens_no_doubt() {
     assert_eq!(restored(&backup, Some(HOUR)).journal().replay_guard_until, Some(tomorrow.plus(HOUR)));
 }
 
-/// A store of an earlier version that no server of this one has opened yet.
 #[tokio::test]
-async fn a_store_of_an_earlier_version_is_backed_up_as_it_is_and_its_backup_is_of_this_one() {
+async fn backup_and_restore_refuse_an_older_format() {
     let folder = TempDir::new().expect("a folder");
-    let (path, backup) = (folder.path().join("old.db"), folder.path().join("backup"));
-    Connection::open(&path).and_then(|db| db.execute_batch(super::opening::FIRST_VERSION)).expect("made");
-    let told = back_up(&path, &backup).expect("backed up");
-    assert_eq!(told, LogRange { oldest: 5, newest: 5 });
-    let version = |path: &Path| -> i64 {
-        let db = Connection::open(path).expect("opens");
-        db.pragma_query_value(None, "user_version", |row| row.get(0)).expect("there")
-    };
-    assert_eq!(version(&path), 1, "what it is made of is left as it is");
-    assert!(version(&backup) > 1);
-    let restored = restored(&backup, None);
-    assert_eq!(restored.store.log_range(), told);
-    assert_eq!(restored.store.locate(Cursor { epoch: 77, sequence: 6 }), CursorLocation::Lost(5));
-    assert_eq!(restored.one(append("acme", None, "6")).await, OpResult::Appended(6));
+    let (path, to) = (folder.path().join("old.db"), folder.path().join("new.db"));
+    Connection::open(&path).and_then(|db| db.execute_batch(super::opening::OLDER_FORMAT)).expect("made");
+    let bytes = std::fs::read(&path).expect("readable");
+    for result in [back_up(&path, &to).map(drop), restore(&path, &to, None).map(drop)] {
+        let refused = matches!(&result, Err(Error::TooOld { path: named, found: 4, .. }) if *named == path);
+        assert!(refused, "{result:?}");
+    }
+    assert_eq!(std::fs::read(&path).expect("readable"), bytes);
+    assert!(!to.exists());
 }
 
-/// A backup that an earlier version made lacks what was added since: restoring it takes the steps.
 #[tokio::test]
-async fn what_is_brought_up_to_date_while_it_is_restored_must_be_a_backup() {
-    let folder = TempDir::new().expect("a folder");
-    let (path, to) = (folder.path().join("old.db"), folder.path().join("switchboard.db"));
-    Connection::open(&path).and_then(|db| db.execute_batch(super::opening::FIRST_VERSION)).expect("made");
-    let bytes = std::fs::read(&path).expect("readable");
+async fn restore_refuses_a_store_that_is_not_a_backup() {
+    let opened = open();
+    opened.one(append("acme", None, "1")).await;
+    let (path, to) = (opened.folder.path().join("switchboard.db"), opened.folder.path().join("restored.db"));
+    let mut health = opened.store.health();
+    drop(opened.store);
+    // The channel closes when the writer has released the file.
+    while health.changed().await.is_ok() {}
     let told = restore(&path, &to, None);
     assert!(matches!(&told, Err(Error::NoBackup { path: named }) if *named == path), "{told:?}");
-    assert_eq!(std::fs::read(&path).expect("readable"), bytes);
     assert!(!to.exists());
 }
 

@@ -256,8 +256,11 @@ async fn received_at(times: &[i64]) -> Opened {
     opened.store.commit(ops).await.expect("written");
     let db = Connection::open(opened.folder.path().join("switchboard.db")).expect("opens");
     for (sequence, time) in (1_i64..).zip(times) {
-        db.execute("UPDATE events SET receive_ms = ?1 WHERE number = ?2", rusqlite::params![time, sequence])
-            .expect("written");
+        db.execute(
+            "UPDATE events SET receive_ms = ?1 WHERE sequence = ?2",
+            rusqlite::params![time, sequence],
+        )
+        .expect("written");
     }
     opened
 }

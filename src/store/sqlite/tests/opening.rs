@@ -91,97 +91,30 @@ async fn a_file_that_is_no_store_is_refused() {
     assert!(matches!(opened, Err(Error::Open { .. })), "{opened:?}");
 }
 
-/// The first version's tables, as it made them.
-pub(super) const FIRST_VERSION: &str = "
-    CREATE TABLE journal (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        epoch INTEGER NOT NULL,
-        next_number INTEGER NOT NULL,
-        last_receive_ms INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE events (
-        number INTEGER PRIMARY KEY,
-        id TEXT NOT NULL,
-        account TEXT NOT NULL,
-        type TEXT NOT NULL,
-        receive_ms INTEGER NOT NULL,
-        identity TEXT,
-        raw_hash BLOB,
-        event BLOB NOT NULL,
-        raw BLOB NOT NULL
-    ) STRICT;
-    CREATE UNIQUE INDEX events_identity ON events (account, identity) WHERE identity IS NOT NULL;
-    CREATE INDEX events_raw_hash ON events (account, raw_hash) WHERE raw_hash IS NOT NULL;
-    INSERT INTO journal VALUES (1, 77, 6, 1700000000000);
-    INSERT INTO events VALUES (5, 'evt_1', 'acme', 'unknown', 1700000000000, NULL, NULL, x'65', x'72');
+/// A store as an earlier version left it, as far as opening looks at it.
+pub(super) const OLDER_FORMAT: &str = "
+    CREATE TABLE journal (id INTEGER PRIMARY KEY, next_number INTEGER NOT NULL) STRICT;
+    INSERT INTO journal VALUES (1, 6);
     PRAGMA application_id = 0x5357424a;
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 4;
 ";
 
 #[tokio::test]
-async fn a_file_of_the_first_version_keeps_its_journal_and_takes_what_is_new() {
+async fn store_of_an_older_format_is_refused_and_unchanged() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("switchboard.db");
-    Connection::open(&path).and_then(|db| db.execute_batch(FIRST_VERSION)).expect("made");
-    let opened = open_in(folder, None);
-    assert_eq!(opened.store.epoch(), 77);
-    assert_eq!(opened.store.log_range(), LogRange { oldest: 5, newest: 5 });
-    // Of what was trimmed before, all that is known is that it was not younger than what is left.
-    for (moment, after, trimmed) in [(1_700_000_000_000, 4, true), (1_700_000_000_001, 5, false)] {
-        let since = opened.store.since(UnixMillis(moment)).await.expect("readable");
-        assert_eq!(since, TimeLocation { after, trimmed });
-    }
-    assert_eq!(opened.record("r").await, None);
-    let id = opened.in_doubt("r").await;
-    assert_eq!(opened.one(append("acme", None, "x")).await, OpResult::Appended(6));
-
-    let opened = opened.reopen();
-    assert_eq!(opened.stands("r").await, Some(("unknown", 1)));
-    assert_eq!(opened.state(id).await, Some(MessageState::Unknown));
-    let version: i64 = Connection::open(&path)
-        .and_then(|db| db.pragma_query_value(None, "user_version", |row| row.get(0)))
-        .expect("readable");
-    assert_eq!(version, 4);
-}
-
-/// What the third version had beside the first one's tables, as far as it matters here.
-const THIRD_VERSION: &str = "
-    ALTER TABLE journal ADD COLUMN trimmed_ms INTEGER;
-    INSERT INTO events VALUES (6, 'evt_2', 'acme', 'unknown', 1700000000000, 'I', NULL, x'656565', x'');
-    UPDATE journal SET next_number = 7;
-    PRAGMA user_version = 3;
-";
-
-#[tokio::test]
-async fn a_file_of_an_earlier_version_knows_what_its_events_take_and_takes_subscriptions() {
-    for (more, bytes) in [("", 2), (THIRD_VERSION, 5)] {
-        let folder = TempDir::new().expect("a folder");
-        let db = Connection::open(folder.path().join("switchboard.db")).expect("made");
-        db.execute_batch(FIRST_VERSION).expect("made");
-        if !more.is_empty() {
-            for table in [
-                crate::store::sqlite::requests::TABLE,
-                messages::TABLE,
-                provider_messages::TABLE,
-                conversations::TABLE,
-            ] {
-                db.execute_batch(table).expect("made");
-            }
-            db.execute_batch(more).expect("made");
-        }
-        drop(db);
-        let opened = open_in(folder, None);
-        assert_eq!(opened.bytes(), (bytes, bytes));
-        assert_eq!(opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await.sequence, 4);
-        opened.one(append("acme", None, "x")).await;
-        let Trimmed { events, expired, .. } =
-            opened.trim(Trim { most_bytes: Some(0), ..Trim::older_than(UnixMillis(0), 1) }).await;
-        assert_eq!((events, expired), (1, vec![subscription("s")]));
-        let opened = opened.reopen();
-        let (told, found) = opened.bytes();
-        assert_eq!(told, found);
-        assert_eq!(opened.place("s").await, 4);
-    }
+    Connection::open(&path).and_then(|db| db.execute_batch(OLDER_FORMAT)).expect("made");
+    let before = std::fs::read(&path).expect("readable");
+    let opened = Store::open(Options {
+        path: path.clone(),
+        encode,
+        committed: Box::new(|_| {}),
+        owner: ReplicaId::generate(),
+        max_pages: None,
+    });
+    let Err(error @ Error::TooOld { found: 4, required: 5, .. }) = opened else { panic!("{opened:?}") };
+    assert!(error.to_string().contains("has format 4"), "{error}");
+    assert_eq!(std::fs::read(&path).expect("readable"), before);
 }
 
 #[tokio::test]

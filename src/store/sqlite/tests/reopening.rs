@@ -82,11 +82,11 @@ async fn a_store_that_lacks_what_was_told_is_refused() {
 #[tokio::test]
 async fn rows_that_do_not_fit_together_are_found() {
     for (sql, expected) in [
-        ("DELETE FROM events WHERE number = 2", "numbers have holes"),
-        ("DELETE FROM events WHERE number = 3", "the newest event is not the one before the next"),
-        ("DELETE FROM events WHERE number = 1", "events are gone that were never trimmed"),
+        ("DELETE FROM events WHERE sequence = 2", "numbers have holes"),
+        ("DELETE FROM events WHERE sequence = 3", "the newest event is not the one before the next"),
+        ("DELETE FROM events WHERE sequence = 1", "events are gone that were never trimmed"),
         ("DELETE FROM events", "events are gone that were never trimmed"),
-        ("UPDATE events SET receive_ms = 0 WHERE number = 2", "receive times go backwards"),
+        ("UPDATE events SET receive_ms = 0 WHERE sequence = 2", "receive times go backwards"),
         ("UPDATE journal SET last_receive_ms = 0", "the newest event was received later than any"),
         ("DELETE FROM journal", "the journal's row is gone"),
     ] {
@@ -103,14 +103,14 @@ async fn an_index_that_lacks_a_row_is_found() {
     change(
         &folder,
         "PRAGMA writable_schema = ON;
-         UPDATE sqlite_master SET sql = replace(sql, 'identity IS NOT NULL', 'number > 1')
+         UPDATE sqlite_master SET sql = replace(sql, 'identity IS NOT NULL', 'sequence > 1')
          WHERE name = 'events_identity';",
     );
     change(&folder, "REINDEX events_identity");
     change(
         &folder,
         "PRAGMA writable_schema = ON;
-         UPDATE sqlite_master SET sql = replace(sql, 'number > 1', 'identity IS NOT NULL')
+         UPDATE sqlite_master SET sql = replace(sql, 'sequence > 1', 'identity IS NOT NULL')
          WHERE name = 'events_identity';",
     );
     let fault = fault(&folder, newest);

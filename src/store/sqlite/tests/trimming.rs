@@ -42,7 +42,7 @@ impl Opened {
     }
 
     fn set_times(&self) {
-        self.beside().execute("UPDATE events SET receive_ms = number * 10", []).expect("written");
+        self.beside().execute("UPDATE events SET receive_ms = sequence * 10", []).expect("written");
     }
 }
 
@@ -181,7 +181,7 @@ async fn a_row_that_this_version_cannot_read_does_not_keep_the_store_from_writin
     opened.events_of(&["acme", "acme", "acme"]).await;
     opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
     let set = |what| opened.beside().execute(what, []).expect("written");
-    set("UPDATE events SET type = 'of.tomorrow' WHERE number = 2");
+    set("UPDATE events SET type = 'of.tomorrow' WHERE sequence = 2");
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
     assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "it may be what the subscription is about");
     opened.changed("s", acknowledge(2)).await;
@@ -345,7 +345,7 @@ impl Step {
                     opened.one(of_kind(ACCOUNTS[of], report, bytes)).await,
                     OpResult::Appended(newest + 1)
                 );
-                let kind = "UPDATE events SET receive_ms = number WHERE number = ?1
+                let kind = "UPDATE events SET receive_ms = sequence WHERE sequence = ?1
                     RETURNING length(event) + length(raw)";
                 let bytes: i64 = opened
                     .beside()
