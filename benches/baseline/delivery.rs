@@ -19,9 +19,9 @@ use tonic::Streaming;
 
 use crate::disk::Disk;
 use crate::measure::{Rounds, micros};
-use crate::ours::COMMIT;
 use crate::process::{Role, Server};
 use crate::subscribers::{count, subscribe};
+use crate::switchboard::COMMIT;
 use crate::table::{Table, Wanted, spread};
 use crate::{Result, sample};
 

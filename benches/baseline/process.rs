@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Result, floor, ours, upstream};
+use crate::{Result, baseline, switchboard, upstream};
 
 /// What a process can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,12 +71,12 @@ pub(crate) fn serve(role: Role, folder: &Path, upstream: Option<SocketAddr>) -> 
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let mut serving: Box<dyn Serving> = match role {
         Role::Upstream => Box::new(upstream::start(&runtime)?),
-        Role::BareSends => Box::new(floor::sends::start(&runtime, provider()?)?),
-        Role::BareStream => Box::new(floor::stream::start_cloning(&runtime)?),
-        Role::BareStreamShared => Box::new(floor::stream::start_sharing(&runtime)?),
-        Role::BareIngress => Box::new(floor::ingress::start(&runtime)?),
-        Role::Gateway => Box::new(ours::Gateway::start(&runtime, folder, upstream)?),
-        Role::Streams => Box::new(ours::Streams::start(&runtime, folder)?),
+        Role::BareSends => Box::new(baseline::sends::start(&runtime, provider()?)?),
+        Role::BareStream => Box::new(baseline::stream::start_cloning(&runtime)?),
+        Role::BareStreamShared => Box::new(baseline::stream::start_sharing(&runtime)?),
+        Role::BareIngress => Box::new(baseline::ingress::start(&runtime)?),
+        Role::Gateway => Box::new(switchboard::Gateway::start(&runtime, folder, upstream)?),
+        Role::Streams => Box::new(switchboard::Streams::start(&runtime, folder)?),
     };
     println!("{} {}", serving.address(), serving.webhook());
     for line in std::io::stdin().lines() {

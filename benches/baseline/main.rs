@@ -12,19 +12,19 @@
 //! rounds with the smallest and the largest. A target that is missed is reported and is no failure: the exit code
 //! tells only whether everything ran.
 
+mod baseline;
 mod catchup;
 mod delivery;
 mod disk;
-mod floor;
 mod idle;
 mod ingest;
 mod latency;
 mod measure;
-mod ours;
 mod process;
 mod sample;
 mod sends;
 mod subscribers;
+mod switchboard;
 mod table;
 mod upstream;
 
