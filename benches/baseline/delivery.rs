@@ -1,14 +1,16 @@
-//! Delivery of bursts to many subscribers against its floor.
+//! Delivery of bursts to many subscribers, compared with the baseline.
 //!
-//! What is measured, per round and server: each of N subscribers opens a connection of its own and a stream on it.
-//! Then a burst happens in the server's process, and the round ends when every subscriber has all of it. The server's
-//! CPU time over the round, **less that of the same burst without any subscriber**, over the number of deliveries is
-//! the cost of a delivery. So the price of ingest is in neither: not our commits, not the floor's making of messages.
-//! The time on the clock holds everything. What was just committed is still in memory, in the same runs that live
-//! subscribers are served from; so ours is also measured with subscribers that ask for a burst that is already there.
-//! That is delivery and nothing else.
+//! In each round, each of N subscribers opens a separate connection and one stream on it. The server process then
+//! publishes a burst. The round ends when every subscriber has received the whole burst.
 //!
-//! The subscribers count messages and decode nothing, to leave the cores to the server.
+//! The cost of a delivery is the server's CPU time for the round, **minus its CPU time for the same burst without
+//! subscribers**, divided by the number of deliveries. This excludes ingest on both sides: Switchboard's commits and
+//! the baseline's creation of messages. The elapsed time excludes nothing.
+//!
+//! Events that were just committed are still in memory, in the same batches that serve live subscribers. Switchboard
+//! is therefore also measured with subscribers that request a burst after its commit, which is delivery only.
+//!
+//! The subscribers count messages without decoding them, which leaves the CPU cores to the server.
 
 use std::time::{Duration, Instant};
 
@@ -22,144 +24,144 @@ use crate::measure::{Rounds, micros};
 use crate::process::{Role, Server};
 use crate::subscribers::{count, subscribe};
 use crate::switchboard::COMMIT;
-use crate::table::{Table, Wanted, spread};
+use crate::table::{Table, Target, spread};
 use crate::{Result, sample};
 
-/// How many subscribers, how many events each, and what the cost of a delivery should be.
+/// A burst: the number of subscribers, the events for each, and the target for the cost of a delivery.
 struct Burst {
     subscribers: usize,
     events: usize,
-    /// Whether live delivery can be told from ingest: to one subscriber it is the smaller part by far, and the
+    /// Whether to report live delivery. With one subscriber, ingest takes nearly all of the CPU time, so the
     /// difference would be noise.
     live: bool,
-    wanted: Option<Wanted>,
+    target: Option<Target>,
 }
 
 const BURSTS: [Burst; 3] = [
-    Burst { subscribers: 1, events: 15_000, live: false, wanted: None },
-    Burst { subscribers: 100, events: 10_000, live: true, wanted: Some(Wanted::AtMost(0.7)) },
-    Burst { subscribers: 1_000, events: 1_500, live: true, wanted: Some(Wanted::AtMost(0.7)) },
+    Burst { subscribers: 1, events: 15_000, live: false, target: None },
+    Burst { subscribers: 100, events: 10_000, live: true, target: Some(Target::AtMost(0.7)) },
+    Burst { subscribers: 1_000, events: 1_500, live: true, target: Some(Target::AtMost(0.7)) },
 ];
 
-/// The most events of a burst that is to stay in memory: our journal's tail holds 16 MiB, of raw bodies too.
+/// The largest burst that stays in memory. Switchboard's journal tail holds 16 MiB, raw bodies included.
 const IN_MEMORY: usize = 15_000;
 
-/// One of the servers, and what was seen of it.
-struct Side {
+/// One of the servers and its results.
+struct TestedServer {
     server: Server,
-    /// Whether events can be read after they happened.
-    keeps: bool,
-    seen: [Seen; BURSTS.len()],
+    /// Whether subscribers can request events that were published earlier.
+    has_journal: bool,
+    bursts: [BurstRounds; BURSTS.len()],
 }
 
 #[derive(Default)]
-struct Seen {
+struct BurstRounds {
     live: Deliveries,
-    /// Of ours alone.
+    /// Switchboard only: the baseline stores no events.
     memory: Deliveries,
-    /// The CPU of a burst without subscribers, per event.
-    burst_alone: Rounds,
+    /// The CPU time for each event of a burst without subscribers, in microseconds.
+    without_subscribers: Rounds,
 }
 
 #[derive(Default)]
 struct Deliveries {
     per_second: Rounds,
-    /// The server's CPU time for a delivery, in microseconds.
+    /// The server's CPU time per delivery, in microseconds.
     cpu: Rounds,
 }
 
 pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
-    let (rounds, part) = if quick { (2, 5) } else { (5, 1) };
-    let mut floor = Side::start(Role::BareStream, disk)?;
-    let mut shared = Side::start(Role::BareStreamShared, disk)?;
-    let mut ours = Side::start(Role::Streams, disk)?;
-    for side in [&mut floor, &mut shared, &mut ours] {
-        side.server.burst_to(100, 1_000).await?;
+    let (rounds, divisor) = if quick { (2, 5) } else { (5, 1) };
+    let mut baseline = TestedServer::start(Role::BaselineStream, disk)?;
+    let mut shared = TestedServer::start(Role::BaselineStreamShared, disk)?;
+    let mut switchboard = TestedServer::start(Role::Streams, disk)?;
+    for tested in [&mut baseline, &mut shared, &mut switchboard] {
+        tested.server.burst_to(100, 1_000).await?;
     }
     for (at, burst) in BURSTS.iter().enumerate() {
         for round in 0..rounds {
-            let mut turns = [&mut floor, &mut shared, &mut ours];
-            turns.rotate_left(round % 3);
-            for side in turns {
-                side.round(at, burst.subscribers, burst.events / part).await?;
+            let mut order = [&mut baseline, &mut shared, &mut switchboard];
+            order.rotate_left(round % 3);
+            for tested in order {
+                tested.round(at, burst.subscribers, burst.events / divisor).await?;
             }
         }
     }
 
     let mut table = Table::new(format!(
-        "Delivery: a burst of {} byte messages to N subscribers, each on a connection of its own. {rounds} rounds.",
+        "Delivery: a burst of {} byte messages to N subscribers, each on a separate connection. {rounds} rounds.",
         sample::response().encoded_len()
     ));
     for (at, burst) in BURSTS.iter().enumerate() {
-        let (floor, shared, ours, to) =
-            (&floor.seen[at], &shared.seen[at], &ours.seen[at], burst.subscribers);
-        let (live, memory) = (&ours.live, &ours.memory);
+        let (baseline, shared, switchboard, to) =
+            (&baseline.bursts[at], &shared.bursts[at], &switchboard.bursts[at], burst.subscribers);
+        let (live, memory) = (&switchboard.live, &switchboard.memory);
         if burst.live {
             let what = format!("server CPU us per delivery, to {to}: live");
-            table.row(what, &floor.live.cpu, &live.cpu, burst.wanted);
-            table.row("  live, floor that clones nothing", &shared.live.cpu, &live.cpu, None);
+            table.row(what, &baseline.live.cpu, &live.cpu, burst.target);
+            table.row("  live, baseline without clones", &shared.live.cpu, &live.cpu, None);
         }
         table.row(
             format!("server CPU us per delivery, to {to}: from memory"),
-            &floor.live.cpu,
+            &baseline.live.cpu,
             &memory.cpu,
-            (!burst.live).then_some(Wanted::AtMost(0.7)),
+            (!burst.live).then_some(Target::AtMost(0.7)),
         );
-        table.row("  from memory, floor that clones nothing", &shared.live.cpu, &memory.cpu, None);
+        table.row("  from memory, baseline without clones", &shared.live.cpu, &memory.cpu, None);
         if burst.live {
-            let wanted = Some(Wanted::AtLeast(1.0));
+            let target = Some(Target::AtLeast(1.0));
             table.row(
                 format!("deliveries/s, to {to}: live"),
-                &floor.live.per_second,
+                &baseline.live.per_second,
                 &live.per_second,
-                wanted,
+                target,
             );
         }
         table.row(
             format!("deliveries/s, to {to}: from memory"),
-            &floor.live.per_second,
+            &baseline.live.per_second,
             &memory.per_second,
             None,
         );
     }
-    let alone = |side: &Side| spread(&side.seen[side.seen.len() - 1].burst_alone);
+    let ingest = |tested: &TestedServer| spread(&tested.bursts[tested.bursts.len() - 1].without_subscribers);
     for note in [
-        "Live: the server's CPU over the burst, less that over the same burst without subscribers, which is in us per",
+        "Live: the server's CPU time for the burst, minus that for the same burst without subscribers. The latter, in us",
         &format!(
-            "event: ours {}, floor {}. Ours are durable commits of {COMMIT} events each,",
-            alone(&ours),
-            alone(&floor)
+            "per event: switchboard {}, baseline {}. Switchboard makes durable commits of {COMMIT} events in-process.",
+            ingest(&switchboard),
+            ingest(&baseline)
         ),
-        "made in-process; the clock, and so deliveries/s, takes nothing off.",
-        "From memory: ours is asked for a burst that was just committed; nothing is taken off, opening the streams is in",
-        "it. To 1 subscriber only this tells delivery from ingest.",
-        "The floor is always live: a broadcast channel, which clones a message for each subscriber; the floor that clones",
-        "nothing sends an Arc through it. Both encode for each subscriber.",
+        "deliveries/s uses the elapsed time, from which nothing is subtracted.",
+        "From memory: subscribers request a burst that switchboard has just committed. Nothing is subtracted, and the time",
+        "to open the streams is included. With 1 subscriber, only this row separates delivery from ingest.",
+        "The baseline is always live: a broadcast channel that clones a message for each subscriber. The baseline without",
+        "clones sends an Arc through the channel. Both encode the message for each subscriber.",
     ] {
         table.note(note);
     }
-    for side in [floor, shared, ours] {
-        side.server.stop()?;
+    for tested in [baseline, shared, switchboard] {
+        tested.server.stop()?;
     }
     Ok(table)
 }
 
-impl Side {
+impl TestedServer {
     fn start(role: Role, disk: &Disk) -> Result<Self> {
         let server = Server::start(role, disk.folder(), None)?;
-        Ok(Self { server, keeps: role == Role::Streams, seen: Default::default() })
+        Ok(Self { server, has_journal: role == Role::Streams, bursts: Default::default() })
     }
 
     async fn round(&mut self, at: usize, subscribers: usize, events: usize) -> Result<()> {
-        let (alone, _) = self.server.burst_to(0, events).await?;
+        let (ingest, _) = self.server.burst_to(0, events).await?;
         let (spent, elapsed) = self.server.burst_to(subscribers, events).await?;
-        let seen = &mut self.seen[at];
-        seen.burst_alone.push(micros(alone) / events as f64);
-        seen.live.push(subscribers * events, micros(spent) - micros(alone), elapsed);
-        if self.keeps {
+        let bursts = &mut self.bursts[at];
+        bursts.without_subscribers.push(micros(ingest) / events as f64);
+        bursts.live.push(subscribers * events, micros(spent) - micros(ingest), elapsed);
+        if self.has_journal {
             let events = events.min(IN_MEMORY);
-            let (spent, elapsed) = self.server.burst_before(subscribers, events).await?;
-            self.seen[at].memory.push(subscribers * events, micros(spent), elapsed);
+            let (spent, elapsed) = self.server.burst_from_memory(subscribers, events).await?;
+            self.bursts[at].memory.push(subscribers * events, micros(spent), elapsed);
         }
         Ok(())
     }
@@ -173,7 +175,7 @@ impl Deliveries {
 }
 
 impl Server {
-    /// Makes a burst happen for so many subscribers; says what CPU it took the server and how long it took to arrive.
+    /// Publishes a burst to live subscribers. Returns the server's CPU time and the time until all events arrived.
     async fn burst_to(&mut self, subscribers: usize, events: usize) -> Result<(Duration, Duration)> {
         let mut streams = JoinSet::new();
         for client in self.connect(subscribers).await? {
@@ -187,20 +189,21 @@ impl Server {
         let before = self.cpu()?;
         let started = Instant::now();
         self.publish(events)?;
-        let counted = all(counting).await?;
+        let counted = wait_for_all(counting).await?;
         let elapsed = started.elapsed();
         self.published()?;
         let spent = self.cpu()? - before;
-        // Only now do the connections close.
+        // The connections stay open until the CPU time has been read.
         drop(counted);
         Ok((spent, elapsed))
     }
 
-    /// The same when the burst has happened already and is still in memory: then only delivery is left to be done.
-    async fn burst_before(&mut self, subscribers: usize, events: usize) -> Result<(Duration, Duration)> {
+    /// Publishes a burst, then opens the subscribers, which read it from memory. Measures delivery only.
+    async fn burst_from_memory(&mut self, subscribers: usize, events: usize) -> Result<(Duration, Duration)> {
         let mut clients = self.connect(subscribers + 1).await?;
-        let here = clients.pop().ok_or("no connection")?;
-        let request = SubscribeRequest { start: Some(self.newest(here).await?), ..Default::default() };
+        let client = clients.pop().ok_or("no connection")?;
+        let request =
+            SubscribeRequest { start: Some(self.newest_cursor(client).await?), ..Default::default() };
         self.publish(events)?;
         self.published()?;
 
@@ -211,7 +214,7 @@ impl Server {
             let request = request.clone();
             counting.spawn(async move { count(subscribe(client, request).await?, events).await });
         }
-        let counted = all(counting).await?;
+        let counted = wait_for_all(counting).await?;
         let elapsed = started.elapsed();
         let spent = self.cpu()? - before;
         drop(counted);
@@ -219,8 +222,8 @@ impl Server {
     }
 }
 
-/// Waits for all subscribers.
-async fn all(mut counting: JoinSet<Result<Streaming<bool>>>) -> Result<Vec<Streaming<bool>>> {
+/// Waits until every subscriber has counted its events.
+async fn wait_for_all(mut counting: JoinSet<Result<Streaming<bool>>>) -> Result<Vec<Streaming<bool>>> {
     let mut streams = Vec::with_capacity(counting.len());
     while let Some(counted) = counting.join_next().await {
         streams.push(counted??);

@@ -1,4 +1,4 @@
-//! What a subscriber costs in memory while nothing happens.
+//! Memory per subscriber while no events occur.
 
 use futures_util::StreamExt as _;
 use switchboard::pb::v1::SubscribeRequest;
@@ -9,45 +9,55 @@ use crate::disk::Disk;
 use crate::measure::Rounds;
 use crate::process::{Role, Server};
 use crate::subscribers::subscribe;
-use crate::table::{Table, Wanted};
+use crate::table::{Table, Target};
 
-/// How the subscribers are spread, and what one may take of ours, in KiB.
-const SPREADS: [(&str, Option<usize>, f64); 2] =
-    [("on a connection of its own", None, 32.0), ("on eight connections", Some(8), 10.0)];
+/// How subscribers share connections: a label, the number of connections, and Switchboard's target in KiB each.
+const CONNECTION_LAYOUTS: [(&str, Option<usize>, f64); 2] =
+    [("separate connections", None, 32.0), ("eight connections", Some(8), 10.0)];
 
 pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
     let (rounds, subscribers) = if quick { (1, 200) } else { (3, 2_000) };
     let mut table = Table::new(format!(
-        "Idle: {subscribers} subscribers and no event. {rounds} rounds, each with servers of its own.",
+        "Idle: {subscribers} subscribers and no event. {rounds} rounds, each with new servers.",
     ));
-    for (how, connections, most) in SPREADS {
-        let (mut floor, mut ours) = (Rounds::default(), Rounds::default());
+    for (how, connections, limit) in CONNECTION_LAYOUTS {
+        let (mut baseline, mut switchboard) = (Rounds::default(), Rounds::default());
         for _ in 0..rounds {
-            for (role, rounds) in [(Role::BareStream, &mut floor), (Role::Streams, &mut ours)] {
-                rounds.push(taken(role, disk, connections.unwrap_or(subscribers), subscribers).await?);
+            for (role, rounds) in [(Role::BaselineStream, &mut baseline), (Role::Streams, &mut switchboard)] {
+                rounds.push(
+                    memory_per_subscriber(role, disk, connections.unwrap_or(subscribers), subscribers)
+                        .await?,
+                );
             }
         }
-        table.row(format!("KiB per subscriber, {how}: over the floor"), &floor, &ours, None);
-        table.figure(format!("KiB per subscriber, {how}"), &ours, Some(Wanted::AtMost(most)));
+        table.row(format!("KiB per subscriber, {how}: over the baseline"), &baseline, &switchboard, None);
+        table.figure(format!("KiB per subscriber, {how}"), &switchboard, Some(Target::AtMost(limit)));
     }
-    table.note("the server's resident memory with the streams open, less that before, over their number.");
+    table.note(
+        "the growth of the server's resident memory when the streams open, divided by the number of streams",
+    );
     Ok(table)
 }
 
-/// The KiB of a server's memory that each subscriber takes.
-async fn taken(role: Role, disk: &Disk, connections: usize, subscribers: usize) -> Result<f64> {
+/// The server's memory per subscriber, in KiB.
+async fn memory_per_subscriber(
+    role: Role,
+    disk: &Disk,
+    connections: usize,
+    subscribers: usize,
+) -> Result<f64> {
     let mut server = Server::start(role, disk.folder(), None)?;
-    // Whatever is made for the first stream is not counted.
+    // Allocations for the first stream are not counted.
     let first = open(&server, 1, 1, role).await?;
     let before = server.memory()?;
     let streams = open(&server, connections, subscribers, role).await?;
-    let taken = (server.memory()? - before) / 1_024.0 / subscribers as f64;
+    let growth = (server.memory()? - before) / 1_024.0 / subscribers as f64;
     drop((first, streams));
     server.stop()?;
-    Ok(taken)
+    Ok(growth)
 }
 
-/// Opens so many streams, and returns when all stand.
+/// Opens the streams and waits until all of them have started.
 async fn open(
     server: &Server,
     connections: usize,
