@@ -1,10 +1,11 @@
-# Shortcuts for the steps of `.ci/run`, which also works without `just`.
+# Shortcuts for the steps of `.ci/run`, which also works without `just`. `.ci/run hygiene` checks that both have the same
+# steps.
 
 # Runs the whole gate.
 gate:
     bash .ci/run
 
-# Scripts, machine paths and conflict markers.
+# Scripts, whitespace, leftovers and the list of steps.
 hygiene:
     bash .ci/run hygiene
 
@@ -15,6 +16,10 @@ fmt:
 # The contract: lint, format and compatibility.
 proto:
     bash .ci/run proto
+
+# docs/api.md is up to date with the contract.
+api:
+    bash .ci/run api
 
 # Clippy, with warnings denied.
 clippy:
@@ -39,6 +44,10 @@ bench:
 # The commands of the README and of docs/grpcurl.md, against the sandbox.
 readme:
     bash .ci/run readme
+
+# The client libraries: generated code and tests.
+clients:
+    bash .ci/run clients
 
 # All tests.
 test:
