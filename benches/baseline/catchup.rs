@@ -24,7 +24,7 @@ pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
 
     let (mut rate, mut first, mut last) = (Rounds::default(), Rounds::default(), Rounds::default());
     let mut cpu = Rounds::default();
-    // A warm-up read, so that first-use work of SQLite and the allocator is not counted.
+    // A warm-up read: the first-use work of SQLite and the allocator is not counted.
     read(&mut server, events).await?;
     for _ in 0..rounds {
         let (segments, spent) = read(&mut server, events).await?;
