@@ -5,7 +5,7 @@
 gate:
     bash .ci/run
 
-# Scripts, whitespace, leftovers and the list of steps.
+# Scripts, whitespace, leftovers, the list of steps and the vocabulary.
 hygiene:
     bash .ci/run hygiene
 
