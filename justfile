@@ -1,20 +1,25 @@
-# The steps of the gate by name. Each is one of `.ci/run`, which needs no `just`.
+# Shortcuts for the steps of `.ci/run`, which also works without `just`. `.ci/run hygiene` checks that both have the same
+# steps.
 
-# All of it, as it runs before a change goes in.
+# Runs the whole gate.
 gate:
     bash .ci/run
 
-# Scripts can be read, and the project speaks of itself alone.
-alone:
-    bash .ci/run alone
+# Scripts, whitespace, leftovers, the list of steps and the vocabulary.
+hygiene:
+    bash .ci/run hygiene
 
 # Formatting.
 fmt:
     bash .ci/run fmt
 
-# The contract: lint, format, nothing broken.
+# The contract: lint, format and compatibility.
 proto:
     bash .ci/run proto
+
+# docs/api.md is up to date with the contract.
+api:
+    bash .ci/run api
 
 # Clippy, with warnings denied.
 clippy:
@@ -28,26 +33,30 @@ doc:
 deny:
     bash .ci/run deny
 
-# Known vulnerabilities of dependencies. Needs the network; not part of the gate.
-advisories:
-    bash .ci/run advisories
+# Unused dependencies.
+unused-deps:
+    bash .ci/run unused-deps
 
-# Dependencies that nothing names.
-unused:
-    bash .ci/run unused
-
-# That the benchmarks build and run.
+# The benchmarks build and run.
 bench:
     bash .ci/run bench
 
-# The README's commands, in the sandbox.
+# The commands of the README and of docs/grpcurl.md, against the sandbox.
 readme:
     bash .ci/run readme
+
+# The client libraries: generated code and tests.
+clients:
+    bash .ci/run clients
 
 # All tests.
 test:
     bash .ci/run test
 
-# Makes the present contract binding for all later ones.
+# Known vulnerabilities of dependencies. Needs the network and is not part of the gate.
+advisories:
+    bash .ci/run advisories
+
+# Makes the current contract binding for later changes.
 land-proto:
     bash .ci/land-proto

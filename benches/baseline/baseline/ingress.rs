@@ -1,5 +1,5 @@
-//! The floor of ingest: a bare hyper endpoint that reads the body, checks the signature and answers 200. It keeps
-//! nothing.
+//! The baseline for ingest: a minimal hyper endpoint that reads the body, verifies the signature and responds with 200.
+//! It stores nothing.
 
 use std::convert::Infallible;
 
@@ -18,14 +18,14 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::process::Listening;
+use crate::process::ListeningServer;
 use crate::sample::{SIGNATURE, WEBHOOK_SECRET};
 
-pub(crate) fn start(runtime: &Runtime) -> Result<Listening> {
+pub(crate) fn start(runtime: &Runtime) -> Result<ListeningServer> {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
     let address = listener.local_addr()?;
     runtime.spawn(serve(listener));
-    Ok(Listening(address))
+    Ok(ListeningServer(address))
 }
 
 async fn serve(listener: TcpListener) {

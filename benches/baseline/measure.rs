@@ -1,8 +1,8 @@
-//! Numbers out of rounds.
+//! Statistics over rounds.
 
 use std::time::Duration;
 
-/// One number from each round of a measurement.
+/// One value from each round of a measurement.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rounds(Vec<f64>);
 
@@ -11,12 +11,12 @@ impl Rounds {
         self.0.push(value);
     }
 
-    /// Round by round: floor and ours of one round saw the same machine.
+    /// Combines two measurements round by round, because servers in the same round ran under the same conditions.
     pub(crate) fn with(&self, other: &Self, combine: impl Fn(f64, f64) -> f64) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(&this, &that)| combine(this, that)).collect())
     }
 
-    /// The median; of an even number of rounds, the mean of the two in the middle.
+    /// The median. For an even number of rounds, it is the mean of the two middle values.
     pub(crate) fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -37,14 +37,14 @@ impl Rounds {
     }
 }
 
-/// What a client saw in one round of requests.
+/// The requests of one round, as the client measured them.
 #[derive(Clone, Debug)]
-pub(crate) struct Load {
+pub(crate) struct LoadResult {
     latencies: Vec<Duration>,
     elapsed: Duration,
 }
 
-impl Load {
+impl LoadResult {
     pub(crate) fn new(mut latencies: Vec<Duration>, elapsed: Duration) -> Self {
         latencies.sort_unstable();
         Self { latencies, elapsed }
@@ -58,13 +58,13 @@ impl Load {
         self.count() as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The latency that so many of a hundred requests stay within, in microseconds.
+    /// A percentile of the latencies, in microseconds.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         percentile(&self.latencies, percent).map_or(f64::NAN, micros)
     }
 }
 
-/// The value that so many of a hundred stay within, out of sorted ones.
+/// A percentile of sorted values.
 pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let last = sorted.len().checked_sub(1)?;
     sorted.get((sorted.len() * percent / 100).min(last)).copied()
@@ -74,19 +74,19 @@ pub(crate) fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// What the rounds of one load said.
+/// The results of all rounds of one load.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct LoadRounds {
     pub(crate) per_second: Rounds,
     pub(crate) p50: Rounds,
     pub(crate) p99: Rounds,
-    /// The server's CPU time for a request, in microseconds.
+    /// The server's CPU time per request, in microseconds.
     pub(crate) cpu: Rounds,
 }
 
-impl Seen {
-    /// Takes in a round, and the CPU time that the server spent in it.
-    pub(crate) fn push(&mut self, load: &Load, spent: Duration) {
+impl LoadRounds {
+    /// Adds a round and the CPU time that the server used in it.
+    pub(crate) fn push(&mut self, load: &LoadResult, spent: Duration) {
         self.per_second.push(load.per_second());
         self.p50.push(load.percentile(50));
         self.p99.push(load.percentile(99));

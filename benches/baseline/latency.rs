@@ -1,5 +1,5 @@
-//! From the first byte of a webhook to the subscriber's hand, at a steady rate: webhooks come when they come, and do not
-//! wait for each other.
+//! Latency from the moment a webhook is due until the subscriber receives its event, under an open-loop load: webhooks
+//! are due at a fixed rate, whether or not earlier ones have finished.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use crate::{Error, Result, sample};
 
 const PER_SECOND: u32 = 1_000;
 
-/// Enough for what is under way at once.
+/// More than the number of webhooks in flight at once.
 const CONNECTIONS: usize = 64;
 
 pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
-    let (rounds, lasting) = if quick { (2, 1) } else { (5, 5) };
+    let (rounds, duration) = if quick { (2, 1) } else { (5, 5) };
     let server = Server::start(Role::Gateway, disk.folder(), None)?;
     let mut client = EventServiceClient::connect(format!("http://{}", server.address())).await?;
     let mut stream = client.subscribe(SubscribeRequest::default()).await?.into_inner();
@@ -37,49 +37,49 @@ pub(crate) async fn measure(disk: &Disk, quick: bool) -> Result<Table> {
     for _ in 0..rounds {
         let (median, _) = disk.sync()?;
         sync.push(median);
-        let latencies = round(&server, &mut stream, PER_SECOND as usize * lasting).await?;
+        let latencies = round(&server, &mut stream, PER_SECOND as usize * duration).await?;
         p50.push(percentile(&latencies, 50).map_or(f64::NAN, micros));
         p99.push(percentile(&latencies, 99).map_or(f64::NAN, micros));
     }
     drop(stream);
     server.stop()?;
     let mut table = Table::new(format!(
-        "Latency: from a webhook's POST to the subscriber's hand, {PER_SECOND} webhooks/s. {rounds} rounds of {lasting} s.",
+        "Latency: from a webhook's POST to the subscriber, {PER_SECOND} webhooks/s. {rounds} rounds of {duration} s.",
     ));
     table.row("p50 in us, over one fdatasync", &sync, &p50, None);
     table.row("p99 in us, over one fdatasync", &sync, &p99, None);
-    table.note("the floor is what one fdatasync of a small append takes on this disk: the least that a durable event waits");
+    table.note("the baseline is one fdatasync of a small append on this disk, which every durable event must wait for");
     Ok(table)
 }
 
-/// Brings so many webhooks at the rate; says how long each took to come out, sorted.
+/// Sends `count` webhooks at the fixed rate. Returns the sorted latencies.
 async fn round(
     server: &Server,
     stream: &mut Streaming<SubscribeResponse>,
     count: usize,
 ) -> Result<Vec<Duration>> {
-    let (requests, waiting) = mpsc::unbounded_channel();
-    let waiting = Arc::new(Mutex::new(waiting));
+    let (requests, queue) = mpsc::unbounded_channel();
+    let queue = Arc::new(Mutex::new(queue));
     let mut senders = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let connection = TcpStream::connect(server.webhook()).await?;
         connection.set_nodelay(true)?;
-        senders.spawn(bring(connection, Arc::clone(&waiting)));
+        senders.spawn(send_webhooks(connection, Arc::clone(&queue)));
     }
-    let made: Vec<(String, Vec<u8>)> = (0..count).map(|_| sample::named_webhook_request()).collect();
-    let pacing = async {
-        let mut due = interval(Duration::from_secs(1) / PER_SECOND);
-        due.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let mut begun = Vec::with_capacity(count);
-        for (id, request) in made {
-            // When it was due, not when we came to it: a late start is not the server's gain.
-            begun.push((id, due.tick().await));
-            requests.send(request).map_err(|_| "the senders are gone")?;
+    let webhooks: Vec<(String, Vec<u8>)> = (0..count).map(|_| sample::webhook_request_with_id()).collect();
+    let send_at_rate = async {
+        let mut ticks = interval(Duration::from_secs(1) / PER_SECOND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut due_times = Vec::with_capacity(count);
+        for (id, request) in webhooks {
+            // Latency counts from the due time, so a delayed sender does not improve the result.
+            due_times.push((id, ticks.tick().await));
+            requests.send(request).map_err(|_| "the senders have stopped")?;
         }
         drop(requests);
-        Ok::<_, Error>(begun)
+        Ok::<_, Error>(due_times)
     };
-    let receiving = async {
+    let receive = async {
         let mut arrived = Vec::with_capacity(count);
         while arrived.len() < count {
             let message = stream.message().await?.ok_or("the stream ended early")?;
@@ -91,28 +91,28 @@ async fn round(
         }
         Ok::<_, Error>(arrived)
     };
-    let (paced, arrived) = tokio::try_join!(pacing, receiving)?;
+    let (due_times, arrived) = tokio::try_join!(send_at_rate, receive)?;
     while let Some(sender) = senders.join_next().await {
         sender??;
     }
-    let begun: HashMap<String, Instant> = paced.into_iter().collect();
+    let due_times: HashMap<String, Instant> = due_times.into_iter().collect();
     let mut latencies = Vec::with_capacity(count);
     for (id, at) in arrived {
-        let begun = begun.get(&id).ok_or("an event that nobody brought")?;
-        latencies.push(at.saturating_duration_since(*begun));
+        let due = due_times.get(&id).ok_or("received an event that was not sent")?;
+        latencies.push(at.saturating_duration_since(*due));
     }
     latencies.sort_unstable();
     Ok(latencies)
 }
 
-/// Requests that are due.
-type Waiting = Arc<Mutex<mpsc::UnboundedReceiver<Vec<u8>>>>;
+/// Requests that are due, shared by all connections.
+type Queue = Arc<Mutex<mpsc::UnboundedReceiver<Vec<u8>>>>;
 
-/// Brings webhooks over one connection, whichever are next.
-async fn bring(mut connection: TcpStream, waiting: Waiting) -> Result<()> {
+/// Sends webhooks from the shared queue over one connection.
+async fn send_webhooks(mut connection: TcpStream, queue: Queue) -> Result<()> {
     let mut response = [0; 1_024];
     loop {
-        let Some(request) = waiting.lock().await.recv().await else { return Ok(()) };
+        let Some(request) = queue.lock().await.recv().await else { return Ok(()) };
         connection.write_all(&request).await?;
         let mut filled = 0;
         while !response[..filled].ends_with(b"\r\n\r\n") {
@@ -123,7 +123,7 @@ async fn bring(mut connection: TcpStream, waiting: Waiting) -> Result<()> {
             filled += read;
         }
         if !response.starts_with(b"HTTP/1.1 200 ") {
-            return Err("a webhook was not taken".into());
+            return Err("a webhook was not accepted".into());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Switchboard under test.
+//! Switchboard, as the benchmarks run it.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,7 +10,7 @@ use switchboard::api::{self, Api};
 use switchboard::app::{self, Addresses, App, Listeners};
 use switchboard::config::Config;
 use switchboard::dispatch::{Dispatch, MessageWatchers};
-use switchboard::journal::{Journal, Tail, Watched};
+use switchboard::journal::{Journal, Tail, SubscriptionChanges};
 use switchboard::provider::Accounts;
 use switchboard::store::{self, ReplicaId, Store};
 use switchboard::telemetry;
@@ -23,10 +23,10 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::Result;
-use crate::process::Serving;
+use crate::process::LocalServer;
 use crate::sample::{self, ACCOUNT, API_KEY, BUSINESS_ID, WEBHOOK_SECRET};
 
-/// The whole gateway, as `switchboard serve` runs it.
+/// The whole server, as `switchboard serve` runs it.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     addresses: Addresses,
@@ -36,11 +36,11 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// With a provider it is there for sends, without one for webhooks.
+    /// Starts the server. Sends need `upstream`; webhooks do not.
     pub(crate) fn start(runtime: &Runtime, folder: &Path, upstream: Option<SocketAddr>) -> Result<Self> {
         let journal = tempfile::tempdir_in(folder)?;
-        let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let config = config(journal.path(), upstream.unwrap_or(nobody))?;
+        let no_provider = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let config = config(journal.path(), upstream.unwrap_or(no_provider))?;
         telemetry::log_to_stderr(&config.log);
         let _entered = runtime.enter();
         let listeners = Listeners::bind(&config)?;
@@ -52,7 +52,7 @@ impl Gateway {
     }
 }
 
-impl Serving for Gateway {
+impl LocalServer for Gateway {
     fn address(&self) -> SocketAddr {
         self.addresses.grpc
     }
@@ -67,8 +67,8 @@ impl Serving for Gateway {
     }
 }
 
-/// Our gRPC services over our journal, without the HTTP ingress: what is appended comes from this process, so that
-/// next to nothing but delivery is measured.
+/// Switchboard's gRPC services and journal without the HTTP ingress. The process appends events directly, which limits
+/// the measurement to delivery as far as possible.
 #[derive(Debug)]
 pub(crate) struct Streams {
     address: SocketAddr,
@@ -77,7 +77,7 @@ pub(crate) struct Streams {
     _folder: TempDir,
 }
 
-/// How many events are appended in one commit: as many as come together when so many webhooks are in flight.
+/// The number of events in each commit, the same as a group commit with this many webhooks in flight.
 pub(crate) const COMMIT: usize = 64;
 
 impl Streams {
@@ -88,16 +88,16 @@ impl Streams {
         let _ = telemetry::metrics::install();
         let _entered = runtime.enter();
         let tail = Arc::new(Tail::new());
-        let fed = Arc::clone(&tail);
+        let committed_tail = Arc::clone(&tail);
         let owner = ReplicaId::generate();
         let store = Store::open(store::Options {
             path: config.journal.path.clone(),
             encode: api::encode_event,
-            committed: Box::new(move |changes| fed.push(changes.events)),
+            committed: Box::new(move |changes| committed_tail.push(changes.events)),
             owner,
             max_pages: None,
         })?;
-        let journal = Journal::new(store.clone(), tail, Watched::new());
+        let journal = Journal::new(store.clone(), tail, SubscriptionChanges::new());
         let stop = CancellationToken::new();
         let accounts = Accounts::new(&config.accounts)?;
         let api = Api {
@@ -114,11 +114,11 @@ impl Streams {
             stopping: stop.clone(),
             sandbox: None,
         };
-        let (routes, keep_health) = api.routes();
-        runtime.spawn(keep_health);
+        let (routes, maintain_health) = api.routes();
+        runtime.spawn(maintain_health);
         let listener = runtime.block_on(TcpListener::bind(config.grpc.listen))?;
         let address = listener.local_addr()?;
-        // The settings are those of `app`.
+        // The same settings as in `app`.
         let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
@@ -130,18 +130,18 @@ impl Streams {
     }
 }
 
-impl Serving for Streams {
+impl LocalServer for Streams {
     fn address(&self) -> SocketAddr {
         self.address
     }
 
     fn publish(&mut self, runtime: &Runtime, events: usize) -> Result<()> {
-        let mut left = events;
-        while left > 0 {
-            let now = left.min(COMMIT);
-            let appends = (0..now).map(|_| sample::append()).collect();
+        let mut remaining = events;
+        while remaining > 0 {
+            let batch = remaining.min(COMMIT);
+            let appends = (0..batch).map(|_| sample::append()).collect();
             runtime.block_on(self.journal.append(appends))?;
-            left -= now;
+            remaining -= batch;
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ fn config(journal: &Path, upstream: SocketAddr) -> Result<Config> {
         business_id = "{BUSINESS_ID}"
         api_key = "{API_KEY}"
         webhook_secrets = ["{WEBHOOK_SECRET}"]
-        # What the gate costs is measured, not how it holds calls back.
+        # The benchmark measures the cost of the gate, so the limits must not reject calls.
         gate.calls_per_second = 100000
         gate.calls_in_flight = 4096
         "#

@@ -1,30 +1,30 @@
-//! The benchmarks: what Switchboard costs over a **floor**, the least code that could do the same.
+//! Benchmarks: the cost of Switchboard compared with a **baseline**, the minimal code for the same work.
 //!
 //! ```text
 //! cargo bench                        all parts, about six minutes
-//! cargo bench -- sends ingest        some of them: sends, delivery, catchup, ingest, latency, idle
-//! cargo bench -- --quick             a run that only shows that everything works
-//! cargo bench -- --dir /mnt/disk     with the journal on another disk
+//! cargo bench -- sends ingest        selected parts: sends, delivery, catchup, ingest, latency, idle
+//! cargo bench -- --quick             a short run that only checks that everything works
+//! cargo bench -- --dir /mnt/disk     puts the journal on another disk
 //! ```
 //!
-//! Every server, ours and each floor, is a process of its own, made from this same binary, so that its CPU time is its
-//! own. Floor and ours take turns within one run, each round gives one ratio, and what is printed is the median of the
-//! rounds with the smallest and the largest. A target that is missed is reported and is no failure: the exit code
-//! tells only whether everything ran.
+//! Each server, Switchboard or baseline, is a separate process started from this same binary, which makes its CPU time
+//! measurable. Baseline and Switchboard alternate within one run. Each round gives one ratio, and the output shows the
+//! median of the rounds and their range. A missed target is reported but is not a failure: the exit code reports only
+//! whether everything ran.
 
+mod baseline;
 mod catchup;
 mod delivery;
 mod disk;
-mod floor;
 mod idle;
 mod ingest;
 mod latency;
 mod measure;
-mod ours;
 mod process;
 mod sample;
 mod sends;
 mod subscribers;
+mod switchboard;
 mod table;
 mod upstream;
 
@@ -38,47 +38,47 @@ use clap::{Parser, ValueEnum};
 use disk::Disk;
 use process::Role;
 
-/// Whatever breaks ends the run.
+/// Any error, which ends the run.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Measures Switchboard against floors, on loopback.
+/// Compares Switchboard with minimal baseline servers, on loopback.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --")]
 struct Arguments {
-    /// What to measure; everything when nothing is named.
+    /// The parts to measure. By default all of them.
     parts: Vec<Part>,
-    /// Few and short rounds: shows that everything runs, its numbers mean little.
+    /// Few and short rounds, to check that everything works. The results are not meaningful.
     #[arg(long)]
     quick: bool,
     /// The folder for the journal. By default one under `target/`.
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     dir: PathBuf,
-    /// What `cargo bench` says to every benchmark.
+    /// The flag that `cargo bench` passes to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
-    /// Be this server instead.
+    /// Run this server instead of measuring.
     #[arg(long, hide = true)]
     serve: Option<Role>,
-    /// Where that server finds the provider.
+    /// The address of the provider for that server.
     #[arg(long, hide = true)]
     upstream: Option<SocketAddr>,
 }
 
-/// What can be measured.
+/// The parts of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// `SendMessage`, against a bare tonic server that makes the same HTTP call.
+    /// `SendMessage`, compared with a minimal tonic server that makes the same HTTP call.
     Sends,
-    /// Bursts of events to many subscribers, against a bare tonic stream fed by a broadcast channel.
+    /// Bursts of events to many subscribers, compared with a minimal tonic stream from a broadcast channel.
     Delivery,
-    /// One reader from the beginning of a long journal.
+    /// One subscriber that reads a long journal from the beginning.
     Catchup,
-    /// Signed webhooks, on disk before they are answered, against a bare hyper endpoint that stores nothing.
+    /// Signed webhooks, committed before the response, compared with a minimal hyper endpoint that stores nothing.
     Ingest,
-    /// From a webhook's POST to the subscriber's hand, at a steady rate.
+    /// Latency from a webhook's POST to the subscriber, at a fixed rate.
     Latency,
-    /// Memory of subscribers to whom nothing happens.
+    /// Memory per idle subscriber.
     Idle,
 }
 
@@ -86,9 +86,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.serve {
         Some(role) => process::serve(role, &arguments.dir, arguments.upstream),
-        // `cargo test --benches` runs this too, unoptimised.
+        // `cargo test --benches` runs this binary too, without optimisation.
         None if !arguments.bench => {
-            println!("nothing is measured: this is run by `cargo bench`");
+            println!("nothing was measured: run this with `cargo bench`");
             Ok(())
         }
         None => measure(&arguments),
@@ -96,10 +96,10 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("broke off: {error}");
+            eprintln!("benchmark failed: {error}");
             let mut cause = error.source();
             while let Some(error) = cause {
-                eprintln!("  because: {error}");
+                eprintln!("  caused by: {error}");
                 cause = error.source();
             }
             ExitCode::FAILURE
@@ -114,7 +114,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let disk = Disk::at(&arguments.dir)?;
     println!("{disk}");
     println!(
-        "A ratio is ours / floor, the median of the rounds (smallest-largest). Load and servers share the cores.\n"
+        "Ratio: switchboard / baseline, as the median of the rounds (smallest-largest). Clients and servers share the cores.\n"
     );
     if wants(Part::Sends) {
         println!("{}", runtime.block_on(sends::measure(&disk, arguments.quick))?);
@@ -136,7 +136,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     println!("{}", Disk::at(&arguments.dir)?);
     println!(
-        "{:.0} s in all{}",
+        "total: {:.0} s{}",
         started.elapsed().as_secs_f64(),
         if arguments.quick { ", --quick" } else { "" }
     );

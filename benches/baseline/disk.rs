@@ -1,4 +1,4 @@
-//! The machine, and the disk that the journal is on: numbers of durable writes mean nothing without it.
+//! The machine and the journal's disk. Results for durable writes are meaningless without them.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::measure::{micros, percentile};
 
-/// A folder, and how its disk and the machine are just now.
+/// A folder, and the current state of its disk and of the machine.
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: PathBuf,
@@ -20,10 +20,10 @@ pub(crate) struct Disk {
     load_average: String,
 }
 
-/// How often the disk is asked to keep something.
+/// The number of fdatasync calls per measurement.
 const SYNCS: usize = 200;
 
-/// A small append, like one commit of one event.
+/// A small append, about the size of a commit with one event.
 const APPEND: [u8; 512] = [b'x'; 512];
 
 impl Disk {
@@ -49,12 +49,12 @@ impl Disk {
         &self.folder
     }
 
-    /// Whether what is written here is in memory only.
+    /// Whether the file system keeps its files in memory only.
     pub(crate) fn is_memory(&self) -> bool {
         matches!(self.file_system.as_str(), "tmpfs" | "ramfs")
     }
 
-    /// Measures the disk again: the median and the 99th percentile, in microseconds.
+    /// Measures fdatasync again. Returns the median and the 99th percentile, in microseconds.
     pub(crate) fn sync(&self) -> Result<(f64, f64)> {
         let (median, p99) = sync(&self.folder)?;
         Ok((micros(median), micros(p99)))
@@ -75,28 +75,28 @@ impl fmt::Display for Disk {
             micros(self.sync_p99),
         )?;
         if self.is_memory() {
-            write!(f, "\nWARNING: this is memory, not a disk. Name a folder on a disk with --dir.")?;
+            write!(f, "\nWARNING: this is memory, not a disk. Pass a folder on a disk with --dir.")?;
         }
         Ok(())
     }
 }
 
-/// How long the disk takes to keep something: the median and the 99th percentile.
+/// Measures fdatasync of a small append. Returns the median and the 99th percentile.
 fn sync(folder: &Path) -> Result<(Duration, Duration)> {
     let mut file: File = tempfile::tempfile_in(folder)?;
-    let mut took = Vec::with_capacity(SYNCS);
+    let mut latencies = Vec::with_capacity(SYNCS);
     for _ in 0..SYNCS {
         let started = Instant::now();
         file.write_all(&APPEND)?;
         file.sync_data()?;
-        took.push(started.elapsed());
+        latencies.push(started.elapsed());
     }
-    took.sort_unstable();
-    let percentile = |percent| percentile(&took, percent).unwrap_or_default();
+    latencies.sort_unstable();
+    let percentile = |percent| percentile(&latencies, percent).unwrap_or_default();
     Ok((percentile(50), percentile(99)))
 }
 
-/// The kind of file system that a folder is on: that of the deepest mount above it. Linux only.
+/// The type of the folder's file system, which is that of the deepest mount above it. Linux only.
 fn file_system(folder: &Path) -> String {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     mounts
@@ -106,7 +106,7 @@ fn file_system(folder: &Path) -> String {
             Some((Path::new(words.next()?), words.next()?))
         })
         .filter(|(mount, _)| folder.starts_with(mount))
-        // Of mounts on the same folder the last one counts.
+        // If a folder has several mounts, the last one is in effect, and `max_by_key` returns the last maximum.
         .max_by_key(|(mount, _)| mount.components().count())
         .map_or_else(|| "unknown file system".to_owned(), |(_, kind)| kind.to_owned())
 }

@@ -1,5 +1,6 @@
-//! Servers in processes of their own, started from this same binary and steered over their standard input: one word
-//! a line, one line in answer. A server ends when its input closes, so none outlives the run.
+//! Servers in separate processes, started from this same binary. The benchmark writes one command per line to a server's
+//! standard input, and the server writes one line in reply. A server exits when its input closes, so no server process
+//! outlives the benchmark.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
@@ -11,98 +12,101 @@ use clap::ValueEnum;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Result, floor, ours, upstream};
+use crate::{Result, baseline, switchboard, upstream};
 
-/// What a process can be.
+/// The server that a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// Answers every send with the same reply.
+    /// The provider: returns the same reply to every send.
     Upstream,
-    /// The floor of sends.
-    BareSends,
-    /// The floor of delivery: a broadcast of messages.
-    BareStream,
-    /// A stricter floor of delivery: a broadcast of shared messages.
-    BareStreamShared,
-    /// The floor of ingest.
-    BareIngress,
-    /// The whole gateway.
+    /// The baseline for sends.
+    BaselineSends,
+    /// The baseline for delivery: a broadcast channel of messages.
+    BaselineStream,
+    /// A stricter baseline for delivery: a broadcast channel of shared messages.
+    BaselineStreamShared,
+    /// The baseline for ingest.
+    BaselineIngress,
+    /// The whole of Switchboard.
     Gateway,
-    /// Our event streams over a journal that is fed in-process.
+    /// Switchboard's event streams, with events appended in-process.
     Streams,
 }
 
-/// A server that runs here, in the process that it has to itself.
-pub(crate) trait Serving {
-    /// Where it listens.
+/// A server that runs in this process.
+pub(crate) trait LocalServer {
+    /// The address that it listens on.
     fn address(&self) -> SocketAddr;
 
-    /// Where it takes webhooks, if not there.
+    /// The address for webhooks, if it differs.
     fn webhook(&self) -> SocketAddr {
         self.address()
     }
 
-    /// Makes so many events happen.
+    /// Publishes the given number of events.
     fn publish(&mut self, runtime: &Runtime, events: usize) -> Result<()> {
         let _ = (runtime, events);
-        Err("nothing can be published here".into())
+        Err("this server cannot publish events".into())
     }
 
-    /// Stops in order.
+    /// Stops the server gracefully.
     fn stop(self: Box<Self>, runtime: &Runtime) -> Result<()> {
         let _ = runtime;
         Ok(())
     }
 }
 
-/// A server that only listens.
+/// A server without further operations.
 #[derive(Debug)]
-pub(crate) struct Listening(pub(crate) SocketAddr);
+pub(crate) struct ListeningServer(pub(crate) SocketAddr);
 
-impl Serving for Listening {
+impl LocalServer for ListeningServer {
     fn address(&self) -> SocketAddr {
         self.0
     }
 }
 
-/// Is a server until the standard input closes.
+/// Runs a server until the standard input closes.
 pub(crate) fn serve(role: Role, folder: &Path, upstream: Option<SocketAddr>) -> Result<()> {
     let provider = || upstream.ok_or("--upstream is missing");
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    let mut serving: Box<dyn Serving> = match role {
+    let mut server: Box<dyn LocalServer> = match role {
         Role::Upstream => Box::new(upstream::start(&runtime)?),
-        Role::BareSends => Box::new(floor::sends::start(&runtime, provider()?)?),
-        Role::BareStream => Box::new(floor::stream::start_cloning(&runtime)?),
-        Role::BareStreamShared => Box::new(floor::stream::start_sharing(&runtime)?),
-        Role::BareIngress => Box::new(floor::ingress::start(&runtime)?),
-        Role::Gateway => Box::new(ours::Gateway::start(&runtime, folder, upstream)?),
-        Role::Streams => Box::new(ours::Streams::start(&runtime, folder)?),
+        Role::BaselineSends => Box::new(baseline::sends::start(&runtime, provider()?)?),
+        Role::BaselineStream => Box::new(baseline::stream::start_cloning(&runtime)?),
+        Role::BaselineStreamShared => Box::new(baseline::stream::start_sharing(&runtime)?),
+        Role::BaselineIngress => Box::new(baseline::ingress::start(&runtime)?),
+        Role::Gateway => Box::new(switchboard::Gateway::start(&runtime, folder, upstream)?),
+        Role::Streams => Box::new(switchboard::Streams::start(&runtime, folder)?),
     };
-    println!("{} {}", serving.address(), serving.webhook());
+    println!("{} {}", server.address(), server.webhook());
     for line in std::io::stdin().lines() {
         let line = line?;
         match line.split_once(' ').unwrap_or((&line, "")) {
             ("publish", events) => {
-                serving.publish(&runtime, events.parse()?)?;
+                server.publish(&runtime, events.parse()?)?;
                 println!("published");
             }
             ("memory", _) => println!("{}", resident()?),
-            // Of all threads, also of those that have ended; user and system together.
+            // User and system time of all threads, ended ones included.
             _ => {
                 let spent = clock_gettime(ClockId::ProcessCPUTime);
                 println!("{} {}", spent.tv_sec, spent.tv_nsec);
             }
         }
     }
-    serving.stop(&runtime)?;
+    server.stop(&runtime)?;
     runtime.shutdown_background();
     Ok(())
 }
 
-/// The bytes that this process has in memory, as Linux tells them.
+/// The resident memory of this process in bytes, from procfs. Linux only.
 fn resident() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("there is no VmRSS")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .ok_or("/proc/self/status has no VmRSS")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1_024)
 }
@@ -119,7 +123,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it listens.
+    /// Starts the process and waits until the server listens.
     pub(crate) fn start(role: Role, folder: &Path, upstream: Option<&Self>) -> Result<Self> {
         let name = role.to_possible_value().expect("no role is skipped");
         let mut command = Command::new(std::env::current_exe()?);
@@ -129,7 +133,7 @@ impl Server {
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
-        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut output = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         output.read_line(&mut line)?;
         let not_started = || format!("the server {} did not start", name.get_name());
@@ -142,51 +146,51 @@ impl Server {
         self.address
     }
 
-    /// Where it takes webhooks.
+    /// The address for webhooks.
     pub(crate) fn webhook(&self) -> SocketAddr {
         self.webhook
     }
 
-    /// How much memory it has resident, in bytes.
+    /// The server's resident memory, in bytes.
     pub(crate) fn memory(&mut self) -> Result<f64> {
-        self.say("memory")?;
-        Ok(self.answer()?.parse()?)
+        self.send_command("memory")?;
+        Ok(self.read_reply()?.parse()?)
     }
 
-    /// The CPU time that it has spent so far.
+    /// The CPU time that the server has used since its start.
     pub(crate) fn cpu(&mut self) -> Result<Duration> {
-        self.say("cpu")?;
-        let answer = self.answer()?;
-        let (seconds, nanos) = answer.split_once(' ').ok_or("an answer of another kind")?;
+        self.send_command("cpu")?;
+        let reply = self.read_reply()?;
+        let (seconds, nanos) = reply.split_once(' ').ok_or("unexpected reply to `cpu`")?;
         Ok(Duration::from_secs(seconds.parse()?) + Duration::from_nanos(nanos.parse()?))
     }
 
-    /// Makes so many events happen there. [`published`](Self::published) tells when they have.
+    /// Starts to publish the given number of events. Call [`published`](Self::published) to wait for the end.
     pub(crate) fn publish(&mut self, events: usize) -> Result<()> {
-        self.say(&format!("publish {events}"))
+        self.send_command(&format!("publish {events}"))
     }
 
-    /// Waits until the events have happened.
+    /// Waits until the events have been published.
     pub(crate) fn published(&mut self) -> Result<()> {
-        self.answer().map(|_| ())
+        self.read_reply().map(|_| ())
     }
 
-    /// Stops it in order, and waits until it is gone.
+    /// Stops the server gracefully and waits until its process has exited.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.input = None;
         let status = self.child.wait()?;
-        if status.success() { Ok(()) } else { Err(format!("{:?} ended with {status}", self.role).into()) }
+        if status.success() { Ok(()) } else { Err(format!("{:?} exited with {status}", self.role).into()) }
     }
 
-    fn say(&mut self, line: &str) -> Result<()> {
-        let mut input = self.input.as_ref().ok_or("it was stopped")?;
+    fn send_command(&mut self, line: &str) -> Result<()> {
+        let mut input = self.input.as_ref().ok_or("the server was stopped")?;
         Ok(input.write_all(format!("{line}\n").as_bytes())?)
     }
 
-    fn answer(&mut self) -> Result<String> {
+    fn read_reply(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
-            return Err(format!("{:?} ended by itself", self.role).into());
+            return Err(format!("{:?} exited unexpectedly", self.role).into());
         }
         Ok(line.trim().to_owned())
     }

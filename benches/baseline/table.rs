@@ -1,8 +1,8 @@
-//! What is printed for each part.
+//! Formats the results of each part as a table.
 
 use std::fmt;
 
-use crate::measure::{Rounds, Seen};
+use crate::measure::{LoadRounds, Rounds};
 
 /// A part's results.
 #[derive(Debug)]
@@ -12,18 +12,18 @@ pub(crate) struct Table {
     notes: Vec<String>,
 }
 
-/// One quantity, of the floor and of ours.
+/// One quantity, measured on Switchboard and, if there is one, on the baseline.
 #[derive(Debug)]
 struct Row {
     what: String,
-    floor: Option<Rounds>,
-    ours: Rounds,
-    wanted: Option<Wanted>,
+    baseline: Option<Rounds>,
+    switchboard: Rounds,
+    target: Option<Target>,
 }
 
-/// What a ratio should be, or a quantity without one.
+/// The target for a ratio, or for a quantity without a baseline.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Wanted {
+pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),
 }
@@ -36,32 +36,37 @@ impl Table {
     pub(crate) fn row(
         &mut self,
         what: impl Into<String>,
-        floor: &Rounds,
-        ours: &Rounds,
-        wanted: Option<Wanted>,
+        baseline: &Rounds,
+        switchboard: &Rounds,
+        target: Option<Target>,
     ) {
-        self.rows.push(Row { what: what.into(), floor: Some(floor.clone()), ours: ours.clone(), wanted });
+        self.rows.push(Row {
+            what: what.into(),
+            baseline: Some(baseline.clone()),
+            switchboard: switchboard.clone(),
+            target,
+        });
     }
 
-    /// A quantity that no floor has; `wanted` is of the quantity itself.
-    pub(crate) fn figure(&mut self, what: impl Into<String>, ours: &Rounds, wanted: Option<Wanted>) {
-        self.rows.push(Row { what: what.into(), floor: None, ours: ours.clone(), wanted });
+    /// Adds a quantity without a baseline. The target applies to the quantity itself.
+    pub(crate) fn figure(&mut self, what: impl Into<String>, switchboard: &Rounds, target: Option<Target>) {
+        self.rows.push(Row { what: what.into(), baseline: None, switchboard: switchboard.clone(), target });
     }
 
-    /// The rows of requests of one kind; `wanted` is of their number per second.
+    /// Adds the rows for one kind of request. The target applies to the requests per second.
     pub(crate) fn load(
         &mut self,
         request: &str,
         in_flight: usize,
-        floor: &Seen,
-        ours: &Seen,
-        wanted: Option<Wanted>,
+        baseline: &LoadRounds,
+        switchboard: &LoadRounds,
+        target: Option<Target>,
     ) {
         let at = format!("{in_flight} in flight");
-        self.row(format!("{request}s/s, {at}"), &floor.per_second, &ours.per_second, wanted);
-        self.row(format!("p50 in us, {at}"), &floor.p50, &ours.p50, None);
-        self.row(format!("p99 in us, {at}"), &floor.p99, &ours.p99, None);
-        self.row(format!("server CPU us per {request}, {at}"), &floor.cpu, &ours.cpu, None);
+        self.row(format!("{request}s/s, {at}"), &baseline.per_second, &switchboard.per_second, target);
+        self.row(format!("p50 in us, {at}"), &baseline.p50, &switchboard.p50, None);
+        self.row(format!("p99 in us, {at}"), &baseline.p99, &switchboard.p99, None);
+        self.row(format!("server CPU us per {request}, {at}"), &baseline.cpu, &switchboard.cpu, None);
     }
 
     pub(crate) fn note(&mut self, note: impl Into<String>) {
@@ -72,7 +77,7 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
-        let head = ["", "ours", "floor", "ratio", "wanted", ""].map(str::to_owned);
+        let head = ["", "switchboard", "baseline", "ratio", "target", ""].map(str::to_owned);
         let lines: Vec<_> = std::iter::once(head).chain(self.rows.iter().map(Row::cells)).collect();
         let width =
             |column: usize| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or_default();
@@ -93,18 +98,21 @@ impl fmt::Display for Table {
 
 impl Row {
     fn cells(&self) -> [String; 6] {
-        let ratios = self.floor.as_ref().map(|floor| self.ours.with(floor, |ours, floor| ours / floor));
-        let judged = ratios.as_ref().unwrap_or(&self.ours).median();
-        let (wanted, verdict) = match self.wanted {
+        let ratios = self
+            .baseline
+            .as_ref()
+            .map(|baseline| self.switchboard.with(baseline, |switchboard, baseline| switchboard / baseline));
+        let value = ratios.as_ref().unwrap_or(&self.switchboard).median();
+        let (target, verdict) = match self.target {
             None => (String::new(), ""),
-            Some(Wanted::AtLeast(least)) => (format!(">= {}", plain(least)), verdict(judged >= least)),
-            Some(Wanted::AtMost(most)) => (format!("<= {}", plain(most)), verdict(judged <= most)),
+            Some(Target::AtLeast(limit)) => (format!(">= {}", format_target(limit)), verdict(value >= limit)),
+            Some(Target::AtMost(limit)) => (format!("<= {}", format_target(limit)), verdict(value <= limit)),
         };
         let ratio = ratios.map_or_else(String::new, |ratios| {
             format!("{:.2} ({:.2}-{:.2})", ratios.median(), ratios.smallest(), ratios.largest())
         });
-        let floor = self.floor.as_ref().map_or_else(String::new, spread);
-        [self.what.clone(), spread(&self.ours), floor, ratio, wanted, verdict.to_owned()]
+        let baseline = self.baseline.as_ref().map_or_else(String::new, spread);
+        [self.what.clone(), spread(&self.switchboard), baseline, ratio, target, verdict.to_owned()]
     }
 }
 
@@ -112,17 +120,17 @@ fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "MISSED" }
 }
 
-/// The median with the smallest and the largest.
+/// The median, followed by the range.
 pub(crate) fn spread(rounds: &Rounds) -> String {
     format!("{} ({}-{})", number(rounds.median()), number(rounds.smallest()), number(rounds.largest()))
 }
 
-/// What was asked for: ratios as they are, large numbers with thousands apart.
-fn plain(value: f64) -> String {
+/// Formats a target: ratios unchanged, large numbers with thousands separators.
+fn format_target(value: f64) -> String {
     if value < 10.0 { value.to_string() } else { number(value) }
 }
 
-/// Three digits or so, thousands apart.
+/// Formats a number: two decimals below 10, otherwise none, with thousands separators.
 fn number(value: f64) -> String {
     if value.abs() < 10.0 {
         return format!("{value:.2}");

@@ -1,5 +1,4 @@
-//! What is sent and what happens in these benchmarks: one account, texts of an ordinary length, events of 300 to 400
-//! bytes.
+//! Sample data: one account, texts of typical length, and events of 300 to 400 bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +26,7 @@ const NAME: &str = "Ada Lovelace";
 const TEXT: &str = "Hello, is the blue one still there in size 42? If so, please put it aside for me until Friday \
                     noon, I will come by. Thank you!";
 
-/// A send.
+/// A request to send the sample text.
 pub(crate) fn send() -> v1::SendMessageRequest {
     v1::SendMessageRequest {
         account: ACCOUNT.to_owned(),
@@ -37,20 +36,20 @@ pub(crate) fn send() -> v1::SendMessageRequest {
     }
 }
 
-/// The body of a webhook: a customer wrote.
+/// The body of a webhook for a message from a customer.
 fn webhook_body(id: &str) -> String {
     format!(
         r#"{{"topic":"messages","timestamp":"1700000000","sender":{{"id":"{CUSTOMER}","channelType":"whatsapp","name":"{NAME}"}},"recipient":{{"id":"{BUSINESS}","channelType":"whatsapp","name":"Shop"}},"message":{{"id":"{id}","text":"{TEXT}"}}}}"#
     )
 }
 
-/// The HTTP/1.1 request that brings a webhook that nobody has seen before, signed.
+/// A signed HTTP/1.1 webhook request with a new message id.
 pub(crate) fn webhook_request() -> Vec<u8> {
-    named_webhook_request().1
+    webhook_request_with_id().1
 }
 
-/// The same, with the provider's id of its message.
-pub(crate) fn named_webhook_request() -> (String, Vec<u8>) {
+/// A signed webhook request, together with the provider's id of its message.
+pub(crate) fn webhook_request_with_id() -> (String, Vec<u8>) {
     let id = Ulid::generate().to_string();
     let body = webhook_body(&id);
     let mut mac =
@@ -65,7 +64,7 @@ pub(crate) fn named_webhook_request() -> (String, Vec<u8>) {
     (id, request.into_bytes())
 }
 
-/// The event that such a webhook becomes, on its way into the journal.
+/// The event for such a webhook, before it is appended to the journal.
 pub(crate) fn append() -> Append {
     let party = |number: &str, name: &str| Party {
         address: number.to_owned(),
@@ -81,7 +80,7 @@ pub(crate) fn append() -> Append {
         proof: None,
         event: Event {
             id: EventId::generate(),
-            account: ACCOUNT.parse().expect("it is an id"),
+            account: ACCOUNT.parse().expect("the account id is valid"),
             provider: Provider::Connectly,
             occur_time: UnixMillis::from_seconds(1_700_000_000),
             callback_data: None,
@@ -98,7 +97,7 @@ pub(crate) fn append() -> Append {
     }
 }
 
-/// The same event as a subscriber gets it.
+/// The same event, as a subscriber receives it.
 pub(crate) fn response() -> v1::SubscribeResponse {
     let stamp = Stamp {
         cursor: Cursor { epoch: u64::MAX / 3, number: 1_000_000 },
@@ -107,6 +106,6 @@ pub(crate) fn response() -> v1::SubscribeResponse {
         life: None,
     };
     let bytes: Bytes = api::encode_event(&append().event, &stamp);
-    let event = v1::Event::decode(bytes).expect("it was just encoded");
+    let event = v1::Event::decode(bytes).expect("the encoded event can be decoded");
     v1::SubscribeResponse { response: Some(v1::subscribe_response::Response::Event(event)) }
 }

@@ -1,4 +1,4 @@
-//! The floors: the least code that could do the same, with the same crates.
+//! The baselines: minimal servers for the same work, built on the same crates.
 
 pub(crate) mod ingress;
 pub(crate) mod sends;
@@ -15,10 +15,10 @@ use tonic::transport::server::TcpIncoming;
 use tower::Service;
 
 use crate::Result;
-use crate::process::Listening;
+use crate::process::ListeningServer;
 
-/// Serves one gRPC service with tonic as it comes.
-fn serve<S>(runtime: &Runtime, service: S) -> Result<Listening>
+/// Serves one gRPC service with tonic's default settings.
+fn serve<S>(runtime: &Runtime, service: S) -> Result<ListeningServer>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
         + NamedService
@@ -32,5 +32,5 @@ where
     let address = listener.local_addr()?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     runtime.spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
-    Ok(Listening(address))
+    Ok(ListeningServer(address))
 }

@@ -1,5 +1,5 @@
-//! The floor of sends: a bare tonic method that makes the HTTP call and answers. No checks, no outcome table, no
-//! metrics; a failure of any kind is INTERNAL.
+//! The baseline for sends: a minimal tonic method that makes the HTTP call and returns the result. It has no validation,
+//! no outcome table and no metrics. Every failure is INTERNAL.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,19 +23,19 @@ use ulid::Ulid;
 use url::Url;
 
 use crate::Result;
-use crate::process::Listening;
+use crate::process::ListeningServer;
 use crate::sample::{API_KEY, BUSINESS_ID};
 
 #[derive(Clone)]
-struct Bare {
+struct Baseline {
     client: Client,
     url: Url,
 }
 
-pub(crate) fn start(runtime: &Runtime, upstream: SocketAddr) -> Result<Listening> {
-    // The settings are those of `provider::http`.
+pub(crate) fn start(runtime: &Runtime, upstream: SocketAddr) -> Result<ListeningServer> {
+    // The same settings as in `provider::http`.
     let client = Client::builder()
-        .user_agent("floor")
+        .user_agent("baseline")
         .retry(reqwest::retry::never())
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
@@ -43,7 +43,7 @@ pub(crate) fn start(runtime: &Runtime, upstream: SocketAddr) -> Result<Listening
         .timeout(Duration::from_secs(30))
         .build()?;
     let url = format!("http://{upstream}/v1/businesses/{BUSINESS_ID}/send/messages").parse()?;
-    super::serve(runtime, Bare { client, url })
+    super::serve(runtime, Baseline { client, url })
 }
 
 #[derive(Serialize)]
@@ -69,10 +69,10 @@ struct Reply {
     id: String,
 }
 
-impl Bare {
+impl Baseline {
     async fn send(self, request: SendMessageRequest) -> Result<SendMessageResponse> {
         let Some(send_message_request::Content::Text(text)) = &request.content else {
-            return Err("no text".into());
+            return Err("the request has no text".into());
         };
         let create_time = Some(SystemTime::now().into());
         let body = serde_json::to_vec(&Outgoing {
@@ -109,7 +109,7 @@ impl Bare {
     }
 }
 
-impl UnaryService<SendMessageRequest> for Bare {
+impl UnaryService<SendMessageRequest> for Baseline {
     type Response = SendMessageResponse;
     type Future = BoxFuture<Response<Self::Response>, Status>;
 
@@ -121,11 +121,11 @@ impl UnaryService<SendMessageRequest> for Bare {
     }
 }
 
-impl NamedService for Bare {
+impl NamedService for Baseline {
     const NAME: &'static str = "switchboard.v1.MessageService";
 }
 
-impl Service<http::Request<Body>> for Bare {
+impl Service<http::Request<Body>> for Baseline {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Infallible>;

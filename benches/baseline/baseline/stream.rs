@@ -1,7 +1,7 @@
-//! The floor of delivery: a bare tonic stream from a broadcast channel of messages, which each subscriber encodes for
-//! itself. No journal, no cursor, no filter, no heartbeat.
+//! The baseline for delivery: a minimal tonic stream from a broadcast channel of messages. Each stream encodes every
+//! message again. It has no journal, no cursor, no filter and no heartbeat.
 //!
-//! The channel holds a whole burst; a subscriber that falls behind it would lose events and end with an error.
+//! The channel holds a whole burst. A subscriber that lags by more than that would lose events, so its stream would fail.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -25,59 +25,59 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tower::Service;
 
-use crate::process::{Listening, Serving};
+use crate::process::{ListeningServer, LocalServer};
 use crate::{Result, sample};
 
-/// More than any burst has.
+/// Larger than every burst.
 const CAPACITY: usize = 1 << 17;
 
-/// Feeds the streams.
+/// The server, and the channel that its streams read from.
 struct Feed<T> {
-    listening: Listening,
+    listening: ListeningServer,
     events: broadcast::Sender<T>,
     event: T,
 }
 
 #[derive(Clone)]
-struct Bare<T> {
+struct Baseline<T> {
     events: broadcast::Sender<T>,
 }
 
-/// A message that all subscribers share, where the plain one is cloned for each. A little more code than the least.
+/// A message that all subscribers share instead of receiving a clone. It needs slightly more code than the minimum.
 #[derive(Clone, Debug)]
 struct Shared(Arc<SubscribeResponse>);
 
-/// The least code: the channel clones the message for each subscriber.
-pub(crate) fn start_cloning(runtime: &Runtime) -> Result<impl Serving + use<>> {
+/// The minimal code: the channel clones the message for each subscriber.
+pub(crate) fn start_cloning(runtime: &Runtime) -> Result<impl LocalServer + use<>> {
     start(runtime, sample::response())
 }
 
-/// The message is shared and only encoded for each subscriber.
-pub(crate) fn start_sharing(runtime: &Runtime) -> Result<impl Serving + use<>> {
+/// Subscribers share the message, and each stream encodes it.
+pub(crate) fn start_sharing(runtime: &Runtime) -> Result<impl LocalServer + use<>> {
     start(runtime, Shared(Arc::new(sample::response())))
 }
 
 fn start<T: Message + Clone + 'static>(runtime: &Runtime, event: T) -> Result<Feed<T>> {
     let events = broadcast::Sender::new(CAPACITY);
-    let listening = super::serve(runtime, Bare { events: events.clone() })?;
+    let listening = super::serve(runtime, Baseline { events: events.clone() })?;
     Ok(Feed { listening, events, event })
 }
 
-impl<T: Message + Clone> Serving for Feed<T> {
+impl<T: Message + Clone> LocalServer for Feed<T> {
     fn address(&self) -> SocketAddr {
         self.listening.address()
     }
 
     fn publish(&mut self, _: &Runtime, events: usize) -> Result<()> {
         for _ in 0..events {
-            // Without subscribers nobody takes it.
+            // `send` fails without subscribers, which is not an error here.
             let _ = self.events.send(self.event.clone());
         }
         Ok(())
     }
 }
 
-impl<T: Message + Clone + 'static> ServerStreamingService<SubscribeRequest> for Bare<T> {
+impl<T: Message + Clone + 'static> ServerStreamingService<SubscribeRequest> for Baseline<T> {
     type Response = T;
     type ResponseStream = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
     type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
@@ -89,11 +89,11 @@ impl<T: Message + Clone + 'static> ServerStreamingService<SubscribeRequest> for 
     }
 }
 
-impl<T> NamedService for Bare<T> {
+impl<T> NamedService for Baseline<T> {
     const NAME: &'static str = "switchboard.v1.EventService";
 }
 
-impl<T: Message + Clone + 'static> Service<http::Request<Body>> for Bare<T> {
+impl<T: Message + Clone + 'static> Service<http::Request<Body>> for Baseline<T> {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Infallible>;
@@ -127,7 +127,7 @@ impl Message for Shared {
         _: &mut impl Buf,
         _: DecodeContext,
     ) -> Result<(), DecodeError> {
-        unreachable!("the server only ever encodes this")
+        unreachable!("the server only encodes this message")
     }
 
     fn clear(&mut self) {

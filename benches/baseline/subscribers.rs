@@ -1,4 +1,4 @@
-//! Subscribers that count events and decode nothing, to leave the cores to the server.
+//! Subscribers that count events without decoding them, which leaves the CPU cores to the server.
 
 use bytes::Buf as _;
 use http::uri::PathAndQuery;
@@ -18,12 +18,12 @@ use crate::process::Server;
 
 static SUBSCRIBE: PathAndQuery = PathAndQuery::from_static("/switchboard.v1.EventService/Subscribe");
 
-/// How many subscribers connect at once.
-const NEWCOMERS: usize = 50;
+/// The number of subscribers that connect at the same time.
+const CONNECT_BATCH: usize = 50;
 
 impl Server {
-    /// The journal's newest place.
-    pub(crate) async fn newest(&self, client: Grpc<Channel>) -> Result<Start> {
+    /// The journal's newest cursor, as the start of a stream.
+    pub(crate) async fn newest_cursor(&self, client: Grpc<Channel>) -> Result<Start> {
         let mut client = client;
         client.ready().await?;
         let request = Request::new(SubscribeRequest::default());
@@ -35,18 +35,18 @@ impl Server {
         }
     }
 
-    /// So many connections.
+    /// Opens `count` connections.
     pub(crate) async fn connect(&self, count: usize) -> Result<Vec<Grpc<Channel>>> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address()))?;
         let mut clients = Vec::with_capacity(count);
         while clients.len() < count {
-            // A listener takes only so many newcomers at once.
-            let mut newcomers = JoinSet::new();
-            for _ in clients.len()..count.min(clients.len() + NEWCOMERS) {
+            // The listener limits the connections that are being established, so connect in batches.
+            let mut connecting = JoinSet::new();
+            for _ in clients.len()..count.min(clients.len() + CONNECT_BATCH) {
                 let endpoint = endpoint.clone();
-                newcomers.spawn(async move { endpoint.connect().await });
+                connecting.spawn(async move { endpoint.connect().await });
             }
-            while let Some(channel) = newcomers.join_next().await {
+            while let Some(channel) = connecting.join_next().await {
                 clients.push(Grpc::new(channel??));
             }
         }
@@ -54,7 +54,7 @@ impl Server {
     }
 }
 
-/// Opens a stream, and returns when it stands.
+/// Opens a stream. Returns when the server has sent the response headers.
 pub(crate) async fn subscribe(
     mut client: Grpc<Channel>,
     request: SubscribeRequest,
@@ -63,7 +63,7 @@ pub(crate) async fn subscribe(
     Ok(client.server_streaming(Request::new(request), SUBSCRIBE.clone(), Counting).await?.into_inner())
 }
 
-/// Takes so many events.
+/// Reads the given number of events.
 pub(crate) async fn count(mut stream: Streaming<bool>, events: usize) -> Result<Streaming<bool>> {
     let mut seen = 0;
     while seen < events {
@@ -73,11 +73,11 @@ pub(crate) async fn count(mut stream: Streaming<bool>, events: usize) -> Result<
     Ok(stream)
 }
 
-/// Reads of a `SubscribeResponse` only whether it is an event.
+/// A codec that decodes only whether a `SubscribeResponse` is an event.
 #[derive(Debug, Default)]
 pub(crate) struct Counting;
 
-/// The key of `SubscribeResponse.event` on the wire: field 2, with a length.
+/// The protobuf tag of `SubscribeResponse.event`: field 2, length-delimited.
 const EVENT: u8 = 2 << 3 | 2;
 
 impl Codec for Counting {
