@@ -10,7 +10,7 @@ use switchboard::api::{self, Api};
 use switchboard::app::{self, Addresses, App, Listeners};
 use switchboard::config::Config;
 use switchboard::dispatch::{Dispatch, MessageWatchers};
-use switchboard::journal::{Journal, Tail, SubscriptionChanges};
+use switchboard::journal::{Journal, SubscriptionChanges, Tail};
 use switchboard::provider::Accounts;
 use switchboard::store::{self, ReplicaId, Store};
 use switchboard::telemetry;

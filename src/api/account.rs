@@ -2,9 +2,9 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::served::v1::account_service_server::AccountService;
-use super::violations::Violations;
-use super::{Api, convert, parse};
+use crate::api::request::violations::Violations;
+use crate::api::served::v1::account_service_server::AccountService;
+use crate::api::{Api, request::parse, response::convert};
 use crate::pb::v1::{GetAccountRequest, GetAccountResponse, ListAccountsRequest, ListAccountsResponse};
 
 #[async_trait]

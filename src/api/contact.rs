@@ -5,11 +5,11 @@ use std::sync::Arc;
 use prost::Message as _;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::deadline::deadline;
-use super::served::v1::contact_service_server::ContactService;
-use super::status;
-use super::violations::{ViolationReason, Violations};
-use super::{Api, idempotency, page_token, parse};
+use crate::api::error::status;
+use crate::api::request::deadline::deadline;
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::served::v1::contact_service_server::ContactService;
+use crate::api::{Api, request::idempotency, request::page_token, request::parse};
 use crate::domain::contact::{
     ContactId, ContactUpdate, CountryCode, Created, DateOfBirth, Details, ListedContact, MAX_PHONE_DIGITS,
     NationalNumber, NewContact,

@@ -2,11 +2,11 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::deadline::deadline;
-use super::served::v1::flow_service_server::FlowService;
-use super::status;
-use super::violations::{ViolationReason, Violations};
-use super::{Api, convert, page_token, parse};
+use crate::api::error::status;
+use crate::api::request::deadline::deadline;
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::served::v1::flow_service_server::FlowService;
+use crate::api::{Api, request::page_token, request::parse, response::convert};
 use crate::domain::flow::{Answers, FlowResponse};
 use crate::pb::v1;
 

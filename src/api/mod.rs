@@ -6,45 +6,26 @@
 
 mod account;
 mod contact;
-mod convert;
-mod deadline;
-mod encoded;
-mod error_response;
+mod error;
 mod event;
-mod event_payload;
-mod filter;
 mod flow;
-mod grpc_web;
-mod health;
-mod idempotency;
-mod media;
 mod message;
-mod message_life;
-mod page_token;
-mod parse;
-mod position;
-mod reflection;
+mod request;
+mod response;
 mod sandbox;
-mod send_messages;
-mod status;
-mod stream;
-mod subscription;
 mod template;
-mod truncated_body;
-mod upload;
-mod verify;
-mod violations;
-mod webhook;
+mod transport;
+mod webhook_registration;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-pub use convert::encode_event;
-pub use encoded::{Encoded, EncodedList};
-pub use grpc_web::for_pages;
-pub use truncated_body::reject_truncated_bodies;
+pub use response::convert::encode_event;
+pub use response::encoded::{Encoded, EncodedList};
+pub use transport::grpc_web::for_pages;
+pub use transport::truncated_body::reject_truncated_bodies;
 
 use crate::config;
 use crate::dispatch::Dispatch;
@@ -101,8 +82,8 @@ impl Api {
         use served::v1::template_service_server::TemplateServiceServer;
         use served::v1::webhook_service_server::WebhookServiceServer;
 
-        let (health, keep_health) = health::service(self.journal.health(), self.stopping.clone());
-        let (reflection, reflection_alpha) = reflection::services(self.sandbox.is_some());
+        let (health, keep_health) = transport::health::service(self.journal.health(), self.stopping.clone());
+        let (reflection, reflection_alpha) = transport::reflection::services(self.sandbox.is_some());
         let steering = self.sandbox.clone().map(|sandbox| {
             let accounts = self.dispatch.accounts().clone();
             SandboxServiceServer::new(sandbox::SandboxApi { accounts, sandbox })

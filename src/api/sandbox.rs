@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::parse;
-use super::served::sandbox::v1::sandbox_service_server::SandboxService;
-use super::status;
-use super::violations::{ViolationReason as FieldFault, Violations};
+use crate::api::error::status;
+use crate::api::request::parse;
+use crate::api::request::violations::{ViolationReason as FieldFault, Violations};
+use crate::api::served::sandbox::v1::sandbox_service_server::SandboxService;
 use crate::domain::{PhoneNumber, Provider};
 use crate::pb::sandbox::v1 as pb;
 use crate::provider::Accounts;

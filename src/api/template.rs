@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::deadline::deadline;
-use super::served::v1::template_service_server::TemplateService;
-use super::violations::{ViolationReason, Violations};
-use super::{Api, convert, media, page_token, parse, status};
+use crate::api::request::deadline::deadline;
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::served::v1::template_service_server::TemplateService;
+use crate::api::{
+    Api, error::status, message::media, request::page_token, request::parse, response::convert,
+};
 use crate::domain::template::{Page, TemplateListStart};
 use crate::pb::v1::{
     GetTemplateRequest, GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse,

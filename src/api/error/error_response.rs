@@ -1,0 +1,134 @@
+//! A failure on its way to the caller: a status with its details or, where there is no status to carry them, the same
+//! facts as a message.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::api::error::status::Reason;
+use crate::api::response::convert;
+use crate::domain::ProviderFault;
+use crate::pb::v1;
+use crate::provider::Account;
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "switchboard";
+
+/// A failure on its way to the caller: a `Status` where it ends an RPC, a `v1::Error` in a stream or a record.
+#[derive(Debug)]
+pub(in crate::api) struct ErrorResponse {
+    code: Code,
+    reason: Reason,
+    message: String,
+    metadata: HashMap<String, String>,
+    violations: Vec<FieldViolation>,
+    retry_delay: Option<Duration>,
+}
+
+impl ErrorResponse {
+    pub(in crate::api) fn new(code: Code, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+            violations: Vec::new(),
+            retry_delay: None,
+        }
+    }
+
+    pub(in crate::api) fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    pub(in crate::api) fn violations(mut self, violations: Vec<FieldViolation>) -> Self {
+        self.violations = violations;
+        self
+    }
+
+    pub(in crate::api) fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_delay = Some(delay);
+        self
+    }
+
+    /// Whose trouble it is.
+    pub(in crate::api) fn about(self, account: &Account) -> Self {
+        self.with("account", account.id()).with("provider", account.provider())
+    }
+
+    pub(in crate::api) fn with_provider_error(self, fault: Option<&ProviderFault>) -> Self {
+        match fault {
+            Some(fault) => self.with_provider_error_of(fault),
+            None => self,
+        }
+    }
+
+    /// What the provider said, as far as it is no message content.
+    pub(in crate::api) fn with_provider_error_of(mut self, fault: &ProviderFault) -> Self {
+        self = self.with("provider", fault.provider);
+        for (key, value) in [
+            ("http_status", fault.http_status.map(|status| status.to_string())),
+            ("provider_code", fault.code.clone()),
+            ("provider_type", fault.kind.clone()),
+            ("provider_trace_id", fault.trace_id.clone()),
+            ("route", fault.route.clone()),
+        ] {
+            if let Some(value) = value {
+                self = self.with(key, clipped(value));
+            }
+        }
+        self
+    }
+}
+
+/// Status details travel as headers, which have limits of their own.
+pub(in crate::api) fn clipped(text: String) -> String {
+    text.chars().take(200).collect()
+}
+
+impl From<ErrorResponse> for Status {
+    fn from(answer: ErrorResponse) -> Self {
+        let mut details = ErrorDetails::with_error_info(answer.reason.as_str(), DOMAIN, answer.metadata);
+        if !answer.violations.is_empty() {
+            details.set_bad_request(answer.violations);
+        }
+        if answer.retry_delay.is_some() {
+            details.set_retry_info(answer.retry_delay);
+        }
+        Self::with_error_details(answer.code, answer.message, details)
+    }
+}
+
+impl From<ErrorResponse> for v1::Error {
+    /// The same facts, where there is no status to carry them.
+    fn from(answer: ErrorResponse) -> Self {
+        let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay } = answer;
+        let mut take = |key| metadata.remove(key).unwrap_or_default();
+        let (provider_code, provider_type, provider_trace_id) =
+            (take("provider_code"), take("provider_type"), take("provider_trace_id"));
+        let provider = convert::provider_named(&take("provider"));
+        Self {
+            reason: reason.as_str().to_owned(),
+            code: code.into(),
+            message,
+            provider: provider.into(),
+            provider_code,
+            provider_type,
+            provider_trace_id,
+            retry_delay: retry_delay.map(convert::duration),
+            raw_json: String::new(),
+            field_violations: violations
+                .into_iter()
+                .map(|FieldViolation { field, reason, description, .. }| v1::FieldViolation {
+                    field,
+                    reason,
+                    description,
+                })
+                .collect(),
+            metadata,
+        }
+    }
+}

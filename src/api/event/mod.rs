@@ -1,0 +1,244 @@
+//! `EventService`: reads what a reader of the journal wants; `stream` and the journal do it.
+
+pub(in crate::api) mod filter;
+mod position;
+mod stream;
+mod subscription;
+
+use std::time::Duration;
+
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::api::error::status;
+use crate::api::event::position::{Position, cursor, position, since};
+use crate::api::event::stream::{EventStream, Followed, Wanted};
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::served::v1::event_service_server::EventService;
+use crate::api::{Api, EncodedList, request::parse};
+use crate::domain::{Filter, SubscriptionId};
+use crate::journal::{self, FollowedSubscription, ListStart, OnExpired, PageLimits, Start};
+use crate::pb::v1;
+use crate::pb::v1::{
+    ExpiredPolicy, ListEventsRequest, ListEventsResponse, SubscribeRequest, list_events_request,
+    subscribe_request,
+};
+
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How many events a page holds when nothing is said, and the most that it may.
+const PAGE_EVENTS: u32 = 100;
+const MOST_PAGE_EVENTS: u32 = 1_000;
+
+/// The most bytes of events in a page: clients take messages of 4 MiB, and the page's cursors want room too.
+const PAGE_BYTES: usize = (4 << 20) - 1_024;
+
+#[async_trait]
+impl EventService for Api {
+    type SubscribeStream = EventStream;
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let filter = match (&request.start, request.filter) {
+            (Some(subscribe_request::Start::Subscription(_)), Some(_)) => {
+                violations.add(
+                    "filter",
+                    ViolationReason::Mismatch,
+                    "must be absent: a subscription has its own",
+                );
+                Filter::default()
+            }
+            (_, filter) => filter::read(filter, self.dispatch.accounts(), &mut violations)?,
+        };
+        let heartbeat_interval = parse::duration(
+            "heartbeat_interval",
+            request.heartbeat_interval,
+            Duration::from_secs(1)..=Duration::from_secs(300),
+            &mut violations,
+        );
+        let idle_timeout = parse::duration(
+            "idle_timeout",
+            request.idle_timeout,
+            Duration::ZERO..=Duration::from_secs(24 * 60 * 60),
+            &mut violations,
+        );
+        let start = start(request.start, &mut violations);
+        let gone = gone(request.expired_policy, &mut violations);
+        violations.check()?;
+
+        let wanted = Wanted {
+            filter,
+            heartbeat_interval: heartbeat_interval.unwrap_or(HEARTBEAT),
+            idle_timeout: idle_timeout.filter(|timeout| !timeout.is_zero()),
+            max_events: Some(request.max_events).filter(|&most| most > 0),
+            include_raw: request.include_raw,
+        };
+        let start = start?;
+        if self.stopping.is_cancelled() {
+            return Err(status::stopping());
+        }
+        let (reader, wanted, followed) = match start {
+            From::ListStart(start) => {
+                (self.journal.read(start, gone, wanted.include_raw).await?, wanted, None)
+            }
+            From::Subscription(id) => {
+                let following = self.journal.follow(&id, gone, wanted.include_raw).await;
+                let FollowedSubscription { subscription, reader, watching } =
+                    following.map_err(|error| status::subscription(&id, error))?;
+                let followed = Followed::new(subscription.generation, watching);
+                (reader, Wanted { filter: subscription.filter, ..wanted }, Some(followed))
+            }
+        };
+        let stopping = self.stopping.clone();
+        Ok(Response::new(EventStream::new(&self.journal, reader, wanted, followed, stopping)))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<ListEventsRequest>,
+    ) -> Result<Response<EncodedList>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let filter = filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
+        let place = place(request.place, &mut violations);
+        let events = match request.page_size {
+            0 => PAGE_EVENTS,
+            events => events,
+        };
+        if events > MOST_PAGE_EVENTS {
+            let allowed = format!("must be from 1 to {MOST_PAGE_EVENTS}, or 0 for {PAGE_EVENTS}");
+            violations.add("page_size", ViolationReason::OutOfRange, allowed);
+        }
+        violations.check()?;
+
+        let place = place?;
+        let bounds = PageLimits { events: events as usize, bytes: PAGE_BYTES };
+        let listed = self.journal.list(place, bounds, request.include_raw, |event| {
+            filter.matches(&event.account, event.event_type)
+        });
+        let piece = listed.await.map_err(|error| match (error, place) {
+            (journal::Error::ForeignCursor, ListStart::Before(_)) => {
+                status::cursor_malformed("before_cursor")
+            }
+            (error, _) => error.into(),
+        })?;
+        let rest = ListEventsResponse {
+            events: Vec::new(),
+            next_cursor: piece.next.to_string(),
+            previous_cursor: piece.previous.to_string(),
+            reached_newest: piece.reached_newest,
+            reached_oldest: piece.reached_oldest,
+        };
+        let events = piece.events.into_iter().map(|event| (event.event, event.raw)).collect();
+        Ok(Response::new(EncodedList::new(events, &rest)))
+    }
+
+    async fn create_subscription(
+        &self,
+        request: Request<v1::CreateSubscriptionRequest>,
+    ) -> Result<Response<v1::CreateSubscriptionResponse>, Status> {
+        subscription::create(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_subscription(
+        &self,
+        request: Request<v1::GetSubscriptionRequest>,
+    ) -> Result<Response<v1::GetSubscriptionResponse>, Status> {
+        subscription::get(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_subscriptions(
+        &self,
+        request: Request<v1::ListSubscriptionsRequest>,
+    ) -> Result<Response<v1::ListSubscriptionsResponse>, Status> {
+        subscription::list(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn update_subscription(
+        &self,
+        request: Request<v1::UpdateSubscriptionRequest>,
+    ) -> Result<Response<v1::UpdateSubscriptionResponse>, Status> {
+        subscription::update(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn seek_subscription(
+        &self,
+        request: Request<v1::SeekSubscriptionRequest>,
+    ) -> Result<Response<v1::SeekSubscriptionResponse>, Status> {
+        subscription::seek(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn delete_subscription(
+        &self,
+        request: Request<v1::DeleteSubscriptionRequest>,
+    ) -> Result<Response<v1::DeleteSubscriptionResponse>, Status> {
+        subscription::delete(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<v1::AcknowledgeRequest>,
+    ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
+        subscription::acknowledge(self, request.into_inner()).await.map(Response::new)
+    }
+}
+
+/// Where a stream starts.
+enum From {
+    ListStart(Start),
+    Subscription(SubscriptionId),
+}
+
+/// Where to start. A cursor that cannot be read has a reason of its own, told when nothing else is wrong.
+fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -> Result<From, Status> {
+    Ok(From::ListStart(match start {
+        None => Start::Latest,
+        Some(subscribe_request::Start::AfterCursor(text)) => Start::After(cursor("after_cursor", &text)?),
+        Some(subscribe_request::Start::Position(named)) => match position(named, violations) {
+            None | Some(Position::Latest) => Start::Latest,
+            Some(Position::Earliest) => Start::Earliest,
+        },
+        Some(subscribe_request::Start::Since(moment)) => Start::Since(since(moment, violations)),
+        Some(subscribe_request::Start::Subscription(text)) => {
+            let id = subscription::id(&text, violations);
+            return Ok(id.map_or(From::ListStart(Start::Latest), From::Subscription));
+        }
+    }))
+}
+
+/// Which piece of the journal; as [`start`].
+fn place(
+    place: Option<list_events_request::Place>,
+    violations: &mut Violations,
+) -> Result<ListStart, Status> {
+    match place {
+        None => Ok(ListStart::Newest),
+        Some(list_events_request::Place::AfterCursor(text)) => {
+            cursor("after_cursor", &text).map(ListStart::After)
+        }
+        Some(list_events_request::Place::BeforeCursor(text)) => {
+            cursor("before_cursor", &text).map(ListStart::Before)
+        }
+        Some(list_events_request::Place::Position(named)) => Ok(match position(named, violations) {
+            None | Some(Position::Latest) => ListStart::Newest,
+            Some(Position::Earliest) => ListStart::Oldest,
+        }),
+        Some(list_events_request::Place::Since(moment)) => Ok(ListStart::Since(since(moment, violations))),
+    }
+}
+
+/// What becomes of a reader whose events are gone.
+fn gone(policy: i32, violations: &mut Violations) -> OnExpired {
+    match ExpiredPolicy::try_from(policy) {
+        Ok(ExpiredPolicy::Unspecified | ExpiredPolicy::Fail) => OnExpired::Fail,
+        Ok(ExpiredPolicy::SkipWithGap) => OnExpired::Skip,
+        Err(_) => {
+            let allowed = "must be EXPIRED_POLICY_FAIL or EXPIRED_POLICY_SKIP_WITH_GAP";
+            violations.add("expired_policy", ViolationReason::UnknownValue, allowed);
+            OnExpired::Fail
+        }
+    }
+}

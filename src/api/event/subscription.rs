@@ -1,0 +1,206 @@
+//! `EventService`'s subscriptions: making, looking at, changing and deleting them, and acknowledging.
+
+use tonic::Status;
+
+use crate::api::error::status;
+use crate::api::event::position::{Position, cursor, position, since};
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::{Api, event::filter, request::page_token, request::parse, response::convert};
+use crate::domain::{AccountId, Filter, SubscriptionId, TypeWord};
+use crate::journal::{self, Journal, Progress, Start, SubscriptionError};
+use crate::pb::v1;
+
+const LIST: &str = "EventService.ListSubscriptions";
+const NOTED: &str = "what is missing was noted as a violation";
+
+/// How many subscriptions a page holds when nothing is said, and the most that it may.
+const PAGE: u32 = 50;
+const MOST_PAGE: u32 = 100;
+
+/// `EventService.CreateSubscription`.
+pub(in crate::api) async fn create(
+    api: &Api,
+    request: v1::CreateSubscriptionRequest,
+) -> Result<v1::CreateSubscriptionResponse, Status> {
+    use v1::create_subscription_request::Start as Given;
+    let mut violations = Violations::default();
+    let id = id(&request.subscription, &mut violations);
+    let filter = filter::read(request.filter, api.dispatch.accounts(), &mut violations)?;
+    let start = match request.start {
+        None => Ok(Start::Latest),
+        Some(Given::Position(named)) => Ok(match position(named, &mut violations) {
+            None | Some(Position::Latest) => Start::Latest,
+            Some(Position::Earliest) => Start::Earliest,
+        }),
+        Some(Given::AfterCursor(text)) => cursor("after_cursor", &text).map(Start::After),
+        Some(Given::Since(moment)) => Ok(Start::Since(since(moment, &mut violations))),
+    };
+    violations.check()?;
+
+    let id = id.expect(NOTED);
+    let made = api.journal.create_subscription(id.clone(), filter, start?).await;
+    let subscription = shown(&api.journal, made.map_err(|error| status::subscription(&id, error))?);
+    Ok(v1::CreateSubscriptionResponse { subscription: Some(subscription) })
+}
+
+/// `EventService.GetSubscription`.
+pub(in crate::api) async fn get(
+    api: &Api,
+    request: v1::GetSubscriptionRequest,
+) -> Result<v1::GetSubscriptionResponse, Status> {
+    let id = only_id(&request.subscription)?;
+    let found = api.journal.subscription(&id).await.map_err(|error| status::subscription(&id, error))?;
+    Ok(v1::GetSubscriptionResponse { subscription: Some(shown(&api.journal, found)) })
+}
+
+/// `EventService.ListSubscriptions`.
+pub(in crate::api) async fn list(
+    api: &Api,
+    request: v1::ListSubscriptionsRequest,
+) -> Result<v1::ListSubscriptionsResponse, Status> {
+    let mut violations = Violations::default();
+    let size = match request.page_size {
+        0 => PAGE,
+        size => size,
+    };
+    if size > MOST_PAGE {
+        let allowed = format!("must be from 1 to {MOST_PAGE}, or 0 for {PAGE}");
+        violations.add("page_size", ViolationReason::OutOfRange, allowed);
+    }
+    violations.check()?;
+    let behind: Option<String> = page_token::decode(LIST, None, &request.page_token)?;
+    let behind = behind.map(|id| id.parse::<SubscriptionId>()).transpose();
+    let behind = behind.map_err(|_| status::page_token_malformed())?;
+
+    // One more than the page holds tells whether there is another page.
+    let mut found = api.journal.subscriptions(behind.as_ref(), size + 1).await?;
+    let more = found.len() > size as usize;
+    found.truncate(size as usize);
+    let next_page_token = match found.last() {
+        Some(last) if more => page_token::encode(LIST, None, &last.subscription.id.as_str()),
+        _ => String::new(),
+    };
+    let subscriptions = found.into_iter().map(|found| shown(&api.journal, found)).collect();
+    Ok(v1::ListSubscriptionsResponse { subscriptions, next_page_token })
+}
+
+/// `EventService.UpdateSubscription`.
+pub(in crate::api) async fn update(
+    api: &Api,
+    request: v1::UpdateSubscriptionRequest,
+) -> Result<v1::UpdateSubscriptionResponse, Status> {
+    let mut violations = Violations::default();
+    let id = id(&request.subscription, &mut violations);
+    if request.filter.is_none() {
+        violations.add("filter", ViolationReason::Required, "must be given: an empty one means all events");
+    }
+    let filter = filter::read(request.filter, api.dispatch.accounts(), &mut violations)?;
+    violations.check()?;
+
+    let id = id.expect(NOTED);
+    let changed = api.journal.update_subscription(id.clone(), filter).await;
+    let subscription = shown(&api.journal, changed.map_err(|error| status::subscription(&id, error))?);
+    Ok(v1::UpdateSubscriptionResponse { subscription: Some(subscription) })
+}
+
+/// `EventService.SeekSubscription`.
+pub(in crate::api) async fn seek(
+    api: &Api,
+    request: v1::SeekSubscriptionRequest,
+) -> Result<v1::SeekSubscriptionResponse, Status> {
+    use v1::seek_subscription_request::Place as Given;
+    let mut violations = Violations::default();
+    let id = id(&request.subscription, &mut violations);
+    let place = match request.place {
+        None => {
+            let allowed = "must be given: `position`, `after_cursor` or `since`";
+            violations.add("place", ViolationReason::Required, allowed);
+            Ok(None)
+        }
+        Some(Given::Position(named)) => Ok(match position(named, &mut violations) {
+            None => {
+                let allowed = "must be given: START_POSITION_LATEST or START_POSITION_EARLIEST";
+                violations.add("position", ViolationReason::Required, allowed);
+                None
+            }
+            Some(Position::Latest) => Some(Start::Latest),
+            Some(Position::Earliest) => Some(Start::Earliest),
+        }),
+        Some(Given::AfterCursor(text)) => cursor("after_cursor", &text).map(|at| Some(Start::After(at))),
+        Some(Given::Since(moment)) => Ok(Some(Start::Since(since(moment, &mut violations)))),
+    };
+    violations.check()?;
+
+    let (id, place) = (id.expect(NOTED), place?.expect(NOTED));
+    let moved = api.journal.seek_subscription(id.clone(), place).await;
+    let subscription = shown(&api.journal, moved.map_err(|error| status::subscription(&id, error))?);
+    Ok(v1::SeekSubscriptionResponse { subscription: Some(subscription) })
+}
+
+/// `EventService.DeleteSubscription`.
+pub(in crate::api) async fn delete(
+    api: &Api,
+    request: v1::DeleteSubscriptionRequest,
+) -> Result<v1::DeleteSubscriptionResponse, Status> {
+    let id = only_id(&request.subscription)?;
+    let deleted = api.journal.delete_subscription(id.clone()).await;
+    deleted.map_err(|error| status::subscription(&id, error))?;
+    Ok(v1::DeleteSubscriptionResponse {})
+}
+
+/// `EventService.Acknowledge`.
+pub(in crate::api) async fn acknowledge(
+    api: &Api,
+    request: v1::AcknowledgeRequest,
+) -> Result<v1::AcknowledgeResponse, Status> {
+    let mut violations = Violations::default();
+    let id = id(&request.subscription, &mut violations);
+    if request.cursor.is_empty() {
+        violations.add("cursor", ViolationReason::Required, "must be given");
+    }
+    violations.check()?;
+
+    let id = id.expect(NOTED);
+    let up_to = cursor("cursor", &request.cursor)?;
+    let generation = Some(request.generation).filter(|&generation| generation > 0);
+    let stands = api.journal.acknowledge(id.clone(), up_to, generation).await;
+    let cursor = stands.map_err(|error| match error {
+        SubscriptionError::Journal(journal::Error::ForeignCursor) => status::cursor_malformed("cursor"),
+        error => status::subscription(&id, error),
+    })?;
+    Ok(v1::AcknowledgeResponse { cursor: cursor.to_string() })
+}
+
+/// Reads the field `subscription`.
+pub(in crate::api) fn id(text: &str, violations: &mut Violations) -> Option<SubscriptionId> {
+    parse::required("subscription", text, violations)
+}
+
+/// Reads the field `subscription` of a request that has no other.
+fn only_id(text: &str) -> Result<SubscriptionId, Status> {
+    let mut violations = Violations::default();
+    let id = id(text, &mut violations);
+    violations.check()?;
+    Ok(id.expect(NOTED))
+}
+
+fn shown(journal: &Journal, progress: Progress) -> v1::Subscription {
+    let Progress { subscription, lag_events, lag_time, expired } = progress;
+    let Filter { accounts, types } = &subscription.filter;
+    let filter = (subscription.filter != Filter::default()).then(|| v1::EventFilter {
+        accounts: accounts.iter().map(AccountId::to_string).collect(),
+        types: types.iter().map(TypeWord::to_string).collect(),
+    });
+    v1::Subscription {
+        id: subscription.id.to_string(),
+        filter,
+        cursor: journal.cursor(subscription.sequence).to_string(),
+        generation: subscription.generation,
+        create_time: Some(convert::timestamp(subscription.create_time)),
+        update_time: Some(convert::timestamp(subscription.update_time)),
+        acknowledge_time: subscription.acknowledge_time.map(convert::timestamp),
+        lag_events,
+        lag_time: Some(convert::duration(lag_time)),
+        expired,
+    }
+}

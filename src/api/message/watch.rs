@@ -1,0 +1,153 @@
+//! How messages and conversations stand: `GetMessage`, `WatchMessage`, `GetConversation`.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use tonic::Status;
+
+use crate::api::error::status;
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::{Api, request::parse, response::convert};
+use crate::dispatch::{Cause, SESSION_WINDOW, Update, WatchEnd};
+use crate::domain::{Address, MessageId, PhoneNumber, UnixMillis};
+use crate::pb::v1;
+use crate::pb::v1::watch_message_response::Response;
+use crate::provider::{Account, Error};
+use crate::store::MessageKey;
+
+const NOTED: &str = "what is missing was noted as a violation";
+
+/// The longest id of a provider that is looked for, in characters.
+const PROVIDER_ID_CHARACTERS: usize = 512;
+
+/// `MessageService.GetMessage`.
+pub(in crate::api) async fn get(
+    api: &Api,
+    request: v1::GetMessageRequest,
+) -> Result<v1::GetMessageResponse, Status> {
+    use v1::get_message_request::Key;
+    let key = request.key.map(|key| match key {
+        Key::MessageId(id) => Given::Ours(id),
+        Key::ProviderMessageId(id) => Given::Providers(id),
+        Key::RequestId(id) => Given::Request(id),
+    });
+    let (account, key) = named(api, &request.account, key)?;
+    let found = api.dispatch.find(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
+    let message = found.ok_or_else(|| status::message_not_found(account.id()))?;
+    Ok(v1::GetMessageResponse { message: Some(convert::message(message)) })
+}
+
+/// `MessageService.WatchMessage`.
+pub(in crate::api) async fn watch(
+    api: &Api,
+    request: v1::WatchMessageRequest,
+) -> Result<BoxStream<'static, Result<v1::WatchMessageResponse, Status>>, Status> {
+    use v1::watch_message_request::Key;
+    let key = request.key.map(|key| match key {
+        Key::MessageId(id) => Given::Ours(id),
+        Key::ProviderMessageId(id) => Given::Providers(id),
+        Key::RequestId(id) => Given::Request(id),
+    });
+    let (account, key) = named(api, &request.account, key)?;
+    let account = Arc::clone(account);
+    let followed = api.dispatch.watch(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
+    let followed = followed.ok_or_else(|| status::message_not_found(account.id()))?;
+    let stopping = api.stopping.clone();
+    let responses = stream::unfold(Some(followed), move |followed| {
+        let (account, stopping) = (Arc::clone(&account), stopping.clone());
+        async move {
+            let mut followed = followed?;
+            let news = tokio::select! {
+                biased;
+                news = followed.next() => news,
+                () = stopping.cancelled() => return Some((Err(status::stopping()), None)),
+            };
+            Some(match news {
+                Ok(Update::Stands(message)) => {
+                    (Ok(Response::Message(convert::message(*message))), Some(followed))
+                }
+                Ok(Update::Ended(end)) => (Ok(Response::Ended(ended(&account, end))), None),
+                Err(_) => (Err(status::store_unreadable()), None),
+            })
+        }
+    });
+    let response = |response| v1::WatchMessageResponse { response: Some(response) };
+    Ok(responses.map(move |told| told.map(response)).boxed())
+}
+
+/// `MessageService.GetConversation`.
+pub(in crate::api) async fn conversation(
+    api: &Api,
+    request: v1::GetConversationRequest,
+) -> Result<v1::GetConversationResponse, Status> {
+    let mut violations = Violations::default();
+    let account = parse::account("account", &request.account, api.dispatch.accounts(), &mut violations)?;
+    let customer = parse::required::<Address>("customer", &request.customer, &mut violations);
+    let own = request.sender.as_deref();
+    let own = own.map(|sender| parse::required::<PhoneNumber>("sender", sender, &mut violations));
+    violations.check()?;
+    let (account, customer) = (account.expect(NOTED), customer.expect(NOTED));
+    let last = api
+        .dispatch
+        .last_received(account.id(), &customer, own.flatten().as_ref())
+        .await
+        .map_err(|_| status::store_unreadable())?;
+    let expires = last.map(|last| last.plus(SESSION_WINDOW));
+    Ok(v1::GetConversationResponse {
+        last_received_time: last.map(convert::timestamp),
+        session_expire_time: expires.map(convert::timestamp),
+        session_open: expires.is_some_and(|expires| expires > UnixMillis::now()),
+    })
+}
+
+/// What names a message, as it was given.
+enum Given {
+    Ours(String),
+    Providers(String),
+    Request(String),
+}
+
+fn named<'a>(
+    api: &'a Api,
+    account: &str,
+    key: Option<Given>,
+) -> Result<(&'a Arc<Account>, MessageKey), Status> {
+    let mut violations = Violations::default();
+    let account = parse::account("account", account, api.dispatch.accounts(), &mut violations)?;
+    let key = match key {
+        Some(Given::Ours(id)) => {
+            parse::required::<MessageId>("message_id", &id, &mut violations).map(MessageKey::Id)
+        }
+        Some(Given::Providers(id)) => {
+            if id.is_empty() {
+                violations.add("provider_message_id", ViolationReason::Required, "must be given");
+            }
+            parse::at_most("provider_message_id", &id, PROVIDER_ID_CHARACTERS, &mut violations);
+            Some(MessageKey::Provider(id))
+        }
+        Some(Given::Request(id)) => {
+            parse::required("request_id", &id, &mut violations).map(MessageKey::Request)
+        }
+        None => {
+            let problem = "must be given: `message_id`, `provider_message_id` or `request_id`";
+            violations.add("key", ViolationReason::Required, problem);
+            None
+        }
+    };
+    violations.check()?;
+    Ok((account.expect(NOTED), key.expect(NOTED)))
+}
+
+fn ended(account: &Account, end: WatchEnd) -> v1::WatchEnded {
+    let (reason, error) = match end {
+        WatchEnd::Terminal => (v1::WatchEndReason::Terminal, None),
+        WatchEnd::NotTracked => (v1::WatchEndReason::NotTracked, None),
+        WatchEnd::Expired => (v1::WatchEndReason::Expired, None),
+        WatchEnd::NotDone(failure) => {
+            let refused = matches!(&*failure.source, Cause::Provider(Error::Refused(_)));
+            let reason = if refused { v1::WatchEndReason::Refused } else { v1::WatchEndReason::NotSent };
+            (reason, Some(status::send_error(account, &failure)))
+        }
+    };
+    v1::WatchEnded { reason: reason.into(), error }
+}

@@ -1,0 +1,210 @@
+//! What makes a write repeatable: `request_id` and `resend_after_attempt`, and what a request asks for as a hash.
+//!
+//! **Invariant.** Two requests have one fingerprint exactly when they ask the same RPC for the same: however numbers
+//! are spelled, and whatever a repetition may say otherwise (`request_id`, `resend_after_attempt`,
+//! `check_session_window`, `skip_template_check`). `SendMessage` and `SendMessages` ask for the same thing, so that a
+//! broken stream can be taken up by single calls.
+
+use bytes::Bytes;
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use tonic::Status;
+
+use crate::api::error::status;
+use crate::api::request::parse;
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::response::convert;
+use crate::dispatch::Completed;
+use crate::domain::request::{Fingerprint, Request};
+use crate::domain::{Address, Channel, PhoneNumber, RequestId};
+use crate::pb::v1;
+
+/// The name of a repeatable write, before it is known what the write asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::api) struct IdempotencyKey {
+    id: RequestId,
+    resend_after: Option<u32>,
+}
+
+impl IdempotencyKey {
+    pub(in crate::api) fn request(self, fingerprint: Fingerprint) -> Request {
+        Request { id: self.id, fingerprint, resend_after: self.resend_after }
+    }
+}
+
+/// Reads what makes a request repeatable, if it is to be. `path` stands before the fields'.
+pub(in crate::api) fn read(
+    path: &str,
+    request_id: &str,
+    resend_after_attempt: u32,
+    violations: &mut Violations,
+) -> Option<IdempotencyKey> {
+    if request_id.is_empty() && resend_after_attempt == 0 {
+        return None;
+    }
+    let field = format!("{path}request_id");
+    if request_id.is_empty() {
+        let problem = "must be given with `resend_after_attempt`: it names what is done once more";
+        violations.add(field, ViolationReason::Required, problem);
+        return None;
+    }
+    let id = parse::required(&field, request_id, violations);
+    if resend_after_attempt == u32::MAX {
+        // No attempt has that number, for there would be none after it.
+        let problem = format!("must be less than {}", u32::MAX);
+        violations.add(format!("{path}resend_after_attempt"), ViolationReason::OutOfRange, problem);
+    }
+    let id = id?;
+    Some(IdempotencyKey { id, resend_after: Some(resend_after_attempt).filter(|&attempt| attempt != 0) })
+}
+
+/// What a message asks for. Leaves in the request what the hash is of.
+pub(in crate::api) fn of_message(
+    request: &mut v1::SendMessageRequest,
+    to: &Address,
+    channel: Channel,
+    sender: Option<&PhoneNumber>,
+) -> Fingerprint {
+    request.to = to.to_string();
+    request.channel = convert::channel(channel).into();
+    request.sender = sender.map(ToString::to_string);
+    request.request_id.clear();
+    request.resend_after_attempt = 0;
+    request.check_session_window = false;
+    request.skip_template_check = false;
+    fingerprint("SendMessage", request, &[])
+}
+
+/// What a file to a customer asks for.
+pub(in crate::api) fn of_media(
+    mut header: v1::MediaHeader,
+    to: &Address,
+    channel: Channel,
+    digest: &[u8; 32],
+) -> Fingerprint {
+    header.to = to.to_string();
+    header.channel = convert::channel(channel).into();
+    header.request_id.clear();
+    header.resend_after_attempt = 0;
+    header.check_session_window = false;
+    fingerprint("SendMedia", &header, digest)
+}
+
+/// What a file for templates asks for.
+pub(in crate::api) fn of_template_media(
+    mut header: v1::UploadTemplateMediaHeader,
+    digest: &[u8; 32],
+) -> Fingerprint {
+    header.request_id.clear();
+    header.resend_after_attempt = 0;
+    fingerprint("UploadTemplateMedia", &header, digest)
+}
+
+/// What a new contact asks for.
+pub(in crate::api) fn of_contact(request: &v1::CreateContactRequest) -> Fingerprint {
+    let request =
+        v1::CreateContactRequest { request_id: String::new(), resend_after_attempt: 0, ..request.clone() };
+    fingerprint("CreateContact", &request, &[])
+}
+
+/// What a new registration asks for.
+pub(in crate::api) fn of_webhook(request: &v1::CreateWebhookRequest) -> Fingerprint {
+    let request =
+        v1::CreateWebhookRequest { request_id: String::new(), resend_after_attempt: 0, ..request.clone() };
+    fingerprint("CreateWebhook", &request, &[])
+}
+
+/// No message of the contract that is hashed here has a map, so that its bytes are always the same.
+fn fingerprint(rpc: &str, request: &impl Message, file: &[u8]) -> Fingerprint {
+    let request = request.encode_to_vec();
+    let length = u64::try_from(request.len()).expect("lengths fit into 64 bits");
+    let mut hash = Sha256::new();
+    hash.update(rpc);
+    hash.update([0]);
+    hash.update(length.to_be_bytes());
+    hash.update(request);
+    hash.update(file);
+    Fingerprint(hash.finalize().into())
+}
+
+/// The reply to a write that is done once: as it was made then, by this version or an earlier one.
+pub(in crate::api) fn reply<M: Message + Default>(done: &Completed<Bytes>) -> Result<M, Status> {
+    M::decode(done.value.clone()).map_err(|_| status::store_unreadable())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_here(id: &str, resend_after: u32) -> (Option<IdempotencyKey>, String) {
+        let mut violations = Violations::default();
+        let repeat = read("header.", id, resend_after, &mut violations);
+        (repeat, violations.in_words())
+    }
+
+    #[test]
+    fn a_request_id_is_read_strictly_and_a_resend_needs_one() {
+        assert_eq!(read_here("", 0), (None, String::new()));
+        let (repeat, told) = read_here("order 77", 0);
+        assert_eq!((repeat.expect("read").resend_after, told.as_str()), (None, ""));
+        assert_eq!(read_here("order 77", 3).0.expect("read").resend_after, Some(3));
+        let (none, told) = read_here("", 1);
+        assert!(none.is_none() && told.starts_with("header.request_id: must be given with"), "{told}");
+        let (_, told) = read_here("order 77", u32::MAX);
+        assert!(told.starts_with("header.resend_after_attempt: must be less than 4294967295"), "{told}");
+        let (none, told) = read_here("\u{e9}", 0);
+        assert!(none.is_none() && told.starts_with("header.request_id: must be 1 to 128"), "{told}");
+    }
+
+    fn text(to: &str, body: &str) -> v1::SendMessageRequest {
+        let text = v1::Text { body: body.to_owned() };
+        v1::SendMessageRequest {
+            account: "acme".to_owned(),
+            to: to.to_owned(),
+            content: Some(v1::send_message_request::Content::Text(text)),
+            ..v1::SendMessageRequest::default()
+        }
+    }
+
+    fn of(mut request: v1::SendMessageRequest) -> Fingerprint {
+        let to = request.to.parse().expect("an address");
+        let sender = request.sender.as_deref().map(|sender| sender.parse().expect("a number"));
+        let channel = parse::channel("", request.channel, &mut Violations::default()).expect("a channel");
+        of_message(&mut request, &to, channel, sender.as_ref())
+    }
+
+    #[test]
+    fn what_is_the_same_content_has_one_fingerprint_and_nothing_else_has() {
+        let first = of(text("+15550100001", "hi"));
+        for same in [
+            text("1 555-010-0001", "hi"),
+            v1::SendMessageRequest { channel: v1::Channel::Whatsapp.into(), ..text("15550100001", "hi") },
+            v1::SendMessageRequest {
+                request_id: "a".to_owned(),
+                resend_after_attempt: 1,
+                check_session_window: true,
+                skip_template_check: true,
+                ..text("+15550100001", "hi")
+            },
+        ] {
+            assert_eq!(of(same), first);
+        }
+        for other in [
+            text("+15550100002", "hi"),
+            text("+15550100001", "hi!"),
+            v1::SendMessageRequest { channel: v1::Channel::Sms.into(), ..text("+15550100001", "hi") },
+            v1::SendMessageRequest { sender: Some("+15550100002".to_owned()), ..text("+15550100001", "hi") },
+            v1::SendMessageRequest { callback_data: "1".to_owned(), ..text("+15550100001", "hi") },
+        ] {
+            assert_ne!(of(other), first);
+        }
+    }
+
+    #[test]
+    fn a_file_is_part_of_what_is_asked_for() {
+        let header = v1::UploadTemplateMediaHeader { account: "acme".to_owned(), ..Default::default() };
+        let of = |digest| of_template_media(header.clone(), &digest);
+        assert_eq!(of([1; 32]), of([1; 32]));
+        assert_ne!(of([1; 32]), of([2; 32]));
+    }
+}

@@ -1,0 +1,102 @@
+//! Page tokens: where a list goes on, and of which list. Opaque to callers; never a URL.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use tonic::Status;
+
+use crate::api::error::status;
+use crate::domain::AccountId;
+use crate::domain::page::PagePosition;
+
+/// What a token holds: which list it is of, and a place in it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Token {
+    /// The RPC, as `ContactService.ListContacts`.
+    rpc: String,
+    /// Whose list it is. Absent where the list is the server's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    place: serde_json::Value,
+}
+
+/// Makes a token.
+pub(in crate::api) fn encode(rpc: &str, account: Option<&AccountId>, place: &impl Serialize) -> String {
+    let place = serde_json::to_value(place).expect("places are plain data");
+    let token = Token { rpc: rpc.to_owned(), account: account.map(AccountId::to_string), place };
+    let mut bytes = serde_json::to_vec(&token).expect("places are plain data");
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads a token of that list. None for the empty one: the first page.
+pub(in crate::api) fn decode<T: for<'a> Deserialize<'a>>(
+    rpc: &str,
+    account: Option<&AccountId>,
+    token: &str,
+) -> Result<Option<T>, Status> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    read(rpc, account, token).map(Some).ok_or_else(status::page_token_malformed)
+}
+
+/// Makes the token of a place in a list that the provider counts in pages. The empty one where there is none.
+pub(in crate::api) fn encode_place(
+    rpc: &str,
+    account: Option<&AccountId>,
+    place: Option<PagePosition>,
+) -> String {
+    place.map(|PagePosition { number, before }| encode(rpc, account, &(number, before))).unwrap_or_default()
+}
+
+/// Reads the token of a place in a list that the provider counts in pages.
+pub(in crate::api) fn decode_place(
+    rpc: &str,
+    account: Option<&AccountId>,
+    token: &str,
+) -> Result<Option<PagePosition>, Status> {
+    let place = decode(rpc, account, token)?;
+    Ok(place.map(|(number, before)| PagePosition { number, before }))
+}
+
+fn read<T: for<'a> Deserialize<'a>>(rpc: &str, account: Option<&AccountId>, token: &str) -> Option<T> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (json, checksum) = bytes.split_last_chunk::<4>()?;
+    if crc32fast::hash(json).to_be_bytes() != *checksum {
+        return None;
+    }
+    let token: Token = serde_json::from_slice(json).ok()?;
+    if token.rpc != rpc || token.account.as_deref() != account.map(AccountId::as_str) {
+        return None;
+    }
+    serde_json::from_value(token.place).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_its_list_and_account_alone() {
+        let acme: AccountId = "acme".parse().expect("an id");
+        let globex: AccountId = "globex".parse().expect("an id");
+        let (acme, globex) = (Some(&acme), Some(&globex));
+        let token = encode("A.List", acme, &(2_u32, "x"));
+        let read = |rpc, account, token: &str| decode::<(u32, String)>(rpc, account, token);
+        assert_eq!(read("A.List", acme, &token).expect("good"), Some((2, "x".to_owned())));
+        let servers = encode("A.List", None, &(3_u32, "y"));
+        assert_eq!(read("A.List", None, &servers).expect("good"), Some((3, "y".to_owned())));
+        assert_eq!(read("A.List", acme, "").expect("good"), None);
+        for (rpc, account, token) in [
+            ("B.List", acme, token.as_str()),
+            ("A.List", globex, &token),
+            ("A.List", None, &token),
+            ("A.List", acme, &servers),
+            ("A.List", acme, &token[1..]),
+            ("A.List", acme, "?"),
+        ] {
+            assert!(read(rpc, account, token).is_err(), "{rpc} {account:?} {token}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Requests into `domain`: every fault is noted with its field's path, and reading goes on to the next field.
+
+pub(in crate::api) mod template;
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::api::error::error_response::ErrorResponse;
+use crate::api::error::status;
+use crate::api::message::media;
+use crate::api::request::idempotency;
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::dispatch::SendOptions;
+use crate::domain::message::{CallbackData, CallbackDataMalformed, Content, Outgoing};
+use crate::domain::{AccountId, Address, Channel, PhoneNumber};
+use crate::pb::v1;
+use crate::provider::{Account, Accounts, IssueKind, Parts};
+
+/// Reads text that must be there.
+pub(in crate::api) fn required<T: FromStr<Err: Display>>(
+    field: &str,
+    text: &str,
+    violations: &mut Violations,
+) -> Option<T> {
+    if text.is_empty() {
+        violations.add(field, ViolationReason::Required, "must be given");
+        return None;
+    }
+    match text.parse() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            violations.add(field, ViolationReason::Malformed, error.to_string());
+            None
+        }
+    }
+}
+
+/// Reads a duration that must lie within a range. Absent stays absent.
+pub(in crate::api) fn duration(
+    field: &str,
+    value: Option<prost_types::Duration>,
+    range: RangeInclusive<Duration>,
+    violations: &mut Violations,
+) -> Option<Duration> {
+    match Duration::try_from(value?) {
+        Ok(duration) if range.contains(&duration) => Some(duration),
+        _ => {
+            let (from, to) = range.into_inner();
+            let allowed = format!(
+                "must be from {} to {}",
+                humantime::format_duration(from),
+                humantime::format_duration(to)
+            );
+            violations.add(field, ViolationReason::OutOfRange, allowed);
+            None
+        }
+    }
+}
+
+/// Finds the account that a request names. An id that is none is noted, one that does not exist fails at once.
+pub(in crate::api) fn account<'a>(
+    field: &str,
+    id: &str,
+    accounts: &'a Accounts,
+    violations: &mut Violations,
+) -> Result<Option<&'a Arc<Account>>, ErrorResponse> {
+    let Some(id) = required::<AccountId>(field, id, violations) else { return Ok(None) };
+    accounts.get(&id).map(Some).ok_or_else(|| status::account_not_found(field, &id))
+}
+
+/// A message to be sent, as its caller asked for it.
+#[derive(Debug)]
+pub(in crate::api) struct Sending {
+    pub(in crate::api) account: Arc<Account>,
+    pub(in crate::api) message: Outgoing,
+    pub(in crate::api) terms: SendOptions,
+}
+
+/// Reads a message to be sent, and holds it against what its account can do. `violations` are what was found before.
+pub(in crate::api) fn send_message(
+    mut request: v1::SendMessageRequest,
+    accounts: &Accounts,
+    deadline: Option<Instant>,
+    mut violations: Violations,
+) -> Result<Sending, ErrorResponse> {
+    let account = account("account", &request.account, accounts, &mut violations)?;
+    let to = required::<Address>("to", &request.to, &mut violations);
+    let channel = channel("channel", request.channel, &mut violations);
+    let sender =
+        request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
+    let repeat = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+    let (check_session_window, skip_template_check) =
+        (request.check_session_window, request.skip_template_check);
+    let fingerprint = match (&repeat, &to, channel, &sender) {
+        (Some(_), Some(to), Some(channel), None | Some(Some(_))) => {
+            let sender = sender.as_ref().and_then(Option::as_ref);
+            Some(idempotency::of_message(&mut request, to, channel, sender))
+        }
+        _ => None,
+    };
+    let content_field = request.content.as_ref().map(field_of);
+    let callback_data = callback_data("callback_data", &request.callback_data, &mut violations);
+    let content = content(request.content, &mut violations);
+
+    if let Some(account) = account {
+        let parts = Parts {
+            to: to.as_ref(),
+            channel,
+            sender: sender.as_ref().and_then(Option::as_ref),
+            content_field,
+            content: content.as_ref(),
+        };
+        validate("", account, parts, &mut violations);
+    }
+    violations.check()?;
+    let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
+        unreachable!("what is missing was noted as a violation")
+    };
+    let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data };
+    let request = repeat.zip(fingerprint).map(|(repeat, fingerprint)| repeat.request(fingerprint));
+    let terms = SendOptions { request, deadline, check_session_window, skip_template_check };
+    Ok(Sending { account: Arc::clone(account), message, terms })
+}
+
+/// Reads the JSON that is to come back with a message's events. Empty means none.
+pub(in crate::api) fn callback_data(
+    field: &str,
+    text: &str,
+    violations: &mut Violations,
+) -> Option<CallbackData> {
+    if text.is_empty() {
+        return None;
+    }
+    let fault = |error| match error {
+        CallbackDataMalformed::TooLong => ViolationReason::OutOfRange,
+        CallbackDataMalformed::NotJson => ViolationReason::Malformed,
+    };
+    text.parse()
+        .map_err(|error: CallbackDataMalformed| violations.add(field, fault(error), error.to_string()))
+        .ok()
+}
+
+/// Checks that a text has at most so many Unicode code points.
+pub(in crate::api) fn at_most(field: &str, text: &str, most: usize, violations: &mut Violations) {
+    // Counting is only needed where the bytes could be too many.
+    if text.len() > most && text.chars().count() > most {
+        violations.add(field, ViolationReason::OutOfRange, format!("must be at most {most} characters"));
+    }
+}
+
+/// Checks that a list has at most so many items; of a longer one, nothing is read.
+pub(in crate::api) fn few<'a, T>(
+    field: &str,
+    items: &'a [T],
+    most: usize,
+    violations: &mut Violations,
+) -> &'a [T] {
+    if items.len() > most {
+        violations.add(field, ViolationReason::OutOfRange, format!("must have at most {most} items"));
+        return &[];
+    }
+    items
+}
+
+/// The longest URL that is passed on.
+const URL_CHARACTERS: usize = 2_048;
+
+/// Reads an address that the provider fetches something from.
+pub(in crate::api) fn public_url(field: &str, url: String, violations: &mut Violations) -> Option<String> {
+    // The parser passes over white space and a lack of slashes, which whoever fetches it may not.
+    let written_out = url.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+    });
+    let blank = url.chars().any(|c| c.is_whitespace() || c.is_control());
+    if url.is_empty() {
+        violations.add(field, ViolationReason::Required, "must be given: a public http or https URL");
+    } else if url.chars().count() > URL_CHARACTERS {
+        violations.add(
+            field,
+            ViolationReason::OutOfRange,
+            format!("must be at most {URL_CHARACTERS} characters"),
+        );
+    } else if !written_out || blank || !url::Url::parse(&url).is_ok_and(|url| url.has_host()) {
+        violations.add(field, ViolationReason::Malformed, "must be a public http or https URL");
+    } else {
+        return Some(url);
+    }
+    None
+}
+
+/// Notes all that keeps these parts of a message from being sent with an account. `path` stands before the fields'.
+pub(in crate::api) fn validate(path: &str, account: &Account, parts: Parts<'_>, violations: &mut Violations) {
+    for objection in account.validate(parts) {
+        let fault = match objection.kind {
+            IssueKind::Unsupported => ViolationReason::Unsupported,
+            IssueKind::OutOfRange => ViolationReason::OutOfRange,
+            IssueKind::Missing => ViolationReason::Required,
+        };
+        violations.add(format!("{path}{}", objection.field), fault, objection.problem);
+    }
+}
+
+/// Reads the network to send over; unspecified is WhatsApp.
+pub(in crate::api) fn channel(field: &str, channel: i32, violations: &mut Violations) -> Option<Channel> {
+    match v1::Channel::try_from(channel) {
+        Ok(v1::Channel::Unspecified | v1::Channel::Whatsapp) => Some(Channel::WhatsApp),
+        Ok(v1::Channel::Sms) => Some(Channel::Sms),
+        Err(_) => {
+            violations.add(field, ViolationReason::UnknownValue, "must be CHANNEL_WHATSAPP or CHANNEL_SMS");
+            None
+        }
+    }
+}
+
+const fn field_of(content: &v1::send_message_request::Content) -> &'static str {
+    match content {
+        v1::send_message_request::Content::Text(_) => "text",
+        v1::send_message_request::Content::Template(_) => "template",
+        v1::send_message_request::Content::Media(_) => "media",
+    }
+}
+
+fn content(
+    content: Option<v1::send_message_request::Content>,
+    violations: &mut Violations,
+) -> Option<Content> {
+    match content {
+        Some(v1::send_message_request::Content::Text(v1::Text { body })) if body.trim().is_empty() => {
+            violations.add(
+                "text.body",
+                ViolationReason::Required,
+                "must be given, and not white space alone",
+            );
+            None
+        }
+        Some(v1::send_message_request::Content::Text(v1::Text { body })) => Some(Content::Text(body)),
+        Some(v1::send_message_request::Content::Template(template)) => {
+            Some(Content::Template(template::filled(template, violations)))
+        }
+        Some(v1::send_message_request::Content::Media(link)) => media::link(link, violations),
+        None => {
+            violations.add(
+                "content",
+                ViolationReason::Required,
+                "must be given: `text`, `template` or `media`",
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The content `template` of a send.
+
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::domain::Location;
+use crate::domain::template::{Button, ButtonValue, Filled, Header, HeaderMedia, Parameter, Value};
+use crate::pb::v1;
+use crate::pb::v1::{parameter, template_button, template_header};
+
+/// The longest code of a language.
+const LANGUAGE_CHARACTERS: usize = 32;
+
+/// The longest text that fills something: as long as WhatsApp's longest message. The provider may take less.
+const FREE_CHARACTERS: usize = 4_096;
+
+const NAME_CHARACTERS: usize = 512;
+const FILE_NAME_CHARACTERS: usize = 240;
+const BODY_PARAMETERS: usize = 64;
+const BUTTONS: usize = 10;
+
+/// Reads what fills a template. Where something is wrong an empty value stands in its place, so that what the account
+/// objects to can be told at the same time, by the same indexes; with violations noted, nothing of it is sent.
+pub(super) fn filled(template: v1::Template, violations: &mut Violations) -> Filled {
+    let v1::Template { name, language, header, body, buttons } = template;
+    self::name("template.name", &name, violations);
+    super::at_most("template.language", &language, LANGUAGE_CHARACTERS, violations);
+    if body.len() > BODY_PARAMETERS {
+        let problem = format!("must be at most {BODY_PARAMETERS} parameters");
+        violations.add("template.body", ViolationReason::OutOfRange, problem);
+    }
+    if buttons.len() > BUTTONS {
+        violations.add(
+            "template.buttons",
+            ViolationReason::OutOfRange,
+            format!("must be at most {BUTTONS} buttons"),
+        );
+    }
+    Filled {
+        name,
+        language,
+        header: header.and_then(|header| self::header(header, violations)),
+        body: self::body(body, violations),
+        buttons: self::buttons(buttons, violations),
+    }
+}
+
+/// Checks the name of a template.
+pub(in crate::api) fn name(field: &str, name: &str, violations: &mut Violations) {
+    if name.is_empty() {
+        violations.add(field, ViolationReason::Required, "must be given");
+    } else if name.chars().count() > NAME_CHARACTERS {
+        violations.add(
+            field,
+            ViolationReason::OutOfRange,
+            format!("must be at most {NAME_CHARACTERS} characters"),
+        );
+    }
+}
+
+fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Header> {
+    let at = |field: &str| format!("template.header.{field}");
+    match header.header {
+        Some(template_header::Header::Text(text)) => {
+            let text = parameter(&at("text"), text, violations);
+            match &text.value {
+                Value::Text(_) => {}
+                Value::Currency { .. } => only_text(&at("text.currency"), violations),
+                Value::DateTime { .. } => only_text(&at("text.date_time"), violations),
+            }
+            Some(Header::Text(text))
+        }
+        Some(template_header::Header::Image(media)) => {
+            unnamed(&at("image.file_name"), &media.file_name, violations);
+            Some(Header::Image(self::media(&at("image"), media, violations)))
+        }
+        Some(template_header::Header::Video(media)) => {
+            unnamed(&at("video.file_name"), &media.file_name, violations);
+            Some(Header::Video(self::media(&at("video"), media, violations)))
+        }
+        Some(template_header::Header::Document(media)) => {
+            let document = self::media(&at("document"), media, violations);
+            if document.file_name.chars().count() > FILE_NAME_CHARACTERS {
+                let problem = format!("must be at most {FILE_NAME_CHARACTERS} characters");
+                violations.add(at("document.file_name"), ViolationReason::OutOfRange, problem);
+            }
+            Some(Header::Document(document))
+        }
+        Some(template_header::Header::Location(place)) => {
+            Some(Header::Location(location(&at("location"), place, violations)))
+        }
+        None => {
+            let problem = "must be given: `text`, `image`, `video`, `document` or `location`";
+            violations.add(at("header"), ViolationReason::Required, problem);
+            None
+        }
+    }
+}
+
+fn only_text(field: &str, violations: &mut Violations) {
+    violations.add(field, ViolationReason::Malformed, "must be a text: a header takes nothing else");
+}
+
+fn unnamed(field: &str, file_name: &str, violations: &mut Violations) {
+    if !file_name.is_empty() {
+        violations.add(field, ViolationReason::Malformed, "must be empty: only documents have a name");
+    }
+}
+
+fn media(field: &str, media: v1::HeaderMedia, violations: &mut Violations) -> HeaderMedia {
+    let v1::HeaderMedia { url, file_name } = media;
+    super::public_url(&format!("{field}.url"), url.clone(), violations);
+    HeaderMedia { url, file_name }
+}
+
+fn location(field: &str, place: v1::Location, violations: &mut Violations) -> Location {
+    let v1::Location { latitude, longitude, name, address } = place;
+    for (part, degrees, most) in [("latitude", latitude, 90.0), ("longitude", longitude, 180.0)] {
+        // NaN is in no range.
+        if !(-most..=most).contains(&degrees) {
+            let problem = format!("must be from -{most} to {most} degrees");
+            violations.add(format!("{field}.{part}"), ViolationReason::OutOfRange, problem);
+        }
+    }
+    super::at_most(&format!("{field}.name"), &name, FREE_CHARACTERS, violations);
+    super::at_most(&format!("{field}.address"), &address, FREE_CHARACTERS, violations);
+    Location { latitude, longitude, name, address }
+}
+
+fn body(parameters: Vec<v1::Parameter>, violations: &mut Violations) -> Vec<Parameter> {
+    let mut read: Vec<Parameter> = Vec::new();
+    for (index, given) in parameters.into_iter().take(BODY_PARAMETERS).enumerate() {
+        let field = format!("template.body[{index}]");
+        if !given.name.is_empty() && read.iter().any(|before| before.name == given.name) {
+            violations.add(format!("{field}.name"), ViolationReason::Malformed, "must not be filled twice");
+        }
+        read.push(parameter(&field, given, violations));
+    }
+    read
+}
+
+fn parameter(field: &str, parameter: v1::Parameter, violations: &mut Violations) -> Parameter {
+    super::at_most(&format!("{field}.name"), &parameter.name, NAME_CHARACTERS, violations);
+    let mut filled = |at: &str, text: String| {
+        if text.is_empty() {
+            violations.add(format!("{field}.{at}"), ViolationReason::Required, "must be given");
+        }
+        super::at_most(&format!("{field}.{at}"), &text, FREE_CHARACTERS, violations);
+        text
+    };
+    let value = match parameter.value {
+        Some(parameter::Value::Text(text)) => Value::Text(filled("text", text)),
+        Some(parameter::Value::Currency(v1::CurrencyParameter {
+            fallback_value,
+            code,
+            amount_thousandths,
+        })) => {
+            let fallback_value = filled("currency.fallback_value", fallback_value);
+            let code = filled("currency.code", code);
+            if !code.is_empty() && !is_currency(&code) {
+                let problem = "must be three capital letters, as in ISO 4217";
+                violations.add(format!("{field}.currency.code"), ViolationReason::Malformed, problem);
+            }
+            Value::Currency { fallback_value, code, amount_thousandths }
+        }
+        Some(parameter::Value::DateTime(v1::DateTimeParameter { fallback_value })) => {
+            Value::DateTime { fallback_value: filled("date_time.fallback_value", fallback_value) }
+        }
+        None => {
+            let problem = "must be given: `text`, `currency` or `date_time`";
+            violations.add(format!("{field}.value"), ViolationReason::Required, problem);
+            Value::Text(String::new())
+        }
+    };
+    Parameter { name: parameter.name, value }
+}
+
+fn is_currency(code: &str) -> bool {
+    code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase())
+}
+
+fn buttons(buttons: Vec<v1::TemplateButton>, violations: &mut Violations) -> Vec<Button> {
+    let mut read: Vec<Button> = Vec::new();
+    for (position, button) in buttons.into_iter().take(BUTTONS).enumerate() {
+        let field = format!("template.buttons[{position}]");
+        let index = button.index;
+        if index as usize >= BUTTONS {
+            let problem = format!("must be from 0 to {}", BUTTONS - 1);
+            violations.add(format!("{field}.index"), ViolationReason::OutOfRange, problem);
+        } else if read.iter().any(|before| before.index == index) {
+            violations.add(format!("{field}.index"), ViolationReason::Malformed, "must not be filled twice");
+        }
+        let mut filled = |at: &str, text: String| {
+            if text.is_empty() {
+                violations.add(format!("{field}.{at}"), ViolationReason::Required, "must be given");
+            }
+            super::at_most(&format!("{field}.{at}"), &text, FREE_CHARACTERS, violations);
+            text
+        };
+        let value = match button.value {
+            Some(template_button::Value::UrlSuffix(text)) => {
+                ButtonValue::UrlSuffix(filled("url_suffix", text))
+            }
+            Some(template_button::Value::QuickReplyPayload(text)) => {
+                ButtonValue::QuickReplyPayload(filled("quick_reply_payload", text))
+            }
+            Some(template_button::Value::CouponCode(text)) => {
+                ButtonValue::CouponCode(filled("coupon_code", text))
+            }
+            None => {
+                let problem = "must be given: `url_suffix`, `quick_reply_payload` or `coupon_code`";
+                violations.add(format!("{field}.value"), ViolationReason::Required, problem);
+                ButtonValue::UrlSuffix(String::new())
+            }
+        };
+        read.push(Button { index, value });
+    }
+    read
+}

@@ -1,0 +1,191 @@
+//! `domain` into the contract's messages. What comes in is parsed in `parse`.
+
+pub(in crate::api) mod template;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::api::{error::status, response::event_payload};
+use crate::domain::event::{self, Payload, ReportedFault};
+use crate::domain::message::{Message, MessageProblem};
+use crate::domain::{Channel, Event, EventId, MessageState, Provider, UnixMillis};
+use crate::pb::v1;
+use crate::provider::{Account, Capabilities, Limits};
+use crate::store::{Stamp, StatusEffect};
+
+/// Makes an event's bytes for the wire: a `switchboard.v1.Event` without its raw body.
+pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
+    let payload = match &event.payload {
+        Payload::MessageReceived(message) => {
+            v1::event::Payload::MessageReceived(event_payload::received(message))
+        }
+        Payload::MessageAccepted(accepted) => v1::event::Payload::MessageAccepted(v1::MessageAccepted {
+            message: Some(message(Message::clone(accepted))),
+        }),
+        Payload::MessageStatus(status) => {
+            v1::event::Payload::MessageStatus(message_status(status, stamp.life))
+        }
+        Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(event_payload::echo(message)),
+        Payload::ReportCompleted(report) => {
+            v1::event::Payload::ReportCompleted(event_payload::report_completed(report))
+        }
+        Payload::Unknown { topic, problem, written: _ } => {
+            v1::event::Payload::Unknown(v1::UnknownEvent { topic: topic.clone(), problem: problem.clone() })
+        }
+    };
+    let event = v1::Event {
+        id: event.id.as_str().to_owned(),
+        cursor: stamp.cursor.to_string(),
+        account: event.account.to_string(),
+        provider: provider(event.provider).into(),
+        r#type: event.event_type().as_str().to_owned(),
+        receive_time: Some(timestamp(stamp.receive_time)),
+        occur_time: event.occur_time.map(timestamp),
+        callback_data: event.callback_data.clone().unwrap_or_default(),
+        possible_duplicate_of: stamp
+            .possible_duplicate_of
+            .as_ref()
+            .map(EventId::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        raw_body: Bytes::new(),
+        payload: Some(payload),
+    };
+    event.encode_to_vec().into()
+}
+
+fn message_status(status: &event::MessageStatus, life: Option<StatusEffect>) -> v1::MessageStatus {
+    let message_id = life.and_then(|life| life.message_id);
+    let state_after = life.and_then(|life| life.state_after);
+    v1::MessageStatus {
+        provider_message_id: status.provider_message_id.clone(),
+        status: status.status.map_or(v1::MessageState::Unspecified, message_state).into(),
+        provider_status: status.provider_status.clone(),
+        error: status.fault.as_ref().map(reported_fault),
+        sender: Some(party(&status.sender)),
+        recipient: Some(party(&status.recipient)),
+        campaign_name: status.campaign_name.clone(),
+        state_after: state_after.map_or(v1::MessageState::Unspecified, message_state).into(),
+        stale: life.is_some_and(|life| life.stale),
+        message_id: message_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+fn reported_fault(reported: &ReportedFault) -> v1::Error {
+    v1::Error { raw_json: reported.raw_json.clone(), ..status::error(&reported.fault) }
+}
+
+pub(in crate::api) fn party(party: &event::Party) -> v1::Party {
+    v1::Party {
+        address: party.address.clone(),
+        phone_number: party.phone_number.clone(),
+        user_id: party.user_id.clone(),
+        name: party.name.clone(),
+        channel: party.channel.map_or(v1::Channel::Unspecified, channel).into(),
+    }
+}
+
+pub(in crate::api) fn message(message: Message) -> v1::Message {
+    v1::Message {
+        message_id: message.id.to_string(),
+        provider_message_ids: message.provider_ids,
+        account: message.account.to_string(),
+        provider: provider(message.provider).into(),
+        to: message.to.to_string(),
+        channel: channel(message.channel).into(),
+        state: message_state(message.state).into(),
+        provider_state: message.provider_state.unwrap_or_default(),
+        error: message.problem.as_ref().map(|problem| match problem {
+            MessageProblem::Failed(reported) => reported_fault(reported),
+            MessageProblem::OutcomeUnknown(doubt) => status::doubt(message.id, message.attempt, doubt),
+        }),
+        request_id: message.request_id.map(|id| id.to_string()).unwrap_or_default(),
+        attempt: message.attempt,
+        callback_data: message.callback_data.map(|data| data.as_str().to_owned()).unwrap_or_default(),
+        create_time: Some(timestamp(message.create_time)),
+        update_time: Some(timestamp(message.update_time)),
+    }
+}
+
+pub(in crate::api) fn account(account: &Account) -> v1::Account {
+    let Capabilities {
+        contents,
+        channels,
+        reports_statuses,
+        receives_messages,
+        chooses_sender,
+        reaches_user_ids,
+        partial_contact_updates,
+        rpcs,
+    } = account.capabilities();
+    let Limits { text_characters, upload, calls_per_second } = account.limits();
+    v1::Account {
+        id: account.id().to_string(),
+        provider: provider(account.provider()).into(),
+        capabilities: Some(v1::Capabilities {
+            rpcs: rpcs.iter().map(|&rpc| rpc.to_owned()).collect(),
+            contents: contents.iter().map(|&content| content.to_owned()).collect(),
+            channels: channels.iter().map(|&able| channel(able).into()).collect(),
+            reports_statuses,
+            receives_messages,
+            chooses_sender,
+            reaches_user_ids,
+            partial_contact_updates,
+        }),
+        limits: Some(v1::Limits {
+            text_characters,
+            image_bytes: upload.map(|limits| limits.image_bytes),
+            video_bytes: upload.map(|limits| limits.video_bytes),
+            document_bytes: upload.map(|limits| limits.document_bytes),
+            calls_per_second,
+        }),
+    }
+}
+
+pub(in crate::api) fn provider(provider: Provider) -> v1::Provider {
+    match provider {
+        Provider::ConnectBy => v1::Provider::Connectby,
+        Provider::Connectly => v1::Provider::Connectly,
+    }
+}
+
+/// The provider of that name; unspecified where it names none.
+pub(in crate::api) fn provider_named(name: &str) -> v1::Provider {
+    [Provider::ConnectBy, Provider::Connectly]
+        .into_iter()
+        .find(|provider| provider.as_str() == name)
+        .map_or(v1::Provider::Unspecified, self::provider)
+}
+
+pub(in crate::api) fn channel(channel: Channel) -> v1::Channel {
+    match channel {
+        Channel::WhatsApp => v1::Channel::Whatsapp,
+        Channel::Sms => v1::Channel::Sms,
+    }
+}
+
+fn message_state(state: MessageState) -> v1::MessageState {
+    match state {
+        MessageState::Pending => v1::MessageState::Pending,
+        MessageState::Unknown => v1::MessageState::Unknown,
+        MessageState::Accepted => v1::MessageState::Accepted,
+        MessageState::Sent => v1::MessageState::Sent,
+        MessageState::Failed => v1::MessageState::Failed,
+        MessageState::Delivered => v1::MessageState::Delivered,
+        MessageState::Read => v1::MessageState::Read,
+    }
+}
+
+pub(in crate::api) fn timestamp(moment: UnixMillis) -> prost_types::Timestamp {
+    let nanos = i32::try_from(moment.0.rem_euclid(1_000) * 1_000_000).expect("less than a second");
+    prost_types::Timestamp { seconds: moment.0.div_euclid(1_000), nanos }
+}
+
+pub(in crate::api) fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).expect("less than a second"),
+    }
+}

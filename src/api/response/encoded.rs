@@ -1,0 +1,202 @@
+//! Responses that hold events, which are already their bytes.
+
+use std::fmt;
+
+use bytes::{Buf, BufMut, Bytes};
+use prost::encoding::{DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use prost::{DecodeError, Message};
+
+use crate::pb::v1::{ListEventsResponse, SubscribeResponse};
+
+/// The number of `SubscribeResponse.event`.
+const EVENT: u32 = 2;
+/// The number of `ListEventsResponse.events`.
+const EVENTS: u32 = 1;
+/// The number of `Event.raw_body`.
+const RAW_BODY: u32 = 10;
+
+/// What `Subscribe` streams: on the wire a `SubscribeResponse`.
+///
+/// An event was encoded when it got its place in the journal. Sending it copies those bytes behind a key and a length,
+/// and the webhook's body behind them where it was asked for, which to protobuf is one more field of the event.
+#[derive(Clone)]
+pub enum Encoded {
+    /// Any response but an event, encoded.
+    Response(Bytes),
+    /// An event.
+    Event {
+        /// The encoded `Event`, without `raw_body`.
+        event: Bytes,
+        /// The `raw_body`, where it was asked for.
+        raw: Option<Bytes>,
+    },
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Response(_) => "Response",
+            Self::Event { .. } => "Event",
+        })
+    }
+}
+
+impl From<SubscribeResponse> for Encoded {
+    fn from(response: SubscribeResponse) -> Self {
+        Self::Response(response.encode_to_vec().into())
+    }
+}
+
+/// What `ListEvents` answers with: on the wire a `ListEventsResponse`.
+#[derive(Clone)]
+pub struct EncodedList {
+    /// The encoded `Event`s without `raw_body`, and the `raw_body` of each, where it was asked for.
+    events: Vec<(Bytes, Option<Bytes>)>,
+    /// The rest of the response, encoded.
+    rest: Bytes,
+}
+
+impl fmt::Debug for EncodedList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodedList({})", self.events.len())
+    }
+}
+
+impl EncodedList {
+    /// Puts events, encoded and each with the `raw_body` that was asked for, into a response that has none.
+    pub(in crate::api) fn new(events: Vec<(Bytes, Option<Bytes>)>, rest: &ListEventsResponse) -> Self {
+        Self { events, rest: rest.encode_to_vec().into() }
+    }
+}
+
+fn bytes_field_len(tag: u32, len: usize) -> usize {
+    key_len(tag) + encoded_len_varint(len as u64) + len
+}
+
+fn put_bytes_field(tag: u32, bytes: &Bytes, buf: &mut impl BufMut) {
+    encode_key(tag, WireType::LengthDelimited, buf);
+    encode_varint(bytes.len() as u64, buf);
+    buf.put_slice(bytes);
+}
+
+/// The length of the `Event` with its body.
+fn event_len(event: &Bytes, raw: Option<&Bytes>) -> usize {
+    event.len() + raw.map_or(0, |raw| bytes_field_len(RAW_BODY, raw.len()))
+}
+
+fn event_field_len(tag: u32, event: &Bytes, raw: Option<&Bytes>) -> usize {
+    bytes_field_len(tag, event_len(event, raw))
+}
+
+fn put_event(tag: u32, event: &Bytes, raw: Option<&Bytes>, buf: &mut impl BufMut) {
+    encode_key(tag, WireType::LengthDelimited, buf);
+    encode_varint(event_len(event, raw) as u64, buf);
+    buf.put_slice(event);
+    if let Some(raw) = raw {
+        put_bytes_field(RAW_BODY, raw, buf);
+    }
+}
+
+impl Message for Encoded {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        match self {
+            Self::Response(response) => buf.put_slice(response),
+            Self::Event { event, raw } => put_event(EVENT, event, raw.as_ref(), buf),
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        match self {
+            Self::Response(response) => response.len(),
+            Self::Event { event, raw } => event_field_len(EVENT, event, raw.as_ref()),
+        }
+    }
+
+    fn merge_field(
+        &mut self,
+        _: u32,
+        _: WireType,
+        _: &mut impl Buf,
+        _: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        unreachable!("the server only ever encodes this")
+    }
+
+    fn clear(&mut self) {
+        *self = Self::Response(Bytes::new());
+    }
+}
+
+impl Message for EncodedList {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        for (event, raw) in &self.events {
+            put_event(EVENTS, event, raw.as_ref(), buf);
+        }
+        buf.put_slice(&self.rest);
+    }
+
+    fn encoded_len(&self) -> usize {
+        let events = self.events.iter().map(|(event, raw)| event_field_len(EVENTS, event, raw.as_ref()));
+        events.sum::<usize>() + self.rest.len()
+    }
+
+    fn merge_field(
+        &mut self,
+        _: u32,
+        _: WireType,
+        _: &mut impl Buf,
+        _: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        unreachable!("the server only ever encodes this")
+    }
+
+    fn clear(&mut self) {
+        *self = Self { events: Vec::new(), rest: Bytes::new() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pb::v1::{Event, subscribe_response::Response};
+
+    #[test]
+    fn an_encoded_event_is_the_same_message_as_one_that_prost_encodes() {
+        for raw in [None, Some(Bytes::from_static(b"")), Some(Bytes::from(vec![7; 300]))] {
+            let event = Event { id: "evt_1".to_owned(), account: "a".repeat(200), ..Event::default() };
+            let encoded = Encoded::Event { event: event.encode_to_vec().into(), raw: raw.clone() };
+            let bytes = encoded.encode_to_vec();
+            assert_eq!(bytes.len(), encoded.encoded_len());
+            let expected = Event { raw_body: raw.unwrap_or_default(), ..event };
+            let decoded = SubscribeResponse::decode(bytes.as_slice()).expect("well-formed");
+            assert_eq!(decoded.response, Some(Response::Event(expected)));
+        }
+    }
+
+    #[test]
+    fn an_encoded_list_is_the_same_message_as_one_that_prost_encodes() {
+        let rest = ListEventsResponse {
+            events: Vec::new(),
+            next_cursor: "next".to_owned(),
+            previous_cursor: "previous".to_owned(),
+            reached_newest: true,
+            reached_oldest: false,
+        };
+        let events = [("evt_1", None), ("evt_2", Some(vec![7; 300])), ("evt_3", Some(Vec::new()))].map(
+            |(id, raw): (&str, Option<Vec<u8>>)| {
+                let event = Event { id: id.to_owned(), account: "a".repeat(200), ..Event::default() };
+                let bytes = Bytes::from(event.encode_to_vec());
+                let raw = raw.map(Bytes::from);
+                ((bytes, raw.clone()), Event { raw_body: raw.unwrap_or_default(), ..event })
+            },
+        );
+        for count in 0..=events.len() {
+            let (encoded, events): (Vec<_>, Vec<_>) = events[..count].iter().cloned().unzip();
+            let list = EncodedList::new(encoded, &rest);
+            let bytes = list.encode_to_vec();
+            assert_eq!(bytes.len(), list.encoded_len());
+            let decoded = ListEventsResponse::decode(bytes.as_slice()).expect("well-formed");
+            assert_eq!(decoded, ListEventsResponse { events, ..rest.clone() });
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! `WebhookService`: where a provider delivers, and why a webhook is not let in.
+
+mod verify;
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::api::error::status;
+use crate::api::request::deadline::deadline;
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::served::v1::webhook_service_server::WebhookService;
+use crate::api::{Api, request::idempotency, request::parse};
+use crate::config;
+use crate::domain::webhook::{
+    Address, Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
+};
+use crate::domain::{ProviderFault, RefusalReason, UnknownReason};
+use crate::pb::v1::{
+    CreateWebhookRequest, CreateWebhookResponse, DeleteWebhookRequest, DeleteWebhookResponse,
+    ListWebhooksRequest, ListWebhooksResponse, OnConflict, UpdateWebhookRequest, UpdateWebhookResponse,
+    VerifyWebhookRequest, VerifyWebhookResponse, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
+};
+use crate::provider::{Account, Accounts, Error, PreconditionFailed, connectly};
+
+/// The most networks, and the most filters, of one registration.
+const LIST_ITEMS: usize = 64;
+
+/// The longest word in a configuration.
+const WORD_CHARACTERS: usize = 256;
+
+#[async_trait]
+impl WebhookService for Api {
+    async fn create_webhook(
+        &self,
+        request: Request<CreateWebhookRequest>,
+    ) -> Result<Response<CreateWebhookResponse>, Status> {
+        let deadline = deadline(request.metadata());
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let account = able(&request.account, self.dispatch.accounts(), &mut violations)?;
+        let topic = read_topic(request.topic, &mut violations);
+        let address = if request.address.is_empty() {
+            account.and_then(|account| own_address(&self.webhook, account, &mut violations))
+        } else {
+            parse::required("address", &request.address, &mut violations)
+        };
+        let configuration = read_configuration(request.configuration.clone(), &mut violations);
+        let replace = replaces(request.on_conflict, &mut violations);
+        let repeat =
+            idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+        let repeatable = repeat.map(|repeat| repeat.request(idempotency::of_webhook(&request)));
+        violations.check()?;
+        let (Some(account), Some(topic), Some(address)) = (account, topic, address) else {
+            unreachable!("what is missing was noted as a violation")
+        };
+        let new = NewRegistration { topic, address, configuration };
+        let write = move |account: Arc<Account>| {
+            let new = new.clone();
+            async move { Ok(establish(&account, new, replace).await?.encode_to_vec().into()) }
+        };
+        let done = self
+            .dispatch
+            .write_once(account, "create_webhook", repeatable, deadline, write)
+            .await
+            .map_err(|failure| status::write_failed(account, &failure))?;
+        Ok(Response::new(CreateWebhookResponse { replayed: done.replayed, ..idempotency::reply(&done)? }))
+    }
+
+    async fn list_webhooks(
+        &self,
+        request: Request<ListWebhooksRequest>,
+    ) -> Result<Response<ListWebhooksResponse>, Status> {
+        let deadline = deadline(request.metadata());
+        let id = request.into_inner().account;
+        let mut violations = Violations::default();
+        let account = able(&id, self.dispatch.accounts(), &mut violations)?;
+        violations.check()?;
+        let account = account.expect("what is missing was noted as a violation");
+        let listed = self
+            .dispatch
+            .read(account, "list_webhooks", deadline, || registrations(account).list_webhooks())
+            .await
+            .map_err(|error| status::read_failed(account, &error))?;
+        Ok(Response::new(ListWebhooksResponse { webhooks: listed.into_iter().map(webhook).collect() }))
+    }
+
+    async fn update_webhook(
+        &self,
+        request: Request<UpdateWebhookRequest>,
+    ) -> Result<Response<UpdateWebhookResponse>, Status> {
+        let deadline = deadline(request.metadata());
+        let UpdateWebhookRequest { account, webhook_id, address, configuration } = request.into_inner();
+        let mut violations = Violations::default();
+        let account = able(&account, self.dispatch.accounts(), &mut violations)?;
+        let id = parse::required::<RegistrationId>("webhook_id", &webhook_id, &mut violations);
+        let given = address.is_some();
+        let address =
+            address.and_then(|address| parse::required::<Address>("address", &address, &mut violations));
+        let configuration = read_configuration(configuration, &mut violations);
+        if !given && configuration.is_empty() {
+            violations.add(
+                "address",
+                ViolationReason::Required,
+                "must be given, or something in `configuration`",
+            );
+        }
+        violations.check()?;
+        let (Some(account), Some(id)) = (account, id) else {
+            unreachable!("what is missing was noted as a violation")
+        };
+        self.update(account, id, Change { address, configuration }, deadline).await?;
+        Ok(Response::new(UpdateWebhookResponse {}))
+    }
+
+    async fn delete_webhook(
+        &self,
+        request: Request<DeleteWebhookRequest>,
+    ) -> Result<Response<DeleteWebhookResponse>, Status> {
+        let deadline = deadline(request.metadata());
+        let DeleteWebhookRequest { account, webhook_id } = request.into_inner();
+        let mut violations = Violations::default();
+        let account = able(&account, self.dispatch.accounts(), &mut violations)?;
+        let id = parse::required::<RegistrationId>("webhook_id", &webhook_id, &mut violations);
+        violations.check()?;
+        let (Some(account), Some(id)) = (account, id) else {
+            unreachable!("what is missing was noted as a violation")
+        };
+        let write = self
+            .dispatch
+            .write(account, "delete_webhook", deadline, move |account| {
+                let id = id.clone();
+                async move { registrations(&account).delete_webhook(&id).await }
+            })
+            .await;
+        write.map_err(|cause| status::write_failed(account, &cause))?;
+        Ok(Response::new(DeleteWebhookResponse {}))
+    }
+
+    async fn verify_webhook(
+        &self,
+        request: Request<VerifyWebhookRequest>,
+    ) -> Result<Response<VerifyWebhookResponse>, Status> {
+        let VerifyWebhookRequest { account, body, signature } = request.into_inner();
+        let mut violations = Violations::default();
+        let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
+        violations.check()?;
+        let account = account.expect("what is missing was noted as a violation");
+        let signature = Some(signature.as_str()).filter(|signature| !signature.is_empty());
+        Ok(Response::new(verify::webhook(account, self.webhook.max_body_bytes, body, signature)))
+    }
+}
+
+impl Api {
+    async fn update(
+        &self,
+        account: &Arc<Account>,
+        id: RegistrationId,
+        change: Change,
+        deadline: Option<Instant>,
+    ) -> Result<(), Status> {
+        let write = self
+            .dispatch
+            .write(account, "update_webhook", deadline, move |account| {
+                let (id, change) = (id.clone(), change.clone());
+                async move { registrations(&account).update_webhook(&id, &change).await }
+            })
+            .await;
+        write.map_err(|failure| status::write_failed(account, &failure))
+    }
+}
+
+/// Gives a topic its address: looks first, and creates, replaces or leaves alone. All of it is one write, so that who
+/// repeats it neither looks nor writes.
+async fn establish(
+    account: &Account,
+    new: NewRegistration,
+    replace: bool,
+) -> Result<CreateWebhookResponse, Error> {
+    let topic = new.topic;
+    match of_topic(account, topic).await? {
+        None => match registrations(account).create_webhook(&new).await {
+            Ok(created) => {
+                Ok(CreateWebhookResponse { webhook: Some(webhook(created)), previous: None, replayed: false })
+            }
+            // Somebody else was faster.
+            Err(Error::Refused(fault))
+                if fault.http_status == Some(409) || fault.refusal == RefusalReason::Conflict =>
+            {
+                let existing = of_topic(account, topic).await.ok().flatten().map(Box::new);
+                Err(Error::PreconditionFailed(PreconditionFailed::Registered {
+                    existing,
+                    fault: Some(Box::new(fault)),
+                }))
+            }
+            Err(error) => Err(error),
+        },
+        Some(existing) if replace => {
+            let Ok(id) = existing.id.parse() else {
+                return Err(not_read(UnknownReason::ReplyUnreadable, None));
+            };
+            let replaced = Registration {
+                address: new.address.to_string(),
+                configuration: existing.configuration.clone().changed_by(new.configuration.clone()),
+                raw_json: String::new(),
+                ..existing.clone()
+            };
+            let change = Change { address: Some(new.address), configuration: new.configuration };
+            registrations(account).update_webhook(&id, &change).await?;
+            Ok(CreateWebhookResponse {
+                webhook: Some(webhook(replaced)),
+                previous: Some(webhook(existing)),
+                replayed: false,
+            })
+        }
+        Some(existing) => Err(Error::PreconditionFailed(PreconditionFailed::Registered {
+            existing: Some(Box::new(existing)),
+            fault: None,
+        })),
+    }
+}
+
+/// The registration that a topic has. A look that ends in doubt has written nothing for certain.
+async fn of_topic(account: &Account, topic: Topic) -> Result<Option<Registration>, Error> {
+    match registrations(account).list_webhooks().await {
+        Ok(listed) => Ok(listed.into_iter().find(|registration| registration.topic == Some(topic))),
+        Err(Error::Unknown { cause, fault }) => Err(not_read(cause, fault)),
+        Err(error @ (Error::NotSent(_) | Error::Refused(_) | Error::PreconditionFailed(_))) => Err(error),
+    }
+}
+
+fn not_read(cause: UnknownReason, fault: Option<ProviderFault>) -> Error {
+    Error::PreconditionFailed(PreconditionFailed::NotRead(Box::new(Error::Unknown { cause, fault })))
+}
+
+fn registrations(account: &Account) -> &connectly::Client {
+    account.webhooks().expect("an account without webhooks was noted as a violation")
+}
+
+/// Finds the account that a request names, if its provider registers webhooks.
+fn able<'a>(
+    id: &str,
+    accounts: &'a Accounts,
+    violations: &mut Violations,
+) -> Result<Option<&'a Arc<Account>>, Status> {
+    let account = parse::account("account", id, accounts, violations)?;
+    Ok(account.filter(|account| {
+        let able = account.webhooks().is_some();
+        if !able {
+            let problem = format!("is at {}, which delivers no webhooks", account.provider());
+            violations.add("account", ViolationReason::Unsupported, problem);
+        }
+        able
+    }))
+}
+
+fn read_topic(topic: i32, violations: &mut Violations) -> Option<Topic> {
+    let allowed = "WEBHOOK_TOPIC_MESSAGES, WEBHOOK_TOPIC_DELIVERY_STATUS or WEBHOOK_TOPIC_REPORT";
+    match WebhookTopic::try_from(topic) {
+        Ok(WebhookTopic::Messages) => Some(Topic::Messages),
+        Ok(WebhookTopic::DeliveryStatus) => Some(Topic::DeliveryStatus),
+        Ok(WebhookTopic::Report) => Some(Topic::Report),
+        Ok(WebhookTopic::Unspecified) => {
+            violations.add("topic", ViolationReason::Required, format!("must be given: {allowed}"));
+            None
+        }
+        Err(_) => {
+            violations.add("topic", ViolationReason::UnknownValue, format!("must be {allowed}"));
+            None
+        }
+    }
+}
+
+fn replaces(on_conflict: i32, violations: &mut Violations) -> bool {
+    match OnConflict::try_from(on_conflict) {
+        Ok(OnConflict::Unspecified | OnConflict::Fail) => false,
+        Ok(OnConflict::Replace) => true,
+        Err(_) => {
+            let allowed = "must be ON_CONFLICT_FAIL or ON_CONFLICT_REPLACE";
+            violations.add("on_conflict", ViolationReason::UnknownValue, allowed);
+            false
+        }
+    }
+}
+
+/// Our own address for an account's webhooks.
+fn own_address(config: &config::Webhook, account: &Account, violations: &mut Violations) -> Option<Address> {
+    let Some(url) = config.address_of(account.id()) else {
+        let problem = "must be given, or `public_url` in [webhook] of the configuration must be set";
+        violations.add("address", ViolationReason::Required, problem);
+        return None;
+    };
+    let address = url.as_str().parse().ok();
+    if address.is_none() {
+        let problem = "must be given, for `public_url` in [webhook] of the configuration is not https";
+        violations.add("address", ViolationReason::Malformed, problem);
+    }
+    address
+}
+
+fn read_configuration(given: Option<WebhookConfiguration>, violations: &mut Violations) -> Configuration {
+    let WebhookConfiguration { echo, channel_types, filters } = given.unwrap_or_default();
+    for (at, word) in
+        parse::few("configuration.channel_types", &channel_types, LIST_ITEMS, violations).iter().enumerate()
+    {
+        must_be_given(format!("configuration.channel_types[{at}]"), word, violations);
+    }
+    for (at, WebhookFilter { field, expression }) in
+        parse::few("configuration.filters", &filters, LIST_ITEMS, violations).iter().enumerate()
+    {
+        must_be_given(format!("configuration.filters[{at}].field"), field, violations);
+        must_be_given(format!("configuration.filters[{at}].expression"), expression, violations);
+    }
+    let filter = |WebhookFilter { field, expression }| Filter { field, expression };
+    Configuration { echo, channel_types, filters: filters.into_iter().map(filter).collect() }
+}
+
+fn must_be_given(field: String, text: &str, violations: &mut Violations) {
+    if text.is_empty() {
+        violations.add(field, ViolationReason::Required, "must be given");
+    } else {
+        parse::at_most(&field, text, WORD_CHARACTERS, violations);
+    }
+}
+
+fn webhook(registration: Registration) -> Webhook {
+    let Registration { id, topic, provider_topic, address, configuration, raw_json } = registration;
+    let topic = match topic {
+        Some(Topic::Messages) => WebhookTopic::Messages,
+        Some(Topic::DeliveryStatus) => WebhookTopic::DeliveryStatus,
+        Some(Topic::Report) => WebhookTopic::Report,
+        None => WebhookTopic::Unspecified,
+    };
+    let filter = |Filter { field, expression }| WebhookFilter { field, expression };
+    Webhook {
+        id,
+        topic: topic.into(),
+        provider_topic,
+        address,
+        configuration: Some(WebhookConfiguration {
+            echo: configuration.echo,
+            channel_types: configuration.channel_types,
+            filters: configuration.filters.into_iter().map(filter).collect(),
+        }),
+        raw_json,
+    }
+}

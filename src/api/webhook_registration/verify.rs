@@ -1,0 +1,104 @@
+//! Which check a webhook passes or fails: those of the ingress, in their order, by the same code.
+
+use bytes::Bytes;
+
+use crate::pb::v1::{VerifyWebhookResponse, WebhookCheck};
+use crate::provider::Account;
+use crate::provider::signature::{Rejection, Scheme, Unverified};
+
+/// Puts a webhook through the checks. It is taken in nowhere.
+pub(in crate::api) fn webhook(
+    account: &Account,
+    max_body_bytes: usize,
+    body: Bytes,
+    signature: Option<&str>,
+) -> VerifyWebhookResponse {
+    let Some(scheme) = account.webhook_scheme() else {
+        return failed(WebhookCheck::AccountHasWebhooks, no_webhooks(account));
+    };
+    if body.len() > max_body_bytes {
+        let problem = format!(
+            "The body is larger than {max_body_bytes} bytes, the limit that `max_body_bytes` in [webhook] of the \
+             configuration sets."
+        );
+        return failed(WebhookCheck::BodySize, problem);
+    }
+    match Unverified::new(body.clone(), signature).verify(scheme) {
+        Ok(webhook) => VerifyWebhookResponse {
+            valid: true,
+            failed_check: WebhookCheck::Unspecified.into(),
+            problem: String::new(),
+            event_types: account
+                .read_webhook(&webhook)
+                .iter()
+                .map(|incoming| incoming.event.event_type().as_str().to_owned())
+                .collect(),
+        },
+        Err(Rejection::Missing) => {
+            let problem = format!(
+                "There is no signature. Look whether the header `{}` arrives: whatever stands before Switchboard must \
+                 pass it on.",
+                scheme.header()
+            );
+            failed(WebhookCheck::SignaturePresent, problem)
+        }
+        Err(Rejection::Malformed) => {
+            failed(WebhookCheck::SignatureFormat, malformed(signature.unwrap_or_default()))
+        }
+        Err(Rejection::Wrong) => failed(WebhookCheck::SignatureMatches, wrong(scheme, &body, signature)),
+    }
+}
+
+fn failed(check: WebhookCheck, problem: String) -> VerifyWebhookResponse {
+    VerifyWebhookResponse { valid: false, failed_check: check.into(), problem, event_types: Vec::new() }
+}
+
+fn no_webhooks(account: &Account) -> String {
+    if account.capabilities().rpcs.contains(&"WebhookService.CreateWebhook") {
+        "The account has no webhook secret: set `webhook_secrets` of this account in the configuration."
+            .to_owned()
+    } else {
+        format!("The account has no webhooks: {} is not known to send any.", account.provider())
+    }
+}
+
+/// Says what a signature of the wrong form looks like, without quoting it.
+fn malformed(signature: &str) -> String {
+    let signature = signature.trim();
+    let bare = signature.strip_prefix("sha256=").unwrap_or(signature);
+    let seen = if bare.len() == 64 && bare.bytes().all(|b| b.is_ascii_hexdigit()) {
+        "it is hexadecimal"
+    } else if bare.len() < signature.len() {
+        "it begins with `sha256=`"
+    } else if signature.contains(['-', '_']) {
+        "it is URL-safe Base64, with `-` and `_` for `+` and `/`"
+    } else if signature.len() == 43 {
+        "the padding `=` at its end is missing"
+    } else {
+        "it is cut short, quoted, or something else altogether"
+    };
+    format!(
+        "The signature is not the padded standard Base64 of 32 bytes, 44 characters with `=` at the end: {seen}. What \
+         is wanted is the Base64 of the raw HMAC-SHA256, without any prefix."
+    )
+}
+
+/// Says what to look for when a well-formed signature does not fit.
+fn wrong(scheme: &Scheme, body: &Bytes, signature: Option<&str>) -> String {
+    let fits = |body: Bytes| Unverified::new(body, signature).verify(scheme).is_ok();
+    let trimmed = body.slice_ref(body.trim_ascii());
+    if trimmed.len() < body.len() && fits(trimmed) {
+        return "The signature fits the body without the white space around it: look for what adds a line end to the \
+                body on its way."
+            .to_owned();
+    }
+    if ["\n", "\r\n"].iter().any(|end| fits([body.as_ref(), end.as_bytes()].concat().into())) {
+        return "The signature fits the body with a line end behind it: look for what takes that away."
+            .to_owned();
+    }
+    "No configured secret makes this signature over this body. Look whether the body is byte for byte what was \
+     received: JSON that was parsed and written again has other bytes, and so has a body with a line end added or \
+     taken away. Then whether `webhook_secrets` of this account holds the secret that the provider signs with, for \
+     this business, without white space or a line end of its own."
+        .to_owned()
+}
