@@ -16,6 +16,8 @@
 //! | [`dispatch`] | a send from request to outcome |
 //! | [`domain`] | the words of the house as plain Rust |
 //! | [`journal`] | appending, reading, the live tail, retention |
+//! | [`maintenance`] | retention of events, requests and messages; gauges |
+//! | [`messages`] | reading and watching messages, and conversations |
 //! | [`listener`] | an HTTP listener that bounds what its peers can hold |
 //! | [`pb`] | the contract, generated |
 //! | [`provider`] | the REST side: ConnectBy and Connectly |
@@ -48,6 +50,10 @@ pub mod domain;
 pub mod journal;
 #[cfg(feature = "server")]
 pub mod listener;
+#[cfg(feature = "server")]
+pub mod maintenance;
+#[cfg(feature = "server")]
+pub mod messages;
 pub mod pb;
 #[cfg(feature = "server")]
 pub mod provider;

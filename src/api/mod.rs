@@ -30,6 +30,7 @@ pub use transport::truncated_body::reject_truncated_bodies;
 use crate::config;
 use crate::dispatch::Dispatch;
 use crate::journal::Journal;
+use crate::messages::Messages;
 use crate::sandbox::Sandbox;
 
 /// The server side of the contract, generated; its messages are those of `pb`.
@@ -59,6 +60,8 @@ mod served {
 pub struct Api {
     /// Sends, and knows the accounts.
     pub dispatch: Dispatch,
+    /// Reads and watches messages.
+    pub messages: Messages,
     /// Holds the events.
     pub journal: Journal,
     /// Where providers deliver, and how much at once.

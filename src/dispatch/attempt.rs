@@ -352,7 +352,7 @@ impl Dispatch {
                 // After a doubt it stands as the store says, and who watches has heard that.
                 let not_done = !matches!(&*failure.source, Cause::Provider(ProviderError::Unknown { .. }));
                 if let Some(message) = work.message.as_ref().filter(|_| not_done) {
-                    self.message_watchers.ended(message.id, &failure);
+                    (self.on_not_done.0)(message.id, &failure);
                 }
                 Err(failure)
             }

@@ -9,8 +9,6 @@
 
 mod attempt;
 mod gate;
-mod message_stream;
-mod message_watchers;
 mod read;
 mod requests;
 mod retry;
@@ -19,8 +17,8 @@ mod templates;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _};
@@ -32,14 +30,12 @@ use tokio_util::task::TaskTracker;
 use attempt::{Accepted, Call, Known, Work};
 pub use gate::Rejected;
 use gate::{Class, Gates};
-pub use message_stream::{MessageStream, SESSION_WINDOW, StoreUnreadable, Update, WatchEnd};
-pub use message_watchers::{MessageWatch, MessageWatchers};
 use requests::Requests;
 pub use spool::Spool;
 pub use templates::TemplateMismatch;
 use templates::Templates;
 
-use crate::domain::message::{CallbackData, Content, Message, Outgoing};
+use crate::domain::message::{CallbackData, Content, Message, Outgoing, SESSION_WINDOW};
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::Request;
 use crate::domain::{Address, Channel, MessageId, MessageState, PhoneNumber, UnixMillis};
@@ -55,9 +51,7 @@ pub struct Dispatch {
     accounts: Accounts,
     store: Store,
     owner: ReplicaId,
-    message_watchers: MessageWatchers,
-    /// How long messages are known after they were made.
-    kept: Duration,
+    on_not_done: OnNotDone,
     gates: Gates,
     requests: Requests,
     templates: Templates,
@@ -67,6 +61,23 @@ pub struct Dispatch {
     places: Arc<Semaphore>,
     /// Room for outcomes that the store could not take yet.
     unwritten: Arc<Semaphore>,
+}
+
+/// Is called, after the store has recorded it, when an attempt at a message ended and the provider did nothing.
+#[derive(Clone)]
+pub struct OnNotDone(Arc<dyn Fn(MessageId, &Failure) + Send + Sync>);
+
+impl OnNotDone {
+    /// Calls `notify`.
+    pub fn new(notify: impl Fn(MessageId, &Failure) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(notify))
+    }
+}
+
+impl fmt::Debug for OnNotDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnNotDone")
+    }
 }
 
 /// How a send is to be done.
@@ -160,13 +171,12 @@ impl Failure {
 }
 
 impl Dispatch {
-    /// Makes calls with these accounts. `kept`: how long the store is to know a message after it was made.
+    /// Makes calls with these accounts.
     pub fn new(
         accounts: Accounts,
         store: Store,
         owner: ReplicaId,
-        message_watchers: MessageWatchers,
-        kept: Duration,
+        on_not_done: OnNotDone,
         stopping: CancellationToken,
     ) -> Self {
         let gates = Gates::new(&accounts, &stopping);
@@ -175,8 +185,7 @@ impl Dispatch {
             accounts,
             store,
             owner,
-            message_watchers,
-            kept,
+            on_not_done,
             gates,
             requests: Requests::default(),
             templates,

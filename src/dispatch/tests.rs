@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as blocking;
+use std::time::Duration;
 
 use futures_util::future::ready;
 use tempfile::TempDir;
@@ -52,7 +53,7 @@ impl Stage {
         let accounts = Accounts::new(&config.accounts).expect("set up");
         let account = Arc::clone(accounts.iter().next().expect("one"));
         let stopping = CancellationToken::new();
-        let dispatch = Dispatch::new(accounts, store, owner, MessageWatchers::new(), PATIENCE, stopping);
+        let dispatch = Dispatch::new(accounts, store, owner, OnNotDone::new(|_, _| {}), stopping);
         Self { dispatch, account, intents, go_on, calls: Arc::default(), _folder: folder }
     }
 

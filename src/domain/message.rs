@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use ulid::Ulid;
 
 use super::event::ReportedFault;
 use super::outcome::UnknownOutcome;
 use super::{AccountId, Address, MediaLink, PhoneNumber, Provider, RequestId, UnixMillis, template};
+
+/// How long after a customer's last message WhatsApp takes anything but a template.
+pub const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
 /// Switchboard's own id of a message: `msg_` and a ULID, made before anything goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,11 +6,8 @@
 //!
 //! **Invariants.** Readers see an event only after its commit. The tail is only ever a copy of the journal's end.
 
-mod clock;
-mod gauges;
 mod list;
 mod reader;
-mod retention;
 mod subscription_changes;
 mod subscriptions;
 mod tail;
@@ -19,10 +16,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub use gauges::Gauges;
 pub use list::{EventPage, ListStart, PageLimits};
 pub use reader::{EventBatch, Gap, Next, Reader};
-pub use retention::{Retention, RetentionPolicy};
 pub use subscription_changes::{Invalidated, SubscriptionChanges, SubscriptionWatch};
 pub use subscriptions::{FollowedSubscription, Progress, SubscriptionError};
 pub use tail::Tail;
@@ -162,6 +157,11 @@ impl Journal {
         self.store.close().await;
     }
 
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The place behind the event of that number.
     pub fn cursor(&self, sequence: u64) -> Cursor {
         Cursor { epoch: self.store.epoch(), sequence }
@@ -179,4 +179,4 @@ impl Journal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,8 +8,10 @@ use tonic::Status;
 use crate::api::error::status;
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{Api, request::parse, response::convert};
-use crate::dispatch::{Cause, SESSION_WINDOW, Update, WatchEnd};
+use crate::dispatch::Cause;
+use crate::domain::message::SESSION_WINDOW;
 use crate::domain::{Address, MessageId, PhoneNumber, UnixMillis};
+use crate::messages::{Update, WatchEnd};
 use crate::pb::v1;
 use crate::pb::v1::watch_message_response::Response;
 use crate::provider::{Account, Error};
@@ -32,7 +34,7 @@ pub(in crate::api) async fn get(
         Key::RequestId(id) => Given::Request(id),
     });
     let (account, key) = named(api, &request.account, key)?;
-    let found = api.dispatch.find(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
+    let found = api.messages.find(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
     let message = found.ok_or_else(|| status::message_not_found(account.id()))?;
     Ok(v1::GetMessageResponse { message: Some(convert::message(message)) })
 }
@@ -50,7 +52,7 @@ pub(in crate::api) async fn watch(
     });
     let (account, key) = named(api, &request.account, key)?;
     let account = Arc::clone(account);
-    let followed = api.dispatch.watch(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
+    let followed = api.messages.watch(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
     let followed = followed.ok_or_else(|| status::message_not_found(account.id()))?;
     let stopping = api.stopping.clone();
     let responses = stream::unfold(Some(followed), move |followed| {
@@ -63,7 +65,7 @@ pub(in crate::api) async fn watch(
                 () = stopping.cancelled() => return Some((Err(status::stopping()), None)),
             };
             Some(match news {
-                Ok(Update::Stands(message)) => {
+                Ok(Update::Message(message)) => {
                     (Ok(Response::Message(convert::message(*message))), Some(followed))
                 }
                 Ok(Update::Ended(end)) => (Ok(Response::Ended(ended(&account, end))), None),
@@ -88,7 +90,7 @@ pub(in crate::api) async fn conversation(
     violations.check()?;
     let (account, customer) = (account.expect(NOTED), customer.expect(NOTED));
     let last = api
-        .dispatch
+        .messages
         .last_received(account.id(), &customer, own.flatten().as_ref())
         .await
         .map_err(|_| status::store_unreadable())?;

@@ -6,7 +6,10 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
 use crate::domain::Filter;
-use crate::store::{Change, SeekPosition};
+use crate::domain::UnixMillis;
+use crate::journal::Journal;
+use crate::journal::tests::{Opened, append, event, open};
+use crate::store::{Change, Op, SeekPosition};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -16,20 +19,20 @@ const FOREVER: RetentionPolicy =
 async fn subscribe(journal: &Journal, id: &str, place: SeekPosition) {
     let change = Change::Create { filter: Filter::default(), place };
     let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
-    journal.store.commit(vec![op]).await.expect("written");
+    journal.store().commit(vec![op]).await.expect("written");
 }
 
 impl Opened {
     /// Runs retention until something is so.
     async fn keeping(&self, policy: RetentionPolicy, until: impl Future<Output = ()>) {
         tokio::select! {
-            () = Retention::new(self.journal.store.clone(), policy).run() => panic!("it runs as long as the store is open"),
+            () = Retention::new(self.journal.store().clone(), policy).run() => panic!("it runs as long as the store is open"),
             () = until => {}
         }
     }
 
     async fn oldest_is(&self, sequence: u64) {
-        let mut extents = self.journal.store.log_ranges();
+        let mut extents = self.journal.store().log_ranges();
         extents.wait_for(|log_range| log_range.oldest == sequence).await.expect("open");
     }
 }
@@ -43,7 +46,7 @@ async fn events_that_take_too_much_go_when_they_come_and_not_at_the_next_look() 
     let journal = &opened.journal;
     let most = 4 << 20;
     let pour_in = async {
-        let mut bytes = journal.store.bytes();
+        let mut bytes = journal.store().bytes();
         for _ in 0..16 {
             append(journal, 1, 1 << 20).await;
             bytes.wait_for(|bytes| *bytes <= most + (1 << 20)).await.expect("open");
@@ -63,7 +66,7 @@ async fn old_events_go_and_held_ones_stay_until_they_are_too_old_as_well() {
     subscribe(journal, "s", SeekPosition::After(2)).await;
     let old = RetentionPolicy { events: Duration::ZERO, ..FOREVER };
     // What was received in this very millisecond is not older than no time at all.
-    let received = journal.store.time_range().await.expect("readable").expect("some").newest;
+    let received = journal.store().time_range().await.expect("readable").expect("some").newest;
     while UnixMillis::now() <= received {}
     opened.keeping(old, opened.oldest_is(3)).await;
     opened.keeping(RetentionPolicy { held_events: Duration::ZERO, ..old }, opened.oldest_is(4)).await;
@@ -90,9 +93,9 @@ async fn the_journal_does_not_outgrow_its_bounds_because_much_comes() {
         // Each is more than a step takes where little comes.
         for _ in 0..COMMITS {
             journal.append((0..500).map(|_| event(8_000)).collect()).await.expect("written");
-            most = most.max(*journal.store.bytes().borrow());
+            most = most.max(*journal.store().bytes().borrow());
         }
-        let each = *journal.store.bytes().borrow()
+        let each = *journal.store().bytes().borrow()
             / (journal.log_range().newest - journal.log_range().oldest + 1)
             * 500;
         assert!(each > 3 << 20, "{each}");

@@ -106,9 +106,9 @@ fn seconds(moment: Option<UnixMillis>) -> f64 {
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
-    use super::super::tests::{append, open, trim};
     use super::*;
     use crate::domain::Filter;
+    use crate::journal::tests::{append, open, trim};
     use crate::store::{Change, Op, SeekPosition};
 
     #[tokio::test]
@@ -147,7 +147,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = Gauges::new(journal.store.clone()).run() => panic!("it runs as long as the store is open"),
+            () = Gauges::new(journal.store().clone()).run() => panic!("it runs as long as the store is open"),
             () = look_on => {}
         }
     }
@@ -166,12 +166,12 @@ mod tests {
         append(journal, 5, 10).await;
         let change = async |id: &str, change: Change| {
             let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
-            journal.store.commit(vec![op]).await.expect("written");
+            journal.store().commit(vec![op]).await.expect("written");
         };
         let create = |place| Change::Create { filter: Filter::default(), place };
         change("behind", create(SeekPosition::Oldest)).await;
         change("up", create(SeekPosition::Newest)).await;
-        let mut gauges = Gauges::new(journal.store.clone());
+        let mut gauges = Gauges::new(journal.store().clone());
         let lag = |id| (value(SUBSCRIPTION_LAG_EVENTS, id), value(SUBSCRIPTION_LAG_SECONDS, id));
 
         gauges.show_subscriptions(5).await.expect("readable");

@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::message_watchers::{Change, MessageWatch};
-use super::{Dispatch, Failure};
-use crate::domain::{AccountId, Address, Message, MessageState, PhoneNumber, UnixMillis};
-use crate::store::{self, MessageKey, RequestState};
-
-/// How long after a customer's last message anything but a template may be sent.
-pub const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
+use super::watch::{MessageWatch, Notification};
+use super::{Messages, StoreUnreadable, unreadable};
+use crate::dispatch::Failure;
+use crate::domain::{Message, MessageState, UnixMillis};
+use crate::store::{MessageKey, RequestState};
 
 /// How long a message that failed may still turn out to be delivered.
 const QUIET: Duration = Duration::from_secs(24 * 3_600);
@@ -21,16 +19,11 @@ const QUIET: Duration = Duration::from_secs(24 * 3_600);
 /// The longest single sleep: the machine's clock may be set meanwhile.
 const NAP: Duration = Duration::from_secs(3_600);
 
-/// The store cannot be read now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the store cannot be read")]
-pub struct StoreUnreadable;
-
 /// What is new of a message.
 #[derive(Clone, Debug)]
 pub enum Update {
     /// It stands like this now.
-    Stands(Box<Message>),
+    Message(Box<Message>),
     /// Nothing more will come.
     Ended(WatchEnd),
 }
@@ -51,7 +44,7 @@ pub enum WatchEnd {
 /// A message that somebody watches.
 #[derive(Debug)]
 pub struct MessageStream {
-    dispatch: Dispatch,
+    messages: Messages,
     watching: MessageWatch,
     /// Whether the provider reports what becomes of it.
     tracked: bool,
@@ -68,57 +61,11 @@ enum Outlook {
     Open(UnixMillis),
 }
 
-impl Dispatch {
-    /// How a message stands.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn find(
-        &self,
-        account: &AccountId,
-        key: &MessageKey,
-    ) -> Result<Option<Message>, StoreUnreadable> {
-        // What a caller was told may still be on its way to the disk.
-        self.store.read_barrier().await.map_err(unreadable)?;
-        self.store.message(account, key).await.map_err(unreadable)
-    }
-
-    /// When a customer last wrote, to that number of ours or to any.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn last_received(
-        &self,
-        account: &AccountId,
-        customer: &Address,
-        own: Option<&PhoneNumber>,
-    ) -> Result<Option<UnixMillis>, StoreUnreadable> {
-        self.store.last_received(account, customer, own).await.map_err(unreadable)
-    }
-
-    /// Begins to watch a message, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn watch(
-        &self,
-        account: &AccountId,
-        key: &MessageKey,
-    ) -> Result<Option<MessageStream>, StoreUnreadable> {
-        let Some(found) = self.find(account, key).await? else { return Ok(None) };
-        let watching = self.message_watchers.watch(found.id);
-        // What changed before there was a watcher is read now.
-        let Some(message) = self.find(account, &MessageKey::Id(found.id)).await? else { return Ok(None) };
-        let tracked =
-            self.accounts.get(account).is_some_and(|account| account.capabilities().reports_statuses);
-        Ok(Some(MessageStream { dispatch: self.clone(), watching, tracked, message, told: false }))
-    }
-}
-
 impl MessageStream {
+    pub(super) fn new(messages: Messages, watching: MessageWatch, tracked: bool, message: Message) -> Self {
+        Self { messages, watching, tracked, message, told: false }
+    }
+
     /// Waits for what is new. The first comes at once; nothing comes after the end.
     ///
     /// # Errors
@@ -127,7 +74,7 @@ impl MessageStream {
     pub async fn next(&mut self) -> Result<Update, StoreUnreadable> {
         if !self.told {
             self.told = true;
-            return Ok(Update::Stands(Box::new(self.message.clone())));
+            return Ok(Update::Message(Box::new(self.message.clone())));
         }
         loop {
             let until = match self.outlook().await? {
@@ -143,14 +90,14 @@ impl MessageStream {
                 () = sleep(nap(UnixMillis::now(), until)) => continue,
             };
             let message = match word {
-                Change::Stands(message) if message.state > self.message.state => {
+                Notification::Changed(message) if message.state > self.message.state => {
                     Some(Message::clone(&message))
                 }
                 // What was told is older than what was read, or the same.
-                Change::Stands(message) if !self.moves_on_to(&message) => continue,
+                Notification::Changed(message) if !self.moves_on_to(&message) => continue,
                 // Which of the two is newer, only the store knows.
-                Change::Stands(_) => self.read().await?,
-                Change::NotDone(failure) => match self.read().await? {
+                Notification::Changed(_) => self.read().await?,
+                Notification::NotDone(failure) => match self.read().await? {
                     None => return Ok(Update::Ended(WatchEnd::NotDone(Failure::clone(&failure)))),
                     // There was an attempt before, which stands.
                     message => message,
@@ -170,18 +117,18 @@ impl MessageStream {
 
     fn tell(&mut self, message: Message) -> Update {
         self.message = message;
-        Update::Stands(Box::new(self.message.clone()))
+        Update::Message(Box::new(self.message.clone()))
     }
 
     async fn read(&self) -> Result<Option<Message>, StoreUnreadable> {
-        self.dispatch.find(&self.message.account, &MessageKey::Id(self.message.id)).await
+        self.messages.find(&self.message.account, &MessageKey::Id(self.message.id)).await
     }
 
     async fn outlook(&self) -> Result<Outlook, StoreUnreadable> {
         let in_flight = match &self.message.request_id {
             // Where statuses come, it makes no difference.
             Some(request_id) if !self.tracked => {
-                let record = self.dispatch.store.request(&self.message.account, request_id).await;
+                let record = self.messages.store.request(&self.message.account, request_id).await;
                 record.map_err(unreadable)?.and_then(|record| match record.state {
                     RequestState::InFlight { not_after, .. } => Some(not_after),
                     RequestState::Accepted { .. } | RequestState::Unknown(_) => None,
@@ -189,7 +136,7 @@ impl MessageStream {
             }
             Some(_) | None => None,
         };
-        Ok(outlook(&self.message, self.tracked, in_flight, self.dispatch.kept, UnixMillis::now()))
+        Ok(outlook(&self.message, self.tracked, in_flight, self.messages.retention, UnixMillis::now()))
     }
 }
 
@@ -233,12 +180,6 @@ fn nap(now: UnixMillis, until: UnixMillis) -> Duration {
     // A millisecond more, so that the moment has come when the sleep ends.
     let millis = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or_default().saturating_add(1);
     Duration::from_millis(millis).min(NAP)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unreadable(error: store::Error) -> StoreUnreadable {
-    tracing::error!(error = &error as &dyn std::error::Error, "the store cannot be read");
-    StoreUnreadable
 }
 
 #[cfg(test)]

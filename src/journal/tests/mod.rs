@@ -1,5 +1,4 @@
 mod list;
-mod retention;
 mod subscriptions;
 
 use bytes::Bytes;
@@ -10,12 +9,12 @@ use crate::domain::event::Payload;
 use crate::domain::{Event, EventId, Provider, UnixMillis};
 use crate::store::{ReplicaId, Trim};
 
-pub(super) struct Opened {
-    pub(super) journal: Journal,
+pub(crate) struct Opened {
+    pub(crate) journal: Journal,
     _folder: TempDir,
 }
 
-pub(super) fn open() -> Opened {
+pub(crate) fn open() -> Opened {
     let folder = TempDir::new().expect("a folder");
     let tail = Arc::new(Tail::new());
     let subscription_changes = SubscriptionChanges::new();
@@ -34,7 +33,7 @@ pub(super) fn open() -> Opened {
     Opened { journal: Journal::new(store, tail, subscription_changes), _folder: folder }
 }
 
-fn event(bytes: usize) -> Append {
+pub(crate) fn event(bytes: usize) -> Append {
     Append {
         event: Event {
             id: EventId::generate(),
@@ -50,13 +49,13 @@ fn event(bytes: usize) -> Append {
     }
 }
 
-pub(super) async fn append(journal: &Journal, count: usize, bytes: usize) {
+pub(crate) async fn append(journal: &Journal, count: usize, bytes: usize) {
     for _ in 0..count {
         journal.append(vec![event(bytes)]).await.expect("written");
     }
 }
 
-pub(super) async fn trim(journal: &Journal, most: u32) {
+pub(crate) async fn trim(journal: &Journal, most: u32) {
     let before = UnixMillis(UnixMillis::now().0 + 1_000);
     journal.store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
 }

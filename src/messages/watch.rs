@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::Failure;
+use crate::dispatch::Failure;
 use crate::domain::{Message, MessageId};
 
 /// Tells those who watch messages how they stand. Cheap to clone.
@@ -29,16 +29,16 @@ struct Registry {
 
 #[derive(Debug)]
 struct Watchers {
-    news: watch::Sender<Option<Change>>,
+    news: watch::Sender<Option<Notification>>,
     /// How many they are. The receivers there are do not tell: whoever leaves still has one.
     count: usize,
 }
 
 /// The newest that was told of a message.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(super) enum Notification {
     /// It stands differently now.
-    Stands(Arc<Message>),
+    Changed(Arc<Message>),
     /// An attempt at it ended, and nothing was done.
     NotDone(Arc<Failure>),
 }
@@ -47,7 +47,7 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub struct MessageWatch {
     message_id: MessageId,
-    news: watch::Receiver<Option<Change>>,
+    news: watch::Receiver<Option<Notification>>,
     watched: Arc<Registry>,
 }
 
@@ -73,7 +73,7 @@ impl MessageWatchers {
         let entries = self.watched.entries();
         for message in messages {
             if let Some(Watchers { news, .. }) = entries.get(&message.id) {
-                news.send_replace(Some(Change::Stands(Arc::new(message))));
+                news.send_replace(Some(Notification::Changed(Arc::new(message))));
             }
         }
     }
@@ -85,7 +85,7 @@ impl MessageWatchers {
             return;
         }
         if let Some(Watchers { news, .. }) = self.watched.entries().get(&message_id) {
-            news.send_replace(Some(Change::NotDone(Arc::new(failure.clone()))));
+            news.send_replace(Some(Notification::NotDone(Arc::new(failure.clone()))));
         }
     }
 
@@ -112,7 +112,7 @@ impl MessageWatchers {
 
 impl MessageWatch {
     /// Waits for the next news. Dropping the future loses none.
-    pub(super) async fn next(&mut self) -> Change {
+    pub(super) async fn next(&mut self) -> Notification {
         loop {
             self.news.changed().await.expect("the entry stays as long as somebody watches");
             if let Some(word) = self.news.borrow_and_update().clone() {
@@ -139,19 +139,19 @@ impl Drop for MessageWatch {
 mod tests {
     use futures_util::FutureExt as _;
 
-    use super::super::Cause;
-    use super::super::message_stream::tests::message;
+    use super::super::stream::tests::message;
     use super::*;
+    use crate::dispatch::Cause;
     use crate::domain::MessageState;
 
-    fn told(watching: &mut MessageWatch) -> Option<Change> {
+    fn told(watching: &mut MessageWatch) -> Option<Notification> {
         watching.next().now_or_never()
     }
 
-    fn state(word: Option<Change>) -> Option<MessageState> {
+    fn state(word: Option<Notification>) -> Option<MessageState> {
         match word? {
-            Change::Stands(message) => Some(message.state),
-            Change::NotDone(_) => None,
+            Notification::Changed(message) => Some(message.state),
+            Notification::NotDone(_) => None,
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
         let mut watching = message_watchers.watch(id);
         assert!(told(&mut watching).is_none());
         message_watchers.ended(id, &failure);
-        assert!(matches!(told(&mut watching), Some(Change::NotDone(told)) if told.attempt == Some(1)));
+        assert!(matches!(told(&mut watching), Some(Notification::NotDone(told)) if told.attempt == Some(1)));
     }
 
     #[test]

@@ -24,10 +24,12 @@ use tower::util::MapRequestLayer;
 use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::config::Config;
-use crate::dispatch::{Dispatch, MessageWatchers};
+use crate::dispatch::{Dispatch, OnNotDone};
 use crate::domain::Cursor;
-use crate::journal::{Gauges, Journal, Retention, RetentionPolicy, SubscriptionChanges, Tail};
+use crate::journal::{Journal, SubscriptionChanges, Tail};
 use crate::listener::{self, Limits};
+use crate::maintenance::{Gauges, Retention, RetentionPolicy};
+use crate::messages::{MessageWatchers, Messages};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
 use crate::store::{self, Health, ReplicaId, Store};
@@ -269,10 +271,14 @@ impl App {
             accounts.clone(),
             store.clone(),
             owner,
-            message_watchers,
-            config.sends.retention,
+            OnNotDone::new({
+                let message_watchers = message_watchers.clone();
+                move |message_id, failure| message_watchers.ended(message_id, failure)
+            }),
             stopping.clone(),
         );
+        let messages =
+            Messages::new(accounts.clone(), store.clone(), message_watchers, config.sends.retention);
         let health = store.health();
         let webhook_limits = Limits {
             section: "webhook",
@@ -284,6 +290,7 @@ impl App {
         let admin = Admin { store: health.clone(), stopping: stopping.clone(), metrics }.router();
         let (routes, keep_health) = Api {
             dispatch: dispatch.clone(),
+            messages,
             journal: journal.clone(),
             webhook: config.webhook.clone(),
             stopping: stopping.clone(),
