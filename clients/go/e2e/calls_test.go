@@ -25,18 +25,18 @@ import (
 )
 
 // called keeps the names of the methods that were called with success.
-type called struct {
+type calledMethods struct {
 	mu    sync.Mutex
 	names map[string]bool
 }
 
-func (c *called) add(method string) {
+func (c *calledMethods) add(method string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.names[method] = true
 }
 
-func (c *called) option() switchboard.Option {
+func (c *calledMethods) option() switchboard.Option {
 	return switchboard.WithDialOptions(
 		grpc.WithChainUnaryInterceptor(func(
 			ctx context.Context, method string, request, response any,
@@ -53,20 +53,20 @@ func (c *called) option() switchboard.Option {
 			open grpc.Streamer, options ...grpc.CallOption,
 		) (grpc.ClientStream, error) {
 			stream, err := open(ctx, desc, conn, method, options...)
-			return &calledStream{ClientStream: stream, came: func() { c.add(method) }}, err
+			return &recordedStream{ClientStream: stream, onMessage: func() { c.add(method) }}, err
 		}),
 	)
 }
 
-type calledStream struct {
+type recordedStream struct {
 	grpc.ClientStream
-	came func()
+	onMessage func()
 }
 
-func (s *calledStream) RecvMsg(message any) error {
+func (s *recordedStream) RecvMsg(message any) error {
 	err := s.ClientStream.RecvMsg(message)
 	if err == nil {
-		s.came()
+		s.onMessage()
 	}
 	return err
 }
@@ -82,8 +82,8 @@ func picture(t *testing.T, number int) []byte {
 }
 
 // Every call of the contract, and that there is no other.
-func TestEveryCall(t *testing.T) {
-	calls := &called{names: map[string]bool{}}
+func TestEveryRPCSucceeds(t *testing.T) {
+	calls := &calledMethods{names: map[string]bool{}}
 	client := connect(t, startSandbox(t).address, calls.option())
 
 	t.Run("Accounts", func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestEveryCall(t *testing.T) {
 		if err != nil || got.GetMessage().GetMessageId() != sent.GetMessage().GetMessageId() {
 			t.Errorf("got %v, %v", got, err)
 		}
-		watchToItsEnd(t, client, sent.GetMessage().GetMessageId())
+		watchToTerminal(t, client, sent.GetMessage().GetMessageId())
 	})
 
 	t.Run("SendMedia", func(t *testing.T) {
@@ -221,14 +221,14 @@ func TestEveryCall(t *testing.T) {
 			Start:     &switchboardv1.SubscribeRequest_Position{Position: switchboardv1.StartPosition_START_POSITION_EARLIEST},
 			MaxEvents: 1,
 		}
-		subscription := client.Subscribe(request)
-		for event, err := range subscription.Events(testContext(t)) {
+		stream := client.Subscribe(request)
+		for event, err := range stream.Events(testContext(t)) {
 			if err != nil || event.GetId() != list.GetEvents()[0].GetId() {
 				t.Errorf("got %v, %v", event, err)
 			}
 		}
-		if subscription.Cursor() != list.GetEvents()[0].GetCursor() {
-			t.Errorf("the cursor is %q", subscription.Cursor())
+		if stream.Cursor() != list.GetEvents()[0].GetCursor() {
+			t.Errorf("the cursor is %q", stream.Cursor())
 		}
 	})
 
@@ -272,7 +272,7 @@ func contactNames(t *testing.T, client *switchboard.Client) map[string]string {
 	}
 }
 
-func watchToItsEnd(t *testing.T, client *switchboard.Client, id string) {
+func watchToTerminal(t *testing.T, client *switchboard.Client, id string) {
 	t.Helper()
 	stream, err := client.Messages.WatchMessage(testContext(t), &switchboardv1.WatchMessageRequest{
 		Account: connectly, Key: &switchboardv1.WatchMessageRequest_MessageId{MessageId: id},
@@ -445,7 +445,7 @@ func subscriptions(t *testing.T, client *switchboard.Client) {
 	wantReason(t, remove(), codes.NotFound, "SUBSCRIPTION_NOT_FOUND")
 }
 
-func TestHealthAndReflection(t *testing.T) {
+func TestHealthAndReflectionAreServed(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	health, err := grpc_health_v1.NewHealthClient(client.Conn()).Check(testContext(t),
 		&grpc_health_v1.HealthCheckRequest{Service: switchboardv1.EventService_ServiceDesc.ServiceName})

@@ -14,14 +14,14 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// toBuild is the time that building a program may take, also where nothing was built before.
-const toBuild = 3 * time.Minute
+// buildTimeout is the time that building a program may take, also where nothing was built before.
+const buildTimeout = 3 * time.Minute
 
 // buildExamples builds all of them, and tells where they are.
 func buildExamples(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), toBuild)
+	ctx, cancel := context.WithTimeout(t.Context(), buildTimeout)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", folder, "../examples/...").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -29,7 +29,7 @@ func buildExamples(t *testing.T) string {
 	return folder
 }
 
-func TestExamples(t *testing.T) {
+func TestExamplesRun(t *testing.T) {
 	folder := buildExamples(t)
 	server := startSandbox(t)
 	client := connect(t, server.address)
@@ -151,7 +151,7 @@ func TestExamples(t *testing.T) {
 }
 
 // The README shows pieces of programs that run here, word for word.
-func TestTheReadmeShowsTheExamples(t *testing.T) {
+func TestReadmeQuotesExamples(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func withoutIndent(text string) string {
 }
 
 // A program elsewhere uses this module by the two commands that the README gives.
-func TestTheReadmesInstallationWorks(t *testing.T) {
+func TestReadmeInstallationWorks(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +212,7 @@ func TestTheReadmesInstallationWorks(t *testing.T) {
 	}
 	script := strings.ReplaceAll(string(commands[1]), "$ ", "") + "\ngo build -o shop ."
 	script = strings.ReplaceAll(script, "/path/to/switchboard/clients/go", module)
-	ctx, cancel := context.WithTimeout(t.Context(), toBuild)
+	ctx, cancel := context.WithTimeout(t.Context(), buildTimeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, "bash", "-ec", script)
 	command.Dir = folder

@@ -37,7 +37,7 @@ func wantReason(t *testing.T, err error, code codes.Code, reason string) {
 	}
 }
 
-func TestFailuresSayWhatIsWrong(t *testing.T) {
+func TestFailuresExposeReasonAndDetails(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	send := func(request *switchboardv1.SendMessageRequest) *switchboard.Error {
 		t.Helper()
@@ -84,7 +84,7 @@ func TestFailuresSayWhatIsWrong(t *testing.T) {
 		if failure.Metadata["account"] != connectly || failure.Metadata["message_id"] == "" || len(failure.RequestID) != 36 {
 			t.Errorf("the metadata are %v", failure.Metadata)
 		}
-		if _, err := steer(client).ClearFaults(testContext(t), &sandboxv1.ClearFaultsRequest{Account: connectly}); err != nil {
+		if _, err := sandboxClient(client).ClearFaults(testContext(t), &sandboxv1.ClearFaultsRequest{Account: connectly}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -108,7 +108,7 @@ func TestFailuresSayWhatIsWrong(t *testing.T) {
 	})
 }
 
-func TestAProviderThatCannotBeReachedIsTriedAgain(t *testing.T) {
+func TestUnavailableProviderIsRetried(t *testing.T) {
 	client := connect(t, startSandbox(t).address, switchboard.WithMaxAttempts(2))
 	setFault(t, client, &sandboxv1.SetFaultRequest{
 		Account: connectby, Kind: sandboxv1.FaultKind_FAULT_KIND_STATUS, Operation: "list_templates", HttpStatus: 503, Times: 1,
@@ -117,17 +117,17 @@ func TestAProviderThatCannotBeReachedIsTriedAgain(t *testing.T) {
 	if err != nil || len(list.GetTemplates()) == 0 {
 		t.Errorf("got %v, %v", list, err)
 	}
-	calls, err := steer(client).ListCalls(testContext(t), &sandboxv1.ListCallsRequest{Account: connectby})
+	calls, err := sandboxClient(client).ListCalls(testContext(t), &sandboxv1.ListCallsRequest{Account: connectby})
 	if err != nil || len(calls.GetCalls()) != 2 {
 		t.Errorf("the provider was called %d times, %v", len(calls.GetCalls()), err)
 	}
 }
 
-func TestDeadlineAndCancelEndACall(t *testing.T) {
+func TestDeadlineAndCancelEndCall(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	setFault(t, client, &sandboxv1.SetFaultRequest{
 		Account: connectly, Kind: sandboxv1.FaultKind_FAULT_KIND_LATENCY, Operation: "send_message",
-		Latency: durationpb.New(within),
+		Latency: durationpb.New(testTimeout),
 	})
 	late, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -143,7 +143,7 @@ func TestDeadlineAndCancelEndACall(t *testing.T) {
 	defer cancel()
 	events := client.Subscribe(nil)
 	last := uint64(0)
-	before, err := steer(client).ListCalls(canceled, &sandboxv1.ListCallsRequest{Account: connectly})
+	before, err := sandboxClient(client).ListCalls(canceled, &sandboxv1.ListCallsRequest{Account: connectly})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestDeadlineAndCancelEndACall(t *testing.T) {
 	go func() {
 		defer cancel()
 		for {
-			calls, err := steer(client).ListCalls(canceled, &sandboxv1.ListCallsRequest{Account: connectly, AfterSequence: last})
+			calls, err := sandboxClient(client).ListCalls(canceled, &sandboxv1.ListCallsRequest{Account: connectly, AfterSequence: last})
 			if err != nil || len(calls.GetCalls()) > 0 {
 				return
 			}

@@ -22,7 +22,7 @@ import (
 )
 
 // within is the time that anything in these tests may take.
-const within = 30 * time.Second
+const testTimeout = 30 * time.Second
 
 const (
 	connectby = "demo-connectby"
@@ -32,13 +32,13 @@ const (
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
 
 // program is the server's path.
-func program(t *testing.T) string {
+func serverPath(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs(cmp.Or(os.Getenv("SWITCHBOARD_BIN"), "../../../target/debug/switchboard"))
 	if err != nil {
@@ -53,15 +53,15 @@ func program(t *testing.T) string {
 // sandbox is a server of a test's own.
 type sandbox struct {
 	address string
-	front   *proxy // What leads to it, if anything does.
+	proxy   *proxy // What leads to it, if anything does.
 	process *exec.Cmd
-	gone    chan struct{}
+	exited  chan struct{}
 }
 
 // startSandbox starts a server and waits until it is up.
 func startSandbox(t *testing.T, args ...string) *sandbox {
 	t.Helper()
-	command := exec.Command(program(t), append([]string{"sandbox"}, args...)...)
+	command := exec.Command(serverPath(t), append([]string{"sandbox"}, args...)...)
 	command.Dir = t.TempDir()
 	command.Env = append(os.Environ(),
 		"SWITCHBOARD__GRPC__LISTEN=127.0.0.1:0",
@@ -77,10 +77,10 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &sandbox{process: command, gone: make(chan struct{})}
+	s := &sandbox{process: command, exited: make(chan struct{})}
 	up := make(chan string, 1)
 	go func() {
-		defer close(s.gone)
+		defer close(s.exited)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if words := strings.Fields(lines.Text()); len(words) == 2 && words[0] == "gRPC" {
 				up <- words[1]
@@ -92,7 +92,7 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	t.Cleanup(func() { s.stop(t, syscall.SIGKILL) })
 	select {
 	case s.address = <-up:
-	case <-time.After(within):
+	case <-time.After(testTimeout):
 	}
 	if s.address == "" {
 		s.stop(t, syscall.SIGKILL)
@@ -101,26 +101,26 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	return s
 }
 
-// startBehind starts a server that is found at the address of a proxy, which stays over restarts. The server's own does not:
+// startWithProxy starts a server that is found at the address of a proxy, which stays over restarts. The server's own does not:
 // somebody else could have the port by then.
-func startBehind(t *testing.T, front *proxy, args ...string) *sandbox {
+func startWithProxy(t *testing.T, proxy *proxy, args ...string) *sandbox {
 	t.Helper()
 	s := startSandbox(t, args...)
-	s.front = front
-	front.leadTo(s.address)
+	s.proxy = proxy
+	proxy.setTarget(s.address)
 	return s
 }
 
 // stop ends the server and waits until it is gone.
 func (s *sandbox) stop(t *testing.T, signal syscall.Signal) {
 	t.Helper()
-	if s.front != nil {
-		s.front.leadTo("")
+	if s.proxy != nil {
+		s.proxy.setTarget("")
 	}
 	_ = s.process.Process.Signal(signal)
 	select {
-	case <-s.gone:
-	case <-time.After(within):
+	case <-s.exited:
+	case <-time.After(testTimeout):
 		_ = s.process.Process.Kill()
 		t.Errorf("the server did not stop")
 	}
@@ -137,20 +137,20 @@ func connect(t *testing.T, address string, options ...switchboard.Option) *switc
 }
 
 // steer steers the imitated providers.
-func steer(client *switchboard.Client) sandboxv1.SandboxServiceClient {
+func sandboxClient(client *switchboard.Client) sandboxv1.SandboxServiceClient {
 	return sandboxv1.NewSandboxServiceClient(client.Conn())
 }
 
 func setFault(t *testing.T, client *switchboard.Client, fault *sandboxv1.SetFaultRequest) {
 	t.Helper()
-	if _, err := steer(client).SetFault(testContext(t), fault); err != nil {
+	if _, err := sandboxClient(client).SetFault(testContext(t), fault); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// inject lets a customer write, and says whether the server has taken it in for certain.
+// inject lets a customer write, and says whether the server has accepted it in for certain.
 func inject(ctx context.Context, client *switchboard.Client, text string) error {
-	answer, err := steer(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
+	answer, err := sandboxClient(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
 		Account: connectly, Sender: customer, Text: text,
 	})
 	if err == nil && answer.GetWebhookStatus() != 200 {
@@ -220,8 +220,8 @@ func startProxy(t *testing.T, to string) *proxy {
 			p.silent[near] = false
 			p.count++
 			p.mu.Unlock()
-			all.Go(func() { p.carry(near, far, near) })
-			all.Go(func() { p.carry(far, near, near) })
+			all.Go(func() { p.copyBytes(near, far, near) })
+			all.Go(func() { p.copyBytes(far, near, near) })
 			all.Go(func() {
 				<-ended
 				near.Close()
@@ -233,7 +233,7 @@ func startProxy(t *testing.T, to string) *proxy {
 }
 
 // carry carries bytes one way; those of a silent connection are dropped.
-func (p *proxy) carry(from, to, near net.Conn) {
+func (p *proxy) copyBytes(from, to, near net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -254,15 +254,15 @@ func (p *proxy) carry(from, to, near net.Conn) {
 	}
 }
 
-// leadTo says where new connections come to.
-func (p *proxy) leadTo(address string) {
+// setTarget says where new connections come to.
+func (p *proxy) setTarget(address string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.to = address
 }
 
-// fallSilent lets all connections that there are carry nothing more, and stay open.
-func (p *proxy) fallSilent() {
+// stall lets all connections that there are carry nothing more, and stay open.
+func (p *proxy) stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for near := range p.silent {

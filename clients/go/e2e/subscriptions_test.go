@@ -55,7 +55,7 @@ func named() *switchboardv1.SubscribeRequest {
 	}
 }
 
-func write(t *testing.T, client *switchboard.Client, texts ...string) {
+func injectAll(t *testing.T, client *switchboard.Client, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if err := inject(testContext(t), client, text); err != nil {
@@ -65,7 +65,7 @@ func write(t *testing.T, client *switchboard.Client, texts ...string) {
 }
 
 // readTexts reads with a subscription until a text has come, and finishes with it too unless the loop is left with it.
-func readTexts(t *testing.T, s *switchboard.Subscription, last string) (texts []string) {
+func readTexts(t *testing.T, s *switchboard.EventStream, last string) (texts []string) {
 	t.Helper()
 	for event, err := range s.Events(testContext(t)) {
 		if err != nil {
@@ -85,19 +85,19 @@ func wantTexts(t *testing.T, got []string, want ...string) {
 	}
 }
 
-func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
+func TestServerRestartsLoseNoEventOfNamedSubscription(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "store")
-	front := startProxy(t, "")
-	server := startBehind(t, front, "--store", store)
-	client := connect(t, front.address)
+	proxy := startProxy(t, "")
+	server := startWithProxy(t, proxy, "--store", store)
+	client := connect(t, proxy.address)
 	createSubscription(t, client)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 3*within)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*testTimeout)
 	defer cancel()
 	stop, stopped := make(chan struct{}), make(chan []string, 1)
 	go func() {
-		var taken []string
-		defer func() { stopped <- taken }()
+		var accepted []string
+		defer func() { stopped <- accepted }()
 		for number := 0; ; number++ {
 			select {
 			case <-stop:
@@ -107,11 +107,11 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 			default:
 			}
 			text := fmt.Sprintf("text %d", number)
-			answer, err := steer(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
+			answer, err := sandboxClient(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
 				Account: connectly, Sender: customer, Text: text,
 			}, grpc.WaitForReady(true))
 			if err == nil && answer.GetWebhookStatus() == 200 {
-				taken = append(taken, text)
+				accepted = append(accepted, text)
 			}
 		}
 	}()
@@ -120,10 +120,10 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 	const last = "the last text"
 	// read reads over so many restarts, and leaves the loop with an event at hand; with fewer than none, with the last one.
 	read := func(client *switchboard.Client, restarts int) (read loop) {
-		broke, killed, some := 0, 0, 0
+		reconnects, killed, some := 0, 0, 0
 		s := client.Subscribe(named(), switchboard.OnReconnect(func(cause error) {
 			t.Logf("after %d restarts: %v", killed, cause)
-			broke++
+			reconnects++
 		}))
 		for event, err := range s.Events(ctx) {
 			if err != nil {
@@ -134,7 +134,7 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 				return read
 			}
 			// A reader that has events at hand still does not know of the server's death.
-			if some++; some < 20 || broke < killed || restarts < 0 {
+			if some++; some < 20 || reconnects < killed || restarts < 0 {
 				continue
 			}
 			if killed == restarts {
@@ -143,7 +143,7 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 			// With this event at hand, the server dies, and comes back before the loop knows.
 			killed, some = killed+1, 0
 			server.stop(t, syscall.SIGKILL)
-			server = startBehind(t, front, "--store", store)
+			server = startWithProxy(t, proxy, "--store", store)
 		}
 		t.Fatal("the loop ended by itself")
 		return read
@@ -152,18 +152,18 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 	loops := []loop{read(client, 2)}
 	// Another program goes on, after a server that was stopped in order.
 	server.stop(t, syscall.SIGTERM)
-	server = startBehind(t, front, "--store", store)
-	loops = append(loops, read(connect(t, front.address), 1))
+	server = startWithProxy(t, proxy, "--store", store)
+	loops = append(loops, read(connect(t, proxy.address), 1))
 	close(stop)
-	taken := <-stopped
-	write(t, client, last)
-	loops = append(loops, read(connect(t, front.address), -1))
+	accepted := <-stopped
+	injectAll(t, client, last)
+	loops = append(loops, read(connect(t, proxy.address), -1))
 
 	var seen []string
 	for number, each := range loops {
 		ids := slices.Sorted(slices.Values(each.ids))
 		if len(slices.Compact(ids)) != len(each.ids) {
-			t.Errorf("in loop %d, an event came twice", number)
+			t.Errorf("in loop %d, an event received twice", number)
 		}
 		// The event that was at hand comes again to the next loop, and no other.
 		if number > 0 {
@@ -177,20 +177,20 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 	}
 	next := 0
 	for _, text := range seen {
-		if next < len(taken) && text == taken[next] {
+		if next < len(accepted) && text == accepted[next] {
 			next++
 		}
 	}
-	if next < len(taken) {
-		t.Errorf("%q was taken by the server and not seen, or not in its place", taken[next])
+	if next < len(accepted) {
+		t.Errorf("%q was accepted by the server and not seen, or not in its place", accepted[next])
 	}
-	t.Logf("%d events, %d of them taken for certain", len(seen), len(taken))
+	t.Logf("%d events, %d of them accepted for certain", len(seen), len(accepted))
 }
 
-func TestAnUnfinishedEventComesAgainToTheNextLoop(t *testing.T) {
+func TestUnfinishedEventIsRedeliveredToNextLoop(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
-	write(t, client, "one", "two", "three")
+	injectAll(t, client, "one", "two", "three")
 	s := client.Subscribe(named())
 	wantTexts(t, readTexts(t, s, "two"), "one", "two")
 	// What was finished is acknowledged by the time that the loop is over.
@@ -213,14 +213,14 @@ func TestAnUnfinishedEventComesAgainToTheNextLoop(t *testing.T) {
 		}
 		break
 	}
-	write(t, client, "four")
+	injectAll(t, client, "four")
 	wantTexts(t, readTexts(t, client.Subscribe(named()), "four"), "four")
 }
 
-func TestASubscriptionThatIsMovedBackReplays(t *testing.T) {
+func TestSeekBackReplaysEvents(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
-	write(t, client, "one", "two")
+	injectAll(t, client, "one", "two")
 	var causes []error
 	s := client.Subscribe(named(), switchboard.OnReconnect(func(cause error) { causes = append(causes, cause) }))
 	var texts []string
@@ -254,16 +254,16 @@ func TestASubscriptionThatIsMovedBackReplays(t *testing.T) {
 	wantReason(t, causes[0], codes.Unavailable, "SUBSCRIPTION_CHANGED")
 }
 
-func TestASubscriptionWithAnotherFilterGoesOnWithIt(t *testing.T) {
+func TestChangedFilterAppliesToOpenLoop(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
-	write(t, client, "one")
-	var came []string
+	injectAll(t, client, "one")
+	var received []string
 	for event, err := range client.Subscribe(named()).Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if came = append(came, event.GetType()); event.GetType() == "message.accepted" {
+		if received = append(received, event.GetType()); event.GetType() == "message.accepted" {
 			break
 		}
 		if _, err := client.Events.UpdateSubscription(testContext(t), &switchboardv1.UpdateSubscriptionRequest{
@@ -271,20 +271,20 @@ func TestASubscriptionWithAnotherFilterGoesOnWithIt(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		write(t, client, "two")
+		injectAll(t, client, "two")
 		if _, err := client.Messages.SendMessage(testContext(t), textRequest(connectly, "Hello!")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !slices.Equal(came, []string{"message.received", "message.accepted"}) {
-		t.Errorf("%q came", came)
+	if !slices.Equal(received, []string{"message.received", "message.accepted"}) {
+		t.Errorf("%q received", received)
 	}
 }
 
-func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
+func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
-	write(t, client, "one")
+	injectAll(t, client, "one")
 	var errs []error
 	for event, err := range client.Subscribe(named()).Events(testContext(t)) {
 		if err != nil {
@@ -292,7 +292,7 @@ func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
 			continue
 		}
 		if textOf(event) != "one" || len(errs) > 0 {
-			t.Errorf("%q came after %v", textOf(event), errs)
+			t.Errorf("%q received after %v", textOf(event), errs)
 		}
 		if _, err := client.Events.DeleteSubscription(testContext(t),
 			&switchboardv1.DeleteSubscriptionRequest{Subscription: shop}); err != nil {
@@ -305,10 +305,10 @@ func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
 	wantReason(t, errs[0], codes.NotFound, "SUBSCRIPTION_NOT_FOUND")
 }
 
-func TestHeartbeatsBringTheLagToZero(t *testing.T) {
+func TestHeartbeatsReduceLagToZero(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client, "report.completed")
-	write(t, client, "one", "two")
+	injectAll(t, client, "one", "two")
 	if got := getSubscription(t, client, shop); got.GetLagEvents() == 0 {
 		t.Fatalf("there is nothing to come: %v", got)
 	}
@@ -318,7 +318,7 @@ func TestHeartbeatsBringTheLagToZero(t *testing.T) {
 	go func() {
 		for event, err := range client.Subscribe(named()).Events(ctx) {
 			if event != nil {
-				err = fmt.Errorf("%s came", event.GetType())
+				err = fmt.Errorf("%s received", event.GetType())
 			}
 			ended <- err
 			return

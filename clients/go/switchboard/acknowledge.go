@@ -13,25 +13,25 @@ import (
 )
 
 const (
-	// acknowledgePause is the least time between two acknowledgements that nobody asked for.
-	acknowledgePause = time.Second
-	// lastWords is how long the end of a loop waits for its last acknowledgement.
-	lastWords = 2 * time.Second
+	// acknowledgeInterval is the least time between two acknowledgements that nobody asked for.
+	acknowledgeInterval = time.Second
+	// finalAcknowledgeTimeout is how long the end of a loop waits for its last acknowledgement.
+	finalAcknowledgeTimeout = 2 * time.Second
 )
 
 // place is what is to be acknowledged.
-type place struct {
+type position struct {
 	cursor     string
 	generation uint64
 }
 
 // refused is an acknowledgement's error that a stream is given up for.
-type refused struct{ error }
+type acknowledgeError struct{ error }
 
 // passing is an acknowledgement's error that another try may not have.
-type passing struct{ error }
+type transientError struct{ error }
 
-func (p passing) Unwrap() error { return p.error }
+func (t transientError) Unwrap() error { return t.error }
 
 // Acknowledge finishes with an event of a named subscription, and returns when the server has on disk that it and all
 // before it are dealt with. It is for the body of a loop, or for after it, and the event is the last one that the body
@@ -40,14 +40,14 @@ func (p passing) Unwrap() error { return p.error }
 //
 // After UNAVAILABLE and a deadline, the loop tries again. The reason SUBSCRIPTION_GENERATION_STALE says that somebody has
 // moved the subscription or given it another filter: the event may come again.
-func (s *Subscription) Acknowledge(ctx context.Context, event *switchboardv1.Event) error {
+func (s *EventStream) Acknowledge(ctx context.Context, event *switchboardv1.Event) error {
 	if s.request.GetSubscription() == "" {
 		return errors.New("switchboard: only a named subscription can be acknowledged")
 	}
-	if err := s.lock(ctx); err != nil {
+	if err := s.lockAcknowledge(ctx); err != nil {
 		return err
 	}
-	defer s.unlock()
+	defer s.unlockAcknowledge()
 	s.finish(event)
 	s.mu.Lock()
 	conn := s.conn
@@ -62,30 +62,30 @@ func (s *Subscription) Acknowledge(ctx context.Context, event *switchboardv1.Eve
 	return s.acknowledgeLocked(ctx, conn)
 }
 
-// acknowledgeAll acknowledges what is finished while a stream is open. What cannot be mended breaks the stream off.
-func (s *Subscription) acknowledgeAll(ctx context.Context, conn *grpc.ClientConn, breakOff context.CancelCauseFunc) {
+// acknowledgeLoop acknowledges what is finished while a stream is open. What cannot be mended breaks the stream off.
+func (s *EventStream) acknowledgeLoop(ctx context.Context, conn *grpc.ClientConn, abort context.CancelCauseFunc) {
 	for {
 		select {
-		case <-s.finished:
+		case <-s.hasPending:
 		case <-ctx.Done():
 			return
 		}
-		pause := acknowledgePause
-		calling, cancel := context.WithTimeout(ctx, s.patience)
+		pause := acknowledgeInterval
+		calling, cancel := context.WithTimeout(ctx, s.startTimeout)
 		err := s.acknowledge(calling, conn)
 		cancel()
 		switch {
-		case err == nil || isMoved(err):
+		case err == nil || isSubscriptionChanged(err):
 		case ctx.Err() != nil:
 			return
-		case isPassing(err):
+		case isTransient(err):
 			if failure, ok := errors.AsType[*Error](err); ok {
 				delay, _ := failure.RetryDelay()
-				pause = max(pause, min(delay, maxDelay))
+				pause = max(pause, min(delay, maxServerDelay))
 			}
-			s.wake()
+			s.signalPending()
 		default:
-			breakOff(refused{err})
+			abort(acknowledgeError{err})
 			return
 		}
 		if sleep(ctx, pause) != nil {
@@ -95,67 +95,67 @@ func (s *Subscription) acknowledgeAll(ctx context.Context, conn *grpc.ClientConn
 }
 
 // acknowledge makes one attempt to acknowledge what is finished.
-func (s *Subscription) acknowledge(ctx context.Context, conn grpc.ClientConnInterface) error {
-	if err := s.lock(ctx); err != nil {
+func (s *EventStream) acknowledge(ctx context.Context, conn grpc.ClientConnInterface) error {
+	if err := s.lockAcknowledge(ctx); err != nil {
 		return err
 	}
-	defer s.unlock()
+	defer s.unlockAcknowledge()
 	return s.acknowledgeLocked(ctx, conn)
 }
 
 // acknowledgeLocked does that under the lock. What the server has refused for good is not kept: with the next stream, it
 // could be a place of another subscription.
-func (s *Subscription) acknowledgeLocked(ctx context.Context, conn grpc.ClientConnInterface) error {
+func (s *EventStream) acknowledgeLocked(ctx context.Context, conn grpc.ClientConnInterface) error {
 	s.mu.Lock()
 	pending := s.pending
 	s.mu.Unlock()
-	if pending == (place{}) {
+	if pending == (position{}) {
 		return nil
 	}
 	_, err := switchboardv1.NewEventServiceClient(conn).Acknowledge(ctx, &switchboardv1.AcknowledgeRequest{
 		Subscription: s.request.GetSubscription(), Cursor: pending.cursor, Generation: pending.generation,
 	})
-	if failure, ok := errors.AsType[*Error](err); ok && (failure.Reason == "" || isPassing(err)) {
+	if failure, ok := errors.AsType[*Error](err); ok && (failure.Reason == "" || isTransient(err)) {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pending == pending {
-		s.pending = place{}
+		s.pending = position{}
 	}
 	return err
 }
 
-// lock makes acknowledgements come one at a time, so that none is made twice and [Subscription.Acknowledge] is told what
+// lock makes acknowledgements come one at a time, so that none is made twice and [EventStream.Acknowledge] is told what
 // became of its own.
-func (s *Subscription) lock(ctx context.Context) error {
+func (s *EventStream) lockAcknowledge(ctx context.Context) error {
 	select {
-	case s.calling <- struct{}{}:
+	case s.acknowledging <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return newError(status.FromContextError(ctx.Err()), "")
 	}
 }
 
-func (s *Subscription) unlock() { <-s.calling }
+func (s *EventStream) unlockAcknowledge() { <-s.acknowledging }
 
-// wake lets acknowledgeAll look at what is finished.
-func (s *Subscription) wake() {
+// wake lets acknowledgeLoop look at what is finished.
+func (s *EventStream) signalPending() {
 	select {
-	case s.finished <- struct{}{}:
+	case s.hasPending <- struct{}{}:
 	default:
 	}
 }
 
 // forget drops what is not acknowledged yet.
-func (s *Subscription) forget() {
+func (s *EventStream) dropPending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending = place{}
+	s.pending = position{}
 }
 
-// hangUp acknowledges what is finished, as well as it can, when a loop ends.
-func (s *Subscription) hangUp(ctx context.Context) {
+// disconnect acknowledges what is finished, as well as it can, when a loop ends.
+func (s *EventStream) disconnect(ctx context.Context) {
 	s.mu.Lock()
 	conn := s.conn
 	s.conn = nil
@@ -164,22 +164,22 @@ func (s *Subscription) hangUp(ctx context.Context) {
 		return
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalAcknowledgeTimeout)
 	defer cancel()
 	_ = s.acknowledge(ctx, conn)
 }
 
-// isMoved tells whether an acknowledgement came after the subscription was changed. That is no failure: the server ends
+// isSubscriptionChanged tells whether an acknowledgement came after the subscription was changed. That is no failure: the server ends
 // the stream, and the next one starts where the subscription is now.
-func isMoved(err error) bool {
+func isSubscriptionChanged(err error) bool {
 	failure, ok := errors.AsType[*Error](err)
 	return ok && (failure.Reason == "SUBSCRIPTION_GENERATION_STALE" || failure.Reason == "SUBSCRIPTION_CHANGED")
 }
 
-// isPassing tells whether an acknowledgement is to be tried again: the server could not be reached, or did not answer.
-func isPassing(err error) bool {
+// isTransient tells whether an acknowledgement is to be tried again: the server could not be reached, or did not answer.
+func isTransient(err error) bool {
 	failure, ok := errors.AsType[*Error](err)
-	if !ok || isMoved(err) {
+	if !ok || isSubscriptionChanged(err) {
 		return false
 	}
 	return failure.Code == codes.Unavailable || failure.Code == codes.DeadlineExceeded || failure.isReset()

@@ -24,11 +24,11 @@ func named() *switchboardv1.SubscribeRequest {
 	return &switchboardv1.SubscribeRequest{Start: &switchboardv1.SubscribeRequest_Subscription{Subscription: shop}}
 }
 
-// startedAs starts a stream of the subscription's generation.
-func startedAs(cursor string, generation uint64) answer {
-	answer := started(cursor)
-	answer.GetStarted().Generation = generation
-	return answer
+// startedGeneration starts a stream of the subscription's generation.
+func startedGeneration(cursor string, generation uint64) response {
+	response := started(cursor)
+	response.GetStarted().Generation = generation
+	return response
 }
 
 var (
@@ -45,18 +45,18 @@ func wantCalls(t *testing.T, fake *fakeEvents, want ...string) {
 	}
 }
 
-// acknowledgedNow makes a fake tell each acknowledgement that it has taken.
-func acknowledgedNow(fake *fakeEvents) <-chan string {
-	told := make(chan string, 100)
+// recordAcknowledgements makes a fake tell each acknowledgement that it has taken.
+func recordAcknowledgements(fake *fakeEvents) <-chan string {
+	acknowledged := make(chan string, 100)
 	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
-		told <- request.GetCursor()
+		acknowledged <- request.GetCursor()
 		return nil
 	}
-	return told
+	return acknowledged
 }
 
-// answering answers acknowledgements with these errors, one after the other, and takes all further ones.
-func answering(fake *fakeEvents, errs ...error) {
+// failAcknowledgements responses acknowledgements with these errors, one after the other, and takes all further ones.
+func failAcknowledgements(fake *fakeEvents, errs ...error) {
 	var number atomic.Int64
 	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
 		if at := number.Add(1); at <= int64(len(errs)) {
@@ -66,11 +66,11 @@ func answering(fake *fakeEvents, errs ...error) {
 	}
 }
 
-func TestANamedSubscriptionIsAcknowledgedBeforeItIsOpenedAgain(t *testing.T) {
+func TestBrokenStreamIsAcknowledgedBeforeReopening(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
-		say(unavailable, startedAs("c0", 3), event("c1"), event("c2")),
-		theEnd("c2"),
+		send(unavailable, startedGeneration("c0", 3), event("c1"), event("c2")),
+		endOfStream("c2"),
 	)
 	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named()))
 	if err != nil {
@@ -78,7 +78,7 @@ func TestANamedSubscriptionIsAcknowledgedBeforeItIsOpenedAgain(t *testing.T) {
 	}
 	wantCursors(t, cursors, "c1", "c2")
 	for range 2 {
-		if request := receive(t, fake.asked); request.GetSubscription() != shop {
+		if request := receive(t, fake.requests); request.GetSubscription() != shop {
 			t.Errorf("it was asked for %v", request)
 		}
 	}
@@ -90,26 +90,26 @@ func TestANamedSubscriptionIsAcknowledgedBeforeItIsOpenedAgain(t *testing.T) {
 	}
 }
 
-func TestWhatIsFinishedIsAcknowledgedWhileTheNextOneIsAtHand(t *testing.T) {
+func TestFinishedEventIsAcknowledgedWhileNextIsProcessed(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1"), event("c2"), event("c3")))
-	told := acknowledgedNow(fake)
+	fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2"), event("c3")))
+	acknowledged := recordAcknowledgements(fake)
 	for event, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		switch event.GetCursor() {
 		case "c2":
-			if cursor := receive(t, told); cursor != "c1" {
+			if cursor := receive(t, acknowledged); cursor != "c1" {
 				t.Errorf("it acknowledged %q", cursor)
 			}
 		case "c3":
 			begun := time.Now()
-			if cursor := receive(t, told); cursor != "c2" {
+			if cursor := receive(t, acknowledged); cursor != "c2" {
 				t.Errorf("it acknowledged %q", cursor)
 			}
 			// About a second, with room for a busy machine.
-			if took := time.Since(begun); took > 5*acknowledgePause {
+			if took := time.Since(begun); took > 5*acknowledgeInterval {
 				t.Errorf("that took %v", took)
 			}
 		}
@@ -120,13 +120,13 @@ func TestWhatIsFinishedIsAcknowledgedWhileTheNextOneIsAtHand(t *testing.T) {
 	wantCalls(t, fake, "subscribe", "c1/1", "c2/1")
 }
 
-func TestManyEventsAreAcknowledgedTogether(t *testing.T) {
+func TestManyEventsAreAcknowledgedInBatches(t *testing.T) {
 	t.Parallel()
-	answers := []answer{startedAs("c0", 1)}
+	responses := []response{startedGeneration("c0", 1)}
 	for number := range 100 {
-		answers = append(answers, event(fmt.Sprint("c", number+1)))
+		responses = append(responses, event(fmt.Sprint("c", number+1)))
 	}
-	fake := newFakeEvents(say(nil, append(answers, closing("c100", maxEventsReached, 0))...))
+	fake := newFakeEvents(send(nil, append(responses, closing("c100", maxEventsReached, 0))...))
 	begun := time.Now()
 	for _, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(testContext(t)) {
 		if err != nil {
@@ -139,22 +139,22 @@ func TestManyEventsAreAcknowledgedTogether(t *testing.T) {
 		t.Errorf("it ended with %q", calls[len(calls)-1])
 	}
 	// The first, one each second, the last, and one that was under way at the end.
-	if most := 4 + int(time.Since(begun)/acknowledgePause); len(calls)-1 > most {
+	if most := 4 + int(time.Since(begun)/acknowledgeInterval); len(calls)-1 > most {
 		t.Errorf("it acknowledged %d times, and not %d at most", len(calls)-1, most)
 	}
 }
 
-func TestHeartbeatsAreAcknowledgedWhereTheyHaveMoved(t *testing.T) {
+func TestHeartbeatIsAcknowledgedOnlyIfCursorMoved(t *testing.T) {
 	t.Parallel()
 	acknowledged := make(chan struct{})
 	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
 		// The first and the third stand where the stream has come to already.
-		if err := say(nil, startedAs("c0", 1), heartbeat("c0"), heartbeat("c5"), heartbeat("c5"))(stream); err != nil {
+		if err := send(nil, startedGeneration("c0", 1), heartbeat("c0"), heartbeat("c5"), heartbeat("c5"))(stream); err != nil {
 			return err
 		}
 		select {
 		case <-acknowledged:
-			return say(nil, heartbeat("c5"), closing("c5", maxEventsReached, 0))(stream)
+			return send(nil, heartbeat("c5"), closing("c5", maxEventsReached, 0))(stream)
 		case <-stream.Context().Done():
 			return stream.Context().Err()
 		}
@@ -170,23 +170,23 @@ func TestHeartbeatsAreAcknowledgedWhereTheyHaveMoved(t *testing.T) {
 	wantCalls(t, fake, "subscribe", "c5/1")
 }
 
-func TestAPlaceIsAcknowledgedAgainWhenTheSubscriptionWasMovedBack(t *testing.T) {
+func TestSeekBackAcknowledgesSamePositionAgain(t *testing.T) {
 	t.Parallel()
-	move := failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	move := statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
 	next := make(chan struct{})
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
-			if err := say(nil, startedAs("c0", 1), heartbeat("c5"))(stream); err != nil {
+			if err := send(nil, startedGeneration("c0", 1), heartbeat("c5"))(stream); err != nil {
 				return err
 			}
 			select {
 			case <-next:
-				return say(move, closing("c5", changed, 0))(stream)
+				return send(move, closing("c5", changed, 0))(stream)
 			case <-stream.Context().Done():
 				return stream.Context().Err()
 			}
 		},
-		say(nil, startedAs("c2", 2), heartbeat("c5"), closing("c5", maxEventsReached, 0)),
+		send(nil, startedGeneration("c2", 2), heartbeat("c5"), closing("c5", maxEventsReached, 0)),
 	)
 	var once sync.Once
 	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
@@ -199,16 +199,16 @@ func TestAPlaceIsAcknowledgedAgainWhenTheSubscriptionWasMovedBack(t *testing.T) 
 	wantCalls(t, fake, "subscribe", "c5/1", "subscribe", "c5/2")
 }
 
-func TestAnAcknowledgementThatComesTooLateIsNoFailure(t *testing.T) {
+func TestStaleAcknowledgementDoesNotEndLoop(t *testing.T) {
 	t.Parallel()
-	move := failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
-	stale := failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
+	move := statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	stale := statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
 	refused := make(chan struct{}, 2)
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
 			// The second one comes only where the stream is still read after the first one was refused.
-			for _, each := range [][]answer{{startedAs("c0", 1), event("c1")}, {event("c2")}} {
-				if err := say(nil, each...)(stream); err != nil {
+			for _, each := range [][]response{{startedGeneration("c0", 1), event("c1")}, {event("c2")}} {
+				if err := send(nil, each...)(stream); err != nil {
 					return err
 				}
 				select {
@@ -217,9 +217,9 @@ func TestAnAcknowledgementThatComesTooLateIsNoFailure(t *testing.T) {
 					return stream.Context().Err()
 				}
 			}
-			return say(move, event("c3"), closing("c3", changed, 0))(stream)
+			return send(move, event("c3"), closing("c3", changed, 0))(stream)
 		},
-		say(nil, startedAs("c0", 2), event("c1"), closing("c1", maxEventsReached, 0)),
+		send(nil, startedGeneration("c0", 2), event("c1"), closing("c1", maxEventsReached, 0)),
 	)
 	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
 		if request.GetGeneration() == 2 {
@@ -238,15 +238,15 @@ func TestAnAcknowledgementThatComesTooLateIsNoFailure(t *testing.T) {
 	wantCalls(t, fake, "subscribe", "c1/1", "c2/1", "subscribe", "c1/2")
 }
 
-func TestAStreamThatIsOpenedBehindAChangeIsNoFailure(t *testing.T) {
+func TestAcknowledgementRefusedAfterChangeReopensStream(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{
-		failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"}),
-		failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"}),
+		statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"}),
+		statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"}),
 	} {
 		// The stream breaks before it can tell of the change.
-		fake := newFakeEvents(say(unavailable, startedAs("c0", 1), heartbeat("c1")), theEnd("c0"))
-		answering(fake, failure, failure)
+		fake := newFakeEvents(send(unavailable, startedGeneration("c0", 1), heartbeat("c1")), endOfStream("c0"))
+		failAcknowledgements(fake, failure, failure)
 		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
 			t.Fatal(err)
 		}
@@ -254,23 +254,23 @@ func TestAStreamThatIsOpenedBehindAChangeIsNoFailure(t *testing.T) {
 	}
 }
 
-func TestAStreamThatEndsWithAChangeDropsThePlace(t *testing.T) {
+func TestStreamEndedByChangeDropsPendingPosition(t *testing.T) {
 	t.Parallel()
-	move := failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	move := statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
 	called := make(chan struct{}, 100)
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
-			if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+			if err := send(nil, startedGeneration("c0", 1), event("c1"))(stream); err != nil {
 				return err
 			}
 			select {
 			case <-called:
-				return say(move, event("c2"))(stream) // And not a word of closing.
+				return send(move, event("c2"))(stream) // And not a word of closing.
 			case <-stream.Context().Done():
 				return stream.Context().Err()
 			}
 		},
-		theEnd("c0"),
+		endOfStream("c0"),
 	)
 	// The acknowledgement of the first event is under way until the stream has ended.
 	fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
@@ -286,10 +286,10 @@ func TestAStreamThatEndsWithAChangeDropsThePlace(t *testing.T) {
 	wantCalls(t, fake, "subscribe", "c1/1", "subscribe")
 }
 
-func TestAnAcknowledgementThatDidNotComeThroughIsMadeAgain(t *testing.T) {
+func TestTransientAcknowledgementFailureIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, failures := range map[string][2]error{
-		"unavailable": {unavailable, failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})},
+		"unavailable": {unavailable, statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})},
 		"reset":       {status.Error(codes.Internal, "reset"), status.Error(codes.Unknown, "reset")},
 		"late":        {status.Error(codes.DeadlineExceeded, "late"), status.Error(codes.Canceled, "reset")},
 	} {
@@ -297,12 +297,12 @@ func TestAnAcknowledgementThatDidNotComeThroughIsMadeAgain(t *testing.T) {
 			t.Parallel()
 			acknowledged := make(chan struct{})
 			fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
-				if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+				if err := send(nil, startedGeneration("c0", 1), event("c1"))(stream); err != nil {
 					return err
 				}
 				select {
 				case <-acknowledged:
-					return say(nil, closing("c1", maxEventsReached, 0))(stream)
+					return send(nil, closing("c1", maxEventsReached, 0))(stream)
 				case <-stream.Context().Done():
 					return stream.Context().Err()
 				}
@@ -329,10 +329,10 @@ func TestAnAcknowledgementThatDidNotComeThroughIsMadeAgain(t *testing.T) {
 	}
 }
 
-func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
+func TestStreamIsNotReopenedBeforePendingIsAcknowledged(t *testing.T) {
 	t.Parallel()
 	broken := make(chan struct{})
-	fake := newFakeEvents(say(unavailable, startedAs("c0", 1), event("c1")), theEnd("c1"))
+	fake := newFakeEvents(send(unavailable, startedGeneration("c0", 1), event("c1")), endOfStream("c1"))
 	failures := []error{unavailable, status.Error(codes.DeadlineExceeded, "late"), status.Error(codes.Internal, "reset")}
 	var number atomic.Int64
 	fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
@@ -347,7 +347,7 @@ func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
 		return nil
 	}
 	var causes []codes.Code
-	var s *Subscription
+	var s *EventStream
 	s = connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) {
 		if causes = append(causes, status.Code(cause)); len(causes) == 1 {
 			s.resets = maxResets // One more of a stream would be one too many.
@@ -369,7 +369,7 @@ func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
 	}
 }
 
-func TestAnAcknowledgementThatIsRefusedEndsTheLoop(t *testing.T) {
+func TestRefusedAcknowledgementEndsLoop(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []*switchboardv1.Error{
 		{Code: int32(codes.NotFound), Reason: "SUBSCRIPTION_NOT_FOUND"},
@@ -378,13 +378,13 @@ func TestAnAcknowledgementThatIsRefusedEndsTheLoop(t *testing.T) {
 	} {
 		t.Run(failure.GetReason(), func(t *testing.T) {
 			t.Parallel()
-			fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1")), theEnd("c0"))
-			answering(fake, failing(t, codes.Code(failure.GetCode()), failure))
+			fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1")), endOfStream("c0"))
+			failAcknowledgements(fake, statusError(t, codes.Code(failure.GetCode()), failure))
 			s := connect(t, serveEvents(t, fake)).Subscribe(named())
 			cursors, err := readAll(t, s)
 			wantCursors(t, cursors, "c1")
-			told, ok := errors.AsType[*Error](err)
-			if !ok || told.Code != codes.Code(failure.GetCode()) || told.Reason != failure.GetReason() {
+			got, ok := errors.AsType[*Error](err)
+			if !ok || got.Code != codes.Code(failure.GetCode()) || got.Reason != failure.GetReason() {
 				t.Errorf("got %v", err)
 			}
 			wantCalls(t, fake, "subscribe", "c1/1")
@@ -397,20 +397,20 @@ func TestAnAcknowledgementThatIsRefusedEndsTheLoop(t *testing.T) {
 	}
 }
 
-func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
+func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 	t.Parallel()
-	gone := failing(t, codes.NotFound, &switchboardv1.Error{Reason: "SUBSCRIPTION_NOT_FOUND"})
-	for name, last := range map[string][]answer{"with closing": {closing("c9", deleted, 0)}, "without": nil} {
+	gone := statusError(t, codes.NotFound, &switchboardv1.Error{Reason: "SUBSCRIPTION_NOT_FOUND"})
+	for name, last := range map[string][]response{"with closing": {closing("c9", deleted, 0)}, "without": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			called := make(chan struct{}, 100)
 			fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
-				if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+				if err := send(nil, startedGeneration("c0", 1), event("c1"))(stream); err != nil {
 					return err
 				}
 				select {
 				case <-called:
-					return say(gone, last...)(stream)
+					return send(gone, last...)(stream)
 				case <-stream.Context().Done():
 					return stream.Context().Err()
 				}
@@ -433,7 +433,7 @@ func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
 	}
 }
 
-func TestAnEventWhoseHandlingFailedIsNotAcknowledged(t *testing.T) {
+func TestUnfinishedEventIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(read func()){
 		"left":     func(read func()) { read() },
@@ -442,8 +442,8 @@ func TestAnEventWhoseHandlingFailedIsNotAcknowledged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fake := newFakeEvents(
-				sayAndStay(startedAs("c0", 1), event("c1"), event("c2"), heartbeat("c9")),
-				theEnd("c1"),
+				sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2"), heartbeat("c9")),
+				endOfStream("c1"),
 			)
 			s := connect(t, serveEvents(t, fake)).Subscribe(named())
 			fail(func() {
@@ -469,12 +469,12 @@ func TestAnEventWhoseHandlingFailedIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-func TestTheEndOfALoopIsAcknowledged(t *testing.T) {
+func TestEndOfLoopAcknowledgesFinishedEvents(t *testing.T) {
 	t.Parallel()
-	answers := []answer{startedAs("c0", 1), event("c1"), heartbeat("c2")}
+	responses := []response{startedGeneration("c0", 1), event("c1"), heartbeat("c2")}
 	t.Run("in order", func(t *testing.T) {
 		t.Parallel()
-		fake := newFakeEvents(say(nil, append(answers, closing("c3", switchboardv1.ClosingReason_CLOSING_REASON_IDLE_TIMEOUT, 0))...))
+		fake := newFakeEvents(send(nil, append(responses, closing("c3", switchboardv1.ClosingReason_CLOSING_REASON_IDLE_TIMEOUT, 0))...))
 		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
 			t.Fatal(err)
 		}
@@ -484,7 +484,7 @@ func TestTheEndOfALoopIsAcknowledged(t *testing.T) {
 	})
 	t.Run("by its context", func(t *testing.T) {
 		t.Parallel()
-		fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1"), event("c2")))
+		fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2")))
 		ctx, cancel := context.WithCancel(testContext(t))
 		defer cancel()
 		for event, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(ctx) {
@@ -501,7 +501,7 @@ func TestTheEndOfALoopIsAcknowledged(t *testing.T) {
 	})
 	t.Run("for a while only", func(t *testing.T) {
 		t.Parallel()
-		fake := newFakeEvents(say(nil, append(answers, closing("c3", maxEventsReached, 0))...))
+		fake := newFakeEvents(send(nil, append(responses, closing("c3", maxEventsReached, 0))...))
 		fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
 			<-ctx.Done()
 			return status.FromContextError(ctx.Err()).Err()
@@ -510,19 +510,19 @@ func TestTheEndOfALoopIsAcknowledged(t *testing.T) {
 		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(begun); took < lastWords || took > 5*lastWords {
+		if took := time.Since(begun); took < finalAcknowledgeTimeout || took > 5*finalAcknowledgeTimeout {
 			t.Errorf("it took %v", took)
 		}
 	})
 }
 
-func TestAGapIsAcknowledgedWhenItIsDealtWith(t *testing.T) {
+func TestGapIsAcknowledgedAfterHandlerSucceeds(t *testing.T) {
 	t.Parallel()
 	request := named()
 	request.ExpiredPolicy = switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
 	fake := newFakeEvents(
-		sayAndStay(startedAs("c0", 1), gap("c0", "c5")),
-		say(nil, startedAs("c0", 1), gap("c0", "c5"), closing("c5", maxEventsReached, 0)),
+		sendAndHold(startedGeneration("c0", 1), gap("c0", "c5")),
+		send(nil, startedGeneration("c0", 1), gap("c0", "c5"), closing("c5", maxEventsReached, 0)),
 	)
 	own := errors.New("the gap cannot be dealt with")
 	s := connect(t, serveEvents(t, fake)).Subscribe(request, OnGap(func(*switchboardv1.SubscribeGap) error { return own }))
@@ -535,16 +535,16 @@ func TestAGapIsAcknowledgedWhenItIsDealtWith(t *testing.T) {
 		t.Error(err)
 	}
 	wantCalls(t, fake, "subscribe", "c5/1")
-	if len(fake.asked) != 2 {
-		t.Errorf("it was opened %d times", len(fake.asked))
+	if len(fake.requests) != 2 {
+		t.Errorf("it was opened %d times", len(fake.requests))
 	}
 }
 
-func TestAcknowledgeFinishesAnEventAtOnce(t *testing.T) {
+func TestAcknowledgeFinishesEventImmediately(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
-		sayAndStay(startedAs("c0", 1), event("c1"), event("c2")),
-		say(nil, startedAs("c1", 1), event("c2"), closing("c2", maxEventsReached, 0)),
+		sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2")),
+		send(nil, startedGeneration("c1", 1), event("c2"), closing("c2", maxEventsReached, 0)),
 	)
 	request := named()
 	request.MaxEvents = 2
@@ -588,16 +588,16 @@ func TestAcknowledgeFinishesAnEventAtOnce(t *testing.T) {
 	}
 	wantCalls(t, fake, "subscribe", "c1/1", "subscribe", "c2/1")
 	for _, left := range []uint64{2, 1} {
-		if asked := receive(t, fake.asked); asked.GetMaxEvents() != left {
+		if asked := receive(t, fake.requests); asked.GetMaxEvents() != left {
 			t.Errorf("it was asked for %d events, not %d", asked.GetMaxEvents(), left)
 		}
 	}
 }
 
-func TestAcknowledgeTellsWhyItFailed(t *testing.T) {
+func TestFailedAcknowledgeReturnsReason(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1"), event("c2")))
-	stale := failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
+	fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2")))
+	stale := statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
 	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
 		if request.GetCursor() == "c1" {
 			return unavailable

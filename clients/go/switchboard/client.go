@@ -98,7 +98,7 @@ func NewClient(address string, opts ...Option) (*Client, error) {
 		grpc.WithUserAgent("switchboard-go/" + Version),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second},
+			Backoff:           backoff.Config{BaseDelay: initialBackoff, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second},
 			MinConnectTimeout: connectTimeout,
 		}),
 		// What is tried again is decided here, and not also by a service config.
@@ -134,7 +134,7 @@ func NewClient(address string, opts ...Option) (*Client, error) {
 // Conn is the client's connection, for services that have no field here, such as grpc.health.v1.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }
 
-// Close closes the connection; calls under way fail. A [Subscription] has connections of its own: its context ends it.
+// Close closes the connection; calls under way fail. A [EventStream] has connections of its own: its context ends it.
 func (c *Client) Close() error { return c.conn.Close() }
 
 // transport chooses how the connection is secured, and keeps a token out of plaintext.

@@ -77,7 +77,7 @@ func listAccounts(t *testing.T, client *Client) error {
 	return err
 }
 
-func TestTheTokenGoesWithEveryCallOverTLS(t *testing.T) {
+func TestTLSCallsCarryToken(t *testing.T) {
 	cert, pool := certificate(t)
 	seen, address := serveAccounts(t, grpc.Creds(credentials.NewServerTLSFromCert(&cert)))
 	trust := credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "localhost"})
@@ -107,7 +107,7 @@ func TestTheTokenGoesWithEveryCallOverTLS(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsNotTrustedGetsNothing(t *testing.T) {
+func TestUntrustedServerReceivesNoCall(t *testing.T) {
 	cert, _ := certificate(t)
 	seen, address := serveAccounts(t, grpc.Creds(credentials.NewServerTLSFromCert(&cert)))
 	_, otherPool := certificate(t)
@@ -122,27 +122,27 @@ func TestAServerThatIsNotTrustedGetsNothing(t *testing.T) {
 }
 
 // to dials one server, whatever address was asked for.
-func to(address string) Option {
+func dialTo(address string) Option {
 	return WithDialOptions(grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	}))
 }
 
-func TestBeyondLoopbackItIsTLSUnlessPlaintextIsAskedFor(t *testing.T) {
+func TestRemoteAddressUsesTLSUnlessPlaintextIsSet(t *testing.T) {
 	seen, address := serveAccounts(t)
 	const beyond = "passthrough:///switchboard.example:443"
-	if err := listAccounts(t, connect(t, beyond, to(address), WithMaxAttempts(1))); status.Code(err) != codes.Unavailable {
+	if err := listAccounts(t, connect(t, beyond, dialTo(address), WithMaxAttempts(1))); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
 	}
 	if len(seen) != 0 {
 		t.Error("plaintext was spoken unasked")
 	}
-	if err := listAccounts(t, connect(t, beyond, to(address), WithPlaintext())); err != nil {
+	if err := listAccounts(t, connect(t, beyond, dialTo(address), WithPlaintext())); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestOnLoopbackPlaintextCarriesTheToken(t *testing.T) {
+func TestLoopbackPlaintextCarriesToken(t *testing.T) {
 	seen, address := serveAccounts(t)
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -163,7 +163,7 @@ func TestOnLoopbackPlaintextCarriesTheToken(t *testing.T) {
 	}
 }
 
-func TestAUnixSocketIsLoopback(t *testing.T) {
+func TestUnixSocketCountsAsLoopback(t *testing.T) {
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
@@ -179,16 +179,16 @@ func TestAUnixSocketIsLoopback(t *testing.T) {
 }
 
 // elsewhere says that it leads beyond this host.
-type elsewhere struct{ net.Conn }
+type remoteConn struct{ net.Conn }
 
-func (elsewhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 50051} }
+func (remoteConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 50051} }
 
-func TestALoopbackNameThatLeadsElsewhereGetsNothing(t *testing.T) {
+func TestLoopbackNameOfRemoteHostReceivesNoCall(t *testing.T) {
 	seen, address := serveAccounts(t)
 	client := connect(t, "passthrough:///localhost:50051", WithToken(secret), WithMaxAttempts(1),
 		WithDialOptions(grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-			return elsewhere{conn}, err
+			return remoteConn{conn}, err
 		})))
 	if err := listAccounts(t, client); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
@@ -198,7 +198,7 @@ func TestALoopbackNameThatLeadsElsewhereGetsNothing(t *testing.T) {
 	}
 }
 
-func TestATokenIsRefusedInPlaintextBeyondLoopback(t *testing.T) {
+func TestTokenWithRemotePlaintextIsRejected(t *testing.T) {
 	for _, address := range []string{
 		"switchboard.example:50051", "192.0.2.1:50051", "[2001:db8::1]:50051", "dns:///switchboard.example",
 		"127.0.0.1.example:50051", "localhost.example:50051", "0.0.0.0:50051",
@@ -218,9 +218,9 @@ func TestATokenIsRefusedInPlaintextBeyondLoopback(t *testing.T) {
 	}
 }
 
-func TestDialOptionsCannotTakeTheTokenOutOfTLS(t *testing.T) {
+func TestDialOptionsCannotDowngradeTokenToPlaintext(t *testing.T) {
 	seen, address := serveAccounts(t)
-	client := connect(t, "passthrough:///switchboard.example:443", to(address), WithToken(secret), WithMaxAttempts(1),
+	client := connect(t, "passthrough:///switchboard.example:443", dialTo(address), WithToken(secret), WithMaxAttempts(1),
 		WithDialOptions(grpc.WithTransportCredentials(insecure.NewCredentials())))
 	if err := listAccounts(t, client); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
@@ -230,7 +230,7 @@ func TestDialOptionsCannotTakeTheTokenOutOfTLS(t *testing.T) {
 	}
 }
 
-func TestOptionsThatMakeNoSenseAreErrors(t *testing.T) {
+func TestInvalidOptionsReturnErrors(t *testing.T) {
 	for name, options := range map[string][]Option{
 		"a token of two lines": {WithToken("one\ntwo")},
 		"a token with a blank": {WithToken("one two")},
@@ -245,7 +245,7 @@ func TestOptionsThatMakeNoSenseAreErrors(t *testing.T) {
 	}
 }
 
-func TestNothingPrintsTheToken(t *testing.T) {
+func TestFormattedValuesNeverShowToken(t *testing.T) {
 	client := connect(t, "127.0.0.1:50051", WithToken(secret))
 	option := WithToken(secret)
 	for _, value := range []any{client, *client, option, bearer(secret, true), client.Subscribe(nil)} {
@@ -257,7 +257,7 @@ func TestNothingPrintsTheToken(t *testing.T) {
 	}
 }
 
-func TestTheVersionIsTheServers(t *testing.T) {
+func TestVersionMatchesServer(t *testing.T) {
 	manifest, err := os.ReadFile("../../../Cargo.toml")
 	if err != nil {
 		t.Fatal(err)

@@ -117,11 +117,11 @@ func ErrorFrom(failure *switchboardv1.Error) error {
 	if delay := failure.GetRetryDelay(); delay != nil {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: delay})
 	}
-	described, err := status.New(code, failure.GetMessage()).WithDetails(details...)
+	detailed, err := status.New(code, failure.GetMessage()).WithDetails(details...)
 	if err != nil {
-		described = status.New(code, failure.GetMessage())
+		detailed = status.New(code, failure.GetMessage())
 	}
-	return newError(described, "")
+	return newError(detailed, "")
 }
 
 func providerName(provider switchboardv1.Provider) string {
@@ -132,7 +132,7 @@ func providerName(provider switchboardv1.Provider) string {
 }
 
 // describe turns the error of a call into an *Error, where gRPC made it.
-func describe(err error, requestID string) error {
+func wrapError(err error, requestID string) error {
 	if err == nil || err == io.EOF { // gRPC ends a stream with io.EOF itself.
 		return err
 	}

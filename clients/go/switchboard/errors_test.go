@@ -17,7 +17,7 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-func TestAnErrorShowsEverythingThatTheStatusSays(t *testing.T) {
+func TestErrorExposesAllStatusDetails(t *testing.T) {
 	made, err := status.New(codes.ResourceExhausted, "slower").WithDetails(
 		&errdetails.ErrorInfo{Reason: "ACCOUNT_BUSY", Domain: "switchboard", Metadata: map[string]string{"account": "a"}},
 		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
@@ -65,7 +65,7 @@ func TestAnErrorShowsEverythingThatTheStatusSays(t *testing.T) {
 	}
 }
 
-func TestAnErrorWithoutDetailsSaysNothingCertain(t *testing.T) {
+func TestErrorWithoutDetailsHasNoReason(t *testing.T) {
 	_, err := connect(t, listenAndClose(t), WithMaxAttempts(1)).Accounts.ListAccounts(
 		testContext(t), &switchboardv1.ListAccountsRequest{})
 	failure, ok := errors.AsType[*Error](err)
@@ -85,7 +85,7 @@ func listenAndClose(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func TestAnErrorOfAStreamOrARecordIsTheSame(t *testing.T) {
+func TestErrorFromRecordMatchesFailedCall(t *testing.T) {
 	err := ErrorFrom(&switchboardv1.Error{
 		Reason:          "SESSION_WINDOW_CLOSED",
 		Code:            int32(codes.FailedPrecondition),
@@ -125,7 +125,7 @@ func TestAnErrorOfAStreamOrARecordIsTheSame(t *testing.T) {
 	}
 }
 
-func TestNoErrorStaysNoError(t *testing.T) {
+func TestErrorFromNilReturnsNil(t *testing.T) {
 	if err := ErrorFrom(nil); err != nil {
 		t.Errorf("got %#v", err)
 	}

@@ -17,11 +17,11 @@ import (
 )
 
 // within is the time that anything in these tests may take.
-const within = 20 * time.Second
+const testTimeout = 20 * time.Second
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -63,14 +63,14 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	select {
 	case value := <-from:
 		return value
-	case <-time.After(within):
+	case <-time.After(testTimeout):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}
 }
 
 // failing makes a status with details, as the server does.
-func failing(t testing.TB, code codes.Code, failure *switchboardv1.Error) error {
+func statusError(t testing.TB, code codes.Code, failure *switchboardv1.Error) error {
 	t.Helper()
 	failure.Code = int32(code)
 	made, ok := ErrorFrom(failure).(*Error)
@@ -108,8 +108,8 @@ func serveMessages(t *testing.T, fake *fakeMessages, options ...grpc.ServerOptio
 // fakeEvents answers each subscription, counted from 0, by a function of the test, and acknowledgements too.
 type fakeEvents struct {
 	switchboardv1.UnimplementedEventServiceServer
-	asked       chan *switchboardv1.SubscribeRequest
-	turns       chan func(switchboardv1.EventService_SubscribeServer) error
+	requests    chan *switchboardv1.SubscribeRequest
+	scripts     chan func(switchboardv1.EventService_SubscribeServer) error
 	acknowledge func(context.Context, *switchboardv1.AcknowledgeRequest) error // Nil takes all.
 
 	mu    sync.Mutex
@@ -117,7 +117,7 @@ type fakeEvents struct {
 }
 
 // note keeps what was called, in its order.
-func (f *fakeEvents) note(call string) {
+func (f *fakeEvents) record(call string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, call)
@@ -132,7 +132,7 @@ func (f *fakeEvents) called() []string {
 func (f *fakeEvents) Acknowledge(
 	ctx context.Context, request *switchboardv1.AcknowledgeRequest,
 ) (*switchboardv1.AcknowledgeResponse, error) {
-	f.note(fmt.Sprintf("%s/%d", request.GetCursor(), request.GetGeneration()))
+	f.record(fmt.Sprintf("%s/%d", request.GetCursor(), request.GetGeneration()))
 	if request.GetSubscription() != shop {
 		return nil, status.Error(codes.InvalidArgument, "it is another subscription")
 	}
@@ -150,27 +150,27 @@ func (f *fakeEvents) Subscribe(
 	if _, ok := stream.Context().Deadline(); ok {
 		return status.Error(codes.InvalidArgument, "a subscription must stay open, and this one has a deadline")
 	}
-	f.note("subscribe")
+	f.record("subscribe")
 	select {
-	case f.asked <- request:
+	case f.requests <- request:
 	case <-stream.Context().Done():
 		return stream.Context().Err()
 	}
 	select {
-	case turn := <-f.turns:
-		return turn(stream)
+	case script := <-f.scripts:
+		return script(stream)
 	case <-stream.Context().Done():
 		return stream.Context().Err()
 	}
 }
 
-func newFakeEvents(turns ...func(switchboardv1.EventService_SubscribeServer) error) *fakeEvents {
+func newFakeEvents(scripts ...func(switchboardv1.EventService_SubscribeServer) error) *fakeEvents {
 	fake := &fakeEvents{
-		asked: make(chan *switchboardv1.SubscribeRequest, 100),
-		turns: make(chan func(switchboardv1.EventService_SubscribeServer) error, 100),
+		requests: make(chan *switchboardv1.SubscribeRequest, 100),
+		scripts:  make(chan func(switchboardv1.EventService_SubscribeServer) error, 100),
 	}
-	for _, turn := range turns {
-		fake.turns <- turn
+	for _, script := range scripts {
+		fake.scripts <- script
 	}
 	return fake
 }

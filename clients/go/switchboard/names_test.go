@@ -25,7 +25,7 @@ func goName(name protoreflect.Name) string {
 	return made.String()
 }
 
-func TestEveryFieldHasItsPlainName(t *testing.T) {
+func TestEveryContractNameIsPlainInGo(t *testing.T) {
 	fields := 0
 	var check func(messages protoreflect.MessageDescriptors)
 	check = func(messages protoreflect.MessageDescriptors) {
@@ -70,7 +70,7 @@ func TestEveryFieldHasItsPlainName(t *testing.T) {
 	}
 }
 
-func TestNoGeneratedNameIsEscaped(t *testing.T) {
+func TestGeneratedNamesAreNotEscaped(t *testing.T) {
 	files, err := filepath.Glob("*/v1/*.pb.go")
 	if err != nil {
 		t.Fatal(err)

@@ -87,9 +87,9 @@ func serveRecorder(t *testing.T, answer error) (*recorder, string) {
 }
 
 // Every call of the contract, against a server that is never there.
-func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
+func TestOnlyReadsAndIdempotentWritesAreRetried(t *testing.T) {
 	// Writes that have no request_id. A new one must be put here by somebody who has thought about it.
-	once := map[string]bool{
+	notRetried := map[string]bool{
 		"/switchboard.v1.ContactService/UpdateContact": true,
 		"/switchboard.v1.ContactService/DeleteContact": true,
 		"/switchboard.v1.WebhookService/UpdateWebhook": true,
@@ -102,7 +102,7 @@ func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
 		// A subscription's loop does that in its own way.
 		"/switchboard.v1.EventService/Acknowledge": true,
 	}
-	identifiedWrites := map[string]bool{
+	idempotentWrites := map[string]bool{
 		"/switchboard.v1.MessageService/SendMessage":   true,
 		"/switchboard.v1.ContactService/CreateContact": true,
 		"/switchboard.v1.WebhookService/CreateWebhook": true,
@@ -137,13 +137,13 @@ func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
 			}
 			calls := recorder.of(name)
 			want := 4
-			if once[name] {
+			if notRetried[name] {
 				want = 1
 			}
 			if len(calls) != want {
 				t.Fatalf("it was called %d times, not %d", len(calls), want)
 			}
-			if !identifiedWrites[name] {
+			if !idempotentWrites[name] {
 				for _, call := range calls {
 					if !proto.Equal(call, request) {
 						t.Errorf("the request was changed: %v", call)
@@ -171,7 +171,7 @@ func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestACallersOwnRequestIDIsKept(t *testing.T) {
+func TestRetriesKeepGivenRequestID(t *testing.T) {
 	t.Parallel()
 	recorder, address := serveRecorder(t, unavailable)
 	_, err := connect(t, address).Messages.SendMessage(testContext(t), &switchboardv1.SendMessageRequest{RequestId: "order-77"})
@@ -192,7 +192,7 @@ func TestACallersOwnRequestIDIsKept(t *testing.T) {
 	}
 }
 
-func TestTwoSendsOfOneRequestAreTwoMessages(t *testing.T) {
+func TestTwoSendsOfOneRequestGetDistinctRequestIDs(t *testing.T) {
 	ids := make(chan string, 2)
 	address := serveMessages(t, &fakeMessages{send: func(
 		_ context.Context, request *switchboardv1.SendMessageRequest,
@@ -211,7 +211,7 @@ func TestTwoSendsOfOneRequestAreTwoMessages(t *testing.T) {
 	}
 }
 
-func TestACallSucceedsOnceTheServerIsThere(t *testing.T) {
+func TestRetrySucceedsWhenServerRecovers(t *testing.T) {
 	t.Parallel()
 	calls := make(chan string, 4)
 	address := serveMessages(t, &fakeMessages{send: func(
@@ -232,7 +232,7 @@ func TestACallSucceedsOnceTheServerIsThere(t *testing.T) {
 	}
 }
 
-func TestNothingButUnavailableIsRepeated(t *testing.T) {
+func TestOtherCodesThanUnavailableAreNotRetried(t *testing.T) {
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
 		if code == codes.Unavailable {
 			continue
@@ -251,7 +251,7 @@ func TestNothingButUnavailableIsRepeated(t *testing.T) {
 	}
 }
 
-func TestOneAttemptIsOneAttempt(t *testing.T) {
+func TestMaxAttemptsOneDisablesRetries(t *testing.T) {
 	recorder, address := serveRecorder(t, unavailable)
 	_, err := connect(t, address, WithMaxAttempts(1)).Accounts.GetAccount(testContext(t), &switchboardv1.GetAccountRequest{})
 	if status.Code(err) != codes.Unavailable {
@@ -265,10 +265,10 @@ func TestOneAttemptIsOneAttempt(t *testing.T) {
 // asError reads a failure that a test made.
 func asError(t *testing.T, err error) error {
 	t.Helper()
-	return describe(err, "id")
+	return wrapError(err, "id")
 }
 
-func TestPausesGrowAndEndWithTheAttempts(t *testing.T) {
+func TestBackoffGrowsUntilAttemptsAreUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
 		start := time.Now()
@@ -280,27 +280,27 @@ func TestPausesGrowAndEndWithTheAttempts(t *testing.T) {
 			t.Fatalf("got %v after %d attempts", err, len(at))
 		}
 		for i := 1; i < len(at); i++ {
-			longest := firstPause << (i - 1)
+			longest := initialBackoff << (i - 1)
 			if pause := at[i] - at[i-1]; pause < longest/2 || pause > longest {
-				t.Errorf("pause %d took %v, which is not within %v and %v", i, pause, longest/2, longest)
+				t.Errorf("pause %d took %v, which is not testTimeout %v and %v", i, pause, longest/2, longest)
 			}
 		}
 		for failures := 1; failures < 200; failures++ {
-			if pause := pauseAfter(failures); pause <= 0 || pause > maxPause {
+			if pause := backoffAfter(failures); pause <= 0 || pause > maxBackoff {
 				t.Errorf("after %d failures the pause is %v", failures, pause)
 			}
 		}
 	})
 }
 
-func TestTheServersDelayIsWaitedForUnlessItIsVeryLong(t *testing.T) {
+func TestServerDelayIsHonouredUpToLimit(t *testing.T) {
 	for _, test := range []struct {
 		delay    time.Duration
 		attempts int
-	}{{0, 2}, {3 * time.Second, 2}, {maxDelay, 2}, {maxDelay + time.Second, 1}} {
+	}{{0, 2}, {3 * time.Second, 2}, {maxServerDelay, 2}, {maxServerDelay + time.Second, 1}} {
 		t.Run(test.delay.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				failure := failing(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(test.delay)})
+				failure := statusError(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(test.delay)})
 				start, attempts := time.Now(), 0
 				err := retrier{attempts: 2}.do(t.Context(), true, func() error {
 					attempts++
@@ -309,7 +309,7 @@ func TestTheServersDelayIsWaitedForUnlessItIsVeryLong(t *testing.T) {
 				if status.Code(err) != codes.Unavailable || attempts != test.attempts {
 					t.Fatalf("got %v after %d attempts", err, attempts)
 				}
-				if waited := time.Since(start); attempts == 2 && (waited < test.delay || waited > test.delay+firstPause) {
+				if waited := time.Since(start); attempts == 2 && (waited < test.delay || waited > test.delay+initialBackoff) {
 					t.Errorf("it waited for %v", waited)
 				} else if attempts == 1 && waited != 0 {
 					t.Errorf("it waited for %v in vain", waited)
@@ -319,11 +319,11 @@ func TestTheServersDelayIsWaitedForUnlessItIsVeryLong(t *testing.T) {
 	}
 }
 
-func TestADeadlineThatIsTooNearIsNotWaitedFor(t *testing.T) {
+func TestDelayBeyondDeadlineFailsImmediately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		failure := failing(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(time.Second)})
+		failure := statusError(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(time.Second)})
 		start, attempts := time.Now(), 0
 		err := retrier{attempts: 4}.do(ctx, true, func() error {
 			attempts++
@@ -335,7 +335,7 @@ func TestADeadlineThatIsTooNearIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-func TestACancelEndsThePause(t *testing.T) {
+func TestCancelEndsBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Millisecond, cancel)
@@ -349,18 +349,18 @@ func TestACancelEndsThePause(t *testing.T) {
 }
 
 // upload is what a server saw of one upload.
-type seenUpload struct {
+type receivedUpload struct {
 	header *switchboardv1.MediaHeader
 	file   []byte
 	err    error
 }
 
 // serveUploads fails the first ones with UNAVAILABLE.
-func serveUploads(t *testing.T, failures int) (<-chan seenUpload, string) {
+func serveUploads(t *testing.T, failures int) (<-chan receivedUpload, string) {
 	t.Helper()
-	seen := make(chan seenUpload, 10)
+	seen := make(chan receivedUpload, 10)
 	return seen, serveMessages(t, &fakeMessages{sendMedia: func(stream switchboardv1.MessageService_SendMediaServer) error {
-		var upload seenUpload
+		var upload receivedUpload
 		for {
 			request, err := stream.Recv()
 			if err != nil {
@@ -385,9 +385,9 @@ func serveUploads(t *testing.T, failures int) (<-chan seenUpload, string) {
 	}})
 }
 
-func TestAnUploadIsRepeatedFromItsBeginning(t *testing.T) {
+func TestSeekableUploadIsRetriedFromStart(t *testing.T) {
 	t.Parallel()
-	file := bytes.Repeat([]byte("0123456789abcdef"), 3*pieceSize/32) // One and a half pieces.
+	file := bytes.Repeat([]byte("0123456789abcdef"), 3*chunkSize/32) // One and a half pieces.
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, append([]byte("skipped"), file...), 0o600); err != nil {
 		t.Fatal(err)
@@ -414,7 +414,7 @@ func TestAnUploadIsRepeatedFromItsBeginning(t *testing.T) {
 			if len(first.header.GetRequestId()) != 36 || first.header.GetAccount() != "a" {
 				t.Errorf("the header is %v", first.header)
 			}
-			for _, upload := range []seenUpload{first, receive(t, seen), receive(t, seen)} {
+			for _, upload := range []receivedUpload{first, receive(t, seen), receive(t, seen)} {
 				if upload.err != nil || !bytes.Equal(upload.file, file) || !proto.Equal(upload.header, first.header) {
 					t.Errorf("an attempt had %d bytes and the header %v, %v", len(upload.file), upload.header, upload.err)
 				}
@@ -423,7 +423,7 @@ func TestAnUploadIsRepeatedFromItsBeginning(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatCannotBeReadAgainIsMadeOnce(t *testing.T) {
+func TestUnseekableUploadIsNotRetried(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -447,7 +447,7 @@ func TestAnUploadThatCannotBeReadAgainIsMadeOnce(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatFindsNoServerTellsItsRequestID(t *testing.T) {
+func TestFailedUploadReportsRequestID(t *testing.T) {
 	t.Parallel()
 	client := connect(t, listenAndClose(t), WithMaxAttempts(1))
 	for name, upload := range map[string]func() error{
@@ -468,10 +468,10 @@ func TestAnUploadThatFindsNoServerTellsItsRequestID(t *testing.T) {
 	}
 }
 
-func TestAnUploadWhoseFileFailsIsBrokenOff(t *testing.T) {
+func TestFileReadErrorCancelsUpload(t *testing.T) {
 	seen, address := serveUploads(t, 0)
 	broken := errors.New("the disk is gone")
-	file := io.MultiReader(bytes.NewReader(make([]byte, 2*pieceSize)), iotest.ErrReader(broken))
+	file := io.MultiReader(bytes.NewReader(make([]byte, 2*chunkSize)), iotest.ErrReader(broken))
 	// The call's own context stays: it is not what ends the stream.
 	_, err := connect(t, address).SendMedia(t.Context(), &switchboardv1.MediaHeader{}, file)
 	if !errors.Is(err, broken) {
@@ -482,7 +482,7 @@ func TestAnUploadWhoseFileFailsIsBrokenOff(t *testing.T) {
 	}
 }
 
-func TestAnEmptyFileIsSentToBeRefused(t *testing.T) {
+func TestEmptyFileIsSentToServer(t *testing.T) {
 	seen, address := serveUploads(t, 0)
 	if _, err := connect(t, address).SendMedia(testContext(t), nil, strings.NewReader("")); err != nil {
 		t.Fatal(err)
@@ -492,7 +492,7 @@ func TestAnEmptyFileIsSentToBeRefused(t *testing.T) {
 	}
 }
 
-func TestAStreamOfTheGeneratedClientIsIdentifiedToo(t *testing.T) {
+func TestGeneratedUploadStreamGetsRequestID(t *testing.T) {
 	seen, address := serveUploads(t, 10)
 	stream, err := connect(t, address).Messages.SendMedia(testContext(t))
 	if err != nil {

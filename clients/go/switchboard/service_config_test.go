@@ -26,7 +26,7 @@ func publishedServiceConfig(t *testing.T) string {
 	return string(config)
 }
 
-func TestTheServiceConfigNamesTheReadsAlone(t *testing.T) {
+func TestServiceConfigNamesOnlyReads(t *testing.T) {
 	var config struct {
 		MethodConfig []struct {
 			Name []struct{ Service, Method string }
@@ -56,7 +56,7 @@ func TestTheServiceConfigNamesTheReadsAlone(t *testing.T) {
 }
 
 // Every call of the contract, by gRPC alone, against a server that is never there.
-func TestWithTheServiceConfigGRPCRepeatsTheReadsAndNothingElse(t *testing.T) {
+func TestServiceConfigMakesGRPCRetryOnlyReads(t *testing.T) {
 	recorder, address := serveRecorder(t, unavailable)
 	// This fails where gRPC does not understand the config.
 	conn, err := grpc.NewClient(address, grpc.WithDefaultServiceConfig(publishedServiceConfig(t)),
@@ -90,7 +90,7 @@ func TestWithTheServiceConfigGRPCRepeatsTheReadsAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestAServiceConfigMakesNoFurtherAttempts(t *testing.T) {
+func TestServiceConfigAddsNoAttemptsToClient(t *testing.T) {
 	recorder, address := serveRecorder(t, unavailable)
 	client := connect(t, address, WithMaxAttempts(2), WithDialOptions(grpc.WithDefaultServiceConfig(publishedServiceConfig(t))))
 	_, err := client.Accounts.GetAccount(testContext(t), &switchboardv1.GetAccountRequest{})

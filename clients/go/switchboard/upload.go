@@ -11,8 +11,8 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// pieceSize is how many bytes of a file go into one message; the server takes up to 4 MiB.
-const pieceSize = 256 << 10
+// chunkSize is how many bytes of a file go into one message; the server takes up to 4 MiB.
+const chunkSize = 256 << 10
 
 // SendMedia sends a file to a customer; the file is read to its end. An error of reading it is returned as it is, and then
 // nothing was sent.
@@ -22,12 +22,12 @@ const pieceSize = 256 << 10
 func (c *Client) SendMedia(
 	ctx context.Context, header *switchboardv1.MediaHeader, file io.Reader,
 ) (*switchboardv1.SendMediaResponse, error) {
-	header, id := identified(header)
-	return upload(ctx, c.retry, id, file, c.Messages.SendMedia, func(piece []byte, first bool) *switchboardv1.SendMediaRequest {
+	header, id := withRequestID(header)
+	return upload(ctx, c.retry, id, file, c.Messages.SendMedia, func(chunk []byte, first bool) *switchboardv1.SendMediaRequest {
 		if first {
-			return &switchboardv1.SendMediaRequest{Header: header, Chunk: piece}
+			return &switchboardv1.SendMediaRequest{Header: header, Chunk: chunk}
 		}
-		return &switchboardv1.SendMediaRequest{Chunk: piece}
+		return &switchboardv1.SendMediaRequest{Chunk: chunk}
 	})
 }
 
@@ -35,20 +35,20 @@ func (c *Client) SendMedia(
 func (c *Client) UploadTemplateMedia(
 	ctx context.Context, header *switchboardv1.UploadTemplateMediaHeader, file io.Reader,
 ) (*switchboardv1.UploadTemplateMediaResponse, error) {
-	header, id := identified(header)
+	header, id := withRequestID(header)
 	return upload(ctx, c.retry, id, file, c.Templates.UploadTemplateMedia,
-		func(piece []byte, first bool) *switchboardv1.UploadTemplateMediaRequest {
+		func(chunk []byte, first bool) *switchboardv1.UploadTemplateMediaRequest {
 			if first {
-				return &switchboardv1.UploadTemplateMediaRequest{Header: header, Chunk: piece}
+				return &switchboardv1.UploadTemplateMediaRequest{Header: header, Chunk: chunk}
 			}
-			return &switchboardv1.UploadTemplateMediaRequest{Chunk: piece}
+			return &switchboardv1.UploadTemplateMediaRequest{Chunk: chunk}
 		})
 }
 
 func upload[Request, Response any](
 	ctx context.Context, retry retrier, id string, file io.Reader,
 	open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[Request, Response], error),
-	message func(piece []byte, first bool) *Request,
+	message func(chunk []byte, first bool) *Request,
 ) (*Response, error) {
 	start, seeker := int64(0), io.Seeker(nil)
 	if s, ok := file.(io.Seeker); ok {
@@ -58,14 +58,14 @@ func upload[Request, Response any](
 		}
 	}
 	var response *Response
-	begun := false
+	started := false
 	err := retry.do(ctx, seeker != nil, func() (err error) {
-		if begun {
+		if started {
 			if _, err := seeker.Seek(start, io.SeekStart); err != nil {
 				return fmt.Errorf("switchboard: reading the file again: %w", err)
 			}
 		}
-		begun = true
+		started = true
 		response, err = uploadOnce(ctx, file, open, message)
 		// A stream that could not be opened has not seen it.
 		if failure, ok := errors.AsType[*Error](err); ok {
@@ -82,7 +82,7 @@ func upload[Request, Response any](
 func uploadOnce[Request, Response any](
 	ctx context.Context, file io.Reader,
 	open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[Request, Response], error),
-	message func(piece []byte, first bool) *Request,
+	message func(chunk []byte, first bool) *Request,
 ) (*Response, error) {
 	// Breaks the stream off when the file cannot be read: then the server sends nothing.
 	ctx, cancel := context.WithCancel(ctx)
@@ -92,14 +92,14 @@ func uploadOnce[Request, Response any](
 		return nil, err
 	}
 	for first := true; ; first = false {
-		piece := make([]byte, pieceSize)
-		n, readErr := io.ReadFull(file, piece)
+		chunk := make([]byte, chunkSize)
+		n, readErr := io.ReadFull(file, chunk)
 		end := readErr == io.EOF || readErr == io.ErrUnexpectedEOF
 		if readErr != nil && !end {
 			return nil, fmt.Errorf("switchboard: reading the file: %w", readErr)
 		}
 		if n > 0 || first {
-			if err := stream.Send(message(piece[:n], first)); err == io.EOF {
+			if err := stream.Send(message(chunk[:n], first)); err == io.EOF {
 				break // The server has answered already.
 			} else if err != nil {
 				return nil, err

@@ -30,61 +30,61 @@ const (
 var errSilent = errors.New("switchboard: the stream was silent for too long")
 
 // ended is an error of the caller's own, which ends the loop whatever it is.
-type ended struct{ error }
+type callbackError struct{ error }
 
-// Subscription reads events in the order of the journal, over broken connections and restarts of the server. See
+// EventStream reads events in the order of the journal, over broken connections and restarts of the server. See
 // [Client.Subscribe].
-type Subscription struct {
+type EventStream struct {
 	client      *Client
 	request     *switchboardv1.SubscribeRequest
 	onGap       func(*switchboardv1.SubscribeGap) error
 	onReconnect func(error)
 
-	patience time.Duration // How long a stream may take to start.
-	reading  atomic.Bool
-	resets   int           // Resets in a row without anything in between.
-	finished chan struct{} // Filled when there is something to acknowledge.
-	calling  chan struct{} // Filled while that is done.
+	startTimeout  time.Duration // How long a stream may take to start.
+	running       atomic.Bool
+	resets        int           // Resets in a row without anything in between.
+	hasPending    chan struct{} // Filled when there is something to acknowledge.
+	acknowledging chan struct{} // Filled while that is done.
 
-	mu         sync.Mutex
-	conn       *grpc.ClientConn     // The stream's own; nil while no loop reads.
-	cursor     string               // The place behind all that is finished.
-	current    *switchboardv1.Event // Given to the body, and not finished.
-	given      uint64               // Events that the loop has finished with.
-	generation uint64               // Of the named subscription, as the stream was told.
-	pending    place                // Of a named subscription: finished, and not acknowledged yet.
+	mu             sync.Mutex
+	conn           *grpc.ClientConn     // The stream's own; nil while no loop reads.
+	cursor         string               // The place behind all that is finished.
+	current        *switchboardv1.Event // Given to the body, and not finished.
+	finishedEvents uint64               // Events that the loop has finished with.
+	generation     uint64               // Of the named subscription, as the stream was told.
+	pending        position             // Of a named subscription: finished, and not acknowledged yet.
 }
 
 // SubscribeOption changes how a subscription is read.
-type SubscribeOption func(*Subscription)
+type SubscribeOption func(*EventStream)
 
 // OnGap is called, between two events, when events are missing that are no longer kept: only with, and needed for,
 // EXPIRED_POLICY_SKIP_WITH_GAP. An error ends the loop with it; then the gap is told again next time.
-func OnGap(tell func(*switchboardv1.SubscribeGap) error) SubscribeOption {
-	return func(s *Subscription) { s.onGap = tell }
+func OnGap(handle func(*switchboardv1.SubscribeGap) error) SubscribeOption {
+	return func(s *EventStream) { s.onGap = handle }
 }
 
 // OnReconnect is called when a stream broke, or could not be opened, and before it is opened again: for a log or a
 // metric. It is called from the loop.
-func OnReconnect(tell func(cause error)) SubscribeOption {
-	return func(s *Subscription) { s.onReconnect = tell }
+func OnReconnect(notify func(cause error)) SubscribeOption {
+	return func(s *EventStream) { s.onReconnect = notify }
 }
 
 // Subscribe makes a subscription: what request asks for, from where it says. It has connections of its own, and opens
-// none before [Subscription.Events] is read.
+// none before [EventStream.Events] is read.
 //
 // With the id of a named subscription, which CreateSubscription makes, the server keeps the place: what the loop has
 // finished with is acknowledged within about a second, with every heartbeat, before a stream is opened again, and when the
 // loop ends. So each event comes at least once, over all loops of all programs, and once in one loop as long as nobody
-// moves the subscription. Without one, give the [Subscription.Cursor] where an earlier one ended as after_cursor.
-func (c *Client) Subscribe(request *switchboardv1.SubscribeRequest, opts ...SubscribeOption) *Subscription {
-	s := &Subscription{
-		client:   c,
-		request:  &switchboardv1.SubscribeRequest{},
-		patience: connectTimeout,
-		finished: make(chan struct{}, 1),
-		calling:  make(chan struct{}, 1),
-		cursor:   request.GetAfterCursor(),
+// moves the subscription. Without one, give the [EventStream.Cursor] where an earlier one ended as after_cursor.
+func (c *Client) Subscribe(request *switchboardv1.SubscribeRequest, opts ...SubscribeOption) *EventStream {
+	s := &EventStream{
+		client:        c,
+		request:       &switchboardv1.SubscribeRequest{},
+		startTimeout:  connectTimeout,
+		hasPending:    make(chan struct{}, 1),
+		acknowledging: make(chan struct{}, 1),
+		cursor:        request.GetAfterCursor(),
 	}
 	if request != nil {
 		s.request = proto.CloneOf(request)
@@ -98,7 +98,7 @@ func (c *Client) Subscribe(request *switchboardv1.SubscribeRequest, opts ...Subs
 // Cursor is the place behind the last event that the loop has finished with, or behind a later heartbeat. Keep it, where
 // the server does not, and nothing is lost when the program ends. Moving on to the next event finishes the one before;
 // leaving the loop does not. It is empty while there is no such place yet, and it may be called at any time from anywhere.
-func (s *Subscription) Cursor() string {
+func (s *EventStream) Cursor() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cursor
@@ -114,43 +114,43 @@ func (s *Subscription) Cursor() string {
 //
 // A named subscription that somebody moves or gives another filter is opened again as it is then; one that is deleted
 // ends the loop with NOT_FOUND. To acknowledge what was finished last, the end of the loop may take up to two seconds.
-func (s *Subscription) Events(ctx context.Context) iter.Seq2[*switchboardv1.Event, error] {
+func (s *EventStream) Events(ctx context.Context) iter.Seq2[*switchboardv1.Event, error] {
 	return func(yield func(*switchboardv1.Event, error) bool) {
-		if !s.reading.CompareAndSwap(false, true) {
+		if !s.running.CompareAndSwap(false, true) {
 			yield(nil, errors.New("switchboard: another loop reads this subscription"))
 			return
 		}
-		defer s.reading.Store(false)
-		if err := s.read(ctx, yield); err != nil {
+		defer s.running.Store(false)
+		if err := s.run(ctx, yield); err != nil {
 			yield(nil, err)
 		}
 	}
 }
 
 // read opens one stream after the other. Without an error, the body must not be called again.
-func (s *Subscription) read(ctx context.Context, yield func(*switchboardv1.Event, error) bool) error {
+func (s *EventStream) run(ctx context.Context, yield func(*switchboardv1.Event, error) bool) error {
 	skips := s.request.GetExpiredPolicy() == switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
 	if skips && s.onGap == nil {
 		return errors.New("switchboard: EXPIRED_POLICY_SKIP_WITH_GAP needs OnGap, or a gap would pass unseen")
 	}
 	s.resets = 0
-	defer s.hangUp(ctx)
+	defer s.disconnect(ctx)
 	for failures := 1; ; failures++ {
-		request := s.next()
+		request := s.nextRequest()
 		if s.request.GetMaxEvents() != 0 && request.GetMaxEvents() == 0 {
 			return nil
 		}
-		started, wait, err := s.readOne(ctx, request, yield)
+		started, wait, err := s.readStream(ctx, request, yield)
 		if err == nil {
 			return nil
 		}
-		if ended, ok := err.(ended); ok {
-			return ended.error
+		if callback, ok := err.(callbackError); ok {
+			return callback.error
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !s.mendable(err) {
+		if !s.recoverable(err) {
 			return err
 		}
 		if started {
@@ -159,14 +159,14 @@ func (s *Subscription) read(ctx context.Context, yield func(*switchboardv1.Event
 		if s.onReconnect != nil {
 			s.onReconnect(err)
 		}
-		if err := sleep(ctx, pauseAfter(failures)+wait); err != nil {
+		if err := sleep(ctx, backoffAfter(failures)+wait); err != nil {
 			return err
 		}
 	}
 }
 
-// readOne reads one stream to its end. Without an error, the subscription has ended.
-func (s *Subscription) readOne(
+// readStream reads one stream to its end. Without an error, the subscription has ended.
+func (s *EventStream) readStream(
 	ctx context.Context, request *switchboardv1.SubscribeRequest, yield func(*switchboardv1.Event, error) bool,
 ) (started bool, wait time.Duration, err error) {
 	// A connection that is silent may be dead without knowing it: each stream has a new one.
@@ -174,50 +174,50 @@ func (s *Subscription) readOne(
 	if err != nil {
 		return false, 0, err
 	}
-	s.connect(conn)
+	s.replaceConn(conn)
 
 	// The deadline of ctx is that of the loop, and not for the server to end the stream at.
-	streaming, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	var acknowledging sync.WaitGroup
-	defer acknowledging.Wait()
+	streamCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	defer background.Wait()
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { cancel(ctx.Err()) })()
-	limit := s.patience
+	limit := s.startTimeout
 	watchdog := time.AfterFunc(limit, func() { cancel(errSilent) })
 	defer watchdog.Stop()
-	broken := func(err error) (bool, time.Duration, error) {
-		cause := context.Cause(streaming)
+	failed := func(err error) (bool, time.Duration, error) {
+		cause := context.Cause(streamCtx)
 		if cause == errSilent {
 			return started, wait, errSilent
 		}
-		if cause, ok := cause.(refused); ok {
+		if cause, ok := cause.(acknowledgeError); ok {
 			err = cause.error
 		}
 		if failure, ok := errors.AsType[*Error](err); ok {
-			if failure.Code == codes.NotFound || isMoved(failure) {
-				s.forget()
+			if failure.Code == codes.NotFound || isSubscriptionChanged(failure) {
+				s.dropPending()
 			}
 			if delay, ok := failure.RetryDelay(); ok {
 				wait = max(wait, delay)
 			}
 		}
-		return started, min(wait, maxDelay), err
+		return started, min(wait, maxServerDelay), err
 	}
 
 	// Before the stream is opened: what is finished does not come again then.
-	switch err := s.acknowledge(streaming, conn); {
-	case err == nil || isMoved(err):
-	case isPassing(err):
-		return broken(passing{err})
+	switch err := s.acknowledge(streamCtx, conn); {
+	case err == nil || isSubscriptionChanged(err):
+	case isTransient(err):
+		return failed(transientError{err})
 	default:
-		return broken(err)
+		return failed(err)
 	}
-	stream, err := switchboardv1.NewEventServiceClient(conn).Subscribe(streaming, request)
+	stream, err := switchboardv1.NewEventServiceClient(conn).Subscribe(streamCtx, request)
 	if err != nil {
-		return broken(err)
+		return failed(err)
 	}
 	if request.GetSubscription() != "" {
-		acknowledging.Go(func() { s.acknowledgeAll(streaming, conn, cancel) })
+		background.Go(func() { s.acknowledgeLoop(streamCtx, conn, cancel) })
 	}
 	closing := false
 	for {
@@ -229,10 +229,10 @@ func (s *Subscription) readOne(
 			return started, 0, nil
 		}
 		if errors.Is(err, io.EOF) {
-			return broken(io.ErrUnexpectedEOF)
+			return failed(io.ErrUnexpectedEOF)
 		}
 		if err != nil {
-			return broken(err)
+			return failed(err)
 		}
 		switch response := response.GetResponse().(type) {
 		case *switchboardv1.SubscribeResponse_Started:
@@ -241,60 +241,60 @@ func (s *Subscription) readOne(
 			if limit <= 0 {
 				limit = 2 * defaultHeartbeat
 			}
-			s.start(response.Started)
+			s.applyStarted(response.Started)
 		case *switchboardv1.SubscribeResponse_Event:
 			s.resets = 0
-			s.give(response.Event)
+			s.deliver(response.Event)
 			if !yield(response.Event, nil) {
 				return started, 0, nil
 			}
 			s.finish(response.Event)
 		case *switchboardv1.SubscribeResponse_Heartbeat:
 			s.resets = 0
-			s.moveTo(response.Heartbeat.GetCursor())
+			s.advance(response.Heartbeat.GetCursor())
 		case *switchboardv1.SubscribeResponse_Gap:
 			s.resets = 0
 			if s.onGap != nil {
 				if err := s.onGap(response.Gap); err != nil {
-					return started, 0, ended{err}
+					return started, 0, callbackError{err}
 				}
 			}
-			s.moveTo(response.Gap.GetResumeCursor())
+			s.advance(response.Gap.GetResumeCursor())
 		case *switchboardv1.SubscribeResponse_Closing:
 			wait = response.Closing.GetRetryAfter().AsDuration()
 			switch response.Closing.GetReason() {
 			case switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_CHANGED,
 				switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED:
 				// What is on its way is about the subscription as it was.
-				s.forget()
+				s.dropPending()
 			case switchboardv1.ClosingReason_CLOSING_REASON_SHUTDOWN:
-				s.moveTo(response.Closing.GetCursor())
+				s.advance(response.Closing.GetCursor())
 			default:
 				closing = true
-				s.moveTo(response.Closing.GetCursor())
+				s.advance(response.Closing.GetCursor())
 			}
 		}
 	}
 }
 
 // next is the request for the next stream; with max_events, those that are left.
-func (s *Subscription) next() *switchboardv1.SubscribeRequest {
+func (s *EventStream) nextRequest() *switchboardv1.SubscribeRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	request := proto.CloneOf(s.request)
 	if s.cursor != "" && request.GetSubscription() == "" {
 		request.Start = &switchboardv1.SubscribeRequest_AfterCursor{AfterCursor: s.cursor}
 	}
-	request.MaxEvents -= min(s.given, request.MaxEvents)
+	request.MaxEvents -= min(s.finishedEvents, request.MaxEvents)
 	return request
 }
 
-// mendable tells whether a new stream can go on where one failed.
-func (s *Subscription) mendable(err error) bool {
+// recoverable tells whether a new stream can go on where one failed.
+func (s *EventStream) recoverable(err error) bool {
 	if err == errSilent || err == io.ErrUnexpectedEOF {
 		return true
 	}
-	if _, ok := err.(passing); ok {
+	if _, ok := err.(transientError); ok {
 		return true
 	}
 	failure, ok := errors.AsType[*Error](err)
@@ -318,7 +318,7 @@ func (e *Error) isReset() bool {
 }
 
 // start takes in where a stream starts.
-func (s *Subscription) start(started *switchboardv1.SubscribeStarted) {
+func (s *EventStream) applyStarted(started *switchboardv1.SubscribeStarted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.generation = started.GetGeneration()
@@ -335,28 +335,28 @@ func (s *Subscription) start(started *switchboardv1.SubscribeStarted) {
 }
 
 // give keeps what the body is given.
-func (s *Subscription) give(event *switchboardv1.Event) {
+func (s *EventStream) deliver(event *switchboardv1.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = event
 }
 
 // finish says that the event at hand is dealt with. Others are already, or have never come.
-func (s *Subscription) finish(event *switchboardv1.Event) {
+func (s *EventStream) finish(event *switchboardv1.Event) {
 	s.mu.Lock()
-	atHand := s.current != nil && event != nil && event.GetCursor() == s.current.GetCursor()
-	if atHand {
+	isCurrent := s.current != nil && event != nil && event.GetCursor() == s.current.GetCursor()
+	if isCurrent {
 		s.current = nil
-		s.given++
+		s.finishedEvents++
 	}
 	s.mu.Unlock()
-	if atHand {
-		s.moveTo(event.GetCursor())
+	if isCurrent {
+		s.advance(event.GetCursor())
 	}
 }
 
-// moveTo says that all before a place is dealt with.
-func (s *Subscription) moveTo(cursor string) {
+// advance says that all before a place is dealt with.
+func (s *EventStream) advance(cursor string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if cursor == "" || cursor == s.cursor {
@@ -364,13 +364,13 @@ func (s *Subscription) moveTo(cursor string) {
 	}
 	s.cursor = cursor
 	if s.request.GetSubscription() != "" {
-		s.pending = place{cursor: cursor, generation: s.generation}
-		s.wake()
+		s.pending = position{cursor: cursor, generation: s.generation}
+		s.signalPending()
 	}
 }
 
 // connect puts the connection of the next stream in the place of the last one's.
-func (s *Subscription) connect(conn *grpc.ClientConn) {
+func (s *EventStream) replaceConn(conn *grpc.ClientConn) {
 	s.mu.Lock()
 	last := s.conn
 	s.conn, s.current = conn, nil
