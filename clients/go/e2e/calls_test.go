@@ -24,7 +24,7 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// called keeps the names of the methods that were called with success.
+// calledMethods stores the names of the methods that were called successfully.
 type calledMethods struct {
 	mu    sync.Mutex
 	names map[string]bool
@@ -71,7 +71,7 @@ func (s *recordedStream) RecvMsg(message any) error {
 	return err
 }
 
-// picture is a small PNG, unlike every other one.
+// picture returns a small PNG; each number gives a different one.
 func picture(t *testing.T, number int) []byte {
 	t.Helper()
 	var file bytes.Buffer
@@ -81,7 +81,7 @@ func picture(t *testing.T, number int) []byte {
 	return file.Bytes()
 }
 
-// Every call of the contract, and that there is no other.
+// Calls every RPC of the contract successfully.
 func TestEveryRPCSucceeds(t *testing.T) {
 	calls := &calledMethods{names: map[string]bool{}}
 	client := connect(t, startSandbox(t).address, calls.option())
@@ -176,7 +176,7 @@ func TestEveryRPCSucceeds(t *testing.T) {
 	})
 
 	t.Run("SendMedia", func(t *testing.T) {
-		// Larger than one piece, and it must arrive whole.
+		// The file spans several chunks and must arrive complete.
 		letter := strings.Repeat("Dear Ada, thank you.\n", 30_000)
 		sent, err := client.SendMedia(testContext(t), &switchboardv1.MediaHeader{
 			Account: connectby, To: customer, FileName: "letter.txt", RequestId: "letter-1",
@@ -184,7 +184,7 @@ func TestEveryRPCSucceeds(t *testing.T) {
 		if err != nil || sent.GetMessage().GetState() != switchboardv1.MessageState_MESSAGE_STATE_ACCEPTED {
 			t.Fatalf("got %v, %v", sent, err)
 		}
-		// Content is a part of what a request_id stands for: that it is replayed says that both were read alike.
+		// The idempotency check covers the content, so a replay proves that the server received the same bytes twice.
 		again, err := client.SendMedia(testContext(t), &switchboardv1.MediaHeader{
 			Account: connectby, To: customer, FileName: "letter.txt", RequestId: "letter-1",
 		}, io.MultiReader(strings.NewReader(letter[:1]), strings.NewReader(letter[1:])))
@@ -242,18 +242,18 @@ func TestEveryRPCSucceeds(t *testing.T) {
 			for m := range service.Methods().Len() {
 				name := fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(m).Name())
 				if !calls.names[name] {
-					t.Errorf("no test has called %s with success", name)
+					t.Errorf("no test called %s successfully", name)
 				}
 			}
 		}
 		return true
 	})
 	if services != 7 {
-		t.Errorf("there are %d services; the Client has 7", services)
+		t.Errorf("there are %d services; Client has fields for 7", services)
 	}
 }
 
-// contactNames are the names of all contacts by their ids.
+// contactNames returns the names of all contacts by id.
 func contactNames(t *testing.T, client *switchboard.Client) map[string]string {
 	t.Helper()
 	names := map[string]string{}
@@ -292,7 +292,7 @@ func watchToTerminal(t *testing.T, client *switchboard.Client, id string) {
 		}
 		if message := response.GetMessage(); message != nil {
 			if message.GetState() < state {
-				t.Errorf("it went back from %v to %v", state, message.GetState())
+				t.Errorf("the state went back from %v to %v", state, message.GetState())
 			}
 			state = message.GetState()
 		}
@@ -301,7 +301,7 @@ func watchToTerminal(t *testing.T, client *switchboard.Client, id string) {
 		}
 	}
 	if state != switchboardv1.MessageState_MESSAGE_STATE_READ || !ended {
-		t.Errorf("it ended with %v", state)
+		t.Errorf("the last state is %v, ended: %v", state, ended)
 	}
 }
 
@@ -333,7 +333,7 @@ func sendMany(t *testing.T, client *switchboard.Client) {
 		answers[answer.GetTag()] = answer
 	}
 	if answers["good"].GetResponse().GetMessage().GetMessageId() == "" {
-		t.Errorf("the good one was answered %v", answers["good"])
+		t.Errorf("got response %v", answers["good"])
 	}
 	wantInvalid(t, switchboard.ErrorFrom(answers["bad"].GetError()), "to", "MALFORMED")
 }
@@ -470,7 +470,7 @@ func TestHealthAndReflectionAreServed(t *testing.T) {
 	for _, service := range answer.GetListServicesResponse().GetService() {
 		served[service.GetName()] = true
 	}
-	// What the server serves and what was generated here are the same.
+	// The generated code must cover exactly the services that the server serves.
 	generated := map[string]bool{sandboxv1.SandboxService_ServiceDesc.ServiceName: true}
 	protoregistry.GlobalFiles.RangeFilesByPackage("switchboard.v1", func(file protoreflect.FileDescriptor) bool {
 		for s := range file.Services().Len() {

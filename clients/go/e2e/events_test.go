@@ -24,7 +24,7 @@ func TestServerRestartsLoseAndRepeatNoEvent(t *testing.T) {
 	server := startWithProxy(t, proxy, "--store", store)
 	client := connect(t, proxy.address)
 
-	// Customers write all the time.
+	// Customers keep sending messages.
 	stop, stopped := make(chan struct{}), make(chan []string, 1)
 	go func() {
 		var accepted []string
@@ -66,10 +66,10 @@ func TestServerRestartsLoseAndRepeatNoEvent(t *testing.T) {
 				return
 			}
 		}
-		read <- errors.New("the loop ended by itself")
+		read <- errors.New("the loop ended without an error")
 	}()
 
-	// waitForEvents waits until events come, after those that have come already.
+	// waitForEvents waits for new events.
 	waitForEvents := func() {
 		t.Helper()
 		for len(received) > 0 {
@@ -81,12 +81,12 @@ func TestServerRestartsLoseAndRepeatNoEvent(t *testing.T) {
 			case err := <-read:
 				t.Fatal(err)
 			case <-ctx.Done():
-				t.Fatal("no events come")
+				t.Fatal("no events arrived")
 			}
 		}
 	}
 	waitForEvents()
-	// Killed, and stopped as an operator stops it.
+	// SIGTERM is an orderly shutdown.
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
 		for len(reconnects) > 0 {
 			<-reconnects
@@ -98,7 +98,7 @@ func TestServerRestartsLoseAndRepeatNoEvent(t *testing.T) {
 		case err := <-read:
 			t.Fatal(err)
 		case <-ctx.Done():
-			t.Fatal("it does not notice that the server is gone")
+			t.Fatal("the loop did not detect that the server stopped")
 		}
 		server = startWithProxy(t, proxy, "--store", store)
 		waitForEvents()
@@ -114,9 +114,9 @@ func TestServerRestartsLoseAndRepeatNoEvent(t *testing.T) {
 
 	slices.Sort(ids)
 	if unique := len(slices.Compact(ids)); unique != len(seen) {
-		t.Errorf("of %d events, %d are different ones", len(seen), unique)
+		t.Errorf("got %d events, but only %d distinct ids", len(seen), unique)
 	}
-	// Those that the server took for certain, in their order. Of the others, nobody can tell.
+	// Compare only the messages whose acceptance the server confirmed, in order. The others may or may not be stored.
 	next := 0
 	for _, text := range seen {
 		if next < len(accepted) && text == accepted[next] {
@@ -124,9 +124,9 @@ func TestServerRestartsLoseAndRepeatNoEvent(t *testing.T) {
 		}
 	}
 	if next < len(accepted) {
-		t.Errorf("%q was accepted by the server and not seen, or not in its place", accepted[next])
+		t.Errorf("the server accepted %q, but the loop did not deliver it in order", accepted[next])
 	}
-	t.Logf("%d events, %d of them accepted for certain", len(seen), len(accepted))
+	t.Logf("%d events, %d of them with confirmed acceptance", len(seen), len(accepted))
 }
 
 func TestStalledConnectionIsReplaced(t *testing.T) {
@@ -159,7 +159,7 @@ func TestStalledConnectionIsReplaced(t *testing.T) {
 		t.Errorf("the texts are %q", texts)
 	}
 	if len(causes) != 1 || proxy.connections() != 2 {
-		t.Errorf("it received back over %d connections because of %v", proxy.connections(), causes)
+		t.Errorf("got %d connections and reconnect causes %v", proxy.connections(), causes)
 	}
 }
 
@@ -168,12 +168,12 @@ func TestHeartbeatsKeepIdleStreamOpen(t *testing.T) {
 	request := receivedTexts(switchboardv1.StartPosition_START_POSITION_LATEST)
 	request.HeartbeatInterval = durationpb.New(time.Second)
 	request.IdleTimeout = durationpb.New(4 * time.Second)
-	stream := client.Subscribe(request, switchboard.OnReconnect(func(cause error) { t.Errorf("it reconnects: %v", cause) }))
+	stream := client.Subscribe(request, switchboard.OnReconnect(func(cause error) { t.Errorf("unexpected reconnect: %v", cause) }))
 	for event, err := range stream.Events(testContext(t)) {
 		t.Errorf("got %v, %v", event, err)
 	}
 	if stream.Cursor() == "" {
-		t.Error("there is no cursor to go on from")
+		t.Error("the cursor is empty")
 	}
 }
 
@@ -187,11 +187,11 @@ func TestMalformedCursorEndsLoop(t *testing.T) {
 		errs = append(errs, err)
 	}
 	if len(errs) != 1 {
-		t.Fatalf("it ended with %v", errs)
+		t.Fatalf("the loop ended with %v", errs)
 	}
 	failure, ok := errors.AsType[*switchboard.Error](errs[0])
 	if !ok || failure.Code != codes.InvalidArgument || failure.Reason != "CURSOR_MALFORMED" ||
 		len(failure.Violations) != 1 || failure.Violations[0].Field != "after_cursor" {
-		t.Errorf("it ended with %v", errs[0])
+		t.Errorf("the loop ended with %v", errs[0])
 	}
 }

@@ -21,7 +21,7 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// within is the time that anything in these tests may take.
+// testTimeout limits everything that a test waits for.
 const testTimeout = 30 * time.Second
 
 const (
@@ -37,7 +37,7 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// program is the server's path.
+// serverPath returns the path of the server's executable.
 func serverPath(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs(cmp.Or(os.Getenv("SWITCHBOARD_BIN"), "../../../target/debug/switchboard"))
@@ -45,20 +45,20 @@ func serverPath(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("there is no server to test against: %v; build it, or name it in SWITCHBOARD_BIN", err)
+		t.Fatalf("no server executable: %v; run cargo build or set SWITCHBOARD_BIN", err)
 	}
 	return path
 }
 
-// sandbox is a server of a test's own.
+// sandbox is a running `switchboard sandbox`.
 type sandbox struct {
 	address string
-	proxy   *proxy // What leads to it, if anything does.
+	proxy   *proxy // Forwards to this server; may be nil.
 	process *exec.Cmd
 	exited  chan struct{}
 }
 
-// startSandbox starts a server and waits until it is up.
+// startSandbox starts a server and waits until it accepts calls.
 func startSandbox(t *testing.T, args ...string) *sandbox {
 	t.Helper()
 	command := exec.Command(serverPath(t), append([]string{"sandbox"}, args...)...)
@@ -96,13 +96,13 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	}
 	if s.address == "" {
 		s.stop(t, syscall.SIGKILL)
-		t.Fatalf("the server did not come up: %s", log.String())
+		t.Fatalf("the server did not start: %s", log.String())
 	}
 	return s
 }
 
-// startWithProxy starts a server that is found at the address of a proxy, which stays over restarts. The server's own does not:
-// somebody else could have the port by then.
+// startWithProxy starts a server that clients reach through a proxy. The proxy keeps its address across restarts; the
+// server's port could be taken by another process.
 func startWithProxy(t *testing.T, proxy *proxy, args ...string) *sandbox {
 	t.Helper()
 	s := startSandbox(t, args...)
@@ -111,7 +111,7 @@ func startWithProxy(t *testing.T, proxy *proxy, args ...string) *sandbox {
 	return s
 }
 
-// stop ends the server and waits until it is gone.
+// stop signals the server and waits until it has exited.
 func (s *sandbox) stop(t *testing.T, signal syscall.Signal) {
 	t.Helper()
 	if s.proxy != nil {
@@ -136,7 +136,7 @@ func connect(t *testing.T, address string, options ...switchboard.Option) *switc
 	return client
 }
 
-// steer steers the imitated providers.
+// sandboxClient controls the fake providers.
 func sandboxClient(client *switchboard.Client) sandboxv1.SandboxServiceClient {
 	return sandboxv1.NewSandboxServiceClient(client.Conn())
 }
@@ -148,13 +148,13 @@ func setFault(t *testing.T, client *switchboard.Client, fault *sandboxv1.SetFaul
 	}
 }
 
-// inject lets a customer write, and says whether the server has accepted it in for certain.
+// inject sends a message from a customer. It fails unless the server confirmed that it accepted the message.
 func inject(ctx context.Context, client *switchboard.Client, text string) error {
 	answer, err := sandboxClient(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
 		Account: connectly, Sender: customer, Text: text,
 	})
 	if err == nil && answer.GetWebhookStatus() != 200 {
-		err = fmt.Errorf("the webhook was answered %d", answer.GetWebhookStatus())
+		err = fmt.Errorf("the webhook returned %d", answer.GetWebhookStatus())
 	}
 	return err
 }
@@ -167,7 +167,7 @@ func textRequest(account, text string) *switchboardv1.SendMessageRequest {
 	}
 }
 
-// receivedTexts asks for what customers write.
+// receivedTexts requests the messages that customers send.
 func receivedTexts(position switchboardv1.StartPosition) *switchboardv1.SubscribeRequest {
 	return &switchboardv1.SubscribeRequest{
 		Filter: &switchboardv1.EventFilter{Types: []string{"message.received"}},
@@ -179,11 +179,11 @@ func textOf(event *switchboardv1.Event) string {
 	return event.GetMessageReceived().GetText().GetBody()
 }
 
-// proxy stands between a client and a server, and can fall silent.
+// proxy forwards connections between a client and a server, and can stall them.
 type proxy struct {
 	address string
 	mu      sync.Mutex
-	to      string // Where new connections come to; empty refuses them.
+	to      string // Target of new connections; if empty, the proxy closes them.
 	silent  map[net.Conn]bool
 	count   int
 }
@@ -232,7 +232,7 @@ func startProxy(t *testing.T, to string) *proxy {
 	return p
 }
 
-// carry carries bytes one way; those of a silent connection are dropped.
+// copyBytes forwards bytes in one direction. It drops those of a stalled connection.
 func (p *proxy) copyBytes(from, to, near net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -254,14 +254,14 @@ func (p *proxy) copyBytes(from, to, near net.Conn) {
 	}
 }
 
-// setTarget says where new connections come to.
+// setTarget sets the target of new connections.
 func (p *proxy) setTarget(address string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.to = address
 }
 
-// stall lets all connections that there are carry nothing more, and stay open.
+// stall stops forwarding on all current connections and keeps them open.
 func (p *proxy) stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -270,7 +270,7 @@ func (p *proxy) stall() {
 	}
 }
 
-// connections is how many there have been.
+// connections returns how many connections the proxy has forwarded.
 func (p *proxy) connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

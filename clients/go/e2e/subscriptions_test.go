@@ -21,7 +21,8 @@ import (
 
 const shop = "shop"
 
-// createSubscription makes one of what customers write, from the beginning on or, with types, of those events.
+// createSubscription creates a subscription that starts at the earliest event. Without types, it matches messages of
+// customers.
 func createSubscription(t *testing.T, client *switchboard.Client, types ...string) {
 	t.Helper()
 	if len(types) == 0 {
@@ -47,7 +48,7 @@ func getSubscription(t *testing.T, client *switchboard.Client, name string) *swi
 	return got.GetSubscription()
 }
 
-// named asks for the subscription, with heartbeats each second.
+// named returns a request for the subscription, with a heartbeat every second.
 func named() *switchboardv1.SubscribeRequest {
 	return &switchboardv1.SubscribeRequest{
 		Start:             &switchboardv1.SubscribeRequest_Subscription{Subscription: shop},
@@ -64,7 +65,7 @@ func injectAll(t *testing.T, client *switchboard.Client, texts ...string) {
 	}
 }
 
-// readTexts reads with a subscription until a text has come, and finishes with it too unless the loop is left with it.
+// readTexts reads events until the text last, and leaves the loop without finishing that event.
 func readTexts(t *testing.T, s *switchboard.EventStream, last string) (texts []string) {
 	t.Helper()
 	for event, err := range s.Events(testContext(t)) {
@@ -118,7 +119,8 @@ func TestServerRestartsLoseNoEventOfNamedSubscription(t *testing.T) {
 
 	type loop struct{ texts, ids []string }
 	const last = "the last text"
-	// read reads over so many restarts, and leaves the loop with an event at hand; with fewer than none, with the last one.
+	// read kills the server that many times, and leaves the loop with an unfinished event. If restarts is negative, it
+	// reads until the last text.
 	read := func(client *switchboard.Client, restarts int) (read loop) {
 		reconnects, killed, some := 0, 0, 0
 		s := client.Subscribe(named(), switchboard.OnReconnect(func(cause error) {
@@ -133,24 +135,24 @@ func TestServerRestartsLoseNoEventOfNamedSubscription(t *testing.T) {
 			if textOf(event) == last {
 				return read
 			}
-			// A reader that has events at hand still does not know of the server's death.
+			// Events already buffered in the client can arrive after the server was killed.
 			if some++; some < 20 || reconnects < killed || restarts < 0 {
 				continue
 			}
 			if killed == restarts {
 				return read
 			}
-			// With this event at hand, the server dies, and comes back before the loop knows.
+			// Kill and restart the server while this event is being processed.
 			killed, some = killed+1, 0
 			server.stop(t, syscall.SIGKILL)
 			server = startWithProxy(t, proxy, "--store", store)
 		}
-		t.Fatal("the loop ended by itself")
+		t.Fatal("the loop ended without an error")
 		return read
 	}
 
 	loops := []loop{read(client, 2)}
-	// Another program goes on, after a server that was stopped in order.
+	// Another program resumes after an orderly shutdown.
 	server.stop(t, syscall.SIGTERM)
 	server = startWithProxy(t, proxy, "--store", store)
 	loops = append(loops, read(connect(t, proxy.address), 1))
@@ -163,12 +165,12 @@ func TestServerRestartsLoseNoEventOfNamedSubscription(t *testing.T) {
 	for number, each := range loops {
 		ids := slices.Sorted(slices.Values(each.ids))
 		if len(slices.Compact(ids)) != len(each.ids) {
-			t.Errorf("in loop %d, an event received twice", number)
+			t.Errorf("in loop %d, an event was delivered twice", number)
 		}
-		// The event that was at hand comes again to the next loop, and no other.
+		// The next loop receives the unfinished event again, and no other.
 		if number > 0 {
 			if before := loops[number-1]; each.ids[0] != before.ids[len(before.ids)-1] {
-				t.Errorf("loop %d begins with %q, and the one before ended with %q", number, each.texts[0],
+				t.Errorf("loop %d begins with %q, but the previous loop ended with %q", number, each.texts[0],
 					before.texts[len(before.texts)-1])
 			}
 			each.texts = each.texts[1:]
@@ -182,9 +184,9 @@ func TestServerRestartsLoseNoEventOfNamedSubscription(t *testing.T) {
 		}
 	}
 	if next < len(accepted) {
-		t.Errorf("%q was accepted by the server and not seen, or not in its place", accepted[next])
+		t.Errorf("the server accepted %q, but no loop delivered it in order", accepted[next])
 	}
-	t.Logf("%d events, %d of them accepted for certain", len(seen), len(accepted))
+	t.Logf("%d events, %d of them with confirmed acceptance", len(seen), len(accepted))
 }
 
 func TestUnfinishedEventIsRedeliveredToNextLoop(t *testing.T) {
@@ -193,13 +195,13 @@ func TestUnfinishedEventIsRedeliveredToNextLoop(t *testing.T) {
 	injectAll(t, client, "one", "two", "three")
 	s := client.Subscribe(named())
 	wantTexts(t, readTexts(t, s, "two"), "one", "two")
-	// What was finished is acknowledged by the time that the loop is over.
+	// The loop acknowledges finished events before it ends.
 	if got := getSubscription(t, client, shop); got.GetCursor() != s.Cursor() {
-		t.Errorf("it stands at %v, and the loop at %q", got, s.Cursor())
+		t.Errorf("the subscription is at %v, the loop at %q", got, s.Cursor())
 	}
 	wantTexts(t, readTexts(t, client.Subscribe(named()), "three"), "two", "three")
 
-	// Acknowledge finishes with an event before the loop is left.
+	// Acknowledge finishes an event even if the loop ends with it.
 	s = client.Subscribe(named())
 	for event, err := range s.Events(testContext(t)) {
 		if err != nil {
@@ -209,7 +211,7 @@ func TestUnfinishedEventIsRedeliveredToNextLoop(t *testing.T) {
 			t.Error(err)
 		}
 		if got := getSubscription(t, client, shop); got.GetCursor() != event.GetCursor() || textOf(event) != "three" {
-			t.Errorf("it stands at %v with %q", got, textOf(event))
+			t.Errorf("got %v after event %q", got, textOf(event))
 		}
 		break
 	}
@@ -234,7 +236,7 @@ func TestSeekBackReplaysEvents(t *testing.T) {
 		if len(texts) > 2 {
 			continue
 		}
-		// While the second event is at hand: it is finished as of a place that is not the subscription's any more.
+		// Move the subscription while the second event is unfinished. Its acknowledgement then has an old generation.
 		if textOf(event) == "two" {
 			if _, err := client.Events.SeekSubscription(testContext(t), &switchboardv1.SeekSubscriptionRequest{
 				Subscription: shop,
@@ -249,7 +251,7 @@ func TestSeekBackReplaysEvents(t *testing.T) {
 	}
 	wantTexts(t, texts, "one", "two", "one", "two")
 	if len(causes) != 1 {
-		t.Fatalf("it was opened again because of %v", causes)
+		t.Fatalf("got reconnect causes %v", causes)
 	}
 	wantReason(t, causes[0], codes.Unavailable, "SUBSCRIPTION_CHANGED")
 }
@@ -277,7 +279,7 @@ func TestChangedFilterAppliesToOpenLoop(t *testing.T) {
 		}
 	}
 	if !slices.Equal(received, []string{"message.received", "message.accepted"}) {
-		t.Errorf("%q received", received)
+		t.Errorf("got event types %q", received)
 	}
 }
 
@@ -292,7 +294,7 @@ func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 			continue
 		}
 		if textOf(event) != "one" || len(errs) > 0 {
-			t.Errorf("%q received after %v", textOf(event), errs)
+			t.Errorf("got %q after %v", textOf(event), errs)
 		}
 		if _, err := client.Events.DeleteSubscription(testContext(t),
 			&switchboardv1.DeleteSubscriptionRequest{Subscription: shop}); err != nil {
@@ -300,7 +302,7 @@ func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 		}
 	}
 	if len(errs) != 1 {
-		t.Fatalf("it ended with %v", errs)
+		t.Fatalf("the loop ended with %v", errs)
 	}
 	wantReason(t, errs[0], codes.NotFound, "SUBSCRIPTION_NOT_FOUND")
 }
@@ -310,7 +312,7 @@ func TestHeartbeatsReduceLagToZero(t *testing.T) {
 	createSubscription(t, client, "report.completed")
 	injectAll(t, client, "one", "two")
 	if got := getSubscription(t, client, shop); got.GetLagEvents() == 0 {
-		t.Fatalf("there is nothing to come: %v", got)
+		t.Fatalf("the subscription has no lag: %v", got)
 	}
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
@@ -318,7 +320,7 @@ func TestHeartbeatsReduceLagToZero(t *testing.T) {
 	go func() {
 		for event, err := range client.Subscribe(named()).Events(ctx) {
 			if event != nil {
-				err = fmt.Errorf("%s received", event.GetType())
+				err = fmt.Errorf("unexpected event %s", event.GetType())
 			}
 			ended <- err
 			return
@@ -328,11 +330,11 @@ func TestHeartbeatsReduceLagToZero(t *testing.T) {
 		select {
 		case err := <-ended:
 			t.Fatal(err)
-		case <-time.After(50 * time.Millisecond): // It is asked again, until it is so or the loop's time is over.
+		case <-time.After(50 * time.Millisecond): // Poll again.
 		}
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("the loop ended with %v", err)
 	}
 }

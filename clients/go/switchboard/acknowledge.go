@@ -13,33 +13,34 @@ import (
 )
 
 const (
-	// acknowledgeInterval is the least time between two acknowledgements that nobody asked for.
+	// acknowledgeInterval is the minimum time between two automatic acknowledgements.
 	acknowledgeInterval = time.Second
-	// finalAcknowledgeTimeout is how long the end of a loop waits for its last acknowledgement.
+	// finalAcknowledgeTimeout is how long the end of a loop waits for the last acknowledgement.
 	finalAcknowledgeTimeout = 2 * time.Second
 )
 
-// place is what is to be acknowledged.
+// position is a cursor to acknowledge, and the generation of the subscription that issued it.
 type position struct {
 	cursor     string
 	generation uint64
 }
 
-// refused is an acknowledgement's error that a stream is given up for.
+// acknowledgeError is a failed acknowledgement that aborts the stream.
 type acknowledgeError struct{ error }
 
-// passing is an acknowledgement's error that another try may not have.
+// transientError is a failed acknowledgement that may succeed on a retry.
 type transientError struct{ error }
 
 func (t transientError) Unwrap() error { return t.error }
 
-// Acknowledge finishes with an event of a named subscription, and returns when the server has on disk that it and all
-// before it are dealt with. It is for the body of a loop, or for after it, and the event is the last one that the body
-// was given; nil stands for those that the loop has finished with anyway. Without it, the loop acknowledges by itself:
-// see [Client.Subscribe].
+// Acknowledge finishes an event of a named subscription. It returns once the server has durably stored that this event
+// and all events before it are acknowledged. Call it in the loop's body or after the loop, with the last event that the
+// loop delivered. With nil, it acknowledges the events that the loop has already finished. Calling it is optional,
+// because the loop also acknowledges automatically: see [Client.Subscribe].
 //
-// After UNAVAILABLE and a deadline, the loop tries again. The reason SUBSCRIPTION_GENERATION_STALE says that somebody has
-// moved the subscription or given it another filter: the event may come again.
+// After UNAVAILABLE or a passed deadline, the loop retries the acknowledgement. The reason
+// SUBSCRIPTION_GENERATION_STALE means that the subscription was moved or its filter was changed. The server may then
+// deliver the event again.
 func (s *EventStream) Acknowledge(ctx context.Context, event *switchboardv1.Event) error {
 	if s.request.GetSubscription() == "" {
 		return errors.New("switchboard: only a named subscription can be acknowledged")
@@ -62,7 +63,8 @@ func (s *EventStream) Acknowledge(ctx context.Context, event *switchboardv1.Even
 	return s.acknowledgeLocked(ctx, conn)
 }
 
-// acknowledgeLoop acknowledges what is finished while a stream is open. What cannot be mended breaks the stream off.
+// acknowledgeLoop acknowledges finished events while a stream is open. An error that a retry cannot fix aborts the
+// stream.
 func (s *EventStream) acknowledgeLoop(ctx context.Context, conn *grpc.ClientConn, abort context.CancelCauseFunc) {
 	for {
 		select {
@@ -71,8 +73,8 @@ func (s *EventStream) acknowledgeLoop(ctx context.Context, conn *grpc.ClientConn
 			return
 		}
 		pause := acknowledgeInterval
-		calling, cancel := context.WithTimeout(ctx, s.startTimeout)
-		err := s.acknowledge(calling, conn)
+		callCtx, cancel := context.WithTimeout(ctx, s.startTimeout)
+		err := s.acknowledge(callCtx, conn)
 		cancel()
 		switch {
 		case err == nil || isSubscriptionChanged(err):
@@ -94,7 +96,7 @@ func (s *EventStream) acknowledgeLoop(ctx context.Context, conn *grpc.ClientConn
 	}
 }
 
-// acknowledge makes one attempt to acknowledge what is finished.
+// acknowledge makes one attempt to acknowledge the pending position.
 func (s *EventStream) acknowledge(ctx context.Context, conn grpc.ClientConnInterface) error {
 	if err := s.lockAcknowledge(ctx); err != nil {
 		return err
@@ -103,8 +105,8 @@ func (s *EventStream) acknowledge(ctx context.Context, conn grpc.ClientConnInter
 	return s.acknowledgeLocked(ctx, conn)
 }
 
-// acknowledgeLocked does that under the lock. What the server has refused for good is not kept: with the next stream, it
-// could be a place of another subscription.
+// acknowledgeLocked is acknowledge for a caller that holds the lock. It drops a position that the server has refused,
+// because a subscription recreated under the same id could otherwise receive it with the next stream.
 func (s *EventStream) acknowledgeLocked(ctx context.Context, conn grpc.ClientConnInterface) error {
 	s.mu.Lock()
 	pending := s.pending
@@ -126,8 +128,8 @@ func (s *EventStream) acknowledgeLocked(ctx context.Context, conn grpc.ClientCon
 	return err
 }
 
-// lock makes acknowledgements come one at a time, so that none is made twice and [EventStream.Acknowledge] is told what
-// became of its own.
+// lockAcknowledge serialises acknowledgements. Without it, a position could be acknowledged twice, and
+// [EventStream.Acknowledge] could miss its own result.
 func (s *EventStream) lockAcknowledge(ctx context.Context) error {
 	select {
 	case s.acknowledging <- struct{}{}:
@@ -139,7 +141,7 @@ func (s *EventStream) lockAcknowledge(ctx context.Context) error {
 
 func (s *EventStream) unlockAcknowledge() { <-s.acknowledging }
 
-// wake lets acknowledgeLoop look at what is finished.
+// signalPending wakes acknowledgeLoop.
 func (s *EventStream) signalPending() {
 	select {
 	case s.hasPending <- struct{}{}:
@@ -147,14 +149,14 @@ func (s *EventStream) signalPending() {
 	}
 }
 
-// forget drops what is not acknowledged yet.
+// dropPending discards the position that is not acknowledged yet.
 func (s *EventStream) dropPending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = position{}
 }
 
-// disconnect acknowledges what is finished, as well as it can, when a loop ends.
+// disconnect makes one last attempt to acknowledge the pending position, then closes the stream's connection.
 func (s *EventStream) disconnect(ctx context.Context) {
 	s.mu.Lock()
 	conn := s.conn
@@ -169,14 +171,15 @@ func (s *EventStream) disconnect(ctx context.Context) {
 	_ = s.acknowledge(ctx, conn)
 }
 
-// isSubscriptionChanged tells whether an acknowledgement came after the subscription was changed. That is no failure: the server ends
-// the stream, and the next one starts where the subscription is now.
+// isSubscriptionChanged reports whether an acknowledgement was refused because the subscription has changed. The loop
+// does not treat it as a failure: the server ends the stream, and the next stream starts at the subscription's new
+// position.
 func isSubscriptionChanged(err error) bool {
 	failure, ok := errors.AsType[*Error](err)
 	return ok && (failure.Reason == "SUBSCRIPTION_GENERATION_STALE" || failure.Reason == "SUBSCRIPTION_CHANGED")
 }
 
-// isTransient tells whether an acknowledgement is to be tried again: the server could not be reached, or did not answer.
+// isTransient reports whether to retry an acknowledgement, because the server was unreachable or did not reply.
 func isTransient(err error) bool {
 	failure, ok := errors.AsType[*Error](err)
 	if !ok || isSubscriptionChanged(err) {

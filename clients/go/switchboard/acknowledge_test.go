@@ -16,15 +16,15 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// shop is the subscription that the tests read.
+// shop is the id of the named subscription in these tests.
 const shop = "shop"
 
-// named asks for it.
+// named returns a request for the named subscription.
 func named() *switchboardv1.SubscribeRequest {
 	return &switchboardv1.SubscribeRequest{Start: &switchboardv1.SubscribeRequest_Subscription{Subscription: shop}}
 }
 
-// startedGeneration starts a stream of the subscription's generation.
+// startedGeneration is a started response with the given generation of the subscription.
 func startedGeneration(cursor string, generation uint64) response {
 	response := started(cursor)
 	response.GetStarted().Generation = generation
@@ -36,16 +36,16 @@ var (
 	deleted = switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED
 )
 
-// wantCalls checks what was called, in its order. An acknowledgement that was under way when a stream ended is made once
-// more, so that the same one may come twice in a row.
+// wantCalls checks the calls in order. An acknowledgement in progress when a stream ends is repeated, so consecutive
+// duplicates are allowed.
 func wantCalls(t *testing.T, fake *fakeEvents, want ...string) {
 	t.Helper()
 	if got := slices.Compact(fake.called()); !slices.Equal(got, slices.Compact(want)) {
-		t.Errorf("it was called %q, not %q", got, want)
+		t.Errorf("got calls %q, want %q", got, want)
 	}
 }
 
-// recordAcknowledgements makes a fake tell each acknowledgement that it has taken.
+// recordAcknowledgements makes the fake accept every acknowledgement and report its cursor.
 func recordAcknowledgements(fake *fakeEvents) <-chan string {
 	acknowledged := make(chan string, 100)
 	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
@@ -55,7 +55,7 @@ func recordAcknowledgements(fake *fakeEvents) <-chan string {
 	return acknowledged
 }
 
-// failAcknowledgements responses acknowledgements with these errors, one after the other, and takes all further ones.
+// failAcknowledgements makes the fake fail acknowledgements with these errors in order, and accept all further ones.
 func failAcknowledgements(fake *fakeEvents, errs ...error) {
 	var number atomic.Int64
 	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
@@ -79,14 +79,14 @@ func TestBrokenStreamIsAcknowledgedBeforeReopening(t *testing.T) {
 	wantCursors(t, cursors, "c1", "c2")
 	for range 2 {
 		if request := receive(t, fake.requests); request.GetSubscription() != shop {
-			t.Errorf("it was asked for %v", request)
+			t.Errorf("got request %v", request)
 		}
 	}
 	calls := fake.called()
-	// Whether the first event was acknowledged by itself is a matter of time.
+	// Timing decides whether the first event is acknowledged separately.
 	calls = slices.Compact(slices.DeleteFunc(calls, func(call string) bool { return call == "c1/3" }))
 	if !slices.Equal(calls, []string{"subscribe", "c2/3", "subscribe"}) {
-		t.Errorf("it was called %q", calls)
+		t.Errorf("got calls %q", calls)
 	}
 }
 
@@ -101,16 +101,16 @@ func TestFinishedEventIsAcknowledgedWhileNextIsProcessed(t *testing.T) {
 		switch event.GetCursor() {
 		case "c2":
 			if cursor := receive(t, acknowledged); cursor != "c1" {
-				t.Errorf("it acknowledged %q", cursor)
+				t.Errorf("got acknowledgement of %q", cursor)
 			}
 		case "c3":
 			begun := time.Now()
 			if cursor := receive(t, acknowledged); cursor != "c2" {
-				t.Errorf("it acknowledged %q", cursor)
+				t.Errorf("got acknowledgement of %q", cursor)
 			}
-			// About a second, with room for a busy machine.
+			// About a second, with a margin for a busy machine.
 			if took := time.Since(begun); took > 5*acknowledgeInterval {
-				t.Errorf("that took %v", took)
+				t.Errorf("the acknowledgement took %v", took)
 			}
 		}
 		if event.GetCursor() == "c3" {
@@ -132,15 +132,15 @@ func TestManyEventsAreAcknowledgedInBatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Millisecond) // The body's own work, longer than a call takes.
+		time.Sleep(5 * time.Millisecond) // Simulates processing that takes longer than a call.
 	}
 	calls := fake.called()
 	if calls[len(calls)-1] != "c100/1" {
-		t.Errorf("it ended with %q", calls[len(calls)-1])
+		t.Errorf("the last call is %q", calls[len(calls)-1])
 	}
-	// The first, one each second, the last, and one that was under way at the end.
+	// The first, one per second, the last, and one that was in progress at the end.
 	if most := 4 + int(time.Since(begun)/acknowledgeInterval); len(calls)-1 > most {
-		t.Errorf("it acknowledged %d times, and not %d at most", len(calls)-1, most)
+		t.Errorf("got %d acknowledgements, want at most %d", len(calls)-1, most)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestHeartbeatIsAcknowledgedOnlyIfCursorMoved(t *testing.T) {
 	t.Parallel()
 	acknowledged := make(chan struct{})
 	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
-		// The first and the third stand where the stream has come to already.
+		// The first and the third heartbeat repeat the stream's current cursor.
 		if err := send(nil, startedGeneration("c0", 1), heartbeat("c0"), heartbeat("c5"), heartbeat("c5"))(stream); err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func TestStaleAcknowledgementDoesNotEndLoop(t *testing.T) {
 	refused := make(chan struct{}, 2)
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
-			// The second one comes only where the stream is still read after the first one was refused.
+			// The second event arrives only if the stream stays open after the first acknowledgement was refused.
 			for _, each := range [][]response{{startedGeneration("c0", 1), event("c1")}, {event("c2")}} {
 				if err := send(nil, each...)(stream); err != nil {
 					return err
@@ -234,7 +234,7 @@ func TestStaleAcknowledgementDoesNotEndLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCursors(t, cursors, "c1", "c2", "c3", "c1")
-	// What came last before the end is not acknowledged, neither as of the old generation nor as of the new one.
+	// The last event before the end is acknowledged neither with the old generation nor with the new one.
 	wantCalls(t, fake, "subscribe", "c1/1", "c2/1", "subscribe", "c1/2")
 }
 
@@ -244,7 +244,7 @@ func TestAcknowledgementRefusedAfterChangeReopensStream(t *testing.T) {
 		statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"}),
 		statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"}),
 	} {
-		// The stream breaks before it can tell of the change.
+		// The stream breaks before it can report the change.
 		fake := newFakeEvents(send(unavailable, startedGeneration("c0", 1), heartbeat("c1")), endOfStream("c0"))
 		failAcknowledgements(fake, failure, failure)
 		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
@@ -265,14 +265,14 @@ func TestStreamEndedByChangeDropsPendingPosition(t *testing.T) {
 			}
 			select {
 			case <-called:
-				return send(move, event("c2"))(stream) // And not a word of closing.
+				return send(move, event("c2"))(stream) // The server sends no closing response.
 			case <-stream.Context().Done():
 				return stream.Context().Err()
 			}
 		},
 		endOfStream("c0"),
 	)
-	// The acknowledgement of the first event is under way until the stream has ended.
+	// The acknowledgement of the first event is in progress until the stream has ended.
 	fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
 		called <- struct{}{}
 		<-ctx.Done()
@@ -291,7 +291,7 @@ func TestTransientAcknowledgementFailureIsRetried(t *testing.T) {
 	for name, failures := range map[string][2]error{
 		"unavailable": {unavailable, statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})},
 		"reset":       {status.Error(codes.Internal, "reset"), status.Error(codes.Unknown, "reset")},
-		"late":        {status.Error(codes.DeadlineExceeded, "late"), status.Error(codes.Canceled, "reset")},
+		"deadline":    {status.Error(codes.DeadlineExceeded, "deadline exceeded"), status.Error(codes.Canceled, "reset")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -318,12 +318,12 @@ func TestTransientAcknowledgementFailureIsRetried(t *testing.T) {
 				}
 				return nil
 			}
-			s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
+			s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) { t.Errorf("unexpected reconnect: %v", cause) }))
 			if _, err := readAll(t, s); err != nil {
 				t.Fatal(err)
 			}
 			if number.Load() < 3 {
-				t.Errorf("it was called %q", fake.called())
+				t.Errorf("got calls %q", fake.called())
 			}
 		})
 	}
@@ -331,13 +331,13 @@ func TestTransientAcknowledgementFailureIsRetried(t *testing.T) {
 
 func TestStreamIsNotReopenedBeforePendingIsAcknowledged(t *testing.T) {
 	t.Parallel()
-	broken := make(chan struct{})
+	disconnected := make(chan struct{})
 	fake := newFakeEvents(send(unavailable, startedGeneration("c0", 1), event("c1")), endOfStream("c1"))
-	failures := []error{unavailable, status.Error(codes.DeadlineExceeded, "late"), status.Error(codes.Internal, "reset")}
+	failures := []error{unavailable, status.Error(codes.DeadlineExceeded, "deadline exceeded"), status.Error(codes.Internal, "reset")}
 	var number atomic.Int64
 	fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
 		select {
-		case <-broken: // Not while the first stream is open.
+		case <-disconnected: // Accept none while the first stream is open.
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		}
@@ -350,8 +350,8 @@ func TestStreamIsNotReopenedBeforePendingIsAcknowledged(t *testing.T) {
 	var s *EventStream
 	s = connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) {
 		if causes = append(causes, status.Code(cause)); len(causes) == 1 {
-			s.resets = maxResets // One more of a stream would be one too many.
-			close(broken)
+			s.resets = maxResets // One more reset of a stream would exceed the limit.
+			close(disconnected)
 		}
 	}))
 	cursors, err := readAll(t, s)
@@ -360,12 +360,12 @@ func TestStreamIsNotReopenedBeforePendingIsAcknowledged(t *testing.T) {
 	}
 	wantCursors(t, cursors, "c1")
 	if want := []codes.Code{codes.Unavailable, codes.Unavailable, codes.DeadlineExceeded, codes.Internal}; !slices.Equal(causes, want) {
-		t.Errorf("it was opened again because of %v", causes)
+		t.Errorf("got reconnect causes %v", causes)
 	}
 	calls := fake.called()
 	if last := len(calls) - 1; calls[last] != "subscribe" || calls[last-1] != "c1/1" || number.Load() != 4 ||
 		slices.Contains(calls[1:last], "subscribe") {
-		t.Errorf("it was called %q", calls)
+		t.Errorf("got calls %q", calls)
 	}
 }
 
@@ -388,7 +388,7 @@ func TestRefusedAcknowledgementEndsLoop(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			wantCalls(t, fake, "subscribe", "c1/1")
-			// A subscription that was made anew must not be moved by what the old one had.
+			// A recreated subscription must not be moved to the old subscription's position.
 			if _, err := readAll(t, s); err != nil {
 				t.Error(err)
 			}
@@ -399,7 +399,7 @@ func TestRefusedAcknowledgementEndsLoop(t *testing.T) {
 
 func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 	t.Parallel()
-	gone := statusError(t, codes.NotFound, &switchboardv1.Error{Reason: "SUBSCRIPTION_NOT_FOUND"})
+	notFound := statusError(t, codes.NotFound, &switchboardv1.Error{Reason: "SUBSCRIPTION_NOT_FOUND"})
 	for name, last := range map[string][]response{"with closing": {closing("c9", deleted, 0)}, "without": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -410,12 +410,12 @@ func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 				}
 				select {
 				case <-called:
-					return send(gone, last...)(stream)
+					return send(notFound, last...)(stream)
 				case <-stream.Context().Done():
 					return stream.Context().Err()
 				}
 			})
-			// The acknowledgement is under way when the end comes.
+			// The acknowledgement is in progress when the stream ends.
 			fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
 				called <- struct{}{}
 				<-ctx.Done()
@@ -425,9 +425,9 @@ func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 			if failure, ok := errors.AsType[*Error](err); !ok || failure.Reason != "SUBSCRIPTION_NOT_FOUND" {
 				t.Errorf("got %v", err)
 			}
-			// Not once more at the end: by then, there could be another subscription of that id.
+			// The end of the loop must not acknowledge again, because a new subscription may have the same id by then.
 			if calls := fake.called(); len(calls) != 2 {
-				t.Errorf("it was called %q", calls)
+				t.Errorf("got calls %q", calls)
 			}
 		})
 	}
@@ -436,8 +436,8 @@ func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 func TestUnfinishedEventIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(read func()){
-		"left":     func(read func()) { read() },
-		"panicked": func(read func()) { defer func() { _ = recover() }(); read() },
+		"break": func(read func()) { read() },
+		"panic": func(read func()) { defer func() { _ = recover() }(); read() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -452,14 +452,14 @@ func TestUnfinishedEventIsNotAcknowledged(t *testing.T) {
 						t.Fatal(err)
 					}
 					if event.GetCursor() == "c2" {
-						if name == "panicked" {
-							panic("the body's own")
+						if name == "panic" {
+							panic("panic in the loop body")
 						}
 						break
 					}
 				}
 			})
-			// The one before was finished, and is acknowledged by the time that the loop is over.
+			// The previous event was finished; the loop acknowledges it before it ends.
 			wantCalls(t, fake, "subscribe", "c1/1")
 			if _, err := readAll(t, s); err != nil {
 				t.Error(err)
@@ -472,17 +472,17 @@ func TestUnfinishedEventIsNotAcknowledged(t *testing.T) {
 func TestEndOfLoopAcknowledgesFinishedEvents(t *testing.T) {
 	t.Parallel()
 	responses := []response{startedGeneration("c0", 1), event("c1"), heartbeat("c2")}
-	t.Run("in order", func(t *testing.T) {
+	t.Run("idle timeout", func(t *testing.T) {
 		t.Parallel()
 		fake := newFakeEvents(send(nil, append(responses, closing("c3", switchboardv1.ClosingReason_CLOSING_REASON_IDLE_TIMEOUT, 0))...))
 		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
 			t.Fatal(err)
 		}
 		if calls := fake.called(); calls[len(calls)-1] != "c3/1" {
-			t.Errorf("it was called %q", calls)
+			t.Errorf("got calls %q", calls)
 		}
 	})
-	t.Run("by its context", func(t *testing.T) {
+	t.Run("context canceled", func(t *testing.T) {
 		t.Parallel()
 		fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2")))
 		ctx, cancel := context.WithCancel(testContext(t))
@@ -492,14 +492,14 @@ func TestEndOfLoopAcknowledgesFinishedEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			if event.GetCursor() == "c2" {
-				cancel() // The body goes on, and finishes with the event.
+				cancel() // The body continues and finishes the event.
 			}
 		}
 		if calls := fake.called(); calls[len(calls)-1] != "c2/1" {
-			t.Errorf("it was called %q", calls)
+			t.Errorf("got calls %q", calls)
 		}
 	})
-	t.Run("for a while only", func(t *testing.T) {
+	t.Run("server does not reply", func(t *testing.T) {
 		t.Parallel()
 		fake := newFakeEvents(send(nil, append(responses, closing("c3", maxEventsReached, 0))...))
 		fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
@@ -524,9 +524,9 @@ func TestGapIsAcknowledgedAfterHandlerSucceeds(t *testing.T) {
 		sendAndHold(startedGeneration("c0", 1), gap("c0", "c5")),
 		send(nil, startedGeneration("c0", 1), gap("c0", "c5"), closing("c5", maxEventsReached, 0)),
 	)
-	own := errors.New("the gap cannot be dealt with")
+	own := errors.New("gap handler failed")
 	s := connect(t, serveEvents(t, fake)).Subscribe(request, OnGap(func(*switchboardv1.SubscribeGap) error { return own }))
-	if _, err := readAll(t, s); err != own { // It and no other.
+	if _, err := readAll(t, s); err != own { // Exactly this error.
 		t.Errorf("got %v", err)
 	}
 	wantCalls(t, fake, "subscribe")
@@ -536,7 +536,7 @@ func TestGapIsAcknowledgedAfterHandlerSucceeds(t *testing.T) {
 	}
 	wantCalls(t, fake, "subscribe", "c5/1")
 	if len(fake.requests) != 2 {
-		t.Errorf("it was opened %d times", len(fake.requests))
+		t.Errorf("got %d streams", len(fake.requests))
 	}
 }
 
@@ -556,15 +556,15 @@ func TestAcknowledgeFinishesEventImmediately(t *testing.T) {
 		if err := s.Acknowledge(testContext(t), event); err != nil {
 			t.Error(err)
 		}
-		// Once, and not by the loop as well.
+		// One acknowledgement, not a second one by the loop.
 		if calls := fake.called(); !slices.Equal(calls, []string{"subscribe", "c1/1"}) {
-			t.Errorf("it was called %q", calls)
+			t.Errorf("got calls %q", calls)
 		}
-		// It is finished, although the loop is left.
+		// The event is finished although the loop ends here.
 		break
 	}
 	if s.Cursor() != "c1" {
-		t.Errorf("it came to %q", s.Cursor())
+		t.Errorf("got cursor %q", s.Cursor())
 	}
 	var last *switchboardv1.Event
 	for event, err := range s.Events(testContext(t)) {
@@ -574,22 +574,22 @@ func TestAcknowledgeFinishesEventImmediately(t *testing.T) {
 		last = event
 		break
 	}
-	// After the loop too.
+	// Acknowledge also works after the loop.
 	if err := s.Acknowledge(testContext(t), last); err != nil || s.Cursor() != "c2" {
-		t.Errorf("got %v and came to %q", err, s.Cursor())
+		t.Errorf("got %v and cursor %q", err, s.Cursor())
 	}
-	for _, event := range []*switchboardv1.Event{nil, last} { // There is nothing left.
+	for _, event := range []*switchboardv1.Event{nil, last} { // Nothing is pending.
 		if err := s.Acknowledge(testContext(t), event); err != nil {
 			t.Error(err)
 		}
 	}
 	if cursors, err := readAll(t, s); err != nil || len(cursors) != 0 {
-		t.Errorf("got %q, %v: both events had come", cursors, err)
+		t.Errorf("got %q, %v, want no event", cursors, err)
 	}
 	wantCalls(t, fake, "subscribe", "c1/1", "subscribe", "c2/1")
 	for _, left := range []uint64{2, 1} {
 		if asked := receive(t, fake.requests); asked.GetMaxEvents() != left {
-			t.Errorf("it was asked for %d events, not %d", asked.GetMaxEvents(), left)
+			t.Errorf("got max_events %d, want %d", asked.GetMaxEvents(), left)
 		}
 	}
 }
@@ -620,6 +620,6 @@ func TestFailedAcknowledgeReturnsReason(t *testing.T) {
 		}
 	}
 	if err := client.Subscribe(nil).Acknowledge(testContext(t), event("c1").GetEvent()); err == nil {
-		t.Error("what has no name was acknowledged")
+		t.Error("Acknowledge succeeded without a named subscription")
 	}
 }

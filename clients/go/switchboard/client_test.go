@@ -30,7 +30,7 @@ import (
 
 const secret = "a-secret-of-ours"
 
-// certificate makes a certificate for localhost, and the pool that trusts it.
+// certificate returns a certificate for localhost and a pool that trusts it.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -59,7 +59,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// serveAccounts answers every call, unary and streaming, and tells the authorization and user agent that came with it.
+// serveAccounts answers every call, unary and streaming, and reports the metadata of each call.
 func serveAccounts(t *testing.T, options ...grpc.ServerOption) (<-chan metadata.MD, string) {
 	t.Helper()
 	seen := make(chan metadata.MD, 10)
@@ -92,9 +92,9 @@ func TestTLSCallsCarryToken(t *testing.T) {
 	if _, err := stream.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	// A subscription's own connection carries it too; this server ends the stream at once.
+	// The stream's own connection carries the token too. This server ends the stream immediately.
 	ctx, cancel := context.WithCancel(testContext(t))
-	for range client.Subscribe(nil, OnReconnect(func(error) { cancel() })).Events(ctx) { // To its end.
+	for range client.Subscribe(nil, OnReconnect(func(error) { cancel() })).Events(ctx) { // Until the loop ends.
 	}
 	for range 3 {
 		came := receive(t, seen)
@@ -121,7 +121,7 @@ func TestUntrustedServerReceivesNoCall(t *testing.T) {
 	}
 }
 
-// to dials one server, whatever address was asked for.
+// dialTo connects to this server for every address.
 func dialTo(address string) Option {
 	return WithDialOptions(grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -135,7 +135,7 @@ func TestRemoteAddressUsesTLSUnlessPlaintextIsSet(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if len(seen) != 0 {
-		t.Error("plaintext was spoken unasked")
+		t.Error("a call was sent in plaintext without WithPlaintext")
 	}
 	if err := listAccounts(t, connect(t, beyond, dialTo(address), WithPlaintext())); err != nil {
 		t.Error(err)
@@ -170,7 +170,7 @@ func TestUnixSocketCountsAsLoopback(t *testing.T) {
 	}
 	server := grpc.NewServer()
 	switchboardv1.RegisterAccountServiceServer(server, switchboardv1.UnimplementedAccountServiceServer{})
-	go server.Serve(listener) // It ends with Stop.
+	go server.Serve(listener) // Returns after Stop.
 	t.Cleanup(server.Stop)
 	client := connect(t, "unix://"+listener.Addr().String(), WithToken(secret))
 	if err := listAccounts(t, client); status.Code(err) != codes.Unimplemented {
@@ -178,7 +178,7 @@ func TestUnixSocketCountsAsLoopback(t *testing.T) {
 	}
 }
 
-// elsewhere says that it leads beyond this host.
+// remoteConn reports a peer address beyond this host.
 type remoteConn struct{ net.Conn }
 
 func (remoteConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 50051} }
@@ -210,9 +210,9 @@ func TestTokenWithRemotePlaintextIsRejected(t *testing.T) {
 			client, err := NewClient(address, options...)
 			if err == nil {
 				client.Close()
-				t.Errorf("%s, %s: it was made", address, name)
+				t.Errorf("%s, %s: NewClient succeeded", address, name)
 			} else if strings.Contains(err.Error(), secret) || !strings.HasPrefix(err.Error(), "switchboard: ") {
-				t.Errorf("%s, %s: the error is not ours, or shows the token", address, name)
+				t.Errorf("%s, %s: the error lacks the prefix or shows the token", address, name)
 			}
 		}
 	}
@@ -232,15 +232,15 @@ func TestDialOptionsCannotDowngradeTokenToPlaintext(t *testing.T) {
 
 func TestInvalidOptionsReturnErrors(t *testing.T) {
 	for name, options := range map[string][]Option{
-		"a token of two lines": {WithToken("one\ntwo")},
-		"a token with a blank": {WithToken("one two")},
-		"a token beyond ASCII": {WithToken("tökén")},
-		"no attempt":           {WithMaxAttempts(0)},
-		"two securities":       {WithPlaintext(), WithTransportCredentials(credentials.NewTLS(nil))},
+		"token with a line break": {WithToken("one\ntwo")},
+		"token with a space":      {WithToken("one two")},
+		"token beyond ASCII":      {WithToken("tökén")},
+		"zero attempts":           {WithMaxAttempts(0)},
+		"conflicting security":    {WithPlaintext(), WithTransportCredentials(credentials.NewTLS(nil))},
 	} {
 		if client, err := NewClient("127.0.0.1:50051", options...); err == nil {
 			client.Close()
-			t.Errorf("%s: it was made", name)
+			t.Errorf("%s: NewClient succeeded", name)
 		}
 	}
 }
@@ -264,6 +264,6 @@ func TestVersionMatchesServer(t *testing.T) {
 	}
 	version := regexp.MustCompile(`(?m)^version = "(.*)"$`).FindSubmatch(manifest)
 	if version == nil || string(version[1]) != Version {
-		t.Errorf("the server's version is %q, and ours %q", version, Version)
+		t.Errorf("the server's version is %q, the client's is %q", version, Version)
 	}
 }

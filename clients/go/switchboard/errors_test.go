@@ -55,7 +55,7 @@ func TestErrorExposesAllStatusDetails(t *testing.T) {
 		t.Errorf("got %+v", *failure)
 	}
 	if status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("the code through gRPC is %v", status.Code(err))
+		t.Errorf("status.Code is %v", status.Code(err))
 	}
 	if original := status.Convert(failure); original.Message() != "slower" || len(original.Details()) != 3 {
 		t.Errorf("the original status is %v", original)
@@ -77,7 +77,7 @@ func TestErrorWithoutDetailsHasNoReason(t *testing.T) {
 	}
 }
 
-// listenAndClose is an address where nothing listens.
+// listenAndClose returns an address without a listener.
 func listenAndClose(t *testing.T) string {
 	t.Helper()
 	listener := listen(t)
@@ -89,7 +89,7 @@ func TestErrorFromRecordMatchesFailedCall(t *testing.T) {
 	err := ErrorFrom(&switchboardv1.Error{
 		Reason:          "SESSION_WINDOW_CLOSED",
 		Code:            int32(codes.FailedPrecondition),
-		Message:         "only a template can be sent",
+		Message:         "only templates can be sent",
 		Provider:        switchboardv1.Provider_PROVIDER_CONNECTBY,
 		ProviderCode:    "131047",
 		ProviderType:    "OAuthException",
@@ -108,7 +108,7 @@ func TestErrorFromRecordMatchesFailedCall(t *testing.T) {
 		"provider_trace_id": "trace",
 	}
 	if failure.Code != codes.FailedPrecondition || failure.Reason != "SESSION_WINDOW_CLOSED" || failure.Domain != Domain ||
-		failure.Message != "only a template can be sent" || !reflect.DeepEqual(failure.Metadata, metadata) ||
+		failure.Message != "only templates can be sent" || !reflect.DeepEqual(failure.Metadata, metadata) ||
 		!reflect.DeepEqual(failure.Violations, []FieldViolation{{"to", "MALFORMED", "must be one"}}) {
 		t.Errorf("got %+v", *failure)
 	}
@@ -116,11 +116,11 @@ func TestErrorFromRecordMatchesFailedCall(t *testing.T) {
 		t.Errorf("the delay is %v, %v", delay, ok)
 	}
 	if status.Code(err) != codes.FailedPrecondition {
-		t.Errorf("the code through gRPC is %v", status.Code(err))
+		t.Errorf("status.Code is %v", status.Code(err))
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if strings.Contains(fmt.Sprintf(verb, err), "Ada") {
-			t.Errorf("%s shows the message", verb)
+			t.Errorf("%s shows message text", verb)
 		}
 	}
 }
@@ -130,6 +130,6 @@ func TestErrorFromNilReturnsNil(t *testing.T) {
 		t.Errorf("got %#v", err)
 	}
 	if err := ErrorFrom(&switchboardv1.Error{}); status.Code(err) != codes.Unknown {
-		t.Errorf("a failure without a code became %v", err)
+		t.Errorf("an error without a code became %v", err)
 	}
 }

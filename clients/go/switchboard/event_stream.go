@@ -17,66 +17,66 @@ import (
 )
 
 const (
-	// connectTimeout is how long a connection and the first word on a stream may take.
+	// connectTimeout limits how long a connection, or the first response on a stream, may take.
 	connectTimeout = 10 * time.Second
-	// defaultHeartbeat is the interval that holds where the server names none.
+	// defaultHeartbeat is the heartbeat interval if the server sends none.
 	defaultHeartbeat = 15 * time.Second
-	// maxResets is how often in a row a stream may be reset, in a way that could also be a fault that stays, before
-	// anything came on it.
+	// maxResets is how many consecutive resets the loop tolerates without an event, heartbeat or gap in between. A reset
+	// may also be a permanent fault, such as a message that cannot be decoded.
 	maxResets = 5
 )
 
-// errSilent is why a stream was given up on which nothing came for too long.
+// errSilent is the cause when a stream received nothing for too long.
 var errSilent = errors.New("switchboard: the stream was silent for too long")
 
-// ended is an error of the caller's own, which ends the loop whatever it is.
+// callbackError is an error of the caller's OnGap function. It always ends the loop.
 type callbackError struct{ error }
 
-// EventStream reads events in the order of the journal, over broken connections and restarts of the server. See
-// [Client.Subscribe].
+// EventStream reads events in journal order, across broken connections and server restarts. See [Client.Subscribe].
 type EventStream struct {
 	client      *Client
 	request     *switchboardv1.SubscribeRequest
 	onGap       func(*switchboardv1.SubscribeGap) error
 	onReconnect func(error)
 
-	startTimeout  time.Duration // How long a stream may take to start.
+	startTimeout  time.Duration // Limits the wait for the stream's first response.
 	running       atomic.Bool
-	resets        int           // Resets in a row without anything in between.
-	hasPending    chan struct{} // Filled when there is something to acknowledge.
-	acknowledging chan struct{} // Filled while that is done.
+	resets        int           // Consecutive resets without an event, heartbeat or gap.
+	hasPending    chan struct{} // Holds a token while a position is pending.
+	acknowledging chan struct{} // Holds a token while an acknowledgement is in progress.
 
 	mu             sync.Mutex
-	conn           *grpc.ClientConn     // The stream's own; nil while no loop reads.
-	cursor         string               // The place behind all that is finished.
-	current        *switchboardv1.Event // Given to the body, and not finished.
-	finishedEvents uint64               // Events that the loop has finished with.
-	generation     uint64               // Of the named subscription, as the stream was told.
+	conn           *grpc.ClientConn     // The stream's own connection; nil while no loop runs.
+	cursor         string               // After the last finished event.
+	current        *switchboardv1.Event // Delivered to the loop's body, and not finished.
+	finishedEvents uint64               // Number of finished events.
+	generation     uint64               // Of the named subscription, as the current stream reported it.
 	pending        position             // Of a named subscription: finished, and not acknowledged yet.
 }
 
-// SubscribeOption changes how a subscription is read.
+// SubscribeOption configures an event stream.
 type SubscribeOption func(*EventStream)
 
-// OnGap is called, between two events, when events are missing that are no longer kept: only with, and needed for,
-// EXPIRED_POLICY_SKIP_WITH_GAP. An error ends the loop with it; then the gap is told again next time.
+// OnGap sets the function that the loop calls, between two events, when events in between have expired.
+// EXPIRED_POLICY_SKIP_WITH_GAP requires it, and no other policy calls it. If the function returns an error, the loop
+// ends with that error, and the next loop reports the gap again.
 func OnGap(handle func(*switchboardv1.SubscribeGap) error) SubscribeOption {
 	return func(s *EventStream) { s.onGap = handle }
 }
 
-// OnReconnect is called when a stream broke, or could not be opened, and before it is opened again: for a log or a
-// metric. It is called from the loop.
+// OnReconnect sets a function for logs and metrics. The loop calls it when a stream broke or could not be opened,
+// before it opens the next stream.
 func OnReconnect(notify func(cause error)) SubscribeOption {
 	return func(s *EventStream) { s.onReconnect = notify }
 }
 
-// Subscribe makes a subscription: what request asks for, from where it says. It has connections of its own, and opens
-// none before [EventStream.Events] is read.
+// Subscribe returns an event stream for the request. The stream uses its own connections and opens none before
+// [EventStream.Events] is read.
 //
-// With the id of a named subscription, which CreateSubscription makes, the server keeps the place: what the loop has
-// finished with is acknowledged within about a second, with every heartbeat, before a stream is opened again, and when the
-// loop ends. So each event comes at least once, over all loops of all programs, and once in one loop as long as nobody
-// moves the subscription. Without one, give the [EventStream.Cursor] where an earlier one ended as after_cursor.
+// For a named subscription, which CreateSubscription makes, the server stores the position. The loop acknowledges
+// finished events within about a second, with every heartbeat, before it reopens a stream, and when it ends. Each event
+// is delivered at least once over all loops of all programs. Within one loop, it is delivered once, unless the
+// subscription is moved. Without a named subscription, pass the last [EventStream.Cursor] as after_cursor to resume.
 func (c *Client) Subscribe(request *switchboardv1.SubscribeRequest, opts ...SubscribeOption) *EventStream {
 	s := &EventStream{
 		client:        c,
@@ -95,29 +95,30 @@ func (c *Client) Subscribe(request *switchboardv1.SubscribeRequest, opts ...Subs
 	return s
 }
 
-// Cursor is the place behind the last event that the loop has finished with, or behind a later heartbeat. Keep it, where
-// the server does not, and nothing is lost when the program ends. Moving on to the next event finishes the one before;
-// leaving the loop does not. It is empty while there is no such place yet, and it may be called at any time from anywhere.
+// Cursor is the position after the last finished event, or after a later heartbeat. Without a named subscription, store
+// it to resume without loss after a restart. Continuing with the next event finishes the previous one; leaving the loop
+// does not. Cursor is empty until a position is known. It is safe for concurrent use.
 func (s *EventStream) Cursor() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cursor
 }
 
-// Events are the events, each once. The loop goes on until its body leaves it, ctx ends, the server closes the stream
-// because of max_events or idle_timeout, or something fails that a new stream would not mend; the last pair then holds
-// the error, and it is the error of ctx when that ended. There is no error after max_events and idle_timeout.
+// Events returns the events, each once. The loop ends when its body leaves it, when ctx ends, after max_events or
+// idle_timeout, or on an error that a new stream cannot fix. On an error, the last pair holds it; if ctx ended, that is
+// the error of ctx. After max_events and idle_timeout there is no error.
 //
-// A stream that breaks is opened again behind the last event that the body has finished with. So is one that is silent
-// for two heartbeat intervals, and one that does not start within ten seconds. Reading Events again after the loop has
-// ended goes on in the same way. Only one loop can read a subscription at a time.
+// If a stream breaks, the loop reopens it after the last event that its body has finished. It does the same if a stream
+// receives nothing for two heartbeat intervals, or does not start within ten seconds. After the loop has ended, you can
+// range over Events again; it resumes in the same way. Only one loop at a time can read an event stream.
 //
-// A named subscription that somebody moves or gives another filter is opened again as it is then; one that is deleted
-// ends the loop with NOT_FOUND. To acknowledge what was finished last, the end of the loop may take up to two seconds.
+// If a named subscription is moved or its filter is changed, the loop reopens the stream with the new state. If the
+// subscription is deleted, the loop ends with NOT_FOUND. The loop may take up to two seconds to end, while it
+// acknowledges the last finished events.
 func (s *EventStream) Events(ctx context.Context) iter.Seq2[*switchboardv1.Event, error] {
 	return func(yield func(*switchboardv1.Event, error) bool) {
 		if !s.running.CompareAndSwap(false, true) {
-			yield(nil, errors.New("switchboard: another loop reads this subscription"))
+			yield(nil, errors.New("switchboard: another loop is already reading this event stream"))
 			return
 		}
 		defer s.running.Store(false)
@@ -127,11 +128,11 @@ func (s *EventStream) Events(ctx context.Context) iter.Seq2[*switchboardv1.Event
 	}
 }
 
-// read opens one stream after the other. Without an error, the body must not be called again.
+// run opens streams until the loop ends. If it returns nil, the body must not be called again.
 func (s *EventStream) run(ctx context.Context, yield func(*switchboardv1.Event, error) bool) error {
 	skips := s.request.GetExpiredPolicy() == switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
 	if skips && s.onGap == nil {
-		return errors.New("switchboard: EXPIRED_POLICY_SKIP_WITH_GAP needs OnGap, or a gap would pass unseen")
+		return errors.New("switchboard: EXPIRED_POLICY_SKIP_WITH_GAP requires OnGap")
 	}
 	s.resets = 0
 	defer s.disconnect(ctx)
@@ -165,18 +166,18 @@ func (s *EventStream) run(ctx context.Context, yield func(*switchboardv1.Event, 
 	}
 }
 
-// readStream reads one stream to its end. Without an error, the subscription has ended.
+// readStream reads one stream to its end. A nil error means that the loop has ended.
 func (s *EventStream) readStream(
 	ctx context.Context, request *switchboardv1.SubscribeRequest, yield func(*switchboardv1.Event, error) bool,
 ) (started bool, wait time.Duration, err error) {
-	// A connection that is silent may be dead without knowing it: each stream has a new one.
+	// Open a new connection for each stream, because a silent connection may be dead without an error.
 	conn, err := s.client.dial()
 	if err != nil {
 		return false, 0, err
 	}
 	s.replaceConn(conn)
 
-	// The deadline of ctx is that of the loop, and not for the server to end the stream at.
+	// The deadline of ctx limits the loop. The server must not see it as the deadline of the stream.
 	streamCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	defer background.Wait()
@@ -204,7 +205,7 @@ func (s *EventStream) readStream(
 		return started, min(wait, maxServerDelay), err
 	}
 
-	// Before the stream is opened: what is finished does not come again then.
+	// Acknowledge before the stream opens. Otherwise the server would deliver finished events again.
 	switch err := s.acknowledge(streamCtx, conn); {
 	case err == nil || isSubscriptionChanged(err):
 	case isTransient(err):
@@ -221,7 +222,7 @@ func (s *EventStream) readStream(
 	}
 	closing := false
 	for {
-		// What is silent is the stream, and not a body that takes its time.
+		// Time only the wait for the server, not the time that the body takes.
 		watchdog.Reset(limit)
 		response, err := stream.Recv()
 		watchdog.Stop()
@@ -265,7 +266,7 @@ func (s *EventStream) readStream(
 			switch response.Closing.GetReason() {
 			case switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_CHANGED,
 				switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED:
-				// What is on its way is about the subscription as it was.
+				// A pending position refers to the subscription before the change.
 				s.dropPending()
 			case switchboardv1.ClosingReason_CLOSING_REASON_SHUTDOWN:
 				s.advance(response.Closing.GetCursor())
@@ -277,7 +278,7 @@ func (s *EventStream) readStream(
 	}
 }
 
-// next is the request for the next stream; with max_events, those that are left.
+// nextRequest is the request for the next stream. It reduces max_events by the events already finished.
 func (s *EventStream) nextRequest() *switchboardv1.SubscribeRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -289,7 +290,7 @@ func (s *EventStream) nextRequest() *switchboardv1.SubscribeRequest {
 	return request
 }
 
-// recoverable tells whether a new stream can go on where one failed.
+// recoverable reports whether a new stream can resume after the error.
 func (s *EventStream) recoverable(err error) bool {
 	if err == errSilent || err == io.ErrUnexpectedEOF {
 		return true
@@ -304,7 +305,7 @@ func (s *EventStream) recoverable(err error) bool {
 	case failure.Code == codes.Unavailable:
 		return true
 	case failure.isReset():
-		// But a message that cannot be read looks the same, and would come again and again.
+		// A response that cannot be decoded looks the same and would recur, so the count is limited.
 		s.resets++
 		return s.resets <= maxResets
 	default:
@@ -312,19 +313,20 @@ func (s *EventStream) recoverable(err error) bool {
 	}
 }
 
-// isReset tells whether a proxy or the library may have reset a call: it is not the server's word, which has a reason.
+// isReset reports whether a proxy or the library may have reset the call. An error of the server itself has a reason.
 func (e *Error) isReset() bool {
 	return e.Reason == "" && (e.Code == codes.Internal || e.Code == codes.Unknown || e.Code == codes.Canceled)
 }
 
-// start takes in where a stream starts.
+// applyStarted stores the position at which a stream starts.
 func (s *EventStream) applyStarted(started *switchboardv1.SubscribeStarted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.generation = started.GetGeneration()
-	// At the oldest place that there is, events since a time may be missing before it, and a gap is to tell of them. Until
-	// it has come, the time must be asked for again. Elsewhere none are missing, and those that come from now on must not
-	// be, also with a time to come.
+	// If a stream with a since time starts at the oldest position, older events may have expired, and the server
+	// reports them as a gap. Until that gap arrives, the next stream must request the same time again. If the stream
+	// starts anywhere else, no event is missing. Then the cursor must be stored, because a repeated request for the
+	// time, which may be in the future, could skip events that arrive meanwhile.
 	skips := s.request.GetExpiredPolicy() == switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
 	if skips && s.request.GetSince() != nil && s.cursor == "" && started.GetCursor() == started.GetOldestCursor() {
 		return
@@ -334,14 +336,15 @@ func (s *EventStream) applyStarted(started *switchboardv1.SubscribeStarted) {
 	}
 }
 
-// give keeps what the body is given.
+// deliver records the event that the loop's body receives.
 func (s *EventStream) deliver(event *switchboardv1.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = event
 }
 
-// finish says that the event at hand is dealt with. Others are already, or have never come.
+// finish marks the current event as finished. It ignores any other event: that one is finished already, or was never
+// delivered.
 func (s *EventStream) finish(event *switchboardv1.Event) {
 	s.mu.Lock()
 	isCurrent := s.current != nil && event != nil && event.GetCursor() == s.current.GetCursor()
@@ -355,7 +358,7 @@ func (s *EventStream) finish(event *switchboardv1.Event) {
 	}
 }
 
-// advance says that all before a place is dealt with.
+// advance marks everything up to the cursor as finished.
 func (s *EventStream) advance(cursor string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -369,7 +372,7 @@ func (s *EventStream) advance(cursor string) {
 	}
 }
 
-// connect puts the connection of the next stream in the place of the last one's.
+// replaceConn sets the connection of the next stream and closes the previous one.
 func (s *EventStream) replaceConn(conn *grpc.ClientConn) {
 	s.mu.Lock()
 	last := s.conn

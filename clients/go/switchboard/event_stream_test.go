@@ -63,7 +63,7 @@ func closing(cursor string, reason switchboardv1.ClosingReason, after time.Durat
 	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Closing{Closing: made}}
 }
 
-// say sends some responses and ends the stream with err.
+// send sends the responses and ends the stream with err.
 func send(err error, responses ...response) script {
 	return func(stream switchboardv1.EventService_SubscribeServer) error {
 		for _, each := range responses {
@@ -75,7 +75,7 @@ func send(err error, responses ...response) script {
 	}
 }
 
-// sendAndHold sends some responses and is silent then, until the caller goes.
+// sendAndHold sends the responses, then stays silent until the client cancels the stream.
 func sendAndHold(responses ...response) script {
 	return func(stream switchboardv1.EventService_SubscribeServer) error {
 		if err := send(nil, responses...)(stream); err != nil {
@@ -91,12 +91,12 @@ const (
 	shutdown         = switchboardv1.ClosingReason_CLOSING_REASON_SHUTDOWN
 )
 
-// endOfStream ends a subscription without an error.
+// endOfStream ends the loop without an error.
 func endOfStream(cursor string) script {
 	return send(nil, started(cursor), closing(cursor, maxEventsReached, 0))
 }
 
-// readAll reads a subscription to its end, and tells the cursors of its events.
+// readAll reads events until the loop ends, and returns their cursors.
 func readAll(t *testing.T, s *EventStream) (cursors []string, err error) {
 	t.Helper()
 	for event, err := range s.Events(testContext(t)) {
@@ -111,16 +111,16 @@ func readAll(t *testing.T, s *EventStream) (cursors []string, err error) {
 func wantCursors(t *testing.T, got []string, want ...string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
-		t.Errorf("the events are %q, not %q", got, want)
+		t.Errorf("got events %q, want %q", got, want)
 	}
 }
 
-// wantRequest takes the next request that reached the server.
+// wantRequest receives the server's next request and checks its after_cursor.
 func wantRequest(t *testing.T, fake *fakeEvents, cursor string) *switchboardv1.SubscribeRequest {
 	t.Helper()
 	request := receive(t, fake.requests)
 	if request.GetAfterCursor() != cursor {
-		t.Errorf("it was asked for %v, not behind %q", request, cursor)
+		t.Errorf("got request %v, want after_cursor %q", request, cursor)
 	}
 	return request
 }
@@ -129,7 +129,7 @@ func TestBrokenStreamResumesAfterLastEvent(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
 		send(unavailable, started("c0"), event("c1"), event("c2")),
-		send(unavailable), // Not even started.
+		send(unavailable), // Fails before it starts.
 		send(unavailable, started("c2"), event("c3")),
 		endOfStream("c3"),
 	)
@@ -147,7 +147,7 @@ func TestBrokenStreamResumesAfterLastEvent(t *testing.T) {
 	wantCursors(t, cursors, "c1", "c2", "c3")
 	for _, cursor := range []string{"c0", "c2", "c2", "c3"} {
 		if request := wantRequest(t, fake, cursor); !slices.Equal(request.GetFilter().GetTypes(), []string{"message.*"}) {
-			t.Errorf("the filter became %v", request.GetFilter())
+			t.Errorf("got filter %v", request.GetFilter())
 		}
 	}
 }
@@ -159,13 +159,13 @@ func TestLatestStartResumesFromStartedCursor(t *testing.T) {
 		t.Fatal(err)
 	}
 	if first := wantRequest(t, fake, ""); first.GetStart() != nil {
-		t.Errorf("it started with %v", first)
+		t.Errorf("got start %v", first)
 	}
 	wantRequest(t, fake, "c7")
 }
 
-// Where events since then may be missing, only the time brings the gap that tells of them; elsewhere the time could pass
-// over what has come since.
+// If events since the time may have expired, only a request with the time returns the gap. In all other cases,
+// repeating the time could skip events that arrived meanwhile.
 func TestSinceIsRequestedAgainWhileGapMayFollow(t *testing.T) {
 	t.Parallel()
 	since := &switchboardv1.SubscribeRequest_Since{Since: timestamppb.New(time.Unix(1_800_000_000, 0))}
@@ -181,9 +181,9 @@ func TestSinceIsRequestedAgainWhileGapMayFollow(t *testing.T) {
 		asked  []string
 		gaps   int
 	}{
-		"at the oldest": {oldest("c4", "c4"), skip, []string{"", "", "c5"}, 1},
-		"elsewhere":     {oldest("c4", "c0"), skip, []string{"", "c4", "c5"}, 1},
-		"all is there":  {oldest("c4", "c4"), 0, []string{"", "c4", "c4"}, 0},
+		"at oldest position": {oldest("c4", "c4"), skip, []string{"", "", "c5"}, 1},
+		"at later position":  {oldest("c4", "c0"), skip, []string{"", "c4", "c5"}, 1},
+		"policy fail":        {oldest("c4", "c4"), 0, []string{"", "c4", "c4"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -200,12 +200,12 @@ func TestSinceIsRequestedAgainWhileGapMayFollow(t *testing.T) {
 			s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{Start: since, ExpiredPolicy: test.policy},
 				OnGap(func(*switchboardv1.SubscribeGap) error { gaps++; return nil }))
 			if _, err := readAll(t, s); err != nil || gaps != test.gaps || s.Cursor() != last {
-				t.Fatalf("got %v and %d gaps, and came to %q", err, gaps, s.Cursor())
+				t.Fatalf("got %v, %d gaps and cursor %q", err, gaps, s.Cursor())
 			}
 			for _, cursor := range test.asked {
 				request := wantRequest(t, fake, cursor)
 				if cursor == "" && request.GetSince().GetSeconds() != since.Since.GetSeconds() {
-					t.Errorf("it was asked for %v", request)
+					t.Errorf("got request %v", request)
 				}
 			}
 		})
@@ -295,12 +295,12 @@ func TestGapIsReportedBetweenEvents(t *testing.T) {
 func TestFailedGapHandlerEndsLoop(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(sendAndHold(started("c0"), gap("c0", "c5")))
-	// Even an error that would be mended if it were the stream's.
+	// The loop ends even with an error that would be retried if the stream had returned it.
 	own := wrapError(unavailable, "")
 	s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
 		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
 	}, OnGap(func(*switchboardv1.SubscribeGap) error { return own }))
-	if _, err := readAll(t, s); err != own { // It and no other.
+	if _, err := readAll(t, s); err != own { // Exactly this error.
 		t.Errorf("got %v", err)
 	}
 	if s.Cursor() != "c0" {
@@ -335,7 +335,7 @@ func TestPermanentErrorEndsLoop(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if len(fake.requests) != 1 {
-				t.Errorf("it was opened %d times", len(fake.requests))
+				t.Errorf("got %d streams", len(fake.requests))
 			}
 		})
 	}
@@ -346,24 +346,24 @@ func TestRepeatedResetsEndLoop(t *testing.T) {
 	for _, code := range []codes.Code{codes.Internal, codes.Unknown, codes.Canceled} {
 		t.Run(code.String(), func(t *testing.T) {
 			t.Parallel()
-			poison := status.Error(code, "cannot be read")
-			fake := newFakeEvents(send(poison, started("c0"), event("c1")))
+			undecodable := status.Error(code, "cannot be decoded")
+			fake := newFakeEvents(send(undecodable, started("c0"), event("c1")))
 			for range maxResets + 3 {
-				fake.scripts <- send(poison, started("c1"))
+				fake.scripts <- send(undecodable, started("c1"))
 			}
 			cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
 			wantCursors(t, cursors, "c1")
-			// The first came behind an event, and counts as well.
+			// The first reset follows an event and counts as well.
 			if status.Code(err) != code || len(fake.requests) != 1+maxResets {
 				t.Errorf("got %v after %d streams", err, len(fake.requests))
 			}
 		})
 	}
-	t.Run("before anything", func(t *testing.T) {
+	t.Run("before started", func(t *testing.T) {
 		t.Parallel()
 		fake := newFakeEvents()
 		for range maxResets + 3 {
-			fake.scripts <- send(status.Error(codes.Unknown, "no Switchboard"))
+			fake.scripts <- send(status.Error(codes.Unknown, "not a Switchboard server"))
 		}
 		_, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
 		if status.Code(err) != codes.Unknown || len(fake.requests) != 1+maxResets {
@@ -401,14 +401,14 @@ func TestStartedStreamResetsBackoff(t *testing.T) {
 	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil)); err != nil {
 		t.Fatal(err)
 	}
-	// Doubling pauses would take twice as long at least.
+	// With a doubling backoff, this would take at least twice as long.
 	longest := initialBackoff << breaks / 4
 	if took := time.Since(begun); took > longest {
 		t.Errorf("%d breaks took %v", breaks, took)
 	}
 }
 
-// What the library makes of a stream that is reset under it, and of a connection that is cut, both in mid-stream.
+// gRPC reports a stream reset and a closed connection in mid-stream; both must be recoverable.
 func TestCutStreamResumes(t *testing.T) {
 	t.Parallel()
 	for name, cut := range map[string]func(*http.Request){
@@ -452,7 +452,7 @@ func TestCutStreamResumes(t *testing.T) {
 				cut(r)
 			})
 			listener := listen(t)
-			go front.Serve(listener) // It ends with Close.
+			go front.Serve(listener) // Returns after Close.
 			t.Cleanup(func() { front.Close() })
 
 			var causes []error
@@ -470,14 +470,14 @@ func TestCutStreamResumes(t *testing.T) {
 			wantCursors(t, cursors, "c1")
 			wantRequest(t, fake, "c1")
 			if len(causes) != 1 {
-				t.Errorf("it was opened again because of %v", causes)
+				t.Errorf("got reconnect causes %v", causes)
 			}
-			t.Logf("the library said: %v", causes)
+			t.Logf("reconnect causes: %v", causes)
 		})
 	}
 }
 
-// framed is a message as gRPC puts it on a stream.
+// framed is a message in gRPC's wire format.
 func framed(t *testing.T, message proto.Message) []byte {
 	t.Helper()
 	body, err := proto.Marshal(message)
@@ -502,7 +502,7 @@ func TestStreamEndWithoutClosingReconnects(t *testing.T) {
 	}
 	wantCursors(t, cursors, "c1")
 	if len(fake.requests) != 3 {
-		t.Errorf("it was opened %d times", len(fake.requests))
+		t.Errorf("got %d streams", len(fake.requests))
 	}
 }
 
@@ -517,7 +517,7 @@ func TestUnknownClosingReasonEndsLoop(t *testing.T) {
 		}
 		wantCursors(t, cursors, "c1")
 		if s.Cursor() != "c2" || len(fake.requests) != 1 {
-			t.Errorf("it came to %q in %d streams", s.Cursor(), len(fake.requests))
+			t.Errorf("got cursor %q after %d streams", s.Cursor(), len(fake.requests))
 		}
 	}
 }
@@ -533,7 +533,7 @@ func TestServerDelayIsCapped(t *testing.T) {
 			s := connect(t, serveEvents(t, newFakeEvents(last))).Subscribe(nil)
 			_, wait, err := s.readStream(testContext(t), s.nextRequest(), nil)
 			if status.Code(err) != codes.Unavailable || wait != want {
-				t.Errorf("%s: after %v, %v would be waited for", name, err, wait)
+				t.Errorf("%s: got error %v and delay %v", name, err, wait)
 			}
 			s.disconnect(testContext(t))
 		}
@@ -550,7 +550,7 @@ func TestShutdownDelayIsHonoured(t *testing.T) {
 		t.Fatal(err)
 	}
 	if waited := time.Since(broke); waited < after {
-		t.Errorf("it came back after %v", waited)
+		t.Errorf("reconnected after %v", waited)
 	}
 	wantRequest(t, fake, "")
 	wantRequest(t, fake, "c4")
@@ -560,7 +560,7 @@ func TestMaxEventsCountsAcrossStreams(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
 		send(unavailable, started("c0"), event("c1"), event("c2")),
-		send(unavailable, started("c2"), event("c3")), // All of them; the end itself is lost.
+		send(unavailable, started("c2"), event("c3")), // All requested events, but the closing response is lost.
 	)
 	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{MaxEvents: 3}))
 	if err != nil {
@@ -569,11 +569,11 @@ func TestMaxEventsCountsAcrossStreams(t *testing.T) {
 	wantCursors(t, cursors, "c1", "c2", "c3")
 	for _, left := range []uint64{3, 1} {
 		if request := receive(t, fake.requests); request.GetMaxEvents() != left {
-			t.Errorf("it was asked for %d events, not %d", request.GetMaxEvents(), left)
+			t.Errorf("got max_events %d, want %d", request.GetMaxEvents(), left)
 		}
 	}
 	if len(fake.requests) != 0 {
-		t.Error("it was opened once more")
+		t.Error("an extra stream was opened")
 	}
 }
 
@@ -584,8 +584,8 @@ func TestSilentStreamIsReopened(t *testing.T) {
 	var silent time.Duration
 	begun := time.Now()
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) {
-		if cause != errSilent { // It and no other.
-			t.Errorf("it broke because of %v", cause)
+		if cause != errSilent { // Exactly this error.
+			t.Errorf("got reconnect cause %v", cause)
 		}
 		silent = time.Since(begun)
 	}))
@@ -596,7 +596,7 @@ func TestSilentStreamIsReopened(t *testing.T) {
 		begun = time.Now()
 	}
 	if silent < 2*interval || silent > 20*interval {
-		t.Errorf("it was given up after %v", silent)
+		t.Errorf("reconnected after %v", silent)
 	}
 	wantRequest(t, fake, "")
 	wantRequest(t, fake, "c1")
@@ -617,30 +617,30 @@ func TestSlowConsumerDoesNotCountAsSilence(t *testing.T) {
 			return stream.Context().Err()
 		}
 	}, endOfStream("c1"))
-	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
+	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) { t.Errorf("unexpected reconnect: %v", cause) }))
 	for event, err := range s.Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		if event.GetCursor() == "c1" {
-			time.Sleep(2*interval + interval/2) // The body's own work, not a wait for something.
+			time.Sleep(2*interval + interval/2) // Simulates slow processing.
 			close(worked)
 		}
 	}
 	if s.Cursor() != "c2" || len(fake.requests) != 1 {
-		t.Errorf("it came to %q in %d streams", s.Cursor(), len(fake.requests))
+		t.Errorf("got cursor %q after %d streams", s.Cursor(), len(fake.requests))
 	}
 }
 
 func TestStreamThatNeverStartsIsReopened(t *testing.T) {
 	t.Parallel()
-	mute := listen(t) // Takes connections and says nothing.
-	t.Cleanup(func() { mute.Close() })
+	silent := listen(t) // Accepts connections and sends nothing.
+	t.Cleanup(func() { silent.Close() })
 	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
 		<-stream.Context().Done()
 		return stream.Context().Err()
 	})
-	for name, address := range map[string]string{"connection": mute.Addr().String(), "stream": serveEvents(t, fake)} {
+	for name, address := range map[string]string{"connection": silent.Addr().String(), "stream": serveEvents(t, fake)} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(testContext(t))
 			defer cancel()
@@ -649,11 +649,11 @@ func TestStreamThatNeverStartsIsReopened(t *testing.T) {
 			s.startTimeout = 100 * time.Millisecond
 			for _, err := range s.Events(ctx) {
 				if !errors.Is(err, context.Canceled) {
-					t.Errorf("it ended with %v", err)
+					t.Errorf("the loop ended with %v", err)
 				}
 			}
-			if cause != errSilent { // It and no other.
-				t.Errorf("it was left because of %v", cause)
+			if cause != errSilent { // Exactly this error.
+				t.Errorf("got reconnect cause %v", cause)
 			}
 		})
 	}
@@ -662,8 +662,8 @@ func TestStreamThatNeverStartsIsReopened(t *testing.T) {
 func TestContextEndsLoop(t *testing.T) {
 	t.Parallel()
 	for name, address := range map[string]string{
-		"while it reads":  serveEvents(t, newFakeEvents(sendAndHold(started("c0")))),
-		"while it pauses": listenAndClose(t),
+		"while reading":  serveEvents(t, newFakeEvents(sendAndHold(started("c0")))),
+		"during backoff": listenAndClose(t),
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := connect(t, address)
@@ -675,12 +675,12 @@ func TestContextEndsLoop(t *testing.T) {
 				var errs []error
 				for event, err := range client.Subscribe(nil).Events(ctx) {
 					if event != nil {
-						t.Errorf("an event onMessage: %v", event)
+						t.Errorf("got event %v", event)
 					}
 					errs = append(errs, err)
 				}
 				if len(errs) != 1 || !errors.Is(errs[0], want) {
-					t.Errorf("it ended with %v, not %v", errs, want)
+					t.Errorf("got errors %v, want %v", errs, want)
 				}
 			}
 		})
@@ -697,13 +697,13 @@ func TestSecondConcurrentLoopIsRejected(t *testing.T) {
 		}
 		for _, err := range s.Events(testContext(t)) {
 			if err == nil {
-				t.Error("a second loop reads as well")
+				t.Error("a second loop also reads events")
 			}
 		}
 		break
 	}
 	if len(fake.requests) != 1 {
-		t.Errorf("it was opened %d times", len(fake.requests))
+		t.Errorf("got %d streams", len(fake.requests))
 	}
 }
 

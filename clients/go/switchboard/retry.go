@@ -18,19 +18,20 @@ import (
 )
 
 const (
-	// initialBackoff is the longest pause before the second try; it doubles with every further one, up to maxBackoff.
+	// initialBackoff is the longest backoff before the second attempt. It doubles with each further attempt, up to
+	// maxBackoff.
 	initialBackoff = 250 * time.Millisecond
 	maxBackoff     = 10 * time.Second
-	// maxServerDelay is the longest delay asked for by the server that a call waits for; with a longer one, it fails.
+	// maxServerDelay is the longest server-requested delay that a call waits for. With a longer one, the call fails.
 	maxServerDelay = 30 * time.Second
 )
 
-// retrier makes calls again that failed with UNAVAILABLE, where that is safe.
+// retrier retries calls that failed with UNAVAILABLE, if a retry cannot execute them twice.
 type retrier struct {
 	attempts int
 }
 
-// unary is the interceptor of all calls that are no streams.
+// unary is the interceptor of unary calls.
 func (r retrier) unary(
 	ctx context.Context, method string, request, response any,
 	conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
@@ -41,7 +42,7 @@ func (r retrier) unary(
 	})
 }
 
-// do makes a call and, where it is retryable, makes it again while it fails with UNAVAILABLE.
+// do makes a call. If the call is retryable, do retries it while it fails with UNAVAILABLE.
 func (r retrier) do(ctx context.Context, retryable bool, call func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := call()
@@ -56,7 +57,7 @@ func (r retrier) do(ctx context.Context, retryable bool, call func() error) erro
 			}
 			pause += max(delay, 0)
 		}
-		// What cannot be tried again before the deadline fails now, and says why.
+		// If the deadline would pass during the backoff, fail now with the actual cause.
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
 			return err
 		}
@@ -66,13 +67,13 @@ func (r retrier) do(ctx context.Context, retryable bool, call func() error) erro
 	}
 }
 
-// backoffAfter is how long to wait after so many failures: doubling, and spread so that callers do not come in step.
+// backoffAfter is the backoff after that many failures. It doubles, with jitter to keep clients from retrying in step.
 func backoffAfter(failures int) time.Duration {
 	pause := min(initialBackoff<<min(failures-1, 16), maxBackoff)
 	return pause/2 + mathrand.N(pause/2)
 }
 
-// sleep waits, and tells why it was woken before the time.
+// sleep waits for the pause, or returns the error of ctx if that ends first.
 func sleep(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -84,14 +85,14 @@ func sleep(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// isRead tells whether a method changes nothing.
+// isRead reports whether a method changes nothing.
 func isRead(method string) bool {
 	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return strings.HasPrefix(service, "switchboard.v1.") &&
 		(strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || name == "VerifyWebhook")
 }
 
-// stream is the interceptor of all streams.
+// stream is the interceptor of streaming calls.
 func stream(
 	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, options ...grpc.CallOption,
@@ -103,7 +104,7 @@ func stream(
 	return &callStream{ClientStream: opened}, nil
 }
 
-// callStream turns a stream's errors into *Error, and identifies the upload that it carries.
+// callStream converts a stream's errors into *Error, and adds a request_id to the header of an upload.
 type callStream struct {
 	grpc.ClientStream
 	requestID atomic.Pointer[string]
@@ -127,7 +128,7 @@ func (s *callStream) wrapError(err error) error {
 	return wrapError(err, "")
 }
 
-// identify gives the header of an upload a request_id.
+// addRequestID adds a request_id to the header of an upload.
 func (s *callStream) addRequestID(upload proto.Message) proto.Message {
 	reflected := upload.ProtoReflect()
 	field := reflected.Descriptor().Fields().ByName("header")
@@ -140,7 +141,7 @@ func (s *callStream) addRequestID(upload proto.Message) proto.Message {
 	if filled == header {
 		return upload
 	}
-	// The outer message alone is copied: the chunk stays where it is.
+	// Copy only the outer message, not the bytes of the chunk.
 	copied := reflected.New()
 	reflected.Range(func(each protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		copied.Set(each, value)
@@ -150,9 +151,9 @@ func (s *callStream) addRequestID(upload proto.Message) proto.Message {
 	return copied.Interface()
 }
 
-// identified gives a write that has none a random request_id, and tells which one it has. The caller's own message stays
-// as it is, so that it can be sent once more as another one. Where request_id is a key to look something up by, it is one
-// of several, and nothing is filled in.
+// withRequestID returns the request with a request_id, and the id itself. It generates a random id if the field is
+// empty. It copies the message before that, because the caller may send the same message again as a new request. If
+// request_id is a lookup key in a oneof, the request stays unchanged.
 func withRequestID[M any](request M) (M, string) {
 	message, ok := any(request).(proto.Message)
 	if !ok || !message.ProtoReflect().IsValid() {
@@ -171,7 +172,7 @@ func withRequestID[M any](request M) (M, string) {
 	return message.(M), id
 }
 
-// newRequestID makes a random UUID.
+// newRequestID returns a random UUID.
 func newRequestID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // Never fails.

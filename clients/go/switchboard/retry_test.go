@@ -27,7 +27,7 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// methods are all methods of switchboard.v1.
+// methods returns all methods of switchboard.v1.
 func methods(t *testing.T) []protoreflect.MethodDescriptor {
 	t.Helper()
 	var all []protoreflect.MethodDescriptor
@@ -41,7 +41,7 @@ func methods(t *testing.T) []protoreflect.MethodDescriptor {
 		return true
 	})
 	if len(all) < 20 {
-		t.Fatalf("only %d methods were found", len(all))
+		t.Fatalf("found only %d methods", len(all))
 	}
 	return all
 }
@@ -50,7 +50,7 @@ func fullName(method protoreflect.MethodDescriptor) string {
 	return fmt.Sprintf("/%s/%s", method.Parent().FullName(), method.Name())
 }
 
-// recorder is a server that answers every call with one error, and keeps what it was asked.
+// recorder is a server that answers every call with one error and stores the requests.
 type recorder struct {
 	answer error
 	mu     sync.Mutex
@@ -86,20 +86,20 @@ func serveRecorder(t *testing.T, answer error) (*recorder, string) {
 	return r, serve(t, func(*grpc.Server) {}, grpc.UnknownServiceHandler(r.handle))
 }
 
-// Every call of the contract, against a server that is never there.
+// Makes every call of the contract against a server that is always unavailable.
 func TestOnlyReadsAndIdempotentWritesAreRetried(t *testing.T) {
-	// Writes that have no request_id. A new one must be put here by somebody who has thought about it.
+	// Writes without a request_id. Before you add a call here, check that it must not be retried.
 	notRetried := map[string]bool{
 		"/switchboard.v1.ContactService/UpdateContact": true,
 		"/switchboard.v1.ContactService/DeleteContact": true,
 		"/switchboard.v1.WebhookService/UpdateWebhook": true,
 		"/switchboard.v1.WebhookService/DeleteWebhook": true,
-		// The answer to a second one could not tell what the first one did.
+		// The response to a retry could not show what the first attempt did.
 		"/switchboard.v1.EventService/CreateSubscription": true,
 		"/switchboard.v1.EventService/UpdateSubscription": true,
 		"/switchboard.v1.EventService/SeekSubscription":   true,
 		"/switchboard.v1.EventService/DeleteSubscription": true,
-		// A subscription's loop does that in its own way.
+		// The loop of an event stream retries this call itself.
 		"/switchboard.v1.EventService/Acknowledge": true,
 	}
 	idempotentWrites := map[string]bool{
@@ -127,7 +127,7 @@ func TestOnlyReadsAndIdempotentWritesAreRetried(t *testing.T) {
 					t.Fatalf("got %v", err)
 				}
 				if calls := recorder.of(name); len(calls) != 1 {
-					t.Errorf("the stream was opened %d times", len(calls))
+					t.Errorf("got %d calls", len(calls))
 				}
 				return
 			}
@@ -141,7 +141,7 @@ func TestOnlyReadsAndIdempotentWritesAreRetried(t *testing.T) {
 				want = 1
 			}
 			if len(calls) != want {
-				t.Fatalf("it was called %d times, not %d", len(calls), want)
+				t.Fatalf("got %d calls, want %d", len(calls), want)
 			}
 			if !idempotentWrites[name] {
 				for _, call := range calls {
@@ -158,11 +158,11 @@ func TestOnlyReadsAndIdempotentWritesAreRetried(t *testing.T) {
 			}
 			for _, call := range calls {
 				if call.Get(field).String() != id {
-					t.Errorf("an attempt has another request_id")
+					t.Errorf("an attempt has a different request_id")
 				}
 			}
 			if failure, ok := errors.AsType[*Error](err); !ok || failure.RequestID != id {
-				t.Errorf("the error does not tell the request_id")
+				t.Errorf("the error lacks the request_id")
 			}
 			if request.Has(field) {
 				t.Error("the caller's request was changed")
@@ -180,11 +180,11 @@ func TestRetriesKeepGivenRequestID(t *testing.T) {
 	}
 	calls := recorder.of(switchboardv1.MessageService_SendMessage_FullMethodName)
 	if len(calls) != 4 {
-		t.Fatalf("it was called %d times", len(calls))
+		t.Fatalf("got %d calls", len(calls))
 	}
 	for _, call := range calls {
 		if id := call.Get(call.Descriptor().Fields().ByName("request_id")).String(); id != "order-77" {
-			t.Errorf("the request_id became %q", id)
+			t.Errorf("got request_id %q", id)
 		}
 		if call.Has(call.Descriptor().Fields().ByName("resend_after_attempt")) {
 			t.Error("resend_after_attempt was set")
@@ -207,7 +207,7 @@ func TestTwoSendsOfOneRequestGetDistinctRequestIDs(t *testing.T) {
 		}
 	}
 	if first, second := receive(t, ids), receive(t, ids); first == second {
-		t.Error("both have one request_id")
+		t.Error("both sends have the same request_id")
 	}
 }
 
@@ -228,7 +228,7 @@ func TestRetrySucceedsWhenServerRecovers(t *testing.T) {
 		t.Fatalf("got %v, %v", response, err)
 	}
 	if len(calls) != 3 {
-		t.Errorf("it was called %d times", len(calls))
+		t.Errorf("got %d calls", len(calls))
 	}
 }
 
@@ -245,7 +245,7 @@ func TestOtherCodesThanUnavailableAreNotRetried(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if calls := recorder.of(switchboardv1.AccountService_GetAccount_FullMethodName); len(calls) != 1 {
-				t.Errorf("it was called %d times", len(calls))
+				t.Errorf("got %d calls", len(calls))
 			}
 		})
 	}
@@ -258,11 +258,11 @@ func TestMaxAttemptsOneDisablesRetries(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if calls := recorder.of(switchboardv1.AccountService_GetAccount_FullMethodName); len(calls) != 1 {
-		t.Errorf("it was called %d times", len(calls))
+		t.Errorf("got %d calls", len(calls))
 	}
 }
 
-// asError reads a failure that a test made.
+// asError converts a status error of a test into an *Error.
 func asError(t *testing.T, err error) error {
 	t.Helper()
 	return wrapError(err, "id")
@@ -282,12 +282,12 @@ func TestBackoffGrowsUntilAttemptsAreUsed(t *testing.T) {
 		for i := 1; i < len(at); i++ {
 			longest := initialBackoff << (i - 1)
 			if pause := at[i] - at[i-1]; pause < longest/2 || pause > longest {
-				t.Errorf("pause %d took %v, which is not testTimeout %v and %v", i, pause, longest/2, longest)
+				t.Errorf("backoff %d took %v, want %v to %v", i, pause, longest/2, longest)
 			}
 		}
 		for failures := 1; failures < 200; failures++ {
 			if pause := backoffAfter(failures); pause <= 0 || pause > maxBackoff {
-				t.Errorf("after %d failures the pause is %v", failures, pause)
+				t.Errorf("after %d failures the backoff is %v", failures, pause)
 			}
 		}
 	})
@@ -310,9 +310,9 @@ func TestServerDelayIsHonouredUpToLimit(t *testing.T) {
 					t.Fatalf("got %v after %d attempts", err, attempts)
 				}
 				if waited := time.Since(start); attempts == 2 && (waited < test.delay || waited > test.delay+initialBackoff) {
-					t.Errorf("it waited for %v", waited)
+					t.Errorf("waited for %v", waited)
 				} else if attempts == 1 && waited != 0 {
-					t.Errorf("it waited for %v in vain", waited)
+					t.Errorf("waited for %v before failing", waited)
 				}
 			})
 		})
@@ -348,14 +348,14 @@ func TestCancelEndsBackoff(t *testing.T) {
 	})
 }
 
-// upload is what a server saw of one upload.
+// receivedUpload is what the server received in one upload.
 type receivedUpload struct {
 	header *switchboardv1.MediaHeader
 	file   []byte
 	err    error
 }
 
-// serveUploads fails the first ones with UNAVAILABLE.
+// serveUploads fails the first uploads with UNAVAILABLE.
 func serveUploads(t *testing.T, failures int) (<-chan receivedUpload, string) {
 	t.Helper()
 	seen := make(chan receivedUpload, 10)
@@ -387,7 +387,7 @@ func serveUploads(t *testing.T, failures int) (<-chan receivedUpload, string) {
 
 func TestSeekableUploadIsRetriedFromStart(t *testing.T) {
 	t.Parallel()
-	file := bytes.Repeat([]byte("0123456789abcdef"), 3*chunkSize/32) // One and a half pieces.
+	file := bytes.Repeat([]byte("0123456789abcdef"), 3*chunkSize/32) // One and a half chunks.
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, append([]byte("skipped"), file...), 0o600); err != nil {
 		t.Fatal(err)
@@ -441,7 +441,7 @@ func TestUnseekableUploadIsNotRetried(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if upload := receive(t, seen); string(upload.file) != "Hello!" || len(seen) != 0 {
-				t.Errorf("it was sent %d times more, with %q", len(seen), upload.file)
+				t.Errorf("got %d more uploads; the file is %q", len(seen), upload.file)
 			}
 		})
 	}
@@ -463,22 +463,22 @@ func TestFailedUploadReportsRequestID(t *testing.T) {
 	} {
 		failure, ok := errors.AsType[*Error](upload())
 		if !ok || failure.Code != codes.Unavailable || len(failure.RequestID) != 36 {
-			t.Errorf("%s failed with %v of the request %q", name, failure, failure.RequestID)
+			t.Errorf("%s failed with %v, request_id %q", name, failure, failure.RequestID)
 		}
 	}
 }
 
 func TestFileReadErrorCancelsUpload(t *testing.T) {
 	seen, address := serveUploads(t, 0)
-	broken := errors.New("the disk is gone")
-	file := io.MultiReader(bytes.NewReader(make([]byte, 2*chunkSize)), iotest.ErrReader(broken))
-	// The call's own context stays: it is not what ends the stream.
+	readErr := errors.New("read failed")
+	file := io.MultiReader(bytes.NewReader(make([]byte, 2*chunkSize)), iotest.ErrReader(readErr))
+	// The context of the call stays open, so it does not end the stream.
 	_, err := connect(t, address).SendMedia(t.Context(), &switchboardv1.MediaHeader{}, file)
-	if !errors.Is(err, broken) {
+	if !errors.Is(err, readErr) {
 		t.Errorf("got %v", err)
 	}
 	if upload := receive(t, seen); status.Code(upload.err) != codes.Canceled {
-		t.Errorf("the server saw %v, as if the file had ended", upload.err)
+		t.Errorf("the server received a complete upload: %v", upload.err)
 	}
 }
 
@@ -488,7 +488,7 @@ func TestEmptyFileIsSentToServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if upload := receive(t, seen); upload.err != nil || upload.header != nil || len(upload.file) != 0 {
-		t.Errorf("the server saw %+v", upload)
+		t.Errorf("the server received %+v", upload)
 	}
 }
 
@@ -505,7 +505,7 @@ func TestGeneratedUploadStreamGetsRequestID(t *testing.T) {
 	_, err = stream.CloseAndRecv()
 	upload := receive(t, seen)
 	if len(upload.header.GetRequestId()) != 36 || upload.header.GetAccount() != "a" || string(upload.file) != "Hello!" {
-		t.Errorf("the server saw %v and %q", upload.header, upload.file)
+		t.Errorf("the server received %v and %q", upload.header, upload.file)
 	}
 	if failure, ok := errors.AsType[*Error](err); !ok || failure.RequestID != upload.header.GetRequestId() {
 		t.Errorf("got %v", err)
