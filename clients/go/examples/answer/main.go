@@ -47,8 +47,7 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		// Continuing finishes the event. Leaving the loop does not: after a restart, the server delivers the event
-		// again.
+		// Continuing finishes the event. Leaving the loop does not: the server delivers the event again after a restart.
 		switch err := answer(ctx, client, event); {
 		case ctx.Err() != nil:
 			return
