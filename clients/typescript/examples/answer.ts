@@ -15,13 +15,13 @@ try {
   }
 }
 
-const subscription = switchboard.subscribe(
+const stream = switchboard.subscribe(
   { start: { case: "subscription", value: "answers" } },
   { onReconnect: (error, delayMs) => console.error(`again in ${Math.ceil(delayMs)} ms: ${error.message}`) },
 );
-process.once("SIGINT", () => subscription.close());
+process.once("SIGINT", () => stream.close());
 
-for await (const event of subscription) {
+for await (const event of stream) {
   try {
     await answer(event);
   } catch (error) {

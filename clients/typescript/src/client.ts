@@ -1,5 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
+import {
+  type EventStream,
+  ReconnectingEventStream,
+  type SubscribeOptions,
+  type SubscribeRequestWithGaps,
+  type SubscribeRequestWithoutGaps,
+} from "./event-stream.js";
 import { AccountService } from "./gen/switchboard/v1/account_service_pb.js";
 import { ContactService } from "./gen/switchboard/v1/contact_service_pb.js";
 import type { Event } from "./gen/switchboard/v1/event_pb.js";
@@ -16,14 +23,7 @@ import {
   type UploadTemplateMediaResponse,
 } from "./gen/switchboard/v1/template_service_pb.js";
 import { WebhookService } from "./gen/switchboard/v1/webhook_service_pb.js";
-import {
-  ReconnectingSubscription,
-  type SubscribeOptions,
-  type SubscribeRequestWithGaps,
-  type SubscribeRequestWithoutGaps,
-  type Subscription,
-} from "./subscription.js";
-import { type Connection, layered } from "./transport.js";
+import { type Connection, wrapTransport } from "./transport.js";
 import { type FileSource, Upload } from "./upload.js";
 
 /** What a client is made with, wherever it runs. */
@@ -68,7 +68,7 @@ export class SwitchboardClient {
     }
     this.#connect = (closed) => {
       const { transport, close } = open();
-      return { transport: layered(transport, { token, maxAttempts, closed }), close };
+      return { transport: wrapTransport(transport, { token, maxAttempts, closed }), close };
     };
     this.#connection = this.#connect(this.#closed.signal);
     this.transport = this.#connection.transport;
@@ -109,14 +109,14 @@ export class SwitchboardClient {
    *
    * With `expiredPolicy: ExpiredPolicy.SKIP_WITH_GAP`, gaps come between the events; their `$typeName` tells them apart.
    */
-  subscribe(request?: SubscribeRequestWithoutGaps, options?: SubscribeOptions): Subscription<Event>;
-  subscribe(request: SubscribeRequestWithGaps, options?: SubscribeOptions): Subscription<Event | SubscribeGap>;
+  subscribe(request?: SubscribeRequestWithoutGaps, options?: SubscribeOptions): EventStream<Event>;
+  subscribe(request: SubscribeRequestWithGaps, options?: SubscribeOptions): EventStream<Event | SubscribeGap>;
   subscribe(
     request: MessageInitShape<typeof SubscribeRequestSchema> = {},
     options: SubscribeOptions = {},
-  ): Subscription<Event | SubscribeGap> {
+  ): EventStream<Event | SubscribeGap> {
     // Its connections outlive a client that is closed by so much as it takes to say what is finished.
-    return new ReconnectingSubscription(() => this.#connect(), this.#closed.signal, request, options);
+    return new ReconnectingEventStream(() => this.#connect(), this.#closed.signal, request, options);
   }
 
   /** Closes the connection and ends every subscription. What is under way fails with `CANCELED`. */

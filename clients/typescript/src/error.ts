@@ -17,11 +17,11 @@ export interface FieldViolation {
  * Whether a stream, or a call that may be repeated, broke and was not refused: the server gives a reason with whatever it
  * says itself. `UNAVAILABLE` is looked at elsewhere, for it may have one.
  */
-export function isBroken({ code, reason }: SwitchboardError): boolean {
+export function isReset({ code, reason }: SwitchboardError): boolean {
   return reason === "" && (code === Code.Internal || code === Code.Unknown || code === Code.Canceled);
 }
 
-interface Facts {
+interface ErrorFields {
   readonly code: Code;
   readonly reason: string;
   readonly domain: string;
@@ -54,16 +54,16 @@ export class SwitchboardError extends Error {
   /** The `request_id` that the failed write carried: the caller's, or the one that this package made up. */
   readonly requestId: string | undefined;
 
-  private constructor(facts: Facts, cause?: ConnectError, requestId?: string) {
-    const code = Code[facts.code]?.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase() ?? `CODE_${facts.code}`;
-    const text = [code, facts.reason].filter(Boolean).join(" ");
-    super(facts.text ? `${text}: ${facts.text}` : text, cause && { cause });
-    this.code = facts.code;
-    this.reason = facts.reason;
-    this.domain = facts.domain;
-    this.metadata = facts.metadata;
-    this.fieldViolations = facts.fieldViolations;
-    this.retryDelayMs = facts.retryDelay && durationMs(facts.retryDelay);
+  private constructor(fields: ErrorFields, cause?: ConnectError, requestId?: string) {
+    const code = Code[fields.code]?.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase() ?? `CODE_${fields.code}`;
+    const text = [code, fields.reason].filter(Boolean).join(" ");
+    super(fields.text ? `${text}: ${fields.text}` : text, cause && { cause });
+    this.code = fields.code;
+    this.reason = fields.reason;
+    this.domain = fields.domain;
+    this.metadata = fields.metadata;
+    this.fieldViolations = fields.fieldViolations;
+    this.retryDelayMs = fields.retryDelay && durationMs(fields.retryDelay);
     this.requestId = requestId;
   }
 
@@ -79,7 +79,7 @@ export class SwitchboardError extends Error {
   /** @internal */
   static ofStatus(status: ConnectError, code = status.code, requestId?: string): SwitchboardError {
     const info = status.findDetails(ErrorInfoSchema)[0];
-    const facts = {
+    const fields = {
       code,
       reason: info?.reason ?? "",
       domain: info?.domain ?? "",
@@ -91,7 +91,7 @@ export class SwitchboardError extends Error {
       retryDelay: status.findDetails(RetryInfoSchema)[0]?.retryDelay,
       text: status.rawMessage,
     };
-    return new SwitchboardError(facts, status, requestId);
+    return new SwitchboardError(fields, status, requestId);
   }
 
   /**
@@ -100,7 +100,7 @@ export class SwitchboardError extends Error {
    * What the provider sent (`rawJson`, which may quote the message) stays in the record and is not taken over.
    */
   static fromRecord(record: ErrorRecord): SwitchboardError {
-    const facts = {
+    const fields = {
       code: record.code as Code,
       reason: record.reason,
       domain: "switchboard",
@@ -109,6 +109,6 @@ export class SwitchboardError extends Error {
       retryDelay: record.retryDelay,
       text: record.message,
     };
-    return new SwitchboardError(facts);
+    return new SwitchboardError(fields);
   }
 }

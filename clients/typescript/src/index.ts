@@ -31,7 +31,7 @@ export function createSwitchboardClient(address: string, options: SwitchboardCli
   return new SwitchboardClient(() => {
     const sessions = new Http2SessionManager(url, KEEPALIVE, options.tls);
     return {
-      transport: createGrpcTransport({ baseUrl: url, sessionManager: listenedTo(sessions) }),
+      transport: createGrpcTransport({ baseUrl: url, sessionManager: withErrorListener(sessions) }),
       close: () => sessions.abort(),
     };
   }, options);
@@ -41,7 +41,7 @@ export function createSwitchboardClient(address: string, options: SwitchboardCli
  * Makes sure that somebody listens when a connection fails. The manager stops listening when it is closed, which may be
  * before a connection that has just failed says so, and an error that nobody listens to ends the process.
  */
-function listenedTo(sessions: Http2SessionManager): NonNullable<GrpcTransportOptions["sessionManager"]> {
+function withErrorListener(sessions: Http2SessionManager): NonNullable<GrpcTransportOptions["sessionManager"]> {
   const ignore = () => undefined;
   return {
     authority: sessions.authority,

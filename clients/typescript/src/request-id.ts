@@ -8,7 +8,7 @@ import {
 } from "@bufbuild/protobuf";
 
 /** A fresh `request_id`: a random UUID. (`crypto.randomUUID` is missing on web pages that came over plain http.) */
-export function freshRequestId(): string {
+export function newRequestId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
@@ -16,8 +16,8 @@ export function freshRequestId(): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** Whether requests of this type can be made repeatable. In a oneof it is a key to look for, and means something else. */
-export function takesRequestId(schema: DescMessage): boolean {
+/** Whether requests of this type can be made retryable. In a oneof it is a key to look for, and means something else. */
+export function hasRequestId(schema: DescMessage): boolean {
   const field = schema.field["requestId"];
   return field !== undefined && field.fieldKind === "scalar" && field.oneof === undefined;
 }
@@ -26,10 +26,10 @@ export function takesRequestId(schema: DescMessage): boolean {
 export function withRequestId<T extends DescMessage>(
   schema: T,
   init: MessageInitShape<T>,
-  fresh = freshRequestId(),
+  newId = newRequestId(),
 ): { message: MessageShape<T>; requestId: string } {
   const message = isMessage(init, schema) ? clone(schema, init) : create(schema, init);
-  const named = message as MessageShape<T> & { requestId: string };
-  named.requestId ||= fresh;
-  return { message, requestId: named.requestId };
+  const filled = message as MessageShape<T> & { requestId: string };
+  filled.requestId ||= newId;
+  return { message, requestId: filled.requestId };
 }

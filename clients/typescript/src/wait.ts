@@ -1,5 +1,5 @@
 /** The longest delay that is waited for because the server asks for it. */
-export const LONGEST_ASKED_MS = 30_000;
+export const MAX_SERVER_DELAY_MS = 30_000;
 
 /** Waits. Ends early, without an error, when the signal is aborted. */
 export function wait(ms: number, signal: AbortSignal): Promise<void> {
@@ -19,21 +19,21 @@ export function wait(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /** How long to wait after so many failures in a row: twice as long each time, and never the same for two callers. */
-export function backoffMs(failures: number, firstMs: number, mostMs: number): number {
-  return Math.min(firstMs * 2 ** (failures - 1), mostMs) * (0.5 + Math.random() / 2);
+export function backoffMs(failures: number, initialMs: number, maxMs: number): number {
+  return Math.min(initialMs * 2 ** (failures - 1), maxMs) * (0.5 + Math.random() / 2);
 }
 
 /** A signal that follows others, until it is let go. */
 export class LinkedSignal {
   readonly #controller = new AbortController();
-  readonly #followed: readonly AbortSignal[];
+  readonly #sources: readonly AbortSignal[];
 
   constructor(...signals: (AbortSignal | undefined)[]) {
-    this.#followed = signals.filter((signal) => signal !== undefined);
-    for (const signal of this.#followed) {
-      signal.addEventListener("abort", this.#follow);
+    this.#sources = signals.filter((signal) => signal !== undefined);
+    for (const signal of this.#sources) {
+      signal.addEventListener("abort", this.#onAbort);
     }
-    this.#follow();
+    this.#onAbort();
   }
 
   get signal(): AbortSignal {
@@ -45,14 +45,14 @@ export class LinkedSignal {
   }
 
   /** Long-lived signals must not hold on to every call that was ever made. */
-  letGo(): void {
-    for (const signal of this.#followed) {
-      signal.removeEventListener("abort", this.#follow);
+  unlink(): void {
+    for (const signal of this.#sources) {
+      signal.removeEventListener("abort", this.#onAbort);
     }
   }
 
-  readonly #follow = (): void => {
-    const aborted = this.#followed.find((signal) => signal.aborted);
+  readonly #onAbort = (): void => {
+    const aborted = this.#sources.find((signal) => signal.aborted);
     if (aborted) {
       this.#controller.abort(aborted.reason);
     }

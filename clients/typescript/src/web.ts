@@ -15,7 +15,7 @@ export * from "./common.js";
 export interface SwitchboardClientOptions extends CommonOptions {}
 
 /** The server takes messages of 4 MiB. What is not the file's bytes must have room, too. */
-const MOST_FILE_BYTES = 4 * 1024 * 1024 - 16 * 1024;
+const MAX_FILE_BYTES = 4 * 1024 * 1024 - 16 * 1024;
 
 /**
  * Makes a client. Nothing is connected before the first call.
@@ -44,7 +44,7 @@ function withoutRequestStreams(inner: Transport): Transport {
         throw new ConnectError(`browsers cannot stream requests, as ${method.name} does`, Code.Unimplemented);
       }
       // One message that is streamed is the same on the wire as one that is not.
-      const message = await inOne(method.input, input);
+      const message = await mergeChunks(method.input, input);
       const single: DescMethodUnary<typeof method.input, typeof method.output> = { ...method, methodKind: "unary" };
       const response = await inner.unary(single, signal, timeoutMs, header, message, contextValues);
       return {
@@ -60,7 +60,7 @@ function withoutRequestStreams(inner: Transport): Transport {
 }
 
 /** The messages of an upload as one: the first, which has the header, with the bytes of all. */
-async function inOne<I extends DescMessage>(
+async function mergeChunks<I extends DescMessage>(
   schema: I,
   input: AsyncIterable<MessageInitShape<I>>,
 ): Promise<MessageInitShape<I>> {
@@ -72,18 +72,18 @@ async function inOne<I extends DescMessage>(
     const { chunk } = message as { chunk?: Uint8Array };
     chunks.push(chunk ?? new Uint8Array());
     bytes += chunk?.length ?? 0;
-    if (bytes > MOST_FILE_BYTES) {
+    if (bytes > MAX_FILE_BYTES) {
       throw new ConnectError(
-        `browsers cannot stream requests: a file has at most ${MOST_FILE_BYTES} bytes`,
+        `browsers cannot stream requests: a file has at most ${MAX_FILE_BYTES} bytes`,
         Code.Unimplemented,
       );
     }
   }
   const chunk = new Uint8Array(bytes);
   let at = 0;
-  for (const piece of chunks) {
-    chunk.set(piece, at);
-    at += piece.length;
+  for (const part of chunks) {
+    chunk.set(part, at);
+    at += part.length;
   }
   return Object.assign(create(schema), first, { chunk });
 }

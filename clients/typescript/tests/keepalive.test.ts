@@ -4,8 +4,8 @@ import type { ServerHttp2Session } from "node:http2";
 import { test } from "node:test";
 import { Code } from "@switchboard/client";
 import { AccountService } from "@switchboard/client/v1";
+import { Deferred, until } from "./support/deferred.js";
 import { fakeServer } from "./support/fake.js";
-import { Later, until } from "./support/later.js";
 import { proxyTo } from "./support/proxy.js";
 import { clientOf } from "./support/sandbox.js";
 
@@ -16,12 +16,12 @@ function pinged(session: ServerHttp2Session): Promise<void> {
   });
 }
 
-test("a connection with open calls is pinged, and given up when no answer comes", async (t) => {
-  const asked = new Later();
+test("a connection that stops answering pings is closed", async (t) => {
+  const called = new Deferred();
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, {
       listAccounts: async (_, { signal }) => {
-        asked.resolve();
+        called.resolve();
         await until(signal);
         return {};
       },
@@ -35,7 +35,7 @@ test("a connection with open calls is pinged, and given up when no answer comes"
     failed = true;
     return error;
   });
-  await asked.promise;
+  await called.promise;
   const [session] = server.sessions;
   assert.ok(session);
   const ping = once(session, "ping");
@@ -43,7 +43,7 @@ test("a connection with open calls is pinged, and given up when no answer comes"
   await ping;
   // The answer to that ping has to come in, which starts the next interval. A ping of the server's own is answered after it.
   await pinged(session);
-  proxy.silence();
+  proxy.stall();
   t.mock.timers.tick(30_000);
   await new Promise(setImmediate);
   t.mock.timers.tick(9_999);
@@ -54,7 +54,7 @@ test("a connection with open calls is pinged, and given up when no answer comes"
   assert.equal(error.code, Code.Unavailable);
 });
 
-test("a connection without calls is not pinged", async (t) => {
+test("an idle connection is not pinged", async (t) => {
   const server = await fakeServer(t, ({ service }) => service(AccountService, { listAccounts: () => ({}) }));
   const client = clientOf(t, server.address);
   t.mock.timers.enable({ apis: ["setTimeout"] });

@@ -5,10 +5,10 @@ import { before, test } from "node:test";
 import { Code, type SwitchboardClient, SwitchboardError } from "@switchboard/client";
 import { FaultKind } from "@switchboard/client/sandbox/v1";
 import { type Event, StartPosition } from "@switchboard/client/v1";
+import { Deferred, take } from "./support/deferred.js";
 import { health, reflection } from "./support/grpc.js";
-import { Later, take } from "./support/later.js";
 import { proxyTo } from "./support/proxy.js";
-import { clientOf, sandboxOf, startSandbox, temporaryFolder, wholeFile } from "./support/sandbox.js";
+import { clientOf, fileScope, sandboxOf, startSandbox, temporaryFolder } from "./support/sandbox.js";
 
 const CONNECTBY = "demo-connectby";
 const CONNECTLY = "demo-connectly";
@@ -17,7 +17,7 @@ const EARLIEST = { case: "position", value: StartPosition.EARLIEST } as const;
 const text = { case: "text", value: { body: "Hello!" } } as const;
 
 let address: string;
-const scope = wholeFile();
+const scope = fileScope();
 let client: SwitchboardClient;
 before(async () => {
   ({ address } = await startSandbox(scope));
@@ -33,7 +33,7 @@ async function failureOf(call: Promise<unknown>): Promise<SwitchboardError> {
   return error;
 }
 
-test("every fault of a request is told", async () => {
+test("an invalid request reports every field violation", async () => {
   const error = await failureOf(
     client.messages.sendMessage({
       account: CONNECTBY,
@@ -54,20 +54,20 @@ test("every fault of a request is told", async () => {
   assert.ok(error.fieldViolations.every(({ description }) => description.length > 0));
 });
 
-test("a file that is none is refused while it is still being sent", async () => {
+test("an invalid file is refused during the upload", async () => {
   const file = new Uint8Array(3_000_000);
   const error = await failureOf(client.sendMedia({ account: CONNECTBY, to: CUSTOMER }, file, { timeoutMs: 20_000 }));
   assert.deepEqual([error.code, error.reason], [Code.InvalidArgument, "REQUEST_INVALID"]);
   assert.equal(error.fieldViolations[0]?.field, "chunk");
 });
 
-test("metadata comes along", async () => {
+test("an error carries its metadata", async () => {
   const error = await failureOf(client.accounts.getAccount({ account: "nobody" }));
   assert.deepEqual([error.code, error.reason], [Code.NotFound, "ACCOUNT_NOT_FOUND"]);
   assert.deepEqual(error.metadata, { account: "nobody" });
 });
 
-test("an unknown outcome is told with all that it takes to go on", async (t) => {
+test("an unknown outcome carries request_id and attempt", async (t) => {
   const sandbox = sandboxOf(client);
   t.after(() => sandbox.clearFaults({ account: CONNECTBY }));
   await sandbox.setFault({ account: CONNECTBY, kind: FaultKind.CUT_AFTER_READING, operation: "send_text", times: 1 });
@@ -92,17 +92,17 @@ test("an unknown outcome is told with all that it takes to go on", async (t) => 
 });
 
 test("a deadline ends a stream", async () => {
-  const begun = performance.now();
+  const startTime = performance.now();
   const error = await failureOf(take(client.events.subscribe({}, { timeoutMs: 500 }), 9));
   assert.equal(error.code, Code.DeadlineExceeded);
-  assert.ok(performance.now() - begun < 10_000);
+  assert.ok(performance.now() - startTime < 10_000);
 });
 
 test("a cancel ends a call and a stream", async (t) => {
   const sandbox = sandboxOf(client);
   t.after(() => sandbox.clearFaults({ account: CONNECTBY }));
   await sandbox.setFault({ account: CONNECTBY, kind: FaultKind.LATENCY, latency: { seconds: 20n } });
-  const begun = performance.now();
+  const startTime = performance.now();
   const canceling = new AbortController();
   const { signal } = canceling;
   const call = failureOf(client.templates.listTemplates({ account: CONNECTBY }, { signal }));
@@ -115,10 +115,10 @@ test("a cancel ends a call and a stream", async (t) => {
     })(),
   );
   assert.deepEqual([(await call).code, (await stream).code], [Code.Canceled, Code.Canceled]);
-  assert.ok(performance.now() - begun < 10_000);
+  assert.ok(performance.now() - startTime < 10_000);
 });
 
-test("health and reflection answer through the same transport", async () => {
+test("health and reflection work over the same transport", async () => {
   assert.equal(await health(client.transport, "switchboard.v1.EventService"), "SERVING");
   await assert.rejects(health(client.transport, "nobody"), { name: "SwitchboardError", code: Code.NotFound });
   const services = await reflection(client.transport);
@@ -126,7 +126,7 @@ test("health and reflection answer through the same transport", async () => {
   assert.ok(services.includes("grpc.health.v1.Health"));
 });
 
-test("a subscription loses nothing and repeats nothing while the server is killed, stopped and started again", async (t) => {
+test("server restarts lose and repeat no event", async (t) => {
   const store = join(await temporaryFolder(t), "journal.db");
   let server = await startSandbox(t, { store });
   const { address } = server;
@@ -135,8 +135,8 @@ test("a subscription loses nothing and repeats nothing while the server is kille
   const sandbox = sandboxOf(switchboard);
 
   // Customers write all the time.
-  const taken: string[] = [];
-  let up = new Later();
+  const accepted: string[] = [];
+  let up = new Deferred();
   up.resolve();
   let writing = true;
   const customers = (async () => {
@@ -144,7 +144,7 @@ test("a subscription loses nothing and repeats nothing while the server is kille
       try {
         const answer = await sandbox.injectMessage({ account: CONNECTLY, sender: CUSTOMER, text: `number ${number}` });
         if (answer.webhookStatus === 200) {
-          taken.push(answer.providerMessageId);
+          accepted.push(answer.providerMessageId);
         }
       } catch {
         await up.promise;
@@ -153,18 +153,18 @@ test("a subscription loses nothing and repeats nothing while the server is kille
   })();
 
   const reconnects: SwitchboardError[] = [];
-  const subscription = switchboard.subscribe({ start: EARLIEST }, { onReconnect: (error) => reconnects.push(error) });
+  const stream = switchboard.subscribe({ start: EARLIEST }, { onReconnect: (error) => reconnects.push(error) });
   const events: Event[] = [];
   let last: string | undefined;
   let next = 30;
-  for await (const event of subscription) {
+  for await (const event of stream) {
     events.push(event);
     if (event.id === last) {
       break;
     }
     if (events.length === next && next <= 90) {
       // Thirty events each: killed, stopped in order, killed again.
-      up = new Later();
+      up = new Deferred();
       const signal = next === 60 ? "SIGTERM" : "SIGKILL";
       next += 30;
       // Not waited for: the loop goes on while the server ends.
@@ -198,9 +198,9 @@ test("a subscription loses nothing and repeats nothing while the server is kille
     payload.case === "messageReceived" ? payload.value.providerMessageId : "",
   );
   assert.deepEqual(
-    received.filter((id) => taken.includes(id)),
-    taken,
-    "and that is all that was taken in",
+    received.filter((id) => accepted.includes(id)),
+    accepted,
+    "and that is all that was accepted in",
   );
   assert.ok(reconnects.length >= 3);
   assert.ok(reconnects.every(({ code }) => code === Code.Unavailable));
@@ -210,10 +210,10 @@ test("a subscription loses nothing and repeats nothing while the server is kille
   assert.deepEqual(ids(await take(rest, events.length - 41)), ids(events.slice(41)), "any cursor leads on");
 });
 
-test("a connection that falls silent is given up, and nothing is lost", async (t) => {
+test("a stalled connection is replaced without losing events", async (t) => {
   const proxy = await proxyTo(t, address);
   const errors: string[] = [];
-  const subscription = clientOf(t, proxy.address).subscribe(
+  const stream = clientOf(t, proxy.address).subscribe(
     { filter: { types: ["message.received"] }, start: EARLIEST, heartbeatInterval: { seconds: 1n } },
     { onReconnect: ({ message }) => errors.push(message) },
   );
@@ -221,13 +221,13 @@ test("a connection that falls silent is given up, and nothing is lost", async (t
   const inject = (words: string) => sandbox.injectMessage({ account: CONNECTLY, sender: "+15550100070", text: words });
   await inject("before");
   const seen: string[] = [];
-  for await (const { payload } of subscription) {
+  for await (const { payload } of stream) {
     const words =
       payload.case === "messageReceived" && payload.value.content.case === "text"
         ? payload.value.content.value.body
         : "";
     if (words === "before") {
-      proxy.silence();
+      proxy.stall();
       await inject("meanwhile");
     }
     seen.push(words);
@@ -240,15 +240,15 @@ test("a connection that falls silent is given up, and nothing is lost", async (t
   assert.equal(proxy.connections(), 2);
 });
 
-test("a cursor that is none ends the loop", async () => {
-  const subscription = client.subscribe({ start: { case: "afterCursor", value: "made up" } });
-  const error = await failureOf(take(subscription, 1));
+test("a malformed cursor ends the loop", async () => {
+  const stream = client.subscribe({ start: { case: "afterCursor", value: "made up" } });
+  const error = await failureOf(take(stream, 1));
   assert.deepEqual([error.code, error.reason], [Code.InvalidArgument, "CURSOR_MALFORMED"]);
   assert.equal(error.fieldViolations[0]?.field, "after_cursor");
 });
 
 // The last: the account is held back from now on.
-test("a delay that the provider asks for comes along", async (t) => {
+test("a provider's delay is passed on", async (t) => {
   const sandbox = sandboxOf(client);
   t.after(() => sandbox.clearFaults({ account: CONNECTBY }));
   await sandbox.setFault({ account: CONNECTBY, kind: FaultKind.STATUS, httpStatus: 429, retryAfter: "77" });

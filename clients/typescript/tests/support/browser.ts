@@ -15,12 +15,12 @@ import { SCRATCH } from "./paths.js";
 const COMMANDS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
 
 /** What a page tells, in order. */
-export type Told = [what: string, ...values: unknown[]];
+export type Report = [what: string, ...values: unknown[]];
 
 export interface Site {
   readonly origin: string;
   /** The next thing that the page tells. */
-  told(): Promise<Told>;
+  nextReport(): Promise<Report>;
 }
 
 /** The script of `tests/browser/page.ts`, as bundlers make it for browsers. They fail where something is of Node.js. */
@@ -42,16 +42,16 @@ export async function bundledPage(): Promise<string> {
 
 /** A web server of its own origin, whose page has this script. */
 export async function site(t: TestContext, script: string, picture: Uint8Array): Promise<Site> {
-  const told: Told[] = [];
+  const reports: Report[] = [];
   let arrived: () => void = () => undefined;
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    if (pathname === "/told") {
+    if (pathname === "/report") {
       let body = "";
-      for await (const piece of request.setEncoding("utf8")) {
-        body += piece;
+      for await (const chunk of request.setEncoding("utf8")) {
+        body += chunk;
       }
-      told.push(JSON.parse(body));
+      reports.push(JSON.parse(body));
       arrived();
       response.writeHead(204).end();
     } else if (pathname === "/") {
@@ -74,19 +74,23 @@ export async function site(t: TestContext, script: string, picture: Uint8Array):
   });
   return {
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async told() {
-      while (told.length === 0) {
+    async nextReport() {
+      while (reports.length === 0) {
         await new Promise<void>((resolve) => {
           arrived = resolve;
         });
       }
-      return told.shift() as Told;
+      return reports.shift() as Report;
     },
   };
 }
 
 /** Shows a site's page in a browser without a window, until the test ends. Gives what it tells, one after the other. */
-export async function show(t: TestContext, { origin, told }: Site, query: string): Promise<() => Promise<Told>> {
+export async function show(
+  t: TestContext,
+  { origin, nextReport }: Site,
+  query: string,
+): Promise<() => Promise<Report>> {
   const profile = await mkdtemp(join(tmpdir(), "switchboard-client-"));
   const child = spawn(
     command(),
@@ -107,14 +111,14 @@ export async function show(t: TestContext, { origin, told }: Site, query: string
     ],
     { stdio: ["ignore", "ignore", "pipe"], env: { PATH: process.env["PATH"], HOME: profile } },
   );
-  let said = "";
-  child.stderr.setEncoding("utf8").on("data", (piece: string) => {
-    said += piece;
+  let output = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    output += chunk;
   });
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
   const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  const broken = ended.then(() => Promise.reject(new Error(`the browser ended:\n${said}`)));
+  const broken = ended.then(() => Promise.reject(new Error(`the browser ended:\n${output}`)));
   // It is looked at together with what the page tells.
   broken.catch(() => undefined);
   t.after(async () => {
@@ -126,7 +130,7 @@ export async function show(t: TestContext, { origin, told }: Site, query: string
     process.off("exit", kill);
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   });
-  return async () => await Promise.race([told(), broken]);
+  return async () => await Promise.race([nextReport(), broken]);
 }
 
 function command(): string {

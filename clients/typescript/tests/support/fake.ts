@@ -14,7 +14,7 @@ import { type Code, ConnectError, type ConnectRouter } from "@connectrpc/connect
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 
 /** What the server says itself: a status with a reason. */
-export function refusal(code: Code, reason: string): ConnectError {
+export function serverError(code: Code, reason: string): ConnectError {
   const error = new ConnectError("no", code);
   // google.rpc.ErrorInfo { reason: …, domain: "switchboard" }
   const value = Buffer.from(`\x0a${String.fromCharCode(reason.length)}${reason}\x12\x0bswitchboard`, "latin1");

@@ -7,8 +7,8 @@ export interface Proxy {
   readonly address: string;
   /** How many connections there were. */
   readonly connections: () => number;
-  /** From now on nothing goes through the connections that there are, and none of them is closed. Later ones work. */
-  silence(): void;
+  /** From now on nothing goes through the connections that there are, and none of them is closed. Deferred ones work. */
+  stall(): void;
 }
 
 export async function proxyTo(t: TestContext, address: string): Promise<Proxy> {
@@ -39,7 +39,7 @@ export async function proxyTo(t: TestContext, address: string): Promise<Proxy> {
   return {
     address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     connections: () => connections,
-    silence: () => {
+    stall: () => {
       for (const socket of sockets) {
         socket.unpipe();
         // Read on, so that the sender notices nothing.

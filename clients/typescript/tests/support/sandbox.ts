@@ -21,7 +21,7 @@ interface Scope {
 }
 
 /** The scope of all tests of a file. To be called at its top. */
-export function wholeFile(): Scope {
+export function fileScope(): Scope {
   const ends: (() => Promise<void> | void)[] = [];
   after(async () => {
     for (const end of ends.reverse()) {
@@ -63,10 +63,10 @@ export async function startSandbox(
   };
   scope.after(() => stop("SIGKILL"));
   const address = await new Promise<string>((resolve, reject) => {
-    let said = "";
-    const read = (piece: string) => {
-      said += piece;
-      const [, found] = /^ +gRPC +(\S+)\n/m.exec(said) ?? [];
+    let output = "";
+    const read = (chunk: string) => {
+      output += chunk;
+      const [, found] = /^ +gRPC +(\S+)\n/m.exec(output) ?? [];
       if (found !== undefined) {
         resolve(found);
       }
@@ -74,7 +74,7 @@ export async function startSandbox(
     child.stdout.setEncoding("utf8").on("data", read);
     child.stderr.setEncoding("utf8").on("data", read);
     child.once("error", reject);
-    child.once("close", (code) => reject(new Error(`${BINARY} ended with ${code}:\n${said}`)));
+    child.once("close", (code) => reject(new Error(`${BINARY} ended with ${code}:\n${output}`)));
   });
   return { address, process: child, stop };
 }
@@ -101,19 +101,19 @@ export async function temporaryFolder(scope: Scope): Promise<string> {
 export async function run(
   file: string,
   env: Record<string, string>,
-  onOutput: (said: string, child: ChildProcess) => void = () => undefined,
-): Promise<{ code: number; said: string }> {
+  onOutput: (output: string, child: ChildProcess) => void = () => undefined,
+): Promise<{ code: number; output: string }> {
   const child = spawn(process.execPath, [file], {
     env: { ...process.env, NODE_TEST_CONTEXT: "", ...env },
     timeout: 30_000,
   });
-  let said = "";
+  let output = "";
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (piece: string) => {
-      said += piece;
-      onOutput(said, child);
+    stream.setEncoding("utf8").on("data", (chunk: string) => {
+      output += chunk;
+      onOutput(output, child);
     });
   }
   const [code] = await once(child, "close");
-  return { code, said };
+  return { code, output };
 }

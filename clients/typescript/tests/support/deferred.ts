@@ -1,5 +1,5 @@
 /** A promise, to be kept from outside. (`Promise.withResolvers` is not in Node.js 20.) */
-export class Later<T = void> {
+export class Deferred<T = void> {
   resolve!: (value: T) => void;
   readonly promise = new Promise<T>((resolve) => {
     this.resolve = resolve;
@@ -18,14 +18,14 @@ export function until(signal: AbortSignal): Promise<void> {
 
 /** Reads so many items, and stops there. */
 export async function take<T>(items: AsyncIterable<T>, count: number): Promise<T[]> {
-  const taken: T[] = [];
+  const accepted: T[] = [];
   if (count > 0) {
     for await (const item of items) {
-      taken.push(item);
-      if (taken.length === count) {
+      accepted.push(item);
+      if (accepted.length === count) {
         break;
       }
     }
   }
-  return taken;
+  return accepted;
 }

@@ -1,8 +1,8 @@
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { Acknowledgements, type Place } from "./acknowledgements.js";
-import { isBroken, SwitchboardError } from "./error.js";
+import { Acknowledgements, type Position } from "./acknowledgements.js";
+import { isReset, SwitchboardError } from "./error.js";
 import type { Event } from "./gen/switchboard/v1/event_pb.js";
 import {
   ClosingReason,
@@ -15,11 +15,11 @@ import {
   type SubscribeStarted,
 } from "./gen/switchboard/v1/event_service_pb.js";
 import type { Connection } from "./transport.js";
-import { backoffMs, LinkedSignal, LONGEST_ASKED_MS, wait } from "./wait.js";
+import { backoffMs, LinkedSignal, MAX_SERVER_DELAY_MS, wait } from "./wait.js";
 
-/** What {@link Subscription | subscriptions} are made with, apart from the request. */
+/** What {@link EventStream | subscriptions} are made with, apart from the request. */
 export interface SubscribeOptions {
-  /** Ends the loop, with the error `CANCELED`. (`Subscription.close` ends it without one.) */
+  /** Ends the loop, with the error `CANCELED`. (`EventStream.close` ends it without one.) */
   readonly signal?: AbortSignal;
   /** Told each time that a stream broke and is opened again after `delayMs`. For logs and metrics. */
   readonly onReconnect?: (error: SwitchboardError, delayMs: number) => void;
@@ -58,7 +58,7 @@ export type SubscribeRequestWithoutGaps = MessageInitShape<typeof SubscribeReque
  * `SUBSCRIPTION_NOT_FOUND` when the named subscription is deleted. `UNAVAILABLE` never ends it. `INTERNAL`, `UNKNOWN` and
  * `CANCELED` without a reason do when they come for the sixth time in a row, with nothing that came between.
  */
-export interface Subscription<T = Event> extends AsyncIterable<T, undefined> {
+export interface EventStream<T = Event> extends AsyncIterable<T, undefined> {
   /**
    * The place behind the last event that is finished, or a later one without events that matter. Undefined before the
    * first stream has started, unless one was given; and where a gap may be to come after a start `since` a time, before
@@ -83,18 +83,18 @@ const START_TIMEOUT_MS = 10_000;
 /** What the contract says where `started` does not. */
 const DEFAULT_HEARTBEAT_MS = 15_000;
 /** Why the server ends streams that were not to end. Should its status be missing, the next stream tells. */
-const UNASKED: ReadonlySet<ClosingReason> = new Set([
+const RECONNECT_REASONS: ReadonlySet<ClosingReason> = new Set([
   ClosingReason.SHUTDOWN,
   ClosingReason.SUBSCRIPTION_CHANGED,
   ClosingReason.SUBSCRIPTION_DELETED,
 ]);
-const FIRST_BACKOFF_MS = 250;
-const LONGEST_BACKOFF_MS = 10_000;
+const INITIAL_BACKOFF_MS = 250;
+const MAX_BACKOFF_MS = 10_000;
 /** How often in a row what broke without a word of the server is opened again: that may be a message that cannot be read. */
-const MOST_BREAKS = 5;
+const MAX_RESETS = 5;
 
 /** The subscription over connections that it opens as it needs them. */
-export class ReconnectingSubscription implements Subscription<Event | SubscribeGap> {
+export class ReconnectingEventStream implements EventStream<Event | SubscribeGap> {
   readonly #connect: () => Connection;
   readonly #request: SubscribeRequest;
   readonly #options: SubscribeOptions;
@@ -105,14 +105,14 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
   #cursor: string | undefined;
   #finishedEvents = 0n;
   /** What the loop has and has not finished. */
-  #atHand: Event | SubscribeGap | undefined;
+  #current: Event | SubscribeGap | undefined;
   /** The places of what the loop was given from a named subscription. */
-  readonly #places = new WeakMap<Event | SubscribeGap, Place>();
+  readonly #positions = new WeakMap<Event | SubscribeGap, Position>();
   /** Streams in a row that did not start. */
   #failures = 0;
   /** Streams in a row that broke in a way that is not `UNAVAILABLE`, and brought nothing. */
-  #breaks = 0;
-  #looping = false;
+  #resets = 0;
+  #running = false;
 
   constructor(
     connect: () => Connection,
@@ -140,24 +140,24 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
     if (this.#acknowledgements === undefined) {
       throw new TypeError("only a named subscription is acknowledged");
     }
-    let place: Place | undefined;
+    let position: Position | undefined;
     if (event !== undefined) {
-      place = this.#places.get(event);
-      if (place === undefined) {
+      position = this.#positions.get(event);
+      if (position === undefined) {
         throw new TypeError("the loop did not give this event");
       }
     } else if (this.#cursor !== undefined) {
-      place = this.#acknowledgements.place(this.#cursor);
+      position = this.#acknowledgements.position(this.#cursor);
     } else {
       throw new TypeError("there is nothing to acknowledge yet");
     }
-    if (event !== undefined && event === this.#atHand) {
-      this.#finishAtHand();
+    if (event !== undefined && event === this.#current) {
+      this.#finishCurrent();
     }
     if (this.#clientClosed.aborted) {
       throw SwitchboardError.from(new ConnectError("the client is closed", Code.Canceled));
     }
-    return await this.#acknowledgements.acknowledge(place);
+    return await this.#acknowledgements.acknowledge(position);
   }
 
   close(): void {
@@ -165,72 +165,72 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Event | SubscribeGap, undefined> {
-    if (this.#looping) {
+    if (this.#running) {
       throw new TypeError("a subscription is for one loop at a time");
     }
-    this.#looping = true;
+    this.#running = true;
     this.#failures = 0;
-    this.#breaks = 0;
+    this.#resets = 0;
     const { signal, onReconnect } = this.#options;
-    const over = new LinkedSignal(this.#closed.signal, this.#clientClosed, signal);
+    const stop = new LinkedSignal(this.#closed.signal, this.#clientClosed, signal);
     try {
-      while (!this.#isOver()) {
+      while (!this.#isDone()) {
         throwIfAborted(signal);
-        const { error, pauseMs } = yield* this.#stream(over.signal);
-        if (error === undefined || this.#isOver()) {
+        const { error, serverDelayMs } = yield* this.#stream(stop.signal);
+        if (error === undefined || this.#isDone()) {
           return;
         }
         throwIfAborted(signal);
-        if (error.code !== Code.Unavailable && !(isBroken(error) && ++this.#breaks <= MOST_BREAKS)) {
+        if (error.code !== Code.Unavailable && !(isReset(error) && ++this.#resets <= MAX_RESETS)) {
           throw error;
         }
         this.#failures++;
         const delayMs =
-          Math.min(pauseMs, LONGEST_ASKED_MS) + backoffMs(this.#failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
+          Math.min(serverDelayMs, MAX_SERVER_DELAY_MS) + backoffMs(this.#failures, INITIAL_BACKOFF_MS, MAX_BACKOFF_MS);
         onReconnect?.(error, delayMs);
-        await wait(delayMs, over.signal);
+        await wait(delayMs, stop.signal);
       }
     } finally {
-      this.#atHand = undefined;
+      this.#current = undefined;
       await this.#acknowledgements?.end();
-      over.letGo();
-      this.#looping = false;
+      stop.unlink();
+      this.#running = false;
     }
   }
 
   /** What one stream brings, and what it ends with. */
-  async *#stream(over: AbortSignal): AsyncGenerator<Event | SubscribeGap, Ending> {
+  async *#stream(stop: AbortSignal): AsyncGenerator<Event | SubscribeGap, StreamEnd> {
     const acknowledgements = this.#acknowledgements;
     const connection = this.#connect();
     let stream: Stream | undefined;
     try {
-      const error = await acknowledgements?.begin(connection, over);
+      const error = await acknowledgements?.attach(connection, stop);
       if (error !== undefined) {
-        return { error, pauseMs: error.retryDelayMs ?? 0 };
+        return { error, serverDelayMs: error.retryDelayMs ?? 0 };
       }
-      stream = new Stream(connection.transport, this.#nextRequest(), over);
+      stream = new Stream(connection.transport, this.#nextRequest(), stop);
       for (let response = await stream.next(); response !== undefined; response = await stream.next()) {
         if (response.case !== "started") {
-          this.#breaks = 0;
+          this.#resets = 0;
         }
         switch (response.case) {
           case "started":
             this.#failures = 0;
-            if (!this.#gapMayCome(response.value)) {
+            if (!this.#gapMayFollow(response.value)) {
               this.#cursor = response.value.cursor;
             }
             acknowledgements?.started(response.value.generation, stream.fail);
             break;
           case "event":
           case "gap":
-            this.#give(response.value);
+            this.#deliver(response.value);
             yield response.value;
             // Whoever asks for the next one has finished the one before.
-            this.#finishAtHand();
+            this.#finishCurrent();
             break;
           case "heartbeat":
             this.#finish(response.value.cursor);
-            acknowledgements?.hurry();
+            acknowledgements?.flushNow();
             break;
           case "closing":
             this.#finish(response.value.cursor);
@@ -238,11 +238,11 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
         }
       }
       if (stream.error?.reason === "SUBSCRIPTION_CHANGED") {
-        acknowledgements?.drop();
+        acknowledgements?.dropPending();
       }
       return stream;
     } finally {
-      acknowledgements?.pause();
+      acknowledgements?.detach();
       stream?.close();
       connection.close();
     }
@@ -252,7 +252,7 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
    * Whether there may be a gap before the first event that only tells itself to who asks for the time again: at the oldest
    * place there is, where a stream that starts behind its cursor misses nothing.
    */
-  #gapMayCome({ cursor, oldestCursor }: SubscribeStarted): boolean {
+  #gapMayFollow({ cursor, oldestCursor }: SubscribeStarted): boolean {
     const { start, expiredPolicy } = this.#request;
     return (
       start.case === "since" &&
@@ -262,17 +262,17 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
     );
   }
 
-  #give(item: Event | SubscribeGap): void {
-    this.#atHand = item;
+  #deliver(item: Event | SubscribeGap): void {
+    this.#current = item;
     if (this.#acknowledgements !== undefined) {
-      this.#places.set(item, this.#acknowledgements.place(cursorOf(item)));
+      this.#positions.set(item, this.#acknowledgements.position(cursorOf(item)));
     }
   }
 
-  #finishAtHand(): void {
-    const item = this.#atHand;
+  #finishCurrent(): void {
+    const item = this.#current;
     if (item !== undefined) {
-      this.#atHand = undefined;
+      this.#current = undefined;
       this.#finishedEvents += item.$typeName === "switchboard.v1.Event" ? 1n : 0n;
       this.#finish(cursorOf(item));
     }
@@ -280,11 +280,11 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
 
   #finish(cursor: string): void {
     this.#cursor = cursor;
-    this.#acknowledgements?.finished(cursor);
+    this.#acknowledgements?.markFinished(cursor);
   }
 
   /** Whether there is nothing more to come, or nobody who wants it. */
-  #isOver(): boolean {
+  #isDone(): boolean {
     const { maxEvents } = this.#request;
     return (
       this.#closed.signal.aborted || this.#clientClosed.aborted || (maxEvents > 0n && this.#finishedEvents >= maxEvents)
@@ -304,22 +304,22 @@ export class ReconnectingSubscription implements Subscription<Event | SubscribeG
 }
 
 /** What a stream ends with; without an error, because it was asked to. */
-interface Ending {
+interface StreamEnd {
   readonly error: SwitchboardError | undefined;
   /** How long the server asked to wait before the next stream. */
-  readonly pauseMs: number;
+  readonly serverDelayMs: number;
 }
 
-class Stream implements Ending {
+class Stream implements StreamEnd {
   error: SwitchboardError | undefined;
-  pauseMs = 0;
+  serverDelayMs = 0;
   readonly #linked: LinkedSignal;
   readonly #responses: AsyncIterator<SubscribeResponse>;
-  #silenceMs = START_TIMEOUT_MS;
-  #finished = false;
+  #silenceTimeoutMs = START_TIMEOUT_MS;
+  #endedAsRequested = false;
 
-  constructor(transport: Transport, request: SubscribeRequest, over: AbortSignal) {
-    this.#linked = new LinkedSignal(over);
+  constructor(transport: Transport, request: SubscribeRequest, stop: AbortSignal) {
+    this.#linked = new LinkedSignal(stop);
     const client = createClient(EventService, transport);
     this.#responses = client.subscribe(request, { signal: this.#linked.signal })[Symbol.asyncIterator]();
   }
@@ -331,12 +331,12 @@ class Stream implements Ending {
     }
     // Only while somebody waits: a loop that takes its time is not the stream's silence.
     const watchdog = setTimeout(() => {
-      this.#linked.abort(new ConnectError(`nothing came for ${this.#silenceMs} ms`, Code.Unavailable));
-    }, this.#silenceMs);
+      this.#linked.abort(new ConnectError(`nothing came for ${this.#silenceTimeoutMs} ms`, Code.Unavailable));
+    }, this.#silenceTimeoutMs);
     try {
       const next = await this.#responses.next();
       if (next.done) {
-        if (!this.#finished) {
+        if (!this.#endedAsRequested) {
           this.error = SwitchboardError.from(new ConnectError("the stream ended unasked", Code.Unavailable));
         }
         return undefined;
@@ -344,16 +344,16 @@ class Stream implements Ending {
       const { response } = next.value;
       if (response.case === "started") {
         const { heartbeatInterval } = response.value;
-        this.#silenceMs = 2 * (heartbeatInterval ? durationMs(heartbeatInterval) : DEFAULT_HEARTBEAT_MS);
+        this.#silenceTimeoutMs = 2 * (heartbeatInterval ? durationMs(heartbeatInterval) : DEFAULT_HEARTBEAT_MS);
       } else if (response.case === "closing") {
         const { reason, retryAfter } = response.value;
-        this.#finished = !UNASKED.has(reason);
-        this.pauseMs = retryAfter ? durationMs(retryAfter) : 0;
+        this.#endedAsRequested = !RECONNECT_REASONS.has(reason);
+        this.serverDelayMs = retryAfter ? durationMs(retryAfter) : 0;
       }
       return response;
     } catch (reason) {
       this.error ??= SwitchboardError.from(reason);
-      this.pauseMs = Math.max(this.pauseMs, this.error.retryDelayMs ?? 0);
+      this.serverDelayMs = Math.max(this.serverDelayMs, this.error.retryDelayMs ?? 0);
       return undefined;
     } finally {
       clearTimeout(watchdog);
@@ -367,7 +367,7 @@ class Stream implements Ending {
   };
 
   close(): void {
-    this.#linked.letGo();
+    this.#linked.unlink();
     this.#linked.abort();
   }
 }
