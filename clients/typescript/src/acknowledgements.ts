@@ -4,27 +4,27 @@ import { EventService } from "./gen/switchboard/v1/event_service_pb.js";
 import type { Connection } from "./transport.js";
 import { MAX_SERVER_DELAY_MS } from "./wait.js";
 
-/** How long what is finished may wait to be acknowledged, so that one call tells of many events. */
+/** How long a finished event may wait for its acknowledgement, because one call can acknowledge many events. */
 const BATCH_WINDOW_MS = 1_000;
-/** How long to wait for the answer to an acknowledgement, and to the last one, which holds up whoever leaves the loop. */
+/** Deadlines of an acknowledgement, and of the last one, which delays the end of the loop. */
 const TIMEOUT_MS = 10_000;
 const FINAL_TIMEOUT_MS = 5_000;
 
-/** A place in the journal, as a stream of the subscription in this generation gave it. */
+/** A cursor, and the generation of the subscription that issued it. */
 export interface Position {
   readonly cursor: string;
   readonly generation: bigint;
 }
 
-/** Tells the server of a named subscription what the loop has finished, in the background. */
+/** Acknowledges the finished events of a named subscription in the background. */
 export class Acknowledgements {
   readonly #subscription: string;
   readonly #connect: () => Connection;
-  /** That of the stream that stands. */
+  /** The connection of the open stream. */
   #connection: Connection | undefined;
   #onError: (error: SwitchboardError) => void = () => undefined;
   #generation = 0n;
-  /** What is finished and not yet acknowledged. */
+  /** Finished and not yet acknowledged. */
   #pending: Position | undefined;
   #acknowledged: Position | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -34,24 +34,27 @@ export class Acknowledgements {
     this.#connect = connect;
   }
 
-  /** Where the stream that stands, or stood last, has this cursor. */
+  /** The position of this cursor in the generation of the current or last stream. */
   position(cursor: string): Position {
     return { cursor, generation: this.#generation };
   }
 
-  /** Acknowledges over a new connection what is finished, before a stream is opened on it. Answers with the failure. */
+  /**
+   * Acknowledges the pending position over a new connection, before a stream is opened on it. Returns the error, if
+   * any.
+   */
   async attach(connection: Connection, signal: AbortSignal): Promise<SwitchboardError | undefined> {
     this.#connection = connection;
     return await this.#flush(TIMEOUT_MS, signal);
   }
 
-  /** A stream has started. What the background fails with, other than by the connection, goes to `failed`. */
+  /** Call this when a stream has started. Background errors except UNAVAILABLE go to `onError`. */
   started(generation: bigint, onError: (error: SwitchboardError) => void): void {
     this.#generation = generation;
     this.#onError = onError;
   }
 
-  /** The loop has finished everything up to here. */
+  /** Marks everything up to the cursor as finished. */
   markFinished(cursor: string): void {
     const position = this.position(cursor);
     if (!samePosition(position, this.#acknowledged)) {
@@ -60,12 +63,12 @@ export class Acknowledgements {
     }
   }
 
-  /** Does not wait for more. */
+  /** Acknowledges the pending position without waiting for more events. */
   flushNow(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#connection === undefined) {
-      // Whoever opens the next one begins with this.
+      // `attach` sends it over the next connection.
       return;
     }
     void this.#flush(TIMEOUT_MS).then((error) => {
@@ -77,12 +80,12 @@ export class Acknowledgements {
     });
   }
 
-  /** The subscription was changed: nothing of before counts any more. */
+  /** Discards the pending position, because the subscription has changed. */
   dropPending(): void {
     this.#pending = undefined;
   }
 
-  /** The connection is about to be closed. */
+  /** Call this before the connection is closed. */
   detach(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -90,13 +93,16 @@ export class Acknowledgements {
     this.#onError = () => undefined;
   }
 
-  /** The loop has ended. */
+  /** Call this when the loop has ended. */
   async end(): Promise<void> {
     this.detach();
     await this.#flush(FINAL_TIMEOUT_MS);
   }
 
-  /** Acknowledges a place at once. Answers whether it is on disk: not when the subscription was changed meanwhile. */
+  /**
+   * Acknowledges a position immediately. Returns whether the server stored it durably; `false` if the subscription has
+   * changed.
+   */
   async acknowledge(position: Position): Promise<boolean> {
     return await this.#send(position, TIMEOUT_MS);
   }
@@ -118,7 +124,7 @@ export class Acknowledgements {
   }
 
   async #send(position: Position, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
-    // Without a stream, a connection for this call alone.
+    // Without a stream, open a connection for this call only.
     const own = this.#connection === undefined ? this.#connect() : undefined;
     const { transport } = own ?? (this.#connection as Connection);
     try {
@@ -132,13 +138,13 @@ export class Acknowledgements {
     } catch (reason) {
       const error = SwitchboardError.from(reason);
       if (error.reason === "SUBSCRIPTION_GENERATION_STALE") {
-        // The subscription was moved. Nothing of before counts any more.
+        // The subscription was moved, so positions of this generation no longer apply.
         if (this.#pending?.generation === position.generation) {
           this.#pending = undefined;
         }
         return false;
       }
-      // What may pass is UNAVAILABLE to whoever hears of it.
+      // The callers treat UNAVAILABLE as transient, so report a deadline or a reset with that code.
       if (error.code === Code.DeadlineExceeded) {
         throw SwitchboardError.from(new ConnectError(`no acknowledgement within ${timeoutMs} ms`, Code.Unavailable));
       }

@@ -17,15 +17,15 @@ import {
 import type { Connection } from "./transport.js";
 import { backoffMs, LinkedSignal, MAX_SERVER_DELAY_MS, wait } from "./wait.js";
 
-/** What {@link EventStream | subscriptions} are made with, apart from the request. */
+/** Options of an {@link EventStream}, in addition to the request. */
 export interface SubscribeOptions {
-  /** Ends the loop, with the error `CANCELED`. (`EventStream.close` ends it without one.) */
+  /** Ends the loop with the error `CANCELED`. (`EventStream.close` ends it without an error.) */
   readonly signal?: AbortSignal;
-  /** Told each time that a stream broke and is opened again after `delayMs`. For logs and metrics. */
+  /** Called each time a stream broke and will be reopened after `delayMs`. For logs and metrics. */
   readonly onReconnect?: (error: SwitchboardError, delayMs: number) => void;
 }
 
-/** A request that asks for gaps, which then come between the events. */
+/** A request that asks for gaps. The loop then yields them between the events. */
 export type SubscribeRequestWithGaps = MessageInitShape<typeof SubscribeRequestSchema> & {
   expiredPolicy: ExpiredPolicy.SKIP_WITH_GAP;
 };
@@ -36,7 +36,7 @@ export type SubscribeRequestWithoutGaps = MessageInitShape<typeof SubscribeReque
 };
 
 /**
- * Events as they happen, in order, across lost connections and restarts of the server.
+ * Events in journal order, across broken connections and server restarts.
  *
  * ```ts
  * for await (const event of switchboard.subscribe({ start: { case: "subscription", value: "billing" } })) {
@@ -44,45 +44,53 @@ export type SubscribeRequestWithoutGaps = MessageInitShape<typeof SubscribeReque
  * }
  * ```
  *
- * Asking for the next event finishes the one before, and so does {@link acknowledge}. What the loop has not finished when it breaks off comes again: in the
- * next loop over the same subscription.
+ * Requesting the next event finishes the previous one, and so does {@link acknowledge}. If the loop ends with an
+ * unfinished event, the next loop over the same subscription receives that event again.
  *
- * Of a named subscription, the server keeps the place. What is finished is acknowledged by itself: within about a second,
- * before a stream is opened again, and when the loop ends, which waits for that for five seconds at most. Somebody who moves
- * or changes the subscription meanwhile is followed: events then come from the new place on, also such as came before.
+ * For a named subscription, the server stores the position. The loop acknowledges finished events within about a
+ * second, with each heartbeat, before it reopens a stream, and when it ends. At the end, it waits at most five seconds
+ * for the acknowledgement. If the subscription is moved or its filter is changed, the loop continues with the new
+ * state. It may then yield earlier events again.
  *
- * Otherwise the place is the caller's to keep: start another subscription with {@link cursor} as `afterCursor`. Each event
- * comes once.
+ * Without a named subscription, the caller stores the position. Pass the last {@link cursor} as `afterCursor` to
+ * resume. Each event is delivered once.
  *
- * The loop fails with a {@link SwitchboardError} for everything but a broken stream, such as `CURSOR_EXPIRED`, or
- * `SUBSCRIPTION_NOT_FOUND` when the named subscription is deleted. `UNAVAILABLE` never ends it. `INTERNAL`, `UNKNOWN` and
- * `CANCELED` without a reason do when they come for the sixth time in a row, with nothing that came between.
+ * The loop throws a {@link SwitchboardError} for every error except a broken stream: `CURSOR_EXPIRED`, for example, or
+ * `SUBSCRIPTION_NOT_FOUND` if the named subscription is deleted. `UNAVAILABLE` never ends the loop. `INTERNAL`,
+ * `UNKNOWN` and `CANCELED` without a reason end it at the sixth such error in a row, with no event, gap or heartbeat in
+ * between.
  */
 export interface EventStream<T = Event> extends AsyncIterable<T, undefined> {
   /**
-   * The place behind the last event that is finished, or a later one without events that matter. Undefined before the
-   * first stream has started, unless one was given; and where a gap may be to come after a start `since` a time, before
-   * anything has come.
+   * The position after the last finished event, or after a later heartbeat. It is undefined before the first stream has
+   * started, unless the request has an `afterCursor`. After a start `since` a time, it also stays undefined while a gap
+   * may follow.
    */
   readonly cursor: string | undefined;
   /**
-   * Finishes an event of a named subscription, as the loop gave it, and with it all before; and acknowledges that at once.
-   * Without one: what is finished already. Not needed, but to know that it is on disk before going on.
+   * Finishes an event that the loop delivered from a named subscription, and all events before it. Acknowledges them
+   * immediately. Without an argument, it acknowledges the events that are already finished. Calling it is optional; use
+   * it to be sure that the acknowledgement is durable before you continue.
    *
-   * @returns whether it is on disk. It is not when the subscription was moved or changed meanwhile, which the loop follows.
-   * @throws SwitchboardError also for `UNAVAILABLE`, which ends no loop: what is finished is acknowledged later.
-   * @throws TypeError without a named subscription, and for what the loop did not give.
+   * @returns Whether the server stored the acknowledgement durably. `false` means that the subscription was moved or
+   *   changed; the loop continues with the new state.
+   * @throws SwitchboardError If the call fails. `UNAVAILABLE` does not end the loop; it acknowledges finished events
+   *   later.
+   * @throws TypeError Without a named subscription, and for an event that the loop did not deliver.
    */
   acknowledge(event?: T): Promise<boolean>;
-  /** Ends the loop, without an error, and closes the connection. */
+  /** Ends the loop without an error and closes the connection. */
   close(): void;
 }
 
 /** How long to wait for `started`. */
 const START_TIMEOUT_MS = 10_000;
-/** What the contract says where `started` does not. */
+/** The contract's default, if `started` has no interval. */
 const DEFAULT_HEARTBEAT_MS = 15_000;
-/** Why the server ends streams that were not to end. Should its status be missing, the next stream tells. */
+/**
+ * Reasons for which the loop reopens the stream. If the status after such a closing is missing, the next stream returns
+ * the error.
+ */
 const RECONNECT_REASONS: ReadonlySet<ClosingReason> = new Set([
   ClosingReason.SHUTDOWN,
   ClosingReason.SUBSCRIPTION_CHANGED,
@@ -90,27 +98,30 @@ const RECONNECT_REASONS: ReadonlySet<ClosingReason> = new Set([
 ]);
 const INITIAL_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 10_000;
-/** How often in a row what broke without a word of the server is opened again: that may be a message that cannot be read. */
+/**
+ * How many consecutive resets are tolerated. A reset may also be a permanent fault, such as a message that cannot be
+ * decoded.
+ */
 const MAX_RESETS = 5;
 
-/** The subscription over connections that it opens as it needs them. */
+/** An event stream that opens connections as needed. */
 export class ReconnectingEventStream implements EventStream<Event | SubscribeGap> {
   readonly #connect: () => Connection;
   readonly #request: SubscribeRequest;
   readonly #options: SubscribeOptions;
-  /** For a named subscription. */
+  /** Only for a named subscription. */
   readonly #acknowledgements: Acknowledgements | undefined;
   readonly #closed = new AbortController();
   readonly #clientClosed: AbortSignal;
   #cursor: string | undefined;
   #finishedEvents = 0n;
-  /** What the loop has and has not finished. */
+  /** Delivered to the loop and not finished. */
   #current: Event | SubscribeGap | undefined;
-  /** The places of what the loop was given from a named subscription. */
+  /** The positions of all items delivered from a named subscription. */
   readonly #positions = new WeakMap<Event | SubscribeGap, Position>();
-  /** Streams in a row that did not start. */
+  /** Number of consecutive streams that did not start. */
   #failures = 0;
-  /** Streams in a row that broke in a way that is not `UNAVAILABLE`, and brought nothing. */
+  /** Number of consecutive streams that were reset without an event, gap, heartbeat or closing. */
   #resets = 0;
   #running = false;
 
@@ -122,7 +133,7 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
   ) {
     this.#connect = connect;
     this.#clientClosed = clientClosed;
-    // A copy: what the caller does to the request later does not reach a stream that is opened later.
+    // Copy the request: later changes by the caller must not affect the next stream.
     this.#request = clone(SubscribeRequestSchema, create(SubscribeRequestSchema, request));
     this.#options = options;
     const { start } = this.#request;
@@ -138,13 +149,13 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
 
   async acknowledge(event?: Event | SubscribeGap): Promise<boolean> {
     if (this.#acknowledgements === undefined) {
-      throw new TypeError("only a named subscription is acknowledged");
+      throw new TypeError("only a named subscription can be acknowledged");
     }
     let position: Position | undefined;
     if (event !== undefined) {
       position = this.#positions.get(event);
       if (position === undefined) {
-        throw new TypeError("the loop did not give this event");
+        throw new TypeError("the event was not delivered by this event stream");
       }
     } else if (this.#cursor !== undefined) {
       position = this.#acknowledgements.position(this.#cursor);
@@ -166,7 +177,7 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Event | SubscribeGap, undefined> {
     if (this.#running) {
-      throw new TypeError("a subscription is for one loop at a time");
+      throw new TypeError("another loop is already reading this event stream");
     }
     this.#running = true;
     this.#failures = 0;
@@ -198,7 +209,7 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
     }
   }
 
-  /** What one stream brings, and what it ends with. */
+  /** Yields the items of one stream, and returns how the stream ended. */
   async *#stream(stop: AbortSignal): AsyncGenerator<Event | SubscribeGap, StreamEnd> {
     const acknowledgements = this.#acknowledgements;
     const connection = this.#connect();
@@ -225,7 +236,7 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
           case "gap":
             this.#deliver(response.value);
             yield response.value;
-            // Whoever asks for the next one has finished the one before.
+            // Requesting the next item finishes the previous one.
             this.#finishCurrent();
             break;
           case "heartbeat":
@@ -249,8 +260,8 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
   }
 
   /**
-   * Whether there may be a gap before the first event that only tells itself to who asks for the time again: at the oldest
-   * place there is, where a stream that starts behind its cursor misses nothing.
+   * Whether a gap may precede the first event. The server reports it only to a request with the same time, and only if
+   * the stream starts at the oldest position. A stream that resumes after that position's cursor would not report it.
    */
   #gapMayFollow({ cursor, oldestCursor }: SubscribeStarted): boolean {
     const { start, expiredPolicy } = this.#request;
@@ -283,7 +294,7 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
     this.#acknowledgements?.markFinished(cursor);
   }
 
-  /** Whether there is nothing more to come, or nobody who wants it. */
+  /** Whether the loop is complete or was closed. */
   #isDone(): boolean {
     const { maxEvents } = this.#request;
     return (
@@ -303,10 +314,10 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
   }
 }
 
-/** What a stream ends with; without an error, because it was asked to. */
+/** How a stream ended. Without an error, it ended as requested. */
 interface StreamEnd {
   readonly error: SwitchboardError | undefined;
-  /** How long the server asked to wait before the next stream. */
+  /** The delay that the server asked for before the next stream. */
   readonly serverDelayMs: number;
 }
 
@@ -324,20 +335,20 @@ class Stream implements StreamEnd {
     this.#responses = client.subscribe(request, { signal: this.#linked.signal })[Symbol.asyncIterator]();
   }
 
-  /** The next response, or undefined when the stream has ended. */
+  /** Returns the next response, or undefined at the end of the stream. */
   async next(): Promise<SubscribeResponse["response"] | undefined> {
     if (this.error !== undefined) {
       return undefined;
     }
-    // Only while somebody waits: a loop that takes its time is not the stream's silence.
+    // Time only the wait for the server, not the time that the loop takes.
     const watchdog = setTimeout(() => {
-      this.#linked.abort(new ConnectError(`nothing came for ${this.#silenceTimeoutMs} ms`, Code.Unavailable));
+      this.#linked.abort(new ConnectError(`no response for ${this.#silenceTimeoutMs} ms`, Code.Unavailable));
     }, this.#silenceTimeoutMs);
     try {
       const next = await this.#responses.next();
       if (next.done) {
         if (!this.#endedAsRequested) {
-          this.error = SwitchboardError.from(new ConnectError("the stream ended unasked", Code.Unavailable));
+          this.error = SwitchboardError.from(new ConnectError("the stream ended unexpectedly", Code.Unavailable));
         }
         return undefined;
       }
@@ -360,7 +371,7 @@ class Stream implements StreamEnd {
     }
   }
 
-  /** Ends it with an error of another call. */
+  /** Ends the stream with the error of another call. */
   readonly fail = (error: SwitchboardError): void => {
     this.error ??= error;
     this.#linked.abort();
@@ -372,7 +383,7 @@ class Stream implements StreamEnd {
   }
 }
 
-/** The place behind it. */
+/** The position after the item. */
 function cursorOf(item: Event | SubscribeGap): string {
   return item.$typeName === "switchboard.v1.Event" ? item.cursor : item.resumeCursor;
 }

@@ -7,7 +7,7 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 
-/** A fresh `request_id`: a random UUID. (`crypto.randomUUID` is missing on web pages that came over plain http.) */
+/** Returns a random UUID as `request_id`. (`crypto.randomUUID` is missing on web pages loaded over plain http.) */
 export function newRequestId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
@@ -16,13 +16,13 @@ export function newRequestId(): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** Whether requests of this type can be made retryable. In a oneof it is a key to look for, and means something else. */
+/** Whether requests of this type have an idempotency key. In a oneof, `request_id` is a lookup key instead. */
 export function hasRequestId(schema: DescMessage): boolean {
   const field = schema.field["requestId"];
   return field !== undefined && field.fieldKind === "scalar" && field.oneof === undefined;
 }
 
-/** The request as a message of its own, with a `request_id`. What the caller gave stays as it is. */
+/** Returns a copy of the request with a `request_id`. The caller's request stays unchanged. */
 export function withRequestId<T extends DescMessage>(
   schema: T,
   init: MessageInitShape<T>,

@@ -5,25 +5,25 @@ import { hasRequestId, withRequestId } from "./request-id.js";
 import { UploadRequests } from "./upload.js";
 import { backoffMs, LinkedSignal, MAX_SERVER_DELAY_MS, wait } from "./wait.js";
 
-/** A connection, and what goes through it. */
+/** A transport and its connection. */
 export interface Connection {
   readonly transport: Transport;
   close(): void;
 }
 
-/** What the layer needs to know. */
+/** Options of the layer. */
 export interface TransportOptions {
   readonly token: string | undefined;
-  /** How often a call is tried at most. */
+  /** Maximum number of attempts per call. */
   readonly maxAttempts: number;
-  /** Aborted when the client is closed; undefined where that ends nothing. */
+  /** Aborted when the client is closed. Undefined if closing the client must not end calls. */
   readonly closed: AbortSignal | undefined;
 }
 
 const INITIAL_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
 
-/** Puts the layer over a transport: token, `request_id`, retries, errors. */
+/** Wraps a transport with token, `request_id`, retries and error conversion. */
 export function wrapTransport(inner: Transport, options: TransportOptions): Transport {
   return {
     async unary(method, signal, timeoutMs, header, input, contextValues) {
@@ -52,14 +52,14 @@ export function wrapTransport(inner: Transport, options: TransportOptions): Tran
         return { ...response, message: call.endAfter(response.message) };
       } catch (reason) {
         call.end();
-        // What the caller's own source fails with is no status.
+        // An error of the caller's own source is thrown unchanged.
         throw upload?.sourceError ? upload.sourceError.reason : reason;
       }
     },
   };
 }
 
-/** One call, with all its attempts. */
+/** One call with all its attempts. */
 class Call {
   readonly #options: TransportOptions;
   readonly #canceled: AbortSignal | undefined;
@@ -78,7 +78,7 @@ class Call {
     this.#options = options;
     this.#canceled = signal;
     this.#linked = new LinkedSignal(signal, options.closed);
-    // Connect takes a time-out of zero or less for none.
+    // Connect treats a timeout of zero or less as none.
     this.#deadline = timeoutMs !== undefined && timeoutMs > 0 ? Date.now() + timeoutMs : undefined;
     this.#retryable = retryable;
     this.#requestId = requestId;
@@ -92,7 +92,7 @@ class Call {
     this.#linked.unlink();
   }
 
-  /** Makes the call, and makes it again while that is safe and of use. */
+  /** Makes the call, and retries it while that is safe and the deadline allows. */
   async attempt<T>(once: (remainingMs: number | undefined) => Promise<T>): Promise<T> {
     for (let attempts = 1; ; attempts++) {
       let error: SwitchboardError;
@@ -117,7 +117,7 @@ class Call {
     }
   }
 
-  /** The messages of an answer, and the end of the call with them. */
+  /** Passes on the messages of a response, and ends the call with them. */
   async *endAfter<T>(messages: AsyncIterable<T>): AsyncGenerator<T, undefined> {
     try {
       yield* messages;
@@ -129,8 +129,8 @@ class Call {
   }
 
   /**
-   * What the call failed with. A connection or a stream that broke without a status is UNAVAILABLE, as in other gRPC
-   * libraries; Connect has several codes for it.
+   * Converts the error of an attempt. A connection or stream that broke without a status becomes UNAVAILABLE, as in
+   * other gRPC libraries; Connect uses several codes.
    */
   #toError(reason: unknown): SwitchboardError {
     const { closed } = this.#options;
@@ -150,11 +150,11 @@ class Call {
 
 function isBrokenConnection(status: ConnectError): boolean {
   if (status.metadata.has("grpc-status")) {
-    // The server has said it.
+    // The server sent this status.
     return false;
   }
   switch (status.code) {
-    // A stream that was reset, or whose connection closed. It was not us.
+    // The stream was reset or its connection closed, and not by this client.
     case Code.Aborted:
     case Code.Canceled:
       return true;
@@ -166,12 +166,12 @@ function isBrokenConnection(status: ConnectError): boolean {
   }
 }
 
-/** Whether an error comes from the network: of Node, where it has a code and no type, or of `fetch`, where it is a TypeError. */
+/** Whether an error comes from the network. In Node.js it has a code; from `fetch` it is a TypeError. */
 function isNetworkError(cause: unknown): boolean {
   return cause instanceof TypeError || (cause instanceof Error && "code" in cause && typeof cause.code === "string");
 }
 
-/** Whether a call changes nothing, so that it can be repeated freely. */
+/** Whether a call changes nothing, so a retry is always safe. */
 function isRead(method: DescMethod): boolean {
   return (
     method.parent.typeName.startsWith("switchboard.v1.") &&
@@ -187,7 +187,7 @@ function withToken(header: HeadersInit | undefined, { token }: TransportOptions)
   return headers;
 }
 
-/** Reads an answer to its end, so that what fails at its end fails the attempt. */
+/** Reads a response to its end, because an error at the end must fail the attempt. */
 async function bufferResponse<I extends DescMessage, O extends DescMessage>(
   response: StreamResponse<I, O>,
 ): Promise<StreamResponse<I, O>> {

@@ -4,14 +4,15 @@ import { hasRequestId, newRequestId, withRequestId } from "./request-id.js";
 /**
  * A file: bytes, a `Blob` or `File`, or a stream of bytes (a Node.js `Readable`, a web `ReadableStream`).
  *
- * Bytes and blobs can be read again, so an upload of them is tried again where that is safe. A stream is read once.
+ * Uploads of bytes and blobs are retried if that is safe. Streams can be read only once, so their uploads are not
+ * retried.
  */
 export type FileSource = Uint8Array | Blob | AsyncIterable<Uint8Array>;
 
-/** How many bytes of a file go into one message. */
+/** How many bytes of a file one message carries. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** The messages of an upload: the first with the header, all with the next bytes. */
+/** The messages of an upload: first the header, then the chunks. */
 export class Upload<H> implements AsyncIterable<{ header?: H; chunk: Uint8Array }> {
   constructor(
     private readonly header: H,
@@ -47,14 +48,14 @@ async function* chunks(source: FileSource): AsyncGenerator<Uint8Array> {
 }
 
 /**
- * What goes out on a client-streaming call: the caller's messages, with a `request_id` in the header of the first.
+ * The outgoing messages of a client-streaming call, with a `request_id` in the header of the first.
  *
- * It keeps what the caller's own source fails with, which is no failure of the call.
+ * It records an error of the caller's source, because that is not an error of the call.
  */
 export class UploadRequests<I extends DescMessage> {
-  /** The `request_id` that went out, once it has. */
+  /** The `request_id` that was sent; undefined before that. */
   requestId: string | undefined;
-  /** What the source failed with. */
+  /** The error of the source, if it failed. */
   sourceError: { readonly reason: unknown } | undefined;
   readonly retryable: boolean;
   readonly #generatedId = newRequestId();
@@ -66,7 +67,7 @@ export class UploadRequests<I extends DescMessage> {
     this.retryable = input instanceof Upload && input.retryable;
   }
 
-  /** Reads the messages, from the beginning where the source can be read again. */
+  /** Reads the messages. Call it again to read a retryable source from its start. */
   open(): AsyncIterable<MessageShape<I>> {
     const source = this.input[Symbol.asyncIterator]();
     let first = true;
@@ -86,7 +87,7 @@ export class UploadRequests<I extends DescMessage> {
         first = false;
         return { done: false, value };
       },
-      // The call has ended before the source has. Whatever the reason, the source is let go.
+      // The call ended before the source did, so close the source.
       return: async () => {
         await source.return?.();
         return { done: true, value: undefined };
@@ -108,7 +109,7 @@ export class UploadRequests<I extends DescMessage> {
     }
     const filled = withRequestId(field.message, header, this.#generatedId);
     this.requestId = filled.requestId;
-    // Not a change of the message itself, which may be the caller's.
+    // Copy the message, because it may be the caller's.
     return Object.assign(Object.create(Object.getPrototypeOf(message)), message, { header: filled.message });
   }
 }

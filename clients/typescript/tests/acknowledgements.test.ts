@@ -1,4 +1,4 @@
-// Loops over a named subscription, against servers that go by a script.
+// Loops over a named subscription, against scripted servers.
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -34,12 +34,12 @@ const closing = (cursor: string, reason: ClosingReason): Response => ({
   response: { case: "closing", value: { cursor, reason } },
 });
 
-const unavailable = () => new ConnectError("not now", Code.Unavailable);
-const notFound = () => new ConnectError("there is none", Code.NotFound);
+const unavailable = () => new ConnectError("try again later", Code.Unavailable);
+const notFound = () => new ConnectError("no such subscription", Code.NotFound);
 const stale = () => serverError(Code.FailedPrecondition, "SUBSCRIPTION_GENERATION_STALE");
 const changed = () => serverError(Code.Unavailable, "SUBSCRIPTION_CHANGED");
 
-/** A server whose streams and acknowledgements go by these scripts, one after the other; the last for all that come then. */
+/** A server that runs one script per stream and one per acknowledgement, in order. The last one repeats. */
 async function server(t: TestContext, scripts: Script[], answers: Answer[] = []) {
   const log: string[] = [];
   const requests: SubscribeRequest[] = [];
@@ -71,7 +71,7 @@ async function server(t: TestContext, scripts: Script[], answers: Answer[] = [])
     client: clientOf(t, fake.address),
     log,
     requests,
-    /** Waits until the log has this. */
+    /** Waits until the log contains this entry. */
     async seen(what: string): Promise<void> {
       if (!log.includes(what)) {
         const deferred = new Deferred();
@@ -93,7 +93,7 @@ const failing = (...responses: Response[]): Script =>
     throw unavailable();
   };
 
-/** Reads on in the background. */
+/** Reads the stream in the background. */
 function readInBackground<T extends { id: string }>(stream: AsyncIterable<T>) {
   const ids: string[] = [];
   const ended = (async () => {
@@ -101,7 +101,7 @@ function readInBackground<T extends { id: string }>(stream: AsyncIterable<T>) {
       ids.push(id);
     }
   })();
-  // Looked at later.
+  // The caller awaits it later.
   ended.catch(() => undefined);
   return { ids, ended };
 }
@@ -114,7 +114,7 @@ test("finished events are acknowledged in one batch", async (t) => {
   assert.deepEqual(ids, ["evt_1", "evt_2", "evt_3"]);
   stream.close();
   await ended;
-  // A place whose answer was still on its way is told twice.
+  // A position may be acknowledged twice, if the first response had not arrived.
   assert.deepEqual([...new Set(log)], ["subscribe billing", "c3 of 7"]);
 });
 
@@ -133,7 +133,7 @@ test("a slow loop keeps acknowledging finished events", async (t) => {
   const stream = client.subscribe(NAMED);
   for await (const { id } of stream) {
     if (id === "evt_2") {
-      // Of what is at hand, nothing is said.
+      // The unfinished event is not acknowledged.
       await seen("c1 of 1");
       first.resolve();
     } else if (id === "evt_3") {
@@ -145,7 +145,7 @@ test("a slow loop keeps acknowledging finished events", async (t) => {
 });
 
 test("heartbeats are acknowledged immediately, each position once", async (t) => {
-  // Nothing can be waited for.
+  // Mock the timers, so only a heartbeat can cause the acknowledgement.
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const second = new Deferred();
   const { client, log, seen } = await server(t, [
@@ -163,7 +163,7 @@ test("heartbeats are acknowledged immediately, each position once", async (t) =>
   const stream = client.subscribe(NAMED);
   const { ended } = readInBackground(stream);
   await seen("c5 of 1");
-  // Its answer has come, too.
+  // The response to the first acknowledgement has arrived too.
   assert.equal(await stream.acknowledge(), true);
   second.resolve();
   await seen("c6 of 1");
@@ -202,7 +202,7 @@ test("a failed acknowledgement delays reopening the stream", async (t) => {
   const stream = client.subscribe(NAMED, { onReconnect: ({ message }) => errors.push(message) });
   assert.equal((await take(stream, 2)).length, 2);
   assert.deepEqual(log, ["subscribe billing", "c1 of 1", "c1 of 1", "c1 of 1", "subscribe billing"]);
-  assert.deepEqual(errors, Array(3).fill("UNAVAILABLE: not now"));
+  assert.deepEqual(errors, Array(3).fill("UNAVAILABLE: try again later"));
 });
 
 test("an UNAVAILABLE acknowledgement is retried on the open stream", async (t) => {
@@ -273,7 +273,7 @@ test("the server's retry delay postpones the next acknowledgement", async (t) =>
   const stream = client.subscribe(NAMED);
   const { ended } = readInBackground(stream);
   await again.promise;
-  // A timer may be a millisecond early.
+  // A timer may fire a millisecond early.
   assert.ok(performance.now() - failedAt >= 2_990);
   stream.close();
   await ended;
@@ -331,7 +331,7 @@ test("a stale background acknowledgement does not end the loop", async (t) => {
     ],
     [
       () => {
-        // The stream hears of it later than the acknowledgement does.
+        // The stream ends after the acknowledgement was refused.
         setImmediate(moved.resolve);
         throw stale();
       },
@@ -378,16 +378,16 @@ test("break and throw acknowledge only finished events", async (t) => {
           if (leave === "break") {
             break;
           }
-          throw new Error("not today");
+          throw new Error("processing failed");
         }
       }
     };
-    await (leave === "break" ? loop() : assert.rejects(loop(), /not today/));
+    await (leave === "break" ? loop() : assert.rejects(loop(), /processing failed/));
     assert.deepEqual(log, ["subscribe billing", "c2 of 1"], leave);
   }
   const { client, log } = await server(t, [open(started("c0"), event(1))]);
   await take(client.subscribe(NAMED), 1);
-  assert.deepEqual(log, ["subscribe billing"], "the first one was not finished");
+  assert.deepEqual(log, ["subscribe billing"], "an unfinished event is not acknowledged");
 });
 
 test("close, signal and closed client acknowledge finished events", async (t) => {
@@ -511,9 +511,9 @@ test("acknowledge returns the outcome to the caller", async (t) => {
       break;
     }
   }
-  // What failed is said once more at the loop's end.
+  // The end of the loop retries the failed acknowledgement.
   assert.deepEqual(log, ["subscribe billing", "c1 of 1", "c2 of 1", "c3 of 1", "c3 of 1"]);
-  // Also without a loop.
+  // Works without a loop too.
   assert.equal(await stream.acknowledge(last), true);
   assert.equal(await stream.acknowledge(), true);
   client.close();

@@ -7,7 +7,7 @@ import { bundledPage, show, site } from "./support/browser.js";
 import { clientOf, sandboxOf, startSandbox } from "./support/sandbox.js";
 
 const skip = process.env["SKIP_BROWSER"] === "1" && "SKIP_BROWSER is set";
-/** A picture, with so much behind it that just as much as is allowed goes into one message. */
+/** A picture padded to the largest size that fits into one message. */
 const picture = Buffer.alloc(4 * 1024 * 1024 - 16 * 1024);
 Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==",
@@ -15,7 +15,7 @@ Buffer.from(
 ).copy(picture);
 const limits = { skip, timeout: 110_000 };
 
-/** Two sites, the first of which may call the server. */
+/** Two sites; the server accepts calls only from the first. */
 async function setUp(t: TestContext) {
   const script = await bundledPage();
   const named = await site(t, script, picture);
@@ -46,7 +46,7 @@ test("a page sends, streams events, uploads, and reads errors", limits, async (t
   assert.match(String(messageId), /^msg_\w{26}$/);
   assert.deepEqual(await nextReport(), ["accepted", messageId]);
 
-  // The page's stream is open. A customer answers.
+  // The page's stream is open. A customer sends a message.
   const client = clientOf(t, address);
   const injected = { account: "demo-connectly", sender: "+15550100001", text: "Hello, page! \u{1f34b}" };
   await sandboxOf(client).injectMessage(injected);
@@ -71,7 +71,7 @@ test("a page of another origin is refused", limits, async (t) => {
   assert.deepEqual(await nextReport(), ["invalid", "Unavailable", "", "", []]);
   assert.deepEqual(await nextReport(), ["not found", "Unavailable", "", "", []]);
   assert.deepEqual(await nextReport(), ["done"]);
-  // It is not the browser alone that keeps it away.
+  // The server itself also rejects the origin.
   const headers = { "content-type": "application/grpc-web+proto", "x-grpc-web": "1" };
   const call = async (origin: string) =>
     await statusOf(address, "/switchboard.v1.AccountService/ListAccounts", { ...headers, origin });

@@ -92,7 +92,11 @@ test("a broken connection is UNAVAILABLE for calls and streams", async (t) => {
   for (const error of [await call, await stream]) {
     assert.equal(error.code, Code.Unavailable);
     assert.ok(error.cause instanceof ConnectError);
-    assert.notEqual(error.cause.code, Code.Unavailable, "Connect says so itself now: the layer need not");
+    assert.notEqual(
+      error.cause.code,
+      Code.Unavailable,
+      "Connect already returns UNAVAILABLE: the conversion is redundant",
+    );
   }
 });
 
@@ -114,7 +118,7 @@ test("a passed deadline is DEADLINE_EXCEEDED", async (t) => {
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, { listAccounts: () => new Promise(() => undefined) });
   });
-  // The server never answers, and could not say that time is up either.
+  // The server never replies, and the stalled proxy drops a status of the server too.
   const proxy = await proxyTo(t, server.address);
   const client = clientOf(t, proxy.address);
   const call = failureOf(client.accounts.listAccounts({}, { timeoutMs: 300 }));
@@ -147,14 +151,14 @@ test("a record converts without the provider's raw response", () => {
   const record = create(ErrorSchema, {
     code: Code.FailedPrecondition,
     reason: "SEND_OUTCOME_UNKNOWN",
-    message: "nobody can tell",
+    message: "the outcome is unknown",
     metadata: { attempt: "1" },
     retryDelay: { seconds: 1n, nanos: 500_000_000 },
     fieldViolations: [{ field: "to", reason: "MALFORMED", description: "must be a number" }],
     rawJson: '{"text":"what was written"}',
   });
   const error = SwitchboardError.fromRecord(record);
-  assert.equal(error.message, "FAILED_PRECONDITION SEND_OUTCOME_UNKNOWN: nobody can tell");
+  assert.equal(error.message, "FAILED_PRECONDITION SEND_OUTCOME_UNKNOWN: the outcome is unknown");
   assert.equal(error.code, Code.FailedPrecondition);
   assert.deepEqual(
     [error.reason, error.domain, error.metadata],
@@ -192,8 +196,8 @@ test("an invalid header throws a TypeError without a retry", async (t) => {
 });
 
 test("any status can be decoded", () => {
-  const error = SwitchboardError.from(new ConnectError("gone", Code.NotFound));
-  assert.equal(error.message, "NOT_FOUND: gone");
+  const error = SwitchboardError.from(new ConnectError("no such account", Code.NotFound));
+  assert.equal(error.message, "NOT_FOUND: no such account");
   assert.equal(SwitchboardError.from(error), error);
   assert.equal(SwitchboardError.from("what?").code, Code.Unknown);
 });

@@ -36,7 +36,7 @@ const closing = (cursor: string, reason: ClosingReason, nanos?: number): Respons
 });
 const unavailable = () => new ConnectError("the server is stopping", Code.Unavailable);
 
-/** A server whose streams go by these scripts, one after the other; the last for all that come then. */
+/** A server that runs one script per stream, in order. The last one repeats. */
 async function streams(t: TestContext, ...scripts: Script[]) {
   const requests: SubscribeRequest[] = [];
   const server = await fakeServer(t, ({ service }) => {
@@ -52,19 +52,19 @@ async function streams(t: TestContext, ...scripts: Script[]) {
     ...server,
     client: clientOf(t, server.address),
     requests,
-    /** Where each stream was asked to start. */
+    /** The start that each stream requested. */
     starts: () => requests.map(({ start }) => start.value),
   };
 }
 
-/** A stream of these, that stays open. */
+/** Sends the responses, then keeps the stream open. */
 const open = (...responses: Response[]): Script =>
   async function* (_, signal) {
     yield* responses;
     await until(signal);
   };
 
-/** A stream of these, that then breaks. */
+/** Sends the responses, then fails with UNAVAILABLE. */
 const failing = (...responses: Response[]): Script =>
   async function* () {
     yield* responses;
@@ -92,7 +92,7 @@ test("a broken stream resumes after the last event", async (t) => {
     [Code.Unavailable, Code.Unavailable],
   );
   for (const [, delayMs] of reconnects) {
-    assert.ok(delayMs >= 125 && delayMs <= 250, "the delay begins anew when a stream has started");
+    assert.ok(delayMs >= 125 && delayMs <= 250, "a started stream resets the backoff");
   }
 });
 
@@ -114,7 +114,7 @@ test("broken connections and missing statuses reopen the stream", async (t) => {
     open(started("c0"), event(1)),
     open(started("c1"), event(2)),
     async function* () {
-      // A server that ends a stream without having been asked to.
+      // The server ends the stream without a closing or a status.
       yield started("c2");
       yield event(3);
     },
@@ -139,7 +139,7 @@ test("broken connections and missing statuses reopen the stream", async (t) => {
   assert.deepEqual(seen, ["evt_1", "evt_2", "evt_3", "evt_4"]);
   assert.deepEqual(server.starts(), ["c0", "c1", "c2", "c3"]);
   for (const message of errors) {
-    assert.match(message, /^UNAVAILABLE: (http\/2 stream closed|read ECONNRESET|the stream ended unasked)/);
+    assert.match(message, /^UNAVAILABLE: (http\/2 stream closed|read ECONNRESET|the stream ended unexpectedly)/);
   }
 });
 
@@ -182,10 +182,10 @@ test("an unfinished event is redelivered to the next loop", async (t) => {
   await assert.rejects(async () => {
     for await (const { id } of stream) {
       if (id === "evt_2") {
-        throw new Error("not today");
+        throw new Error("processing failed");
       }
     }
-  }, /not today/);
+  }, /processing failed/);
   assert.deepEqual(ids(await take(stream, 2)), ["evt_2", "evt_3"]);
   assert.deepEqual(server.starts(), [undefined, "c1"]);
 });
@@ -224,7 +224,7 @@ test("a second concurrent loop is rejected", async (t) => {
   }
 });
 
-/** Codes that a stream has which was reset on its way, or holds a message that cannot be read. */
+/** Codes of a stream that a proxy reset, or that contains a message that cannot be decoded. */
 const RESET_CODES: readonly Code[] = [Code.Internal, Code.Unknown, Code.Canceled];
 
 test("an error that is not a reset ends the loop", async (t) => {
@@ -262,7 +262,7 @@ test("a reset stream is reopened at most five times in a row", async (t) => {
     const stream = server.client.subscribe();
     await assert.rejects(take(stream, 2), { name: "SwitchboardError", code, reason: "" });
     assert.equal(stream.cursor, "c2");
-    // The last that brought something, and five more.
+    // Eleven streams up to the last one with a response other than started, and five more.
     assert.equal(server.requests.length, 11 + 5, Code[code]);
   };
   await Promise.all(RESET_CODES.map(check));
@@ -279,7 +279,7 @@ test("an unknown closing reason ends the loop", async (t) => {
     yield closing("c1", 99 as ClosingReason);
   });
   for await (const _ of server.client.subscribe({}, { onReconnect: (error) => assert.fail(error) })) {
-    assert.fail("there was no event");
+    assert.fail("unexpected event");
   }
   assert.equal(server.requests.length, 1);
 });
@@ -310,7 +310,7 @@ test("a start since a time is repeated while a gap may follow", async (t) => {
   assert.deepEqual(starts(), ["since", "since", "c6", "c6"]);
   assert.deepEqual(cursors, [undefined, "c6", "c6"]);
 
-  // Where nothing is missing, or nobody wants to hear of it, the time could pass over what has come since.
+  // If no event is missing, or no gap is requested, repeating the time could skip events that arrived meanwhile.
   for (const [expiredPolicy, oldest] of [
     [ExpiredPolicy.SKIP_WITH_GAP, "c0"],
     [ExpiredPolicy.FAIL, "c4"],
@@ -377,7 +377,7 @@ test("max_events counts events of all streams and ends the loop", async (t) => {
   );
   assert.equal(stream.cursor, "c3");
   for await (const _ of stream) {
-    assert.fail("there was to be no more");
+    assert.fail("unexpected event");
   }
 });
 
@@ -388,7 +388,7 @@ test("idle_timeout ends the loop", async (t) => {
   });
   const stream = server.client.subscribe({ idleTimeout: { seconds: 1n } });
   for await (const _ of stream) {
-    assert.fail("there was no event");
+    assert.fail("unexpected event");
   }
   assert.equal(stream.cursor, "c9");
   assert.equal(server.requests.length, 1);
@@ -418,14 +418,14 @@ test("requested gaps are delivered between events", async (t) => {
 });
 
 test("the item type includes gaps only if requested", () => {
-  // Compiled, never run.
+  // Checked by the compiler, never run.
   return;
-  // biome-ignore lint/correctness/noUnreachable: it is for the compiler.
+  // biome-ignore lint/correctness/noUnreachable: only the compiler checks it.
   const client = {} as ReturnType<typeof clientOf>;
   const events: EventStream<Event> = client.subscribe({ filter: { types: ["message.*"] } });
-  // @ts-expect-error A gap is no event.
+  // @ts-expect-error A gap is not an event.
   const gaps: EventStream<Event> = client.subscribe({ expiredPolicy: ExpiredPolicy.SKIP_WITH_GAP });
-  // @ts-expect-error There is no such field.
+  // @ts-expect-error The field does not exist.
   client.subscribe({ filters: {} });
   console.log(events, gaps);
 });
@@ -441,11 +441,11 @@ test("close ends the loop without an error in any state", async (t) => {
   assert.deepEqual(seen, ["evt_1"]);
   const pausing = server.client.subscribe({}, { onReconnect: () => pausing.close() });
   for await (const _ of pausing) {
-    assert.fail("there was no event");
+    assert.fail("unexpected event");
   }
   const ofClient = server.client.subscribe({}, { onReconnect: () => server.client.close() });
   for await (const _ of ofClient) {
-    assert.fail("there was no event");
+    assert.fail("unexpected event");
   }
 });
 
@@ -476,7 +476,7 @@ test("a stream silent for two heartbeat intervals is reopened", async (t) => {
   assert.ok(performance.now() - startTime >= 2000);
   assert.deepEqual(
     errors.map(({ message }) => message),
-    ["UNAVAILABLE: nothing came for 2000 ms"],
+    ["UNAVAILABLE: no response for 2000 ms"],
   );
 });
 
@@ -497,7 +497,7 @@ test("heartbeats keep the stream open during slow processing", async (t) => {
     if (id === "evt_5") {
       break;
     }
-    // Longer than two intervals, though shorter than the stream.
+    // Longer than two heartbeat intervals.
     await slept(2500);
   }
   assert.equal(server.requests.length, 1);
@@ -539,7 +539,7 @@ test("a stream that does not start in ten seconds is reopened", async (t) => {
   assert.equal((await events).length, 1);
   assert.deepEqual(
     errors.map(({ message }) => message),
-    ["UNAVAILABLE: nothing came for 10000 ms"],
+    ["UNAVAILABLE: no response for 10000 ms"],
   );
 });
 

@@ -1,4 +1,4 @@
-// The examples, each as a program of its own against the real server.
+// Runs each example as a program against the real server.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { before, test } from "node:test";
@@ -17,7 +17,7 @@ before(async () => {
   client = clientOf(scope, address);
 });
 
-/** The bodies of the calls that reached a provider at an operation. */
+/** The bodies of the provider calls of an operation. */
 async function calls(account: string, operation: string): Promise<string[]> {
   const listed = await sandboxOf(client).listCalls({ account });
   return listed.calls.filter((call) => call.operation === operation).map(({ body }) => body);
@@ -62,7 +62,7 @@ test("answer replies to questions across restarts", async () => {
   const getSubscription = () => client.events.getSubscription({ subscription: "answers" }, { timeoutMs: 10_000 });
 
   let last = "";
-  // Twice: a question comes while it runs, and one while it does not.
+  // The first question arrives while the program runs, the second while it does not.
   for (const [index, question] of ["Do you deliver on Sundays?", "And do you deliver at night?"].entries()) {
     const ask = async () => {
       await inject("Hello");
@@ -78,7 +78,7 @@ test("answer replies to questions across restarts", async () => {
       }
     });
     if (index === 0) {
-      // Made by the example itself.
+      // Wait until the example has created its subscription.
       while ((await getSubscription().catch(() => "none yet")) === "none yet") {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
@@ -96,7 +96,7 @@ test("answer replies to questions across restarts", async () => {
   const { subscription } = await getSubscription();
   assert.ok(
     events.slice(at).some(({ cursor }) => cursor === subscription?.cursor),
-    "the last question was acknowledged, or what came after it",
+    "the position is at or after the last question",
   );
 });
 

@@ -9,7 +9,7 @@ import { fakeServer } from "./support/fake.js";
 import { proxyTo } from "./support/proxy.js";
 import { clientOf } from "./support/sandbox.js";
 
-/** Pings the client, and waits for its answer. */
+/** Pings the client and waits for the reply. */
 function pinged(session: ServerHttp2Session): Promise<void> {
   return new Promise((resolve, reject) => {
     session.ping((error) => (error ? reject(error) : resolve()));
@@ -41,7 +41,8 @@ test("a connection that stops answering pings is closed", async (t) => {
   const ping = once(session, "ping");
   t.mock.timers.tick(30_000);
   await ping;
-  // The answer to that ping has to come in, which starts the next interval. A ping of the server's own is answered after it.
+  // The client must receive the reply to its ping, which starts the next interval. A ping of the server is answered
+  // after it.
   await pinged(session);
   proxy.stall();
   t.mock.timers.tick(30_000);
@@ -61,7 +62,7 @@ test("an idle connection is not pinged", async (t) => {
   await client.accounts.listAccounts({});
   const [session] = server.sessions;
   assert.ok(session);
-  // There and back once, so that the call has ended for the client too.
+  // After one round trip, the call has ended for the client too.
   await pinged(session);
   let pings = 0;
   session.on("ping", () => pings++);

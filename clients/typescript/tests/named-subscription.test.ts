@@ -1,4 +1,4 @@
-// Named subscriptions, on the real server.
+// Named subscriptions on the real server.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { before, test } from "node:test";
@@ -25,7 +25,7 @@ before(async () => {
   }
 });
 
-/** A subscription to the messages of customers, all of them. */
+/** Creates a subscription to the messages of customers, from the earliest event. */
 async function create(subscription: string, filter: { types: string[] } = RECEIVED) {
   await client.events.createSubscription({ subscription, filter, start: EARLIEST }, deadline);
   return async () => (await client.events.getSubscription({ subscription }, deadline)).subscription;
@@ -41,7 +41,7 @@ test("killed servers and a new loop lose and repeat no event", async (t) => {
   const subscription = "restart";
   await switchboard.events.createSubscription({ subscription, start: EARLIEST, filter: RECEIVED }, deadline);
 
-  // Customers write all the time.
+  // Customers keep sending messages.
   let up = new Deferred();
   up.resolve();
   let writing = true;
@@ -73,7 +73,7 @@ test("killed servers and a new loop lose and repeat no event", async (t) => {
   writing = false;
   await customers;
 
-  // Another client, as another process would have it.
+  // A new client, like another process.
   const other = clientOf(t, address);
   const page = await other.events.listEvents({ filter: RECEIVED, pageSize: 1000, place: EARLIEST }, deadline);
   assert.ok(page.reachedNewest);
@@ -85,7 +85,7 @@ test("killed servers and a new loop lose and repeat no event", async (t) => {
     }
   }
   assert.deepEqual([...ids(first).slice(0, -1), ...ids(second)], ids(page.events));
-  assert.equal(second[0]?.id, first.at(-1)?.id, "what was not finished comes again");
+  assert.equal(second[0]?.id, first.at(-1)?.id, "the unfinished event is redelivered");
   assert.ok(reconnects.length >= 2);
   assert.ok(reconnects.every(({ code }) => code === Code.Unavailable));
 });
@@ -151,9 +151,9 @@ test("an unfinished event is redelivered to the next loop", async () => {
   await assert.rejects(async () => {
     for await (const { id } of client.subscribe(named("unfinished"))) {
       assert.equal(id, first[1]?.id);
-      throw new Error("not today");
+      throw new Error("processing failed");
     }
-  }, /not today/);
+  }, /processing failed/);
   const last = await take(client.subscribe(named("unfinished")), 2);
   assert.equal(last[0]?.id, first[1]?.id);
   assert.notEqual(last[1]?.id, first[1]?.id);
@@ -167,7 +167,7 @@ test("a resolved acknowledge is durable", async () => {
     assert.equal(durable, true);
     assert.equal((await get())?.cursor, event.cursor);
     await client.events.seekSubscription({ subscription: "durable", place: EARLIEST }, deadline);
-    assert.equal(await stream.acknowledge(event), false, "it was moved meanwhile");
+    assert.equal(await stream.acknowledge(event), false, "the subscription was moved");
     assert.notEqual((await get())?.cursor, event.cursor);
     break;
   }

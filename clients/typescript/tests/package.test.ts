@@ -1,4 +1,4 @@
-// What the package is made of, and what it says of itself.
+// Checks the content and the metadata of the package.
 import assert from "node:assert/strict";
 import { access, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -29,10 +29,10 @@ test("README snippets match files that the tests run", async () => {
   const readme = await readFile(join(CLIENT, "README.md"), "utf8");
   const fences = readme.match(/^```ts$/gm) ?? [];
   const quotes = [...readme.matchAll(/^<!-- (\S+) -->\n```ts\n(.*?)^```$/gms)];
-  assert.equal(quotes.length, fences.length, "every piece of code names the file that it is from");
+  assert.equal(quotes.length, fences.length, "every snippet names its source file");
   for (const [, file = "", code = ""] of quotes) {
     const source = await readFile(join(CLIENT, file), "utf8");
-    // In the file it may be indented.
+    // The source file may indent it.
     const flat = (text: string) => text.replace(/^ +/gm, "");
     assert.ok(flat(source).includes(flat(code)), `${file} has not:\n${code}`);
   }

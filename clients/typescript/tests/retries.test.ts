@@ -17,17 +17,17 @@ import {
 import { type Fake, fakeServer } from "./support/fake.js";
 import { clientOf } from "./support/sandbox.js";
 
-/** `google.rpc.RetryInfo { retry_delay: … }` with so many seconds, 1 to 127. */
+/** `google.rpc.RetryInfo { retry_delay: … }` with 1 to 127 seconds. */
 function retryInfo(seconds: number) {
   return { type: "google.rpc.RetryInfo", value: Uint8Array.of(0x0a, 2, 0x08, seconds) };
 }
 
 interface FlakyServer extends Fake {
-  /** The ids of the requests that came, in their order; undefined for those that have none. */
+  /** The request_id of each request in order; undefined for requests without one. */
   readonly requestIds: (string | undefined)[];
 }
 
-/** A server that fails so many times, then answers. */
+/** A server that fails the first calls, then answers. */
 async function flakyServer(
   t: Parameters<typeof fakeServer>[0],
   times: number,
@@ -38,7 +38,7 @@ async function flakyServer(
   const handle = (requestId?: string) => {
     requestIds.push(requestId);
     if (requestIds.length <= times) {
-      const error = new ConnectError("not now", code);
+      const error = new ConnectError("try again later", code);
       error.details = details;
       throw error;
     }
@@ -105,7 +105,7 @@ const file = new Uint8Array(600_000).fill(7);
 
 async function drained(stream: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of stream) {
-    // To its end.
+    // Until the end.
   }
 }
 
@@ -165,7 +165,7 @@ for (const [name, call] of Object.entries(RETRIED_WRITES)) {
     assert.equal(server.requestIds.length, 5);
     assert.match(server.requestIds[0] ?? "", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
     assert.equal(new Set(server.requestIds.slice(0, 4)).size, 1);
-    assert.notEqual(server.requestIds[0], server.requestIds[4], "another call has another id");
+    assert.notEqual(server.requestIds[0], server.requestIds[4], "a new call gets a new id");
   });
 }
 
@@ -230,10 +230,10 @@ test("a delay beyond the deadline fails the call immediately", async (t) => {
   const client = clientOf(t, server.address);
   const startTime = performance.now();
   const error: SwitchboardError = await client.accounts.listAccounts({}, { timeoutMs: 20_000 }).then(
-    () => assert.fail("it did not fail"),
+    () => assert.fail("the call did not fail"),
     (reason) => reason,
   );
-  assert.equal(error.code, Code.Unavailable, "what went wrong is worth more than that time is up");
+  assert.equal(error.code, Code.Unavailable, "the cause is reported, not the deadline");
   assert.equal(error.retryDelayMs, 30_000);
   assert.equal(server.requestIds.length, 1);
   assert.ok(performance.now() - startTime < 20_000);
@@ -254,7 +254,7 @@ test("the deadline spans all attempts", async (t) => {
     service(AccountService, {
       listAccounts: (_, context) => {
         timeouts.push(context.timeoutMs() ?? Number.NaN);
-        throw new ConnectError("not now", Code.Unavailable);
+        throw new ConnectError("try again later", Code.Unavailable);
       },
     });
   });
@@ -266,7 +266,7 @@ test("the deadline spans all attempts", async (t) => {
 });
 
 test("a cancel ends the backoff", async (t) => {
-  // The longest that is waited for.
+  // The longest delay that the client waits for.
   const server = await flakyServer(t, 9, Code.Unavailable, [retryInfo(30)]);
   const client = clientOf(t, server.address);
   const canceling = new AbortController();
@@ -329,13 +329,13 @@ test("sendMessages leaves an empty request_id empty", async (t) => {
 test("an unreadable file fails with its own error", async (t) => {
   const server = await flakyServer(t, 0);
   const client = clientOf(t, server.address);
-  const broken = Object.assign(new Error("the disk"), { code: "EIO" });
+  const broken = Object.assign(new Error("read failed"), { code: "EIO" });
   async function* source() {
     yield file;
     throw broken;
   }
   await assert.rejects(client.sendMedia({}, source()), (error) => error === broken);
-  assert.deepEqual(server.requestIds, [], "the server does not take a file that was not sent to its end");
+  assert.deepEqual(server.requestIds, [], "the server rejects an incomplete file");
 });
 
 test("every byte is sent once for each kind of source", async (t) => {

@@ -1,4 +1,4 @@
-// Every RPC, against the real server.
+// Calls every RPC on the real server.
 import assert from "node:assert/strict";
 import http2 from "node:http2";
 import { syncBuiltinESMExports } from "node:module";
@@ -27,7 +27,7 @@ const picture = Buffer.from(
   "base64",
 );
 
-/** The paths of the calls that the server answered with OK, as they were seen on the connections. */
+/** The paths of the calls that returned OK, recorded on the HTTP/2 connections. */
 const answered = new Set<string>();
 const { connect } = http2;
 http2.connect = ((...args: Parameters<typeof connect>) => {

@@ -1,4 +1,4 @@
-// What the real server makes of failures, deadlines, silence and its own end.
+// Errors, deadlines, stalled connections and restarts with the real server.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { before, test } from "node:test";
@@ -79,14 +79,14 @@ test("an unknown outcome carries request_id and attempt", async (t) => {
     if (!(error instanceof SwitchboardError && error.reason === "SEND_OUTCOME_UNKNOWN")) {
       throw error;
     }
-    // Nobody can tell whether it was sent. With these it can be asked about, and sent once more if you say so.
+    // The message may or may not have been sent. Use these values to query its state, or to resend it explicitly.
     open = { requestId: error.requestId ?? "", attempt: Number(error.metadata["attempt"]) };
   }
   assert.ok(open);
   const { requestId, attempt } = open;
   const repeated = await failureOf(client.messages.sendMessage({ ...request, requestId }));
   assert.equal(repeated.code, Code.FailedPrecondition);
-  assert.equal(repeated.reason, "SEND_OUTCOME_UNKNOWN", "nothing is sent again unasked");
+  assert.equal(repeated.reason, "SEND_OUTCOME_UNKNOWN", "the client does not resend by itself");
   const { message } = await client.messages.sendMessage({ ...request, requestId, resendAfterAttempt: attempt });
   assert.deepEqual([message?.attempt, message?.requestId], [2, requestId]);
 });
@@ -134,7 +134,7 @@ test("server restarts lose and repeat no event", async (t) => {
   const switchboard = clientOf(t, address);
   const sandbox = sandboxOf(switchboard);
 
-  // Customers write all the time.
+  // Customers keep sending messages.
   const accepted: string[] = [];
   let up = new Deferred();
   up.resolve();
@@ -163,11 +163,11 @@ test("server restarts lose and repeat no event", async (t) => {
       break;
     }
     if (events.length === next && next <= 90) {
-      // Thirty events each: killed, stopped in order, killed again.
+      // After every 30 events: kill, orderly shutdown, kill.
       up = new Deferred();
       const signal = next === 60 ? "SIGTERM" : "SIGKILL";
       next += 30;
-      // Not waited for: the loop goes on while the server ends.
+      // Do not await it: the loop must continue while the server stops.
       void server.stop(signal).then(async () => {
         server = await startSandbox(t, { port, store });
         up.resolve();
@@ -193,21 +193,25 @@ test("server restarts lose and repeat no event", async (t) => {
   }
   const ids = (some: Event[]) => some.map(({ id }) => id);
   assert.ok(events.length >= 120, `${events.length}`);
-  assert.deepEqual(ids(events), ids(journal), "the loop saw exactly what the journal has");
+  assert.deepEqual(ids(events), ids(journal), "the loop delivered exactly the events of the journal");
   const received = events.map(({ payload }) =>
     payload.case === "messageReceived" ? payload.value.providerMessageId : "",
   );
   assert.deepEqual(
     received.filter((id) => accepted.includes(id)),
     accepted,
-    "and that is all that was accepted in",
+    "the loop delivered every accepted message in order",
   );
   assert.ok(reconnects.length >= 3);
   assert.ok(reconnects.every(({ code }) => code === Code.Unavailable));
 
   const middle = events[40];
   const rest = switchboard.subscribe({ start: { case: "afterCursor", value: middle?.cursor ?? "" } });
-  assert.deepEqual(ids(await take(rest, events.length - 41)), ids(events.slice(41)), "any cursor leads on");
+  assert.deepEqual(
+    ids(await take(rest, events.length - 41)),
+    ids(events.slice(41)),
+    "the loop can resume after any cursor",
+  );
 });
 
 test("a stalled connection is replaced without losing events", async (t) => {
@@ -236,7 +240,7 @@ test("a stalled connection is replaced without losing events", async (t) => {
     }
   }
   assert.deepEqual(seen.slice(-2), ["before", "meanwhile"]);
-  assert.deepEqual(errors, ["UNAVAILABLE: nothing came for 2000 ms"]);
+  assert.deepEqual(errors, ["UNAVAILABLE: no response for 2000 ms"]);
   assert.equal(proxy.connections(), 2);
 });
 
@@ -247,7 +251,7 @@ test("a malformed cursor ends the loop", async () => {
   assert.equal(error.fieldViolations[0]?.field, "after_cursor");
 });
 
-// The last: the account is held back from now on.
+// Keep this test last: the provider's delay pauses the account from now on.
 test("a provider's delay is passed on", async (t) => {
   const sandbox = sandboxOf(client);
   t.after(() => sandbox.clearFaults({ account: CONNECTBY }));

@@ -16,7 +16,7 @@ test("gRPC-Web calls carry token and request_id and are retried", async (t) => {
       sendMessage: (request, { requestHeader }) => {
         seen.push([request.requestId, requestHeader.get("authorization"), requestHeader.get("content-type")]);
         if (seen.length < 3) {
-          throw new ConnectError("not now", Code.Unavailable);
+          throw new ConnectError("try again later", Code.Unavailable);
         }
         return { message: { requestId: request.requestId } };
       },
@@ -37,7 +37,7 @@ test("errors carry their details", async (t) => {
   const server = await fakeWebServer(t, ({ service }) => {
     service(AccountService, {
       getAccount: () => {
-        const error = new ConnectError("there is none", Code.NotFound);
+        const error = new ConnectError("no such account", Code.NotFound);
         // google.rpc.ErrorInfo { reason: "ACCOUNT_NOT_FOUND", domain: "switchboard" }
         const value = Buffer.from("\x0a\x11ACCOUNT_NOT_FOUND\x12\x0bswitchboard", "latin1");
         error.details = [{ type: "google.rpc.ErrorInfo", value }];
@@ -101,7 +101,7 @@ test("a broken event stream resumes after the last event", async (t) => {
         yield { response: { case: "started", value: { cursor: `c${number - 1}` } } };
         yield { response: { case: "event", value: { id: `evt_${number}`, cursor: `c${number}` } } };
         if (number === 1) {
-          throw new ConnectError("not now", Code.Unavailable);
+          throw new ConnectError("try again later", Code.Unavailable);
         }
         await until(signal);
         left.resolve();
@@ -131,7 +131,7 @@ test("a small file is sent as one message and retried", async (t) => {
           seen.push([header?.account, header?.requestId, Buffer.from(chunk).toString()]);
         }
         if (seen.length < 2) {
-          throw new ConnectError("not now", Code.Unavailable);
+          throw new ConnectError("try again later", Code.Unavailable);
         }
         return { replayed: true };
       },
@@ -144,7 +144,7 @@ test("a small file is sent as one message and retried", async (t) => {
     ["a", "mine", file],
     ["a", "mine", file],
   ]);
-  // A stream is read once.
+  // A stream can be read only once.
   seen.length = 0;
   async function* once() {
     yield Buffer.from("one");
@@ -154,7 +154,7 @@ test("a small file is sent as one message and retried", async (t) => {
   assert.deepEqual(seen, [["a", "mine", "onetwo"]]);
   async function* broken(): AsyncGenerator<Uint8Array> {
     yield Buffer.from("one");
-    throw new RangeError("no more of it");
+    throw new RangeError("read failed");
   }
   await assert.rejects(client.sendMedia({ account: "a" }, broken()), RangeError);
   assert.equal(seen.length, 1);

@@ -1,4 +1,4 @@
-// The script of a web page. It tells the server that it came from what it sees, one thing after the other.
+// The script of a web page. It reports its results, one by one, to the server that served the page.
 import { Code, createSwitchboardClient, SwitchboardError } from "@switchboard/client/web";
 
 const ACCOUNT = "demo-connectly";
@@ -41,7 +41,7 @@ async function run(): Promise<void> {
     if (payload.case === "messageAccepted") {
       await report("accepted", payload.value.message?.messageId);
     } else if (payload.case === "messageReceived" && payload.value.content.case === "text") {
-      // The sandbox's customers answer by themselves, too.
+      // The sandbox's customers also reply on their own.
       const { body } = payload.value.content.value;
       if (body.startsWith("Hello, page!")) {
         await report("received", body);

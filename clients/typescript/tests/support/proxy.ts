@@ -1,13 +1,13 @@
-// A TCP proxy that can fall silent, or cut what goes through it.
+// A TCP proxy that can stall.
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { TestContext } from "node:test";
 
 export interface Proxy {
   readonly address: string;
-  /** How many connections there were. */
+  /** Number of connections so far. */
   readonly connections: () => number;
-  /** From now on nothing goes through the connections that there are, and none of them is closed. Deferred ones work. */
+  /** Stops forwarding on all current connections without closing them. New connections work. */
   stall(): void;
 }
 
@@ -42,7 +42,7 @@ export async function proxyTo(t: TestContext, address: string): Promise<Proxy> {
     stall: () => {
       for (const socket of sockets) {
         socket.unpipe();
-        // Read on, so that the sender notices nothing.
+        // Keep reading, so the sender does not notice.
         socket.on("data", () => undefined);
       }
     },

@@ -1,4 +1,4 @@
-// The real server, as a process of its own.
+// The real server as a child process.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -12,15 +12,15 @@ import { REPOSITORY } from "./paths.js";
 
 const BINARY = process.env["SWITCHBOARD_BIN"] ?? join(REPOSITORY, "target/debug/switchboard");
 
-// A file of tests that takes too long is ended by a signal; its servers end with it.
+// The test runner ends a slow test file with SIGTERM; exit so that its servers are killed too.
 process.once("SIGTERM", () => process.exit(143));
 
-/** Whoever ends tests ends their servers. */
+/** Runs callbacks when a test, or a file of tests, ends. */
 interface Scope {
   after(fn: () => Promise<void> | void): void;
 }
 
-/** The scope of all tests of a file. To be called at its top. */
+/** A scope that covers all tests of a file. Call it at the top level. */
 export function fileScope(): Scope {
   const ends: (() => Promise<void> | void)[] = [];
   after(async () => {
@@ -32,10 +32,10 @@ export function fileScope(): Scope {
 }
 
 export interface Sandbox {
-  /** Where it serves gRPC: `127.0.0.1:…`. */
+  /** The gRPC address: `127.0.0.1:…`. */
   readonly address: string;
   readonly process: ChildProcess;
-  /** Ends it with a signal, and waits until it has ended. */
+  /** Sends a signal and waits until the process has ended. */
   stop(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -79,7 +79,7 @@ export async function startSandbox(
   return { address, process: child, stop };
 }
 
-/** A client that is closed when the test ends. */
+/** A client that is closed when the scope ends. */
 export function clientOf(scope: Scope, address: string, options?: SwitchboardClientOptions): SwitchboardClient {
   const client = createSwitchboardClient(address, options);
   scope.after(() => client.close());
@@ -90,14 +90,14 @@ export function sandboxOf(client: SwitchboardClient): Client<typeof SandboxServi
   return createClient(SandboxService, client.transport);
 }
 
-/** A folder that is gone when the test ends. */
+/** A folder that is removed when the scope ends. */
 export async function temporaryFolder(scope: Scope): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "switchboard-client-"));
   scope.after(() => rm(folder, { recursive: true }));
   return folder;
 }
 
-/** Runs a program of Node.js to its end. */
+/** Runs a Node.js program to its end. */
 export async function run(
   file: string,
   env: Record<string, string>,
