@@ -104,12 +104,12 @@ func TestFinishedEventIsAcknowledgedWhileNextIsProcessed(t *testing.T) {
 				t.Errorf("got acknowledgement of %q", cursor)
 			}
 		case "c3":
-			begun := time.Now()
+			start := time.Now()
 			if cursor := receive(t, acknowledged); cursor != "c2" {
 				t.Errorf("got acknowledgement of %q", cursor)
 			}
 			// About a second, with a margin for a busy machine.
-			if took := time.Since(begun); took > 5*acknowledgeInterval {
+			if took := time.Since(start); took > 5*acknowledgeInterval {
 				t.Errorf("the acknowledgement took %v", took)
 			}
 		}
@@ -127,7 +127,7 @@ func TestManyEventsAreAcknowledgedInBatches(t *testing.T) {
 		responses = append(responses, event(fmt.Sprint("c", number+1)))
 	}
 	fake := newFakeEvents(send(nil, append(responses, closing("c100", maxEventsReached, 0))...))
-	begun := time.Now()
+	start := time.Now()
 	for _, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
@@ -139,7 +139,7 @@ func TestManyEventsAreAcknowledgedInBatches(t *testing.T) {
 		t.Errorf("the last call is %q", calls[len(calls)-1])
 	}
 	// The first, one per second, the last, and one that was in progress at the end.
-	if most := 4 + int(time.Since(begun)/acknowledgeInterval); len(calls)-1 > most {
+	if most := 4 + int(time.Since(start)/acknowledgeInterval); len(calls)-1 > most {
 		t.Errorf("got %d acknowledgements, want at most %d", len(calls)-1, most)
 	}
 }
@@ -506,12 +506,12 @@ func TestEndOfLoopAcknowledgesFinishedEvents(t *testing.T) {
 			<-ctx.Done()
 			return status.FromContextError(ctx.Err()).Err()
 		}
-		begun := time.Now()
+		start := time.Now()
 		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(begun); took < finalAcknowledgeTimeout || took > 5*finalAcknowledgeTimeout {
-			t.Errorf("it took %v", took)
+		if took := time.Since(start); took < finalAcknowledgeTimeout || took > 5*finalAcknowledgeTimeout {
+			t.Errorf("the end of the loop took %v", took)
 		}
 	})
 }

@@ -391,20 +391,20 @@ func TestEventClearsResetCount(t *testing.T) {
 
 func TestStartedStreamResetsBackoff(t *testing.T) {
 	t.Parallel()
-	const breaks = 6
+	const failures = 6
 	fake := newFakeEvents()
-	for range breaks {
+	for range failures {
 		fake.scripts <- send(unavailable, started("c0"))
 	}
 	fake.scripts <- endOfStream("c0")
-	begun := time.Now()
+	start := time.Now()
 	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil)); err != nil {
 		t.Fatal(err)
 	}
 	// With a doubling backoff, this would take at least twice as long.
-	longest := initialBackoff << breaks / 4
-	if took := time.Since(begun); took > longest {
-		t.Errorf("%d breaks took %v", breaks, took)
+	longest := initialBackoff << failures / 4
+	if took := time.Since(start); took > longest {
+		t.Errorf("%d reconnects took %v", failures, took)
 	}
 }
 
@@ -582,18 +582,18 @@ func TestSilentStreamIsReopened(t *testing.T) {
 	const interval = 500 * time.Millisecond
 	fake := newFakeEvents(sendAndHold(startedWith("c0", interval), event("c1")), endOfStream("c1"))
 	var silent time.Duration
-	begun := time.Now()
+	start := time.Now()
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) {
 		if cause != errSilent { // Exactly this error.
 			t.Errorf("got reconnect cause %v", cause)
 		}
-		silent = time.Since(begun)
+		silent = time.Since(start)
 	}))
 	for _, err := range s.Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		begun = time.Now()
+		start = time.Now()
 	}
 	if silent < 2*interval || silent > 20*interval {
 		t.Errorf("reconnected after %v", silent)

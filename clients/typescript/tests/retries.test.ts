@@ -45,11 +45,11 @@ async function flakyServer(
     return {};
   };
   const handleUpload = async (
-    pieces: AsyncIterable<{ header?: { requestId: string } | undefined; chunk: Uint8Array }>,
+    requests: AsyncIterable<{ header?: { requestId: string } | undefined; chunk: Uint8Array }>,
   ) => {
     let requestId: string | undefined;
     let bytes = 0;
-    for await (const { header, chunk } of pieces) {
+    for await (const { header, chunk } of requests) {
       requestId ??= header?.requestId;
       bytes += chunk.length;
     }
@@ -72,8 +72,8 @@ async function flakyServer(
     });
     service(MessageService, {
       sendMessage: ({ requestId }) => handle(requestId),
-      sendMedia: async (pieces) => {
-        const { requestId, bytes } = await handleUpload(pieces);
+      sendMedia: async (requests) => {
+        const { requestId, bytes } = await handleUpload(requests);
         return { message: { requestId: requestId ?? "", attempt: bytes } };
       },
       getMessage: ({ key }) => handle(key.case === "requestId" ? key.value : undefined),
@@ -87,8 +87,8 @@ async function flakyServer(
       },
     });
     service(TemplateService, {
-      uploadTemplateMedia: async (pieces) => {
-        await handleUpload(pieces);
+      uploadTemplateMedia: async (requests) => {
+        await handleUpload(requests);
         return {};
       },
     });
@@ -311,11 +311,11 @@ test("the caller's request is not modified", async (t) => {
 test("a custom upload stream gets a request_id", async (t) => {
   const server = await flakyServer(t, 0);
   const { messages } = clientOf(t, server.address);
-  async function* pieces() {
+  async function* requests() {
     yield { header: { account: "a" }, chunk: file.subarray(0, 10) };
     yield { chunk: file.subarray(0, 5) };
   }
-  const { message } = await messages.sendMedia(pieces());
+  const { message } = await messages.sendMedia(requests());
   assert.equal(message?.attempt, 15);
   assert.match(message?.requestId ?? "", /^[0-9a-f-]{36}$/);
 });
