@@ -1,4 +1,4 @@
-# The tools of this package, in exact versions, built from the Go module proxy into .bin. Sourced by `generate` and `test`.
+# Builds this package's tools in exact versions from the Go module proxy into .bin. Sourced by `generate` and `test`.
 tools=(
   github.com/bufbuild/buf/cmd/buf@v1.75.0
   google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
@@ -6,7 +6,7 @@ tools=(
   honnef.co/go/tools/cmd/staticcheck@v0.8.2
 )
 
-# tool NAME... builds those that are not there yet in their version.
+# tool NAME... builds the named tools that are missing or have another version.
 tool() {
   local name path version
   mkdir -p .bin

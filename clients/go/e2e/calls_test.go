@@ -24,19 +24,19 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// called keeps the names of the methods that were called with success.
-type called struct {
+// calledMethods stores the names of the methods that were called successfully.
+type calledMethods struct {
 	mu    sync.Mutex
 	names map[string]bool
 }
 
-func (c *called) add(method string) {
+func (c *calledMethods) add(method string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.names[method] = true
 }
 
-func (c *called) option() switchboard.Option {
+func (c *calledMethods) option() switchboard.Option {
 	return switchboard.WithDialOptions(
 		grpc.WithChainUnaryInterceptor(func(
 			ctx context.Context, method string, request, response any,
@@ -53,25 +53,25 @@ func (c *called) option() switchboard.Option {
 			open grpc.Streamer, options ...grpc.CallOption,
 		) (grpc.ClientStream, error) {
 			stream, err := open(ctx, desc, conn, method, options...)
-			return &calledStream{ClientStream: stream, came: func() { c.add(method) }}, err
+			return &recordedStream{ClientStream: stream, onMessage: func() { c.add(method) }}, err
 		}),
 	)
 }
 
-type calledStream struct {
+type recordedStream struct {
 	grpc.ClientStream
-	came func()
+	onMessage func()
 }
 
-func (s *calledStream) RecvMsg(message any) error {
+func (s *recordedStream) RecvMsg(message any) error {
 	err := s.ClientStream.RecvMsg(message)
 	if err == nil {
-		s.came()
+		s.onMessage()
 	}
 	return err
 }
 
-// picture is a small PNG, unlike every other one.
+// picture returns a small PNG; each number gives a different one.
 func picture(t *testing.T, number int) []byte {
 	t.Helper()
 	var file bytes.Buffer
@@ -81,9 +81,9 @@ func picture(t *testing.T, number int) []byte {
 	return file.Bytes()
 }
 
-// Every call of the contract, and that there is no other.
-func TestEveryCall(t *testing.T) {
-	calls := &called{names: map[string]bool{}}
+// Calls every RPC of the contract successfully.
+func TestEveryRPCSucceeds(t *testing.T) {
+	calls := &calledMethods{names: map[string]bool{}}
 	client := connect(t, startSandbox(t).address, calls.option())
 
 	t.Run("Accounts", func(t *testing.T) {
@@ -172,11 +172,11 @@ func TestEveryCall(t *testing.T) {
 		if err != nil || got.GetMessage().GetMessageId() != sent.GetMessage().GetMessageId() {
 			t.Errorf("got %v, %v", got, err)
 		}
-		watchToItsEnd(t, client, sent.GetMessage().GetMessageId())
+		watchToTerminal(t, client, sent.GetMessage().GetMessageId())
 	})
 
 	t.Run("SendMedia", func(t *testing.T) {
-		// Larger than one piece, and it must arrive whole.
+		// The file spans several chunks and must arrive complete.
 		letter := strings.Repeat("Dear Ada, thank you.\n", 30_000)
 		sent, err := client.SendMedia(testContext(t), &switchboardv1.MediaHeader{
 			Account: connectby, To: customer, FileName: "letter.txt", RequestId: "letter-1",
@@ -184,7 +184,7 @@ func TestEveryCall(t *testing.T) {
 		if err != nil || sent.GetMessage().GetState() != switchboardv1.MessageState_MESSAGE_STATE_ACCEPTED {
 			t.Fatalf("got %v, %v", sent, err)
 		}
-		// Content is a part of what a request_id stands for: that it is replayed says that both were read alike.
+		// The idempotency check covers the content, so a replay proves that the server received the same bytes twice.
 		again, err := client.SendMedia(testContext(t), &switchboardv1.MediaHeader{
 			Account: connectby, To: customer, FileName: "letter.txt", RequestId: "letter-1",
 		}, io.MultiReader(strings.NewReader(letter[:1]), strings.NewReader(letter[1:])))
@@ -221,14 +221,14 @@ func TestEveryCall(t *testing.T) {
 			Start:     &switchboardv1.SubscribeRequest_Position{Position: switchboardv1.StartPosition_START_POSITION_EARLIEST},
 			MaxEvents: 1,
 		}
-		subscription := client.Subscribe(request)
-		for event, err := range subscription.Events(testContext(t)) {
+		stream := client.Subscribe(request)
+		for event, err := range stream.Events(testContext(t)) {
 			if err != nil || event.GetId() != list.GetEvents()[0].GetId() {
 				t.Errorf("got %v, %v", event, err)
 			}
 		}
-		if subscription.Cursor() != list.GetEvents()[0].GetCursor() {
-			t.Errorf("the cursor is %q", subscription.Cursor())
+		if stream.Cursor() != list.GetEvents()[0].GetCursor() {
+			t.Errorf("the cursor is %q", stream.Cursor())
 		}
 	})
 
@@ -242,18 +242,18 @@ func TestEveryCall(t *testing.T) {
 			for m := range service.Methods().Len() {
 				name := fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(m).Name())
 				if !calls.names[name] {
-					t.Errorf("no test has called %s with success", name)
+					t.Errorf("no test called %s successfully", name)
 				}
 			}
 		}
 		return true
 	})
 	if services != 7 {
-		t.Errorf("there are %d services; the Client has 7", services)
+		t.Errorf("there are %d services; Client has fields for 7", services)
 	}
 }
 
-// contactNames are the names of all contacts by their ids.
+// contactNames returns the names of all contacts by id.
 func contactNames(t *testing.T, client *switchboard.Client) map[string]string {
 	t.Helper()
 	names := map[string]string{}
@@ -272,7 +272,7 @@ func contactNames(t *testing.T, client *switchboard.Client) map[string]string {
 	}
 }
 
-func watchToItsEnd(t *testing.T, client *switchboard.Client, id string) {
+func watchToTerminal(t *testing.T, client *switchboard.Client, id string) {
 	t.Helper()
 	stream, err := client.Messages.WatchMessage(testContext(t), &switchboardv1.WatchMessageRequest{
 		Account: connectly, Key: &switchboardv1.WatchMessageRequest_MessageId{MessageId: id},
@@ -292,7 +292,7 @@ func watchToItsEnd(t *testing.T, client *switchboard.Client, id string) {
 		}
 		if message := response.GetMessage(); message != nil {
 			if message.GetState() < state {
-				t.Errorf("it went back from %v to %v", state, message.GetState())
+				t.Errorf("the state went back from %v to %v", state, message.GetState())
 			}
 			state = message.GetState()
 		}
@@ -301,7 +301,7 @@ func watchToItsEnd(t *testing.T, client *switchboard.Client, id string) {
 		}
 	}
 	if state != switchboardv1.MessageState_MESSAGE_STATE_READ || !ended {
-		t.Errorf("it ended with %v", state)
+		t.Errorf("the last state is %v, ended: %v", state, ended)
 	}
 }
 
@@ -333,7 +333,7 @@ func sendMany(t *testing.T, client *switchboard.Client) {
 		answers[answer.GetTag()] = answer
 	}
 	if answers["good"].GetResponse().GetMessage().GetMessageId() == "" {
-		t.Errorf("the good one was answered %v", answers["good"])
+		t.Errorf("got response %v", answers["good"])
 	}
 	wantInvalid(t, switchboard.ErrorFrom(answers["bad"].GetError()), "to", "MALFORMED")
 }
@@ -445,7 +445,7 @@ func subscriptions(t *testing.T, client *switchboard.Client) {
 	wantReason(t, remove(), codes.NotFound, "SUBSCRIPTION_NOT_FOUND")
 }
 
-func TestHealthAndReflection(t *testing.T) {
+func TestHealthAndReflectionAreServed(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	health, err := grpc_health_v1.NewHealthClient(client.Conn()).Check(testContext(t),
 		&grpc_health_v1.HealthCheckRequest{Service: switchboardv1.EventService_ServiceDesc.ServiceName})
@@ -470,7 +470,7 @@ func TestHealthAndReflection(t *testing.T) {
 	for _, service := range answer.GetListServicesResponse().GetService() {
 		served[service.GetName()] = true
 	}
-	// What the server serves and what was generated here are the same.
+	// The generated code must cover exactly the services that the server serves.
 	generated := map[string]bool{sandboxv1.SandboxService_ServiceDesc.ServiceName: true}
 	protoregistry.GlobalFiles.RangeFilesByPackage("switchboard.v1", func(file protoreflect.FileDescriptor) bool {
 		for s := range file.Services().Len() {

@@ -1,3 +1,3 @@
-// Package e2e holds the tests that run this module against a real server: `switchboard sandbox`, started by each test that
-// needs one of its own. SWITCHBOARD_BIN names the program; without it, it is the checkout's target/debug/switchboard.
+// Package e2e tests this module against a real server, `switchboard sandbox`. Each test starts its own server.
+// SWITCHBOARD_BIN is the path of the server's executable; the default is target/debug/switchboard in the checkout.
 package e2e

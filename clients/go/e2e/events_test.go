@@ -18,17 +18,17 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
+func TestServerRestartsLoseAndRepeatNoEvent(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "store")
-	front := startProxy(t, "")
-	server := startBehind(t, front, "--store", store)
-	client := connect(t, front.address)
+	proxy := startProxy(t, "")
+	server := startWithProxy(t, proxy, "--store", store)
+	client := connect(t, proxy.address)
 
-	// Customers write all the time.
+	// Customers keep sending messages.
 	stop, stopped := make(chan struct{}), make(chan []string, 1)
 	go func() {
-		var taken []string
-		defer func() { stopped <- taken }()
+		var accepted []string
+		defer func() { stopped <- accepted }()
 		for number := 0; ; number++ {
 			select {
 			case <-stop:
@@ -36,75 +36,75 @@ func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 			default:
 			}
 			text := fmt.Sprintf("text %d", number)
-			answer, err := steer(client).InjectMessage(t.Context(), &sandboxv1.InjectMessageRequest{
+			answer, err := sandboxClient(client).InjectMessage(t.Context(), &sandboxv1.InjectMessageRequest{
 				Account: connectly, Sender: customer, Text: text,
 			}, grpc.WaitForReady(true))
 			if err == nil && answer.GetWebhookStatus() == 200 {
-				taken = append(taken, text)
+				accepted = append(accepted, text)
 			}
 		}
 	}()
 
 	const last = "the last text"
-	came := make(chan string, 100_000)
-	broke := make(chan error, 100_000)
-	subscription := client.Subscribe(receivedTexts(switchboardv1.StartPosition_START_POSITION_EARLIEST),
-		switchboard.OnReconnect(func(cause error) { broke <- cause }))
+	received := make(chan string, 100_000)
+	reconnects := make(chan error, 100_000)
+	stream := client.Subscribe(receivedTexts(switchboardv1.StartPosition_START_POSITION_EARLIEST),
+		switchboard.OnReconnect(func(cause error) { reconnects <- cause }))
 	ctx := testContext(t)
 	read := make(chan error, 1)
 	var seen, ids []string
 	go func() {
-		for event, err := range subscription.Events(ctx) {
+		for event, err := range stream.Events(ctx) {
 			if err != nil {
 				read <- err
 				return
 			}
 			seen, ids = append(seen, textOf(event)), append(ids, event.GetId())
-			came <- textOf(event)
+			received <- textOf(event)
 			if textOf(event) == last {
 				read <- nil
 				return
 			}
 		}
-		read <- errors.New("the loop ended by itself")
+		read <- errors.New("the loop ended without an error")
 	}()
 
-	// someEvents waits until events come, after those that have come already.
-	someEvents := func() {
+	// waitForEvents waits for new events.
+	waitForEvents := func() {
 		t.Helper()
-		for len(came) > 0 {
-			<-came
+		for len(received) > 0 {
+			<-received
 		}
 		for range 20 {
 			select {
-			case <-came:
+			case <-received:
 			case err := <-read:
 				t.Fatal(err)
 			case <-ctx.Done():
-				t.Fatal("no events come")
+				t.Fatal("no events arrived")
 			}
 		}
 	}
-	someEvents()
-	// Killed, and stopped as an operator stops it.
+	waitForEvents()
+	// SIGTERM is an orderly shutdown.
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
-		for len(broke) > 0 {
-			<-broke
+		for len(reconnects) > 0 {
+			<-reconnects
 		}
 		server.stop(t, signal)
 		select {
-		case cause := <-broke:
+		case cause := <-reconnects:
 			t.Logf("after %v: %v", signal, cause)
 		case err := <-read:
 			t.Fatal(err)
 		case <-ctx.Done():
-			t.Fatal("it does not notice that the server is gone")
+			t.Fatal("the loop did not detect that the server stopped")
 		}
-		server = startBehind(t, front, "--store", store)
-		someEvents()
+		server = startWithProxy(t, proxy, "--store", store)
+		waitForEvents()
 	}
 	close(stop)
-	taken := <-stopped
+	accepted := <-stopped
 	if err := inject(ctx, client, last); err != nil {
 		t.Fatal(err)
 	}
@@ -114,35 +114,35 @@ func TestNothingIsLostOrGivenTwiceWhileTheServerIsRestarted(t *testing.T) {
 
 	slices.Sort(ids)
 	if unique := len(slices.Compact(ids)); unique != len(seen) {
-		t.Errorf("of %d events, %d are different ones", len(seen), unique)
+		t.Errorf("got %d events, but only %d distinct ids", len(seen), unique)
 	}
-	// Those that the server took for certain, in their order. Of the others, nobody can tell.
+	// Compare only the messages whose acceptance the server confirmed, in order. The others may or may not be stored.
 	next := 0
 	for _, text := range seen {
-		if next < len(taken) && text == taken[next] {
+		if next < len(accepted) && text == accepted[next] {
 			next++
 		}
 	}
-	if next < len(taken) {
-		t.Errorf("%q was taken by the server and not seen, or not in its place", taken[next])
+	if next < len(accepted) {
+		t.Errorf("the server accepted %q, but the loop did not deliver it in order", accepted[next])
 	}
-	t.Logf("%d events, %d of them taken for certain", len(seen), len(taken))
+	t.Logf("%d events, %d of them with confirmed acceptance", len(seen), len(accepted))
 }
 
-func TestAConnectionThatFallsSilentIsLeft(t *testing.T) {
+func TestStalledConnectionIsReplaced(t *testing.T) {
 	server := startSandbox(t)
 	proxy := startProxy(t, server.address)
 	direct, through := connect(t, server.address), connect(t, proxy.address)
 	request := receivedTexts(switchboardv1.StartPosition_START_POSITION_EARLIEST)
 	request.HeartbeatInterval = durationpb.New(time.Second)
 	var causes []error
-	subscription := through.Subscribe(request, switchboard.OnReconnect(func(cause error) { causes = append(causes, cause) }))
+	stream := through.Subscribe(request, switchboard.OnReconnect(func(cause error) { causes = append(causes, cause) }))
 
 	if err := inject(testContext(t), direct, "one"); err != nil {
 		t.Fatal(err)
 	}
 	var texts []string
-	for event, err := range subscription.Events(testContext(t)) {
+	for event, err := range stream.Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +150,7 @@ func TestAConnectionThatFallsSilentIsLeft(t *testing.T) {
 		if len(texts) == 2 {
 			break
 		}
-		proxy.fallSilent()
+		proxy.stall()
 		if err := inject(testContext(t), direct, "two"); err != nil {
 			t.Fatal(err)
 		}
@@ -159,39 +159,39 @@ func TestAConnectionThatFallsSilentIsLeft(t *testing.T) {
 		t.Errorf("the texts are %q", texts)
 	}
 	if len(causes) != 1 || proxy.connections() != 2 {
-		t.Errorf("it came back over %d connections because of %v", proxy.connections(), causes)
+		t.Errorf("got %d connections and reconnect causes %v", proxy.connections(), causes)
 	}
 }
 
-func TestHeartbeatsKeepAQuietStreamOpen(t *testing.T) {
+func TestHeartbeatsKeepIdleStreamOpen(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	request := receivedTexts(switchboardv1.StartPosition_START_POSITION_LATEST)
 	request.HeartbeatInterval = durationpb.New(time.Second)
 	request.IdleTimeout = durationpb.New(4 * time.Second)
-	subscription := client.Subscribe(request, switchboard.OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
-	for event, err := range subscription.Events(testContext(t)) {
+	stream := client.Subscribe(request, switchboard.OnReconnect(func(cause error) { t.Errorf("unexpected reconnect: %v", cause) }))
+	for event, err := range stream.Events(testContext(t)) {
 		t.Errorf("got %v, %v", event, err)
 	}
-	if subscription.Cursor() == "" {
-		t.Error("there is no cursor to go on from")
+	if stream.Cursor() == "" {
+		t.Error("the cursor is empty")
 	}
 }
 
-func TestACursorOfAnotherJournalEndsTheLoop(t *testing.T) {
+func TestMalformedCursorEndsLoop(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
-	subscription := client.Subscribe(&switchboardv1.SubscribeRequest{
+	stream := client.Subscribe(&switchboardv1.SubscribeRequest{
 		Start: &switchboardv1.SubscribeRequest_AfterCursor{AfterCursor: "made-up"},
 	})
 	var errs []error
-	for _, err := range subscription.Events(testContext(t)) {
+	for _, err := range stream.Events(testContext(t)) {
 		errs = append(errs, err)
 	}
 	if len(errs) != 1 {
-		t.Fatalf("it ended with %v", errs)
+		t.Fatalf("the loop ended with %v", errs)
 	}
 	failure, ok := errors.AsType[*switchboard.Error](errs[0])
 	if !ok || failure.Code != codes.InvalidArgument || failure.Reason != "CURSOR_MALFORMED" ||
 		len(failure.Violations) != 1 || failure.Violations[0].Field != "after_cursor" {
-		t.Errorf("it ended with %v", errs[0])
+		t.Errorf("the loop ended with %v", errs[0])
 	}
 }

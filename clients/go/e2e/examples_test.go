@@ -14,14 +14,14 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// toBuild is the time that building a program may take, also where nothing was built before.
-const toBuild = 3 * time.Minute
+// buildTimeout limits a build with a cold cache.
+const buildTimeout = 3 * time.Minute
 
-// buildExamples builds all of them, and tells where they are.
+// buildExamples builds all examples and returns their folder.
 func buildExamples(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), toBuild)
+	ctx, cancel := context.WithTimeout(t.Context(), buildTimeout)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", folder, "../examples/...").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -29,7 +29,7 @@ func buildExamples(t *testing.T) string {
 	return folder
 }
 
-func TestExamples(t *testing.T) {
+func TestExamplesRun(t *testing.T) {
 	folder := buildExamples(t)
 	server := startSandbox(t)
 	client := connect(t, server.address)
@@ -57,13 +57,13 @@ func TestExamples(t *testing.T) {
 			}
 			id, ok := strings.CutPrefix(strings.TrimSpace(string(out)), "sent ")
 			if !ok {
-				t.Fatalf("it printed %q", out)
+				t.Fatalf("got output %q", out)
 			}
 			got, err := client.Messages.GetMessage(testContext(t), &switchboardv1.GetMessageRequest{
 				Account: test.account, Key: &switchboardv1.GetMessageRequest_MessageId{MessageId: id},
 			})
 			if err != nil || got.GetMessage().GetTo() != customer {
-				t.Errorf("the server knows %v, %v", got, err)
+				t.Errorf("got message %v, %v", got, err)
 			}
 		})
 	}
@@ -81,12 +81,12 @@ func TestExamples(t *testing.T) {
 			}
 			return command, bufio.NewScanner(out)
 		}
-		// answered is the event, and the message that answers it, of the next line.
+		// answered returns the ids of the event and of the reply in the next line.
 		answered := func(lines *bufio.Scanner) (event, message string) {
 			lines.Scan()
 			words := strings.Fields(lines.Text())
 			if len(words) != 4 || words[0] != "answered" {
-				t.Fatalf("it printed %q", lines.Text())
+				t.Fatalf("got output %q", lines.Text())
 			}
 			return words[1], words[3]
 		}
@@ -95,13 +95,13 @@ func TestExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			for lines.Scan() {
-				t.Errorf("it printed %q as well", lines.Text())
+				t.Errorf("got extra output %q", lines.Text())
 			}
 			if err := command.Wait(); err != nil {
 				t.Error(err)
 			}
 		}
-		// The statement comes first, so that its answer would too.
+		// The statement comes first. If the program answered it, that reply would come first too.
 		for _, text := range []string{"I like Sundays.", "Do you deliver on Sundays?"} {
 			if err := inject(testContext(t), client, text); err != nil {
 				t.Fatal(err)
@@ -113,7 +113,7 @@ func TestExamples(t *testing.T) {
 			Account: connectly, Key: &switchboardv1.GetMessageRequest_RequestId{RequestId: "answer-" + event},
 		})
 		if err != nil || got.GetMessage().GetMessageId() != answer || got.GetMessage().GetTo() != customer {
-			t.Errorf("the server knows %v, %v", got, err)
+			t.Errorf("got message %v, %v", got, err)
 		}
 		var asked *switchboardv1.Event
 		for event, err := range client.Subscribe(receivedTexts(switchboardv1.StartPosition_START_POSITION_EARLIEST)).Events(testContext(t)) {
@@ -126,32 +126,32 @@ func TestExamples(t *testing.T) {
 			}
 		}
 		if asked.GetId() != event {
-			t.Errorf("it answered %s, and not %s", event, asked.GetId())
+			t.Errorf("answered %s, want %s", event, asked.GetId())
 		}
 		ctx := testContext(t)
 		for getSubscription(t, client, "answer").GetCursor() != asked.GetCursor() {
 			select {
 			case <-ctx.Done():
-				t.Fatal("it does not acknowledge the question")
-			case <-time.After(20 * time.Millisecond): // It is asked again.
+				t.Fatal("the question was not acknowledged")
+			case <-time.After(20 * time.Millisecond): // Poll again.
 			}
 		}
 		interrupt(command, lines)
 
-		// It goes on behind the question that it has answered.
+		// After a restart, the program resumes after the answered question.
 		if err := inject(testContext(t), client, "And on Mondays?"); err != nil {
 			t.Fatal(err)
 		}
 		command, lines = start("answer")
 		if next, _ := answered(lines); next == event {
-			t.Error("it answered the same question again")
+			t.Error("the same question was answered again")
 		}
 		interrupt(command, lines)
 	})
 }
 
-// The README shows pieces of programs that run here, word for word.
-func TestTheReadmeShowsTheExamples(t *testing.T) {
+// Each Go snippet in the README is quoted from a file that the tests build or run.
+func TestReadmeQuotesExamples(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -164,20 +164,20 @@ func TestTheReadmeShowsTheExamples(t *testing.T) {
 		}
 		quoted++
 		if !strings.Contains(withoutIndent(string(source)), withoutIndent(found[2])) {
-			t.Errorf("the README does not show %s as it is", found[1])
+			t.Errorf("the README does not quote %s exactly", found[1])
 		}
 	}
 	if blocks := strings.Count(string(readme), "```go\n"); blocks != quoted || blocks == 0 {
-		t.Errorf("%d of %d pieces of Go name the file that they are from", quoted, blocks)
+		t.Errorf("%d of %d Go snippets name their source file", quoted, blocks)
 	}
 	for _, name := range []string{"send_text", "send_template", "upload_media", "answer"} {
 		if !strings.Contains(string(readme), "examples/"+name) {
-			t.Errorf("the README does not name %s", name)
+			t.Errorf("the README does not mention %s", name)
 		}
 	}
 }
 
-// withoutIndent drops the blanks at the beginning of each line: what stands in a function stands at the margin in the README.
+// withoutIndent removes the indentation of each line, because the README shows code from within functions.
 func withoutIndent(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -186,15 +186,15 @@ func withoutIndent(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// A program elsewhere uses this module by the two commands that the README gives.
-func TestTheReadmesInstallationWorks(t *testing.T) {
+// A new module can use this one with the two commands from the README.
+func TestReadmeInstallationWorks(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	commands := regexp.MustCompile("(?s)```console\n(\\$ go mod edit .*?)```").FindSubmatch(readme)
 	if commands == nil {
-		t.Fatal("the README shows no installation")
+		t.Fatal("the README has no install commands")
 	}
 	module, err := filepath.Abs("..")
 	if err != nil {
@@ -212,7 +212,7 @@ func TestTheReadmesInstallationWorks(t *testing.T) {
 	}
 	script := strings.ReplaceAll(string(commands[1]), "$ ", "") + "\ngo build -o shop ."
 	script = strings.ReplaceAll(script, "/path/to/switchboard/clients/go", module)
-	ctx, cancel := context.WithTimeout(t.Context(), toBuild)
+	ctx, cancel := context.WithTimeout(t.Context(), buildTimeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, "bash", "-ec", script)
 	command.Dir = folder

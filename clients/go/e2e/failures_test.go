@@ -17,7 +17,7 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// wantInvalid checks that one field is to blame.
+// wantInvalid checks that exactly one field violation is reported.
 func wantInvalid(t *testing.T, err error, field, reason string) {
 	t.Helper()
 	failure, ok := errors.AsType[*switchboard.Error](err)
@@ -28,16 +28,16 @@ func wantInvalid(t *testing.T, err error, field, reason string) {
 	}
 }
 
-// wantReason checks what a call failed with.
+// wantReason checks code and reason of a failed call.
 func wantReason(t *testing.T, err error, code codes.Code, reason string) {
 	t.Helper()
 	failure, ok := errors.AsType[*switchboard.Error](err)
 	if !ok || failure.Code != code || failure.Reason != reason {
-		t.Errorf("got %v, and not %v %s", err, code, reason)
+		t.Errorf("got %v, want %v %s", err, code, reason)
 	}
 }
 
-func TestFailuresSayWhatIsWrong(t *testing.T) {
+func TestFailuresExposeReasonAndDetails(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	send := func(request *switchboardv1.SendMessageRequest) *switchboard.Error {
 		t.Helper()
@@ -79,12 +79,12 @@ func TestFailuresSayWhatIsWrong(t *testing.T) {
 		failure := send(textRequest(connectly, "a text of ours"))
 		delay, ok := failure.RetryDelay()
 		if failure.Code != codes.ResourceExhausted || !ok || delay < 3000*time.Second || delay > time.Hour {
-			t.Errorf("got %v, to be tried after %v", failure, delay)
+			t.Errorf("got %v, retry delay %v", failure, delay)
 		}
 		if failure.Metadata["account"] != connectly || failure.Metadata["message_id"] == "" || len(failure.RequestID) != 36 {
-			t.Errorf("the metadata are %v", failure.Metadata)
+			t.Errorf("got metadata %v", failure.Metadata)
 		}
-		if _, err := steer(client).ClearFaults(testContext(t), &sandboxv1.ClearFaultsRequest{Account: connectly}); err != nil {
+		if _, err := sandboxClient(client).ClearFaults(testContext(t), &sandboxv1.ClearFaultsRequest{Account: connectly}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -99,7 +99,7 @@ func TestFailuresSayWhatIsWrong(t *testing.T) {
 			failure.Metadata["attempt"] != "1" || status.Code(failure) != codes.FailedPrecondition {
 			t.Errorf("got %v with %v", failure, failure.Metadata)
 		}
-		// The random request_id is told, so that the caller can make the next attempt as the contract has it.
+		// The error includes the generated request_id; the next attempt needs it.
 		request.RequestId, request.ResendAfterAttempt = failure.RequestID, 1
 		sent, err := client.Messages.SendMessage(testContext(t), request)
 		if err != nil || sent.GetMessage().GetAttempt() != 2 {
@@ -108,7 +108,7 @@ func TestFailuresSayWhatIsWrong(t *testing.T) {
 	})
 }
 
-func TestAProviderThatCannotBeReachedIsTriedAgain(t *testing.T) {
+func TestUnavailableProviderIsRetried(t *testing.T) {
 	client := connect(t, startSandbox(t).address, switchboard.WithMaxAttempts(2))
 	setFault(t, client, &sandboxv1.SetFaultRequest{
 		Account: connectby, Kind: sandboxv1.FaultKind_FAULT_KIND_STATUS, Operation: "list_templates", HttpStatus: 503, Times: 1,
@@ -117,23 +117,23 @@ func TestAProviderThatCannotBeReachedIsTriedAgain(t *testing.T) {
 	if err != nil || len(list.GetTemplates()) == 0 {
 		t.Errorf("got %v, %v", list, err)
 	}
-	calls, err := steer(client).ListCalls(testContext(t), &sandboxv1.ListCallsRequest{Account: connectby})
+	calls, err := sandboxClient(client).ListCalls(testContext(t), &sandboxv1.ListCallsRequest{Account: connectby})
 	if err != nil || len(calls.GetCalls()) != 2 {
 		t.Errorf("the provider was called %d times, %v", len(calls.GetCalls()), err)
 	}
 }
 
-func TestDeadlineAndCancelEndACall(t *testing.T) {
+func TestDeadlineAndCancelEndCall(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	setFault(t, client, &sandboxv1.SetFaultRequest{
 		Account: connectly, Kind: sandboxv1.FaultKind_FAULT_KIND_LATENCY, Operation: "send_message",
-		Latency: durationpb.New(within),
+		Latency: durationpb.New(testTimeout),
 	})
 	late, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	_, err := client.Messages.SendMessage(late, textRequest(connectly, "Hello!"))
 	failure, ok := errors.AsType[*switchboard.Error](err)
-	// The server's library looks at the deadline too, and when it is a moment faster it says CANCELLED.
+	// The server enforces the deadline too. If it does so first, the code is CANCELLED.
 	if !ok || failure.Code != codes.DeadlineExceeded && failure.Code != codes.Canceled ||
 		failure.Reason != "" || failure.RequestID == "" {
 		t.Errorf("got %v", err)
@@ -143,18 +143,18 @@ func TestDeadlineAndCancelEndACall(t *testing.T) {
 	defer cancel()
 	events := client.Subscribe(nil)
 	last := uint64(0)
-	before, err := steer(client).ListCalls(canceled, &sandboxv1.ListCallsRequest{Account: connectly})
+	before, err := sandboxClient(client).ListCalls(canceled, &sandboxv1.ListCallsRequest{Account: connectly})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, call := range before.GetCalls() {
 		last = call.GetSequence()
 	}
-	// The provider sees the send, and only then it is given up.
+	// Cancel the send after the provider has received it.
 	go func() {
 		defer cancel()
 		for {
-			calls, err := steer(client).ListCalls(canceled, &sandboxv1.ListCallsRequest{Account: connectly, AfterSequence: last})
+			calls, err := sandboxClient(client).ListCalls(canceled, &sandboxv1.ListCallsRequest{Account: connectly, AfterSequence: last})
 			if err != nil || len(calls.GetCalls()) > 0 {
 				return
 			}

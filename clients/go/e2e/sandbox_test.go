@@ -21,8 +21,8 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// within is the time that anything in these tests may take.
-const within = 30 * time.Second
+// testTimeout limits everything that a test waits for.
+const testTimeout = 30 * time.Second
 
 const (
 	connectby = "demo-connectby"
@@ -32,36 +32,36 @@ const (
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// program is the server's path.
-func program(t *testing.T) string {
+// serverPath returns the path of the server's executable.
+func serverPath(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs(cmp.Or(os.Getenv("SWITCHBOARD_BIN"), "../../../target/debug/switchboard"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("there is no server to test against: %v; build it, or name it in SWITCHBOARD_BIN", err)
+		t.Fatalf("no server executable: %v; run cargo build or set SWITCHBOARD_BIN", err)
 	}
 	return path
 }
 
-// sandbox is a server of a test's own.
+// sandbox is a running `switchboard sandbox`.
 type sandbox struct {
 	address string
-	front   *proxy // What leads to it, if anything does.
+	proxy   *proxy // Forwards to this server; may be nil.
 	process *exec.Cmd
-	gone    chan struct{}
+	exited  chan struct{}
 }
 
-// startSandbox starts a server and waits until it is up.
+// startSandbox starts a server and waits until it accepts calls.
 func startSandbox(t *testing.T, args ...string) *sandbox {
 	t.Helper()
-	command := exec.Command(program(t), append([]string{"sandbox"}, args...)...)
+	command := exec.Command(serverPath(t), append([]string{"sandbox"}, args...)...)
 	command.Dir = t.TempDir()
 	command.Env = append(os.Environ(),
 		"SWITCHBOARD__GRPC__LISTEN=127.0.0.1:0",
@@ -77,10 +77,10 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &sandbox{process: command, gone: make(chan struct{})}
+	s := &sandbox{process: command, exited: make(chan struct{})}
 	up := make(chan string, 1)
 	go func() {
-		defer close(s.gone)
+		defer close(s.exited)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if words := strings.Fields(lines.Text()); len(words) == 2 && words[0] == "gRPC" {
 				up <- words[1]
@@ -92,35 +92,35 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	t.Cleanup(func() { s.stop(t, syscall.SIGKILL) })
 	select {
 	case s.address = <-up:
-	case <-time.After(within):
+	case <-time.After(testTimeout):
 	}
 	if s.address == "" {
 		s.stop(t, syscall.SIGKILL)
-		t.Fatalf("the server did not come up: %s", log.String())
+		t.Fatalf("the server did not start: %s", log.String())
 	}
 	return s
 }
 
-// startBehind starts a server that is found at the address of a proxy, which stays over restarts. The server's own does not:
-// somebody else could have the port by then.
-func startBehind(t *testing.T, front *proxy, args ...string) *sandbox {
+// startWithProxy starts a server that clients reach through a proxy. The proxy keeps its address across restarts; the
+// server's port could be taken by another process.
+func startWithProxy(t *testing.T, proxy *proxy, args ...string) *sandbox {
 	t.Helper()
 	s := startSandbox(t, args...)
-	s.front = front
-	front.leadTo(s.address)
+	s.proxy = proxy
+	proxy.setTarget(s.address)
 	return s
 }
 
-// stop ends the server and waits until it is gone.
+// stop signals the server and waits until it has exited.
 func (s *sandbox) stop(t *testing.T, signal syscall.Signal) {
 	t.Helper()
-	if s.front != nil {
-		s.front.leadTo("")
+	if s.proxy != nil {
+		s.proxy.setTarget("")
 	}
 	_ = s.process.Process.Signal(signal)
 	select {
-	case <-s.gone:
-	case <-time.After(within):
+	case <-s.exited:
+	case <-time.After(testTimeout):
 		_ = s.process.Process.Kill()
 		t.Errorf("the server did not stop")
 	}
@@ -136,25 +136,25 @@ func connect(t *testing.T, address string, options ...switchboard.Option) *switc
 	return client
 }
 
-// steer steers the imitated providers.
-func steer(client *switchboard.Client) sandboxv1.SandboxServiceClient {
+// sandboxClient controls the fake providers.
+func sandboxClient(client *switchboard.Client) sandboxv1.SandboxServiceClient {
 	return sandboxv1.NewSandboxServiceClient(client.Conn())
 }
 
 func setFault(t *testing.T, client *switchboard.Client, fault *sandboxv1.SetFaultRequest) {
 	t.Helper()
-	if _, err := steer(client).SetFault(testContext(t), fault); err != nil {
+	if _, err := sandboxClient(client).SetFault(testContext(t), fault); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// inject lets a customer write, and says whether the server has taken it in for certain.
+// inject sends a message from a customer. It fails unless the server confirmed that it accepted the message.
 func inject(ctx context.Context, client *switchboard.Client, text string) error {
-	answer, err := steer(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
+	answer, err := sandboxClient(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
 		Account: connectly, Sender: customer, Text: text,
 	})
 	if err == nil && answer.GetWebhookStatus() != 200 {
-		err = fmt.Errorf("the webhook was answered %d", answer.GetWebhookStatus())
+		err = fmt.Errorf("the webhook returned %d", answer.GetWebhookStatus())
 	}
 	return err
 }
@@ -167,7 +167,7 @@ func textRequest(account, text string) *switchboardv1.SendMessageRequest {
 	}
 }
 
-// receivedTexts asks for what customers write.
+// receivedTexts requests the messages that customers send.
 func receivedTexts(position switchboardv1.StartPosition) *switchboardv1.SubscribeRequest {
 	return &switchboardv1.SubscribeRequest{
 		Filter: &switchboardv1.EventFilter{Types: []string{"message.received"}},
@@ -179,11 +179,11 @@ func textOf(event *switchboardv1.Event) string {
 	return event.GetMessageReceived().GetText().GetBody()
 }
 
-// proxy stands between a client and a server, and can fall silent.
+// proxy forwards connections between a client and a server, and can stall them.
 type proxy struct {
 	address string
 	mu      sync.Mutex
-	to      string // Where new connections come to; empty refuses them.
+	to      string // Target of new connections; if empty, the proxy closes them.
 	silent  map[net.Conn]bool
 	count   int
 }
@@ -220,8 +220,8 @@ func startProxy(t *testing.T, to string) *proxy {
 			p.silent[near] = false
 			p.count++
 			p.mu.Unlock()
-			all.Go(func() { p.carry(near, far, near) })
-			all.Go(func() { p.carry(far, near, near) })
+			all.Go(func() { p.copyBytes(near, far, near) })
+			all.Go(func() { p.copyBytes(far, near, near) })
 			all.Go(func() {
 				<-ended
 				near.Close()
@@ -232,8 +232,8 @@ func startProxy(t *testing.T, to string) *proxy {
 	return p
 }
 
-// carry carries bytes one way; those of a silent connection are dropped.
-func (p *proxy) carry(from, to, near net.Conn) {
+// copyBytes forwards bytes in one direction. It drops those of a stalled connection.
+func (p *proxy) copyBytes(from, to, near net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -254,15 +254,15 @@ func (p *proxy) carry(from, to, near net.Conn) {
 	}
 }
 
-// leadTo says where new connections come to.
-func (p *proxy) leadTo(address string) {
+// setTarget sets the target of new connections.
+func (p *proxy) setTarget(address string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.to = address
 }
 
-// fallSilent lets all connections that there are carry nothing more, and stay open.
-func (p *proxy) fallSilent() {
+// stall stops forwarding on all current connections and keeps them open.
+func (p *proxy) stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for near := range p.silent {
@@ -270,7 +270,7 @@ func (p *proxy) fallSilent() {
 	}
 }
 
-// connections is how many there have been.
+// connections returns how many connections the proxy has forwarded.
 func (p *proxy) connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -21,7 +21,8 @@ import (
 
 const shop = "shop"
 
-// createSubscription makes one of what customers write, from the beginning on or, with types, of those events.
+// createSubscription creates a subscription that starts at the earliest event. Without types, it matches messages of
+// customers.
 func createSubscription(t *testing.T, client *switchboard.Client, types ...string) {
 	t.Helper()
 	if len(types) == 0 {
@@ -47,7 +48,7 @@ func getSubscription(t *testing.T, client *switchboard.Client, name string) *swi
 	return got.GetSubscription()
 }
 
-// named asks for the subscription, with heartbeats each second.
+// named returns a request for the subscription, with a heartbeat every second.
 func named() *switchboardv1.SubscribeRequest {
 	return &switchboardv1.SubscribeRequest{
 		Start:             &switchboardv1.SubscribeRequest_Subscription{Subscription: shop},
@@ -55,7 +56,7 @@ func named() *switchboardv1.SubscribeRequest {
 	}
 }
 
-func write(t *testing.T, client *switchboard.Client, texts ...string) {
+func injectAll(t *testing.T, client *switchboard.Client, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if err := inject(testContext(t), client, text); err != nil {
@@ -64,8 +65,8 @@ func write(t *testing.T, client *switchboard.Client, texts ...string) {
 	}
 }
 
-// readTexts reads with a subscription until a text has come, and finishes with it too unless the loop is left with it.
-func readTexts(t *testing.T, s *switchboard.Subscription, last string) (texts []string) {
+// readTexts reads events until the text last, and leaves the loop without finishing that event.
+func readTexts(t *testing.T, s *switchboard.EventStream, last string) (texts []string) {
 	t.Helper()
 	for event, err := range s.Events(testContext(t)) {
 		if err != nil {
@@ -85,19 +86,19 @@ func wantTexts(t *testing.T, got []string, want ...string) {
 	}
 }
 
-func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
+func TestServerRestartsLoseNoEventOfNamedSubscription(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "store")
-	front := startProxy(t, "")
-	server := startBehind(t, front, "--store", store)
-	client := connect(t, front.address)
+	proxy := startProxy(t, "")
+	server := startWithProxy(t, proxy, "--store", store)
+	client := connect(t, proxy.address)
 	createSubscription(t, client)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 3*within)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*testTimeout)
 	defer cancel()
 	stop, stopped := make(chan struct{}), make(chan []string, 1)
 	go func() {
-		var taken []string
-		defer func() { stopped <- taken }()
+		var accepted []string
+		defer func() { stopped <- accepted }()
 		for number := 0; ; number++ {
 			select {
 			case <-stop:
@@ -107,23 +108,24 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 			default:
 			}
 			text := fmt.Sprintf("text %d", number)
-			answer, err := steer(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
+			answer, err := sandboxClient(client).InjectMessage(ctx, &sandboxv1.InjectMessageRequest{
 				Account: connectly, Sender: customer, Text: text,
 			}, grpc.WaitForReady(true))
 			if err == nil && answer.GetWebhookStatus() == 200 {
-				taken = append(taken, text)
+				accepted = append(accepted, text)
 			}
 		}
 	}()
 
 	type loop struct{ texts, ids []string }
 	const last = "the last text"
-	// read reads over so many restarts, and leaves the loop with an event at hand; with fewer than none, with the last one.
+	// read kills the server that many times, and leaves the loop with an unfinished event. If restarts is negative, it
+	// reads until the last text.
 	read := func(client *switchboard.Client, restarts int) (read loop) {
-		broke, killed, some := 0, 0, 0
+		reconnects, killed, some := 0, 0, 0
 		s := client.Subscribe(named(), switchboard.OnReconnect(func(cause error) {
 			t.Logf("after %d restarts: %v", killed, cause)
-			broke++
+			reconnects++
 		}))
 		for event, err := range s.Events(ctx) {
 			if err != nil {
@@ -133,42 +135,42 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 			if textOf(event) == last {
 				return read
 			}
-			// A reader that has events at hand still does not know of the server's death.
-			if some++; some < 20 || broke < killed || restarts < 0 {
+			// Events already buffered in the client can arrive after the server was killed.
+			if some++; some < 20 || reconnects < killed || restarts < 0 {
 				continue
 			}
 			if killed == restarts {
 				return read
 			}
-			// With this event at hand, the server dies, and comes back before the loop knows.
+			// Kill and restart the server while this event is being processed.
 			killed, some = killed+1, 0
 			server.stop(t, syscall.SIGKILL)
-			server = startBehind(t, front, "--store", store)
+			server = startWithProxy(t, proxy, "--store", store)
 		}
-		t.Fatal("the loop ended by itself")
+		t.Fatal("the loop ended without an error")
 		return read
 	}
 
 	loops := []loop{read(client, 2)}
-	// Another program goes on, after a server that was stopped in order.
+	// Another program resumes after an orderly shutdown.
 	server.stop(t, syscall.SIGTERM)
-	server = startBehind(t, front, "--store", store)
-	loops = append(loops, read(connect(t, front.address), 1))
+	server = startWithProxy(t, proxy, "--store", store)
+	loops = append(loops, read(connect(t, proxy.address), 1))
 	close(stop)
-	taken := <-stopped
-	write(t, client, last)
-	loops = append(loops, read(connect(t, front.address), -1))
+	accepted := <-stopped
+	injectAll(t, client, last)
+	loops = append(loops, read(connect(t, proxy.address), -1))
 
 	var seen []string
 	for number, each := range loops {
 		ids := slices.Sorted(slices.Values(each.ids))
 		if len(slices.Compact(ids)) != len(each.ids) {
-			t.Errorf("in loop %d, an event came twice", number)
+			t.Errorf("in loop %d, an event was delivered twice", number)
 		}
-		// The event that was at hand comes again to the next loop, and no other.
+		// The next loop receives the unfinished event again, and no other.
 		if number > 0 {
 			if before := loops[number-1]; each.ids[0] != before.ids[len(before.ids)-1] {
-				t.Errorf("loop %d begins with %q, and the one before ended with %q", number, each.texts[0],
+				t.Errorf("loop %d begins with %q, but the previous loop ended with %q", number, each.texts[0],
 					before.texts[len(before.texts)-1])
 			}
 			each.texts = each.texts[1:]
@@ -177,29 +179,29 @@ func TestANamedSubscriptionLosesNothingWhileTheServerIsRestarted(t *testing.T) {
 	}
 	next := 0
 	for _, text := range seen {
-		if next < len(taken) && text == taken[next] {
+		if next < len(accepted) && text == accepted[next] {
 			next++
 		}
 	}
-	if next < len(taken) {
-		t.Errorf("%q was taken by the server and not seen, or not in its place", taken[next])
+	if next < len(accepted) {
+		t.Errorf("the server accepted %q, but no loop delivered it in order", accepted[next])
 	}
-	t.Logf("%d events, %d of them taken for certain", len(seen), len(taken))
+	t.Logf("%d events, %d of them with confirmed acceptance", len(seen), len(accepted))
 }
 
-func TestAnUnfinishedEventComesAgainToTheNextLoop(t *testing.T) {
+func TestUnfinishedEventIsRedeliveredToNextLoop(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
-	write(t, client, "one", "two", "three")
+	injectAll(t, client, "one", "two", "three")
 	s := client.Subscribe(named())
 	wantTexts(t, readTexts(t, s, "two"), "one", "two")
-	// What was finished is acknowledged by the time that the loop is over.
+	// The loop acknowledges finished events before it ends.
 	if got := getSubscription(t, client, shop); got.GetCursor() != s.Cursor() {
-		t.Errorf("it stands at %v, and the loop at %q", got, s.Cursor())
+		t.Errorf("the subscription is at %v, the loop at %q", got, s.Cursor())
 	}
 	wantTexts(t, readTexts(t, client.Subscribe(named()), "three"), "two", "three")
 
-	// Acknowledge finishes with an event before the loop is left.
+	// Acknowledge finishes an event even if the loop ends with it.
 	s = client.Subscribe(named())
 	for event, err := range s.Events(testContext(t)) {
 		if err != nil {
@@ -209,18 +211,18 @@ func TestAnUnfinishedEventComesAgainToTheNextLoop(t *testing.T) {
 			t.Error(err)
 		}
 		if got := getSubscription(t, client, shop); got.GetCursor() != event.GetCursor() || textOf(event) != "three" {
-			t.Errorf("it stands at %v with %q", got, textOf(event))
+			t.Errorf("got %v after event %q", got, textOf(event))
 		}
 		break
 	}
-	write(t, client, "four")
+	injectAll(t, client, "four")
 	wantTexts(t, readTexts(t, client.Subscribe(named()), "four"), "four")
 }
 
-func TestASubscriptionThatIsMovedBackReplays(t *testing.T) {
+func TestSeekBackReplaysEvents(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
-	write(t, client, "one", "two")
+	injectAll(t, client, "one", "two")
 	var causes []error
 	s := client.Subscribe(named(), switchboard.OnReconnect(func(cause error) { causes = append(causes, cause) }))
 	var texts []string
@@ -234,7 +236,7 @@ func TestASubscriptionThatIsMovedBackReplays(t *testing.T) {
 		if len(texts) > 2 {
 			continue
 		}
-		// While the second event is at hand: it is finished as of a place that is not the subscription's any more.
+		// Move the subscription while the second event is unfinished. Its acknowledgement then has an old generation.
 		if textOf(event) == "two" {
 			if _, err := client.Events.SeekSubscription(testContext(t), &switchboardv1.SeekSubscriptionRequest{
 				Subscription: shop,
@@ -249,21 +251,21 @@ func TestASubscriptionThatIsMovedBackReplays(t *testing.T) {
 	}
 	wantTexts(t, texts, "one", "two", "one", "two")
 	if len(causes) != 1 {
-		t.Fatalf("it was opened again because of %v", causes)
+		t.Fatalf("got reconnect causes %v", causes)
 	}
 	wantReason(t, causes[0], codes.Unavailable, "SUBSCRIPTION_CHANGED")
 }
 
-func TestASubscriptionWithAnotherFilterGoesOnWithIt(t *testing.T) {
+func TestChangedFilterAppliesToOpenLoop(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
-	write(t, client, "one")
-	var came []string
+	injectAll(t, client, "one")
+	var received []string
 	for event, err := range client.Subscribe(named()).Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if came = append(came, event.GetType()); event.GetType() == "message.accepted" {
+		if received = append(received, event.GetType()); event.GetType() == "message.accepted" {
 			break
 		}
 		if _, err := client.Events.UpdateSubscription(testContext(t), &switchboardv1.UpdateSubscriptionRequest{
@@ -271,20 +273,20 @@ func TestASubscriptionWithAnotherFilterGoesOnWithIt(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		write(t, client, "two")
+		injectAll(t, client, "two")
 		if _, err := client.Messages.SendMessage(testContext(t), textRequest(connectly, "Hello!")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !slices.Equal(came, []string{"message.received", "message.accepted"}) {
-		t.Errorf("%q came", came)
+	if !slices.Equal(received, []string{"message.received", "message.accepted"}) {
+		t.Errorf("got event types %q", received)
 	}
 }
 
-func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
+func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client)
-	write(t, client, "one")
+	injectAll(t, client, "one")
 	var errs []error
 	for event, err := range client.Subscribe(named()).Events(testContext(t)) {
 		if err != nil {
@@ -292,7 +294,7 @@ func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
 			continue
 		}
 		if textOf(event) != "one" || len(errs) > 0 {
-			t.Errorf("%q came after %v", textOf(event), errs)
+			t.Errorf("got %q after %v", textOf(event), errs)
 		}
 		if _, err := client.Events.DeleteSubscription(testContext(t),
 			&switchboardv1.DeleteSubscriptionRequest{Subscription: shop}); err != nil {
@@ -300,17 +302,17 @@ func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
 		}
 	}
 	if len(errs) != 1 {
-		t.Fatalf("it ended with %v", errs)
+		t.Fatalf("the loop ended with %v", errs)
 	}
 	wantReason(t, errs[0], codes.NotFound, "SUBSCRIPTION_NOT_FOUND")
 }
 
-func TestHeartbeatsBringTheLagToZero(t *testing.T) {
+func TestHeartbeatsReduceLagToZero(t *testing.T) {
 	client := connect(t, startSandbox(t).address)
 	createSubscription(t, client, "report.completed")
-	write(t, client, "one", "two")
+	injectAll(t, client, "one", "two")
 	if got := getSubscription(t, client, shop); got.GetLagEvents() == 0 {
-		t.Fatalf("there is nothing to come: %v", got)
+		t.Fatalf("the subscription has no lag: %v", got)
 	}
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
@@ -318,7 +320,7 @@ func TestHeartbeatsBringTheLagToZero(t *testing.T) {
 	go func() {
 		for event, err := range client.Subscribe(named()).Events(ctx) {
 			if event != nil {
-				err = fmt.Errorf("%s came", event.GetType())
+				err = fmt.Errorf("unexpected event %s", event.GetType())
 			}
 			ended <- err
 			return
@@ -328,11 +330,11 @@ func TestHeartbeatsBringTheLagToZero(t *testing.T) {
 		select {
 		case err := <-ended:
 			t.Fatal(err)
-		case <-time.After(50 * time.Millisecond): // It is asked again, until it is so or the loop's time is over.
+		case <-time.After(50 * time.Millisecond): // Poll again.
 		}
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("the loop ended with %v", err)
 	}
 }

@@ -13,41 +13,42 @@ import (
 )
 
 const (
-	// acknowledgePause is the least time between two acknowledgements that nobody asked for.
-	acknowledgePause = time.Second
-	// lastWords is how long the end of a loop waits for its last acknowledgement.
-	lastWords = 2 * time.Second
+	// acknowledgeInterval is the minimum time between two automatic acknowledgements.
+	acknowledgeInterval = time.Second
+	// finalAcknowledgeTimeout is how long the end of a loop waits for the last acknowledgement.
+	finalAcknowledgeTimeout = 2 * time.Second
 )
 
-// place is what is to be acknowledged.
-type place struct {
+// position is a cursor to acknowledge, and the generation of the subscription that issued it.
+type position struct {
 	cursor     string
 	generation uint64
 }
 
-// refused is an acknowledgement's error that a stream is given up for.
-type refused struct{ error }
+// acknowledgeError is a failed acknowledgement that aborts the stream.
+type acknowledgeError struct{ error }
 
-// passing is an acknowledgement's error that another try may not have.
-type passing struct{ error }
+// transientError is a failed acknowledgement that may succeed on a retry.
+type transientError struct{ error }
 
-func (p passing) Unwrap() error { return p.error }
+func (t transientError) Unwrap() error { return t.error }
 
-// Acknowledge finishes with an event of a named subscription, and returns when the server has on disk that it and all
-// before it are dealt with. It is for the body of a loop, or for after it, and the event is the last one that the body
-// was given; nil stands for those that the loop has finished with anyway. Without it, the loop acknowledges by itself:
-// see [Client.Subscribe].
+// Acknowledge finishes an event of a named subscription. It returns once the server has durably stored that this event
+// and all events before it are acknowledged. Call it in the loop's body or after the loop, with the last event that the
+// loop delivered. With nil, it acknowledges the events that the loop has already finished. Calling it is optional,
+// because the loop also acknowledges automatically: see [Client.Subscribe].
 //
-// After UNAVAILABLE and a deadline, the loop tries again. The reason SUBSCRIPTION_GENERATION_STALE says that somebody has
-// moved the subscription or given it another filter: the event may come again.
-func (s *Subscription) Acknowledge(ctx context.Context, event *switchboardv1.Event) error {
+// After UNAVAILABLE or a passed deadline, the loop retries the acknowledgement. The reason
+// SUBSCRIPTION_GENERATION_STALE means that the subscription was moved or its filter was changed. The server may then
+// deliver the event again.
+func (s *EventStream) Acknowledge(ctx context.Context, event *switchboardv1.Event) error {
 	if s.request.GetSubscription() == "" {
 		return errors.New("switchboard: only a named subscription can be acknowledged")
 	}
-	if err := s.lock(ctx); err != nil {
+	if err := s.lockAcknowledge(ctx); err != nil {
 		return err
 	}
-	defer s.unlock()
+	defer s.unlockAcknowledge()
 	s.finish(event)
 	s.mu.Lock()
 	conn := s.conn
@@ -62,30 +63,31 @@ func (s *Subscription) Acknowledge(ctx context.Context, event *switchboardv1.Eve
 	return s.acknowledgeLocked(ctx, conn)
 }
 
-// acknowledgeAll acknowledges what is finished while a stream is open. What cannot be mended breaks the stream off.
-func (s *Subscription) acknowledgeAll(ctx context.Context, conn *grpc.ClientConn, breakOff context.CancelCauseFunc) {
+// acknowledgeLoop acknowledges finished events while a stream is open. An error that a retry cannot fix aborts the
+// stream.
+func (s *EventStream) acknowledgeLoop(ctx context.Context, conn *grpc.ClientConn, abort context.CancelCauseFunc) {
 	for {
 		select {
-		case <-s.finished:
+		case <-s.hasPending:
 		case <-ctx.Done():
 			return
 		}
-		pause := acknowledgePause
-		calling, cancel := context.WithTimeout(ctx, s.patience)
-		err := s.acknowledge(calling, conn)
+		pause := acknowledgeInterval
+		callCtx, cancel := context.WithTimeout(ctx, s.startTimeout)
+		err := s.acknowledge(callCtx, conn)
 		cancel()
 		switch {
-		case err == nil || isMoved(err):
+		case err == nil || isSubscriptionChanged(err):
 		case ctx.Err() != nil:
 			return
-		case isPassing(err):
+		case isTransient(err):
 			if failure, ok := errors.AsType[*Error](err); ok {
 				delay, _ := failure.RetryDelay()
-				pause = max(pause, min(delay, maxDelay))
+				pause = max(pause, min(delay, maxServerDelay))
 			}
-			s.wake()
+			s.signalPending()
 		default:
-			breakOff(refused{err})
+			abort(acknowledgeError{err})
 			return
 		}
 		if sleep(ctx, pause) != nil {
@@ -94,68 +96,68 @@ func (s *Subscription) acknowledgeAll(ctx context.Context, conn *grpc.ClientConn
 	}
 }
 
-// acknowledge makes one attempt to acknowledge what is finished.
-func (s *Subscription) acknowledge(ctx context.Context, conn grpc.ClientConnInterface) error {
-	if err := s.lock(ctx); err != nil {
+// acknowledge makes one attempt to acknowledge the pending position.
+func (s *EventStream) acknowledge(ctx context.Context, conn grpc.ClientConnInterface) error {
+	if err := s.lockAcknowledge(ctx); err != nil {
 		return err
 	}
-	defer s.unlock()
+	defer s.unlockAcknowledge()
 	return s.acknowledgeLocked(ctx, conn)
 }
 
-// acknowledgeLocked does that under the lock. What the server has refused for good is not kept: with the next stream, it
-// could be a place of another subscription.
-func (s *Subscription) acknowledgeLocked(ctx context.Context, conn grpc.ClientConnInterface) error {
+// acknowledgeLocked is acknowledge for a caller that holds the lock. It drops a position that the server has refused,
+// because a subscription recreated under the same id could otherwise receive it with the next stream.
+func (s *EventStream) acknowledgeLocked(ctx context.Context, conn grpc.ClientConnInterface) error {
 	s.mu.Lock()
 	pending := s.pending
 	s.mu.Unlock()
-	if pending == (place{}) {
+	if pending == (position{}) {
 		return nil
 	}
 	_, err := switchboardv1.NewEventServiceClient(conn).Acknowledge(ctx, &switchboardv1.AcknowledgeRequest{
 		Subscription: s.request.GetSubscription(), Cursor: pending.cursor, Generation: pending.generation,
 	})
-	if failure, ok := errors.AsType[*Error](err); ok && (failure.Reason == "" || isPassing(err)) {
+	if failure, ok := errors.AsType[*Error](err); ok && (failure.Reason == "" || isTransient(err)) {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pending == pending {
-		s.pending = place{}
+		s.pending = position{}
 	}
 	return err
 }
 
-// lock makes acknowledgements come one at a time, so that none is made twice and [Subscription.Acknowledge] is told what
-// became of its own.
-func (s *Subscription) lock(ctx context.Context) error {
+// lockAcknowledge serialises acknowledgements. Without it, a position could be acknowledged twice, and
+// [EventStream.Acknowledge] could miss its own result.
+func (s *EventStream) lockAcknowledge(ctx context.Context) error {
 	select {
-	case s.calling <- struct{}{}:
+	case s.acknowledging <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return newError(status.FromContextError(ctx.Err()), "")
 	}
 }
 
-func (s *Subscription) unlock() { <-s.calling }
+func (s *EventStream) unlockAcknowledge() { <-s.acknowledging }
 
-// wake lets acknowledgeAll look at what is finished.
-func (s *Subscription) wake() {
+// signalPending wakes acknowledgeLoop.
+func (s *EventStream) signalPending() {
 	select {
-	case s.finished <- struct{}{}:
+	case s.hasPending <- struct{}{}:
 	default:
 	}
 }
 
-// forget drops what is not acknowledged yet.
-func (s *Subscription) forget() {
+// dropPending discards the position that is not acknowledged yet.
+func (s *EventStream) dropPending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending = place{}
+	s.pending = position{}
 }
 
-// hangUp acknowledges what is finished, as well as it can, when a loop ends.
-func (s *Subscription) hangUp(ctx context.Context) {
+// disconnect makes one last attempt to acknowledge the pending position, then closes the stream's connection.
+func (s *EventStream) disconnect(ctx context.Context) {
 	s.mu.Lock()
 	conn := s.conn
 	s.conn = nil
@@ -164,22 +166,23 @@ func (s *Subscription) hangUp(ctx context.Context) {
 		return
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalAcknowledgeTimeout)
 	defer cancel()
 	_ = s.acknowledge(ctx, conn)
 }
 
-// isMoved tells whether an acknowledgement came after the subscription was changed. That is no failure: the server ends
-// the stream, and the next one starts where the subscription is now.
-func isMoved(err error) bool {
+// isSubscriptionChanged reports whether an acknowledgement was refused because the subscription has changed. The loop
+// does not treat it as a failure: the server ends the stream, and the next stream starts at the subscription's new
+// position.
+func isSubscriptionChanged(err error) bool {
 	failure, ok := errors.AsType[*Error](err)
 	return ok && (failure.Reason == "SUBSCRIPTION_GENERATION_STALE" || failure.Reason == "SUBSCRIPTION_CHANGED")
 }
 
-// isPassing tells whether an acknowledgement is to be tried again: the server could not be reached, or did not answer.
-func isPassing(err error) bool {
+// isTransient reports whether to retry an acknowledgement, because the server was unreachable or did not reply.
+func isTransient(err error) bool {
 	failure, ok := errors.AsType[*Error](err)
-	if !ok || isMoved(err) {
+	if !ok || isSubscriptionChanged(err) {
 		return false
 	}
 	return failure.Code == codes.Unavailable || failure.Code == codes.DeadlineExceeded || failure.isReset()

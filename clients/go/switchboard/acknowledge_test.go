@@ -16,19 +16,19 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// shop is the subscription that the tests read.
+// shop is the id of the named subscription in these tests.
 const shop = "shop"
 
-// named asks for it.
+// named returns a request for the named subscription.
 func named() *switchboardv1.SubscribeRequest {
 	return &switchboardv1.SubscribeRequest{Start: &switchboardv1.SubscribeRequest_Subscription{Subscription: shop}}
 }
 
-// startedAs starts a stream of the subscription's generation.
-func startedAs(cursor string, generation uint64) answer {
-	answer := started(cursor)
-	answer.GetStarted().Generation = generation
-	return answer
+// startedGeneration is a started response with the given generation of the subscription.
+func startedGeneration(cursor string, generation uint64) response {
+	response := started(cursor)
+	response.GetStarted().Generation = generation
+	return response
 }
 
 var (
@@ -36,27 +36,27 @@ var (
 	deleted = switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED
 )
 
-// wantCalls checks what was called, in its order. An acknowledgement that was under way when a stream ended is made once
-// more, so that the same one may come twice in a row.
+// wantCalls checks the calls in order. An acknowledgement in progress when a stream ends is repeated, so consecutive
+// duplicates are allowed.
 func wantCalls(t *testing.T, fake *fakeEvents, want ...string) {
 	t.Helper()
 	if got := slices.Compact(fake.called()); !slices.Equal(got, slices.Compact(want)) {
-		t.Errorf("it was called %q, not %q", got, want)
+		t.Errorf("got calls %q, want %q", got, want)
 	}
 }
 
-// acknowledgedNow makes a fake tell each acknowledgement that it has taken.
-func acknowledgedNow(fake *fakeEvents) <-chan string {
-	told := make(chan string, 100)
+// recordAcknowledgements makes the fake accept every acknowledgement and report its cursor.
+func recordAcknowledgements(fake *fakeEvents) <-chan string {
+	acknowledged := make(chan string, 100)
 	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
-		told <- request.GetCursor()
+		acknowledged <- request.GetCursor()
 		return nil
 	}
-	return told
+	return acknowledged
 }
 
-// answering answers acknowledgements with these errors, one after the other, and takes all further ones.
-func answering(fake *fakeEvents, errs ...error) {
+// failAcknowledgements makes the fake fail acknowledgements with these errors in order, and accept all further ones.
+func failAcknowledgements(fake *fakeEvents, errs ...error) {
 	var number atomic.Int64
 	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
 		if at := number.Add(1); at <= int64(len(errs)) {
@@ -66,11 +66,11 @@ func answering(fake *fakeEvents, errs ...error) {
 	}
 }
 
-func TestANamedSubscriptionIsAcknowledgedBeforeItIsOpenedAgain(t *testing.T) {
+func TestBrokenStreamIsAcknowledgedBeforeReopening(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
-		say(unavailable, startedAs("c0", 3), event("c1"), event("c2")),
-		theEnd("c2"),
+		send(unavailable, startedGeneration("c0", 3), event("c1"), event("c2")),
+		endOfStream("c2"),
 	)
 	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named()))
 	if err != nil {
@@ -78,39 +78,39 @@ func TestANamedSubscriptionIsAcknowledgedBeforeItIsOpenedAgain(t *testing.T) {
 	}
 	wantCursors(t, cursors, "c1", "c2")
 	for range 2 {
-		if request := receive(t, fake.asked); request.GetSubscription() != shop {
-			t.Errorf("it was asked for %v", request)
+		if request := receive(t, fake.requests); request.GetSubscription() != shop {
+			t.Errorf("got request %v", request)
 		}
 	}
 	calls := fake.called()
-	// Whether the first event was acknowledged by itself is a matter of time.
+	// Timing decides whether the first event is acknowledged separately.
 	calls = slices.Compact(slices.DeleteFunc(calls, func(call string) bool { return call == "c1/3" }))
 	if !slices.Equal(calls, []string{"subscribe", "c2/3", "subscribe"}) {
-		t.Errorf("it was called %q", calls)
+		t.Errorf("got calls %q", calls)
 	}
 }
 
-func TestWhatIsFinishedIsAcknowledgedWhileTheNextOneIsAtHand(t *testing.T) {
+func TestFinishedEventIsAcknowledgedWhileNextIsProcessed(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1"), event("c2"), event("c3")))
-	told := acknowledgedNow(fake)
+	fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2"), event("c3")))
+	acknowledged := recordAcknowledgements(fake)
 	for event, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		switch event.GetCursor() {
 		case "c2":
-			if cursor := receive(t, told); cursor != "c1" {
-				t.Errorf("it acknowledged %q", cursor)
+			if cursor := receive(t, acknowledged); cursor != "c1" {
+				t.Errorf("got acknowledgement of %q", cursor)
 			}
 		case "c3":
-			begun := time.Now()
-			if cursor := receive(t, told); cursor != "c2" {
-				t.Errorf("it acknowledged %q", cursor)
+			start := time.Now()
+			if cursor := receive(t, acknowledged); cursor != "c2" {
+				t.Errorf("got acknowledgement of %q", cursor)
 			}
-			// About a second, with room for a busy machine.
-			if took := time.Since(begun); took > 5*acknowledgePause {
-				t.Errorf("that took %v", took)
+			// About a second, with a margin for a busy machine.
+			if took := time.Since(start); took > 5*acknowledgeInterval {
+				t.Errorf("the acknowledgement took %v", took)
 			}
 		}
 		if event.GetCursor() == "c3" {
@@ -120,41 +120,41 @@ func TestWhatIsFinishedIsAcknowledgedWhileTheNextOneIsAtHand(t *testing.T) {
 	wantCalls(t, fake, "subscribe", "c1/1", "c2/1")
 }
 
-func TestManyEventsAreAcknowledgedTogether(t *testing.T) {
+func TestManyEventsAreAcknowledgedInBatches(t *testing.T) {
 	t.Parallel()
-	answers := []answer{startedAs("c0", 1)}
+	responses := []response{startedGeneration("c0", 1)}
 	for number := range 100 {
-		answers = append(answers, event(fmt.Sprint("c", number+1)))
+		responses = append(responses, event(fmt.Sprint("c", number+1)))
 	}
-	fake := newFakeEvents(say(nil, append(answers, closing("c100", maxEventsReached, 0))...))
-	begun := time.Now()
+	fake := newFakeEvents(send(nil, append(responses, closing("c100", maxEventsReached, 0))...))
+	start := time.Now()
 	for _, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Millisecond) // The body's own work, longer than a call takes.
+		time.Sleep(5 * time.Millisecond) // Simulates processing that takes longer than a call.
 	}
 	calls := fake.called()
 	if calls[len(calls)-1] != "c100/1" {
-		t.Errorf("it ended with %q", calls[len(calls)-1])
+		t.Errorf("the last call is %q", calls[len(calls)-1])
 	}
-	// The first, one each second, the last, and one that was under way at the end.
-	if most := 4 + int(time.Since(begun)/acknowledgePause); len(calls)-1 > most {
-		t.Errorf("it acknowledged %d times, and not %d at most", len(calls)-1, most)
+	// The first, one per second, the last, and one that was in progress at the end.
+	if most := 4 + int(time.Since(start)/acknowledgeInterval); len(calls)-1 > most {
+		t.Errorf("got %d acknowledgements, want at most %d", len(calls)-1, most)
 	}
 }
 
-func TestHeartbeatsAreAcknowledgedWhereTheyHaveMoved(t *testing.T) {
+func TestHeartbeatIsAcknowledgedOnlyIfCursorMoved(t *testing.T) {
 	t.Parallel()
 	acknowledged := make(chan struct{})
 	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
-		// The first and the third stand where the stream has come to already.
-		if err := say(nil, startedAs("c0", 1), heartbeat("c0"), heartbeat("c5"), heartbeat("c5"))(stream); err != nil {
+		// The first and the third heartbeat repeat the stream's current cursor.
+		if err := send(nil, startedGeneration("c0", 1), heartbeat("c0"), heartbeat("c5"), heartbeat("c5"))(stream); err != nil {
 			return err
 		}
 		select {
 		case <-acknowledged:
-			return say(nil, heartbeat("c5"), closing("c5", maxEventsReached, 0))(stream)
+			return send(nil, heartbeat("c5"), closing("c5", maxEventsReached, 0))(stream)
 		case <-stream.Context().Done():
 			return stream.Context().Err()
 		}
@@ -170,23 +170,23 @@ func TestHeartbeatsAreAcknowledgedWhereTheyHaveMoved(t *testing.T) {
 	wantCalls(t, fake, "subscribe", "c5/1")
 }
 
-func TestAPlaceIsAcknowledgedAgainWhenTheSubscriptionWasMovedBack(t *testing.T) {
+func TestSeekBackAcknowledgesSamePositionAgain(t *testing.T) {
 	t.Parallel()
-	move := failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	move := statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
 	next := make(chan struct{})
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
-			if err := say(nil, startedAs("c0", 1), heartbeat("c5"))(stream); err != nil {
+			if err := send(nil, startedGeneration("c0", 1), heartbeat("c5"))(stream); err != nil {
 				return err
 			}
 			select {
 			case <-next:
-				return say(move, closing("c5", changed, 0))(stream)
+				return send(move, closing("c5", changed, 0))(stream)
 			case <-stream.Context().Done():
 				return stream.Context().Err()
 			}
 		},
-		say(nil, startedAs("c2", 2), heartbeat("c5"), closing("c5", maxEventsReached, 0)),
+		send(nil, startedGeneration("c2", 2), heartbeat("c5"), closing("c5", maxEventsReached, 0)),
 	)
 	var once sync.Once
 	fake.acknowledge = func(context.Context, *switchboardv1.AcknowledgeRequest) error {
@@ -199,16 +199,16 @@ func TestAPlaceIsAcknowledgedAgainWhenTheSubscriptionWasMovedBack(t *testing.T) 
 	wantCalls(t, fake, "subscribe", "c5/1", "subscribe", "c5/2")
 }
 
-func TestAnAcknowledgementThatComesTooLateIsNoFailure(t *testing.T) {
+func TestStaleAcknowledgementDoesNotEndLoop(t *testing.T) {
 	t.Parallel()
-	move := failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
-	stale := failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
+	move := statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	stale := statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
 	refused := make(chan struct{}, 2)
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
-			// The second one comes only where the stream is still read after the first one was refused.
-			for _, each := range [][]answer{{startedAs("c0", 1), event("c1")}, {event("c2")}} {
-				if err := say(nil, each...)(stream); err != nil {
+			// The second event arrives only if the stream stays open after the first acknowledgement was refused.
+			for _, each := range [][]response{{startedGeneration("c0", 1), event("c1")}, {event("c2")}} {
+				if err := send(nil, each...)(stream); err != nil {
 					return err
 				}
 				select {
@@ -217,9 +217,9 @@ func TestAnAcknowledgementThatComesTooLateIsNoFailure(t *testing.T) {
 					return stream.Context().Err()
 				}
 			}
-			return say(move, event("c3"), closing("c3", changed, 0))(stream)
+			return send(move, event("c3"), closing("c3", changed, 0))(stream)
 		},
-		say(nil, startedAs("c0", 2), event("c1"), closing("c1", maxEventsReached, 0)),
+		send(nil, startedGeneration("c0", 2), event("c1"), closing("c1", maxEventsReached, 0)),
 	)
 	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
 		if request.GetGeneration() == 2 {
@@ -234,19 +234,19 @@ func TestAnAcknowledgementThatComesTooLateIsNoFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCursors(t, cursors, "c1", "c2", "c3", "c1")
-	// What came last before the end is not acknowledged, neither as of the old generation nor as of the new one.
+	// The last event before the end is acknowledged neither with the old generation nor with the new one.
 	wantCalls(t, fake, "subscribe", "c1/1", "c2/1", "subscribe", "c1/2")
 }
 
-func TestAStreamThatIsOpenedBehindAChangeIsNoFailure(t *testing.T) {
+func TestAcknowledgementRefusedAfterChangeReopensStream(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{
-		failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"}),
-		failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"}),
+		statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"}),
+		statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"}),
 	} {
-		// The stream breaks before it can tell of the change.
-		fake := newFakeEvents(say(unavailable, startedAs("c0", 1), heartbeat("c1")), theEnd("c0"))
-		answering(fake, failure, failure)
+		// The stream breaks before it can report the change.
+		fake := newFakeEvents(send(unavailable, startedGeneration("c0", 1), heartbeat("c1")), endOfStream("c0"))
+		failAcknowledgements(fake, failure, failure)
 		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
 			t.Fatal(err)
 		}
@@ -254,25 +254,25 @@ func TestAStreamThatIsOpenedBehindAChangeIsNoFailure(t *testing.T) {
 	}
 }
 
-func TestAStreamThatEndsWithAChangeDropsThePlace(t *testing.T) {
+func TestStreamEndedByChangeDropsPendingPosition(t *testing.T) {
 	t.Parallel()
-	move := failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	move := statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
 	called := make(chan struct{}, 100)
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
-			if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+			if err := send(nil, startedGeneration("c0", 1), event("c1"))(stream); err != nil {
 				return err
 			}
 			select {
 			case <-called:
-				return say(move, event("c2"))(stream) // And not a word of closing.
+				return send(move, event("c2"))(stream) // The server sends no closing response.
 			case <-stream.Context().Done():
 				return stream.Context().Err()
 			}
 		},
-		theEnd("c0"),
+		endOfStream("c0"),
 	)
-	// The acknowledgement of the first event is under way until the stream has ended.
+	// The acknowledgement of the first event is in progress until the stream has ended.
 	fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
 		called <- struct{}{}
 		<-ctx.Done()
@@ -286,23 +286,23 @@ func TestAStreamThatEndsWithAChangeDropsThePlace(t *testing.T) {
 	wantCalls(t, fake, "subscribe", "c1/1", "subscribe")
 }
 
-func TestAnAcknowledgementThatDidNotComeThroughIsMadeAgain(t *testing.T) {
+func TestTransientAcknowledgementFailureIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, failures := range map[string][2]error{
-		"unavailable": {unavailable, failing(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})},
+		"unavailable": {unavailable, statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})},
 		"reset":       {status.Error(codes.Internal, "reset"), status.Error(codes.Unknown, "reset")},
-		"late":        {status.Error(codes.DeadlineExceeded, "late"), status.Error(codes.Canceled, "reset")},
+		"deadline":    {status.Error(codes.DeadlineExceeded, "deadline exceeded"), status.Error(codes.Canceled, "reset")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			acknowledged := make(chan struct{})
 			fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
-				if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+				if err := send(nil, startedGeneration("c0", 1), event("c1"))(stream); err != nil {
 					return err
 				}
 				select {
 				case <-acknowledged:
-					return say(nil, closing("c1", maxEventsReached, 0))(stream)
+					return send(nil, closing("c1", maxEventsReached, 0))(stream)
 				case <-stream.Context().Done():
 					return stream.Context().Err()
 				}
@@ -318,26 +318,26 @@ func TestAnAcknowledgementThatDidNotComeThroughIsMadeAgain(t *testing.T) {
 				}
 				return nil
 			}
-			s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
+			s := connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) { t.Errorf("unexpected reconnect: %v", cause) }))
 			if _, err := readAll(t, s); err != nil {
 				t.Fatal(err)
 			}
 			if number.Load() < 3 {
-				t.Errorf("it was called %q", fake.called())
+				t.Errorf("got calls %q", fake.called())
 			}
 		})
 	}
 }
 
-func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
+func TestStreamIsNotReopenedBeforePendingIsAcknowledged(t *testing.T) {
 	t.Parallel()
-	broken := make(chan struct{})
-	fake := newFakeEvents(say(unavailable, startedAs("c0", 1), event("c1")), theEnd("c1"))
-	failures := []error{unavailable, status.Error(codes.DeadlineExceeded, "late"), status.Error(codes.Internal, "reset")}
+	disconnected := make(chan struct{})
+	fake := newFakeEvents(send(unavailable, startedGeneration("c0", 1), event("c1")), endOfStream("c1"))
+	failures := []error{unavailable, status.Error(codes.DeadlineExceeded, "deadline exceeded"), status.Error(codes.Internal, "reset")}
 	var number atomic.Int64
 	fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
 		select {
-		case <-broken: // Not while the first stream is open.
+		case <-disconnected: // Accept none while the first stream is open.
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		}
@@ -347,11 +347,11 @@ func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
 		return nil
 	}
 	var causes []codes.Code
-	var s *Subscription
+	var s *EventStream
 	s = connect(t, serveEvents(t, fake)).Subscribe(named(), OnReconnect(func(cause error) {
 		if causes = append(causes, status.Code(cause)); len(causes) == 1 {
-			s.resets = maxResets // One more of a stream would be one too many.
-			close(broken)
+			s.resets = maxResets // One more reset of a stream would exceed the limit.
+			close(disconnected)
 		}
 	}))
 	cursors, err := readAll(t, s)
@@ -360,16 +360,16 @@ func TestNoStreamIsOpenedBeforeTheLastOneIsAcknowledged(t *testing.T) {
 	}
 	wantCursors(t, cursors, "c1")
 	if want := []codes.Code{codes.Unavailable, codes.Unavailable, codes.DeadlineExceeded, codes.Internal}; !slices.Equal(causes, want) {
-		t.Errorf("it was opened again because of %v", causes)
+		t.Errorf("got reconnect causes %v", causes)
 	}
 	calls := fake.called()
 	if last := len(calls) - 1; calls[last] != "subscribe" || calls[last-1] != "c1/1" || number.Load() != 4 ||
 		slices.Contains(calls[1:last], "subscribe") {
-		t.Errorf("it was called %q", calls)
+		t.Errorf("got calls %q", calls)
 	}
 }
 
-func TestAnAcknowledgementThatIsRefusedEndsTheLoop(t *testing.T) {
+func TestRefusedAcknowledgementEndsLoop(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []*switchboardv1.Error{
 		{Code: int32(codes.NotFound), Reason: "SUBSCRIPTION_NOT_FOUND"},
@@ -378,17 +378,17 @@ func TestAnAcknowledgementThatIsRefusedEndsTheLoop(t *testing.T) {
 	} {
 		t.Run(failure.GetReason(), func(t *testing.T) {
 			t.Parallel()
-			fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1")), theEnd("c0"))
-			answering(fake, failing(t, codes.Code(failure.GetCode()), failure))
+			fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1")), endOfStream("c0"))
+			failAcknowledgements(fake, statusError(t, codes.Code(failure.GetCode()), failure))
 			s := connect(t, serveEvents(t, fake)).Subscribe(named())
 			cursors, err := readAll(t, s)
 			wantCursors(t, cursors, "c1")
-			told, ok := errors.AsType[*Error](err)
-			if !ok || told.Code != codes.Code(failure.GetCode()) || told.Reason != failure.GetReason() {
+			got, ok := errors.AsType[*Error](err)
+			if !ok || got.Code != codes.Code(failure.GetCode()) || got.Reason != failure.GetReason() {
 				t.Errorf("got %v", err)
 			}
 			wantCalls(t, fake, "subscribe", "c1/1")
-			// A subscription that was made anew must not be moved by what the old one had.
+			// A recreated subscription must not be moved to the old subscription's position.
 			if _, err := readAll(t, s); err != nil {
 				t.Error(err)
 			}
@@ -397,25 +397,25 @@ func TestAnAcknowledgementThatIsRefusedEndsTheLoop(t *testing.T) {
 	}
 }
 
-func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
+func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 	t.Parallel()
-	gone := failing(t, codes.NotFound, &switchboardv1.Error{Reason: "SUBSCRIPTION_NOT_FOUND"})
-	for name, last := range map[string][]answer{"with closing": {closing("c9", deleted, 0)}, "without": nil} {
+	notFound := statusError(t, codes.NotFound, &switchboardv1.Error{Reason: "SUBSCRIPTION_NOT_FOUND"})
+	for name, last := range map[string][]response{"with closing": {closing("c9", deleted, 0)}, "without": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			called := make(chan struct{}, 100)
 			fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
-				if err := say(nil, startedAs("c0", 1), event("c1"))(stream); err != nil {
+				if err := send(nil, startedGeneration("c0", 1), event("c1"))(stream); err != nil {
 					return err
 				}
 				select {
 				case <-called:
-					return say(gone, last...)(stream)
+					return send(notFound, last...)(stream)
 				case <-stream.Context().Done():
 					return stream.Context().Err()
 				}
 			})
-			// The acknowledgement is under way when the end comes.
+			// The acknowledgement is in progress when the stream ends.
 			fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
 				called <- struct{}{}
 				<-ctx.Done()
@@ -425,25 +425,25 @@ func TestASubscriptionThatIsDeletedEndsTheLoop(t *testing.T) {
 			if failure, ok := errors.AsType[*Error](err); !ok || failure.Reason != "SUBSCRIPTION_NOT_FOUND" {
 				t.Errorf("got %v", err)
 			}
-			// Not once more at the end: by then, there could be another subscription of that id.
+			// The end of the loop must not acknowledge again, because a new subscription may have the same id by then.
 			if calls := fake.called(); len(calls) != 2 {
-				t.Errorf("it was called %q", calls)
+				t.Errorf("got calls %q", calls)
 			}
 		})
 	}
 }
 
-func TestAnEventWhoseHandlingFailedIsNotAcknowledged(t *testing.T) {
+func TestUnfinishedEventIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(read func()){
-		"left":     func(read func()) { read() },
-		"panicked": func(read func()) { defer func() { _ = recover() }(); read() },
+		"break": func(read func()) { read() },
+		"panic": func(read func()) { defer func() { _ = recover() }(); read() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fake := newFakeEvents(
-				sayAndStay(startedAs("c0", 1), event("c1"), event("c2"), heartbeat("c9")),
-				theEnd("c1"),
+				sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2"), heartbeat("c9")),
+				endOfStream("c1"),
 			)
 			s := connect(t, serveEvents(t, fake)).Subscribe(named())
 			fail(func() {
@@ -452,14 +452,14 @@ func TestAnEventWhoseHandlingFailedIsNotAcknowledged(t *testing.T) {
 						t.Fatal(err)
 					}
 					if event.GetCursor() == "c2" {
-						if name == "panicked" {
-							panic("the body's own")
+						if name == "panic" {
+							panic("panic in the loop body")
 						}
 						break
 					}
 				}
 			})
-			// The one before was finished, and is acknowledged by the time that the loop is over.
+			// The previous event was finished; the loop acknowledges it before it ends.
 			wantCalls(t, fake, "subscribe", "c1/1")
 			if _, err := readAll(t, s); err != nil {
 				t.Error(err)
@@ -469,22 +469,22 @@ func TestAnEventWhoseHandlingFailedIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-func TestTheEndOfALoopIsAcknowledged(t *testing.T) {
+func TestEndOfLoopAcknowledgesFinishedEvents(t *testing.T) {
 	t.Parallel()
-	answers := []answer{startedAs("c0", 1), event("c1"), heartbeat("c2")}
-	t.Run("in order", func(t *testing.T) {
+	responses := []response{startedGeneration("c0", 1), event("c1"), heartbeat("c2")}
+	t.Run("idle timeout", func(t *testing.T) {
 		t.Parallel()
-		fake := newFakeEvents(say(nil, append(answers, closing("c3", switchboardv1.ClosingReason_CLOSING_REASON_IDLE_TIMEOUT, 0))...))
+		fake := newFakeEvents(send(nil, append(responses, closing("c3", switchboardv1.ClosingReason_CLOSING_REASON_IDLE_TIMEOUT, 0))...))
 		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
 			t.Fatal(err)
 		}
 		if calls := fake.called(); calls[len(calls)-1] != "c3/1" {
-			t.Errorf("it was called %q", calls)
+			t.Errorf("got calls %q", calls)
 		}
 	})
-	t.Run("by its context", func(t *testing.T) {
+	t.Run("context canceled", func(t *testing.T) {
 		t.Parallel()
-		fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1"), event("c2")))
+		fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2")))
 		ctx, cancel := context.WithCancel(testContext(t))
 		defer cancel()
 		for event, err := range connect(t, serveEvents(t, fake)).Subscribe(named()).Events(ctx) {
@@ -492,41 +492,41 @@ func TestTheEndOfALoopIsAcknowledged(t *testing.T) {
 				t.Fatal(err)
 			}
 			if event.GetCursor() == "c2" {
-				cancel() // The body goes on, and finishes with the event.
+				cancel() // The body continues and finishes the event.
 			}
 		}
 		if calls := fake.called(); calls[len(calls)-1] != "c2/1" {
-			t.Errorf("it was called %q", calls)
+			t.Errorf("got calls %q", calls)
 		}
 	})
-	t.Run("for a while only", func(t *testing.T) {
+	t.Run("server does not reply", func(t *testing.T) {
 		t.Parallel()
-		fake := newFakeEvents(say(nil, append(answers, closing("c3", maxEventsReached, 0))...))
+		fake := newFakeEvents(send(nil, append(responses, closing("c3", maxEventsReached, 0))...))
 		fake.acknowledge = func(ctx context.Context, _ *switchboardv1.AcknowledgeRequest) error {
 			<-ctx.Done()
 			return status.FromContextError(ctx.Err()).Err()
 		}
-		begun := time.Now()
+		start := time.Now()
 		if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(named())); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(begun); took < lastWords || took > 5*lastWords {
-			t.Errorf("it took %v", took)
+		if took := time.Since(start); took < finalAcknowledgeTimeout || took > 5*finalAcknowledgeTimeout {
+			t.Errorf("the end of the loop took %v", took)
 		}
 	})
 }
 
-func TestAGapIsAcknowledgedWhenItIsDealtWith(t *testing.T) {
+func TestGapIsAcknowledgedAfterHandlerSucceeds(t *testing.T) {
 	t.Parallel()
 	request := named()
 	request.ExpiredPolicy = switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
 	fake := newFakeEvents(
-		sayAndStay(startedAs("c0", 1), gap("c0", "c5")),
-		say(nil, startedAs("c0", 1), gap("c0", "c5"), closing("c5", maxEventsReached, 0)),
+		sendAndHold(startedGeneration("c0", 1), gap("c0", "c5")),
+		send(nil, startedGeneration("c0", 1), gap("c0", "c5"), closing("c5", maxEventsReached, 0)),
 	)
-	own := errors.New("the gap cannot be dealt with")
+	own := errors.New("gap handler failed")
 	s := connect(t, serveEvents(t, fake)).Subscribe(request, OnGap(func(*switchboardv1.SubscribeGap) error { return own }))
-	if _, err := readAll(t, s); err != own { // It and no other.
+	if _, err := readAll(t, s); err != own { // Exactly this error.
 		t.Errorf("got %v", err)
 	}
 	wantCalls(t, fake, "subscribe")
@@ -535,16 +535,16 @@ func TestAGapIsAcknowledgedWhenItIsDealtWith(t *testing.T) {
 		t.Error(err)
 	}
 	wantCalls(t, fake, "subscribe", "c5/1")
-	if len(fake.asked) != 2 {
-		t.Errorf("it was opened %d times", len(fake.asked))
+	if len(fake.requests) != 2 {
+		t.Errorf("got %d streams", len(fake.requests))
 	}
 }
 
-func TestAcknowledgeFinishesAnEventAtOnce(t *testing.T) {
+func TestAcknowledgeFinishesEventImmediately(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
-		sayAndStay(startedAs("c0", 1), event("c1"), event("c2")),
-		say(nil, startedAs("c1", 1), event("c2"), closing("c2", maxEventsReached, 0)),
+		sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2")),
+		send(nil, startedGeneration("c1", 1), event("c2"), closing("c2", maxEventsReached, 0)),
 	)
 	request := named()
 	request.MaxEvents = 2
@@ -556,15 +556,15 @@ func TestAcknowledgeFinishesAnEventAtOnce(t *testing.T) {
 		if err := s.Acknowledge(testContext(t), event); err != nil {
 			t.Error(err)
 		}
-		// Once, and not by the loop as well.
+		// One acknowledgement, not a second one by the loop.
 		if calls := fake.called(); !slices.Equal(calls, []string{"subscribe", "c1/1"}) {
-			t.Errorf("it was called %q", calls)
+			t.Errorf("got calls %q", calls)
 		}
-		// It is finished, although the loop is left.
+		// The event is finished although the loop ends here.
 		break
 	}
 	if s.Cursor() != "c1" {
-		t.Errorf("it came to %q", s.Cursor())
+		t.Errorf("got cursor %q", s.Cursor())
 	}
 	var last *switchboardv1.Event
 	for event, err := range s.Events(testContext(t)) {
@@ -574,30 +574,30 @@ func TestAcknowledgeFinishesAnEventAtOnce(t *testing.T) {
 		last = event
 		break
 	}
-	// After the loop too.
+	// Acknowledge also works after the loop.
 	if err := s.Acknowledge(testContext(t), last); err != nil || s.Cursor() != "c2" {
-		t.Errorf("got %v and came to %q", err, s.Cursor())
+		t.Errorf("got %v and cursor %q", err, s.Cursor())
 	}
-	for _, event := range []*switchboardv1.Event{nil, last} { // There is nothing left.
+	for _, event := range []*switchboardv1.Event{nil, last} { // Nothing is pending.
 		if err := s.Acknowledge(testContext(t), event); err != nil {
 			t.Error(err)
 		}
 	}
 	if cursors, err := readAll(t, s); err != nil || len(cursors) != 0 {
-		t.Errorf("got %q, %v: both events had come", cursors, err)
+		t.Errorf("got %q, %v, want no event", cursors, err)
 	}
 	wantCalls(t, fake, "subscribe", "c1/1", "subscribe", "c2/1")
 	for _, left := range []uint64{2, 1} {
-		if asked := receive(t, fake.asked); asked.GetMaxEvents() != left {
-			t.Errorf("it was asked for %d events, not %d", asked.GetMaxEvents(), left)
+		if asked := receive(t, fake.requests); asked.GetMaxEvents() != left {
+			t.Errorf("got max_events %d, want %d", asked.GetMaxEvents(), left)
 		}
 	}
 }
 
-func TestAcknowledgeTellsWhyItFailed(t *testing.T) {
+func TestFailedAcknowledgeReturnsReason(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(sayAndStay(startedAs("c0", 1), event("c1"), event("c2")))
-	stale := failing(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
+	fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2")))
+	stale := statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
 	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
 		if request.GetCursor() == "c1" {
 			return unavailable
@@ -620,6 +620,6 @@ func TestAcknowledgeTellsWhyItFailed(t *testing.T) {
 		}
 	}
 	if err := client.Subscribe(nil).Acknowledge(testContext(t), event("c1").GetEvent()); err == nil {
-		t.Error("what has no name was acknowledged")
+		t.Error("Acknowledge succeeded without a named subscription")
 	}
 }

@@ -18,9 +18,9 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// Client calls one Switchboard. It is safe for concurrent use, and one is enough for a program.
+// Client calls one Switchboard server. It is safe for concurrent use; a program needs only one.
 type Client struct {
-	// The generated clients. Everything that this package promises holds for calls through them.
+	// The generated clients. Calls through them get everything that this package adds.
 	Accounts  switchboardv1.AccountServiceClient
 	Contacts  switchboardv1.ContactServiceClient
 	Events    switchboardv1.EventServiceClient
@@ -34,7 +34,7 @@ type Client struct {
 	retry retrier
 }
 
-// Option changes how a client connects or calls.
+// Option configures a client.
 type Option func(*options)
 
 type options struct {
@@ -45,48 +45,50 @@ type options struct {
 	dial        []grpc.DialOption
 }
 
-// WithTransportCredentials sets how the connection is secured, such as credentials.NewTLS of a tls.Config of your own.
-// Without it, a client uses TLS and trusts the system's roots; to a loopback address or a Unix socket, it uses plaintext.
+// WithTransportCredentials sets how the connection is secured, for example by credentials.NewTLS with your own
+// tls.Config. By default, a client uses TLS and trusts the system's roots. For a loopback address or a Unix socket, the
+// default is plaintext.
 func WithTransportCredentials(creds credentials.TransportCredentials) Option {
 	return func(o *options) { o.credentials = creds }
 }
 
-// WithPlaintext allows plaintext to an address beyond loopback. Whoever is on the way can read and change everything.
+// WithPlaintext allows plaintext to an address beyond loopback. Anyone on the network path can then read and change the
+// traffic.
 func WithPlaintext() Option {
 	return func(o *options) { o.plaintext = true }
 }
 
-// WithToken sends the token with every call, as "authorization: Bearer <token>". An empty token is none. [NewClient]
-// refuses to send it in plaintext, but to a loopback address or a Unix socket.
+// WithToken sends the token with every call, as "authorization: Bearer <token>". An empty token sends no header.
+// [NewClient] rejects a token in plaintext, except to a loopback address or a Unix socket.
 func WithToken(token string) Option {
 	return func(o *options) { o.token = token }
 }
 
-// WithMaxAttempts sets how often a call is made at most; the default is 4, and 1 means that nothing is tried again.
+// WithMaxAttempts sets the maximum number of attempts per call. The default is 4; 1 disables retries.
 //
-// Only calls that fail with UNAVAILABLE are tried again, within their deadlines, after a delay that grows and is never
-// shorter than the server asks for, unless it asks for more than 30 seconds: reads, and writes that carry a request_id. A
-// write that has a field for it and was given none gets a random one, so that all attempts together are done once. Streams
-// are not tried again.
+// The client retries only calls that fail with UNAVAILABLE: reads, and writes that carry a request_id. It fills an
+// empty request_id with a random one and keeps it over all attempts, so that the server executes the write once.
+// Retries stay within the call's deadline. The backoff grows and is never shorter than the delay that the server asks
+// for. If the server asks for more than 30 seconds, the call fails immediately. Streams are not retried.
 func WithMaxAttempts(attempts int) Option {
 	return func(o *options) { o.attempts = attempts }
 }
 
-// WithDialOptions adds options of gRPC's own, such as interceptors, a stats handler or larger messages. Interceptors see
-// every attempt of a call. Transport credentials do not belong here: see [WithTransportCredentials].
+// WithDialOptions adds gRPC dial options, such as interceptors, a stats handler or a larger message size. Interceptors
+// see every attempt of a call. To set transport credentials, use [WithTransportCredentials] instead.
 func WithDialOptions(dial ...grpc.DialOption) Option {
 	return func(o *options) { o.dial = append(o.dial, dial...) }
 }
 
-// NewClient makes a client for the server at address: "host:port", "unix:///path", or another target of gRPC's. It does
-// not connect yet: the first call does. Close the client when it is not used any more.
+// NewClient returns a client for the server at address: "host:port", "unix:///path", or another gRPC target. It
+// connects with the first call. Close the client when you no longer need it.
 func NewClient(address string, opts ...Option) (*Client, error) {
 	o := options{attempts: 4}
 	for _, option := range opts {
 		option(&o)
 	}
 	if o.attempts < 1 {
-		return nil, errors.New("switchboard: at least one attempt must be allowed")
+		return nil, errors.New("switchboard: WithMaxAttempts must be at least 1")
 	}
 	creds, err := o.transport(address)
 	if err != nil {
@@ -98,10 +100,10 @@ func NewClient(address string, opts ...Option) (*Client, error) {
 		grpc.WithUserAgent("switchboard-go/" + Version),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second},
+			Backoff:           backoff.Config{BaseDelay: initialBackoff, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second},
 			MinConnectTimeout: connectTimeout,
 		}),
-		// What is tried again is decided here, and not also by a service config.
+		// This package decides which calls are retried; a service config must not add retries.
 		grpc.WithDisableRetry(),
 		grpc.WithChainUnaryInterceptor(retry.unary),
 		grpc.WithChainStreamInterceptor(stream),
@@ -131,21 +133,22 @@ func NewClient(address string, opts ...Option) (*Client, error) {
 	}, nil
 }
 
-// Conn is the client's connection, for services that have no field here, such as grpc.health.v1.
+// Conn is the client's connection, for services without a field here, such as grpc.health.v1.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }
 
-// Close closes the connection; calls under way fail. A [Subscription] has connections of its own: its context ends it.
+// Close closes the connection, and calls in progress fail. An [EventStream] has its own connections; cancel its context
+// to end it.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// transport chooses how the connection is secured, and keeps a token out of plaintext.
+// transport chooses the transport credentials, and rejects a token that would travel in plaintext beyond loopback.
 func (o *options) transport(address string) (credentials.TransportCredentials, error) {
 	if strings.ContainsFunc(o.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("switchboard: the token must be printable ASCII without blanks")
+		return nil, errors.New("switchboard: the token must be printable ASCII without spaces")
 	}
 	creds, plaintext := o.credentials, o.plaintext
 	if creds != nil {
 		if plaintext {
-			return nil, errors.New("switchboard: WithPlaintext and WithTransportCredentials contradict each other")
+			return nil, errors.New("switchboard: WithPlaintext cannot be combined with WithTransportCredentials")
 		}
 		if plaintext = creds.Info().SecurityProtocol == insecure.NewCredentials().Info().SecurityProtocol; !plaintext {
 			return creds, nil
@@ -153,10 +156,10 @@ func (o *options) transport(address string) (credentials.TransportCredentials, e
 	}
 	switch {
 	case isLoopback(address):
-		// These refuse a connection that leads elsewhere after all.
+		// These credentials refuse a connection whose peer is not on this host.
 		return local.NewCredentials(), nil
 	case plaintext && o.token != "":
-		return nil, errors.New("switchboard: a token is not sent in plaintext beyond loopback")
+		return nil, errors.New("switchboard: a token cannot be sent in plaintext beyond loopback; use TLS")
 	case plaintext:
 		return insecure.NewCredentials(), nil
 	default:
@@ -164,7 +167,7 @@ func (o *options) transport(address string) (credentials.TransportCredentials, e
 	}
 }
 
-// isLoopback tells whether an address says of itself that it leads nowhere beyond this host.
+// isLoopback reports whether the address itself names this host only, without a name lookup.
 func isLoopback(address string) bool {
 	if strings.HasPrefix(address, "unix:") || strings.HasPrefix(address, "unix-abstract:") {
 		return true
@@ -187,7 +190,8 @@ func isLocal(creds credentials.TransportCredentials) bool {
 	return creds.Info().SecurityProtocol == local.NewCredentials().Info().SecurityProtocol
 }
 
-// bearerToken adds a token to every call. It holds a function, so that printing it prints no token.
+// bearerToken adds a token to every call. It holds the token in a closure, because formatting the value must not print
+// it.
 type bearerToken struct {
 	header func() string
 	local  bool

@@ -30,7 +30,7 @@ import (
 
 const secret = "a-secret-of-ours"
 
-// certificate makes a certificate for localhost, and the pool that trusts it.
+// certificate returns a certificate for localhost and a pool that trusts it.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -59,7 +59,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// serveAccounts answers every call, unary and streaming, and tells the authorization and user agent that came with it.
+// serveAccounts answers every call, unary and streaming, and reports the metadata of each call.
 func serveAccounts(t *testing.T, options ...grpc.ServerOption) (<-chan metadata.MD, string) {
 	t.Helper()
 	seen := make(chan metadata.MD, 10)
@@ -77,7 +77,7 @@ func listAccounts(t *testing.T, client *Client) error {
 	return err
 }
 
-func TestTheTokenGoesWithEveryCallOverTLS(t *testing.T) {
+func TestTLSCallsCarryToken(t *testing.T) {
 	cert, pool := certificate(t)
 	seen, address := serveAccounts(t, grpc.Creds(credentials.NewServerTLSFromCert(&cert)))
 	trust := credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "localhost"})
@@ -92,9 +92,9 @@ func TestTheTokenGoesWithEveryCallOverTLS(t *testing.T) {
 	if _, err := stream.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	// A subscription's own connection carries it too; this server ends the stream at once.
+	// The stream's own connection carries the token too. This server ends the stream immediately.
 	ctx, cancel := context.WithCancel(testContext(t))
-	for range client.Subscribe(nil, OnReconnect(func(error) { cancel() })).Events(ctx) { // To its end.
+	for range client.Subscribe(nil, OnReconnect(func(error) { cancel() })).Events(ctx) { // Until the loop ends.
 	}
 	for range 3 {
 		came := receive(t, seen)
@@ -107,7 +107,7 @@ func TestTheTokenGoesWithEveryCallOverTLS(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsNotTrustedGetsNothing(t *testing.T) {
+func TestUntrustedServerReceivesNoCall(t *testing.T) {
 	cert, _ := certificate(t)
 	seen, address := serveAccounts(t, grpc.Creds(credentials.NewServerTLSFromCert(&cert)))
 	_, otherPool := certificate(t)
@@ -121,28 +121,28 @@ func TestAServerThatIsNotTrustedGetsNothing(t *testing.T) {
 	}
 }
 
-// to dials one server, whatever address was asked for.
-func to(address string) Option {
+// dialTo connects to this server for every address.
+func dialTo(address string) Option {
 	return WithDialOptions(grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	}))
 }
 
-func TestBeyondLoopbackItIsTLSUnlessPlaintextIsAskedFor(t *testing.T) {
+func TestRemoteAddressUsesTLSUnlessPlaintextIsSet(t *testing.T) {
 	seen, address := serveAccounts(t)
 	const beyond = "passthrough:///switchboard.example:443"
-	if err := listAccounts(t, connect(t, beyond, to(address), WithMaxAttempts(1))); status.Code(err) != codes.Unavailable {
+	if err := listAccounts(t, connect(t, beyond, dialTo(address), WithMaxAttempts(1))); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
 	}
 	if len(seen) != 0 {
-		t.Error("plaintext was spoken unasked")
+		t.Error("a call was sent in plaintext without WithPlaintext")
 	}
-	if err := listAccounts(t, connect(t, beyond, to(address), WithPlaintext())); err != nil {
+	if err := listAccounts(t, connect(t, beyond, dialTo(address), WithPlaintext())); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestOnLoopbackPlaintextCarriesTheToken(t *testing.T) {
+func TestLoopbackPlaintextCarriesToken(t *testing.T) {
 	seen, address := serveAccounts(t)
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -163,14 +163,14 @@ func TestOnLoopbackPlaintextCarriesTheToken(t *testing.T) {
 	}
 }
 
-func TestAUnixSocketIsLoopback(t *testing.T) {
+func TestUnixSocketCountsAsLoopback(t *testing.T) {
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
 	switchboardv1.RegisterAccountServiceServer(server, switchboardv1.UnimplementedAccountServiceServer{})
-	go server.Serve(listener) // It ends with Stop.
+	go server.Serve(listener) // Returns after Stop.
 	t.Cleanup(server.Stop)
 	client := connect(t, "unix://"+listener.Addr().String(), WithToken(secret))
 	if err := listAccounts(t, client); status.Code(err) != codes.Unimplemented {
@@ -178,17 +178,17 @@ func TestAUnixSocketIsLoopback(t *testing.T) {
 	}
 }
 
-// elsewhere says that it leads beyond this host.
-type elsewhere struct{ net.Conn }
+// remoteConn reports a peer address beyond this host.
+type remoteConn struct{ net.Conn }
 
-func (elsewhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 50051} }
+func (remoteConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 50051} }
 
-func TestALoopbackNameThatLeadsElsewhereGetsNothing(t *testing.T) {
+func TestLoopbackNameOfRemoteHostReceivesNoCall(t *testing.T) {
 	seen, address := serveAccounts(t)
 	client := connect(t, "passthrough:///localhost:50051", WithToken(secret), WithMaxAttempts(1),
 		WithDialOptions(grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-			return elsewhere{conn}, err
+			return remoteConn{conn}, err
 		})))
 	if err := listAccounts(t, client); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
@@ -198,7 +198,7 @@ func TestALoopbackNameThatLeadsElsewhereGetsNothing(t *testing.T) {
 	}
 }
 
-func TestATokenIsRefusedInPlaintextBeyondLoopback(t *testing.T) {
+func TestTokenWithRemotePlaintextIsRejected(t *testing.T) {
 	for _, address := range []string{
 		"switchboard.example:50051", "192.0.2.1:50051", "[2001:db8::1]:50051", "dns:///switchboard.example",
 		"127.0.0.1.example:50051", "localhost.example:50051", "0.0.0.0:50051",
@@ -210,17 +210,17 @@ func TestATokenIsRefusedInPlaintextBeyondLoopback(t *testing.T) {
 			client, err := NewClient(address, options...)
 			if err == nil {
 				client.Close()
-				t.Errorf("%s, %s: it was made", address, name)
+				t.Errorf("%s, %s: NewClient succeeded", address, name)
 			} else if strings.Contains(err.Error(), secret) || !strings.HasPrefix(err.Error(), "switchboard: ") {
-				t.Errorf("%s, %s: the error is not ours, or shows the token", address, name)
+				t.Errorf("%s, %s: the error lacks the prefix or shows the token", address, name)
 			}
 		}
 	}
 }
 
-func TestDialOptionsCannotTakeTheTokenOutOfTLS(t *testing.T) {
+func TestDialOptionsCannotDowngradeTokenToPlaintext(t *testing.T) {
 	seen, address := serveAccounts(t)
-	client := connect(t, "passthrough:///switchboard.example:443", to(address), WithToken(secret), WithMaxAttempts(1),
+	client := connect(t, "passthrough:///switchboard.example:443", dialTo(address), WithToken(secret), WithMaxAttempts(1),
 		WithDialOptions(grpc.WithTransportCredentials(insecure.NewCredentials())))
 	if err := listAccounts(t, client); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
@@ -230,22 +230,22 @@ func TestDialOptionsCannotTakeTheTokenOutOfTLS(t *testing.T) {
 	}
 }
 
-func TestOptionsThatMakeNoSenseAreErrors(t *testing.T) {
+func TestInvalidOptionsReturnErrors(t *testing.T) {
 	for name, options := range map[string][]Option{
-		"a token of two lines": {WithToken("one\ntwo")},
-		"a token with a blank": {WithToken("one two")},
-		"a token beyond ASCII": {WithToken("tökén")},
-		"no attempt":           {WithMaxAttempts(0)},
-		"two securities":       {WithPlaintext(), WithTransportCredentials(credentials.NewTLS(nil))},
+		"token with a line break": {WithToken("one\ntwo")},
+		"token with a space":      {WithToken("one two")},
+		"token beyond ASCII":      {WithToken("tökén")},
+		"zero attempts":           {WithMaxAttempts(0)},
+		"conflicting security":    {WithPlaintext(), WithTransportCredentials(credentials.NewTLS(nil))},
 	} {
 		if client, err := NewClient("127.0.0.1:50051", options...); err == nil {
 			client.Close()
-			t.Errorf("%s: it was made", name)
+			t.Errorf("%s: NewClient succeeded", name)
 		}
 	}
 }
 
-func TestNothingPrintsTheToken(t *testing.T) {
+func TestFormattedValuesNeverShowToken(t *testing.T) {
 	client := connect(t, "127.0.0.1:50051", WithToken(secret))
 	option := WithToken(secret)
 	for _, value := range []any{client, *client, option, bearer(secret, true), client.Subscribe(nil)} {
@@ -257,13 +257,13 @@ func TestNothingPrintsTheToken(t *testing.T) {
 	}
 }
 
-func TestTheVersionIsTheServers(t *testing.T) {
+func TestVersionMatchesServer(t *testing.T) {
 	manifest, err := os.ReadFile("../../../Cargo.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	version := regexp.MustCompile(`(?m)^version = "(.*)"$`).FindSubmatch(manifest)
 	if version == nil || string(version[1]) != Version {
-		t.Errorf("the server's version is %q, and ours %q", version, Version)
+		t.Errorf("the server's version is %q, the client's is %q", version, Version)
 	}
 }

@@ -16,45 +16,46 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// Domain is the [Error.Domain] of every failure that Switchboard itself made.
+// Domain is the [Error.Domain] of every error that Switchboard itself returned.
 const Domain = "switchboard"
 
-// Error is a failed call, or a failure that a stream or a record tells of. Every error of a call through a [Client] is
-// one; find it with [errors.AsType] or [errors.As]. [status.FromError] and [status.Code] read it too.
+// Error is a failed call, or a failure that a stream, an event or a record contains. Every error of a call through a
+// [Client] is an Error; find it with [errors.AsType] or [errors.As]. [status.FromError] and [status.Code] read it too.
 type Error struct {
 	// Code is the gRPC status code.
 	Code codes.Code
-	// Reason says what happened, in upper snake case, such as RECIPIENT_NOT_REACHABLE: decide on this field. The server's
-	// docs/errors.md lists them all. It is empty when the status came from a library or a proxy; then nothing is certain.
+	// Reason identifies the error in upper snake case, such as RECIPIENT_NOT_REACHABLE. Decide on this field; the
+	// server's docs/errors.md lists all reasons. It is empty when a library or a proxy made the status; then the
+	// outcome of a write is unknown.
 	Reason string
-	// Domain says whose reason it is: [Domain], or empty with the reason.
+	// Domain is who defined the reason: [Domain], or empty if Reason is empty.
 	Domain string
-	// Message is an English sentence for a developer. It may change at any time.
+	// Message is an English sentence for developers. Its wording may change.
 	Message string
-	// Metadata holds the reason's facts by their keys, such as message_id or attempt.
+	// Metadata holds details of the reason by key, such as message_id or attempt.
 	Metadata map[string]string
-	// Violations are the faults of the request's fields, where these are why it failed.
+	// Violations are the invalid fields of the request, if these caused the failure.
 	Violations []FieldViolation
-	// RequestID is the request_id that the failed call carried, yours or a random one. Give it to the same request to
-	// repeat it without doing it twice. Empty when the call had none.
+	// RequestID is the request_id that the failed call carried, yours or a generated one. Resend the same request with
+	// it to retry without executing the request twice. It is empty if the call had none.
 	RequestID string
 
 	status     *status.Status
 	retryDelay *durationpb.Duration
 }
 
-// FieldViolation is what is wrong with one field of a request.
+// FieldViolation describes one invalid field of a request.
 type FieldViolation struct {
 	// Field is the field's path, such as template.body[1].text.
 	Field string
-	// Reason is the kind of fault, in upper snake case: REQUIRED, MALFORMED, OUT_OF_RANGE, UNKNOWN_VALUE, UNSUPPORTED or
-	// MISMATCH.
+	// Reason is the kind of violation, in upper snake case: REQUIRED, MALFORMED, OUT_OF_RANGE, UNKNOWN_VALUE,
+	// UNSUPPORTED or MISMATCH.
 	Reason string
-	// Description says what is allowed, in English.
+	// Description states what is allowed, in English.
 	Description string
 }
 
-// Error says code, reason and message.
+// Error returns code, reason and message as one line.
 func (e *Error) Error() string {
 	var text strings.Builder
 	text.WriteString("switchboard: ")
@@ -67,16 +68,17 @@ func (e *Error) Error() string {
 	return text.String()
 }
 
-// RetryDelay is how long to wait before the next try. It is false when waiting is not known to help.
+// RetryDelay is how long to wait before the next attempt. ok is false if the server gave no delay, because waiting may
+// not help.
 func (e *Error) RetryDelay() (delay time.Duration, ok bool) {
 	return e.retryDelay.AsDuration(), e.retryDelay != nil
 }
 
-// GRPCStatus is the status with all its details.
+// GRPCStatus is the original status with all its details.
 func (e *Error) GRPCStatus() *status.Status { return e.status }
 
-// ErrorFrom turns the failure that a stream, an event or a record tells of into an [*Error]; nil stays nil. The
-// provider's own words are left out (raw_json), for they may quote the message.
+// ErrorFrom converts the failure in a stream, an event or a record into an [*Error]; nil stays nil. It omits the
+// provider's raw response (raw_json), because that may quote the message.
 func ErrorFrom(failure *switchboardv1.Error) error {
 	if failure == nil {
 		return nil
@@ -85,7 +87,7 @@ func ErrorFrom(failure *switchboardv1.Error) error {
 	if code == codes.OK {
 		code = codes.Unknown
 	}
-	// The same details that a failed call carries.
+	// Use the same details as those of a failed call.
 	metadata := maps.Clone(failure.GetMetadata())
 	for key, value := range map[string]string{
 		"provider":          providerName(failure.GetProvider()),
@@ -117,11 +119,11 @@ func ErrorFrom(failure *switchboardv1.Error) error {
 	if delay := failure.GetRetryDelay(); delay != nil {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: delay})
 	}
-	described, err := status.New(code, failure.GetMessage()).WithDetails(details...)
+	detailed, err := status.New(code, failure.GetMessage()).WithDetails(details...)
 	if err != nil {
-		described = status.New(code, failure.GetMessage())
+		detailed = status.New(code, failure.GetMessage())
 	}
-	return newError(described, "")
+	return newError(detailed, "")
 }
 
 func providerName(provider switchboardv1.Provider) string {
@@ -131,9 +133,9 @@ func providerName(provider switchboardv1.Provider) string {
 	return strings.ToLower(strings.TrimPrefix(provider.String(), "PROVIDER_"))
 }
 
-// describe turns the error of a call into an *Error, where gRPC made it.
-func describe(err error, requestID string) error {
-	if err == nil || err == io.EOF { // gRPC ends a stream with io.EOF itself.
+// wrapError converts a gRPC status error into an *Error.
+func wrapError(err error, requestID string) error {
+	if err == nil || err == io.EOF { // gRPC itself ends a stream with io.EOF.
 		return err
 	}
 	if _, ok := errors.AsType[*Error](err); ok {

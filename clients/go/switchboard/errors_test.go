@@ -17,7 +17,7 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-func TestAnErrorShowsEverythingThatTheStatusSays(t *testing.T) {
+func TestErrorExposesAllStatusDetails(t *testing.T) {
 	made, err := status.New(codes.ResourceExhausted, "slower").WithDetails(
 		&errdetails.ErrorInfo{Reason: "ACCOUNT_BUSY", Domain: "switchboard", Metadata: map[string]string{"account": "a"}},
 		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
@@ -55,7 +55,7 @@ func TestAnErrorShowsEverythingThatTheStatusSays(t *testing.T) {
 		t.Errorf("got %+v", *failure)
 	}
 	if status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("the code through gRPC is %v", status.Code(err))
+		t.Errorf("status.Code is %v", status.Code(err))
 	}
 	if original := status.Convert(failure); original.Message() != "slower" || len(original.Details()) != 3 {
 		t.Errorf("the original status is %v", original)
@@ -65,7 +65,7 @@ func TestAnErrorShowsEverythingThatTheStatusSays(t *testing.T) {
 	}
 }
 
-func TestAnErrorWithoutDetailsSaysNothingCertain(t *testing.T) {
+func TestErrorWithoutDetailsHasNoReason(t *testing.T) {
 	_, err := connect(t, listenAndClose(t), WithMaxAttempts(1)).Accounts.ListAccounts(
 		testContext(t), &switchboardv1.ListAccountsRequest{})
 	failure, ok := errors.AsType[*Error](err)
@@ -77,7 +77,7 @@ func TestAnErrorWithoutDetailsSaysNothingCertain(t *testing.T) {
 	}
 }
 
-// listenAndClose is an address where nothing listens.
+// listenAndClose returns an address without a listener.
 func listenAndClose(t *testing.T) string {
 	t.Helper()
 	listener := listen(t)
@@ -85,11 +85,11 @@ func listenAndClose(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func TestAnErrorOfAStreamOrARecordIsTheSame(t *testing.T) {
+func TestErrorFromRecordMatchesFailedCall(t *testing.T) {
 	err := ErrorFrom(&switchboardv1.Error{
 		Reason:          "SESSION_WINDOW_CLOSED",
 		Code:            int32(codes.FailedPrecondition),
-		Message:         "only a template can be sent",
+		Message:         "only templates can be sent",
 		Provider:        switchboardv1.Provider_PROVIDER_CONNECTBY,
 		ProviderCode:    "131047",
 		ProviderType:    "OAuthException",
@@ -108,7 +108,7 @@ func TestAnErrorOfAStreamOrARecordIsTheSame(t *testing.T) {
 		"provider_trace_id": "trace",
 	}
 	if failure.Code != codes.FailedPrecondition || failure.Reason != "SESSION_WINDOW_CLOSED" || failure.Domain != Domain ||
-		failure.Message != "only a template can be sent" || !reflect.DeepEqual(failure.Metadata, metadata) ||
+		failure.Message != "only templates can be sent" || !reflect.DeepEqual(failure.Metadata, metadata) ||
 		!reflect.DeepEqual(failure.Violations, []FieldViolation{{"to", "MALFORMED", "must be one"}}) {
 		t.Errorf("got %+v", *failure)
 	}
@@ -116,20 +116,20 @@ func TestAnErrorOfAStreamOrARecordIsTheSame(t *testing.T) {
 		t.Errorf("the delay is %v, %v", delay, ok)
 	}
 	if status.Code(err) != codes.FailedPrecondition {
-		t.Errorf("the code through gRPC is %v", status.Code(err))
+		t.Errorf("status.Code is %v", status.Code(err))
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if strings.Contains(fmt.Sprintf(verb, err), "Ada") {
-			t.Errorf("%s shows the message", verb)
+			t.Errorf("%s shows message text", verb)
 		}
 	}
 }
 
-func TestNoErrorStaysNoError(t *testing.T) {
+func TestErrorFromNilReturnsNil(t *testing.T) {
 	if err := ErrorFrom(nil); err != nil {
 		t.Errorf("got %#v", err)
 	}
 	if err := ErrorFrom(&switchboardv1.Error{}); status.Code(err) != codes.Unknown {
-		t.Errorf("a failure without a code became %v", err)
+		t.Errorf("an error without a code became %v", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 func ExampleNewClient() {
-	// TLS; on loopback, plaintext. The token never goes in plaintext beyond loopback.
+	// TLS, except on loopback. The token never travels in plaintext beyond loopback.
 	client, err := switchboard.NewClient(os.Getenv("SWITCHBOARD_ADDRESS"),
 		switchboard.WithToken(os.Getenv("SWITCHBOARD_TOKEN")))
 	if err != nil {
@@ -72,7 +72,7 @@ func ExampleClient_Subscribe() {
 
 	events := client.Subscribe(&switchboardv1.SubscribeRequest{
 		Filter:    &switchboardv1.EventFilter{Types: []string{"message.received"}},
-		MaxEvents: 2, // Without this, the loop goes on until its context ends.
+		MaxEvents: 2, // Without this, the loop runs until its context ends.
 	})
 	for event, err := range events.Events(context.Background()) {
 		if err != nil {
@@ -80,21 +80,21 @@ func ExampleClient_Subscribe() {
 		}
 		fmt.Println(event.GetMessageReceived().GetText().GetBody())
 	}
-	fmt.Println("go on behind", events.Cursor())
+	fmt.Println("resume after", events.Cursor())
 	// Output:
 	// Do you deliver on Sundays?
 	// Thanks!
-	// go on behind c2
+	// resume after c2
 }
 
 func ExampleErrorFrom() {
-	// As an event, a record or an answer of SendMessages holds it.
+	// Events, records and responses of SendMessages contain such an error.
 	failure := &switchboardv1.Error{Reason: "RECIPIENT_NOT_REACHABLE", Code: int32(codes.FailedPrecondition)}
 	fmt.Println(switchboard.ErrorFrom(failure))
 	// Output: switchboard: FailedPrecondition RECIPIENT_NOT_REACHABLE
 }
 
-// The examples run against a server that knows their answers.
+// The examples run against a server with fixed responses.
 func TestMain(m *testing.M) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,7 +103,7 @@ func TestMain(m *testing.M) {
 	server := grpc.NewServer()
 	switchboardv1.RegisterMessageServiceServer(server, exampleMessages{})
 	switchboardv1.RegisterEventServiceServer(server, exampleEvents{})
-	go server.Serve(listener) // It ends with the process.
+	go server.Serve(listener) // Returns when the process exits.
 	os.Setenv("SWITCHBOARD_ADDRESS", listener.Addr().String())
 	os.Setenv("SWITCHBOARD_TOKEN", "")
 	os.Exit(m.Run())

@@ -16,12 +16,12 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// within is the time that anything in these tests may take.
-const within = 20 * time.Second
+// testTimeout limits everything that a test waits for.
+const testTimeout = 20 * time.Second
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -35,18 +35,18 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// serve runs a gRPC server on loopback until the test ends, and tells its address.
+// serve runs a gRPC server on loopback until the test ends, and returns its address.
 func serve(t *testing.T, register func(*grpc.Server), options ...grpc.ServerOption) string {
 	t.Helper()
 	listener := listen(t)
 	server := grpc.NewServer(options...)
 	register(server)
-	go server.Serve(listener) // It ends with Stop.
+	go server.Serve(listener) // Returns after Stop.
 	t.Cleanup(server.Stop)
 	return listener.Addr().String()
 }
 
-// connect makes a client that is closed when the test ends.
+// connect returns a client that is closed when the test ends.
 func connect(t *testing.T, address string, options ...Option) *Client {
 	t.Helper()
 	client, err := NewClient(address, options...)
@@ -57,33 +57,33 @@ func connect(t *testing.T, address string, options ...Option) *Client {
 	return client
 }
 
-// receive takes what a test waits for.
+// receive returns the next value of a channel, or fails the test after testTimeout.
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {
 	case value := <-from:
 		return value
-	case <-time.After(within):
-		t.Fatal("nothing came")
+	case <-time.After(testTimeout):
+		t.Fatal("timed out waiting for a value")
 		panic("unreachable")
 	}
 }
 
-// failing makes a status with details, as the server does.
-func failing(t testing.TB, code codes.Code, failure *switchboardv1.Error) error {
+// statusError returns a status with details, as the server sends it.
+func statusError(t testing.TB, code codes.Code, failure *switchboardv1.Error) error {
 	t.Helper()
 	failure.Code = int32(code)
 	made, ok := ErrorFrom(failure).(*Error)
 	if !ok {
-		t.Fatal("no error was made")
+		t.Fatal("ErrorFrom did not return an *Error")
 	}
 	return made.status.Err()
 }
 
-// unavailable is what a fake answers that is not there.
-var unavailable = status.Error(codes.Unavailable, "not now")
+// unavailable is the error of a server that cannot serve at the moment.
+var unavailable = status.Error(codes.Unavailable, "try again later")
 
-// fakeMessages answers some calls of the MessageService.
+// fakeMessages implements some calls of the MessageService.
 type fakeMessages struct {
 	switchboardv1.UnimplementedMessageServiceServer
 	send      func(context.Context, *switchboardv1.SendMessageRequest) (*switchboardv1.SendMessageResponse, error)
@@ -105,19 +105,19 @@ func serveMessages(t *testing.T, fake *fakeMessages, options ...grpc.ServerOptio
 	return serve(t, func(server *grpc.Server) { switchboardv1.RegisterMessageServiceServer(server, fake) }, options...)
 }
 
-// fakeEvents answers each subscription, counted from 0, by a function of the test, and acknowledgements too.
+// fakeEvents runs one script of the test per Subscribe call, in order, and answers acknowledgements.
 type fakeEvents struct {
 	switchboardv1.UnimplementedEventServiceServer
-	asked       chan *switchboardv1.SubscribeRequest
-	turns       chan func(switchboardv1.EventService_SubscribeServer) error
-	acknowledge func(context.Context, *switchboardv1.AcknowledgeRequest) error // Nil takes all.
+	requests    chan *switchboardv1.SubscribeRequest
+	scripts     chan func(switchboardv1.EventService_SubscribeServer) error
+	acknowledge func(context.Context, *switchboardv1.AcknowledgeRequest) error // Nil accepts all.
 
 	mu    sync.Mutex
 	calls []string
 }
 
-// note keeps what was called, in its order.
-func (f *fakeEvents) note(call string) {
+// record stores the name of a call.
+func (f *fakeEvents) record(call string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, call)
@@ -132,9 +132,9 @@ func (f *fakeEvents) called() []string {
 func (f *fakeEvents) Acknowledge(
 	ctx context.Context, request *switchboardv1.AcknowledgeRequest,
 ) (*switchboardv1.AcknowledgeResponse, error) {
-	f.note(fmt.Sprintf("%s/%d", request.GetCursor(), request.GetGeneration()))
+	f.record(fmt.Sprintf("%s/%d", request.GetCursor(), request.GetGeneration()))
 	if request.GetSubscription() != shop {
-		return nil, status.Error(codes.InvalidArgument, "it is another subscription")
+		return nil, status.Error(codes.InvalidArgument, "unknown subscription")
 	}
 	if f.acknowledge != nil {
 		if err := f.acknowledge(ctx, request); err != nil {
@@ -148,29 +148,29 @@ func (f *fakeEvents) Subscribe(
 	request *switchboardv1.SubscribeRequest, stream switchboardv1.EventService_SubscribeServer,
 ) error {
 	if _, ok := stream.Context().Deadline(); ok {
-		return status.Error(codes.InvalidArgument, "a subscription must stay open, and this one has a deadline")
+		return status.Error(codes.InvalidArgument, "an event stream must not have a deadline")
 	}
-	f.note("subscribe")
+	f.record("subscribe")
 	select {
-	case f.asked <- request:
+	case f.requests <- request:
 	case <-stream.Context().Done():
 		return stream.Context().Err()
 	}
 	select {
-	case turn := <-f.turns:
-		return turn(stream)
+	case script := <-f.scripts:
+		return script(stream)
 	case <-stream.Context().Done():
 		return stream.Context().Err()
 	}
 }
 
-func newFakeEvents(turns ...func(switchboardv1.EventService_SubscribeServer) error) *fakeEvents {
+func newFakeEvents(scripts ...func(switchboardv1.EventService_SubscribeServer) error) *fakeEvents {
 	fake := &fakeEvents{
-		asked: make(chan *switchboardv1.SubscribeRequest, 100),
-		turns: make(chan func(switchboardv1.EventService_SubscribeServer) error, 100),
+		requests: make(chan *switchboardv1.SubscribeRequest, 100),
+		scripts:  make(chan func(switchboardv1.EventService_SubscribeServer) error, 100),
 	}
-	for _, turn := range turns {
-		fake.turns <- turn
+	for _, script := range scripts {
+		fake.scripts <- script
 	}
 	return fake
 }

@@ -16,7 +16,7 @@ import (
 	_ "switchboard.example/go/switchboard/sandbox/v1"
 )
 
-// goName is how Go writes a name of the contract, without anything to tell it from another one.
+// goName is the Go name of a contract name, without a suffix for conflicts.
 func goName(name protoreflect.Name) string {
 	var made strings.Builder
 	for word := range strings.SplitSeq(string(name), "_") {
@@ -25,7 +25,7 @@ func goName(name protoreflect.Name) string {
 	return made.String()
 }
 
-func TestEveryFieldHasItsPlainName(t *testing.T) {
+func TestEveryContractNameIsPlainInGo(t *testing.T) {
 	fields := 0
 	var check func(messages protoreflect.MessageDescriptors)
 	check = func(messages protoreflect.MessageDescriptors) {
@@ -40,7 +40,7 @@ func TestEveryFieldHasItsPlainName(t *testing.T) {
 			}
 			goType := reflect.TypeOf(found.New().Interface())
 			if goType.Elem().Name() != goName(message.Name()) {
-				t.Errorf("%s is the type %s", message.FullName(), goType)
+				t.Errorf("%s has Go type %s", message.FullName(), goType)
 			}
 			for f := range message.Fields().Len() {
 				field := message.Fields().Get(f)
@@ -66,11 +66,11 @@ func TestEveryFieldHasItsPlainName(t *testing.T) {
 		})
 	}
 	if fields < 250 {
-		t.Errorf("only %d fields were found", fields)
+		t.Errorf("found only %d fields", fields)
 	}
 }
 
-func TestNoGeneratedNameIsEscaped(t *testing.T) {
+func TestGeneratedNamesAreNotEscaped(t *testing.T) {
 	files, err := filepath.Glob("*/v1/*.pb.go")
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +100,6 @@ func TestNoGeneratedNameIsEscaped(t *testing.T) {
 		})
 	}
 	if names < 1000 {
-		t.Errorf("only %d names were found", names)
+		t.Errorf("found only %d names", names)
 	}
 }

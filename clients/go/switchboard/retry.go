@@ -18,45 +18,46 @@ import (
 )
 
 const (
-	// firstPause is the longest pause before the second try; it doubles with every further one, up to maxPause.
-	firstPause = 250 * time.Millisecond
-	maxPause   = 10 * time.Second
-	// maxDelay is the longest delay asked for by the server that a call waits for; with a longer one, it fails.
-	maxDelay = 30 * time.Second
+	// initialBackoff is the longest backoff before the second attempt. It doubles with each further attempt, up to
+	// maxBackoff.
+	initialBackoff = 250 * time.Millisecond
+	maxBackoff     = 10 * time.Second
+	// maxServerDelay is the longest server-requested delay that a call waits for. With a longer one, the call fails.
+	maxServerDelay = 30 * time.Second
 )
 
-// retrier makes calls again that failed with UNAVAILABLE, where that is safe.
+// retrier retries calls that failed with UNAVAILABLE, if a retry cannot execute them twice.
 type retrier struct {
 	attempts int
 }
 
-// unary is the interceptor of all calls that are no streams.
+// unary is the interceptor of unary calls.
 func (r retrier) unary(
 	ctx context.Context, method string, request, response any,
 	conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
 ) error {
-	request, id := identified(request)
+	request, id := withRequestID(request)
 	return r.do(ctx, id != "" || isRead(method), func() error {
-		return describe(invoke(ctx, method, request, response, conn, options...), id)
+		return wrapError(invoke(ctx, method, request, response, conn, options...), id)
 	})
 }
 
-// do makes a call and, where it is repeatable, makes it again while it fails with UNAVAILABLE.
-func (r retrier) do(ctx context.Context, repeatable bool, call func() error) error {
+// do makes a call. If the call is retryable, do retries it while it fails with UNAVAILABLE.
+func (r retrier) do(ctx context.Context, retryable bool, call func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := call()
 		failure, ok := errors.AsType[*Error](err)
-		if !ok || failure.Code != codes.Unavailable || !repeatable || attempt >= r.attempts {
+		if !ok || failure.Code != codes.Unavailable || !retryable || attempt >= r.attempts {
 			return err
 		}
-		pause := pauseAfter(attempt)
+		pause := backoffAfter(attempt)
 		if delay, ok := failure.RetryDelay(); ok {
-			if delay > maxDelay {
+			if delay > maxServerDelay {
 				return err
 			}
 			pause += max(delay, 0)
 		}
-		// What cannot be tried again before the deadline fails now, and says why.
+		// If the deadline would pass during the backoff, fail now with the actual cause.
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
 			return err
 		}
@@ -66,13 +67,13 @@ func (r retrier) do(ctx context.Context, repeatable bool, call func() error) err
 	}
 }
 
-// pauseAfter is how long to wait after so many failures: doubling, and spread so that callers do not come in step.
-func pauseAfter(failures int) time.Duration {
-	pause := min(firstPause<<min(failures-1, 16), maxPause)
+// backoffAfter is the backoff after that many failures. It doubles, with jitter to keep clients from retrying in step.
+func backoffAfter(failures int) time.Duration {
+	pause := min(initialBackoff<<min(failures-1, 16), maxBackoff)
 	return pause/2 + mathrand.N(pause/2)
 }
 
-// sleep waits, and tells why it was woken before the time.
+// sleep waits for the pause, or returns the error of ctx if that ends first.
 func sleep(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -84,63 +85,63 @@ func sleep(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// isRead tells whether a method changes nothing.
+// isRead reports whether a method changes nothing.
 func isRead(method string) bool {
 	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return strings.HasPrefix(service, "switchboard.v1.") &&
 		(strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || name == "VerifyWebhook")
 }
 
-// stream is the interceptor of all streams.
+// stream is the interceptor of streaming calls.
 func stream(
 	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, options ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	opened, err := open(ctx, desc, conn, method, options...)
 	if err != nil {
-		return nil, describe(err, "")
+		return nil, wrapError(err, "")
 	}
-	return &describedStream{ClientStream: opened}, nil
+	return &callStream{ClientStream: opened}, nil
 }
 
-// describedStream turns a stream's errors into *Error, and identifies the upload that it carries.
-type describedStream struct {
+// callStream converts a stream's errors into *Error, and adds a request_id to the header of an upload.
+type callStream struct {
 	grpc.ClientStream
 	requestID atomic.Pointer[string]
 }
 
-func (s *describedStream) SendMsg(message any) error {
+func (s *callStream) SendMsg(message any) error {
 	if upload, ok := message.(proto.Message); ok {
-		message = s.identify(upload)
+		message = s.addRequestID(upload)
 	}
-	return s.describe(s.ClientStream.SendMsg(message))
+	return s.wrapError(s.ClientStream.SendMsg(message))
 }
 
-func (s *describedStream) RecvMsg(message any) error {
-	return s.describe(s.ClientStream.RecvMsg(message))
+func (s *callStream) RecvMsg(message any) error {
+	return s.wrapError(s.ClientStream.RecvMsg(message))
 }
 
-func (s *describedStream) describe(err error) error {
+func (s *callStream) wrapError(err error) error {
 	if id := s.requestID.Load(); id != nil {
-		return describe(err, *id)
+		return wrapError(err, *id)
 	}
-	return describe(err, "")
+	return wrapError(err, "")
 }
 
-// identify gives the header of an upload a request_id.
-func (s *describedStream) identify(upload proto.Message) proto.Message {
+// addRequestID adds a request_id to the header of an upload.
+func (s *callStream) addRequestID(upload proto.Message) proto.Message {
 	reflected := upload.ProtoReflect()
 	field := reflected.Descriptor().Fields().ByName("header")
 	if field == nil || field.Message() == nil || !reflected.Has(field) {
 		return upload
 	}
 	header := reflected.Get(field).Message().Interface()
-	filled, id := identified(header)
+	filled, id := withRequestID(header)
 	s.requestID.Store(&id)
 	if filled == header {
 		return upload
 	}
-	// The outer message alone is copied: the chunk stays where it is.
+	// Copy only the outer message, not the bytes of the chunk.
 	copied := reflected.New()
 	reflected.Range(func(each protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		copied.Set(each, value)
@@ -150,10 +151,10 @@ func (s *describedStream) identify(upload proto.Message) proto.Message {
 	return copied.Interface()
 }
 
-// identified gives a write that has none a random request_id, and tells which one it has. The caller's own message stays
-// as it is, so that it can be sent once more as another one. Where request_id is a key to look something up by, it is one
-// of several, and nothing is filled in.
-func identified[M any](request M) (M, string) {
+// withRequestID returns the request with a request_id, and the id itself. It generates a random id if the field is
+// empty. It copies the message before that, because the caller may send the same message again as a new request. If
+// request_id is a lookup key in a oneof, the request stays unchanged.
+func withRequestID[M any](request M) (M, string) {
 	message, ok := any(request).(proto.Message)
 	if !ok || !message.ProtoReflect().IsValid() {
 		return request, ""
@@ -171,7 +172,7 @@ func identified[M any](request M) (M, string) {
 	return message.(M), id
 }
 
-// newRequestID makes a random UUID.
+// newRequestID returns a random UUID.
 func newRequestID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // Never fails.

@@ -27,7 +27,7 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// methods are all methods of switchboard.v1.
+// methods returns all methods of switchboard.v1.
 func methods(t *testing.T) []protoreflect.MethodDescriptor {
 	t.Helper()
 	var all []protoreflect.MethodDescriptor
@@ -41,7 +41,7 @@ func methods(t *testing.T) []protoreflect.MethodDescriptor {
 		return true
 	})
 	if len(all) < 20 {
-		t.Fatalf("only %d methods were found", len(all))
+		t.Fatalf("found only %d methods", len(all))
 	}
 	return all
 }
@@ -50,7 +50,7 @@ func fullName(method protoreflect.MethodDescriptor) string {
 	return fmt.Sprintf("/%s/%s", method.Parent().FullName(), method.Name())
 }
 
-// recorder is a server that answers every call with one error, and keeps what it was asked.
+// recorder is a server that answers every call with one error and stores the requests.
 type recorder struct {
 	answer error
 	mu     sync.Mutex
@@ -86,23 +86,23 @@ func serveRecorder(t *testing.T, answer error) (*recorder, string) {
 	return r, serve(t, func(*grpc.Server) {}, grpc.UnknownServiceHandler(r.handle))
 }
 
-// Every call of the contract, against a server that is never there.
-func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
-	// Writes that have no request_id. A new one must be put here by somebody who has thought about it.
-	once := map[string]bool{
+// Makes every call of the contract against a server that is always unavailable.
+func TestOnlyReadsAndIdempotentWritesAreRetried(t *testing.T) {
+	// Writes without a request_id. Before you add a call here, check that it must not be retried.
+	notRetried := map[string]bool{
 		"/switchboard.v1.ContactService/UpdateContact": true,
 		"/switchboard.v1.ContactService/DeleteContact": true,
 		"/switchboard.v1.WebhookService/UpdateWebhook": true,
 		"/switchboard.v1.WebhookService/DeleteWebhook": true,
-		// The answer to a second one could not tell what the first one did.
+		// The response to a retry could not show what the first attempt did.
 		"/switchboard.v1.EventService/CreateSubscription": true,
 		"/switchboard.v1.EventService/UpdateSubscription": true,
 		"/switchboard.v1.EventService/SeekSubscription":   true,
 		"/switchboard.v1.EventService/DeleteSubscription": true,
-		// A subscription's loop does that in its own way.
+		// The loop of an event stream retries this call itself.
 		"/switchboard.v1.EventService/Acknowledge": true,
 	}
-	identifiedWrites := map[string]bool{
+	idempotentWrites := map[string]bool{
 		"/switchboard.v1.MessageService/SendMessage":   true,
 		"/switchboard.v1.ContactService/CreateContact": true,
 		"/switchboard.v1.WebhookService/CreateWebhook": true,
@@ -127,7 +127,7 @@ func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
 					t.Fatalf("got %v", err)
 				}
 				if calls := recorder.of(name); len(calls) != 1 {
-					t.Errorf("the stream was opened %d times", len(calls))
+					t.Errorf("got %d calls", len(calls))
 				}
 				return
 			}
@@ -137,13 +137,13 @@ func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
 			}
 			calls := recorder.of(name)
 			want := 4
-			if once[name] {
+			if notRetried[name] {
 				want = 1
 			}
 			if len(calls) != want {
-				t.Fatalf("it was called %d times, not %d", len(calls), want)
+				t.Fatalf("got %d calls, want %d", len(calls), want)
 			}
-			if !identifiedWrites[name] {
+			if !idempotentWrites[name] {
 				for _, call := range calls {
 					if !proto.Equal(call, request) {
 						t.Errorf("the request was changed: %v", call)
@@ -158,11 +158,11 @@ func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
 			}
 			for _, call := range calls {
 				if call.Get(field).String() != id {
-					t.Errorf("an attempt has another request_id")
+					t.Errorf("an attempt has a different request_id")
 				}
 			}
 			if failure, ok := errors.AsType[*Error](err); !ok || failure.RequestID != id {
-				t.Errorf("the error does not tell the request_id")
+				t.Errorf("the error lacks the request_id")
 			}
 			if request.Has(field) {
 				t.Error("the caller's request was changed")
@@ -171,7 +171,7 @@ func TestReadsAndIdentifiedWritesAreRepeatedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestACallersOwnRequestIDIsKept(t *testing.T) {
+func TestRetriesKeepGivenRequestID(t *testing.T) {
 	t.Parallel()
 	recorder, address := serveRecorder(t, unavailable)
 	_, err := connect(t, address).Messages.SendMessage(testContext(t), &switchboardv1.SendMessageRequest{RequestId: "order-77"})
@@ -180,11 +180,11 @@ func TestACallersOwnRequestIDIsKept(t *testing.T) {
 	}
 	calls := recorder.of(switchboardv1.MessageService_SendMessage_FullMethodName)
 	if len(calls) != 4 {
-		t.Fatalf("it was called %d times", len(calls))
+		t.Fatalf("got %d calls", len(calls))
 	}
 	for _, call := range calls {
 		if id := call.Get(call.Descriptor().Fields().ByName("request_id")).String(); id != "order-77" {
-			t.Errorf("the request_id became %q", id)
+			t.Errorf("got request_id %q", id)
 		}
 		if call.Has(call.Descriptor().Fields().ByName("resend_after_attempt")) {
 			t.Error("resend_after_attempt was set")
@@ -192,7 +192,7 @@ func TestACallersOwnRequestIDIsKept(t *testing.T) {
 	}
 }
 
-func TestTwoSendsOfOneRequestAreTwoMessages(t *testing.T) {
+func TestTwoSendsOfOneRequestGetDistinctRequestIDs(t *testing.T) {
 	ids := make(chan string, 2)
 	address := serveMessages(t, &fakeMessages{send: func(
 		_ context.Context, request *switchboardv1.SendMessageRequest,
@@ -207,11 +207,11 @@ func TestTwoSendsOfOneRequestAreTwoMessages(t *testing.T) {
 		}
 	}
 	if first, second := receive(t, ids), receive(t, ids); first == second {
-		t.Error("both have one request_id")
+		t.Error("both sends have the same request_id")
 	}
 }
 
-func TestACallSucceedsOnceTheServerIsThere(t *testing.T) {
+func TestRetrySucceedsWhenServerRecovers(t *testing.T) {
 	t.Parallel()
 	calls := make(chan string, 4)
 	address := serveMessages(t, &fakeMessages{send: func(
@@ -228,11 +228,11 @@ func TestACallSucceedsOnceTheServerIsThere(t *testing.T) {
 		t.Fatalf("got %v, %v", response, err)
 	}
 	if len(calls) != 3 {
-		t.Errorf("it was called %d times", len(calls))
+		t.Errorf("got %d calls", len(calls))
 	}
 }
 
-func TestNothingButUnavailableIsRepeated(t *testing.T) {
+func TestOtherCodesThanUnavailableAreNotRetried(t *testing.T) {
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
 		if code == codes.Unavailable {
 			continue
@@ -245,30 +245,30 @@ func TestNothingButUnavailableIsRepeated(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if calls := recorder.of(switchboardv1.AccountService_GetAccount_FullMethodName); len(calls) != 1 {
-				t.Errorf("it was called %d times", len(calls))
+				t.Errorf("got %d calls", len(calls))
 			}
 		})
 	}
 }
 
-func TestOneAttemptIsOneAttempt(t *testing.T) {
+func TestMaxAttemptsOneDisablesRetries(t *testing.T) {
 	recorder, address := serveRecorder(t, unavailable)
 	_, err := connect(t, address, WithMaxAttempts(1)).Accounts.GetAccount(testContext(t), &switchboardv1.GetAccountRequest{})
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
 	}
 	if calls := recorder.of(switchboardv1.AccountService_GetAccount_FullMethodName); len(calls) != 1 {
-		t.Errorf("it was called %d times", len(calls))
+		t.Errorf("got %d calls", len(calls))
 	}
 }
 
-// asError reads a failure that a test made.
+// asError converts a status error of a test into an *Error.
 func asError(t *testing.T, err error) error {
 	t.Helper()
-	return describe(err, "id")
+	return wrapError(err, "id")
 }
 
-func TestPausesGrowAndEndWithTheAttempts(t *testing.T) {
+func TestBackoffGrowsUntilAttemptsAreUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
 		start := time.Now()
@@ -280,27 +280,27 @@ func TestPausesGrowAndEndWithTheAttempts(t *testing.T) {
 			t.Fatalf("got %v after %d attempts", err, len(at))
 		}
 		for i := 1; i < len(at); i++ {
-			longest := firstPause << (i - 1)
+			longest := initialBackoff << (i - 1)
 			if pause := at[i] - at[i-1]; pause < longest/2 || pause > longest {
-				t.Errorf("pause %d took %v, which is not within %v and %v", i, pause, longest/2, longest)
+				t.Errorf("backoff %d took %v, want %v to %v", i, pause, longest/2, longest)
 			}
 		}
 		for failures := 1; failures < 200; failures++ {
-			if pause := pauseAfter(failures); pause <= 0 || pause > maxPause {
-				t.Errorf("after %d failures the pause is %v", failures, pause)
+			if pause := backoffAfter(failures); pause <= 0 || pause > maxBackoff {
+				t.Errorf("after %d failures the backoff is %v", failures, pause)
 			}
 		}
 	})
 }
 
-func TestTheServersDelayIsWaitedForUnlessItIsVeryLong(t *testing.T) {
+func TestServerDelayIsHonouredUpToLimit(t *testing.T) {
 	for _, test := range []struct {
 		delay    time.Duration
 		attempts int
-	}{{0, 2}, {3 * time.Second, 2}, {maxDelay, 2}, {maxDelay + time.Second, 1}} {
+	}{{0, 2}, {3 * time.Second, 2}, {maxServerDelay, 2}, {maxServerDelay + time.Second, 1}} {
 		t.Run(test.delay.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				failure := failing(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(test.delay)})
+				failure := statusError(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(test.delay)})
 				start, attempts := time.Now(), 0
 				err := retrier{attempts: 2}.do(t.Context(), true, func() error {
 					attempts++
@@ -309,21 +309,21 @@ func TestTheServersDelayIsWaitedForUnlessItIsVeryLong(t *testing.T) {
 				if status.Code(err) != codes.Unavailable || attempts != test.attempts {
 					t.Fatalf("got %v after %d attempts", err, attempts)
 				}
-				if waited := time.Since(start); attempts == 2 && (waited < test.delay || waited > test.delay+firstPause) {
-					t.Errorf("it waited for %v", waited)
+				if waited := time.Since(start); attempts == 2 && (waited < test.delay || waited > test.delay+initialBackoff) {
+					t.Errorf("waited for %v", waited)
 				} else if attempts == 1 && waited != 0 {
-					t.Errorf("it waited for %v in vain", waited)
+					t.Errorf("waited for %v before failing", waited)
 				}
 			})
 		})
 	}
 }
 
-func TestADeadlineThatIsTooNearIsNotWaitedFor(t *testing.T) {
+func TestDelayBeyondDeadlineFailsImmediately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		failure := failing(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(time.Second)})
+		failure := statusError(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(time.Second)})
 		start, attempts := time.Now(), 0
 		err := retrier{attempts: 4}.do(ctx, true, func() error {
 			attempts++
@@ -335,7 +335,7 @@ func TestADeadlineThatIsTooNearIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-func TestACancelEndsThePause(t *testing.T) {
+func TestCancelEndsBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Millisecond, cancel)
@@ -348,19 +348,19 @@ func TestACancelEndsThePause(t *testing.T) {
 	})
 }
 
-// upload is what a server saw of one upload.
-type seenUpload struct {
+// receivedUpload is what the server received in one upload.
+type receivedUpload struct {
 	header *switchboardv1.MediaHeader
 	file   []byte
 	err    error
 }
 
-// serveUploads fails the first ones with UNAVAILABLE.
-func serveUploads(t *testing.T, failures int) (<-chan seenUpload, string) {
+// serveUploads fails the first uploads with UNAVAILABLE.
+func serveUploads(t *testing.T, failures int) (<-chan receivedUpload, string) {
 	t.Helper()
-	seen := make(chan seenUpload, 10)
+	seen := make(chan receivedUpload, 10)
 	return seen, serveMessages(t, &fakeMessages{sendMedia: func(stream switchboardv1.MessageService_SendMediaServer) error {
-		var upload seenUpload
+		var upload receivedUpload
 		for {
 			request, err := stream.Recv()
 			if err != nil {
@@ -385,9 +385,9 @@ func serveUploads(t *testing.T, failures int) (<-chan seenUpload, string) {
 	}})
 }
 
-func TestAnUploadIsRepeatedFromItsBeginning(t *testing.T) {
+func TestSeekableUploadIsRetriedFromStart(t *testing.T) {
 	t.Parallel()
-	file := bytes.Repeat([]byte("0123456789abcdef"), 3*pieceSize/32) // One and a half pieces.
+	file := bytes.Repeat([]byte("0123456789abcdef"), 3*chunkSize/32) // One and a half chunks.
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, append([]byte("skipped"), file...), 0o600); err != nil {
 		t.Fatal(err)
@@ -414,7 +414,7 @@ func TestAnUploadIsRepeatedFromItsBeginning(t *testing.T) {
 			if len(first.header.GetRequestId()) != 36 || first.header.GetAccount() != "a" {
 				t.Errorf("the header is %v", first.header)
 			}
-			for _, upload := range []seenUpload{first, receive(t, seen), receive(t, seen)} {
+			for _, upload := range []receivedUpload{first, receive(t, seen), receive(t, seen)} {
 				if upload.err != nil || !bytes.Equal(upload.file, file) || !proto.Equal(upload.header, first.header) {
 					t.Errorf("an attempt had %d bytes and the header %v, %v", len(upload.file), upload.header, upload.err)
 				}
@@ -423,7 +423,7 @@ func TestAnUploadIsRepeatedFromItsBeginning(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatCannotBeReadAgainIsMadeOnce(t *testing.T) {
+func TestUnseekableUploadIsNotRetried(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -441,13 +441,13 @@ func TestAnUploadThatCannotBeReadAgainIsMadeOnce(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if upload := receive(t, seen); string(upload.file) != "Hello!" || len(seen) != 0 {
-				t.Errorf("it was sent %d times more, with %q", len(seen), upload.file)
+				t.Errorf("got %d more uploads; the file is %q", len(seen), upload.file)
 			}
 		})
 	}
 }
 
-func TestAnUploadThatFindsNoServerTellsItsRequestID(t *testing.T) {
+func TestFailedUploadReportsRequestID(t *testing.T) {
 	t.Parallel()
 	client := connect(t, listenAndClose(t), WithMaxAttempts(1))
 	for name, upload := range map[string]func() error{
@@ -463,36 +463,36 @@ func TestAnUploadThatFindsNoServerTellsItsRequestID(t *testing.T) {
 	} {
 		failure, ok := errors.AsType[*Error](upload())
 		if !ok || failure.Code != codes.Unavailable || len(failure.RequestID) != 36 {
-			t.Errorf("%s failed with %v of the request %q", name, failure, failure.RequestID)
+			t.Errorf("%s failed with %v, request_id %q", name, failure, failure.RequestID)
 		}
 	}
 }
 
-func TestAnUploadWhoseFileFailsIsBrokenOff(t *testing.T) {
+func TestFileReadErrorCancelsUpload(t *testing.T) {
 	seen, address := serveUploads(t, 0)
-	broken := errors.New("the disk is gone")
-	file := io.MultiReader(bytes.NewReader(make([]byte, 2*pieceSize)), iotest.ErrReader(broken))
-	// The call's own context stays: it is not what ends the stream.
+	readErr := errors.New("read failed")
+	file := io.MultiReader(bytes.NewReader(make([]byte, 2*chunkSize)), iotest.ErrReader(readErr))
+	// The context of the call stays open, so it does not end the stream.
 	_, err := connect(t, address).SendMedia(t.Context(), &switchboardv1.MediaHeader{}, file)
-	if !errors.Is(err, broken) {
+	if !errors.Is(err, readErr) {
 		t.Errorf("got %v", err)
 	}
 	if upload := receive(t, seen); status.Code(upload.err) != codes.Canceled {
-		t.Errorf("the server saw %v, as if the file had ended", upload.err)
+		t.Errorf("the server received a complete upload: %v", upload.err)
 	}
 }
 
-func TestAnEmptyFileIsSentToBeRefused(t *testing.T) {
+func TestEmptyFileIsSentToServer(t *testing.T) {
 	seen, address := serveUploads(t, 0)
 	if _, err := connect(t, address).SendMedia(testContext(t), nil, strings.NewReader("")); err != nil {
 		t.Fatal(err)
 	}
 	if upload := receive(t, seen); upload.err != nil || upload.header != nil || len(upload.file) != 0 {
-		t.Errorf("the server saw %+v", upload)
+		t.Errorf("the server received %+v", upload)
 	}
 }
 
-func TestAStreamOfTheGeneratedClientIsIdentifiedToo(t *testing.T) {
+func TestGeneratedUploadStreamGetsRequestID(t *testing.T) {
 	seen, address := serveUploads(t, 10)
 	stream, err := connect(t, address).Messages.SendMedia(testContext(t))
 	if err != nil {
@@ -505,7 +505,7 @@ func TestAStreamOfTheGeneratedClientIsIdentifiedToo(t *testing.T) {
 	_, err = stream.CloseAndRecv()
 	upload := receive(t, seen)
 	if len(upload.header.GetRequestId()) != 36 || upload.header.GetAccount() != "a" || string(upload.file) != "Hello!" {
-		t.Errorf("the server saw %v and %q", upload.header, upload.file)
+		t.Errorf("the server received %v and %q", upload.header, upload.file)
 	}
 	if failure, ok := errors.AsType[*Error](err); !ok || failure.RequestID != upload.header.GetRequestId() {
 		t.Errorf("got %v", err)

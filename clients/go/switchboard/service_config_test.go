@@ -16,7 +16,7 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// publishedServiceConfig is the one for programs that call without this package.
+// publishedServiceConfig is the service config for programs that do not use this package.
 func publishedServiceConfig(t *testing.T) string {
 	t.Helper()
 	config, err := os.ReadFile("../../../docs/service-config.json")
@@ -26,7 +26,7 @@ func publishedServiceConfig(t *testing.T) string {
 	return string(config)
 }
 
-func TestTheServiceConfigNamesTheReadsAlone(t *testing.T) {
+func TestServiceConfigNamesOnlyReads(t *testing.T) {
 	var config struct {
 		MethodConfig []struct {
 			Name []struct{ Service, Method string }
@@ -51,14 +51,14 @@ func TestTheServiceConfigNamesTheReadsAlone(t *testing.T) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("it names %q, not %q", got, want)
+		t.Errorf("the config names %q, want %q", got, want)
 	}
 }
 
-// Every call of the contract, by gRPC alone, against a server that is never there.
-func TestWithTheServiceConfigGRPCRepeatsTheReadsAndNothingElse(t *testing.T) {
+// Makes every call of the contract with plain gRPC against a server that is always unavailable.
+func TestServiceConfigMakesGRPCRetryOnlyReads(t *testing.T) {
 	recorder, address := serveRecorder(t, unavailable)
-	// This fails where gRPC does not understand the config.
+	// Fails if gRPC cannot parse the config.
 	conn, err := grpc.NewClient(address, grpc.WithDefaultServiceConfig(publishedServiceConfig(t)),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -84,13 +84,13 @@ func TestWithTheServiceConfigGRPCRepeatsTheReadsAndNothingElse(t *testing.T) {
 				want = 4
 			}
 			if calls := recorder.of(name); len(calls) != want {
-				t.Errorf("it was called %d times, not %d", len(calls), want)
+				t.Errorf("got %d calls, want %d", len(calls), want)
 			}
 		})
 	}
 }
 
-func TestAServiceConfigMakesNoFurtherAttempts(t *testing.T) {
+func TestServiceConfigAddsNoAttemptsToClient(t *testing.T) {
 	recorder, address := serveRecorder(t, unavailable)
 	client := connect(t, address, WithMaxAttempts(2), WithDialOptions(grpc.WithDefaultServiceConfig(publishedServiceConfig(t))))
 	_, err := client.Accounts.GetAccount(testContext(t), &switchboardv1.GetAccountRequest{})
@@ -98,6 +98,6 @@ func TestAServiceConfigMakesNoFurtherAttempts(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if calls := recorder.of(switchboardv1.AccountService_GetAccount_FullMethodName); len(calls) != 2 {
-		t.Errorf("it was called %d times", len(calls))
+		t.Errorf("got %d calls", len(calls))
 	}
 }

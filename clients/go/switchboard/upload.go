@@ -11,63 +11,63 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// pieceSize is how many bytes of a file go into one message; the server takes up to 4 MiB.
-const pieceSize = 256 << 10
+// chunkSize is how many bytes of a file one message carries. The server accepts messages up to 4 MiB.
+const chunkSize = 256 << 10
 
-// SendMedia sends a file to a customer; the file is read to its end. An error of reading it is returned as it is, and then
-// nothing was sent.
+// SendMedia sends a file to a customer. It reads the file to its end. If reading fails, it returns an error that wraps
+// the read error, and nothing is sent.
 //
-// The call is tried again like any other when the file can be read again, because it is an [io.Seeker] that can go back:
-// a [*bytes.Reader], a [*strings.Reader], an [*os.File].
+// SendMedia retries like any other call if the file is an [io.Seeker] that can seek back: a [*bytes.Reader], a
+// [*strings.Reader], an [*os.File].
 func (c *Client) SendMedia(
 	ctx context.Context, header *switchboardv1.MediaHeader, file io.Reader,
 ) (*switchboardv1.SendMediaResponse, error) {
-	header, id := identified(header)
-	return upload(ctx, c.retry, id, file, c.Messages.SendMedia, func(piece []byte, first bool) *switchboardv1.SendMediaRequest {
+	header, id := withRequestID(header)
+	return upload(ctx, c.retry, id, file, c.Messages.SendMedia, func(chunk []byte, first bool) *switchboardv1.SendMediaRequest {
 		if first {
-			return &switchboardv1.SendMediaRequest{Header: header, Chunk: piece}
+			return &switchboardv1.SendMediaRequest{Header: header, Chunk: chunk}
 		}
-		return &switchboardv1.SendMediaRequest{Chunk: piece}
+		return &switchboardv1.SendMediaRequest{Chunk: chunk}
 	})
 }
 
-// UploadTemplateMedia uploads a file for the header of a template. It reads and tries again as [Client.SendMedia] does.
+// UploadTemplateMedia uploads a file for the header of a template. It reads and retries like [Client.SendMedia].
 func (c *Client) UploadTemplateMedia(
 	ctx context.Context, header *switchboardv1.UploadTemplateMediaHeader, file io.Reader,
 ) (*switchboardv1.UploadTemplateMediaResponse, error) {
-	header, id := identified(header)
+	header, id := withRequestID(header)
 	return upload(ctx, c.retry, id, file, c.Templates.UploadTemplateMedia,
-		func(piece []byte, first bool) *switchboardv1.UploadTemplateMediaRequest {
+		func(chunk []byte, first bool) *switchboardv1.UploadTemplateMediaRequest {
 			if first {
-				return &switchboardv1.UploadTemplateMediaRequest{Header: header, Chunk: piece}
+				return &switchboardv1.UploadTemplateMediaRequest{Header: header, Chunk: chunk}
 			}
-			return &switchboardv1.UploadTemplateMediaRequest{Chunk: piece}
+			return &switchboardv1.UploadTemplateMediaRequest{Chunk: chunk}
 		})
 }
 
 func upload[Request, Response any](
 	ctx context.Context, retry retrier, id string, file io.Reader,
 	open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[Request, Response], error),
-	message func(piece []byte, first bool) *Request,
+	message func(chunk []byte, first bool) *Request,
 ) (*Response, error) {
 	start, seeker := int64(0), io.Seeker(nil)
 	if s, ok := file.(io.Seeker); ok {
-		// A pipe is a file too, and says here that it cannot go back.
+		// A pipe is also an *os.File, but its Seek fails.
 		if at, err := s.Seek(0, io.SeekCurrent); err == nil {
 			start, seeker = at, s
 		}
 	}
 	var response *Response
-	begun := false
+	started := false
 	err := retry.do(ctx, seeker != nil, func() (err error) {
-		if begun {
+		if started {
 			if _, err := seeker.Seek(start, io.SeekStart); err != nil {
-				return fmt.Errorf("switchboard: reading the file again: %w", err)
+				return fmt.Errorf("switchboard: seeking to the start of the file: %w", err)
 			}
 		}
-		begun = true
+		started = true
 		response, err = uploadOnce(ctx, file, open, message)
-		// A stream that could not be opened has not seen it.
+		// If the stream could not be opened, its error lacks the request_id.
 		if failure, ok := errors.AsType[*Error](err); ok {
 			failure.RequestID = id
 		}
@@ -82,9 +82,9 @@ func upload[Request, Response any](
 func uploadOnce[Request, Response any](
 	ctx context.Context, file io.Reader,
 	open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[Request, Response], error),
-	message func(piece []byte, first bool) *Request,
+	message func(chunk []byte, first bool) *Request,
 ) (*Response, error) {
-	// Breaks the stream off when the file cannot be read: then the server sends nothing.
+	// Cancel the stream if the file cannot be read, because the server sends only complete files.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := open(ctx)
@@ -92,15 +92,15 @@ func uploadOnce[Request, Response any](
 		return nil, err
 	}
 	for first := true; ; first = false {
-		piece := make([]byte, pieceSize)
-		n, readErr := io.ReadFull(file, piece)
+		chunk := make([]byte, chunkSize)
+		n, readErr := io.ReadFull(file, chunk)
 		end := readErr == io.EOF || readErr == io.ErrUnexpectedEOF
 		if readErr != nil && !end {
 			return nil, fmt.Errorf("switchboard: reading the file: %w", readErr)
 		}
 		if n > 0 || first {
-			if err := stream.Send(message(piece[:n], first)); err == io.EOF {
-				break // The server has answered already.
+			if err := stream.Send(message(chunk[:n], first)); err == io.EOF {
+				break // The server has already replied.
 			} else if err != nil {
 				return nil, err
 			}

@@ -1,4 +1,5 @@
-// Answers questions, until Ctrl-C. The server keeps the place: what was missed meanwhile comes at the next start.
+// Replies to questions until Ctrl-C. The server stores the position, so the next start receives the messages missed
+// meanwhile.
 import { Code, createSwitchboardClient, SwitchboardError } from "@switchboard/client";
 import type { Event } from "@switchboard/client/v1";
 
@@ -9,23 +10,23 @@ try {
     { timeoutMs: 10_000 },
   );
 } catch (error) {
-  // It was made at an earlier start.
+  // An earlier start created it.
   if (!(error instanceof SwitchboardError && error.reason === "SUBSCRIPTION_EXISTS")) {
     throw error;
   }
 }
 
-const subscription = switchboard.subscribe(
+const stream = switchboard.subscribe(
   { start: { case: "subscription", value: "answers" } },
-  { onReconnect: (error, delayMs) => console.error(`again in ${Math.ceil(delayMs)} ms: ${error.message}`) },
+  { onReconnect: (error, delayMs) => console.error(`reconnecting in ${Math.ceil(delayMs)} ms: ${error.message}`) },
 );
-process.once("SIGINT", () => subscription.close());
+process.once("SIGINT", () => stream.close());
 
-for await (const event of subscription) {
+for await (const event of stream) {
   try {
     await answer(event);
   } catch (error) {
-    // What cannot be answered now comes again at the next start. What is refused would be refused again: on to the next.
+    // After UNAVAILABLE, the event is redelivered at the next start. A refused reply would be refused again: continue.
     if (!(error instanceof SwitchboardError) || error.code === Code.Unavailable) {
       throw error;
     }
@@ -44,7 +45,7 @@ async function answer({ id, account, payload }: Event): Promise<void> {
       {
         account,
         to: sender.address,
-        // Made of the event, so that the answer is sent once even when the event comes again after a crash.
+        // Derived from the event: if a crash causes a redelivery, the reply is still sent only once.
         requestId: `answer-${id}`,
         content: { case: "text", value: { body: "Yes, we do." } },
       },

@@ -1,4 +1,4 @@
-// Sends a template with a picture in its header: the only kind of message that a customer who has not written gets.
+// Sends a template with a picture in its header. Before a customer has written, you can send only templates.
 import { createSwitchboardClient } from "@switchboard/client";
 import { MessageState } from "@switchboard/client/v1";
 

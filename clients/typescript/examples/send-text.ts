@@ -1,4 +1,4 @@
-// Sends a text, and says what became of it.
+// Sends a text and prints the state of the message.
 import { createSwitchboardClient, SwitchboardError } from "@switchboard/client";
 import { MessageState } from "@switchboard/client/v1";
 

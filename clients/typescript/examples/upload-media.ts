@@ -1,5 +1,5 @@
-// Sends a file, and uploads a picture for a template's header. Bytes are sent again by themselves where that is safe; of a
-// large file give a stream: `createReadStream(path)`.
+// Sends a file, and uploads a picture for a template's header. The client retries uploads of bytes if that is safe. For
+// a large file, pass a stream: `createReadStream(path)`.
 import { createSwitchboardClient } from "@switchboard/client";
 
 const switchboard = createSwitchboardClient(process.env["SWITCHBOARD_ADDRESS"] ?? "127.0.0.1:50051");

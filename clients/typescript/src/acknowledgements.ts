@@ -1,32 +1,32 @@
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { isBroken, SwitchboardError } from "./error.js";
+import { isReset, SwitchboardError } from "./error.js";
 import { EventService } from "./gen/switchboard/v1/event_service_pb.js";
 import type { Connection } from "./transport.js";
-import { LONGEST_ASKED_MS } from "./wait.js";
+import { MAX_SERVER_DELAY_MS } from "./wait.js";
 
-/** How long what is finished may wait to be acknowledged, so that one call tells of many events. */
-const LINGER_MS = 1_000;
-/** How long to wait for the answer to an acknowledgement, and to the last one, which holds up whoever leaves the loop. */
+/** How long a finished event may wait for its acknowledgement, because one call can acknowledge many events. */
+const BATCH_WINDOW_MS = 1_000;
+/** Deadlines of an acknowledgement, and of the last one, which delays the end of the loop. */
 const TIMEOUT_MS = 10_000;
-const LAST_TIMEOUT_MS = 5_000;
+const FINAL_TIMEOUT_MS = 5_000;
 
-/** A place in the journal, as a stream of the subscription in this generation gave it. */
-export interface Place {
+/** A cursor, and the generation of the subscription that issued it. */
+export interface Position {
   readonly cursor: string;
   readonly generation: bigint;
 }
 
-/** Tells the server of a named subscription what the loop has finished, in the background. */
+/** Acknowledges the finished events of a named subscription in the background. */
 export class Acknowledgements {
   readonly #subscription: string;
   readonly #connect: () => Connection;
-  /** That of the stream that stands. */
+  /** The connection of the open stream. */
   #connection: Connection | undefined;
-  #failed: (error: SwitchboardError) => void = () => undefined;
+  #onError: (error: SwitchboardError) => void = () => undefined;
   #generation = 0n;
-  /** What is finished and not yet acknowledged. */
-  #finished: Place | undefined;
-  #acknowledged: Place | undefined;
+  /** Finished and not yet acknowledged. */
+  #pending: Position | undefined;
+  #acknowledged: Position | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(subscription: string, connect: () => Connection) {
@@ -34,82 +34,88 @@ export class Acknowledgements {
     this.#connect = connect;
   }
 
-  /** Where the stream that stands, or stood last, has this cursor. */
-  place(cursor: string): Place {
+  /** The position of this cursor in the generation of the current or last stream. */
+  position(cursor: string): Position {
     return { cursor, generation: this.#generation };
   }
 
-  /** Acknowledges over a new connection what is finished, before a stream is opened on it. Answers with the failure. */
-  async begin(connection: Connection, signal: AbortSignal): Promise<SwitchboardError | undefined> {
+  /**
+   * Acknowledges the pending position over a new connection, before a stream is opened on it. Returns the error, if
+   * any.
+   */
+  async attach(connection: Connection, signal: AbortSignal): Promise<SwitchboardError | undefined> {
     this.#connection = connection;
     return await this.#flush(TIMEOUT_MS, signal);
   }
 
-  /** A stream has started. What the background fails with, other than by the connection, goes to `failed`. */
-  started(generation: bigint, failed: (error: SwitchboardError) => void): void {
+  /** Call this when a stream has started. Background errors except UNAVAILABLE go to `onError`. */
+  started(generation: bigint, onError: (error: SwitchboardError) => void): void {
     this.#generation = generation;
-    this.#failed = failed;
+    this.#onError = onError;
   }
 
-  /** The loop has finished everything up to here. */
-  finished(cursor: string): void {
-    const place = this.place(cursor);
-    if (!same(place, this.#acknowledged)) {
-      this.#finished = place;
-      this.#later();
+  /** Marks everything up to the cursor as finished. */
+  markFinished(cursor: string): void {
+    const position = this.position(cursor);
+    if (!samePosition(position, this.#acknowledged)) {
+      this.#pending = position;
+      this.#schedule();
     }
   }
 
-  /** Does not wait for more. */
-  hurry(): void {
+  /** Acknowledges the pending position without waiting for more events. */
+  flushNow(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#connection === undefined) {
-      // Whoever opens the next one begins with this.
+      // `attach` sends it over the next connection.
       return;
     }
     void this.#flush(TIMEOUT_MS).then((error) => {
       if (error !== undefined && error.code !== Code.Unavailable) {
-        this.#failed(error);
-      } else if (this.#finished !== undefined && this.#connection !== undefined) {
-        this.#later(Math.min(error?.retryDelayMs ?? 0, LONGEST_ASKED_MS));
+        this.#onError(error);
+      } else if (this.#pending !== undefined && this.#connection !== undefined) {
+        this.#schedule(Math.min(error?.retryDelayMs ?? 0, MAX_SERVER_DELAY_MS));
       }
     });
   }
 
-  /** The subscription was changed: nothing of before counts any more. */
-  drop(): void {
-    this.#finished = undefined;
+  /** Discards the pending position, because the subscription has changed. */
+  dropPending(): void {
+    this.#pending = undefined;
   }
 
-  /** The connection is about to be closed. */
-  pause(): void {
+  /** Call this before the connection is closed. */
+  detach(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#connection = undefined;
-    this.#failed = () => undefined;
+    this.#onError = () => undefined;
   }
 
-  /** The loop has ended. */
+  /** Call this when the loop has ended. */
   async end(): Promise<void> {
-    this.pause();
-    await this.#flush(LAST_TIMEOUT_MS);
+    this.detach();
+    await this.#flush(FINAL_TIMEOUT_MS);
   }
 
-  /** Acknowledges a place at once. Answers whether it is on disk: not when the subscription was changed meanwhile. */
-  async acknowledge(place: Place): Promise<boolean> {
-    return await this.#send(place, TIMEOUT_MS);
+  /**
+   * Acknowledges a position immediately. Returns whether the server stored it durably; `false` if the subscription has
+   * changed.
+   */
+  async acknowledge(position: Position): Promise<boolean> {
+    return await this.#send(position, TIMEOUT_MS);
   }
 
-  #later(askedMs = 0): void {
-    this.#timer ??= setTimeout(() => this.hurry(), Math.max(LINGER_MS, askedMs));
+  #schedule(serverDelayMs = 0): void {
+    this.#timer ??= setTimeout(() => this.flushNow(), Math.max(BATCH_WINDOW_MS, serverDelayMs));
   }
 
   async #flush(timeoutMs: number, signal?: AbortSignal): Promise<SwitchboardError | undefined> {
-    const place = this.#finished;
-    if (place !== undefined) {
+    const position = this.#pending;
+    if (position !== undefined) {
       try {
-        await this.#send(place, timeoutMs, signal);
+        await this.#send(position, timeoutMs, signal);
       } catch (error) {
         return SwitchboardError.from(error);
       }
@@ -117,38 +123,38 @@ export class Acknowledgements {
     return undefined;
   }
 
-  async #send(place: Place, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
-    // Without a stream, a connection for this call alone.
+  async #send(position: Position, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    // Without a stream, open a connection for this call only.
     const own = this.#connection === undefined ? this.#connect() : undefined;
     const { transport } = own ?? (this.#connection as Connection);
     try {
-      const request = { subscription: this.#subscription, ...place };
+      const request = { subscription: this.#subscription, ...position };
       await createClient(EventService, transport).acknowledge(request, signal ? { timeoutMs, signal } : { timeoutMs });
-      this.#acknowledged = place;
-      if (same(place, this.#finished)) {
-        this.#finished = undefined;
+      this.#acknowledged = position;
+      if (samePosition(position, this.#pending)) {
+        this.#pending = undefined;
       }
       return true;
     } catch (reason) {
       const error = SwitchboardError.from(reason);
       if (error.reason === "SUBSCRIPTION_GENERATION_STALE") {
-        // The subscription was moved. Nothing of before counts any more.
-        if (this.#finished?.generation === place.generation) {
-          this.#finished = undefined;
+        // The subscription was moved, so positions of this generation no longer apply.
+        if (this.#pending?.generation === position.generation) {
+          this.#pending = undefined;
         }
         return false;
       }
-      // What may pass is UNAVAILABLE to whoever hears of it.
+      // The callers treat UNAVAILABLE as transient, so report a deadline or a reset with that code.
       if (error.code === Code.DeadlineExceeded) {
         throw SwitchboardError.from(new ConnectError(`no acknowledgement within ${timeoutMs} ms`, Code.Unavailable));
       }
-      throw isBroken(error) ? SwitchboardError.ofStatus(ConnectError.from(error.cause), Code.Unavailable) : error;
+      throw isReset(error) ? SwitchboardError.ofStatus(ConnectError.from(error.cause), Code.Unavailable) : error;
     } finally {
       own?.close();
     }
   }
 }
 
-function same(one: Place, other: Place | undefined): boolean {
+function samePosition(one: Position, other: Position | undefined): boolean {
   return one.cursor === other?.cursor && one.generation === other.generation;
 }

@@ -1,7 +1,8 @@
 /**
- * Makes the base URL of a server's address, and refuses what would show a token to the network.
+ * Returns the base URL of a server's address, and rejects an address that would send a token in plaintext over the
+ * network.
  *
- * No error here repeats what was given: an address may hold a password.
+ * Errors never repeat the given address, because it may contain a password.
  */
 export function baseUrl(address: string, token: string | undefined, tls: boolean): string {
   const schemeless = !address.includes("://");
@@ -15,27 +16,27 @@ export function baseUrl(address: string, token: string | undefined, tls: boolean
     throw new TypeError("the address must be `host:port` or an http or https URL");
   }
   if (url.username || url.password || url.search || url.hash) {
-    throw new TypeError("the address must be without user, password, query and fragment");
+    throw new TypeError("the address must not contain a user, password, query or fragment");
   }
   if (schemeless && !tls && isLoopback(url.hostname)) {
-    // Parsed anew: each scheme has a default port of its own.
+    // Parse again, because the default port depends on the scheme.
     url = new URL(`http://${address}`);
   }
   if (tls && url.protocol === "http:") {
-    throw new TypeError("an http address has no TLS: use an https address");
+    throw new TypeError("TLS options require an https address");
   }
   if (token !== undefined) {
     if (!/^[\x21-\x7e]+$/.test(token)) {
-      throw new TypeError("the token must be printable ASCII without blanks, and not empty");
+      throw new TypeError("the token must be non-empty, printable ASCII without spaces");
     }
     if (url.protocol === "http:" && !isLoopback(url.hostname)) {
-      throw new TypeError("a token is not sent in plaintext beyond loopback: use an https address");
+      throw new TypeError("a token cannot be sent in plaintext beyond loopback: use an https address");
     }
   }
   return url.origin + url.pathname.replace(/\/+$/, "");
 }
 
-/** Whether a host, as `URL` writes it, is this machine whatever a name server says. */
+/** Whether a hostname, as `URL` writes it, denotes this machine without a name lookup. */
 function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
 }

@@ -1,5 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
+import {
+  type EventStream,
+  ReconnectingEventStream,
+  type SubscribeOptions,
+  type SubscribeRequestWithGaps,
+  type SubscribeRequestWithoutGaps,
+} from "./event-stream.js";
 import { AccountService } from "./gen/switchboard/v1/account_service_pb.js";
 import { ContactService } from "./gen/switchboard/v1/contact_service_pb.js";
 import type { Event } from "./gen/switchboard/v1/event_pb.js";
@@ -16,24 +23,20 @@ import {
   type UploadTemplateMediaResponse,
 } from "./gen/switchboard/v1/template_service_pb.js";
 import { WebhookService } from "./gen/switchboard/v1/webhook_service_pb.js";
-import {
-  ReconnectingSubscription,
-  type SubscribeOptions,
-  type SubscribeRequestWithGaps,
-  type SubscribeRequestWithoutGaps,
-  type Subscription,
-} from "./subscription.js";
-import { type Connection, layered } from "./transport.js";
+import { type Connection, wrapTransport } from "./transport.js";
 import { type FileSource, Upload } from "./upload.js";
 
-/** What a client is made with, wherever it runs. */
+/** Options of a client on every platform. */
 export interface CommonOptions {
-  /** Sent with every call, as `authorization: Bearer …`. Refused where it would go in plaintext beyond loopback. */
+  /**
+   * The token for every call, sent as `authorization: Bearer …`. Rejected if it would travel in plaintext beyond
+   * loopback.
+   */
   readonly token?: string;
   /**
-   * How often a call is tried at most, where trying again is safe. 4 by default; 1 means never again.
+   * Maximum number of attempts per call. The default is 4; 1 disables retries.
    *
-   * Tried again is what failed with `UNAVAILABLE`, and nothing else: reads, and writes that have a `request_id`.
+   * The client retries only calls that fail with `UNAVAILABLE`: reads, and writes that have a `request_id`.
    */
   readonly maxAttempts?: number;
 }
@@ -41,10 +44,10 @@ export interface CommonOptions {
 /**
  * A client of one Switchboard server.
  *
- * Every RPC is there under its service's name, as Connect makes it. Besides what Connect does, each call
+ * Each service of the contract is a property with a Connect client. In addition to what Connect does, each call
  * - carries the token,
- * - carries a fresh `requestId` where the request has that field and the caller left it empty (not in `sendMessages`),
- * - is tried again where that is safe, within its `timeoutMs`,
+ * - carries a new `requestId` if the request has that field and it is empty (not in `sendMessages`),
+ * - is retried if that is safe, within its `timeoutMs`,
  * - fails with a {@link SwitchboardError}.
  */
 export class SwitchboardClient {
@@ -55,7 +58,10 @@ export class SwitchboardClient {
   readonly messages: Client<typeof MessageService>;
   readonly templates: Client<typeof TemplateService>;
   readonly webhooks: Client<typeof WebhookService>;
-  /** What the calls go through, for clients of other services: `createClient(SandboxService, switchboard.transport)`. */
+  /**
+   * The transport of all calls. Use it for clients of other services: `createClient(SandboxService,
+   * switchboard.transport)`.
+   */
   readonly transport: Transport;
   readonly #closed = new AbortController();
   readonly #connection: Connection;
@@ -64,11 +70,11 @@ export class SwitchboardClient {
   /** @internal Use `createSwitchboardClient`. */
   constructor(open: () => Connection, { token, maxAttempts = 4 }: CommonOptions) {
     if (!Number.isInteger(maxAttempts) || maxAttempts < 1) {
-      throw new RangeError("maxAttempts must be a whole number, at least 1");
+      throw new RangeError("maxAttempts must be an integer of at least 1");
     }
     this.#connect = (closed) => {
       const { transport, close } = open();
-      return { transport: layered(transport, { token, maxAttempts, closed }), close };
+      return { transport: wrapTransport(transport, { token, maxAttempts, closed }), close };
     };
     this.#connection = this.#connect(this.#closed.signal);
     this.transport = this.#connection.transport;
@@ -82,9 +88,9 @@ export class SwitchboardClient {
   }
 
   /**
-   * Sends a file. `messages.sendMedia`, with the file cut into messages.
+   * Sends a file: `messages.sendMedia`, with the file split into messages.
    *
-   * A stream that fails ends the call with the stream's own error, and nothing is sent.
+   * If reading the file fails, the call throws that error, and nothing is sent.
    */
   async sendMedia(
     header: MessageInitShape<typeof MediaHeaderSchema>,
@@ -94,7 +100,7 @@ export class SwitchboardClient {
     return await this.messages.sendMedia(new Upload(header, file), options);
   }
 
-  /** Uploads a file for a template's header. `templates.uploadTemplateMedia`, with the file cut into messages. */
+  /** Uploads a file for a template's header: `templates.uploadTemplateMedia`, with the file split into messages. */
   async uploadTemplateMedia(
     header: MessageInitShape<typeof UploadTemplateMediaHeaderSchema>,
     file: FileSource,
@@ -104,22 +110,23 @@ export class SwitchboardClient {
   }
 
   /**
-   * Subscribes to events, and stays subscribed: see {@link Subscription}. Nothing is opened before the loop begins; then it
-   * is a connection of its own.
+   * Returns a stream of events that reconnects: see {@link EventStream}. It opens its own connection when the loop
+   * begins.
    *
-   * With `expiredPolicy: ExpiredPolicy.SKIP_WITH_GAP`, gaps come between the events; their `$typeName` tells them apart.
+   * With `expiredPolicy: ExpiredPolicy.SKIP_WITH_GAP`, the loop also yields gaps between events. Their `$typeName`
+   * distinguishes them.
    */
-  subscribe(request?: SubscribeRequestWithoutGaps, options?: SubscribeOptions): Subscription<Event>;
-  subscribe(request: SubscribeRequestWithGaps, options?: SubscribeOptions): Subscription<Event | SubscribeGap>;
+  subscribe(request?: SubscribeRequestWithoutGaps, options?: SubscribeOptions): EventStream<Event>;
+  subscribe(request: SubscribeRequestWithGaps, options?: SubscribeOptions): EventStream<Event | SubscribeGap>;
   subscribe(
     request: MessageInitShape<typeof SubscribeRequestSchema> = {},
     options: SubscribeOptions = {},
-  ): Subscription<Event | SubscribeGap> {
-    // Its connections outlive a client that is closed by so much as it takes to say what is finished.
-    return new ReconnectingSubscription(() => this.#connect(), this.#closed.signal, request, options);
+  ): EventStream<Event | SubscribeGap> {
+    // These connections outlive `close()` long enough to send the last acknowledgement.
+    return new ReconnectingEventStream(() => this.#connect(), this.#closed.signal, request, options);
   }
 
-  /** Closes the connection and ends every subscription. What is under way fails with `CANCELED`. */
+  /** Closes the connection and ends every event stream. Calls in progress fail with `CANCELED`. */
   close(): void {
     this.#closed.abort();
     this.#connection.close();

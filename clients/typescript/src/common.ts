@@ -2,9 +2,9 @@ export { Code } from "@connectrpc/connect";
 export type { CommonOptions, SwitchboardClient } from "./client.js";
 export { type FieldViolation, SwitchboardError } from "./error.js";
 export type {
+  EventStream,
   SubscribeOptions,
   SubscribeRequestWithGaps,
   SubscribeRequestWithoutGaps,
-  Subscription,
-} from "./subscription.js";
+} from "./event-stream.js";
 export type { FileSource } from "./upload.js";

@@ -3,25 +3,25 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
 import type { Error as ErrorRecord } from "./gen/switchboard/v1/error_pb.js";
 
-/** Says what is wrong with one field of a request. */
+/** Describes one invalid field of a request. */
 export interface FieldViolation {
   /** The field's path in the request, as the contract names it: `template.body[1].text`. */
   readonly field: string;
-  /** What kind of fault it is: `REQUIRED`, `MALFORMED`, `OUT_OF_RANGE`, `UNKNOWN_VALUE`, `UNSUPPORTED`, `MISMATCH`. */
+  /** The kind of violation: `REQUIRED`, `MALFORMED`, `OUT_OF_RANGE`, `UNKNOWN_VALUE`, `UNSUPPORTED`, `MISMATCH`. */
   readonly reason: string;
   /** What is allowed, in English. */
   readonly description: string;
 }
 
 /**
- * Whether a stream, or a call that may be repeated, broke and was not refused: the server gives a reason with whatever it
- * says itself. `UNAVAILABLE` is looked at elsewhere, for it may have one.
+ * Whether a stream or a retryable call was reset by the network, not refused by the server. An error of the server has
+ * a reason. Callers check `UNAVAILABLE` separately, because it may have a reason.
  */
-export function isBroken({ code, reason }: SwitchboardError): boolean {
+export function isReset({ code, reason }: SwitchboardError): boolean {
   return reason === "" && (code === Code.Internal || code === Code.Unknown || code === Code.Canceled);
 }
 
-interface Facts {
+interface ErrorFields {
   readonly code: Code;
   readonly reason: string;
   readonly domain: string;
@@ -32,45 +32,46 @@ interface Facts {
 }
 
 /**
- * What a call through this package fails with.
+ * The error of every failed call through this package.
  *
- * Decide on {@link reason}, which `docs/errors.md` lists with what to do. It is empty when the status is not
- * Switchboard's own: a deadline, a cancel, a connection that broke. Such a status proves nothing about a write.
+ * Decide on {@link reason}; `docs/errors.md` in the Switchboard repository lists all reasons and what to do. The reason
+ * is empty if the status is not Switchboard's own, for example after a deadline, a cancel or a broken connection. Then
+ * the outcome of a write is unknown.
  */
 export class SwitchboardError extends Error {
   override readonly name = "SwitchboardError";
   /** The gRPC status code. */
   readonly code: Code;
-  /** What happened, in upper snake case, or empty. */
+  /** The reason in upper snake case, or empty. */
   readonly reason: string;
-  /** Who gave the reason: `switchboard`, or empty. */
+  /** Who defined the reason: `switchboard`, or empty. */
   readonly domain: string;
-  /** What goes with the reason: `message_id`, `attempt`, `cause`, `oldest_cursor`, … */
+  /** Details of the reason: `message_id`, `attempt`, `cause`, `oldest_cursor`, … */
   readonly metadata: Readonly<Record<string, string>>;
-  /** Every fault of the request, where its fields are to blame. */
+  /** Every invalid field, if fields of the request caused the failure. */
   readonly fieldViolations: readonly FieldViolation[];
-  /** How long to wait before the next call, in milliseconds, where waiting helps. */
+  /** How long to wait before the next attempt, in milliseconds. Undefined if the server gave no delay. */
   readonly retryDelayMs: number | undefined;
-  /** The `request_id` that the failed write carried: the caller's, or the one that this package made up. */
+  /** The `request_id` that the failed write carried: the caller's, or the generated one. */
   readonly requestId: string | undefined;
 
-  private constructor(facts: Facts, cause?: ConnectError, requestId?: string) {
-    const code = Code[facts.code]?.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase() ?? `CODE_${facts.code}`;
-    const text = [code, facts.reason].filter(Boolean).join(" ");
-    super(facts.text ? `${text}: ${facts.text}` : text, cause && { cause });
-    this.code = facts.code;
-    this.reason = facts.reason;
-    this.domain = facts.domain;
-    this.metadata = facts.metadata;
-    this.fieldViolations = facts.fieldViolations;
-    this.retryDelayMs = facts.retryDelay && durationMs(facts.retryDelay);
+  private constructor(fields: ErrorFields, cause?: ConnectError, requestId?: string) {
+    const code = Code[fields.code]?.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase() ?? `CODE_${fields.code}`;
+    const text = [code, fields.reason].filter(Boolean).join(" ");
+    super(fields.text ? `${text}: ${fields.text}` : text, cause && { cause });
+    this.code = fields.code;
+    this.reason = fields.reason;
+    this.domain = fields.domain;
+    this.metadata = fields.metadata;
+    this.fieldViolations = fields.fieldViolations;
+    this.retryDelayMs = fields.retryDelay && durationMs(fields.retryDelay);
     this.requestId = requestId;
   }
 
   /**
-   * Decodes what a call failed with. The status as it came is the `cause`.
+   * Decodes any thrown value. The original status becomes the `cause`.
    *
-   * Calls through this package need no decoding; it is for what a Connect client of another making throws.
+   * Calls through this package already throw this type. Use the method for errors of other Connect clients.
    */
   static from(reason: unknown): SwitchboardError {
     return reason instanceof SwitchboardError ? reason : SwitchboardError.ofStatus(ConnectError.from(reason));
@@ -79,7 +80,7 @@ export class SwitchboardError extends Error {
   /** @internal */
   static ofStatus(status: ConnectError, code = status.code, requestId?: string): SwitchboardError {
     const info = status.findDetails(ErrorInfoSchema)[0];
-    const facts = {
+    const fields = {
       code,
       reason: info?.reason ?? "",
       domain: info?.domain ?? "",
@@ -91,16 +92,16 @@ export class SwitchboardError extends Error {
       retryDelay: status.findDetails(RetryInfoSchema)[0]?.retryDelay,
       text: status.rawMessage,
     };
-    return new SwitchboardError(facts, status, requestId);
+    return new SwitchboardError(fields, status, requestId);
   }
 
   /**
-   * Makes the same of a `switchboard.v1.Error`, which streams, events and records carry where there is no status.
+   * Converts a `switchboard.v1.Error`, which streams, events and records contain in place of a status.
    *
-   * What the provider sent (`rawJson`, which may quote the message) stays in the record and is not taken over.
+   * The result omits the provider's raw response (`rawJson`), because that may quote the message.
    */
   static fromRecord(record: ErrorRecord): SwitchboardError {
-    const facts = {
+    const fields = {
       code: record.code as Code,
       reason: record.reason,
       domain: "switchboard",
@@ -109,6 +110,6 @@ export class SwitchboardError extends Error {
       retryDelay: record.retryDelay,
       text: record.message,
     };
-    return new SwitchboardError(facts);
+    return new SwitchboardError(fields);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * A client of Switchboard for Node.js, over gRPC. For browsers there is `@switchboard/client/web`.
+ * A client of Switchboard for Node.js, over gRPC. For browsers, use `@switchboard/client/web`.
  *
  * @module
  */
@@ -10,38 +10,41 @@ import { type CommonOptions, SwitchboardClient } from "./client.js";
 
 export * from "./common.js";
 
-/** What a client is made with. */
+/** Options of a client. */
 export interface SwitchboardClientOptions extends CommonOptions {
-  /** As for `tls.connect`: `ca`, `cert`, `key`, `servername`, … Without it, TLS trusts what Node.js trusts. */
+  /**
+   * Options for `tls.connect`: `ca`, `cert`, `key`, `servername`, … By default, TLS trusts the roots that Node.js
+   * trusts.
+   */
   readonly tls?: ConnectionOptions;
 }
 
-/** A ping after half a minute without a word from the server, while calls are open. */
+/** While calls are open, ping after 30 seconds without data from the server. */
 const KEEPALIVE = { pingIntervalMs: 30_000, pingTimeoutMs: 10_000, pingIdleConnection: false };
 
 /**
- * Makes a client. Nothing is connected before the first call.
+ * Returns a client. It connects with the first call.
  *
- * @param address `host:port`, which is plaintext for `localhost`, `127.0.0.0/8` and `[::1]` unless `tls` is given, and TLS
- *   for any other host; or a URL that says which: `https://…` or `http://…`.
- * @throws TypeError for an address that cannot be read, and for a token that would go in plaintext beyond loopback.
+ * @param address `host:port` or a URL. `host:port` means plaintext for `localhost`, `127.0.0.0/8` and `[::1]` unless
+ *   `tls` is set, and TLS for any other host. A URL sets it explicitly: `https://…` or `http://…`.
+ * @throws TypeError For an invalid address, and for a token that would travel in plaintext beyond loopback.
  */
 export function createSwitchboardClient(address: string, options: SwitchboardClientOptions = {}): SwitchboardClient {
   const url = baseUrl(address, options.token, options.tls !== undefined);
   return new SwitchboardClient(() => {
     const sessions = new Http2SessionManager(url, KEEPALIVE, options.tls);
     return {
-      transport: createGrpcTransport({ baseUrl: url, sessionManager: listenedTo(sessions) }),
+      transport: createGrpcTransport({ baseUrl: url, sessionManager: withErrorListener(sessions) }),
       close: () => sessions.abort(),
     };
   }, options);
 }
 
 /**
- * Makes sure that somebody listens when a connection fails. The manager stops listening when it is closed, which may be
- * before a connection that has just failed says so, and an error that nobody listens to ends the process.
+ * Adds an error listener to each connection. The manager removes its own listener when it is closed. If a connection
+ * fails afterwards, its unhandled "error" event would end the process.
  */
-function listenedTo(sessions: Http2SessionManager): NonNullable<GrpcTransportOptions["sessionManager"]> {
+function withErrorListener(sessions: Http2SessionManager): NonNullable<GrpcTransportOptions["sessionManager"]> {
   const ignore = () => undefined;
   return {
     authority: sessions.authority,

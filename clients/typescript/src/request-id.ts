@@ -7,8 +7,8 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 
-/** A fresh `request_id`: a random UUID. (`crypto.randomUUID` is missing on web pages that came over plain http.) */
-export function freshRequestId(): string {
+/** Returns a random UUID as `request_id`. (`crypto.randomUUID` is missing on web pages loaded over plain http.) */
+export function newRequestId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
@@ -16,20 +16,20 @@ export function freshRequestId(): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** Whether requests of this type can be made repeatable. In a oneof it is a key to look for, and means something else. */
-export function takesRequestId(schema: DescMessage): boolean {
+/** Whether requests of this type have an idempotency key. In a oneof, `request_id` is a lookup key instead. */
+export function hasRequestId(schema: DescMessage): boolean {
   const field = schema.field["requestId"];
   return field !== undefined && field.fieldKind === "scalar" && field.oneof === undefined;
 }
 
-/** The request as a message of its own, with a `request_id`. What the caller gave stays as it is. */
+/** Returns a copy of the request with a `request_id`. The caller's request stays unchanged. */
 export function withRequestId<T extends DescMessage>(
   schema: T,
   init: MessageInitShape<T>,
-  fresh = freshRequestId(),
+  newId = newRequestId(),
 ): { message: MessageShape<T>; requestId: string } {
   const message = isMessage(init, schema) ? clone(schema, init) : create(schema, init);
-  const named = message as MessageShape<T> & { requestId: string };
-  named.requestId ||= fresh;
-  return { message, requestId: named.requestId };
+  const filled = message as MessageShape<T> & { requestId: string };
+  filled.requestId ||= newId;
+  return { message, requestId: filled.requestId };
 }

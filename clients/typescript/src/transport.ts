@@ -1,36 +1,36 @@
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type StreamResponse, type Transport } from "@connectrpc/connect";
 import { SwitchboardError } from "./error.js";
-import { takesRequestId, withRequestId } from "./request-id.js";
-import { Outgoing } from "./upload.js";
-import { backoffMs, LinkedSignal, LONGEST_ASKED_MS, wait } from "./wait.js";
+import { hasRequestId, withRequestId } from "./request-id.js";
+import { UploadRequests } from "./upload.js";
+import { backoffMs, LinkedSignal, MAX_SERVER_DELAY_MS, wait } from "./wait.js";
 
-/** A connection, and what goes through it. */
+/** A transport and its connection. */
 export interface Connection {
   readonly transport: Transport;
   close(): void;
 }
 
-/** What the layer needs to know. */
-export interface LayerOptions {
+/** Options of the layer. */
+export interface TransportOptions {
   readonly token: string | undefined;
-  /** How often a call is tried at most. */
+  /** Maximum number of attempts per call. */
   readonly maxAttempts: number;
-  /** Aborted when the client is closed; undefined where that ends nothing. */
+  /** Aborted when the client is closed. Undefined if closing the client must not end calls. */
   readonly closed: AbortSignal | undefined;
 }
 
-const FIRST_BACKOFF_MS = 100;
-const LONGEST_BACKOFF_MS = 5_000;
+const INITIAL_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 5_000;
 
-/** Puts the layer over a transport: token, `request_id`, retries, errors. */
-export function layered(inner: Transport, options: LayerOptions): Transport {
+/** Wraps a transport with token, `request_id`, retries and error conversion. */
+export function wrapTransport(inner: Transport, options: TransportOptions): Transport {
   return {
     async unary(method, signal, timeoutMs, header, input, contextValues) {
-      const write = !isRead(method) && takesRequestId(method.input) ? withRequestId(method.input, input) : undefined;
-      const repeatable = isRead(method) || write !== undefined;
-      const headers = authorized(header, options);
-      const call = new Call(options, signal, timeoutMs, repeatable, () => write?.requestId);
+      const write = !isRead(method) && hasRequestId(method.input) ? withRequestId(method.input, input) : undefined;
+      const retryable = isRead(method) || write !== undefined;
+      const headers = withToken(header, options);
+      const call = new Call(options, signal, timeoutMs, retryable, () => write?.requestId);
       try {
         return await call.attempt((remainingMs) =>
           inner.unary(method, call.signal, remainingMs, headers, write?.message ?? input, contextValues),
@@ -40,47 +40,47 @@ export function layered(inner: Transport, options: LayerOptions): Transport {
       }
     },
     async stream(method, signal, timeoutMs, header, input, contextValues) {
-      const upload = method.methodKind === "client_streaming" ? new Outgoing(method.input, input) : undefined;
-      const headers = authorized(header, options);
-      const call = new Call(options, signal, timeoutMs, upload?.repeatable ?? false, () => upload?.requestId);
+      const upload = method.methodKind === "client_streaming" ? new UploadRequests(method.input, input) : undefined;
+      const headers = withToken(header, options);
+      const call = new Call(options, signal, timeoutMs, upload?.retryable ?? false, () => upload?.requestId);
       try {
         const response = await call.attempt(async (remainingMs) => {
           const messages = upload?.open() ?? input;
           const opened = await inner.stream(method, call.signal, remainingMs, headers, messages, contextValues);
-          return upload ? await collected(opened) : opened;
+          return upload ? await bufferResponse(opened) : opened;
         });
-        return { ...response, message: call.ending(response.message) };
+        return { ...response, message: call.endAfter(response.message) };
       } catch (reason) {
         call.end();
-        // What the caller's own source fails with is no status.
-        throw upload?.broken ? upload.broken.reason : reason;
+        // An error of the caller's own source is thrown unchanged.
+        throw upload?.sourceError ? upload.sourceError.reason : reason;
       }
     },
   };
 }
 
-/** One call, with all its attempts. */
+/** One call with all its attempts. */
 class Call {
-  readonly #options: LayerOptions;
+  readonly #options: TransportOptions;
   readonly #canceled: AbortSignal | undefined;
   readonly #linked: LinkedSignal;
   readonly #deadline: number | undefined;
-  readonly #repeatable: boolean;
+  readonly #retryable: boolean;
   readonly #requestId: () => string | undefined;
 
   constructor(
-    options: LayerOptions,
+    options: TransportOptions,
     signal: AbortSignal | undefined,
     timeoutMs: number | undefined,
-    repeatable: boolean,
+    retryable: boolean,
     requestId: () => string | undefined,
   ) {
     this.#options = options;
     this.#canceled = signal;
     this.#linked = new LinkedSignal(signal, options.closed);
-    // Connect takes a time-out of zero or less for none.
+    // Connect treats a timeout of zero or less as none.
     this.#deadline = timeoutMs !== undefined && timeoutMs > 0 ? Date.now() + timeoutMs : undefined;
-    this.#repeatable = repeatable;
+    this.#retryable = retryable;
     this.#requestId = requestId;
   }
 
@@ -89,10 +89,10 @@ class Call {
   }
 
   end(): void {
-    this.#linked.letGo();
+    this.#linked.unlink();
   }
 
-  /** Makes the call, and makes it again while that is safe and of use. */
+  /** Makes the call, and retries it while that is safe and the deadline allows. */
   async attempt<T>(once: (remainingMs: number | undefined) => Promise<T>): Promise<T> {
     for (let attempts = 1; ; attempts++) {
       let error: SwitchboardError;
@@ -100,14 +100,14 @@ class Call {
         this.signal.throwIfAborted();
         return await once(this.#deadline && Math.max(this.#deadline - Date.now(), 1));
       } catch (reason) {
-        error = this.#failure(reason);
+        error = this.#toError(reason);
       }
-      if (error.code !== Code.Unavailable || !this.#repeatable || attempts >= this.#options.maxAttempts) {
+      if (error.code !== Code.Unavailable || !this.#retryable || attempts >= this.#options.maxAttempts) {
         throw error;
       }
-      const askedMs = error.retryDelayMs ?? 0;
-      const delayMs = askedMs + backoffMs(attempts, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
-      if (askedMs > LONGEST_ASKED_MS) {
+      const serverDelayMs = error.retryDelayMs ?? 0;
+      const delayMs = serverDelayMs + backoffMs(attempts, INITIAL_BACKOFF_MS, MAX_BACKOFF_MS);
+      if (serverDelayMs > MAX_SERVER_DELAY_MS) {
         throw error;
       }
       if (this.#deadline !== undefined && Date.now() + delayMs >= this.#deadline) {
@@ -117,22 +117,22 @@ class Call {
     }
   }
 
-  /** The messages of an answer, and the end of the call with them. */
-  async *ending<T>(messages: AsyncIterable<T>): AsyncGenerator<T, undefined> {
+  /** Passes on the messages of a response, and ends the call with them. */
+  async *endAfter<T>(messages: AsyncIterable<T>): AsyncGenerator<T, undefined> {
     try {
       yield* messages;
     } catch (reason) {
-      throw this.#failure(reason);
+      throw this.#toError(reason);
     } finally {
       this.end();
     }
   }
 
   /**
-   * What the call failed with. A connection or a stream that broke without a status is UNAVAILABLE, as in other gRPC
-   * libraries; Connect has several codes for it.
+   * Converts the error of an attempt. A connection or stream that broke without a status becomes UNAVAILABLE, as in
+   * other gRPC libraries; Connect uses several codes.
    */
-  #failure(reason: unknown): SwitchboardError {
+  #toError(reason: unknown): SwitchboardError {
     const { closed } = this.#options;
     if (closed?.aborted) {
       return SwitchboardError.ofStatus(
@@ -143,18 +143,18 @@ class Call {
     }
     const canceled = this.#canceled?.aborted;
     const status = ConnectError.from(reason, canceled ? Code.Canceled : Code.Unknown);
-    const code = !canceled && brokeOff(status) ? Code.Unavailable : status.code;
+    const code = !canceled && isBrokenConnection(status) ? Code.Unavailable : status.code;
     return SwitchboardError.ofStatus(status, code, this.#requestId());
   }
 }
 
-function brokeOff(status: ConnectError): boolean {
+function isBrokenConnection(status: ConnectError): boolean {
   if (status.metadata.has("grpc-status")) {
-    // The server has said it.
+    // The server sent this status.
     return false;
   }
   switch (status.code) {
-    // A stream that was reset, or whose connection closed. It was not us.
+    // The stream was reset or its connection closed, and not by this client.
     case Code.Aborted:
     case Code.Canceled:
       return true;
@@ -166,12 +166,12 @@ function brokeOff(status: ConnectError): boolean {
   }
 }
 
-/** Whether an error comes from the network: of Node, where it has a code and no type, or of `fetch`, where it is a TypeError. */
+/** Whether an error comes from the network. In Node.js it has a code; from `fetch` it is a TypeError. */
 function isNetworkError(cause: unknown): boolean {
   return cause instanceof TypeError || (cause instanceof Error && "code" in cause && typeof cause.code === "string");
 }
 
-/** Whether a call changes nothing, so that it can be repeated freely. */
+/** Whether a call changes nothing, so a retry is always safe. */
 function isRead(method: DescMethod): boolean {
   return (
     method.parent.typeName.startsWith("switchboard.v1.") &&
@@ -179,7 +179,7 @@ function isRead(method: DescMethod): boolean {
   );
 }
 
-function authorized(header: HeadersInit | undefined, { token }: LayerOptions): Headers {
+function withToken(header: HeadersInit | undefined, { token }: TransportOptions): Headers {
   const headers = new Headers(header);
   if (token !== undefined) {
     headers.set("authorization", `Bearer ${token}`);
@@ -187,8 +187,8 @@ function authorized(header: HeadersInit | undefined, { token }: LayerOptions): H
   return headers;
 }
 
-/** Reads an answer to its end, so that what fails at its end fails the attempt. */
-async function collected<I extends DescMessage, O extends DescMessage>(
+/** Reads a response to its end, because an error at the end must fail the attempt. */
+async function bufferResponse<I extends DescMessage, O extends DescMessage>(
   response: StreamResponse<I, O>,
 ): Promise<StreamResponse<I, O>> {
   const messages: MessageShape<O>[] = [];

@@ -1,72 +1,73 @@
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
-import { freshRequestId, takesRequestId, withRequestId } from "./request-id.js";
+import { hasRequestId, newRequestId, withRequestId } from "./request-id.js";
 
 /**
  * A file: bytes, a `Blob` or `File`, or a stream of bytes (a Node.js `Readable`, a web `ReadableStream`).
  *
- * Bytes and blobs can be read again, so an upload of them is tried again where that is safe. A stream is read once.
+ * Uploads of bytes and blobs are retried if that is safe. Streams can be read only once, so their uploads are not
+ * retried.
  */
 export type FileSource = Uint8Array | Blob | AsyncIterable<Uint8Array>;
 
-/** How many bytes of a file go into one message. */
-const PIECE_BYTES = 256 * 1024;
+/** How many bytes of a file one message carries. */
+const CHUNK_BYTES = 256 * 1024;
 
-/** The messages of an upload: the first with the header, all with the next bytes. */
+/** The messages of an upload: first the header, then the chunks. */
 export class Upload<H> implements AsyncIterable<{ header?: H; chunk: Uint8Array }> {
   constructor(
     private readonly header: H,
     private readonly source: FileSource,
   ) {}
 
-  get repeatable(): boolean {
+  get retryable(): boolean {
     return this.source instanceof Uint8Array || this.source instanceof Blob;
   }
 
   async *[Symbol.asyncIterator]() {
     yield { header: this.header, chunk: new Uint8Array() };
-    for await (const chunk of pieces(this.source)) {
+    for await (const chunk of chunks(this.source)) {
       yield { chunk };
     }
   }
 }
 
-async function* pieces(source: FileSource): AsyncGenerator<Uint8Array> {
+async function* chunks(source: FileSource): AsyncGenerator<Uint8Array> {
   if (source instanceof Blob) {
-    for (let at = 0; at < source.size; at += PIECE_BYTES) {
-      yield new Uint8Array(await source.slice(at, at + PIECE_BYTES).arrayBuffer());
+    for (let at = 0; at < source.size; at += CHUNK_BYTES) {
+      yield new Uint8Array(await source.slice(at, at + CHUNK_BYTES).arrayBuffer());
     }
   } else if (source instanceof Uint8Array) {
-    for (let at = 0; at < source.length; at += PIECE_BYTES) {
-      yield source.subarray(at, at + PIECE_BYTES);
+    for (let at = 0; at < source.length; at += CHUNK_BYTES) {
+      yield source.subarray(at, at + CHUNK_BYTES);
     }
   } else {
     for await (const bytes of source) {
-      yield* pieces(bytes);
+      yield* chunks(bytes);
     }
   }
 }
 
 /**
- * What goes out on a client-streaming call: the caller's messages, with a `request_id` in the header of the first.
+ * The outgoing messages of a client-streaming call, with a `request_id` in the header of the first.
  *
- * It keeps what the caller's own source fails with, which is no failure of the call.
+ * It records an error of the caller's source, because that is not an error of the call.
  */
-export class Outgoing<I extends DescMessage> {
-  /** The `request_id` that went out, once it has. */
+export class UploadRequests<I extends DescMessage> {
+  /** The `request_id` that was sent; undefined before that. */
   requestId: string | undefined;
-  /** What the source failed with. */
-  broken: { readonly reason: unknown } | undefined;
-  readonly repeatable: boolean;
-  readonly #fresh = freshRequestId();
+  /** The error of the source, if it failed. */
+  sourceError: { readonly reason: unknown } | undefined;
+  readonly retryable: boolean;
+  readonly #generatedId = newRequestId();
 
   constructor(
     private readonly schema: I,
     private readonly input: AsyncIterable<MessageInitShape<I>>,
   ) {
-    this.repeatable = input instanceof Upload && input.repeatable;
+    this.retryable = input instanceof Upload && input.retryable;
   }
 
-  /** Reads the messages, from the beginning where the source can be read again. */
+  /** Reads the messages. Call it again to read a retryable source from its start. */
   open(): AsyncIterable<MessageShape<I>> {
     const source = this.input[Symbol.asyncIterator]();
     let first = true;
@@ -76,7 +77,7 @@ export class Outgoing<I extends DescMessage> {
         try {
           next = await source.next();
         } catch (reason) {
-          this.broken = { reason };
+          this.sourceError = { reason };
           throw reason;
         }
         if (next.done) {
@@ -86,7 +87,7 @@ export class Outgoing<I extends DescMessage> {
         first = false;
         return { done: false, value };
       },
-      // The call has ended before the source has. Whatever the reason, the source is let go.
+      // The call ended before the source did, so close the source.
       return: async () => {
         await source.return?.();
         return { done: true, value: undefined };
@@ -103,12 +104,12 @@ export class Outgoing<I extends DescMessage> {
     const message = create(this.schema, init);
     const field = this.schema.field["header"];
     const { header } = message as { header?: MessageShape<DescMessage> };
-    if (field?.message === undefined || header === undefined || !takesRequestId(field.message)) {
+    if (field?.message === undefined || header === undefined || !hasRequestId(field.message)) {
       return message;
     }
-    const named = withRequestId(field.message, header, this.#fresh);
-    this.requestId = named.requestId;
-    // Not a change of the message itself, which may be the caller's.
-    return Object.assign(Object.create(Object.getPrototypeOf(message)), message, { header: named.message });
+    const filled = withRequestId(field.message, header, this.#generatedId);
+    this.requestId = filled.requestId;
+    // Copy the message, because it may be the caller's.
+    return Object.assign(Object.create(Object.getPrototypeOf(message)), message, { header: filled.message });
   }
 }

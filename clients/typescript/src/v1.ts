@@ -1,5 +1,5 @@
 /**
- * The contract, `switchboard.v1`: types, enums, schemas and service descriptors, as generated from the protos.
+ * The contract, `switchboard.v1`: generated types, enums, schemas and service descriptors.
  *
  * @module
  */

@@ -1,7 +1,7 @@
-/** The longest delay that is waited for because the server asks for it. */
-export const LONGEST_ASKED_MS = 30_000;
+/** The longest server-requested delay that the client waits for. */
+export const MAX_SERVER_DELAY_MS = 30_000;
 
-/** Waits. Ends early, without an error, when the signal is aborted. */
+/** Waits. Returns early, without an error, if the signal is aborted. */
 export function wait(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
@@ -9,7 +9,7 @@ export function wait(ms: number, signal: AbortSignal): Promise<void> {
       signal.removeEventListener("abort", done);
       resolve();
     };
-    // A longer time would overflow, and not be waited for at all.
+    // A longer timeout would overflow and fire immediately.
     const timer = setTimeout(done, Math.min(ms, 0x7fffffff));
     signal.addEventListener("abort", done);
     if (signal.aborted) {
@@ -18,22 +18,25 @@ export function wait(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** How long to wait after so many failures in a row: twice as long each time, and never the same for two callers. */
-export function backoffMs(failures: number, firstMs: number, mostMs: number): number {
-  return Math.min(firstMs * 2 ** (failures - 1), mostMs) * (0.5 + Math.random() / 2);
+/**
+ * The backoff after so many consecutive failures. It doubles each time, with jitter to keep clients from retrying in
+ * step.
+ */
+export function backoffMs(failures: number, initialMs: number, maxMs: number): number {
+  return Math.min(initialMs * 2 ** (failures - 1), maxMs) * (0.5 + Math.random() / 2);
 }
 
-/** A signal that follows others, until it is let go. */
+/** A signal that is aborted when one of its sources is, until it is unlinked. */
 export class LinkedSignal {
   readonly #controller = new AbortController();
-  readonly #followed: readonly AbortSignal[];
+  readonly #sources: readonly AbortSignal[];
 
   constructor(...signals: (AbortSignal | undefined)[]) {
-    this.#followed = signals.filter((signal) => signal !== undefined);
-    for (const signal of this.#followed) {
-      signal.addEventListener("abort", this.#follow);
+    this.#sources = signals.filter((signal) => signal !== undefined);
+    for (const signal of this.#sources) {
+      signal.addEventListener("abort", this.#onAbort);
     }
-    this.#follow();
+    this.#onAbort();
   }
 
   get signal(): AbortSignal {
@@ -44,15 +47,15 @@ export class LinkedSignal {
     this.#controller.abort(reason);
   }
 
-  /** Long-lived signals must not hold on to every call that was ever made. */
-  letGo(): void {
-    for (const signal of this.#followed) {
-      signal.removeEventListener("abort", this.#follow);
+  /** Removes the listeners, because long-lived signals must not reference every finished call. */
+  unlink(): void {
+    for (const signal of this.#sources) {
+      signal.removeEventListener("abort", this.#onAbort);
     }
   }
 
-  readonly #follow = (): void => {
-    const aborted = this.#followed.find((signal) => signal.aborted);
+  readonly #onAbort = (): void => {
+    const aborted = this.#sources.find((signal) => signal.aborted);
     if (aborted) {
       this.#controller.abort(aborted.reason);
     }

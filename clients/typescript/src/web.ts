@@ -1,5 +1,6 @@
 /**
- * A client of Switchboard for browsers, over gRPC-Web. The same as `@switchboard/client`, without files of Node.js.
+ * A client of Switchboard for browsers, over gRPC-Web. It has the API of `@switchboard/client` and imports nothing of
+ * Node.js.
  *
  * @module
  */
@@ -11,25 +12,25 @@ import { type CommonOptions, SwitchboardClient } from "./client.js";
 
 export * from "./common.js";
 
-/** What a client is made with. */
+/** Options of a client. */
 export interface SwitchboardClientOptions extends CommonOptions {}
 
-/** The server takes messages of 4 MiB. What is not the file's bytes must have room, too. */
-const MOST_FILE_BYTES = 4 * 1024 * 1024 - 16 * 1024;
+/** The server accepts messages of 4 MiB. The rest of the message needs space too. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024 - 16 * 1024;
 
 /**
- * Makes a client. Nothing is connected before the first call.
+ * Returns a client. It connects with the first call.
  *
- * Browsers cannot stream requests. `sendMessages` fails with `UNIMPLEMENTED`, and so do `sendMedia` and
- * `uploadTemplateMedia` for files that do not fit into one message, of 4 MiB less 16 KiB.
+ * Browsers cannot stream requests. `sendMessages` fails with `UNIMPLEMENTED`. So do `sendMedia` and
+ * `uploadTemplateMedia` if the file does not fit into one message (4 MiB less 16 KiB).
  *
- * @param address `host:port`, which is plaintext for `localhost`, `127.0.0.0/8` and `[::1]`, and TLS for any other host; or
- *   a URL that says which: `https://…` or `http://…`.
- * @throws TypeError for an address that cannot be read, and for a token that would go in plaintext beyond loopback.
+ * @param address `host:port` or a URL. `host:port` means plaintext for `localhost`, `127.0.0.0/8` and `[::1]`, and TLS
+ *   for any other host. A URL sets it explicitly: `https://…` or `http://…`.
+ * @throws TypeError For an invalid address, and for a token that would travel in plaintext beyond loopback.
  */
 export function createSwitchboardClient(address: string, options: SwitchboardClientOptions = {}): SwitchboardClient {
   const transport = withoutRequestStreams(createGrpcWebTransport({ baseUrl: baseUrl(address, options.token, false) }));
-  // The browser keeps the connections. What a closed client still waits for is dropped with its signal.
+  // The browser manages the connections. The signal of a closed client cancels its open calls.
   return new SwitchboardClient(() => ({ transport, close: () => undefined }), options);
 }
 
@@ -41,10 +42,10 @@ function withoutRequestStreams(inner: Transport): Transport {
         return await inner.stream(method, signal, timeoutMs, header, input, contextValues);
       }
       if (method.methodKind !== "client_streaming" || method.input.field["chunk"] === undefined) {
-        throw new ConnectError(`browsers cannot stream requests, as ${method.name} does`, Code.Unimplemented);
+        throw new ConnectError(`browsers cannot stream requests, which ${method.name} requires`, Code.Unimplemented);
       }
-      // One message that is streamed is the same on the wire as one that is not.
-      const message = await inOne(method.input, input);
+      // A single streamed message has the same wire format as a unary one.
+      const message = await mergeChunks(method.input, input);
       const single: DescMethodUnary<typeof method.input, typeof method.output> = { ...method, methodKind: "unary" };
       const response = await inner.unary(single, signal, timeoutMs, header, message, contextValues);
       return {
@@ -59,8 +60,8 @@ function withoutRequestStreams(inner: Transport): Transport {
   };
 }
 
-/** The messages of an upload as one: the first, which has the header, with the bytes of all. */
-async function inOne<I extends DescMessage>(
+/** Merges the messages of an upload into one: the first message, which has the header, with the bytes of all. */
+async function mergeChunks<I extends DescMessage>(
   schema: I,
   input: AsyncIterable<MessageInitShape<I>>,
 ): Promise<MessageInitShape<I>> {
@@ -72,18 +73,18 @@ async function inOne<I extends DescMessage>(
     const { chunk } = message as { chunk?: Uint8Array };
     chunks.push(chunk ?? new Uint8Array());
     bytes += chunk?.length ?? 0;
-    if (bytes > MOST_FILE_BYTES) {
+    if (bytes > MAX_FILE_BYTES) {
       throw new ConnectError(
-        `browsers cannot stream requests: a file has at most ${MOST_FILE_BYTES} bytes`,
+        `browsers cannot stream requests: a file must have at most ${MAX_FILE_BYTES} bytes`,
         Code.Unimplemented,
       );
     }
   }
   const chunk = new Uint8Array(bytes);
   let at = 0;
-  for (const piece of chunks) {
-    chunk.set(piece, at);
-    at += piece.length;
+  for (const part of chunks) {
+    chunk.set(part, at);
+    at += part.length;
   }
   return Object.assign(create(schema), first, { chunk });
 }

@@ -1,4 +1,4 @@
-// Loops over a named subscription, against servers that go by a script.
+// Loops over a named subscription, against scripted servers.
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -13,8 +13,8 @@ import {
   type SubscribeRequest,
   type SubscribeResponseSchema,
 } from "@switchboard/client/v1";
-import { fakeServer, refusal } from "./support/fake.js";
-import { Later, take, until } from "./support/later.js";
+import { Deferred, take, until } from "./support/deferred.js";
+import { fakeServer, serverError } from "./support/fake.js";
 import { clientOf } from "./support/sandbox.js";
 
 type Response = MessageInitShape<typeof SubscribeResponseSchema>;
@@ -34,16 +34,16 @@ const closing = (cursor: string, reason: ClosingReason): Response => ({
   response: { case: "closing", value: { cursor, reason } },
 });
 
-const unavailable = () => new ConnectError("not now", Code.Unavailable);
-const notFound = () => new ConnectError("there is none", Code.NotFound);
-const stale = () => refusal(Code.FailedPrecondition, "SUBSCRIPTION_GENERATION_STALE");
-const changed = () => refusal(Code.Unavailable, "SUBSCRIPTION_CHANGED");
+const unavailable = () => new ConnectError("try again later", Code.Unavailable);
+const notFound = () => new ConnectError("no such subscription", Code.NotFound);
+const stale = () => serverError(Code.FailedPrecondition, "SUBSCRIPTION_GENERATION_STALE");
+const changed = () => serverError(Code.Unavailable, "SUBSCRIPTION_CHANGED");
 
-/** A server whose streams and acknowledgements go by these scripts, one after the other; the last for all that come then. */
+/** A server that runs one script per stream and one per acknowledgement, in order. The last one repeats. */
 async function server(t: TestContext, scripts: Script[], answers: Answer[] = []) {
   const log: string[] = [];
   const requests: SubscribeRequest[] = [];
-  const awaited = new Map<string, Later>();
+  const awaited = new Map<string, Deferred>();
   let acknowledged = 0;
   const note = (what: string) => {
     log.push(what);
@@ -71,12 +71,12 @@ async function server(t: TestContext, scripts: Script[], answers: Answer[] = [])
     client: clientOf(t, fake.address),
     log,
     requests,
-    /** Waits until the log has this. */
+    /** Waits until the log contains this entry. */
     async seen(what: string): Promise<void> {
       if (!log.includes(what)) {
-        const later = new Later();
-        awaited.set(what, later);
-        await later.promise;
+        const deferred = new Deferred();
+        awaited.set(what, deferred);
+        await deferred.promise;
       }
     },
   };
@@ -87,39 +87,39 @@ const open = (...responses: Response[]): Script =>
     yield* responses;
     await until(signal);
   };
-const breaking = (...responses: Response[]): Script =>
+const failing = (...responses: Response[]): Script =>
   async function* () {
     yield* responses;
     throw unavailable();
   };
 
-/** Reads on in the background. */
-function reading<T extends { id: string }>(subscription: AsyncIterable<T>) {
+/** Reads the stream in the background. */
+function readInBackground<T extends { id: string }>(stream: AsyncIterable<T>) {
   const ids: string[] = [];
   const ended = (async () => {
-    for await (const { id } of subscription) {
+    for await (const { id } of stream) {
       ids.push(id);
     }
   })();
-  // Looked at later.
+  // The caller awaits it later.
   ended.catch(() => undefined);
   return { ids, ended };
 }
 
-test("what is finished is acknowledged soon, once for many events", async (t) => {
+test("finished events are acknowledged in one batch", async (t) => {
   const { client, log, seen } = await server(t, [open(started("c0", 7n), event(1), event(2), event(3))]);
-  const subscription = client.subscribe(NAMED);
-  const { ids, ended } = reading(subscription);
+  const stream = client.subscribe(NAMED);
+  const { ids, ended } = readInBackground(stream);
   await seen("c3 of 7");
   assert.deepEqual(ids, ["evt_1", "evt_2", "evt_3"]);
-  subscription.close();
+  stream.close();
   await ended;
-  // A place whose answer was still on its way is told twice.
+  // A position may be acknowledged twice, if the first response had not arrived.
   assert.deepEqual([...new Set(log)], ["subscribe billing", "c3 of 7"]);
 });
 
-test("it goes on being acknowledged while the loop goes on, and while it takes its time", async (t) => {
-  const first = new Later();
+test("a slow loop keeps acknowledging finished events", async (t) => {
+  const first = new Deferred();
   const { client, log, seen } = await server(t, [
     async function* (signal) {
       yield started("c0");
@@ -130,10 +130,10 @@ test("it goes on being acknowledged while the loop goes on, and while it takes i
       await until(signal);
     },
   ]);
-  const subscription = client.subscribe(NAMED);
-  for await (const { id } of subscription) {
+  const stream = client.subscribe(NAMED);
+  for await (const { id } of stream) {
     if (id === "evt_2") {
-      // Of what is at hand, nothing is said.
+      // The unfinished event is not acknowledged.
       await seen("c1 of 1");
       first.resolve();
     } else if (id === "evt_3") {
@@ -144,10 +144,10 @@ test("it goes on being acknowledged while the loop goes on, and while it takes i
   assert.deepEqual([...new Set(log)], ["subscribe billing", "c1 of 1", "c2 of 1"]);
 });
 
-test("heartbeats are acknowledged at once, and the same place only once", async (t) => {
-  // Nothing can be waited for.
+test("heartbeats are acknowledged immediately, each position once", async (t) => {
+  // Mock the timers, so only a heartbeat can cause the acknowledgement.
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const second = new Later();
+  const second = new Deferred();
   const { client, log, seen } = await server(t, [
     async function* (signal) {
       yield started("c0");
@@ -160,23 +160,23 @@ test("heartbeats are acknowledged at once, and the same place only once", async 
       await until(signal);
     },
   ]);
-  const subscription = client.subscribe(NAMED);
-  const { ended } = reading(subscription);
+  const stream = client.subscribe(NAMED);
+  const { ended } = readInBackground(stream);
   await seen("c5 of 1");
-  // Its answer has come, too.
-  assert.equal(await subscription.acknowledge(), true);
+  // The response to the first acknowledgement has arrived too.
+  assert.equal(await stream.acknowledge(), true);
   second.resolve();
   await seen("c6 of 1");
-  subscription.close();
+  stream.close();
   await ended;
   assert.deepEqual(log.slice(0, 4), ["subscribe billing", "c5 of 1", "c5 of 1", "c6 of 1"]);
 });
 
-test("a stream is opened again by its name, after all that is finished was acknowledged", async (t) => {
+test("a reconnect acknowledges first, then resumes by name", async (t) => {
   const { client, log, requests } = await server(t, [
-    breaking(started("c0"), event(1), event(2)),
-    breaking(started("c2"), closing("c4", ClosingReason.SHUTDOWN)),
-    breaking(),
+    failing(started("c0"), event(1), event(2)),
+    failing(started("c2"), closing("c4", ClosingReason.SHUTDOWN)),
+    failing(),
     open(started("c4"), event(5)),
   ]);
   const ids = (await take(client.subscribe(NAMED), 3)).map(({ id }) => id);
@@ -192,69 +192,69 @@ test("a stream is opened again by its name, after all that is finished was ackno
   assert.ok(requests.every(({ start }) => start.case === "subscription"));
 });
 
-test("no stream is opened while that cannot be acknowledged", async (t) => {
+test("a failed acknowledgement delays reopening the stream", async (t) => {
   const errors: string[] = [];
   const { client, log } = await server(
     t,
-    [breaking(started("c0"), event(1)), open(started("c1"), event(2))],
+    [failing(started("c0"), event(1)), open(started("c1"), event(2))],
     [() => Promise.reject(unavailable()), () => Promise.reject(unavailable()), () => undefined],
   );
-  const subscription = client.subscribe(NAMED, { onReconnect: ({ message }) => errors.push(message) });
-  assert.equal((await take(subscription, 2)).length, 2);
+  const stream = client.subscribe(NAMED, { onReconnect: ({ message }) => errors.push(message) });
+  assert.equal((await take(stream, 2)).length, 2);
   assert.deepEqual(log, ["subscribe billing", "c1 of 1", "c1 of 1", "c1 of 1", "subscribe billing"]);
-  assert.deepEqual(errors, Array(3).fill("UNAVAILABLE: not now"));
+  assert.deepEqual(errors, Array(3).fill("UNAVAILABLE: try again later"));
 });
 
-test("an acknowledgement that is UNAVAILABLE is tried again later, and the stream stays", async (t) => {
-  const again = new Later();
+test("an UNAVAILABLE acknowledgement is retried on the open stream", async (t) => {
+  const again = new Deferred();
   const { client, log } = await server(
     t,
     [open(started("c0"), event(1))],
     [() => Promise.reject(unavailable()), () => again.resolve()],
   );
-  const subscription = client.subscribe(NAMED, { onReconnect: (error) => assert.fail(error) });
-  const { ended } = reading(subscription);
+  const stream = client.subscribe(NAMED, { onReconnect: (error) => assert.fail(error) });
+  const { ended } = readInBackground(stream);
   await again.promise;
-  subscription.close();
+  stream.close();
   await ended;
   assert.deepEqual(log.slice(0, 3), ["subscribe billing", "c1 of 1", "c1 of 1"]);
 });
 
-test("an acknowledgement that broke is tried again later, and the stream stays", async (t) => {
+test("a reset acknowledgement is retried on the open stream", async (t) => {
   for (const code of [Code.Internal, Code.Unknown, Code.Canceled, Code.DeadlineExceeded]) {
-    const again = new Later();
+    const again = new Deferred();
     const { client, log } = await server(
       t,
       [open(started("c0"), event(1))],
       [() => Promise.reject(new ConnectError("reset", code)), () => again.resolve()],
     );
-    const subscription = client.subscribe(NAMED, { onReconnect: (error) => assert.fail(error) });
-    const { ended } = reading(subscription);
+    const stream = client.subscribe(NAMED, { onReconnect: (error) => assert.fail(error) });
+    const { ended } = readInBackground(stream);
     await Promise.race([again.promise, ended]);
-    subscription.close();
+    stream.close();
     await ended;
     assert.deepEqual(log.slice(0, 3), ["subscribe billing", "c1 of 1", "c1 of 1"], Code[code]);
   }
 });
 
-test("before a stream is opened, too; and what the server has refused is no such thing", async (t) => {
+test("before a reconnect, resets are retried and refusals are not", async (t) => {
   const broken = await server(
     t,
-    [breaking(started("c0"), event(1)), open(started("c1"), event(2))],
+    [failing(started("c0"), event(1)), open(started("c1"), event(2))],
     [() => Promise.reject(new ConnectError("reset", Code.Internal)), () => undefined],
   );
   assert.equal((await take(broken.client.subscribe(NAMED), 2)).length, 2);
   assert.deepEqual(broken.log, ["subscribe billing", "c1 of 1", "c1 of 1", "subscribe billing"]);
   const refused = await server(
     t,
-    [breaking(started("c0"), event(1)), open(started("c1"), event(2))],
-    [() => Promise.reject(refusal(Code.Internal, "INTERNAL"))],
+    [failing(started("c0"), event(1)), open(started("c1"), event(2))],
+    [() => Promise.reject(serverError(Code.Internal, "INTERNAL"))],
   );
   await assert.rejects(take(refused.client.subscribe(NAMED), 2), { code: Code.Internal, reason: "INTERNAL" });
 });
 
-test("the delay that an acknowledgement is told is waited for", async (t) => {
-  const again = new Later();
+test("the server's retry delay postpones the next acknowledgement", async (t) => {
+  const again = new Deferred();
   let failedAt = 0;
   const error = unavailable();
   // google.rpc.RetryInfo { retry_delay: 3 s }
@@ -270,30 +270,30 @@ test("the delay that an acknowledgement is told is waited for", async (t) => {
       () => again.resolve(),
     ],
   );
-  const subscription = client.subscribe(NAMED);
-  const { ended } = reading(subscription);
+  const stream = client.subscribe(NAMED);
+  const { ended } = readInBackground(stream);
   await again.promise;
-  // A timer may be a millisecond early.
+  // A timer may fire a millisecond early.
   assert.ok(performance.now() - failedAt >= 2_990);
-  subscription.close();
+  stream.close();
   await ended;
 });
 
-test("a subscription that was moved is followed, and nothing of before is acknowledged to it", async (t) => {
+test("a moved subscription never gets old positions acknowledged", async (t) => {
   const { client, log } = await server(
     t,
     [
-      breaking(started("c5", 1n), event(6), closing("c6", ClosingReason.SUBSCRIPTION_CHANGED)),
+      failing(started("c5", 1n), event(6), closing("c6", ClosingReason.SUBSCRIPTION_CHANGED)),
       open(started("c0", 2n), event(1), event(6)),
     ],
     [() => Promise.reject(stale()), () => undefined],
   );
-  const subscription = client.subscribe(NAMED);
+  const stream = client.subscribe(NAMED);
   const ids: string[] = [];
-  for await (const { id } of subscription) {
+  for await (const { id } of stream) {
     ids.push(id);
     if (ids.length === 2) {
-      assert.equal(subscription.cursor, "c0");
+      assert.equal(stream.cursor, "c0");
     } else if (ids.length === 3) {
       break;
     }
@@ -302,7 +302,7 @@ test("a subscription that was moved is followed, and nothing of before is acknow
   assert.deepEqual(log, ["subscribe billing", "c6 of 1", "subscribe billing", "c1 of 2"]);
 });
 
-test("what is finished of before is dropped when the stream's end tells that it was moved", async (t) => {
+test("a SUBSCRIPTION_CHANGED status drops the pending position", async (t) => {
   const { client, log } = await server(t, [
     async function* () {
       yield started("c5", 1n);
@@ -316,8 +316,8 @@ test("what is finished of before is dropped when the stream's end tells that it 
   assert.deepEqual(log, ["subscribe billing", "subscribe billing", "c1 of 2"]);
 });
 
-test("in the background, too, that is no failure", async (t) => {
-  const moved = new Later();
+test("a stale background acknowledgement does not end the loop", async (t) => {
+  const moved = new Deferred();
   const { client, log, seen } = await server(
     t,
     [
@@ -331,26 +331,26 @@ test("in the background, too, that is no failure", async (t) => {
     ],
     [
       () => {
-        // The stream hears of it later than the acknowledgement does.
+        // The stream ends after the acknowledgement was refused.
         setImmediate(moved.resolve);
         throw stale();
       },
       () => undefined,
     ],
   );
-  const subscription = client.subscribe(NAMED);
-  const { ended } = reading(subscription);
+  const stream = client.subscribe(NAMED);
+  const { ended } = readInBackground(stream);
   await seen("c1 of 1");
   await moved.promise;
   while (log.length < 3) {
     await new Promise(setImmediate);
   }
-  subscription.close();
+  stream.close();
   await ended;
   assert.deepEqual(log, ["subscribe billing", "c1 of 1", "subscribe billing"]);
 });
 
-test("a subscription that is no more ends the loop, wherever that is told", async (t) => {
+test("a deleted subscription ends the loop", async (t) => {
   const noMore = { name: "SwitchboardError", code: Code.NotFound };
   const ofStream = await server(t, [
     async function* () {
@@ -362,14 +362,14 @@ test("a subscription that is no more ends the loop, wherever that is told", asyn
   await assert.rejects(take(ofStream.client.subscribe(NAMED), 1), noMore);
   const inBackground = await server(t, [open(started("c0"), event(1))], [() => Promise.reject(notFound())]);
   await assert.rejects(take(inBackground.client.subscribe(NAMED), 2), noMore);
-  const beforeStream = await server(t, [breaking(started("c0"), event(1))], [() => Promise.reject(notFound())]);
+  const beforeStream = await server(t, [failing(started("c0"), event(1))], [() => Promise.reject(notFound())]);
   await assert.rejects(take(beforeStream.client.subscribe(NAMED), 2), noMore);
   for (const { requests } of [ofStream, inBackground, beforeStream]) {
     assert.equal(requests.length, 1);
   }
 });
 
-test("a loop that is left or fails acknowledges what it finished, and not what it did not", async (t) => {
+test("break and throw acknowledge only finished events", async (t) => {
   for (const leave of ["break", "throw"]) {
     const { client, log } = await server(t, [open(started("c0"), event(1), event(2), event(3))]);
     const loop = async () => {
@@ -378,28 +378,26 @@ test("a loop that is left or fails acknowledges what it finished, and not what i
           if (leave === "break") {
             break;
           }
-          throw new Error("not today");
+          throw new Error("processing failed");
         }
       }
     };
-    await (leave === "break" ? loop() : assert.rejects(loop(), /not today/));
+    await (leave === "break" ? loop() : assert.rejects(loop(), /processing failed/));
     assert.deepEqual(log, ["subscribe billing", "c2 of 1"], leave);
   }
   const { client, log } = await server(t, [open(started("c0"), event(1))]);
   await take(client.subscribe(NAMED), 1);
-  assert.deepEqual(log, ["subscribe billing"], "the first one was not finished");
+  assert.deepEqual(log, ["subscribe billing"], "an unfinished event is not acknowledged");
 });
 
-test("close, a signal and a closed client end the loop, with what it finished acknowledged", async (t) => {
+test("close, signal and closed client acknowledge finished events", async (t) => {
   for (const how of ["close", "signal", "client"] as const) {
     const { client, log } = await server(t, [open(started("c0"), event(1), event(2))]);
     const canceling = new AbortController();
-    const subscription = client.subscribe(NAMED, { signal: canceling.signal });
-    const end = { close: () => subscription.close(), signal: () => canceling.abort(), client: () => client.close() }[
-      how
-    ];
+    const stream = client.subscribe(NAMED, { signal: canceling.signal });
+    const end = { close: () => stream.close(), signal: () => canceling.abort(), client: () => client.close() }[how];
     const loop = async () => {
-      for await (const { id } of subscription) {
+      for await (const { id } of stream) {
         if (id === "evt_2") {
           end();
         }
@@ -410,7 +408,7 @@ test("close, a signal and a closed client end the loop, with what it finished ac
   }
 });
 
-test("a stream that ends in order is acknowledged to its end", async (t) => {
+test("an orderly stream end is acknowledged up to its last cursor", async (t) => {
   const { client, log } = await server(t, [
     async function* () {
       yield started("c0");
@@ -426,18 +424,18 @@ test("a stream that ends in order is acknowledged to its end", async (t) => {
   assert.deepEqual(log, ["subscribe billing", "c9 of 1"]);
 });
 
-test("whoever leaves is not held up for long, and sees no failure", async (t) => {
+test("leaving the loop waits briefly and hides failures", async (t) => {
   const { client, log } = await server(t, [open(started("c0"), event(1), event(2))], [(_, signal) => until(signal)]);
-  const begun = performance.now();
+  const startTime = performance.now();
   await take(client.subscribe(NAMED), 2);
-  const tookMs = performance.now() - begun;
+  const tookMs = performance.now() - startTime;
   assert.deepEqual(log, ["subscribe billing", "c1 of 1"]);
   assert.ok(tookMs >= 4_900 && tookMs < 20_000, `${tookMs}`);
   const failing = await server(t, [open(started("c0"), event(1), event(2))], [() => Promise.reject(notFound())]);
   await take(failing.client.subscribe(NAMED), 2);
 });
 
-test("gaps are acknowledged as events are", async (t) => {
+test("gaps are acknowledged like events", async (t) => {
   const { client, log } = await server(t, [
     open(started("c0"), { response: { case: "gap", value: { resumeCursor: "c5" } } }, event(6)),
   ]);
@@ -445,7 +443,7 @@ test("gaps are acknowledged as events are", async (t) => {
   assert.deepEqual(log, ["subscribe billing", "c5 of 1"]);
 });
 
-test("what is acknowledged goes with the generation of its stream, however late", async (t) => {
+test("a late acknowledgement carries its stream's generation", async (t) => {
   const { client, log } = await server(
     t,
     [
@@ -458,24 +456,24 @@ test("what is acknowledged goes with the generation of its stream, however late"
     ],
     [({ generation }) => (generation === 1n ? Promise.reject(stale()) : undefined)],
   );
-  const subscription = client.subscribe(NAMED);
-  const [late, next] = await take(subscription, 2);
-  assert.equal(await subscription.acknowledge(late), false);
-  assert.equal(await subscription.acknowledge(next), true);
+  const stream = client.subscribe(NAMED);
+  const [late, next] = await take(stream, 2);
+  assert.equal(await stream.acknowledge(late), false);
+  assert.equal(await stream.acknowledge(next), true);
   assert.deepEqual(log, ["subscribe billing", "subscribe billing", "c6 of 1", "c1 of 2"]);
 });
 
-test("an event that was acknowledged is finished, also when the loop is left with it", async (t) => {
+test("acknowledge finishes the event even if the loop is left", async (t) => {
   const { client, log, requests } = await server(t, [
-    breaking(started("c0"), event(1), event(2)),
+    failing(started("c0"), event(1), event(2)),
     open(started("c2"), event(3), event(4)),
   ]);
-  const subscription = client.subscribe({ ...NAMED, maxEvents: 5n });
+  const stream = client.subscribe({ ...NAMED, maxEvents: 5n });
   const seen: (string | undefined)[] = [];
-  for await (const event of subscription) {
+  for await (const event of stream) {
     if (event.id === "evt_2" || event.id === "evt_3") {
-      assert.equal(await subscription.acknowledge(event), true);
-      seen.push(subscription.cursor);
+      assert.equal(await stream.acknowledge(event), true);
+      seen.push(stream.cursor);
     }
     if (event.id === "evt_3") {
       break;
@@ -489,46 +487,46 @@ test("an event that was acknowledged is finished, also when the loop is left wit
   );
 });
 
-test("a caller can acknowledge, and knows what became of it", async (t) => {
+test("acknowledge returns the outcome to the caller", async (t) => {
   const { client, log } = await server(
     t,
     [open(started("c0"), event(1), event(2), event(3))],
     [() => undefined, () => Promise.reject(stale()), () => Promise.reject(unavailable()), () => undefined],
   );
-  const subscription = client.subscribe(NAMED);
-  await assert.rejects(subscription.acknowledge(), TypeError);
+  const stream = client.subscribe(NAMED);
+  await assert.rejects(stream.acknowledge(), TypeError);
   let last: Event | undefined;
-  for await (const event of subscription) {
+  for await (const event of stream) {
     if (event.id === "evt_1") {
-      assert.equal(await subscription.acknowledge(event), true);
+      assert.equal(await stream.acknowledge(event), true);
     } else if (event.id === "evt_2") {
-      assert.equal(await subscription.acknowledge(event), false);
+      assert.equal(await stream.acknowledge(event), false);
     } else {
       last = event;
-      await assert.rejects(subscription.acknowledge({ ...event }), TypeError);
+      await assert.rejects(stream.acknowledge({ ...event }), TypeError);
       await assert.rejects(
-        subscription.acknowledge(event),
+        stream.acknowledge(event),
         (error) => error instanceof SwitchboardError && error.code === Code.Unavailable,
       );
       break;
     }
   }
-  // What failed is said once more at the loop's end.
+  // The end of the loop retries the failed acknowledgement.
   assert.deepEqual(log, ["subscribe billing", "c1 of 1", "c2 of 1", "c3 of 1", "c3 of 1"]);
-  // Also without a loop.
-  assert.equal(await subscription.acknowledge(last), true);
-  assert.equal(await subscription.acknowledge(), true);
+  // Works without a loop too.
+  assert.equal(await stream.acknowledge(last), true);
+  assert.equal(await stream.acknowledge(), true);
   client.close();
-  await assert.rejects(subscription.acknowledge(last), { code: Code.Canceled });
+  await assert.rejects(stream.acknowledge(last), { code: Code.Canceled });
 });
 
-test("without a name nothing is acknowledged", async (t) => {
+test("without a named subscription nothing is acknowledged", async (t) => {
   const { client, log } = await server(t, [
-    breaking(started("c0"), event(1), heartbeat("c2")),
+    failing(started("c0"), event(1), heartbeat("c2")),
     open(started("c2"), event(3)),
   ]);
-  const subscription = client.subscribe({ start: { case: "afterCursor", value: "c0" } });
-  const [first] = await take(subscription, 2);
-  await assert.rejects(subscription.acknowledge(first), TypeError);
+  const stream = client.subscribe({ start: { case: "afterCursor", value: "c0" } });
+  const [first] = await take(stream, 2);
+  await assert.rejects(stream.acknowledge(first), TypeError);
   assert.deepEqual(log, ["subscribe c0", "subscribe c2"]);
 });

@@ -10,7 +10,7 @@ for (const [name, create] of [
   ["Node.js", forNode],
   ["web", forWeb],
 ] as const) {
-  test(`${name}: a token is refused in plaintext beyond loopback`, () => {
+  test(`${name}: a token in plaintext beyond loopback is rejected`, () => {
     for (const address of [
       "http://switchboard.example.com:50051",
       "http://10.0.0.1:50051",
@@ -28,7 +28,7 @@ for (const [name, create] of [
     }
   });
 
-  test(`${name}: a token is taken over TLS, and on loopback`, () => {
+  test(`${name}: a token over TLS or on loopback is accepted`, () => {
     for (const address of [
       "switchboard.example.com",
       "switchboard.example.com:50051",
@@ -43,7 +43,7 @@ for (const [name, create] of [
     }
   });
 
-  test(`${name}: a token that is no token is refused, and not shown`, () => {
+  test(`${name}: an invalid token is rejected and not shown`, () => {
     for (const token of ["", "two words", "s3cret\ninjected: yes", "s3cret-ü"]) {
       assert.throws(
         () => create("localhost:50051", { token }),
@@ -52,7 +52,7 @@ for (const [name, create] of [
     }
   });
 
-  test(`${name}: an address that cannot be read is refused, and not shown`, () => {
+  test(`${name}: an invalid address is rejected and not shown`, () => {
     for (const address of [
       "",
       "a b",
@@ -70,23 +70,23 @@ for (const [name, create] of [
     }
   });
 
-  test(`${name}: a client does not show its token`, () => {
+  test(`${name}: an inspected client does not show its token`, () => {
     const client = create("localhost:50051", { token: TOKEN });
-    const subscription = client.subscribe();
-    for (const shown of [client, client.transport, client.messages, subscription]) {
+    const stream = client.subscribe();
+    for (const shown of [client, client.transport, client.messages, stream]) {
       assert.doesNotMatch(inspect(shown, { depth: 10, showHidden: true }), new RegExp(TOKEN));
       assert.doesNotMatch(`${shown}`, new RegExp(TOKEN));
     }
     client.close();
   });
 
-  test(`${name}: a number of attempts that is none is refused`, () => {
+  test(`${name}: an invalid maxAttempts is rejected`, () => {
     for (const maxAttempts of [0, -1, 1.5, Number.NaN]) {
       assert.throws(() => create("localhost:50051", { maxAttempts }), RangeError);
     }
   });
 }
 
-test("TLS options are refused where there is no TLS", () => {
+test("TLS options with an http address are rejected", () => {
   assert.throws(() => forNode("http://localhost:50051", { tls: {} }), TypeError);
 });

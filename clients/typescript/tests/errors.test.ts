@@ -5,8 +5,8 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { SwitchboardError } from "@switchboard/client";
 import { AccountService, ErrorSchema, MessageService } from "@switchboard/client/v1";
+import { Deferred, until } from "./support/deferred.js";
 import { fakeServer } from "./support/fake.js";
-import { Later, until } from "./support/later.js";
 import { proxyTo } from "./support/proxy.js";
 import { clientOf } from "./support/sandbox.js";
 
@@ -19,7 +19,7 @@ async function failureOf(call: Promise<unknown>): Promise<SwitchboardError> {
   return error;
 }
 
-test("a status without details has no reason, and is there as the cause", async (t) => {
+test("a status without details has no reason and stays the cause", async (t) => {
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, {
       getAccount: () => {
@@ -37,7 +37,7 @@ test("a status without details has no reason, and is there as the cause", async 
   assert.equal(error.cause.code, Code.ResourceExhausted);
 });
 
-test("a failed write tells the request_id that it carried", async (t) => {
+test("a failed write reports its request_id", async (t) => {
   const server = await fakeServer(t, ({ service }) => {
     service(MessageService, {
       sendMessage: (request) => {
@@ -52,7 +52,7 @@ test("a failed write tells the request_id that it carried", async (t) => {
   assert.equal((await failureOf(messages.sendMessage({ requestId: "mine" }))).requestId, "mine");
 });
 
-test("a server that is not there is UNAVAILABLE", async (t) => {
+test("an unreachable server is UNAVAILABLE", async (t) => {
   const server = await fakeServer(t, () => undefined);
   const client = clientOf(t, server.address.replace(/\d+$/, "1"), { maxAttempts: 1 });
   const error = await failureOf(client.accounts.listAccounts({}));
@@ -60,12 +60,12 @@ test("a server that is not there is UNAVAILABLE", async (t) => {
   assert.equal(error.reason, "");
 });
 
-test("a connection that breaks is UNAVAILABLE, on calls and on streams", async (t) => {
-  const asked = [new Later(), new Later()];
+test("a broken connection is UNAVAILABLE for calls and streams", async (t) => {
+  const called = [new Deferred(), new Deferred()];
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, {
       listAccounts: async (_, { signal }) => {
-        asked[0]?.resolve();
+        called[0]?.resolve();
         await until(signal);
         return {};
       },
@@ -73,7 +73,7 @@ test("a connection that breaks is UNAVAILABLE, on calls and on streams", async (
     service(MessageService, {
       async *watchMessage(_, { signal }) {
         yield {};
-        asked[1]?.resolve();
+        called[1]?.resolve();
         await until(signal);
       },
     });
@@ -87,16 +87,20 @@ test("a connection that breaks is UNAVAILABLE, on calls and on streams", async (
       }
     })(),
   );
-  await Promise.all(asked.map(({ promise }) => promise));
+  await Promise.all(called.map(({ promise }) => promise));
   server.cut();
   for (const error of [await call, await stream]) {
     assert.equal(error.code, Code.Unavailable);
     assert.ok(error.cause instanceof ConnectError);
-    assert.notEqual(error.cause.code, Code.Unavailable, "Connect says so itself now: the layer need not");
+    assert.notEqual(
+      error.cause.code,
+      Code.Unavailable,
+      "Connect already returns UNAVAILABLE: the conversion is redundant",
+    );
   }
 });
 
-test("what a server says of a broken stream of its own stays as it is", async (t) => {
+test("a status sent by the server keeps its code", async (t) => {
   for (const code of [Code.Aborted, Code.Canceled, Code.Internal, Code.Unknown]) {
     const server = await fakeServer(t, ({ service }) => {
       service(AccountService, {
@@ -110,25 +114,25 @@ test("what a server says of a broken stream of its own stays as it is", async (t
   }
 });
 
-test("a deadline that passes is DEADLINE_EXCEEDED", async (t) => {
+test("a passed deadline is DEADLINE_EXCEEDED", async (t) => {
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, { listAccounts: () => new Promise(() => undefined) });
   });
-  // The server never answers, and could not say that time is up either.
+  // The server never replies, and the stalled proxy drops a status of the server too.
   const proxy = await proxyTo(t, server.address);
   const client = clientOf(t, proxy.address);
   const call = failureOf(client.accounts.listAccounts({}, { timeoutMs: 300 }));
-  proxy.silence();
+  proxy.stall();
   const error = await call;
   assert.deepEqual([error.code, error.reason], [Code.DeadlineExceeded, ""]);
 });
 
-test("a closed client says CANCELED, also of what was under way", async (t) => {
-  const asked = new Later();
+test("a closed client fails open and later calls with CANCELED", async (t) => {
+  const called = new Deferred();
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, {
       listAccounts: async (_, { signal }) => {
-        asked.resolve();
+        called.resolve();
         await until(signal);
         return {};
       },
@@ -136,25 +140,25 @@ test("a closed client says CANCELED, also of what was under way", async (t) => {
   });
   const client = clientOf(t, server.address);
   const underWay = failureOf(client.accounts.listAccounts({}));
-  await asked.promise;
+  await called.promise;
   client.close();
   assert.equal((await underWay).code, Code.Canceled);
   const later = await failureOf(client.accounts.listAccounts({}));
   assert.equal(later.message, "CANCELED: the client is closed");
 });
 
-test("a record becomes the same, without what the provider sent", () => {
+test("a record converts without the provider's raw response", () => {
   const record = create(ErrorSchema, {
     code: Code.FailedPrecondition,
     reason: "SEND_OUTCOME_UNKNOWN",
-    message: "nobody can tell",
+    message: "the outcome is unknown",
     metadata: { attempt: "1" },
     retryDelay: { seconds: 1n, nanos: 500_000_000 },
     fieldViolations: [{ field: "to", reason: "MALFORMED", description: "must be a number" }],
     rawJson: '{"text":"what was written"}',
   });
   const error = SwitchboardError.fromRecord(record);
-  assert.equal(error.message, "FAILED_PRECONDITION SEND_OUTCOME_UNKNOWN: nobody can tell");
+  assert.equal(error.message, "FAILED_PRECONDITION SEND_OUTCOME_UNKNOWN: the outcome is unknown");
   assert.equal(error.code, Code.FailedPrecondition);
   assert.deepEqual(
     [error.reason, error.domain, error.metadata],
@@ -165,7 +169,7 @@ test("a record becomes the same, without what the provider sent", () => {
   assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), /what was written/);
 });
 
-test("what cannot be a request is refused without being shown", async (t) => {
+test("an invalid request value is rejected and not shown", async (t) => {
   const server = await fakeServer(t, ({ service }) => service(MessageService, { sendMessage: () => ({}) }));
   const { messages } = clientOf(t, server.address, { maxAttempts: 1 });
   for (const request of [
@@ -186,14 +190,14 @@ test("what cannot be a request is refused without being shown", async (t) => {
   }
 });
 
-test("a header that is none is the caller's mistake, and not tried again", async (t) => {
+test("an invalid header throws a TypeError without a retry", async (t) => {
   const { accounts } = clientOf(t, "127.0.0.1:1");
   await assert.rejects(accounts.listAccounts({}, { headers: { "x-mine": "two\nlines" } }), TypeError);
 });
 
 test("any status can be decoded", () => {
-  const error = SwitchboardError.from(new ConnectError("gone", Code.NotFound));
-  assert.equal(error.message, "NOT_FOUND: gone");
+  const error = SwitchboardError.from(new ConnectError("no such account", Code.NotFound));
+  assert.equal(error.message, "NOT_FOUND: no such account");
   assert.equal(SwitchboardError.from(error), error);
   assert.equal(SwitchboardError.from("what?").code, Code.Unknown);
 });

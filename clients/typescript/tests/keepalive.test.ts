@@ -4,24 +4,24 @@ import type { ServerHttp2Session } from "node:http2";
 import { test } from "node:test";
 import { Code } from "@switchboard/client";
 import { AccountService } from "@switchboard/client/v1";
+import { Deferred, until } from "./support/deferred.js";
 import { fakeServer } from "./support/fake.js";
-import { Later, until } from "./support/later.js";
 import { proxyTo } from "./support/proxy.js";
 import { clientOf } from "./support/sandbox.js";
 
-/** Pings the client, and waits for its answer. */
+/** Pings the client and waits for the reply. */
 function pinged(session: ServerHttp2Session): Promise<void> {
   return new Promise((resolve, reject) => {
     session.ping((error) => (error ? reject(error) : resolve()));
   });
 }
 
-test("a connection with open calls is pinged, and given up when no answer comes", async (t) => {
-  const asked = new Later();
+test("a connection that stops answering pings is closed", async (t) => {
+  const called = new Deferred();
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, {
       listAccounts: async (_, { signal }) => {
-        asked.resolve();
+        called.resolve();
         await until(signal);
         return {};
       },
@@ -35,15 +35,16 @@ test("a connection with open calls is pinged, and given up when no answer comes"
     failed = true;
     return error;
   });
-  await asked.promise;
+  await called.promise;
   const [session] = server.sessions;
   assert.ok(session);
   const ping = once(session, "ping");
   t.mock.timers.tick(30_000);
   await ping;
-  // The answer to that ping has to come in, which starts the next interval. A ping of the server's own is answered after it.
+  // The client must receive the reply to its ping, which starts the next interval. A ping of the server is answered
+  // after it.
   await pinged(session);
-  proxy.silence();
+  proxy.stall();
   t.mock.timers.tick(30_000);
   await new Promise(setImmediate);
   t.mock.timers.tick(9_999);
@@ -54,14 +55,14 @@ test("a connection with open calls is pinged, and given up when no answer comes"
   assert.equal(error.code, Code.Unavailable);
 });
 
-test("a connection without calls is not pinged", async (t) => {
+test("an idle connection is not pinged", async (t) => {
   const server = await fakeServer(t, ({ service }) => service(AccountService, { listAccounts: () => ({}) }));
   const client = clientOf(t, server.address);
   t.mock.timers.enable({ apis: ["setTimeout"] });
   await client.accounts.listAccounts({});
   const [session] = server.sessions;
   assert.ok(session);
-  // There and back once, so that the call has ended for the client too.
+  // After one round trip, the call has ended for the client too.
   await pinged(session);
   let pings = 0;
   session.on("ping", () => pings++);

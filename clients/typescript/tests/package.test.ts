@@ -1,4 +1,4 @@
-// What the package is made of, and what it says of itself.
+// Checks the content and the metadata of the package.
 import assert from "node:assert/strict";
 import { access, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,13 +8,13 @@ import * as sandbox from "@switchboard/client/sandbox/v1";
 import * as v1 from "@switchboard/client/v1";
 import { CLIENT, PACKAGE, REPOSITORY } from "./support/paths.js";
 
-test("the version is the server's", async () => {
+test("the version matches the server's", async () => {
   const [, server] = /^version = "(.+)"$/m.exec(await readFile(join(REPOSITORY, "Cargo.toml"), "utf8")) ?? [];
   const { version } = JSON.parse(await readFile(join(PACKAGE, "package.json"), "utf8"));
   assert.equal(version, server);
 });
 
-test("the package has its licence, its README and its types", async () => {
+test("the package contains its licence, README and types", async () => {
   assert.equal(await readFile(join(PACKAGE, "LICENSE"), "utf8"), await readFile(join(REPOSITORY, "LICENSE"), "utf8"));
   await access(join(PACKAGE, "README.md"));
   const { exports, license } = JSON.parse(await readFile(join(PACKAGE, "package.json"), "utf8"));
@@ -25,14 +25,14 @@ test("the package has its licence, its README and its types", async () => {
   }
 });
 
-test("the README shows what is run here", async () => {
+test("README snippets match files that the tests run", async () => {
   const readme = await readFile(join(CLIENT, "README.md"), "utf8");
   const fences = readme.match(/^```ts$/gm) ?? [];
   const quotes = [...readme.matchAll(/^<!-- (\S+) -->\n```ts\n(.*?)^```$/gms)];
-  assert.equal(quotes.length, fences.length, "every piece of code names the file that it is from");
+  assert.equal(quotes.length, fences.length, "every snippet names its source file");
   for (const [, file = "", code = ""] of quotes) {
     const source = await readFile(join(CLIENT, file), "utf8");
-    // In the file it may be indented.
+    // The source file may indent it.
     const flat = (text: string) => text.replace(/^ +/gm, "");
     assert.ok(flat(source).includes(flat(code)), `${file} has not:\n${code}`);
   }
@@ -47,7 +47,7 @@ function files(module: object): DescFile[] {
   return Object.values(module).filter((value: AnyDesc | undefined) => value?.kind === "file");
 }
 
-test("no name of the contract is mangled", () => {
+test("contract names are not mangled", () => {
   const seen = { messages: 0, fields: 0, enums: 0, methods: 0 };
   for (const module of [v1, sandbox] as Record<string, unknown>[]) {
     const visitMessage = (message: DescMessage) => {
@@ -85,7 +85,7 @@ test("no name of the contract is mangled", () => {
   assert.ok(seen.messages > 80 && seen.fields > 250 && seen.enums > 15 && seen.methods > 25, JSON.stringify(seen));
 });
 
-test("no name of a generated type is mangled", async () => {
+test("generated type names are not mangled", async () => {
   for (const folder of ["dist/gen/switchboard/v1", "dist/gen/switchboard/sandbox/v1"]) {
     for (const name of await readdir(join(PACKAGE, folder))) {
       if (name.endsWith(".d.ts")) {
@@ -96,7 +96,7 @@ test("no name of a generated type is mangled", async () => {
   }
 });
 
-test("everything of the contract is exported", async () => {
+test("the whole contract is exported", async () => {
   const listed = async (folder: string) =>
     (await readdir(join(REPOSITORY, "proto", folder)))
       .map((name) => `${folder}/${name.replace(/\.proto$/, "")}`)

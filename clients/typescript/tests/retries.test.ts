@@ -17,95 +17,95 @@ import {
 import { type Fake, fakeServer } from "./support/fake.js";
 import { clientOf } from "./support/sandbox.js";
 
-/** `google.rpc.RetryInfo { retry_delay: … }` with so many seconds, 1 to 127. */
+/** `google.rpc.RetryInfo { retry_delay: … }` with 1 to 127 seconds. */
 function retryInfo(seconds: number) {
   return { type: "google.rpc.RetryInfo", value: Uint8Array.of(0x0a, 2, 0x08, seconds) };
 }
 
-interface Trouble extends Fake {
-  /** The ids of the requests that came, in their order; undefined for those that have none. */
+interface FlakyServer extends Fake {
+  /** The request_id of each request in order; undefined for requests without one. */
   readonly requestIds: (string | undefined)[];
 }
 
-/** A server that fails so many times, then answers. */
-async function trouble(
+/** A server that fails the first calls, then answers. */
+async function flakyServer(
   t: Parameters<typeof fakeServer>[0],
   times: number,
   code = Code.Unavailable,
   details: ConnectError["details"] = [],
 ) {
   const requestIds: (string | undefined)[] = [];
-  const meet = (requestId?: string) => {
+  const handle = (requestId?: string) => {
     requestIds.push(requestId);
     if (requestIds.length <= times) {
-      const error = new ConnectError("not now", code);
+      const error = new ConnectError("try again later", code);
       error.details = details;
       throw error;
     }
     return {};
   };
-  const meetStream = async (
-    pieces: AsyncIterable<{ header?: { requestId: string } | undefined; chunk: Uint8Array }>,
+  const handleUpload = async (
+    requests: AsyncIterable<{ header?: { requestId: string } | undefined; chunk: Uint8Array }>,
   ) => {
     let requestId: string | undefined;
     let bytes = 0;
-    for await (const { header, chunk } of pieces) {
+    for await (const { header, chunk } of requests) {
       requestId ??= header?.requestId;
       bytes += chunk.length;
     }
-    meet(requestId);
+    handle(requestId);
     return { bytes, requestId };
   };
   const server = await fakeServer(t, ({ service }) => {
-    service(AccountService, { listAccounts: () => meet(), getAccount: () => meet() });
+    service(AccountService, { listAccounts: () => handle(), getAccount: () => handle() });
     service(ContactService, {
-      listContacts: () => meet(),
-      createContact: ({ requestId }) => meet(requestId),
-      updateContact: () => meet(),
-      deleteContact: () => meet(),
+      listContacts: () => handle(),
+      createContact: ({ requestId }) => handle(requestId),
+      updateContact: () => handle(),
+      deleteContact: () => handle(),
     });
     service(EventService, {
-      listEvents: () => meet(),
+      listEvents: () => handle(),
       async *subscribe() {
-        yield meet();
+        yield handle();
       },
     });
     service(MessageService, {
-      sendMessage: ({ requestId }) => meet(requestId),
-      sendMedia: async (pieces) => {
-        const { requestId, bytes } = await meetStream(pieces);
+      sendMessage: ({ requestId }) => handle(requestId),
+      sendMedia: async (requests) => {
+        const { requestId, bytes } = await handleUpload(requests);
         return { message: { requestId: requestId ?? "", attempt: bytes } };
       },
-      getMessage: ({ key }) => meet(key.case === "requestId" ? key.value : undefined),
+      getMessage: ({ key }) => handle(key.case === "requestId" ? key.value : undefined),
       async *watchMessage() {
-        yield meet();
+        yield handle();
       },
       async *sendMessages(requests) {
         for await (const { request } of requests) {
-          yield meet(request?.requestId);
+          yield handle(request?.requestId);
         }
       },
     });
     service(TemplateService, {
-      uploadTemplateMedia: async (pieces) => {
-        await meetStream(pieces);
+      uploadTemplateMedia: async (requests) => {
+        await handleUpload(requests);
         return {};
       },
     });
     service(WebhookService, {
-      createWebhook: ({ requestId }) => meet(requestId),
-      updateWebhook: () => meet(),
-      verifyWebhook: () => meet(),
+      createWebhook: ({ requestId }) => handle(requestId),
+      updateWebhook: () => handle(),
+      verifyWebhook: () => handle(),
     });
   });
-  return { ...server, requestIds } satisfies Trouble;
+  return { ...server, requestIds } satisfies FlakyServer;
 }
 
 const file = new Uint8Array(600_000).fill(7);
 
 async function drained(stream: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of stream) {
-    // To its end.
+    // Until the end.
   }
 }
 
@@ -117,7 +117,7 @@ const READS: Record<string, (client: SwitchboardClient) => Promise<unknown>> = {
   "MessageService.GetMessage": ({ messages }) => messages.getMessage({}),
   "WebhookService.VerifyWebhook": ({ webhooks }) => webhooks.verifyWebhook({}),
 };
-const REPEATABLE_WRITES: Record<string, (client: SwitchboardClient, requestId: string) => Promise<unknown>> = {
+const RETRIED_WRITES: Record<string, (client: SwitchboardClient, requestId: string) => Promise<unknown>> = {
   "MessageService.SendMessage": ({ messages }, requestId) => messages.sendMessage({ requestId }),
   "MessageService.SendMedia of bytes": (client, requestId) => client.sendMedia({ requestId }, file),
   "MessageService.SendMedia of a blob": (client, requestId) => client.sendMedia({ requestId }, new Blob([file])),
@@ -125,7 +125,7 @@ const REPEATABLE_WRITES: Record<string, (client: SwitchboardClient, requestId: s
   "ContactService.CreateContact": ({ contacts }, requestId) => contacts.createContact({ requestId }),
   "WebhookService.CreateWebhook": ({ webhooks }, requestId) => webhooks.createWebhook({ requestId }),
 };
-const NEVER: Record<string, (client: SwitchboardClient) => Promise<unknown>> = {
+const NOT_RETRIED: Record<string, (client: SwitchboardClient) => Promise<unknown>> = {
   "ContactService.UpdateContact": ({ contacts }) => contacts.updateContact({}),
   "ContactService.DeleteContact": ({ contacts }) => contacts.deleteContact({}),
   "WebhookService.UpdateWebhook": ({ webhooks }) => webhooks.updateWebhook({}),
@@ -143,47 +143,47 @@ const NEVER: Record<string, (client: SwitchboardClient) => Promise<unknown>> = {
 };
 
 for (const [name, call] of Object.entries(READS)) {
-  test(`${name} is tried again`, async (t) => {
-    const server = await trouble(t, 3);
+  test(`${name} is retried`, async (t) => {
+    const server = await flakyServer(t, 3);
     await call(clientOf(t, server.address));
     assert.equal(server.requestIds.length, 4);
   });
 }
 
-for (const [name, call] of Object.entries(REPEATABLE_WRITES)) {
-  test(`${name} is tried again with the caller's request_id`, async (t) => {
-    const server = await trouble(t, 3);
+for (const [name, call] of Object.entries(RETRIED_WRITES)) {
+  test(`${name} is retried with the given request_id`, async (t) => {
+    const server = await flakyServer(t, 3);
     await call(clientOf(t, server.address), "order-77");
     assert.deepEqual(server.requestIds, Array(4).fill("order-77"));
   });
 
-  test(`${name} is tried again with one fresh request_id`, async (t) => {
-    const server = await trouble(t, 3);
+  test(`${name} is retried with one new request_id`, async (t) => {
+    const server = await flakyServer(t, 3);
     const client = clientOf(t, server.address);
     await call(client, "");
     await call(client, "");
     assert.equal(server.requestIds.length, 5);
     assert.match(server.requestIds[0] ?? "", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
     assert.equal(new Set(server.requestIds.slice(0, 4)).size, 1);
-    assert.notEqual(server.requestIds[0], server.requestIds[4], "another call has another id");
+    assert.notEqual(server.requestIds[0], server.requestIds[4], "a new call gets a new id");
   });
 }
 
-for (const [name, call] of Object.entries(NEVER)) {
-  test(`${name} is not tried again`, async (t) => {
-    const server = await trouble(t, 1);
+for (const [name, call] of Object.entries(NOT_RETRIED)) {
+  test(`${name} is not retried`, async (t) => {
+    const server = await flakyServer(t, 1);
     await assert.rejects(call(clientOf(t, server.address)), { name: "SwitchboardError", code: Code.Unavailable });
     assert.equal(server.requestIds.length, 1);
   });
 }
 
-test("the lists above name every unary and client-streaming kind of call", () => {
+test("the lists cover every call that takes a request_id", () => {
   const written = (method: DescMethod) => !/^(Get|List|Verify)/.test(method.name);
   const withId = [AccountService, ContactService, EventService, MessageService, TemplateService, WebhookService]
     .flatMap((service) => service.methods)
     .filter((method) => written(method) && takesId(method))
     .map((method) => `${method.parent.name}.${method.name}`);
-  assert.deepEqual(new Set(withId), new Set(Object.keys(REPEATABLE_WRITES).map((name) => name.replace(/ of .*/, ""))));
+  assert.deepEqual(new Set(withId), new Set(Object.keys(RETRIED_WRITES).map((name) => name.replace(/ of .*/, ""))));
 });
 
 function takesId({ input }: DescMethod): boolean {
@@ -191,12 +191,12 @@ function takesId({ input }: DescMethod): boolean {
   return field !== undefined && field.oneof === undefined;
 }
 
-test("nothing but UNAVAILABLE is tried again", async (t) => {
+test("other codes than UNAVAILABLE are not retried", async (t) => {
   for (const code of Object.values(Code)) {
     if (typeof code !== "number" || code === Code.Unavailable) {
       continue;
     }
-    const server = await trouble(t, 9, code);
+    const server = await flakyServer(t, 9, code);
     const client = clientOf(t, server.address);
     await assert.rejects(client.accounts.listAccounts({}), { name: "SwitchboardError", code });
     await assert.rejects(client.messages.sendMessage({ requestId: "r" }), { name: "SwitchboardError", code });
@@ -204,43 +204,43 @@ test("nothing but UNAVAILABLE is tried again", async (t) => {
   }
 });
 
-test("it is tried so often and no more", async (t) => {
+test("retries stop after maxAttempts", async (t) => {
   for (const [maxAttempts, expected] of [
     [undefined, 4],
     [2, 2],
     [1, 1],
   ] as const) {
-    const server = await trouble(t, 99);
+    const server = await flakyServer(t, 99);
     const client = clientOf(t, server.address, maxAttempts === undefined ? {} : { maxAttempts });
     await assert.rejects(client.accounts.listAccounts({}), { code: Code.Unavailable });
     assert.equal(server.requestIds.length, expected);
   }
 });
 
-test("the server's delay is waited for", async (t) => {
-  const server = await trouble(t, 1, Code.Unavailable, [retryInfo(1)]);
-  const begun = performance.now();
+test("the server's delay is awaited", async (t) => {
+  const server = await flakyServer(t, 1, Code.Unavailable, [retryInfo(1)]);
+  const startTime = performance.now();
   await clientOf(t, server.address).accounts.listAccounts({});
-  assert.ok(performance.now() - begun >= 1000);
+  assert.ok(performance.now() - startTime >= 1000);
   assert.equal(server.requestIds.length, 2);
 });
 
-test("a delay beyond the deadline is not waited for", async (t) => {
-  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(30)]);
+test("a delay beyond the deadline fails the call immediately", async (t) => {
+  const server = await flakyServer(t, 9, Code.Unavailable, [retryInfo(30)]);
   const client = clientOf(t, server.address);
-  const begun = performance.now();
+  const startTime = performance.now();
   const error: SwitchboardError = await client.accounts.listAccounts({}, { timeoutMs: 20_000 }).then(
-    () => assert.fail("it did not fail"),
+    () => assert.fail("the call did not fail"),
     (reason) => reason,
   );
-  assert.equal(error.code, Code.Unavailable, "what went wrong is worth more than that time is up");
+  assert.equal(error.code, Code.Unavailable, "the cause is reported, not the deadline");
   assert.equal(error.retryDelayMs, 30_000);
   assert.equal(server.requestIds.length, 1);
-  assert.ok(performance.now() - begun < 20_000);
+  assert.ok(performance.now() - startTime < 20_000);
 });
 
-test("a delay of more than half a minute is the caller's to wait for", async (t) => {
-  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(31)]);
+test("a delay above 30 seconds fails the call immediately", async (t) => {
+  const server = await flakyServer(t, 9, Code.Unavailable, [retryInfo(31)]);
   const client = clientOf(t, server.address);
   for (const call of [client.accounts.listAccounts({}), client.sendMedia({}, file)]) {
     await assert.rejects(call, { name: "SwitchboardError", code: Code.Unavailable, retryDelayMs: 31_000 });
@@ -248,13 +248,13 @@ test("a delay of more than half a minute is the caller's to wait for", async (t)
   assert.equal(server.requestIds.length, 2);
 });
 
-test("the deadline is that of all attempts together", async (t) => {
+test("the deadline spans all attempts", async (t) => {
   const timeouts: number[] = [];
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, {
       listAccounts: (_, context) => {
         timeouts.push(context.timeoutMs() ?? Number.NaN);
-        throw new ConnectError("not now", Code.Unavailable);
+        throw new ConnectError("try again later", Code.Unavailable);
       },
     });
   });
@@ -265,19 +265,19 @@ test("the deadline is that of all attempts together", async (t) => {
   }
 });
 
-test("a cancel ends the wait", async (t) => {
-  // The longest that is waited for.
-  const server = await trouble(t, 9, Code.Unavailable, [retryInfo(30)]);
+test("a cancel ends the backoff", async (t) => {
+  // The longest delay that the client waits for.
+  const server = await flakyServer(t, 9, Code.Unavailable, [retryInfo(30)]);
   const client = clientOf(t, server.address);
   const canceling = new AbortController();
   const call = client.accounts.listAccounts({}, { signal: canceling.signal, onHeader: () => undefined });
-  const begun = performance.now();
+  const startTime = performance.now();
   setTimeout(() => canceling.abort(), 50);
   await assert.rejects(call, { name: "SwitchboardError", code: Code.Canceled });
-  assert.ok(performance.now() - begun < 20_000);
+  assert.ok(performance.now() - startTime < 20_000);
 });
 
-test("a read goes on over a new connection when the old one breaks", async (t) => {
+test("a read whose connection breaks is retried on a new one", async (t) => {
   let calls = 0;
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, {
@@ -293,8 +293,8 @@ test("a read goes on over a new connection when the old one breaks", async (t) =
   assert.equal(calls, 2);
 });
 
-test("a request of the caller's is not changed", async (t) => {
-  const server = await trouble(t, 0);
+test("the caller's request is not modified", async (t) => {
+  const server = await flakyServer(t, 0);
   const client = clientOf(t, server.address);
   const request = { to: "+15550100001" };
   await client.messages.sendMessage(request);
@@ -308,38 +308,38 @@ test("a request of the caller's is not changed", async (t) => {
   assert.ok(server.requestIds.every((requestId) => requestId));
 });
 
-test("messages of the caller's own making get a request_id too", async (t) => {
-  const server = await trouble(t, 0);
+test("a custom upload stream gets a request_id", async (t) => {
+  const server = await flakyServer(t, 0);
   const { messages } = clientOf(t, server.address);
-  async function* pieces() {
+  async function* requests() {
     yield { header: { account: "a" }, chunk: file.subarray(0, 10) };
     yield { chunk: file.subarray(0, 5) };
   }
-  const { message } = await messages.sendMedia(pieces());
+  const { message } = await messages.sendMedia(requests());
   assert.equal(message?.attempt, 15);
   assert.match(message?.requestId ?? "", /^[0-9a-f-]{36}$/);
 });
 
-test("in a stream of sends no request_id is made up: nobody would know it when the stream breaks", async (t) => {
-  const server = await trouble(t, 0);
-  await NEVER["MessageService.SendMessages"]?.(clientOf(t, server.address));
+test("sendMessages leaves an empty request_id empty", async (t) => {
+  const server = await flakyServer(t, 0);
+  await NOT_RETRIED["MessageService.SendMessages"]?.(clientOf(t, server.address));
   assert.deepEqual(server.requestIds, [""]);
 });
 
-test("a file that cannot be read fails with its own error", async (t) => {
-  const server = await trouble(t, 0);
+test("an unreadable file fails with its own error", async (t) => {
+  const server = await flakyServer(t, 0);
   const client = clientOf(t, server.address);
-  const broken = Object.assign(new Error("the disk"), { code: "EIO" });
+  const broken = Object.assign(new Error("read failed"), { code: "EIO" });
   async function* source() {
     yield file;
     throw broken;
   }
   await assert.rejects(client.sendMedia({}, source()), (error) => error === broken);
-  assert.deepEqual(server.requestIds, [], "the server does not take a file that was not sent to its end");
+  assert.deepEqual(server.requestIds, [], "the server rejects an incomplete file");
 });
 
-test("every byte of a file goes out once, whatever it comes as", async (t) => {
-  const server = await trouble(t, 0);
+test("every byte is sent once for each kind of source", async (t) => {
+  const server = await flakyServer(t, 0);
   const client = clientOf(t, server.address);
   for (const source of [
     file,

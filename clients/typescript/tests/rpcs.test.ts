@@ -1,4 +1,4 @@
-// Every RPC, against the real server.
+// Calls every RPC on the real server.
 import assert from "node:assert/strict";
 import http2 from "node:http2";
 import { syncBuiltinESMExports } from "node:module";
@@ -15,8 +15,8 @@ import {
   WatchEndReason,
   WebhookTopic,
 } from "@switchboard/client/v1";
-import { take } from "./support/later.js";
-import { clientOf, startSandbox, wholeFile } from "./support/sandbox.js";
+import { take } from "./support/deferred.js";
+import { clientOf, fileScope, startSandbox } from "./support/sandbox.js";
 
 const CONNECTBY = "demo-connectby";
 const CONNECTLY = "demo-connectly";
@@ -27,7 +27,7 @@ const picture = Buffer.from(
   "base64",
 );
 
-/** The paths of the calls that the server answered with OK, as they were seen on the connections. */
+/** The paths of the calls that returned OK, recorded on the HTTP/2 connections. */
 const answered = new Set<string>();
 const { connect } = http2;
 http2.connect = ((...args: Parameters<typeof connect>) => {
@@ -46,14 +46,14 @@ http2.connect = ((...args: Parameters<typeof connect>) => {
 }) as typeof connect;
 syncBuiltinESMExports();
 
-const scope = wholeFile();
+const scope = fileScope();
 let client: SwitchboardClient;
 before(async () => {
   const sandbox = await startSandbox(scope);
   client = clientOf(scope, sandbox.address);
 });
 
-test("AccountService", async () => {
+test("AccountService calls succeed", async () => {
   const { accounts } = await client.accounts.listAccounts({}, deadline);
   assert.deepEqual(
     accounts.map(({ id, provider }) => [id, provider]),
@@ -67,7 +67,7 @@ test("AccountService", async () => {
   assert.equal(account?.limits?.imageBytes, 5_242_880n);
 });
 
-test("MessageService", async () => {
+test("MessageService calls succeed", async () => {
   const { messages } = client;
   const text = { account: CONNECTLY, to: CUSTOMER, content: { case: "text", value: { body: "Hello!" } } } as const;
   const sent = await messages.sendMessage({ ...text, requestId: "order-77" }, deadline);
@@ -140,7 +140,7 @@ test("MessageService", async () => {
   assert.equal(conversation.sessionOpen, false);
 });
 
-test("TemplateService", async () => {
+test("TemplateService calls succeed", async () => {
   const { templates, nextPageToken } = await client.templates.listTemplates({ account: CONNECTBY }, deadline);
   assert.deepEqual(
     templates.map(({ name }) => name),
@@ -160,7 +160,7 @@ test("TemplateService", async () => {
   assert.equal(replayed, false);
 });
 
-test("ContactService", async () => {
+test("ContactService calls succeed", async () => {
   const contact = { name: "Asha Rao", countryCode: "91", phoneNumber: "98123 45670" };
   const created = await client.contacts.createContact({ account: CONNECTBY, contact }, deadline);
   assert.equal(created.contact?.phoneNumber, "9812345670");
@@ -177,13 +177,13 @@ test("ContactService", async () => {
   await client.contacts.deleteContact({ account: CONNECTBY, contactId: id }, deadline);
 });
 
-test("FlowService", async () => {
+test("FlowService calls succeed", async () => {
   const { flowResponses } = await client.flows.listFlowResponses({ account: CONNECTBY }, deadline);
   assert.equal(flowResponses[0]?.answers["screen_0_Name_0"], "Asha");
   assert.ok((flowResponses[0]?.createTime?.seconds ?? 0n) > 1_700_000_000n);
 });
 
-test("WebhookService", async () => {
+test("WebhookService calls succeed", async () => {
   const { webhooks } = client;
   const address = "https://hooks.example.com/reports";
   const report = { account: CONNECTLY, topic: WebhookTopic.REPORT, address };
@@ -203,7 +203,7 @@ test("WebhookService", async () => {
   assert.equal(verified.failedCheck, v1.WebhookCheck.SIGNATURE_FORMAT);
 });
 
-test("EventService", async () => {
+test("EventService event calls succeed", async () => {
   const earliest = { case: "position", value: StartPosition.EARLIEST } as const;
   const filter = { types: ["message.accepted"] };
   const page = await client.events.listEvents({ place: earliest, filter, pageSize: 2 }, deadline);
@@ -225,7 +225,7 @@ test("EventService", async () => {
   assert.ok(!streamed.includes(subscribed[0]?.id ?? ""));
 });
 
-test("EventService, named subscriptions", async () => {
+test("EventService subscription calls succeed", async () => {
   const { events } = client;
   const subscription = "every-rpc";
   const filter = { types: ["message.accepted"] };
@@ -270,7 +270,7 @@ test("EventService, named subscriptions", async () => {
   });
 });
 
-test("the tests above called every RPC of the contract", () => {
+test("every RPC of the contract was called", () => {
   const services = Object.values<unknown>(v1).filter(
     (value): value is DescService =>
       typeof value === "object" && value !== null && "kind" in value && value.kind === "service",

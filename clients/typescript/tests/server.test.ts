@@ -1,14 +1,14 @@
-// What the real server makes of failures, deadlines, silence and its own end.
+// Errors, deadlines, stalled connections and restarts with the real server.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { Code, type SwitchboardClient, SwitchboardError } from "@switchboard/client";
 import { FaultKind } from "@switchboard/client/sandbox/v1";
 import { type Event, StartPosition } from "@switchboard/client/v1";
+import { Deferred, take } from "./support/deferred.js";
 import { health, reflection } from "./support/grpc.js";
-import { Later, take } from "./support/later.js";
 import { proxyTo } from "./support/proxy.js";
-import { clientOf, sandboxOf, startSandbox, temporaryFolder, wholeFile } from "./support/sandbox.js";
+import { clientOf, fileScope, sandboxOf, startSandbox, temporaryFolder } from "./support/sandbox.js";
 
 const CONNECTBY = "demo-connectby";
 const CONNECTLY = "demo-connectly";
@@ -17,7 +17,7 @@ const EARLIEST = { case: "position", value: StartPosition.EARLIEST } as const;
 const text = { case: "text", value: { body: "Hello!" } } as const;
 
 let address: string;
-const scope = wholeFile();
+const scope = fileScope();
 let client: SwitchboardClient;
 before(async () => {
   ({ address } = await startSandbox(scope));
@@ -33,7 +33,7 @@ async function failureOf(call: Promise<unknown>): Promise<SwitchboardError> {
   return error;
 }
 
-test("every fault of a request is told", async () => {
+test("an invalid request reports every field violation", async () => {
   const error = await failureOf(
     client.messages.sendMessage({
       account: CONNECTBY,
@@ -54,20 +54,20 @@ test("every fault of a request is told", async () => {
   assert.ok(error.fieldViolations.every(({ description }) => description.length > 0));
 });
 
-test("a file that is none is refused while it is still being sent", async () => {
+test("an invalid file is refused during the upload", async () => {
   const file = new Uint8Array(3_000_000);
   const error = await failureOf(client.sendMedia({ account: CONNECTBY, to: CUSTOMER }, file, { timeoutMs: 20_000 }));
   assert.deepEqual([error.code, error.reason], [Code.InvalidArgument, "REQUEST_INVALID"]);
   assert.equal(error.fieldViolations[0]?.field, "chunk");
 });
 
-test("metadata comes along", async () => {
+test("an error carries its metadata", async () => {
   const error = await failureOf(client.accounts.getAccount({ account: "nobody" }));
   assert.deepEqual([error.code, error.reason], [Code.NotFound, "ACCOUNT_NOT_FOUND"]);
   assert.deepEqual(error.metadata, { account: "nobody" });
 });
 
-test("an unknown outcome is told with all that it takes to go on", async (t) => {
+test("an unknown outcome carries request_id and attempt", async (t) => {
   const sandbox = sandboxOf(client);
   t.after(() => sandbox.clearFaults({ account: CONNECTBY }));
   await sandbox.setFault({ account: CONNECTBY, kind: FaultKind.CUT_AFTER_READING, operation: "send_text", times: 1 });
@@ -79,30 +79,30 @@ test("an unknown outcome is told with all that it takes to go on", async (t) => 
     if (!(error instanceof SwitchboardError && error.reason === "SEND_OUTCOME_UNKNOWN")) {
       throw error;
     }
-    // Nobody can tell whether it was sent. With these it can be asked about, and sent once more if you say so.
+    // The message may or may not have been sent. Use these values to query its state, or to resend it explicitly.
     open = { requestId: error.requestId ?? "", attempt: Number(error.metadata["attempt"]) };
   }
   assert.ok(open);
   const { requestId, attempt } = open;
   const repeated = await failureOf(client.messages.sendMessage({ ...request, requestId }));
   assert.equal(repeated.code, Code.FailedPrecondition);
-  assert.equal(repeated.reason, "SEND_OUTCOME_UNKNOWN", "nothing is sent again unasked");
+  assert.equal(repeated.reason, "SEND_OUTCOME_UNKNOWN", "the client does not resend by itself");
   const { message } = await client.messages.sendMessage({ ...request, requestId, resendAfterAttempt: attempt });
   assert.deepEqual([message?.attempt, message?.requestId], [2, requestId]);
 });
 
 test("a deadline ends a stream", async () => {
-  const begun = performance.now();
+  const startTime = performance.now();
   const error = await failureOf(take(client.events.subscribe({}, { timeoutMs: 500 }), 9));
   assert.equal(error.code, Code.DeadlineExceeded);
-  assert.ok(performance.now() - begun < 10_000);
+  assert.ok(performance.now() - startTime < 10_000);
 });
 
 test("a cancel ends a call and a stream", async (t) => {
   const sandbox = sandboxOf(client);
   t.after(() => sandbox.clearFaults({ account: CONNECTBY }));
   await sandbox.setFault({ account: CONNECTBY, kind: FaultKind.LATENCY, latency: { seconds: 20n } });
-  const begun = performance.now();
+  const startTime = performance.now();
   const canceling = new AbortController();
   const { signal } = canceling;
   const call = failureOf(client.templates.listTemplates({ account: CONNECTBY }, { signal }));
@@ -115,10 +115,10 @@ test("a cancel ends a call and a stream", async (t) => {
     })(),
   );
   assert.deepEqual([(await call).code, (await stream).code], [Code.Canceled, Code.Canceled]);
-  assert.ok(performance.now() - begun < 10_000);
+  assert.ok(performance.now() - startTime < 10_000);
 });
 
-test("health and reflection answer through the same transport", async () => {
+test("health and reflection work over the same transport", async () => {
   assert.equal(await health(client.transport, "switchboard.v1.EventService"), "SERVING");
   await assert.rejects(health(client.transport, "nobody"), { name: "SwitchboardError", code: Code.NotFound });
   const services = await reflection(client.transport);
@@ -126,7 +126,7 @@ test("health and reflection answer through the same transport", async () => {
   assert.ok(services.includes("grpc.health.v1.Health"));
 });
 
-test("a subscription loses nothing and repeats nothing while the server is killed, stopped and started again", async (t) => {
+test("server restarts lose and repeat no event", async (t) => {
   const store = join(await temporaryFolder(t), "journal.db");
   let server = await startSandbox(t, { store });
   const { address } = server;
@@ -134,9 +134,9 @@ test("a subscription loses nothing and repeats nothing while the server is kille
   const switchboard = clientOf(t, address);
   const sandbox = sandboxOf(switchboard);
 
-  // Customers write all the time.
-  const taken: string[] = [];
-  let up = new Later();
+  // Customers keep sending messages.
+  const accepted: string[] = [];
+  let up = new Deferred();
   up.resolve();
   let writing = true;
   const customers = (async () => {
@@ -144,7 +144,7 @@ test("a subscription loses nothing and repeats nothing while the server is kille
       try {
         const answer = await sandbox.injectMessage({ account: CONNECTLY, sender: CUSTOMER, text: `number ${number}` });
         if (answer.webhookStatus === 200) {
-          taken.push(answer.providerMessageId);
+          accepted.push(answer.providerMessageId);
         }
       } catch {
         await up.promise;
@@ -153,21 +153,21 @@ test("a subscription loses nothing and repeats nothing while the server is kille
   })();
 
   const reconnects: SwitchboardError[] = [];
-  const subscription = switchboard.subscribe({ start: EARLIEST }, { onReconnect: (error) => reconnects.push(error) });
+  const stream = switchboard.subscribe({ start: EARLIEST }, { onReconnect: (error) => reconnects.push(error) });
   const events: Event[] = [];
   let last: string | undefined;
   let next = 30;
-  for await (const event of subscription) {
+  for await (const event of stream) {
     events.push(event);
     if (event.id === last) {
       break;
     }
     if (events.length === next && next <= 90) {
-      // Thirty events each: killed, stopped in order, killed again.
-      up = new Later();
+      // After every 30 events: kill, orderly shutdown, kill.
+      up = new Deferred();
       const signal = next === 60 ? "SIGTERM" : "SIGKILL";
       next += 30;
-      // Not waited for: the loop goes on while the server ends.
+      // Do not await it: the loop must continue while the server stops.
       void server.stop(signal).then(async () => {
         server = await startSandbox(t, { port, store });
         up.resolve();
@@ -193,27 +193,31 @@ test("a subscription loses nothing and repeats nothing while the server is kille
   }
   const ids = (some: Event[]) => some.map(({ id }) => id);
   assert.ok(events.length >= 120, `${events.length}`);
-  assert.deepEqual(ids(events), ids(journal), "the loop saw exactly what the journal has");
+  assert.deepEqual(ids(events), ids(journal), "the loop delivered exactly the events of the journal");
   const received = events.map(({ payload }) =>
     payload.case === "messageReceived" ? payload.value.providerMessageId : "",
   );
   assert.deepEqual(
-    received.filter((id) => taken.includes(id)),
-    taken,
-    "and that is all that was taken in",
+    received.filter((id) => accepted.includes(id)),
+    accepted,
+    "the loop delivered every accepted message in order",
   );
   assert.ok(reconnects.length >= 3);
   assert.ok(reconnects.every(({ code }) => code === Code.Unavailable));
 
   const middle = events[40];
   const rest = switchboard.subscribe({ start: { case: "afterCursor", value: middle?.cursor ?? "" } });
-  assert.deepEqual(ids(await take(rest, events.length - 41)), ids(events.slice(41)), "any cursor leads on");
+  assert.deepEqual(
+    ids(await take(rest, events.length - 41)),
+    ids(events.slice(41)),
+    "the loop can resume after any cursor",
+  );
 });
 
-test("a connection that falls silent is given up, and nothing is lost", async (t) => {
+test("a stalled connection is replaced without losing events", async (t) => {
   const proxy = await proxyTo(t, address);
   const errors: string[] = [];
-  const subscription = clientOf(t, proxy.address).subscribe(
+  const stream = clientOf(t, proxy.address).subscribe(
     { filter: { types: ["message.received"] }, start: EARLIEST, heartbeatInterval: { seconds: 1n } },
     { onReconnect: ({ message }) => errors.push(message) },
   );
@@ -221,13 +225,13 @@ test("a connection that falls silent is given up, and nothing is lost", async (t
   const inject = (words: string) => sandbox.injectMessage({ account: CONNECTLY, sender: "+15550100070", text: words });
   await inject("before");
   const seen: string[] = [];
-  for await (const { payload } of subscription) {
+  for await (const { payload } of stream) {
     const words =
       payload.case === "messageReceived" && payload.value.content.case === "text"
         ? payload.value.content.value.body
         : "";
     if (words === "before") {
-      proxy.silence();
+      proxy.stall();
       await inject("meanwhile");
     }
     seen.push(words);
@@ -236,19 +240,19 @@ test("a connection that falls silent is given up, and nothing is lost", async (t
     }
   }
   assert.deepEqual(seen.slice(-2), ["before", "meanwhile"]);
-  assert.deepEqual(errors, ["UNAVAILABLE: nothing came for 2000 ms"]);
+  assert.deepEqual(errors, ["UNAVAILABLE: no response for 2000 ms"]);
   assert.equal(proxy.connections(), 2);
 });
 
-test("a cursor that is none ends the loop", async () => {
-  const subscription = client.subscribe({ start: { case: "afterCursor", value: "made up" } });
-  const error = await failureOf(take(subscription, 1));
+test("a malformed cursor ends the loop", async () => {
+  const stream = client.subscribe({ start: { case: "afterCursor", value: "made up" } });
+  const error = await failureOf(take(stream, 1));
   assert.deepEqual([error.code, error.reason], [Code.InvalidArgument, "CURSOR_MALFORMED"]);
   assert.equal(error.fieldViolations[0]?.field, "after_cursor");
 });
 
-// The last: the account is held back from now on.
-test("a delay that the provider asks for comes along", async (t) => {
+// Keep this test last: the provider's delay pauses the account from now on.
+test("a provider's delay is passed on", async (t) => {
   const sandbox = sandboxOf(client);
   t.after(() => sandbox.clearFaults({ account: CONNECTBY }));
   await sandbox.setFault({ account: CONNECTBY, kind: FaultKind.STATUS, httpStatus: 429, retryAfter: "77" });

@@ -4,8 +4,8 @@ import { createClient } from "@connectrpc/connect";
 import { Code, createSwitchboardClient } from "@switchboard/client";
 import { AccountService, EventService, StartPosition } from "@switchboard/client/v1";
 import { generate } from "selfsigned";
+import { take } from "./support/deferred.js";
 import { fakeServer } from "./support/fake.js";
-import { take } from "./support/later.js";
 import { clientOf } from "./support/sandbox.js";
 
 const TOKEN = "s3cret-token";
@@ -18,7 +18,7 @@ async function certificate(): Promise<{ key: string; cert: string }> {
   return { key: made.private, cert: made.cert };
 }
 
-test("over TLS every call carries the token, streams and subscriptions too", async (t) => {
+test("over TLS, calls and event streams carry the token", async (t) => {
   const tls = await certificate();
   const authorizations: (string | null)[] = [];
   const server = await fakeServer(
@@ -51,7 +51,7 @@ test("over TLS every call carries the token, streams and subscriptions too", asy
   assert.deepEqual(authorizations, Array(4).fill(`Bearer ${TOKEN}`));
 });
 
-test("a server that nobody vouches for gets nothing", async (t) => {
+test("an untrusted server receives no call", async (t) => {
   const tls = await certificate();
   let calls = 0;
   const server = await fakeServer(
@@ -69,7 +69,7 @@ test("a server that nobody vouches for gets nothing", async (t) => {
   assert.equal(calls, 0);
 });
 
-test("on loopback a token goes in plaintext, and without one nothing does", async (t) => {
+test("on loopback, a token is sent in plaintext", async (t) => {
   const authorizations: (string | null)[] = [];
   const server = await fakeServer(t, ({ service }) => {
     service(AccountService, {

@@ -4,19 +4,19 @@ import { test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { AccountService, EventService, MessageService } from "@switchboard/client/v1";
 import { createSwitchboardClient, SwitchboardError } from "@switchboard/client/web";
+import { Deferred, take, until } from "./support/deferred.js";
 import { fakeServer, fakeWebServer } from "./support/fake.js";
 import { importsOf } from "./support/imports.js";
-import { Later, take, until } from "./support/later.js";
 import { PACKAGE } from "./support/paths.js";
 
-test("calls go over gRPC-Web, with token, request_id and retries", async (t) => {
+test("gRPC-Web calls carry token and request_id and are retried", async (t) => {
   const seen: (string | null)[][] = [];
   const server = await fakeWebServer(t, ({ service }) => {
     service(MessageService, {
       sendMessage: (request, { requestHeader }) => {
         seen.push([request.requestId, requestHeader.get("authorization"), requestHeader.get("content-type")]);
         if (seen.length < 3) {
-          throw new ConnectError("not now", Code.Unavailable);
+          throw new ConnectError("try again later", Code.Unavailable);
         }
         return { message: { requestId: request.requestId } };
       },
@@ -37,7 +37,7 @@ test("errors carry their details", async (t) => {
   const server = await fakeWebServer(t, ({ service }) => {
     service(AccountService, {
       getAccount: () => {
-        const error = new ConnectError("there is none", Code.NotFound);
+        const error = new ConnectError("no such account", Code.NotFound);
         // google.rpc.ErrorInfo { reason: "ACCOUNT_NOT_FOUND", domain: "switchboard" }
         const value = Buffer.from("\x0a\x11ACCOUNT_NOT_FOUND\x12\x0bswitchboard", "latin1");
         error.details = [{ type: "google.rpc.ErrorInfo", value }];
@@ -53,12 +53,12 @@ test("errors carry their details", async (t) => {
   });
 });
 
-test("a server that is not there, or breaks off, is UNAVAILABLE", async (t) => {
-  const asked = new Later();
+test("an unreachable or broken server is UNAVAILABLE", async (t) => {
+  const called = new Deferred();
   const server = await fakeWebServer(t, ({ service }) => {
     service(AccountService, {
       listAccounts: async (_, { signal }) => {
-        asked.resolve();
+        called.resolve();
         await until(signal);
         return {};
       },
@@ -66,14 +66,14 @@ test("a server that is not there, or breaks off, is UNAVAILABLE", async (t) => {
   });
   const client = createSwitchboardClient(server.address, { maxAttempts: 1 });
   const call = assert.rejects(client.accounts.listAccounts({}), { name: "SwitchboardError", code: Code.Unavailable });
-  await asked.promise;
+  await called.promise;
   server.cut();
   await call;
-  const nobody = createSwitchboardClient("127.0.0.1:1", { maxAttempts: 1 });
-  await assert.rejects(nobody.accounts.listAccounts({}), { name: "SwitchboardError", code: Code.Unavailable });
+  const unreachable = createSwitchboardClient("127.0.0.1:1", { maxAttempts: 1 });
+  await assert.rejects(unreachable.accounts.listAccounts({}), { name: "SwitchboardError", code: Code.Unavailable });
 });
 
-test("deadlines, cancels and close are what they are over gRPC", async (t) => {
+test("deadline, cancel and close behave as over gRPC", async (t) => {
   const server = await fakeWebServer(t, ({ service }) => {
     service(AccountService, {
       listAccounts: async (_, { signal }) => {
@@ -90,9 +90,9 @@ test("deadlines, cancels and close are what they are over gRPC", async (t) => {
   await call;
 });
 
-test("a subscription goes on behind the last event, also when the connection breaks", async (t) => {
+test("a broken event stream resumes after the last event", async (t) => {
   const starts: unknown[] = [];
-  const left = new Later();
+  const left = new Deferred();
   const server = await fakeWebServer(t, ({ service }) => {
     service(EventService, {
       async *subscribe({ start }, { signal }) {
@@ -101,7 +101,7 @@ test("a subscription goes on behind the last event, also when the connection bre
         yield { response: { case: "started", value: { cursor: `c${number - 1}` } } };
         yield { response: { case: "event", value: { id: `evt_${number}`, cursor: `c${number}` } } };
         if (number === 1) {
-          throw new ConnectError("not now", Code.Unavailable);
+          throw new ConnectError("try again later", Code.Unavailable);
         }
         await until(signal);
         left.resolve();
@@ -122,7 +122,7 @@ test("a subscription goes on behind the last event, also when the connection bre
   await left.promise;
 });
 
-test("a file that fits goes as one message, and again where that is safe", async (t) => {
+test("a small file is sent as one message and retried", async (t) => {
   const seen: unknown[][] = [];
   const server = await fakeWebServer(t, ({ service }) => {
     service(MessageService, {
@@ -131,7 +131,7 @@ test("a file that fits goes as one message, and again where that is safe", async
           seen.push([header?.account, header?.requestId, Buffer.from(chunk).toString()]);
         }
         if (seen.length < 2) {
-          throw new ConnectError("not now", Code.Unavailable);
+          throw new ConnectError("try again later", Code.Unavailable);
         }
         return { replayed: true };
       },
@@ -144,7 +144,7 @@ test("a file that fits goes as one message, and again where that is safe", async
     ["a", "mine", file],
     ["a", "mine", file],
   ]);
-  // A stream is read once.
+  // A stream can be read only once.
   seen.length = 0;
   async function* once() {
     yield Buffer.from("one");
@@ -154,13 +154,13 @@ test("a file that fits goes as one message, and again where that is safe", async
   assert.deepEqual(seen, [["a", "mine", "onetwo"]]);
   async function* broken(): AsyncGenerator<Uint8Array> {
     yield Buffer.from("one");
-    throw new RangeError("no more of it");
+    throw new RangeError("read failed");
   }
   await assert.rejects(client.sendMedia({ account: "a" }, broken()), RangeError);
   assert.equal(seen.length, 1);
 });
 
-test("what browsers cannot do fails at once with UNIMPLEMENTED", async (t) => {
+test("unsupported browser calls fail with UNIMPLEMENTED", async (t) => {
   const server = await fakeServer(t, () => undefined);
   const client = createSwitchboardClient(server.address);
   const unimplemented = { name: "SwitchboardError", code: Code.Unimplemented, message: /browsers cannot stream/ };
@@ -180,14 +180,14 @@ test("what browsers cannot do fails at once with UNIMPLEMENTED", async (t) => {
   assert.equal(server.sessions.length, 0);
 });
 
-test("nothing of Node.js is imported for browsers, and something is for Node.js", async () => {
+test("the web entry point imports nothing of Node.js", async () => {
   const ofNode = (specifiers: Set<string>) =>
     [...specifiers].filter((specifier) => specifier.startsWith("node:") || specifier === "@connectrpc/connect-node");
   assert.deepEqual(ofNode(await importsOf(`${PACKAGE}dist/web.js`)), []);
   assert.notDeepEqual(ofNode(await importsOf(`${PACKAGE}dist/index.js`)), []);
 });
 
-test("nothing is imported that the package does not depend on", async () => {
+test("only declared dependencies are imported", async () => {
   const { dependencies, exports } = JSON.parse(await readFile(`${PACKAGE}package.json`, "utf8"));
   const used = new Set<string>();
   for (const target of Object.values<string>(exports)) {

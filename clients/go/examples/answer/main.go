@@ -1,5 +1,5 @@
-// Command answer listens to customers and answers their questions, until it is interrupted. When it is started again, it
-// goes on where it was: the server keeps its place, under a name.
+// Command answer replies to customers' questions until it is interrupted. After a restart, it resumes at the position
+// that the server stores for its named subscription.
 package main
 
 import (
@@ -20,7 +20,8 @@ import (
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
 
-// subscription is the name. Each program has its own: two that share one would both get every event.
+// subscription is the id of the named subscription. Use one per program: two programs that share one both receive every
+// event.
 const subscription = "answer"
 
 func main() {
@@ -46,7 +47,7 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		// To go on finishes the event. To leave the loop does not: it comes again when the program is back.
+		// Continuing finishes the event. Leaving the loop does not: the server delivers the event again after a restart.
 		switch err := answer(ctx, client, event); {
 		case ctx.Err() != nil:
 			return
@@ -58,7 +59,7 @@ func main() {
 	}
 }
 
-// create makes the subscription, at the first start.
+// create creates the subscription on the first start.
 func create(ctx context.Context, client *switchboard.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -75,7 +76,8 @@ func create(ctx context.Context, client *switchboard.Client) error {
 	return err
 }
 
-// answer answers a question. Should the event come again, after a crash, its request_id keeps a second answer back.
+// answer replies to a question. The request_id is derived from the event, so a redelivered event does not cause a
+// second reply.
 func answer(ctx context.Context, client *switchboard.Client, event *switchboardv1.Event) error {
 	received := event.GetMessageReceived()
 	if !strings.HasSuffix(received.GetText().GetBody(), "?") {

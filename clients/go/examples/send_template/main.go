@@ -1,4 +1,4 @@
-// Command send_template sends a template with a picture in its header, and prints the message's id.
+// Command send_template sends a template with a picture in its header and prints the message's id.
 package main
 
 import (

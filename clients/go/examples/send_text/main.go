@@ -30,7 +30,7 @@ func main() {
 		Content: &switchboardv1.SendMessageRequest_Text{Text: &switchboardv1.Text{Body: "Hello!"}},
 	})
 	if failure, ok := errors.AsType[*switchboard.Error](err); ok && failure.Reason == "SESSION_WINDOW_CLOSED" {
-		log.Fatal("this customer can be sent a template only")
+		log.Fatal("the session window is closed: only templates can be sent to this customer")
 	}
 	if err != nil {
 		log.Fatal(err)

@@ -1,5 +1,5 @@
-// Command upload_media sends a file (a JPEG or PNG, an MP4 or 3GPP, a PDF, an Office document or a text) to a customer,
-// and prints the message's id.
+// Command upload_media sends a file to a customer and prints the message's id. The file is a JPEG or PNG, an MP4 or 3GPP, a
+// PDF, an Office document or a text.
 package main
 
 import (

@@ -1,5 +1,5 @@
 /**
- * `switchboard.sandbox.v1`: steers the imitated providers of `switchboard sandbox`. For tests.
+ * `switchboard.sandbox.v1`: controls the fake providers of `switchboard sandbox`. For tests.
  *
  * @module
  */

@@ -1,11 +1,11 @@
-// The script of a web page. It tells the server that it came from what it sees, one thing after the other.
+// The script of a web page. It reports its results, one by one, to the server that served the page.
 import { Code, createSwitchboardClient, SwitchboardError } from "@switchboard/client/web";
 
 const ACCOUNT = "demo-connectly";
 const CUSTOMER = "+15550100001";
 
-async function tell(...what: unknown[]): Promise<void> {
-  await fetch("/told", { method: "POST", body: JSON.stringify(what) });
+async function report(...values: unknown[]): Promise<void> {
+  await fetch("/report", { method: "POST", body: JSON.stringify(values) });
 }
 
 async function failureOf(call: Promise<unknown>) {
@@ -26,8 +26,8 @@ async function run(): Promise<void> {
   const text = { case: "text", value: { body: "Hello from a page!" } } as const;
 
   const refused = await failureOf(client.messages.sendMessage({ account: ACCOUNT, to: "nobody", content: text }));
-  await tell("a failure", ...refused);
-  await tell("another", ...(await failureOf(client.accounts.getAccount({ account: "nobody" }))));
+  await report("invalid", ...refused);
+  await report("not found", ...(await failureOf(client.accounts.getAccount({ account: "nobody" }))));
   if (refused[0] === "Unavailable") {
     return;
   }
@@ -35,34 +35,33 @@ async function run(): Promise<void> {
   const filter = { types: ["message.accepted", "message.received"] };
   await client.events.createSubscription({ subscription: "page", filter });
   const { message } = await client.messages.sendMessage({ account: ACCOUNT, to: CUSTOMER, content: text });
-  await tell("sent", message?.messageId);
-  const subscription = client.subscribe({ start: { case: "subscription", value: "page" } });
-  for await (const { payload } of subscription) {
+  await report("sent", message?.messageId);
+  const stream = client.subscribe({ start: { case: "subscription", value: "page" } });
+  for await (const { payload } of stream) {
     if (payload.case === "messageAccepted") {
-      await tell("accepted", payload.value.message?.messageId);
+      await report("accepted", payload.value.message?.messageId);
     } else if (payload.case === "messageReceived" && payload.value.content.case === "text") {
-      // The sandbox's customers answer by themselves, too.
+      // The sandbox's customers also reply on their own.
       const { body } = payload.value.content.value;
       if (body.startsWith("Hello, page!")) {
-        await tell("received", body);
+        await report("received", body);
         break;
       }
     }
   }
-  const left = await client.events.getSubscription({ subscription: "page" });
-  const upTo = left.subscription;
-  await tell("acknowledged", upTo?.acknowledgeTime !== undefined && upTo.cursor === subscription.cursor);
+  const { subscription } = await client.events.getSubscription({ subscription: "page" });
+  await report("acknowledged", subscription?.acknowledgeTime !== undefined && subscription.cursor === stream.cursor);
 
   const picture = await (await fetch("/picture.png")).blob();
-  await tell("a file of", picture.size);
+  await report("file size", picture.size);
   const sent = await client.sendMedia({ account: "demo-connectby", to: CUSTOMER, fileName: "a.png" }, picture, {
     timeoutMs: 60_000,
   });
-  await tell("sent a file", sent.message?.messageId);
+  await report("sent file", sent.message?.messageId);
   const { url } = await client.uploadTemplateMedia({ account: "demo-connectby" }, picture);
-  await tell("uploaded", url);
+  await report("uploaded", url);
 }
 
 run()
-  .catch((reason: unknown) => tell("broke", String(reason)))
-  .finally(() => tell("done"));
+  .catch((reason: unknown) => report("failed", String(reason)))
+  .finally(() => report("done"));

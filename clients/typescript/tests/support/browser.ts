@@ -1,4 +1,4 @@
-// Web pages, and the browser that shows them.
+// Web pages, and a browser to load them.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
@@ -11,19 +11,19 @@ import type { TestContext } from "node:test";
 import { build } from "esbuild";
 import { SCRATCH } from "./paths.js";
 
-/** Chromium, by the names that it goes by. */
+/** Possible names of the Chromium executable. */
 const COMMANDS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
 
-/** What a page tells, in order. */
-export type Told = [what: string, ...values: unknown[]];
+/** One report of a page. */
+export type Report = [what: string, ...values: unknown[]];
 
 export interface Site {
   readonly origin: string;
-  /** The next thing that the page tells. */
-  told(): Promise<Told>;
+  /** Waits for the page's next report. */
+  nextReport(): Promise<Report>;
 }
 
-/** The script of `tests/browser/page.ts`, as bundlers make it for browsers. They fail where something is of Node.js. */
+/** Bundles `tests/browser/page.ts` for browsers. The bundler fails on imports of Node.js. */
 export async function bundledPage(): Promise<string> {
   const { outputFiles, warnings } = await build({
     entryPoints: [join(SCRATCH, "out/tests/browser/page.js")],
@@ -40,18 +40,18 @@ export async function bundledPage(): Promise<string> {
   return outputFiles[0]?.text ?? "";
 }
 
-/** A web server of its own origin, whose page has this script. */
+/** A web server with its own origin that serves this script. */
 export async function site(t: TestContext, script: string, picture: Uint8Array): Promise<Site> {
-  const told: Told[] = [];
+  const reports: Report[] = [];
   let arrived: () => void = () => undefined;
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    if (pathname === "/told") {
+    if (pathname === "/report") {
       let body = "";
-      for await (const piece of request.setEncoding("utf8")) {
-        body += piece;
+      for await (const chunk of request.setEncoding("utf8")) {
+        body += chunk;
       }
-      told.push(JSON.parse(body));
+      reports.push(JSON.parse(body));
       arrived();
       response.writeHead(204).end();
     } else if (pathname === "/") {
@@ -74,25 +74,29 @@ export async function site(t: TestContext, script: string, picture: Uint8Array):
   });
   return {
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async told() {
-      while (told.length === 0) {
+    async nextReport() {
+      while (reports.length === 0) {
         await new Promise<void>((resolve) => {
           arrived = resolve;
         });
       }
-      return told.shift() as Told;
+      return reports.shift() as Report;
     },
   };
 }
 
-/** Shows a site's page in a browser without a window, until the test ends. Gives what it tells, one after the other. */
-export async function show(t: TestContext, { origin, told }: Site, query: string): Promise<() => Promise<Told>> {
+/** Loads a site's page in a headless browser until the test ends. Returns a function that waits for the next report. */
+export async function show(
+  t: TestContext,
+  { origin, nextReport }: Site,
+  query: string,
+): Promise<() => Promise<Report>> {
   const profile = await mkdtemp(join(tmpdir(), "switchboard-client-"));
   const child = spawn(
     command(),
     [
       "--headless",
-      // Chromium refuses its sandbox to root. The only pages are the test's own.
+      // Chromium refuses to run its sandbox as root. The only pages are the test's own.
       ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
       "--disable-gpu",
       "--disable-dev-shm-usage",
@@ -100,25 +104,25 @@ export async function show(t: TestContext, { origin, told }: Site, query: string
       "--disable-component-update",
       "--disable-extensions",
       "--no-first-run",
-      // Keeps it open. Nobody connects.
+      // Keeps the browser open. No debugger connects.
       "--remote-debugging-port=0",
       `--user-data-dir=${profile}`,
       `${origin}/?${query}`,
     ],
     { stdio: ["ignore", "ignore", "pipe"], env: { PATH: process.env["PATH"], HOME: profile } },
   );
-  let said = "";
-  child.stderr.setEncoding("utf8").on("data", (piece: string) => {
-    said += piece;
+  let output = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    output += chunk;
   });
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
   const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  const broken = ended.then(() => Promise.reject(new Error(`the browser ended:\n${said}`)));
-  // It is looked at together with what the page tells.
+  const broken = ended.then(() => Promise.reject(new Error(`the browser ended:\n${output}`)));
+  // The caller races it against the reports.
   broken.catch(() => undefined);
   t.after(async () => {
-    // In order, so that it ends its processes too; the folder is free when the last of them has closed its output.
+    // SIGTERM lets the browser end its child processes. The folder is free when the last one has closed its output.
     child.kill("SIGTERM");
     const late = setTimeout(kill, 10_000);
     await ended;
@@ -126,7 +130,7 @@ export async function show(t: TestContext, { origin, told }: Site, query: string
     process.off("exit", kill);
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   });
-  return async () => await Promise.race([told(), broken]);
+  return async () => await Promise.race([nextReport(), broken]);
 }
 
 function command(): string {
@@ -136,9 +140,9 @@ function command(): string {
         accessSync(join(folder, name), constants.X_OK);
         return join(folder, name);
       } catch {
-        // Not there.
+        // Try the next one.
       }
     }
   }
-  throw new Error(`there is no browser: none of ${COMMANDS.join(", ")} is in PATH. SKIP_BROWSER=1 goes without`);
+  throw new Error(`no browser found: none of ${COMMANDS.join(", ")} is in PATH; SKIP_BROWSER=1 skips these tests`);
 }

@@ -1,4 +1,4 @@
-// Servers of Connect's making, in the tests' own process.
+// Servers made with Connect, in the process of the tests.
 import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
 import {
@@ -13,8 +13,8 @@ import type { TestContext } from "node:test";
 import { type Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 
-/** What the server says itself: a status with a reason. */
-export function refusal(code: Code, reason: string): ConnectError {
+/** An error that the server itself returns: a status with a reason. */
+export function serverError(code: Code, reason: string): ConnectError {
   const error = new ConnectError("no", code);
   // google.rpc.ErrorInfo { reason: …, domain: "switchboard" }
   const value = Buffer.from(`\x0a${String.fromCharCode(reason.length)}${reason}\x12\x0bswitchboard`, "latin1");
@@ -27,13 +27,13 @@ export type Routes = (router: ConnectRouter) => void;
 export interface Fake {
   readonly address: string;
   readonly port: number;
-  /** The connections of now and before. */
+  /** All current and former connections. */
   readonly sessions: readonly ServerHttp2Session[];
-  /** Closes every connection, unannounced. */
+  /** Closes every connection without notice. */
   cut(): void;
 }
 
-/** A gRPC server; with a certificate, over TLS. */
+/** A gRPC server; over TLS if a certificate is given. */
 export async function fakeServer(t: TestContext, routes: Routes, tls?: { key: string; cert: string }): Promise<Fake> {
   const handler = connectNodeAdapter({ routes, connect: false, grpcWeb: false });
   return await listening(t, tls ? createSecureServer(tls, handler) : createServer(handler));

@@ -1,4 +1,4 @@
-// The two services that every gRPC server has. Of their protos, what the tests need.
+// The standard services of a gRPC server, with the parts of their protos that the tests need.
 import { createFileRegistry, type DescMethod, fromJson } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import type { Transport } from "@connectrpc/connect";
@@ -92,12 +92,12 @@ function message(name: string, number: number, type: string, label: string) {
 function method<K extends DescMethod["methodKind"]>(service: string, kind: K): DescMethod & { methodKind: K } {
   const found = registry.getService(service)?.methods[0];
   if (found?.methodKind !== kind) {
-    throw new Error(`${service} is not what it should be`);
+    throw new Error(`${service} has an unexpected method kind`);
   }
   return found as DescMethod & { methodKind: K };
 }
 
-/** How a service is, in the word of `grpc.health.v1`. */
+/** The status of a service according to `grpc.health.v1`. */
 export async function health(transport: Transport, service: string): Promise<string | undefined> {
   const check = method("grpc.health.v1.Health", "unary");
   const answer = await transport.unary(check, undefined, 10_000, undefined, { service });
@@ -105,7 +105,7 @@ export async function health(transport: Transport, service: string): Promise<str
   return registry.getEnum("grpc.health.v1.HealthCheckResponse.ServingStatus")?.value[status]?.name;
 }
 
-/** The names of the services that the server reflects. */
+/** The names of the services that server reflection lists. */
 export async function reflection(transport: Transport): Promise<string[]> {
   const info = method("grpc.reflection.v1.ServerReflection", "bidi_streaming");
   async function* requests() {

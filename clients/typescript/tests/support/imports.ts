@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 
-/** The packages that a file imports, itself or by way of files beside it. */
+/** The packages that a file imports, directly or through relative imports. */
 export async function importsOf(file: string, seen = new Set<string>()): Promise<Set<string>> {
   const found = new Set<string>();
   if (seen.has(file)) {

@@ -1,11 +1,11 @@
-// The tests run where they were compiled to: clients/typescript/.scratch/out/tests/.
+// Compiled tests run in clients/typescript/.scratch/out/tests/.
 import { fileURLToPath } from "node:url";
 
-/** The scratch project that the packed package is installed into. */
+/** The scratch project with the installed package. */
 export const SCRATCH = fileURLToPath(new URL("../../..", import.meta.url));
 /** clients/typescript. */
 export const CLIENT = fileURLToPath(new URL("../../../..", import.meta.url));
-/** The checkout. */
+/** The root of the checkout. */
 export const REPOSITORY = fileURLToPath(new URL("../../../../../..", import.meta.url));
-/** The package as it was installed. */
+/** The installed package. */
 export const PACKAGE = `${SCRATCH}node_modules/@switchboard/client/`;

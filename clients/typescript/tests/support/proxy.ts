@@ -1,14 +1,14 @@
-// A TCP proxy that can fall silent, or cut what goes through it.
+// A TCP proxy that can stall.
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { TestContext } from "node:test";
 
 export interface Proxy {
   readonly address: string;
-  /** How many connections there were. */
+  /** Number of connections so far. */
   readonly connections: () => number;
-  /** From now on nothing goes through the connections that there are, and none of them is closed. Later ones work. */
-  silence(): void;
+  /** Stops forwarding on all current connections without closing them. New connections work. */
+  stall(): void;
 }
 
 export async function proxyTo(t: TestContext, address: string): Promise<Proxy> {
@@ -39,10 +39,10 @@ export async function proxyTo(t: TestContext, address: string): Promise<Proxy> {
   return {
     address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     connections: () => connections,
-    silence: () => {
+    stall: () => {
       for (const socket of sockets) {
         socket.unpipe();
-        // Read on, so that the sender notices nothing.
+        // Keep reading, so the sender does not notice.
         socket.on("data", () => undefined);
       }
     },

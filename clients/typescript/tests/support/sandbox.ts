@@ -1,4 +1,4 @@
-// The real server, as a process of its own.
+// The real server as a child process.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -12,16 +12,16 @@ import { REPOSITORY } from "./paths.js";
 
 const BINARY = process.env["SWITCHBOARD_BIN"] ?? join(REPOSITORY, "target/debug/switchboard");
 
-// A file of tests that takes too long is ended by a signal; its servers end with it.
+// The test runner ends a slow test file with SIGTERM; exit so that its servers are killed too.
 process.once("SIGTERM", () => process.exit(143));
 
-/** Whoever ends tests ends their servers. */
+/** Runs callbacks when a test, or a file of tests, ends. */
 interface Scope {
   after(fn: () => Promise<void> | void): void;
 }
 
-/** The scope of all tests of a file. To be called at its top. */
-export function wholeFile(): Scope {
+/** A scope that covers all tests of a file. Call it at the top level. */
+export function fileScope(): Scope {
   const ends: (() => Promise<void> | void)[] = [];
   after(async () => {
     for (const end of ends.reverse()) {
@@ -32,10 +32,10 @@ export function wholeFile(): Scope {
 }
 
 export interface Sandbox {
-  /** Where it serves gRPC: `127.0.0.1:…`. */
+  /** The gRPC address: `127.0.0.1:…`. */
   readonly address: string;
   readonly process: ChildProcess;
-  /** Ends it with a signal, and waits until it has ended. */
+  /** Sends a signal and waits until the process has ended. */
   stop(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -63,10 +63,10 @@ export async function startSandbox(
   };
   scope.after(() => stop("SIGKILL"));
   const address = await new Promise<string>((resolve, reject) => {
-    let said = "";
-    const read = (piece: string) => {
-      said += piece;
-      const [, found] = /^ +gRPC +(\S+)\n/m.exec(said) ?? [];
+    let output = "";
+    const read = (chunk: string) => {
+      output += chunk;
+      const [, found] = /^ +gRPC +(\S+)\n/m.exec(output) ?? [];
       if (found !== undefined) {
         resolve(found);
       }
@@ -74,12 +74,12 @@ export async function startSandbox(
     child.stdout.setEncoding("utf8").on("data", read);
     child.stderr.setEncoding("utf8").on("data", read);
     child.once("error", reject);
-    child.once("close", (code) => reject(new Error(`${BINARY} ended with ${code}:\n${said}`)));
+    child.once("close", (code) => reject(new Error(`${BINARY} ended with ${code}:\n${output}`)));
   });
   return { address, process: child, stop };
 }
 
-/** A client that is closed when the test ends. */
+/** A client that is closed when the scope ends. */
 export function clientOf(scope: Scope, address: string, options?: SwitchboardClientOptions): SwitchboardClient {
   const client = createSwitchboardClient(address, options);
   scope.after(() => client.close());
@@ -90,30 +90,30 @@ export function sandboxOf(client: SwitchboardClient): Client<typeof SandboxServi
   return createClient(SandboxService, client.transport);
 }
 
-/** A folder that is gone when the test ends. */
+/** A folder that is removed when the scope ends. */
 export async function temporaryFolder(scope: Scope): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "switchboard-client-"));
   scope.after(() => rm(folder, { recursive: true }));
   return folder;
 }
 
-/** Runs a program of Node.js to its end. */
+/** Runs a Node.js program to its end. */
 export async function run(
   file: string,
   env: Record<string, string>,
-  onOutput: (said: string, child: ChildProcess) => void = () => undefined,
-): Promise<{ code: number; said: string }> {
+  onOutput: (output: string, child: ChildProcess) => void = () => undefined,
+): Promise<{ code: number; output: string }> {
   const child = spawn(process.execPath, [file], {
     env: { ...process.env, NODE_TEST_CONTEXT: "", ...env },
     timeout: 30_000,
   });
-  let said = "";
+  let output = "";
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (piece: string) => {
-      said += piece;
-      onOutput(said, child);
+    stream.setEncoding("utf8").on("data", (chunk: string) => {
+      output += chunk;
+      onOutput(output, child);
     });
   }
   const [code] = await once(child, "close");
-  return { code, said };
+  return { code, output };
 }

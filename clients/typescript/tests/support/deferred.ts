@@ -1,12 +1,12 @@
-/** A promise, to be kept from outside. (`Promise.withResolvers` is not in Node.js 20.) */
-export class Later<T = void> {
+/** A promise that is resolved from outside. (`Promise.withResolvers` is missing in Node.js 20.) */
+export class Deferred<T = void> {
   resolve!: (value: T) => void;
   readonly promise = new Promise<T>((resolve) => {
     this.resolve = resolve;
   });
 }
 
-/** Never ends, but when the signal says so. */
+/** Resolves when the signal is aborted. */
 export function until(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) {
@@ -16,16 +16,16 @@ export function until(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Reads so many items, and stops there. */
+/** Reads this many items, then stops. */
 export async function take<T>(items: AsyncIterable<T>, count: number): Promise<T[]> {
-  const taken: T[] = [];
+  const accepted: T[] = [];
   if (count > 0) {
     for await (const item of items) {
-      taken.push(item);
-      if (taken.length === count) {
+      accepted.push(item);
+      if (accepted.length === count) {
         break;
       }
     }
   }
-  return taken;
+  return accepted;
 }

@@ -23,39 +23,39 @@ import (
 )
 
 type (
-	turn   = func(switchboardv1.EventService_SubscribeServer) error
-	answer = *switchboardv1.SubscribeResponse
+	script   = func(switchboardv1.EventService_SubscribeServer) error
+	response = *switchboardv1.SubscribeResponse
 )
 
-func started(cursor string) answer {
+func started(cursor string) response {
 	return startedWith(cursor, 15*time.Second)
 }
 
-func startedWith(cursor string, heartbeat time.Duration) answer {
+func startedWith(cursor string, heartbeat time.Duration) response {
 	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Started{
 		Started: &switchboardv1.SubscribeStarted{Cursor: cursor, HeartbeatInterval: durationpb.New(heartbeat)},
 	}}
 }
 
-func event(cursor string) answer {
+func event(cursor string) response {
 	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Event{
 		Event: &switchboardv1.Event{Id: "evt_" + cursor, Cursor: cursor},
 	}}
 }
 
-func heartbeat(cursor string) answer {
+func heartbeat(cursor string) response {
 	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Heartbeat{
 		Heartbeat: &switchboardv1.SubscribeHeartbeat{Cursor: cursor},
 	}}
 }
 
-func gap(after, resume string) answer {
+func gap(after, resume string) response {
 	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Gap{
 		Gap: &switchboardv1.SubscribeGap{AfterCursor: after, ResumeCursor: resume},
 	}}
 }
 
-func closing(cursor string, reason switchboardv1.ClosingReason, after time.Duration) answer {
+func closing(cursor string, reason switchboardv1.ClosingReason, after time.Duration) response {
 	made := &switchboardv1.SubscribeClosing{Cursor: cursor, Reason: reason}
 	if after > 0 {
 		made.RetryAfter = durationpb.New(after)
@@ -63,10 +63,10 @@ func closing(cursor string, reason switchboardv1.ClosingReason, after time.Durat
 	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Closing{Closing: made}}
 }
 
-// say sends some answers and ends the stream with err.
-func say(err error, answers ...answer) turn {
+// send sends the responses and ends the stream with err.
+func send(err error, responses ...response) script {
 	return func(stream switchboardv1.EventService_SubscribeServer) error {
-		for _, each := range answers {
+		for _, each := range responses {
 			if err := stream.Send(each); err != nil {
 				return err
 			}
@@ -75,10 +75,10 @@ func say(err error, answers ...answer) turn {
 	}
 }
 
-// sayAndStay sends some answers and is silent then, until the caller goes.
-func sayAndStay(answers ...answer) turn {
+// sendAndHold sends the responses, then stays silent until the client cancels the stream.
+func sendAndHold(responses ...response) script {
 	return func(stream switchboardv1.EventService_SubscribeServer) error {
-		if err := say(nil, answers...)(stream); err != nil {
+		if err := send(nil, responses...)(stream); err != nil {
 			return err
 		}
 		<-stream.Context().Done()
@@ -91,13 +91,13 @@ const (
 	shutdown         = switchboardv1.ClosingReason_CLOSING_REASON_SHUTDOWN
 )
 
-// theEnd ends a subscription without an error.
-func theEnd(cursor string) turn {
-	return say(nil, started(cursor), closing(cursor, maxEventsReached, 0))
+// endOfStream ends the loop without an error.
+func endOfStream(cursor string) script {
+	return send(nil, started(cursor), closing(cursor, maxEventsReached, 0))
 }
 
-// readAll reads a subscription to its end, and tells the cursors of its events.
-func readAll(t *testing.T, s *Subscription) (cursors []string, err error) {
+// readAll reads events until the loop ends, and returns their cursors.
+func readAll(t *testing.T, s *EventStream) (cursors []string, err error) {
 	t.Helper()
 	for event, err := range s.Events(testContext(t)) {
 		if err != nil {
@@ -111,27 +111,27 @@ func readAll(t *testing.T, s *Subscription) (cursors []string, err error) {
 func wantCursors(t *testing.T, got []string, want ...string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
-		t.Errorf("the events are %q, not %q", got, want)
+		t.Errorf("got events %q, want %q", got, want)
 	}
 }
 
-// wantAsked takes the next request that reached the server.
-func wantAsked(t *testing.T, fake *fakeEvents, cursor string) *switchboardv1.SubscribeRequest {
+// wantRequest receives the server's next request and checks its after_cursor.
+func wantRequest(t *testing.T, fake *fakeEvents, cursor string) *switchboardv1.SubscribeRequest {
 	t.Helper()
-	request := receive(t, fake.asked)
+	request := receive(t, fake.requests)
 	if request.GetAfterCursor() != cursor {
-		t.Errorf("it was asked for %v, not behind %q", request, cursor)
+		t.Errorf("got request %v, want after_cursor %q", request, cursor)
 	}
 	return request
 }
 
-func TestABrokenStreamGoesOnBehindTheLastEvent(t *testing.T) {
+func TestBrokenStreamResumesAfterLastEvent(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
-		say(unavailable, started("c0"), event("c1"), event("c2")),
-		say(unavailable), // Not even started.
-		say(unavailable, started("c2"), event("c3")),
-		theEnd("c3"),
+		send(unavailable, started("c0"), event("c1"), event("c2")),
+		send(unavailable), // Fails before it starts.
+		send(unavailable, started("c2"), event("c3")),
+		endOfStream("c3"),
 	)
 	s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
 		Filter: &switchboardv1.EventFilter{Types: []string{"message.*"}},
@@ -146,90 +146,90 @@ func TestABrokenStreamGoesOnBehindTheLastEvent(t *testing.T) {
 	}
 	wantCursors(t, cursors, "c1", "c2", "c3")
 	for _, cursor := range []string{"c0", "c2", "c2", "c3"} {
-		if request := wantAsked(t, fake, cursor); !slices.Equal(request.GetFilter().GetTypes(), []string{"message.*"}) {
-			t.Errorf("the filter became %v", request.GetFilter())
+		if request := wantRequest(t, fake, cursor); !slices.Equal(request.GetFilter().GetTypes(), []string{"message.*"}) {
+			t.Errorf("got filter %v", request.GetFilter())
 		}
 	}
 }
 
-func TestFromLatestNothingIsLostBeforeTheFirstEvent(t *testing.T) {
+func TestLatestStartResumesFromStartedCursor(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(say(unavailable, started("c7")), theEnd("c7"))
+	fake := newFakeEvents(send(unavailable, started("c7")), endOfStream("c7"))
 	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil)); err != nil {
 		t.Fatal(err)
 	}
-	if first := wantAsked(t, fake, ""); first.GetStart() != nil {
-		t.Errorf("it started with %v", first)
+	if first := wantRequest(t, fake, ""); first.GetStart() != nil {
+		t.Errorf("got start %v", first)
 	}
-	wantAsked(t, fake, "c7")
+	wantRequest(t, fake, "c7")
 }
 
-// Where events since then may be missing, only the time brings the gap that tells of them; elsewhere the time could pass
-// over what has come since.
-func TestATimeIsAskedForAgainWhileAGapMayBeToCome(t *testing.T) {
+// If events since the time may have expired, only a request with the time returns the gap. In all other cases,
+// repeating the time could skip events that arrived meanwhile.
+func TestSinceIsRequestedAgainWhileGapMayFollow(t *testing.T) {
 	t.Parallel()
 	since := &switchboardv1.SubscribeRequest_Since{Since: timestamppb.New(time.Unix(1_800_000_000, 0))}
-	oldest := func(cursor, oldest string) answer {
-		answer := started(cursor)
-		answer.GetStarted().OldestCursor = oldest
-		return answer
+	oldest := func(cursor, oldest string) response {
+		response := started(cursor)
+		response.GetStarted().OldestCursor = oldest
+		return response
 	}
 	skip := switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP
 	for name, test := range map[string]struct {
-		first  answer
+		first  response
 		policy switchboardv1.ExpiredPolicy
 		asked  []string
 		gaps   int
 	}{
-		"at the oldest": {oldest("c4", "c4"), skip, []string{"", "", "c5"}, 1},
-		"elsewhere":     {oldest("c4", "c0"), skip, []string{"", "c4", "c5"}, 1},
-		"all is there":  {oldest("c4", "c4"), 0, []string{"", "c4", "c4"}, 0},
+		"at oldest position": {oldest("c4", "c4"), skip, []string{"", "", "c5"}, 1},
+		"at later position":  {oldest("c4", "c0"), skip, []string{"", "c4", "c5"}, 1},
+		"policy fail":        {oldest("c4", "c4"), 0, []string{"", "c4", "c4"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fake := newFakeEvents(say(unavailable, test.first))
+			fake := newFakeEvents(send(unavailable, test.first))
 			last := "c4"
 			if test.gaps > 0 {
-				fake.turns <- say(unavailable, test.first, gap("", "c5"))
+				fake.scripts <- send(unavailable, test.first, gap("", "c5"))
 				last = "c5"
 			} else {
-				fake.turns <- say(unavailable, test.first)
+				fake.scripts <- send(unavailable, test.first)
 			}
-			fake.turns <- theEnd(last)
+			fake.scripts <- endOfStream(last)
 			gaps := 0
 			s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{Start: since, ExpiredPolicy: test.policy},
 				OnGap(func(*switchboardv1.SubscribeGap) error { gaps++; return nil }))
 			if _, err := readAll(t, s); err != nil || gaps != test.gaps || s.Cursor() != last {
-				t.Fatalf("got %v and %d gaps, and came to %q", err, gaps, s.Cursor())
+				t.Fatalf("got %v, %d gaps and cursor %q", err, gaps, s.Cursor())
 			}
 			for _, cursor := range test.asked {
-				request := wantAsked(t, fake, cursor)
+				request := wantRequest(t, fake, cursor)
 				if cursor == "" && request.GetSince().GetSeconds() != since.Since.GetSeconds() {
-					t.Errorf("it was asked for %v", request)
+					t.Errorf("got request %v", request)
 				}
 			}
 		})
 	}
 }
 
-func TestMovingOnFinishesAnEventAndLeavingDoesNot(t *testing.T) {
+func TestBreakLeavesCurrentEventUnfinished(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
-		sayAndStay(started("c0"), event("c1"), event("c2"), event("c3")),
-		say(nil, started("c1"), event("c2"), event("c3"), closing("c3", maxEventsReached, 0)),
+		sendAndHold(started("c0"), event("c1"), event("c2"), event("c3")),
+		send(nil, started("c1"), event("c2"), event("c3"), closing("c3", maxEventsReached, 0)),
 	)
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil)
-	behind := []string{}
+	cursors := []string{}
 	for event, err := range s.Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		behind = append(behind, s.Cursor())
+		cursors = append(cursors, s.Cursor())
 		if event.GetCursor() == "c2" {
 			break
 		}
 	}
-	wantCursors(t, behind, "c0", "c1")
+	wantCursors(t, cursors, "c0", "c1")
 	if s.Cursor() != "c1" {
 		t.Errorf("the cursor is %q after leaving", s.Cursor())
 	}
@@ -241,24 +241,24 @@ func TestMovingOnFinishesAnEventAndLeavingDoesNot(t *testing.T) {
 	if s.Cursor() != "c3" {
 		t.Errorf("the cursor is %q at the end", s.Cursor())
 	}
-	wantAsked(t, fake, "")
-	wantAsked(t, fake, "c1")
+	wantRequest(t, fake, "")
+	wantRequest(t, fake, "c1")
 }
 
-func TestHeartbeatsMoveTheCursor(t *testing.T) {
+func TestHeartbeatAdvancesCursor(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(say(unavailable, started("c0"), heartbeat("c5")), theEnd("c5"))
+	fake := newFakeEvents(send(unavailable, started("c0"), heartbeat("c5")), endOfStream("c5"))
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil)
 	if _, err := readAll(t, s); err != nil {
 		t.Fatal(err)
 	}
-	wantAsked(t, fake, "")
-	wantAsked(t, fake, "c5")
+	wantRequest(t, fake, "")
+	wantRequest(t, fake, "c5")
 }
 
-func TestAHeartbeatBehindAnEventDoesNotFinishIt(t *testing.T) {
+func TestHeartbeatAfterEventDoesNotFinishIt(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(sayAndStay(started("c0"), event("c1"), heartbeat("c1"), heartbeat("c9")))
+	fake := newFakeEvents(sendAndHold(started("c0"), event("c1"), heartbeat("c1"), heartbeat("c9")))
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil)
 	for _, err := range s.Events(testContext(t)) {
 		if err != nil {
@@ -271,12 +271,12 @@ func TestAHeartbeatBehindAnEventDoesNotFinishIt(t *testing.T) {
 	}
 }
 
-func TestGapsAreToldInTheirPlace(t *testing.T) {
+func TestGapIsReportedBetweenEvents(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(say(nil,
+	fake := newFakeEvents(send(nil,
 		started("c0"), event("c1"), gap("c1", "c5"), event("c6"), closing("c6", maxEventsReached, 0)))
 	var order []string
-	var s *Subscription
+	var s *EventStream
 	s = connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
 		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
 	}, OnGap(func(gap *switchboardv1.SubscribeGap) error {
@@ -292,15 +292,15 @@ func TestGapsAreToldInTheirPlace(t *testing.T) {
 	wantCursors(t, order, "c1 at c0", "gap to c5 at c1", "c6 at c5")
 }
 
-func TestAGapThatCannotBeDealtWithEndsTheLoop(t *testing.T) {
+func TestFailedGapHandlerEndsLoop(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(sayAndStay(started("c0"), gap("c0", "c5")))
-	// Even an error that would be mended if it were the stream's.
-	own := describe(unavailable, "")
+	fake := newFakeEvents(sendAndHold(started("c0"), gap("c0", "c5")))
+	// The loop ends even with an error that would be retried if the stream had returned it.
+	own := wrapError(unavailable, "")
 	s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
 		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
 	}, OnGap(func(*switchboardv1.SubscribeGap) error { return own }))
-	if _, err := readAll(t, s); err != own { // It and no other.
+	if _, err := readAll(t, s); err != own { // Exactly this error.
 		t.Errorf("got %v", err)
 	}
 	if s.Cursor() != "c0" {
@@ -308,7 +308,7 @@ func TestAGapThatCannotBeDealtWithEndsTheLoop(t *testing.T) {
 	}
 }
 
-func TestGapsCannotPassUnseen(t *testing.T) {
+func TestSkipWithGapRequiresOnGap(t *testing.T) {
 	t.Parallel()
 	s := connect(t, listenAndClose(t)).Subscribe(&switchboardv1.SubscribeRequest{
 		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
@@ -318,7 +318,7 @@ func TestGapsCannotPassUnseen(t *testing.T) {
 	}
 }
 
-func TestWhatANewStreamWouldNotMendEndsTheLoop(t *testing.T) {
+func TestPermanentErrorEndsLoop(t *testing.T) {
 	t.Parallel()
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
 		if code == codes.Unavailable {
@@ -326,62 +326,62 @@ func TestWhatANewStreamWouldNotMendEndsTheLoop(t *testing.T) {
 		}
 		t.Run(code.String(), func(t *testing.T) {
 			t.Parallel()
-			failure := failing(t, code, &switchboardv1.Error{Reason: "A_REASON", Metadata: map[string]string{"oldest_cursor": "c9"}})
-			fake := newFakeEvents(say(failure, started("c0"), event("c1")), theEnd("c1"))
+			failure := statusError(t, code, &switchboardv1.Error{Reason: "A_REASON", Metadata: map[string]string{"oldest_cursor": "c9"}})
+			fake := newFakeEvents(send(failure, started("c0"), event("c1")), endOfStream("c1"))
 			cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
 			wantCursors(t, cursors, "c1")
-			told, ok := errors.AsType[*Error](err)
-			if !ok || told.Code != code || told.Reason != "A_REASON" || told.Metadata["oldest_cursor"] != "c9" {
+			got, ok := errors.AsType[*Error](err)
+			if !ok || got.Code != code || got.Reason != "A_REASON" || got.Metadata["oldest_cursor"] != "c9" {
 				t.Errorf("got %v", err)
 			}
-			if len(fake.asked) != 1 {
-				t.Errorf("it was opened %d times", len(fake.asked))
+			if len(fake.requests) != 1 {
+				t.Errorf("got %d streams", len(fake.requests))
 			}
 		})
 	}
 }
 
-func TestAResetThatComesAgainAndAgainEndsTheLoop(t *testing.T) {
+func TestRepeatedResetsEndLoop(t *testing.T) {
 	t.Parallel()
 	for _, code := range []codes.Code{codes.Internal, codes.Unknown, codes.Canceled} {
 		t.Run(code.String(), func(t *testing.T) {
 			t.Parallel()
-			poison := status.Error(code, "cannot be read")
-			fake := newFakeEvents(say(poison, started("c0"), event("c1")))
+			undecodable := status.Error(code, "cannot be decoded")
+			fake := newFakeEvents(send(undecodable, started("c0"), event("c1")))
 			for range maxResets + 3 {
-				fake.turns <- say(poison, started("c1"))
+				fake.scripts <- send(undecodable, started("c1"))
 			}
 			cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
 			wantCursors(t, cursors, "c1")
-			// The first came behind an event, and counts as well.
-			if status.Code(err) != code || len(fake.asked) != 1+maxResets {
-				t.Errorf("got %v after %d streams", err, len(fake.asked))
+			// The first reset follows an event and counts as well.
+			if status.Code(err) != code || len(fake.requests) != 1+maxResets {
+				t.Errorf("got %v after %d streams", err, len(fake.requests))
 			}
 		})
 	}
-	t.Run("before anything", func(t *testing.T) {
+	t.Run("before started", func(t *testing.T) {
 		t.Parallel()
 		fake := newFakeEvents()
 		for range maxResets + 3 {
-			fake.turns <- say(status.Error(codes.Unknown, "no Switchboard"))
+			fake.scripts <- send(status.Error(codes.Unknown, "not a Switchboard server"))
 		}
 		_, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
-		if status.Code(err) != codes.Unknown || len(fake.asked) != 1+maxResets {
-			t.Errorf("got %v after %d streams", err, len(fake.asked))
+		if status.Code(err) != codes.Unknown || len(fake.requests) != 1+maxResets {
+			t.Errorf("got %v after %d streams", err, len(fake.requests))
 		}
 	})
 }
 
-func TestResetsCountInARowAlone(t *testing.T) {
+func TestEventClearsResetCount(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents()
 	want := []string{}
 	for number := range maxResets + 3 {
 		cursor := fmt.Sprint("c", number)
-		fake.turns <- say(status.Error(codes.Internal, "reset"), started("c"), event(cursor))
+		fake.scripts <- send(status.Error(codes.Internal, "reset"), started("c"), event(cursor))
 		want = append(want, cursor)
 	}
-	fake.turns <- theEnd(want[len(want)-1])
+	fake.scripts <- endOfStream(want[len(want)-1])
 	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
 	if err != nil {
 		t.Fatal(err)
@@ -389,27 +389,27 @@ func TestResetsCountInARowAlone(t *testing.T) {
 	wantCursors(t, cursors, want...)
 }
 
-func TestPausesAreShortAgainOnceAStreamHasStarted(t *testing.T) {
+func TestStartedStreamResetsBackoff(t *testing.T) {
 	t.Parallel()
-	const breaks = 6
+	const failures = 6
 	fake := newFakeEvents()
-	for range breaks {
-		fake.turns <- say(unavailable, started("c0"))
+	for range failures {
+		fake.scripts <- send(unavailable, started("c0"))
 	}
-	fake.turns <- theEnd("c0")
-	begun := time.Now()
+	fake.scripts <- endOfStream("c0")
+	start := time.Now()
 	if _, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil)); err != nil {
 		t.Fatal(err)
 	}
-	// Doubling pauses would take twice as long at least.
-	longest := firstPause << breaks / 4
-	if took := time.Since(begun); took > longest {
-		t.Errorf("%d breaks took %v", breaks, took)
+	// With a doubling backoff, this would take at least twice as long.
+	longest := initialBackoff << failures / 4
+	if took := time.Since(start); took > longest {
+		t.Errorf("%d reconnects took %v", failures, took)
 	}
 }
 
-// What the library makes of a stream that is reset under it, and of a connection that is cut, both in mid-stream.
-func TestAStreamThatIsCutGoesOn(t *testing.T) {
+// gRPC reports a stream reset and a closed connection in mid-stream; both must be recoverable.
+func TestCutStreamResumes(t *testing.T) {
 	t.Parallel()
 	for name, cut := range map[string]func(*http.Request){
 		"reset": func(*http.Request) { panic(http.ErrAbortHandler) },
@@ -421,7 +421,7 @@ func TestAStreamThatIsCutGoesOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fake := newFakeEvents(theEnd("c1"))
+			fake := newFakeEvents(endOfStream("c1"))
 			server := grpc.NewServer()
 			switchboardv1.RegisterEventServiceServer(server, fake)
 			t.Cleanup(server.Stop)
@@ -439,8 +439,8 @@ func TestAStreamThatIsCutGoesOn(t *testing.T) {
 					return
 				}
 				w.Header().Set("Content-Type", "application/grpc")
-				for _, answer := range []answer{started("c0"), event("c1")} {
-					if _, err := w.Write(framed(t, answer)); err != nil {
+				for _, response := range []response{started("c0"), event("c1")} {
+					if _, err := w.Write(framed(t, response)); err != nil {
 						t.Error(err)
 					}
 				}
@@ -452,7 +452,7 @@ func TestAStreamThatIsCutGoesOn(t *testing.T) {
 				cut(r)
 			})
 			listener := listen(t)
-			go front.Serve(listener) // It ends with Close.
+			go front.Serve(listener) // Returns after Close.
 			t.Cleanup(func() { front.Close() })
 
 			var causes []error
@@ -468,16 +468,16 @@ func TestAStreamThatIsCutGoesOn(t *testing.T) {
 				}
 			}
 			wantCursors(t, cursors, "c1")
-			wantAsked(t, fake, "c1")
+			wantRequest(t, fake, "c1")
 			if len(causes) != 1 {
-				t.Errorf("it was opened again because of %v", causes)
+				t.Errorf("got reconnect causes %v", causes)
 			}
-			t.Logf("the library said: %v", causes)
+			t.Logf("reconnect causes: %v", causes)
 		})
 	}
 }
 
-// framed is a message as gRPC puts it on a stream.
+// framed is a message in gRPC's wire format.
 func framed(t *testing.T, message proto.Message) []byte {
 	t.Helper()
 	body, err := proto.Marshal(message)
@@ -489,78 +489,78 @@ func framed(t *testing.T, message proto.Message) []byte {
 
 type connKey struct{}
 
-func TestAnEndWithoutAWordIsNoEnd(t *testing.T) {
+func TestStreamEndWithoutClosingReconnects(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
-		say(nil, started("c0"), event("c1")),
-		say(nil, started("c1"), closing("c1", shutdown, 0)),
-		theEnd("c1"),
+		send(nil, started("c0"), event("c1")),
+		send(nil, started("c1"), closing("c1", shutdown, 0)),
+		endOfStream("c1"),
 	)
 	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantCursors(t, cursors, "c1")
-	if len(fake.asked) != 3 {
-		t.Errorf("it was opened %d times", len(fake.asked))
+	if len(fake.requests) != 3 {
+		t.Errorf("got %d streams", len(fake.requests))
 	}
 }
 
-func TestAnEndInOrderWhoseReasonIsNotKnownIsTheEnd(t *testing.T) {
+func TestUnknownClosingReasonEndsLoop(t *testing.T) {
 	t.Parallel()
 	for _, reason := range []switchboardv1.ClosingReason{0, 4711} {
-		fake := newFakeEvents(say(nil, started("c0"), event("c1"), closing("c2", reason, 0)), theEnd("c3"))
+		fake := newFakeEvents(send(nil, started("c0"), event("c1"), closing("c2", reason, 0)), endOfStream("c3"))
 		s := connect(t, serveEvents(t, fake)).Subscribe(nil)
 		cursors, err := readAll(t, s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantCursors(t, cursors, "c1")
-		if s.Cursor() != "c2" || len(fake.asked) != 1 {
-			t.Errorf("it came to %q in %d streams", s.Cursor(), len(fake.asked))
+		if s.Cursor() != "c2" || len(fake.requests) != 1 {
+			t.Errorf("got cursor %q after %d streams", s.Cursor(), len(fake.requests))
 		}
 	}
 }
 
-func TestAVeryLongDelayIsNotWaitedForInFull(t *testing.T) {
+func TestServerDelayIsCapped(t *testing.T) {
 	t.Parallel()
-	for delay, want := range map[time.Duration]time.Duration{20 * time.Second: 20 * time.Second, time.Hour: maxDelay} {
-		failure := failing(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(delay)})
-		for name, last := range map[string]turn{
-			"closing": say(unavailable, started("c0"), closing("c0", shutdown, delay)),
-			"failure": say(failure, started("c0")),
+	for delay, want := range map[time.Duration]time.Duration{20 * time.Second: 20 * time.Second, time.Hour: maxServerDelay} {
+		failure := statusError(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(delay)})
+		for name, last := range map[string]script{
+			"closing": send(unavailable, started("c0"), closing("c0", shutdown, delay)),
+			"failure": send(failure, started("c0")),
 		} {
 			s := connect(t, serveEvents(t, newFakeEvents(last))).Subscribe(nil)
-			_, wait, err := s.readOne(testContext(t), s.next(), nil)
+			_, wait, err := s.readStream(testContext(t), s.nextRequest(), nil)
 			if status.Code(err) != codes.Unavailable || wait != want {
-				t.Errorf("%s: after %v, %v would be waited for", name, err, wait)
+				t.Errorf("%s: got error %v and delay %v", name, err, wait)
 			}
-			s.hangUp(testContext(t))
+			s.disconnect(testContext(t))
 		}
 	}
 }
 
-func TestAServerThatShutsDownIsGivenTheTimeItAsksFor(t *testing.T) {
+func TestShutdownDelayIsHonoured(t *testing.T) {
 	t.Parallel()
 	const after = 700 * time.Millisecond
-	fake := newFakeEvents(say(unavailable, started("c0"), closing("c4", shutdown, after)), theEnd("c4"))
+	fake := newFakeEvents(send(unavailable, started("c0"), closing("c4", shutdown, after)), endOfStream("c4"))
 	var broke time.Time
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(error) { broke = time.Now() }))
 	if _, err := readAll(t, s); err != nil {
 		t.Fatal(err)
 	}
 	if waited := time.Since(broke); waited < after {
-		t.Errorf("it came back after %v", waited)
+		t.Errorf("reconnected after %v", waited)
 	}
-	wantAsked(t, fake, "")
-	wantAsked(t, fake, "c4")
+	wantRequest(t, fake, "")
+	wantRequest(t, fake, "c4")
 }
 
-func TestMaxEventsAreCountedOverAllStreams(t *testing.T) {
+func TestMaxEventsCountsAcrossStreams(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(
-		say(unavailable, started("c0"), event("c1"), event("c2")),
-		say(unavailable, started("c2"), event("c3")), // All of them; the end itself is lost.
+		send(unavailable, started("c0"), event("c1"), event("c2")),
+		send(unavailable, started("c2"), event("c3")), // All requested events, but the closing response is lost.
 	)
 	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{MaxEvents: 3}))
 	if err != nil {
@@ -568,102 +568,102 @@ func TestMaxEventsAreCountedOverAllStreams(t *testing.T) {
 	}
 	wantCursors(t, cursors, "c1", "c2", "c3")
 	for _, left := range []uint64{3, 1} {
-		if request := receive(t, fake.asked); request.GetMaxEvents() != left {
-			t.Errorf("it was asked for %d events, not %d", request.GetMaxEvents(), left)
+		if request := receive(t, fake.requests); request.GetMaxEvents() != left {
+			t.Errorf("got max_events %d, want %d", request.GetMaxEvents(), left)
 		}
 	}
-	if len(fake.asked) != 0 {
-		t.Error("it was opened once more")
+	if len(fake.requests) != 0 {
+		t.Error("an extra stream was opened")
 	}
 }
 
-func TestASilentStreamIsOpenedAnew(t *testing.T) {
+func TestSilentStreamIsReopened(t *testing.T) {
 	t.Parallel()
 	const interval = 500 * time.Millisecond
-	fake := newFakeEvents(sayAndStay(startedWith("c0", interval), event("c1")), theEnd("c1"))
+	fake := newFakeEvents(sendAndHold(startedWith("c0", interval), event("c1")), endOfStream("c1"))
 	var silent time.Duration
-	begun := time.Now()
+	start := time.Now()
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) {
-		if cause != errSilent { // It and no other.
-			t.Errorf("it broke because of %v", cause)
+		if cause != errSilent { // Exactly this error.
+			t.Errorf("got reconnect cause %v", cause)
 		}
-		silent = time.Since(begun)
+		silent = time.Since(start)
 	}))
 	for _, err := range s.Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		begun = time.Now()
+		start = time.Now()
 	}
 	if silent < 2*interval || silent > 20*interval {
-		t.Errorf("it was given up after %v", silent)
+		t.Errorf("reconnected after %v", silent)
 	}
-	wantAsked(t, fake, "")
-	wantAsked(t, fake, "c1")
+	wantRequest(t, fake, "")
+	wantRequest(t, fake, "c1")
 }
 
-func TestAStreamWhoseReaderTakesItsTimeIsNotSilent(t *testing.T) {
+func TestSlowConsumerDoesNotCountAsSilence(t *testing.T) {
 	t.Parallel()
 	const interval = 500 * time.Millisecond
 	worked := make(chan struct{})
 	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
-		if err := say(nil, startedWith("c0", interval), event("c1"))(stream); err != nil {
+		if err := send(nil, startedWith("c0", interval), event("c1"))(stream); err != nil {
 			return err
 		}
 		select {
 		case <-worked:
-			return say(nil, event("c2"), closing("c2", maxEventsReached, 0))(stream)
+			return send(nil, event("c2"), closing("c2", maxEventsReached, 0))(stream)
 		case <-stream.Context().Done():
 			return stream.Context().Err()
 		}
-	}, theEnd("c1"))
-	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) { t.Errorf("it broke: %v", cause) }))
+	}, endOfStream("c1"))
+	s := connect(t, serveEvents(t, fake)).Subscribe(nil, OnReconnect(func(cause error) { t.Errorf("unexpected reconnect: %v", cause) }))
 	for event, err := range s.Events(testContext(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		if event.GetCursor() == "c1" {
-			time.Sleep(2*interval + interval/2) // The body's own work, not a wait for something.
+			time.Sleep(2*interval + interval/2) // Simulates slow processing.
 			close(worked)
 		}
 	}
-	if s.Cursor() != "c2" || len(fake.asked) != 1 {
-		t.Errorf("it came to %q in %d streams", s.Cursor(), len(fake.asked))
+	if s.Cursor() != "c2" || len(fake.requests) != 1 {
+		t.Errorf("got cursor %q after %d streams", s.Cursor(), len(fake.requests))
 	}
 }
 
-func TestAServerThatNeverStartsTheStreamIsLeft(t *testing.T) {
+func TestStreamThatNeverStartsIsReopened(t *testing.T) {
 	t.Parallel()
-	mute := listen(t) // Takes connections and says nothing.
-	t.Cleanup(func() { mute.Close() })
+	silent := listen(t) // Accepts connections and sends nothing.
+	t.Cleanup(func() { silent.Close() })
 	fake := newFakeEvents(func(stream switchboardv1.EventService_SubscribeServer) error {
 		<-stream.Context().Done()
 		return stream.Context().Err()
 	})
-	for name, address := range map[string]string{"connection": mute.Addr().String(), "stream": serveEvents(t, fake)} {
+	for name, address := range map[string]string{"connection": silent.Addr().String(), "stream": serveEvents(t, fake)} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(testContext(t))
 			defer cancel()
 			var cause error
 			s := connect(t, address).Subscribe(nil, OnReconnect(func(err error) { cause = err; cancel() }))
-			s.patience = 100 * time.Millisecond
+			s.startTimeout = 100 * time.Millisecond
 			for _, err := range s.Events(ctx) {
 				if !errors.Is(err, context.Canceled) {
-					t.Errorf("it ended with %v", err)
+					t.Errorf("the loop ended with %v", err)
 				}
 			}
-			if cause != errSilent { // It and no other.
-				t.Errorf("it was left because of %v", cause)
+			if cause != errSilent { // Exactly this error.
+				t.Errorf("got reconnect cause %v", cause)
 			}
 		})
 	}
 }
 
-func TestTheContextEndsTheLoop(t *testing.T) {
+func TestContextEndsLoop(t *testing.T) {
 	t.Parallel()
 	for name, address := range map[string]string{
-		"while it reads":  serveEvents(t, newFakeEvents(sayAndStay(started("c0")))),
-		"while it pauses": listenAndClose(t),
+		"while reading":  serveEvents(t, newFakeEvents(sendAndHold(started("c0")))),
+		"during backoff": listenAndClose(t),
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := connect(t, address)
@@ -675,21 +675,21 @@ func TestTheContextEndsTheLoop(t *testing.T) {
 				var errs []error
 				for event, err := range client.Subscribe(nil).Events(ctx) {
 					if event != nil {
-						t.Errorf("an event came: %v", event)
+						t.Errorf("got event %v", event)
 					}
 					errs = append(errs, err)
 				}
 				if len(errs) != 1 || !errors.Is(errs[0], want) {
-					t.Errorf("it ended with %v, not %v", errs, want)
+					t.Errorf("got errors %v, want %v", errs, want)
 				}
 			}
 		})
 	}
 }
 
-func TestOneLoopAtATime(t *testing.T) {
+func TestSecondConcurrentLoopIsRejected(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(sayAndStay(started("c0"), event("c1")))
+	fake := newFakeEvents(sendAndHold(started("c0"), event("c1")))
 	s := connect(t, serveEvents(t, fake)).Subscribe(nil)
 	for _, err := range s.Events(testContext(t)) {
 		if err != nil {
@@ -697,19 +697,19 @@ func TestOneLoopAtATime(t *testing.T) {
 		}
 		for _, err := range s.Events(testContext(t)) {
 			if err == nil {
-				t.Error("a second loop reads as well")
+				t.Error("a second loop also reads events")
 			}
 		}
 		break
 	}
-	if len(fake.asked) != 1 {
-		t.Errorf("it was opened %d times", len(fake.asked))
+	if len(fake.requests) != 1 {
+		t.Errorf("got %d streams", len(fake.requests))
 	}
 }
 
-func TestWhatIsNotKnownIsPassedOver(t *testing.T) {
+func TestUnknownResponseIsIgnored(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(say(nil, started("c0"), &switchboardv1.SubscribeResponse{}, event("c1"), closing("c1", maxEventsReached, 0)))
+	fake := newFakeEvents(send(nil, started("c0"), &switchboardv1.SubscribeResponse{}, event("c1"), closing("c1", maxEventsReached, 0)))
 	cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
 	if err != nil {
 		t.Fatal(err)
@@ -717,9 +717,9 @@ func TestWhatIsNotKnownIsPassedOver(t *testing.T) {
 	wantCursors(t, cursors, "c1")
 }
 
-func TestASubscriptionHasAConnectionOfItsOwn(t *testing.T) {
+func TestEventStreamOutlivesClosedClient(t *testing.T) {
 	t.Parallel()
-	fake := newFakeEvents(say(nil, started("c0"), event("c1"), event("c2"), closing("c2", maxEventsReached, 0)))
+	fake := newFakeEvents(send(nil, started("c0"), event("c1"), event("c2"), closing("c2", maxEventsReached, 0)))
 	client, err := NewClient(serveEvents(t, fake))
 	if err != nil {
 		t.Fatal(err)

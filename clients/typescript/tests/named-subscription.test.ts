@@ -1,11 +1,11 @@
-// Named subscriptions, on the real server.
+// Named subscriptions on the real server.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { Code, type SwitchboardClient, type SwitchboardError } from "@switchboard/client";
 import { type Event, StartPosition } from "@switchboard/client/v1";
-import { Later, take } from "./support/later.js";
-import { clientOf, sandboxOf, startSandbox, temporaryFolder, wholeFile } from "./support/sandbox.js";
+import { Deferred, take } from "./support/deferred.js";
+import { clientOf, fileScope, sandboxOf, startSandbox, temporaryFolder } from "./support/sandbox.js";
 
 const ACCOUNT = "demo-connectly";
 const CUSTOMER = "+15550100001";
@@ -16,7 +16,7 @@ const deadline = { timeoutMs: 30_000 };
 const named = (value: string) => ({ start: { case: "subscription", value } }) as const;
 const ids = (events: Event[]) => events.map(({ id }) => id);
 
-const scope = wholeFile();
+const scope = fileScope();
 let client: SwitchboardClient;
 before(async () => {
   client = clientOf(scope, (await startSandbox(scope)).address);
@@ -25,13 +25,13 @@ before(async () => {
   }
 });
 
-/** A subscription to the messages of customers, all of them. */
+/** Creates a subscription to the messages of customers, from the earliest event. */
 async function create(subscription: string, filter: { types: string[] } = RECEIVED) {
   await client.events.createSubscription({ subscription, filter, start: EARLIEST }, deadline);
   return async () => (await client.events.getSubscription({ subscription }, deadline)).subscription;
 }
 
-test("the loop after a kill has what the one before had not finished, and nothing is lost or comes twice", async (t) => {
+test("killed servers and a new loop lose and repeat no event", async (t) => {
   const store = join(await temporaryFolder(t), "journal.db");
   let server = await startSandbox(t, { store });
   const { address } = server;
@@ -41,8 +41,8 @@ test("the loop after a kill has what the one before had not finished, and nothin
   const subscription = "restart";
   await switchboard.events.createSubscription({ subscription, start: EARLIEST, filter: RECEIVED }, deadline);
 
-  // Customers write all the time.
-  let up = new Later();
+  // Customers keep sending messages.
+  let up = new Deferred();
   up.resolve();
   let writing = true;
   const customers = (async () => {
@@ -62,7 +62,7 @@ test("the loop after a kill has what the one before had not finished, and nothin
   })) {
     first.push(event);
     if (first.length === 20 || first.length === 40) {
-      up = new Later();
+      up = new Deferred();
       await server.stop("SIGKILL");
       server = await startSandbox(t, { port, store });
       up.resolve();
@@ -73,7 +73,7 @@ test("the loop after a kill has what the one before had not finished, and nothin
   writing = false;
   await customers;
 
-  // Another client, as another process would have it.
+  // A new client, like another process.
   const other = clientOf(t, address);
   const page = await other.events.listEvents({ filter: RECEIVED, pageSize: 1000, place: EARLIEST }, deadline);
   assert.ok(page.reachedNewest);
@@ -85,12 +85,12 @@ test("the loop after a kill has what the one before had not finished, and nothin
     }
   }
   assert.deepEqual([...ids(first).slice(0, -1), ...ids(second)], ids(page.events));
-  assert.equal(second[0]?.id, first.at(-1)?.id, "what was not finished comes again");
+  assert.equal(second[0]?.id, first.at(-1)?.id, "the unfinished event is redelivered");
   assert.ok(reconnects.length >= 2);
   assert.ok(reconnects.every(({ code }) => code === Code.Unavailable));
 });
 
-test("a seek back replays, in the loop that is open", async () => {
+test("a seek back replays events in the open loop", async () => {
   const get = await create("replay");
   const seen: string[] = [];
   for await (const { id } of client.subscribe(named("replay"))) {
@@ -107,17 +107,17 @@ test("a seek back replays, in the loop that is open", async () => {
   assert.deepEqual([subscription?.generation, subscription?.lagEvents], [2n, 1n]);
 });
 
-test("another filter is followed", async () => {
+test("a changed filter applies to the open loop", async () => {
   await create("filters", { types: ["message.status"] });
-  const changed = new Later();
-  const subscription = client.subscribe(named("filters"), {
+  const changed = new Deferred();
+  const stream = client.subscribe(named("filters"), {
     onReconnect: ({ reason }) => {
       assert.equal(reason, "SUBSCRIPTION_CHANGED");
       changed.resolve();
     },
   });
-  const events = take(subscription, 3);
-  while (subscription.cursor === undefined) {
+  const events = take(stream, 3);
+  while (stream.cursor === undefined) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   await client.events.updateSubscription({ subscription: "filters", filter: RECEIVED }, deadline);
@@ -128,7 +128,7 @@ test("another filter is followed", async () => {
   await changed.promise;
 });
 
-test("a subscription that is deleted ends the loop", async () => {
+test("a deleted subscription ends the loop", async () => {
   await create("deleted");
   let seen = 0;
   await assert.rejects(
@@ -145,42 +145,42 @@ test("a subscription that is deleted ends the loop", async () => {
   await assert.rejects(take(client.subscribe(named("deleted")), 1), { reason: "SUBSCRIPTION_NOT_FOUND" });
 });
 
-test("an event that was not finished comes again to the next loop", async () => {
+test("an unfinished event is redelivered to the next loop", async () => {
   await create("unfinished");
   const first = await take(client.subscribe(named("unfinished")), 2);
   await assert.rejects(async () => {
     for await (const { id } of client.subscribe(named("unfinished"))) {
       assert.equal(id, first[1]?.id);
-      throw new Error("not today");
+      throw new Error("processing failed");
     }
-  }, /not today/);
+  }, /processing failed/);
   const last = await take(client.subscribe(named("unfinished")), 2);
   assert.equal(last[0]?.id, first[1]?.id);
   assert.notEqual(last[1]?.id, first[1]?.id);
 });
 
-test("what a caller acknowledges is on disk when it is answered", async () => {
+test("a resolved acknowledge is durable", async () => {
   const get = await create("durable");
-  const subscription = client.subscribe(named("durable"));
-  for await (const event of subscription) {
-    const onDisk = await subscription.acknowledge(event);
-    assert.equal(onDisk, true);
+  const stream = client.subscribe(named("durable"));
+  for await (const event of stream) {
+    const durable = await stream.acknowledge(event);
+    assert.equal(durable, true);
     assert.equal((await get())?.cursor, event.cursor);
     await client.events.seekSubscription({ subscription: "durable", place: EARLIEST }, deadline);
-    assert.equal(await subscription.acknowledge(event), false, "it was moved meanwhile");
+    assert.equal(await stream.acknowledge(event), false, "the subscription was moved");
     assert.notEqual((await get())?.cursor, event.cursor);
     break;
   }
 });
 
-test("heartbeats bring the lag to zero where nothing matches", async () => {
+test("heartbeats reduce the lag to zero if no event matches", async () => {
   const get = await create("nothing", { types: ["report.*"] });
   assert.notEqual((await get())?.lagEvents, 0n);
-  const subscription = client.subscribe({ ...named("nothing"), heartbeatInterval: { seconds: 1n } });
-  const loop = take(subscription, 1);
+  const stream = client.subscribe({ ...named("nothing"), heartbeatInterval: { seconds: 1n } });
+  const loop = take(stream, 1);
   while ((await get())?.lagEvents !== 0n) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  subscription.close();
+  stream.close();
   assert.deepEqual(await loop, []);
 });
