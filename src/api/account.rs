@@ -14,7 +14,7 @@ impl AccountService for Api {
         _: Request<ListAccountsRequest>,
     ) -> Result<Response<ListAccountsResponse>, Status> {
         let accounts = self.dispatch.accounts().iter().map(|account| convert::account(account)).collect();
-        Ok(Response::new(ListAccountsResponse { accounts }))
+        Ok(Response::new(ListAccountsResponse { accounts, next_page_token: String::new() }))
     }
 
     async fn get_account(

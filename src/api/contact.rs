@@ -88,7 +88,7 @@ impl ContactService for Api {
             .write(&account, "update_contact", deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
-        Ok(Response::new(v1::UpdateContactResponse { provider_message }))
+        Ok(Response::new(v1::UpdateContactResponse { contact: None, provider_message }))
     }
 
     async fn delete_contact(
@@ -147,7 +147,6 @@ fn creation(request: v1::CreateContactRequest, accounts: &Accounts) -> Result<Cr
     let repeatable = repeat.map(|repeat| repeat.request(idempotency::of_contact(&request)));
     let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
 
-    empty("contact.id", &contact.id, "must be empty: the provider gives it", &mut violations);
     let name = name(&contact.name, &mut violations);
     let country_code = parse::required("contact.country_code", &contact.country_code, &mut violations);
     let phone_number = parse::required("contact.phone_number", &contact.phone_number, &mut violations);
@@ -174,7 +173,7 @@ fn update(
     let account = account(&request.account, accounts, &mut violations)?;
     let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
 
-    let id = parse::required("contact.id", &contact.id, &mut violations);
+    let id = parse::required("contact.contact_id", &contact.contact_id, &mut violations);
     let name = name(&contact.name, &mut violations);
     for (field, text) in
         [("contact.country_code", &contact.country_code), ("contact.phone_number", &contact.phone_number)]
@@ -265,7 +264,7 @@ fn created(id: String, contact: NewContact) -> v1::Contact {
     let NewContact { name, country_code, phone_number, details } = contact;
     let Details { email, gender, date_of_birth, note } = details;
     v1::Contact {
-        id,
+        contact_id: id,
         name,
         country_code: country_code.as_str().to_owned(),
         phone_number: phone_number.as_str().to_owned(),
@@ -280,7 +279,7 @@ fn created(id: String, contact: NewContact) -> v1::Contact {
 fn listed(contact: ListedContact) -> v1::Contact {
     let ListedContact { id, name, phone_number, email, gender, date_of_birth, note, raw_json } = contact;
     v1::Contact {
-        id,
+        contact_id: id,
         name,
         country_code: String::new(),
         phone_number,

@@ -6,6 +6,7 @@
 
 mod account;
 mod contact;
+mod conversation;
 mod error;
 mod event;
 mod flow;
@@ -13,6 +14,7 @@ mod message;
 mod request;
 mod response;
 mod sandbox;
+mod subscription;
 mod template;
 mod transport;
 mod webhook_registration;
@@ -79,11 +81,13 @@ impl Api {
         use served::sandbox::v1::sandbox_service_server::SandboxServiceServer;
         use served::v1::account_service_server::AccountServiceServer;
         use served::v1::contact_service_server::ContactServiceServer;
+        use served::v1::conversation_service_server::ConversationServiceServer;
         use served::v1::event_service_server::EventServiceServer;
         use served::v1::flow_service_server::FlowServiceServer;
         use served::v1::message_service_server::MessageServiceServer;
+        use served::v1::subscription_service_server::SubscriptionServiceServer;
         use served::v1::template_service_server::TemplateServiceServer;
-        use served::v1::webhook_service_server::WebhookServiceServer;
+        use served::v1::webhook_registration_service_server::WebhookRegistrationServiceServer;
 
         let (health, keep_health) = transport::health::service(self.journal.health(), self.stopping.clone());
         let (reflection, reflection_alpha) = transport::reflection::services(self.sandbox.is_some());
@@ -96,9 +100,11 @@ impl Api {
             .add_service(AccountServiceServer::new(self.clone()))
             .add_service(MessageServiceServer::new(self.clone()))
             .add_service(ContactServiceServer::new(self.clone()))
+            .add_service(ConversationServiceServer::new(self.clone()))
             .add_service(FlowServiceServer::new(self.clone()))
+            .add_service(SubscriptionServiceServer::new(self.clone()))
             .add_service(TemplateServiceServer::new(self.clone()))
-            .add_service(WebhookServiceServer::new(self.clone()))
+            .add_service(WebhookRegistrationServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self))
             .add_service(health)
             .add_service(reflection)

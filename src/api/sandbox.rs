@@ -78,11 +78,11 @@ impl SandboxService for SandboxApi {
         let mut violations = Violations::default();
         let connectly = self.sender_of_webhooks(&request.account, &mut violations)?;
         let signature = match pb::WebhookSignature::try_from(request.signature) {
-            Ok(pb::WebhookSignature::Unspecified | pb::WebhookSignature::Right) => Signature::Right,
-            Ok(pb::WebhookSignature::Wrong) => Signature::Wrong,
+            Ok(pb::WebhookSignature::Unspecified | pb::WebhookSignature::Valid) => Signature::Right,
+            Ok(pb::WebhookSignature::Invalid) => Signature::Wrong,
             Ok(pb::WebhookSignature::Missing) => Signature::Missing,
             Err(_) => {
-                violations.add("signature", FieldFault::UnknownValue, "must be RIGHT, WRONG or MISSING");
+                violations.add("signature", FieldFault::UnknownValue, "must be VALID, INVALID or MISSING");
                 Signature::Missing
             }
         };
@@ -137,7 +137,7 @@ impl SandboxService for SandboxApi {
                 body: String::from_utf8_lossy(&call.body).into_owned(),
                 http_status: call.status.map(u32::from).unwrap_or_default(),
             });
-        Ok(Response::new(pb::ListCallsResponse { calls: calls.collect() }))
+        Ok(Response::new(pb::ListCallsResponse { calls: calls.collect(), next_page_token: String::new() }))
     }
 }
 

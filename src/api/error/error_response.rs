@@ -16,7 +16,7 @@ use crate::provider::Account;
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "switchboard";
 
-/// A failure on its way to the caller: a `Status` where it ends an RPC, a `v1::Error` in a stream or a record.
+/// A failure on its way to the caller: a `Status` where it ends an RPC, a `v1::Failure` in a stream or a record.
 #[derive(Debug)]
 pub(in crate::api) struct ErrorResponse {
     code: Code,
@@ -102,7 +102,7 @@ impl From<ErrorResponse> for Status {
     }
 }
 
-impl From<ErrorResponse> for v1::Error {
+impl From<ErrorResponse> for v1::Failure {
     /// The same facts, where there is no status to carry them.
     fn from(answer: ErrorResponse) -> Self {
         let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay } = answer;
@@ -114,11 +114,13 @@ impl From<ErrorResponse> for v1::Error {
             reason: reason.as_str().to_owned(),
             code: code.into(),
             message,
+            provider_name: convert::provider_name(provider).to_owned(),
             provider: provider.into(),
             provider_code,
             provider_type,
             provider_trace_id,
             retry_delay: retry_delay.map(convert::duration),
+            provider_message: String::new(),
             raw_json: String::new(),
             field_violations: violations
                 .into_iter()

@@ -1,23 +1,20 @@
 //! `EventService`: reads what a reader of the journal wants; `stream` and the journal do it.
 
-pub(in crate::api) mod filter;
-mod position;
 mod stream;
-mod subscription;
 
 use std::time::Duration;
 
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
-use crate::api::event::position::{Position, cursor, position, since};
 use crate::api::event::stream::{EventStream, Followed, Wanted};
+use crate::api::request::position::{Position, cursor, position, since};
 use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::{filter, parse};
 use crate::api::served::v1::event_service_server::EventService;
-use crate::api::{Api, EncodedList, request::parse};
+use crate::api::{Api, EncodedList, subscription};
 use crate::domain::{Filter, SubscriptionId};
 use crate::journal::{self, FollowedSubscription, ListStart, OnExpired, PageLimits, Start};
-use crate::pb::v1;
 use crate::pb::v1::{
     ExpiredPolicy, ListEventsRequest, ListEventsResponse, SubscribeRequest, list_events_request,
     subscribe_request,
@@ -43,7 +40,7 @@ impl EventService for Api {
         let request = request.into_inner();
         let mut violations = Violations::default();
         let filter = match (&request.start, request.filter) {
-            (Some(subscribe_request::Start::Subscription(_)), Some(_)) => {
+            (Some(subscribe_request::Start::SubscriptionId(_)), Some(_)) => {
                 violations.add(
                     "filter",
                     ViolationReason::Mismatch,
@@ -51,7 +48,7 @@ impl EventService for Api {
                 );
                 Filter::default()
             }
-            (_, filter) => filter::read(filter, self.dispatch.accounts(), &mut violations)?,
+            (_, filter) => filter::read("filter", filter, self.dispatch.accounts(), &mut violations)?,
         };
         let heartbeat_interval = parse::duration(
             "heartbeat_interval",
@@ -102,8 +99,8 @@ impl EventService for Api {
     ) -> Result<Response<EncodedList>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let filter = filter::read(request.filter, self.dispatch.accounts(), &mut violations)?;
-        let place = place(request.place, &mut violations);
+        let filter = filter::read("filter", request.filter, self.dispatch.accounts(), &mut violations)?;
+        let place = place(request.anchor, &mut violations);
         let events = match request.page_size {
             0 => PAGE_EVENTS,
             events => events,
@@ -135,55 +132,6 @@ impl EventService for Api {
         let events = piece.events.into_iter().map(|event| (event.event, event.raw)).collect();
         Ok(Response::new(EncodedList::new(events, &rest)))
     }
-
-    async fn create_subscription(
-        &self,
-        request: Request<v1::CreateSubscriptionRequest>,
-    ) -> Result<Response<v1::CreateSubscriptionResponse>, Status> {
-        subscription::create(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn get_subscription(
-        &self,
-        request: Request<v1::GetSubscriptionRequest>,
-    ) -> Result<Response<v1::GetSubscriptionResponse>, Status> {
-        subscription::get(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn list_subscriptions(
-        &self,
-        request: Request<v1::ListSubscriptionsRequest>,
-    ) -> Result<Response<v1::ListSubscriptionsResponse>, Status> {
-        subscription::list(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn update_subscription(
-        &self,
-        request: Request<v1::UpdateSubscriptionRequest>,
-    ) -> Result<Response<v1::UpdateSubscriptionResponse>, Status> {
-        subscription::update(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn seek_subscription(
-        &self,
-        request: Request<v1::SeekSubscriptionRequest>,
-    ) -> Result<Response<v1::SeekSubscriptionResponse>, Status> {
-        subscription::seek(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn delete_subscription(
-        &self,
-        request: Request<v1::DeleteSubscriptionRequest>,
-    ) -> Result<Response<v1::DeleteSubscriptionResponse>, Status> {
-        subscription::delete(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn acknowledge(
-        &self,
-        request: Request<v1::AcknowledgeRequest>,
-    ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
-        subscription::acknowledge(self, request.into_inner()).await.map(Response::new)
-    }
 }
 
 /// Where a stream starts.
@@ -202,7 +150,7 @@ fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -
             Some(Position::Earliest) => Start::Earliest,
         },
         Some(subscribe_request::Start::Since(moment)) => Start::Since(since(moment, violations)),
-        Some(subscribe_request::Start::Subscription(text)) => {
+        Some(subscribe_request::Start::SubscriptionId(text)) => {
             let id = subscription::id(&text, violations);
             return Ok(id.map_or(From::ListStart(Start::Latest), From::Subscription));
         }
@@ -211,22 +159,22 @@ fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -
 
 /// Which piece of the journal; as [`start`].
 fn place(
-    place: Option<list_events_request::Place>,
+    place: Option<list_events_request::Anchor>,
     violations: &mut Violations,
 ) -> Result<ListStart, Status> {
     match place {
         None => Ok(ListStart::Newest),
-        Some(list_events_request::Place::AfterCursor(text)) => {
+        Some(list_events_request::Anchor::AfterCursor(text)) => {
             cursor("after_cursor", &text).map(ListStart::After)
         }
-        Some(list_events_request::Place::BeforeCursor(text)) => {
+        Some(list_events_request::Anchor::BeforeCursor(text)) => {
             cursor("before_cursor", &text).map(ListStart::Before)
         }
-        Some(list_events_request::Place::Position(named)) => Ok(match position(named, violations) {
+        Some(list_events_request::Anchor::Position(named)) => Ok(match position(named, violations) {
             None | Some(Position::Latest) => ListStart::Newest,
             Some(Position::Earliest) => ListStart::Oldest,
         }),
-        Some(list_events_request::Place::Since(moment)) => Ok(ListStart::Since(since(moment, violations))),
+        Some(list_events_request::Anchor::Since(moment)) => Ok(ListStart::Since(since(moment, violations))),
     }
 }
 

@@ -35,6 +35,7 @@ pub(in crate::api) async fn send_media(
     let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
     let repeat =
         idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
+    let checks = parse::checks("header.checks", header.checks, &mut violations);
     let callback_data = parse::callback_data("header.callback_data", &header.callback_data, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
     if let (Some(account), Some(_)) = (account, limits) {
@@ -49,10 +50,9 @@ pub(in crate::api) async fn send_media(
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = intake.file(first, spool, limits, name).await?;
-    let check_session_window = header.check_session_window;
     let request =
         repeat.map(|repeat| repeat.request(idempotency::of_media(header, &to, channel, &file.digest)));
-    let terms = SendOptions { request, deadline, check_session_window, skip_template_check: false };
+    let terms = SendOptions { request, deadline, ..checks };
     let message = api
         .dispatch
         .send_media(Arc::clone(account), to, channel, callback_data, file, terms)
@@ -113,15 +113,16 @@ fn uploads(account: &Account) -> &connectby::Client {
 fn limits(account: &Account, violations: &mut Violations) -> Option<UploadLimits> {
     let limits = account.limits().upload;
     if limits.is_none() {
-        let problem = format!("{} takes no uploads: send a `MediaLink`", account.provider());
+        let problem = format!("{} takes no uploads: send a `Media`", account.provider());
         violations.add("header.account", ViolationReason::Unsupported, problem);
     }
     limits
 }
 
 /// Reads a file that the provider fetches.
-pub(in crate::api) fn link(link: v1::MediaLink, violations: &mut Violations) -> Option<Content> {
-    let v1::MediaLink { kind, url, caption, file_name: name } = link;
+pub(in crate::api) fn link(link: v1::Media, violations: &mut Violations) -> Option<Content> {
+    let v1::Media { kind, source, caption, file_name: name } = link;
+    let v1::media::Source::Url(url) = source.unwrap_or_else(|| v1::media::Source::Url(String::new()));
     let kind = media_kind("media.kind", kind, violations);
     let url = parse::public_url("media.url", url, violations);
     if caption.chars().count() > CAPTION_CHARACTERS {

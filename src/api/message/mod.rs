@@ -15,7 +15,7 @@ use crate::api::request::violations::Violations;
 use crate::api::served::v1::message_service_server::MessageService;
 use crate::api::{Api, error::status, request::parse, response::convert};
 use crate::pb::v1::{
-    GetConversationRequest, GetConversationResponse, GetMessageRequest, GetMessageResponse, SendMediaRequest,
+    GetMessageRequest, GetMessageResponse, ListMessagesRequest, ListMessagesResponse, SendMediaRequest,
     SendMediaResponse, SendMessageRequest, SendMessageResponse, SendMessagesRequest, WatchMessageRequest,
     WatchMessageResponse,
 };
@@ -74,10 +74,11 @@ impl MessageService for Api {
         watch::watch(self, request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_conversation(
+    async fn list_messages(
         &self,
-        request: Request<GetConversationRequest>,
-    ) -> Result<Response<GetConversationResponse>, Status> {
-        watch::conversation(self, request.into_inner()).await.map(Response::new)
+        request: Request<ListMessagesRequest>,
+    ) -> Result<Response<ListMessagesResponse>, Status> {
+        let _ = request;
+        Err(Status::unimplemented("package 4"))
     }
 }

@@ -144,7 +144,7 @@ async fn answer(
     }
     let result = match send(&api, request, deadline, violations).await {
         Ok(response) => Outcome::Response(response),
-        Err(error) => Outcome::Error(error),
+        Err(error) => Outcome::Failure(error),
     };
     v1::SendMessagesResponse { tag, result: Some(result) }
 }
@@ -154,7 +154,7 @@ async fn send(
     request: Option<v1::SendMessageRequest>,
     deadline: Option<Instant>,
     mut violations: Violations,
-) -> Result<v1::SendMessageResponse, v1::Error> {
+) -> Result<v1::SendMessageResponse, v1::Failure> {
     let Some(request) = request else {
         violations.add("request", ViolationReason::Required, "must be given");
         return Err(violations.into());
@@ -287,7 +287,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_breaks_off_is_answered_as_far_as_it_came() {
         for (broken, end) in [
-            (Status::aborted("broken"), (Code::Aborted, "REQUEST_BROKEN_OFF".to_owned())),
+            (Status::aborted("broken"), (Code::Aborted, "REQUEST_TRUNCATED".to_owned())),
             (Status::out_of_range("too long"), (Code::OutOfRange, String::new())),
         ] {
             let requests = stream::iter([request("a"), Err(broken), request("b")]);

@@ -9,8 +9,7 @@ use crate::api::error::status;
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{Api, request::parse, response::convert};
 use crate::dispatch::Cause;
-use crate::domain::message::SESSION_WINDOW;
-use crate::domain::{Address, MessageId, PhoneNumber, UnixMillis};
+use crate::domain::MessageId;
 use crate::messages::{Update, WatchEnd};
 use crate::pb::v1;
 use crate::pb::v1::watch_message_response::Response;
@@ -77,31 +76,6 @@ pub(in crate::api) async fn watch(
     Ok(responses.map(move |told| told.map(response)).boxed())
 }
 
-/// `MessageService.GetConversation`.
-pub(in crate::api) async fn conversation(
-    api: &Api,
-    request: v1::GetConversationRequest,
-) -> Result<v1::GetConversationResponse, Status> {
-    let mut violations = Violations::default();
-    let account = parse::account("account", &request.account, api.dispatch.accounts(), &mut violations)?;
-    let customer = parse::required::<Address>("customer", &request.customer, &mut violations);
-    let own = request.sender.as_deref();
-    let own = own.map(|sender| parse::required::<PhoneNumber>("sender", sender, &mut violations));
-    violations.check()?;
-    let (account, customer) = (account.expect(NOTED), customer.expect(NOTED));
-    let last = api
-        .messages
-        .last_received(account.id(), &customer, own.flatten().as_ref())
-        .await
-        .map_err(|_| status::store_unreadable())?;
-    let expires = last.map(|last| last.plus(SESSION_WINDOW));
-    Ok(v1::GetConversationResponse {
-        last_received_time: last.map(convert::timestamp),
-        session_expire_time: expires.map(convert::timestamp),
-        session_open: expires.is_some_and(|expires| expires > UnixMillis::now()),
-    })
-}
-
 /// What names a message, as it was given.
 enum Given {
     Ours(String),
@@ -141,7 +115,7 @@ fn named<'a>(
 }
 
 fn ended(account: &Account, end: WatchEnd) -> v1::WatchEnded {
-    let (reason, error) = match end {
+    let (reason, failure) = match end {
         WatchEnd::Terminal => (v1::WatchEndReason::Terminal, None),
         WatchEnd::NotTracked => (v1::WatchEndReason::NotTracked, None),
         WatchEnd::Expired => (v1::WatchEndReason::Expired, None),
@@ -151,5 +125,5 @@ fn ended(account: &Account, end: WatchEnd) -> v1::WatchEnded {
             (reason, Some(status::send_error(account, &failure)))
         }
     };
-    v1::WatchEnded { reason: reason.into(), error }
+    v1::WatchEnded { reason: reason.into(), failure }
 }

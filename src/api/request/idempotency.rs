@@ -70,8 +70,7 @@ pub(in crate::api) fn of_message(
     request.sender = sender.map(ToString::to_string);
     request.request_id.clear();
     request.resend_after_attempt = 0;
-    request.check_session_window = false;
-    request.skip_template_check = false;
+    request.checks = None;
     fingerprint("SendMessage", request, &[])
 }
 
@@ -86,7 +85,7 @@ pub(in crate::api) fn of_media(
     header.channel = convert::channel(channel).into();
     header.request_id.clear();
     header.resend_after_attempt = 0;
-    header.check_session_window = false;
+    header.checks = None;
     fingerprint("SendMedia", &header, digest)
 }
 
@@ -108,9 +107,12 @@ pub(in crate::api) fn of_contact(request: &v1::CreateContactRequest) -> Fingerpr
 }
 
 /// What a new registration asks for.
-pub(in crate::api) fn of_webhook(request: &v1::CreateWebhookRequest) -> Fingerprint {
-    let request =
-        v1::CreateWebhookRequest { request_id: String::new(), resend_after_attempt: 0, ..request.clone() };
+pub(in crate::api) fn of_webhook(request: &v1::CreateWebhookRegistrationRequest) -> Fingerprint {
+    let request = v1::CreateWebhookRegistrationRequest {
+        request_id: String::new(),
+        resend_after_attempt: 0,
+        ..request.clone()
+    };
     fingerprint("CreateWebhook", &request, &[])
 }
 
@@ -182,8 +184,10 @@ mod tests {
             v1::SendMessageRequest {
                 request_id: "a".to_owned(),
                 resend_after_attempt: 1,
-                check_session_window: true,
-                skip_template_check: true,
+                checks: Some(v1::SendChecks {
+                    session_window: v1::CheckMode::Enforce.into(),
+                    template: v1::CheckMode::Skip.into(),
+                }),
                 ..text("+15550100001", "hi")
             },
         ] {

@@ -265,6 +265,6 @@ mod tests {
     async fn a_stream_that_breaks_off_is_no_file() {
         let broken = stream::iter([piece(b"b"), Err(Status::unknown("the connection broke"))]);
         let (code, reason, _) = refused(broken).await;
-        assert_eq!((code, reason.as_str()), (Code::Aborted, "REQUEST_BROKEN_OFF"));
+        assert_eq!((code, reason.as_str()), (Code::Aborted, "REQUEST_TRUNCATED"));
     }
 }

@@ -13,7 +13,7 @@ const EVENT: u32 = 2;
 /// The number of `ListEventsResponse.events`.
 const EVENTS: u32 = 1;
 /// The number of `Event.raw_body`.
-const RAW_BODY: u32 = 10;
+const RAW_BODY: u32 = 11;
 
 /// What `Subscribe` streams: on the wire a `SubscribeResponse`.
 ///
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn an_encoded_event_is_the_same_message_as_one_that_prost_encodes() {
         for raw in [None, Some(Bytes::from_static(b"")), Some(Bytes::from(vec![7; 300]))] {
-            let event = Event { id: "evt_1".to_owned(), account: "a".repeat(200), ..Event::default() };
+            let event = Event { event_id: "evt_1".to_owned(), account: "a".repeat(200), ..Event::default() };
             let encoded = Encoded::Event { event: event.encode_to_vec().into(), raw: raw.clone() };
             let bytes = encoded.encode_to_vec();
             assert_eq!(bytes.len(), encoded.encoded_len());
@@ -184,7 +184,7 @@ mod tests {
         };
         let events = [("evt_1", None), ("evt_2", Some(vec![7; 300])), ("evt_3", Some(Vec::new()))].map(
             |(id, raw): (&str, Option<Vec<u8>>)| {
-                let event = Event { id: id.to_owned(), account: "a".repeat(200), ..Event::default() };
+                let event = Event { event_id: id.to_owned(), account: "a".repeat(200), ..Event::default() };
                 let bytes = Bytes::from(event.encode_to_vec());
                 let raw = raw.map(Bytes::from);
                 ((bytes, raw.clone()), Event { raw_body: raw.unwrap_or_default(), ..event })

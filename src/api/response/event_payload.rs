@@ -13,6 +13,7 @@ pub(in crate::api) fn received(message: &ReportedMessage) -> v1::MessageReceived
         recipient: Some(party(&message.recipient)),
         reply_to_provider_message_id: message.reply_to.clone().unwrap_or_default(),
         referral: message.referral.as_ref().map(referral),
+        metadata_json: String::new(),
         content: message.content.as_ref().map(|content| match content {
             ReportedContent::Text(body) => Content::Text(v1::Text { body: body.clone() }),
             ReportedContent::Attachments(list) => Content::Attachments(attachments(list)),
@@ -30,6 +31,9 @@ pub(in crate::api) fn echo(message: &ReportedMessage) -> v1::MessageEcho {
         provider_message_id: message.provider_message_id.clone(),
         sender: Some(party(&message.sender)),
         recipient: Some(party(&message.recipient)),
+        reply_to_provider_message_id: String::new(),
+        referral: None,
+        metadata_json: String::new(),
         content: message.content.as_ref().and_then(|content| match content {
             ReportedContent::Text(body) => Some(Content::Text(v1::Text { body: body.clone() })),
             ReportedContent::Attachments(list) => Some(Content::Attachments(attachments(list))),
@@ -40,12 +44,14 @@ pub(in crate::api) fn echo(message: &ReportedMessage) -> v1::MessageEcho {
     }
 }
 
-pub(in crate::api) fn report_completed(report: &event::ReportCompleted) -> v1::ReportCompleted {
-    v1::ReportCompleted {
+pub(in crate::api) fn report_completed(report: &event::ReportCompleted) -> v1::ReportRun {
+    v1::ReportRun {
         report_id: report.report_id.clone(),
         name: report.name.clone(),
         report_type: report.report_type.clone(),
         run_id: report.run_id.clone(),
+        status: v1::ReportStatus::Completed.into(),
+        provider_status: "completed".to_owned(),
         url: report.url.clone(),
         expire_time: report.expire_time.map(timestamp),
         create_time: report.create_time.map(timestamp),
@@ -62,6 +68,10 @@ fn attachments(list: &[event::Attachment]) -> v1::AttachmentList {
                 url: attachment.url.clone(),
                 caption: attachment.caption.clone(),
                 file_name: attachment.file_name.clone(),
+                mime_type: String::new(),
+                sha256: String::new(),
+                size_bytes: None,
+                media_id: String::new(),
             })
             .collect(),
     }

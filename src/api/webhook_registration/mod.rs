@@ -1,4 +1,4 @@
-//! `WebhookService`: where a provider delivers, and why a webhook is not let in.
+//! `WebhookRegistrationService`: where a provider delivers, and why a webhook is not let in.
 
 mod verify;
 
@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, async_trait};
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
 use crate::api::request::violations::{ViolationReason, Violations};
-use crate::api::served::v1::webhook_service_server::WebhookService;
+use crate::api::served::v1::webhook_registration_service_server::WebhookRegistrationService;
 use crate::api::{Api, request::idempotency, request::parse};
 use crate::config;
 use crate::domain::webhook::{
@@ -19,9 +19,12 @@ use crate::domain::webhook::{
 };
 use crate::domain::{ProviderFault, RefusalReason, UnknownReason};
 use crate::pb::v1::{
-    CreateWebhookRequest, CreateWebhookResponse, DeleteWebhookRequest, DeleteWebhookResponse,
-    ListWebhooksRequest, ListWebhooksResponse, OnConflict, UpdateWebhookRequest, UpdateWebhookResponse,
-    VerifyWebhookRequest, VerifyWebhookResponse, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
+    self, CreateWebhookRegistrationRequest, CreateWebhookRegistrationResponse,
+    DeleteWebhookRegistrationRequest, DeleteWebhookRegistrationResponse, ListWebhookRegistrationsRequest,
+    ListWebhookRegistrationsResponse, OnConflict, UpdateWebhookRegistrationRequest,
+    UpdateWebhookRegistrationResponse, VerifyWebhookSignatureRequest, VerifyWebhookSignatureResponse,
+    WebhookRegistration, WebhookRegistrationConfiguration, WebhookRegistrationFilter,
+    WebhookRegistrationTopic,
 };
 use crate::provider::{Account, Accounts, Error, PreconditionFailed, connectly};
 
@@ -32,22 +35,24 @@ const LIST_ITEMS: usize = 64;
 const WORD_CHARACTERS: usize = 256;
 
 #[async_trait]
-impl WebhookService for Api {
-    async fn create_webhook(
+impl WebhookRegistrationService for Api {
+    async fn create_webhook_registration(
         &self,
-        request: Request<CreateWebhookRequest>,
-    ) -> Result<Response<CreateWebhookResponse>, Status> {
+        request: Request<CreateWebhookRegistrationRequest>,
+    ) -> Result<Response<CreateWebhookRegistrationResponse>, Status> {
         let deadline = deadline(request.metadata());
         let request = request.into_inner();
         let mut violations = Violations::default();
         let account = able(&request.account, self.dispatch.accounts(), &mut violations)?;
-        let topic = read_topic(request.topic, &mut violations);
-        let address = if request.address.is_empty() {
+        let v1::WebhookRegistration { topic, address, configuration, .. } =
+            request.webhook_registration.clone().unwrap_or_default();
+        let topic = read_topic(topic, &mut violations);
+        let address = if address.is_empty() {
             account.and_then(|account| own_address(&self.webhook, account, &mut violations))
         } else {
-            parse::required("address", &request.address, &mut violations)
+            parse::required("webhook_registration.address", &address, &mut violations)
         };
-        let configuration = read_configuration(request.configuration.clone(), &mut violations);
+        let configuration = read_configuration(configuration, &mut violations);
         let replace = replaces(request.on_conflict, &mut violations);
         let repeat =
             idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
@@ -63,16 +68,19 @@ impl WebhookService for Api {
         };
         let done = self
             .dispatch
-            .write_once(account, "create_webhook", repeatable, deadline, write)
+            .write_once(account, "create_webhook_registration", repeatable, deadline, write)
             .await
             .map_err(|failure| status::write_failed(account, &failure))?;
-        Ok(Response::new(CreateWebhookResponse { replayed: done.replayed, ..idempotency::reply(&done)? }))
+        Ok(Response::new(CreateWebhookRegistrationResponse {
+            replayed: done.replayed,
+            ..idempotency::reply(&done)?
+        }))
     }
 
-    async fn list_webhooks(
+    async fn list_webhook_registrations(
         &self,
-        request: Request<ListWebhooksRequest>,
-    ) -> Result<Response<ListWebhooksResponse>, Status> {
+        request: Request<ListWebhookRegistrationsRequest>,
+    ) -> Result<Response<ListWebhookRegistrationsResponse>, Status> {
         let deadline = deadline(request.metadata());
         let id = request.into_inner().account;
         let mut violations = Violations::default();
@@ -81,30 +89,42 @@ impl WebhookService for Api {
         let account = account.expect("what is missing was noted as a violation");
         let listed = self
             .dispatch
-            .read(account, "list_webhooks", deadline, || registrations(account).list_webhooks())
+            .read(account, "list_webhook_registrations", deadline, || registrations(account).list_webhooks())
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        Ok(Response::new(ListWebhooksResponse { webhooks: listed.into_iter().map(webhook).collect() }))
+        Ok(Response::new(ListWebhookRegistrationsResponse {
+            webhook_registrations: listed.into_iter().map(webhook).collect(),
+            next_page_token: String::new(),
+        }))
     }
 
-    async fn update_webhook(
+    async fn update_webhook_registration(
         &self,
-        request: Request<UpdateWebhookRequest>,
-    ) -> Result<Response<UpdateWebhookResponse>, Status> {
+        request: Request<UpdateWebhookRegistrationRequest>,
+    ) -> Result<Response<UpdateWebhookRegistrationResponse>, Status> {
         let deadline = deadline(request.metadata());
-        let UpdateWebhookRequest { account, webhook_id, address, configuration } = request.into_inner();
+        let UpdateWebhookRegistrationRequest { account, webhook_registration, update_mask: _ } =
+            request.into_inner();
+        let v1::WebhookRegistration { webhook_registration_id, address, configuration, .. } =
+            webhook_registration.unwrap_or_default();
+        let address = Some(address).filter(|address| !address.is_empty());
         let mut violations = Violations::default();
         let account = able(&account, self.dispatch.accounts(), &mut violations)?;
-        let id = parse::required::<RegistrationId>("webhook_id", &webhook_id, &mut violations);
+        let id = parse::required::<RegistrationId>(
+            "webhook_registration.webhook_registration_id",
+            &webhook_registration_id,
+            &mut violations,
+        );
         let given = address.is_some();
-        let address =
-            address.and_then(|address| parse::required::<Address>("address", &address, &mut violations));
+        let address = address.and_then(|address| {
+            parse::required::<Address>("webhook_registration.address", &address, &mut violations)
+        });
         let configuration = read_configuration(configuration, &mut violations);
         if !given && configuration.is_empty() {
             violations.add(
-                "address",
+                "update_mask",
                 ViolationReason::Required,
-                "must be given, or something in `configuration`",
+                "must name a field, or a field of `webhook_registration` must be set",
             );
         }
         violations.check()?;
@@ -112,38 +132,42 @@ impl WebhookService for Api {
             unreachable!("what is missing was noted as a violation")
         };
         self.update(account, id, Change { address, configuration }, deadline).await?;
-        Ok(Response::new(UpdateWebhookResponse {}))
+        Ok(Response::new(UpdateWebhookRegistrationResponse { webhook_registration: None }))
     }
 
-    async fn delete_webhook(
+    async fn delete_webhook_registration(
         &self,
-        request: Request<DeleteWebhookRequest>,
-    ) -> Result<Response<DeleteWebhookResponse>, Status> {
+        request: Request<DeleteWebhookRegistrationRequest>,
+    ) -> Result<Response<DeleteWebhookRegistrationResponse>, Status> {
         let deadline = deadline(request.metadata());
-        let DeleteWebhookRequest { account, webhook_id } = request.into_inner();
+        let DeleteWebhookRegistrationRequest { account, webhook_registration_id } = request.into_inner();
         let mut violations = Violations::default();
         let account = able(&account, self.dispatch.accounts(), &mut violations)?;
-        let id = parse::required::<RegistrationId>("webhook_id", &webhook_id, &mut violations);
+        let id = parse::required::<RegistrationId>(
+            "webhook_registration_id",
+            &webhook_registration_id,
+            &mut violations,
+        );
         violations.check()?;
         let (Some(account), Some(id)) = (account, id) else {
             unreachable!("what is missing was noted as a violation")
         };
         let write = self
             .dispatch
-            .write(account, "delete_webhook", deadline, move |account| {
+            .write(account, "delete_webhook_registration", deadline, move |account| {
                 let id = id.clone();
                 async move { registrations(&account).delete_webhook(&id).await }
             })
             .await;
         write.map_err(|cause| status::write_failed(account, &cause))?;
-        Ok(Response::new(DeleteWebhookResponse {}))
+        Ok(Response::new(DeleteWebhookRegistrationResponse {}))
     }
 
-    async fn verify_webhook(
+    async fn verify_webhook_signature(
         &self,
-        request: Request<VerifyWebhookRequest>,
-    ) -> Result<Response<VerifyWebhookResponse>, Status> {
-        let VerifyWebhookRequest { account, body, signature } = request.into_inner();
+        request: Request<VerifyWebhookSignatureRequest>,
+    ) -> Result<Response<VerifyWebhookSignatureResponse>, Status> {
+        let VerifyWebhookSignatureRequest { account, body, signature } = request.into_inner();
         let mut violations = Violations::default();
         let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
@@ -163,7 +187,7 @@ impl Api {
     ) -> Result<(), Status> {
         let write = self
             .dispatch
-            .write(account, "update_webhook", deadline, move |account| {
+            .write(account, "update_webhook_registration", deadline, move |account| {
                 let (id, change) = (id.clone(), change.clone());
                 async move { registrations(&account).update_webhook(&id, &change).await }
             })
@@ -178,13 +202,15 @@ async fn establish(
     account: &Account,
     new: NewRegistration,
     replace: bool,
-) -> Result<CreateWebhookResponse, Error> {
+) -> Result<CreateWebhookRegistrationResponse, Error> {
     let topic = new.topic;
     match of_topic(account, topic).await? {
         None => match registrations(account).create_webhook(&new).await {
-            Ok(created) => {
-                Ok(CreateWebhookResponse { webhook: Some(webhook(created)), previous: None, replayed: false })
-            }
+            Ok(created) => Ok(CreateWebhookRegistrationResponse {
+                webhook_registration: Some(webhook(created)),
+                previous: None,
+                replayed: false,
+            }),
             // Somebody else was faster.
             Err(Error::Refused(fault))
                 if fault.http_status == Some(409) || fault.refusal == RefusalReason::Conflict =>
@@ -209,8 +235,8 @@ async fn establish(
             };
             let change = Change { address: Some(new.address), configuration: new.configuration };
             registrations(account).update_webhook(&id, &change).await?;
-            Ok(CreateWebhookResponse {
-                webhook: Some(webhook(replaced)),
+            Ok(CreateWebhookRegistrationResponse {
+                webhook_registration: Some(webhook(replaced)),
                 previous: Some(webhook(existing)),
                 replayed: false,
             })
@@ -257,17 +283,25 @@ fn able<'a>(
 }
 
 fn read_topic(topic: i32, violations: &mut Violations) -> Option<Topic> {
-    let allowed = "WEBHOOK_TOPIC_MESSAGES, WEBHOOK_TOPIC_DELIVERY_STATUS or WEBHOOK_TOPIC_REPORT";
-    match WebhookTopic::try_from(topic) {
-        Ok(WebhookTopic::Messages) => Some(Topic::Messages),
-        Ok(WebhookTopic::DeliveryStatus) => Some(Topic::DeliveryStatus),
-        Ok(WebhookTopic::Report) => Some(Topic::Report),
-        Ok(WebhookTopic::Unspecified) => {
-            violations.add("topic", ViolationReason::Required, format!("must be given: {allowed}"));
+    let allowed = "WEBHOOK_REGISTRATION_TOPIC_MESSAGES, WEBHOOK_REGISTRATION_TOPIC_DELIVERY_STATUS or WEBHOOK_REGISTRATION_TOPIC_REPORT";
+    match WebhookRegistrationTopic::try_from(topic) {
+        Ok(WebhookRegistrationTopic::Messages) => Some(Topic::Messages),
+        Ok(WebhookRegistrationTopic::DeliveryStatus) => Some(Topic::DeliveryStatus),
+        Ok(WebhookRegistrationTopic::Report) => Some(Topic::Report),
+        Ok(WebhookRegistrationTopic::Unspecified) => {
+            violations.add(
+                "webhook_registration.topic",
+                ViolationReason::Required,
+                format!("must be given: {allowed}"),
+            );
             None
         }
         Err(_) => {
-            violations.add("topic", ViolationReason::UnknownValue, format!("must be {allowed}"));
+            violations.add(
+                "webhook_registration.topic",
+                ViolationReason::UnknownValue,
+                format!("must be {allowed}"),
+            );
             None
         }
     }
@@ -289,31 +323,51 @@ fn replaces(on_conflict: i32, violations: &mut Violations) -> bool {
 fn own_address(config: &config::Webhook, account: &Account, violations: &mut Violations) -> Option<Address> {
     let Some(url) = config.address_of(account.id()) else {
         let problem = "must be given, or `public_url` in [webhook] of the configuration must be set";
-        violations.add("address", ViolationReason::Required, problem);
+        violations.add("webhook_registration.address", ViolationReason::Required, problem);
         return None;
     };
     let address = url.as_str().parse().ok();
     if address.is_none() {
         let problem = "must be given, for `public_url` in [webhook] of the configuration is not https";
-        violations.add("address", ViolationReason::Malformed, problem);
+        violations.add("webhook_registration.address", ViolationReason::Malformed, problem);
     }
     address
 }
 
-fn read_configuration(given: Option<WebhookConfiguration>, violations: &mut Violations) -> Configuration {
-    let WebhookConfiguration { echo, channel_types, filters } = given.unwrap_or_default();
-    for (at, word) in
-        parse::few("configuration.channel_types", &channel_types, LIST_ITEMS, violations).iter().enumerate()
+fn read_configuration(
+    given: Option<WebhookRegistrationConfiguration>,
+    violations: &mut Violations,
+) -> Configuration {
+    let WebhookRegistrationConfiguration { echo, channels: _, provider_channels: channel_types, filters } =
+        given.unwrap_or_default();
+    for (at, word) in parse::few(
+        "webhook_registration.configuration.provider_channels",
+        &channel_types,
+        LIST_ITEMS,
+        violations,
+    )
+    .iter()
+    .enumerate()
     {
-        must_be_given(format!("configuration.channel_types[{at}]"), word, violations);
+        must_be_given(
+            format!("webhook_registration.configuration.provider_channels[{at}]"),
+            word,
+            violations,
+        );
     }
-    for (at, WebhookFilter { field, expression }) in
-        parse::few("configuration.filters", &filters, LIST_ITEMS, violations).iter().enumerate()
+    for (at, WebhookRegistrationFilter { field, expression }) in
+        parse::few("webhook_registration.configuration.filters", &filters, LIST_ITEMS, violations)
+            .iter()
+            .enumerate()
     {
-        must_be_given(format!("configuration.filters[{at}].field"), field, violations);
-        must_be_given(format!("configuration.filters[{at}].expression"), expression, violations);
+        must_be_given(format!("webhook_registration.configuration.filters[{at}].field"), field, violations);
+        must_be_given(
+            format!("webhook_registration.configuration.filters[{at}].expression"),
+            expression,
+            violations,
+        );
     }
-    let filter = |WebhookFilter { field, expression }| Filter { field, expression };
+    let filter = |WebhookRegistrationFilter { field, expression }| Filter { field, expression };
     Configuration { echo, channel_types, filters: filters.into_iter().map(filter).collect() }
 }
 
@@ -325,23 +379,24 @@ fn must_be_given(field: String, text: &str, violations: &mut Violations) {
     }
 }
 
-fn webhook(registration: Registration) -> Webhook {
+fn webhook(registration: Registration) -> WebhookRegistration {
     let Registration { id, topic, provider_topic, address, configuration, raw_json } = registration;
     let topic = match topic {
-        Some(Topic::Messages) => WebhookTopic::Messages,
-        Some(Topic::DeliveryStatus) => WebhookTopic::DeliveryStatus,
-        Some(Topic::Report) => WebhookTopic::Report,
-        None => WebhookTopic::Unspecified,
+        Some(Topic::Messages) => WebhookRegistrationTopic::Messages,
+        Some(Topic::DeliveryStatus) => WebhookRegistrationTopic::DeliveryStatus,
+        Some(Topic::Report) => WebhookRegistrationTopic::Report,
+        None => WebhookRegistrationTopic::Unspecified,
     };
-    let filter = |Filter { field, expression }| WebhookFilter { field, expression };
-    Webhook {
-        id,
+    let filter = |Filter { field, expression }| WebhookRegistrationFilter { field, expression };
+    WebhookRegistration {
+        webhook_registration_id: id,
         topic: topic.into(),
         provider_topic,
         address,
-        configuration: Some(WebhookConfiguration {
+        configuration: Some(WebhookRegistrationConfiguration {
             echo: configuration.echo,
-            channel_types: configuration.channel_types,
+            channels: Vec::new(),
+            provider_channels: configuration.channel_types,
             filters: configuration.filters.into_iter().map(filter).collect(),
         }),
         raw_json,

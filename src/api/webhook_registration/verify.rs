@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::pb::v1::{VerifyWebhookResponse, WebhookCheck};
+use crate::pb::v1::{VerifyWebhookSignatureResponse, WebhookSignatureCheck};
 use crate::provider::Account;
 use crate::provider::signature::{Rejection, Scheme, Unverified};
 
@@ -12,21 +12,21 @@ pub(in crate::api) fn webhook(
     max_body_bytes: usize,
     body: Bytes,
     signature: Option<&str>,
-) -> VerifyWebhookResponse {
+) -> VerifyWebhookSignatureResponse {
     let Some(scheme) = account.webhook_scheme() else {
-        return failed(WebhookCheck::AccountHasWebhooks, no_webhooks(account));
+        return failed(WebhookSignatureCheck::AccountHasWebhooks, no_webhooks(account));
     };
     if body.len() > max_body_bytes {
         let problem = format!(
             "The body is larger than {max_body_bytes} bytes, the limit that `max_body_bytes` in [webhook] of the \
              configuration sets."
         );
-        return failed(WebhookCheck::BodySize, problem);
+        return failed(WebhookSignatureCheck::BodySize, problem);
     }
     match Unverified::new(body.clone(), signature).verify(scheme) {
-        Ok(webhook) => VerifyWebhookResponse {
+        Ok(webhook) => VerifyWebhookSignatureResponse {
             valid: true,
-            failed_check: WebhookCheck::Unspecified.into(),
+            failed_check: WebhookSignatureCheck::Unspecified.into(),
             problem: String::new(),
             event_types: account
                 .read_webhook(&webhook)
@@ -40,21 +40,28 @@ pub(in crate::api) fn webhook(
                  pass it on.",
                 scheme.header()
             );
-            failed(WebhookCheck::SignaturePresent, problem)
+            failed(WebhookSignatureCheck::SignaturePresent, problem)
         }
         Err(Rejection::Malformed) => {
-            failed(WebhookCheck::SignatureFormat, malformed(signature.unwrap_or_default()))
+            failed(WebhookSignatureCheck::SignatureFormat, malformed(signature.unwrap_or_default()))
         }
-        Err(Rejection::Wrong) => failed(WebhookCheck::SignatureMatches, wrong(scheme, &body, signature)),
+        Err(Rejection::Wrong) => {
+            failed(WebhookSignatureCheck::SignatureMatches, wrong(scheme, &body, signature))
+        }
     }
 }
 
-fn failed(check: WebhookCheck, problem: String) -> VerifyWebhookResponse {
-    VerifyWebhookResponse { valid: false, failed_check: check.into(), problem, event_types: Vec::new() }
+fn failed(check: WebhookSignatureCheck, problem: String) -> VerifyWebhookSignatureResponse {
+    VerifyWebhookSignatureResponse {
+        valid: false,
+        failed_check: check.into(),
+        problem,
+        event_types: Vec::new(),
+    }
 }
 
 fn no_webhooks(account: &Account) -> String {
-    if account.capabilities().rpcs.contains(&"WebhookService.CreateWebhook") {
+    if account.capabilities().rpcs.contains(&"WebhookRegistrationService.CreateWebhookRegistration") {
         "The account has no webhook secret: set `webhook_secrets` of this account in the configuration."
             .to_owned()
     } else {

@@ -56,7 +56,7 @@ impl Client {
                 "MessageService.SendMessages",
                 "MessageService.GetMessage",
                 "MessageService.WatchMessage",
-                "MessageService.GetConversation",
+                "ConversationService.GetConversation",
                 "ContactService.ListContacts",
                 "ContactService.CreateContact",
                 "ContactService.UpdateContact",

@@ -59,7 +59,7 @@ reasons! {
     SubscriptionGenerationStale = "SUBSCRIPTION_GENERATION_STALE",
     StoreUnavailable = "STORE_UNAVAILABLE",
     ServerStopping = "SERVER_STOPPING",
-    RequestBrokenOff = "REQUEST_BROKEN_OFF",
+    RequestTruncated = "REQUEST_TRUNCATED",
     UploadStalled = "UPLOAD_STALLED",
     UploadsExhausted = "UPLOADS_EXHAUSTED",
     SpoolUnavailable = "SPOOL_UNAVAILABLE",
@@ -70,7 +70,7 @@ reasons! {
     ProviderUnavailable = "PROVIDER_UNAVAILABLE",
     ProviderReplyUnreadable = "PROVIDER_REPLY_UNREADABLE",
     PageTokenMalformed = "PAGE_TOKEN_MALFORMED",
-    WebhookExists = "WEBHOOK_EXISTS",
+    WebhookRegistrationExists = "WEBHOOK_REGISTRATION_EXISTS",
     ProviderCredentialsRejected = "PROVIDER_CREDENTIALS_REJECTED",
     ProviderPermissionDenied = "PROVIDER_PERMISSION_DENIED",
     ProviderThrottled = "PROVIDER_THROTTLED",
@@ -96,7 +96,7 @@ impl From<Violations> for Status {
     }
 }
 
-impl From<Violations> for v1::Error {
+impl From<Violations> for v1::Failure {
     fn from(found: Violations) -> Self {
         ErrorResponse::from(found).into()
     }
@@ -149,13 +149,13 @@ fn server_stopping() -> ErrorResponse {
 /// A request that the caller cancelled, or whose connection broke, before its end.
 pub(in crate::api) fn request_broken_off() -> Status {
     let message = "the request broke off before its end: nothing was done";
-    ErrorResponse::new(Code::Aborted, Reason::RequestBrokenOff, message).into()
+    ErrorResponse::new(Code::Aborted, Reason::RequestTruncated, message).into()
 }
 
 /// The same of a stream of requests, of which some may have been done.
 pub(in crate::api) fn stream_broken_off() -> Status {
     let message = "the stream broke off before its end: what was not answered may have been done or not";
-    ErrorResponse::new(Code::Aborted, Reason::RequestBrokenOff, message).into()
+    ErrorResponse::new(Code::Aborted, Reason::RequestTruncated, message).into()
 }
 
 /// An upload whose next bytes do not come.
@@ -206,11 +206,11 @@ fn not_begun(obstacle: &provider::PreconditionFailed) -> ErrorResponse {
         provider::PreconditionFailed::Registered { existing, fault } => {
             let message =
                 "the topic has an address already, and nothing was changed: ON_CONFLICT_REPLACE changes it";
-            let answer = ErrorResponse::new(Code::AlreadyExists, Reason::WebhookExists, message)
+            let answer = ErrorResponse::new(Code::AlreadyExists, Reason::WebhookRegistrationExists, message)
                 .with_provider_error(fault.as_deref());
             match existing {
                 Some(existing) => answer
-                    .with("webhook_id", clipped(existing.id.clone()))
+                    .with("webhook_registration_id", clipped(existing.id.clone()))
                     // An address of ours has at most so many characters.
                     .with("address", existing.address.chars().take(2_048).collect::<String>()),
                 None => answer,
@@ -225,7 +225,7 @@ pub(in crate::api) fn send_failed(account: &Account, failure: &dispatch::Failure
 }
 
 /// The same, for a stream or a record.
-pub(in crate::api) fn send_error(account: &Account, failure: &dispatch::Failure) -> v1::Error {
+pub(in crate::api) fn send_error(account: &Account, failure: &dispatch::Failure) -> v1::Failure {
     not_done(account, failure, send_unknown).into()
 }
 
@@ -318,7 +318,7 @@ fn gate_held(held: &Rejected) -> ErrorResponse {
 }
 
 /// A message of which nobody can tell whether the provider took it.
-pub(in crate::api) fn doubt(message_id: MessageId, attempt: u32, doubt: &UnknownOutcome) -> v1::Error {
+pub(in crate::api) fn doubt(message_id: MessageId, attempt: u32, doubt: &UnknownOutcome) -> v1::Failure {
     send_unknown(doubt.cause.as_str())
         .with_provider_error(doubt.fault.as_ref())
         .with("message_id", message_id)
@@ -510,7 +510,7 @@ const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static str) {
 }
 
 /// What a provider reported about a message, for a stream or a record.
-pub(in crate::api) fn error(fault: &ProviderFault) -> v1::Error {
+pub(in crate::api) fn error(fault: &ProviderFault) -> v1::Failure {
     refused(fault).into()
 }
 
@@ -569,7 +569,7 @@ pub(in crate::api) fn subscription(id: &SubscriptionId, error: SubscriptionError
         .retry_after(OUTAGE_DELAY),
         SubscriptionError::Journal(error) => return error.into(),
     }
-    .with("subscription", id)
+    .with("subscription_id", id)
     .into()
 }
 
@@ -580,7 +580,7 @@ pub(in crate::api) fn subscription_not_found(id: &SubscriptionId) -> Status {
         Reason::SubscriptionNotFound,
         format!("there is no subscription `{id}`"),
     )
-    .with("subscription", id)
+    .with("subscription_id", id)
     .into()
 }
 
@@ -588,7 +588,7 @@ pub(in crate::api) fn subscription_not_found(id: &SubscriptionId) -> Status {
 pub(in crate::api) fn subscription_changed(id: &SubscriptionId) -> Status {
     let message = "the subscription was given another filter or place: open the stream again";
     ErrorResponse::new(Code::Unavailable, Reason::SubscriptionChanged, message)
-        .with("subscription", id)
+        .with("subscription_id", id)
         .into()
 }
 

@@ -188,9 +188,9 @@ impl EventStream {
     }
 
     fn close(&mut self, reason: ClosingReason, status: Option<Status>) {
-        let retry_after =
+        let retry_delay =
             (reason == ClosingReason::Shutdown).then(|| convert::duration(status::OUTAGE_DELAY));
-        let closing = SubscribeClosing { cursor: self.at.to_string(), reason: reason.into(), retry_after };
+        let closing = SubscribeClosing { cursor: self.at.to_string(), reason: reason.into(), retry_delay };
         self.ready.push_back(Ok(response(Response::Closing(closing))));
         self.ready.extend(status.map(Err));
         self.ended = true;
@@ -217,7 +217,7 @@ impl EventStream {
             if now >= self.last_sent + self.wanted.heartbeat_interval {
                 let heartbeat = SubscribeHeartbeat {
                     cursor: self.at.to_string(),
-                    time: Some(convert::timestamp(UnixMillis::now())),
+                    server_time: Some(convert::timestamp(UnixMillis::now())),
                 };
                 self.ready.push_back(Ok(response(Response::Heartbeat(heartbeat))));
                 return Poll::Ready(());

@@ -120,7 +120,7 @@ fn wanted() -> Wanted {
 async fn ended(stream: &mut EventStream, reason: ClosingReason, code: Code) {
     let told = next(stream).await;
     let Ok(Response::Closing(closing)) = told else { panic!("{told:?}") };
-    assert_eq!((closing.reason(), closing.retry_after), (reason, None));
+    assert_eq!((closing.reason(), closing.retry_delay), (reason, None));
     assert_eq!(next(stream).await.expect_err("it ends").code(), code);
     assert!(stream.next().await.is_none(), "it has ended");
 }

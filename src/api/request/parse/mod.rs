@@ -94,8 +94,7 @@ pub(in crate::api) fn send_message(
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
     let repeat = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
-    let (check_session_window, skip_template_check) =
-        (request.check_session_window, request.skip_template_check);
+    let checks = checks("checks", request.checks, &mut violations);
     let fingerprint = match (&repeat, &to, channel, &sender) {
         (Some(_), Some(to), Some(channel), None | Some(Some(_))) => {
             let sender = sender.as_ref().and_then(Option::as_ref);
@@ -123,8 +122,32 @@ pub(in crate::api) fn send_message(
     };
     let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data };
     let request = repeat.zip(fingerprint).map(|(repeat, fingerprint)| repeat.request(fingerprint));
-    let terms = SendOptions { request, deadline, check_session_window, skip_template_check };
+    let terms = SendOptions { request, deadline, ..checks };
     Ok(Sending { account: Arc::clone(account), message, terms })
+}
+
+/// Reads which checks run before a send: the session window's only on demand, the template's unless it is skipped.
+pub(in crate::api) fn checks(
+    field: &str,
+    checks: Option<v1::SendChecks>,
+    violations: &mut Violations,
+) -> SendOptions {
+    let v1::SendChecks { session_window, template } = checks.unwrap_or_default();
+    let mut enforced = |name: &str, mode: i32, default: bool| match v1::CheckMode::try_from(mode) {
+        Ok(v1::CheckMode::Unspecified) => default,
+        Ok(v1::CheckMode::Enforce) => true,
+        Ok(v1::CheckMode::Skip) => false,
+        Err(_) => {
+            let allowed = "must be CHECK_MODE_ENFORCE or CHECK_MODE_SKIP";
+            violations.add(format!("{field}.{name}"), ViolationReason::UnknownValue, allowed);
+            default
+        }
+    };
+    SendOptions {
+        check_session_window: enforced("session_window", session_window, false),
+        skip_template_check: !enforced("template", template, true),
+        ..SendOptions::default()
+    }
 }
 
 /// Reads the JSON that is to come back with a message's events. Empty means none.
@@ -222,6 +245,7 @@ const fn field_of(content: &v1::send_message_request::Content) -> &'static str {
         v1::send_message_request::Content::Text(_) => "text",
         v1::send_message_request::Content::Template(_) => "template",
         v1::send_message_request::Content::Media(_) => "media",
+        v1::send_message_request::Content::Location(_) => "location",
     }
 }
 
@@ -243,6 +267,10 @@ fn content(
             Some(Content::Template(template::filled(template, violations)))
         }
         Some(v1::send_message_request::Content::Media(link)) => media::link(link, violations),
+        Some(v1::send_message_request::Content::Location(_)) => {
+            violations.add("location", ViolationReason::Unsupported, "cannot be sent yet");
+            None
+        }
         None => {
             violations.add(
                 "content",

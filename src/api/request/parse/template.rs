@@ -19,8 +19,8 @@ const BUTTONS: usize = 10;
 
 /// Reads what fills a template. Where something is wrong an empty value stands in its place, so that what the account
 /// objects to can be told at the same time, by the same indexes; with violations noted, nothing of it is sent.
-pub(super) fn filled(template: v1::Template, violations: &mut Violations) -> Filled {
-    let v1::Template { name, language, header, body, buttons } = template;
+pub(super) fn filled(template: v1::TemplateMessage, violations: &mut Violations) -> Filled {
+    let v1::TemplateMessage { name, language, header, body, buttons, components_json: _ } = template;
     self::name("template.name", &name, violations);
     super::at_most("template.language", &language, LANGUAGE_CHARACTERS, violations);
     if body.len() > BODY_PARAMETERS {
@@ -106,7 +106,9 @@ fn unnamed(field: &str, file_name: &str, violations: &mut Violations) {
 }
 
 fn media(field: &str, media: v1::HeaderMedia, violations: &mut Violations) -> HeaderMedia {
-    let v1::HeaderMedia { url, file_name } = media;
+    let v1::HeaderMedia { source, file_name } = media;
+    let v1::header_media::Source::Url(url) =
+        source.unwrap_or_else(|| v1::header_media::Source::Url(String::new()));
     super::public_url(&format!("{field}.url"), url.clone(), violations);
     HeaderMedia { url, file_name }
 }

@@ -29,17 +29,18 @@ pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
         }
         Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(event_payload::echo(message)),
         Payload::ReportCompleted(report) => {
-            v1::event::Payload::ReportCompleted(event_payload::report_completed(report))
+            v1::event::Payload::ReportRun(event_payload::report_completed(report))
         }
         Payload::Unknown { topic, problem, written: _ } => {
             v1::event::Payload::Unknown(v1::UnknownEvent { topic: topic.clone(), problem: problem.clone() })
         }
     };
     let event = v1::Event {
-        id: event.id.as_str().to_owned(),
+        event_id: event.id.as_str().to_owned(),
         cursor: stamp.cursor.to_string(),
         account: event.account.to_string(),
         provider: provider(event.provider).into(),
+        provider_name: event.provider.as_str().to_owned(),
         r#type: event.event_type().as_str().to_owned(),
         receive_time: Some(timestamp(stamp.receive_time)),
         occur_time: event.occur_time.map(timestamp),
@@ -63,7 +64,7 @@ fn message_status(status: &event::MessageStatus, life: Option<StatusEffect>) -> 
         provider_message_id: status.provider_message_id.clone(),
         status: status.status.map_or(v1::MessageState::Unspecified, message_state).into(),
         provider_status: status.provider_status.clone(),
-        error: status.fault.as_ref().map(reported_fault),
+        failure: status.fault.as_ref().map(reported_fault),
         sender: Some(party(&status.sender)),
         recipient: Some(party(&status.recipient)),
         campaign_name: status.campaign_name.clone(),
@@ -73,8 +74,8 @@ fn message_status(status: &event::MessageStatus, life: Option<StatusEffect>) -> 
     }
 }
 
-fn reported_fault(reported: &ReportedFault) -> v1::Error {
-    v1::Error { raw_json: reported.raw_json.clone(), ..status::error(&reported.fault) }
+fn reported_fault(reported: &ReportedFault) -> v1::Failure {
+    v1::Failure { raw_json: reported.raw_json.clone(), ..status::error(&reported.fault) }
 }
 
 pub(in crate::api) fn party(party: &event::Party) -> v1::Party {
@@ -82,8 +83,11 @@ pub(in crate::api) fn party(party: &event::Party) -> v1::Party {
         address: party.address.clone(),
         phone_number: party.phone_number.clone(),
         user_id: party.user_id.clone(),
+        parent_user_id: String::new(),
+        username: String::new(),
         name: party.name.clone(),
         channel: party.channel.map_or(v1::Channel::Unspecified, channel).into(),
+        provider_channel: String::new(),
     }
 }
 
@@ -93,11 +97,18 @@ pub(in crate::api) fn message(message: Message) -> v1::Message {
         provider_message_ids: message.provider_ids,
         account: message.account.to_string(),
         provider: provider(message.provider).into(),
+        provider_name: message.provider.as_str().to_owned(),
+        sender: String::new(),
+        recipient_wa_id: String::new(),
+        content_kind: v1::ContentKind::Unspecified.into(),
+        template_name: String::new(),
+        campaign_name: String::new(),
+        terminal: false,
         to: message.to.to_string(),
         channel: channel(message.channel).into(),
         state: message_state(message.state).into(),
         provider_state: message.provider_state.unwrap_or_default(),
-        error: message.problem.as_ref().map(|problem| match problem {
+        failure: message.problem.as_ref().map(|problem| match problem {
             MessageProblem::Failed(reported) => reported_fault(reported),
             MessageProblem::OutcomeUnknown(doubt) => status::doubt(message.id, message.attempt, doubt),
         }),
@@ -122,8 +133,9 @@ pub(in crate::api) fn account(account: &Account) -> v1::Account {
     } = account.capabilities();
     let Limits { text_characters, upload, calls_per_second } = account.limits();
     v1::Account {
-        id: account.id().to_string(),
+        account: account.id().to_string(),
         provider: provider(account.provider()).into(),
+        provider_name: account.provider().as_str().to_owned(),
         capabilities: Some(v1::Capabilities {
             rpcs: rpcs.iter().map(|&rpc| rpc.to_owned()).collect(),
             contents: contents.iter().map(|&content| content.to_owned()).collect(),
@@ -133,13 +145,16 @@ pub(in crate::api) fn account(account: &Account) -> v1::Account {
             chooses_sender,
             reaches_user_ids,
             partial_contact_updates,
+            accepts_campaign_name: false,
+            accepts_recipient_name: false,
+            accepts_template_components: false,
         }),
         limits: Some(v1::Limits {
             text_characters,
             image_bytes: upload.map(|limits| limits.image_bytes),
             video_bytes: upload.map(|limits| limits.video_bytes),
             document_bytes: upload.map(|limits| limits.document_bytes),
-            calls_per_second,
+            calls_per_second: Some(calls_per_second),
         }),
     }
 }
@@ -157,6 +172,15 @@ pub(in crate::api) fn provider_named(name: &str) -> v1::Provider {
         .into_iter()
         .find(|provider| provider.as_str() == name)
         .map_or(v1::Provider::Unspecified, self::provider)
+}
+
+/// The raw twin of a provider: its name, or nothing where it is unspecified.
+pub(in crate::api) fn provider_name(provider: v1::Provider) -> &'static str {
+    match provider {
+        v1::Provider::Unspecified => "",
+        v1::Provider::Connectby => Provider::ConnectBy.as_str(),
+        v1::Provider::Connectly => Provider::Connectly.as_str(),
+    }
 }
 
 pub(in crate::api) fn channel(channel: Channel) -> v1::Channel {

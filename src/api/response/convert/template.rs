@@ -6,7 +6,7 @@ use crate::domain::template::{
 };
 use crate::pb::v1;
 
-pub(in crate::api) fn definition(definition: Definition) -> v1::TemplateDefinition {
+pub(in crate::api) fn definition(definition: Definition) -> v1::Template {
     let Definition {
         id,
         name,
@@ -23,8 +23,8 @@ pub(in crate::api) fn definition(definition: Definition) -> v1::TemplateDefiniti
         update_time,
         raw_json,
     } = definition;
-    v1::TemplateDefinition {
-        id,
+    v1::Template {
+        template_id: id,
         name,
         language,
         status: status.map_or(v1::TemplateStatus::Unspecified, self::status).into(),

@@ -10,40 +10,48 @@ use crate::provider::Accounts;
 /// The most accounts, and the most types, of one filter.
 const FILTER_ITEMS: usize = 256;
 
-/// Reads the field `filter`. An account that does not exist fails at once.
+/// Reads the filter at a field's path. An account that does not exist fails at once.
 pub(in crate::api) fn read(
+    field: &str,
     filter: Option<EventFilter>,
     known: &Accounts,
     violations: &mut Violations,
 ) -> Result<Filter, ErrorResponse> {
     let filter = filter.unwrap_or_default();
-    Ok(Filter { accounts: accounts(&filter, known, violations)?, types: types(&filter, violations) })
+    Ok(Filter {
+        accounts: accounts(field, &filter, known, violations)?,
+        types: types(field, &filter, violations),
+    })
 }
 
 fn accounts(
+    field: &str,
     filter: &EventFilter,
     known: &Accounts,
     violations: &mut Violations,
 ) -> Result<Vec<AccountId>, ErrorResponse> {
     let mut accounts = Vec::new();
-    for (at, id) in
-        parse::few("filter.accounts", &filter.accounts, FILTER_ITEMS, violations).iter().enumerate()
+    for (at, id) in parse::few(&format!("{field}.accounts"), &filter.accounts, FILTER_ITEMS, violations)
+        .iter()
+        .enumerate()
     {
-        let account = parse::account(&format!("filter.accounts[{at}]"), id, known, violations)?;
+        let account = parse::account(&format!("{field}.accounts[{at}]"), id, known, violations)?;
         let account = account.map(|account| account.id().clone());
         accounts.extend(account.filter(|account| !accounts.contains(account)));
     }
     Ok(accounts)
 }
 
-fn types(filter: &EventFilter, violations: &mut Violations) -> Vec<TypeWord> {
+fn types(field: &str, filter: &EventFilter, violations: &mut Violations) -> Vec<TypeWord> {
     let mut types = Vec::new();
-    for (at, word) in parse::few("filter.types", &filter.types, FILTER_ITEMS, violations).iter().enumerate() {
+    for (at, word) in
+        parse::few(&format!("{field}.types"), &filter.types, FILTER_ITEMS, violations).iter().enumerate()
+    {
         let word = TypeWord::of(word);
         if let TypeWord::Strange(_) = word {
             let known = EventType::ALL.map(EventType::as_str).join("`, `");
             let allowed = format!("must be one of `{known}`, or all under a first word, like `message.*`");
-            violations.add(format!("filter.types[{at}]"), ViolationReason::UnknownValue, allowed);
+            violations.add(format!("{field}.types[{at}]"), ViolationReason::UnknownValue, allowed);
         } else if !types.contains(&word) {
             types.push(word);
         }

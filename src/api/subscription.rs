@@ -1,31 +1,87 @@
-//! `EventService`'s subscriptions: making, looking at, changing and deleting them, and acknowledging.
+//! `SubscriptionService`: creates, reads, changes and deletes subscriptions, and acknowledges events.
 
-use tonic::Status;
+use std::collections::HashMap;
+
+use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
-use crate::api::event::position::{Position, cursor, position, since};
+use crate::api::request::position::{Position, cursor, position, since};
 use crate::api::request::violations::{ViolationReason, Violations};
-use crate::api::{Api, event::filter, request::page_token, request::parse, response::convert};
+use crate::api::served::v1::subscription_service_server::SubscriptionService;
+use crate::api::{Api, request::filter, request::page_token, request::parse, response::convert};
 use crate::domain::{AccountId, Filter, SubscriptionId, TypeWord};
 use crate::journal::{self, Journal, Progress, Start, SubscriptionError};
 use crate::pb::v1;
 
-const LIST: &str = "EventService.ListSubscriptions";
+const LIST: &str = "SubscriptionService.ListSubscriptions";
 const NOTED: &str = "what is missing was noted as a violation";
 
 /// How many subscriptions a page holds when nothing is said, and the most that it may.
 const PAGE: u32 = 50;
 const MOST_PAGE: u32 = 100;
 
-/// `EventService.CreateSubscription`.
-pub(in crate::api) async fn create(
+#[async_trait]
+impl SubscriptionService for Api {
+    async fn create_subscription(
+        &self,
+        request: Request<v1::CreateSubscriptionRequest>,
+    ) -> Result<Response<v1::CreateSubscriptionResponse>, Status> {
+        create(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_subscription(
+        &self,
+        request: Request<v1::GetSubscriptionRequest>,
+    ) -> Result<Response<v1::GetSubscriptionResponse>, Status> {
+        get(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_subscriptions(
+        &self,
+        request: Request<v1::ListSubscriptionsRequest>,
+    ) -> Result<Response<v1::ListSubscriptionsResponse>, Status> {
+        list(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn update_subscription(
+        &self,
+        request: Request<v1::UpdateSubscriptionRequest>,
+    ) -> Result<Response<v1::UpdateSubscriptionResponse>, Status> {
+        update(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn seek_subscription(
+        &self,
+        request: Request<v1::SeekSubscriptionRequest>,
+    ) -> Result<Response<v1::SeekSubscriptionResponse>, Status> {
+        seek(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn delete_subscription(
+        &self,
+        request: Request<v1::DeleteSubscriptionRequest>,
+    ) -> Result<Response<v1::DeleteSubscriptionResponse>, Status> {
+        delete(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<v1::AcknowledgeRequest>,
+    ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
+        acknowledge(self, request.into_inner()).await.map(Response::new)
+    }
+}
+
+/// `SubscriptionService.CreateSubscription`.
+async fn create(
     api: &Api,
     request: v1::CreateSubscriptionRequest,
 ) -> Result<v1::CreateSubscriptionResponse, Status> {
     use v1::create_subscription_request::Start as Given;
     let mut violations = Violations::default();
-    let id = id(&request.subscription, &mut violations);
-    let filter = filter::read(request.filter, api.dispatch.accounts(), &mut violations)?;
+    let id = id(&request.subscription_id, &mut violations);
+    let v1::Subscription { filter, .. } = request.subscription.unwrap_or_default();
+    let filter = filter::read("subscription.filter", filter, api.dispatch.accounts(), &mut violations)?;
     let start = match request.start {
         None => Ok(Start::Latest),
         Some(Given::Position(named)) => Ok(match position(named, &mut violations) {
@@ -43,18 +99,15 @@ pub(in crate::api) async fn create(
     Ok(v1::CreateSubscriptionResponse { subscription: Some(subscription) })
 }
 
-/// `EventService.GetSubscription`.
-pub(in crate::api) async fn get(
-    api: &Api,
-    request: v1::GetSubscriptionRequest,
-) -> Result<v1::GetSubscriptionResponse, Status> {
-    let id = only_id(&request.subscription)?;
+/// `SubscriptionService.GetSubscription`.
+async fn get(api: &Api, request: v1::GetSubscriptionRequest) -> Result<v1::GetSubscriptionResponse, Status> {
+    let id = only_id(&request.subscription_id)?;
     let found = api.journal.subscription(&id).await.map_err(|error| status::subscription(&id, error))?;
     Ok(v1::GetSubscriptionResponse { subscription: Some(shown(&api.journal, found)) })
 }
 
-/// `EventService.ListSubscriptions`.
-pub(in crate::api) async fn list(
+/// `SubscriptionService.ListSubscriptions`.
+async fn list(
     api: &Api,
     request: v1::ListSubscriptionsRequest,
 ) -> Result<v1::ListSubscriptionsResponse, Status> {
@@ -84,37 +137,39 @@ pub(in crate::api) async fn list(
     Ok(v1::ListSubscriptionsResponse { subscriptions, next_page_token })
 }
 
-/// `EventService.UpdateSubscription`.
-pub(in crate::api) async fn update(
+/// `SubscriptionService.UpdateSubscription`.
+async fn update(
     api: &Api,
     request: v1::UpdateSubscriptionRequest,
 ) -> Result<v1::UpdateSubscriptionResponse, Status> {
     let mut violations = Violations::default();
-    let id = id(&request.subscription, &mut violations);
-    if request.filter.is_none() {
-        violations.add("filter", ViolationReason::Required, "must be given: an empty one means all events");
+    let v1::Subscription { subscription_id, filter, .. } = request.subscription.unwrap_or_default();
+    let id = parse::required("subscription.subscription_id", &subscription_id, &mut violations);
+    if filter.is_none() {
+        let problem = "must be given: an empty filter means all events";
+        violations.add("subscription.filter", ViolationReason::Required, problem);
     }
-    let filter = filter::read(request.filter, api.dispatch.accounts(), &mut violations)?;
+    let filter = filter::read("subscription.filter", filter, api.dispatch.accounts(), &mut violations)?;
     violations.check()?;
 
-    let id = id.expect(NOTED);
+    let id: SubscriptionId = id.expect(NOTED);
     let changed = api.journal.update_subscription(id.clone(), filter).await;
     let subscription = shown(&api.journal, changed.map_err(|error| status::subscription(&id, error))?);
     Ok(v1::UpdateSubscriptionResponse { subscription: Some(subscription) })
 }
 
-/// `EventService.SeekSubscription`.
-pub(in crate::api) async fn seek(
+/// `SubscriptionService.SeekSubscription`.
+async fn seek(
     api: &Api,
     request: v1::SeekSubscriptionRequest,
 ) -> Result<v1::SeekSubscriptionResponse, Status> {
-    use v1::seek_subscription_request::Place as Given;
+    use v1::seek_subscription_request::Target as Given;
     let mut violations = Violations::default();
-    let id = id(&request.subscription, &mut violations);
-    let place = match request.place {
+    let id = id(&request.subscription_id, &mut violations);
+    let place = match request.target {
         None => {
             let allowed = "must be given: `position`, `after_cursor` or `since`";
-            violations.add("place", ViolationReason::Required, allowed);
+            violations.add("target", ViolationReason::Required, allowed);
             Ok(None)
         }
         Some(Given::Position(named)) => Ok(match position(named, &mut violations) {
@@ -137,24 +192,21 @@ pub(in crate::api) async fn seek(
     Ok(v1::SeekSubscriptionResponse { subscription: Some(subscription) })
 }
 
-/// `EventService.DeleteSubscription`.
-pub(in crate::api) async fn delete(
+/// `SubscriptionService.DeleteSubscription`.
+async fn delete(
     api: &Api,
     request: v1::DeleteSubscriptionRequest,
 ) -> Result<v1::DeleteSubscriptionResponse, Status> {
-    let id = only_id(&request.subscription)?;
+    let id = only_id(&request.subscription_id)?;
     let deleted = api.journal.delete_subscription(id.clone()).await;
     deleted.map_err(|error| status::subscription(&id, error))?;
     Ok(v1::DeleteSubscriptionResponse {})
 }
 
-/// `EventService.Acknowledge`.
-pub(in crate::api) async fn acknowledge(
-    api: &Api,
-    request: v1::AcknowledgeRequest,
-) -> Result<v1::AcknowledgeResponse, Status> {
+/// `SubscriptionService.Acknowledge`.
+async fn acknowledge(api: &Api, request: v1::AcknowledgeRequest) -> Result<v1::AcknowledgeResponse, Status> {
     let mut violations = Violations::default();
-    let id = id(&request.subscription, &mut violations);
+    let id = id(&request.subscription_id, &mut violations);
     if request.cursor.is_empty() {
         violations.add("cursor", ViolationReason::Required, "must be given");
     }
@@ -171,12 +223,12 @@ pub(in crate::api) async fn acknowledge(
     Ok(v1::AcknowledgeResponse { cursor: cursor.to_string() })
 }
 
-/// Reads the field `subscription`.
+/// Reads the field `subscription_id`.
 pub(in crate::api) fn id(text: &str, violations: &mut Violations) -> Option<SubscriptionId> {
-    parse::required("subscription", text, violations)
+    parse::required("subscription_id", text, violations)
 }
 
-/// Reads the field `subscription` of a request that has no other.
+/// Reads the field `subscription_id` of a request that has no other.
 fn only_id(text: &str) -> Result<SubscriptionId, Status> {
     let mut violations = Violations::default();
     let id = id(text, &mut violations);
@@ -190,16 +242,18 @@ fn shown(journal: &Journal, progress: Progress) -> v1::Subscription {
     let filter = (subscription.filter != Filter::default()).then(|| v1::EventFilter {
         accounts: accounts.iter().map(AccountId::to_string).collect(),
         types: types.iter().map(TypeWord::to_string).collect(),
+        customers: Vec::new(),
     });
     v1::Subscription {
-        id: subscription.id.to_string(),
+        subscription_id: subscription.id.to_string(),
         filter,
+        labels: HashMap::new(),
         cursor: journal.cursor(subscription.sequence).to_string(),
         generation: subscription.generation,
         create_time: Some(convert::timestamp(subscription.create_time)),
         update_time: Some(convert::timestamp(subscription.update_time)),
         acknowledge_time: subscription.acknowledge_time.map(convert::timestamp),
-        lag_events,
+        lag_events: Some(lag_events),
         lag_time: Some(convert::duration(lag_time)),
         expired,
     }
