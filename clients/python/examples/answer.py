@@ -5,7 +5,7 @@ import os
 
 import grpc
 
-from switchboard import SwitchboardError, aio, v1
+from switchboard_client import SwitchboardError, aio, v1
 
 SUBSCRIPTION = "answers"
 

@@ -2,7 +2,7 @@
 
 import os
 
-from switchboard import Client, v1
+from switchboard_client import Client, v1
 
 
 def main() -> None:

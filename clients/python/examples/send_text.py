@@ -3,7 +3,7 @@
 import os
 import sys
 
-from switchboard import Client, SwitchboardError, v1
+from switchboard_client import Client, SwitchboardError, v1
 
 
 def main() -> None:

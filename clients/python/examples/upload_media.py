@@ -3,7 +3,7 @@
 import base64
 import os
 
-from switchboard import Client, upload, v1
+from switchboard_client import Client, upload, v1
 
 LETTER = b"Dear Ada,\n\nthank you for your order.\n"
 # A single black point.

@@ -6,7 +6,7 @@ import pytest
 
 from kit.callers import Caller
 from kit.server import Server
-from switchboard import _progress
+from switchboard_client import _progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

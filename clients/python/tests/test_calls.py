@@ -12,8 +12,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from switchboard import Client, SwitchboardError, aio, v1
-from switchboard.sandbox.v1 import (
+from switchboard_client import Client, SwitchboardError, aio, v1
+from switchboard_client.sandbox.v1 import (
     FAULT_KIND_LATENCY,
     ClearFaultsRequest,
     ListCallsRequest,

@@ -11,8 +11,8 @@ import trustme
 
 from kit.callers import Caller, Follower
 from kit.fake import Fake, event, script, started
-from switchboard import Client, SwitchboardError, v1
-from switchboard._connection import is_loopback
+from switchboard_client import Client, SwitchboardError, v1
+from switchboard_client._connection import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

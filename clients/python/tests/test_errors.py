@@ -12,8 +12,8 @@ import pytest
 from grpc_status import rpc_status
 
 from kit.fake import Fake, status
-from switchboard import Client, FieldViolation, SwitchboardError, v1
-from switchboard.sandbox.v1 import FAULT_KIND_SUCCESS_FALSE, SandboxServiceStub, SetFaultRequest
+from switchboard_client import Client, FieldViolation, SwitchboardError, v1
+from switchboard_client.sandbox.v1 import FAULT_KIND_SUCCESS_FALSE, SandboxServiceStub, SetFaultRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

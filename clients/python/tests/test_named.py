@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-import switchboard._client
+import switchboard_client._client
 from kit.callers import Follower
 from kit.fake import Fake, event, heartbeat, script, started, status, then_silent
-from switchboard import Client, SwitchboardError, aio, v1
+from switchboard_client import Client, SwitchboardError, aio, v1
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,14 +77,14 @@ class Named:
 @pytest.fixture
 def only_first_and_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """On one stream, only what is finished first is acknowledged by the way."""
-    for module in (switchboard._client, aio):
+    for module in (switchboard_client._client, aio):
         assert module.ACKNOWLEDGE_SECONDS == 1
         monkeypatch.setattr(module, "ACKNOWLEDGE_SECONDS", 1000.0)
 
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (switchboard._client, aio):
+    for module in (switchboard_client._client, aio):
         monkeypatch.setattr(module, "ACKNOWLEDGE_SECONDS", 0.05)
 
 
@@ -267,7 +267,7 @@ def test_a_program_that_just_ends_has_acknowledged(server: Server) -> None:
     named.write("one", "two")
     program = """if True:
         import sys
-        from switchboard import Client, v1
+        from switchboard_client import Client, v1
         events = Client(sys.argv[1]).subscribe(v1.SubscribeRequest(subscription=sys.argv[2]))
         for event in events:
             print(event.message_received.text.body)
@@ -562,7 +562,7 @@ def test_the_last_is_acknowledged_in_the_end(flavour: str, how: str) -> None:
 
 @pytest.mark.usefixtures("only_first_and_last")
 def test_the_end_does_not_wait_for_long(flavour: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (switchboard._client, aio):
+    for module in (switchboard_client._client, aio):
         assert module.LAST_WORDS_SECONDS == 2
         monkeypatch.setattr(module, "LAST_WORDS_SECONDS", 0.2)
     hangs = threading.Event()

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.message import Message
 
-import switchboard
-import switchboard.aio
+import switchboard_client
+import switchboard_client.aio
 from kit.server import REPOSITORY
-from switchboard import v1
-from switchboard.sandbox import v1 as sandbox_v1
+from switchboard_client import v1
+from switchboard_client.sandbox import v1 as sandbox_v1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ROOT = REPOSITORY / "clients" / "python"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-INSTALLED = Path(switchboard.__file__).parent
+INSTALLED = Path(switchboard_client.__file__).parent
 FIRST_PAGE = v1.ListSubscriptionsRequest(page_size=100)
 
 
@@ -44,7 +44,7 @@ def test_what_is_tested_is_what_was_installed() -> None:
 
 def test_it_comes_with_its_types_and_its_licence() -> None:
     files = {str(file) for file in metadata.files("switchboard-client") or ()}
-    assert "switchboard/py.typed" in files
+    assert "switchboard_client/py.typed" in files
     for module in INSTALLED.rglob("*_pb2*.py"):
         assert module.with_suffix(".pyi").exists(), module
     assert any(file.endswith("licenses/LICENSE") for file in files)
@@ -54,7 +54,7 @@ def test_it_comes_with_its_types_and_its_licence() -> None:
 def test_it_has_the_version_of_the_server() -> None:
     server = re.search(r'^version = "(.+)"$', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)
     assert server is not None
-    assert switchboard.__version__ == metadata.version("switchboard-client") == server[1]
+    assert switchboard_client.__version__ == metadata.version("switchboard-client") == server[1]
 
 
 def test_it_has_the_licence_of_the_server() -> None:
@@ -105,19 +105,19 @@ def test_names_are_those_of_the_contract() -> None:
 
 def test_a_client_has_every_service() -> None:
     stubs = {name for name in v1.__all__ if name.endswith("Stub")}
-    with switchboard.Client("127.0.0.1:1") as client:
+    with switchboard_client.Client("127.0.0.1:1") as client:
         assert {type(value).__name__ for value in vars(client).values()} >= stubs
     assert len(stubs) == 7
 
 
 def test_both_clients_have_the_same_names() -> None:
     for one, other in (
-        (switchboard.Client, switchboard.aio.Client),
-        (switchboard.Subscription, switchboard.aio.Subscription),
+        (switchboard_client.Client, switchboard_client.aio.Client),
+        (switchboard_client.Subscription, switchboard_client.aio.Subscription),
     ):
         assert names(one) == names(other)
-    assert switchboard.Client.__init__.__annotations__ == switchboard.aio.Client.__init__.__annotations__
-    assert list(switchboard.Client.__annotations__) == list(switchboard.aio.Client.__annotations__)
+    assert switchboard_client.Client.__init__.__annotations__ == switchboard_client.aio.Client.__init__.__annotations__
+    assert list(switchboard_client.Client.__annotations__) == list(switchboard_client.aio.Client.__annotations__)
 
 
 def names(kind: type) -> set[str]:
@@ -157,7 +157,7 @@ def test_example(example: str, expected: str, server: Server) -> None:
 
 def test_example_that_answers(server: Server) -> None:
     process = run("answer", server, MAX_EVENTS="2")
-    with switchboard.Client(server.address) as client:
+    with switchboard_client.Client(server.address) as client:
         # It answers what comes when it is there.
         while "answers" not in [
             each.id for each in client.events.ListSubscriptions(FIRST_PAGE, timeout=20).subscriptions
@@ -202,4 +202,4 @@ def test_nothing_else_is_in_the_wheel() -> None:
     (wheel,) = (ROOT / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
-    assert tops == {"switchboard", f"switchboard_client-{switchboard.__version__}.dist-info"}
+    assert tops == {"switchboard_client", f"switchboard_client-{switchboard_client.__version__}.dist-info"}

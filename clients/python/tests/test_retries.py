@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-import switchboard._client
+import switchboard_client._client
 from kit.fake import Fake, status
 from kit.server import REPOSITORY
-from switchboard import Client, SwitchboardError, aio, upload, v1
-from switchboard._calls import CHUNK_BYTES, backoff, is_read, with_request_id
+from switchboard_client import Client, SwitchboardError, aio, upload, v1
+from switchboard_client._calls import CHUNK_BYTES, backoff, is_read, with_request_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -136,7 +136,7 @@ def test_a_long_delay_is_for_the_caller(
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(switchboard._client, "time", types.SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr(switchboard_client._client, "time", types.SimpleNamespace(sleep=waited.append))
     monkeypatch.setattr(asyncio, "sleep", sleep)
     with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=named)) as fake:
         caller = connect(fake.address)

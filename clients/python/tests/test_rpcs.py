@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import switchboard.v1
-from switchboard import SwitchboardError, upload, v1
+import switchboard_client.v1
+from switchboard_client import SwitchboardError, upload, v1
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -348,9 +348,9 @@ def test_rpc(name: str, caller: Caller, server: Server) -> None:
 
 def test_there_is_no_rpc_that_is_not_called() -> None:
     rpcs = set()
-    for module in pkgutil.iter_modules(switchboard.v1.__path__):
+    for module in pkgutil.iter_modules(switchboard_client.v1.__path__):
         if module.name.endswith("_pb2"):
-            descriptor = importlib.import_module(f"switchboard.v1.{module.name}").DESCRIPTOR
+            descriptor = importlib.import_module(f"switchboard_client.v1.{module.name}").DESCRIPTOR
             for service in descriptor.services_by_name.values():
                 rpcs |= {f"{service.name}.{method.name}" for method in service.methods}
     assert rpcs == set(CALLS)

@@ -16,7 +16,7 @@ import pytest
 
 from kit.callers import Follower
 from kit.fake import Fake, Proxy, Resetting, event, heartbeat, script, silent, started, status, then_silent
-from switchboard import Client, SwitchboardError, _progress, aio, v1
+from switchboard_client import Client, SwitchboardError, _progress, aio, v1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

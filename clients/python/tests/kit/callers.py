@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from switchboard import Client, aio
+from switchboard_client import Client, aio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from switchboard import v1
+    from switchboard_client import v1
 
 SECONDS = 20
 

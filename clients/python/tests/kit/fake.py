@@ -14,11 +14,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from switchboard import v1
-from switchboard.v1.account_service_pb2_grpc import AccountServiceServicer, add_AccountServiceServicer_to_server
-from switchboard.v1.contact_service_pb2_grpc import ContactServiceServicer, add_ContactServiceServicer_to_server
-from switchboard.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
-from switchboard.v1.message_service_pb2_grpc import MessageServiceServicer, add_MessageServiceServicer_to_server
+from switchboard_client import v1
+from switchboard_client.v1.account_service_pb2_grpc import AccountServiceServicer, add_AccountServiceServicer_to_server
+from switchboard_client.v1.contact_service_pb2_grpc import ContactServiceServicer, add_ContactServiceServicer_to_server
+from switchboard_client.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
+from switchboard_client.v1.message_service_pb2_grpc import MessageServiceServicer, add_MessageServiceServicer_to_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from kit.fake import Proxy
-from switchboard.sandbox.v1 import InjectMessageRequest, SandboxServiceStub
+from switchboard_client.sandbox.v1 import InjectMessageRequest, SandboxServiceStub
 
 if TYPE_CHECKING:
     from typing_extensions import Self
