@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit.callers import Caller
+from kit.clients import AnyClient
 from kit.server import Server
 from switchboard_client import _progress
 
@@ -35,21 +35,21 @@ def flavour(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def connect(flavour: str) -> Iterator[Callable[..., Caller]]:
+def connect(flavour: str) -> Iterator[Callable[..., AnyClient]]:
     """Makes clients, which are closed when the test ends."""
-    callers: list[Caller] = []
+    clients: list[AnyClient] = []
 
-    def connect(address: str, **options: Any) -> Caller:
-        callers.append(Caller(flavour, address, **options))
-        return callers[-1]
+    def connect(address: str, **options: Any) -> AnyClient:
+        clients.append(AnyClient(flavour, address, **options))
+        return clients[-1]
 
     yield connect
-    for caller in callers:
-        caller.close()
+    for any_client in clients:
+        any_client.close()
 
 
 @pytest.fixture
-def caller(connect: Callable[..., Caller], server: Server) -> Caller:
+def any_client(connect: Callable[..., AnyClient], server: Server) -> AnyClient:
     """A client of the real server."""
     return connect(server.address)
 

@@ -38,11 +38,11 @@ INSTALLED = Path(switchboard_client.__file__).parent
 FIRST_PAGE = v1.ListSubscriptionsRequest(page_size=100)
 
 
-def test_what_is_tested_is_what_was_installed() -> None:
+def test_tests_import_the_installed_package() -> None:
     assert INSTALLED.parent == Path(sysconfig.get_path("purelib"))
 
 
-def test_it_comes_with_its_types_and_its_licence() -> None:
+def test_wheel_contains_types_and_licence() -> None:
     files = {str(file) for file in metadata.files("switchboard-client") or ()}
     assert "switchboard_client/py.typed" in files
     for module in INSTALLED.rglob("*_pb2*.py"):
@@ -51,13 +51,13 @@ def test_it_comes_with_its_types_and_its_licence() -> None:
     assert metadata.metadata("switchboard-client")["License-Expression"] == "Apache-2.0"
 
 
-def test_it_has_the_version_of_the_server() -> None:
+def test_version_equals_the_server_version() -> None:
     server = re.search(r'^version = "(.+)"$', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)
     assert server is not None
     assert switchboard_client.__version__ == metadata.version("switchboard-client") == server[1]
 
 
-def test_it_has_the_licence_of_the_server() -> None:
+def test_licence_equals_the_server_licence() -> None:
     assert (ROOT / "LICENSE").read_bytes() == (REPOSITORY / "LICENSE").read_bytes()
 
 
@@ -75,7 +75,7 @@ def messages(descriptors: list[Descriptor]) -> Iterator[Descriptor]:
             yield from messages(list(descriptor.nested_types))
 
 
-def test_names_are_those_of_the_contract() -> None:
+def test_contract_names_work_as_python_names() -> None:
     seen = 0
     for package, module, file in generated():
         for message in messages(list(file.message_types_by_name.values())):
@@ -103,17 +103,17 @@ def test_names_are_those_of_the_contract() -> None:
     assert seen > 300
 
 
-def test_a_client_has_every_service() -> None:
+def test_client_has_an_attribute_per_service() -> None:
     stubs = {name for name in v1.__all__ if name.endswith("Stub")}
     with switchboard_client.Client("127.0.0.1:1") as client:
         assert {type(value).__name__ for value in vars(client).values()} >= stubs
     assert len(stubs) == 7
 
 
-def test_both_clients_have_the_same_names() -> None:
+def test_sync_and_asyncio_clients_have_the_same_names() -> None:
     for one, other in (
         (switchboard_client.Client, switchboard_client.aio.Client),
-        (switchboard_client.Subscription, switchboard_client.aio.Subscription),
+        (switchboard_client.EventStream, switchboard_client.aio.EventStream),
     ):
         assert names(one) == names(other)
     assert switchboard_client.Client.__init__.__annotations__ == switchboard_client.aio.Client.__init__.__annotations__
@@ -136,11 +136,11 @@ def run(example: str, server: Server, **environment: str) -> subprocess.Popen[st
 
 def output(process: subprocess.Popen[str]) -> str:
     try:
-        told, errors = process.communicate(timeout=50)
+        printed, errors = process.communicate(timeout=50)
     finally:
         process.kill()
     assert (process.returncode, errors) == (0, "")
-    return told
+    return printed
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ def output(process: subprocess.Popen[str]) -> str:
         ("upload_media", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\nThe picture is at http\S+\.png\n"),
     ],
 )
-def test_example(example: str, expected: str, server: Server) -> None:
+def test_example_prints_the_expected_output(example: str, expected: str, server: Server) -> None:
     assert re.fullmatch(expected, output(run(example, server)))
 
 
-def test_example_that_answers(server: Server) -> None:
+def test_answer_example_resumes_after_a_restart(server: Server) -> None:
     process = run("answer", server, MAX_EVENTS="2")
     with switchboard_client.Client(server.address) as client:
         # It answers what comes when it is there.
@@ -176,11 +176,11 @@ def test_example_that_answers(server: Server) -> None:
     assert second not in first
 
 
-def test_every_example_is_run() -> None:
+def test_every_example_is_tested() -> None:
     assert {path.stem for path in EXAMPLES} == {"answer", "send_template", "send_text", "upload_media"}
 
 
-def test_the_readme_shows_the_examples() -> None:
+def test_readme_snippets_match_the_examples() -> None:
     readme = (ROOT / "README.md").read_text()
     for example in EXAMPLES:
         shown = re.search(rf"\(examples/{example.name}\).*?```python\n(.*?)```", readme, re.DOTALL)
@@ -190,7 +190,7 @@ def test_the_readme_shows_the_examples() -> None:
         assert shown[1].count("\n") > 5
 
 
-def test_the_code_of_the_readme_can_be_read() -> None:
+def test_readme_code_parses() -> None:
     readme = (ROOT / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert len(blocks) > len(EXAMPLES)
@@ -198,7 +198,7 @@ def test_the_code_of_the_readme_can_be_read() -> None:
         compile(block, "README.md", "exec")
 
 
-def test_nothing_else_is_in_the_wheel() -> None:
+def test_wheel_contains_only_the_package() -> None:
     (wheel,) = (ROOT / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}

@@ -13,8 +13,8 @@ comments are the API's documentation.
 
 from switchboard_client import v1
 from switchboard_client._calls import Upload, upload
-from switchboard_client._client import Client, Subscription
+from switchboard_client._client import Client, EventStream
 from switchboard_client._connection import __version__
 from switchboard_client._errors import FieldViolation, SwitchboardError
 
-__all__ = ["Client", "FieldViolation", "Subscription", "SwitchboardError", "Upload", "__version__", "upload", "v1"]
+__all__ = ["Client", "EventStream", "FieldViolation", "SwitchboardError", "Upload", "__version__", "upload", "v1"]

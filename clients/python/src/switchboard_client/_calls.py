@@ -47,7 +47,7 @@ class Upload(Iterator[_Request], Generic[_Request]):
         """Whether to go through the messages can take time."""
         return not isinstance(self._source, bytes)
 
-    def again(self) -> Iterator[_Request]:
+    def restart(self) -> Iterator[_Request]:
         """Goes through the messages, from the first."""
         yield self._request(header=self._header)
         if isinstance(self._source, bytes):
@@ -69,7 +69,7 @@ class Upload(Iterator[_Request], Generic[_Request]):
 
     def __next__(self) -> _Request:
         if self._running is None:
-            self._running = self.again()
+            self._running = self.restart()
         return next(self._running)
 
 
@@ -110,24 +110,24 @@ def with_request_id(request: Any) -> tuple[Any, str]:
 
     The caller's own message is left as it is: sent twice on purpose, it must be two requests.
     """
-    holder = _repeatable(request)
+    holder = _request_id_holder(request)
     if holder is None:
         return request, ""
     if not holder.request_id:
         request = _copy(request)
-        holder = _repeatable(request)
+        holder = _request_id_holder(request)
         holder.request_id = str(uuid.uuid4())
     return request, holder.request_id
 
 
-def _repeatable(request: Any) -> Any:
+def _request_id_holder(request: Any) -> Any:
     # Which of the contract's messages can be repeated is told by this field; others look something up by a request_id.
     if not isinstance(request, Message):
         return None
     if "resend_after_attempt" in request.DESCRIPTOR.fields_by_name:
         return request
     if isinstance(request, v1.SendMediaRequest | v1.UploadTemplateMediaRequest) and request.HasField("header"):
-        return _repeatable(request.header)
+        return _request_id_holder(request.header)
     return None
 
 
@@ -137,71 +137,71 @@ def _copy(request: Any) -> Any:
     return copied
 
 
-class Single:
+class SingleRequest:
     """The request of a call that takes one."""
 
-    failed: Exception | None = None
+    source_error: Exception | None = None
 
     def __init__(self, method: str, request: Any) -> None:
         self._request, self.request_id = with_request_id(request)
         self.repeatable = is_read(method) or bool(self.request_id)
 
-    def each(self) -> Any:
+    def for_attempt(self) -> Any:
         """The request, for one attempt."""
         return self._request
 
 
-class Messages:
+class RequestStream:
     """The requests of a call that takes many. The first has a `request_id`, and is the same at each attempt."""
 
     def __init__(self, source: Any) -> None:
         self._source = source
         self._first: Any = None
         self.request_id = ""
-        self.failed: Exception | None = None
+        self.source_error: Exception | None = None
         """Why the requests could not be had to their end. gRPC gives up the call then, and does not tell."""
         rereadable = source.repeatable if isinstance(source, Upload) else isinstance(source, Sequence)
         if rereadable:
             for first in self._begin():
-                self._take_first(first)
+                self._prepare_first(first)
                 break
         self.repeatable = rereadable and bool(self.request_id)
 
-    def each(self) -> Iterator[Any]:
+    def for_attempt(self) -> Iterator[Any]:
         """The requests, for one attempt."""
         try:
             messages = self._begin()
             for first in messages:
-                yield self._take_first(first)
+                yield self._prepare_first(first)
                 break
             yield from messages
         except Exception as failed:
-            self.failed = failed
+            self.source_error = failed
             raise
 
-    async def each_async(self) -> AsyncIterator[Any]:
+    async def for_attempt_async(self) -> AsyncIterator[Any]:
         """The requests, for one attempt with asyncio."""
         try:
             messages = self._begin_async()
             async for first in messages:
-                yield self._take_first(first)
+                yield self._prepare_first(first)
                 break
             async for message in messages:
                 yield message
         except Exception as failed:
-            self.failed = failed
+            self.source_error = failed
             raise
 
     def _begin(self) -> Iterator[Any]:
-        return self._source.again() if isinstance(self._source, Upload) else iter(self._source)
+        return self._source.restart() if isinstance(self._source, Upload) else iter(self._source)
 
     def _begin_async(self) -> AsyncIterator[Any]:
         if isinstance(self._source, AsyncIterable):
             return aiter(self._source)
         threaded = isinstance(self._source, Upload) and self._source.blocking
-        return _in_threads(self._begin()) if threaded else _at_once(self._begin())
+        return _in_threads(self._begin()) if threaded else _without_threads(self._begin())
 
-    def _take_first(self, message: Any) -> Any:
+    def _prepare_first(self, message: Any) -> Any:
         if self._first is None:
             self._first, self.request_id = with_request_id(message)
         return self._first
@@ -212,7 +212,7 @@ async def _in_threads(messages: Iterator[Any]) -> AsyncIterator[Any]:
         yield message
 
 
-async def _at_once(messages: Iterator[Any]) -> AsyncIterator[Any]:
+async def _without_threads(messages: Iterator[Any]) -> AsyncIterator[Any]:
     for message in messages:
         yield message
 
@@ -225,10 +225,10 @@ def backoff(failures: int, cap: float = 5.0) -> float:
 class Attempts:
     """The attempts of one call."""
 
-    def __init__(self, payload: Single | Messages, *, most: int, timeout: float | None) -> None:
+    def __init__(self, payload: SingleRequest | RequestStream, *, limit: int, timeout: float | None) -> None:
         self._payload = payload
-        self._most = most if payload.repeatable else 1
-        self._made = 0
+        self._limit = limit if payload.repeatable else 1
+        self._failures = 0
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
     def remaining(self) -> float | None:
@@ -237,28 +237,28 @@ class Attempts:
 
     def delay(self, failed: grpc.RpcError) -> float:
         """Seconds to wait before the next attempt, now that this one failed. Raises the error when there is none."""
-        if self._payload.failed is not None:
-            raise self._payload.failed from None
+        if self._payload.source_error is not None:
+            raise self._payload.source_error from None
         error = SwitchboardError.from_rpc_error(failed)
         error.request_id = self._payload.request_id
-        self._made += 1
-        if self._made >= self._most or error.code() is not grpc.StatusCode.UNAVAILABLE:
+        self._failures += 1
+        if self._failures >= self._limit or error.code() is not grpc.StatusCode.UNAVAILABLE:
             raise error from failed
-        delay = backoff(self._made)
+        delay = backoff(self._failures)
         if error.retry_delay is not None:
-            named = error.retry_delay.total_seconds()
-            if named > MAX_DELAY_SECONDS:
+            requested = error.retry_delay.total_seconds()
+            if requested > MAX_DELAY_SECONDS:
                 raise error from failed
             # Nobody comes before the time that the server named, and not all at that very moment.
-            delay += max(0.0, named)
+            delay += max(0.0, requested)
         remaining = self.remaining()
         if remaining is not None and delay >= remaining:
             raise error from failed
         return delay
 
 
-def repeatedly(request: v1.AcknowledgeRequest, timeout: float | None) -> Attempts:
+def acknowledge_attempts(request: v1.AcknowledgeRequest, timeout: float | None) -> Attempts:
     """The attempts of a call that may be repeated freely, for as long as there is time."""
-    payload = Single("", request)
+    payload = SingleRequest("", request)
     payload.repeatable = True
-    return Attempts(payload, most=sys.maxsize, timeout=timeout)
+    return Attempts(payload, limit=sys.maxsize, timeout=timeout)

@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from switchboard_client import v1
-from switchboard_client._calls import MAX_DELAY_SECONDS, Attempts, Messages, Single, repeatedly
+from switchboard_client._calls import MAX_DELAY_SECONDS, Attempts, RequestStream, SingleRequest, acknowledge_attempts
 from switchboard_client._connection import OWN_CONNECTION, Target
 from switchboard_client._errors import SwitchboardError
-from switchboard_client._progress import ACKNOWLEDGE_SECONDS, LAST_WORDS_SECONDS, START_SECONDS, Progress, silence
+from switchboard_client._progress import (
+    ACKNOWLEDGE_SECONDS,
+    FINAL_ACKNOWLEDGE_SECONDS,
+    START_SECONDS,
+    Progress,
+    silence_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -86,14 +92,14 @@ class Client:
 
     def subscribe(
         self, request: v1.SubscribeRequest | None = None, *, on_gap: Callable[[v1.SubscribeGap], None] | None = None
-    ) -> Subscription:
-        """Follows the events, over broken connections and restarts of the server. See `Subscription`.
+    ) -> EventStream:
+        """Follows the events, over broken connections and restarts of the server. See `EventStream`.
 
         Args:
             request: Which events, and from where on: by default all, from now on.
             on_gap: Called where events are missing that are no longer kept, instead of failing with CURSOR_EXPIRED.
         """
-        return Subscription(self._target, Progress(request, surfaces_gaps=on_gap is not None), on_gap)
+        return EventStream(self._target, Progress(request, reports_gaps=on_gap is not None), on_gap)
 
     def close(self) -> None:
         """Ends the connection and what is under way on it. Subscriptions have their own."""
@@ -111,7 +117,7 @@ class Client:
         return f"<switchboard_client.Client to {self._target.address}>"
 
 
-class Subscription:
+class EventStream:
     """The events from a place on, in their order: an iterator that ends only when it was told to, or with an error.
 
     It has a connection of its own, and opens it anew when it breaks, when the server goes away, and when nothing was
@@ -138,7 +144,7 @@ class Subscription:
         self._channel: grpc.Channel | None = None
         self._events = self._run()
         self._advancing = threading.Lock()
-        _subscriptions.add(self)
+        _streams.add(self)
 
     @property
     def cursor(self) -> str | None:
@@ -164,9 +170,9 @@ class Subscription:
                 given it another filter: the event may come again. That is no failure of the loop.
             ValueError: When the subscription has no name.
         """
-        if (place := self._progress.acknowledge(event)) is None:
+        if (ack := self._progress.acknowledge(event)) is None:
             return
-        attempts = repeatedly(place, timeout)
+        attempts = acknowledge_attempts(ack, timeout)
         with contextlib.ExitStack() as own:
             channel = self._channel
             if channel is None:
@@ -174,12 +180,12 @@ class Subscription:
             stub = v1.EventServiceStub(channel)
             while True:
                 try:
-                    stub.Acknowledge(place, attempts.remaining(), self._target.metadata)
+                    stub.Acknowledge(ack, attempts.remaining(), self._target.metadata)
                 except grpc.RpcError as failed:
-                    self._progress.settle(place, SwitchboardError.from_rpc_error(failed))
+                    self._progress.record_acknowledgement(ack, SwitchboardError.from_rpc_error(failed))
                     delay = attempts.delay(failed)
                 else:
-                    self._progress.settle(place, None)
+                    self._progress.record_acknowledgement(ack, None)
                     return
                 time.sleep(delay)
 
@@ -193,7 +199,7 @@ class Subscription:
     def _run(self) -> Generator[v1.Event, None, None]:
         try:
             while not self._closed.is_set():
-                ended = yield from self._follow()
+                ended = yield from self._read_stream()
                 if self._closed.is_set():
                     return
                 delay = self._progress.delay(ended)
@@ -202,9 +208,9 @@ class Subscription:
                 self._closed.wait(delay)
         finally:
             self._watchdog.stop()
-            self._hang_up()
+            self._close_channel()
 
-    def _follow(self) -> Generator[v1.Event, None, SwitchboardError | None]:
+    def _read_stream(self) -> Generator[v1.Event, None, SwitchboardError | None]:
         """Follows one stream to its end."""
         # A new channel each time: on the old one, a new stream would take the connection that is dead.
         if self._channel is not None:
@@ -212,46 +218,46 @@ class Subscription:
         self._channel = self._target.channel(OWN_CONNECTION)
         stub, metadata = v1.EventServiceStub(self._channel), self._target.metadata
         request = self._progress.open()
-        if (place := self._progress.unacknowledged()) is not None:
+        if (ack := self._progress.unacknowledged()) is not None:
             # What the server does not know to be finished would come again.
-            sent = stub.Acknowledge.future(place, self._progress.patience(), metadata)
-            self._watchdog.guard(sent)
-            if (error := self._progress.settle(place, _outcome(sent))) is not None:
+            sent = stub.Acknowledge.future(ack, self._progress.max_silence(), metadata)
+            self._watchdog.watch(sent)
+            if (error := self._progress.record_acknowledgement(ack, _outcome(sent))) is not None:
                 return error
         call = stub.Subscribe(request, metadata=metadata)
-        self._watchdog.guard(call)
+        self._watchdog.watch(call)
         acknowledger = _Acknowledger(self._progress, partial(stub.Acknowledge.future, metadata=metadata), call)
         try:
             while isinstance(response := self._read(call), v1.SubscribeResponse):
-                if (taken := self._progress.take(response)) is not None:
-                    if isinstance(taken, v1.Event):
-                        yield taken
+                if (item := self._progress.handle(response)) is not None:
+                    if isinstance(item, v1.Event):
+                        yield item
                     elif self._on_gap is not None:
-                        self._on_gap(taken)
-                    self._progress.finish(taken)
+                        self._on_gap(item)
+                    self._progress.finish(item)
                 acknowledger.wake()
         finally:
             acknowledger.stop()
-        return acknowledger.refused or response
+        return acknowledger.failure or response
 
-    def _hang_up(self) -> None:
+    def _close_channel(self) -> None:
         channel, self._channel = self._channel, None
         if channel is None:
             return
         with channel:
-            if (place := self._progress.unacknowledged()) is not None:
+            if (ack := self._progress.unacknowledged()) is not None:
                 with contextlib.suppress(grpc.RpcError):
-                    v1.EventServiceStub(channel).Acknowledge(place, LAST_WORDS_SECONDS, self._target.metadata)
-                    self._progress.settle(place, None)
+                    v1.EventServiceStub(channel).Acknowledge(ack, FINAL_ACKNOWLEDGE_SECONDS, self._target.metadata)
+                    self._progress.record_acknowledgement(ack, None)
 
     def _read(self, call: Iterator[v1.SubscribeResponse]) -> v1.SubscribeResponse | SwitchboardError | None:
-        self._watchdog.wake(self._progress.patience())
+        self._watchdog.arm(self._progress.max_silence())
         try:
             return next(call, None)
         except grpc.RpcError as failed:
-            return silence() if self._watchdog.barked else SwitchboardError.from_rpc_error(failed)
+            return silence_error() if self._watchdog.timed_out else SwitchboardError.from_rpc_error(failed)
         finally:
-            self._watchdog.sleep()
+            self._watchdog.disarm()
 
     def close(self) -> None:
         """Ends the subscription. A loop in another thread comes to its end."""
@@ -273,17 +279,17 @@ class Subscription:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<switchboard_client.Subscription to {self._target.address}>"
+        return f"<switchboard_client.EventStream to {self._target.address}>"
 
 
-_subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+_streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
 
 
 @atexit.register
-def _close_subscriptions() -> None:
+def _close_streams() -> None:
     # While there are threads: later on, gRPC waits for them for ever to close a channel that has a call.
-    for subscription in list(_subscriptions):
-        subscription.close()
+    for stream in list(_streams):
+        stream.close()
 
 
 def _outcome(call: Any) -> SwitchboardError | None:
@@ -302,7 +308,7 @@ class _Acknowledger:
     def __init__(
         self, progress: Progress, acknowledge: Callable[[v1.AcknowledgeRequest, float], Any], call: Any
     ) -> None:
-        self.refused: SwitchboardError | None = None
+        self.failure: SwitchboardError | None = None
         """Why the stream was broken off: no acknowledgement will do."""
         self._progress = progress
         self._acknowledge = acknowledge
@@ -314,7 +320,7 @@ class _Acknowledger:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        if not self._progress.due():
+        if not self._progress.acknowledge_due():
             return
         self._finished.set()
         if self._thread is None:
@@ -335,7 +341,7 @@ class _Acknowledger:
             pause = ACKNOWLEDGE_SECONDS
             if (error := self._send()) is not None and not self._stopped.is_set():
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    self.refused = error
+                    self.failure = error
                     self._call.cancel()
                     return
                 if error.retry_delay is not None:
@@ -346,42 +352,42 @@ class _Acknowledger:
 
     def _send(self) -> SwitchboardError | None:
         with self._lock:
-            place = self._progress.unacknowledged()
-            if place is None or self._stopped.is_set():
+            ack = self._progress.unacknowledged()
+            if ack is None or self._stopped.is_set():
                 return None
-            self._sent = self._acknowledge(place, START_SECONDS)
-        return self._progress.settle(place, _outcome(self._sent))
+            self._sent = self._acknowledge(ack, START_SECONDS)
+        return self._progress.record_acknowledgement(ack, _outcome(self._sent))
 
 
 class _Watchdog:
     """Cancels a call that was waited on for too long."""
 
     def __init__(self) -> None:
-        self.barked = False
+        self.timed_out = False
         self._changed = threading.Condition()
         self._call: Any = None
         self._deadline: float | None = None
-        self._wakes: float | None = None
+        self._next_check: float | None = None
         self._stopped = False
         self._thread: threading.Thread | None = None
 
-    def guard(self, call: Any) -> None:
+    def watch(self, call: Any) -> None:
         with self._changed:
-            self._call, self.barked = call, False
+            self._call, self.timed_out = call, False
             if self._stopped:
                 call.cancel()
             elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="switchboard-watchdog", daemon=True)
                 self._thread.start()
 
-    def wake(self, seconds: float) -> None:
+    def arm(self, seconds: float) -> None:
         with self._changed:
             self._deadline = time.monotonic() + seconds
             # Most events come long before their time: the thread sleeps on, and looks when it wakes.
-            if self._wakes is None or self._deadline < self._wakes:
+            if self._next_check is None or self._deadline < self._next_check:
                 self._changed.notify()
 
-    def sleep(self) -> None:
+    def disarm(self) -> None:
         with self._changed:
             self._deadline = None
 
@@ -397,10 +403,10 @@ class _Watchdog:
             while not self._stopped:
                 now = time.monotonic()
                 if self._deadline is not None and self._deadline <= now:
-                    self._deadline, self.barked = None, True
+                    self._deadline, self.timed_out = None, True
                     self._call.cancel()
-                self._wakes = self._deadline
-                self._changed.wait(None if self._wakes is None else self._wakes - now)
+                self._next_check = self._deadline
+                self._changed.wait(None if self._next_check is None else self._next_check - now)
 
 
 class _Channel(grpc.Channel):
@@ -413,11 +419,11 @@ class _Channel(grpc.Channel):
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
         call = self._inner.unary_unary(method, *args, **kwargs)
-        return _UnaryUnary(call, partial(Single, method), self._metadata, self._max_attempts)
+        return _UnaryUnary(call, partial(SingleRequest, method), self._metadata, self._max_attempts)
 
     def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
         call = self._inner.stream_unary(method, *args, **kwargs)
-        return _StreamUnary(call, Messages, self._metadata, self._max_attempts)
+        return _StreamUnary(call, RequestStream, self._metadata, self._max_attempts)
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return _UnaryStream(self._inner.unary_stream(method, *args, **kwargs), self._metadata)
@@ -443,13 +449,13 @@ class _Channel(grpc.Channel):
         self.close()
 
 
-class _Repeating:
+class _RetryingMethod:
     """A method with one answer."""
 
     def __init__(
         self,
         inner: Any,
-        prepare: Callable[[Any], Single | Messages],
+        prepare: Callable[[Any], SingleRequest | RequestStream],
         metadata: tuple[tuple[str, str], ...],
         max_attempts: int,
     ) -> None:
@@ -458,13 +464,13 @@ class _Repeating:
         self._metadata = metadata
         self._max_attempts = max_attempts
 
-    def _repeat(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
+    def _call_with_retries(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
         payload = self._prepare(request)
-        attempts = Attempts(payload, most=self._max_attempts, timeout=timeout)
+        attempts = Attempts(payload, limit=self._max_attempts, timeout=timeout)
         metadata = (*(metadata or ()), *self._metadata)
         while True:
             try:
-                return self._inner.with_call(payload.each(), attempts.remaining(), metadata, *args, **kw)
+                return self._inner.with_call(payload.for_attempt(), attempts.remaining(), metadata, *args, **kw)
             except grpc.RpcError as failed:
                 delay = attempts.delay(failed)
             time.sleep(delay)
@@ -472,30 +478,30 @@ class _Repeating:
     def _future(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
         payload = self._prepare(request)
         metadata = (*(metadata or ()), *self._metadata)
-        return _Future(self._inner.future(payload.each(), timeout, metadata, *args, **kw), payload)
+        return _Future(self._inner.future(payload.for_attempt(), timeout, metadata, *args, **kw), payload)
 
 
-class _UnaryUnary(_Repeating, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]
+class _UnaryUnary(_RetryingMethod, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]
     def __call__(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
-        return self._repeat(request, timeout, metadata, *args, **kw)[0]
+        return self._call_with_retries(request, timeout, metadata, *args, **kw)[0]
 
     def with_call(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
-        return self._repeat(request, timeout, metadata, *args, **kw)
+        return self._call_with_retries(request, timeout, metadata, *args, **kw)
 
     def future(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
         return self._future(request, timeout, metadata, *args, **kw)
 
 
-class _StreamUnary(_Repeating, grpc.StreamUnaryMultiCallable):  # type: ignore[type-arg]
+class _StreamUnary(_RetryingMethod, grpc.StreamUnaryMultiCallable):  # type: ignore[type-arg]
     def __call__(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
     ) -> Any:
-        return self._repeat(request_iterator, timeout, metadata, *args, **kw)[0]
+        return self._call_with_retries(request_iterator, timeout, metadata, *args, **kw)[0]
 
     def with_call(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
     ) -> Any:
-        return self._repeat(request_iterator, timeout, metadata, *args, **kw)
+        return self._call_with_retries(request_iterator, timeout, metadata, *args, **kw)
 
     def future(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
@@ -506,7 +512,7 @@ class _StreamUnary(_Repeating, grpc.StreamUnaryMultiCallable):  # type: ignore[t
 class _Future:
     """A future of gRPC, but for the error that it ends with."""
 
-    def __init__(self, call: Any, payload: Single | Messages) -> None:
+    def __init__(self, call: Any, payload: SingleRequest | RequestStream) -> None:
         self._call = call
         self._payload = payload
 
@@ -519,8 +525,8 @@ class _Future:
         failed: Exception | None = self._call.exception(timeout)
         if not isinstance(failed, grpc.RpcError):
             return failed
-        if self._payload.failed is not None:
-            return self._payload.failed
+        if self._payload.source_error is not None:
+            return self._payload.source_error
         error = SwitchboardError.from_rpc_error(failed)
         error.request_id = self._payload.request_id
         return error
@@ -535,7 +541,7 @@ class _Future:
 grpc.Future.register(_Future)
 
 
-class _Streaming:
+class _StreamingMethod:
     """A method with any number of answers."""
 
     def __init__(self, inner: Any, metadata: tuple[tuple[str, str], ...]) -> None:
@@ -546,23 +552,23 @@ class _Streaming:
         return self._inner(request, timeout, (*(metadata or ()), *self._metadata), *args, **kw)
 
 
-class _UnaryStream(_Streaming, grpc.UnaryStreamMultiCallable):  # type: ignore[type-arg]
+class _UnaryStream(_StreamingMethod, grpc.UnaryStreamMultiCallable):  # type: ignore[type-arg]
     def __call__(self, request: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any) -> Any:
         return _Stream(self._start(request, timeout, metadata, *args, **kw))
 
 
-class _StreamStream(_Streaming, grpc.StreamStreamMultiCallable):  # type: ignore[type-arg]
+class _StreamStream(_StreamingMethod, grpc.StreamStreamMultiCallable):  # type: ignore[type-arg]
     def __call__(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
     ) -> Any:
-        payload = Messages(request_iterator)
-        return _Stream(self._start(payload.each(), timeout, metadata, *args, **kw), payload)
+        payload = RequestStream(request_iterator)
+        return _Stream(self._start(payload.for_attempt(), timeout, metadata, *args, **kw), payload)
 
 
 class _Stream:
     """A call of gRPC, but for the error that it ends with."""
 
-    def __init__(self, call: Any, payload: Messages | None = None) -> None:
+    def __init__(self, call: Any, payload: RequestStream | None = None) -> None:
         self._call = call
         self._payload = payload
 
@@ -573,8 +579,8 @@ class _Stream:
         try:
             return next(self._call)
         except grpc.RpcError as failed:
-            if self._payload is not None and self._payload.failed is not None:
-                raise self._payload.failed from None
+            if self._payload is not None and self._payload.source_error is not None:
+                raise self._payload.source_error from None
             raise SwitchboardError.from_rpc_error(failed) from failed
 
     def __getattr__(self, name: str) -> Any:

@@ -20,27 +20,27 @@ HEARTBEAT_SECONDS = 15.0
 ACKNOWLEDGE_SECONDS = 1.0
 
 # How long the end of a loop waits for its last acknowledgement.
-LAST_WORDS_SECONDS = 2.0
+FINAL_ACKNOWLEDGE_SECONDS = 2.0
 
 # What gRPC makes of a stream or a call that something on the way has reset, where the server gives no reason.
 _RESET = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN))
 
 # How often in a row that is believed of a stream while nothing comes: a message that cannot be read looks the same, and
 # comes again, and so does a peer that is no Switchboard at all.
-_MOST_RESETS = 5
+_MAX_RESETS = 5
 
 # What the server says of a subscription that was moved or given another filter.
-_MOVED = frozenset(("SUBSCRIPTION_CHANGED", "SUBSCRIPTION_GENERATION_STALE"))
+_POSITION_CHANGED = frozenset(("SUBSCRIPTION_CHANGED", "SUBSCRIPTION_GENERATION_STALE"))
 
-_CHANGED = frozenset((v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, v1.CLOSING_REASON_SUBSCRIPTION_DELETED))
-_OPEN_AGAIN = frozenset((v1.CLOSING_REASON_SHUTDOWN, v1.CLOSING_REASON_SUBSCRIPTION_CHANGED))
+_CHANGED_CLOSINGS = frozenset((v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, v1.CLOSING_REASON_SUBSCRIPTION_DELETED))
+_REOPEN_CLOSINGS = frozenset((v1.CLOSING_REASON_SHUTDOWN, v1.CLOSING_REASON_SUBSCRIPTION_CHANGED))
 
 
 def _reset(error: SwitchboardError) -> bool:
     return not error.reason and error.code() in _RESET
 
 
-def silence() -> SwitchboardError:
+def silence_error() -> SwitchboardError:
     """What a stream ends with on which nothing was heard for too long."""
     return SwitchboardError(grpc.StatusCode.UNAVAILABLE, details="nothing was heard for too long")
 
@@ -48,11 +48,11 @@ def silence() -> SwitchboardError:
 class Progress:
     """The place of a subscription over all of its streams."""
 
-    def __init__(self, request: v1.SubscribeRequest | None, *, surfaces_gaps: bool) -> None:
+    def __init__(self, request: v1.SubscribeRequest | None, *, reports_gaps: bool) -> None:
         self._request = v1.SubscribeRequest()
         if request is not None:
             self._request.CopyFrom(request)
-        if surfaces_gaps:
+        if reports_gaps:
             self._request.expired_policy = v1.EXPIRED_POLICY_SKIP_WITH_GAP
         elif self._request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP:
             raise ValueError("EXPIRED_POLICY_SKIP_WITH_GAP needs on_gap: a gap is not passed over in silence")
@@ -60,54 +60,54 @@ class Progress:
         self._named = self._request.WhichOneof("start") == "subscription"
         self._limited = self._request.max_events > 0
         self._failures = self._resets = 0
-        self._silence: float | None = None
+        self._max_silence: float | None = None
         self._closing: v1.SubscribeClosing | None = None
         self._generation = 0
         # What the caller has and has not finished.
-        self._at_hand: v1.Event | v1.SubscribeGap | None = None
+        self._current: v1.Event | v1.SubscribeGap | None = None
         # Of a named subscription: what is finished, and what of that the server knows or has refused. The first is
         # written by the loop alone, the second by whoever acknowledges: there is nothing to lock.
-        self._place: v1.AcknowledgeRequest | None = None
-        self._settled: v1.AcknowledgeRequest | None = None
+        self._finished: v1.AcknowledgeRequest | None = None
+        self._answered: v1.AcknowledgeRequest | None = None
 
     def open(self) -> v1.SubscribeRequest:
         """Begins a stream, and tells with what request."""
-        self._silence = self._closing = None
+        self._max_silence = self._closing = None
         if self.cursor is not None and not self._named:
             self._request.after_cursor = self.cursor
         return self._request
 
-    def patience(self) -> float:
+    def max_silence(self) -> float:
         """Seconds of silence after which the stream that is open is dead."""
-        return START_SECONDS if self._silence is None else self._silence
+        return START_SECONDS if self._max_silence is None else self._max_silence
 
-    def take(self, response: v1.SubscribeResponse) -> v1.Event | v1.SubscribeGap | None:
+    def handle(self, response: v1.SubscribeResponse) -> v1.Event | v1.SubscribeGap | None:
         """Takes what a stream brought in, and tells what of it is for the caller. That is finished by `finish`."""
         match response.WhichOneof("response"):
             case "started":
                 self._start(response.started)
             case "event":
-                self._resets, self._at_hand = 0, response.event
+                self._resets, self._current = 0, response.event
                 return response.event
             case "gap":
-                self._resets, self._at_hand = 0, response.gap
+                self._resets, self._current = 0, response.gap
                 return response.gap
             case "heartbeat":
                 self._resets = 0
-                self._move(response.heartbeat.cursor)
+                self._advance_cursor(response.heartbeat.cursor)
             case "closing":
                 self._closing = response.closing
-                if response.closing.reason in _CHANGED:
+                if response.closing.reason in _CHANGED_CLOSINGS:
                     # What is finished is about the subscription as it was.
-                    self._place = None
+                    self._finished = None
                 else:
-                    self._move(response.closing.cursor)
+                    self._advance_cursor(response.closing.cursor)
         return None
 
     def _start(self, started: v1.SubscribeStarted) -> None:
         self._failures = 0
         interval = started.heartbeat_interval.ToTimedelta().total_seconds()
-        self._silence = 2 * (interval or HEARTBEAT_SECONDS)
+        self._max_silence = 2 * (interval or HEARTBEAT_SECONDS)
         self._generation = started.generation
         gap_may_come = (
             self._request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP
@@ -120,22 +120,22 @@ class Progress:
 
     def finish(self, done: v1.Event | v1.SubscribeGap) -> None:
         """Moves behind what the caller has dealt with, unless `acknowledge` did."""
-        if done is not self._at_hand:
+        if done is not self._current:
             return
-        self._at_hand = None
+        self._current = None
         if isinstance(done, v1.SubscribeGap):
-            self._move(done.resume_cursor)
+            self._advance_cursor(done.resume_cursor)
             return
-        self._move(done.cursor)
+        self._advance_cursor(done.cursor)
         if self._limited:
             self._request.max_events -= 1
 
-    def _move(self, cursor: str) -> None:
+    def _advance_cursor(self, cursor: str) -> None:
         if cursor in ("", self.cursor):
             return
         self.cursor = cursor
         if self._named:
-            self._place = v1.AcknowledgeRequest(
+            self._finished = v1.AcknowledgeRequest(
                 subscription=self._request.subscription, cursor=cursor, generation=self._generation
             )
 
@@ -143,39 +143,41 @@ class Progress:
         """Finishes with an event, if it is at hand, and tells what acknowledges all that is finished."""
         if not self._named:
             raise ValueError("only a named subscription can be acknowledged")
-        at_hand = self._at_hand
-        if event is not None and isinstance(at_hand, v1.Event) and event.cursor == at_hand.cursor:
-            self.finish(at_hand)
-        return self._place
+        current = self._current
+        if event is not None and isinstance(current, v1.Event) and event.cursor == current.cursor:
+            self.finish(current)
+        return self._finished
 
     def unacknowledged(self) -> v1.AcknowledgeRequest | None:
         """What is finished, and is to be acknowledged."""
-        place = self._place
-        return None if place is self._settled else place
+        ack = self._finished
+        return None if ack is self._answered else ack
 
-    def due(self) -> bool:
+    def acknowledge_due(self) -> bool:
         """Says whether that is to be done while the stream goes on."""
         return self._closing is None and self.unacknowledged() is not None
 
-    def settle(self, place: v1.AcknowledgeRequest, error: SwitchboardError | None) -> SwitchboardError | None:
+    def record_acknowledgement(
+        self, ack: v1.AcknowledgeRequest, error: SwitchboardError | None
+    ) -> SwitchboardError | None:
         """Takes what became of an acknowledgement, and tells the error that is one for the loop too.
 
         It is UNAVAILABLE when the same acknowledgement is to be tried again, which may take a new stream. It is none
         when the subscription was changed: the server ends the stream, and the next one starts where the subscription is
         then.
         """
-        if error is None or error.reason in _MOVED:
-            self._settled = place
+        if error is None or error.reason in _POSITION_CHANGED:
+            self._answered = ack
             return None
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return error
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED or _reset(error):
-            passing = SwitchboardError(grpc.StatusCode.UNAVAILABLE, details="an acknowledgement did not come through")
-            passing.retry_delay = error.retry_delay
-            return passing
+            transient = SwitchboardError(grpc.StatusCode.UNAVAILABLE, details="an acknowledgement did not come through")
+            transient.retry_delay = error.retry_delay
+            return transient
         if error.reason:
             # It would be refused again.
-            self._settled = place
+            self._answered = ack
         return error
 
     def delay(self, error: SwitchboardError | None) -> float | None:
@@ -185,22 +187,22 @@ class Progress:
         stream could mend is raised.
         """
         closing = self._closing
-        if error is None and closing is not None and closing.reason not in _OPEN_AGAIN:
+        if error is None and closing is not None and closing.reason not in _REOPEN_CLOSINGS:
             return None
         if self._limited and not self._request.max_events:
             # The last event came, and the word that it was the last did not.
             return None
-        if error is not None and (error.code() is grpc.StatusCode.NOT_FOUND or error.reason in _MOVED):
-            self._place = None
+        if error is not None and (error.code() is grpc.StatusCode.NOT_FOUND or error.reason in _POSITION_CHANGED):
+            self._finished = None
         if error is not None and error.code() is not grpc.StatusCode.UNAVAILABLE:
-            if not _reset(error) or self._resets == _MOST_RESETS:
+            if not _reset(error) or self._resets == _MAX_RESETS:
                 raise error
             self._resets += 1
         self._failures += 1
         delay = backoff(self._failures, cap=10.0)
-        named = [timedelta()]
+        delays = [timedelta()]
         if closing is not None:
-            named.append(closing.retry_after.ToTimedelta())
+            delays.append(closing.retry_after.ToTimedelta())
         if error is not None and error.retry_delay is not None:
-            named.append(error.retry_delay)
-        return delay + min(max(named).total_seconds(), MAX_DELAY_SECONDS)
+            delays.append(error.retry_delay)
+        return delay + min(max(delays).total_seconds(), MAX_DELAY_SECONDS)

@@ -12,10 +12,16 @@ import grpc
 import grpc.aio
 
 from switchboard_client import v1
-from switchboard_client._calls import MAX_DELAY_SECONDS, Attempts, Messages, Single, repeatedly
+from switchboard_client._calls import MAX_DELAY_SECONDS, Attempts, RequestStream, SingleRequest, acknowledge_attempts
 from switchboard_client._connection import OWN_CONNECTION, Target
 from switchboard_client._errors import SwitchboardError
-from switchboard_client._progress import ACKNOWLEDGE_SECONDS, LAST_WORDS_SECONDS, START_SECONDS, Progress, silence
+from switchboard_client._progress import (
+    ACKNOWLEDGE_SECONDS,
+    FINAL_ACKNOWLEDGE_SECONDS,
+    START_SECONDS,
+    Progress,
+    silence_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
     from switchboard_client.v1.template_service_pb2_grpc import TemplateServiceAsyncStub
     from switchboard_client.v1.webhook_service_pb2_grpc import WebhookServiceAsyncStub
 
-__all__ = ["Client", "Subscription"]
+__all__ = ["Client", "EventStream"]
 
 
 class Client:
@@ -105,15 +111,15 @@ class Client:
         request: v1.SubscribeRequest | None = None,
         *,
         on_gap: Callable[[v1.SubscribeGap], Awaitable[None] | None] | None = None,
-    ) -> Subscription:
-        """Follows the events, over broken connections and restarts of the server. See `Subscription`.
+    ) -> EventStream:
+        """Follows the events, over broken connections and restarts of the server. See `EventStream`.
 
         Args:
             request: Which events, and from where on: by default all, from now on.
             on_gap: Called, and awaited if it can be, where events are missing that are no longer kept, instead of
                 failing with CURSOR_EXPIRED.
         """
-        return Subscription(self._target, Progress(request, surfaces_gaps=on_gap is not None), on_gap)
+        return EventStream(self._target, Progress(request, reports_gaps=on_gap is not None), on_gap)
 
     async def close(self) -> None:
         """Ends the connection and what is under way on it. Subscriptions have their own."""
@@ -131,7 +137,7 @@ class Client:
         return f"<switchboard_client.aio.Client to {self._target.address}>"
 
 
-class Subscription:
+class EventStream:
     """The events from a place on, in their order: an iterator that ends only when it was told to, or with an error.
 
     It has a connection of its own, and opens it anew when it breaks, when the server goes away, and when nothing was
@@ -165,7 +171,7 @@ class Subscription:
         self._ended: SwitchboardError | None = None
         # Goes on while nobody awaits it: who gives up waiting for an event has not given up the event.
         self._advancing: asyncio.Task[v1.Event | None] | None = None
-        self._awaited = self._telling = False
+        self._awaited = self._in_on_gap = False
         # mypy knows a generator function as one of the wider type, without `ag_running`.
         self._events = cast("AsyncGeneratorType[v1.Event, None]", self._run())
 
@@ -193,9 +199,9 @@ class Subscription:
                 given it another filter: the event may come again. That is no failure of the loop.
             ValueError: When the subscription has no name.
         """
-        if (place := self._progress.acknowledge(event)) is None:
+        if (ack := self._progress.acknowledge(event)) is None:
             return
-        attempts = repeatedly(place, timeout)
+        attempts = acknowledge_attempts(ack, timeout)
         async with contextlib.AsyncExitStack() as own:
             channel = self._channel
             if channel is None:
@@ -203,12 +209,12 @@ class Subscription:
             stub = v1.EventServiceStub(channel)
             while True:
                 try:
-                    await stub.Acknowledge(place, timeout=attempts.remaining(), metadata=self._target.metadata)
+                    await stub.Acknowledge(ack, timeout=attempts.remaining(), metadata=self._target.metadata)
                 except grpc.RpcError as failed:
-                    self._progress.settle(place, SwitchboardError.from_rpc_error(failed))
+                    self._progress.record_acknowledgement(ack, SwitchboardError.from_rpc_error(failed))
                     delay = attempts.delay(failed)
                 else:
-                    self._progress.settle(place, None)
+                    self._progress.record_acknowledgement(ack, None)
                     return
                 await asyncio.sleep(delay)
 
@@ -240,7 +246,7 @@ class Subscription:
     async def _run(self) -> AsyncGenerator[v1.Event, None]:
         try:
             while not self._closed.is_set():
-                async with contextlib.aclosing(self._follow()) as events:
+                async with contextlib.aclosing(self._read_stream()) as events:
                     async for event in events:
                         yield event
                 if self._closed.is_set():
@@ -250,9 +256,9 @@ class Subscription:
                     return
                 await _within(delay, self._closed.wait())
         finally:
-            await self._hang_up()
+            await self._close_channel()
 
-    async def _follow(self) -> AsyncGenerator[v1.Event, None]:
+    async def _read_stream(self) -> AsyncGenerator[v1.Event, None]:
         """Follows one stream until it has `_ended`."""
         # A new channel each time: on the old one, a new stream would take the connection that is dead.
         if self._channel is not None:
@@ -267,50 +273,52 @@ class Subscription:
         acknowledger = _Acknowledger(self._progress, partial(stub.Acknowledge, metadata=metadata), self._call)
         try:
             while isinstance(response := await self._read(), v1.SubscribeResponse):
-                if (taken := self._progress.take(response)) is not None:
-                    if isinstance(taken, v1.Event):
-                        yield taken
+                if (item := self._progress.handle(response)) is not None:
+                    if isinstance(item, v1.Event):
+                        yield item
                     else:
-                        await self._tell(taken)
-                    self._progress.finish(taken)
+                        await self._report_gap(item)
+                    self._progress.finish(item)
                 acknowledger.wake()
-            self._ended = acknowledger.refused or response
+            self._ended = acknowledger.failure or response
         finally:
             # gRPC keeps the connection of a closed asyncio channel for as long as somebody has a call of it.
             self._call.cancel()
             self._call = None
             await acknowledger.stop()
 
-    async def _tell(self, gap: v1.SubscribeGap) -> None:
-        self._telling = True
+    async def _report_gap(self, gap: v1.SubscribeGap) -> None:
+        self._in_on_gap = True
         try:
             if self._on_gap is not None and inspect.isawaitable(awaited := self._on_gap(gap)):
                 await awaited
         finally:
-            self._telling = False
+            self._in_on_gap = False
 
     async def _acknowledge_first(self, stub: EventServiceAsyncStub) -> SwitchboardError | None:
         """Acknowledges before a stream is opened: what the server does not know to be finished would come again."""
-        if (place := self._progress.unacknowledged()) is None:
+        if (ack := self._progress.unacknowledged()) is None:
             return None
-        self._call = stub.Acknowledge(place, metadata=self._target.metadata)
+        self._call = stub.Acknowledge(ack, metadata=self._target.metadata)
         try:
-            return self._progress.settle(place, _error(await _outcome(self._progress.patience(), self._call)))
+            return self._progress.record_acknowledgement(
+                ack, _error(await _outcome(self._progress.max_silence(), self._call))
+            )
         finally:
             self._call = None
 
     async def _read(self) -> v1.SubscribeResponse | SwitchboardError | None:
-        read = await _outcome(self._progress.patience(), self._call.read())
+        read = await _outcome(self._progress.max_silence(), self._call.read())
         return read if isinstance(read, v1.SubscribeResponse | SwitchboardError) else None
 
-    async def _hang_up(self) -> None:
+    async def _close_channel(self) -> None:
         channel, self._channel = self._channel, None
         if channel is None:
             return
         async with channel:
-            if (place := self._progress.unacknowledged()) is not None:
-                call = v1.EventServiceStub(channel).Acknowledge(place, metadata=self._target.metadata)
-                self._progress.settle(place, _error(await _outcome(LAST_WORDS_SECONDS, call)))
+            if (ack := self._progress.unacknowledged()) is not None:
+                call = v1.EventServiceStub(channel).Acknowledge(ack, metadata=self._target.metadata)
+                self._progress.record_acknowledgement(ack, _error(await _outcome(FINAL_ACKNOWLEDGE_SECONDS, call)))
 
     async def close(self) -> None:
         """Ends the subscription. A loop in another task comes to its end."""
@@ -323,7 +331,7 @@ class Subscription:
             return
         self._advancing = None
         if advancing is not None:
-            if self._telling:
+            if self._in_on_gap:
                 advancing.cancel()
             await asyncio.wait({advancing})
             if not advancing.cancelled():
@@ -341,14 +349,14 @@ class Subscription:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<switchboard_client.aio.Subscription to {self._target.address}>"
+        return f"<switchboard_client.aio.EventStream to {self._target.address}>"
 
 
 class _Acknowledger:
     """Acknowledges what is finished while a stream is open."""
 
     def __init__(self, progress: Progress, acknowledge: Callable[[v1.AcknowledgeRequest], Any], call: Any) -> None:
-        self.refused: SwitchboardError | None = None
+        self.failure: SwitchboardError | None = None
         """Why the stream was broken off: no acknowledgement will do."""
         self._progress = progress
         self._acknowledge = acknowledge
@@ -357,7 +365,7 @@ class _Acknowledger:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
-        if not self._progress.due():
+        if not self._progress.acknowledge_due():
             return
         self._finished.set()
         if self._task is None:
@@ -375,7 +383,7 @@ class _Acknowledger:
             pause = ACKNOWLEDGE_SECONDS
             if (error := await self._send()) is not None:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    self.refused = error
+                    self.failure = error
                     self._call.cancel()
                     return
                 if error.retry_delay is not None:
@@ -384,16 +392,16 @@ class _Acknowledger:
             await asyncio.sleep(pause)
 
     async def _send(self) -> SwitchboardError | None:
-        if (place := self._progress.unacknowledged()) is None:
+        if (ack := self._progress.unacknowledged()) is None:
             return None
-        return self._progress.settle(place, _error(await _outcome(START_SECONDS, self._acknowledge(place))))
+        return self._progress.record_acknowledgement(ack, _error(await _outcome(START_SECONDS, self._acknowledge(ack))))
 
 
 async def _outcome(seconds: float, awaitable: Awaitable[Any]) -> Any:
     """What a call gives, or the error that it ends with."""
     task = await _within(seconds, awaitable)
     if task is None:
-        return silence()
+        return silence_error()
     if task.cancelled():
         # By `close`, or by whoever reset the stream: gRPC does not tell these apart from a task's own end.
         return SwitchboardError(grpc.StatusCode.CANCELLED, details="the stream was reset")
@@ -427,15 +435,17 @@ class _Interceptor:
             details.method, timeout, metadata, details.credentials, details.wait_for_ready
         )
 
-    async def _repeat(self, continuation: Any, details: grpc.aio.ClientCallDetails, payload: Single | Messages) -> Any:
-        attempts = Attempts(payload, most=self._max_attempts, timeout=details.timeout)
+    async def _call_with_retries(
+        self, continuation: Any, details: grpc.aio.ClientCallDetails, payload: SingleRequest | RequestStream
+    ) -> Any:
+        attempts = Attempts(payload, limit=self._max_attempts, timeout=details.timeout)
         while True:
-            each = payload.each_async() if isinstance(payload, Messages) else payload.each()
-            call = await continuation(self._details(details, attempts.remaining()), each)
+            argument = payload.for_attempt_async() if isinstance(payload, RequestStream) else payload.for_attempt()
+            call = await continuation(self._details(details, attempts.remaining()), argument)
             try:
                 await call
             except (grpc.RpcError, asyncio.CancelledError) as failed:
-                if isinstance(payload, Messages) and payload.failed is not None:
+                if isinstance(payload, RequestStream) and payload.source_error is not None:
                     # The call tells it: older versions of gRPC stumble over what an interceptor raises of its own.
                     return _Call(call, payload)
                 if not isinstance(failed, grpc.RpcError):
@@ -445,62 +455,62 @@ class _Interceptor:
                 return call
             await asyncio.sleep(delay)
 
-    async def _once(self, continuation: Any, details: grpc.aio.ClientCallDetails, request: Any) -> _Call:
-        payload = request if isinstance(request, Messages) else None
-        each = request if payload is None else payload.each_async()
-        return _Call(await continuation(self._details(details, details.timeout), each), payload)
+    async def _call_once(self, continuation: Any, details: grpc.aio.ClientCallDetails, request: Any) -> _Call:
+        payload = request if isinstance(request, RequestStream) else None
+        argument = request if payload is None else payload.for_attempt_async()
+        return _Call(await continuation(self._details(details, details.timeout), argument), payload)
 
 
 class _UnaryUnary(_Interceptor, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         method = client_call_details.method
-        payload = Single(method.decode() if isinstance(method, bytes) else method, request)
-        return await self._repeat(continuation, client_call_details, payload)
+        payload = SingleRequest(method.decode() if isinstance(method, bytes) else method, request)
+        return await self._call_with_retries(continuation, client_call_details, payload)
 
 
 class _StreamUnary(_Interceptor, grpc.aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        payload = Messages(request_iterator)
+        payload = RequestStream(request_iterator)
         if payload.repeatable:
-            return await self._repeat(continuation, client_call_details, payload)
+            return await self._call_with_retries(continuation, client_call_details, payload)
         # Not awaited here: who writes the messages one by one waits for the call before the first.
-        return await self._once(continuation, client_call_details, payload)
+        return await self._call_once(continuation, client_call_details, payload)
 
 
 class _UnaryStream(_Interceptor, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await self._once(continuation, client_call_details, request)
+        return await self._call_once(continuation, client_call_details, request)
 
 
 class _StreamStream(_Interceptor, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await self._once(continuation, client_call_details, Messages(request_iterator))
+        return await self._call_once(continuation, client_call_details, RequestStream(request_iterator))
 
 
 class _Call:
     """A call of gRPC, but for the error that it ends with."""
 
-    def __init__(self, call: Any, payload: Messages | None) -> None:
+    def __init__(self, call: Any, payload: RequestStream | None) -> None:
         self._call = call
         self._payload = payload
 
     def __await__(self) -> Generator[Any, None, Any]:
-        with self._telling():
+        with self._decode_errors():
             return (yield from self._call.__await__())
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        with self._telling():
+        with self._decode_errors():
             async for response in self._call:
                 yield response
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _decode_errors(self) -> Iterator[None]:
         payload = self._payload
         try:
             yield
         except (grpc.RpcError, asyncio.CancelledError) as failed:
-            if payload is not None and payload.failed is not None:
-                raise payload.failed from None
+            if payload is not None and payload.source_error is not None:
+                raise payload.source_error from None
             if not isinstance(failed, grpc.RpcError):
                 raise
             error = SwitchboardError.from_rpc_error(failed)

@@ -56,8 +56,8 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
         # What `Subscribe` does, one function for each stream.
         self.streams: list[Callable[[Any], Iterator[v1.SubscribeResponse]]] = []
         # What `Acknowledge` fails with, None where it does not, and what came of it.
-        self.refusals: list[Any] = []
-        self.places: queue.Queue[v1.AcknowledgeRequest] = queue.Queue()
+        self.acknowledge_errors: list[Any] = []
+        self.acknowledgements: queue.Queue[v1.AcknowledgeRequest] = queue.Queue()
         self._server = grpc.server(ThreadPoolExecutor(8))
         add_MessageServiceServicer_to_server(self, self._server)
         add_AccountServiceServicer_to_server(self, self._server)
@@ -149,18 +149,22 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
 
     def Acknowledge(self, request: v1.AcknowledgeRequest, context: Any) -> v1.AcknowledgeResponse:
         self._note(request, context)
-        self.places.put(request)
-        refusal = self.refusals.pop(0) if self.refusals else None
-        if callable(refusal):
-            refusal(context)
-        elif refusal is not None:
-            context.abort_with_status(refusal)
+        self.acknowledgements.put(request)
+        rejection = self.acknowledge_errors.pop(0) if self.acknowledge_errors else None
+        if callable(rejection):
+            rejection(context)
+        elif rejection is not None:
+            context.abort_with_status(rejection)
         return v1.AcknowledgeResponse(cursor=request.cursor)
 
-    def acknowledged(self, cursor: str, generation: int = 1) -> None:
+    def expect_acknowledged(self, cursor: str, generation: int = 1) -> None:
         """Waits for the next acknowledgement, which must be this one."""
-        place = self.places.get(timeout=SECONDS)
-        assert (place.subscription, place.cursor, place.generation) == ("shop", cursor, generation)
+        ack = self.acknowledgements.get(timeout=SECONDS)
+        assert (ack.subscription, ack.cursor, ack.generation) == (
+            "shop",
+            cursor,
+            generation,
+        )
 
     @property
     def order(self) -> list[str]:
@@ -261,11 +265,11 @@ class Proxy:
             with self._lock:
                 self._open += (near, far)
                 self.connections += 1
-                carrier = threading.Thread(target=self._carry, args=(near, far, self._passing), daemon=True)
-                self._threads.append(carrier)
-            carrier.start()
+                forwarder = threading.Thread(target=self._forward, args=(near, far, self._passing), daemon=True)
+                self._threads.append(forwarder)
+            forwarder.start()
 
-    def _carry(self, near: socket.socket, far: socket.socket, passing: threading.Event) -> None:
+    def _forward(self, near: socket.socket, far: socket.socket, passing: threading.Event) -> None:
         back = threading.Thread(target=_pump, args=(far, near, passing), daemon=True)
         back.start()
         _pump(near, far, passing)
@@ -275,7 +279,7 @@ class Proxy:
                 self._open.remove(end)
                 end.close()
 
-    def lead_to(self, target: str | None) -> None:
+    def set_target(self, target: str | None) -> None:
         """Where new connections come to. With none they are refused."""
         with self._lock:
             self._target = target
@@ -326,7 +330,7 @@ def _shut(end: socket.socket) -> None:
         return
 
 
-class Resetting:
+class ResettingServer:
     """An HTTP/2 server that resets every stream of events: one with an event when it is told to, the next at once."""
 
     def __init__(self, code: int) -> None:

@@ -31,7 +31,7 @@ class Server:
         self._store = store
         # With a store the address stays the same, so that a client finds the server again. The port does not: somebody
         # else could have it by then.
-        self._way = Proxy() if store else None
+        self._proxy = Proxy() if store else None
         self.address = ""
 
     def start(self) -> None:
@@ -47,9 +47,9 @@ class Server:
             text=True,
         )
         self.address = self._ready()
-        if self._way is not None:
-            self._way.lead_to(self.address)
-            self.address = self._way.address
+        if self._proxy is not None:
+            self._proxy.set_target(self.address)
+            self.address = self._proxy.address
 
     def _ready(self) -> str:
         output = self._process.stdout
@@ -67,8 +67,8 @@ class Server:
         raise AssertionError(f"{BINARY} did not start: exit code {self._process.wait(SECONDS)}")
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
-        if self._way is not None:
-            self._way.lead_to(None)
+        if self._proxy is not None:
+            self._proxy.set_target(None)
         self._process.send_signal(how)
         self._process.wait(SECONDS)
         assert self._process.stdout is not None
@@ -88,5 +88,5 @@ class Server:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self.stop()
-        if self._way is not None:
-            self._way.__exit__()
+        if self._proxy is not None:
+            self._proxy.__exit__()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECONDS = 20
 
 
-class Caller:
+class AnyClient:
     """Makes calls with either client, and remembers which."""
 
     def __init__(self, flavour: str, address: str, **options: Any) -> None:
@@ -84,10 +84,10 @@ class BodyError(Exception):
     """What a loop's body fails with."""
 
 
-class Follower:
+class Consumer:
     """A subscription with either client, in a thread, with its events in a queue.
 
-    When it is held, the body keeps each event until it is told what to do: `go_on`, `leave`, `fail`, `acknowledge`.
+    When it is held, the body keeps each event until it is told what to do: `finish_event`, `leave`, `fail`, `acknowledge`.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class Follower:
         request: v1.SubscribeRequest,
         *,
         on_gap: Callable[[v1.SubscribeGap], None] | None = None,
-        held: bool = False,
+        manual: bool = False,
         **options: Any,
     ) -> None:
-        self._held = held
+        self._manual = manual
         self._timeout: float | None = None
         self._orders: queue.Queue[str] = queue.Queue()
         self._done: queue.Queue[BaseException | None] = queue.Queue()
@@ -109,19 +109,19 @@ class Follower:
         self._running = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscription: Any = None
-        follow = self._follow if flavour == "sync" else self._follow_aio
-        self._thread = threading.Thread(target=follow, args=(address, request, on_gap, options), daemon=True)
+        consume = self._consume if flavour == "sync" else self._consume_aio
+        self._thread = threading.Thread(target=consume, args=(address, request, on_gap, options), daemon=True)
         self._thread.start()
         assert self._made.wait(SECONDS)
 
-    def _follow(self, address: str, request: v1.SubscribeRequest, on_gap: Any, options: dict[str, Any]) -> None:
+    def _consume(self, address: str, request: v1.SubscribeRequest, on_gap: Any, options: dict[str, Any]) -> None:
         with Client(address, **options) as client, client.subscribe(request, on_gap=on_gap) as subscription:
             self._subscription = subscription
             self._made.set()
             try:
                 for event in subscription:
                     self._events.put(event)
-                    while self._held and (order := self._orders.get()) != "go on":
+                    while self._manual and (order := self._orders.get()) != "finish":
                         if order == "acknowledge":
                             try:
                                 subscription.acknowledge(event, timeout=self._timeout)
@@ -132,15 +132,15 @@ class Follower:
                         elif order == "fail":
                             raise BodyError
                         else:
-                            self._over(None)
+                            self._end(None)
                             return
             except Exception as error:
-                self._over(error)
+                self._end(error)
             else:
-                self._over(None)
+                self._end(None)
 
-    def _follow_aio(self, address: str, request: v1.SubscribeRequest, on_gap: Any, options: dict[str, Any]) -> None:
-        async def follow() -> None:
+    def _consume_aio(self, address: str, request: v1.SubscribeRequest, on_gap: Any, options: dict[str, Any]) -> None:
+        async def consume() -> None:
             self._loop = asyncio.get_running_loop()
             async with (
                 aio.Client(address, **options) as client,
@@ -151,7 +151,7 @@ class Follower:
                 try:
                     async for event in subscription:
                         self._events.put(event)
-                        while self._held and (order := await asyncio.to_thread(self._orders.get)) != "go on":
+                        while self._manual and (order := await asyncio.to_thread(self._orders.get)) != "finish":
                             if order == "acknowledge":
                                 try:
                                     await subscription.acknowledge(event, timeout=self._timeout)
@@ -162,16 +162,16 @@ class Follower:
                             elif order == "fail":
                                 raise BodyError
                             else:
-                                self._over(None)
+                                self._end(None)
                                 return
                 except Exception as error:
-                    self._over(error)
+                    self._end(error)
                 else:
-                    self._over(None)
+                    self._end(None)
 
-        asyncio.run(follow())
+        asyncio.run(consume())
 
-    def _over(self, end: BaseException | None) -> None:
+    def _end(self, end: BaseException | None) -> None:
         self._running = False
         self._events.put(end)
 
@@ -192,9 +192,9 @@ class Follower:
         """What a customer wrote, in the next event."""
         return self.next(seconds).message_received.text.body
 
-    def go_on(self) -> None:
+    def finish_event(self) -> None:
         """Lets the body finish with the event that it has."""
-        self._orders.put("go on")
+        self._orders.put("finish")
 
     def leave(self) -> None:
         """Lets the body leave the loop, and waits until all is over."""
@@ -217,7 +217,7 @@ class Follower:
         if (error := self._done.get(timeout=SECONDS)) is not None:
             raise error
 
-    def ended(self) -> None:
+    def expect_end(self) -> None:
         """Waits for the end of the loop, before which no event may come."""
         assert self._events.get(timeout=SECONDS) is None
         self._thread.join(SECONDS)
@@ -230,7 +230,7 @@ class Follower:
         else:
             asyncio.run_coroutine_threadsafe(self._subscription.close(), self._loop).result(SECONDS)
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> Consumer:
         return self
 
     def __exit__(self, *_: object) -> None:
