@@ -39,7 +39,7 @@ final class BearerToken extends CallCredentials implements ClientInterceptor {
 
     @Override
     public void applyRequestMetadata(RequestInfo info, Executor executor, MetadataApplier applier) {
-        if (info.getSecurityLevel() != SecurityLevel.PRIVACY_AND_INTEGRITY && !local(info.getTransportAttrs())) {
+        if (info.getSecurityLevel() != SecurityLevel.PRIVACY_AND_INTEGRITY && !isLoopback(info.getTransportAttrs())) {
             applier.fail(Status.UNAUTHENTICATED.withDescription("a token is not sent in plaintext beyond loopback"));
             return;
         }
@@ -48,7 +48,7 @@ final class BearerToken extends CallCredentials implements ClientInterceptor {
         applier.apply(headers);
     }
 
-    private static boolean local(Attributes transport) {
+    private static boolean isLoopback(Attributes transport) {
         SocketAddress peer = transport.get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR);
         return peer instanceof InetSocketAddress address
                 && address.getAddress() != null

@@ -61,34 +61,34 @@ import switchboard.v1.SubscribeStarted;
  */
 public final class EventStream implements Iterable<Event>, AutoCloseable {
     /** How many messages may lie here unread. */
-    private static final int READ_AHEAD = 16;
+    private static final int PREFETCH = 16;
 
     /** How often in a row a stream is opened anew that broke without a word of the server, and brought nothing. */
-    private static final int MOST_BREAKS = 5;
+    private static final int MAX_RESETS = 5;
 
     private static final Duration DEFAULT_HEARTBEAT = Duration.ofSeconds(15);
 
     /** The least time between two acknowledgements that nobody asked for. */
-    private static final Duration PAUSE = Duration.ofSeconds(1);
+    private static final Duration ACKNOWLEDGE_INTERVAL = Duration.ofSeconds(1);
 
     /** Up to where all is dealt with, and the generation of the subscription in which it was so. */
-    private record Place(String cursor, long generation) {}
+    private record Position(String cursor, long generation) {}
 
     private final Supplier<ManagedChannel> dial;
     private final Function<Channel, Channel> intercepted;
     private final SubscribeRequest request;
     private final Consumer<SubscribeGap> onGap;
     private final Duration connectTimeout;
-    private final Duration timeForLastWords;
+    private final Duration finalAcknowledgeTimeout;
     private final RetryPolicy backoff;
     private final Consumer<EventStream> onClosed;
     private final Context context = Context.current();
 
     // Of the thread that runs the loop.
     private Event next;
-    private String place;
+    private String position;
     private long generation;
-    private long given;
+    private long delivered;
     private SwitchboardException failure;
 
     private volatile String cursor;
@@ -97,11 +97,11 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     private final Condition changed = lock.newCondition();
     // Guarded by the lock.
     private Connection connection;
-    private Place unacknowledged;
-    private Place acknowledged;
-    private CompletableFuture<Void> lastWords = CompletableFuture.completedFuture(null);
+    private Position unacknowledged;
+    private Position acknowledged;
+    private CompletableFuture<Void> finalAcknowledgements = CompletableFuture.completedFuture(null);
     private int failures;
-    private int breaks;
+    private int resets;
     private long openAt;
     private boolean iterated;
     private boolean ended;
@@ -113,7 +113,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             SubscribeRequest request,
             Consumer<SubscribeGap> onGap,
             Duration connectTimeout,
-            Duration timeForLastWords,
+            Duration finalAcknowledgeTimeout,
             RetryPolicy backoff,
             Consumer<EventStream> onClosed) {
         this.dial = dial;
@@ -121,11 +121,11 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         this.request = request;
         this.onGap = onGap;
         this.connectTimeout = connectTimeout;
-        this.timeForLastWords = timeForLastWords;
+        this.finalAcknowledgeTimeout = finalAcknowledgeTimeout;
         this.backoff = backoff;
         this.onClosed = onClosed;
-        this.place = request.getAfterCursor();
-        this.cursor = place;
+        this.position = request.getAfterCursor();
+        this.cursor = position;
         lock.lock();
         try {
             connection = new Connection();
@@ -164,8 +164,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 }
                 Event event = next;
                 next = null;
-                place = event.getCursor();
-                given++;
+                position = event.getCursor();
+                delivered++;
                 return event;
             }
         };
@@ -173,7 +173,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
 
     /**
      * Returns the place behind everything that the loop has dealt with, to be kept and given as {@code after_cursor} of a
-     * later stream. An event is dealt with when the loop asks for the next one. The place moves on when no event comes,
+     * later stream. An event is dealt with when the loop asks for the next one. The position moves on when no event comes,
      * too.
      *
      * @return the cursor; empty while nothing has been heard of the server, unless the request had one
@@ -199,17 +199,17 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
         finish();
         CompletableFuture<Void> answered;
-        ManagedChannel own = null;
+        ManagedChannel ownChannel = null;
         lock.lock();
         try {
             // Also when the subscription is known to be another one by now: the server's answer says so.
-            Place finished = new Place(cursor, generation);
+            Position finished = new Position(cursor, generation);
             if (cursor.isEmpty() || finished.equals(acknowledged)) {
                 return;
             } else if (connection == null) {
-                own = dial.get();
+                ownChannel = dial.get();
             }
-            answered = acknowledge(finished, own == null ? connection.channel : own, timeout);
+            answered = acknowledge(finished, ownChannel == null ? connection.channel : ownChannel, timeout);
         } finally {
             lock.unlock();
         }
@@ -221,8 +221,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         } catch (InterruptedException e) {
             throw interrupted(e);
         } finally {
-            if (own != null) {
-                own.shutdownNow();
+            if (ownChannel != null) {
+                ownChannel.shutdownNow();
             }
         }
     }
@@ -233,11 +233,11 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
      */
     @Override
     public void close() {
-        hangUp().join();
+        closeAsync().join();
     }
 
     /** Ends the stream; what is returned is completed, in any case, when there is nothing more to wait for. */
-    CompletableFuture<Void> hangUp() {
+    CompletableFuture<Void> closeAsync() {
         lock.lock();
         try {
             closed = true;
@@ -249,18 +249,19 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             }
             if (unacknowledged != null) {
                 ManagedChannel last = channel == null ? dial.get() : channel;
-                CompletableFuture<Void> said = acknowledge(unacknowledged, last, timeForLastWords)
+                CompletableFuture<Void> finalAcknowledgement = acknowledge(
+                                unacknowledged, last, finalAcknowledgeTimeout)
                         .exceptionally(e -> null) // It comes again, then.
-                        .completeOnTimeout(null, timeForLastWords.toNanos(), TimeUnit.NANOSECONDS)
+                        .completeOnTimeout(null, finalAcknowledgeTimeout.toNanos(), TimeUnit.NANOSECONDS)
                         .whenComplete((done, e) -> last.shutdownNow());
-                lastWords = CompletableFuture.allOf(lastWords, said);
+                finalAcknowledgements = CompletableFuture.allOf(finalAcknowledgements, finalAcknowledgement);
                 unacknowledged = null;
             } else if (channel != null) {
                 channel.shutdownNow();
             }
             changed.signalAll();
             onClosed.accept(this);
-            return lastWords;
+            return finalAcknowledgements;
         } finally {
             lock.unlock();
         }
@@ -275,7 +276,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         while (failure == null) {
             SubscribeResponse response;
             try {
-                response = take();
+                response = takeNext();
             } catch (SwitchboardException e) {
                 failure = e;
                 close();
@@ -293,11 +294,11 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                     return true;
                 }
                 case STARTED -> start(response.getStarted());
-                case HEARTBEAT -> moveTo(response.getHeartbeat().getCursor());
-                case CLOSING -> moveTo(response.getClosing().getCursor());
+                case HEARTBEAT -> advanceTo(response.getHeartbeat().getCursor());
+                case CLOSING -> advanceTo(response.getClosing().getCursor());
                 case GAP -> {
                     onGap.accept(response.getGap());
-                    moveTo(response.getGap().getResumeCursor());
+                    advanceTo(response.getGap().getResumeCursor());
                 }
                 default -> {
                     // A newer server says something that this version does not know.
@@ -318,38 +319,38 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         // Where nothing older is left, a gap may be to come that tells of what was there since the time that was asked
         // for.
         // Until it has come, the same must be asked again.
-        boolean gapToCome = request.hasSince()
+        boolean gapExpected = request.hasSince()
                 && request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP
                 && started.getCursor().equals(started.getOldestCursor());
-        if (!place.isEmpty() || !gapToCome) {
-            place = started.getCursor();
-            cursor = place;
+        if (!position.isEmpty() || !gapExpected) {
+            position = started.getCursor();
+            cursor = position;
             lock.lock();
             try {
-                acknowledged = new Place(place, generation); // A subscription stands there already.
+                acknowledged = new Position(position, generation); // A subscription stands there already.
             } finally {
                 lock.unlock();
             }
         }
     }
 
-    private void moveTo(String place) {
-        this.place = place;
+    private void advanceTo(String position) {
+        this.position = position;
         finish();
         acknowledgeSoon();
     }
 
     /** All up to the place is dealt with. */
     private void finish() {
-        if (place.equals(cursor)) {
+        if (position.equals(cursor)) {
             return;
         }
-        cursor = place;
+        cursor = position;
         if (request.hasSubscription()) {
             lock.lock();
             try {
                 if (connection == null || !connection.revoked) {
-                    unacknowledged = new Place(place, generation);
+                    unacknowledged = new Position(position, generation);
                 }
             } finally {
                 lock.unlock();
@@ -369,52 +370,52 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     }
 
     /** Makes one attempt. What the server has answered for good is not tried again. */
-    private CompletableFuture<Void> acknowledge(Place place, Channel channel, Duration timeout) {
-        AcknowledgeRequest said = AcknowledgeRequest.newBuilder()
+    private CompletableFuture<Void> acknowledge(Position position, Channel channel, Duration timeout) {
+        AcknowledgeRequest acknowledgeRequest = AcknowledgeRequest.newBuilder()
                 .setSubscription(request.getSubscription())
-                .setCursor(place.cursor)
-                .setGeneration(place.generation)
+                .setCursor(position.cursor)
+                .setGeneration(position.generation)
                 .build();
         CompletableFuture<Void> answered = new CompletableFuture<>();
         // What cancels the loop cancels nothing that was dealt with.
         context.fork().run(() -> EventServiceGrpc.newStub(intercepted.apply(channel))
                 .withDeadlineAfter(timeout)
-                .acknowledge(said, new StreamObserver<>() {
+                .acknowledge(acknowledgeRequest, new StreamObserver<>() {
                     @Override
                     public void onNext(AcknowledgeResponse response) {}
 
                     @Override
                     public void onError(Throwable failure) {
                         SwitchboardException e = SwitchboardException.of(failure);
-                        if (!passing(e)) {
-                            forget(place);
+                        if (!isTransient(e)) {
+                            discardPending(position);
                         }
                         answered.completeExceptionally(e);
                     }
 
                     @Override
                     public void onCompleted() {
-                        taken(place);
+                        recordAcknowledged(position);
                         answered.complete(null);
                     }
                 }));
         return answered;
     }
 
-    private void taken(Place place) {
+    private void recordAcknowledged(Position position) {
         lock.lock();
         try {
-            acknowledged = place;
-            forget(place);
+            acknowledged = position;
+            discardPending(position);
         } finally {
             lock.unlock();
         }
     }
 
-    private void forget(Place place) {
+    private void discardPending(Position position) {
         lock.lock();
         try {
-            if (place.equals(unacknowledged)) {
+            if (position.equals(unacknowledged)) {
                 unacknowledged = null;
             }
         } finally {
@@ -423,23 +424,23 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     }
 
     /** Whether another attempt to acknowledge may mend it. */
-    private static boolean passing(SwitchboardException e) {
-        return e.getCode() == Status.Code.DEADLINE_EXCEEDED || broken(e);
+    private static boolean isTransient(SwitchboardException e) {
+        return e.getCode() == Status.Code.DEADLINE_EXCEEDED || isConnectionFailure(e);
     }
 
     /** Somebody has changed the subscription. That is no failure: the server ends the stream, if it has not yet. */
-    private static boolean stale(SwitchboardException e) {
+    private static boolean isStale(SwitchboardException e) {
         return e.getReason().equals("SUBSCRIPTION_GENERATION_STALE");
     }
 
     /** The next message of this connection or a later one; null when there will be none. */
-    private SubscribeResponse take() throws InterruptedException {
+    private SubscribeResponse takeNext() throws InterruptedException {
         lock.lockInterruptibly();
         try {
             while (!closed && !ended) {
                 long now = System.nanoTime();
                 if (connection == null) {
-                    if (request.getMaxEvents() > 0 && given >= request.getMaxEvents()) {
+                    if (request.getMaxEvents() > 0 && delivered >= request.getMaxEvents()) {
                         ended = true;
                     } else if (openAt - now > 0) {
                         changed.awaitNanos(openAt - now);
@@ -453,8 +454,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                     return connection.read();
                 } else if (connection.status != null) {
                     end(connection);
-                } else if (connection.patience(now) > 0) {
-                    changed.awaitNanos(connection.patience(now));
+                } else if (connection.remainingSilence(now) > 0) {
+                    changed.awaitNanos(connection.remainingSilence(now));
                 } else {
                     reopen(Duration.ZERO);
                 }
@@ -468,26 +469,26 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     /** Decides what the end of a connection means. */
     private void end(Connection connection) {
         Status status = connection.status;
-        if (status.isOk() && connection.closing != null && !unasked(connection.closing)) {
+        if (status.isOk() && connection.closing != null && !reopens(connection.closing)) {
             ended = true;
             return;
         }
         SwitchboardException e = SwitchboardException.of(status, connection.trailers);
-        if (context.isCancelled() || !status.isOk() && !broken(e)) {
+        if (context.isCancelled() || !status.isOk() && !isConnectionFailure(e)) {
             throw e;
         }
-        if (!status.isOk() && e.getCode() != Status.Code.UNAVAILABLE && ++breaks > MOST_BREAKS) {
+        if (!status.isOk() && e.getCode() != Status.Code.UNAVAILABLE && ++resets > MAX_RESETS) {
             throw e;
         }
-        Duration asked = e.getRetryDelay().orElse(Duration.ZERO);
+        Duration serverDelay = e.getRetryDelay().orElse(Duration.ZERO);
         if (connection.closing != null && connection.closing.hasRetryAfter()) {
-            asked = Durations.of(connection.closing.getRetryAfter());
+            serverDelay = Durations.of(connection.closing.getRetryAfter());
         }
-        reopen(asked);
+        reopen(serverDelay);
     }
 
     /** Whether the server ends a stream that was not to end. Should its status be missing, the next stream tells. */
-    private static boolean unasked(SubscribeClosing closing) {
+    private static boolean reopens(SubscribeClosing closing) {
         return switch (closing.getReason()) {
             case CLOSING_REASON_SHUTDOWN, CLOSING_REASON_SUBSCRIPTION_CHANGED, CLOSING_REASON_SUBSCRIPTION_DELETED ->
                 true;
@@ -499,7 +500,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
      * Whether the connection is to blame. gRPC makes UNAVAILABLE of most that can happen to one, and other codes of a
      * stream that was reset or cut off: those have no reason, which the server gives with what it says itself.
      */
-    private static boolean broken(SwitchboardException e) {
+    private static boolean isConnectionFailure(SwitchboardException e) {
         return switch (e.getCode()) {
             case UNAVAILABLE -> true;
             case INTERNAL, CANCELLED, UNKNOWN -> e.getReason().isEmpty();
@@ -507,10 +508,10 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         };
     }
 
-    private void reopen(Duration asked) {
+    private void reopen(Duration serverDelay) {
         drop();
         failures++;
-        openAt = System.nanoTime() + RetryPolicy.bounded(asked) + backoff.backoff(failures);
+        openAt = System.nanoTime() + RetryPolicy.bounded(serverDelay) + backoff.backoff(failures);
     }
 
     private void drop() {
@@ -526,30 +527,30 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         private final ManagedChannel channel = dial.get();
         private final ArrayDeque<SubscribeResponse> unread = new ArrayDeque<>();
         private ClientCall<SubscribeRequest, SubscribeResponse> call;
-        private int credit = READ_AHEAD;
-        private Duration silence = connectTimeout;
-        private long heardAt = System.nanoTime();
+        private int credit = PREFETCH;
+        private Duration maxSilence = connectTimeout;
+        private long lastReceivedAt = System.nanoTime();
         private SubscribeClosing closing;
         private Status status;
         private Metadata trailers;
         private boolean revoked; // Nothing of this stream counts for the subscription any longer.
         private boolean acknowledging;
-        private long acknowledgeAt = heardAt;
+        private long acknowledgeAt = lastReceivedAt;
 
         void open() {
-            heardAt = System.nanoTime();
+            lastReceivedAt = System.nanoTime();
             SubscribeRequest.Builder ask = request.toBuilder();
-            if (!place.isEmpty() && !request.hasSubscription()) {
-                ask.setAfterCursor(place);
+            if (!position.isEmpty() && !request.hasSubscription()) {
+                ask.setAfterCursor(position);
             }
             if (request.getMaxEvents() > 0) {
-                ask.setMaxEvents(request.getMaxEvents() - given);
+                ask.setMaxEvents(request.getMaxEvents() - delivered);
             }
             Context before = context.attach();
             try {
                 call = intercepted.apply(channel).newCall(EventServiceGrpc.getSubscribeMethod(), CallOptions.DEFAULT);
                 call.start(this, new Metadata());
-                call.request(READ_AHEAD);
+                call.request(PREFETCH);
                 call.sendMessage(ask.build());
                 call.halfClose();
             } finally {
@@ -579,7 +580,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 acknowledging = false;
                 if (connection == this && unacknowledged != null) {
                     acknowledging = true;
-                    acknowledgeAt = System.nanoTime() + PAUSE.toNanos();
+                    acknowledgeAt = System.nanoTime() + ACKNOWLEDGE_INTERVAL.toNanos();
                     EventStream.this
                             .acknowledge(unacknowledged, channel, connectTimeout)
                             .whenComplete((done, e) -> acknowledged(e));
@@ -596,13 +597,13 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 SwitchboardException e = failure == null ? null : SwitchboardException.of(failure);
                 if (connection != this) {
                     return;
-                } else if (e == null || stale(e)) {
+                } else if (e == null || isStale(e)) {
                     acknowledge();
-                } else if (call != null && passing(e)) {
-                    long asked = RetryPolicy.bounded(e.getRetryDelay().orElse(Duration.ZERO));
-                    acknowledgeAt = System.nanoTime() + Math.max(PAUSE.toNanos(), asked);
+                } else if (call != null && isTransient(e)) {
+                    long serverDelay = RetryPolicy.bounded(e.getRetryDelay().orElse(Duration.ZERO));
+                    acknowledgeAt = System.nanoTime() + Math.max(ACKNOWLEDGE_INTERVAL.toNanos(), serverDelay);
                     acknowledge();
-                } else if (passing(e)) {
+                } else if (isTransient(e)) {
                     onClose(Status.UNAVAILABLE.withCause(e), e.getTrailers());
                 } else {
                     revoke();
@@ -626,13 +627,13 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
 
         /** How many nanoseconds more it may be silent. */
-        long patience(long now) {
-            return heardAt + silence.toNanos() - now;
+        long remainingSilence(long now) {
+            return lastReceivedAt + maxSilence.toNanos() - now;
         }
 
         SubscribeResponse read() {
             if (credit == 0) {
-                heardAt = System.nanoTime(); // It could not say anything until now.
+                lastReceivedAt = System.nanoTime(); // It could not say anything until now.
             }
             credit++;
             call.request(1);
@@ -643,13 +644,13 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         public void onMessage(SubscribeResponse message) {
             lock.lock();
             try {
-                heardAt = System.nanoTime();
-                breaks = message.hasStarted() ? breaks : 0;
+                lastReceivedAt = System.nanoTime();
+                resets = message.hasStarted() ? resets : 0;
                 if (message.hasStarted()) {
                     Duration interval = message.getStarted().hasHeartbeatInterval()
                             ? Durations.of(message.getStarted().getHeartbeatInterval())
                             : DEFAULT_HEARTBEAT;
-                    silence = interval.multipliedBy(2);
+                    maxSilence = interval.multipliedBy(2);
                     failures = 0;
                 } else if (message.hasClosing()) {
                     closing = message.getClosing();

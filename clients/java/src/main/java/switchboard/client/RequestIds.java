@@ -24,7 +24,7 @@ import switchboard.v1.UploadTemplateMediaRequest;
  * call ends with tell which one it carried: that is how it comes to a failure, whatever stub is used.
  */
 final class RequestIds implements ClientInterceptor {
-    private static final Metadata.Key<String> CARRIED =
+    private static final Metadata.Key<String> REQUEST_ID =
             Metadata.Key.of("switchboard-request-id-bin", new Metadata.BinaryMarshaller<>() {
                 @Override
                 public byte[] toBytes(String id) {
@@ -40,7 +40,7 @@ final class RequestIds implements ClientInterceptor {
     @Override
     public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
         return new SimpleForwardingClientCall<>(next.newCall(method, options)) {
-            private volatile String carried = "";
+            private volatile String requestId = "";
 
             @Override
             public void start(Listener<R> listener, Metadata headers) {
@@ -48,7 +48,7 @@ final class RequestIds implements ClientInterceptor {
                         new SimpleForwardingClientCallListener<>(listener) {
                             @Override
                             public void onClose(Status status, Metadata trailers) {
-                                super.onClose(status, with(carried, trailers));
+                                super.onClose(status, with(requestId, trailers));
                             }
                         },
                         headers);
@@ -57,8 +57,8 @@ final class RequestIds implements ClientInterceptor {
             @Override
             public void sendMessage(Q message) {
                 Q filled = fill(message);
-                if (carried.isEmpty()) {
-                    carried = of(filled);
+                if (requestId.isEmpty()) {
+                    requestId = of(filled);
                 }
                 super.sendMessage(filled);
             }
@@ -67,18 +67,18 @@ final class RequestIds implements ClientInterceptor {
 
     /** The trailers of a call that carried this id, or none if it is empty. Nobody else has a say in it. */
     static Metadata with(String id, Metadata trailers) {
-        Metadata told = new Metadata();
-        told.merge(trailers);
-        told.discardAll(CARRIED);
+        Metadata copy = new Metadata();
+        copy.merge(trailers);
+        copy.discardAll(REQUEST_ID);
         if (!id.isEmpty()) {
-            told.put(CARRIED, id);
+            copy.put(REQUEST_ID, id);
         }
-        return told;
+        return copy;
     }
 
     /** The id that a call carried, by its trailers, which may be null; empty without one. */
-    static String carried(Metadata trailers) {
-        String id = trailers == null ? null : trailers.get(CARRIED);
+    static String fromTrailers(Metadata trailers) {
+        String id = trailers == null ? null : trailers.get(REQUEST_ID);
         return id == null ? "" : id;
     }
 
@@ -86,20 +86,20 @@ final class RequestIds implements ClientInterceptor {
     @SuppressWarnings("unchecked") // A message's builder builds a message of its own type.
     static <Q> Q fill(Q message) {
         if (message instanceof SendMessageRequest m && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof CreateContactRequest m && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof CreateWebhookRequest m && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof SendMediaRequest m && m.hasHeader()) {
             return (Q) m.toBuilder().setHeader(fill(m.getHeader())).build();
         } else if (message instanceof MediaHeader m && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof UploadTemplateMediaRequest m && m.hasHeader()) {
             return (Q) m.toBuilder().setHeader(fill(m.getHeader())).build();
         } else if (message instanceof UploadTemplateMediaHeader m
                 && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         }
         return message;
     }
@@ -120,7 +120,7 @@ final class RequestIds implements ClientInterceptor {
         return "";
     }
 
-    private static String fresh() {
+    private static String generate() {
         return UUID.randomUUID().toString();
     }
 }

@@ -35,13 +35,13 @@ final class Retries implements ClientInterceptor {
     @Override
     public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
         String service = method.getServiceName();
-        boolean ours = service != null && service.startsWith("switchboard.v1.");
-        return ours && method.getType() == MethodType.UNARY
+        boolean switchboardCall = service != null && service.startsWith("switchboard.v1.");
+        return switchboardCall && method.getType() == MethodType.UNARY
                 ? new Call<>(method, options, next)
                 : next.newCall(method, options);
     }
 
-    static boolean reads(MethodDescriptor<?, ?> method) {
+    static boolean isRead(MethodDescriptor<?, ?> method) {
         String name = String.valueOf(method.getBareMethodName());
         return name.startsWith("Get")
                 || name.startsWith("List")
@@ -53,7 +53,7 @@ final class Retries implements ClientInterceptor {
      * Gives the next attempt a chance: a channel that could not connect fails all calls at once while its own back-off
      * lasts, which grows to minutes, unless it is told to dial anew.
      */
-    static void dialAnew(ManagedChannel channel) {
+    static void reconnectNow(ManagedChannel channel) {
         if (channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
             channel.enterIdle();
         }
@@ -159,14 +159,14 @@ final class Retries implements ClientInterceptor {
                 ClientCall<Q, R> call = next.newCall(method, options);
                 call.start(new Attempt(), copyOfHeaders());
                 int credit;
-                Status stopped;
+                Status cancellation;
                 synchronized (this) {
                     current = call;
                     credit = requested;
-                    stopped = cancelled;
+                    cancellation = cancelled;
                 }
-                if (stopped != null) {
-                    call.cancel(stopped.getDescription(), stopped.getCause());
+                if (cancellation != null) {
+                    call.cancel(cancellation.getDescription(), cancellation.getCause());
                     return;
                 }
                 call.request(credit);
@@ -178,7 +178,7 @@ final class Retries implements ClientInterceptor {
 
         private void attemptAgain() {
             try {
-                dialAnew(channel);
+                reconnectNow(channel);
                 attempt();
             } catch (RuntimeException e) { // Nobody else would hear of it here.
                 listener.onClose(Status.fromThrowable(e), new Metadata());
@@ -187,7 +187,7 @@ final class Retries implements ClientInterceptor {
 
         /** Decides what the end of an attempt means. Returns whether there is another one. */
         private boolean retry(Status status, Metadata trailers) {
-            if (!reads(method) && RequestIds.of(message).isEmpty() || channel.isShutdown()) {
+            if (!isRead(method) && RequestIds.of(message).isEmpty() || channel.isShutdown()) {
                 return false;
             }
             long delay;
@@ -210,9 +210,9 @@ final class Retries implements ClientInterceptor {
             if (listener == null) {
                 return;
             }
-            Context.CancellableContext over = context.withCancellation();
-            over.cancel(cause);
-            over.run(() -> next.newCall(method, options)
+            Context.CancellableContext cancelledContext = context.withCancellation();
+            cancelledContext.cancel(cause);
+            cancelledContext.run(() -> next.newCall(method, options)
                     .start(
                             new Listener<>() {
                                 @Override
@@ -232,11 +232,11 @@ final class Retries implements ClientInterceptor {
         /** Holds an answer back until it is known to be the last. */
         private final class Attempt extends Listener<R> {
             private final List<R> messages = new ArrayList<>(1);
-            private Metadata answered;
+            private Metadata responseHeaders;
 
             @Override
             public void onHeaders(Metadata headers) {
-                answered = headers;
+                responseHeaders = headers;
             }
 
             @Override
@@ -249,8 +249,8 @@ final class Retries implements ClientInterceptor {
                 if (messages.isEmpty() && retry(status, trailers)) {
                     return;
                 }
-                if (answered != null) {
-                    listener.onHeaders(answered);
+                if (responseHeaders != null) {
+                    listener.onHeaders(responseHeaders);
                 }
                 messages.forEach(listener::onMessage);
                 listener.onClose(status, trailers);

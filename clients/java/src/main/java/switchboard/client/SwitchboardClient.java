@@ -50,8 +50,8 @@ import switchboard.v1.WebhookServiceGrpc;
  */
 public final class SwitchboardClient implements AutoCloseable {
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(10);
-    private static final Duration LONGEST_BACKOFF = Duration.ofSeconds(10);
-    private static final Duration LAST_WORDS = Duration.ofSeconds(2);
+    private static final Duration MAX_BACKOFF = Duration.ofSeconds(10);
+    private static final Duration FINAL_ACKNOWLEDGE_TIMEOUT = Duration.ofSeconds(2);
 
     private final Builder builder;
     private final ManagedChannel transport;
@@ -220,14 +220,14 @@ public final class SwitchboardClient implements AutoCloseable {
      * @return the events
      */
     public EventStream subscribe(SubscribeRequest request, Consumer<SubscribeGap> onGap) {
-        RetryPolicy backoff = new RetryPolicy(0, builder.firstBackoff, LONGEST_BACKOFF);
+        RetryPolicy backoff = new RetryPolicy(0, builder.firstBackoff, MAX_BACKOFF);
         EventStream stream = new EventStream(
                 builder::dial,
                 builder::authorized,
                 request,
                 onGap,
                 builder.connectTimeout,
-                builder.lastWords,
+                builder.finalAcknowledgeTimeout,
                 backoff,
                 streams::remove);
         streams.add(stream);
@@ -244,7 +244,7 @@ public final class SwitchboardClient implements AutoCloseable {
     @Override
     public void close() {
         closed = true;
-        CompletableFuture.allOf(streams.stream().map(EventStream::hangUp).toArray(CompletableFuture<?>[]::new))
+        CompletableFuture.allOf(streams.stream().map(EventStream::closeAsync).toArray(CompletableFuture<?>[]::new))
                 .join();
         transport.shutdown();
         CompletableFuture.delayedExecutor(5, TimeUnit.SECONDS, Runnable::run).execute(transport::shutdownNow);
@@ -262,7 +262,7 @@ public final class SwitchboardClient implements AutoCloseable {
         private int maxAttempts = 4;
         private Consumer<ManagedChannelBuilder<?>> configure = channel -> {};
         private Duration connectTimeout = CONNECT_TIMEOUT;
-        private Duration lastWords = LAST_WORDS;
+        private Duration finalAcknowledgeTimeout = FINAL_ACKNOWLEDGE_TIMEOUT;
         private Duration firstBackoff = Duration.ofMillis(200);
 
         private Builder(String target) {
@@ -329,15 +329,15 @@ public final class SwitchboardClient implements AutoCloseable {
         }
 
         /** For tests, which cannot wait that long. */
-        Builder impatient(Duration connectTimeout, Duration firstBackoff) {
+        Builder connectionTimings(Duration connectTimeout, Duration firstBackoff) {
             this.connectTimeout = connectTimeout;
             this.firstBackoff = firstBackoff;
             return this;
         }
 
         /** For tests of what a close acknowledges, on machines that are slow. */
-        Builder patient(Duration lastWords) {
-            this.lastWords = lastWords;
+        Builder finalAcknowledgeTimeout(Duration timeout) {
+            this.finalAcknowledgeTimeout = timeout;
             return this;
         }
 

@@ -58,7 +58,7 @@ public final class SwitchboardException extends StatusRuntimeException {
         this.metadata = Collections.unmodifiableMap(new TreeMap<>(details.metadata));
         this.fieldViolations = List.copyOf(details.fieldViolations);
         this.retryDelay = details.retryDelay;
-        this.requestId = RequestIds.carried(trailers);
+        this.requestId = RequestIds.fromTrailers(trailers);
     }
 
     /**
@@ -70,8 +70,8 @@ public final class SwitchboardException extends StatusRuntimeException {
      */
     public static SwitchboardException of(Throwable failure) {
         for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
-            if (cause instanceof SwitchboardException read) {
-                return read;
+            if (cause instanceof SwitchboardException decoded) {
+                return decoded;
             } else if (cause instanceof StatusRuntimeException e) {
                 return of(e.getStatus().withCause(e), e.getTrailers());
             } else if (cause instanceof StatusException e) {
@@ -97,9 +97,9 @@ public final class SwitchboardException extends StatusRuntimeException {
         } else if (error.getProvider() == Provider.PROVIDER_CONNECTLY) {
             details.metadata.putIfAbsent("provider", "connectly");
         }
-        details.fact("provider_code", error.getProviderCode());
-        details.fact("provider_type", error.getProviderType());
-        details.fact("provider_trace_id", error.getProviderTraceId());
+        details.putIfPresent("provider_code", error.getProviderCode());
+        details.putIfPresent("provider_type", error.getProviderType());
+        details.putIfPresent("provider_trace_id", error.getProviderTraceId());
         details.fieldViolations.addAll(error.getFieldViolationsList());
         if (error.hasRetryDelay()) {
             details.retryDelay = Durations.of(error.getRetryDelay());
@@ -194,7 +194,7 @@ public final class SwitchboardException extends StatusRuntimeException {
         private final List<FieldViolation> fieldViolations = new ArrayList<>();
         private Duration retryDelay;
 
-        private void fact(String key, String value) {
+        private void putIfPresent(String key, String value) {
             if (!value.isEmpty()) {
                 metadata.putIfAbsent(key, value);
             }

@@ -22,7 +22,7 @@ import java.util.function.Function;
 
 /** A file to be uploaded. One that can be read again is sent again when the server is not available. */
 public final class Upload {
-    private static final int CHUNK = 256 * 1024;
+    private static final int CHUNK_BYTES = 256 * 1024;
 
     private final Source source;
     private final boolean repeatable;
@@ -70,11 +70,11 @@ public final class Upload {
             MethodDescriptor<Q, R> method,
             Deadline deadline,
             Q first,
-            Function<ByteString, Q> piece) {
+            Function<ByteString, Q> toRequest) {
         for (int attempts = 1; ; attempts++) {
             Attempt<Q, R> attempt = new Attempt<>(calls.newCall(method, CallOptions.DEFAULT.withDeadline(deadline)));
             try (InputStream file = source.open()) {
-                return attempt.send(first, file, piece);
+                return attempt.send(first, file, toRequest);
             } catch (IOException e) {
                 attempt.call.cancel("the file cannot be read", e);
                 throw new UncheckedIOException(e);
@@ -93,7 +93,7 @@ public final class Upload {
                 } catch (InterruptedException interrupt) {
                     throw interrupted(interrupt, first);
                 }
-                Retries.dialAnew(channel);
+                Retries.reconnectNow(channel);
             }
         }
     }
@@ -123,13 +123,13 @@ public final class Upload {
             this.call = call;
         }
 
-        R send(Q first, InputStream file, Function<ByteString, Q> piece) throws IOException, InterruptedException {
+        R send(Q first, InputStream file, Function<ByteString, Q> toRequest) throws IOException, InterruptedException {
             call.start(this, new Metadata());
             call.request(1);
             call.sendMessage(first);
-            byte[] buffer = new byte[CHUNK];
-            for (int n; (n = file.readNBytes(buffer, 0, CHUNK)) > 0 && awaitReady(); ) {
-                call.sendMessage(piece.apply(ByteString.copyFrom(buffer, 0, n)));
+            byte[] buffer = new byte[CHUNK_BYTES];
+            for (int n; (n = file.readNBytes(buffer, 0, CHUNK_BYTES)) > 0 && awaitReady(); ) {
+                call.sendMessage(toRequest.apply(ByteString.copyFrom(buffer, 0, n)));
             }
             call.halfClose();
             return awaitResponse();
@@ -167,26 +167,26 @@ public final class Upload {
 
         @Override
         public void onReady() {
-            tell(() -> {});
+            update(() -> {});
         }
 
         @Override
         public void onMessage(R message) {
-            tell(() -> response = message);
+            update(() -> response = message);
         }
 
         @Override
         public void onClose(Status status, Metadata trailers) {
-            tell(() -> {
+            update(() -> {
                 this.status = status;
                 this.trailers = trailers;
             });
         }
 
-        private void tell(Runnable what) {
+        private void update(Runnable change) {
             lock.lock();
             try {
-                what.run();
+                change.run();
                 changed.signalAll();
             } finally {
                 lock.unlock();

@@ -39,7 +39,7 @@ import switchboard.v1.ExpiredPolicy;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
 
-/** What a stream of a named subscription acknowledges, to a server that says what it is told. */
+/** What a stream of a named subscription acknowledges, to a server that says what it is observed. */
 class AcknowledgementsTest extends ScriptedStreams {
     private static final SubscribeRequest NAMED =
             SubscribeRequest.newBuilder().setSubscription("billing").build();
@@ -53,7 +53,7 @@ class AcknowledgementsTest extends ScriptedStreams {
         return FakeServer.failure(Status.Code.UNAVAILABLE, "SUBSCRIPTION_CHANGED", -1);
     }
 
-    private static StatusRuntimeException gone() {
+    private static StatusRuntimeException deleted() {
         return FakeServer.failure(Status.Code.NOT_FOUND, "SUBSCRIPTION_NOT_FOUND", -1);
     }
 
@@ -61,7 +61,7 @@ class AcknowledgementsTest extends ScriptedStreams {
     private SwitchboardClient watching(String address, Predicate<SubscribeResponse> awaited, CountDownLatch read) {
         SwitchboardClient client = SwitchboardClient.builder(address)
                 .plaintext()
-                .impatient(LONG, Duration.ofMillis(20))
+                .connectionTimings(LONG, Duration.ofMillis(20))
                 .configure(channel -> channel.intercept(new ClientInterceptor() {
                     @Override
                     public <Q, R> ClientCall<Q, R> interceptCall(
@@ -74,7 +74,8 @@ class AcknowledgementsTest extends ScriptedStreams {
                                             @Override
                                             public void onMessage(R message) {
                                                 super.onMessage(message);
-                                                if (message instanceof SubscribeResponse said && awaited.test(said)) {
+                                                if (message instanceof SubscribeResponse response
+                                                        && awaited.test(response)) {
                                                     read.countDown();
                                                 }
                                             }
@@ -98,14 +99,14 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void whatIsFinishedIsAcknowledgedBeforeItIsOpenedAnew() throws Exception {
+    void reopeningAcknowledgesFinishedEventsFirst() throws Exception {
         var client = serve(
-                fail(unavailable(), startedAs("0", 3), event("1"), event("2")),
+                fail(unavailable(), startedWithGeneration("0", 3), event("1"), event("2")),
                 fail(unavailable()),
-                fail(unavailable(), startedAs("2", 4), event("3")),
-                end(startedAs("3", 4), event("4")));
+                fail(unavailable(), startedWithGeneration("2", 4), event("3")),
+                end(startedWithGeneration("3", 4), event("4")));
         assertEquals(List.of("1", "2", "3", "4"), cursors(client.subscribe(NAMED)));
-        assertTrue(asked.stream().allMatch(NAMED::equals), "never after a cursor");
+        assertTrue(requests.stream().allMatch(NAMED::equals), "never after a cursor");
         int second = log.subList(1, log.size()).indexOf("opened") + 1;
         assertTrue(log.subList(0, second).contains("2 of 3"), log::toString);
         int fourth = log.lastIndexOf("opened");
@@ -114,8 +115,8 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void whatIsFinishedIsAcknowledgedWhileTheNextIsAtHand() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2"), event("3")));
+    void finishedEventIsAcknowledgedWhileTheNextIsProcessed() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2"), event("3")));
         Iterator<Event> loop = client.subscribe(NAMED).iterator();
         loop.next();
         loop.next();
@@ -128,9 +129,9 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void oneAcknowledgementIsEnoughForManyEvents() throws Exception {
+    void manyEventsNeedFewAcknowledgements() throws Exception {
         SubscribeResponse[] events = new SubscribeResponse[2000];
-        events[0] = startedAs("0", 1);
+        events[0] = startedWithGeneration("0", 1);
         for (int i = 1; i < events.length; i++) {
             events[i] = event("" + i);
         }
@@ -143,16 +144,16 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void heartbeatsAreAcknowledgedOnceEach() throws Exception {
+    void heartbeatIsAcknowledgedOnce() throws Exception {
         CompletableFuture<StreamObserver<SubscribeResponse>> stream = new CompletableFuture<>();
         var client = serve(s -> {
-            say(startedAs("0", 1), heartbeat("0"), heartbeat("5")).accept(s);
+            send(startedWithGeneration("0", 1), heartbeat("0"), heartbeat("5")).accept(s);
             stream.complete(s);
         });
         EventStream events = client.subscribe(NAMED);
         CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
         assertEquals("5 of 1", next());
-        say(heartbeat("5"), heartbeat("7")).accept(stream.get());
+        send(heartbeat("5"), heartbeat("7")).accept(stream.get());
         assertEquals("7 of 1", next());
         end(event("8")).accept(stream.get());
         assertEquals(List.of("8"), loop.get(20, TimeUnit.SECONDS));
@@ -161,8 +162,8 @@ class AcknowledgementsTest extends ScriptedStreams {
 
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
-    void anEventWhoseHandlingFailedIsNotAcknowledged(boolean thrown) throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2"), event("3")));
+    void failedEventIsNotAcknowledged(boolean thrown) throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2"), event("3")));
         try (EventStream events = client.subscribe(NAMED)) {
             for (Event event : events) {
                 if (event.getCursor().equals("3") && thrown) {
@@ -180,8 +181,8 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void whatWasFinishedAfterTheCloseIsAcknowledgedToo() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void eventFinishedAfterCloseIsAcknowledged() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
@@ -194,8 +195,8 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void theClientsEndAcknowledges() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void clientCloseAcknowledgesFinishedEvents() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         Iterator<Event> loop = client.subscribe(NAMED).iterator();
         loop.next();
         loop.next();
@@ -204,8 +205,8 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void whatCancelsTheLoopCancelsNoAcknowledgement() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void cancelledContextStillAcknowledges() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         Context.CancellableContext context = Context.current().withCancellation();
         Iterator<Event> loop = context.call(() -> client.subscribe(NAMED).iterator());
         loop.next();
@@ -216,10 +217,10 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void aCloseDoesNotWaitForAServerThatIsSilent() throws Exception {
-        serve(say(startedAs("0", 1), event("1"), event("2")));
+    void closeDoesNotWaitForASilentServer() throws Exception {
+        serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         CountDownLatch both = new CountDownLatch(2);
-        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Fate.FORWARD)) {
+        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Behavior.FORWARD)) {
             EventStream events =
                     watching(proxy.address(), SubscribeResponse::hasEvent, both).subscribe(NAMED);
             Iterator<Event> loop = events.iterator();
@@ -236,10 +237,10 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void anAcknowledgementThatFoundNoServerIsMadeAgain() throws Exception {
-        refusals =
+    void unavailableAcknowledgementIsRetried() throws Exception {
+        acknowledgeFailures =
                 number -> number == 1 ? FakeServer.failure(Status.Code.UNAVAILABLE, "STORE_UNAVAILABLE", 1500) : null;
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         Iterator<Event> loop = client.subscribe(NAMED).iterator();
         loop.next();
         loop.next();
@@ -247,17 +248,18 @@ class AcknowledgementsTest extends ScriptedStreams {
         long before = System.nanoTime();
         assertEquals("1 of 1", next());
         assertTrue(System.nanoTime() - before > TimeUnit.MILLISECONDS.toNanos(1300), "after the delay that was asked");
-        assertEquals(1, asked.size(), "and the stream goes on");
+        assertEquals(1, requests.size(), "and the stream goes on");
     }
 
     @Test
-    void nothingIsOpenedBeforeTheLastWasAcknowledged() throws Exception {
+    void unacknowledgedEventsDelayReopening() throws Exception {
         CountDownLatch acknowledgements = new CountDownLatch(4);
-        refusals = number -> {
+        acknowledgeFailures = number -> {
             acknowledgements.countDown();
             return acknowledgements.getCount() > 0 ? unavailable() : null;
         };
-        var client = serve(fail(unavailable(), startedAs("0", 1), event("1")), end(startedAs("1", 1)));
+        var client = serve(
+                fail(unavailable(), startedWithGeneration("0", 1), event("1")), end(startedWithGeneration("1", 1)));
         assertEquals(List.of("1"), cursors(client.subscribe(NAMED)));
         List<String> before = log.subList(1, log.lastIndexOf("opened"));
         assertTrue(before.size() >= 4 && before.stream().allMatch("1 of 1"::equals), log::toString);
@@ -267,9 +269,9 @@ class AcknowledgementsTest extends ScriptedStreams {
     @EnumSource(
             value = Status.Code.class,
             names = {"INTERNAL", "UNKNOWN", "CANCELLED", "DEADLINE_EXCEEDED"})
-    void anAcknowledgementThatBreaksIsMadeAgain(Status.Code code) throws Exception {
-        refusals = number -> number <= 2 ? FakeServer.bare(code) : null;
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void interruptedAcknowledgementIsRetried(Status.Code code) throws Exception {
+        acknowledgeFailures = number -> number <= 2 ? FakeServer.bare(code) : null;
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         Iterator<Event> loop = client.subscribe(NAMED).iterator();
         loop.next();
         loop.next();
@@ -283,13 +285,14 @@ class AcknowledgementsTest extends ScriptedStreams {
     @EnumSource(
             value = Status.Code.class,
             names = {"INTERNAL", "UNKNOWN", "CANCELLED", "DEADLINE_EXCEEDED"})
-    void alsoBeforeTheNextStreamIsOpened(Status.Code code) throws Exception {
+    void interruptedAcknowledgementIsRetriedBeforeReopening(Status.Code code) throws Exception {
         CountDownLatch acknowledgements = new CountDownLatch(8);
-        refusals = number -> {
+        acknowledgeFailures = number -> {
             acknowledgements.countDown();
             return acknowledgements.getCount() > 0 ? FakeServer.bare(code) : null;
         };
-        var client = serve(fail(unavailable(), startedAs("0", 1), event("1")), end(startedAs("1", 1)));
+        var client = serve(
+                fail(unavailable(), startedWithGeneration("0", 1), event("1")), end(startedWithGeneration("1", 1)));
         assertEquals(List.of("1"), cursors(client.subscribe(NAMED)));
         List<String> before = log.subList(1, log.lastIndexOf("opened"));
         assertTrue(before.size() >= 8 && before.stream().allMatch("1 of 1"::equals), log::toString);
@@ -300,22 +303,22 @@ class AcknowledgementsTest extends ScriptedStreams {
             value = Status.Code.class,
             mode = EnumSource.Mode.EXCLUDE,
             names = {"OK", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
-    void anAcknowledgementThatIsRefusedEndsTheLoop(Status.Code code) throws Exception {
-        CountDownLatch taken = new CountDownLatch(1);
-        refusals = number -> {
-            await(taken);
-            return FakeServer.failure(code, "TOLD", -1);
+    void rejectedAcknowledgementEndsTheLoop(Status.Code code) throws Exception {
+        CountDownLatch delivered = new CountDownLatch(1);
+        acknowledgeFailures = number -> {
+            await(delivered);
+            return FakeServer.failure(code, "SCRIPTED", -1);
         };
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
         loop.next();
-        taken.countDown(); // Not before: what was not given yet is let go of.
+        delivered.countDown(); // Not before: what was not given yet is let go of.
         assertEquals("1 of 1", next());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(code, e.getCode());
-        assertEquals("TOLD", e.getReason());
+        assertEquals("SCRIPTED", e.getReason());
         assertEquals(List.of("opened", "1 of 1"), log, "nothing more is tried");
     }
 
@@ -328,69 +331,70 @@ class AcknowledgementsTest extends ScriptedStreams {
     private Iterator<Event> revoked(
             ClosingReason reason, StatusRuntimeException failure, Script then, Consumer<EventStream> opened)
             throws Exception {
-        serve(fail(failure, startedAs("4", 1), event("5"), event("6"), closing("6", reason, 0)), then);
+        serve(fail(failure, startedWithGeneration("4", 1), event("5"), event("6"), closing("6", reason, 0)), then);
         CountDownLatch closing = new CountDownLatch(1);
-        CountDownLatch taken = new CountDownLatch(1);
+        CountDownLatch delivered = new CountDownLatch(1);
         SwitchboardClient client = watching(
                 "127.0.0.1:" + server.getPort(),
-                said -> {
-                    if (said.hasEvent() && said.getEvent().getCursor().equals("5")) {
-                        await(taken);
+                response -> {
+                    if (response.hasEvent() && response.getEvent().getCursor().equals("5")) {
+                        await(delivered);
                     }
-                    return said.hasClosing();
+                    return response.hasClosing();
                 },
                 closing);
         EventStream events = client.subscribe(NAMED);
         opened.accept(events);
         Iterator<Event> loop = events.iterator();
         assertEquals("5", loop.next().getCursor());
-        taken.countDown();
+        delivered.countDown();
         await(closing);
         return loop;
     }
 
     @Test
-    void aSubscriptionThatIsGoneEndsTheLoop() throws Exception {
-        Iterator<Event> loop = revoked(ClosingReason.CLOSING_REASON_SUBSCRIPTION_DELETED, gone(), end());
+    void deletedSubscriptionEndsTheLoopWithoutAcknowledging() throws Exception {
+        Iterator<Event> loop = revoked(ClosingReason.CLOSING_REASON_SUBSCRIPTION_DELETED, deleted(), end());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals("SUBSCRIPTION_NOT_FOUND", e.getReason());
         assertEquals(List.of("opened"), log, "one that is made anew with the same id would take an acknowledgement");
     }
 
     @Test
-    void aSubscriptionThatIsChangedGoesOnAsItStands() throws Exception {
+    void changedSubscriptionContinuesWithItsNewState() throws Exception {
         Iterator<Event> loop = revoked(
                 ClosingReason.CLOSING_REASON_SUBSCRIPTION_CHANGED,
                 changed(),
-                end(startedAs("2", 2), event("3"), event("5")));
+                end(startedWithGeneration("2", 2), event("3"), event("5")));
         assertEquals("3", loop.next().getCursor(), "what had not been given is let go of");
         assertEquals(List.of("opened", "opened"), log);
         assertEquals("5", loop.next().getCursor());
         assertFalse(loop.hasNext());
-        assertEquals(List.of(NAMED, NAMED), asked);
+        assertEquals(List.of(NAMED, NAMED), requests);
         assertTrue(log.contains("end of 2"), "with its new generation");
     }
 
     @Test
-    void anAcknowledgementThatComesTooLateIsNoFailure() throws Exception {
-        refusals = number -> asked.size() == 1 || number == 1 ? stale() : null;
+    void staleAcknowledgementDoesNotFailTheLoop() throws Exception {
+        acknowledgeFailures = number -> requests.size() == 1 || number == 1 ? stale() : null;
         var client = serve(
                 // It breaks before it can tell of the change.
-                fail(unavailable(), startedAs("0", 1), event("1")), end(startedAs("0", 2), event("1")));
+                fail(unavailable(), startedWithGeneration("0", 1), event("1")),
+                end(startedWithGeneration("0", 2), event("1")));
         assertEquals(List.of("1", "1"), cursors(client.subscribe(NAMED)));
         assertTrue(log.contains("end of 2"), log::toString);
     }
 
     @Test
-    void aPlaceIsAcknowledgedAgainInANewGeneration() throws Exception {
+    void newGenerationAcknowledgesTheSameCursorAgain() throws Exception {
         CountDownLatch first = new CountDownLatch(1);
         var client = serve(
                 stream -> Threads.run(() -> {
-                    say(startedAs("0", 1), heartbeat("1")).accept(stream);
+                    send(startedWithGeneration("0", 1), heartbeat("1")).accept(stream);
                     await(first);
                     fail(changed()).accept(stream);
                 }),
-                say(startedAs("0", 2), heartbeat("1")));
+                send(startedWithGeneration("0", 2), heartbeat("1")));
         EventStream events = client.subscribe(NAMED);
         CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
         assertEquals("1 of 1", next());
@@ -405,25 +409,27 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void aGapIsAcknowledgedWhenItWasDealtWith() throws Exception {
-        var client = serve(say(startedAs("1", 1), gap("1", "8"), event("9")));
-        List<String> told = new ArrayList<>();
+    void gapIsAcknowledgedAfterItsCallback() throws Exception {
+        var client = serve(send(startedWithGeneration("1", 1), gap("1", "8"), event("9")));
+        List<String> observed = new ArrayList<>();
         EventStream events = client.subscribe(
                 NAMED.toBuilder()
                         .setExpiredPolicy(ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP)
                         .build(),
                 gap -> {
-                    told.addAll(log);
-                    told.add(gap.getResumeCursor());
+                    observed.addAll(log);
+                    observed.add(gap.getResumeCursor());
                 });
         assertEquals("9", events.iterator().next().getCursor());
         assertEquals("8 of 1", next());
-        assertEquals(List.of("opened", "8"), told);
+        assertEquals(List.of("opened", "8"), observed);
     }
 
     @Test
-    void acknowledgeFinishesWhatIsAtHand() throws Exception {
-        var client = serve(fail(unavailable(), startedAs("0", 1), event("1"), event("2")), end(startedAs("2", 1)));
+    void acknowledgeFinishesTheCurrentEvent() throws Exception {
+        var client = serve(
+                fail(unavailable(), startedWithGeneration("0", 1), event("1"), event("2")),
+                end(startedWithGeneration("2", 1)));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
@@ -442,8 +448,8 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void acknowledgeAfterTheEndDialsAnew() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1")));
+    void acknowledgeAfterTheEndOpensAConnection() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1")));
         EventStream events = client.subscribe(NAMED);
         events.iterator().next();
         events.close();
@@ -452,9 +458,9 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void acknowledgeTellsWhyItFailed() throws Exception {
-        refusals = number -> number == 1 ? unavailable() : log.contains("2 of 1") ? stale() : null;
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void failedAcknowledgeThrowsTheReason() throws Exception {
+        acknowledgeFailures = number -> number == 1 ? unavailable() : log.contains("2 of 1") ? stale() : null;
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
@@ -471,13 +477,13 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void acknowledgeDoesNotSayThatAnEventOfBeforeAChangeIsThere() throws Exception {
-        refusals = number -> stale();
+    void acknowledgeAfterAChangeThrowsStale() throws Exception {
+        acknowledgeFailures = number -> stale();
         CompletableFuture<EventStream> events = new CompletableFuture<>();
         Iterator<Event> loop = revoked(
                 ClosingReason.CLOSING_REASON_SUBSCRIPTION_CHANGED,
                 changed(),
-                end(startedAs("2", 2), event("3")),
+                end(startedWithGeneration("2", 2), event("3")),
                 events::complete);
         SwitchboardException e =
                 assertThrows(SwitchboardException.class, () -> events.join().acknowledge(LONG));
@@ -487,7 +493,7 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void withoutASubscriptionNothingIsAcknowledged() throws Exception {
+    void streamWithoutSubscriptionAcknowledgesNothing() throws Exception {
         var client =
                 serve(fail(unavailable(), started("0"), event("1"), heartbeat("3")), end(started("3"), event("4")));
         assertEquals(List.of("1", "4"), cursors(client.subscribe(LATEST)));

@@ -26,7 +26,7 @@ import org.junit.jupiter.api.Test;
 /** That the package is what the repository says. */
 class ContractTest {
     @Test
-    void theNamesAreTheContracts() throws Exception {
+    void javaNamesMatchTheContract() throws Exception {
         int fields = 0;
         for (FileDescriptor file : Contract.files()) {
             for (Descriptor message : file.getMessageTypes()) {
@@ -78,7 +78,7 @@ class ContractTest {
     }
 
     @Test
-    void theVersionIsTheServers() throws IOException {
+    void versionEqualsTheServerVersion() throws IOException {
         Matcher version =
                 Pattern.compile("(?m)^version = \"(.*)\"$").matcher(read(Sandbox.REPOSITORY.resolve("Cargo.toml")));
         assertTrue(version.find());
@@ -87,7 +87,7 @@ class ContractTest {
     }
 
     @Test
-    void theLicenceIsTheServersAndInTheJar() throws IOException {
+    void licenceEqualsTheServerLicenceAndIsInTheJar() throws IOException {
         String licence = read(Sandbox.REPOSITORY.resolve("LICENSE"));
         assertEquals(licence, read(Path.of("LICENSE")));
         try (var packed = SwitchboardClient.class.getResourceAsStream("/META-INF/LICENSE")) {
@@ -96,7 +96,7 @@ class ContractTest {
     }
 
     @Test
-    void theReadmesDependencyIsWhatAConsumerHas() throws IOException {
+    void readmeDependencyMatchesTheConsumerProject() throws IOException {
         Matcher piece = Pattern.compile("(?s)```xml\n(.*?)```").matcher(read(Path.of("README.md")));
         assertTrue(piece.find());
         String consumer = stripped(read(Path.of("src/test/consumer/pom.xml")));
@@ -105,7 +105,7 @@ class ContractTest {
 
     /** Every piece of Java in the README stands, line by line, in an example or in {@link ReadmeSnippets}. */
     @Test
-    void theReadmeShowsWhatIsCompiled() throws IOException {
+    void readmeSnippetsMatchCompiledSources() throws IOException {
         List<String> sources = new ArrayList<>();
         sources.add(stripped(read(Path.of("src/test/java/switchboard/client/ReadmeSnippets.java"))));
         try (Stream<Path> examples = Files.list(Path.of("src/examples/java/switchboard/examples"))) {

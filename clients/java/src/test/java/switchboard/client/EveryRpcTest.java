@@ -216,7 +216,7 @@ class EveryRpcTest {
     }
 
     @Test
-    void templateWithAnUploadedPicture() {
+    void templateWithUploadedPictureIsSent() {
         var uploaded = client.uploadTemplateMedia(
                 UploadTemplateMediaHeader.newBuilder().setAccount(CONNECTBY).build(), Upload.of(PICTURE), LONG);
         assertTrue(uploaded.getUrl().endsWith(".png"), uploaded.getUrl());
@@ -264,7 +264,7 @@ class EveryRpcTest {
     }
 
     @Test
-    void aRepeatedSendIsTheFirst() {
+    void repeatedRequestIdReturnsTheFirstMessage() {
         var request = text(CONNECTLY, "order-77").build();
         var messages = client.messages().withDeadlineAfter(LONG);
         var first = messages.sendMessage(request);
@@ -292,7 +292,7 @@ class EveryRpcTest {
     }
 
     @Test
-    void manyMessagesOverOneStream() throws Exception {
+    void sendMessagesAnswersEveryMessage() throws Exception {
         Collector<SendMessagesResponse> answers = new Collector<>();
         StreamObserver<SendMessagesRequest> stream =
                 MessageServiceGrpc.newStub(client.channel()).sendMessages(answers);
@@ -308,10 +308,10 @@ class EveryRpcTest {
                 .build());
         stream.onCompleted();
 
-        Set<String> taken = new TreeSet<>();
+        Set<String> answered = new TreeSet<>();
         for (SendMessagesResponse answer : answers.await()) {
             if (answer.hasResponse()) {
-                taken.add(answer.getTag());
+                answered.add(answer.getTag());
                 continue;
             }
             assertEquals("wrong", answer.getTag());
@@ -320,7 +320,7 @@ class EveryRpcTest {
             assertEquals("REQUEST_INVALID", e.getReason());
             assertEquals("to", e.getFieldViolations().get(0).getField());
         }
-        assertEquals(20, taken.size());
+        assertEquals(20, answered.size());
     }
 
     @Test
@@ -490,7 +490,7 @@ class EveryRpcTest {
 
     @Test
     @Order(Integer.MAX_VALUE)
-    void everyRpcIsCalledHere() {
+    void everyRpcIsCalled() {
         Set<String> all = new TreeSet<>();
         for (Contract.Rpc rpc : Contract.rpcs()) {
             all.add(rpc.fullName());

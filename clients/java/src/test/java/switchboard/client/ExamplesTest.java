@@ -128,7 +128,7 @@ class ExamplesTest {
     }
 
     @Test
-    void answerGoesOnAfterWhatIsRefused() throws Exception {
+    void answerContinuesAfterARefusedReply() throws Exception {
         SetFaultRequest.Builder fault = SetFaultRequest.newBuilder().setAccount("demo-connectly");
         Process process = run("Answer");
         try (BufferedReader out = process.inputReader()) {

@@ -86,7 +86,7 @@ class FailuresTest {
     }
 
     @Test
-    void everyFaultOfARequest() {
+    void invalidRequestListsEveryFieldViolation() {
         SwitchboardException e = failing(SendMessageRequest.newBuilder()
                 .setAccount("demo-connectby")
                 .setTo("nobody")
@@ -107,7 +107,7 @@ class FailuresTest {
     }
 
     @Test
-    void theFactsOfAReason() {
+    void failureHasTheMetadataOfItsReason() {
         fault(SetFaultRequest.newBuilder()
                 .setKind(FaultKind.FAULT_KIND_CUT_AFTER_READING)
                 .setOperation("send_text")
@@ -115,20 +115,20 @@ class FailuresTest {
         SwitchboardException e = failing(text());
         assertEquals(Status.Code.FAILED_PRECONDITION, e.getCode());
         assertEquals("SEND_OUTCOME_UNKNOWN", e.getReason());
-        var asked = client.messages()
+        var repeated = client.messages()
                 .withDeadlineAfter(LONG)
                 .getMessage(GetMessageRequest.newBuilder()
                         .setAccount("demo-connectby")
                         .setRequestId(e.getRequestId())
                         .build());
-        assertEquals(e.getMetadata().get("message_id"), asked.getMessage().getMessageId());
+        assertEquals(e.getMetadata().get("message_id"), repeated.getMessage().getMessageId());
         assertEquals("1", e.getMetadata().get("attempt"));
         assertTrue(e.getMetadata().get("message_id").startsWith("msg_"));
         assertEquals("connectby", e.getMetadata().get("provider"));
     }
 
     @Test
-    void howLongToWait() {
+    void failureHasTheRetryDelay() {
         fault(SetFaultRequest.newBuilder()
                 .setKind(FaultKind.FAULT_KIND_STATUS)
                 .setOperation("list_contacts")
@@ -150,7 +150,7 @@ class FailuresTest {
 
     /** The server says UNAVAILABLE of what was not sent, so the client sends it again by itself. */
     @Test
-    void whatWasNotSentIsSentAgain() {
+    void messageThatWasNotSentIsRetried() {
         fault(SetFaultRequest.newBuilder().setKind(FaultKind.FAULT_KIND_REFUSE));
         var stub = client.messages().withDeadlineAfter(Duration.ofSeconds(2));
         SwitchboardException e = SwitchboardException.of(
@@ -163,7 +163,7 @@ class FailuresTest {
     }
 
     @Test
-    void theOriginalStaysReachable() {
+    void originalExceptionIsTheCause() {
         StatusRuntimeException original = assertThrows(StatusRuntimeException.class, () -> client.accounts()
                 .withDeadlineAfter(LONG)
                 .getAccount(GetAccountRequest.newBuilder().setAccount("nobody").build()));
@@ -177,7 +177,7 @@ class FailuresTest {
     }
 
     @Test
-    void theFailureOfAFuture() {
+    void futureFailureIsDecoded() {
         var future = AccountServiceGrpc.newFutureStub(client.channel())
                 .getAccount(GetAccountRequest.newBuilder().setAccount("nobody").build());
         var e = assertThrows(ExecutionException.class, () -> future.get(20, TimeUnit.SECONDS));
@@ -185,7 +185,7 @@ class FailuresTest {
     }
 
     @Test
-    void theFailureOfAnUpload() {
+    void uploadFailureIsDecoded() {
         SwitchboardException e = assertThrows(
                 SwitchboardException.class,
                 () -> client.sendMedia(
@@ -200,7 +200,7 @@ class FailuresTest {
     }
 
     @Test
-    void theFailureOfAStream() {
+    void streamFailureIsDecoded() {
         try (EventStream events = client.subscribe(
                 SubscribeRequest.newBuilder().setAfterCursor("made-up").build())) {
             SwitchboardException e = assertThrows(
@@ -215,7 +215,7 @@ class FailuresTest {
     }
 
     @Test
-    void anErrorInsideAnAnswer() {
+    void errorMessageBecomesAnException() {
         FieldViolation fault = FieldViolation.newBuilder()
                 .setField("to")
                 .setReason("MALFORMED")
@@ -228,7 +228,7 @@ class FailuresTest {
                 .setProvider(Provider.PROVIDER_CONNECTBY)
                 .setProviderCode("130429")
                 .setRetryDelay(com.google.protobuf.Duration.newBuilder().setSeconds(7))
-                .setRawJson("{\"error\":\"secret words\"}")
+                .setRawJson("{\"error\":\"private text\"}")
                 .addFieldViolations(fault)
                 .putMetadata("attempt", "2")
                 .build());
@@ -238,11 +238,11 @@ class FailuresTest {
         assertEquals(Map.of("attempt", "2", "provider", "connectby", "provider_code", "130429"), e.getMetadata());
         assertEquals(Optional.of(Duration.ofSeconds(7)), e.getRetryDelay());
         assertEquals(List.of(fault), e.getFieldViolations());
-        assertFalse(printed(e).contains("secret words"));
+        assertFalse(printed(e).contains("private text"));
     }
 
     @Test
-    void aDeadline() {
+    void passedDeadlineHasNoReason() {
         fault(SetFaultRequest.newBuilder()
                 .setKind(FaultKind.FAULT_KIND_LATENCY)
                 .setLatency(com.google.protobuf.Duration.newBuilder().setSeconds(30)));
@@ -254,7 +254,7 @@ class FailuresTest {
     }
 
     @Test
-    void aCancel() {
+    void cancelledCallHasNoReason() {
         var sent = client.messages()
                 .withDeadlineAfter(LONG)
                 .sendMessage(text().setAccount("demo-connectly").build());
@@ -278,10 +278,10 @@ class FailuresTest {
     }
 
     @Test
-    void detailsThatCannotBeReadAreLeftOut() {
+    void undecodableDetailsAreIgnored() {
         var broken = com.google.rpc.Status.newBuilder()
                 .setCode(Status.Code.NOT_FOUND.value())
-                .setMessage("gone")
+                .setMessage("deleted")
                 .addDetails(Any.newBuilder()
                         .setTypeUrl("type.googleapis.com/google.rpc.ErrorInfo")
                         .setValue(ByteString.copyFrom(new byte[] {(byte) 0xff})))
@@ -302,7 +302,7 @@ class FailuresTest {
 
     /** What a log would show of a failed send. */
     @Test
-    void noMessageTextAndNoNumberInWhatIsPrinted() {
+    void printedFailureContainsNoMessageTextOrNumber() {
         SwitchboardException e = failing(text().setTo("+15550177777777777777")
                 .setText(Text.newBuilder().setBody("a very private text".repeat(1000))));
         String printed = printed(e) + client + Upload.of(new byte[] {65, 66});
@@ -318,7 +318,7 @@ class FailuresTest {
 
     /** The imitated provider was called as often as messages were sent. */
     @Test
-    void aRefusedSendIsNotRepeated() {
+    void refusedSendIsNotRetried() {
         fault(SetFaultRequest.newBuilder()
                 .setKind(FaultKind.FAULT_KIND_SUCCESS_FALSE)
                 .setOperation("send_text")

@@ -110,7 +110,7 @@ final class FakeServer implements AutoCloseable {
     static StatusRuntimeException failure(Status.Code code, String reason, long delay) {
         var status = com.google.rpc.Status.newBuilder()
                 .setCode(code.value())
-                .setMessage("told to fail")
+                .setMessage("scripted failure")
                 .addDetails(Any.pack(ErrorInfo.newBuilder()
                         .setDomain("switchboard")
                         .setReason(reason)

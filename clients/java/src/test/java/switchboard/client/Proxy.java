@@ -14,40 +14,40 @@ import java.util.concurrent.atomic.AtomicInteger;
 /** Stands between a client and a server, and treats the connections badly. */
 final class Proxy implements AutoCloseable {
     /** What happens to a connection. */
-    interface Fate {
+    interface Behavior {
         /** Called in a thread of the connection's own, which may end when it is over. */
-        void meet(Proxy proxy, Socket client) throws IOException;
+        void handle(Proxy proxy, Socket client) throws IOException;
 
         /** Passed on. */
-        Fate FORWARD = Proxy::forward;
+        Behavior FORWARD = Proxy::forward;
         /** Accepted, and then nothing. */
-        Fate SILENCE = (proxy, client) -> client.getInputStream().transferTo(OutputStream.nullOutputStream());
+        Behavior SILENCE = (proxy, client) -> client.getInputStream().transferTo(OutputStream.nullOutputStream());
         /** Closed at once. */
-        Fate CLOSE = (proxy, client) -> client.close();
+        Behavior CLOSE = (proxy, client) -> client.close();
 
         /** Answered with a reset of the first stream, by HTTP/2's code. */
-        static Fate reset(int code) {
+        static Behavior reset(int code) {
             return (proxy, client) -> resetFirstStream(client, code);
         }
     }
 
     private final ServerSocket listener = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
     private final List<Socket> sockets = new CopyOnWriteArrayList<>();
-    private final List<Fate> fates;
+    private final List<Behavior> behaviors;
     private final int target;
     private final AtomicInteger connections = new AtomicInteger();
     private volatile boolean frozen;
 
-    /** The first connections meet these fates in turn, all later ones the last. */
-    Proxy(int target, Fate... fates) throws IOException {
+    /** The first connections meet these behaviors in turn, all later ones the last. */
+    Proxy(int target, Behavior... behaviors) throws IOException {
         this.target = target;
-        this.fates = List.of(fates);
+        this.behaviors = List.of(behaviors);
         background(() -> {
             while (true) {
                 Socket client = keep(listener.accept());
                 int number = connections.incrementAndGet();
-                Fate fate = this.fates.get(Math.min(number, this.fates.size()) - 1);
-                background(() -> fate.meet(this, client));
+                Behavior behavior = this.behaviors.get(Math.min(number, this.behaviors.size()) - 1);
+                background(() -> behavior.handle(this, client));
             }
         });
     }

@@ -63,7 +63,7 @@ class RestartTest {
     /** A customer who writes all the time, and knows which of it was taken. */
     static final class Writer implements Runnable {
         private final SwitchboardClient client;
-        final List<String> taken = new CopyOnWriteArrayList<>();
+        final List<String> accepted = new CopyOnWriteArrayList<>();
         volatile boolean stopped;
 
         Writer(SwitchboardClient client) {
@@ -75,7 +75,7 @@ class RestartTest {
             for (int i = 0; !stopped; i++) {
                 try {
                     if (write(client, "text " + i)) {
-                        taken.add("text " + i);
+                        accepted.add("text " + i);
                     }
                 } catch (StatusRuntimeException e) {
                     // Nobody knows whether it was taken.
@@ -98,7 +98,7 @@ class RestartTest {
     }
 
     @Test
-    void nothingIsLostAndNothingComesTwice(@TempDir Path folder) throws Exception {
+    void restartLosesNoEventAndDeliversNoneTwice(@TempDir Path folder) throws Exception {
         Path store = folder.resolve("journal.db");
         Sandbox sandbox = Sandbox.start(0, store);
         try (SwitchboardClient client = sandbox.client()) {
@@ -125,7 +125,7 @@ class RestartTest {
 
             List<String> texts = reader.texts;
             assertEquals(new HashSet<>(texts).size(), texts.size(), "nothing comes twice");
-            List<String> expected = new ArrayList<>(writer.taken);
+            List<String> expected = new ArrayList<>(writer.accepted);
             List<String> got = new ArrayList<>(texts);
             got.retainAll(new HashSet<>(expected));
             assertEquals(expected, got, "all that was taken came, in order");
@@ -136,9 +136,9 @@ class RestartTest {
 
     /** A network that drops everything and says nothing. */
     @Test
-    void aStreamThatFallsSilentIsOpenedAnew() throws Exception {
+    void silentStreamIsReopened() throws Exception {
         try (Sandbox sandbox = Sandbox.start();
-                Proxy proxy = new Proxy(sandbox.port(), Proxy.Fate.FORWARD);
+                Proxy proxy = new Proxy(sandbox.port(), Proxy.Behavior.FORWARD);
                 SwitchboardClient direct = sandbox.client();
                 SwitchboardClient client =
                         SwitchboardClient.builder(proxy.address()).plaintext().build()) {

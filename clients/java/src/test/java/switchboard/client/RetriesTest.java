@@ -110,7 +110,7 @@ class RetriesTest {
         return SwitchboardClient.builder(address)
                 .plaintext()
                 .maxAttempts(maxAttempts)
-                .impatient(Duration.ofSeconds(10), Duration.ofMillis(20))
+                .connectionTimings(Duration.ofSeconds(10), Duration.ofMillis(20))
                 .build();
     }
 
@@ -138,7 +138,7 @@ class RetriesTest {
 
     /** As in a parallel stream: there, nobody is left to make the second attempt. */
     @Test
-    void theCommonPoolMayBeBusyWaiting() {
+    void retryWorksWhileTheCommonPoolIsBlocked() {
         int threads = ForkJoinPool.getCommonPoolParallelism();
         assertTrue(threads > 1, "with fewer, Java does without the pool");
         CountDownLatch all = new CountDownLatch(threads);
@@ -157,7 +157,7 @@ class RetriesTest {
 
     @ParameterizedTest
     @MethodSource("unary")
-    void eachMethodIsRepeatedIfThatIsSafe(MethodDescriptor<?, ?> method) {
+    void onlySafeMethodsAreRetried(MethodDescriptor<?, ?> method) {
         failFirst(2, unavailable());
         String name = method.getBareMethodName();
         if (READS.contains(name) || REPEATABLE_WRITES.contains(name)) {
@@ -183,7 +183,7 @@ class RetriesTest {
             value = Status.Code.class,
             mode = EnumSource.Mode.EXCLUDE,
             names = {"OK", "UNAVAILABLE"})
-    void nothingButUnavailableIsRepeated(Status.Code code) {
+    void otherCodeThanUnavailableIsNotRetried(Status.Code code) {
         failFirst(1, FakeServer.failure(code, "TOLD", 0));
         var e = assertThrows(StatusRuntimeException.class, this::getAccount);
         assertEquals(code, e.getStatus().getCode());
@@ -216,7 +216,7 @@ class RetriesTest {
     }
 
     @Test
-    void aFreshIdForEachCallAndTheCallersOwnStays() {
+    void missingRequestIdIsGeneratedAndGivenOneIsKept() {
         client.messages().sendMessage(SendMessageRequest.getDefaultInstance());
         client.messages().sendMessage(SendMessageRequest.getDefaultInstance());
         assertEquals(2, requestIds().size());
@@ -234,7 +234,7 @@ class RetriesTest {
 
     /** Goes through the contract, so that a new request with an id is not forgotten. */
     @Test
-    void everyRequestThatCanHaveAnIdIsGivenOne() throws Exception {
+    void everyRequestWithAnIdFieldGetsAnId() throws Exception {
         List<String> found = new ArrayList<>();
         for (Contract.Rpc rpc : Contract.rpcs()) {
             var input = rpc.method().getInputType();
@@ -267,7 +267,7 @@ class RetriesTest {
     }
 
     @Test
-    void itGivesUpAfterItsAttempts() {
+    void retriesStopAfterMaxAttempts() {
         failFirst(100, unavailable());
         assertThrows(StatusRuntimeException.class, this::getAccount);
         assertEquals(4, server.calls.size());
@@ -279,14 +279,14 @@ class RetriesTest {
     }
 
     @Test
-    void theServersDelayIsKept() {
+    void serverDelayIsWaitedFor() {
         failFirst(1, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 900));
         getAccount();
         assertTrue(server.calls.get(1).time() - server.calls.get(0).time() >= 900_000_000);
     }
 
     @Test
-    void aDelayBeyondTheDeadlineIsNotWaitedFor() {
+    void delayBeyondTheDeadlineFailsAtOnce() {
         failFirst(1, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_000));
         long before = System.nanoTime();
         var e = SwitchboardException.of(assertThrows(StatusRuntimeException.class, this::getAccount));
@@ -310,7 +310,7 @@ class RetriesTest {
     }
 
     @Test
-    void aDelayOfMoreThanHalfAMinuteIsTheCallersToWaitFor() {
+    void delayOverThirtySecondsFailsAtOnce() {
         server.failures = number -> FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_001);
         var stub = client.accounts().withDeadlineAfter(Duration.ofMinutes(10));
         var e = SwitchboardException.of(assertThrows(
@@ -338,7 +338,7 @@ class RetriesTest {
     }
 
     @Test
-    void aFailureTellsTheIdThatTheWriteCarried() {
+    void failureHasTheRequestIdOfTheWrite() {
         failFirst(100, FakeServer.failure(Status.Code.FAILED_PRECONDITION, "SEND_OUTCOME_UNKNOWN", -1));
         var messages = client.messages().withDeadlineAfter(LONG);
         var message = SendMessageRequest.getDefaultInstance();
@@ -361,8 +361,8 @@ class RetriesTest {
 
     /** That is when the id is needed most: nothing was heard of the write. */
     @Test
-    void soDoesOneThatIsNotTheServers() throws Exception {
-        try (Proxy proxy = new Proxy(server.port(), Proxy.Fate.SILENCE);
+    void localFailureHasTheRequestIdOfTheWrite() throws Exception {
+        try (Proxy proxy = new Proxy(server.port(), Proxy.Behavior.SILENCE);
                 SwitchboardClient client = client(proxy.address(), 4)) {
             var late = SwitchboardException.of(assertThrows(StatusRuntimeException.class, () -> client.messages()
                     .withDeadlineAfter(Duration.ofMillis(200))
@@ -382,7 +382,7 @@ class RetriesTest {
 
     /** A cancel in the delay between two attempts, when no call is under way that could tell of it. */
     @Test
-    void aCancelEndsTheWait() throws Exception {
+    void cancelDuringBackoffEndsTheCall() throws Exception {
         failFirst(100, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_000));
         Semaphore failed = new Semaphore(0);
         try (SwitchboardClient client = SwitchboardClient.builder(server.address())
@@ -442,7 +442,7 @@ class RetriesTest {
     }
 
     @Test
-    void streamsAreNotRepeated() throws Exception {
+    void streamsAreNotRetried() throws Exception {
         failFirst(100, unavailable());
         assertThrows(StatusRuntimeException.class, () -> client.messages()
                 .watchMessage(WatchMessageRequest.getDefaultInstance())
@@ -475,7 +475,7 @@ class RetriesTest {
     }
 
     @Test
-    void anUploadOfBytesIsRepeatedWhole() throws Exception {
+    void uploadOfBytesIsRetriedFromTheStart() throws Exception {
         byte[] file = new byte[3_000_000];
         new Random(7).nextBytes(file);
         failFirst(2, unavailable());
@@ -484,11 +484,11 @@ class RetriesTest {
         assertEquals(1, requestIds().size());
         assertNotEquals(Set.of(""), requestIds());
         for (FakeServer.Call call : server.calls) {
-            ByteArrayOutputStream came = new ByteArrayOutputStream();
+            ByteArrayOutputStream received = new ByteArrayOutputStream();
             for (Object message : call.messages()) {
-                ((SendMediaRequest) message).getChunk().writeTo(came);
+                ((SendMediaRequest) message).getChunk().writeTo(received);
             }
-            assertArrayEquals(file, came.toByteArray());
+            assertArrayEquals(file, received.toByteArray());
         }
 
         failFirst(5, unavailable());
@@ -506,7 +506,7 @@ class RetriesTest {
     }
 
     @Test
-    void anUploadThatCanBeReadOnceIsNotRepeated() {
+    void uploadOfAnInputStreamIsNotRetried() {
         failFirst(1, unavailable());
         Upload stream = Upload.of(new ByteArrayInputStream(new byte[] {1, 2, 3}));
         var e = assertThrows(
@@ -517,14 +517,16 @@ class RetriesTest {
 
     /** gRPC's own back-off would fail every attempt of the first second. */
     @Test
-    void eachAttemptDialsAnew() throws Exception {
-        try (Proxy proxy = new Proxy(server.port(), Proxy.Fate.CLOSE, Proxy.Fate.CLOSE, Proxy.Fate.FORWARD);
+    void retryReconnectsAtOnce() throws Exception {
+        try (Proxy proxy =
+                        new Proxy(server.port(), Proxy.Behavior.CLOSE, Proxy.Behavior.CLOSE, Proxy.Behavior.FORWARD);
                 SwitchboardClient client = client(proxy.address(), 3)) {
             client.accounts().withDeadlineAfter(LONG).getAccount(GetAccountRequest.getDefaultInstance());
             assertTrue(proxy.connections() >= 3);
             assertEquals(1, server.calls.size());
         }
-        try (Proxy proxy = new Proxy(server.port(), Proxy.Fate.CLOSE, Proxy.Fate.CLOSE, Proxy.Fate.FORWARD);
+        try (Proxy proxy =
+                        new Proxy(server.port(), Proxy.Behavior.CLOSE, Proxy.Behavior.CLOSE, Proxy.Behavior.FORWARD);
                 SwitchboardClient client = client(proxy.address(), 3)) {
             client.sendMedia(MediaHeader.getDefaultInstance(), Upload.of(new byte[] {1}), LONG);
             assertTrue(proxy.connections() >= 3);
@@ -532,7 +534,7 @@ class RetriesTest {
     }
 
     @Test
-    void aClosedClientDoesNotTry() {
+    void closedClientDoesNotRetry() {
         client.close();
         long before = System.nanoTime();
         assertThrows(StatusRuntimeException.class, this::getAccount);
@@ -541,7 +543,7 @@ class RetriesTest {
     }
 
     @Test
-    void theDelaysGrowAndDiffer() {
+    void backoffGrowsWithJitter() {
         RetryPolicy policy = RetryPolicy.ofAttempts(4);
         Set<Long> seen = new HashSet<>();
         for (int failures = 1; failures < 40; failures++) {

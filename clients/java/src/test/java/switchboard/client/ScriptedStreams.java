@@ -36,8 +36,8 @@ abstract class ScriptedStreams {
 
     static final SubscribeRequest LATEST = SubscribeRequest.getDefaultInstance();
 
-    final List<SubscribeRequest> asked = new CopyOnWriteArrayList<>();
-    final List<Long> askedAt = new CopyOnWriteArrayList<>();
+    final List<SubscribeRequest> requests = new CopyOnWriteArrayList<>();
+    final List<Long> requestedAt = new CopyOnWriteArrayList<>();
     final List<AutoCloseable> open = new ArrayList<>();
 
     /** All that came, in order: {@code opened} and {@code cursor of generation}. */
@@ -46,7 +46,7 @@ abstract class ScriptedStreams {
     final BlockingQueue<AcknowledgeRequest> acknowledged = new LinkedBlockingQueue<>();
 
     /** What the acknowledgement of this number, from 1, fails with; null takes it. */
-    volatile IntFunction<StatusRuntimeException> refusals = number -> null;
+    volatile IntFunction<StatusRuntimeException> acknowledgeFailures = number -> null;
 
     private int acknowledgements;
     private List<Script> scripts = List.of();
@@ -92,16 +92,16 @@ abstract class ScriptedStreams {
 
     private synchronized Script script(SubscribeRequest request) {
         log.add("opened");
-        asked.add(request);
-        askedAt.add(System.nanoTime());
-        return scripts.get(Math.min(asked.size(), scripts.size()) - 1);
+        requests.add(request);
+        requestedAt.add(System.nanoTime());
+        return scripts.get(Math.min(requests.size(), scripts.size()) - 1);
     }
 
     private synchronized StatusRuntimeException acknowledgement(AcknowledgeRequest request) {
         log.add(request.getCursor() + " of " + request.getGeneration());
         acknowledged.add(request);
         acknowledgements++;
-        return refusals.apply(acknowledgements);
+        return acknowledgeFailures.apply(acknowledgements);
     }
 
     SwitchboardClient client(String address) {
@@ -111,8 +111,8 @@ abstract class ScriptedStreams {
     SwitchboardClient client(String address, java.time.Duration connectTimeout) {
         SwitchboardClient client = SwitchboardClient.builder(address)
                 .plaintext()
-                .impatient(connectTimeout, java.time.Duration.ofMillis(20))
-                .patient(java.time.Duration.ofSeconds(20))
+                .connectionTimings(connectTimeout, java.time.Duration.ofMillis(20))
+                .finalAcknowledgeTimeout(java.time.Duration.ofSeconds(20))
                 .build();
         open.add(client);
         return client;
@@ -162,27 +162,27 @@ abstract class ScriptedStreams {
                 .build();
     }
 
-    static SubscribeResponse startedAs(String cursor, int generation) {
+    static SubscribeResponse startedWithGeneration(String cursor, int generation) {
         return SubscribeResponse.newBuilder()
                 .setStarted(started(cursor).getStarted().toBuilder().setGeneration(generation))
                 .build();
     }
 
     /** Says these, and leaves the stream open. */
-    static Script say(SubscribeResponse... responses) {
+    static Script send(SubscribeResponse... responses) {
         return stream -> List.of(responses).forEach(stream::onNext);
     }
 
     static Script fail(Throwable failure, SubscribeResponse... responses) {
         return stream -> {
-            say(responses).accept(stream);
+            send(responses).accept(stream);
             stream.onError(failure);
         };
     }
 
     static Script complete(SubscribeResponse... responses) {
         return stream -> {
-            say(responses).accept(stream);
+            send(responses).accept(stream);
             stream.onCompleted();
         };
     }
@@ -194,7 +194,7 @@ abstract class ScriptedStreams {
     /** Ends a loop: the server sent as many as were wanted. */
     static Script end(SubscribeResponse... responses) {
         return stream -> {
-            say(responses).accept(stream);
+            send(responses).accept(stream);
             complete(closing("end", ClosingReason.CLOSING_REASON_MAX_EVENTS, 0)).accept(stream);
         };
     }

@@ -94,7 +94,7 @@ class SubscriptionTest {
     }
 
     @Test
-    void whatWasNotFinishedComesAgainToTheNextLoop() {
+    void unfinishedEventIsRedeliveredToTheNextStream() {
         create("message.received");
         write("one", "two", "three", "four");
         List<String> seen = new ArrayList<>();
@@ -127,7 +127,7 @@ class SubscriptionTest {
     }
 
     @Test
-    void nothingIsLostOverARestart() throws Exception {
+    void restartLosesNoEvent() throws Exception {
         create("message.received");
         RestartTest.Writer writer = new RestartTest.Writer(client);
         CompletableFuture<Void> writing = Threads.run(writer);
@@ -168,13 +168,13 @@ class SubscriptionTest {
         assertEquals(new HashSet<>(second).size(), second.size(), "nothing comes twice in one loop");
         Set<String> all = new LinkedHashSet<>(first);
         all.addAll(second);
-        all.retainAll(new HashSet<>(writer.taken));
-        assertEquals(writer.taken, List.copyOf(all), "all that was taken came, in order");
+        all.retainAll(new HashSet<>(writer.accepted));
+        assertEquals(writer.accepted, List.copyOf(all), "all that was taken came, in order");
         assertTrue(second.contains(first.get(first.size() - 1)), "what was not finished comes again");
     }
 
     @Test
-    void aSubscriptionThatIsSetBackComesAgain() {
+    void seekBackReplaysEvents() {
         create("message.received");
         write("one", "two");
         List<String> seen = new ArrayList<>();
@@ -199,7 +199,7 @@ class SubscriptionTest {
     }
 
     @Test
-    void aSubscriptionThatIsDeletedEndsTheLoop() {
+    void deletedSubscriptionEndsTheLoop() {
         create("message.received");
         write("one");
         try (EventStream events = client.subscribe(NAMED)) {
@@ -220,7 +220,7 @@ class SubscriptionTest {
     }
 
     @Test
-    void whereNothingMatchesThePlaceStaysNear() throws Exception {
+    void heartbeatsBringTheLagToZero() throws Exception {
         create("message.echo");
         write("one", "two", "three");
         assertTrue(subscription().getLagEvents() > 0);
