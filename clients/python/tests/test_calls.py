@@ -1,4 +1,4 @@
-"""Deadlines, cancels, and the services that every gRPC server has."""
+"""Deadlines, cancellation, and the standard gRPC services."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONNECTBY = "demo-connectby"
 
 @pytest.fixture
 def slow(server: Server) -> Iterator[SandboxServiceStub]:
-    """A provider that takes its time."""
+    """A provider with added latency."""
     with grpc.insecure_channel(server.address) as channel:
         sandbox = SandboxServiceStub(channel)
         fault = SetFaultRequest(account=ACCOUNT, kind=FAULT_KIND_LATENCY)
@@ -46,7 +46,7 @@ def slow(server: Server) -> Iterator[SandboxServiceStub]:
 def test_passed_deadline_fails_with_deadline_exceeded(any_client: AnyClient) -> None:
     begun = time.monotonic()
     with pytest.raises(SwitchboardError) as caught:
-        # A stream, for a call with one answer is answered by the server itself shortly before its deadline.
+        # A stream, because the server answers a unary call itself shortly before its deadline.
         any_client.drain("events.Subscribe", v1.SubscribeRequest(), timeout=0.5)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert 0.4 < time.monotonic() - begun < 10

@@ -59,7 +59,7 @@ def test_event_stream_sends_the_token(secure: Fake, authority: trustme.CA, flavo
 
 
 def test_untrusted_certificate_fails_the_call(secure: Fake, connect: Callable[..., AnyClient]) -> None:
-    # By default with the roots that everybody trusts, of which this is none.
+    # The default root certificates do not include this one.
     with pytest.raises(SwitchboardError) as caught:
         connect(f"localhost:{secure.port}", plaintext=False, max_attempts=1).call("accounts.GetAccount", ASK)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -78,16 +78,16 @@ def test_token_is_sent_in_plaintext_on_loopback(connect: Callable[..., AnyClient
 
 def test_token_in_plaintext_beyond_loopback_raises(connect: Callable[..., AnyClient]) -> None:
     for address in ("switchboard.internal:50051", "10.0.0.1:50051", "dns:///127.0.0.1.example.com:50051"):
-        with pytest.raises(ValueError, match="never sent in plaintext beyond loopback") as caught:
+        with pytest.raises(ValueError, match="must not be sent in plaintext beyond loopback") as caught:
             connect(address, plaintext=True, token=TOKEN)
         assert TOKEN not in str(caught.value)
-        # Both of these are fine: without a token, and with TLS.
+        # Both are valid: plaintext without a token, and a token with TLS.
         connect(address, plaintext=True)
         connect(address, token=TOKEN)
 
 
 def test_address_beyond_loopback_uses_tls_by_default() -> None:
-    # No loopback address, and yet it leads to this machine.
+    # Not a loopback address, but it reaches this machine.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(20)
         with Client(f"0.0.0.0:{listener.getsockname()[1]}", token=TOKEN) as client:
@@ -107,7 +107,7 @@ def test_invalid_token_raises_without_quoting_it(token: str, connect: Callable[.
 
 
 def test_plaintext_with_credentials_raises(connect: Callable[..., AnyClient]) -> None:
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(ValueError, match="mutually exclusive"):
         connect("127.0.0.1:50051", credentials=grpc.ssl_channel_credentials(), plaintext=True)
 
 

@@ -1,4 +1,4 @@
-"""What a failed call says."""
+"""Decoding of failed calls."""
 
 from __future__ import annotations
 

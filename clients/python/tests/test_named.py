@@ -1,4 +1,4 @@
-"""The subscription that the server keeps the place of."""
+"""Streams of a named subscription, whose cursor the server stores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MAX_EVENTS = closing(v1.CLOSING_REASON_MAX_EVENTS, "end")
 
 
 class NamedSubscription:
-    """A subscription on the real server, from the newest place on, of what customers write."""
+    """A subscription on the real server, for messages received from now on."""
 
     def __init__(self, server: Server, *types: str) -> None:
         self.id = f"test-{uuid.uuid4()}"
@@ -76,7 +76,7 @@ class NamedSubscription:
 
 @pytest.fixture
 def slow_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On one stream, only what is finished first is acknowledged by the way."""
+    """Allows one automatic acknowledgement per stream."""
     for module in (switchboard_client._client, aio):
         assert module.ACKNOWLEDGE_SECONDS == 1
         monkeypatch.setattr(module, "ACKNOWLEDGE_SECONDS", 1000.0)
@@ -88,7 +88,7 @@ def fast_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "ACKNOWLEDGE_SECONDS", 0.05)
 
 
-# The real server.
+# With the real server.
 
 
 def test_restarts_of_server_and_consumer_lose_no_event(flavour: str, own_server: Server) -> None:
@@ -102,7 +102,7 @@ def test_restarts_of_server_and_consumer_lose_no_event(flavour: str, own_server:
             try:
                 named.write(str(number))
             except (grpc.RpcError, AssertionError):
-                # It may have been taken, and the word of it was lost.
+                # The server may have accepted it before the reply was lost.
                 continue
             accepted.append(number)
 
@@ -111,7 +111,7 @@ def test_restarts_of_server_and_consumer_lose_no_event(flavour: str, own_server:
         own_server.start()
 
     def read(consumer: Consumer, number: int) -> list[int]:
-        """What comes, of which the last is still at hand."""
+        """Reads events. The last one stays unfinished."""
         received = [int(consumer.text())]
         while len(received) < number:
             consumer.finish_event()
@@ -125,7 +125,7 @@ def test_restarts_of_server_and_consumer_lose_no_event(flavour: str, own_server:
         with named.consume(flavour) as consumer:
             received = read(consumer, 30)
             for _ in range(2):
-                # With an event at hand, and others that were finished a moment ago.
+                # One event is unfinished, and others were finished a moment ago.
                 restart(signal.SIGKILL)
                 consumer.finish_event()
                 received += read(consumer, 30)
@@ -134,7 +134,7 @@ def test_restarts_of_server_and_consumer_lose_no_event(flavour: str, own_server:
         with named.consume(flavour) as consumer:
             received = read(consumer, 20)
             restart(signal.SIGKILL)
-            # Finished, but nobody was there to be told; and the loop fails with the next.
+            # This event is finished while the server is down. The loop fails at the next one.
             consumer.finish_event()
             received += read(consumer, 1)
             consumer.fail()
@@ -151,7 +151,7 @@ def test_restarts_of_server_and_consumer_lose_no_event(flavour: str, own_server:
         loops.append(received)
 
     for before, after in itertools.pairwise(loops):
-        # What was at hand comes again, and nothing else.
+        # Only the unfinished event is redelivered.
         assert after[0] == before.pop()
     received = [number for loop in loops for number in loop]
     assert received == sorted(set(received))
@@ -200,7 +200,7 @@ def test_finished_event_is_acknowledged_while_the_body_runs(flavour: str, server
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    """Asks the server again, until it is so."""
+    """Polls the server until the condition holds."""
     deadline = time.monotonic() + SECONDS
     while not true():
         assert time.monotonic() < deadline
@@ -215,13 +215,13 @@ def test_seek_back_replays_events(flavour: str, server: Server) -> None:
         consumer.finish_event()
         assert consumer.text() == "two"
         named.replay()
-        # What is at hand belongs to a place that is not the subscription's any more.
+        # The unfinished event belongs to an earlier position of the subscription.
         with pytest.raises(SwitchboardError) as caught:
             consumer.acknowledge()
         assert caught.value.reason == "SUBSCRIPTION_GENERATION_STALE"
         consumer.finish_event()
         assert consumer.text() == "one"
-        # The loop has not undone it.
+        # The loop has not reverted the seek.
         assert named.get().cursor == named.begin
         consumer.finish_event()
         assert consumer.text() == "two"
@@ -248,7 +248,7 @@ def test_deleted_subscription_ends_the_stream(flavour: str, server: Server) -> N
         named.call("DeleteSubscription", v1.DeleteSubscriptionRequest(subscription=named.id))
         consumer.finish_event()
         with pytest.raises(SwitchboardError) as caught:
-            # The second was on its way.
+            # The second event was already in flight.
             while consumer.text() == "two":
                 consumer.finish_event()
     assert (caught.value.code(), caught.value.reason) == (grpc.StatusCode.NOT_FOUND, "SUBSCRIPTION_NOT_FOUND")
@@ -285,7 +285,7 @@ def test_program_exit_acknowledges_finished_events(server: Server) -> None:
         assert (run.returncode, run.stdout, run.stderr) == (0, received, "")
 
 
-# A server that says what the test wants.
+# With a scripted server.
 
 
 @pytest.mark.usefixtures("slow_acknowledgements")
@@ -305,7 +305,7 @@ def test_reopening_acknowledges_finished_events_first(flavour: str, failures: li
         fake.acknowledge_errors = [None, UNAVAILABLE, status(grpc.StatusCode.INTERNAL), UNAVAILABLE]
         with Consumer(flavour, fake.address, SHOP) as consumer:
             assert [consumer.next().cursor for _ in range(3)] == ["b", "c", "d"]
-            # Nothing is acknowledged twice.
+            # No event is acknowledged twice.
             assert fake.order == ["open", "b", "c", "c", "c", "c", "open", "open"]
             assert consumer.cursor in ("c", "d")
     assert failures == [1, 2, 3, 4, 1]
@@ -329,7 +329,7 @@ def test_many_events_need_few_acknowledgements(flavour: str) -> None:
 def test_heartbeats_and_gaps_are_acknowledged(flavour: str) -> None:
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield started("a", generation=1)
-        # What stands needs no word.
+        # An unchanged position needs no acknowledgement.
         yield heartbeat("a")
         yield heartbeat("b")
         fake.expect_acknowledged("b")
@@ -377,7 +377,7 @@ TRANSIENT = [
 ]
 
 
-# Each more often than a stream may be reset.
+# Each code occurs more often than a stream may be reset.
 @pytest.mark.usefixtures("fast_acknowledgements")
 @pytest.mark.parametrize("failure", TRANSIENT, ids=lambda failure: failure.code.name)
 def test_interrupted_acknowledgement_keeps_the_stream_open(flavour: str, failure: Any) -> None:
@@ -436,14 +436,14 @@ def test_subscription_change_does_not_fail_the_stream(flavour: str, failures: li
     def changing(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("m", generation=1), event("n"))
         fake.expect_acknowledged("n")
-        # The loop goes on although that was refused.
+        # The loop continues although the server rejected that.
         yield from (event("o"), closing(v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, "o"))
         context.abort_with_status(CHANGED)
 
     def moved(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=2), event("b"))
         while (ack := fake.acknowledgements.get(timeout=SECONDS)).generation == 1:
-            # This may have been on its way.
+            # This one may have been in flight.
             assert ack.cursor == "o"
         assert (ack.cursor, ack.generation) == ("b", 2)
         yield MAX_EVENTS
@@ -481,7 +481,7 @@ def test_stale_acknowledgement_is_not_retried(flavour: str, rejection: Any, fail
         yield from (started("a", generation=1), event("b"))
         fake.expect_acknowledged("b")
         yield event("c")
-        # The word that it was changed is lost.
+        # The notification of the change is lost.
         context.abort_with_status(UNAVAILABLE)
 
     with Fake() as fake:
@@ -503,7 +503,7 @@ def test_rejected_acknowledgement_ends_the_stream(flavour: str, rejection: Any) 
             with pytest.raises(SwitchboardError) as caught:
                 consumer.next()
         assert caught.value.code().value[0] == rejection.code.value[0]
-        # It is not said once more in the end.
+        # It is not sent again at the end.
         assert fake.order == ["open", "b"]
 
 
@@ -627,7 +627,7 @@ def test_acknowledge_retries_until_its_timeout(flavour: str) -> None:
             assert consumer.next().cursor == "b"
             consumer.acknowledge()
             assert consumer.cursor == "b"
-            # What was acknowledged is not finished once more.
+            # The acknowledged event is not finished again.
             consumer.finish_event()
             assert consumer.next().cursor == "c"
         assert fake.order == ["open", "b", "b", "b"]
@@ -681,7 +681,7 @@ def test_acknowledge_works_outside_the_loop() -> None:
         with client.subscribe(SHOP) as events:
             events.acknowledge()
             assert next(events).cursor == "b"
-            # Nothing is finished yet.
+            # No event is finished yet.
             events.acknowledge()
             assert fake.order == ["open"]
         events.acknowledge(v1.Event(cursor="made-up"))
@@ -754,7 +754,7 @@ def test_cancelled_task_acknowledges() -> None:
 
             task = asyncio.create_task(loop())
             await finished.wait()
-            # One turn, and it waits for the next event: the one before is finished.
+            # After one turn of the event loop, the task waits for the next event, so the previous one is finished.
             await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -777,7 +777,7 @@ def test_closed_stream_leaves_no_thread() -> None:
 
     with Fake() as fake, Client(fake.address) as client:
         fake.streams = [then_silent(started("a", generation=1), event("b"), event("c"))] * 2
-        # The first is closed; nobody has the second any more.
+        # The first stream is closed. The second is no longer referenced.
         for close in (True, False):
             events = client.subscribe(SHOP)
             assert [next(events).cursor for _ in range(2)] == ["b", "c"]

@@ -1,4 +1,4 @@
-"""The package as it is installed, its names and its words."""
+"""The installed package, its names, its examples and its README."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_contract_names_work_as_python_names() -> None:
         for message in messages(list(file.message_types_by_name.values())):
             empty = getattr(module, message.name)()
             for field in message.fields:
-                # It can be named as a keyword, read as an attribute, and is nobody else's.
+                # The name works as a keyword argument and as an attribute, and is unique.
                 assert not keyword.iskeyword(field.name)
                 assert hasattr(empty, field.name)
                 assert not hasattr(Message, field.name)
@@ -148,7 +148,7 @@ def output(process: subprocess.Popen[str]) -> str:
     [
         ("send_text", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n"),
         ("send_template", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n"),
-        ("upload_media", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\nThe picture is at http\S+\.png\n"),
+        ("upload_media", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\nThe image is at http\S+\.png\n"),
     ],
 )
 def test_example_prints_the_expected_output(example: str, expected: str, server: Server) -> None:
@@ -158,7 +158,7 @@ def test_example_prints_the_expected_output(example: str, expected: str, server:
 def test_answer_example_resumes_after_a_restart(server: Server) -> None:
     process = run("answer", server, MAX_EVENTS="2")
     with switchboard_client.Client(server.address) as client:
-        # It answers what comes when it is there.
+        # It answers a message that arrives while it runs.
         while "answers" not in [
             each.id for each in client.events.ListSubscriptions(FIRST_PAGE, timeout=20).subscriptions
         ]:
@@ -169,7 +169,7 @@ def test_answer_example_resumes_after_a_restart(server: Server) -> None:
     first = output(process)
     assert re.fullmatch(r"(evt_\w+ is answered\n){2}", first)
 
-    # And later on what came while it was not there, and nothing else.
+    # After a restart it answers only the message that arrived while it was stopped.
     server.inject("And on Tuesdays?", "+15550100071")
     second = output(run("answer", server, MAX_EVENTS="1"))
     assert re.fullmatch(r"evt_\w+ is answered\n", second)
@@ -183,7 +183,7 @@ def test_every_example_is_tested() -> None:
 def test_readme_snippets_match_the_examples() -> None:
     readme = (ROOT / "README.md").read_text()
     for example in EXAMPLES:
-        shown = re.search(rf"\(examples/{example.name}\).*?```python\n(.*?)```", readme, re.DOTALL)
+        shown = re.search(rf"\(`examples/{example.name}`\).*?```python\n(.*?)```", readme, re.DOTALL)
         assert shown is not None, example
         text = example.read_text()
         assert any(textwrap.indent(shown[1], " " * depth) in text for depth in (0, 4, 8)), example

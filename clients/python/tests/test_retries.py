@@ -1,4 +1,4 @@
-"""What is tried again, and what never is."""
+"""Which calls are retried, and when."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_write_is_retried_with_its_generated_request_id(connect: Callable[..., A
         first = any_client.call("messages.SendMessage", SEND).message.request_id
         second = any_client.call("messages.SendMessage", SEND).message.request_id
     assert [request.request_id for request in fake.requests] == [first] * 3 + [second]
-    assert uuid.UUID(first) != uuid.UUID(second), "the same content, sent twice on purpose"
+    assert uuid.UUID(first) != uuid.UUID(second), "the same content, sent as two requests"
     assert SEND.SerializeToString() == before, "the request of the program is not modified"
     assert all(request.resend_after_attempt == 0 for request in fake.requests)
 
@@ -112,7 +112,7 @@ def test_deadline_covers_all_attempts(connect: Callable[..., AnyClient]) -> None
     first, _, third = fake.remaining
     assert first is not None
     assert third is not None
-    # The two waits before the third attempt are 0.375 seconds at least. (gRPC rounds a deadline up on its way.)
+    # The two delays before the third attempt are at least 0.375 seconds. (gRPC rounds a deadline up.)
     assert third <= first - 0.3
     assert first <= 9.1
 
@@ -121,7 +121,7 @@ def test_delay_beyond_the_deadline_fails_at_once(connect: Callable[..., AnyClien
     with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=30)) as fake:
         begun = time.monotonic()
         error = fails(connect(fake.address), "messages.SendMessage", SEND, timeout=10)
-    # It is known at once that the time is not enough, and why is worth more than that a deadline has passed.
+    # The delay exceeds the deadline, so the call fails at once with the original reason.
     assert error.reason == "SERVER_STOPPING"
     assert time.monotonic() - begun < 5
     assert len(fake.requests) == 1
@@ -204,7 +204,7 @@ def test_upload_of_a_file_is_retried_from_its_position(connect: Callable[..., An
 
 
 def test_two_attempts_can_read_one_file_concurrently() -> None:
-    # gRPC may still be reading for the attempt that has failed.
+    # gRPC may still read for the failed attempt.
     messages = upload(HEADER, io.BytesIO(FILE))
     first, second = messages.restart(), messages.restart()
     read: tuple[list[bytes], list[bytes]] = ([], [])
@@ -215,7 +215,7 @@ def test_two_attempts_can_read_one_file_concurrently() -> None:
 
 
 class Broken(io.RawIOBase):
-    """A file on a disk that fails in the middle, or that waits until it is told to go on."""
+    """A file that fails in the middle, or that blocks until `resume` is set."""
 
     def __init__(self, *, seekable: bool = True, resume: threading.Event | None = None) -> None:
         super().__init__()
@@ -253,11 +253,11 @@ def test_unreadable_file_raises_its_own_error(seekable: bool, connect: Callable[
         def SendMedia(self, request_iterator: Iterator[v1.SendMediaRequest], context: Any) -> v1.SendMediaResponse:
             done = threading.Event()
             context.add_callback(done.set)
-            # gRPC ends this at times as if it were in order, and tells a moment later that it was not.
+            # gRPC sometimes ends this iterator without an error and reports the cancellation a moment later.
             with contextlib.suppress(grpc.RpcError):
                 for _ in request_iterator:
                     pass
-            # Where the upload comes to its end, a file that is cut off is sent.
+            # If the upload ended normally here, the server would send a truncated file.
             cancelled.put(done.wait(10))
             return v1.SendMediaResponse()
 
@@ -300,7 +300,7 @@ def test_failing_async_iterator_raises_its_own_error() -> None:
             with pytest.raises(KeyError, match="messages"):
                 async for _ in client.messages.SendMessages(messages(), timeout=20):
                     pass
-            # A cancel of the caller's own is no failure of the messages.
+            # Cancellation by the program is not a failure of the request iterator.
             broken: Any = Broken(resume=resume)
             sending = asyncio.ensure_future(client.messages.SendMedia(upload(HEADER, broken), timeout=20))
             await asyncio.to_thread(broken.reading.wait, 20)
@@ -320,7 +320,7 @@ def test_slow_file_does_not_block_the_event_loop(seekable: bool) -> None:
         async with aio.Client(fake.address) as client:
             file: Any = Broken(seekable=seekable, resume=resume)
             sending = asyncio.ensure_future(client.messages.SendMedia(upload(HEADER, file), timeout=20))
-            # This is reached only while the file is being read.
+            # This line runs only while the file is being read.
             assert await asyncio.to_thread(file.reading.wait, 20)
             resume.set()
             await sending
@@ -339,7 +339,7 @@ def test_streams_are_never_retried(connect: Callable[..., AnyClient]) -> None:
         with pytest.raises(SwitchboardError):
             any_client.drain("messages.SendMessages", iter([v1.SendMessagesRequest(tag="1", request=SEND)]))
     assert len(fake.requests) == 2
-    # Who sends a stream of messages must know their request_ids to send them again: none is made up here.
+    # A program needs the request_ids of a stream to retry its messages, so the client generates none here.
     assert fake.requests[1].request == SEND
 
 

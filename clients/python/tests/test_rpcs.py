@@ -77,7 +77,7 @@ def create(any_client: AnyClient) -> str:
 
 @rpc("ContactService.CreateContact")
 def create_contact(any_client: AnyClient, server: Server) -> None:
-    assert create(any_client) != create(any_client), "two requests of one content are two contacts"
+    assert create(any_client) != create(any_client), "two requests with the same content create two contacts"
 
 
 @rpc("ContactService.UpdateContact")
@@ -123,7 +123,7 @@ def send_message(any_client: AnyClient, server: Server) -> None:
     assert response.message.state == v1.MESSAGE_STATE_ACCEPTED
     assert not response.replayed
 
-    # The client made a request_id, and with it the same request is done once.
+    # The client generated a request_id. A second request with it is not executed again.
     again = text("Hello!")
     again.request_id = response.message.request_id
     repeated = any_client.call("messages.SendMessage", again)
@@ -133,7 +133,7 @@ def send_message(any_client: AnyClient, server: Server) -> None:
 
 @rpc("MessageService.SendMedia")
 def send_media(any_client: AnyClient, server: Server) -> None:
-    # Larger than one message may be, and than one chunk.
+    # Larger than the message limit and than one chunk.
     letter = b"Dear Ada, thank you.\n" * 300_000
     header = v1.MediaHeader(account=CONNECTBY, to=CUSTOMER, file_name="letter.txt")
     response = any_client.call("messages.SendMedia", upload(header, letter))

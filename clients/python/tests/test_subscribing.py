@@ -1,4 +1,4 @@
-"""The subscription: what it does when streams break."""
+"""Event streams: reconnects, gaps, limits and shutdown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_restart_loses_no_event_and_delivers_none_twice(flavour: str, how: signa
             try:
                 own_server.inject(str(number))
             except (grpc.RpcError, AssertionError):
-                # It may have been taken, and the word of it was lost.
+                # The server may have accepted it before the reply was lost.
                 continue
             accepted.append(number)
 
@@ -78,7 +78,7 @@ def test_silent_stream_is_reopened(flavour: str, server: Server) -> None:
 
 
 def wait_until_it_consumes(consumer: Consumer, server: Server) -> None:
-    """Lets a customer write until it is heard: a stream that starts at the newest place has started then."""
+    """Injects messages until one arrives, which proves that a stream from the latest position has started."""
     heard = threading.Event()
 
     def write() -> None:
@@ -179,7 +179,7 @@ def test_slow_body_does_not_break_the_stream(flavour: str, failures: list[int]) 
     assert len(fake.requests) == 1
 
 
-# What a peer may say when it resets a stream: NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL.
+# HTTP/2 codes of a stream reset: NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL.
 @pytest.mark.parametrize("code", [0, 1, 2, 7, 8])
 def test_reset_stream_is_reopened(flavour: str, code: int, failures: list[int]) -> None:
     with ResettingServer(code) as peer, Consumer(flavour, peer.address, v1.SubscribeRequest()) as consumer:
@@ -209,7 +209,7 @@ def test_permanent_error_ends_the_stream(
 @pytest.mark.parametrize(
     "stream",
     [
-        # An answer, and not the end of a connection: by its code, or because the server gives a reason.
+        # A reply of the server, not a broken connection: it has another code, or a reason.
         script(end=status(grpc.StatusCode.UNAUTHENTICATED)),
         script(end=status(grpc.StatusCode.INTERNAL, "SOME_REASON")),
         script(started("a"), event("b"), end=status(grpc.StatusCode.INTERNAL, "SOME_REASON")),
@@ -234,7 +234,7 @@ def test_sixth_reset_in_a_row_ends_the_stream(flavour: str, failures: list[int])
             script(started("a"), event("b"), end=reset),
             *[script(started("b"), end=reset)] * 4,
             script(started("b"), heartbeat("c"), end=reset),
-            # From here on, nothing came five times in a row, and it is reset once more.
+            # From here on, five consecutive streams deliver nothing, and the next reset is the sixth.
             *[script(started("c"), end=reset)] * 6,
         ]
         with Consumer(flavour, fake.address, v1.SubscribeRequest()) as consumer:
@@ -300,13 +300,13 @@ def test_reopened_stream_resumes_at_its_cursor(flavour: str, failures: list[int]
     with Fake() as fake:
         fake.streams = [
             script(end=UNAVAILABLE),
-            # It asked for the latest, and from now on that is this very acknowledgement.
+            # The request starts at the latest position, which is fixed from now on.
             script(started("a"), end=UNAVAILABLE),
             script(started("a"), event("b"), event("c"), end=UNAVAILABLE),
             script(end=UNAVAILABLE),
             script(end=UNAVAILABLE),
             script(started("c"), heartbeat("d"), end=UNAVAILABLE),
-            # A stream that ends well without a word was ended by something on the way.
+            # An intermediary ended this stream: it has status OK but no closing response.
             script(started("d"), event("e")),
             then_silent(started("e"), event("f")),
         ]
@@ -399,9 +399,9 @@ def test_gap_is_reported_in_order(flavour: str, failures: list[int]) -> None:
 @pytest.mark.parametrize(
     ("oldest", "gaps", "asked"),
     [
-        # The gap was to come, and only the time brings it again.
+        # The gap has not arrived, and only the same `since` returns it.
         ("c", True, ["", "", "d"]),
-        # There is none, and what came in since then must not be passed over.
+        # There is no gap, and events since then must not be skipped.
         ("a", True, ["", "c", "d"]),
         ("c", False, ["", "c", "d"]),
     ],
@@ -463,7 +463,7 @@ def test_event_is_finished_when_the_loop_advances() -> None:
         with client.subscribe() as events, pytest.raises(ZeroDivisionError):
             for number, _ in enumerate(events):
                 assert 1 / (1 - number)
-        # The second one was not finished.
+        # The second event was not finished.
         assert events.cursor == "b"
         assert list(events) == []
 
@@ -498,7 +498,7 @@ def test_close_while_waiting_for_events_ends_the_loop(flavour: str) -> None:
             assert consumer.next().cursor == "b"
             consumer.close()
             consumer.expect_end()
-            # What the body was given was finished.
+            # The delivered event was finished.
             assert consumer.cursor == "b"
 
 
@@ -518,7 +518,7 @@ def test_close_during_backoff_ends_the_loop(flavour: str, monkeypatch: pytest.Mo
 
 
 async def next_with_short_waits(events: aio.EventStream, seconds: float) -> v1.Event:
-    """The next event, by many waits that are given up."""
+    """Waits for the next event in many short waits that time out."""
     while True:
         with contextlib.suppress(asyncio.TimeoutError):
             return await asyncio.wait_for(anext(events), seconds)
@@ -574,7 +574,7 @@ def test_abandoned_waits_still_detect_a_dead_stream(monkeypatch: pytest.MonkeyPa
             assert (await next_with_short_waits(events, 0.1)).cursor == "b"
 
     with Fake() as fake:
-        # One that does not start, one that cannot be had, one that falls silent: each wait is longer than any of ours.
+        # A stream that does not start, one that fails, one that falls silent. Each takes longer than our waits.
         fake.streams = [
             recording(silent),
             recording(script(end=UNAVAILABLE)),
@@ -584,7 +584,7 @@ def test_abandoned_waits_still_detect_a_dead_stream(monkeypatch: pytest.MonkeyPa
         begun = time.monotonic()
         asyncio.run(asyncio.wait_for(consume(), SECONDS))
     assert ended[0] - begun >= 1.99
-    # None was opened before its time.
+    # No stream was opened before its backoff.
     assert all(after - before >= 0.59 for before, after in zip(ended, opened[1:], strict=True))
     assert len(opened) == 4
 
@@ -601,7 +601,7 @@ def test_event_of_a_cancelled_wait_is_not_finished() -> None:
                 waiting.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await waiting
-                # The next event comes, or is on its way.
+                # The next event has arrived or is in flight.
             assert events.cursor == "b"
             with pytest.raises(StopAsyncIteration):
                 await anext(events)
@@ -726,7 +726,7 @@ def test_closed_or_dropped_stream_leaves_no_thread() -> None:
         watchdog.join(SECONDS)
         assert not watchdog.is_alive()
 
-        # Nobody closed this one, but nobody has it any more.
+        # This stream is not closed, but no longer referenced.
         abandoned = client.subscribe()
         next(abandoned)
         (watchdog,) = [thread for thread in threading.enumerate() if thread.name == "switchboard-watchdog"]

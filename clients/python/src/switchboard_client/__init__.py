@@ -1,4 +1,4 @@
-"""The client of Switchboard: one gRPC service in front of two WhatsApp-business REST APIs.
+"""The Python client library of Switchboard, one gRPC service in front of two WhatsApp Business REST APIs.
 
     from switchboard_client import Client, v1
 

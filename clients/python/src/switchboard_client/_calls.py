@@ -1,4 +1,4 @@
-"""What synchronous and asyncio calls have in common: which may be repeated, and when."""
+"""Retry rules that synchronous and asyncio calls share."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from switchboard_client._errors import SwitchboardError
 
 _Request = TypeVar("_Request", v1.SendMediaRequest, v1.UploadTemplateMediaRequest)
 
-# A request has at most 4 MiB.
+# Well below the 4 MiB limit of a request message.
 CHUNK_BYTES = 1 << 20
 
-# The longest delay named by the server that is waited for.
+# The longest server-requested delay that the client waits for.
 MAX_DELAY_SECONDS = 30.0
 
 
 class Upload(Iterator[_Request], Generic[_Request]):
-    """The messages that carry one file: made by `upload`."""
+    """The request messages of one file upload, created by `upload`."""
 
     def __init__(self, request: type[_Request], header: Any, source: bytes | IO[bytes]) -> None:
         self._request: type[_Request] = request
@@ -39,16 +39,16 @@ class Upload(Iterator[_Request], Generic[_Request]):
 
     @property
     def repeatable(self) -> bool:
-        """Whether the file can be read again, so that an upload that did not reach the server is tried again."""
+        """Whether the file can be read again, so the client can retry the upload after UNAVAILABLE."""
         return isinstance(self._source, bytes) or self._start is not None
 
     @property
     def blocking(self) -> bool:
-        """Whether to go through the messages can take time."""
+        """Whether iterating the messages can block on I/O."""
         return not isinstance(self._source, bytes)
 
     def restart(self) -> Iterator[_Request]:
-        """Goes through the messages, from the first."""
+        """Iterates the messages from the first one."""
         yield self._request(header=self._header)
         if isinstance(self._source, bytes):
             for start in range(0, len(self._source), CHUNK_BYTES):
@@ -61,7 +61,7 @@ class Upload(Iterator[_Request], Generic[_Request]):
                     position += len(chunk)
 
     def _read(self, source: IO[bytes], position: int | None) -> bytes:
-        # The attempt before may still be reading, in a thread of gRPC's: none must move the place of the other.
+        # The previous attempt may still be reading in a gRPC thread. The lock keeps seek and read together.
         with self._reading:
             if position is not None:
                 source.seek(position)
@@ -74,7 +74,7 @@ class Upload(Iterator[_Request], Generic[_Request]):
 
 
 def _position(source: IO[bytes]) -> int | None:
-    """Where a file stands, if it can go back there."""
+    """The current position of a file, or None if it cannot seek back there."""
     try:
         return source.tell() if source.seekable() else None
     except (AttributeError, OSError):
@@ -88,11 +88,11 @@ def upload(
     header: v1.UploadTemplateMediaHeader, source: bytes | IO[bytes]
 ) -> Upload[v1.UploadTemplateMediaRequest]: ...
 def upload(header: v1.MediaHeader | v1.UploadTemplateMediaHeader, source: bytes | IO[bytes]) -> Upload[Any]:
-    """Cuts a file into the messages that `SendMedia` and `UploadTemplateMedia` take.
+    """Splits a file into the request messages of `SendMedia` and `UploadTemplateMedia`.
 
-    The upload is tried again as other writes are, unless the file cannot go back to where it stands now: a pipe is read
-    once. With asyncio, a file is read in a thread. Its own error ends the call when it cannot be read, and nothing is
-    sent to the customer then.
+    The upload is retried like other writes if the file can seek back to its current position. A pipe is read only once.
+    With asyncio, a file is read in a thread. If the file cannot be read, the call raises the file's own error, and the
+    server sends nothing to the customer.
     """
     if isinstance(header, v1.MediaHeader):
         return Upload(v1.SendMediaRequest, header, source)
@@ -100,15 +100,15 @@ def upload(header: v1.MediaHeader | v1.UploadTemplateMediaHeader, source: bytes 
 
 
 def is_read(method: str) -> bool:
-    """Says whether a method, as `/package.Service/Method`, changes nothing wherever it is called."""
+    """Whether a method, as `/package.Service/Method`, changes no state."""
     service, _, name = method.rpartition("/")
     return service.startswith("/switchboard.") and name.startswith(("Get", "List", "VerifyWebhook"))
 
 
 def with_request_id(request: Any) -> tuple[Any, str]:
-    """Makes sure that a repeatable write has a `request_id`, and tells it.
+    """Returns the request with a `request_id` if it can have one, and that id.
 
-    The caller's own message is left as it is: sent twice on purpose, it must be two requests.
+    The id is set in a copy. A program that sends one message object twice means two requests.
     """
     holder = _request_id_holder(request)
     if holder is None:
@@ -121,7 +121,7 @@ def with_request_id(request: Any) -> tuple[Any, str]:
 
 
 def _request_id_holder(request: Any) -> Any:
-    # Which of the contract's messages can be repeated is told by this field; others look something up by a request_id.
+    # This field marks the writes with an idempotency key. Other messages use `request_id` for a lookup.
     if not isinstance(request, Message):
         return None
     if "resend_after_attempt" in request.DESCRIPTOR.fields_by_name:
@@ -138,7 +138,7 @@ def _copy(request: Any) -> Any:
 
 
 class SingleRequest:
-    """The request of a call that takes one."""
+    """The request of a call that takes one message."""
 
     source_error: Exception | None = None
 
@@ -147,19 +147,19 @@ class SingleRequest:
         self.repeatable = is_read(method) or bool(self.request_id)
 
     def for_attempt(self) -> Any:
-        """The request, for one attempt."""
+        """The request for one attempt."""
         return self._request
 
 
 class RequestStream:
-    """The requests of a call that takes many. The first has a `request_id`, and is the same at each attempt."""
+    """The requests of a client-streaming call. The first has the `request_id` and is the same in every attempt."""
 
     def __init__(self, source: Any) -> None:
         self._source = source
         self._first: Any = None
         self.request_id = ""
         self.source_error: Exception | None = None
-        """Why the requests could not be had to their end. gRPC gives up the call then, and does not tell."""
+        """The exception of the request iterator. gRPC cancels the call after it and does not report it."""
         rereadable = source.repeatable if isinstance(source, Upload) else isinstance(source, Sequence)
         if rereadable:
             for first in self._begin():
@@ -168,7 +168,7 @@ class RequestStream:
         self.repeatable = rereadable and bool(self.request_id)
 
     def for_attempt(self) -> Iterator[Any]:
-        """The requests, for one attempt."""
+        """The requests for one attempt."""
         try:
             messages = self._begin()
             for first in messages:
@@ -180,7 +180,7 @@ class RequestStream:
             raise
 
     async def for_attempt_async(self) -> AsyncIterator[Any]:
-        """The requests, for one attempt with asyncio."""
+        """The requests for one attempt with asyncio."""
         try:
             messages = self._begin_async()
             async for first in messages:
@@ -218,12 +218,12 @@ async def _without_threads(messages: Iterator[Any]) -> AsyncIterator[Any]:
 
 
 def backoff(failures: int, cap: float = 5.0) -> float:
-    """Seconds to wait after so many failures in a row, counted from 1: doubling, and never quite the same twice."""
+    """Seconds to wait after `failures` consecutive failures, at least 1: exponential, with jitter."""
     return float(min(cap, 0.25 * 2 ** min(failures - 1, 16))) * random.uniform(0.5, 1.0)
 
 
 class Attempts:
-    """The attempts of one call."""
+    """The retry state of one call."""
 
     def __init__(self, payload: SingleRequest | RequestStream, *, limit: int, timeout: float | None) -> None:
         self._payload = payload
@@ -232,11 +232,11 @@ class Attempts:
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
     def remaining(self) -> float | None:
-        """Seconds until the call's deadline."""
+        """Seconds until the deadline of the call."""
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def delay(self, failed: grpc.RpcError) -> float:
-        """Seconds to wait before the next attempt, now that this one failed. Raises the error when there is none."""
+        """Seconds to wait before the next attempt. Raises the error if there is no further attempt."""
         if self._payload.source_error is not None:
             raise self._payload.source_error from None
         error = SwitchboardError.from_rpc_error(failed)
@@ -249,7 +249,7 @@ class Attempts:
             requested = error.retry_delay.total_seconds()
             if requested > MAX_DELAY_SECONDS:
                 raise error from failed
-            # Nobody comes before the time that the server named, and not all at that very moment.
+            # Never earlier than the server requested, and with jitter so clients do not return all at once.
             delay += max(0.0, requested)
         remaining = self.remaining()
         if remaining is not None and delay >= remaining:
@@ -258,7 +258,7 @@ class Attempts:
 
 
 def acknowledge_attempts(request: v1.AcknowledgeRequest, timeout: float | None) -> Attempts:
-    """The attempts of a call that may be repeated freely, for as long as there is time."""
+    """The retry state of an acknowledgement, which is retried until `timeout`."""
     payload = SingleRequest("", request)
     payload.repeatable = True
     return Attempts(payload, limit=sys.maxsize, timeout=timeout)

@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """A connection to Switchboard, for any number of threads.
+    """A connection to Switchboard. Any number of threads may share it.
 
     Each service is an attribute that holds the generated stub: `client.messages.SendMessage(request, timeout=40)`.
-    Calls through them carry the token, fail with `SwitchboardError`, and are tried again where that is safe: only after
-    UNAVAILABLE, only reads and writes that have a `request_id`, and within `timeout`. Where a request can have a
-    `request_id` and has none, it is given one.
+    These calls send the token and raise `SwitchboardError`. Safe calls are retried: only after UNAVAILABLE, only reads
+    and writes that have a `request_id`, and only within `timeout`. If a request can have a `request_id` and has none,
+    the client generates one.
 
-    Three things are sent once: `UpdateContact` and what else changes something without a `request_id`; streams,
-    `SendMessages` included; and a call by `future`.
+    Three kinds of call have one attempt: writes without a `request_id`, such as `UpdateContact`; streams, including
+    `SendMessages`; and calls through `future`.
     """
 
     accounts: v1.AccountServiceStub
@@ -61,19 +61,19 @@ class Client:
         max_attempts: int = 4,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        """Makes a client. It connects with the first call.
+        """Creates a client. It connects at the first call.
 
         Args:
-            address: `host:port`, or any other target that gRPC knows.
-            credentials: For TLS, from `grpc.ssl_channel_credentials`. By default TLS with gRPC's own root
-                certificates; to a loopback address, plaintext.
+            address: `host:port`, or any other gRPC target.
+            credentials: TLS credentials from `grpc.ssl_channel_credentials`. Default: TLS with gRPC's own root
+                certificates, or plaintext to a loopback address.
             plaintext: True for plaintext beyond loopback, False for TLS to a loopback address.
-            token: Goes along with every call. Beyond loopback it needs TLS.
-            max_attempts: How often a call is made at most. 1 means that nothing is tried again.
-            options: More options for gRPC's channels, such as `("grpc.max_receive_message_length", 16 << 20)`.
+            token: Sent with every call. Beyond loopback it requires TLS.
+            max_attempts: The maximum number of attempts of a call. 1 disables retries.
+            options: Additional gRPC channel options, such as `("grpc.max_receive_message_length", 16 << 20)`.
 
         Raises:
-            ValueError: When these do not go together.
+            ValueError: If the arguments contradict each other.
         """
         self._target = Target(address, credentials, plaintext=plaintext, token=token, options=options)
         self._channel = _Channel(self._target, max_attempts)
@@ -87,22 +87,22 @@ class Client:
 
     @property
     def channel(self) -> grpc.Channel:
-        """The channel, for other stubs: health, reflection, the sandbox."""
+        """The channel for other stubs, such as health, reflection and the sandbox."""
         return self._channel
 
     def subscribe(
         self, request: v1.SubscribeRequest | None = None, *, on_gap: Callable[[v1.SubscribeGap], None] | None = None
     ) -> EventStream:
-        """Follows the events, over broken connections and restarts of the server. See `EventStream`.
+        """Streams events across broken connections and server restarts. See `EventStream`.
 
         Args:
-            request: Which events, and from where on: by default all, from now on.
-            on_gap: Called where events are missing that are no longer kept, instead of failing with CURSOR_EXPIRED.
+            request: The filter and the start position. By default all events from now on.
+            on_gap: Called in place of expired events. Without it, the stream fails with CURSOR_EXPIRED.
         """
         return EventStream(self._target, Progress(request, reports_gaps=on_gap is not None), on_gap)
 
     def close(self) -> None:
-        """Ends the connection and what is under way on it. Subscriptions have their own."""
+        """Closes the connection and cancels its calls. Event streams have their own connections and stay open."""
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -118,21 +118,21 @@ class Client:
 
 
 class EventStream:
-    """The events from a place on, in their order: an iterator that ends only when it was told to, or with an error.
+    """An iterator of events in order. It ends only at a limit of the request, at `close`, or with an error.
 
-    It has a connection of its own, and opens it anew when it breaks, when the server goes away, and when nothing was
-    heard for two heartbeats: no event is lost, and none comes twice. Use it in a `with` statement. One thread may
-    iterate; any may `close`.
+    The stream has its own connection. It reconnects if the connection breaks, if the server shuts down, or if nothing
+    arrives for two heartbeat intervals. No event is lost or delivered twice by a reconnect. Use it in a `with`
+    statement. One thread may iterate; any thread may call `close`.
 
-    Of a named subscription (`SubscribeRequest.subscription`) the server keeps the place: what the loop has finished
-    with is acknowledged within about a second, with every heartbeat, before a stream is opened again, and in the end,
-    which may take two seconds then. So the event that was at hand when a loop failed comes again to the next one. When
-    somebody moves the subscription or gives it another filter, the loop goes on with that. When somebody deletes it,
-    the loop ends with NOT_FOUND.
+    For a named subscription (`SubscribeRequest.subscription`) the server stores the cursor. The stream acknowledges
+    finished events within about a second, after every heartbeat, before it reopens, and at its end; the end then takes
+    up to two seconds. If a loop fails, the next stream of the subscription redelivers the event that the loop was
+    processing. If the subscription is moved or gets another filter, the stream continues from its new state. If the
+    subscription is deleted, the stream ends with NOT_FOUND.
 
     Raises:
-        SwitchboardError: What no new connection mends: a request that is wrong, a cursor whose events are no longer
-            kept. After that, the iterator is at its end.
+        SwitchboardError: For an error that a new connection cannot solve, such as an invalid request or an expired
+            cursor. The iterator is exhausted after it.
     """
 
     def __init__(self, target: Target, progress: Progress, on_gap: Callable[[v1.SubscribeGap], None] | None) -> None:
@@ -148,27 +148,30 @@ class EventStream:
 
     @property
     def cursor(self) -> str | None:
-        """The place behind the last event that is finished. None before the first stream has started.
+        """The cursor after the last finished event. None before the first stream has started.
 
-        An event is finished when the loop moves on to the next. Keep the cursor, unless the subscription is a named
-        one, and start at it by `SubscribeRequest.after_cursor` the next time.
+        An event is finished when the loop asks for the next one. Without a named subscription, save the cursor and pass
+        it as `SubscribeRequest.after_cursor` to resume.
         """
         return self._progress.cursor
 
     def acknowledge(self, event: v1.Event | None = None, *, timeout: float | None = 10) -> None:
-        """Finishes with an event of a named subscription, and waits until the server has that on disk.
+        """Acknowledges events of a named subscription and waits until the server has persisted that.
 
-        The loop does it by itself, a little later: this is for its body, where that is too late. After UNAVAILABLE it
-        is tried again for as long as there is time, and the loop does so after that.
+        The stream acknowledges finished events by itself, a little later. Call this in the loop body if an event must
+        be acknowledged before the next step. After UNAVAILABLE the call retries until `timeout`; after that the stream
+        retries.
 
         Args:
-            event: What the body was given last. By default only what the loop has finished with is acknowledged.
-            timeout: Seconds that it may take.
+            event: The current event of the loop body, which this finishes. By default only events that the loop has
+                finished are acknowledged.
+            timeout: Seconds for the whole call.
 
         Raises:
-            SwitchboardError: With the reason SUBSCRIPTION_GENERATION_STALE, somebody has moved the subscription or
-                given it another filter: the event may come again. That is no failure of the loop.
-            ValueError: When the subscription has no name.
+            SwitchboardError: If the server rejects the acknowledgement. The reason SUBSCRIPTION_GENERATION_STALE means
+                that the subscription was moved or got another filter, so the event may be redelivered. The stream
+                continues.
+            ValueError: If the request names no subscription.
         """
         if (ack := self._progress.acknowledge(event)) is None:
             return
@@ -211,15 +214,15 @@ class EventStream:
             self._close_channel()
 
     def _read_stream(self) -> Generator[v1.Event, None, SwitchboardError | None]:
-        """Follows one stream to its end."""
-        # A new channel each time: on the old one, a new stream would take the connection that is dead.
+        """Reads one stream to its end."""
+        # A new channel each time. A new stream on the old channel would use the dead connection.
         if self._channel is not None:
             self._channel.close()
         self._channel = self._target.channel(OWN_CONNECTION)
         stub, metadata = v1.EventServiceStub(self._channel), self._target.metadata
         request = self._progress.open()
         if (ack := self._progress.unacknowledged()) is not None:
-            # What the server does not know to be finished would come again.
+            # Otherwise the server would redeliver finished events.
             sent = stub.Acknowledge.future(ack, self._progress.max_silence(), metadata)
             self._watchdog.watch(sent)
             if (error := self._progress.record_acknowledgement(ack, _outcome(sent))) is not None:
@@ -260,10 +263,10 @@ class EventStream:
             self._watchdog.disarm()
 
     def close(self) -> None:
-        """Ends the subscription. A loop in another thread comes to its end."""
+        """Closes the stream. A loop in another thread ends."""
         self._closed.set()
         self._watchdog.stop()
-        # A loop that waits in another thread cannot be ended from here: its call was, and it ends by itself.
+        # A loop that waits in another thread ends by itself, because its call is cancelled.
         if self._advancing.acquire(blocking=False):
             try:
                 self._events.close()
@@ -287,7 +290,7 @@ _streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
 
 @atexit.register
 def _close_streams() -> None:
-    # While there are threads: later on, gRPC waits for them for ever to close a channel that has a call.
+    # At this point threads still run. Later, gRPC waits forever for them when it closes a channel with an open call.
     for stream in list(_streams):
         stream.close()
 
@@ -303,13 +306,13 @@ def _outcome(call: Any) -> SwitchboardError | None:
 
 
 class _Acknowledger:
-    """Acknowledges what is finished while a stream is open."""
+    """Acknowledges finished events while a stream is open."""
 
     def __init__(
         self, progress: Progress, acknowledge: Callable[[v1.AcknowledgeRequest, float], Any], call: Any
     ) -> None:
         self.failure: SwitchboardError | None = None
-        """Why the stream was broken off: no acknowledgement will do."""
+        """The error that ended the stream because the server rejects the acknowledgement."""
         self._progress = progress
         self._acknowledge = acknowledge
         self._call = call
@@ -360,7 +363,7 @@ class _Acknowledger:
 
 
 class _Watchdog:
-    """Cancels a call that was waited on for too long."""
+    """Cancels a call that stays silent for too long."""
 
     def __init__(self) -> None:
         self.timed_out = False
@@ -383,7 +386,7 @@ class _Watchdog:
     def arm(self, seconds: float) -> None:
         with self._changed:
             self._deadline = time.monotonic() + seconds
-            # Most events come long before their time: the thread sleeps on, and looks when it wakes.
+            # Most events arrive early, so the thread checks the new deadline only when the old one passes.
             if self._next_check is None or self._deadline < self._next_check:
                 self._changed.notify()
 
@@ -410,7 +413,7 @@ class _Watchdog:
 
 
 class _Channel(grpc.Channel):
-    """A channel whose calls carry the token, tell their errors, and are tried again where that is safe."""
+    """A channel whose calls send the token, raise `SwitchboardError`, and are retried if that is safe."""
 
     def __init__(self, target: Target, max_attempts: int) -> None:
         self._inner = target.channel()
@@ -450,7 +453,7 @@ class _Channel(grpc.Channel):
 
 
 class _RetryingMethod:
-    """A method with one answer."""
+    """A method with one response."""
 
     def __init__(
         self,
@@ -510,7 +513,7 @@ class _StreamUnary(_RetryingMethod, grpc.StreamUnaryMultiCallable):  # type: ign
 
 
 class _Future:
-    """A future of gRPC, but for the error that it ends with."""
+    """A gRPC future that raises `SwitchboardError`."""
 
     def __init__(self, call: Any, payload: SingleRequest | RequestStream) -> None:
         self._call = call
@@ -542,7 +545,7 @@ grpc.Future.register(_Future)
 
 
 class _StreamingMethod:
-    """A method with any number of answers."""
+    """A method with a stream of responses."""
 
     def __init__(self, inner: Any, metadata: tuple[tuple[str, str], ...]) -> None:
         self._inner = inner
@@ -566,7 +569,7 @@ class _StreamStream(_StreamingMethod, grpc.StreamStreamMultiCallable):  # type: 
 
 
 class _Stream:
-    """A call of gRPC, but for the error that it ends with."""
+    """A gRPC call that raises `SwitchboardError`."""
 
     def __init__(self, call: Any, payload: RequestStream | None = None) -> None:
         self._call = call

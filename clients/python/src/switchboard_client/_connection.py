@@ -1,4 +1,4 @@
-"""Where the server is and how to get there."""
+"""Addresses, credentials and channel options."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __version__ = metadata.version("switchboard-client")
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.primary_user_agent", f"switchboard-client/{__version__}"),
-    # A connection that died in silence is found within 40 seconds, but only while something waits on it.
+    # Pings detect a dead connection within 40 seconds while a call is open.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 0),
-    # A stream of events sends nothing itself: without this, gRPC stops its pings after the second.
+    # An event stream sends no data. Without this option, gRPC stops its pings after the second one.
     ("grpc.http2.max_pings_without_data", 0),
-    # A server that restarts is found again within seconds. gRPC would wait for up to two minutes.
+    # The client finds a restarted server within seconds. The gRPC default waits for up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
@@ -32,7 +32,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 class Target:
-    """An address with all that a channel to it needs."""
+    """An address with its credentials, metadata and channel options."""
 
     def __init__(
         self,
@@ -47,19 +47,19 @@ class Target:
         if plaintext is None:
             plaintext = loopback and credentials is None
         if plaintext and credentials is not None:
-            raise ValueError("plaintext and credentials exclude each other")
+            raise ValueError("plaintext and credentials are mutually exclusive: pass one of them")
         if token is not None:
             if not _TOKEN.fullmatch(token):
-                # Found here, because gRPC would quote it.
-                raise ValueError("the token must be printable ASCII without blanks")
+                # Checked here, because the gRPC error would contain the token.
+                raise ValueError("the token must contain only printable ASCII characters without spaces, at least one")
             if plaintext and not loopback:
-                raise ValueError("a token is never sent in plaintext beyond loopback: use TLS")
+                raise ValueError("a token must not be sent in plaintext beyond loopback: use TLS")
         self.address = address
         self.metadata = (("authorization", f"Bearer {token}"),) if token is not None else ()
         self._credentials = None if plaintext else credentials or grpc.ssl_channel_credentials()
         self._options = (*_OPTIONS, *options)
         if plaintext and loopback:
-            # What stays on this machine must not take the way over a proxy that the environment names.
+            # Local calls must not use an HTTP proxy from the environment.
             self._options += (("grpc.enable_http_proxy", 0),)
 
     def channel(self, *options: tuple[str, Any]) -> grpc.Channel:
@@ -79,19 +79,19 @@ class Target:
         return grpc.aio.secure_channel(self.address, self._credentials, options, interceptors=interceptors)
 
 
-# For a channel that must have a connection of its own: by default gRPC shares one among all channels to an address.
+# Gives a channel its own connection. By default gRPC shares one among all channels to an address.
 OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
 
 
 def is_loopback(address: str) -> bool:
-    """Says whether an address in gRPC's notation leads nowhere but to this machine. When in doubt it does not."""
+    """Whether a gRPC target can only be this machine. False if that is not certain."""
     scheme, colon, rest = address.partition(":")
     if colon and scheme in ("unix", "unix-abstract"):
         return True
     if colon and scheme in ("ipv4", "ipv6"):
         return all(_is_loopback_host(one) for one in rest.split(","))
     if colon and scheme == "dns":
-        # Of `dns://authority/host:port`, the host.
+        # `dns://authority/host:port`
         address = rest.rpartition("/")[2]
     return _is_loopback_host(address)
 

@@ -1,4 +1,4 @@
-"""How far a subscription has come: the part of it that neither threads nor asyncio matter to."""
+"""The state of an event stream across its connections. Threads and asyncio share it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from switchboard_client import v1
 from switchboard_client._calls import MAX_DELAY_SECONDS, backoff
 from switchboard_client._errors import SwitchboardError
 
-# Seconds until a stream must have started.
+# Seconds in which a stream must start.
 START_SECONDS = 10.0
 
-# The interval of heartbeats where a stream does not say its own.
+# The heartbeat interval if the stream does not state one.
 HEARTBEAT_SECONDS = 15.0
 
-# The least time between two acknowledgements that nobody asked for.
+# The minimum interval between two automatic acknowledgements.
 ACKNOWLEDGE_SECONDS = 1.0
 
-# How long the end of a loop waits for its last acknowledgement.
+# How long the end of a stream waits for its last acknowledgement.
 FINAL_ACKNOWLEDGE_SECONDS = 2.0
 
-# What gRPC makes of a stream or a call that something on the way has reset, where the server gives no reason.
+# The codes that gRPC reports for a stream or a call that an intermediary reset. They have no reason.
 _RESET = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN))
 
-# How often in a row that is believed of a stream while nothing comes: a message that cannot be read looks the same, and
-# comes again, and so does a peer that is no Switchboard at all.
+# How many consecutive resets without a response are retried. A message that cannot be decoded and a peer that is not
+# Switchboard look the same, and they fail every time.
 _MAX_RESETS = 5
 
-# What the server says of a subscription that was moved or given another filter.
+# The reasons for a subscription that was moved or got another filter.
 _POSITION_CHANGED = frozenset(("SUBSCRIPTION_CHANGED", "SUBSCRIPTION_GENERATION_STALE"))
 
 _CHANGED_CLOSINGS = frozenset((v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, v1.CLOSING_REASON_SUBSCRIPTION_DELETED))
@@ -41,12 +41,12 @@ def _reset(error: SwitchboardError) -> bool:
 
 
 def silence_error() -> SwitchboardError:
-    """What a stream ends with on which nothing was heard for too long."""
-    return SwitchboardError(grpc.StatusCode.UNAVAILABLE, details="nothing was heard for too long")
+    """The error of a stream that was silent for too long."""
+    return SwitchboardError(grpc.StatusCode.UNAVAILABLE, details="the stream was silent for too long")
 
 
 class Progress:
-    """The place of a subscription over all of its streams."""
+    """The position of an event stream across all of its connections."""
 
     def __init__(self, request: v1.SubscribeRequest | None, *, reports_gaps: bool) -> None:
         self._request = v1.SubscribeRequest()
@@ -55,7 +55,7 @@ class Progress:
         if reports_gaps:
             self._request.expired_policy = v1.EXPIRED_POLICY_SKIP_WITH_GAP
         elif self._request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP:
-            raise ValueError("EXPIRED_POLICY_SKIP_WITH_GAP needs on_gap: a gap is not passed over in silence")
+            raise ValueError("EXPIRED_POLICY_SKIP_WITH_GAP requires on_gap, which receives the gap")
         self.cursor: str | None = self._request.after_cursor or None
         self._named = self._request.WhichOneof("start") == "subscription"
         self._limited = self._request.max_events > 0
@@ -63,26 +63,26 @@ class Progress:
         self._max_silence: float | None = None
         self._closing: v1.SubscribeClosing | None = None
         self._generation = 0
-        # What the caller has and has not finished.
+        # The event or gap that the program is processing.
         self._current: v1.Event | v1.SubscribeGap | None = None
-        # Of a named subscription: what is finished, and what of that the server knows or has refused. The first is
-        # written by the loop alone, the second by whoever acknowledges: there is nothing to lock.
+        # For a named subscription: the last finished position, and the last position that the server accepted or
+        # rejected. Only the loop writes the first and only an acknowledging thread the second, so no lock is needed.
         self._finished: v1.AcknowledgeRequest | None = None
         self._answered: v1.AcknowledgeRequest | None = None
 
     def open(self) -> v1.SubscribeRequest:
-        """Begins a stream, and tells with what request."""
+        """Resets the per-stream state and returns the request of the next stream."""
         self._max_silence = self._closing = None
         if self.cursor is not None and not self._named:
             self._request.after_cursor = self.cursor
         return self._request
 
     def max_silence(self) -> float:
-        """Seconds of silence after which the stream that is open is dead."""
+        """Seconds of silence after which the open stream is dead."""
         return START_SECONDS if self._max_silence is None else self._max_silence
 
     def handle(self, response: v1.SubscribeResponse) -> v1.Event | v1.SubscribeGap | None:
-        """Takes what a stream brought in, and tells what of it is for the caller. That is finished by `finish`."""
+        """Handles a response. Returns the event or gap for the program, which `finish` finishes."""
         match response.WhichOneof("response"):
             case "started":
                 self._start(response.started)
@@ -98,7 +98,7 @@ class Progress:
             case "closing":
                 self._closing = response.closing
                 if response.closing.reason in _CHANGED_CLOSINGS:
-                    # What is finished is about the subscription as it was.
+                    # The finished position belongs to the old state of the subscription.
                     self._finished = None
                 else:
                     self._advance_cursor(response.closing.cursor)
@@ -114,12 +114,12 @@ class Progress:
             and self._request.WhichOneof("start") == "since"
             and started.cursor == started.oldest_cursor
         )
-        # Of what is missing since a time, only that time tells: until the gap has come, it is asked for again.
+        # Only a request with the same `since` gets the gap again, so the cursor is not used until the gap arrived.
         if not gap_may_come:
             self.cursor = started.cursor
 
     def finish(self, done: v1.Event | v1.SubscribeGap) -> None:
-        """Moves behind what the caller has dealt with, unless `acknowledge` did."""
+        """Advances past the finished item, unless `acknowledge` already did."""
         if done is not self._current:
             return
         self._current = None
@@ -140,31 +140,30 @@ class Progress:
             )
 
     def acknowledge(self, event: v1.Event | None) -> v1.AcknowledgeRequest | None:
-        """Finishes with an event, if it is at hand, and tells what acknowledges all that is finished."""
+        """Finishes the event if it is the current one. Returns the request that acknowledges all finished events."""
         if not self._named:
-            raise ValueError("only a named subscription can be acknowledged")
+            raise ValueError("only a named subscription can be acknowledged: set SubscribeRequest.subscription")
         current = self._current
         if event is not None and isinstance(current, v1.Event) and event.cursor == current.cursor:
             self.finish(current)
         return self._finished
 
     def unacknowledged(self) -> v1.AcknowledgeRequest | None:
-        """What is finished, and is to be acknowledged."""
+        """The request for the finished position, if it is not acknowledged yet."""
         ack = self._finished
         return None if ack is self._answered else ack
 
     def acknowledge_due(self) -> bool:
-        """Says whether that is to be done while the stream goes on."""
+        """Whether to acknowledge while the stream is open."""
         return self._closing is None and self.unacknowledged() is not None
 
     def record_acknowledgement(
         self, ack: v1.AcknowledgeRequest, error: SwitchboardError | None
     ) -> SwitchboardError | None:
-        """Takes what became of an acknowledgement, and tells the error that is one for the loop too.
+        """Records the result of an acknowledgement. Returns the error that the stream must handle too.
 
-        It is UNAVAILABLE when the same acknowledgement is to be tried again, which may take a new stream. It is none
-        when the subscription was changed: the server ends the stream, and the next one starts where the subscription is
-        then.
+        The error is UNAVAILABLE if the acknowledgement must be retried, possibly on a new stream. There is no error if
+        the subscription was changed: the server ends the stream, and the next one starts at the new position.
         """
         if error is None or error.reason in _POSITION_CHANGED:
             self._answered = ack
@@ -172,25 +171,24 @@ class Progress:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return error
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED or _reset(error):
-            transient = SwitchboardError(grpc.StatusCode.UNAVAILABLE, details="an acknowledgement did not come through")
+            transient = SwitchboardError(grpc.StatusCode.UNAVAILABLE, details="the acknowledgement was interrupted")
             transient.retry_delay = error.retry_delay
             return transient
         if error.reason:
-            # It would be refused again.
+            # The server would reject it again.
             self._answered = ack
         return error
 
     def delay(self, error: SwitchboardError | None) -> float | None:
-        """Seconds until the next stream, now that one has ended: with an error, or with OK (None).
+        """Seconds until the next stream, after one ended with an error, or with OK (None).
 
-        None when there is to be none, because the stream has come to the end that was asked for. An error that no new
-        stream could mend is raised.
+        Returns None if the stream reached a limit of the request. Raises an error that a new stream cannot solve.
         """
         closing = self._closing
         if error is None and closing is not None and closing.reason not in _REOPEN_CLOSINGS:
             return None
         if self._limited and not self._request.max_events:
-            # The last event came, and the word that it was the last did not.
+            # The last event arrived, but the closing response did not.
             return None
         if error is not None and (error.code() is grpc.StatusCode.NOT_FOUND or error.reason in _POSITION_CHANGED):
             self._finished = None

@@ -1,4 +1,4 @@
-"""The client for asyncio: the same names as in `switchboard_client`, to be awaited."""
+"""The asyncio client. It has the same names as `switchboard_client`, with awaitable methods."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ __all__ = ["Client", "EventStream"]
 
 
 class Client:
-    """A connection to Switchboard, for one event loop.
+    """A connection to Switchboard for one event loop.
 
     Each service is an attribute that holds the generated stub, as in `await client.messages.SendMessage(request)`.
-    Calls through them carry the token, fail with `SwitchboardError`, and are tried again where that is safe: only after
-    UNAVAILABLE, only reads and writes that have a `request_id`, and within `timeout`. Where a request can have a
-    `request_id` and has none, it is given one.
+    These calls send the token and raise `SwitchboardError`. Safe calls are retried: only after UNAVAILABLE, only reads
+    and writes that have a `request_id`, and only within `timeout`. If a request can have a `request_id` and has none,
+    the client generates one.
 
-    Two things are sent once: `UpdateContact` and what else changes something without a `request_id`; and streams,
-    `SendMessages` included.
+    Two kinds of call have one attempt: writes without a `request_id`, such as `UpdateContact`; and streams, including
+    `SendMessages`.
     """
 
     accounts: AccountServiceAsyncStub
@@ -70,19 +70,19 @@ class Client:
         max_attempts: int = 4,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        """Makes a client, inside the event loop that uses it. It connects with the first call.
+        """Creates a client. Call it inside the event loop that uses the client. It connects at the first call.
 
         Args:
-            address: `host:port`, or any other target that gRPC knows.
-            credentials: For TLS, from `grpc.ssl_channel_credentials`. By default TLS with gRPC's own root
-                certificates; to a loopback address, plaintext.
+            address: `host:port`, or any other gRPC target.
+            credentials: TLS credentials from `grpc.ssl_channel_credentials`. Default: TLS with gRPC's own root
+                certificates, or plaintext to a loopback address.
             plaintext: True for plaintext beyond loopback, False for TLS to a loopback address.
-            token: Goes along with every call. Beyond loopback it needs TLS.
-            max_attempts: How often a call is made at most. 1 means that nothing is tried again.
-            options: More options for gRPC's channels, such as `("grpc.max_receive_message_length", 16 << 20)`.
+            token: Sent with every call. Beyond loopback it requires TLS.
+            max_attempts: The maximum number of attempts of a call. 1 disables retries.
+            options: Additional gRPC channel options, such as `("grpc.max_receive_message_length", 16 << 20)`.
 
         Raises:
-            ValueError: When these do not go together.
+            ValueError: If the arguments contradict each other.
         """
         self._target = Target(address, credentials, plaintext=plaintext, token=token, options=options)
         self._channel = self._target.aio_channel(
@@ -103,7 +103,7 @@ class Client:
 
     @property
     def channel(self) -> grpc.aio.Channel:
-        """The channel, for other stubs: health, reflection, the sandbox."""
+        """The channel for other stubs, such as health, reflection and the sandbox."""
         return self._channel
 
     def subscribe(
@@ -112,17 +112,17 @@ class Client:
         *,
         on_gap: Callable[[v1.SubscribeGap], Awaitable[None] | None] | None = None,
     ) -> EventStream:
-        """Follows the events, over broken connections and restarts of the server. See `EventStream`.
+        """Streams events across broken connections and server restarts. See `EventStream`.
 
         Args:
-            request: Which events, and from where on: by default all, from now on.
-            on_gap: Called, and awaited if it can be, where events are missing that are no longer kept, instead of
-                failing with CURSOR_EXPIRED.
+            request: The filter and the start position. By default all events from now on.
+            on_gap: Called in place of expired events, and awaited if it returns an awaitable. Without it, the stream
+                fails with CURSOR_EXPIRED.
         """
         return EventStream(self._target, Progress(request, reports_gaps=on_gap is not None), on_gap)
 
     async def close(self) -> None:
-        """Ends the connection and what is under way on it. Subscriptions have their own."""
+        """Closes the connection and cancels its calls. Event streams have their own connections and stay open."""
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -138,22 +138,22 @@ class Client:
 
 
 class EventStream:
-    """The events from a place on, in their order: an iterator that ends only when it was told to, or with an error.
+    """An iterator of events in order. It ends only at a limit of the request, at `close`, or with an error.
 
-    It has a connection of its own, and opens it anew when it breaks, when the server goes away, and when nothing was
-    heard for two heartbeats: no event is lost, and none comes twice. Use it in an `async with` statement. One task may
-    iterate; any may `close`. To give up waiting loses nothing: after `asyncio.wait_for(anext(subscription), 1)` has run
-    out of time, the next `anext` goes on with the same wait.
+    The stream has its own connection. It reconnects if the connection breaks, if the server shuts down, or if nothing
+    arrives for two heartbeat intervals. No event is lost or delivered twice by a reconnect. Use it in an `async with`
+    statement. One task may iterate; any task may call `close`. An abandoned wait loses no event: after a timeout of
+    `asyncio.wait_for(anext(stream), 1)`, the next `anext` continues the same wait.
 
-    Of a named subscription (`SubscribeRequest.subscription`) the server keeps the place: what the loop has finished
-    with is acknowledged within about a second, with every heartbeat, before a stream is opened again, and in the end,
-    which may take two seconds then. So the event that was at hand when a loop failed comes again to the next one. When
-    somebody moves the subscription or gives it another filter, the loop goes on with that. When somebody deletes it,
-    the loop ends with NOT_FOUND.
+    For a named subscription (`SubscribeRequest.subscription`) the server stores the cursor. The stream acknowledges
+    finished events within about a second, after every heartbeat, before it reopens, and at its end; the end then takes
+    up to two seconds. If a loop fails, the next stream of the subscription redelivers the event that the loop was
+    processing. If the subscription is moved or gets another filter, the stream continues from its new state. If the
+    subscription is deleted, the stream ends with NOT_FOUND.
 
     Raises:
-        SwitchboardError: What no new connection mends: a request that is wrong, a cursor whose events are no longer
-            kept. After that, the iterator is at its end.
+        SwitchboardError: For an error that a new connection cannot solve, such as an invalid request or an expired
+            cursor. The iterator is exhausted after it.
     """
 
     def __init__(
@@ -169,35 +169,38 @@ class EventStream:
         self._channel: grpc.aio.Channel | None = None
         self._call: Any = None
         self._ended: SwitchboardError | None = None
-        # Goes on while nobody awaits it: who gives up waiting for an event has not given up the event.
+        # This task continues when a wait is cancelled, so the next `anext` gets the event.
         self._advancing: asyncio.Task[v1.Event | None] | None = None
         self._awaited = self._in_on_gap = False
-        # mypy knows a generator function as one of the wider type, without `ag_running`.
+        # mypy infers a wider type without `ag_running`.
         self._events = cast("AsyncGeneratorType[v1.Event, None]", self._run())
 
     @property
     def cursor(self) -> str | None:
-        """The place behind the last event that is finished. None before the first stream has started.
+        """The cursor after the last finished event. None before the first stream has started.
 
-        An event is finished when the loop moves on to the next. Keep the cursor, unless the subscription is a named
-        one, and start at it by `SubscribeRequest.after_cursor` the next time.
+        An event is finished when the loop asks for the next one. Without a named subscription, save the cursor and pass
+        it as `SubscribeRequest.after_cursor` to resume.
         """
         return self._progress.cursor
 
     async def acknowledge(self, event: v1.Event | None = None, *, timeout: float | None = 10) -> None:
-        """Finishes with an event of a named subscription, and waits until the server has that on disk.
+        """Acknowledges events of a named subscription and waits until the server has persisted that.
 
-        The loop does it by itself, a little later: this is for its body, where that is too late. After UNAVAILABLE it
-        is tried again for as long as there is time, and the loop does so after that.
+        The stream acknowledges finished events by itself, a little later. Call this in the loop body if an event must
+        be acknowledged before the next step. After UNAVAILABLE the call retries until `timeout`; after that the stream
+        retries.
 
         Args:
-            event: What the body was given last. By default only what the loop has finished with is acknowledged.
-            timeout: Seconds that it may take.
+            event: The current event of the loop body, which this finishes. By default only events that the loop has
+                finished are acknowledged.
+            timeout: Seconds for the whole call.
 
         Raises:
-            SwitchboardError: With the reason SUBSCRIPTION_GENERATION_STALE, somebody has moved the subscription or
-                given it another filter: the event may come again. That is no failure of the loop.
-            ValueError: When the subscription has no name.
+            SwitchboardError: If the server rejects the acknowledgement. The reason SUBSCRIPTION_GENERATION_STALE means
+                that the subscription was moved or got another filter, so the event may be redelivered. The stream
+                continues.
+            ValueError: If the request names no subscription.
         """
         if (ack := self._progress.acknowledge(event)) is None:
             return
@@ -223,7 +226,7 @@ class EventStream:
 
     async def __anext__(self) -> v1.Event:
         if self._awaited:
-            raise RuntimeError("another task iterates over this subscription")
+            raise RuntimeError("another task is iterating over this event stream")
         if self._advancing is None:
             self._advancing = asyncio.create_task(self._advance())
         advancing = self._advancing
@@ -259,8 +262,8 @@ class EventStream:
             await self._close_channel()
 
     async def _read_stream(self) -> AsyncGenerator[v1.Event, None]:
-        """Follows one stream until it has `_ended`."""
-        # A new channel each time: on the old one, a new stream would take the connection that is dead.
+        """Reads one stream to its end and sets `_ended`."""
+        # A new channel each time. A new stream on the old channel would use the dead connection.
         if self._channel is not None:
             await self._channel.close()
         self._channel = self._target.aio_channel(OWN_CONNECTION)
@@ -282,7 +285,7 @@ class EventStream:
                 acknowledger.wake()
             self._ended = acknowledger.failure or response
         finally:
-            # gRPC keeps the connection of a closed asyncio channel for as long as somebody has a call of it.
+            # gRPC keeps the connection of a closed asyncio channel open while one of its calls is referenced.
             self._call.cancel()
             self._call = None
             await acknowledger.stop()
@@ -296,7 +299,7 @@ class EventStream:
             self._in_on_gap = False
 
     async def _acknowledge_first(self, stub: EventServiceAsyncStub) -> SwitchboardError | None:
-        """Acknowledges before a stream is opened: what the server does not know to be finished would come again."""
+        """Acknowledges before a stream opens. Otherwise the server would redeliver finished events."""
         if (ack := self._progress.unacknowledged()) is None:
             return None
         self._call = stub.Acknowledge(ack, metadata=self._target.metadata)
@@ -321,13 +324,13 @@ class EventStream:
                 self._progress.record_acknowledgement(ack, _error(await _outcome(FINAL_ACKNOWLEDGE_SECONDS, call)))
 
     async def close(self) -> None:
-        """Ends the subscription. A loop in another task comes to its end."""
+        """Closes the stream. A loop in another task ends."""
         self._closed.set()
         if self._call is not None:
             self._call.cancel()
         advancing = self._advancing
         if self._awaited or advancing is asyncio.current_task():
-            # Whoever waits for it comes to the end of the loop.
+            # The waiting task sees the end of the stream.
             return
         self._advancing = None
         if advancing is not None:
@@ -335,7 +338,7 @@ class EventStream:
                 advancing.cancel()
             await asyncio.wait({advancing})
             if not advancing.cancelled():
-                # Nobody wants to know any more.
+                # Retrieve the exception, so asyncio does not log it as unhandled.
                 advancing.exception()
         if not self._events.ag_running:
             await self._events.aclose()
@@ -353,11 +356,11 @@ class EventStream:
 
 
 class _Acknowledger:
-    """Acknowledges what is finished while a stream is open."""
+    """Acknowledges finished events while a stream is open."""
 
     def __init__(self, progress: Progress, acknowledge: Callable[[v1.AcknowledgeRequest], Any], call: Any) -> None:
         self.failure: SwitchboardError | None = None
-        """Why the stream was broken off: no acknowledgement will do."""
+        """The error that ended the stream because the server rejects the acknowledgement."""
         self._progress = progress
         self._acknowledge = acknowledge
         self._call = call
@@ -398,12 +401,12 @@ class _Acknowledger:
 
 
 async def _outcome(seconds: float, awaitable: Awaitable[Any]) -> Any:
-    """What a call gives, or the error that it ends with."""
+    """The result of a call, or the error that it ends with."""
     task = await _within(seconds, awaitable)
     if task is None:
         return silence_error()
     if task.cancelled():
-        # By `close`, or by whoever reset the stream: gRPC does not tell these apart from a task's own end.
+        # `close` or a reset of the stream cancelled it. gRPC reports both as a cancelled task.
         return SwitchboardError(grpc.StatusCode.CANCELLED, details="the stream was reset")
     if isinstance(failed := task.exception(), grpc.RpcError):
         return SwitchboardError.from_rpc_error(failed)
@@ -415,7 +418,7 @@ def _error(outcome: Any) -> SwitchboardError | None:
 
 
 async def _within(seconds: float, awaitable: Awaitable[Any]) -> asyncio.Task[Any] | None:
-    """Waits, but not for longer. `asyncio.wait_for` can lose a cancel, and makes one of its own."""
+    """Waits for at most `seconds`. `asyncio.wait_for` can lose a cancellation and raises its own."""
     task = asyncio.ensure_future(awaitable)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -446,7 +449,7 @@ class _Interceptor:
                 await call
             except (grpc.RpcError, asyncio.CancelledError) as failed:
                 if isinstance(payload, RequestStream) and payload.source_error is not None:
-                    # The call tells it: older versions of gRPC stumble over what an interceptor raises of its own.
+                    # `_Call` raises it. Older gRPC versions fail if an interceptor raises another exception.
                     return _Call(call, payload)
                 if not isinstance(failed, grpc.RpcError):
                     raise
@@ -473,7 +476,7 @@ class _StreamUnary(_Interceptor, grpc.aio.StreamUnaryClientInterceptor):
         payload = RequestStream(request_iterator)
         if payload.repeatable:
             return await self._call_with_retries(continuation, client_call_details, payload)
-        # Not awaited here: who writes the messages one by one waits for the call before the first.
+        # Not awaited here, because a program that writes messages one by one needs the call before the first message.
         return await self._call_once(continuation, client_call_details, payload)
 
 
@@ -488,7 +491,7 @@ class _StreamStream(_Interceptor, grpc.aio.StreamStreamClientInterceptor):
 
 
 class _Call:
-    """A call of gRPC, but for the error that it ends with."""
+    """A gRPC call that raises `SwitchboardError`."""
 
     def __init__(self, call: Any, payload: RequestStream | None) -> None:
         self._call = call
@@ -521,6 +524,6 @@ class _Call:
         return getattr(self._call, name)
 
 
-# What is none of these, gRPC would wrap once more, and some versions of it then stumble over their own wrapper.
+# gRPC wraps objects of other classes again, and some gRPC versions fail on their own wrapper.
 grpc.aio.UnaryStreamCall.register(_Call)
 grpc.aio.StreamStreamCall.register(_Call)

@@ -1,4 +1,4 @@
-"""Both clients, behind one synchronous face."""
+"""Both clients behind one synchronous interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS = 20
 
 
 class AnyClient:
-    """Makes calls with either client, and remembers which."""
+    """Makes calls with either client and records them."""
 
     def __init__(self, flavour: str, address: str, **options: Any) -> None:
         self.flavour = flavour
@@ -49,7 +49,7 @@ class AnyClient:
         return getattr(stub, method)
 
     def call(self, name: str, request: Any, **options: Any) -> Any:
-        """Makes a call with one answer: `messages.SendMessage`."""
+        """Makes a call with one response, such as `messages.SendMessage`."""
         method = self._method(name)
         options.setdefault("timeout", SECONDS)
         if self._loop is None:
@@ -61,7 +61,7 @@ class AnyClient:
         return self._loop.run_until_complete(call())
 
     def drain(self, name: str, request: Any, **options: Any) -> list[Any]:
-        """Makes a call with many answers."""
+        """Makes a call with a stream of responses."""
         method = self._method(name)
         options.setdefault("timeout", SECONDS)
         if self._loop is None:
@@ -81,13 +81,13 @@ class AnyClient:
 
 
 class BodyError(Exception):
-    """What a loop's body fails with."""
+    """The error of a failing loop body."""
 
 
 class Consumer:
-    """A subscription with either client, in a thread, with its events in a queue.
+    """An event stream of either client in a thread, with its events in a queue.
 
-    When it is held, the body keeps each event until it is told what to do: `finish_event`, `leave`, `fail`, `acknowledge`.
+    With `manual`, the loop body keeps each event until `finish_event`, `leave`, `fail` or `acknowledge` is called.
     """
 
     def __init__(
@@ -181,29 +181,29 @@ class Consumer:
         return cursor
 
     def next(self, seconds: float = SECONDS) -> v1.Event:
-        """The next event. Raises what the subscription raises."""
+        """Returns the next event. Raises the error of the stream."""
         event = self._events.get(timeout=seconds)
-        assert event is not None, "the subscription has come to its end"
+        assert event is not None, "the stream has ended"
         if isinstance(event, BaseException):
             raise event
         return event
 
     def text(self, seconds: float = SECONDS) -> str:
-        """What a customer wrote, in the next event."""
+        """Returns the text of the next event."""
         return self.next(seconds).message_received.text.body
 
     def finish_event(self) -> None:
-        """Lets the body finish with the event that it has."""
+        """Makes the body finish its event."""
         self._orders.put("finish")
 
     def leave(self) -> None:
-        """Lets the body leave the loop, and waits until all is over."""
+        """Makes the body leave the loop, and waits for the thread."""
         self._orders.put("leave")
         self._thread.join(SECONDS)
         assert not self._thread.is_alive()
 
     def fail(self) -> None:
-        """Lets the body fail, and waits until all is over."""
+        """Makes the body fail, and waits for the thread."""
         self._orders.put("fail")
         with pytest.raises(BodyError):
             self.next()
@@ -211,20 +211,20 @@ class Consumer:
         assert not self._thread.is_alive()
 
     def acknowledge(self, timeout: float | None = SECONDS) -> None:
-        """Lets the body acknowledge the event that it has. Raises what it raises."""
+        """Makes the body acknowledge its event. Raises the error of the call."""
         self._timeout = timeout
         self._orders.put("acknowledge")
         if (error := self._done.get(timeout=SECONDS)) is not None:
             raise error
 
     def expect_end(self) -> None:
-        """Waits for the end of the loop, before which no event may come."""
+        """Waits for the end of the loop. No event may precede it."""
         assert self._events.get(timeout=SECONDS) is None
         self._thread.join(SECONDS)
         assert not self._thread.is_alive()
 
     def close(self) -> None:
-        """Closes the subscription from outside."""
+        """Closes the stream from another thread."""
         if self._loop is None:
             self._subscription.close()
         else:

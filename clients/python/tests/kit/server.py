@@ -1,4 +1,4 @@
-"""The real server, as a process."""
+"""The real server as a process."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SECONDS = 20
 
 
 class Server:
-    """`switchboard sandbox`, on ports of its own."""
+    """`switchboard sandbox` on free ports."""
 
     def __init__(self, folder: Path, *, store: bool = False) -> None:
         self._folder = folder
         self._store = store
-        # With a store the address stays the same, so that a client finds the server again. The port does not: somebody
-        # else could have it by then.
+        # With a store, the server restarts behind a proxy with a fixed address. Another process could take its own port
+        # in the meantime.
         self._proxy = Proxy() if store else None
         self.address = ""
 
@@ -59,7 +59,7 @@ class Server:
         try:
             for line in output:
                 if match := re.match(r"\s*gRPC\s+(\S+)$", line):
-                    # It says a few lines more, and must never wait for somebody to read them.
+                    # The server prints more lines. Drain them, so it never blocks on a full pipe.
                     threading.Thread(target=output.read, daemon=True).start()
                     return match[1]
         finally:
@@ -75,7 +75,7 @@ class Server:
         self._process.stdout.close()
 
     def inject(self, text: str, sender: str = "+15550100009") -> None:
-        """Lets a customer write, and waits until the message is in the journal."""
+        """Injects a customer message and waits until it is in the journal."""
         with grpc.insecure_channel(self.address) as channel:
             request = InjectMessageRequest(account="demo-connectly", sender=sender, text=text)
             response = SandboxServiceStub(channel).InjectMessage(request, timeout=SECONDS)
