@@ -121,7 +121,7 @@ def test_messages_can_be_written_one_by_one(server: Server) -> None:
             assert (await call).message.request_id
 
             call = client.messages.SendMedia(timeout=20)
-            await call.write(v1.SendMediaRequest(header=v1.MediaHeader(account="nobody")))
+            await call.write(v1.SendMediaRequest(header=v1.MediaHeader(account="unknown")))
             await call.done_writing()
             with pytest.raises(SwitchboardError) as caught:
                 await call
@@ -151,7 +151,7 @@ def test_health_service_answers_on_the_client_channel(server: Server) -> None:
         answer = health.Check(health_pb2.HealthCheckRequest(service="switchboard.v1.EventService"), timeout=20)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(SwitchboardError) as caught:
-            health.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=20)
+            health.Check(health_pb2.HealthCheckRequest(service="unknown"), timeout=20)
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def invalid_request_error(any_client: AnyClient) -> SwitchboardError:
-    request = v1.SendMessageRequest(account="demo-connectby", to="nobody", text=v1.Text())
+    request = v1.SendMessageRequest(account="demo-connectby", to="unknown", text=v1.Text())
     with pytest.raises(SwitchboardError) as caught:
         any_client.call("messages.SendMessage", request)
     return caught.value
@@ -33,7 +33,7 @@ def test_invalid_request_lists_every_field_violation(any_client: AnyClient) -> N
     error = invalid_request_error(any_client)
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert (error.reason, error.domain) == ("REQUEST_INVALID", "switchboard")
-    assert [(fault.field, fault.reason) for fault in error.field_violations] == [
+    assert [(violation.field, violation.reason) for violation in error.field_violations] == [
         ("to", "MALFORMED"),
         ("text.body", "REQUIRED"),
     ]
@@ -57,8 +57,8 @@ def test_error_is_also_a_grpc_error(any_client: AnyClient) -> None:
 
 def test_error_has_the_metadata_of_its_reason(any_client: AnyClient) -> None:
     with pytest.raises(SwitchboardError) as caught:
-        any_client.call("accounts.GetAccount", v1.GetAccountRequest(account="nobody"))
-    assert caught.value.metadata == {"account": "nobody"}
+        any_client.call("accounts.GetAccount", v1.GetAccountRequest(account="unknown"))
+    assert caught.value.metadata == {"account": "unknown"}
     assert str(caught.value).startswith("NOT_FOUND ACCOUNT_NOT_FOUND: ")
     assert repr(caught.value) == "SwitchboardError(NOT_FOUND, reason='ACCOUNT_NOT_FOUND')"
 
@@ -79,7 +79,7 @@ def test_stream_error_is_decoded(any_client: AnyClient) -> None:
 
 
 def test_error_of_an_unrepeatable_upload_is_decoded(any_client: AnyClient) -> None:
-    messages = iter([v1.SendMediaRequest(header=v1.MediaHeader(account="nobody"))])
+    messages = iter([v1.SendMediaRequest(header=v1.MediaHeader(account="unknown"))])
     with pytest.raises(SwitchboardError) as caught:
         any_client.call("messages.SendMedia", messages)
     assert caught.value.field_violations
@@ -95,7 +95,7 @@ def test_error_from_another_source_has_no_reason(connect: Callable[..., AnyClien
 
 def test_future_error_is_decoded(server: Server) -> None:
     with Client(server.address) as client:
-        future = client.accounts.GetAccount.future(v1.GetAccountRequest(account="nobody"), timeout=20)
+        future = client.accounts.GetAccount.future(v1.GetAccountRequest(account="unknown"), timeout=20)
         with pytest.raises(grpc.RpcError) as caught:
             future.result()
     assert SwitchboardError.from_rpc_error(caught.value).reason == "ACCOUNT_NOT_FOUND"

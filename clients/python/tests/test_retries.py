@@ -351,9 +351,9 @@ def test_future_gets_a_request_id_and_one_attempt() -> None:
         with pytest.raises(SwitchboardError) as caught:
             future.result()
         assert (caught.value.reason, caught.value.request_id) == ("SERVER_STOPPING", fake.requests[0].request_id)
-        told: queue.Queue[Any] = queue.Queue()
-        future.add_done_callback(told.put)
-        assert told.get(timeout=20) is future
+        completed: queue.Queue[Any] = queue.Queue()
+        future.add_done_callback(completed.put)
+        assert completed.get(timeout=20) is future
         assert isinstance(future, grpc.Future)
         assert future.code() is grpc.StatusCode.UNAVAILABLE
         assert client.messages.SendMessage.future(SEND, timeout=10).result().message.request_id

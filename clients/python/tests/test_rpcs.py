@@ -150,7 +150,7 @@ def send_messages(any_client: AnyClient, server: Server) -> None:
     assert answers["3"].response.message.state == v1.MESSAGE_STATE_ACCEPTED
     error = SwitchboardError.from_message(answers["bad"].error)
     assert (error.code().name, error.reason, error.domain) == ("INVALID_ARGUMENT", "REQUEST_INVALID", "switchboard")
-    assert [(fault.field, fault.reason) for fault in error.field_violations] == [("text.body", "REQUIRED")]
+    assert [(violation.field, violation.reason) for violation in error.field_violations] == [("text.body", "REQUIRED")]
 
 
 @rpc("MessageService.GetMessage")

@@ -2,9 +2,9 @@ package switchboard.client;
 
 import java.time.Duration;
 
-/** Durations of the contract as Java has them. */
+/** Converts protobuf durations to Java durations. */
 final class Durations {
-    /** Long enough for anything, and short enough to be counted in nanoseconds. */
+    /** An upper limit that fits into a long of nanoseconds. */
     private static final long MAX_SECONDS = 366L * 24 * 60 * 60;
 
     private Durations() {}

@@ -33,7 +33,7 @@ import switchboard.v1.SubscribeResponse;
 import switchboard.v1.SubscribeStarted;
 
 /**
- * Events, one after another, for as long as the loop over them runs:
+ * A stream of events that reconnects by itself:
  *
  * <pre>{@code
  * try (EventStream events = client.subscribe(request)) {
@@ -43,35 +43,35 @@ import switchboard.v1.SubscribeStarted;
  * }
  * }</pre>
  *
- * <p>The stream has a connection of its own. When that breaks, falls silent, or the server restarts, it is opened anew
- * where it had come to: no event is lost, and none is given twice. The loop ends when {@code max_events} or {@code
- * idle_timeout} of the request say so, when the stream is closed, and, with a {@link SwitchboardException}, when the
- * server refuses to go on, as for a cursor that has expired. UNAVAILABLE never ends it. INTERNAL, UNKNOWN and CANCELLED
- * without a reason, which a stream has that something on the way resets, or that holds a message which cannot be read, end
- * it when they come for the sixth time in a row, with nothing that came between.
+ * <p>The stream has its own connection. If the connection breaks or falls silent, or if the server restarts, the stream
+ * reopens at its position: no event is lost or delivered twice by a reconnect. The loop ends at {@code max_events} or
+ * {@code idle_timeout} of the request and when the stream is closed. It ends with a {@link SwitchboardException} if the
+ * server rejects the request, for example because the cursor has expired. UNAVAILABLE never ends the loop. INTERNAL,
+ * UNKNOWN and CANCELLED without a reason mean that an intermediary reset the stream or that a message cannot be
+ * decoded. The sixth such failure in a row, without a response in between, ends the loop.
  *
- * <p>When the request names a {@code subscription}, the server keeps the place, and the stream acknowledges what the loop
- * has dealt with: within about a second while the loop goes on, with each heartbeat, before it is opened anew, and when
- * the loop ends or the stream is closed. So each event comes at least once over all loops of all programs, and once in one
- * loop unless somebody changes the subscription: then the stream goes on as that stands. A loop that is left, by {@code
- * break} or by an exception, has not dealt with the event that it had: that comes again.
+ * <p>If the request names a {@code subscription}, the server stores the position. The stream acknowledges finished
+ * events within about a second, with each heartbeat, before it reopens, and when the loop ends or the stream is closed.
+ * So each event is delivered at least once over all streams of the subscription. One stream delivers it once, unless
+ * the subscription is changed: then the stream continues from the new state. A loop that is left by {@code break} or by
+ * an exception has not finished its current event, so the server redelivers that event.
  *
- * <p>One thread runs the loop, a virtual one if you like; any thread may read {@link #cursor()} and {@link #close} the
- * stream. An interrupt ends the loop with a {@code CANCELLED} failure. No more than a few events are read ahead.
+ * <p>One thread runs the loop; it may be a virtual thread. Any thread may read {@link #cursor()} and {@link #close} the
+ * stream. An interrupt ends the loop with a {@code CANCELLED} failure. The stream prefetches only a few events.
  */
 public final class EventStream implements Iterable<Event>, AutoCloseable {
-    /** How many messages may lie here unread. */
+    /** The maximum number of prefetched messages. */
     private static final int PREFETCH = 16;
 
-    /** How often in a row a stream is opened anew that broke without a word of the server, and brought nothing. */
+    /** How many consecutive resets without a reason and without a response are retried. */
     private static final int MAX_RESETS = 5;
 
     private static final Duration DEFAULT_HEARTBEAT = Duration.ofSeconds(15);
 
-    /** The least time between two acknowledgements that nobody asked for. */
+    /** The minimum interval between two automatic acknowledgements. */
     private static final Duration ACKNOWLEDGE_INTERVAL = Duration.ofSeconds(1);
 
-    /** Up to where all is dealt with, and the generation of the subscription in which it was so. */
+    /** A finished cursor, and the generation of the subscription that it belongs to. */
     private record Position(String cursor, long generation) {}
 
     private final Supplier<ManagedChannel> dial;
@@ -84,7 +84,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     private final Consumer<EventStream> onClosed;
     private final Context context = Context.current();
 
-    // Of the thread that runs the loop.
+    // Used only by the thread that runs the loop.
     private Event next;
     private String position;
     private long generation;
@@ -136,16 +136,16 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     }
 
     /**
-     * Returns the events. There is one pass over them, so this can be called once.
+     * Returns the iterator of events. It can be called once, because there is one pass over the stream.
      *
-     * @return the events; its {@code hasNext} waits for the next one, and asking it says that the one before is dealt with
+     * @return the iterator; {@code hasNext} finishes the previous event and waits for the next one
      */
     @Override
     public Iterator<Event> iterator() {
         lock.lock();
         try {
             if (iterated) {
-                throw new IllegalStateException("there is one pass over a stream of events");
+                throw new IllegalStateException("an event stream can be iterated only once: call subscribe again");
             }
             iterated = true;
         } finally {
@@ -172,37 +172,37 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     }
 
     /**
-     * Returns the place behind everything that the loop has dealt with, to be kept and given as {@code after_cursor} of a
-     * later stream. An event is dealt with when the loop asks for the next one. The position moves on when no event comes,
-     * too.
+     * Returns the cursor after the last finished event. Save it, and pass it as {@code after_cursor} of a later stream.
+     * An event is finished when the loop asks for the next one. Heartbeats advance the cursor too.
      *
-     * @return the cursor; empty while nothing has been heard of the server, unless the request had one
+     * @return the cursor; empty before the first response of the server, unless the request had one
      */
     public Optional<String> cursor() {
         return cursor.isEmpty() ? Optional.empty() : Optional.of(cursor);
     }
 
     /**
-     * Says that the event that the loop was given last is dealt with, and with it all before, and returns when the server
-     * has that on disk. Should the loop be left then, the event does not come again. Nothing needs this: the stream acknowledges by itself, a little later. It is for the thread that
-     * runs the loop.
+     * Finishes the current event and all before it, and returns when the server has persisted the acknowledgement. If
+     * the loop is left after that, the event is not redelivered. The call is optional, because the stream acknowledges
+     * finished events by itself, a little later. Call it from the thread that runs the loop.
      *
-     * @param timeout how long it may take
-     * @throws SwitchboardException if the server could not be told, or did not take it. After UNAVAILABLE and
-     *     DEADLINE_EXCEEDED the stream tries again by itself. {@code SUBSCRIPTION_GENERATION_STALE} says that somebody has
-     *     changed the subscription, so that the event may come again
+     * @param timeout the maximum duration of the call
+     * @throws SwitchboardException if the server cannot be reached or rejects the acknowledgement. After UNAVAILABLE
+     *     and DEADLINE_EXCEEDED the stream retries by itself. {@code SUBSCRIPTION_GENERATION_STALE} means that the
+     *     subscription was changed, so the event may be redelivered
      * @throws IllegalStateException if the request named no subscription
      */
     public void acknowledge(Duration timeout) {
         if (!request.hasSubscription()) {
-            throw new IllegalStateException("only a named subscription can be acknowledged");
+            throw new IllegalStateException(
+                    "only a named subscription can be acknowledged: set SubscribeRequest.subscription");
         }
         finish();
         CompletableFuture<Void> answered;
         ManagedChannel ownChannel = null;
         lock.lock();
         try {
-            // Also when the subscription is known to be another one by now: the server's answer says so.
+            // Sent even if the stream knows that the subscription changed, because the server's error reports it.
             Position finished = new Position(cursor, generation);
             if (cursor.isEmpty() || finished.equals(acknowledged)) {
                 return;
@@ -228,15 +228,15 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     }
 
     /**
-     * Ends the stream, and the loop over it, wherever that waits. What the loop has dealt with of a named subscription is
-     * acknowledged if that can be done within two seconds.
+     * Closes the stream and ends the loop over it, even if the loop is waiting. For a named subscription, it
+     * acknowledges the finished events and waits up to two seconds for that.
      */
     @Override
     public void close() {
         closeAsync().join();
     }
 
-    /** Ends the stream; what is returned is completed, in any case, when there is nothing more to wait for. */
+    /** Closes the stream. The future always completes normally, after the final acknowledgement or its timeout. */
     CompletableFuture<Void> closeAsync() {
         lock.lock();
         try {
@@ -251,7 +251,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 ManagedChannel last = channel == null ? dial.get() : channel;
                 CompletableFuture<Void> finalAcknowledgement = acknowledge(
                                 unacknowledged, last, finalAcknowledgeTimeout)
-                        .exceptionally(e -> null) // It comes again, then.
+                        .exceptionally(e -> null) // The server redelivers the events then.
                         .completeOnTimeout(null, finalAcknowledgeTimeout.toNanos(), TimeUnit.NANOSECONDS)
                         .whenComplete((done, e) -> last.shutdownNow());
                 finalAcknowledgements = CompletableFuture.allOf(finalAcknowledgements, finalAcknowledgement);
@@ -301,7 +301,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                     advanceTo(response.getGap().getResumeCursor());
                 }
                 default -> {
-                    // A newer server says something that this version does not know.
+                    // A response type of a newer server.
                 }
             }
         }
@@ -316,9 +316,9 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
 
     private void start(SubscribeStarted started) {
         generation = started.getGeneration();
-        // Where nothing older is left, a gap may be to come that tells of what was there since the time that was asked
-        // for.
-        // Until it has come, the same must be asked again.
+        // If the start is the oldest event, a gap may follow that reports expired events since the requested time.
+        // Until
+        // it arrives, the stream must repeat the same request.
         boolean gapExpected = request.hasSince()
                 && request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP
                 && started.getCursor().equals(started.getOldestCursor());
@@ -327,7 +327,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             cursor = position;
             lock.lock();
             try {
-                acknowledged = new Position(position, generation); // A subscription stands there already.
+                acknowledged = new Position(position, generation); // The subscription is already at this position.
             } finally {
                 lock.unlock();
             }
@@ -340,7 +340,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         acknowledgeSoon();
     }
 
-    /** All up to the place is dealt with. */
+    /** Records that everything up to the position is finished. */
     private void finish() {
         if (position.equals(cursor)) {
             return;
@@ -369,7 +369,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
     }
 
-    /** Makes one attempt. What the server has answered for good is not tried again. */
+    /** Makes one attempt. An acknowledgement with a permanent result is not retried. */
     private CompletableFuture<Void> acknowledge(Position position, Channel channel, Duration timeout) {
         AcknowledgeRequest acknowledgeRequest = AcknowledgeRequest.newBuilder()
                 .setSubscription(request.getSubscription())
@@ -377,7 +377,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 .setGeneration(position.generation)
                 .build();
         CompletableFuture<Void> answered = new CompletableFuture<>();
-        // What cancels the loop cancels nothing that was dealt with.
+        // A cancellation of the loop must not cancel the acknowledgement of finished events.
         context.fork().run(() -> EventServiceGrpc.newStub(intercepted.apply(channel))
                 .withDeadlineAfter(timeout)
                 .acknowledge(acknowledgeRequest, new StreamObserver<>() {
@@ -423,17 +423,17 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
     }
 
-    /** Whether another attempt to acknowledge may mend it. */
+    /** Whether another attempt to acknowledge may succeed. */
     private static boolean isTransient(SwitchboardException e) {
         return e.getCode() == Status.Code.DEADLINE_EXCEEDED || isConnectionFailure(e);
     }
 
-    /** Somebody has changed the subscription. That is no failure: the server ends the stream, if it has not yet. */
+    /** Whether the subscription was changed. This is not a failure: the server ends the stream. */
     private static boolean isStale(SwitchboardException e) {
         return e.getReason().equals("SUBSCRIPTION_GENERATION_STALE");
     }
 
-    /** The next message of this connection or a later one; null when there will be none. */
+    /** Returns the next message of this connection or a later one; null at the end of the stream. */
     private SubscribeResponse takeNext() throws InterruptedException {
         lock.lockInterruptibly();
         try {
@@ -449,7 +449,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                         connection.acknowledge();
                     }
                 } else if (connection.call == null && connection.status == null && unacknowledged == null) {
-                    connection.open(); // Not before that: what is dealt with would come again.
+                    connection.open(); // Only now. Otherwise the server would redeliver finished events.
                 } else if (!connection.unread.isEmpty()) {
                     return connection.read();
                 } else if (connection.status != null) {
@@ -466,7 +466,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
     }
 
-    /** Decides what the end of a connection means. */
+    /** Decides whether the stream ends or reopens after the end of a connection. */
     private void end(Connection connection) {
         Status status = connection.status;
         if (status.isOk() && connection.closing != null && !reopens(connection.closing)) {
@@ -487,7 +487,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         reopen(serverDelay);
     }
 
-    /** Whether the server ends a stream that was not to end. Should its status be missing, the next stream tells. */
+    /** Whether the stream reopens after this closing. If the status is missing, the next stream returns the error. */
     private static boolean reopens(SubscribeClosing closing) {
         return switch (closing.getReason()) {
             case CLOSING_REASON_SHUTDOWN, CLOSING_REASON_SUBSCRIPTION_CHANGED, CLOSING_REASON_SUBSCRIPTION_DELETED ->
@@ -497,8 +497,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     }
 
     /**
-     * Whether the connection is to blame. gRPC makes UNAVAILABLE of most that can happen to one, and other codes of a
-     * stream that was reset or cut off: those have no reason, which the server gives with what it says itself.
+     * Whether the connection failed. gRPC reports most connection failures as UNAVAILABLE, and a reset or truncated
+     * stream with other codes. These have no reason, while errors of the server have one.
      */
     private static boolean isConnectionFailure(SwitchboardException e) {
         return switch (e.getCode()) {
@@ -533,7 +533,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         private SubscribeClosing closing;
         private Status status;
         private Metadata trailers;
-        private boolean revoked; // Nothing of this stream counts for the subscription any longer.
+        private boolean revoked; // Positions of this stream no longer belong to the subscription.
         private boolean acknowledging;
         private long acknowledgeAt = lastReceivedAt;
 
@@ -564,7 +564,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             }
         }
 
-        /** Acknowledges what is finished, if there is anything, when it is time to. */
+        /** Schedules an acknowledgement of the finished events, if there are any. */
         void acknowledge() {
             if (!acknowledging && unacknowledged != null) {
                 acknowledging = true;
@@ -617,8 +617,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
 
         /**
-         * The subscription is another one now, or none. What was not given yet may no longer be wanted; what still is,
-         * comes again.
+         * Handles a changed or deleted subscription. The new filter may exclude prefetched events, so they are dropped.
+         * The server redelivers those that still match.
          */
         private void revoke() {
             revoked = true;
@@ -626,14 +626,14 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             unread.clear();
         }
 
-        /** How many nanoseconds more it may be silent. */
+        /** The remaining nanoseconds of permitted silence. */
         long remainingSilence(long now) {
             return lastReceivedAt + maxSilence.toNanos() - now;
         }
 
         SubscribeResponse read() {
             if (credit == 0) {
-                lastReceivedAt = System.nanoTime(); // It could not say anything until now.
+                lastReceivedAt = System.nanoTime(); // Without credit, the server could not send until now.
             }
             credit++;
             call.request(1);
@@ -665,7 +665,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 if (message.hasHeartbeat()
                         && !unread.isEmpty()
                         && unread.getLast().hasHeartbeat()) {
-                    unread.removeLast(); // However slow the loop is, it can be told that the stream lives.
+                    unread.removeLast(); // Merge heartbeats, so a slow loop always leaves room for the next one.
                     call.request(1);
                 } else {
                     credit--;

@@ -20,8 +20,8 @@ import switchboard.v1.UploadTemplateMediaHeader;
 import switchboard.v1.UploadTemplateMediaRequest;
 
 /**
- * Gives every write that can be made repeatable a {@code request_id}, where the caller left it empty. The trailers that the
- * call ends with tell which one it carried: that is how it comes to a failure, whatever stub is used.
+ * Generates a {@code request_id} for every write that can have one and has none. It stores the id in the trailers of
+ * the call, where {@link SwitchboardException} finds it for any kind of stub.
  */
 final class RequestIds implements ClientInterceptor {
     private static final Metadata.Key<String> REQUEST_ID =
@@ -65,7 +65,9 @@ final class RequestIds implements ClientInterceptor {
         };
     }
 
-    /** The trailers of a call that carried this id, or none if it is empty. Nobody else has a say in it. */
+    /**
+     * Copies the trailers and sets the id of the call, or removes it if the id is empty. A received value is replaced.
+     */
     static Metadata with(String id, Metadata trailers) {
         Metadata copy = new Metadata();
         copy.merge(trailers);
@@ -76,14 +78,14 @@ final class RequestIds implements ClientInterceptor {
         return copy;
     }
 
-    /** The id that a call carried, by its trailers, which may be null; empty without one. */
+    /** Returns the id in the trailers of a call, which may be null; empty if there is none. */
     static String fromTrailers(Metadata trailers) {
         String id = trailers == null ? null : trailers.get(REQUEST_ID);
         return id == null ? "" : id;
     }
 
-    /** The same message, with an id if it can have one and has none. */
-    @SuppressWarnings("unchecked") // A message's builder builds a message of its own type.
+    /** Returns the message with a generated id if it can have one and has none. */
+    @SuppressWarnings("unchecked") // A builder builds a message of its own type.
     static <Q> Q fill(Q message) {
         if (message instanceof SendMessageRequest m && m.getRequestId().isEmpty()) {
             return (Q) m.toBuilder().setRequestId(generate()).build();
@@ -104,7 +106,7 @@ final class RequestIds implements ClientInterceptor {
         return message;
     }
 
-    /** The id of a write that can have one; empty without. */
+    /** Returns the id of a write; empty if it has none. */
     static String of(Object message) {
         if (message instanceof SendMessageRequest m) {
             return m.getRequestId();

@@ -20,7 +20,7 @@ import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
 
-/** A file to be uploaded. One that can be read again is sent again when the server is not available. */
+/** A file to upload. If it can be read again, the client retries the upload after UNAVAILABLE. */
 public final class Upload {
     private static final int CHUNK_BYTES = 256 * 1024;
 
@@ -35,7 +35,7 @@ public final class Upload {
     /**
      * Uploads bytes.
      *
-     * @param bytes the whole file; not copied, so leave them as they are
+     * @param bytes the whole file; they are not copied, so do not modify them
      * @return the file
      */
     public static Upload of(byte[] bytes) {
@@ -43,9 +43,9 @@ public final class Upload {
     }
 
     /**
-     * Uploads a file of this machine.
+     * Uploads a local file.
      *
-     * @param file where it is; read for each attempt
+     * @param file the path of the file, which is read for each attempt
      * @return the file
      */
     public static Upload of(Path file) {
@@ -53,16 +53,16 @@ public final class Upload {
     }
 
     /**
-     * Uploads what a stream gives. It can be read once only, so there is one attempt.
+     * Uploads the content of a stream. There is one attempt, because a stream can be read only once.
      *
-     * @param stream the file; read to its end, and closed
+     * @param stream the content, which is read to its end and closed
      * @return the file
      */
     public static Upload of(InputStream stream) {
         return new Upload(() -> stream, false);
     }
 
-    /** Sends the first message, which has the header, and then the file in pieces. */
+    /** Sends the first message with the header, and then the file in chunks. */
     <Q, R> R send(
             ManagedChannel channel,
             Channel calls,
@@ -110,7 +110,7 @@ public final class Upload {
         InputStream open() throws IOException;
     }
 
-    /** One call, written no faster than the server reads. */
+    /** One call, with flow control. */
     private static final class Attempt<Q, R> extends ClientCall.Listener<R> {
         private final ClientCall<Q, R> call;
         private final ReentrantLock lock = new ReentrantLock();
@@ -135,7 +135,7 @@ public final class Upload {
             return awaitResponse();
         }
 
-        /** Returns whether there is still somebody to send to. */
+        /** Waits until the call accepts a message. Returns false if the call has ended. */
         private boolean awaitReady() throws InterruptedException {
             lock.lock();
             try {
@@ -155,7 +155,8 @@ public final class Upload {
                     changed.await();
                 }
                 if (status.isOk() && response == null) {
-                    throw SwitchboardException.of(Status.INTERNAL.withDescription("there was no answer"), trailers);
+                    throw SwitchboardException.of(
+                            Status.INTERNAL.withDescription("the server sent no response"), trailers);
                 } else if (!status.isOk()) {
                     throw SwitchboardException.of(status, trailers);
                 }

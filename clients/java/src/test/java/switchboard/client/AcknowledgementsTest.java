@@ -39,7 +39,7 @@ import switchboard.v1.ExpiredPolicy;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
 
-/** What a stream of a named subscription acknowledges, to a server that says what it is observed. */
+/** Acknowledgements of a stream of a named subscription, with a scripted server. */
 class AcknowledgementsTest extends ScriptedStreams {
     private static final SubscribeRequest NAMED =
             SubscribeRequest.newBuilder().setSubscription("billing").build();
@@ -57,7 +57,7 @@ class AcknowledgementsTest extends ScriptedStreams {
         return FakeServer.failure(Status.Code.NOT_FOUND, "SUBSCRIPTION_NOT_FOUND", -1);
     }
 
-    /** A client, and a latch that is opened when it has read a message. */
+    /** Creates a client that counts down a latch for each awaited message. */
     private SwitchboardClient watching(String address, Predicate<SubscribeResponse> awaited, CountDownLatch read) {
         SwitchboardClient client = SwitchboardClient.builder(address)
                 .plaintext()
@@ -90,10 +90,10 @@ class AcknowledgementsTest extends ScriptedStreams {
         return client;
     }
 
-    /** The next acknowledgement that comes. */
+    /** Returns the next acknowledgement. */
     private String next() throws InterruptedException {
         AcknowledgeRequest request = acknowledged.poll(20, TimeUnit.SECONDS);
-        assertNotNull(request, () -> "nothing more was acknowledged: " + log);
+        assertNotNull(request, () -> "no further acknowledgement: " + log);
         assertEquals("billing", request.getSubscription());
         return request.getCursor() + " of " + request.getGeneration();
     }
@@ -106,7 +106,7 @@ class AcknowledgementsTest extends ScriptedStreams {
                 fail(unavailable(), startedWithGeneration("2", 4), event("3")),
                 end(startedWithGeneration("3", 4), event("4")));
         assertEquals(List.of("1", "2", "3", "4"), cursors(client.subscribe(NAMED)));
-        assertTrue(requests.stream().allMatch(NAMED::equals), "never after a cursor");
+        assertTrue(requests.stream().allMatch(NAMED::equals), "no request has a cursor");
         int second = log.subList(1, log.size()).indexOf("opened") + 1;
         assertTrue(log.subList(0, second).contains("2 of 3"), log::toString);
         int fourth = log.lastIndexOf("opened");
@@ -125,7 +125,7 @@ class AcknowledgementsTest extends ScriptedStreams {
         loop.next();
         assertEquals("2 of 1", next());
         assertTrue(System.nanoTime() - before < TimeUnit.SECONDS.toNanos(15));
-        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "and nothing of what is at hand");
+        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "the current event is not acknowledged");
     }
 
     @Test
@@ -175,7 +175,7 @@ class AcknowledgementsTest extends ScriptedStreams {
         } catch (IllegalStateException e) {
             assertTrue(thrown);
         }
-        assertTrue(log.contains("2 of 1"), "by the time that close returns");
+        assertTrue(log.contains("2 of 1"), "acknowledged before close returns");
         client.close();
         assertFalse(log.contains("3 of 1"), log::toString);
     }
@@ -186,7 +186,7 @@ class AcknowledgementsTest extends ScriptedStreams {
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
-        events.close(); // From elsewhere, while the loop is busy.
+        events.close(); // Called from outside while the loop processes an event.
         assertEquals(List.of("opened"), log);
         assertFalse(loop.hasNext());
         assertEquals(List.of("opened", "1 of 1"), log);
@@ -247,8 +247,8 @@ class AcknowledgementsTest extends ScriptedStreams {
         assertEquals("1 of 1", next());
         long before = System.nanoTime();
         assertEquals("1 of 1", next());
-        assertTrue(System.nanoTime() - before > TimeUnit.MILLISECONDS.toNanos(1300), "after the delay that was asked");
-        assertEquals(1, requests.size(), "and the stream goes on");
+        assertTrue(System.nanoTime() - before > TimeUnit.MILLISECONDS.toNanos(1300), "after the requested delay");
+        assertEquals(1, requests.size(), "the stream stays open");
     }
 
     @Test
@@ -278,7 +278,7 @@ class AcknowledgementsTest extends ScriptedStreams {
         for (int i = 0; i < 3; i++) {
             assertEquals("1 of 1", next());
         }
-        assertEquals(List.of("opened", "1 of 1", "1 of 1", "1 of 1"), log, "and the stream goes on");
+        assertEquals(List.of("opened", "1 of 1", "1 of 1", "1 of 1"), log, "the stream stays open");
     }
 
     @ParameterizedTest
@@ -314,15 +314,15 @@ class AcknowledgementsTest extends ScriptedStreams {
         Iterator<Event> loop = events.iterator();
         loop.next();
         loop.next();
-        delivered.countDown(); // Not before: what was not given yet is let go of.
+        delivered.countDown(); // Only now, because a rejection drops events that are not delivered yet.
         assertEquals("1 of 1", next());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(code, e.getCode());
         assertEquals("SCRIPTED", e.getReason());
-        assertEquals(List.of("opened", "1 of 1"), log, "nothing more is tried");
+        assertEquals(List.of("opened", "1 of 1"), log, "no retry");
     }
 
-    /** A subscription that was changed or deleted while its stream had an event at hand and another one unread. */
+    /** Changes or deletes a subscription while its stream has a current event and a prefetched one. */
     private Iterator<Event> revoked(ClosingReason reason, StatusRuntimeException failure, Script then)
             throws Exception {
         return revoked(reason, failure, then, events -> {});
@@ -357,7 +357,7 @@ class AcknowledgementsTest extends ScriptedStreams {
         Iterator<Event> loop = revoked(ClosingReason.CLOSING_REASON_SUBSCRIPTION_DELETED, deleted(), end());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals("SUBSCRIPTION_NOT_FOUND", e.getReason());
-        assertEquals(List.of("opened"), log, "one that is made anew with the same id would take an acknowledgement");
+        assertEquals(List.of("opened"), log, "a new subscription with the same id would accept an acknowledgement");
     }
 
     @Test
@@ -366,7 +366,7 @@ class AcknowledgementsTest extends ScriptedStreams {
                 ClosingReason.CLOSING_REASON_SUBSCRIPTION_CHANGED,
                 changed(),
                 end(startedWithGeneration("2", 2), event("3"), event("5")));
-        assertEquals("3", loop.next().getCursor(), "what had not been given is let go of");
+        assertEquals("3", loop.next().getCursor(), "prefetched events are dropped");
         assertEquals(List.of("opened", "opened"), log);
         assertEquals("5", loop.next().getCursor());
         assertFalse(loop.hasNext());
@@ -378,7 +378,7 @@ class AcknowledgementsTest extends ScriptedStreams {
     void staleAcknowledgementDoesNotFailTheLoop() throws Exception {
         acknowledgeFailures = number -> requests.size() == 1 || number == 1 ? stale() : null;
         var client = serve(
-                // It breaks before it can tell of the change.
+                // The connection breaks before the server can report the change.
                 fail(unavailable(), startedWithGeneration("0", 1), event("1")),
                 end(startedWithGeneration("0", 2), event("1")));
         assertEquals(List.of("1", "1"), cursors(client.subscribe(NAMED)));
@@ -401,7 +401,7 @@ class AcknowledgementsTest extends ScriptedStreams {
         first.countDown();
         String then = next();
         while (then.equals("1 of 1")) {
-            then = next(); // The end of the stream was quicker than the answer.
+            then = next(); // The stream ended before the response arrived.
         }
         assertEquals("1 of 2", then);
         events.close();
@@ -434,12 +434,12 @@ class AcknowledgementsTest extends ScriptedStreams {
         Iterator<Event> loop = events.iterator();
         loop.next();
         events.acknowledge(LONG);
-        assertEquals(List.of("opened", "1 of 1"), log, "it is there when it returns");
+        assertEquals(List.of("opened", "1 of 1"), log, "acknowledged before the call returns");
         assertEquals("1", events.cursor().orElseThrow());
         events.acknowledge(LONG);
         assertEquals("2", loop.next().getCursor());
         events.acknowledge(LONG);
-        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "no pause, and nothing twice");
+        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "no delay and no duplicate");
         assertFalse(loop.hasNext());
         assertEquals(List.of("opened", "1 of 1", "2 of 1", "opened", "end of 1"), log.subList(0, 5));
 
@@ -467,12 +467,12 @@ class AcknowledgementsTest extends ScriptedStreams {
         SwitchboardException e = assertThrows(SwitchboardException.class, () -> events.acknowledge(LONG));
         assertEquals("SERVER_STOPPING", e.getReason());
         assertEquals("1 of 1", next());
-        assertEquals("1 of 1", next(), "the stream does it again by itself");
+        assertEquals("1 of 1", next(), "the stream retries by itself");
         loop.next();
         e = assertThrows(SwitchboardException.class, () -> events.acknowledge(LONG));
         assertEquals("SUBSCRIPTION_GENERATION_STALE", e.getReason());
         e = assertThrows(
-                SwitchboardException.class, () -> events.acknowledge(LONG), "it is not there by being asked again");
+                SwitchboardException.class, () -> events.acknowledge(LONG), "a second call does not hide the failure");
         assertEquals("SUBSCRIPTION_GENERATION_STALE", e.getReason());
     }
 

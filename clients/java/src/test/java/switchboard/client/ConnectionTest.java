@@ -44,7 +44,7 @@ import switchboard.v1.GetAccountRequest;
 import switchboard.v1.MediaHeader;
 import switchboard.v1.SubscribeRequest;
 
-/** TLS and tokens, against a server with a certificate that is made here. */
+/** TLS and tokens, with a server whose certificate the test creates. */
 class ConnectionTest {
     private static final String TOKEN = "a-token-of-ours";
     private static final char[] PASSWORD = "only-for-this-test".toCharArray();
@@ -195,7 +195,7 @@ class ConnectionTest {
         SwitchboardClient.builder(target).plaintext().build().close();
     }
 
-    /** A name that says loopback may lead elsewhere: the connection itself is looked at. */
+    /** A loopback name can resolve to another address, so the client checks the connection itself. */
     @ParameterizedTest
     @CsvSource({
         "127.0.0.1, NONE, true",

@@ -23,7 +23,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** That the package is what the repository says. */
+/** Consistency of the package with the repository. */
 class ContractTest {
     @Test
     void javaNamesMatchTheContract() throws Exception {
@@ -103,7 +103,7 @@ class ContractTest {
         assertTrue(consumer.contains("<dependencies>" + stripped(piece.group(1)) + "</dependencies>"), consumer);
     }
 
-    /** Every piece of Java in the README stands, line by line, in an example or in {@link ReadmeSnippets}. */
+    /** Every Java snippet of the README is part of an example or of {@link ReadmeSnippets}. */
     @Test
     void readmeSnippetsMatchCompiledSources() throws IOException {
         List<String> sources = new ArrayList<>();
@@ -119,10 +119,10 @@ class ContractTest {
             String shown = stripped(piece.group(1));
             assertTrue(sources.stream().anyMatch(source -> source.contains(shown)), () -> "not compiled:\n" + shown);
         }
-        assertTrue(pieces >= 5, "only " + pieces + " pieces");
+        assertTrue(pieces >= 5, "only " + pieces + " snippets");
     }
 
-    /** Without indentation and empty lines. */
+    /** Removes indentation and empty lines. */
     private static String stripped(String text) {
         StringBuilder lines = new StringBuilder("\n");
         text.lines().map(String::strip).filter(line -> !line.isEmpty()).forEach(line -> lines.append(line)

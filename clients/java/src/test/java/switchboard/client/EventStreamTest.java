@@ -44,7 +44,7 @@ import switchboard.v1.SubscribeClosing;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
 
-/** The loop over events, against a server that says what it is observed. */
+/** Event streams with a scripted server. */
 class EventStreamTest extends ScriptedStreams {
     @Test
     void reopenedStreamResumesAfterTheLastEvent() throws Exception {
@@ -105,14 +105,14 @@ class EventStreamTest extends ScriptedStreams {
             assertTrue(loop.hasNext());
             assertEquals(Optional.of("0"), events.cursor());
             assertEquals("1", loop.next().getCursor());
-            assertEquals(Optional.of("0"), events.cursor(), "it is being dealt with");
+            assertEquals(Optional.of("0"), events.cursor(), "the current event is not finished");
             assertTrue(loop.hasNext());
             assertTrue(loop.hasNext());
             assertEquals(Optional.of("1"), events.cursor());
             assertEquals("2", loop.next().getCursor());
             assertEquals(Optional.of("1"), events.cursor());
-            assertEquals("6", loop.next().getCursor(), "without asking whether there is one");
-            assertEquals(Optional.of("5"), events.cursor(), "a heartbeat moves it");
+            assertEquals("6", loop.next().getCursor(), "next() without hasNext()");
+            assertEquals(Optional.of("5"), events.cursor(), "a heartbeat advances the cursor");
             assertFalse(loop.hasNext());
             assertEquals(Optional.of("end"), events.cursor());
             assertThrows(NoSuchElementException.class, loop::next);
@@ -136,12 +136,12 @@ class EventStreamTest extends ScriptedStreams {
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(code, e.getCode());
         assertEquals("SCRIPTED", e.getReason());
-        assertSame(e, assertThrows(SwitchboardException.class, loop::hasNext), "and it stays so");
+        assertSame(e, assertThrows(SwitchboardException.class, loop::hasNext), "the failure is permanent");
         assertEquals(1, requests.size());
         assertEquals(Optional.of("1"), events.cursor());
     }
 
-    /** What gRPC makes of a stream that something on the way resets, by HTTP/2's codes. */
+    /** HTTP/2 codes of a reset by an intermediary. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1, 2, 5, 7, 8})
     void resetStreamIsReopened(int code) throws Exception {
@@ -168,7 +168,7 @@ class EventStreamTest extends ScriptedStreams {
         assertEquals("1", loop.next().getCursor());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(code, e.getCode());
-        assertEquals(11 + 5, requests.size(), "the last that brought something, and five more");
+        assertEquals(11 + 5, requests.size(), "the last stream with a response, and five more");
         assertEquals(Optional.of("2"), events.cursor());
     }
 
@@ -230,8 +230,8 @@ class EventStreamTest extends ScriptedStreams {
         long before = System.nanoTime();
         assertEquals(List.of("1", "2"), cursors(client.subscribe(LATEST)));
         long took = System.nanoTime() - before;
-        assertTrue(took >= 400_000_000, "two intervals, not less");
-        assertTrue(took < 15_000_000_000L, "and not the time to connect");
+        assertTrue(took >= 400_000_000, "at least two intervals");
+        assertTrue(took < 15_000_000_000L, "less than the connect timeout");
         assertEquals("1", requests.get(1).getAfterCursor());
     }
 
@@ -262,7 +262,7 @@ class EventStreamTest extends ScriptedStreams {
         assertEquals("2", loop.next().getCursor());
         assertEquals(Optional.of("beat"), events.cursor());
         assertFalse(loop.hasNext());
-        assertEquals(1, requests.size(), "heartbeats were read all the time");
+        assertEquals(1, requests.size(), "heartbeats were read throughout");
     }
 
     @Test
@@ -273,7 +273,7 @@ class EventStreamTest extends ScriptedStreams {
                 end(started("1")));
         assertEquals(List.of(), cursors(client.subscribe(LATEST)));
         assertTrue(requestedAt.get(1) - requestedAt.get(0) >= 900_000_000, "after closing");
-        assertTrue(requestedAt.get(2) - requestedAt.get(1) >= 900_000_000, "after a refusal");
+        assertTrue(requestedAt.get(2) - requestedAt.get(1) >= 900_000_000, "after a failure");
     }
 
     @Test
@@ -350,7 +350,7 @@ class EventStreamTest extends ScriptedStreams {
         Iterator<Event> loop =
                 client("127.0.0.1:" + server.getPort()).subscribe(LATEST).iterator();
         assertThrows(SwitchboardException.class, loop::hasNext);
-        assertEquals(6, received.size(), "it may have been garbled on the way, but not for ever");
+        assertEquals(6, received.size(), "decoding is retried five times");
     }
 
     @Test
@@ -367,7 +367,7 @@ class EventStreamTest extends ScriptedStreams {
 
         EventStream another = client.subscribe(LATEST);
         client.close();
-        assertEquals(List.of(), cursors(another), "the client's end is its streams' end");
+        assertEquals(List.of(), cursors(another), "closing the client closes its streams");
     }
 
     @Test

@@ -43,7 +43,7 @@ import switchboard.v1.Text;
 import switchboard.v1.WatchMessageRequest;
 import switchboard.v1.WatchMessageResponse;
 
-/** What failures of the real server say when they are read. */
+/** Decoding of failures of the real server. */
 class FailuresTest {
     private static final Duration LONG = Duration.ofSeconds(20);
     private Sandbox sandbox;
@@ -89,7 +89,7 @@ class FailuresTest {
     void invalidRequestListsEveryFieldViolation() {
         SwitchboardException e = failing(SendMessageRequest.newBuilder()
                 .setAccount("demo-connectby")
-                .setTo("nobody")
+                .setTo("unknown")
                 .setSender("+15550100002")
                 .setText(Text.getDefaultInstance()));
         assertEquals(Status.Code.INVALID_ARGUMENT, e.getCode());
@@ -99,10 +99,10 @@ class FailuresTest {
         assertEquals(
                 List.of("to MALFORMED", "text.body REQUIRED", "sender UNSUPPORTED"),
                 e.getFieldViolations().stream()
-                        .map(fault -> fault.getField() + " " + fault.getReason())
+                        .map(violation -> violation.getField() + " " + violation.getReason())
                         .toList());
         assertTrue(e.getFieldViolations().stream()
-                .noneMatch(fault -> fault.getDescription().isEmpty()));
+                .noneMatch(violation -> violation.getDescription().isEmpty()));
         assertTrue(e.getMessage().startsWith("REQUEST_INVALID: INVALID_ARGUMENT: "), e.getMessage());
     }
 
@@ -148,7 +148,7 @@ class FailuresTest {
                 "" + delay);
     }
 
-    /** The server says UNAVAILABLE of what was not sent, so the client sends it again by itself. */
+    /** The server returns UNAVAILABLE for a message that was not sent, so the client retries it. */
     @Test
     void messageThatWasNotSentIsRetried() {
         fault(SetFaultRequest.newBuilder().setKind(FaultKind.FAULT_KIND_REFUSE));
@@ -166,20 +166,20 @@ class FailuresTest {
     void originalExceptionIsTheCause() {
         StatusRuntimeException original = assertThrows(StatusRuntimeException.class, () -> client.accounts()
                 .withDeadlineAfter(LONG)
-                .getAccount(GetAccountRequest.newBuilder().setAccount("nobody").build()));
+                .getAccount(GetAccountRequest.newBuilder().setAccount("unknown").build()));
         SwitchboardException e = SwitchboardException.of(original);
         assertSame(original, e.getCause());
         assertSame(original.getTrailers(), e.getTrailers());
         assertEquals(original.getStatus().getDescription(), e.getStatus().getDescription());
         assertSame(e, SwitchboardException.of(e));
-        assertEquals(Map.of("account", "nobody"), e.getMetadata());
+        assertEquals(Map.of("account", "unknown"), e.getMetadata());
         assertThrows(UnsupportedOperationException.class, () -> e.getMetadata().clear());
     }
 
     @Test
     void futureFailureIsDecoded() {
         var future = AccountServiceGrpc.newFutureStub(client.channel())
-                .getAccount(GetAccountRequest.newBuilder().setAccount("nobody").build());
+                .getAccount(GetAccountRequest.newBuilder().setAccount("unknown").build());
         var e = assertThrows(ExecutionException.class, () -> future.get(20, TimeUnit.SECONDS));
         assertEquals("ACCOUNT_NOT_FOUND", SwitchboardException.of(e).getReason());
     }
@@ -216,7 +216,7 @@ class FailuresTest {
 
     @Test
     void errorMessageBecomesAnException() {
-        FieldViolation fault = FieldViolation.newBuilder()
+        FieldViolation violation = FieldViolation.newBuilder()
                 .setField("to")
                 .setReason("MALFORMED")
                 .setDescription("must be a number")
@@ -224,12 +224,12 @@ class FailuresTest {
         SwitchboardException e = SwitchboardException.of(Error.newBuilder()
                 .setReason("PROVIDER_THROTTLED")
                 .setCode(8)
-                .setMessage("the provider takes no more for now")
+                .setMessage("the provider is rate limiting")
                 .setProvider(Provider.PROVIDER_CONNECTBY)
                 .setProviderCode("130429")
                 .setRetryDelay(com.google.protobuf.Duration.newBuilder().setSeconds(7))
                 .setRawJson("{\"error\":\"private text\"}")
-                .addFieldViolations(fault)
+                .addFieldViolations(violation)
                 .putMetadata("attempt", "2")
                 .build());
         assertEquals(Status.Code.RESOURCE_EXHAUSTED, e.getCode());
@@ -237,7 +237,7 @@ class FailuresTest {
         assertEquals("switchboard", e.getDomain());
         assertEquals(Map.of("attempt", "2", "provider", "connectby", "provider_code", "130429"), e.getMetadata());
         assertEquals(Optional.of(Duration.ofSeconds(7)), e.getRetryDelay());
-        assertEquals(List.of(fault), e.getFieldViolations());
+        assertEquals(List.of(violation), e.getFieldViolations());
         assertFalse(printed(e).contains("private text"));
     }
 
@@ -300,7 +300,7 @@ class FailuresTest {
                         .getCode());
     }
 
-    /** What a log would show of a failed send. */
+    /** The text of a failed send in a log. */
     @Test
     void printedFailureContainsNoMessageTextOrNumber() {
         SwitchboardException e = failing(text().setTo("+15550177777777777777")
@@ -316,7 +316,7 @@ class FailuresTest {
         return out.toString();
     }
 
-    /** The imitated provider was called as often as messages were sent. */
+    /** The fake provider received as many calls as messages were sent. */
     @Test
     void refusedSendIsNotRetried() {
         fault(SetFaultRequest.newBuilder()

@@ -11,21 +11,21 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** Stands between a client and a server, and treats the connections badly. */
+/** A TCP proxy that disturbs connections. */
 final class Proxy implements AutoCloseable {
-    /** What happens to a connection. */
+    /** The behavior of a connection. */
     interface Behavior {
-        /** Called in a thread of the connection's own, which may end when it is over. */
+        /** Called on the connection's own thread, which ends after it. */
         void handle(Proxy proxy, Socket client) throws IOException;
 
-        /** Passed on. */
+        /** Forwards all data. */
         Behavior FORWARD = Proxy::forward;
-        /** Accepted, and then nothing. */
+        /** Accepts the connection and stays silent. */
         Behavior SILENCE = (proxy, client) -> client.getInputStream().transferTo(OutputStream.nullOutputStream());
-        /** Closed at once. */
+        /** Closes the connection at once. */
         Behavior CLOSE = (proxy, client) -> client.close();
 
-        /** Answered with a reset of the first stream, by HTTP/2's code. */
+        /** Resets the first stream with an HTTP/2 code. */
         static Behavior reset(int code) {
             return (proxy, client) -> resetFirstStream(client, code);
         }
@@ -38,7 +38,7 @@ final class Proxy implements AutoCloseable {
     private final AtomicInteger connections = new AtomicInteger();
     private volatile boolean frozen;
 
-    /** The first connections meet these behaviors in turn, all later ones the last. */
+    /** Connections get these behaviors in turn. All later connections get the last one. */
     Proxy(int target, Behavior... behaviors) throws IOException {
         this.target = target;
         this.behaviors = List.of(behaviors);
@@ -60,7 +60,7 @@ final class Proxy implements AutoCloseable {
         return connections.get();
     }
 
-    /** From now on nothing comes through on the connections that there are, and none of them ends. */
+    /** Makes the existing connections silent without closing them. */
     void freeze() {
         frozen = true;
     }
@@ -83,7 +83,7 @@ final class Proxy implements AutoCloseable {
         to.close();
     }
 
-    /** Speaks as much HTTP/2 as that needs. */
+    /** Implements the minimum of HTTP/2 for a reset. */
     private static void resetFirstStream(Socket client, int code) throws IOException {
         DataInputStream in = new DataInputStream(client.getInputStream());
         OutputStream out = client.getOutputStream();
@@ -118,7 +118,7 @@ final class Proxy implements AutoCloseable {
             try {
                 work.run();
             } catch (IOException e) {
-                // The other side has gone.
+                // The peer has closed the connection.
             }
         });
         thread.setDaemon(true);

@@ -13,7 +13,7 @@ import switchboard.v1.SendMessageRequest;
 import switchboard.v1.SubscribeGap;
 import switchboard.v1.SubscribeRequest;
 
-/** What the README shows beside the examples. Compiled, so that it is right; not run. */
+/** The snippets of the README that are not part of an example. They are compiled, but not run. */
 final class ReadmeSnippets {
     private ReadmeSnippets() {}
 

@@ -27,9 +27,9 @@ import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
 import switchboard.v1.SubscribeStarted;
 
-/** A server of events that says what it is told, and what came to it. */
+/** An event server with scripted streams, which records its requests. */
 abstract class ScriptedStreams {
-    /** What the server does with a stream. */
+    /** The script of one stream. */
     interface Script {
         void accept(StreamObserver<SubscribeResponse> stream);
     }
@@ -40,12 +40,12 @@ abstract class ScriptedStreams {
     final List<Long> requestedAt = new CopyOnWriteArrayList<>();
     final List<AutoCloseable> open = new ArrayList<>();
 
-    /** All that came, in order: {@code opened} and {@code cursor of generation}. */
+    /** The received requests in order: {@code opened} and {@code cursor of generation}. */
     final List<String> log = new CopyOnWriteArrayList<>();
 
     final BlockingQueue<AcknowledgeRequest> acknowledged = new LinkedBlockingQueue<>();
 
-    /** What the acknowledgement of this number, from 1, fails with; null takes it. */
+    /** The failure of the acknowledgement with this number, from 1; null for success. */
     volatile IntFunction<StatusRuntimeException> acknowledgeFailures = number -> null;
 
     private int acknowledgements;
@@ -62,7 +62,7 @@ abstract class ScriptedStreams {
         }
     }
 
-    /** Starts a server that treats each stream in turn by a script, the last one for all that follow. */
+    /** Starts a server that runs one script per stream. The last script serves all later streams. */
     SwitchboardClient serve(Script... scripts) throws IOException {
         this.scripts = List.of(scripts);
         server = Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
@@ -168,7 +168,7 @@ abstract class ScriptedStreams {
                 .build();
     }
 
-    /** Says these, and leaves the stream open. */
+    /** Sends the responses and leaves the stream open. */
     static Script send(SubscribeResponse... responses) {
         return stream -> List.of(responses).forEach(stream::onNext);
     }
@@ -191,7 +191,7 @@ abstract class ScriptedStreams {
         return FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", -1);
     }
 
-    /** Ends a loop: the server sent as many as were wanted. */
+    /** Ends the loop: the server reports that max_events is reached. */
     static Script end(SubscribeResponse... responses) {
         return stream -> {
             send(responses).accept(stream);

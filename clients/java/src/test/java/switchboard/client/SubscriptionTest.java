@@ -32,7 +32,7 @@ import switchboard.v1.StartPosition;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.Subscription;
 
-/** Loops over a named subscription of the real server. */
+/** Streams of a named subscription of the real server. */
 class SubscriptionTest {
     private static final SubscribeRequest NAMED =
             SubscribeRequest.newBuilder().setSubscription("billing").build();
@@ -107,7 +107,7 @@ class SubscriptionTest {
                 } else if (text(event).equals("three")) {
                     String finished = second;
                     await(
-                            "what is finished is acknowledged while the next is at hand",
+                            "finished events are acknowledged during the next one",
                             () -> subscription().getCursor().equals(finished));
                     break;
                 }
@@ -140,7 +140,7 @@ class SubscriptionTest {
                     sandbox.kill();
                     sandbox = Sandbox.start(sandbox.port(), folder.resolve("journal.db"));
                 } else if (first.size() == 60) {
-                    sandbox.kill(); // With it what is not acknowledged yet, and the last words of this loop.
+                    sandbox.kill(); // Neither pending acknowledgements nor the final one of this loop reach the server.
                     break;
                 }
             }
@@ -160,17 +160,17 @@ class SubscriptionTest {
                 } else if (second.size() == 60) {
                     writer.stopped = true;
                     writing.get(20, TimeUnit.SECONDS);
-                    write("last"); // In front of it nothing can be missing when it comes.
+                    write("last"); // All earlier messages arrive before it.
                 }
             }
         }
-        assertEquals(new HashSet<>(first).size(), first.size(), "nothing comes twice in one loop");
-        assertEquals(new HashSet<>(second).size(), second.size(), "nothing comes twice in one loop");
+        assertEquals(new HashSet<>(first).size(), first.size(), "no duplicates in one stream");
+        assertEquals(new HashSet<>(second).size(), second.size(), "no duplicates in one stream");
         Set<String> all = new LinkedHashSet<>(first);
         all.addAll(second);
         all.retainAll(new HashSet<>(writer.accepted));
-        assertEquals(writer.accepted, List.copyOf(all), "all that was taken came, in order");
-        assertTrue(second.contains(first.get(first.size() - 1)), "what was not finished comes again");
+        assertEquals(writer.accepted, List.copyOf(all), "all accepted messages arrived in order");
+        assertTrue(second.contains(first.get(first.size() - 1)), "the unfinished event is redelivered");
     }
 
     @Test
@@ -232,7 +232,7 @@ class SubscriptionTest {
             await("heartbeats are acknowledged", () -> subscription().getLagEvents() == 0);
             write("four");
             assertTrue(subscription().getLagEvents() <= 1);
-            await("later ones too", () -> subscription().getLagEvents() == 0);
+            await("later heartbeats are acknowledged too", () -> subscription().getLagEvents() == 0);
         }
         assertFalse(loop.get(20, TimeUnit.SECONDS));
     }
