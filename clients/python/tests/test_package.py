@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import keyword
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -101,6 +102,18 @@ def test_contract_names_work_as_python_names() -> None:
             assert getattr(package, name) is getattr(module, name)
             assert name in package.__all__
     assert seen > 300
+
+
+def test_generated_code_is_inside_the_package() -> None:
+    for package, module, file in generated():
+        # The proto paths identify the files in the process-wide descriptor pool, independent of the import name.
+        path = file.package.replace(".", "/")
+        assert file.name == f"{path}/{module.__name__.rpartition('.')[2].removesuffix('_pb2')}.proto"
+        assert package.__name__ == f"switchboard_client.{file.package.removeprefix('switchboard.')}"
+        for name in file.message_types_by_name:
+            assert getattr(module, name).__module__ == module.__name__
+    copy = pickle.loads(pickle.dumps(v1.Text(body="Hello!")))
+    assert copy == v1.Text(body="Hello!")
 
 
 def test_client_has_an_attribute_per_service() -> None:

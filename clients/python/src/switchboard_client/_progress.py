@@ -109,13 +109,13 @@ class Progress:
         interval = started.heartbeat_interval.ToTimedelta().total_seconds()
         self._max_silence = 2 * (interval or HEARTBEAT_SECONDS)
         self._generation = started.generation
-        gap_may_come = (
+        gap_expected = (
             self._request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP
             and self._request.WhichOneof("start") == "since"
             and started.cursor == started.oldest_cursor
         )
         # Only a request with the same `since` gets the gap again, so the cursor is not used until the gap arrived.
-        if not gap_may_come:
+        if not gap_expected:
             self.cursor = started.cursor
 
     def finish(self, done: v1.Event | v1.SubscribeGap) -> None:

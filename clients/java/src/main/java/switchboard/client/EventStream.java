@@ -316,9 +316,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
 
     private void start(SubscribeStarted started) {
         generation = started.getGeneration();
-        // If the start is the oldest event, a gap may follow that reports expired events since the requested time.
-        // Until
-        // it arrives, the stream must repeat the same request.
+        // If the stream starts at the oldest event, a gap may follow that reports expired events since that time.
+        // Until the gap arrives, the stream must repeat the same request.
         boolean gapExpected = request.hasSince()
                 && request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP
                 && started.getCursor().equals(started.getOldestCursor());
