@@ -1,11 +1,11 @@
-"""Answers what customers write, and goes on where it stopped when it is started again."""
+"""Answers messages of customers, and resumes after the last answered one when it is restarted."""
 
 import asyncio
 import os
 
 import grpc
 
-from switchboard import SwitchboardError, aio, v1
+from switchboard_client import SwitchboardError, aio, v1
 
 SUBSCRIPTION = "answers"
 
@@ -17,7 +17,7 @@ async def main() -> None:
     )
     async with aio.Client(os.environ.get("SWITCHBOARD_ADDRESS", "127.0.0.1:50051")) as client:
         try:
-            # Of all that happens from now on.
+            # The subscription receives all messages from now on.
             await client.events.CreateSubscription(
                 v1.CreateSubscriptionRequest(
                     subscription=SUBSCRIPTION,
@@ -29,7 +29,7 @@ async def main() -> None:
         except SwitchboardError as error:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
                 raise
-            # It was made before, and stands where the last run came to.
+            # An earlier run created it. The server has stored its position.
         async with client.subscribe(request) as events:
             async for event in events:
                 await answer(client, event)
@@ -43,15 +43,15 @@ async def answer(client: aio.Client, event: v1.Event) -> None:
         account=event.account,
         to=received.sender.address,
         channel=received.sender.channel,
-        # Should the event come again because the program died over it, its answer is not sent again.
+        # If the event is redelivered after a crash, this idempotency key prevents a second answer.
         request_id=f"answer-{event.id}",
-        text=v1.Text(body="Thank you, we have got your message."),
+        text=v1.Text(body="Thank you, we have received your message."),
     )
     try:
         await client.messages.SendMessage(reply, timeout=40)
     except SwitchboardError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            raise  # It can be answered later: the event is not finished, and comes again.
+            raise  # The event stays unfinished, so the server redelivers it later.
         print(f"{event.id} has no answer: {error.reason or error.code().name}")
     else:
         print(f"{event.id} is answered")

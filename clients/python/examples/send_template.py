@@ -1,8 +1,8 @@
-"""Sends a template that has a picture in its header."""
+"""Sends a template with an image header."""
 
 import os
 
-from switchboard import Client, v1
+from switchboard_client import Client, v1
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
                     language="en_US",
                     header=v1.TemplateHeader(image=image),
                     body=[v1.Parameter(text="Ada")],
-                    # The second button leads to the shop; the first needs nothing.
+                    # The second button opens the shop. The first takes no parameter.
                     buttons=[v1.TemplateButton(index=1, url_suffix="summer")],
                 ),
             ),

@@ -1,9 +1,9 @@
-"""Sends a text."""
+"""Sends a text message."""
 
 import os
 import sys
 
-from switchboard import Client, SwitchboardError, v1
+from switchboard_client import Client, SwitchboardError, v1
 
 
 def main() -> None:
@@ -17,9 +17,9 @@ def main() -> None:
             response = client.messages.SendMessage(request, timeout=40)
         except SwitchboardError as error:
             if error.reason == "SESSION_WINDOW_CLOSED":
-                sys.exit("The customer has not written for a day: send a template.")
-            for fault in error.field_violations:
-                print(f"{fault.field}: {fault.description}", file=sys.stderr)
+                sys.exit("The customer has not written for 24 hours: send a template instead.")
+            for violation in error.field_violations:
+                print(f"{violation.field}: {violation.description}", file=sys.stderr)
             raise
         print(f"{response.message.message_id} is {v1.MessageState.Name(response.message.state)}")
 

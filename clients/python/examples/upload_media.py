@@ -1,12 +1,12 @@
-"""Sends a file to a customer, and uploads a picture for the header of templates."""
+"""Sends a file to a customer, and uploads an image for template headers."""
 
 import base64
 import os
 
-from switchboard import Client, upload, v1
+from switchboard_client import Client, upload, v1
 
 LETTER = b"Dear Ada,\n\nthank you for your order.\n"
-# A single black point.
+# One black pixel.
 PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 )
@@ -18,10 +18,10 @@ def main() -> None:
         sent = client.messages.SendMedia(upload(header, LETTER), timeout=60)
         print(f"{sent.message.message_id} is {v1.MessageState.Name(sent.message.state)}")
 
-        # An open file will do as well as bytes.
+        # `upload` also accepts an open file.
         template_header = v1.UploadTemplateMediaHeader(account="demo-connectby", file_name="point.png")
         uploaded = client.templates.UploadTemplateMedia(upload(template_header, PICTURE), timeout=60)
-        print(f"The picture is at {uploaded.url}")
+        print(f"The image is at {uploaded.url}")
 
 
 if __name__ == "__main__":

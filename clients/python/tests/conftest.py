@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit.callers import Caller
+from kit.clients import AnyClient
 from kit.server import Server
-from switchboard import _progress
+from switchboard_client import _progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,48 +15,48 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real server, in its sandbox, for all tests that leave it running."""
+    """A real sandbox server, shared by all tests that do not stop it."""
     with Server(tmp_path_factory.mktemp("server")) as running:
         yield running
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
-    """The real server for one test alone, which keeps its journal over a restart."""
+    """A real server for one test. Its journal survives a restart."""
     with Server(tmp_path, store=True) as running:
         yield running
 
 
 @pytest.fixture(params=["sync", "aio"])
 def flavour(request: pytest.FixtureRequest) -> str:
-    """Both clients have the same names: what is true of one must be true of the other."""
+    """Runs a test with both clients, which must behave alike."""
     flavour: str = request.param
     return flavour
 
 
 @pytest.fixture
-def connect(flavour: str) -> Iterator[Callable[..., Caller]]:
-    """Makes clients, which are closed when the test ends."""
-    callers: list[Caller] = []
+def connect(flavour: str) -> Iterator[Callable[..., AnyClient]]:
+    """Creates clients and closes them after the test."""
+    clients: list[AnyClient] = []
 
-    def connect(address: str, **options: Any) -> Caller:
-        callers.append(Caller(flavour, address, **options))
-        return callers[-1]
+    def connect(address: str, **options: Any) -> AnyClient:
+        clients.append(AnyClient(flavour, address, **options))
+        return clients[-1]
 
     yield connect
-    for caller in callers:
-        caller.close()
+    for any_client in clients:
+        any_client.close()
 
 
 @pytest.fixture
-def caller(connect: Callable[..., Caller], server: Server) -> Caller:
+def any_client(connect: Callable[..., AnyClient], server: Server) -> AnyClient:
     """A client of the real server."""
     return connect(server.address)
 
 
 @pytest.fixture
 def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """After how many failures in a row it was waited. It is not waited in earnest."""
+    """Records the number of consecutive failures at each backoff, and skips the wait."""
     failures: list[int] = []
 
     def backoff(number: int, cap: float) -> float:

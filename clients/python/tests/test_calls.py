@@ -1,4 +1,4 @@
-"""Deadlines, cancels, and the services that every gRPC server has."""
+"""Deadlines, cancellation, and the standard gRPC services."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from switchboard import Client, SwitchboardError, aio, v1
-from switchboard.sandbox.v1 import (
+from switchboard_client import Client, SwitchboardError, aio, v1
+from switchboard_client.sandbox.v1 import (
     FAULT_KIND_LATENCY,
     ClearFaultsRequest,
     ListCallsRequest,
@@ -24,7 +24,7 @@ from switchboard.sandbox.v1 import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kit.callers import Caller
+    from kit.clients import AnyClient
     from kit.server import Server
 
 ACCOUNT = "demo-connectly"
@@ -33,7 +33,7 @@ CONNECTBY = "demo-connectby"
 
 @pytest.fixture
 def slow(server: Server) -> Iterator[SandboxServiceStub]:
-    """A provider that takes its time."""
+    """A provider with added latency."""
     with grpc.insecure_channel(server.address) as channel:
         sandbox = SandboxServiceStub(channel)
         fault = SetFaultRequest(account=ACCOUNT, kind=FAULT_KIND_LATENCY)
@@ -43,16 +43,16 @@ def slow(server: Server) -> Iterator[SandboxServiceStub]:
         sandbox.ClearFaults(ClearFaultsRequest(account=ACCOUNT), timeout=20)
 
 
-def test_deadline(caller: Caller) -> None:
+def test_passed_deadline_fails_with_deadline_exceeded(any_client: AnyClient) -> None:
     begun = time.monotonic()
     with pytest.raises(SwitchboardError) as caught:
-        # A stream, for a call with one answer is answered by the server itself shortly before its deadline.
-        caller.drain("events.Subscribe", v1.SubscribeRequest(), timeout=0.5)
+        # A stream, because the server answers a unary call itself shortly before its deadline.
+        any_client.drain("events.Subscribe", v1.SubscribeRequest(), timeout=0.5)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert 0.4 < time.monotonic() - begun < 10
 
 
-def test_cancel(slow: SandboxServiceStub, server: Server) -> None:
+def test_cancelled_future_ends_the_call(slow: SandboxServiceStub, server: Server) -> None:
     with Client(server.address) as client:
         future = client.templates.ListTemplates.future(v1.ListTemplatesRequest(account=ACCOUNT), timeout=20)
         assert future.cancel()
@@ -60,7 +60,7 @@ def test_cancel(slow: SandboxServiceStub, server: Server) -> None:
             future.result()
 
 
-def test_cancel_of_a_task(slow: SandboxServiceStub, server: Server) -> None:
+def test_cancelled_task_stops_retrying(slow: SandboxServiceStub, server: Server) -> None:
     def calls() -> int:
         return len(slow.ListCalls(ListCallsRequest(account=ACCOUNT), timeout=20).calls)
 
@@ -85,7 +85,7 @@ def test_cancel_of_a_task(slow: SandboxServiceStub, server: Server) -> None:
     assert time.monotonic() - begun < 10
 
 
-def test_cancel_of_a_stream(server: Server) -> None:
+def test_cancelled_stream_ends(server: Server) -> None:
     with Client(server.address) as client:
         stream = client.events.Subscribe(v1.SubscribeRequest())
         assert next(stream).HasField("started")
@@ -97,7 +97,7 @@ def test_cancel_of_a_stream(server: Server) -> None:
     assert caught.value.code() is grpc.StatusCode.CANCELLED
 
 
-def test_cancel_of_a_stream_with_asyncio(server: Server) -> None:
+def test_cancelled_asyncio_stream_ends(server: Server) -> None:
     async def cancelled() -> grpc.StatusCode:
         async with aio.Client(server.address) as client:
             stream = client.events.Subscribe(v1.SubscribeRequest())
@@ -110,7 +110,7 @@ def test_cancel_of_a_stream_with_asyncio(server: Server) -> None:
     assert asyncio.run(asyncio.wait_for(cancelled(), 20)) is grpc.StatusCode.CANCELLED
 
 
-def test_messages_written_one_by_one(server: Server) -> None:
+def test_messages_can_be_written_one_by_one(server: Server) -> None:
     async def write() -> None:
         async with aio.Client(server.address) as client:
             call = client.messages.SendMedia(timeout=20)
@@ -121,7 +121,7 @@ def test_messages_written_one_by_one(server: Server) -> None:
             assert (await call).message.request_id
 
             call = client.messages.SendMedia(timeout=20)
-            await call.write(v1.SendMediaRequest(header=v1.MediaHeader(account="nobody")))
+            await call.write(v1.SendMediaRequest(header=v1.MediaHeader(account="unknown")))
             await call.done_writing()
             with pytest.raises(SwitchboardError) as caught:
                 await call
@@ -138,24 +138,24 @@ def test_messages_written_one_by_one(server: Server) -> None:
     asyncio.run(asyncio.wait_for(write(), 30))
 
 
-def test_metadata_of_an_answer(server: Server) -> None:
+def test_response_metadata_is_available(server: Server) -> None:
     with Client(server.address) as client:
         response, call = client.accounts.ListAccounts.with_call(v1.ListAccountsRequest(), timeout=20)
         assert response.accounts
         assert call.code() is grpc.StatusCode.OK
 
 
-def test_health(server: Server) -> None:
+def test_health_service_answers_on_the_client_channel(server: Server) -> None:
     with Client(server.address) as client:
         health = health_pb2_grpc.HealthStub(client.channel)
         answer = health.Check(health_pb2.HealthCheckRequest(service="switchboard.v1.EventService"), timeout=20)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(SwitchboardError) as caught:
-            health.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=20)
+            health.Check(health_pb2.HealthCheckRequest(service="unknown"), timeout=20)
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_reflection(server: Server) -> None:
+def test_reflection_lists_the_services(server: Server) -> None:
     with Client(server.address) as client:
         database = ProtoReflectionDescriptorDatabase(client.channel)
         assert "switchboard.v1.MessageService" in list(database.get_services())

@@ -9,10 +9,10 @@ import grpc
 import pytest
 import trustme
 
-from kit.callers import Caller, Follower
+from kit.clients import AnyClient, Consumer
 from kit.fake import Fake, event, script, started
-from switchboard import Client, SwitchboardError, v1
-from switchboard._connection import is_loopback
+from switchboard_client import Client, SwitchboardError, v1
+from switchboard_client._connection import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,33 +38,35 @@ def trusting(authority: trustme.CA) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(authority.cert_pem.bytes())
 
 
-def test_tls_and_token(secure: Fake, authority: trustme.CA, connect: Callable[..., Caller]) -> None:
-    caller = connect(f"localhost:{secure.port}", credentials=trusting(authority), token=TOKEN)
-    caller.call("accounts.GetAccount", ASK)
-    caller.call("messages.SendMedia", [v1.SendMediaRequest(header=v1.MediaHeader())])
-    caller.drain("messages.WatchMessage", v1.WatchMessageRequest())
-    caller.drain("messages.SendMessages", iter([v1.SendMessagesRequest()]))
+def test_token_is_sent_with_every_kind_of_call(
+    secure: Fake, authority: trustme.CA, connect: Callable[..., AnyClient]
+) -> None:
+    any_client = connect(f"localhost:{secure.port}", credentials=trusting(authority), token=TOKEN)
+    any_client.call("accounts.GetAccount", ASK)
+    any_client.call("messages.SendMedia", [v1.SendMediaRequest(header=v1.MediaHeader())])
+    any_client.drain("messages.WatchMessage", v1.WatchMessageRequest())
+    any_client.drain("messages.SendMessages", iter([v1.SendMessagesRequest()]))
     assert [metadata["authorization"] for metadata in secure.metadata] == [f"Bearer {TOKEN}"] * 4
 
 
-def test_a_subscription_carries_the_token_too(secure: Fake, authority: trustme.CA, flavour: str) -> None:
+def test_event_stream_sends_the_token(secure: Fake, authority: trustme.CA, flavour: str) -> None:
     secure.streams = [script(started("a"), event("b")), script(started("b"), event("c"))]
     request, credentials = v1.SubscribeRequest(max_events=2), trusting(authority)
-    with Follower(flavour, secure.address, request, credentials=credentials, token=TOKEN) as follower:
-        assert [follower.next().cursor, follower.next().cursor] == ["b", "c"]
-        follower.ended()
+    with Consumer(flavour, secure.address, request, credentials=credentials, token=TOKEN) as consumer:
+        assert [consumer.next().cursor, consumer.next().cursor] == ["b", "c"]
+        consumer.expect_end()
     assert [metadata["authorization"] for metadata in secure.metadata] == [f"Bearer {TOKEN}"] * 2
 
 
-def test_a_certificate_that_nobody_trusts_is_refused(secure: Fake, connect: Callable[..., Caller]) -> None:
-    # By default with the roots that everybody trusts, of which this is none.
+def test_untrusted_certificate_fails_the_call(secure: Fake, connect: Callable[..., AnyClient]) -> None:
+    # The default root certificates do not include this one.
     with pytest.raises(SwitchboardError) as caught:
         connect(f"localhost:{secure.port}", plaintext=False, max_attempts=1).call("accounts.GetAccount", ASK)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert secure.requests == []
 
 
-def test_plaintext_and_token_on_loopback(connect: Callable[..., Caller]) -> None:
+def test_token_is_sent_in_plaintext_on_loopback(connect: Callable[..., AnyClient]) -> None:
     with Fake() as fake:
         connect(fake.address, token=TOKEN).call("accounts.GetAccount", ASK, metadata=(("x-trace", "1"),))
         connect(fake.address).call("accounts.GetAccount", ASK)
@@ -74,18 +76,18 @@ def test_plaintext_and_token_on_loopback(connect: Callable[..., Caller]) -> None
     assert str(fake.metadata[0]["user-agent"]).startswith("switchboard-client/0.1.0 ")
 
 
-def test_no_token_in_plaintext_beyond_loopback(connect: Callable[..., Caller]) -> None:
+def test_token_in_plaintext_beyond_loopback_raises(connect: Callable[..., AnyClient]) -> None:
     for address in ("switchboard.internal:50051", "10.0.0.1:50051", "dns:///127.0.0.1.example.com:50051"):
-        with pytest.raises(ValueError, match="never sent in plaintext beyond loopback") as caught:
+        with pytest.raises(ValueError, match="must not be sent in plaintext beyond loopback") as caught:
             connect(address, plaintext=True, token=TOKEN)
         assert TOKEN not in str(caught.value)
-        # Both of these are fine: without a token, and with TLS.
+        # Both are valid: plaintext without a token, and a token with TLS.
         connect(address, plaintext=True)
         connect(address, token=TOKEN)
 
 
-def test_beyond_loopback_tls_is_the_default() -> None:
-    # No loopback address, and yet it leads to this machine.
+def test_address_beyond_loopback_uses_tls_by_default() -> None:
+    # Not a loopback address, but it reaches this machine.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(20)
         with Client(f"0.0.0.0:{listener.getsockname()[1]}", token=TOKEN) as client:
@@ -98,28 +100,26 @@ def test_beyond_loopback_tls_is_the_default() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "é"])
-def test_a_token_that_a_header_cannot_carry_is_refused_and_not_quoted(
-    token: str, connect: Callable[..., Caller]
-) -> None:
+def test_invalid_token_raises_without_quoting_it(token: str, connect: Callable[..., AnyClient]) -> None:
     with pytest.raises(ValueError, match="printable ASCII") as caught:
         connect("127.0.0.1:50051", token=token)
     assert not token or token not in str(caught.value)
 
 
-def test_plaintext_and_credentials_exclude_each_other(connect: Callable[..., Caller]) -> None:
-    with pytest.raises(ValueError, match="exclude each other"):
+def test_plaintext_with_credentials_raises(connect: Callable[..., AnyClient]) -> None:
+    with pytest.raises(ValueError, match="mutually exclusive"):
         connect("127.0.0.1:50051", credentials=grpc.ssl_channel_credentials(), plaintext=True)
 
 
-def test_no_secret_in_a_repr(flavour: str, connect: Callable[..., Caller]) -> None:
-    caller = connect("127.0.0.1:50051", token=TOKEN)
-    for told in (caller.client, caller.client.subscribe() if flavour == "sync" else caller.client):
-        assert "127.0.0.1:50051" in repr(told)
-        assert TOKEN not in repr(told)
+def test_repr_does_not_contain_the_token(flavour: str, connect: Callable[..., AnyClient]) -> None:
+    any_client = connect("127.0.0.1:50051", token=TOKEN)
+    for shown in (any_client.client, any_client.client.subscribe() if flavour == "sync" else any_client.client):
+        assert "127.0.0.1:50051" in repr(shown)
+        assert TOKEN not in repr(shown)
 
 
-def test_what_stays_on_this_machine_takes_no_proxy(
-    connect: Callable[..., Caller], monkeypatch: pytest.MonkeyPatch
+def test_loopback_connection_bypasses_the_http_proxy(
+    connect: Callable[..., AnyClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy, Fake() as fake:
         for name in ("http_proxy", "https_proxy", "grpc_proxy"):
@@ -150,7 +150,7 @@ def test_what_stays_on_this_machine_takes_no_proxy(
         *("unix:/run/switchboard.sock", "unix:///run/switchboard.sock", "unix-abstract:switchboard"),
     ],
 )
-def test_loopback(address: str) -> None:
+def test_loopback_address_is_recognized(address: str) -> None:
     assert is_loopback(address)
 
 
@@ -163,5 +163,5 @@ def test_loopback(address: str) -> None:
         *("dns:example.com:1", "xds:///localhost", "unixlike.example.com:1", "unix.example.com:1"),
     ],
 )
-def test_not_loopback(address: str) -> None:
+def test_other_address_is_not_loopback(address: str) -> None:
     assert not is_loopback(address)

@@ -1,4 +1,4 @@
-"""What a failed call says."""
+"""Decoding of failed calls."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import pytest
 from grpc_status import rpc_status
 
 from kit.fake import Fake, status
-from switchboard import Client, FieldViolation, SwitchboardError, v1
-from switchboard.sandbox.v1 import FAULT_KIND_SUCCESS_FALSE, SandboxServiceStub, SetFaultRequest
+from switchboard_client import Client, FieldViolation, SwitchboardError, v1
+from switchboard_client.sandbox.v1 import FAULT_KIND_SUCCESS_FALSE, SandboxServiceStub, SetFaultRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kit.callers import Caller
+    from kit.clients import AnyClient
     from kit.server import Server
 
 
-def refused(caller: Caller) -> SwitchboardError:
-    request = v1.SendMessageRequest(account="demo-connectby", to="nobody", text=v1.Text())
+def invalid_request_error(any_client: AnyClient) -> SwitchboardError:
+    request = v1.SendMessageRequest(account="demo-connectby", to="unknown", text=v1.Text())
     with pytest.raises(SwitchboardError) as caught:
-        caller.call("messages.SendMessage", request)
+        any_client.call("messages.SendMessage", request)
     return caught.value
 
 
-def test_every_fault_is_told_with_its_field(caller: Caller) -> None:
-    error = refused(caller)
+def test_invalid_request_lists_every_field_violation(any_client: AnyClient) -> None:
+    error = invalid_request_error(any_client)
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert (error.reason, error.domain) == ("REQUEST_INVALID", "switchboard")
-    assert [(fault.field, fault.reason) for fault in error.field_violations] == [
+    assert [(violation.field, violation.reason) for violation in error.field_violations] == [
         ("to", "MALFORMED"),
         ("text.body", "REQUIRED"),
     ]
@@ -42,8 +42,8 @@ def test_every_fault_is_told_with_its_field(caller: Caller) -> None:
     assert error.retry_delay is None
 
 
-def test_it_is_what_grpc_raises_too(caller: Caller) -> None:
-    error = refused(caller)
+def test_error_is_also_a_grpc_error(any_client: AnyClient) -> None:
+    error = invalid_request_error(any_client)
     assert isinstance(error, grpc.RpcError)
     assert isinstance(error, grpc.aio.AioRpcError)
     original = error.__cause__
@@ -55,77 +55,77 @@ def test_it_is_what_grpc_raises_too(caller: Caller) -> None:
     assert len(decoded.details) == 2
 
 
-def test_the_facts_of_a_reason_are_told(caller: Caller) -> None:
+def test_error_has_the_metadata_of_its_reason(any_client: AnyClient) -> None:
     with pytest.raises(SwitchboardError) as caught:
-        caller.call("accounts.GetAccount", v1.GetAccountRequest(account="nobody"))
-    assert caught.value.metadata == {"account": "nobody"}
+        any_client.call("accounts.GetAccount", v1.GetAccountRequest(account="unknown"))
+    assert caught.value.metadata == {"account": "unknown"}
     assert str(caught.value).startswith("NOT_FOUND ACCOUNT_NOT_FOUND: ")
     assert repr(caught.value) == "SwitchboardError(NOT_FOUND, reason='ACCOUNT_NOT_FOUND')"
 
 
-def test_the_delay_is_told(connect: Callable[..., Caller]) -> None:
+def test_error_has_the_retry_delay(connect: Callable[..., AnyClient]) -> None:
     throttled = status(grpc.StatusCode.RESOURCE_EXHAUSTED, "PROVIDER_THROTTLED", retry_after=1.5)
     with Fake(throttled) as fake, pytest.raises(SwitchboardError) as caught:
         connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest())
     assert caught.value.retry_delay == timedelta(seconds=1.5)
 
 
-def test_an_error_of_a_stream_is_decoded(caller: Caller) -> None:
+def test_stream_error_is_decoded(any_client: AnyClient) -> None:
     request = v1.WatchMessageRequest(account="demo-connectby", request_id="never-sent")
     with pytest.raises(SwitchboardError) as caught:
-        caller.drain("messages.WatchMessage", request)
+        any_client.drain("messages.WatchMessage", request)
     assert caught.value.reason == "MESSAGE_NOT_FOUND"
     assert isinstance(caught.value.__cause__, grpc.RpcError)
 
 
-def test_an_error_of_an_upload_that_cannot_be_read_again_is_decoded(caller: Caller) -> None:
-    messages = iter([v1.SendMediaRequest(header=v1.MediaHeader(account="nobody"))])
+def test_error_of_an_unrepeatable_upload_is_decoded(any_client: AnyClient) -> None:
+    messages = iter([v1.SendMediaRequest(header=v1.MediaHeader(account="unknown"))])
     with pytest.raises(SwitchboardError) as caught:
-        caller.call("messages.SendMedia", messages)
+        any_client.call("messages.SendMedia", messages)
     assert caught.value.field_violations
     assert caught.value.request_id
 
 
-def test_an_error_that_is_not_of_switchboard_has_no_reason(connect: Callable[..., Caller]) -> None:
+def test_error_from_another_source_has_no_reason(connect: Callable[..., AnyClient]) -> None:
     with Fake(status(grpc.StatusCode.INTERNAL)) as fake, pytest.raises(SwitchboardError) as caught:
         connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest())
     assert (caught.value.reason, caught.value.domain, caught.value.metadata) == ("", "", {})
     assert str(caught.value) == "INTERNAL: no"
 
 
-def test_the_error_of_a_future_can_be_decoded(server: Server) -> None:
+def test_future_error_is_decoded(server: Server) -> None:
     with Client(server.address) as client:
-        future = client.accounts.GetAccount.future(v1.GetAccountRequest(account="nobody"), timeout=20)
+        future = client.accounts.GetAccount.future(v1.GetAccountRequest(account="unknown"), timeout=20)
         with pytest.raises(grpc.RpcError) as caught:
             future.result()
     assert SwitchboardError.from_rpc_error(caught.value).reason == "ACCOUNT_NOT_FOUND"
 
 
-def test_it_can_be_sent_to_another_process(caller: Caller) -> None:
-    error = refused(caller)
+def test_error_can_be_pickled(any_client: AnyClient) -> None:
+    error = invalid_request_error(any_client)
     copied = pickle.loads(pickle.dumps(error))
     for name in ("reason", "domain", "metadata", "field_violations", "retry_delay", "request_id"):
         assert getattr(copied, name) == getattr(error, name)
     assert (copied.code(), str(copied)) == (error.code(), str(error))
 
 
-def test_nothing_of_the_message_stands_in_it(caller: Caller, server: Server) -> None:
+def test_error_text_contains_no_message_content(any_client: AnyClient, server: Server) -> None:
     number, body = "+15550107777", "something private"
     with grpc.insecure_channel(server.address) as channel:
         fault = SetFaultRequest(account="demo-connectby", kind=FAULT_KIND_SUCCESS_FALSE, code=131047, times=1)
         SandboxServiceStub(channel).SetFault(fault, timeout=20)
     with pytest.raises(SwitchboardError) as caught:
         request = v1.SendMessageRequest(account="demo-connectby", to=number, text=v1.Text(body=body))
-        caller.call("messages.SendMessage", request)
+        any_client.call("messages.SendMessage", request)
     error = caught.value
     assert error.reason == "SESSION_WINDOW_CLOSED"
     assert error.metadata["provider_code"] == "131047"
-    for told in (str(error), repr(error), str(error.__cause__)):
-        assert number[1:] not in told
-        assert body not in told
+    for shown in (str(error), repr(error), str(error.__cause__)):
+        assert number[1:] not in shown
+        assert body not in shown
 
 
-def test_an_error_inside_a_message() -> None:
+def test_error_message_becomes_an_exception() -> None:
     message = v1.Error(
         reason="RECIPIENT_NOT_REACHABLE",
         code=9,
@@ -148,7 +148,7 @@ def test_an_error_inside_a_message() -> None:
 
 
 @pytest.mark.parametrize("encoded", [b"\xff\xff\xff", b""])
-def test_details_that_cannot_be_read_are_no_details(encoded: bytes) -> None:
+def test_undecodable_details_are_ignored(encoded: bytes) -> None:
     metadata = grpc.aio.Metadata(("grpc-status-details-bin", encoded))
-    error = SwitchboardError(grpc.StatusCode.NOT_FOUND, None, metadata, "gone")
-    assert (error.code(), error.reason, str(error)) == (grpc.StatusCode.NOT_FOUND, "", "NOT_FOUND: gone")
+    error = SwitchboardError(grpc.StatusCode.NOT_FOUND, None, metadata, "deleted")
+    assert (error.code(), error.reason, str(error)) == (grpc.StatusCode.NOT_FOUND, "", "NOT_FOUND: deleted")

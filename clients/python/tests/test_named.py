@@ -1,4 +1,4 @@
-"""The subscription that the server keeps the place of."""
+"""Streams of a named subscription, whose cursor the server stores."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-import switchboard._client
-from kit.callers import Follower
+import switchboard_client._client
+from kit.clients import Consumer
 from kit.fake import Fake, event, heartbeat, script, started, status, then_silent
-from switchboard import Client, SwitchboardError, aio, v1
+from switchboard_client import Client, SwitchboardError, aio, v1
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,8 +41,8 @@ def closing(reason: v1.ClosingReason.ValueType, cursor: str) -> v1.SubscribeResp
 MAX_EVENTS = closing(v1.CLOSING_REASON_MAX_EVENTS, "end")
 
 
-class Named:
-    """A subscription on the real server, from the newest place on, of what customers write."""
+class NamedSubscription:
+    """A subscription on the real server, for messages received from now on."""
 
     def __init__(self, server: Server, *types: str) -> None:
         self.id = f"test-{uuid.uuid4()}"
@@ -68,32 +68,32 @@ class Named:
         for text in texts:
             self.server.inject(text)
 
-    def follow(self, flavour: str, *, held: bool = True) -> Follower:
+    def consume(self, flavour: str, *, manual: bool = True) -> Consumer:
         request = v1.SubscribeRequest(subscription=self.id)
         request.heartbeat_interval.FromSeconds(1)
-        return Follower(flavour, self.server.address, request, held=held)
+        return Consumer(flavour, self.server.address, request, manual=manual)
 
 
 @pytest.fixture
-def only_first_and_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On one stream, only what is finished first is acknowledged by the way."""
-    for module in (switchboard._client, aio):
+def slow_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allows one automatic acknowledgement per stream."""
+    for module in (switchboard_client._client, aio):
         assert module.ACKNOWLEDGE_SECONDS == 1
         monkeypatch.setattr(module, "ACKNOWLEDGE_SECONDS", 1000.0)
 
 
 @pytest.fixture
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (switchboard._client, aio):
+def fast_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (switchboard_client._client, aio):
         monkeypatch.setattr(module, "ACKNOWLEDGE_SECONDS", 0.05)
 
 
-# The real server.
+# With the real server.
 
 
-def test_nothing_is_lost_over_restarts_of_the_server_and_of_the_loop(flavour: str, own_server: Server) -> None:
-    named = Named(own_server)
-    taken, enough = [], threading.Event()
+def test_restarts_of_server_and_consumer_lose_no_event(flavour: str, own_server: Server) -> None:
+    named = NamedSubscription(own_server)
+    accepted, enough = [], threading.Event()
 
     def write() -> None:
         for number in range(100_000):
@@ -102,179 +102,179 @@ def test_nothing_is_lost_over_restarts_of_the_server_and_of_the_loop(flavour: st
             try:
                 named.write(str(number))
             except (grpc.RpcError, AssertionError):
-                # It may have been taken, and the word of it was lost.
+                # The server may have accepted it before the reply was lost.
                 continue
-            taken.append(number)
+            accepted.append(number)
 
     def restart(how: signal.Signals) -> None:
         own_server.stop(how)
         own_server.start()
 
-    def read(follower: Follower, number: int) -> list[int]:
-        """What comes, of which the last is still at hand."""
-        come = [int(follower.text())]
-        while len(come) < number:
-            follower.go_on()
-            come.append(int(follower.text()))
-        return come
+    def read(consumer: Consumer, number: int) -> list[int]:
+        """Reads events. The last one stays unfinished."""
+        received = [int(consumer.text())]
+        while len(received) < number:
+            consumer.finish_event()
+            received.append(int(consumer.text()))
+        return received
 
     writer = threading.Thread(target=write)
     writer.start()
     loops: list[list[int]] = []
     try:
-        with named.follow(flavour) as follower:
-            come = read(follower, 30)
+        with named.consume(flavour) as consumer:
+            received = read(consumer, 30)
             for _ in range(2):
-                # With an event at hand, and others that were finished a moment ago.
+                # One event is unfinished, and others were finished a moment ago.
                 restart(signal.SIGKILL)
-                follower.go_on()
-                come += read(follower, 30)
-            loops.append(come)
+                consumer.finish_event()
+                received += read(consumer, 30)
+            loops.append(received)
         restart(signal.SIGTERM)
-        with named.follow(flavour) as follower:
-            come = read(follower, 20)
+        with named.consume(flavour) as consumer:
+            received = read(consumer, 20)
             restart(signal.SIGKILL)
-            # Finished, but nobody was there to be told; and the loop fails with the next.
-            follower.go_on()
-            come += read(follower, 1)
-            follower.fail()
-            loops.append(come)
+            # This event is finished while the server is down. The loop fails at the next one.
+            consumer.finish_event()
+            received += read(consumer, 1)
+            consumer.fail()
+            loops.append(received)
     finally:
         enough.set()
         writer.join(SECONDS)
     named.write("1000000")
-    with named.follow(flavour) as follower:
-        come = read(follower, 1)
-        while come[-1] != 1_000_000:
-            follower.go_on()
-            come += read(follower, 1)
-        loops.append(come)
+    with named.consume(flavour) as consumer:
+        received = read(consumer, 1)
+        while received[-1] != 1_000_000:
+            consumer.finish_event()
+            received += read(consumer, 1)
+        loops.append(received)
 
     for before, after in itertools.pairwise(loops):
-        # What was at hand comes again, and nothing else.
+        # Only the unfinished event is redelivered.
         assert after[0] == before.pop()
-    come = [number for loop in loops for number in loop]
-    assert come == sorted(set(come))
-    assert set(taken) <= set(come)
+    received = [number for loop in loops for number in loop]
+    assert received == sorted(set(received))
+    assert set(accepted) <= set(received)
 
 
 @pytest.mark.parametrize("how", ["leave", "fail"])
-def test_an_unfinished_event_comes_again_to_the_next_loop(flavour: str, how: str, server: Server) -> None:
-    named = Named(server)
+def test_unfinished_event_is_redelivered_to_the_next_stream(flavour: str, how: str, server: Server) -> None:
+    named = NamedSubscription(server)
     named.write("one", "two", "three")
-    with named.follow(flavour) as follower:
-        assert follower.text() == "one"
-        follower.go_on()
-        assert follower.text() == "two"
-        getattr(follower, how)()
-        assert named.get().cursor == follower.cursor != named.begin
-    with named.follow(flavour) as follower:
-        assert follower.text() == "two"
-        follower.go_on()
-        assert follower.text() == "three"
+    with named.consume(flavour) as consumer:
+        assert consumer.text() == "one"
+        consumer.finish_event()
+        assert consumer.text() == "two"
+        getattr(consumer, how)()
+        assert named.get().cursor == consumer.cursor != named.begin
+    with named.consume(flavour) as consumer:
+        assert consumer.text() == "two"
+        consumer.finish_event()
+        assert consumer.text() == "three"
 
 
-def test_what_is_acknowledged_at_hand_does_not_come_again(flavour: str, server: Server) -> None:
-    named = Named(server)
+def test_acknowledged_current_event_is_not_redelivered(flavour: str, server: Server) -> None:
+    named = NamedSubscription(server)
     named.write("one", "two")
-    with named.follow(flavour) as follower:
-        first = follower.next()
+    with named.consume(flavour) as consumer:
+        first = consumer.next()
         assert named.get().cursor == named.begin
-        follower.acknowledge()
-        assert named.get().cursor == follower.cursor == first.cursor
-        follower.leave()
-    with named.follow(flavour) as follower:
-        assert follower.text() == "two"
+        consumer.acknowledge()
+        assert named.get().cursor == consumer.cursor == first.cursor
+        consumer.leave()
+    with named.consume(flavour) as consumer:
+        assert consumer.text() == "two"
 
 
-def test_what_is_finished_is_acknowledged_while_the_body_is_busy(flavour: str, server: Server) -> None:
-    named = Named(server)
+def test_finished_event_is_acknowledged_while_the_body_runs(flavour: str, server: Server) -> None:
+    named = NamedSubscription(server)
     named.write("one", "two", "three")
-    with named.follow(flavour) as follower:
+    with named.consume(flavour) as consumer:
         for _ in range(2):
-            follower.next()
-            follower.go_on()
-        assert follower.text() == "three"
-        assert follower.cursor is not None
-        wait_until(lambda: named.get().cursor == follower.cursor)
+            consumer.next()
+            consumer.finish_event()
+        assert consumer.text() == "three"
+        assert consumer.cursor is not None
+        wait_until(lambda: named.get().cursor == consumer.cursor)
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    """Asks the server again, until it is so."""
+    """Polls the server until the condition holds."""
     deadline = time.monotonic() + SECONDS
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_moved_back_it_replays(flavour: str, server: Server) -> None:
-    named = Named(server)
+def test_seek_back_replays_events(flavour: str, server: Server) -> None:
+    named = NamedSubscription(server)
     named.write("one", "two")
-    with named.follow(flavour) as follower:
-        assert follower.text() == "one"
-        follower.go_on()
-        assert follower.text() == "two"
+    with named.consume(flavour) as consumer:
+        assert consumer.text() == "one"
+        consumer.finish_event()
+        assert consumer.text() == "two"
         named.replay()
-        # What is at hand belongs to a place that is not the subscription's any more.
+        # The unfinished event belongs to an earlier position of the subscription.
         with pytest.raises(SwitchboardError) as caught:
-            follower.acknowledge()
+            consumer.acknowledge()
         assert caught.value.reason == "SUBSCRIPTION_GENERATION_STALE"
-        follower.go_on()
-        assert follower.text() == "one"
-        # The loop has not undone it.
+        consumer.finish_event()
+        assert consumer.text() == "one"
+        # The loop has not reverted the seek.
         assert named.get().cursor == named.begin
-        follower.go_on()
-        assert follower.text() == "two"
-        follower.acknowledge()
-        assert named.get().cursor == follower.cursor
+        consumer.finish_event()
+        assert consumer.text() == "two"
+        consumer.acknowledge()
+        assert named.get().cursor == consumer.cursor
 
 
-def test_it_goes_on_with_another_filter(flavour: str, server: Server) -> None:
-    named = Named(server, "report.completed")
-    with named.follow(flavour) as follower:
+def test_filter_change_applies_to_a_running_stream(flavour: str, server: Server) -> None:
+    named = NamedSubscription(server, "report.completed")
+    with named.consume(flavour) as consumer:
         named.write("one")
         filter_ = v1.EventFilter(types=["message.received"])
         named.call("UpdateSubscription", v1.UpdateSubscriptionRequest(subscription=named.id, filter=filter_))
         named.write("two")
-        while follower.text() != "two":
-            follower.go_on()
+        while consumer.text() != "two":
+            consumer.finish_event()
 
 
-def test_deleted_it_ends_the_loop(flavour: str, server: Server) -> None:
-    named = Named(server)
+def test_deleted_subscription_ends_the_stream(flavour: str, server: Server) -> None:
+    named = NamedSubscription(server)
     named.write("one", "two")
-    with named.follow(flavour) as follower:
-        assert follower.text() == "one"
+    with named.consume(flavour) as consumer:
+        assert consumer.text() == "one"
         named.call("DeleteSubscription", v1.DeleteSubscriptionRequest(subscription=named.id))
-        follower.go_on()
+        consumer.finish_event()
         with pytest.raises(SwitchboardError) as caught:
-            # The second was on its way.
-            while follower.text() == "two":
-                follower.go_on()
+            # The second event was already in flight.
+            while consumer.text() == "two":
+                consumer.finish_event()
     assert (caught.value.code(), caught.value.reason) == (grpc.StatusCode.NOT_FOUND, "SUBSCRIPTION_NOT_FOUND")
 
 
 def test_heartbeats_bring_the_lag_to_zero(flavour: str, server: Server) -> None:
-    named = Named(server, "report.completed")
+    named = NamedSubscription(server, "report.completed")
     named.write("one", "two")
     assert named.get().lag_events
-    with named.follow(flavour, held=False):
+    with named.consume(flavour, manual=False):
         wait_until(lambda: not named.get().lag_events)
 
 
-def test_a_program_that_just_ends_has_acknowledged(server: Server) -> None:
-    named = Named(server)
+def test_program_exit_acknowledges_finished_events(server: Server) -> None:
+    named = NamedSubscription(server)
     named.write("one", "two")
     program = """if True:
         import sys
-        from switchboard import Client, v1
+        from switchboard_client import Client, v1
         events = Client(sys.argv[1]).subscribe(v1.SubscribeRequest(subscription=sys.argv[2]))
         for event in events:
             print(event.message_received.text.body)
             if event.message_received.text.body == "two":
                 break
     """
-    for come in ("one\ntwo\n", "two\n"):
+    for received in ("one\ntwo\n", "two\n"):
         run = subprocess.run(
             [sys.executable, "-W", "error", "-c", program, server.address, named.id],
             capture_output=True,
@@ -282,17 +282,17 @@ def test_a_program_that_just_ends_has_acknowledged(server: Server) -> None:
             timeout=50,
             check=False,
         )
-        assert (run.returncode, run.stdout, run.stderr) == (0, come, "")
+        assert (run.returncode, run.stdout, run.stderr) == (0, received, "")
 
 
-# A server that says what the test wants.
+# With a scripted server.
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-def test_what_is_finished_is_acknowledged_before_a_stream_is_opened(flavour: str, failures: list[int]) -> None:
+@pytest.mark.usefixtures("slow_acknowledgements")
+def test_reopening_acknowledges_finished_events_first(flavour: str, failures: list[int]) -> None:
     def first(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=7), event("b"))
-        fake.acknowledged("b", 7)
+        fake.expect_acknowledged("b", 7)
         yield event("c")
         context.abort_with_status(UNAVAILABLE)
 
@@ -302,69 +302,73 @@ def test_what_is_finished_is_acknowledged_before_a_stream_is_opened(flavour: str
             script(started("c", generation=7), end=UNAVAILABLE),
             then_silent(started("c"), event("d")),
         ]
-        fake.refusals = [None, UNAVAILABLE, status(grpc.StatusCode.INTERNAL), UNAVAILABLE]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(3)] == ["b", "c", "d"]
-            # Nothing is acknowledged twice.
+        fake.acknowledge_errors = [None, UNAVAILABLE, status(grpc.StatusCode.INTERNAL), UNAVAILABLE]
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(3)] == ["b", "c", "d"]
+            # No event is acknowledged twice.
             assert fake.order == ["open", "b", "c", "c", "c", "c", "open", "open"]
-            assert follower.cursor in ("c", "d")
+            assert consumer.cursor in ("c", "d")
     assert failures == [1, 2, 3, 4, 1]
     opened = [request for request in fake.requests if isinstance(request, v1.SubscribeRequest)]
     assert [request.WhichOneof("start") for request in opened] == ["subscription"] * 3
     assert {request.subscription for request in opened} == {"shop"}
 
 
-def test_acknowledgements_are_few(flavour: str) -> None:
+def test_many_events_need_few_acknowledgements(flavour: str) -> None:
     with Fake() as fake:
         events = [event(f"e{number}") for number in range(500)]
         fake.streams = [then_silent(started("a", generation=1), *events)]
         begun = time.monotonic()
-        with Follower(flavour, fake.address, SHOP):
-            while fake.places.get(timeout=SECONDS).cursor != "e499":
+        with Consumer(flavour, fake.address, SHOP):
+            while fake.acknowledgements.get(timeout=SECONDS).cursor != "e499":
                 pass
             assert len(fake.order) <= 3 + time.monotonic() - begun
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("fast_acknowledgements")
 def test_heartbeats_and_gaps_are_acknowledged(flavour: str) -> None:
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield started("a", generation=1)
-        # What stands needs no word.
+        # An unchanged position needs no acknowledgement.
         yield heartbeat("a")
         yield heartbeat("b")
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield heartbeat("b")
         yield v1.SubscribeResponse(gap=v1.SubscribeGap(after_cursor="b", resume_cursor="c"))
-        fake.acknowledged("c")
+        fake.expect_acknowledged("c")
         yield MAX_EVENTS
 
     with Fake() as fake:
         fake.streams = [stream]
-        with Follower(flavour, fake.address, SHOP, on_gap=lambda _: None) as follower:
-            follower.ended()
+        with Consumer(flavour, fake.address, SHOP, on_gap=lambda _: None) as consumer:
+            consumer.expect_end()
         assert fake.order == ["open", "b", "c", "end"]
 
 
-@pytest.mark.usefixtures("quickly")
-def test_an_acknowledgement_is_tried_again_later(flavour: str) -> None:
+@pytest.mark.usefixtures("fast_acknowledgements")
+def test_unavailable_acknowledgement_is_retried_later(flavour: str) -> None:
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
         for _ in range(4):
-            fake.acknowledged("b")
+            fake.expect_acknowledged("b")
         yield from then_silent(event("c"))(context)
 
     with Fake() as fake:
         fake.streams = [stream]
-        fake.refusals = [UNAVAILABLE, status(grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY", retry_after=0.5), UNAVAILABLE]
+        fake.acknowledge_errors = [
+            UNAVAILABLE,
+            status(grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY", retry_after=0.5),
+            UNAVAILABLE,
+        ]
         begun = time.monotonic()
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
-            fake.acknowledged("c")
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(2)] == ["b", "c"]
+            fake.expect_acknowledged("c")
         assert time.monotonic() - begun >= 0.5
         assert fake.order[:6] == ["open", "b", "b", "b", "b", "c"]
 
 
-PASSING = [
+TRANSIENT = [
     status(grpc.StatusCode.INTERNAL),
     status(grpc.StatusCode.UNKNOWN),
     status(grpc.StatusCode.CANCELLED),
@@ -373,198 +377,198 @@ PASSING = [
 ]
 
 
-# Each more often than a stream may be reset.
-@pytest.mark.usefixtures("quickly")
-@pytest.mark.parametrize("failure", PASSING, ids=lambda failure: failure.code.name)
-def test_an_acknowledgement_that_broke_does_not_end_the_stream(flavour: str, failure: Any) -> None:
+# Each code occurs more often than a stream may be reset.
+@pytest.mark.usefixtures("fast_acknowledgements")
+@pytest.mark.parametrize("failure", TRANSIENT, ids=lambda failure: failure.code.name)
+def test_interrupted_acknowledgement_keeps_the_stream_open(flavour: str, failure: Any) -> None:
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
         for _ in range(8):
-            fake.acknowledged("b")
+            fake.expect_acknowledged("b")
         yield from then_silent(event("c"))(context)
 
     with Fake() as fake:
         fake.streams = [stream]
-        fake.refusals = [failure] * 7
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
+        fake.acknowledge_errors = [failure] * 7
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(2)] == ["b", "c"]
         assert fake.order[:9] == ["open", *["b"] * 8]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-@pytest.mark.parametrize("failure", PASSING, ids=lambda failure: failure.code.name)
-def test_an_acknowledgement_that_broke_is_made_before_a_stream_is_opened(
+@pytest.mark.usefixtures("slow_acknowledgements")
+@pytest.mark.parametrize("failure", TRANSIENT, ids=lambda failure: failure.code.name)
+def test_interrupted_acknowledgement_is_retried_before_reopening(
     flavour: str, failure: Any, failures: list[int]
 ) -> None:
     def first(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield event("c")
         context.abort_with_status(UNAVAILABLE)
 
     with Fake() as fake:
         fake.streams = [first, then_silent(started("c", generation=1), event("d"))]
-        fake.refusals = [None, *[failure] * 7]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(3)] == ["b", "c", "d"]
+        fake.acknowledge_errors = [None, *[failure] * 7]
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(3)] == ["b", "c", "d"]
             assert fake.order == ["open", "b", *["c"] * 8, "open"]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-def test_a_change_without_closing_drops_the_place(flavour: str, failures: list[int]) -> None:
+@pytest.mark.usefixtures("slow_acknowledgements")
+def test_change_without_closing_drops_the_position(flavour: str, failures: list[int]) -> None:
     def changing(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield event("c")
         context.abort_with_status(CHANGED)
 
     with Fake() as fake:
         fake.streams = [changing, script(started("m", generation=2), MAX_EVENTS)]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
-            follower.ended()
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(2)] == ["b", "c"]
+            consumer.expect_end()
         assert fake.order == ["open", "b", "open", "end"]
         assert fake.requests[-1].generation == 2
 
 
-@pytest.mark.usefixtures("quickly")
-def test_a_change_is_no_failure(flavour: str, failures: list[int]) -> None:
+@pytest.mark.usefixtures("fast_acknowledgements")
+def test_subscription_change_does_not_fail_the_stream(flavour: str, failures: list[int]) -> None:
     def changing(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("m", generation=1), event("n"))
-        fake.acknowledged("n")
-        # The loop goes on although that was refused.
+        fake.expect_acknowledged("n")
+        # The loop continues although the server rejected that.
         yield from (event("o"), closing(v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, "o"))
         context.abort_with_status(CHANGED)
 
     def moved(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=2), event("b"))
-        while (place := fake.places.get(timeout=SECONDS)).generation == 1:
-            # This may have been on its way.
-            assert place.cursor == "o"
-        assert (place.cursor, place.generation) == ("b", 2)
+        while (ack := fake.acknowledgements.get(timeout=SECONDS)).generation == 1:
+            # This one may have been in flight.
+            assert ack.cursor == "o"
+        assert (ack.cursor, ack.generation) == ("b", 2)
         yield MAX_EVENTS
 
     with Fake() as fake:
         fake.streams = [changing, moved]
-        fake.refusals = [STALE, STALE]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(3)] == ["n", "o", "b"]
-            follower.ended()
-            assert follower.cursor == "end"
+        fake.acknowledge_errors = [STALE, STALE]
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(3)] == ["n", "o", "b"]
+            consumer.expect_end()
+            assert consumer.cursor == "end"
     assert failures == [1]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-def test_after_a_change_nothing_is_said_of_what_was_before(flavour: str, failures: list[int]) -> None:
+@pytest.mark.usefixtures("slow_acknowledgements")
+def test_after_a_change_older_events_are_not_acknowledged(flavour: str, failures: list[int]) -> None:
     def changing(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield from (event("c"), closing(v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, "c"))
         context.abort_with_status(CHANGED)
 
     with Fake() as fake:
         fake.streams = [changing, script(started("m", generation=2), MAX_EVENTS)]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
-            follower.ended()
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(2)] == ["b", "c"]
+            consumer.expect_end()
         assert fake.order == ["open", "b", "open", "end"]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-@pytest.mark.parametrize("refusal", [STALE, CHANGED])
-def test_what_was_refused_as_stale_is_not_said_again(flavour: str, refusal: Any, failures: list[int]) -> None:
+@pytest.mark.usefixtures("slow_acknowledgements")
+@pytest.mark.parametrize("rejection", [STALE, CHANGED])
+def test_stale_acknowledgement_is_not_retried(flavour: str, rejection: Any, failures: list[int]) -> None:
     def first(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield event("c")
-        # The word that it was changed is lost.
+        # The notification of the change is lost.
         context.abort_with_status(UNAVAILABLE)
 
     with Fake() as fake:
         fake.streams = [first, script(started("a", generation=2), MAX_EVENTS)]
-        fake.refusals = [None, refusal]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
-            follower.ended()
+        fake.acknowledge_errors = [None, rejection]
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(2)] == ["b", "c"]
+            consumer.expect_end()
         assert fake.order == ["open", "b", "c", "open", "end"]
 
 
-@pytest.mark.parametrize("refusal", [DELETED, status(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_LOST")])
-def test_a_refusal_ends_the_loop(flavour: str, refusal: Any) -> None:
+@pytest.mark.parametrize("rejection", [DELETED, status(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_LOST")])
+def test_rejected_acknowledgement_ends_the_stream(flavour: str, rejection: Any) -> None:
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"))]
-        fake.refusals = [refusal]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert follower.next().cursor == "b"
+        fake.acknowledge_errors = [rejection]
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert consumer.next().cursor == "b"
             with pytest.raises(SwitchboardError) as caught:
-                follower.next()
-        assert caught.value.code().value[0] == refusal.code.value[0]
-        # It is not said once more in the end.
+                consumer.next()
+        assert caught.value.code().value[0] == rejection.code.value[0]
+        # It is not sent again at the end.
         assert fake.order == ["open", "b"]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-def test_a_refusal_before_a_stream_is_opened_ends_the_loop(flavour: str, failures: list[int]) -> None:
+@pytest.mark.usefixtures("slow_acknowledgements")
+def test_rejected_acknowledgement_before_open_ends_the_stream(flavour: str, failures: list[int]) -> None:
     def first(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield event("c")
         context.abort_with_status(UNAVAILABLE)
 
     with Fake() as fake:
         fake.streams = [first]
-        fake.refusals = [None, DELETED]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
+        fake.acknowledge_errors = [None, DELETED]
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(2)] == ["b", "c"]
             with pytest.raises(SwitchboardError) as caught:
-                follower.next()
+                consumer.next()
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         assert fake.order == ["open", "b", "c"]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-def test_nothing_is_said_to_one_that_was_deleted(flavour: str) -> None:
+@pytest.mark.usefixtures("slow_acknowledgements")
+def test_deleted_subscription_is_not_acknowledged(flavour: str) -> None:
     def deleted(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield event("c")
         context.abort_with_status(DELETED)
 
     with Fake() as fake:
         fake.streams = [deleted]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert [follower.next().cursor for _ in range(2)] == ["b", "c"]
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert [consumer.next().cursor for _ in range(2)] == ["b", "c"]
             with pytest.raises(SwitchboardError):
-                follower.next()
+                consumer.next()
         assert fake.order == ["open", "b"]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
+@pytest.mark.usefixtures("slow_acknowledgements")
 @pytest.mark.parametrize("how", ["close", "leave", "fail"])
-def test_the_last_is_acknowledged_in_the_end(flavour: str, how: str) -> None:
+def test_end_of_the_stream_acknowledges_the_last_event(flavour: str, how: str) -> None:
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield from then_silent(event("c"), event("d"))(context)
 
     with Fake() as fake:
         fake.streams = [stream]
-        with Follower(flavour, fake.address, SHOP, held=how != "close") as follower:
+        with Consumer(flavour, fake.address, SHOP, manual=how != "close") as consumer:
             for cursor in ("b", "c"):
-                assert follower.next().cursor == cursor
-                follower.go_on()
-            assert follower.next().cursor == "d"
-            getattr(follower, how)()
-        finished = follower.cursor
+                assert consumer.next().cursor == cursor
+                consumer.finish_event()
+            assert consumer.next().cursor == "d"
+            getattr(consumer, how)()
+        finished = consumer.cursor
         assert finished == ("d" if how == "close" else "c")
         assert fake.order == ["open", "b", finished]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-def test_the_end_does_not_wait_for_long(flavour: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (switchboard._client, aio):
-        assert module.LAST_WORDS_SECONDS == 2
-        monkeypatch.setattr(module, "LAST_WORDS_SECONDS", 0.2)
+@pytest.mark.usefixtures("slow_acknowledgements")
+def test_hung_final_acknowledgement_times_out(flavour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (switchboard_client._client, aio):
+        assert module.FINAL_ACKNOWLEDGE_SECONDS == 2
+        monkeypatch.setattr(module, "FINAL_ACKNOWLEDGE_SECONDS", 0.2)
     hangs = threading.Event()
 
     def hang(context: Any) -> None:
@@ -575,19 +579,19 @@ def test_the_end_does_not_wait_for_long(flavour: str, monkeypatch: pytest.Monkey
 
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"))]
-        fake.refusals = [hang, hang]
-        with Follower(flavour, fake.address, SHOP) as follower:
-            assert follower.next().cursor == "b"
+        fake.acknowledge_errors = [hang, hang]
+        with Consumer(flavour, fake.address, SHOP) as consumer:
+            assert consumer.next().cursor == "b"
             assert hangs.wait(SECONDS)
             begun = time.monotonic()
-            follower.close()
-            follower.ended()
+            consumer.close()
+            consumer.expect_end()
             assert time.monotonic() - begun < 8
         assert fake.order == ["open", "b", "b"]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-def test_close_ends_a_loop_that_waits_for_an_acknowledgement(flavour: str, failures: list[int]) -> None:
+@pytest.mark.usefixtures("slow_acknowledgements")
+def test_close_during_an_acknowledgement_ends_the_stream(flavour: str, failures: list[int]) -> None:
     hangs = threading.Event()
 
     def hang(context: Any) -> None:
@@ -598,86 +602,86 @@ def test_close_ends_a_loop_that_waits_for_an_acknowledgement(flavour: str, failu
 
     def first(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield event("c")
         context.abort_with_status(UNAVAILABLE)
 
     with Fake() as fake:
         fake.streams = [first]
-        fake.refusals = [None, hang]
-        with Follower(flavour, fake.address, SHOP) as follower:
+        fake.acknowledge_errors = [None, hang]
+        with Consumer(flavour, fake.address, SHOP) as consumer:
             assert hangs.wait(SECONDS)
             begun = time.monotonic()
-            follower.close()
-            while (end := follower._events.get(timeout=SECONDS)) is not None:
+            consumer.close()
+            while (end := consumer._events.get(timeout=SECONDS)) is not None:
                 assert isinstance(end, v1.Event)
             assert time.monotonic() - begun < 8
         assert fake.order == ["open", "b", "c", "c"]
 
 
-def test_acknowledge_tries_again_for_as_long_as_there_is_time(flavour: str) -> None:
+def test_acknowledge_retries_until_its_timeout(flavour: str) -> None:
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"), event("c"))]
-        fake.refusals = [UNAVAILABLE, UNAVAILABLE]
-        with Follower(flavour, fake.address, SHOP, held=True) as follower:
-            assert follower.next().cursor == "b"
-            follower.acknowledge()
-            assert follower.cursor == "b"
-            # What was acknowledged is not finished once more.
-            follower.go_on()
-            assert follower.next().cursor == "c"
+        fake.acknowledge_errors = [UNAVAILABLE, UNAVAILABLE]
+        with Consumer(flavour, fake.address, SHOP, manual=True) as consumer:
+            assert consumer.next().cursor == "b"
+            consumer.acknowledge()
+            assert consumer.cursor == "b"
+            # The acknowledged event is not finished again.
+            consumer.finish_event()
+            assert consumer.next().cursor == "c"
         assert fake.order == ["open", "b", "b", "b"]
 
 
-def test_what_was_acknowledged_at_hand_counts_once(flavour: str, failures: list[int]) -> None:
+def test_acknowledged_current_event_counts_once_for_the_limit(flavour: str, failures: list[int]) -> None:
     with Fake() as fake:
         fake.streams = [
             script(started("a", generation=1), event("b"), end=UNAVAILABLE),
             script(started("b", generation=1), event("c"), MAX_EVENTS),
         ]
-        with Follower(
-            flavour, fake.address, v1.SubscribeRequest(subscription="shop", max_events=2), held=True
-        ) as follower:
-            assert follower.next().cursor == "b"
-            follower.acknowledge()
-            follower.go_on()
-            assert follower.next().cursor == "c"
-            follower.go_on()
-            follower.ended()
+        with Consumer(
+            flavour, fake.address, v1.SubscribeRequest(subscription="shop", max_events=2), manual=True
+        ) as consumer:
+            assert consumer.next().cursor == "b"
+            consumer.acknowledge()
+            consumer.finish_event()
+            assert consumer.next().cursor == "c"
+            consumer.finish_event()
+            consumer.expect_end()
         opened = [request for request in fake.requests if isinstance(request, v1.SubscribeRequest)]
         assert [request.max_events for request in opened] == [2, 1]
 
 
-def test_acknowledge_does_not_wait_for_long(flavour: str) -> None:
+def test_acknowledge_timeout_raises(flavour: str) -> None:
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"))]
-        fake.refusals = [status(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retry_after=31)]
-        with Follower(flavour, fake.address, SHOP, held=True) as follower:
-            assert follower.next().cursor == "b"
+        fake.acknowledge_errors = [status(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retry_after=31)]
+        with Consumer(flavour, fake.address, SHOP, manual=True) as consumer:
+            assert consumer.next().cursor == "b"
             with pytest.raises(SwitchboardError) as caught:
-                follower.acknowledge(timeout=None)
+                consumer.acknowledge(timeout=None)
         assert caught.value.reason == "STORE_UNAVAILABLE"
 
 
-def test_acknowledge_tells_why_not(flavour: str) -> None:
+def test_rejected_acknowledge_raises_the_reason(flavour: str) -> None:
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"))]
-        fake.refusals = [DELETED]
-        with Follower(flavour, fake.address, SHOP, held=True) as follower:
-            assert follower.next().cursor == "b"
+        fake.acknowledge_errors = [DELETED]
+        with Consumer(flavour, fake.address, SHOP, manual=True) as consumer:
+            assert consumer.next().cursor == "b"
             with pytest.raises(SwitchboardError) as caught:
-                follower.acknowledge()
+                consumer.acknowledge()
         assert caught.value.reason == "SUBSCRIPTION_NOT_FOUND"
         assert fake.order == ["open", "b"]
 
 
-def test_acknowledge_before_and_after_the_loop() -> None:
+def test_acknowledge_works_outside_the_loop() -> None:
     with Fake() as fake, Client(fake.address) as client:
         fake.streams = [then_silent(started("a", generation=1), event("b"), event("c"))]
         with client.subscribe(SHOP) as events:
             events.acknowledge()
             assert next(events).cursor == "b"
-            # Nothing is finished yet.
+            # No event is finished yet.
             events.acknowledge()
             assert fake.order == ["open"]
         events.acknowledge(v1.Event(cursor="made-up"))
@@ -686,8 +690,8 @@ def test_acknowledge_before_and_after_the_loop() -> None:
         assert fake.order == ["open", "b"]
 
 
-def test_acknowledge_before_and_after_the_loop_with_asyncio() -> None:
-    async def follow() -> None:
+def test_acknowledge_works_outside_the_asyncio_loop() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client:
             async with client.subscribe(SHOP) as events:
                 await events.acknowledge()
@@ -701,24 +705,24 @@ def test_acknowledge_before_and_after_the_loop_with_asyncio() -> None:
 
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"), event("c"))]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
 
 
-def test_without_a_name_there_is_nothing_to_acknowledge(flavour: str) -> None:
+def test_acknowledge_without_a_subscription_raises(flavour: str) -> None:
     with Fake() as fake:
         fake.streams = [script(started("a"), event("b"), heartbeat("c"), MAX_EVENTS)]
-        with Follower(flavour, fake.address, v1.SubscribeRequest(), held=True) as follower:
-            assert follower.next().cursor == "b"
+        with Consumer(flavour, fake.address, v1.SubscribeRequest(), manual=True) as consumer:
+            assert consumer.next().cursor == "b"
             with pytest.raises(ValueError, match="named"):
-                follower.acknowledge()
-            follower.go_on()
-            follower.ended()
+                consumer.acknowledge()
+            consumer.finish_event()
+            consumer.expect_end()
         assert fake.order == ["open"]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-def test_who_gives_up_waiting_and_closes_has_acknowledged() -> None:
-    async def follow() -> None:
+@pytest.mark.usefixtures("slow_acknowledgements")
+def test_close_after_abandoned_wait_acknowledges() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client, client.subscribe(SHOP) as events:
             assert [(await anext(events)).cursor for _ in range(2)] == ["b", "c"]
             with pytest.raises(asyncio.TimeoutError):
@@ -726,18 +730,18 @@ def test_who_gives_up_waiting_and_closes_has_acknowledged() -> None:
 
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield from then_silent(event("c"))(context)
 
     with Fake() as fake:
         fake.streams = [stream]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
         assert fake.order == ["open", "b", "c"]
 
 
-@pytest.mark.usefixtures("only_first_and_last")
-def test_a_cancelled_task_has_acknowledged() -> None:
-    async def follow() -> None:
+@pytest.mark.usefixtures("slow_acknowledgements")
+def test_cancelled_task_acknowledges() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client:
             finished = asyncio.Event()
 
@@ -750,7 +754,7 @@ def test_a_cancelled_task_has_acknowledged() -> None:
 
             task = asyncio.create_task(loop())
             await finished.wait()
-            # One turn, and it waits for the next event: the one before is finished.
+            # After one turn of the event loop, the task waits for the next event, so the previous one is finished.
             await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -758,26 +762,26 @@ def test_a_cancelled_task_has_acknowledged() -> None:
 
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from (started("a", generation=1), event("b"))
-        fake.acknowledged("b")
+        fake.expect_acknowledged("b")
         yield from then_silent(event("c"))(context)
 
     with Fake() as fake:
         fake.streams = [stream]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
         assert fake.order == ["open", "b", "c"]
 
 
-def test_nothing_is_left_running() -> None:
+def test_closed_stream_leaves_no_thread() -> None:
     def threads() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name.startswith("switchboard-")]
 
     with Fake() as fake, Client(fake.address) as client:
         fake.streams = [then_silent(started("a", generation=1), event("b"), event("c"))] * 2
-        # The first is closed; nobody has the second any more.
+        # The first stream is closed. The second is no longer referenced.
         for close in (True, False):
             events = client.subscribe(SHOP)
             assert [next(events).cursor for _ in range(2)] == ["b", "c"]
-            fake.acknowledged("b")
+            fake.expect_acknowledged("b")
             running = threads()
             assert len(running) == 2
             if close:
@@ -791,8 +795,8 @@ def test_nothing_is_left_running() -> None:
     assert "c" not in fake.order
 
 
-def test_nothing_is_left_running_with_asyncio() -> None:
-    async def follow() -> None:
+def test_closed_asyncio_stream_leaves_no_task() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client:
             before = asyncio.all_tasks()
             async with client.subscribe(SHOP) as events:
@@ -805,4 +809,4 @@ def test_nothing_is_left_running_with_asyncio() -> None:
 
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"), event("c"))]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))

@@ -1,10 +1,11 @@
-"""The package as it is installed, its names and its words."""
+"""The installed package, its names, its examples and its README."""
 
 from __future__ import annotations
 
 import importlib
 import keyword
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -19,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.message import Message
 
-import switchboard
-import switchboard.aio
+import switchboard_client
+import switchboard_client.aio
 from kit.server import REPOSITORY
-from switchboard import v1
-from switchboard.sandbox import v1 as sandbox_v1
+from switchboard_client import v1
+from switchboard_client.sandbox import v1 as sandbox_v1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,30 +35,30 @@ if TYPE_CHECKING:
 
 ROOT = REPOSITORY / "clients" / "python"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-INSTALLED = Path(switchboard.__file__).parent
+INSTALLED = Path(switchboard_client.__file__).parent
 FIRST_PAGE = v1.ListSubscriptionsRequest(page_size=100)
 
 
-def test_what_is_tested_is_what_was_installed() -> None:
+def test_tests_import_the_installed_package() -> None:
     assert INSTALLED.parent == Path(sysconfig.get_path("purelib"))
 
 
-def test_it_comes_with_its_types_and_its_licence() -> None:
+def test_wheel_contains_types_and_licence() -> None:
     files = {str(file) for file in metadata.files("switchboard-client") or ()}
-    assert "switchboard/py.typed" in files
+    assert "switchboard_client/py.typed" in files
     for module in INSTALLED.rglob("*_pb2*.py"):
         assert module.with_suffix(".pyi").exists(), module
     assert any(file.endswith("licenses/LICENSE") for file in files)
     assert metadata.metadata("switchboard-client")["License-Expression"] == "Apache-2.0"
 
 
-def test_it_has_the_version_of_the_server() -> None:
+def test_version_equals_the_server_version() -> None:
     server = re.search(r'^version = "(.+)"$', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)
     assert server is not None
-    assert switchboard.__version__ == metadata.version("switchboard-client") == server[1]
+    assert switchboard_client.__version__ == metadata.version("switchboard-client") == server[1]
 
 
-def test_it_has_the_licence_of_the_server() -> None:
+def test_licence_equals_the_server_licence() -> None:
     assert (ROOT / "LICENSE").read_bytes() == (REPOSITORY / "LICENSE").read_bytes()
 
 
@@ -75,13 +76,13 @@ def messages(descriptors: list[Descriptor]) -> Iterator[Descriptor]:
             yield from messages(list(descriptor.nested_types))
 
 
-def test_names_are_those_of_the_contract() -> None:
+def test_contract_names_work_as_python_names() -> None:
     seen = 0
     for package, module, file in generated():
         for message in messages(list(file.message_types_by_name.values())):
             empty = getattr(module, message.name)()
             for field in message.fields:
-                # It can be named as a keyword, read as an attribute, and is nobody else's.
+                # The name works as a keyword argument and as an attribute, and is unique.
                 assert not keyword.iskeyword(field.name)
                 assert hasattr(empty, field.name)
                 assert not hasattr(Message, field.name)
@@ -103,21 +104,33 @@ def test_names_are_those_of_the_contract() -> None:
     assert seen > 300
 
 
-def test_a_client_has_every_service() -> None:
+def test_generated_code_is_inside_the_package() -> None:
+    for package, module, file in generated():
+        # The proto paths identify the files in the process-wide descriptor pool, independent of the import name.
+        path = file.package.replace(".", "/")
+        assert file.name == f"{path}/{module.__name__.rpartition('.')[2].removesuffix('_pb2')}.proto"
+        assert package.__name__ == f"switchboard_client.{file.package.removeprefix('switchboard.')}"
+        for name in file.message_types_by_name:
+            assert getattr(module, name).__module__ == module.__name__
+    copy = pickle.loads(pickle.dumps(v1.Text(body="Hello!")))
+    assert copy == v1.Text(body="Hello!")
+
+
+def test_client_has_an_attribute_per_service() -> None:
     stubs = {name for name in v1.__all__ if name.endswith("Stub")}
-    with switchboard.Client("127.0.0.1:1") as client:
+    with switchboard_client.Client("127.0.0.1:1") as client:
         assert {type(value).__name__ for value in vars(client).values()} >= stubs
     assert len(stubs) == 7
 
 
-def test_both_clients_have_the_same_names() -> None:
+def test_sync_and_asyncio_clients_have_the_same_names() -> None:
     for one, other in (
-        (switchboard.Client, switchboard.aio.Client),
-        (switchboard.Subscription, switchboard.aio.Subscription),
+        (switchboard_client.Client, switchboard_client.aio.Client),
+        (switchboard_client.EventStream, switchboard_client.aio.EventStream),
     ):
         assert names(one) == names(other)
-    assert switchboard.Client.__init__.__annotations__ == switchboard.aio.Client.__init__.__annotations__
-    assert list(switchboard.Client.__annotations__) == list(switchboard.aio.Client.__annotations__)
+    assert switchboard_client.Client.__init__.__annotations__ == switchboard_client.aio.Client.__init__.__annotations__
+    assert list(switchboard_client.Client.__annotations__) == list(switchboard_client.aio.Client.__annotations__)
 
 
 def names(kind: type) -> set[str]:
@@ -136,11 +149,11 @@ def run(example: str, server: Server, **environment: str) -> subprocess.Popen[st
 
 def output(process: subprocess.Popen[str]) -> str:
     try:
-        told, errors = process.communicate(timeout=50)
+        printed, errors = process.communicate(timeout=50)
     finally:
         process.kill()
     assert (process.returncode, errors) == (0, "")
-    return told
+    return printed
 
 
 @pytest.mark.parametrize(
@@ -148,17 +161,17 @@ def output(process: subprocess.Popen[str]) -> str:
     [
         ("send_text", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n"),
         ("send_template", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\n"),
-        ("upload_media", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\nThe picture is at http\S+\.png\n"),
+        ("upload_media", r"msg_\w+ is MESSAGE_STATE_ACCEPTED\nThe image is at http\S+\.png\n"),
     ],
 )
-def test_example(example: str, expected: str, server: Server) -> None:
+def test_example_prints_the_expected_output(example: str, expected: str, server: Server) -> None:
     assert re.fullmatch(expected, output(run(example, server)))
 
 
-def test_example_that_answers(server: Server) -> None:
+def test_answer_example_resumes_after_a_restart(server: Server) -> None:
     process = run("answer", server, MAX_EVENTS="2")
-    with switchboard.Client(server.address) as client:
-        # It answers what comes when it is there.
+    with switchboard_client.Client(server.address) as client:
+        # It answers a message that arrives while it runs.
         while "answers" not in [
             each.id for each in client.events.ListSubscriptions(FIRST_PAGE, timeout=20).subscriptions
         ]:
@@ -169,28 +182,28 @@ def test_example_that_answers(server: Server) -> None:
     first = output(process)
     assert re.fullmatch(r"(evt_\w+ is answered\n){2}", first)
 
-    # And later on what came while it was not there, and nothing else.
+    # After a restart it answers only the message that arrived while it was stopped.
     server.inject("And on Tuesdays?", "+15550100071")
     second = output(run("answer", server, MAX_EVENTS="1"))
     assert re.fullmatch(r"evt_\w+ is answered\n", second)
     assert second not in first
 
 
-def test_every_example_is_run() -> None:
+def test_every_example_is_tested() -> None:
     assert {path.stem for path in EXAMPLES} == {"answer", "send_template", "send_text", "upload_media"}
 
 
-def test_the_readme_shows_the_examples() -> None:
+def test_readme_snippets_match_the_examples() -> None:
     readme = (ROOT / "README.md").read_text()
     for example in EXAMPLES:
-        shown = re.search(rf"\(examples/{example.name}\).*?```python\n(.*?)```", readme, re.DOTALL)
+        shown = re.search(rf"\(`examples/{example.name}`\).*?```python\n(.*?)```", readme, re.DOTALL)
         assert shown is not None, example
         text = example.read_text()
         assert any(textwrap.indent(shown[1], " " * depth) in text for depth in (0, 4, 8)), example
         assert shown[1].count("\n") > 5
 
 
-def test_the_code_of_the_readme_can_be_read() -> None:
+def test_readme_code_parses() -> None:
     readme = (ROOT / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert len(blocks) > len(EXAMPLES)
@@ -198,8 +211,8 @@ def test_the_code_of_the_readme_can_be_read() -> None:
         compile(block, "README.md", "exec")
 
 
-def test_nothing_else_is_in_the_wheel() -> None:
+def test_wheel_contains_only_the_package() -> None:
     (wheel,) = (ROOT / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
-    assert tops == {"switchboard", f"switchboard_client-{switchboard.__version__}.dist-info"}
+    assert tops == {"switchboard_client", f"switchboard_client-{switchboard_client.__version__}.dist-info"}

@@ -1,4 +1,4 @@
-"""What is tried again, and what never is."""
+"""Which calls are retried, and when."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-import switchboard._client
+import switchboard_client._client
 from kit.fake import Fake, status
 from kit.server import REPOSITORY
-from switchboard import Client, SwitchboardError, aio, upload, v1
-from switchboard._calls import CHUNK_BYTES, backoff, is_read, with_request_id
+from switchboard_client import Client, SwitchboardError, aio, upload, v1
+from switchboard_client._calls import CHUNK_BYTES, backoff, is_read, with_request_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from kit.callers import Caller
+    from kit.clients import AnyClient
 
 UNAVAILABLE = status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
 SEND = v1.SendMessageRequest(account="acme", to="+15550100001", text=v1.Text(body="Hello!"))
@@ -35,14 +35,14 @@ HEADER = v1.MediaHeader(account="acme", to="+15550100001")
 FILE = bytes(range(256)) * (CHUNK_BYTES // 128)
 
 
-def fails(caller: Caller, name: str, request: Any, **options: Any) -> SwitchboardError:
+def fails(any_client: AnyClient, name: str, request: Any, **options: Any) -> SwitchboardError:
     with pytest.raises(SwitchboardError) as caught:
-        caller.call(name, request, **options)
+        any_client.call(name, request, **options)
     return caught.value
 
 
 @pytest.mark.parametrize("name", ["accounts.GetAccount", "accounts.ListAccounts", "messages.GetMessage"])
-def test_a_read_is_tried_again(name: str, connect: Callable[..., Caller]) -> None:
+def test_read_is_retried(name: str, connect: Callable[..., AnyClient]) -> None:
     requests = {
         "accounts.GetAccount": v1.GetAccountRequest(),
         "accounts.ListAccounts": v1.ListAccountsRequest(),
@@ -53,26 +53,26 @@ def test_a_read_is_tried_again(name: str, connect: Callable[..., Caller]) -> Non
     assert fake.requests == [requests[name]] * 3
 
 
-def test_a_write_is_tried_again_with_the_request_id_that_it_was_given(connect: Callable[..., Caller]) -> None:
+def test_write_is_retried_with_its_generated_request_id(connect: Callable[..., AnyClient]) -> None:
     with Fake(UNAVAILABLE, UNAVAILABLE) as fake:
-        caller = connect(fake.address)
+        any_client = connect(fake.address)
         before = SEND.SerializeToString()
-        first = caller.call("messages.SendMessage", SEND).message.request_id
-        second = caller.call("messages.SendMessage", SEND).message.request_id
+        first = any_client.call("messages.SendMessage", SEND).message.request_id
+        second = any_client.call("messages.SendMessage", SEND).message.request_id
     assert [request.request_id for request in fake.requests] == [first] * 3 + [second]
-    assert uuid.UUID(first) != uuid.UUID(second), "the same content, sent twice on purpose"
-    assert SEND.SerializeToString() == before, "the caller's message is the caller's"
+    assert uuid.UUID(first) != uuid.UUID(second), "the same content, sent as two requests"
+    assert SEND.SerializeToString() == before, "the request of the program is not modified"
     assert all(request.resend_after_attempt == 0 for request in fake.requests)
 
 
-def test_a_write_keeps_the_request_id_of_the_caller(connect: Callable[..., Caller]) -> None:
+def test_given_request_id_is_kept(connect: Callable[..., AnyClient]) -> None:
     request = v1.SendMessageRequest(account="acme", request_id="order-77")
     with Fake(UNAVAILABLE) as fake:
         connect(fake.address).call("messages.SendMessage", request)
     assert fake.requests == [request, request]
 
 
-def test_a_write_without_a_request_id_is_never_tried_again(connect: Callable[..., Caller]) -> None:
+def test_write_without_request_id_is_never_retried(connect: Callable[..., AnyClient]) -> None:
     with Fake(UNAVAILABLE) as fake:
         error = fails(connect(fake.address), "contacts.UpdateContact", UPDATE)
     assert error.reason == "SERVER_STOPPING"
@@ -81,15 +81,15 @@ def test_a_write_without_a_request_id_is_never_tried_again(connect: Callable[...
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code.name not in ("OK", "UNAVAILABLE")])
-def test_nothing_but_unavailable_is_tried_again(code: grpc.StatusCode, connect: Callable[..., Caller]) -> None:
+def test_other_code_than_unavailable_is_not_retried(code: grpc.StatusCode, connect: Callable[..., AnyClient]) -> None:
     with Fake(status(code, "SOME_REASON", retry_after=0.01), status(code)) as fake:
-        caller = connect(fake.address)
-        assert fails(caller, "accounts.GetAccount", v1.GetAccountRequest()).code() is code
-        assert fails(caller, "messages.SendMessage", SEND).code() is code
+        any_client = connect(fake.address)
+        assert fails(any_client, "accounts.GetAccount", v1.GetAccountRequest()).code() is code
+        assert fails(any_client, "messages.SendMessage", SEND).code() is code
     assert len(fake.requests) == 2
 
 
-def test_there_is_an_end(connect: Callable[..., Caller]) -> None:
+def test_retries_stop_after_max_attempts(connect: Callable[..., AnyClient]) -> None:
     with Fake(*[UNAVAILABLE] * 9) as fake:
         error = fails(connect(fake.address), "messages.SendMessage", SEND)
         assert len(fake.requests) == 4
@@ -98,7 +98,7 @@ def test_there_is_an_end(connect: Callable[..., Caller]) -> None:
     assert len(fake.requests) == 5
 
 
-def test_the_server_names_the_delay(connect: Callable[..., Caller]) -> None:
+def test_server_delay_is_waited_for(connect: Callable[..., AnyClient]) -> None:
     with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=0.8)) as fake:
         begun = time.monotonic()
         connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest())
@@ -106,52 +106,52 @@ def test_the_server_names_the_delay(connect: Callable[..., Caller]) -> None:
     assert len(fake.requests) == 2
 
 
-def test_the_deadline_is_that_of_all_attempts(connect: Callable[..., Caller]) -> None:
+def test_deadline_covers_all_attempts(connect: Callable[..., AnyClient]) -> None:
     with Fake(UNAVAILABLE, UNAVAILABLE) as fake:
         connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest(), timeout=9)
     first, _, third = fake.remaining
     assert first is not None
     assert third is not None
-    # The two waits before the third attempt are 0.375 seconds at least. (gRPC rounds a deadline up on its way.)
+    # The two delays before the third attempt are at least 0.375 seconds. (gRPC rounds a deadline up.)
     assert third <= first - 0.3
     assert first <= 9.1
 
 
-def test_nobody_waits_in_vain(connect: Callable[..., Caller]) -> None:
+def test_delay_beyond_the_deadline_fails_at_once(connect: Callable[..., AnyClient]) -> None:
     with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=30)) as fake:
         begun = time.monotonic()
         error = fails(connect(fake.address), "messages.SendMessage", SEND, timeout=10)
-    # It is known at once that the time is not enough, and why is worth more than that a deadline has passed.
+    # The delay exceeds the deadline, so the call fails at once with the original reason.
     assert error.reason == "SERVER_STOPPING"
     assert time.monotonic() - begun < 5
     assert len(fake.requests) == 1
 
 
 @pytest.mark.parametrize(("named", "waits"), [(30, True), (30.001, False)])
-def test_a_long_delay_is_for_the_caller(
-    named: float, waits: bool, connect: Callable[..., Caller], monkeypatch: pytest.MonkeyPatch
+def test_delay_over_thirty_seconds_fails_at_once(
+    named: float, waits: bool, connect: Callable[..., AnyClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(switchboard._client, "time", types.SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr(switchboard_client._client, "time", types.SimpleNamespace(sleep=waited.append))
     monkeypatch.setattr(asyncio, "sleep", sleep)
     with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=named)) as fake:
-        caller = connect(fake.address)
+        any_client = connect(fake.address)
         if waits:
-            caller.call("messages.SendMessage", SEND, timeout=100)
+            any_client.call("messages.SendMessage", SEND, timeout=100)
             assert [named < seconds < named + 1 for seconds in waited] == [True]
         else:
-            error = fails(caller, "messages.SendMessage", SEND, timeout=100)
+            error = fails(any_client, "messages.SendMessage", SEND, timeout=100)
             assert error.retry_delay is not None
             assert error.retry_delay.total_seconds() == named
             assert waited == []
     assert len(fake.requests) == 1 + waits
 
 
-def test_an_upload_of_bytes_is_tried_again(connect: Callable[..., Caller]) -> None:
+def test_upload_of_bytes_is_retried(connect: Callable[..., AnyClient]) -> None:
     with Fake(UNAVAILABLE) as fake:
         connect(fake.address).call("messages.SendMedia", upload(HEADER, FILE))
     first, second = fake.requests
@@ -161,7 +161,7 @@ def test_an_upload_of_bytes_is_tried_again(connect: Callable[..., Caller]) -> No
     assert HEADER.request_id == ""
 
 
-def test_an_upload_of_a_list_is_tried_again(connect: Callable[..., Caller]) -> None:
+def test_upload_of_a_list_is_retried(connect: Callable[..., AnyClient]) -> None:
     messages = [v1.SendMediaRequest(header=HEADER, chunk=b"Hello")]
     with Fake(UNAVAILABLE) as fake:
         connect(fake.address).call("messages.SendMedia", messages)
@@ -170,14 +170,14 @@ def test_an_upload_of_a_list_is_tried_again(connect: Callable[..., Caller]) -> N
     assert uuid.UUID(first[0].header.request_id)
 
 
-def test_an_upload_that_cannot_be_read_again_is_never_tried_again(connect: Callable[..., Caller]) -> None:
+def test_upload_that_cannot_be_reread_is_not_retried(connect: Callable[..., AnyClient]) -> None:
     def messages() -> Iterator[v1.SendMediaRequest]:
         yield v1.SendMediaRequest(header=HEADER)
         yield v1.SendMediaRequest(chunk=FILE[:1000])
 
     with Fake(UNAVAILABLE, UNAVAILABLE) as fake:
-        caller = connect(fake.address)
-        error = fails(caller, "messages.SendMedia", messages())
+        any_client = connect(fake.address)
+        error = fails(any_client, "messages.SendMedia", messages())
         assert error.reason == "SERVER_STOPPING"
         assert uuid.UUID(error.request_id)
         assert error.request_id == fake.requests[0][0].header.request_id
@@ -185,14 +185,12 @@ def test_an_upload_that_cannot_be_read_again_is_never_tried_again(connect: Calla
         with os.fdopen(far, "wb") as end:
             end.write(b"Hello!")
         with os.fdopen(near, "rb") as pipe:
-            fails(caller, "messages.SendMedia", upload(HEADER, pipe))
+            fails(any_client, "messages.SendMedia", upload(HEADER, pipe))
     assert len(fake.requests) == 2
     assert b"".join(message.chunk for message in fake.requests[1]) == b"Hello!"
 
 
-def test_an_upload_of_a_file_is_tried_again_from_where_the_file_stood(
-    connect: Callable[..., Caller], tmp_path: Path
-) -> None:
+def test_upload_of_a_file_is_retried_from_its_position(connect: Callable[..., AnyClient], tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"skipped" + FILE)
     with Fake(UNAVAILABLE, UNAVAILABLE) as fake, path.open("rb") as file:
@@ -205,10 +203,10 @@ def test_an_upload_of_a_file_is_tried_again_from_where_the_file_stood(
         assert b"".join(message.chunk for message in messages) == FILE
 
 
-def test_two_attempts_that_read_at_the_same_time_do_not_disturb_each_other() -> None:
-    # gRPC may still be reading for the attempt that has failed.
+def test_two_attempts_can_read_one_file_concurrently() -> None:
+    # gRPC may still read for the failed attempt.
     messages = upload(HEADER, io.BytesIO(FILE))
-    first, second = messages.again(), messages.again()
+    first, second = messages.restart(), messages.restart()
     read: tuple[list[bytes], list[bytes]] = ([], [])
     for one, other in zip(first, second, strict=True):
         read[0].append(one.chunk)
@@ -217,12 +215,12 @@ def test_two_attempts_that_read_at_the_same_time_do_not_disturb_each_other() -> 
 
 
 class Broken(io.RawIOBase):
-    """A file on a disk that fails in the middle, or that waits until it is told to go on."""
+    """A file that fails in the middle, or that blocks until `resume` is set."""
 
-    def __init__(self, *, seekable: bool = True, go_on: threading.Event | None = None) -> None:
+    def __init__(self, *, seekable: bool = True, resume: threading.Event | None = None) -> None:
         super().__init__()
         self._seekable = seekable
-        self._go_on = go_on
+        self._resume = resume
         self._position = 0
         self.reading = threading.Event()
 
@@ -238,38 +236,38 @@ class Broken(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         self.reading.set()
-        if self._go_on is not None:
-            assert self._go_on.wait(20)
+        if self._resume is not None:
+            assert self._resume.wait(20)
             return b""
         if self._position:
-            raise OSError("the disk is gone")
+            raise OSError("disk read failed")
         self._position = size
         return bytes(size)
 
 
 @pytest.mark.parametrize("seekable", [True, False])
-def test_a_file_that_cannot_be_read_tells_why(seekable: bool, connect: Callable[..., Caller]) -> None:
+def test_unreadable_file_raises_its_own_error(seekable: bool, connect: Callable[..., AnyClient]) -> None:
     cancelled: queue.Queue[bool] = queue.Queue()
 
-    class Noting(Fake):
+    class RecordingFake(Fake):
         def SendMedia(self, request_iterator: Iterator[v1.SendMediaRequest], context: Any) -> v1.SendMediaResponse:
-            gone = threading.Event()
-            context.add_callback(gone.set)
-            # gRPC ends this at times as if it were in order, and tells a moment later that it was not.
+            done = threading.Event()
+            context.add_callback(done.set)
+            # gRPC sometimes ends this iterator without an error and reports the cancellation a moment later.
             with contextlib.suppress(grpc.RpcError):
                 for _ in request_iterator:
                     pass
-            # Where the upload comes to its end, a file that is cut off is sent.
-            cancelled.put(gone.wait(10))
+            # If the upload ended normally here, the server would send a truncated file.
+            cancelled.put(done.wait(10))
             return v1.SendMediaResponse()
 
     broken: Any = Broken(seekable=seekable)
-    with Noting() as fake, pytest.raises(OSError, match="the disk is gone"):
+    with RecordingFake() as fake, pytest.raises(OSError, match="disk read failed"):
         connect(fake.address).call("messages.SendMedia", upload(HEADER, broken))
     assert cancelled.get(timeout=20)
 
 
-def test_what_the_callers_own_messages_fail_with_is_told(connect: Callable[..., Caller]) -> None:
+def test_failing_request_iterator_raises_its_own_error(connect: Callable[..., AnyClient]) -> None:
     def media() -> Iterator[v1.SendMediaRequest]:
         yield v1.SendMediaRequest(header=HEADER)
         raise KeyError("media")
@@ -279,14 +277,14 @@ def test_what_the_callers_own_messages_fail_with_is_told(connect: Callable[..., 
         raise KeyError("messages")
 
     with Fake() as fake:
-        caller = connect(fake.address)
+        any_client = connect(fake.address)
         with pytest.raises(KeyError, match="media"):
-            caller.call("messages.SendMedia", media())
+            any_client.call("messages.SendMedia", media())
         with pytest.raises(KeyError, match="messages"):
-            caller.drain("messages.SendMessages", messages())
+            any_client.drain("messages.SendMessages", messages())
 
 
-def test_what_the_callers_own_messages_fail_with_is_told_with_asyncio() -> None:
+def test_failing_async_iterator_raises_its_own_error() -> None:
     async def media() -> AsyncIterator[v1.SendMediaRequest]:
         yield v1.SendMediaRequest(header=HEADER)
         raise KeyError("media")
@@ -302,50 +300,50 @@ def test_what_the_callers_own_messages_fail_with_is_told_with_asyncio() -> None:
             with pytest.raises(KeyError, match="messages"):
                 async for _ in client.messages.SendMessages(messages(), timeout=20):
                     pass
-            # A cancel of the caller's own is no failure of the messages.
-            broken: Any = Broken(go_on=go_on)
+            # Cancellation by the program is not a failure of the request iterator.
+            broken: Any = Broken(resume=resume)
             sending = asyncio.ensure_future(client.messages.SendMedia(upload(HEADER, broken), timeout=20))
             await asyncio.to_thread(broken.reading.wait, 20)
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await sending
-            go_on.set()
+            resume.set()
 
-    go_on = threading.Event()
+    resume = threading.Event()
     with Fake() as fake:
         asyncio.run(asyncio.wait_for(call(), 30))
 
 
 @pytest.mark.parametrize("seekable", [True, False])
-def test_a_slow_file_does_not_stop_the_event_loop(seekable: bool) -> None:
+def test_slow_file_does_not_block_the_event_loop(seekable: bool) -> None:
     async def call() -> None:
         async with aio.Client(fake.address) as client:
-            file: Any = Broken(seekable=seekable, go_on=go_on)
+            file: Any = Broken(seekable=seekable, resume=resume)
             sending = asyncio.ensure_future(client.messages.SendMedia(upload(HEADER, file), timeout=20))
-            # This is reached only while the file is being read.
+            # This line runs only while the file is being read.
             assert await asyncio.to_thread(file.reading.wait, 20)
-            go_on.set()
+            resume.set()
             await sending
 
-    go_on = threading.Event()
+    resume = threading.Event()
     with Fake() as fake:
         asyncio.run(asyncio.wait_for(call(), 30))
     assert len(fake.requests) == 1
 
 
-def test_streams_are_never_tried_again(connect: Callable[..., Caller]) -> None:
+def test_streams_are_never_retried(connect: Callable[..., AnyClient]) -> None:
     with Fake(UNAVAILABLE, UNAVAILABLE) as fake:
-        caller = connect(fake.address)
+        any_client = connect(fake.address)
         with pytest.raises(SwitchboardError):
-            caller.drain("messages.WatchMessage", v1.WatchMessageRequest(account="acme", request_id="order-77"))
+            any_client.drain("messages.WatchMessage", v1.WatchMessageRequest(account="acme", request_id="order-77"))
         with pytest.raises(SwitchboardError):
-            caller.drain("messages.SendMessages", iter([v1.SendMessagesRequest(tag="1", request=SEND)]))
+            any_client.drain("messages.SendMessages", iter([v1.SendMessagesRequest(tag="1", request=SEND)]))
     assert len(fake.requests) == 2
-    # Who sends a stream of messages must know their request_ids to send them again: none is made up here.
+    # A program needs the request_ids of a stream to retry its messages, so the client generates none here.
     assert fake.requests[1].request == SEND
 
 
-def test_a_future_is_given_a_request_id_and_one_attempt() -> None:
+def test_future_gets_a_request_id_and_one_attempt() -> None:
     with Fake(UNAVAILABLE) as fake, Client(fake.address) as client:
         begun = time.monotonic()
         future = client.messages.SendMessage.future(SEND, timeout=10)
@@ -353,9 +351,9 @@ def test_a_future_is_given_a_request_id_and_one_attempt() -> None:
         with pytest.raises(SwitchboardError) as caught:
             future.result()
         assert (caught.value.reason, caught.value.request_id) == ("SERVER_STOPPING", fake.requests[0].request_id)
-        told: queue.Queue[Any] = queue.Queue()
-        future.add_done_callback(told.put)
-        assert told.get(timeout=20) is future
+        completed: queue.Queue[Any] = queue.Queue()
+        future.add_done_callback(completed.put)
+        assert completed.get(timeout=20) is future
         assert isinstance(future, grpc.Future)
         assert future.code() is grpc.StatusCode.UNAVAILABLE
         assert client.messages.SendMessage.future(SEND, timeout=10).result().message.request_id
@@ -367,15 +365,15 @@ def test_a_future_is_given_a_request_id_and_one_attempt() -> None:
     assert fake.requests[2][0].header.request_id
 
 
-def test_a_future_tells_what_a_file_failed_with() -> None:
+def test_future_of_unreadable_file_raises_its_error() -> None:
     broken: Any = Broken()
     with Fake() as fake, Client(fake.address) as client:
         future = client.messages.SendMedia.future(upload(HEADER, broken), timeout=20)
-        with pytest.raises(OSError, match="the disk is gone"):
+        with pytest.raises(OSError, match="disk read failed"):
             future.result()
 
 
-def test_what_can_be_repeated_is_what_the_contract_says() -> None:
+def test_retried_writes_match_the_contract() -> None:
     repeatable = set()
     for name in v1.__all__:
         message = getattr(v1, name)
@@ -392,7 +390,7 @@ def test_what_can_be_repeated_is_what_the_contract_says() -> None:
     assert with_request_id(v1.SendMediaRequest(chunk=b"Hello"))[1] == ""
 
 
-def test_with_the_published_service_config_grpc_tries_the_reads_again_and_nothing_else() -> None:
+def test_published_service_config_retries_only_reads() -> None:
     config = (REPOSITORY / "docs/service-config.json").read_text()
     reads = [
         (v1.AccountServiceStub, "GetAccount", v1.GetAccountRequest()),
@@ -412,13 +410,13 @@ def test_with_the_published_service_config_grpc_tries_the_reads_again_and_nothin
             assert fake.failures == []
         fake.requests.clear()
         for stub, name, request in writes:
-            fake.failures, fake.refusals = [UNAVAILABLE], [UNAVAILABLE]
+            fake.failures, fake.acknowledge_errors = [UNAVAILABLE], [UNAVAILABLE]
             with pytest.raises(grpc.RpcError):
                 getattr(stub(channel), name)(request, timeout=20)
         assert fake.requests == [request for _, _, request in writes]
 
 
-def test_what_a_read_is() -> None:
+def test_is_read_recognizes_reads() -> None:
     reads = set()
     for name in v1.__all__:
         if name.endswith("Stub"):
@@ -436,7 +434,7 @@ def test_what_a_read_is() -> None:
     assert not is_read("/grpc.other.v1.Queue/GetAndRemove")
 
 
-def test_the_backoff_grows_and_has_an_end() -> None:
+def test_backoff_doubles_up_to_its_cap() -> None:
     for failures, most in ((1, 0.25), (2, 0.5), (3, 1.0), (4, 2.0), (5, 4.0), (6, 5.0), (1000, 5.0)):
         waits = [backoff(failures) for _ in range(200)]
         assert most / 2 <= min(waits) < max(waits) <= most

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import switchboard.v1
-from switchboard import SwitchboardError, upload, v1
+import switchboard_client.v1
+from switchboard_client import SwitchboardError, upload, v1
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kit.callers import Caller
+    from kit.clients import AnyClient
     from kit.server import Server
 
 CONNECTBY = "demo-connectby"
@@ -27,11 +27,11 @@ PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 )
 
-CALLS: dict[str, Callable[[Caller, Server], None]] = {}
+CALLS: dict[str, Callable[[AnyClient, Server], None]] = {}
 
 
-def rpc(name: str) -> Callable[[Callable[[Caller, Server], None]], Callable[[Caller, Server], None]]:
-    def register(test: Callable[[Caller, Server], None]) -> Callable[[Caller, Server], None]:
+def rpc(name: str) -> Callable[[Callable[[AnyClient, Server], None]], Callable[[AnyClient, Server], None]]:
+    def register(test: Callable[[AnyClient, Server], None]) -> Callable[[AnyClient, Server], None]:
         assert name not in CALLS
         CALLS[name] = test
         return test
@@ -44,22 +44,22 @@ def text(body: str, account: str = CONNECTLY) -> v1.SendMessageRequest:
 
 
 @rpc("AccountService.ListAccounts")
-def list_accounts(caller: Caller, server: Server) -> None:
-    accounts = caller.call("accounts.ListAccounts", v1.ListAccountsRequest()).accounts
+def list_accounts(any_client: AnyClient, server: Server) -> None:
+    accounts = any_client.call("accounts.ListAccounts", v1.ListAccountsRequest()).accounts
     assert {account.id for account in accounts} == {CONNECTBY, CONNECTLY}
 
 
 @rpc("AccountService.GetAccount")
-def get_account(caller: Caller, server: Server) -> None:
-    account = caller.call("accounts.GetAccount", v1.GetAccountRequest(account=CONNECTLY)).account
+def get_account(any_client: AnyClient, server: Server) -> None:
+    account = any_client.call("accounts.GetAccount", v1.GetAccountRequest(account=CONNECTLY)).account
     assert account.provider == v1.PROVIDER_CONNECTLY
     assert "MessageService.SendMessage" in account.capabilities.rpcs
 
 
 @rpc("ContactService.ListContacts")
-def list_contacts(caller: Caller, server: Server) -> None:
-    first = caller.call("contacts.ListContacts", v1.ListContactsRequest(account=CONNECTBY))
-    second = caller.call(
+def list_contacts(any_client: AnyClient, server: Server) -> None:
+    first = any_client.call("contacts.ListContacts", v1.ListContactsRequest(account=CONNECTBY))
+    second = any_client.call(
         "contacts.ListContacts", v1.ListContactsRequest(account=CONNECTBY, page_token=first.next_page_token)
     )
     assert first.contacts
@@ -67,225 +67,225 @@ def list_contacts(caller: Caller, server: Server) -> None:
     assert first.contacts[0].id != second.contacts[0].id
 
 
-def create(caller: Caller) -> str:
+def create(any_client: AnyClient) -> str:
     contact = v1.Contact(name="Asha Rao", country_code="91", phone_number="98123 45670")
-    created = caller.call("contacts.CreateContact", v1.CreateContactRequest(account=CONNECTBY, contact=contact))
+    created = any_client.call("contacts.CreateContact", v1.CreateContactRequest(account=CONNECTBY, contact=contact))
     assert created.contact.phone_number == "9812345670"
     identity: str = created.contact.id
     return identity
 
 
 @rpc("ContactService.CreateContact")
-def create_contact(caller: Caller, server: Server) -> None:
-    assert create(caller) != create(caller), "two requests of one content are two contacts"
+def create_contact(any_client: AnyClient, server: Server) -> None:
+    assert create(any_client) != create(any_client), "two requests with the same content create two contacts"
 
 
 @rpc("ContactService.UpdateContact")
-def update_contact(caller: Caller, server: Server) -> None:
-    contact = v1.Contact(id=create(caller), name="Asha R. Rao", note="prefers mail")
-    updated = caller.call("contacts.UpdateContact", v1.UpdateContactRequest(account=CONNECTBY, contact=contact))
+def update_contact(any_client: AnyClient, server: Server) -> None:
+    contact = v1.Contact(id=create(any_client), name="Asha R. Rao", note="prefers mail")
+    updated = any_client.call("contacts.UpdateContact", v1.UpdateContactRequest(account=CONNECTBY, contact=contact))
     assert updated.provider_message
 
 
 @rpc("ContactService.DeleteContact")
-def delete_contact(caller: Caller, server: Server) -> None:
-    request = v1.DeleteContactRequest(account=CONNECTBY, contact_id=create(caller))
-    assert caller.call("contacts.DeleteContact", request).provider_message
+def delete_contact(any_client: AnyClient, server: Server) -> None:
+    request = v1.DeleteContactRequest(account=CONNECTBY, contact_id=create(any_client))
+    assert any_client.call("contacts.DeleteContact", request).provider_message
 
 
 @rpc("FlowService.ListFlowResponses")
-def list_flow_responses(caller: Caller, server: Server) -> None:
-    listed = caller.call("flows.ListFlowResponses", v1.ListFlowResponsesRequest(account=CONNECTBY))
+def list_flow_responses(any_client: AnyClient, server: Server) -> None:
+    listed = any_client.call("flows.ListFlowResponses", v1.ListFlowResponsesRequest(account=CONNECTBY))
     assert listed.flow_responses[0].answers["screen_0_Name_0"] == "Asha"
 
 
 @rpc("TemplateService.ListTemplates")
-def list_templates(caller: Caller, server: Server) -> None:
-    listed = caller.call("templates.ListTemplates", v1.ListTemplatesRequest(account=CONNECTBY))
+def list_templates(any_client: AnyClient, server: Server) -> None:
+    listed = any_client.call("templates.ListTemplates", v1.ListTemplatesRequest(account=CONNECTBY))
     assert "order_update" in {template.name for template in listed.templates}
 
 
 @rpc("TemplateService.GetTemplate")
-def get_template(caller: Caller, server: Server) -> None:
+def get_template(any_client: AnyClient, server: Server) -> None:
     request = v1.GetTemplateRequest(account=CONNECTLY, name="order_update", language="en")
-    assert caller.call("templates.GetTemplate", request).template.status == v1.TEMPLATE_STATUS_APPROVED
+    assert any_client.call("templates.GetTemplate", request).template.status == v1.TEMPLATE_STATUS_APPROVED
 
 
 @rpc("TemplateService.UploadTemplateMedia")
-def upload_template_media(caller: Caller, server: Server) -> None:
+def upload_template_media(any_client: AnyClient, server: Server) -> None:
     header = v1.UploadTemplateMediaHeader(account=CONNECTBY)
-    assert caller.call("templates.UploadTemplateMedia", upload(header, PICTURE)).url.endswith(".png")
+    assert any_client.call("templates.UploadTemplateMedia", upload(header, PICTURE)).url.endswith(".png")
 
 
 @rpc("MessageService.SendMessage")
-def send_message(caller: Caller, server: Server) -> None:
-    response = caller.call("messages.SendMessage", text("Hello!"))
+def send_message(any_client: AnyClient, server: Server) -> None:
+    response = any_client.call("messages.SendMessage", text("Hello!"))
     assert response.message.state == v1.MESSAGE_STATE_ACCEPTED
     assert not response.replayed
 
-    # The client made a request_id, and with it the same request is done once.
+    # The client generated a request_id. A second request with it is not executed again.
     again = text("Hello!")
     again.request_id = response.message.request_id
-    repeated = caller.call("messages.SendMessage", again)
+    repeated = any_client.call("messages.SendMessage", again)
     assert repeated.replayed
     assert repeated.message.message_id == response.message.message_id
 
 
 @rpc("MessageService.SendMedia")
-def send_media(caller: Caller, server: Server) -> None:
-    # Larger than one message may be, and than one chunk.
+def send_media(any_client: AnyClient, server: Server) -> None:
+    # Larger than the message limit and than one chunk.
     letter = b"Dear Ada, thank you.\n" * 300_000
     header = v1.MediaHeader(account=CONNECTBY, to=CUSTOMER, file_name="letter.txt")
-    response = caller.call("messages.SendMedia", upload(header, letter))
+    response = any_client.call("messages.SendMedia", upload(header, letter))
     assert response.message.state == v1.MESSAGE_STATE_ACCEPTED
     assert response.message.request_id
 
 
 @rpc("MessageService.SendMessages")
-def send_messages(caller: Caller, server: Server) -> None:
+def send_messages(any_client: AnyClient, server: Server) -> None:
     requests = [v1.SendMessagesRequest(tag=str(tag), request=text(f"No. {tag}")) for tag in range(5)]
     requests.append(v1.SendMessagesRequest(tag="bad", request=text("")))
-    answers = {answer.tag: answer for answer in caller.drain("messages.SendMessages", iter(requests))}
+    answers = {answer.tag: answer for answer in any_client.drain("messages.SendMessages", iter(requests))}
     assert set(answers) == {"0", "1", "2", "3", "4", "bad"}
     assert answers["3"].response.message.state == v1.MESSAGE_STATE_ACCEPTED
     error = SwitchboardError.from_message(answers["bad"].error)
     assert (error.code().name, error.reason, error.domain) == ("INVALID_ARGUMENT", "REQUEST_INVALID", "switchboard")
-    assert [(fault.field, fault.reason) for fault in error.field_violations] == [("text.body", "REQUIRED")]
+    assert [(violation.field, violation.reason) for violation in error.field_violations] == [("text.body", "REQUIRED")]
 
 
 @rpc("MessageService.GetMessage")
-def get_message(caller: Caller, server: Server) -> None:
-    sent = caller.call("messages.SendMessage", text("Hello!")).message
+def get_message(any_client: AnyClient, server: Server) -> None:
+    sent = any_client.call("messages.SendMessage", text("Hello!")).message
     request = v1.GetMessageRequest(account=CONNECTLY, request_id=sent.request_id)
-    assert caller.call("messages.GetMessage", request).message.message_id == sent.message_id
+    assert any_client.call("messages.GetMessage", request).message.message_id == sent.message_id
 
 
 @rpc("MessageService.WatchMessage")
-def watch_message(caller: Caller, server: Server) -> None:
-    sent = caller.call("messages.SendMessage", text("Hello!", CONNECTBY)).message
+def watch_message(any_client: AnyClient, server: Server) -> None:
+    sent = any_client.call("messages.SendMessage", text("Hello!", CONNECTBY)).message
     request = v1.WatchMessageRequest(account=CONNECTBY, message_id=sent.message_id)
-    *steps, last = caller.drain("messages.WatchMessage", request)
+    *steps, last = any_client.drain("messages.WatchMessage", request)
     assert [step.message.state for step in steps] == [v1.MESSAGE_STATE_ACCEPTED]
     assert last.ended.reason == v1.WATCH_END_REASON_NOT_TRACKED
 
 
 @rpc("MessageService.GetConversation")
-def get_conversation(caller: Caller, server: Server) -> None:
+def get_conversation(any_client: AnyClient, server: Server) -> None:
     server.inject("Do you deliver on Sundays?", "+15550100008")
     request = v1.GetConversationRequest(account=CONNECTLY, customer="+15550100008")
-    assert caller.call("messages.GetConversation", request).session_open
+    assert any_client.call("messages.GetConversation", request).session_open
 
 
-def fresh_report(caller: Caller) -> str:
+def fresh_report(any_client: AnyClient) -> str:
     request = v1.CreateWebhookRequest(
         account=CONNECTLY,
         topic=v1.WEBHOOK_TOPIC_REPORT,
         address="https://hooks.example.com/reports",
         on_conflict=v1.ON_CONFLICT_REPLACE,
     )
-    identity: str = caller.call("webhooks.CreateWebhook", request).webhook.id
+    identity: str = any_client.call("webhooks.CreateWebhook", request).webhook.id
     return identity
 
 
 @rpc("WebhookService.CreateWebhook")
-def create_webhook(caller: Caller, server: Server) -> None:
-    fresh_report(caller)
+def create_webhook(any_client: AnyClient, server: Server) -> None:
+    fresh_report(any_client)
     request = v1.CreateWebhookRequest(
         account=CONNECTLY, topic=v1.WEBHOOK_TOPIC_REPORT, address="https://hooks.example.com/other"
     )
     with pytest.raises(SwitchboardError) as caught:
-        caller.call("webhooks.CreateWebhook", request)
+        any_client.call("webhooks.CreateWebhook", request)
     assert caught.value.reason == "WEBHOOK_EXISTS"
     assert caught.value.metadata["address"] == "https://hooks.example.com/reports"
     assert caught.value.request_id
 
 
 @rpc("WebhookService.ListWebhooks")
-def list_webhooks(caller: Caller, server: Server) -> None:
-    listed = caller.call("webhooks.ListWebhooks", v1.ListWebhooksRequest(account=CONNECTLY))
+def list_webhooks(any_client: AnyClient, server: Server) -> None:
+    listed = any_client.call("webhooks.ListWebhooks", v1.ListWebhooksRequest(account=CONNECTLY))
     assert v1.WEBHOOK_TOPIC_MESSAGES in [webhook.topic for webhook in listed.webhooks]
 
 
 @rpc("WebhookService.UpdateWebhook")
-def update_webhook(caller: Caller, server: Server) -> None:
-    identity = fresh_report(caller)
+def update_webhook(any_client: AnyClient, server: Server) -> None:
+    identity = fresh_report(any_client)
     address = "https://hooks.example.com/new"
     request = v1.UpdateWebhookRequest(account=CONNECTLY, webhook_id=identity, address=address)
-    caller.call("webhooks.UpdateWebhook", request)
-    listed = caller.call("webhooks.ListWebhooks", v1.ListWebhooksRequest(account=CONNECTLY))
+    any_client.call("webhooks.UpdateWebhook", request)
+    listed = any_client.call("webhooks.ListWebhooks", v1.ListWebhooksRequest(account=CONNECTLY))
     assert {webhook.id: webhook.address for webhook in listed.webhooks}[identity] == address
 
 
 @rpc("WebhookService.DeleteWebhook")
-def delete_webhook(caller: Caller, server: Server) -> None:
-    identity = fresh_report(caller)
-    caller.call("webhooks.DeleteWebhook", v1.DeleteWebhookRequest(account=CONNECTLY, webhook_id=identity))
-    listed = caller.call("webhooks.ListWebhooks", v1.ListWebhooksRequest(account=CONNECTLY))
+def delete_webhook(any_client: AnyClient, server: Server) -> None:
+    identity = fresh_report(any_client)
+    any_client.call("webhooks.DeleteWebhook", v1.DeleteWebhookRequest(account=CONNECTLY, webhook_id=identity))
+    listed = any_client.call("webhooks.ListWebhooks", v1.ListWebhooksRequest(account=CONNECTLY))
     assert identity not in [webhook.id for webhook in listed.webhooks]
 
 
 @rpc("WebhookService.VerifyWebhook")
-def verify_webhook(caller: Caller, server: Server) -> None:
+def verify_webhook(any_client: AnyClient, server: Server) -> None:
     body = json.dumps({"message": {"id": "M1", "text": "hi"}}).encode()
     request = v1.VerifyWebhookRequest(account=CONNECTLY, body=body, signature="AAAA")
-    verified = caller.call("webhooks.VerifyWebhook", request)
+    verified = any_client.call("webhooks.VerifyWebhook", request)
     assert verified.failed_check == v1.WEBHOOK_CHECK_SIGNATURE_FORMAT
 
 
 @rpc("EventService.Subscribe")
-def subscribe(caller: Caller, server: Server) -> None:
+def subscribe(any_client: AnyClient, server: Server) -> None:
     server.inject("Do you deliver on Sundays?")
     request = v1.SubscribeRequest(position=v1.START_POSITION_EARLIEST, max_events=1)
-    kinds = [answer.WhichOneof("response") for answer in caller.drain("events.Subscribe", request)]
+    kinds = [answer.WhichOneof("response") for answer in any_client.drain("events.Subscribe", request)]
     assert kinds == ["started", "event", "closing"]
 
 
 @rpc("EventService.ListEvents")
-def list_events(caller: Caller, server: Server) -> None:
+def list_events(any_client: AnyClient, server: Server) -> None:
     server.inject("Do you deliver on Mondays?")
     request = v1.ListEventsRequest(filter=v1.EventFilter(types=["message.received"]), page_size=1)
-    listed = caller.call("events.ListEvents", request)
+    listed = any_client.call("events.ListEvents", request)
     assert listed.events[0].message_received.text.body == "Do you deliver on Mondays?"
 
 
-def make_subscription(caller: Caller) -> str:
+def make_subscription(any_client: AnyClient) -> str:
     name = f"test-{uuid.uuid4()}"
     request = v1.CreateSubscriptionRequest(subscription=name, position=v1.START_POSITION_LATEST)
-    created = caller.call("events.CreateSubscription", request).subscription
+    created = any_client.call("events.CreateSubscription", request).subscription
     assert created.id == name
     assert created.generation > 0
     return name
 
 
-def stands(caller: Caller, name: str) -> v1.Subscription:
+def fetch_subscription(any_client: AnyClient, name: str) -> v1.Subscription:
     request = v1.GetSubscriptionRequest(subscription=name)
-    subscription: v1.Subscription = caller.call("events.GetSubscription", request).subscription
+    subscription: v1.Subscription = any_client.call("events.GetSubscription", request).subscription
     return subscription
 
 
 @rpc("EventService.CreateSubscription")
-def create_subscription(caller: Caller, server: Server) -> None:
-    request = v1.CreateSubscriptionRequest(subscription=make_subscription(caller))
+def create_subscription(any_client: AnyClient, server: Server) -> None:
+    request = v1.CreateSubscriptionRequest(subscription=make_subscription(any_client))
     with pytest.raises(SwitchboardError) as caught:
-        caller.call("events.CreateSubscription", request)
+        any_client.call("events.CreateSubscription", request)
     assert (caught.value.code().name, caught.value.reason) == ("ALREADY_EXISTS", "SUBSCRIPTION_EXISTS")
     assert caught.value.metadata["subscription"] == request.subscription
 
 
 @rpc("EventService.GetSubscription")
-def get_subscription(caller: Caller, server: Server) -> None:
-    name = make_subscription(caller)
+def get_subscription(any_client: AnyClient, server: Server) -> None:
+    name = make_subscription(any_client)
     server.inject("Do you deliver on Tuesdays?")
-    assert stands(caller, name).lag_events
-    assert not stands(caller, name).HasField("acknowledge_time")
+    assert fetch_subscription(any_client, name).lag_events
+    assert not fetch_subscription(any_client, name).HasField("acknowledge_time")
 
 
 @rpc("EventService.ListSubscriptions")
-def list_subscriptions(caller: Caller, server: Server) -> None:
-    made = {make_subscription(caller), make_subscription(caller)}
+def list_subscriptions(any_client: AnyClient, server: Server) -> None:
+    made = {make_subscription(any_client), make_subscription(any_client)}
     listed, request = [], v1.ListSubscriptionsRequest(page_size=1)
     while True:
-        page = caller.call("events.ListSubscriptions", request)
+        page = any_client.call("events.ListSubscriptions", request)
         listed += [subscription.id for subscription in page.subscriptions]
         if not page.next_page_token:
             break
@@ -295,62 +295,62 @@ def list_subscriptions(caller: Caller, server: Server) -> None:
 
 
 @rpc("EventService.UpdateSubscription")
-def update_subscription(caller: Caller, server: Server) -> None:
-    name, filter_ = make_subscription(caller), v1.EventFilter(types=["message.received"])
-    before = stands(caller, name)
-    caller.call("events.UpdateSubscription", v1.UpdateSubscriptionRequest(subscription=name, filter=filter_))
-    after = stands(caller, name)
+def update_subscription(any_client: AnyClient, server: Server) -> None:
+    name, filter_ = make_subscription(any_client), v1.EventFilter(types=["message.received"])
+    before = fetch_subscription(any_client, name)
+    any_client.call("events.UpdateSubscription", v1.UpdateSubscriptionRequest(subscription=name, filter=filter_))
+    after = fetch_subscription(any_client, name)
     assert (after.filter, after.cursor) == (filter_, before.cursor)
     assert after.generation > before.generation
 
 
 @rpc("EventService.SeekSubscription")
-def seek_subscription(caller: Caller, server: Server) -> None:
+def seek_subscription(any_client: AnyClient, server: Server) -> None:
     server.inject("Do you deliver on Wednesdays?")
-    name = make_subscription(caller)
+    name = make_subscription(any_client)
     request = v1.SeekSubscriptionRequest(subscription=name, position=v1.START_POSITION_EARLIEST)
-    before = stands(caller, name)
-    moved = caller.call("events.SeekSubscription", request).subscription
-    assert moved.generation == stands(caller, name).generation > before.generation
+    before = fetch_subscription(any_client, name)
+    moved = any_client.call("events.SeekSubscription", request).subscription
+    assert moved.generation == fetch_subscription(any_client, name).generation > before.generation
     assert moved.cursor != before.cursor
     assert moved.lag_events
 
 
 @rpc("EventService.DeleteSubscription")
-def delete_subscription(caller: Caller, server: Server) -> None:
-    name = make_subscription(caller)
-    caller.call("events.DeleteSubscription", v1.DeleteSubscriptionRequest(subscription=name))
+def delete_subscription(any_client: AnyClient, server: Server) -> None:
+    name = make_subscription(any_client)
+    any_client.call("events.DeleteSubscription", v1.DeleteSubscriptionRequest(subscription=name))
     with pytest.raises(SwitchboardError) as caught:
-        stands(caller, name)
+        fetch_subscription(any_client, name)
     assert caught.value.reason == "SUBSCRIPTION_NOT_FOUND"
 
 
 @rpc("EventService.Acknowledge")
-def acknowledge(caller: Caller, server: Server) -> None:
-    name = make_subscription(caller)
+def acknowledge(any_client: AnyClient, server: Server) -> None:
+    name = make_subscription(any_client)
     server.inject("Do you deliver on Thursdays?")
-    newest = caller.call("events.ListEvents", v1.ListEventsRequest(page_size=1)).next_cursor
-    generation = stands(caller, name).generation
+    newest = any_client.call("events.ListEvents", v1.ListEventsRequest(page_size=1)).next_cursor
+    generation = fetch_subscription(any_client, name).generation
     request = v1.AcknowledgeRequest(subscription=name, cursor=newest, generation=generation)
-    assert caller.call("events.Acknowledge", request).cursor == newest
-    assert stands(caller, name).cursor == newest
+    assert any_client.call("events.Acknowledge", request).cursor == newest
+    assert fetch_subscription(any_client, name).cursor == newest
     request.generation = generation - 1 or generation + 1
     with pytest.raises(SwitchboardError) as caught:
-        caller.call("events.Acknowledge", request)
+        any_client.call("events.Acknowledge", request)
     assert (caught.value.code().name, caught.value.reason) == ("FAILED_PRECONDITION", "SUBSCRIPTION_GENERATION_STALE")
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_rpc(name: str, caller: Caller, server: Server) -> None:
-    CALLS[name](caller, server)
-    assert name in caller.called
+def test_rpc_succeeds(name: str, any_client: AnyClient, server: Server) -> None:
+    CALLS[name](any_client, server)
+    assert name in any_client.called
 
 
-def test_there_is_no_rpc_that_is_not_called() -> None:
+def test_every_rpc_is_called() -> None:
     rpcs = set()
-    for module in pkgutil.iter_modules(switchboard.v1.__path__):
+    for module in pkgutil.iter_modules(switchboard_client.v1.__path__):
         if module.name.endswith("_pb2"):
-            descriptor = importlib.import_module(f"switchboard.v1.{module.name}").DESCRIPTOR
+            descriptor = importlib.import_module(f"switchboard_client.v1.{module.name}").DESCRIPTOR
             for service in descriptor.services_by_name.values():
                 rpcs |= {f"{service.name}.{method.name}" for method in service.methods}
     assert rpcs == set(CALLS)

@@ -1,4 +1,4 @@
-"""The subscription: what it does when streams break."""
+"""Event streams: reconnects, gaps, limits and shutdown."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from kit.callers import Follower
-from kit.fake import Fake, Proxy, Resetting, event, heartbeat, script, silent, started, status, then_silent
-from switchboard import Client, SwitchboardError, _progress, aio, v1
+from kit.clients import Consumer
+from kit.fake import Fake, Proxy, ResettingServer, event, heartbeat, script, silent, started, status, then_silent
+from switchboard_client import Client, SwitchboardError, _progress, aio, v1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +30,8 @@ MAX_EVENTS = v1.SubscribeResponse(closing=v1.SubscribeClosing(reason=v1.CLOSING_
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_no_event_is_lost_and_none_comes_twice_over_a_restart(
-    flavour: str, how: signal.Signals, own_server: Server
-) -> None:
-    taken, enough = [], threading.Event()
+def test_restart_loses_no_event_and_delivers_none_twice(flavour: str, how: signal.Signals, own_server: Server) -> None:
+    accepted, enough = [], threading.Event()
 
     def write() -> None:
         for number in range(100_000):
@@ -42,45 +40,45 @@ def test_no_event_is_lost_and_none_comes_twice_over_a_restart(
             try:
                 own_server.inject(str(number))
             except (grpc.RpcError, AssertionError):
-                # It may have been taken, and the word of it was lost.
+                # The server may have accepted it before the reply was lost.
                 continue
-            taken.append(number)
+            accepted.append(number)
 
     request = v1.SubscribeRequest(position=v1.START_POSITION_EARLIEST, filter=RECEIVED)
     writer = threading.Thread(target=write)
-    with Follower(flavour, own_server.address, request) as follower:
+    with Consumer(flavour, own_server.address, request) as consumer:
         writer.start()
         try:
-            come = [int(follower.text()) for _ in range(30)]
+            received = [int(consumer.text()) for _ in range(30)]
             for _ in range(2):
                 own_server.stop(how)
                 own_server.start()
-                come += [int(follower.text()) for _ in range(30)]
+                received += [int(consumer.text()) for _ in range(30)]
         finally:
             enough.set()
             writer.join(SECONDS)
         own_server.inject("end")
-        while (text := follower.text()) != "end":
-            come.append(int(text))
-    assert come == sorted(set(come))
-    assert set(taken) <= set(come)
+        while (text := consumer.text()) != "end":
+            received.append(int(text))
+    assert received == sorted(set(received))
+    assert set(accepted) <= set(received)
 
 
-def test_a_silent_stream_is_dead(flavour: str, server: Server) -> None:
+def test_silent_stream_is_reopened(flavour: str, server: Server) -> None:
     request = v1.SubscribeRequest(position=v1.START_POSITION_LATEST, filter=RECEIVED)
     request.heartbeat_interval.FromSeconds(1)
-    with Proxy(server.address) as proxy, Follower(flavour, proxy.address, request) as follower:
-        wait_until_it_follows(follower, server)
+    with Proxy(server.address) as proxy, Consumer(flavour, proxy.address, request) as consumer:
+        wait_until_it_consumes(consumer, server)
         proxy.block()
         begun = time.monotonic()
         server.inject("across the silence")
-        assert follower.text() == "across the silence"
+        assert consumer.text() == "across the silence"
         assert 1.9 < time.monotonic() - begun < 10
         assert proxy.connections == 2
 
 
-def wait_until_it_follows(follower: Follower, server: Server) -> None:
-    """Lets a customer write until it is heard: a stream that starts at the newest place has started then."""
+def wait_until_it_consumes(consumer: Consumer, server: Server) -> None:
+    """Injects messages until one arrives, which proves that a stream from the latest position has started."""
     heard = threading.Event()
 
     def write() -> None:
@@ -91,25 +89,25 @@ def wait_until_it_follows(follower: Follower, server: Server) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert follower.text() == "now?"
+    assert consumer.text() == "now?"
     heard.set()
-    while follower.text() != "now!":
+    while consumer.text() != "now!":
         pass
     writer.join(SECONDS)
 
 
-def test_a_connection_that_is_reset_is_made_anew(flavour: str, server: Server) -> None:
+def test_reset_connection_is_replaced(flavour: str, server: Server) -> None:
     request = v1.SubscribeRequest(filter=RECEIVED)
-    with Proxy(server.address) as proxy, Follower(flavour, proxy.address, request) as follower:
-        wait_until_it_follows(follower, server)
+    with Proxy(server.address) as proxy, Consumer(flavour, proxy.address, request) as consumer:
+        wait_until_it_consumes(consumer, server)
         for number in range(3):
             proxy.cut()
             server.inject(str(number))
-            assert follower.text() == str(number)
+            assert consumer.text() == str(number)
         assert proxy.connections == 4
 
 
-def test_a_subscription_has_a_connection_of_its_own(server: Server) -> None:
+def test_event_stream_has_its_own_connection(server: Server) -> None:
     with Proxy(server.address) as proxy, Client(proxy.address) as client:
         client.accounts.ListAccounts(v1.ListAccountsRequest(), timeout=SECONDS)
         server.inject("Hello!")
@@ -119,31 +117,31 @@ def test_a_subscription_has_a_connection_of_its_own(server: Server) -> None:
                 assert proxy.connections == connections
 
 
-def test_a_stream_that_does_not_start_is_given_up(
+def test_stream_that_does_not_start_is_reopened(
     flavour: str, failures: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _progress.START_SECONDS == 10
     monkeypatch.setattr(_progress, "START_SECONDS", 0.3)
     with Fake() as fake:
         fake.streams = [silent, silent, then_silent(started("a"), event("b"))]
-        with Follower(flavour, fake.address, v1.SubscribeRequest(after_cursor="0")) as follower:
-            assert follower.next().cursor == "b"
+        with Consumer(flavour, fake.address, v1.SubscribeRequest(after_cursor="0")) as consumer:
+            assert consumer.next().cursor == "b"
     assert failures == [1, 2]
     assert [request.after_cursor for request in fake.requests] == ["0"] * 3
 
 
-def test_two_silent_intervals_are_waited_for(flavour: str, failures: list[int]) -> None:
+def test_silence_limit_is_two_heartbeats(flavour: str, failures: list[int]) -> None:
     with Fake() as fake:
         begun = time.monotonic()
         fake.streams = [then_silent(started("a", heartbeat=0.4)), then_silent(started("a"), event("b"))]
-        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
-            assert follower.next().cursor == "b"
+        with Consumer(flavour, fake.address, v1.SubscribeRequest()) as consumer:
+            assert consumer.next().cursor == "b"
         assert 0.8 <= time.monotonic() - begun < 5
     assert [request.after_cursor for request in fake.requests] == ["", "a"]
 
 
-def test_a_stream_that_speaks_is_not_dead(flavour: str, failures: list[int]) -> None:
-    def speaking(context: Any) -> Iterator[v1.SubscribeResponse]:
+def test_stream_with_heartbeats_stays_open(flavour: str, failures: list[int]) -> None:
+    def with_heartbeats(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield started("a", heartbeat=0.3)
         for number in range(8):
             threading.Event().wait(0.2)
@@ -152,14 +150,14 @@ def test_a_stream_that_speaks_is_not_dead(flavour: str, failures: list[int]) -> 
         yield MAX_EVENTS
 
     with Fake() as fake:
-        fake.streams = [speaking]
-        with Follower(flavour, fake.address, v1.SubscribeRequest(max_events=1)) as follower:
-            assert follower.next().cursor == "b"
-            follower.ended()
+        fake.streams = [with_heartbeats]
+        with Consumer(flavour, fake.address, v1.SubscribeRequest(max_events=1)) as consumer:
+            assert consumer.next().cursor == "b"
+            consumer.expect_end()
     assert failures == []
 
 
-def test_who_takes_time_over_an_event_is_not_cut_off(flavour: str, failures: list[int]) -> None:
+def test_slow_body_does_not_break_the_stream(flavour: str, failures: list[int]) -> None:
     streams = [then_silent(started("a", heartbeat=0.2), event("b"), event("c"))]
 
     with Fake() as fake:
@@ -171,25 +169,25 @@ def test_who_takes_time_over_an_event_is_not_cut_off(flavour: str, failures: lis
                 assert next(events).cursor == "c"
         else:
 
-            async def follow() -> None:
+            async def consume() -> None:
                 async with aio.Client(fake.address) as client, client.subscribe() as events:
                     assert (await anext(events)).cursor == "b"
                     await asyncio.sleep(1)
                     assert (await anext(events)).cursor == "c"
 
-            asyncio.run(asyncio.wait_for(follow(), SECONDS))
+            asyncio.run(asyncio.wait_for(consume(), SECONDS))
     assert len(fake.requests) == 1
 
 
-# What a peer may say when it resets a stream: NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL.
+# HTTP/2 codes of a stream reset: NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL.
 @pytest.mark.parametrize("code", [0, 1, 2, 7, 8])
-def test_a_stream_that_is_reset_is_opened_anew(flavour: str, code: int, failures: list[int]) -> None:
-    with Resetting(code) as peer, Follower(flavour, peer.address, v1.SubscribeRequest()) as follower:
-        assert follower.next().cursor == "e0"
+def test_reset_stream_is_reopened(flavour: str, code: int, failures: list[int]) -> None:
+    with ResettingServer(code) as peer, Consumer(flavour, peer.address, v1.SubscribeRequest()) as consumer:
+        assert consumer.next().cursor == "e0"
         peer.reset()
-        assert follower.next().cursor == "e2"
+        assert consumer.next().cursor == "e2"
         peer.reset()
-        assert follower.next().cursor == "e4"
+        assert consumer.next().cursor == "e4"
         assert failures == [1, 2, 1, 2]
 
 
@@ -200,18 +198,18 @@ def test_a_stream_that_is_reset_is_opened_anew(flavour: str, code: int, failures
         (v1.SubscribeRequest(filter=v1.EventFilter(accounts=["x"])), grpc.StatusCode.NOT_FOUND, "ACCOUNT_NOT_FOUND"),
     ],
 )
-def test_what_no_connection_mends_is_told(
+def test_permanent_error_ends_the_stream(
     flavour: str, server: Server, request_: v1.SubscribeRequest, code: grpc.StatusCode, reason: str
 ) -> None:
-    with Follower(flavour, server.address, request_) as follower, pytest.raises(SwitchboardError) as caught:
-        follower.next()
+    with Consumer(flavour, server.address, request_) as consumer, pytest.raises(SwitchboardError) as caught:
+        consumer.next()
     assert (caught.value.code(), caught.value.reason) == (code, reason)
 
 
 @pytest.mark.parametrize(
     "stream",
     [
-        # An answer, and not the end of a connection: by its code, or because the server gives a reason.
+        # A reply of the server, not a broken connection: it has another code, or a reason.
         script(end=status(grpc.StatusCode.UNAUTHENTICATED)),
         script(end=status(grpc.StatusCode.INTERNAL, "SOME_REASON")),
         script(started("a"), event("b"), end=status(grpc.StatusCode.INTERNAL, "SOME_REASON")),
@@ -219,16 +217,16 @@ def test_what_no_connection_mends_is_told(
         script(started("a"), event("b"), end=status(grpc.StatusCode.RESOURCE_EXHAUSTED)),
     ],
 )
-def test_an_answer_is_no_broken_connection(flavour: str, failures: list[int], stream: Any) -> None:
+def test_error_with_a_reason_ends_the_stream(flavour: str, failures: list[int], stream: Any) -> None:
     with Fake() as fake:
         fake.streams = [stream]
-        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower, pytest.raises(SwitchboardError):
-            assert follower.next().cursor == "b"
-            follower.next()
+        with Consumer(flavour, fake.address, v1.SubscribeRequest()) as consumer, pytest.raises(SwitchboardError):
+            assert consumer.next().cursor == "b"
+            consumer.next()
     assert failures == []
 
 
-def test_a_stream_that_is_reset_again_and_again_is_given_up(flavour: str, failures: list[int]) -> None:
+def test_sixth_reset_in_a_row_ends_the_stream(flavour: str, failures: list[int]) -> None:
     reset = status(grpc.StatusCode.INTERNAL)
     with Fake() as fake:
         fake.streams = [
@@ -236,60 +234,60 @@ def test_a_stream_that_is_reset_again_and_again_is_given_up(flavour: str, failur
             script(started("a"), event("b"), end=reset),
             *[script(started("b"), end=reset)] * 4,
             script(started("b"), heartbeat("c"), end=reset),
-            # From here on, nothing came five times in a row, and it is reset once more.
+            # From here on, five consecutive streams deliver nothing, and the next reset is the sixth.
             *[script(started("c"), end=reset)] * 6,
         ]
-        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
-            assert follower.next().cursor == "b"
+        with Consumer(flavour, fake.address, v1.SubscribeRequest()) as consumer:
+            assert consumer.next().cursor == "b"
             with pytest.raises(SwitchboardError) as caught:
-                follower.next()
+                consumer.next()
         assert caught.value.code() is grpc.StatusCode.INTERNAL
         assert len(fake.requests) == 15
         assert len(failures) == 14
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED])
-def test_a_stream_that_never_starts_is_opened_anew_five_times(
+def test_stream_that_never_starts_is_reopened_five_times(
     flavour: str, code: grpc.StatusCode, failures: list[int]
 ) -> None:
     with Fake() as fake:
         fake.streams = [script(end=status(code))] * 6
         with (
-            Follower(flavour, fake.address, v1.SubscribeRequest()) as follower,
+            Consumer(flavour, fake.address, v1.SubscribeRequest()) as consumer,
             pytest.raises(SwitchboardError) as caught,
         ):
-            follower.next()
+            consumer.next()
         assert caught.value.code() is code
         assert len(fake.requests) == 6
 
 
-def test_a_server_that_is_not_there_is_never_given_up(flavour: str, failures: list[int]) -> None:
+def test_unreachable_server_is_retried_forever(flavour: str, failures: list[int]) -> None:
     with Fake() as fake:
         fake.streams = [*[script(end=UNAVAILABLE)] * 20, then_silent(started("a"), event("b"))]
-        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
-            assert follower.next().cursor == "b"
+        with Consumer(flavour, fake.address, v1.SubscribeRequest()) as consumer:
+            assert consumer.next().cursor == "b"
     assert len(failures) == 20
 
 
 @pytest.mark.parametrize("reason", [v1.CLOSING_REASON_UNSPECIFIED, 4711])
-def test_an_end_in_order_whose_reason_nobody_knows_is_the_end(flavour: str, reason: Any, failures: list[int]) -> None:
+def test_unknown_closing_reason_ends_the_stream(flavour: str, reason: Any, failures: list[int]) -> None:
     closing = v1.SubscribeResponse(closing=v1.SubscribeClosing(reason=reason, cursor="end"))
     with Fake() as fake:
         fake.streams = [script(started("a"), event("b"), closing)]
-        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
-            assert follower.next().cursor == "b"
-            follower.ended()
-            assert follower.cursor == "end"
+        with Consumer(flavour, fake.address, v1.SubscribeRequest()) as consumer:
+            assert consumer.next().cursor == "b"
+            consumer.expect_end()
+            assert consumer.cursor == "end"
     assert len(fake.requests) == 1
 
 
 @pytest.mark.parametrize(("named", "waits"), [(20, 20), (1000, 30)])
-def test_a_delay_that_is_named_is_waited_for_up_to_a_limit(named: int, waits: int, failures: list[int]) -> None:
+def test_server_delay_is_waited_for_up_to_a_limit(named: int, waits: int, failures: list[int]) -> None:
     closing = v1.SubscribeClosing(reason=v1.CLOSING_REASON_SHUTDOWN)
     closing.retry_after.FromSeconds(named)
-    progress = _progress.Progress(None, surfaces_gaps=False)
+    progress = _progress.Progress(None, reports_gaps=False)
     progress.open()
-    progress.take(v1.SubscribeResponse(closing=closing))
+    progress.handle(v1.SubscribeResponse(closing=closing))
     assert progress.delay(SwitchboardError(grpc.StatusCode.UNAVAILABLE)) == waits
     progress.open()
     error = SwitchboardError(grpc.StatusCode.UNAVAILABLE)
@@ -298,31 +296,31 @@ def test_a_delay_that_is_named_is_waited_for_up_to_a_limit(named: int, waits: in
     assert progress.delay(error) == waits
 
 
-def test_it_goes_on_where_it_was(flavour: str, failures: list[int]) -> None:
+def test_reopened_stream_resumes_at_its_cursor(flavour: str, failures: list[int]) -> None:
     with Fake() as fake:
         fake.streams = [
             script(end=UNAVAILABLE),
-            # It asked for the latest, and from now on that is this very place.
+            # The request starts at the latest position, which is fixed from now on.
             script(started("a"), end=UNAVAILABLE),
             script(started("a"), event("b"), event("c"), end=UNAVAILABLE),
             script(end=UNAVAILABLE),
             script(end=UNAVAILABLE),
             script(started("c"), heartbeat("d"), end=UNAVAILABLE),
-            # A stream that ends well without a word was ended by something on the way.
+            # An intermediary ended this stream: it has status OK but no closing response.
             script(started("d"), event("e")),
             then_silent(started("e"), event("f")),
         ]
         request = v1.SubscribeRequest(position=v1.START_POSITION_LATEST, include_raw=True, filter=RECEIVED)
-        with Follower(flavour, fake.address, request) as follower:
-            assert [follower.next().cursor for _ in range(4)] == ["b", "c", "e", "f"]
+        with Consumer(flavour, fake.address, request) as consumer:
+            assert [consumer.next().cursor for _ in range(4)] == ["b", "c", "e", "f"]
     assert [request.after_cursor for request in fake.requests] == ["", "", "a", "c", "c", "c", "d", "e"]
     assert fake.requests[0].position == v1.START_POSITION_LATEST
     assert all(request.include_raw and request.filter == RECEIVED for request in fake.requests)
     assert failures == [1, 1, 1, 2, 3, 1, 1]
-    assert request.WhichOneof("start") == "position", "the caller's message is the caller's"
+    assert request.WhichOneof("start") == "position", "the request of the program is not modified"
 
 
-def test_the_server_says_when_to_come_again(flavour: str, failures: list[int]) -> None:
+def test_stream_waits_for_the_delay_of_the_server(flavour: str, failures: list[int]) -> None:
     closing = v1.SubscribeClosing(reason=v1.CLOSING_REASON_SHUTDOWN, cursor="c")
     closing.retry_after.FromMilliseconds(700)
     times = []
@@ -343,45 +341,45 @@ def test_the_server_says_when_to_come_again(flavour: str, failures: list[int]) -
 
     with Fake() as fake:
         fake.streams = [ending, refusing, back]
-        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
-            assert [follower.next().cursor, follower.next().cursor] == ["b", "d"]
+        with Consumer(flavour, fake.address, v1.SubscribeRequest()) as consumer:
+            assert [consumer.next().cursor, consumer.next().cursor] == ["b", "d"]
     assert [request.after_cursor for request in fake.requests] == ["", "c", "c"]
     assert times[1] - times[0] >= 0.7
     assert times[2] - times[1] >= 0.5
 
 
-def test_as_many_events_as_were_asked_for(flavour: str, failures: list[int]) -> None:
+def test_max_events_spans_reopened_streams(flavour: str, failures: list[int]) -> None:
     with Fake() as fake:
         fake.streams = [
             script(started("a"), event("b"), end=UNAVAILABLE),
             script(started("b"), event("c"), event("d"), MAX_EVENTS),
         ]
-        with Follower(flavour, fake.address, v1.SubscribeRequest(max_events=3)) as follower:
-            assert [follower.next().cursor for _ in range(3)] == ["b", "c", "d"]
-            follower.ended()
-            assert follower.cursor == "end"
+        with Consumer(flavour, fake.address, v1.SubscribeRequest(max_events=3)) as consumer:
+            assert [consumer.next().cursor for _ in range(3)] == ["b", "c", "d"]
+            consumer.expect_end()
+            assert consumer.cursor == "end"
     assert [request.max_events for request in fake.requests] == [3, 2]
 
 
-def test_the_last_event_is_the_last_even_when_the_stream_breaks_behind_it(flavour: str, failures: list[int]) -> None:
+def test_break_after_the_last_event_ends_the_stream(flavour: str, failures: list[int]) -> None:
     with Fake() as fake:
         fake.streams = [script(started("a"), event("b"), end=UNAVAILABLE)]
-        with Follower(flavour, fake.address, v1.SubscribeRequest(max_events=1)) as follower:
-            assert follower.next().cursor == "b"
-            follower.ended()
+        with Consumer(flavour, fake.address, v1.SubscribeRequest(max_events=1)) as consumer:
+            assert consumer.next().cursor == "b"
+            consumer.expect_end()
 
 
-def test_a_stream_that_nothing_comes_on_ends_when_it_was_told_to(flavour: str, server: Server) -> None:
+def test_idle_timeout_ends_the_stream(flavour: str, server: Server) -> None:
     request = v1.SubscribeRequest(filter=v1.EventFilter(types=["report.completed"]))
     request.idle_timeout.FromMilliseconds(200)
-    with Follower(flavour, server.address, request) as follower:
-        follower.ended()
-        assert follower.cursor
+    with Consumer(flavour, server.address, request) as consumer:
+        consumer.expect_end()
+        assert consumer.cursor
 
 
-def test_a_gap_is_told_in_its_place(flavour: str, failures: list[int]) -> None:
+def test_gap_is_reported_in_order(flavour: str, failures: list[int]) -> None:
     gap = v1.SubscribeGap(after_cursor="b", resume_cursor="m", reason=v1.GAP_REASON_EXPIRED, missed=11)
-    told: list[tuple[v1.SubscribeGap, str | None]] = []
+    seen: list[tuple[v1.SubscribeGap, str | None]] = []
     with Fake() as fake:
         fake.streams = [
             script(started("a"), event("b"), v1.SubscribeResponse(gap=gap), end=UNAVAILABLE),
@@ -389,11 +387,11 @@ def test_a_gap_is_told_in_its_place(flavour: str, failures: list[int]) -> None:
         ]
 
         def on_gap(gap: v1.SubscribeGap) -> None:
-            told.append((gap, follower.cursor))
+            seen.append((gap, consumer.cursor))
 
-        with Follower(flavour, fake.address, v1.SubscribeRequest(), on_gap=on_gap) as follower:
-            assert [follower.next().cursor, follower.next().cursor] == ["b", "n"]
-    assert told == [(gap, "b")]
+        with Consumer(flavour, fake.address, v1.SubscribeRequest(), on_gap=on_gap) as consumer:
+            assert [consumer.next().cursor, consumer.next().cursor] == ["b", "n"]
+    assert seen == [(gap, "b")]
     assert [request.after_cursor for request in fake.requests] == ["", "m"]
     assert all(request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP for request in fake.requests)
 
@@ -401,20 +399,20 @@ def test_a_gap_is_told_in_its_place(flavour: str, failures: list[int]) -> None:
 @pytest.mark.parametrize(
     ("oldest", "gaps", "asked"),
     [
-        # The gap was to come, and only the time brings it again.
+        # The gap has not arrived, and only the same `since` returns it.
         ("c", True, ["", "", "d"]),
-        # There is none, and what came in since then must not be passed over.
+        # There is no gap, and events since then must not be skipped.
         ("a", True, ["", "c", "d"]),
         ("c", False, ["", "c", "d"]),
     ],
 )
-def test_a_gap_since_a_time_is_not_lost(
+def test_gap_after_since_is_not_lost(
     flavour: str, failures: list[int], oldest: str, gaps: bool, asked: list[str]
 ) -> None:
     request = v1.SubscribeRequest()
     request.since.FromSeconds(1_800_000_000)
     gap = v1.SubscribeResponse(gap=v1.SubscribeGap(resume_cursor="d"))
-    told: list[v1.SubscribeGap] = []
+    seen: list[v1.SubscribeGap] = []
     with Fake() as fake:
         begun = started("c", oldest=oldest)
         fake.streams = [
@@ -422,38 +420,38 @@ def test_a_gap_since_a_time_is_not_lost(
             script(begun, gap if gaps else heartbeat("d"), end=UNAVAILABLE),
             then_silent(started("d"), event("e")),
         ]
-        with Follower(flavour, fake.address, request, on_gap=told.append if gaps else None) as follower:
-            assert follower.next().cursor == "e"
+        with Consumer(flavour, fake.address, request, on_gap=seen.append if gaps else None) as consumer:
+            assert consumer.next().cursor == "e"
     assert [request.after_cursor for request in fake.requests] == asked
     assert fake.requests[0].since == request.since
-    assert len(told) == gaps
+    assert len(seen) == gaps
 
 
-def test_a_gap_can_be_awaited() -> None:
+def test_async_on_gap_is_awaited() -> None:
     gap = v1.SubscribeResponse(gap=v1.SubscribeGap(resume_cursor="m"))
-    told = []
+    seen = []
 
     async def on_gap(gap: v1.SubscribeGap) -> None:
         await asyncio.sleep(0)
-        told.append(gap.resume_cursor)
+        seen.append(gap.resume_cursor)
 
-    async def follow() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client, client.subscribe(on_gap=on_gap) as events:
             assert (await anext(events)).cursor == "n"
 
     with Fake() as fake:
         fake.streams = [then_silent(started("a"), gap, event("n"))]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
-    assert told == ["m"]
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
+    assert seen == ["m"]
 
 
-def test_a_gap_is_not_passed_over_in_silence() -> None:
+def test_skip_with_gap_without_on_gap_raises() -> None:
     request = v1.SubscribeRequest(expired_policy=v1.EXPIRED_POLICY_SKIP_WITH_GAP)
     with Client("127.0.0.1:1") as client, pytest.raises(ValueError, match="on_gap"):
         client.subscribe(request)
 
 
-def test_an_event_is_finished_when_the_loop_moves_on() -> None:
+def test_event_is_finished_when_the_loop_advances() -> None:
     with Fake() as fake, Client(fake.address) as client:
         fake.streams = [script(started("a"), event("b"), event("c"), event("d"), MAX_EVENTS)] * 2
         with client.subscribe() as events:
@@ -465,13 +463,13 @@ def test_an_event_is_finished_when_the_loop_moves_on() -> None:
         with client.subscribe() as events, pytest.raises(ZeroDivisionError):
             for number, _ in enumerate(events):
                 assert 1 / (1 - number)
-        # The second one was not finished.
+        # The second event was not finished.
         assert events.cursor == "b"
         assert list(events) == []
 
 
-def test_an_event_is_finished_when_the_loop_moves_on_with_asyncio() -> None:
-    async def follow() -> None:
+def test_event_is_finished_when_the_asyncio_loop_advances() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client:
             async with client.subscribe() as events:
                 before = events.cursor
@@ -490,21 +488,21 @@ def test_an_event_is_finished_when_the_loop_moves_on_with_asyncio() -> None:
 
     with Fake() as fake:
         fake.streams = [script(started("a"), event("b"), event("c"), event("d"), MAX_EVENTS)] * 2
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
 
 
-def test_close_ends_a_loop_that_waits_for_events(flavour: str) -> None:
+def test_close_while_waiting_for_events_ends_the_loop(flavour: str) -> None:
     with Fake() as fake:
         fake.streams = [then_silent(started("a"), event("b"))]
-        with Follower(flavour, fake.address, v1.SubscribeRequest()) as follower:
-            assert follower.next().cursor == "b"
-            follower.close()
-            follower.ended()
-            # What the body was given was finished.
-            assert follower.cursor == "b"
+        with Consumer(flavour, fake.address, v1.SubscribeRequest()) as consumer:
+            assert consumer.next().cursor == "b"
+            consumer.close()
+            consumer.expect_end()
+            # The delivered event was finished.
+            assert consumer.cursor == "b"
 
 
-def test_close_ends_a_loop_that_waits_for_the_server(flavour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_during_backoff_ends_the_loop(flavour: str, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = threading.Event()
 
     def backoff(number: int, cap: float) -> float:
@@ -512,49 +510,49 @@ def test_close_ends_a_loop_that_waits_for_the_server(flavour: str, monkeypatch: 
         return 1000.0
 
     monkeypatch.setattr(_progress, "backoff", backoff)
-    with Follower(flavour, "127.0.0.1:1", v1.SubscribeRequest()) as follower:
+    with Consumer(flavour, "127.0.0.1:1", v1.SubscribeRequest()) as consumer:
         assert waiting.wait(SECONDS)
-        follower.close()
-        follower.ended()
-        assert follower.cursor is None
+        consumer.close()
+        consumer.expect_end()
+        assert consumer.cursor is None
 
 
-async def by_bits(events: aio.Subscription, seconds: float) -> v1.Event:
-    """The next event, by many waits that are given up."""
+async def next_with_short_waits(events: aio.EventStream, seconds: float) -> v1.Event:
+    """Waits for the next event in many short waits that time out."""
     while True:
         with contextlib.suppress(asyncio.TimeoutError):
             return await asyncio.wait_for(anext(events), seconds)
 
 
-def test_who_gives_up_waiting_loses_nothing() -> None:
-    told = threading.Semaphore(0)
+def test_abandoned_wait_loses_no_event() -> None:
+    permits = threading.Semaphore(0)
 
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield started("a")
         for cursor in "bcd":
-            assert told.acquire(timeout=SECONDS)
+            assert permits.acquire(timeout=SECONDS)
             yield event(cursor)
         yield MAX_EVENTS
 
-    async def follow() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client, client.subscribe() as events:
             for cursor in "bcd":
                 for _ in range(3):
                     with pytest.raises(asyncio.TimeoutError):
                         await asyncio.wait_for(anext(events), 0.05)
-                told.release()
-                assert (await by_bits(events, 0.001)).cursor == cursor
+                permits.release()
+                assert (await next_with_short_waits(events, 0.001)).cursor == cursor
             with pytest.raises(StopAsyncIteration):
-                await by_bits(events, 0.001)
+                await next_with_short_waits(events, 0.001)
             assert events.cursor == "end"
 
     with Fake() as fake:
         fake.streams = [stream]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
     assert len(fake.requests) == 1
 
 
-def test_who_gives_up_waiting_still_leaves_what_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abandoned_waits_still_detect_a_dead_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     ended, opened = [], []
 
     def backoff(number: int, cap: float) -> float:
@@ -564,35 +562,35 @@ def test_who_gives_up_waiting_still_leaves_what_is_dead(monkeypatch: pytest.Monk
     monkeypatch.setattr(_progress, "backoff", backoff)
     monkeypatch.setattr(_progress, "START_SECONDS", 2.0)
 
-    def noting(stream: Any) -> Any:
-        def noted(context: Any) -> Iterator[v1.SubscribeResponse]:
+    def recording(stream: Any) -> Any:
+        def recorded(context: Any) -> Iterator[v1.SubscribeResponse]:
             opened.append(time.monotonic())
             yield from stream(context)
 
-        return noted
+        return recorded
 
-    async def follow() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client, client.subscribe() as events:
-            assert (await by_bits(events, 0.1)).cursor == "b"
+            assert (await next_with_short_waits(events, 0.1)).cursor == "b"
 
     with Fake() as fake:
-        # One that does not start, one that cannot be had, one that falls silent: each wait is longer than any of ours.
+        # A stream that does not start, one that fails, one that falls silent. Each takes longer than our waits.
         fake.streams = [
-            noting(silent),
-            noting(script(end=UNAVAILABLE)),
-            noting(then_silent(started("a", heartbeat=0.3))),
-            noting(then_silent(started("a"), event("b"))),
+            recording(silent),
+            recording(script(end=UNAVAILABLE)),
+            recording(then_silent(started("a", heartbeat=0.3))),
+            recording(then_silent(started("a"), event("b"))),
         ]
         begun = time.monotonic()
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
     assert ended[0] - begun >= 1.99
-    # None was opened before its time.
+    # No stream was opened before its backoff.
     assert all(after - before >= 0.59 for before, after in zip(ended, opened[1:], strict=True))
     assert len(opened) == 4
 
 
-def test_what_nobody_took_is_not_finished() -> None:
-    async def follow() -> None:
+def test_event_of_a_cancelled_wait_is_not_finished() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client:
             before = asyncio.all_tasks()
             async with client.subscribe() as events:
@@ -603,7 +601,7 @@ def test_what_nobody_took_is_not_finished() -> None:
                 waiting.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await waiting
-                # The next event comes, or is on its way.
+                # The next event has arrived or is in flight.
             assert events.cursor == "b"
             with pytest.raises(StopAsyncIteration):
                 await anext(events)
@@ -613,25 +611,25 @@ def test_what_nobody_took_is_not_finished() -> None:
 
     with Fake() as fake:
         fake.streams = [then_silent(started("a"), event("b"), event("c"))]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
 
 
-def test_an_error_that_came_while_nobody_waited_is_told() -> None:
-    async def follow() -> None:
+def test_error_between_waits_is_raised() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client, client.subscribe() as events:
             with pytest.raises(SwitchboardError) as caught:
-                await by_bits(events, 0.001)
+                await next_with_short_waits(events, 0.001)
             assert caught.value.reason == "CURSOR_EXPIRED"
             with pytest.raises(StopAsyncIteration):
                 await anext(events)
 
     with Fake() as fake:
         fake.streams = [script(end=status(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_EXPIRED"))]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
 
 
-def test_only_one_task_iterates() -> None:
-    async def follow() -> None:
+def test_second_iterating_task_raises() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client, client.subscribe() as events:
             waiting = asyncio.ensure_future(anext(events))
             await asyncio.sleep(0)
@@ -641,14 +639,14 @@ def test_only_one_task_iterates() -> None:
 
     with Fake() as fake:
         fake.streams = [then_silent(started("a"), event("b"))]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
 
 
-def test_a_cancelled_task_does_not_wait_for_on_gap() -> None:
+def test_cancelled_task_cancels_on_gap() -> None:
     gap = v1.SubscribeResponse(gap=v1.SubscribeGap(resume_cursor="m"))
     cancelled = []
 
-    async def follow() -> None:
+    async def consume() -> None:
         telling = asyncio.Event()
 
         async def on_gap(gap: v1.SubscribeGap) -> None:
@@ -671,14 +669,14 @@ def test_a_cancelled_task_does_not_wait_for_on_gap() -> None:
 
     with Fake() as fake:
         fake.streams = [then_silent(started("a"), gap)]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
     assert cancelled == ["m"]
 
 
-def test_on_gap_can_close() -> None:
+def test_on_gap_can_close_the_stream() -> None:
     gap = v1.SubscribeResponse(gap=v1.SubscribeGap(resume_cursor="m"))
 
-    async def follow() -> None:
+    async def consume() -> None:
         async def on_gap(gap: v1.SubscribeGap) -> None:
             await events.close()
 
@@ -687,11 +685,11 @@ def test_on_gap_can_close() -> None:
 
     with Fake() as fake:
         fake.streams = [then_silent(started("a"), gap, event("n"))]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
 
 
-def test_a_cancelled_task_stops_following() -> None:
-    async def follow() -> None:
+def test_cancelled_task_closes_the_stream() -> None:
+    async def consume() -> None:
         async with aio.Client(fake.address) as client:
             first = asyncio.Event()
 
@@ -714,12 +712,12 @@ def test_a_cancelled_task_stops_following() -> None:
 
     with Fake() as fake:
         fake.streams = [stream]
-        asyncio.run(asyncio.wait_for(follow(), SECONDS))
+        asyncio.run(asyncio.wait_for(consume(), SECONDS))
         assert ended.wait(SECONDS)
     assert len(fake.requests) == 1
 
 
-def test_nothing_is_left_running() -> None:
+def test_closed_or_dropped_stream_leaves_no_thread() -> None:
     with Fake() as fake, Client(fake.address) as client:
         fake.streams = [then_silent(started("a"), event("b"))] * 2
         with client.subscribe() as events:
@@ -728,7 +726,7 @@ def test_nothing_is_left_running() -> None:
         watchdog.join(SECONDS)
         assert not watchdog.is_alive()
 
-        # Nobody closed this one, but nobody has it any more.
+        # This stream is not closed, but no longer referenced.
         abandoned = client.subscribe()
         next(abandoned)
         (watchdog,) = [thread for thread in threading.enumerate() if thread.name == "switchboard-watchdog"]

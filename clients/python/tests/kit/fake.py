@@ -1,4 +1,4 @@
-"""A server that answers what a test tells it, and remembers what it was asked."""
+"""A scripted server that records its requests, and network fakes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from switchboard import v1
-from switchboard.v1.account_service_pb2_grpc import AccountServiceServicer, add_AccountServiceServicer_to_server
-from switchboard.v1.contact_service_pb2_grpc import ContactServiceServicer, add_ContactServiceServicer_to_server
-from switchboard.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
-from switchboard.v1.message_service_pb2_grpc import MessageServiceServicer, add_MessageServiceServicer_to_server
+from switchboard_client import v1
+from switchboard_client.v1.account_service_pb2_grpc import AccountServiceServicer, add_AccountServiceServicer_to_server
+from switchboard_client.v1.contact_service_pb2_grpc import ContactServiceServicer, add_ContactServiceServicer_to_server
+from switchboard_client.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
+from switchboard_client.v1.message_service_pb2_grpc import MessageServiceServicer, add_MessageServiceServicer_to_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ SECONDS = 20
 
 
 def status(code: grpc.StatusCode, reason: str = "", *, retry_after: float | None = None) -> Any:
-    """A status as Switchboard makes it; without a reason, as something on the way would."""
+    """A status as Switchboard creates it. Without a reason, a status as an intermediary creates it."""
     details: list[Message] = []
     if reason:
         details.append(error_details_pb2.ErrorInfo(reason=reason, domain="switchboard"))
@@ -46,18 +46,18 @@ def status(code: grpc.StatusCode, reason: str = "", *, retry_after: float | None
 
 
 class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceServicer, EventServiceServicer):
-    """Fails as often as `failures` has statuses, then answers."""
+    """Fails once for each status in `failures`, then succeeds."""
 
     def __init__(self, *failures: Any, credentials: grpc.ServerCredentials | None = None) -> None:
         self.failures = list(failures)
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str | bytes]] = []
         self.remaining: list[float | None] = []
-        # What `Subscribe` does, one function for each stream.
+        # The script of `Subscribe`, one function per stream.
         self.streams: list[Callable[[Any], Iterator[v1.SubscribeResponse]]] = []
-        # What `Acknowledge` fails with, None where it does not, and what came of it.
-        self.refusals: list[Any] = []
-        self.places: queue.Queue[v1.AcknowledgeRequest] = queue.Queue()
+        # The errors of `Acknowledge` in order, None for success; and the received requests.
+        self.acknowledge_errors: list[Any] = []
+        self.acknowledgements: queue.Queue[v1.AcknowledgeRequest] = queue.Queue()
         self._server = grpc.server(ThreadPoolExecutor(8))
         add_MessageServiceServicer_to_server(self, self._server)
         add_AccountServiceServicer_to_server(self, self._server)
@@ -149,22 +149,26 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
 
     def Acknowledge(self, request: v1.AcknowledgeRequest, context: Any) -> v1.AcknowledgeResponse:
         self._note(request, context)
-        self.places.put(request)
-        refusal = self.refusals.pop(0) if self.refusals else None
-        if callable(refusal):
-            refusal(context)
-        elif refusal is not None:
-            context.abort_with_status(refusal)
+        self.acknowledgements.put(request)
+        rejection = self.acknowledge_errors.pop(0) if self.acknowledge_errors else None
+        if callable(rejection):
+            rejection(context)
+        elif rejection is not None:
+            context.abort_with_status(rejection)
         return v1.AcknowledgeResponse(cursor=request.cursor)
 
-    def acknowledged(self, cursor: str, generation: int = 1) -> None:
-        """Waits for the next acknowledgement, which must be this one."""
-        place = self.places.get(timeout=SECONDS)
-        assert (place.subscription, place.cursor, place.generation) == ("shop", cursor, generation)
+    def expect_acknowledged(self, cursor: str, generation: int = 1) -> None:
+        """Waits for the next acknowledgement and checks it."""
+        ack = self.acknowledgements.get(timeout=SECONDS)
+        assert (ack.subscription, ack.cursor, ack.generation) == (
+            "shop",
+            cursor,
+            generation,
+        )
 
     @property
     def order(self) -> list[str]:
-        """What was asked of the events: `open`, or the cursor that was acknowledged."""
+        """The received requests in order: `open` for a stream, or the acknowledged cursor."""
         return [request.cursor if isinstance(request, v1.AcknowledgeRequest) else "open" for request in self.requests]
 
     def Subscribe(self, request: v1.SubscribeRequest, context: Any) -> Any:
@@ -197,7 +201,7 @@ def heartbeat(cursor: str) -> v1.SubscribeResponse:
 
 
 def script(*responses: v1.SubscribeResponse, end: Any = None) -> Callable[[Any], Iterator[v1.SubscribeResponse]]:
-    """A stream that says these things and ends with that status: None is OK."""
+    """A stream that sends these responses and ends with `end`. None is OK."""
 
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
         yield from responses
@@ -208,7 +212,7 @@ def script(*responses: v1.SubscribeResponse, end: Any = None) -> Callable[[Any],
 
 
 def silent(context: Any) -> Iterator[v1.SubscribeResponse]:
-    """A stream on which nothing ever comes."""
+    """A stream without responses."""
     ended = threading.Event()
     context.add_callback(ended.set)
     ended.wait(SECONDS)
@@ -224,9 +228,9 @@ def then_silent(*responses: v1.SubscribeResponse) -> Callable[[Any], Iterator[v1
 
 
 class Proxy:
-    """A way to a server, at one address also when the server has another one after a restart.
+    """A TCP proxy with a fixed address, for a server whose address changes at a restart.
 
-    It can be blocked: then nothing comes through, and nothing ends.
+    `block` makes its connections silent without closing them.
     """
 
     def __init__(self, target: str | None = None) -> None:
@@ -261,11 +265,11 @@ class Proxy:
             with self._lock:
                 self._open += (near, far)
                 self.connections += 1
-                carrier = threading.Thread(target=self._carry, args=(near, far, self._passing), daemon=True)
-                self._threads.append(carrier)
-            carrier.start()
+                forwarder = threading.Thread(target=self._forward, args=(near, far, self._passing), daemon=True)
+                self._threads.append(forwarder)
+            forwarder.start()
 
-    def _carry(self, near: socket.socket, far: socket.socket, passing: threading.Event) -> None:
+    def _forward(self, near: socket.socket, far: socket.socket, passing: threading.Event) -> None:
         back = threading.Thread(target=_pump, args=(far, near, passing), daemon=True)
         back.start()
         _pump(near, far, passing)
@@ -275,13 +279,13 @@ class Proxy:
                 self._open.remove(end)
                 end.close()
 
-    def lead_to(self, target: str | None) -> None:
-        """Where new connections come to. With none they are refused."""
+    def set_target(self, target: str | None) -> None:
+        """Sets the target of new connections. None refuses them."""
         with self._lock:
             self._target = target
 
     def block(self) -> None:
-        """Lets the connections that there are fall silent, for good. New ones work."""
+        """Makes the existing connections silent permanently. New ones work."""
         with self._lock:
             self._passing.clear()
             self._passing = threading.Event()
@@ -322,12 +326,12 @@ def _shut(end: socket.socket) -> None:
     try:
         end.shutdown(socket.SHUT_RDWR)
     except OSError:
-        # It is at its end already.
+        # The socket is already closed.
         return
 
 
-class Resetting:
-    """An HTTP/2 server that resets every stream of events: one with an event when it is told to, the next at once."""
+class ResettingServer:
+    """An HTTP/2 server that resets every event stream: the first after an event and `reset()`, the next at once."""
 
     def __init__(self, code: int) -> None:
         self._code = code

@@ -1,4 +1,4 @@
-"""The real server, as a process."""
+"""The real server as a process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from kit.fake import Proxy
-from switchboard.sandbox.v1 import InjectMessageRequest, SandboxServiceStub
+from switchboard_client.sandbox.v1 import InjectMessageRequest, SandboxServiceStub
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,14 +24,14 @@ SECONDS = 20
 
 
 class Server:
-    """`switchboard sandbox`, on ports of its own."""
+    """`switchboard sandbox` on free ports."""
 
     def __init__(self, folder: Path, *, store: bool = False) -> None:
         self._folder = folder
         self._store = store
-        # With a store the address stays the same, so that a client finds the server again. The port does not: somebody
-        # else could have it by then.
-        self._way = Proxy() if store else None
+        # With a store, the server restarts behind a proxy with a fixed address. Another process could take its own port
+        # in the meantime.
+        self._proxy = Proxy() if store else None
         self.address = ""
 
     def start(self) -> None:
@@ -47,9 +47,9 @@ class Server:
             text=True,
         )
         self.address = self._ready()
-        if self._way is not None:
-            self._way.lead_to(self.address)
-            self.address = self._way.address
+        if self._proxy is not None:
+            self._proxy.set_target(self.address)
+            self.address = self._proxy.address
 
     def _ready(self) -> str:
         output = self._process.stdout
@@ -59,7 +59,7 @@ class Server:
         try:
             for line in output:
                 if match := re.match(r"\s*gRPC\s+(\S+)$", line):
-                    # It says a few lines more, and must never wait for somebody to read them.
+                    # The server prints more lines. Drain them, so it never blocks on a full pipe.
                     threading.Thread(target=output.read, daemon=True).start()
                     return match[1]
         finally:
@@ -67,15 +67,15 @@ class Server:
         raise AssertionError(f"{BINARY} did not start: exit code {self._process.wait(SECONDS)}")
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
-        if self._way is not None:
-            self._way.lead_to(None)
+        if self._proxy is not None:
+            self._proxy.set_target(None)
         self._process.send_signal(how)
         self._process.wait(SECONDS)
         assert self._process.stdout is not None
         self._process.stdout.close()
 
     def inject(self, text: str, sender: str = "+15550100009") -> None:
-        """Lets a customer write, and waits until the message is in the journal."""
+        """Injects a customer message and waits until it is in the journal."""
         with grpc.insecure_channel(self.address) as channel:
             request = InjectMessageRequest(account="demo-connectly", sender=sender, text=text)
             response = SandboxServiceStub(channel).InjectMessage(request, timeout=SECONDS)
@@ -88,5 +88,5 @@ class Server:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self.stop()
-        if self._way is not None:
-            self._way.__exit__()
+        if self._proxy is not None:
+            self._proxy.__exit__()

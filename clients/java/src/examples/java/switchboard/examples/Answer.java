@@ -13,14 +13,14 @@ import switchboard.v1.SendMessageRequest;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.Text;
 
-/** Answers what customers ask, from its first start on. The server keeps its place, whenever it is started again. */
+/** Answers questions of customers. The server stores the position, so a restart resumes after the last answer. */
 public final class Answer {
     private static final String SUBSCRIPTION = "answer";
 
     private Answer() {}
 
     /**
-     * Answers until it is stopped.
+     * Answers questions until the process stops.
      *
      * @param args not used
      */
@@ -50,7 +50,7 @@ public final class Answer {
                             .setFilter(EventFilter.newBuilder().addTypes("message.received"))
                             .build());
         } catch (StatusRuntimeException e) {
-            // At every start but the first.
+            // An earlier run created the subscription.
             if (!SwitchboardException.of(e).getReason().equals("SUBSCRIPTION_EXISTS")) {
                 throw e;
             }
@@ -62,7 +62,7 @@ public final class Answer {
             answer(client, question);
         } catch (StatusRuntimeException e) {
             if (e.getStatus().getCode() == Status.Code.UNAVAILABLE) {
-                throw e; // It can be answered later: the question comes again at the next start.
+                throw e; // The event stays unfinished, so the server redelivers it at the next start.
             }
             System.out.println("no answer to " + question.getId() + ": "
                     + SwitchboardException.of(e).getMessage());
@@ -75,7 +75,7 @@ public final class Answer {
                 .sendMessage(SendMessageRequest.newBuilder()
                         .setAccount(question.getAccount())
                         .setTo(question.getMessageReceived().getSender().getAddress())
-                        // The same for the same question: it is answered once, however often it comes.
+                        // Derived from the event, so a redelivered question is answered only once.
                         .setRequestId("answer-" + question.getId())
                         .setText(Text.newBuilder().setBody("Yes, we do."))
                         .build());

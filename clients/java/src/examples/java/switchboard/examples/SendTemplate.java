@@ -10,12 +10,12 @@ import switchboard.v1.Template;
 import switchboard.v1.TemplateButton;
 import switchboard.v1.TemplateHeader;
 
-/** Sends a template with a picture in its header. */
+/** Sends a template with an image header. */
 public final class SendTemplate {
     private SendTemplate() {}
 
     /**
-     * Sends it.
+     * Sends the template.
      *
      * @param args not used
      */

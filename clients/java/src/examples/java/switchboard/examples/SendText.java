@@ -8,12 +8,12 @@ import switchboard.v1.SendMessageRequest;
 import switchboard.v1.SendMessageResponse;
 import switchboard.v1.Text;
 
-/** Sends a text. */
+/** Sends a text message. */
 public final class SendText {
     private SendText() {}
 
     /**
-     * Sends it.
+     * Sends the message.
      *
      * @param args not used
      */
@@ -33,7 +33,7 @@ public final class SendText {
             SwitchboardException failure = SwitchboardException.of(e);
             System.err.println(failure.getMessage());
             failure.getFieldViolations()
-                    .forEach(fault -> System.err.println(fault.getField() + ": " + fault.getDescription()));
+                    .forEach(violation -> System.err.println(violation.getField() + ": " + violation.getDescription()));
             throw failure;
         }
     }

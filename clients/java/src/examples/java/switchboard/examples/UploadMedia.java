@@ -10,14 +10,14 @@ import switchboard.v1.SendMediaResponse;
 import switchboard.v1.UploadTemplateMediaHeader;
 import switchboard.v1.UploadTemplateMediaResponse;
 
-/** Sends a file to a customer, and uploads it for a template's header. */
+/** Sends a file to a customer, and uploads it for template headers. */
 public final class UploadMedia {
     private UploadMedia() {}
 
     /**
      * Uploads a file.
      *
-     * @param args the file; without one, a short letter
+     * @param args the path of the file; by default a short letter is sent
      */
     public static void main(String[] args) {
         String address = System.getenv().getOrDefault("SWITCHBOARD_ADDRESS", "127.0.0.1:50051");

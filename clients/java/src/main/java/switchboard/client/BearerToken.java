@@ -16,8 +16,8 @@ import java.net.SocketAddress;
 import java.util.concurrent.Executor;
 
 /**
- * Sends a token with every call, and looks at the connection each time: whatever a name resolves to, the token does not
- * go in plaintext beyond loopback.
+ * Sends a token with every call. It checks each connection, so the token is never sent in plaintext beyond loopback,
+ * regardless of name resolution.
  */
 final class BearerToken extends CallCredentials implements ClientInterceptor {
     private static final Metadata.Key<String> AUTHORIZATION =
@@ -27,7 +27,7 @@ final class BearerToken extends CallCredentials implements ClientInterceptor {
 
     BearerToken(String token) {
         if (token.isEmpty() || token.chars().anyMatch(c -> c <= ' ' || c > '~')) {
-            throw new IllegalArgumentException("a token is made of visible ASCII characters, at least one");
+            throw new IllegalArgumentException("a token must contain only visible ASCII characters, at least one");
         }
         this.value = "Bearer " + token;
     }
@@ -39,8 +39,9 @@ final class BearerToken extends CallCredentials implements ClientInterceptor {
 
     @Override
     public void applyRequestMetadata(RequestInfo info, Executor executor, MetadataApplier applier) {
-        if (info.getSecurityLevel() != SecurityLevel.PRIVACY_AND_INTEGRITY && !local(info.getTransportAttrs())) {
-            applier.fail(Status.UNAUTHENTICATED.withDescription("a token is not sent in plaintext beyond loopback"));
+        if (info.getSecurityLevel() != SecurityLevel.PRIVACY_AND_INTEGRITY && !isLoopback(info.getTransportAttrs())) {
+            applier.fail(Status.UNAUTHENTICATED.withDescription(
+                    "a token must not be sent in plaintext beyond loopback: use TLS"));
             return;
         }
         Metadata headers = new Metadata();
@@ -48,7 +49,7 @@ final class BearerToken extends CallCredentials implements ClientInterceptor {
         applier.apply(headers);
     }
 
-    private static boolean local(Attributes transport) {
+    private static boolean isLoopback(Attributes transport) {
         SocketAddress peer = transport.get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR);
         return peer instanceof InetSocketAddress address
                 && address.getAddress() != null

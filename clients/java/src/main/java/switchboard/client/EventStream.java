@@ -33,7 +33,7 @@ import switchboard.v1.SubscribeResponse;
 import switchboard.v1.SubscribeStarted;
 
 /**
- * Events, one after another, for as long as the loop over them runs:
+ * A stream of events that reconnects by itself:
  *
  * <pre>{@code
  * try (EventStream events = client.subscribe(request)) {
@@ -43,52 +43,52 @@ import switchboard.v1.SubscribeStarted;
  * }
  * }</pre>
  *
- * <p>The stream has a connection of its own. When that breaks, falls silent, or the server restarts, it is opened anew
- * where it had come to: no event is lost, and none is given twice. The loop ends when {@code max_events} or {@code
- * idle_timeout} of the request say so, when the stream is closed, and, with a {@link SwitchboardException}, when the
- * server refuses to go on, as for a cursor that has expired. UNAVAILABLE never ends it. INTERNAL, UNKNOWN and CANCELLED
- * without a reason, which a stream has that something on the way resets, or that holds a message which cannot be read, end
- * it when they come for the sixth time in a row, with nothing that came between.
+ * <p>The stream has its own connection. If the connection breaks or falls silent, or if the server restarts, the stream
+ * reopens at its position: no event is lost or delivered twice by a reconnect. The loop ends at {@code max_events} or
+ * {@code idle_timeout} of the request and when the stream is closed. It ends with a {@link SwitchboardException} if the
+ * server rejects the request, for example because the cursor has expired. UNAVAILABLE never ends the loop. INTERNAL,
+ * UNKNOWN and CANCELLED without a reason mean that an intermediary reset the stream or that a message cannot be
+ * decoded. The sixth such failure in a row, without a response in between, ends the loop.
  *
- * <p>When the request names a {@code subscription}, the server keeps the place, and the stream acknowledges what the loop
- * has dealt with: within about a second while the loop goes on, with each heartbeat, before it is opened anew, and when
- * the loop ends or the stream is closed. So each event comes at least once over all loops of all programs, and once in one
- * loop unless somebody changes the subscription: then the stream goes on as that stands. A loop that is left, by {@code
- * break} or by an exception, has not dealt with the event that it had: that comes again.
+ * <p>If the request names a {@code subscription}, the server stores the position. The stream acknowledges finished
+ * events within about a second, with each heartbeat, before it reopens, and when the loop ends or the stream is closed.
+ * So each event is delivered at least once over all streams of the subscription. One stream delivers it once, unless
+ * the subscription is changed: then the stream continues from the new state. A loop that is left by {@code break} or by
+ * an exception has not finished its current event, so the server redelivers that event.
  *
- * <p>One thread runs the loop, a virtual one if you like; any thread may read {@link #cursor()} and {@link #close} the
- * stream. An interrupt ends the loop with a {@code CANCELLED} failure. No more than a few events are read ahead.
+ * <p>One thread runs the loop; it may be a virtual thread. Any thread may read {@link #cursor()} and {@link #close} the
+ * stream. An interrupt ends the loop with a {@code CANCELLED} failure. The stream prefetches only a few events.
  */
 public final class EventStream implements Iterable<Event>, AutoCloseable {
-    /** How many messages may lie here unread. */
-    private static final int READ_AHEAD = 16;
+    /** The maximum number of prefetched messages. */
+    private static final int PREFETCH = 16;
 
-    /** How often in a row a stream is opened anew that broke without a word of the server, and brought nothing. */
-    private static final int MOST_BREAKS = 5;
+    /** How many consecutive resets without a reason and without a response are retried. */
+    private static final int MAX_RESETS = 5;
 
     private static final Duration DEFAULT_HEARTBEAT = Duration.ofSeconds(15);
 
-    /** The least time between two acknowledgements that nobody asked for. */
-    private static final Duration PAUSE = Duration.ofSeconds(1);
+    /** The minimum interval between two automatic acknowledgements. */
+    private static final Duration ACKNOWLEDGE_INTERVAL = Duration.ofSeconds(1);
 
-    /** Up to where all is dealt with, and the generation of the subscription in which it was so. */
-    private record Place(String cursor, long generation) {}
+    /** A finished cursor, and the generation of the subscription that it belongs to. */
+    private record Position(String cursor, long generation) {}
 
     private final Supplier<ManagedChannel> dial;
     private final Function<Channel, Channel> intercepted;
     private final SubscribeRequest request;
     private final Consumer<SubscribeGap> onGap;
     private final Duration connectTimeout;
-    private final Duration timeForLastWords;
+    private final Duration finalAcknowledgeTimeout;
     private final RetryPolicy backoff;
     private final Consumer<EventStream> onClosed;
     private final Context context = Context.current();
 
-    // Of the thread that runs the loop.
+    // Used only by the thread that runs the loop.
     private Event next;
-    private String place;
+    private String position;
     private long generation;
-    private long given;
+    private long delivered;
     private SwitchboardException failure;
 
     private volatile String cursor;
@@ -97,11 +97,11 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     private final Condition changed = lock.newCondition();
     // Guarded by the lock.
     private Connection connection;
-    private Place unacknowledged;
-    private Place acknowledged;
-    private CompletableFuture<Void> lastWords = CompletableFuture.completedFuture(null);
+    private Position unacknowledged;
+    private Position acknowledged;
+    private CompletableFuture<Void> finalAcknowledgements = CompletableFuture.completedFuture(null);
     private int failures;
-    private int breaks;
+    private int resets;
     private long openAt;
     private boolean iterated;
     private boolean ended;
@@ -113,7 +113,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             SubscribeRequest request,
             Consumer<SubscribeGap> onGap,
             Duration connectTimeout,
-            Duration timeForLastWords,
+            Duration finalAcknowledgeTimeout,
             RetryPolicy backoff,
             Consumer<EventStream> onClosed) {
         this.dial = dial;
@@ -121,11 +121,11 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         this.request = request;
         this.onGap = onGap;
         this.connectTimeout = connectTimeout;
-        this.timeForLastWords = timeForLastWords;
+        this.finalAcknowledgeTimeout = finalAcknowledgeTimeout;
         this.backoff = backoff;
         this.onClosed = onClosed;
-        this.place = request.getAfterCursor();
-        this.cursor = place;
+        this.position = request.getAfterCursor();
+        this.cursor = position;
         lock.lock();
         try {
             connection = new Connection();
@@ -136,16 +136,16 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     }
 
     /**
-     * Returns the events. There is one pass over them, so this can be called once.
+     * Returns the iterator of events. It can be called once, because there is one pass over the stream.
      *
-     * @return the events; its {@code hasNext} waits for the next one, and asking it says that the one before is dealt with
+     * @return the iterator; {@code hasNext} finishes the previous event and waits for the next one
      */
     @Override
     public Iterator<Event> iterator() {
         lock.lock();
         try {
             if (iterated) {
-                throw new IllegalStateException("there is one pass over a stream of events");
+                throw new IllegalStateException("an event stream can be iterated only once: call subscribe again");
             }
             iterated = true;
         } finally {
@@ -164,52 +164,52 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 }
                 Event event = next;
                 next = null;
-                place = event.getCursor();
-                given++;
+                position = event.getCursor();
+                delivered++;
                 return event;
             }
         };
     }
 
     /**
-     * Returns the place behind everything that the loop has dealt with, to be kept and given as {@code after_cursor} of a
-     * later stream. An event is dealt with when the loop asks for the next one. The place moves on when no event comes,
-     * too.
+     * Returns the cursor after the last finished event. Save it, and pass it as {@code after_cursor} of a later stream.
+     * An event is finished when the loop asks for the next one. Heartbeats advance the cursor too.
      *
-     * @return the cursor; empty while nothing has been heard of the server, unless the request had one
+     * @return the cursor; empty before the first response of the server, unless the request had one
      */
     public Optional<String> cursor() {
         return cursor.isEmpty() ? Optional.empty() : Optional.of(cursor);
     }
 
     /**
-     * Says that the event that the loop was given last is dealt with, and with it all before, and returns when the server
-     * has that on disk. Should the loop be left then, the event does not come again. Nothing needs this: the stream acknowledges by itself, a little later. It is for the thread that
-     * runs the loop.
+     * Finishes the current event and all before it, and returns when the server has persisted the acknowledgement. If
+     * the loop is left after that, the event is not redelivered. The call is optional, because the stream acknowledges
+     * finished events by itself, a little later. Call it from the thread that runs the loop.
      *
-     * @param timeout how long it may take
-     * @throws SwitchboardException if the server could not be told, or did not take it. After UNAVAILABLE and
-     *     DEADLINE_EXCEEDED the stream tries again by itself. {@code SUBSCRIPTION_GENERATION_STALE} says that somebody has
-     *     changed the subscription, so that the event may come again
+     * @param timeout the maximum duration of the call
+     * @throws SwitchboardException if the server cannot be reached or rejects the acknowledgement. After UNAVAILABLE
+     *     and DEADLINE_EXCEEDED the stream retries by itself. {@code SUBSCRIPTION_GENERATION_STALE} means that the
+     *     subscription was changed, so the event may be redelivered
      * @throws IllegalStateException if the request named no subscription
      */
     public void acknowledge(Duration timeout) {
         if (!request.hasSubscription()) {
-            throw new IllegalStateException("only a named subscription can be acknowledged");
+            throw new IllegalStateException(
+                    "only a named subscription can be acknowledged: set SubscribeRequest.subscription");
         }
         finish();
         CompletableFuture<Void> answered;
-        ManagedChannel own = null;
+        ManagedChannel ownChannel = null;
         lock.lock();
         try {
-            // Also when the subscription is known to be another one by now: the server's answer says so.
-            Place finished = new Place(cursor, generation);
+            // Sent even if the stream knows that the subscription changed, because the server's error reports it.
+            Position finished = new Position(cursor, generation);
             if (cursor.isEmpty() || finished.equals(acknowledged)) {
                 return;
             } else if (connection == null) {
-                own = dial.get();
+                ownChannel = dial.get();
             }
-            answered = acknowledge(finished, own == null ? connection.channel : own, timeout);
+            answered = acknowledge(finished, ownChannel == null ? connection.channel : ownChannel, timeout);
         } finally {
             lock.unlock();
         }
@@ -221,23 +221,23 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         } catch (InterruptedException e) {
             throw interrupted(e);
         } finally {
-            if (own != null) {
-                own.shutdownNow();
+            if (ownChannel != null) {
+                ownChannel.shutdownNow();
             }
         }
     }
 
     /**
-     * Ends the stream, and the loop over it, wherever that waits. What the loop has dealt with of a named subscription is
-     * acknowledged if that can be done within two seconds.
+     * Closes the stream and ends the loop over it, even if the loop is waiting. For a named subscription, it
+     * acknowledges the finished events and waits up to two seconds for that.
      */
     @Override
     public void close() {
-        hangUp().join();
+        closeAsync().join();
     }
 
-    /** Ends the stream; what is returned is completed, in any case, when there is nothing more to wait for. */
-    CompletableFuture<Void> hangUp() {
+    /** Closes the stream. The future always completes normally, after the final acknowledgement or its timeout. */
+    CompletableFuture<Void> closeAsync() {
         lock.lock();
         try {
             closed = true;
@@ -249,18 +249,19 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             }
             if (unacknowledged != null) {
                 ManagedChannel last = channel == null ? dial.get() : channel;
-                CompletableFuture<Void> said = acknowledge(unacknowledged, last, timeForLastWords)
-                        .exceptionally(e -> null) // It comes again, then.
-                        .completeOnTimeout(null, timeForLastWords.toNanos(), TimeUnit.NANOSECONDS)
+                CompletableFuture<Void> finalAcknowledgement = acknowledge(
+                                unacknowledged, last, finalAcknowledgeTimeout)
+                        .exceptionally(e -> null) // The server redelivers the events then.
+                        .completeOnTimeout(null, finalAcknowledgeTimeout.toNanos(), TimeUnit.NANOSECONDS)
                         .whenComplete((done, e) -> last.shutdownNow());
-                lastWords = CompletableFuture.allOf(lastWords, said);
+                finalAcknowledgements = CompletableFuture.allOf(finalAcknowledgements, finalAcknowledgement);
                 unacknowledged = null;
             } else if (channel != null) {
                 channel.shutdownNow();
             }
             changed.signalAll();
             onClosed.accept(this);
-            return lastWords;
+            return finalAcknowledgements;
         } finally {
             lock.unlock();
         }
@@ -275,7 +276,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         while (failure == null) {
             SubscribeResponse response;
             try {
-                response = take();
+                response = takeNext();
             } catch (SwitchboardException e) {
                 failure = e;
                 close();
@@ -293,14 +294,14 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                     return true;
                 }
                 case STARTED -> start(response.getStarted());
-                case HEARTBEAT -> moveTo(response.getHeartbeat().getCursor());
-                case CLOSING -> moveTo(response.getClosing().getCursor());
+                case HEARTBEAT -> advanceTo(response.getHeartbeat().getCursor());
+                case CLOSING -> advanceTo(response.getClosing().getCursor());
                 case GAP -> {
                     onGap.accept(response.getGap());
-                    moveTo(response.getGap().getResumeCursor());
+                    advanceTo(response.getGap().getResumeCursor());
                 }
                 default -> {
-                    // A newer server says something that this version does not know.
+                    // A response type of a newer server.
                 }
             }
         }
@@ -315,41 +316,40 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
 
     private void start(SubscribeStarted started) {
         generation = started.getGeneration();
-        // Where nothing older is left, a gap may be to come that tells of what was there since the time that was asked
-        // for.
-        // Until it has come, the same must be asked again.
-        boolean gapToCome = request.hasSince()
+        // If the stream starts at the oldest event, a gap may follow that reports expired events since that time.
+        // Until the gap arrives, the stream must repeat the same request.
+        boolean gapExpected = request.hasSince()
                 && request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP
                 && started.getCursor().equals(started.getOldestCursor());
-        if (!place.isEmpty() || !gapToCome) {
-            place = started.getCursor();
-            cursor = place;
+        if (!position.isEmpty() || !gapExpected) {
+            position = started.getCursor();
+            cursor = position;
             lock.lock();
             try {
-                acknowledged = new Place(place, generation); // A subscription stands there already.
+                acknowledged = new Position(position, generation); // The subscription is already at this position.
             } finally {
                 lock.unlock();
             }
         }
     }
 
-    private void moveTo(String place) {
-        this.place = place;
+    private void advanceTo(String position) {
+        this.position = position;
         finish();
         acknowledgeSoon();
     }
 
-    /** All up to the place is dealt with. */
+    /** Records that everything up to the position is finished. */
     private void finish() {
-        if (place.equals(cursor)) {
+        if (position.equals(cursor)) {
             return;
         }
-        cursor = place;
+        cursor = position;
         if (request.hasSubscription()) {
             lock.lock();
             try {
                 if (connection == null || !connection.revoked) {
-                    unacknowledged = new Place(place, generation);
+                    unacknowledged = new Position(position, generation);
                 }
             } finally {
                 lock.unlock();
@@ -368,53 +368,53 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
     }
 
-    /** Makes one attempt. What the server has answered for good is not tried again. */
-    private CompletableFuture<Void> acknowledge(Place place, Channel channel, Duration timeout) {
-        AcknowledgeRequest said = AcknowledgeRequest.newBuilder()
+    /** Makes one attempt. An acknowledgement with a permanent result is not retried. */
+    private CompletableFuture<Void> acknowledge(Position position, Channel channel, Duration timeout) {
+        AcknowledgeRequest acknowledgeRequest = AcknowledgeRequest.newBuilder()
                 .setSubscription(request.getSubscription())
-                .setCursor(place.cursor)
-                .setGeneration(place.generation)
+                .setCursor(position.cursor)
+                .setGeneration(position.generation)
                 .build();
         CompletableFuture<Void> answered = new CompletableFuture<>();
-        // What cancels the loop cancels nothing that was dealt with.
+        // A cancellation of the loop must not cancel the acknowledgement of finished events.
         context.fork().run(() -> EventServiceGrpc.newStub(intercepted.apply(channel))
                 .withDeadlineAfter(timeout)
-                .acknowledge(said, new StreamObserver<>() {
+                .acknowledge(acknowledgeRequest, new StreamObserver<>() {
                     @Override
                     public void onNext(AcknowledgeResponse response) {}
 
                     @Override
                     public void onError(Throwable failure) {
                         SwitchboardException e = SwitchboardException.of(failure);
-                        if (!passing(e)) {
-                            forget(place);
+                        if (!isTransient(e)) {
+                            discardPending(position);
                         }
                         answered.completeExceptionally(e);
                     }
 
                     @Override
                     public void onCompleted() {
-                        taken(place);
+                        recordAcknowledged(position);
                         answered.complete(null);
                     }
                 }));
         return answered;
     }
 
-    private void taken(Place place) {
+    private void recordAcknowledged(Position position) {
         lock.lock();
         try {
-            acknowledged = place;
-            forget(place);
+            acknowledged = position;
+            discardPending(position);
         } finally {
             lock.unlock();
         }
     }
 
-    private void forget(Place place) {
+    private void discardPending(Position position) {
         lock.lock();
         try {
-            if (place.equals(unacknowledged)) {
+            if (position.equals(unacknowledged)) {
                 unacknowledged = null;
             }
         } finally {
@@ -422,24 +422,24 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
     }
 
-    /** Whether another attempt to acknowledge may mend it. */
-    private static boolean passing(SwitchboardException e) {
-        return e.getCode() == Status.Code.DEADLINE_EXCEEDED || broken(e);
+    /** Whether another attempt to acknowledge may succeed. */
+    private static boolean isTransient(SwitchboardException e) {
+        return e.getCode() == Status.Code.DEADLINE_EXCEEDED || isConnectionFailure(e);
     }
 
-    /** Somebody has changed the subscription. That is no failure: the server ends the stream, if it has not yet. */
-    private static boolean stale(SwitchboardException e) {
+    /** Whether the subscription was changed. This is not a failure: the server ends the stream. */
+    private static boolean isStale(SwitchboardException e) {
         return e.getReason().equals("SUBSCRIPTION_GENERATION_STALE");
     }
 
-    /** The next message of this connection or a later one; null when there will be none. */
-    private SubscribeResponse take() throws InterruptedException {
+    /** Returns the next message of this connection or a later one; null at the end of the stream. */
+    private SubscribeResponse takeNext() throws InterruptedException {
         lock.lockInterruptibly();
         try {
             while (!closed && !ended) {
                 long now = System.nanoTime();
                 if (connection == null) {
-                    if (request.getMaxEvents() > 0 && given >= request.getMaxEvents()) {
+                    if (request.getMaxEvents() > 0 && delivered >= request.getMaxEvents()) {
                         ended = true;
                     } else if (openAt - now > 0) {
                         changed.awaitNanos(openAt - now);
@@ -448,13 +448,13 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                         connection.acknowledge();
                     }
                 } else if (connection.call == null && connection.status == null && unacknowledged == null) {
-                    connection.open(); // Not before that: what is dealt with would come again.
+                    connection.open(); // Only now. Otherwise the server would redeliver finished events.
                 } else if (!connection.unread.isEmpty()) {
                     return connection.read();
                 } else if (connection.status != null) {
                     end(connection);
-                } else if (connection.patience(now) > 0) {
-                    changed.awaitNanos(connection.patience(now));
+                } else if (connection.remainingSilence(now) > 0) {
+                    changed.awaitNanos(connection.remainingSilence(now));
                 } else {
                     reopen(Duration.ZERO);
                 }
@@ -465,29 +465,29 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
     }
 
-    /** Decides what the end of a connection means. */
+    /** Decides whether the stream ends or reopens after the end of a connection. */
     private void end(Connection connection) {
         Status status = connection.status;
-        if (status.isOk() && connection.closing != null && !unasked(connection.closing)) {
+        if (status.isOk() && connection.closing != null && !reopens(connection.closing)) {
             ended = true;
             return;
         }
         SwitchboardException e = SwitchboardException.of(status, connection.trailers);
-        if (context.isCancelled() || !status.isOk() && !broken(e)) {
+        if (context.isCancelled() || !status.isOk() && !isConnectionFailure(e)) {
             throw e;
         }
-        if (!status.isOk() && e.getCode() != Status.Code.UNAVAILABLE && ++breaks > MOST_BREAKS) {
+        if (!status.isOk() && e.getCode() != Status.Code.UNAVAILABLE && ++resets > MAX_RESETS) {
             throw e;
         }
-        Duration asked = e.getRetryDelay().orElse(Duration.ZERO);
+        Duration serverDelay = e.getRetryDelay().orElse(Duration.ZERO);
         if (connection.closing != null && connection.closing.hasRetryAfter()) {
-            asked = Durations.of(connection.closing.getRetryAfter());
+            serverDelay = Durations.of(connection.closing.getRetryAfter());
         }
-        reopen(asked);
+        reopen(serverDelay);
     }
 
-    /** Whether the server ends a stream that was not to end. Should its status be missing, the next stream tells. */
-    private static boolean unasked(SubscribeClosing closing) {
+    /** Whether the stream reopens after this closing. If the status is missing, the next stream returns the error. */
+    private static boolean reopens(SubscribeClosing closing) {
         return switch (closing.getReason()) {
             case CLOSING_REASON_SHUTDOWN, CLOSING_REASON_SUBSCRIPTION_CHANGED, CLOSING_REASON_SUBSCRIPTION_DELETED ->
                 true;
@@ -496,10 +496,10 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     }
 
     /**
-     * Whether the connection is to blame. gRPC makes UNAVAILABLE of most that can happen to one, and other codes of a
-     * stream that was reset or cut off: those have no reason, which the server gives with what it says itself.
+     * Whether the connection failed. gRPC reports most connection failures as UNAVAILABLE, and a reset or truncated
+     * stream with other codes. These have no reason, while errors of the server have one.
      */
-    private static boolean broken(SwitchboardException e) {
+    private static boolean isConnectionFailure(SwitchboardException e) {
         return switch (e.getCode()) {
             case UNAVAILABLE -> true;
             case INTERNAL, CANCELLED, UNKNOWN -> e.getReason().isEmpty();
@@ -507,10 +507,10 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         };
     }
 
-    private void reopen(Duration asked) {
+    private void reopen(Duration serverDelay) {
         drop();
         failures++;
-        openAt = System.nanoTime() + RetryPolicy.bounded(asked) + backoff.backoff(failures);
+        openAt = System.nanoTime() + RetryPolicy.bounded(serverDelay) + backoff.backoff(failures);
     }
 
     private void drop() {
@@ -526,30 +526,30 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         private final ManagedChannel channel = dial.get();
         private final ArrayDeque<SubscribeResponse> unread = new ArrayDeque<>();
         private ClientCall<SubscribeRequest, SubscribeResponse> call;
-        private int credit = READ_AHEAD;
-        private Duration silence = connectTimeout;
-        private long heardAt = System.nanoTime();
+        private int credit = PREFETCH;
+        private Duration maxSilence = connectTimeout;
+        private long lastReceivedAt = System.nanoTime();
         private SubscribeClosing closing;
         private Status status;
         private Metadata trailers;
-        private boolean revoked; // Nothing of this stream counts for the subscription any longer.
+        private boolean revoked; // Positions of this stream no longer belong to the subscription.
         private boolean acknowledging;
-        private long acknowledgeAt = heardAt;
+        private long acknowledgeAt = lastReceivedAt;
 
         void open() {
-            heardAt = System.nanoTime();
+            lastReceivedAt = System.nanoTime();
             SubscribeRequest.Builder ask = request.toBuilder();
-            if (!place.isEmpty() && !request.hasSubscription()) {
-                ask.setAfterCursor(place);
+            if (!position.isEmpty() && !request.hasSubscription()) {
+                ask.setAfterCursor(position);
             }
             if (request.getMaxEvents() > 0) {
-                ask.setMaxEvents(request.getMaxEvents() - given);
+                ask.setMaxEvents(request.getMaxEvents() - delivered);
             }
             Context before = context.attach();
             try {
                 call = intercepted.apply(channel).newCall(EventServiceGrpc.getSubscribeMethod(), CallOptions.DEFAULT);
                 call.start(this, new Metadata());
-                call.request(READ_AHEAD);
+                call.request(PREFETCH);
                 call.sendMessage(ask.build());
                 call.halfClose();
             } finally {
@@ -563,7 +563,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             }
         }
 
-        /** Acknowledges what is finished, if there is anything, when it is time to. */
+        /** Schedules an acknowledgement of the finished events, if there are any. */
         void acknowledge() {
             if (!acknowledging && unacknowledged != null) {
                 acknowledging = true;
@@ -579,7 +579,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 acknowledging = false;
                 if (connection == this && unacknowledged != null) {
                     acknowledging = true;
-                    acknowledgeAt = System.nanoTime() + PAUSE.toNanos();
+                    acknowledgeAt = System.nanoTime() + ACKNOWLEDGE_INTERVAL.toNanos();
                     EventStream.this
                             .acknowledge(unacknowledged, channel, connectTimeout)
                             .whenComplete((done, e) -> acknowledged(e));
@@ -596,13 +596,13 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 SwitchboardException e = failure == null ? null : SwitchboardException.of(failure);
                 if (connection != this) {
                     return;
-                } else if (e == null || stale(e)) {
+                } else if (e == null || isStale(e)) {
                     acknowledge();
-                } else if (call != null && passing(e)) {
-                    long asked = RetryPolicy.bounded(e.getRetryDelay().orElse(Duration.ZERO));
-                    acknowledgeAt = System.nanoTime() + Math.max(PAUSE.toNanos(), asked);
+                } else if (call != null && isTransient(e)) {
+                    long serverDelay = RetryPolicy.bounded(e.getRetryDelay().orElse(Duration.ZERO));
+                    acknowledgeAt = System.nanoTime() + Math.max(ACKNOWLEDGE_INTERVAL.toNanos(), serverDelay);
                     acknowledge();
-                } else if (passing(e)) {
+                } else if (isTransient(e)) {
                     onClose(Status.UNAVAILABLE.withCause(e), e.getTrailers());
                 } else {
                     revoke();
@@ -616,8 +616,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         }
 
         /**
-         * The subscription is another one now, or none. What was not given yet may no longer be wanted; what still is,
-         * comes again.
+         * Handles a changed or deleted subscription. The new filter may exclude prefetched events, so they are dropped.
+         * The server redelivers those that still match.
          */
         private void revoke() {
             revoked = true;
@@ -625,14 +625,14 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             unread.clear();
         }
 
-        /** How many nanoseconds more it may be silent. */
-        long patience(long now) {
-            return heardAt + silence.toNanos() - now;
+        /** The remaining nanoseconds of permitted silence. */
+        long remainingSilence(long now) {
+            return lastReceivedAt + maxSilence.toNanos() - now;
         }
 
         SubscribeResponse read() {
             if (credit == 0) {
-                heardAt = System.nanoTime(); // It could not say anything until now.
+                lastReceivedAt = System.nanoTime(); // Without credit, the server could not send until now.
             }
             credit++;
             call.request(1);
@@ -643,13 +643,13 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         public void onMessage(SubscribeResponse message) {
             lock.lock();
             try {
-                heardAt = System.nanoTime();
-                breaks = message.hasStarted() ? breaks : 0;
+                lastReceivedAt = System.nanoTime();
+                resets = message.hasStarted() ? resets : 0;
                 if (message.hasStarted()) {
                     Duration interval = message.getStarted().hasHeartbeatInterval()
                             ? Durations.of(message.getStarted().getHeartbeatInterval())
                             : DEFAULT_HEARTBEAT;
-                    silence = interval.multipliedBy(2);
+                    maxSilence = interval.multipliedBy(2);
                     failures = 0;
                 } else if (message.hasClosing()) {
                     closing = message.getClosing();
@@ -664,7 +664,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
                 if (message.hasHeartbeat()
                         && !unread.isEmpty()
                         && unread.getLast().hasHeartbeat()) {
-                    unread.removeLast(); // However slow the loop is, it can be told that the stream lives.
+                    unread.removeLast(); // Merge heartbeats, so a slow loop always leaves room for the next one.
                     call.request(1);
                 } else {
                     credit--;

@@ -20,11 +20,11 @@ import switchboard.v1.UploadTemplateMediaHeader;
 import switchboard.v1.UploadTemplateMediaRequest;
 
 /**
- * Gives every write that can be made repeatable a {@code request_id}, where the caller left it empty. The trailers that the
- * call ends with tell which one it carried: that is how it comes to a failure, whatever stub is used.
+ * Generates a {@code request_id} for every write that can have one and has none. It stores the id in the trailers of
+ * the call, where {@link SwitchboardException} finds it for any kind of stub.
  */
 final class RequestIds implements ClientInterceptor {
-    private static final Metadata.Key<String> CARRIED =
+    private static final Metadata.Key<String> REQUEST_ID =
             Metadata.Key.of("switchboard-request-id-bin", new Metadata.BinaryMarshaller<>() {
                 @Override
                 public byte[] toBytes(String id) {
@@ -40,7 +40,7 @@ final class RequestIds implements ClientInterceptor {
     @Override
     public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
         return new SimpleForwardingClientCall<>(next.newCall(method, options)) {
-            private volatile String carried = "";
+            private volatile String requestId = "";
 
             @Override
             public void start(Listener<R> listener, Metadata headers) {
@@ -48,7 +48,7 @@ final class RequestIds implements ClientInterceptor {
                         new SimpleForwardingClientCallListener<>(listener) {
                             @Override
                             public void onClose(Status status, Metadata trailers) {
-                                super.onClose(status, with(carried, trailers));
+                                super.onClose(status, with(requestId, trailers));
                             }
                         },
                         headers);
@@ -57,54 +57,56 @@ final class RequestIds implements ClientInterceptor {
             @Override
             public void sendMessage(Q message) {
                 Q filled = fill(message);
-                if (carried.isEmpty()) {
-                    carried = of(filled);
+                if (requestId.isEmpty()) {
+                    requestId = of(filled);
                 }
                 super.sendMessage(filled);
             }
         };
     }
 
-    /** The trailers of a call that carried this id, or none if it is empty. Nobody else has a say in it. */
+    /**
+     * Copies the trailers and sets the id of the call, or removes it if the id is empty. A received value is replaced.
+     */
     static Metadata with(String id, Metadata trailers) {
-        Metadata told = new Metadata();
-        told.merge(trailers);
-        told.discardAll(CARRIED);
+        Metadata copy = new Metadata();
+        copy.merge(trailers);
+        copy.discardAll(REQUEST_ID);
         if (!id.isEmpty()) {
-            told.put(CARRIED, id);
+            copy.put(REQUEST_ID, id);
         }
-        return told;
+        return copy;
     }
 
-    /** The id that a call carried, by its trailers, which may be null; empty without one. */
-    static String carried(Metadata trailers) {
-        String id = trailers == null ? null : trailers.get(CARRIED);
+    /** Returns the id in the trailers of a call, which may be null; empty if there is none. */
+    static String fromTrailers(Metadata trailers) {
+        String id = trailers == null ? null : trailers.get(REQUEST_ID);
         return id == null ? "" : id;
     }
 
-    /** The same message, with an id if it can have one and has none. */
-    @SuppressWarnings("unchecked") // A message's builder builds a message of its own type.
+    /** Returns the message with a generated id if it can have one and has none. */
+    @SuppressWarnings("unchecked") // A builder builds a message of its own type.
     static <Q> Q fill(Q message) {
         if (message instanceof SendMessageRequest m && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof CreateContactRequest m && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof CreateWebhookRequest m && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof SendMediaRequest m && m.hasHeader()) {
             return (Q) m.toBuilder().setHeader(fill(m.getHeader())).build();
         } else if (message instanceof MediaHeader m && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof UploadTemplateMediaRequest m && m.hasHeader()) {
             return (Q) m.toBuilder().setHeader(fill(m.getHeader())).build();
         } else if (message instanceof UploadTemplateMediaHeader m
                 && m.getRequestId().isEmpty()) {
-            return (Q) m.toBuilder().setRequestId(fresh()).build();
+            return (Q) m.toBuilder().setRequestId(generate()).build();
         }
         return message;
     }
 
-    /** The id of a write that can have one; empty without. */
+    /** Returns the id of a write; empty if it has none. */
     static String of(Object message) {
         if (message instanceof SendMessageRequest m) {
             return m.getRequestId();
@@ -120,7 +122,7 @@ final class RequestIds implements ClientInterceptor {
         return "";
     }
 
-    private static String fresh() {
+    private static String generate() {
         return UUID.randomUUID().toString();
     }
 }

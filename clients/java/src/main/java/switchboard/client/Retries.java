@@ -20,8 +20,8 @@ import java.util.concurrent.TimeUnit;
 import switchboard.v1.WebhookServiceGrpc;
 
 /**
- * Repeats unary calls of {@code switchboard.v1} that fail with UNAVAILABLE: reads, and writes that carry a {@code
- * request_id}. One call of the caller's is one deadline, however many attempts it takes.
+ * Retries unary calls of {@code switchboard.v1} that fail with UNAVAILABLE: reads, and writes with a
+ * {@code request_id}. All attempts of a call share its deadline.
  */
 final class Retries implements ClientInterceptor {
     private final ManagedChannel channel;
@@ -35,13 +35,13 @@ final class Retries implements ClientInterceptor {
     @Override
     public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
         String service = method.getServiceName();
-        boolean ours = service != null && service.startsWith("switchboard.v1.");
-        return ours && method.getType() == MethodType.UNARY
+        boolean switchboardCall = service != null && service.startsWith("switchboard.v1.");
+        return switchboardCall && method.getType() == MethodType.UNARY
                 ? new Call<>(method, options, next)
                 : next.newCall(method, options);
     }
 
-    static boolean reads(MethodDescriptor<?, ?> method) {
+    static boolean isRead(MethodDescriptor<?, ?> method) {
         String name = String.valueOf(method.getBareMethodName());
         return name.startsWith("Get")
                 || name.startsWith("List")
@@ -50,16 +50,16 @@ final class Retries implements ClientInterceptor {
     }
 
     /**
-     * Gives the next attempt a chance: a channel that could not connect fails all calls at once while its own back-off
-     * lasts, which grows to minutes, unless it is told to dial anew.
+     * Makes the channel reconnect now. Otherwise a channel that failed to connect fails all calls at once during its
+     * own backoff, which grows to minutes.
      */
-    static void dialAnew(ManagedChannel channel) {
+    static void reconnectNow(ManagedChannel channel) {
         if (channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
             channel.enterIdle();
         }
     }
 
-    /** One call of the caller's. It holds the request back until that is whole, and an answer until that is final. */
+    /** One call with its attempts. It buffers the request until half-close, and the response until it is final. */
     private final class Call<Q, R> extends ClientCall<Q, R> {
         private final MethodDescriptor<Q, R> method;
         private final CallOptions options;
@@ -72,9 +72,9 @@ final class Retries implements ClientInterceptor {
         private Q message;
         private boolean compressed = true;
 
-        // Guarded by this call's lock, which is never held while others are called.
+        // Guarded by the lock of this call, which is never held during calls to other objects.
         private ClientCall<Q, R> current;
-        private boolean waiting = true; // No attempt is under way: the request is not whole yet, or it is the delay.
+        private boolean waiting = true; // No attempt is active: the request is incomplete, or a delay is pending.
         private Status cancelled;
         private int requested;
         private int attempts;
@@ -132,7 +132,7 @@ final class Retries implements ClientInterceptor {
                 closeCancelled(cause);
             } else if (call != null) {
                 call.cancel(reason, cause);
-            } // Else it is being started, and will see that it is cancelled.
+            } // Otherwise an attempt is starting and will see the cancellation.
         }
 
         @Override
@@ -159,14 +159,14 @@ final class Retries implements ClientInterceptor {
                 ClientCall<Q, R> call = next.newCall(method, options);
                 call.start(new Attempt(), copyOfHeaders());
                 int credit;
-                Status stopped;
+                Status cancellation;
                 synchronized (this) {
                     current = call;
                     credit = requested;
-                    stopped = cancelled;
+                    cancellation = cancelled;
                 }
-                if (stopped != null) {
-                    call.cancel(stopped.getDescription(), stopped.getCause());
+                if (cancellation != null) {
+                    call.cancel(cancellation.getDescription(), cancellation.getCause());
                     return;
                 }
                 call.request(credit);
@@ -178,16 +178,16 @@ final class Retries implements ClientInterceptor {
 
         private void attemptAgain() {
             try {
-                dialAnew(channel);
+                reconnectNow(channel);
                 attempt();
-            } catch (RuntimeException e) { // Nobody else would hear of it here.
+            } catch (RuntimeException e) { // On this thread, nothing else reports it.
                 listener.onClose(Status.fromThrowable(e), new Metadata());
             }
         }
 
-        /** Decides what the end of an attempt means. Returns whether there is another one. */
+        /** Schedules another attempt if the call may be retried. Returns whether it did. */
         private boolean retry(Status status, Metadata trailers) {
-            if (!reads(method) && RequestIds.of(message).isEmpty() || channel.isShutdown()) {
+            if (!isRead(method) && RequestIds.of(message).isEmpty() || channel.isShutdown()) {
                 return false;
             }
             long delay;
@@ -199,20 +199,20 @@ final class Retries implements ClientInterceptor {
                 current = null;
                 waiting = true;
             }
-            // Not in the common pool: all of its threads may be waiting for calls.
+            // Not in the common pool, because all of its threads may be blocked in calls.
             CompletableFuture.delayedExecutor(delay, TimeUnit.NANOSECONDS, Runnable::run)
                     .execute(this::attemptAgain);
             return true;
         }
 
-        /** Tells the listener on the thread where gRPC would: by a call that is over before it has begun. */
+        /** Notifies the listener on the thread that gRPC would use, through a call that is already cancelled. */
         private void closeCancelled(Throwable cause) {
             if (listener == null) {
                 return;
             }
-            Context.CancellableContext over = context.withCancellation();
-            over.cancel(cause);
-            over.run(() -> next.newCall(method, options)
+            Context.CancellableContext cancelledContext = context.withCancellation();
+            cancelledContext.cancel(cause);
+            cancelledContext.run(() -> next.newCall(method, options)
                     .start(
                             new Listener<>() {
                                 @Override
@@ -229,14 +229,14 @@ final class Retries implements ClientInterceptor {
             return copy;
         }
 
-        /** Holds an answer back until it is known to be the last. */
+        /** Buffers a response until the attempt is known to be the last. */
         private final class Attempt extends Listener<R> {
             private final List<R> messages = new ArrayList<>(1);
-            private Metadata answered;
+            private Metadata responseHeaders;
 
             @Override
             public void onHeaders(Metadata headers) {
-                answered = headers;
+                responseHeaders = headers;
             }
 
             @Override
@@ -249,8 +249,8 @@ final class Retries implements ClientInterceptor {
                 if (messages.isEmpty() && retry(status, trailers)) {
                     return;
                 }
-                if (answered != null) {
-                    listener.onHeaders(answered);
+                if (responseHeaders != null) {
+                    listener.onHeaders(responseHeaders);
                 }
                 messages.forEach(listener::onMessage);
                 listener.onClose(status, trailers);

@@ -8,48 +8,48 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
 /**
- * When to try again, and after how long.
+ * Decides whether to retry, and after which delay.
  *
- * @param maxAttempts the most attempts of one call, the first included
- * @param firstDelay about how long to wait after the first failure; it doubles with each
- * @param longestDelay where the doubling ends
+ * @param maxAttempts the maximum number of attempts of one call, including the first
+ * @param firstDelay the approximate delay after the first failure; it doubles with each failure
+ * @param maxDelay the maximum delay
  */
-record RetryPolicy(int maxAttempts, Duration firstDelay, Duration longestDelay) {
-    /** A server that asks for more than this is not waited for so long: the caller of a call is told instead. */
-    private static final Duration LONGEST_ASKED = Duration.ofSeconds(30);
+record RetryPolicy(int maxAttempts, Duration firstDelay, Duration maxDelay) {
+    /** The maximum server-requested delay. If the server requests more, a call fails at once. */
+    private static final Duration MAX_SERVER_DELAY = Duration.ofSeconds(30);
 
     static RetryPolicy ofAttempts(int maxAttempts) {
         return new RetryPolicy(maxAttempts, Duration.ofMillis(200), Duration.ofSeconds(5));
     }
 
     /**
-     * How many nanoseconds to wait before the next attempt, or a negative number when there is none.
+     * Returns the nanoseconds until the next attempt, or a negative number if there is none.
      *
-     * @param attempts how many attempts have failed
-     * @param deadline of the call, or null
+     * @param attempts the number of failed attempts
+     * @param deadline the deadline of the call, or null
      */
     long delay(int attempts, Status status, Metadata trailers, Deadline deadline) {
         if (status.getCode() != Status.Code.UNAVAILABLE || attempts >= maxAttempts) {
             return -1;
         }
-        Duration asked =
+        Duration serverDelay =
                 SwitchboardException.of(status, trailers).getRetryDelay().orElse(Duration.ZERO);
-        if (asked.compareTo(LONGEST_ASKED) > 0) {
+        if (serverDelay.compareTo(MAX_SERVER_DELAY) > 0) {
             return -1;
         }
-        long delay = backoff(attempts) + asked.toNanos();
+        long delay = backoff(attempts) + serverDelay.toNanos();
         return deadline != null && deadline.timeRemaining(TimeUnit.NANOSECONDS) <= delay ? -1 : delay;
     }
 
-    /** How many nanoseconds to wait before a stream is opened anew, or an acknowledgement made again. */
-    static long bounded(Duration asked) {
-        return (asked.compareTo(LONGEST_ASKED) > 0 ? LONGEST_ASKED : asked).toNanos();
+    /** Returns the server-requested delay in nanoseconds, at most 30 seconds, for streams and acknowledgements. */
+    static long bounded(Duration serverDelay) {
+        return (serverDelay.compareTo(MAX_SERVER_DELAY) > 0 ? MAX_SERVER_DELAY : serverDelay).toNanos();
     }
 
-    /** How many nanoseconds to wait after so many failures: between the half and the whole of a doubling time. */
+    /** Returns the nanoseconds to wait after consecutive failures: exponential, with jitter between 50 % and 100 %. */
     long backoff(int failures) {
         int doublings = Math.min(Math.max(failures - 1, 0), 20);
-        long whole = Math.min(firstDelay.toNanos() << doublings, longestDelay.toNanos());
-        return whole / 2 + ThreadLocalRandom.current().nextLong(whole / 2 + 1);
+        long ceiling = Math.min(firstDelay.toNanos() << doublings, maxDelay.toNanos());
+        return ceiling / 2 + ThreadLocalRandom.current().nextLong(ceiling / 2 + 1);
     }
 }

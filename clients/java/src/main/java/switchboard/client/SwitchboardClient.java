@@ -35,23 +35,23 @@ import switchboard.v1.UploadTemplateMediaResponse;
 import switchboard.v1.WebhookServiceGrpc;
 
 /**
- * A connection to Switchboard. Make one and share it: it may be used by any number of threads at once.
+ * A connection to Switchboard. Create one and share it: it is thread-safe.
  *
- * <p>Calls go through the generated stubs. The accessors here give the blocking ones; any other is made of {@link
+ * <p>Calls use the generated stubs. The accessors of this class return blocking stubs. Create other stubs from {@link
  * #channel()}:
  *
  * <pre>{@code
  * MessageServiceGrpc.newFutureStub(client.channel())
  * }</pre>
  *
- * <p>Every stub of this client gives a {@code request_id} to what can have one and has none, and repeats what fails with
- * UNAVAILABLE and is safe to repeat: reads, and writes with a {@code request_id}; within the call's deadline, after the
- * delay that the server asks for. Give each call a deadline: {@code client.messages().withDeadlineAfter(...)}.
+ * <p>Every stub of this client generates a missing {@code request_id} and retries safe calls that fail with
+ * UNAVAILABLE: reads, and writes with a {@code request_id}. Retries stay within the deadline of the call and wait for
+ * the delay that the server requests. Set a deadline on each call: {@code client.messages().withDeadlineAfter(...)}.
  */
 public final class SwitchboardClient implements AutoCloseable {
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(10);
-    private static final Duration LONGEST_BACKOFF = Duration.ofSeconds(10);
-    private static final Duration LAST_WORDS = Duration.ofSeconds(2);
+    private static final Duration MAX_BACKOFF = Duration.ofSeconds(10);
+    private static final Duration FINAL_ACKNOWLEDGE_TIMEOUT = Duration.ofSeconds(2);
 
     private final Builder builder;
     private final ManagedChannel transport;
@@ -69,9 +69,9 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Begins a client.
+     * Creates a builder.
      *
-     * @param target where the server is, {@code host:port} or whatever else gRPC can resolve
+     * @param target the address of the server: {@code host:port} or another gRPC target
      * @return the builder
      */
     public static Builder builder(String target) {
@@ -79,16 +79,16 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Returns the channel that stubs of any kind can be made of.
+     * Returns the channel, from which stubs of any kind can be created.
      *
-     * @return the channel; it lives as long as this client
+     * @return the channel; it is closed with this client
      */
     public Channel channel() {
         return channel;
     }
 
     /**
-     * Returns the calls about accounts.
+     * Returns the stub of {@code AccountService}.
      *
      * @return a blocking stub
      */
@@ -97,7 +97,7 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Returns the calls about contacts.
+     * Returns the stub of {@code ContactService}.
      *
      * @return a blocking stub
      */
@@ -106,7 +106,7 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Returns the calls about events. To listen to them, {@link #subscribe(SubscribeRequest)}.
+     * Returns the stub of {@code EventService}. To stream events, use {@link #subscribe(SubscribeRequest)}.
      *
      * @return a blocking stub
      */
@@ -115,7 +115,7 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Returns the calls about flows.
+     * Returns the stub of {@code FlowService}.
      *
      * @return a blocking stub
      */
@@ -124,7 +124,7 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Returns the calls about messages. To send a file, {@link #sendMedia}.
+     * Returns the stub of {@code MessageService}. To send a file, use {@link #sendMedia}.
      *
      * @return a blocking stub
      */
@@ -133,7 +133,7 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Returns the calls about templates. To upload a file for one, {@link #uploadTemplateMedia}.
+     * Returns the stub of {@code TemplateService}. To upload a file, use {@link #uploadTemplateMedia}.
      *
      * @return a blocking stub
      */
@@ -142,7 +142,7 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Returns the calls about webhooks.
+     * Returns the stub of {@code WebhookService}.
      *
      * @return a blocking stub
      */
@@ -153,10 +153,10 @@ public final class SwitchboardClient implements AutoCloseable {
     /**
      * Sends a file to a customer: {@code MessageService.SendMedia}.
      *
-     * @param header where it goes; an empty {@code request_id} is filled in
+     * @param header the account, the recipient and the file name; a missing {@code request_id} is generated
      * @param file the file
-     * @param timeout how long all of it may take, further attempts included
-     * @return the server's answer
+     * @param timeout the maximum duration of the call, including retries
+     * @return the response
      * @throws SwitchboardException if the call fails
      * @throws java.io.UncheckedIOException if the file cannot be read
      */
@@ -174,10 +174,10 @@ public final class SwitchboardClient implements AutoCloseable {
     /**
      * Uploads a file for a template's header: {@code TemplateService.UploadTemplateMedia}.
      *
-     * @param header what it is for; an empty {@code request_id} is filled in
+     * @param header the account and the file name; a missing {@code request_id} is generated
      * @param file the file
-     * @param timeout how long all of it may take, further attempts included
-     * @return the server's answer
+     * @param timeout the maximum duration of the call, including retries
+     * @return the response
      * @throws SwitchboardException if the call fails
      * @throws java.io.UncheckedIOException if the file cannot be read
      */
@@ -196,38 +196,39 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Listens to events, on a connection of its own that begins to be made at once.
+     * Streams events on a separate connection, which is opened at once.
      *
-     * <p>With the id of a named {@code subscription}, which {@code CreateSubscription} makes, the server keeps the place,
-     * and the stream acknowledges what the loop has dealt with.
+     * <p>If the request names a {@code subscription}, which {@code CreateSubscription} creates, the server stores the
+     * position, and the stream acknowledges the events that the loop has finished.
      *
-     * @param request which events, and from where on; its {@code expired_policy} must not be {@code SKIP_WITH_GAP}
-     * @return the events
+     * @param request the filter and the start position; {@code expired_policy} must not be {@code SKIP_WITH_GAP}
+     * @return the event stream
      */
     public EventStream subscribe(SubscribeRequest request) {
         if (request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP) {
-            throw new IllegalArgumentException("EXPIRED_POLICY_SKIP_WITH_GAP needs somebody to tell of a gap");
+            throw new IllegalArgumentException(
+                    "EXPIRED_POLICY_SKIP_WITH_GAP requires a gap consumer: call subscribe(request, onGap)");
         }
         return subscribe(request, gap -> {});
     }
 
     /**
-     * Listens to events, and hears of gaps if the request's {@code expired_policy} is {@code SKIP_WITH_GAP}.
+     * Streams events, and reports gaps if {@code expired_policy} of the request is {@code SKIP_WITH_GAP}.
      *
-     * @param request which events, and from where on
-     * @param onGap is told, in the thread and at the point of the loop, that events are missing; what it throws ends the
-     *     loop
-     * @return the events
+     * @param request the filter and the start position
+     * @param onGap receives each gap, on the thread of the loop and in order with the events; an exception that it
+     *     throws ends the loop
+     * @return the event stream
      */
     public EventStream subscribe(SubscribeRequest request, Consumer<SubscribeGap> onGap) {
-        RetryPolicy backoff = new RetryPolicy(0, builder.firstBackoff, LONGEST_BACKOFF);
+        RetryPolicy backoff = new RetryPolicy(0, builder.firstBackoff, MAX_BACKOFF);
         EventStream stream = new EventStream(
                 builder::dial,
                 builder::authorized,
                 request,
                 onGap,
                 builder.connectTimeout,
-                builder.lastWords,
+                builder.finalAcknowledgeTimeout,
                 backoff,
                 streams::remove);
         streams.add(stream);
@@ -238,21 +239,21 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Closes the connection and ends all streams of events. Calls that are under way may still end for a few seconds. It
-     * returns at once, or, when there is something to acknowledge of a named subscription, within two seconds.
+     * Closes the connection and all event streams. Active calls may still finish for a few seconds. The method returns
+     * at once, or within two seconds if events of a named subscription must be acknowledged.
      */
     @Override
     public void close() {
         closed = true;
-        CompletableFuture.allOf(streams.stream().map(EventStream::hangUp).toArray(CompletableFuture<?>[]::new))
+        CompletableFuture.allOf(streams.stream().map(EventStream::closeAsync).toArray(CompletableFuture<?>[]::new))
                 .join();
         transport.shutdown();
         CompletableFuture.delayedExecutor(5, TimeUnit.SECONDS, Runnable::run).execute(transport::shutdownNow);
     }
 
-    /** Says how to connect. */
+    /** Configures the connection. */
     public static final class Builder {
-        /** What is this machine whatever resolves it. */
+        /** Targets that are always this machine, independent of name resolution. */
         private static final Pattern LOOPBACK = Pattern.compile(
                 "(dns:///)?(localhost|127\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}|\\[::1])(:\\d+)?", Pattern.CASE_INSENSITIVE);
 
@@ -262,7 +263,7 @@ public final class SwitchboardClient implements AutoCloseable {
         private int maxAttempts = 4;
         private Consumer<ManagedChannelBuilder<?>> configure = channel -> {};
         private Duration connectTimeout = CONNECT_TIMEOUT;
-        private Duration lastWords = LAST_WORDS;
+        private Duration finalAcknowledgeTimeout = FINAL_ACKNOWLEDGE_TIMEOUT;
         private Duration firstBackoff = Duration.ofMillis(200);
 
         private Builder(String target) {
@@ -270,9 +271,9 @@ public final class SwitchboardClient implements AutoCloseable {
         }
 
         /**
-         * Chooses how the connection is secured. The default is TLS with the authorities that Java trusts.
+         * Sets the channel credentials. The default is TLS with the certificate authorities of the Java runtime.
          *
-         * @param credentials gRPC's own, such as of {@link TlsChannelCredentials#newBuilder()}
+         * @param credentials gRPC credentials, such as from {@link TlsChannelCredentials#newBuilder()}
          * @return this builder
          */
         public Builder credentials(ChannelCredentials credentials) {
@@ -290,12 +291,12 @@ public final class SwitchboardClient implements AutoCloseable {
         }
 
         /**
-         * Sends a token with every call, as {@code authorization: Bearer <token>}. In plaintext it never leaves this
-         * machine.
+         * Sends a token with every call, as {@code authorization: Bearer <token>}. Without TLS, the token is sent only
+         * to loopback addresses.
          *
          * @param token the token
          * @return this builder
-         * @throws IllegalArgumentException if it cannot be a token
+         * @throws IllegalArgumentException if the token is empty or contains other than visible ASCII characters
          */
         public Builder token(String token) {
             this.token = new BearerToken(token);
@@ -303,24 +304,24 @@ public final class SwitchboardClient implements AutoCloseable {
         }
 
         /**
-         * Says how many attempts a call may take, the first included. The default is 4; 1 means that nothing is repeated.
+         * Sets the maximum number of attempts of a call, including the first. The default is 4; 1 disables retries.
          *
          * @param attempts the number, at least 1
          * @return this builder
          */
         public Builder maxAttempts(int attempts) {
             if (attempts < 1) {
-                throw new IllegalArgumentException("there is at least one attempt");
+                throw new IllegalArgumentException("attempts must be at least 1");
             }
             this.maxAttempts = attempts;
             return this;
         }
 
         /**
-         * Changes anything else about the channels, such as interceptors, the executor or the most bytes of a message. It is
-         * called for each channel: the one of the calls, and one for each connection of a stream of events.
+         * Customizes the channels, for example their interceptors, executor or maximum message size. The function is
+         * called for each channel: the channel of the calls, and one for each connection of an event stream.
          *
-         * @param configure is given each channel's builder
+         * @param configure receives the builder of each channel
          * @return this builder
          */
         public Builder configure(Consumer<ManagedChannelBuilder<?>> configure) {
@@ -328,29 +329,29 @@ public final class SwitchboardClient implements AutoCloseable {
             return this;
         }
 
-        /** For tests, which cannot wait that long. */
-        Builder impatient(Duration connectTimeout, Duration firstBackoff) {
+        /** Shortens the timings for tests. */
+        Builder connectionTimings(Duration connectTimeout, Duration firstBackoff) {
             this.connectTimeout = connectTimeout;
             this.firstBackoff = firstBackoff;
             return this;
         }
 
-        /** For tests of what a close acknowledges, on machines that are slow. */
-        Builder patient(Duration lastWords) {
-            this.lastWords = lastWords;
+        /** Extends the timeout for tests on slow machines. */
+        Builder finalAcknowledgeTimeout(Duration timeout) {
+            this.finalAcknowledgeTimeout = timeout;
             return this;
         }
 
         /**
-         * Makes the client. It connects with the first call.
+         * Creates the client. It connects at the first call.
          *
          * @return the client
-         * @throws IllegalStateException if a token would go in plaintext beyond loopback
+         * @throws IllegalStateException if the token would be sent in plaintext beyond loopback
          */
         public SwitchboardClient build() {
             boolean plaintext = credentials.withoutBearerTokens() instanceof InsecureChannelCredentials;
             if (token != null && plaintext && !LOOPBACK.matcher(target).matches()) {
-                throw new IllegalStateException("a token is not sent in plaintext beyond loopback");
+                throw new IllegalStateException("a token must not be sent in plaintext beyond loopback: use TLS");
             }
             return new SwitchboardClient(this);
         }

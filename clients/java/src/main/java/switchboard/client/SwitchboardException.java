@@ -22,33 +22,33 @@ import switchboard.v1.FieldViolation;
 import switchboard.v1.Provider;
 
 /**
- * A failed call, with what the server says about it: decide on {@link #getReason()}, which {@code docs/errors.md}
- * explains one by one.
+ * A failed call with the error details of Switchboard. Decide on {@link #getReason()}. {@code docs/errors.md} in the
+ * Switchboard repository explains every reason.
  *
- * <p>Stubs throw {@link StatusRuntimeException}; {@link #of(Throwable)} reads it. The code and the trailers that the call
- * ended with stay where gRPC has them, in {@link #getStatus()} and {@link #getTrailers()}, and the original is the cause.
+ * <p>Stubs throw {@link StatusRuntimeException}; {@link #of(Throwable)} decodes it. {@link #getStatus()} and {@link
+ * #getTrailers()} return the status and the trailers of the call. The original exception is the cause.
  *
- * <p>A failure that Switchboard did not make (a broken connection, a deadline that has passed) has no reason: it says
- * nothing about what the server did.
+ * <p>A failure that Switchboard did not create, such as a broken connection or a passed deadline, has no reason. After
+ * it, the outcome of the call on the server is unknown.
  */
-@SuppressWarnings("serial") // As its superclass: gRPC's status and trailers are not serializable either.
+@SuppressWarnings("serial") // Like the superclass: the status and the trailers of gRPC are not serializable either.
 public final class SwitchboardException extends StatusRuntimeException {
-    /** What happened. */
+    /** The reason, or empty. */
     private final String reason;
 
-    /** Who defines the reason. */
+    /** The domain of the reason. */
     private final String domain;
 
-    /** The facts that belong to the reason. */
+    /** The metadata of the reason. */
     private final Map<String, String> metadata;
 
-    /** What is wrong with the fields of the request. */
+    /** The invalid fields of the request. */
     private final List<FieldViolation> fieldViolations;
 
-    /** How long to wait, or null. */
+    /** The requested delay, or null. */
     private final Duration retryDelay;
 
-    /** What the call carried, or empty. */
+    /** The request id of the call, or empty. */
     private final String requestId;
 
     private SwitchboardException(Status status, Metadata trailers, Details details) {
@@ -58,20 +58,20 @@ public final class SwitchboardException extends StatusRuntimeException {
         this.metadata = Collections.unmodifiableMap(new TreeMap<>(details.metadata));
         this.fieldViolations = List.copyOf(details.fieldViolations);
         this.retryDelay = details.retryDelay;
-        this.requestId = RequestIds.carried(trailers);
+        this.requestId = RequestIds.fromTrailers(trailers);
     }
 
     /**
-     * Reads the failure of a call.
+     * Decodes the failure of a call.
      *
-     * @param failure what a stub threw, or what a future or an observer was given: the first gRPC status in its chain of
-     *     causes counts; without one it is {@code UNKNOWN}
-     * @return the failure, itself if it has been read before
+     * @param failure the exception from a stub, a future or an observer. The first gRPC status in its chain of causes
+     *     is decoded; without one the code is {@code UNKNOWN}
+     * @return the decoded failure, or the argument if it is already decoded
      */
     public static SwitchboardException of(Throwable failure) {
         for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
-            if (cause instanceof SwitchboardException read) {
-                return read;
+            if (cause instanceof SwitchboardException decoded) {
+                return decoded;
             } else if (cause instanceof StatusRuntimeException e) {
                 return of(e.getStatus().withCause(e), e.getTrailers());
             } else if (cause instanceof StatusException e) {
@@ -82,10 +82,11 @@ public final class SwitchboardException extends StatusRuntimeException {
     }
 
     /**
-     * Reads a failure that came inside a stream, an event or a record.
+     * Decodes a failure inside a stream, an event or a record.
      *
-     * @param error what the server said
-     * @return the same facts as a failed call has; what the provider said is in the metadata, its {@code raw_json} is not
+     * @param error the error message from the server
+     * @return an exception with the same details as a failed call. Its metadata contains the provider's values, but not
+     *     {@code raw_json}
      */
     public static SwitchboardException of(Error error) {
         Details details = new Details();
@@ -97,9 +98,9 @@ public final class SwitchboardException extends StatusRuntimeException {
         } else if (error.getProvider() == Provider.PROVIDER_CONNECTLY) {
             details.metadata.putIfAbsent("provider", "connectly");
         }
-        details.fact("provider_code", error.getProviderCode());
-        details.fact("provider_type", error.getProviderType());
-        details.fact("provider_trace_id", error.getProviderTraceId());
+        details.putIfPresent("provider_code", error.getProviderCode());
+        details.putIfPresent("provider_type", error.getProviderType());
+        details.putIfPresent("provider_trace_id", error.getProviderTraceId());
         details.fieldViolations.addAll(error.getFieldViolationsList());
         if (error.hasRetryDelay()) {
             details.retryDelay = Durations.of(error.getRetryDelay());
@@ -122,62 +123,62 @@ public final class SwitchboardException extends StatusRuntimeException {
     }
 
     /**
-     * Returns what happened, such as {@code RECIPIENT_NOT_REACHABLE}.
+     * Returns the reason, such as {@code RECIPIENT_NOT_REACHABLE}.
      *
-     * @return the reason, empty when the failure is not the server's
+     * @return the reason; empty if Switchboard did not create the failure
      */
     public String getReason() {
         return reason;
     }
 
     /**
-     * Returns who defines the reason.
+     * Returns the domain of the reason.
      *
-     * @return {@code switchboard}, or empty when the failure is not the server's
+     * @return {@code switchboard}; empty if Switchboard did not create the failure
      */
     public String getDomain() {
         return domain;
     }
 
     /**
-     * Returns the facts that belong to the reason, such as {@code message_id} and {@code attempt}.
+     * Returns the metadata of the reason, such as {@code message_id} and {@code attempt}.
      *
-     * @return the facts by their keys
+     * @return the values by key
      */
     public Map<String, String> getMetadata() {
         return metadata;
     }
 
     /**
-     * Returns what is wrong with the fields of the request.
+     * Returns the invalid fields of the request.
      *
-     * @return every fault with its field's path; empty when no field is to blame
+     * @return every violation with the path of its field; empty if no field is invalid
      */
     public List<FieldViolation> getFieldViolations() {
         return fieldViolations;
     }
 
     /**
-     * Returns how long to wait before the next call.
+     * Returns how long to wait before a retry.
      *
-     * @return the delay, empty when waiting is not known to help
+     * @return the delay; empty if waiting is not known to help
      */
     public Optional<Duration> getRetryDelay() {
         return Optional.ofNullable(retryDelay);
     }
 
     /**
-     * Returns the {@code request_id} that the failed write carried: the caller's, or the one that was filled in. With it,
-     * {@code GetMessage} tells what became of a send, and the same call can be made once more.
+     * Returns the {@code request_id} of the failed write, given or generated. Pass it to {@code GetMessage} to read the
+     * outcome of a send, or retry the call with it.
      *
-     * @return the id; empty when the call can have none, and for what is read of an {@link Error}
+     * @return the id; empty if the call has none, or if the exception was decoded from an {@link Error}
      */
     public String getRequestId() {
         return requestId;
     }
 
     /**
-     * Returns code, reason and the server's sentence, which holds no message text and no secret.
+     * Returns the code, the reason and the description of the server, without message text and secrets.
      *
      * @return one line for a developer
      */
@@ -186,7 +187,7 @@ public final class SwitchboardException extends StatusRuntimeException {
         return reason == null || reason.isEmpty() ? super.getMessage() : reason + ": " + super.getMessage();
     }
 
-    /** What the details of a status say. */
+    /** The decoded details of a status. */
     private static final class Details {
         private String reason = "";
         private String domain = "";
@@ -194,7 +195,7 @@ public final class SwitchboardException extends StatusRuntimeException {
         private final List<FieldViolation> fieldViolations = new ArrayList<>();
         private Duration retryDelay;
 
-        private void fact(String key, String value) {
+        private void putIfPresent(String key, String value) {
             if (!value.isEmpty()) {
                 metadata.putIfAbsent(key, value);
             }
@@ -208,7 +209,7 @@ public final class SwitchboardException extends StatusRuntimeException {
                     details.add(any);
                 }
             } catch (InvalidProtocolBufferException | IllegalArgumentException e) {
-                // Details that cannot be read say nothing; the code still does.
+                // The details cannot be decoded. The status code is valid without them.
             }
             return details;
         }

@@ -20,9 +20,9 @@ import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
 
-/** A file to be uploaded. One that can be read again is sent again when the server is not available. */
+/** A file to upload. If it can be read again, the client retries the upload after UNAVAILABLE. */
 public final class Upload {
-    private static final int CHUNK = 256 * 1024;
+    private static final int CHUNK_BYTES = 256 * 1024;
 
     private final Source source;
     private final boolean repeatable;
@@ -35,7 +35,7 @@ public final class Upload {
     /**
      * Uploads bytes.
      *
-     * @param bytes the whole file; not copied, so leave them as they are
+     * @param bytes the whole file; they are not copied, so do not modify them
      * @return the file
      */
     public static Upload of(byte[] bytes) {
@@ -43,9 +43,9 @@ public final class Upload {
     }
 
     /**
-     * Uploads a file of this machine.
+     * Uploads a local file.
      *
-     * @param file where it is; read for each attempt
+     * @param file the path of the file, which is read for each attempt
      * @return the file
      */
     public static Upload of(Path file) {
@@ -53,16 +53,16 @@ public final class Upload {
     }
 
     /**
-     * Uploads what a stream gives. It can be read once only, so there is one attempt.
+     * Uploads the content of a stream. There is one attempt, because a stream can be read only once.
      *
-     * @param stream the file; read to its end, and closed
+     * @param stream the content, which is read to its end and closed
      * @return the file
      */
     public static Upload of(InputStream stream) {
         return new Upload(() -> stream, false);
     }
 
-    /** Sends the first message, which has the header, and then the file in pieces. */
+    /** Sends the first message with the header, and then the file in chunks. */
     <Q, R> R send(
             ManagedChannel channel,
             Channel calls,
@@ -70,11 +70,11 @@ public final class Upload {
             MethodDescriptor<Q, R> method,
             Deadline deadline,
             Q first,
-            Function<ByteString, Q> piece) {
+            Function<ByteString, Q> toRequest) {
         for (int attempts = 1; ; attempts++) {
             Attempt<Q, R> attempt = new Attempt<>(calls.newCall(method, CallOptions.DEFAULT.withDeadline(deadline)));
             try (InputStream file = source.open()) {
-                return attempt.send(first, file, piece);
+                return attempt.send(first, file, toRequest);
             } catch (IOException e) {
                 attempt.call.cancel("the file cannot be read", e);
                 throw new UncheckedIOException(e);
@@ -93,7 +93,7 @@ public final class Upload {
                 } catch (InterruptedException interrupt) {
                     throw interrupted(interrupt, first);
                 }
-                Retries.dialAnew(channel);
+                Retries.reconnectNow(channel);
             }
         }
     }
@@ -110,7 +110,7 @@ public final class Upload {
         InputStream open() throws IOException;
     }
 
-    /** One call, written no faster than the server reads. */
+    /** One call, with flow control. */
     private static final class Attempt<Q, R> extends ClientCall.Listener<R> {
         private final ClientCall<Q, R> call;
         private final ReentrantLock lock = new ReentrantLock();
@@ -123,19 +123,19 @@ public final class Upload {
             this.call = call;
         }
 
-        R send(Q first, InputStream file, Function<ByteString, Q> piece) throws IOException, InterruptedException {
+        R send(Q first, InputStream file, Function<ByteString, Q> toRequest) throws IOException, InterruptedException {
             call.start(this, new Metadata());
             call.request(1);
             call.sendMessage(first);
-            byte[] buffer = new byte[CHUNK];
-            for (int n; (n = file.readNBytes(buffer, 0, CHUNK)) > 0 && awaitReady(); ) {
-                call.sendMessage(piece.apply(ByteString.copyFrom(buffer, 0, n)));
+            byte[] buffer = new byte[CHUNK_BYTES];
+            for (int n; (n = file.readNBytes(buffer, 0, CHUNK_BYTES)) > 0 && awaitReady(); ) {
+                call.sendMessage(toRequest.apply(ByteString.copyFrom(buffer, 0, n)));
             }
             call.halfClose();
             return awaitResponse();
         }
 
-        /** Returns whether there is still somebody to send to. */
+        /** Waits until the call accepts a message. Returns false if the call has ended. */
         private boolean awaitReady() throws InterruptedException {
             lock.lock();
             try {
@@ -155,7 +155,8 @@ public final class Upload {
                     changed.await();
                 }
                 if (status.isOk() && response == null) {
-                    throw SwitchboardException.of(Status.INTERNAL.withDescription("there was no answer"), trailers);
+                    throw SwitchboardException.of(
+                            Status.INTERNAL.withDescription("the server sent no response"), trailers);
                 } else if (!status.isOk()) {
                     throw SwitchboardException.of(status, trailers);
                 }
@@ -167,26 +168,26 @@ public final class Upload {
 
         @Override
         public void onReady() {
-            tell(() -> {});
+            update(() -> {});
         }
 
         @Override
         public void onMessage(R message) {
-            tell(() -> response = message);
+            update(() -> response = message);
         }
 
         @Override
         public void onClose(Status status, Metadata trailers) {
-            tell(() -> {
+            update(() -> {
                 this.status = status;
                 this.trailers = trailers;
             });
         }
 
-        private void tell(Runnable what) {
+        private void update(Runnable change) {
             lock.lock();
             try {
-                what.run();
+                change.run();
                 changed.signalAll();
             } finally {
                 lock.unlock();

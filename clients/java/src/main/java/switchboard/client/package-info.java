@@ -1,8 +1,8 @@
 /**
- * Calls Switchboard: a connection, failures that can be read, retries that are safe, and a loop over events that
- * outlives the server's restarts.
+ * The Java client library of Switchboard: a connection, decoded failures, safe retries, and event streams that survive
+ * restarts of the server.
  *
- * <p>The calls themselves are the generated stubs of {@code switchboard.v1}. Begin at {@link
- * switchboard.client.SwitchboardClient}.
+ * <p>The calls are the generated stubs of {@code switchboard.v1}. Start with
+ * {@link switchboard.client.SwitchboardClient}.
  */
 package switchboard.client;

@@ -39,7 +39,7 @@ import switchboard.v1.ExpiredPolicy;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
 
-/** What a stream of a named subscription acknowledges, to a server that says what it is told. */
+/** Acknowledgements of a stream of a named subscription, with a scripted server. */
 class AcknowledgementsTest extends ScriptedStreams {
     private static final SubscribeRequest NAMED =
             SubscribeRequest.newBuilder().setSubscription("billing").build();
@@ -53,15 +53,15 @@ class AcknowledgementsTest extends ScriptedStreams {
         return FakeServer.failure(Status.Code.UNAVAILABLE, "SUBSCRIPTION_CHANGED", -1);
     }
 
-    private static StatusRuntimeException gone() {
+    private static StatusRuntimeException deleted() {
         return FakeServer.failure(Status.Code.NOT_FOUND, "SUBSCRIPTION_NOT_FOUND", -1);
     }
 
-    /** A client, and a latch that is opened when it has read a message. */
+    /** Creates a client that counts down a latch for each awaited message. */
     private SwitchboardClient watching(String address, Predicate<SubscribeResponse> awaited, CountDownLatch read) {
         SwitchboardClient client = SwitchboardClient.builder(address)
                 .plaintext()
-                .impatient(LONG, Duration.ofMillis(20))
+                .connectionTimings(LONG, Duration.ofMillis(20))
                 .configure(channel -> channel.intercept(new ClientInterceptor() {
                     @Override
                     public <Q, R> ClientCall<Q, R> interceptCall(
@@ -74,7 +74,8 @@ class AcknowledgementsTest extends ScriptedStreams {
                                             @Override
                                             public void onMessage(R message) {
                                                 super.onMessage(message);
-                                                if (message instanceof SubscribeResponse said && awaited.test(said)) {
+                                                if (message instanceof SubscribeResponse response
+                                                        && awaited.test(response)) {
                                                     read.countDown();
                                                 }
                                             }
@@ -89,23 +90,23 @@ class AcknowledgementsTest extends ScriptedStreams {
         return client;
     }
 
-    /** The next acknowledgement that comes. */
+    /** Returns the next acknowledgement. */
     private String next() throws InterruptedException {
         AcknowledgeRequest request = acknowledged.poll(20, TimeUnit.SECONDS);
-        assertNotNull(request, () -> "nothing more was acknowledged: " + log);
+        assertNotNull(request, () -> "no further acknowledgement: " + log);
         assertEquals("billing", request.getSubscription());
         return request.getCursor() + " of " + request.getGeneration();
     }
 
     @Test
-    void whatIsFinishedIsAcknowledgedBeforeItIsOpenedAnew() throws Exception {
+    void reopeningAcknowledgesFinishedEventsFirst() throws Exception {
         var client = serve(
-                fail(unavailable(), startedAs("0", 3), event("1"), event("2")),
+                fail(unavailable(), startedWithGeneration("0", 3), event("1"), event("2")),
                 fail(unavailable()),
-                fail(unavailable(), startedAs("2", 4), event("3")),
-                end(startedAs("3", 4), event("4")));
+                fail(unavailable(), startedWithGeneration("2", 4), event("3")),
+                end(startedWithGeneration("3", 4), event("4")));
         assertEquals(List.of("1", "2", "3", "4"), cursors(client.subscribe(NAMED)));
-        assertTrue(asked.stream().allMatch(NAMED::equals), "never after a cursor");
+        assertTrue(requests.stream().allMatch(NAMED::equals), "no request has a cursor");
         int second = log.subList(1, log.size()).indexOf("opened") + 1;
         assertTrue(log.subList(0, second).contains("2 of 3"), log::toString);
         int fourth = log.lastIndexOf("opened");
@@ -114,8 +115,8 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void whatIsFinishedIsAcknowledgedWhileTheNextIsAtHand() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2"), event("3")));
+    void finishedEventIsAcknowledgedWhileTheNextIsProcessed() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2"), event("3")));
         Iterator<Event> loop = client.subscribe(NAMED).iterator();
         loop.next();
         loop.next();
@@ -124,13 +125,13 @@ class AcknowledgementsTest extends ScriptedStreams {
         loop.next();
         assertEquals("2 of 1", next());
         assertTrue(System.nanoTime() - before < TimeUnit.SECONDS.toNanos(15));
-        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "and nothing of what is at hand");
+        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "the current event is not acknowledged");
     }
 
     @Test
-    void oneAcknowledgementIsEnoughForManyEvents() throws Exception {
+    void manyEventsNeedFewAcknowledgements() throws Exception {
         SubscribeResponse[] events = new SubscribeResponse[2000];
-        events[0] = startedAs("0", 1);
+        events[0] = startedWithGeneration("0", 1);
         for (int i = 1; i < events.length; i++) {
             events[i] = event("" + i);
         }
@@ -143,16 +144,16 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void heartbeatsAreAcknowledgedOnceEach() throws Exception {
+    void heartbeatIsAcknowledgedOnce() throws Exception {
         CompletableFuture<StreamObserver<SubscribeResponse>> stream = new CompletableFuture<>();
         var client = serve(s -> {
-            say(startedAs("0", 1), heartbeat("0"), heartbeat("5")).accept(s);
+            send(startedWithGeneration("0", 1), heartbeat("0"), heartbeat("5")).accept(s);
             stream.complete(s);
         });
         EventStream events = client.subscribe(NAMED);
         CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
         assertEquals("5 of 1", next());
-        say(heartbeat("5"), heartbeat("7")).accept(stream.get());
+        send(heartbeat("5"), heartbeat("7")).accept(stream.get());
         assertEquals("7 of 1", next());
         end(event("8")).accept(stream.get());
         assertEquals(List.of("8"), loop.get(20, TimeUnit.SECONDS));
@@ -161,8 +162,8 @@ class AcknowledgementsTest extends ScriptedStreams {
 
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
-    void anEventWhoseHandlingFailedIsNotAcknowledged(boolean thrown) throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2"), event("3")));
+    void failedEventIsNotAcknowledged(boolean thrown) throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2"), event("3")));
         try (EventStream events = client.subscribe(NAMED)) {
             for (Event event : events) {
                 if (event.getCursor().equals("3") && thrown) {
@@ -174,18 +175,18 @@ class AcknowledgementsTest extends ScriptedStreams {
         } catch (IllegalStateException e) {
             assertTrue(thrown);
         }
-        assertTrue(log.contains("2 of 1"), "by the time that close returns");
+        assertTrue(log.contains("2 of 1"), "acknowledged before close returns");
         client.close();
         assertFalse(log.contains("3 of 1"), log::toString);
     }
 
     @Test
-    void whatWasFinishedAfterTheCloseIsAcknowledgedToo() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void eventFinishedAfterCloseIsAcknowledged() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
-        events.close(); // From elsewhere, while the loop is busy.
+        events.close(); // Called from outside while the loop processes an event.
         assertEquals(List.of("opened"), log);
         assertFalse(loop.hasNext());
         assertEquals(List.of("opened", "1 of 1"), log);
@@ -194,8 +195,8 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void theClientsEndAcknowledges() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void clientCloseAcknowledgesFinishedEvents() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         Iterator<Event> loop = client.subscribe(NAMED).iterator();
         loop.next();
         loop.next();
@@ -204,8 +205,8 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void whatCancelsTheLoopCancelsNoAcknowledgement() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void cancelledContextStillAcknowledges() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         Context.CancellableContext context = Context.current().withCancellation();
         Iterator<Event> loop = context.call(() -> client.subscribe(NAMED).iterator());
         loop.next();
@@ -216,10 +217,10 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void aCloseDoesNotWaitForAServerThatIsSilent() throws Exception {
-        serve(say(startedAs("0", 1), event("1"), event("2")));
+    void closeDoesNotWaitForASilentServer() throws Exception {
+        serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         CountDownLatch both = new CountDownLatch(2);
-        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Fate.FORWARD)) {
+        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Behavior.FORWARD)) {
             EventStream events =
                     watching(proxy.address(), SubscribeResponse::hasEvent, both).subscribe(NAMED);
             Iterator<Event> loop = events.iterator();
@@ -236,28 +237,29 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void anAcknowledgementThatFoundNoServerIsMadeAgain() throws Exception {
-        refusals =
+    void unavailableAcknowledgementIsRetried() throws Exception {
+        acknowledgeFailures =
                 number -> number == 1 ? FakeServer.failure(Status.Code.UNAVAILABLE, "STORE_UNAVAILABLE", 1500) : null;
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         Iterator<Event> loop = client.subscribe(NAMED).iterator();
         loop.next();
         loop.next();
         assertEquals("1 of 1", next());
         long before = System.nanoTime();
         assertEquals("1 of 1", next());
-        assertTrue(System.nanoTime() - before > TimeUnit.MILLISECONDS.toNanos(1300), "after the delay that was asked");
-        assertEquals(1, asked.size(), "and the stream goes on");
+        assertTrue(System.nanoTime() - before > TimeUnit.MILLISECONDS.toNanos(1300), "after the requested delay");
+        assertEquals(1, requests.size(), "the stream stays open");
     }
 
     @Test
-    void nothingIsOpenedBeforeTheLastWasAcknowledged() throws Exception {
+    void unacknowledgedEventsDelayReopening() throws Exception {
         CountDownLatch acknowledgements = new CountDownLatch(4);
-        refusals = number -> {
+        acknowledgeFailures = number -> {
             acknowledgements.countDown();
             return acknowledgements.getCount() > 0 ? unavailable() : null;
         };
-        var client = serve(fail(unavailable(), startedAs("0", 1), event("1")), end(startedAs("1", 1)));
+        var client = serve(
+                fail(unavailable(), startedWithGeneration("0", 1), event("1")), end(startedWithGeneration("1", 1)));
         assertEquals(List.of("1"), cursors(client.subscribe(NAMED)));
         List<String> before = log.subList(1, log.lastIndexOf("opened"));
         assertTrue(before.size() >= 4 && before.stream().allMatch("1 of 1"::equals), log::toString);
@@ -267,29 +269,30 @@ class AcknowledgementsTest extends ScriptedStreams {
     @EnumSource(
             value = Status.Code.class,
             names = {"INTERNAL", "UNKNOWN", "CANCELLED", "DEADLINE_EXCEEDED"})
-    void anAcknowledgementThatBreaksIsMadeAgain(Status.Code code) throws Exception {
-        refusals = number -> number <= 2 ? FakeServer.bare(code) : null;
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void interruptedAcknowledgementIsRetried(Status.Code code) throws Exception {
+        acknowledgeFailures = number -> number <= 2 ? FakeServer.bare(code) : null;
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         Iterator<Event> loop = client.subscribe(NAMED).iterator();
         loop.next();
         loop.next();
         for (int i = 0; i < 3; i++) {
             assertEquals("1 of 1", next());
         }
-        assertEquals(List.of("opened", "1 of 1", "1 of 1", "1 of 1"), log, "and the stream goes on");
+        assertEquals(List.of("opened", "1 of 1", "1 of 1", "1 of 1"), log, "the stream stays open");
     }
 
     @ParameterizedTest
     @EnumSource(
             value = Status.Code.class,
             names = {"INTERNAL", "UNKNOWN", "CANCELLED", "DEADLINE_EXCEEDED"})
-    void alsoBeforeTheNextStreamIsOpened(Status.Code code) throws Exception {
+    void interruptedAcknowledgementIsRetriedBeforeReopening(Status.Code code) throws Exception {
         CountDownLatch acknowledgements = new CountDownLatch(8);
-        refusals = number -> {
+        acknowledgeFailures = number -> {
             acknowledgements.countDown();
             return acknowledgements.getCount() > 0 ? FakeServer.bare(code) : null;
         };
-        var client = serve(fail(unavailable(), startedAs("0", 1), event("1")), end(startedAs("1", 1)));
+        var client = serve(
+                fail(unavailable(), startedWithGeneration("0", 1), event("1")), end(startedWithGeneration("1", 1)));
         assertEquals(List.of("1"), cursors(client.subscribe(NAMED)));
         List<String> before = log.subList(1, log.lastIndexOf("opened"));
         assertTrue(before.size() >= 8 && before.stream().allMatch("1 of 1"::equals), log::toString);
@@ -300,26 +303,26 @@ class AcknowledgementsTest extends ScriptedStreams {
             value = Status.Code.class,
             mode = EnumSource.Mode.EXCLUDE,
             names = {"OK", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
-    void anAcknowledgementThatIsRefusedEndsTheLoop(Status.Code code) throws Exception {
-        CountDownLatch taken = new CountDownLatch(1);
-        refusals = number -> {
-            await(taken);
-            return FakeServer.failure(code, "TOLD", -1);
+    void rejectedAcknowledgementEndsTheLoop(Status.Code code) throws Exception {
+        CountDownLatch delivered = new CountDownLatch(1);
+        acknowledgeFailures = number -> {
+            await(delivered);
+            return FakeServer.failure(code, "SCRIPTED", -1);
         };
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
         loop.next();
-        taken.countDown(); // Not before: what was not given yet is let go of.
+        delivered.countDown(); // Only now, because a rejection drops events that are not delivered yet.
         assertEquals("1 of 1", next());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(code, e.getCode());
-        assertEquals("TOLD", e.getReason());
-        assertEquals(List.of("opened", "1 of 1"), log, "nothing more is tried");
+        assertEquals("SCRIPTED", e.getReason());
+        assertEquals(List.of("opened", "1 of 1"), log, "no retry");
     }
 
-    /** A subscription that was changed or deleted while its stream had an event at hand and another one unread. */
+    /** Changes or deletes a subscription while its stream has a current event and a prefetched one. */
     private Iterator<Event> revoked(ClosingReason reason, StatusRuntimeException failure, Script then)
             throws Exception {
         return revoked(reason, failure, then, events -> {});
@@ -328,76 +331,77 @@ class AcknowledgementsTest extends ScriptedStreams {
     private Iterator<Event> revoked(
             ClosingReason reason, StatusRuntimeException failure, Script then, Consumer<EventStream> opened)
             throws Exception {
-        serve(fail(failure, startedAs("4", 1), event("5"), event("6"), closing("6", reason, 0)), then);
+        serve(fail(failure, startedWithGeneration("4", 1), event("5"), event("6"), closing("6", reason, 0)), then);
         CountDownLatch closing = new CountDownLatch(1);
-        CountDownLatch taken = new CountDownLatch(1);
+        CountDownLatch delivered = new CountDownLatch(1);
         SwitchboardClient client = watching(
                 "127.0.0.1:" + server.getPort(),
-                said -> {
-                    if (said.hasEvent() && said.getEvent().getCursor().equals("5")) {
-                        await(taken);
+                response -> {
+                    if (response.hasEvent() && response.getEvent().getCursor().equals("5")) {
+                        await(delivered);
                     }
-                    return said.hasClosing();
+                    return response.hasClosing();
                 },
                 closing);
         EventStream events = client.subscribe(NAMED);
         opened.accept(events);
         Iterator<Event> loop = events.iterator();
         assertEquals("5", loop.next().getCursor());
-        taken.countDown();
+        delivered.countDown();
         await(closing);
         return loop;
     }
 
     @Test
-    void aSubscriptionThatIsGoneEndsTheLoop() throws Exception {
-        Iterator<Event> loop = revoked(ClosingReason.CLOSING_REASON_SUBSCRIPTION_DELETED, gone(), end());
+    void deletedSubscriptionEndsTheLoopWithoutAcknowledging() throws Exception {
+        Iterator<Event> loop = revoked(ClosingReason.CLOSING_REASON_SUBSCRIPTION_DELETED, deleted(), end());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals("SUBSCRIPTION_NOT_FOUND", e.getReason());
-        assertEquals(List.of("opened"), log, "one that is made anew with the same id would take an acknowledgement");
+        assertEquals(List.of("opened"), log, "a new subscription with the same id would accept an acknowledgement");
     }
 
     @Test
-    void aSubscriptionThatIsChangedGoesOnAsItStands() throws Exception {
+    void changedSubscriptionContinuesWithItsNewState() throws Exception {
         Iterator<Event> loop = revoked(
                 ClosingReason.CLOSING_REASON_SUBSCRIPTION_CHANGED,
                 changed(),
-                end(startedAs("2", 2), event("3"), event("5")));
-        assertEquals("3", loop.next().getCursor(), "what had not been given is let go of");
+                end(startedWithGeneration("2", 2), event("3"), event("5")));
+        assertEquals("3", loop.next().getCursor(), "prefetched events are dropped");
         assertEquals(List.of("opened", "opened"), log);
         assertEquals("5", loop.next().getCursor());
         assertFalse(loop.hasNext());
-        assertEquals(List.of(NAMED, NAMED), asked);
+        assertEquals(List.of(NAMED, NAMED), requests);
         assertTrue(log.contains("end of 2"), "with its new generation");
     }
 
     @Test
-    void anAcknowledgementThatComesTooLateIsNoFailure() throws Exception {
-        refusals = number -> asked.size() == 1 || number == 1 ? stale() : null;
+    void staleAcknowledgementDoesNotFailTheLoop() throws Exception {
+        acknowledgeFailures = number -> requests.size() == 1 || number == 1 ? stale() : null;
         var client = serve(
-                // It breaks before it can tell of the change.
-                fail(unavailable(), startedAs("0", 1), event("1")), end(startedAs("0", 2), event("1")));
+                // The connection breaks before the server can report the change.
+                fail(unavailable(), startedWithGeneration("0", 1), event("1")),
+                end(startedWithGeneration("0", 2), event("1")));
         assertEquals(List.of("1", "1"), cursors(client.subscribe(NAMED)));
         assertTrue(log.contains("end of 2"), log::toString);
     }
 
     @Test
-    void aPlaceIsAcknowledgedAgainInANewGeneration() throws Exception {
+    void newGenerationAcknowledgesTheSameCursorAgain() throws Exception {
         CountDownLatch first = new CountDownLatch(1);
         var client = serve(
                 stream -> Threads.run(() -> {
-                    say(startedAs("0", 1), heartbeat("1")).accept(stream);
+                    send(startedWithGeneration("0", 1), heartbeat("1")).accept(stream);
                     await(first);
                     fail(changed()).accept(stream);
                 }),
-                say(startedAs("0", 2), heartbeat("1")));
+                send(startedWithGeneration("0", 2), heartbeat("1")));
         EventStream events = client.subscribe(NAMED);
         CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
         assertEquals("1 of 1", next());
         first.countDown();
         String then = next();
         while (then.equals("1 of 1")) {
-            then = next(); // The end of the stream was quicker than the answer.
+            then = next(); // The stream ended before the response arrived.
         }
         assertEquals("1 of 2", then);
         events.close();
@@ -405,35 +409,37 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void aGapIsAcknowledgedWhenItWasDealtWith() throws Exception {
-        var client = serve(say(startedAs("1", 1), gap("1", "8"), event("9")));
-        List<String> told = new ArrayList<>();
+    void gapIsAcknowledgedAfterItsCallback() throws Exception {
+        var client = serve(send(startedWithGeneration("1", 1), gap("1", "8"), event("9")));
+        List<String> observed = new ArrayList<>();
         EventStream events = client.subscribe(
                 NAMED.toBuilder()
                         .setExpiredPolicy(ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP)
                         .build(),
                 gap -> {
-                    told.addAll(log);
-                    told.add(gap.getResumeCursor());
+                    observed.addAll(log);
+                    observed.add(gap.getResumeCursor());
                 });
         assertEquals("9", events.iterator().next().getCursor());
         assertEquals("8 of 1", next());
-        assertEquals(List.of("opened", "8"), told);
+        assertEquals(List.of("opened", "8"), observed);
     }
 
     @Test
-    void acknowledgeFinishesWhatIsAtHand() throws Exception {
-        var client = serve(fail(unavailable(), startedAs("0", 1), event("1"), event("2")), end(startedAs("2", 1)));
+    void acknowledgeFinishesTheCurrentEvent() throws Exception {
+        var client = serve(
+                fail(unavailable(), startedWithGeneration("0", 1), event("1"), event("2")),
+                end(startedWithGeneration("2", 1)));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
         events.acknowledge(LONG);
-        assertEquals(List.of("opened", "1 of 1"), log, "it is there when it returns");
+        assertEquals(List.of("opened", "1 of 1"), log, "acknowledged before the call returns");
         assertEquals("1", events.cursor().orElseThrow());
         events.acknowledge(LONG);
         assertEquals("2", loop.next().getCursor());
         events.acknowledge(LONG);
-        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "no pause, and nothing twice");
+        assertEquals(List.of("opened", "1 of 1", "2 of 1"), log, "no delay and no duplicate");
         assertFalse(loop.hasNext());
         assertEquals(List.of("opened", "1 of 1", "2 of 1", "opened", "end of 1"), log.subList(0, 5));
 
@@ -442,8 +448,8 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void acknowledgeAfterTheEndDialsAnew() throws Exception {
-        var client = serve(say(startedAs("0", 1), event("1")));
+    void acknowledgeAfterTheEndOpensAConnection() throws Exception {
+        var client = serve(send(startedWithGeneration("0", 1), event("1")));
         EventStream events = client.subscribe(NAMED);
         events.iterator().next();
         events.close();
@@ -452,32 +458,32 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void acknowledgeTellsWhyItFailed() throws Exception {
-        refusals = number -> number == 1 ? unavailable() : log.contains("2 of 1") ? stale() : null;
-        var client = serve(say(startedAs("0", 1), event("1"), event("2")));
+    void failedAcknowledgeThrowsTheReason() throws Exception {
+        acknowledgeFailures = number -> number == 1 ? unavailable() : log.contains("2 of 1") ? stale() : null;
+        var client = serve(send(startedWithGeneration("0", 1), event("1"), event("2")));
         EventStream events = client.subscribe(NAMED);
         Iterator<Event> loop = events.iterator();
         loop.next();
         SwitchboardException e = assertThrows(SwitchboardException.class, () -> events.acknowledge(LONG));
         assertEquals("SERVER_STOPPING", e.getReason());
         assertEquals("1 of 1", next());
-        assertEquals("1 of 1", next(), "the stream does it again by itself");
+        assertEquals("1 of 1", next(), "the stream retries by itself");
         loop.next();
         e = assertThrows(SwitchboardException.class, () -> events.acknowledge(LONG));
         assertEquals("SUBSCRIPTION_GENERATION_STALE", e.getReason());
         e = assertThrows(
-                SwitchboardException.class, () -> events.acknowledge(LONG), "it is not there by being asked again");
+                SwitchboardException.class, () -> events.acknowledge(LONG), "a second call does not hide the failure");
         assertEquals("SUBSCRIPTION_GENERATION_STALE", e.getReason());
     }
 
     @Test
-    void acknowledgeDoesNotSayThatAnEventOfBeforeAChangeIsThere() throws Exception {
-        refusals = number -> stale();
+    void acknowledgeAfterAChangeThrowsStale() throws Exception {
+        acknowledgeFailures = number -> stale();
         CompletableFuture<EventStream> events = new CompletableFuture<>();
         Iterator<Event> loop = revoked(
                 ClosingReason.CLOSING_REASON_SUBSCRIPTION_CHANGED,
                 changed(),
-                end(startedAs("2", 2), event("3")),
+                end(startedWithGeneration("2", 2), event("3")),
                 events::complete);
         SwitchboardException e =
                 assertThrows(SwitchboardException.class, () -> events.join().acknowledge(LONG));
@@ -487,7 +493,7 @@ class AcknowledgementsTest extends ScriptedStreams {
     }
 
     @Test
-    void withoutASubscriptionNothingIsAcknowledged() throws Exception {
+    void streamWithoutSubscriptionAcknowledgesNothing() throws Exception {
         var client =
                 serve(fail(unavailable(), started("0"), event("1"), heartbeat("3")), end(started("3"), event("4")));
         assertEquals(List.of("1", "4"), cursors(client.subscribe(LATEST)));

@@ -44,7 +44,7 @@ import switchboard.v1.GetAccountRequest;
 import switchboard.v1.MediaHeader;
 import switchboard.v1.SubscribeRequest;
 
-/** TLS and tokens, against a server with a certificate that is made here. */
+/** TLS and tokens, with a server whose certificate the test creates. */
 class ConnectionTest {
     private static final String TOKEN = "a-token-of-ours";
     private static final char[] PASSWORD = "only-for-this-test".toCharArray();
@@ -107,7 +107,7 @@ class ConnectionTest {
     }
 
     @Test
-    void theTokenGoesWithEveryCallOverTls() throws Exception {
+    void tokenIsSentWithEveryCallOverTls() throws Exception {
         try (FakeServer server = new FakeServer(certificate());
                 SwitchboardClient client = SwitchboardClient.builder("localhost:" + server.port())
                         .credentials(trusted())
@@ -131,7 +131,7 @@ class ConnectionTest {
     }
 
     @Test
-    void aCertificateThatNobodyKnowsIsRefused() throws Exception {
+    void untrustedCertificateFailsTheCall() throws Exception {
         try (FakeServer server = new FakeServer(certificate());
                 SwitchboardClient client = SwitchboardClient.builder("localhost:" + server.port())
                         .token(TOKEN)
@@ -143,7 +143,7 @@ class ConnectionTest {
     }
 
     @Test
-    void withoutATokenNothingIsSent() throws Exception {
+    void clientWithoutTokenSendsNoAuthorization() throws Exception {
         try (FakeServer server = new FakeServer();
                 SwitchboardClient client =
                         SwitchboardClient.builder(server.address()).plaintext().build()) {
@@ -154,7 +154,7 @@ class ConnectionTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"127.0.0.1:", "localhost:", "dns:///localhost:"})
-    void aTokenMayGoInPlaintextOnLoopback(String host) throws Exception {
+    void tokenIsSentInPlaintextOnLoopback(String host) throws Exception {
         try (FakeServer server = new FakeServer();
                 SwitchboardClient client = SwitchboardClient.builder(host + server.port())
                         .plaintext()
@@ -178,7 +178,7 @@ class ConnectionTest {
                 "dns:///example.org:50051",
                 "[2001:db8::1]:50051"
             })
-    void aTokenDoesNotGoInPlaintextBeyondLoopback(String target) throws Exception {
+    void tokenInPlaintextBeyondLoopbackThrows(String target) throws Exception {
         for (ChannelCredentials insecure : List.of(
                 InsecureChannelCredentials.create(),
                 CompositeChannelCredentials.create(InsecureChannelCredentials.create(), new BearerToken("another")))) {
@@ -195,7 +195,7 @@ class ConnectionTest {
         SwitchboardClient.builder(target).plaintext().build().close();
     }
 
-    /** A name that says loopback may lead elsewhere: the connection itself is looked at. */
+    /** A loopback name can resolve to another address, so the client checks the connection itself. */
     @ParameterizedTest
     @CsvSource({
         "127.0.0.1, NONE, true",
@@ -205,7 +205,7 @@ class ConnectionTest {
         "192.0.2.1, PRIVACY_AND_INTEGRITY, true",
         ", NONE, false"
     })
-    void theTokenLooksAtTheConnection(String peer, SecurityLevel security, boolean goes) throws Exception {
+    void tokenIsSentOnlyOnTlsOrLoopbackConnections(String peer, SecurityLevel security, boolean goes) throws Exception {
         Attributes transport = peer == null
                 ? Attributes.EMPTY
                 : Attributes.newBuilder()
@@ -261,7 +261,7 @@ class ConnectionTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"", " ", "two words", "line\nbreak", "ümlaut"})
-    void whatCannotBeATokenIsRefused(String token) {
+    void invalidTokenThrows(String token) {
         var builder = SwitchboardClient.builder("localhost:1");
         var e = assertThrows(IllegalArgumentException.class, () -> builder.token(token));
         assertFalse(e.getMessage().contains("\n"));

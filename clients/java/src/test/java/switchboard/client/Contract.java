@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** The contract as it was generated. */
+/** The descriptors of the generated code. */
 final class Contract {
     private Contract() {}
 
@@ -21,7 +21,7 @@ final class Contract {
         }
     }
 
-    /** Every file of the contract, told from the protos themselves, so that none can be forgotten. */
+    /** Every file of the contract, found in the proto folder, so a new file is included. */
     static List<FileDescriptor> files() {
         List<FileDescriptor> files = new ArrayList<>();
         Path protos = Sandbox.REPOSITORY.resolve("proto");
@@ -46,7 +46,7 @@ final class Contract {
         try {
             outer = Class.forName(javaPackage + name + "OuterClass");
         } catch (ClassNotFoundException e) {
-            outer = Class.forName(javaPackage + name); // Nothing in the file has its name.
+            outer = Class.forName(javaPackage + name); // No definition in the file has the name of the file.
         }
         return (FileDescriptor) outer.getMethod("getDescriptor").invoke(null);
     }

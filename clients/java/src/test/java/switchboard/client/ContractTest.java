@@ -23,10 +23,10 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** That the package is what the repository says. */
+/** Consistency of the package with the repository. */
 class ContractTest {
     @Test
-    void theNamesAreTheContracts() throws Exception {
+    void javaNamesMatchTheContract() throws Exception {
         int fields = 0;
         for (FileDescriptor file : Contract.files()) {
             for (Descriptor message : file.getMessageTypes()) {
@@ -78,7 +78,7 @@ class ContractTest {
     }
 
     @Test
-    void theVersionIsTheServers() throws IOException {
+    void versionEqualsTheServerVersion() throws IOException {
         Matcher version =
                 Pattern.compile("(?m)^version = \"(.*)\"$").matcher(read(Sandbox.REPOSITORY.resolve("Cargo.toml")));
         assertTrue(version.find());
@@ -87,7 +87,7 @@ class ContractTest {
     }
 
     @Test
-    void theLicenceIsTheServersAndInTheJar() throws IOException {
+    void licenceEqualsTheServerLicenceAndIsInTheJar() throws IOException {
         String licence = read(Sandbox.REPOSITORY.resolve("LICENSE"));
         assertEquals(licence, read(Path.of("LICENSE")));
         try (var packed = SwitchboardClient.class.getResourceAsStream("/META-INF/LICENSE")) {
@@ -96,16 +96,16 @@ class ContractTest {
     }
 
     @Test
-    void theReadmesDependencyIsWhatAConsumerHas() throws IOException {
+    void readmeDependencyMatchesTheConsumerProject() throws IOException {
         Matcher piece = Pattern.compile("(?s)```xml\n(.*?)```").matcher(read(Path.of("README.md")));
         assertTrue(piece.find());
         String consumer = stripped(read(Path.of("src/test/consumer/pom.xml")));
         assertTrue(consumer.contains("<dependencies>" + stripped(piece.group(1)) + "</dependencies>"), consumer);
     }
 
-    /** Every piece of Java in the README stands, line by line, in an example or in {@link ReadmeSnippets}. */
+    /** Every Java snippet of the README is part of an example or of {@link ReadmeSnippets}. */
     @Test
-    void theReadmeShowsWhatIsCompiled() throws IOException {
+    void readmeSnippetsMatchCompiledSources() throws IOException {
         List<String> sources = new ArrayList<>();
         sources.add(stripped(read(Path.of("src/test/java/switchboard/client/ReadmeSnippets.java"))));
         try (Stream<Path> examples = Files.list(Path.of("src/examples/java/switchboard/examples"))) {
@@ -119,10 +119,10 @@ class ContractTest {
             String shown = stripped(piece.group(1));
             assertTrue(sources.stream().anyMatch(source -> source.contains(shown)), () -> "not compiled:\n" + shown);
         }
-        assertTrue(pieces >= 5, "only " + pieces + " pieces");
+        assertTrue(pieces >= 5, "only " + pieces + " snippets");
     }
 
-    /** Without indentation and empty lines. */
+    /** Removes indentation and empty lines. */
     private static String stripped(String text) {
         StringBuilder lines = new StringBuilder("\n");
         text.lines().map(String::strip).filter(line -> !line.isEmpty()).forEach(line -> lines.append(line)

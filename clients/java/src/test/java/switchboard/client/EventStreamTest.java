@@ -44,10 +44,10 @@ import switchboard.v1.SubscribeClosing;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
 
-/** The loop over events, against a server that says what it is told. */
+/** Event streams with a scripted server. */
 class EventStreamTest extends ScriptedStreams {
     @Test
-    void goesOnBehindWhatWasSeen() throws Exception {
+    void reopenedStreamResumesAfterTheLastEvent() throws Exception {
         var client = serve(
                 fail(unavailable(), started("0"), event("1"), event("2")),
                 fail(unavailable()),
@@ -61,22 +61,22 @@ class EventStreamTest extends ScriptedStreams {
         assertEquals(List.of("1", "2", "3", "8", "10"), cursors(events));
         assertEquals(
                 List.of("", "2", "2", "7", "9"),
-                asked.stream().map(SubscribeRequest::getAfterCursor).toList());
-        assertTrue(asked.stream().allMatch(SubscribeRequest::getIncludeRaw));
+                requests.stream().map(SubscribeRequest::getAfterCursor).toList());
+        assertTrue(requests.stream().allMatch(SubscribeRequest::getIncludeRaw));
         assertEquals(Optional.of("end"), events.cursor());
     }
 
     @Test
-    void latestGoesOnWhereItStarted() throws Exception {
+    void streamFromLatestResumesWhereItStarted() throws Exception {
         var client = serve(fail(unavailable()), fail(unavailable(), started("5")), end(started("5"), event("6")));
         assertEquals(List.of("6"), cursors(client.subscribe(LATEST)));
         assertEquals(
                 List.of("", "", "5"),
-                asked.stream().map(SubscribeRequest::getAfterCursor).toList());
+                requests.stream().map(SubscribeRequest::getAfterCursor).toList());
     }
 
     @Test
-    void aTimeIsAskedForAgainUntilItsGapWasTold() throws Exception {
+    void sinceIsRequestedAgainUntilItsGapWasReported() throws Exception {
         SubscribeResponse atTheOldest = SubscribeResponse.newBuilder()
                 .setStarted(started("5").getStarted().toBuilder().setOldestCursor("5"))
                 .build();
@@ -88,31 +88,31 @@ class EventStreamTest extends ScriptedStreams {
                 fail(unavailable(), atTheOldest),
                 fail(unavailable(), atTheOldest, gap("", "5")),
                 end(started("5"), event("6")));
-        List<String> told = new ArrayList<>();
-        assertEquals(List.of("6"), cursors(client.subscribe(request, gap -> told.add(gap.getResumeCursor()))));
-        assertEquals(List.of("5"), told);
-        assertEquals(List.of(request, request), asked.subList(0, 2));
-        assertEquals("5", asked.get(2).getAfterCursor());
+        List<String> observed = new ArrayList<>();
+        assertEquals(List.of("6"), cursors(client.subscribe(request, gap -> observed.add(gap.getResumeCursor()))));
+        assertEquals(List.of("5"), observed);
+        assertEquals(List.of(request, request), requests.subList(0, 2));
+        assertEquals("5", requests.get(2).getAfterCursor());
     }
 
     @Test
-    void theCursorIsThatOfWhatTheLoopHasFinished() throws Exception {
+    void cursorIsAfterTheLastFinishedEvent() throws Exception {
         var client = serve(end(started("0"), event("1"), event("2"), heartbeat("5"), event("6")));
         try (EventStream events = client.subscribe(
-                SubscribeRequest.newBuilder().setAfterCursor("kept").build())) {
-            assertEquals(Optional.of("kept"), events.cursor());
+                SubscribeRequest.newBuilder().setAfterCursor("saved").build())) {
+            assertEquals(Optional.of("saved"), events.cursor());
             Iterator<Event> loop = events.iterator();
             assertTrue(loop.hasNext());
             assertEquals(Optional.of("0"), events.cursor());
             assertEquals("1", loop.next().getCursor());
-            assertEquals(Optional.of("0"), events.cursor(), "it is being dealt with");
+            assertEquals(Optional.of("0"), events.cursor(), "the current event is not finished");
             assertTrue(loop.hasNext());
             assertTrue(loop.hasNext());
             assertEquals(Optional.of("1"), events.cursor());
             assertEquals("2", loop.next().getCursor());
             assertEquals(Optional.of("1"), events.cursor());
-            assertEquals("6", loop.next().getCursor(), "without asking whether there is one");
-            assertEquals(Optional.of("5"), events.cursor(), "a heartbeat moves it");
+            assertEquals("6", loop.next().getCursor(), "next() without hasNext()");
+            assertEquals(Optional.of("5"), events.cursor(), "a heartbeat advances the cursor");
             assertFalse(loop.hasNext());
             assertEquals(Optional.of("end"), events.cursor());
             assertThrows(NoSuchElementException.class, loop::next);
@@ -128,25 +128,25 @@ class EventStreamTest extends ScriptedStreams {
             value = Status.Code.class,
             mode = EnumSource.Mode.EXCLUDE,
             names = {"OK", "UNAVAILABLE"})
-    void whatTheServerRefusesEndsTheLoop(Status.Code code) throws Exception {
-        var client = serve(fail(FakeServer.failure(code, "TOLD", -1), started("0"), event("1")));
+    void permanentErrorEndsTheLoop(Status.Code code) throws Exception {
+        var client = serve(fail(FakeServer.failure(code, "SCRIPTED", -1), started("0"), event("1")));
         EventStream events = client.subscribe(LATEST);
         Iterator<Event> loop = events.iterator();
         loop.next();
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(code, e.getCode());
-        assertEquals("TOLD", e.getReason());
-        assertSame(e, assertThrows(SwitchboardException.class, loop::hasNext), "and it stays so");
-        assertEquals(1, asked.size());
+        assertEquals("SCRIPTED", e.getReason());
+        assertSame(e, assertThrows(SwitchboardException.class, loop::hasNext), "the failure is permanent");
+        assertEquals(1, requests.size());
         assertEquals(Optional.of("1"), events.cursor());
     }
 
-    /** What gRPC makes of a stream that something on the way resets, by HTTP/2's codes. */
+    /** HTTP/2 codes of a reset by an intermediary. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1, 2, 5, 7, 8})
-    void aStreamThatIsResetIsOpenedAnew(int code) throws Exception {
+    void resetStreamIsReopened(int code) throws Exception {
         serve(end(started("0"), event("1")));
-        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Fate.reset(code), Proxy.Fate.FORWARD)) {
+        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Behavior.reset(code), Proxy.Behavior.FORWARD)) {
             assertEquals(List.of("1"), cursors(client(proxy.address()).subscribe(LATEST)));
             assertEquals(2, proxy.connections());
         }
@@ -156,7 +156,7 @@ class EventStreamTest extends ScriptedStreams {
     @EnumSource(
             value = Status.Code.class,
             names = {"INTERNAL", "UNKNOWN", "CANCELLED"})
-    void aStreamThatBreaksIsOpenedAnewFiveTimesInARow(Status.Code code) throws Exception {
+    void sixthResetInARowEndsTheLoop(Status.Code code) throws Exception {
         var reset = FakeServer.bare(code);
         List<Script> scripts = new ArrayList<>(Collections.nCopies(5, fail(reset, started("0"))));
         scripts.add(fail(reset, started("0"), event("1")));
@@ -168,7 +168,7 @@ class EventStreamTest extends ScriptedStreams {
         assertEquals("1", loop.next().getCursor());
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(code, e.getCode());
-        assertEquals(11 + 5, asked.size(), "the last that brought something, and five more");
+        assertEquals(11 + 5, requests.size(), "the last stream with a response, and five more");
         assertEquals(Optional.of("2"), events.cursor());
     }
 
@@ -180,16 +180,16 @@ class EventStreamTest extends ScriptedStreams {
     }
 
     @Test
-    void aClosingOfAKindThatIsNotKnownEndsTheLoop() throws Exception {
+    void unknownClosingReasonEndsTheLoop() throws Exception {
         SubscribeResponse unknown = SubscribeResponse.newBuilder()
                 .setClosing(SubscribeClosing.newBuilder().setCursor("1").setReasonValue(99))
                 .build();
         assertEquals(List.of(), cursors(serve(complete(started("0"), unknown)).subscribe(LATEST)));
-        assertEquals(1, asked.size());
+        assertEquals(1, requests.size());
     }
 
     @Test
-    void aServerThatStopsWithoutAStatusIsNoEnd() throws Exception {
+    void shutdownClosingWithOkStatusReopens() throws Exception {
         var client = serve(
                 complete(started("0"), closing("1", ClosingReason.CLOSING_REASON_SHUTDOWN, 10)),
                 end(started("1"), event("2")));
@@ -197,24 +197,25 @@ class EventStreamTest extends ScriptedStreams {
     }
 
     @Test
-    void aStreamThatEndsWithoutAWordIsOpenedAnew() throws Exception {
+    void streamThatEndsWithoutClosingIsReopened() throws Exception {
         var client = serve(complete(started("0"), event("1")), end(started("1"), event("2")));
         assertEquals(List.of("1", "2"), cursors(client.subscribe(LATEST)));
     }
 
     @Test
-    void aConnectionThatIsClosedIsMadeAnew() throws Exception {
+    void closedConnectionIsReplaced() throws Exception {
         serve(end(started("0"), event("1")));
-        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Fate.CLOSE, Proxy.Fate.CLOSE, Proxy.Fate.FORWARD)) {
+        try (Proxy proxy =
+                new Proxy(server.getPort(), Proxy.Behavior.CLOSE, Proxy.Behavior.CLOSE, Proxy.Behavior.FORWARD)) {
             assertEquals(List.of("1"), cursors(client(proxy.address()).subscribe(LATEST)));
             assertEquals(3, proxy.connections());
         }
     }
 
     @Test
-    void aConnectionThatNeverAnswersIsGivenUp() throws Exception {
+    void connectionThatNeverAnswersIsReplaced() throws Exception {
         serve(end(started("0"), event("1")));
-        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Fate.SILENCE, Proxy.Fate.FORWARD)) {
+        try (Proxy proxy = new Proxy(server.getPort(), Proxy.Behavior.SILENCE, Proxy.Behavior.FORWARD)) {
             assertEquals(
                     List.of("1"),
                     cursors(client(proxy.address(), java.time.Duration.ofSeconds(2))
@@ -224,23 +225,23 @@ class EventStreamTest extends ScriptedStreams {
     }
 
     @Test
-    void aStreamThatFallsSilentIsDead() throws Exception {
-        var client = serve(say(started("0", 200), event("1")), end(started("1"), event("2")));
+    void streamWithoutHeartbeatsIsReopened() throws Exception {
+        var client = serve(send(started("0", 200), event("1")), end(started("1"), event("2")));
         long before = System.nanoTime();
         assertEquals(List.of("1", "2"), cursors(client.subscribe(LATEST)));
         long took = System.nanoTime() - before;
-        assertTrue(took >= 400_000_000, "two intervals, not less");
-        assertTrue(took < 15_000_000_000L, "and not the time to connect");
-        assertEquals("1", asked.get(1).getAfterCursor());
+        assertTrue(took >= 400_000_000, "at least two intervals");
+        assertTrue(took < 15_000_000_000L, "less than the connect timeout");
+        assertEquals("1", requests.get(1).getAfterCursor());
     }
 
     @Test
-    void aSlowLoopIsNotADeadStream() throws Exception {
+    void slowLoopDoesNotBreakTheStream() throws Exception {
         ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
         open.add(timer::shutdownNow);
         CountDownLatch beats = new CountDownLatch(60);
         var client = serve(stream -> {
-            say(started("0", 1000), event("1")).accept(stream);
+            send(started("0", 1000), event("1")).accept(stream);
             timer.scheduleAtFixedRate(
                     () -> {
                         stream.onNext(heartbeat("beat"));
@@ -261,22 +262,22 @@ class EventStreamTest extends ScriptedStreams {
         assertEquals("2", loop.next().getCursor());
         assertEquals(Optional.of("beat"), events.cursor());
         assertFalse(loop.hasNext());
-        assertEquals(1, asked.size(), "heartbeats were read all the time");
+        assertEquals(1, requests.size(), "heartbeats were read throughout");
     }
 
     @Test
-    void theServerIsGivenItsTime() throws Exception {
+    void streamWaitsForTheDelayOfTheServer() throws Exception {
         var client = serve(
                 fail(unavailable(), started("0"), closing("1", ClosingReason.CLOSING_REASON_SHUTDOWN, 900)),
                 fail(FakeServer.failure(Status.Code.UNAVAILABLE, "STORE_UNAVAILABLE", 900)),
                 end(started("1")));
         assertEquals(List.of(), cursors(client.subscribe(LATEST)));
-        assertTrue(askedAt.get(1) - askedAt.get(0) >= 900_000_000, "after closing");
-        assertTrue(askedAt.get(2) - askedAt.get(1) >= 900_000_000, "after a refusal");
+        assertTrue(requestedAt.get(1) - requestedAt.get(0) >= 900_000_000, "after closing");
+        assertTrue(requestedAt.get(2) - requestedAt.get(1) >= 900_000_000, "after a failure");
     }
 
     @Test
-    void noMoreEventsThanWereAskedFor() throws Exception {
+    void maxEventsSpansReopenedStreams() throws Exception {
         var client = serve(
                 fail(unavailable(), started("0"), event("1"), event("2")),
                 fail(unavailable(), started("2"), event("3")));
@@ -286,11 +287,11 @@ class EventStreamTest extends ScriptedStreams {
                         SubscribeRequest.newBuilder().setMaxEvents(3).build())));
         assertEquals(
                 List.of(3L, 1L),
-                asked.stream().map(SubscribeRequest::getMaxEvents).toList());
+                requests.stream().map(SubscribeRequest::getMaxEvents).toList());
     }
 
     @Test
-    void aGapIsToldInItsPlace() throws Exception {
+    void gapIsReportedInOrder() throws Exception {
         SubscribeRequest request = SubscribeRequest.newBuilder()
                 .setAfterCursor("1")
                 .setExpiredPolicy(ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP)
@@ -298,23 +299,23 @@ class EventStreamTest extends ScriptedStreams {
         var client = serve(fail(unavailable(), started("1"), event("2"), gap("2", "8")), end(started("8"), event("9")));
         assertThrows(IllegalArgumentException.class, () -> client.subscribe(request));
 
-        List<String> told = new ArrayList<>();
+        List<String> observed = new ArrayList<>();
         for (Event event :
-                client.subscribe(request, gap -> told.add(gap.getAfterCursor() + " to " + gap.getResumeCursor()))) {
-            told.add(event.getCursor());
+                client.subscribe(request, gap -> observed.add(gap.getAfterCursor() + " to " + gap.getResumeCursor()))) {
+            observed.add(event.getCursor());
         }
-        assertEquals(List.of("2", "2 to 8", "9"), told);
-        assertEquals("8", asked.get(1).getAfterCursor());
+        assertEquals(List.of("2", "2 to 8", "9"), observed);
+        assertEquals("8", requests.get(1).getAfterCursor());
     }
 
     @Test
-    void whatALaterVersionSaysIsPassedOver() throws Exception {
+    void unknownResponseIsIgnored() throws Exception {
         var client = serve(end(started("0"), SubscribeResponse.getDefaultInstance(), event("1")));
         assertEquals(List.of("1"), cursors(client.subscribe(LATEST)));
     }
 
     @Test
-    void whatCanNeverBeReadEndsTheLoop() throws Exception {
+    void undecodableMessageEndsTheLoop() throws Exception {
         MethodDescriptor.Marshaller<byte[]> raw = new MethodDescriptor.Marshaller<>() {
             @Override
             public InputStream stream(byte[] value) {
@@ -334,13 +335,13 @@ class EventStreamTest extends ScriptedStreams {
                 .setType(MethodDescriptor.MethodType.SERVER_STREAMING)
                 .setFullMethodName(EventServiceGrpc.getSubscribeMethod().getFullMethodName())
                 .build();
-        List<byte[]> came = new CopyOnWriteArrayList<>();
+        List<byte[]> received = new CopyOnWriteArrayList<>();
         server = Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
                 .addService(ServerServiceDefinition.builder(ServiceDescriptor.newBuilder("switchboard.v1.EventService")
                                 .addMethod(method)
                                 .build())
                         .addMethod(method, ServerCalls.asyncServerStreamingCall((request, stream) -> {
-                            came.add(request);
+                            received.add(request);
                             stream.onNext(new byte[] {(byte) 0xff});
                         }))
                         .build())
@@ -349,12 +350,12 @@ class EventStreamTest extends ScriptedStreams {
         Iterator<Event> loop =
                 client("127.0.0.1:" + server.getPort()).subscribe(LATEST).iterator();
         assertThrows(SwitchboardException.class, loop::hasNext);
-        assertEquals(6, came.size(), "it may have been garbled on the way, but not for ever");
+        assertEquals(6, received.size(), "decoding is retried five times");
     }
 
     @Test
-    void aCloseEndsTheLoop() throws Exception {
-        var client = serve(say(started("0"), event("1")));
+    void closeEndsTheLoop() throws Exception {
+        var client = serve(send(started("0"), event("1")));
         EventStream events = client.subscribe(LATEST);
         Iterator<Event> loop = events.iterator();
         loop.next();
@@ -366,12 +367,12 @@ class EventStreamTest extends ScriptedStreams {
 
         EventStream another = client.subscribe(LATEST);
         client.close();
-        assertEquals(List.of(), cursors(another), "the client's end is its streams' end");
+        assertEquals(List.of(), cursors(another), "closing the client closes its streams");
     }
 
     @Test
-    void aCloseEndsTheWaitForAServerThatIsNotThere() throws Exception {
-        try (Proxy proxy = new Proxy(0, Proxy.Fate.CLOSE)) {
+    void closeDuringBackoffEndsTheLoop() throws Exception {
+        try (Proxy proxy = new Proxy(0, Proxy.Behavior.CLOSE)) {
             EventStream events = client(proxy.address()).subscribe(LATEST);
             CompletableFuture<List<String>> loop = Threads.supply(() -> cursors(events));
             while (proxy.connections() < 5) {
@@ -383,8 +384,8 @@ class EventStreamTest extends ScriptedStreams {
     }
 
     @Test
-    void anInterruptEndsTheLoop() throws Exception {
-        var client = serve(say(started("0")));
+    void interruptEndsTheLoop() throws Exception {
+        var client = serve(send(started("0")));
         EventStream events = client.subscribe(LATEST);
         CompletableFuture<SwitchboardException> ended = new CompletableFuture<>();
         Thread thread = new Thread(() -> {
@@ -400,14 +401,14 @@ class EventStreamTest extends ScriptedStreams {
     }
 
     @Test
-    void theSurroundingsCancelEndsTheLoop() throws Exception {
-        var client = serve(say(started("0"), event("1")));
+    void cancelledContextEndsTheLoop() throws Exception {
+        var client = serve(send(started("0"), event("1")));
         Context.CancellableContext context = Context.current().withCancellation();
         Iterator<Event> loop = context.call(() -> client.subscribe(LATEST).iterator());
         loop.next();
         context.cancel(null);
         SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
         assertEquals(Status.Code.CANCELLED, e.getCode());
-        assertEquals(1, asked.size());
+        assertEquals(1, requests.size());
     }
 }

@@ -97,7 +97,7 @@ import switchboard.v1.WatchMessageResponse;
 import switchboard.v1.WebhookCheck;
 import switchboard.v1.WebhookTopic;
 
-/** Every call of the contract once, against the real server. */
+/** Calls every RPC of the contract once, with the real server. */
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class EveryRpcTest {
     private static final String CONNECTBY = "demo-connectby";
@@ -105,11 +105,11 @@ class EveryRpcTest {
     private static final String CUSTOMER = "+15550100001";
     private static final Duration LONG = Duration.ofSeconds(20);
 
-    /** A picture of a single point. */
+    /** An image of one pixel. */
     private static final byte[] PICTURE = Base64.getDecoder()
             .decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==");
 
-    /** The methods that ended well here. */
+    /** The methods that succeeded. */
     private static final Set<String> SUCCEEDED = new ConcurrentSkipListSet<>();
 
     private static Sandbox sandbox;
@@ -170,7 +170,7 @@ class EveryRpcTest {
         assertEquals(List.of(), names(id));
     }
 
-    /** The names of the contacts of this id, of all pages. */
+    /** Returns the names of the contacts with this id, from all pages. */
     private static List<String> names(String id) {
         List<String> names = new ArrayList<>();
         String page = "";
@@ -216,7 +216,7 @@ class EveryRpcTest {
     }
 
     @Test
-    void templateWithAnUploadedPicture() {
+    void templateWithUploadedPictureIsSent() {
         var uploaded = client.uploadTemplateMedia(
                 UploadTemplateMediaHeader.newBuilder().setAccount(CONNECTBY).build(), Upload.of(PICTURE), LONG);
         assertTrue(uploaded.getUrl().endsWith(".png"), uploaded.getUrl());
@@ -243,7 +243,7 @@ class EveryRpcTest {
         var messages = client.messages().withDeadlineAfter(LONG);
         Message sent = messages.sendMessage(text(CONNECTBY, "").build()).getMessage();
         assertEquals(MessageState.MESSAGE_STATE_ACCEPTED, sent.getState());
-        assertFalse(sent.getRequestId().isEmpty(), "it was given an id");
+        assertFalse(sent.getRequestId().isEmpty(), "the client generated an id");
 
         Message got = messages.getMessage(GetMessageRequest.newBuilder()
                         .setAccount(CONNECTBY)
@@ -264,7 +264,7 @@ class EveryRpcTest {
     }
 
     @Test
-    void aRepeatedSendIsTheFirst() {
+    void repeatedRequestIdReturnsTheFirstMessage() {
         var request = text(CONNECTLY, "order-77").build();
         var messages = client.messages().withDeadlineAfter(LONG);
         var first = messages.sendMessage(request);
@@ -285,14 +285,14 @@ class EveryRpcTest {
                 .build();
         SendMediaResponse first = client.sendMedia(header, Upload.of(letter), LONG);
         assertEquals(MessageState.MESSAGE_STATE_ACCEPTED, first.getMessage().getState());
-        // The same bytes from elsewhere are the same request, so each way of giving them arrives whole.
+        // The same bytes from another source are the same request, which proves that each source is sent completely.
         SendMediaResponse second = client.sendMedia(header, Upload.of(new ByteArrayInputStream(letter)), LONG);
         assertTrue(second.getReplayed());
         assertTrue(client.sendMedia(header, Upload.of(file), LONG).getReplayed());
     }
 
     @Test
-    void manyMessagesOverOneStream() throws Exception {
+    void sendMessagesAnswersEveryMessage() throws Exception {
         Collector<SendMessagesResponse> answers = new Collector<>();
         StreamObserver<SendMessagesRequest> stream =
                 MessageServiceGrpc.newStub(client.channel()).sendMessages(answers);
@@ -304,14 +304,14 @@ class EveryRpcTest {
         }
         stream.onNext(SendMessagesRequest.newBuilder()
                 .setTag("wrong")
-                .setRequest(text(CONNECTLY, "wrong").setTo("nobody"))
+                .setRequest(text(CONNECTLY, "invalid").setTo("unknown"))
                 .build());
         stream.onCompleted();
 
-        Set<String> taken = new TreeSet<>();
+        Set<String> answered = new TreeSet<>();
         for (SendMessagesResponse answer : answers.await()) {
             if (answer.hasResponse()) {
-                taken.add(answer.getTag());
+                answered.add(answer.getTag());
                 continue;
             }
             assertEquals("wrong", answer.getTag());
@@ -320,7 +320,7 @@ class EveryRpcTest {
             assertEquals("REQUEST_INVALID", e.getReason());
             assertEquals("to", e.getFieldViolations().get(0).getField());
         }
-        assertEquals(20, taken.size());
+        assertEquals(20, answered.size());
     }
 
     @Test
@@ -381,7 +381,7 @@ class EveryRpcTest {
                 SubscribeRequest.newBuilder().setSubscription(id).build())) {
             first = stream.iterator().next();
         }
-        assertEquals(made.getCursor(), subscription(id).getCursor(), "it was not dealt with");
+        assertEquals(made.getCursor(), subscription(id).getCursor(), "it was not acknowledged");
         var acknowledged = events.acknowledge(AcknowledgeRequest.newBuilder()
                 .setSubscription(id)
                 .setCursor(first.getCursor())
@@ -490,13 +490,13 @@ class EveryRpcTest {
 
     @Test
     @Order(Integer.MAX_VALUE)
-    void everyRpcIsCalledHere() {
+    void everyRpcIsCalled() {
         Set<String> all = new TreeSet<>();
         for (Contract.Rpc rpc : Contract.rpcs()) {
             all.add(rpc.fullName());
         }
         all.removeAll(SUCCEEDED);
-        assertEquals(Set.of(), all, "these are not called, or did not succeed");
+        assertEquals(Set.of(), all, "methods that were not called or did not succeed");
     }
 
     private static SendMessageRequest.Builder text(String account, String requestId) {
@@ -517,7 +517,7 @@ class EveryRpcTest {
         assertEquals(200, injected.getWebhookStatus());
     }
 
-    /** Remembers which methods ended with OK. */
+    /** Records the methods that ended with OK. */
     private static final class Recorder implements ClientInterceptor {
         @Override
         public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
@@ -540,7 +540,7 @@ class EveryRpcTest {
         }
     }
 
-    /** All that a stream says. */
+    /** Returns all responses of a stream. */
     private static final class Collector<T> implements StreamObserver<T> {
         private final List<T> messages = new ArrayList<>();
         private final CompletableFuture<List<T>> all = new CompletableFuture<>();

@@ -21,8 +21,8 @@ import switchboard.sandbox.v1.SetFaultRequest;
 import switchboard.v1.ListSubscriptionsRequest;
 
 /**
- * The examples, each as a program of its own: where {@code consumer.class.path} says so, as the program of a project that
- * depends on the installed client, as {@code ./test} builds it.
+ * Runs each example as a process. If {@code consumer.class.path} is set, as {@code ./test} does, the examples run as the
+ * program of a project that depends on the installed client.
  */
 class ExamplesTest {
     @TempDir
@@ -119,7 +119,7 @@ class ExamplesTest {
         assertTrue(first.startsWith("answered: evt_"), first);
         assertEquals(List.of("send_message"), operations("demo-connectly"));
 
-        // Started again, it goes on. Whether it came to acknowledge the first or not, nobody is answered twice.
+        // A restart resumes. It answers no customer twice, even if the first event was not acknowledged.
         inject("And on Mondays?");
         String second = answered(first);
         assertTrue(second.startsWith("answered: evt_"), second);
@@ -128,7 +128,7 @@ class ExamplesTest {
     }
 
     @Test
-    void answerGoesOnAfterWhatIsRefused() throws Exception {
+    void answerContinuesAfterARefusedReply() throws Exception {
         SetFaultRequest.Builder fault = SetFaultRequest.newBuilder().setAccount("demo-connectly");
         Process process = run("Answer");
         try (BufferedReader out = process.inputReader()) {
@@ -154,7 +154,7 @@ class ExamplesTest {
                             .clearHttpStatus()
                             .clearTimes()
                             .build());
-            inject("Is anybody there?");
+            inject("Are you open today?");
             List<String> end = out.lines().toList();
             assertTrue(end.get(0).contains("UNAVAILABLE"), end::toString);
             assertTrue(process.waitFor(20, TimeUnit.SECONDS));
@@ -169,7 +169,7 @@ class ExamplesTest {
         }
     }
 
-    /** Runs the example until it says that it answered another one than this. */
+    /** Runs the example until it prints an answer other than {@code known}. */
     private String answered(String known) throws Exception {
         Process process = run("Answer");
         try (BufferedReader out = process.inputReader()) {

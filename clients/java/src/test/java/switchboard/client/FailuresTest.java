@@ -43,7 +43,7 @@ import switchboard.v1.Text;
 import switchboard.v1.WatchMessageRequest;
 import switchboard.v1.WatchMessageResponse;
 
-/** What failures of the real server say when they are read. */
+/** Decoding of failures of the real server. */
 class FailuresTest {
     private static final Duration LONG = Duration.ofSeconds(20);
     private Sandbox sandbox;
@@ -86,10 +86,10 @@ class FailuresTest {
     }
 
     @Test
-    void everyFaultOfARequest() {
+    void invalidRequestListsEveryFieldViolation() {
         SwitchboardException e = failing(SendMessageRequest.newBuilder()
                 .setAccount("demo-connectby")
-                .setTo("nobody")
+                .setTo("unknown")
                 .setSender("+15550100002")
                 .setText(Text.getDefaultInstance()));
         assertEquals(Status.Code.INVALID_ARGUMENT, e.getCode());
@@ -99,15 +99,15 @@ class FailuresTest {
         assertEquals(
                 List.of("to MALFORMED", "text.body REQUIRED", "sender UNSUPPORTED"),
                 e.getFieldViolations().stream()
-                        .map(fault -> fault.getField() + " " + fault.getReason())
+                        .map(violation -> violation.getField() + " " + violation.getReason())
                         .toList());
         assertTrue(e.getFieldViolations().stream()
-                .noneMatch(fault -> fault.getDescription().isEmpty()));
+                .noneMatch(violation -> violation.getDescription().isEmpty()));
         assertTrue(e.getMessage().startsWith("REQUEST_INVALID: INVALID_ARGUMENT: "), e.getMessage());
     }
 
     @Test
-    void theFactsOfAReason() {
+    void failureHasTheMetadataOfItsReason() {
         fault(SetFaultRequest.newBuilder()
                 .setKind(FaultKind.FAULT_KIND_CUT_AFTER_READING)
                 .setOperation("send_text")
@@ -115,20 +115,20 @@ class FailuresTest {
         SwitchboardException e = failing(text());
         assertEquals(Status.Code.FAILED_PRECONDITION, e.getCode());
         assertEquals("SEND_OUTCOME_UNKNOWN", e.getReason());
-        var asked = client.messages()
+        var repeated = client.messages()
                 .withDeadlineAfter(LONG)
                 .getMessage(GetMessageRequest.newBuilder()
                         .setAccount("demo-connectby")
                         .setRequestId(e.getRequestId())
                         .build());
-        assertEquals(e.getMetadata().get("message_id"), asked.getMessage().getMessageId());
+        assertEquals(e.getMetadata().get("message_id"), repeated.getMessage().getMessageId());
         assertEquals("1", e.getMetadata().get("attempt"));
         assertTrue(e.getMetadata().get("message_id").startsWith("msg_"));
         assertEquals("connectby", e.getMetadata().get("provider"));
     }
 
     @Test
-    void howLongToWait() {
+    void failureHasTheRetryDelay() {
         fault(SetFaultRequest.newBuilder()
                 .setKind(FaultKind.FAULT_KIND_STATUS)
                 .setOperation("list_contacts")
@@ -148,9 +148,9 @@ class FailuresTest {
                 "" + delay);
     }
 
-    /** The server says UNAVAILABLE of what was not sent, so the client sends it again by itself. */
+    /** The server returns UNAVAILABLE for a message that was not sent, so the client retries it. */
     @Test
-    void whatWasNotSentIsSentAgain() {
+    void messageThatWasNotSentIsRetried() {
         fault(SetFaultRequest.newBuilder().setKind(FaultKind.FAULT_KIND_REFUSE));
         var stub = client.messages().withDeadlineAfter(Duration.ofSeconds(2));
         SwitchboardException e = SwitchboardException.of(
@@ -163,29 +163,29 @@ class FailuresTest {
     }
 
     @Test
-    void theOriginalStaysReachable() {
+    void originalExceptionIsTheCause() {
         StatusRuntimeException original = assertThrows(StatusRuntimeException.class, () -> client.accounts()
                 .withDeadlineAfter(LONG)
-                .getAccount(GetAccountRequest.newBuilder().setAccount("nobody").build()));
+                .getAccount(GetAccountRequest.newBuilder().setAccount("unknown").build()));
         SwitchboardException e = SwitchboardException.of(original);
         assertSame(original, e.getCause());
         assertSame(original.getTrailers(), e.getTrailers());
         assertEquals(original.getStatus().getDescription(), e.getStatus().getDescription());
         assertSame(e, SwitchboardException.of(e));
-        assertEquals(Map.of("account", "nobody"), e.getMetadata());
+        assertEquals(Map.of("account", "unknown"), e.getMetadata());
         assertThrows(UnsupportedOperationException.class, () -> e.getMetadata().clear());
     }
 
     @Test
-    void theFailureOfAFuture() {
+    void futureFailureIsDecoded() {
         var future = AccountServiceGrpc.newFutureStub(client.channel())
-                .getAccount(GetAccountRequest.newBuilder().setAccount("nobody").build());
+                .getAccount(GetAccountRequest.newBuilder().setAccount("unknown").build());
         var e = assertThrows(ExecutionException.class, () -> future.get(20, TimeUnit.SECONDS));
         assertEquals("ACCOUNT_NOT_FOUND", SwitchboardException.of(e).getReason());
     }
 
     @Test
-    void theFailureOfAnUpload() {
+    void uploadFailureIsDecoded() {
         SwitchboardException e = assertThrows(
                 SwitchboardException.class,
                 () -> client.sendMedia(
@@ -200,7 +200,7 @@ class FailuresTest {
     }
 
     @Test
-    void theFailureOfAStream() {
+    void streamFailureIsDecoded() {
         try (EventStream events = client.subscribe(
                 SubscribeRequest.newBuilder().setAfterCursor("made-up").build())) {
             SwitchboardException e = assertThrows(
@@ -215,8 +215,8 @@ class FailuresTest {
     }
 
     @Test
-    void anErrorInsideAnAnswer() {
-        FieldViolation fault = FieldViolation.newBuilder()
+    void errorMessageBecomesAnException() {
+        FieldViolation violation = FieldViolation.newBuilder()
                 .setField("to")
                 .setReason("MALFORMED")
                 .setDescription("must be a number")
@@ -224,12 +224,12 @@ class FailuresTest {
         SwitchboardException e = SwitchboardException.of(Error.newBuilder()
                 .setReason("PROVIDER_THROTTLED")
                 .setCode(8)
-                .setMessage("the provider takes no more for now")
+                .setMessage("the provider is rate limiting")
                 .setProvider(Provider.PROVIDER_CONNECTBY)
                 .setProviderCode("130429")
                 .setRetryDelay(com.google.protobuf.Duration.newBuilder().setSeconds(7))
-                .setRawJson("{\"error\":\"secret words\"}")
-                .addFieldViolations(fault)
+                .setRawJson("{\"error\":\"private text\"}")
+                .addFieldViolations(violation)
                 .putMetadata("attempt", "2")
                 .build());
         assertEquals(Status.Code.RESOURCE_EXHAUSTED, e.getCode());
@@ -237,12 +237,12 @@ class FailuresTest {
         assertEquals("switchboard", e.getDomain());
         assertEquals(Map.of("attempt", "2", "provider", "connectby", "provider_code", "130429"), e.getMetadata());
         assertEquals(Optional.of(Duration.ofSeconds(7)), e.getRetryDelay());
-        assertEquals(List.of(fault), e.getFieldViolations());
-        assertFalse(printed(e).contains("secret words"));
+        assertEquals(List.of(violation), e.getFieldViolations());
+        assertFalse(printed(e).contains("private text"));
     }
 
     @Test
-    void aDeadline() {
+    void passedDeadlineHasNoReason() {
         fault(SetFaultRequest.newBuilder()
                 .setKind(FaultKind.FAULT_KIND_LATENCY)
                 .setLatency(com.google.protobuf.Duration.newBuilder().setSeconds(30)));
@@ -254,7 +254,7 @@ class FailuresTest {
     }
 
     @Test
-    void aCancel() {
+    void cancelledCallHasNoReason() {
         var sent = client.messages()
                 .withDeadlineAfter(LONG)
                 .sendMessage(text().setAccount("demo-connectly").build());
@@ -278,10 +278,10 @@ class FailuresTest {
     }
 
     @Test
-    void detailsThatCannotBeReadAreLeftOut() {
+    void undecodableDetailsAreIgnored() {
         var broken = com.google.rpc.Status.newBuilder()
                 .setCode(Status.Code.NOT_FOUND.value())
-                .setMessage("gone")
+                .setMessage("deleted")
                 .addDetails(Any.newBuilder()
                         .setTypeUrl("type.googleapis.com/google.rpc.ErrorInfo")
                         .setValue(ByteString.copyFrom(new byte[] {(byte) 0xff})))
@@ -300,9 +300,9 @@ class FailuresTest {
                         .getCode());
     }
 
-    /** What a log would show of a failed send. */
+    /** The text of a failed send in a log. */
     @Test
-    void noMessageTextAndNoNumberInWhatIsPrinted() {
+    void printedFailureContainsNoMessageTextOrNumber() {
         SwitchboardException e = failing(text().setTo("+15550177777777777777")
                 .setText(Text.newBuilder().setBody("a very private text".repeat(1000))));
         String printed = printed(e) + client + Upload.of(new byte[] {65, 66});
@@ -316,9 +316,9 @@ class FailuresTest {
         return out.toString();
     }
 
-    /** The imitated provider was called as often as messages were sent. */
+    /** The fake provider received as many calls as messages were sent. */
     @Test
-    void aRefusedSendIsNotRepeated() {
+    void refusedSendIsNotRetried() {
         fault(SetFaultRequest.newBuilder()
                 .setKind(FaultKind.FAULT_KIND_SUCCESS_FALSE)
                 .setOperation("send_text")

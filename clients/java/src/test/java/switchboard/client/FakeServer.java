@@ -30,7 +30,7 @@ import switchboard.v1.MessageServiceGrpc;
 import switchboard.v1.TemplateServiceGrpc;
 import switchboard.v1.WebhookServiceGrpc;
 
-/** A server that does nothing but fail as it is told, and answers an empty message otherwise. */
+/** A server with scripted failures. Otherwise it returns an empty message. */
 final class FakeServer implements AutoCloseable {
     static final List<ServiceDescriptor> SERVICES = List.of(
             AccountServiceGrpc.getServiceDescriptor(),
@@ -41,7 +41,7 @@ final class FakeServer implements AutoCloseable {
             TemplateServiceGrpc.getServiceDescriptor(),
             WebhookServiceGrpc.getServiceDescriptor());
 
-    /** One call that came: its method, what was said, with which headers, and when by {@link System#nanoTime}. */
+    /** A received call: its method, messages, headers, and its time by {@link System#nanoTime}. */
     record Call(String method, List<Object> messages, Metadata headers, long time) {
         String header(String name) {
             return headers.get(Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER));
@@ -50,7 +50,7 @@ final class FakeServer implements AutoCloseable {
 
     final List<Call> calls = new CopyOnWriteArrayList<>();
 
-    /** What the call of this number, from 1, fails with; null lets it succeed. */
+    /** The failure of the call with this number, from 1; null for success. */
     volatile IntFunction<StatusRuntimeException> failures = number -> null;
 
     private final Server server;
@@ -89,7 +89,8 @@ final class FakeServer implements AutoCloseable {
                             failure = failures.apply(calls.size());
                         }
                         if (failure != null) {
-                            Metadata trailers = new Metadata(); // Its own: a call's end writes into them.
+                            Metadata trailers =
+                                    new Metadata(); // A new object, because the end of a call modifies the trailers.
                             if (failure.getTrailers() != null) {
                                 trailers.merge(failure.getTrailers());
                             }
@@ -106,11 +107,11 @@ final class FakeServer implements AutoCloseable {
         });
     }
 
-    /** A failure as the server makes them, with a delay in milliseconds unless that is negative. */
+    /** A failure as the server creates it, with a retry delay in milliseconds unless that is negative. */
     static StatusRuntimeException failure(Status.Code code, String reason, long delay) {
         var status = com.google.rpc.Status.newBuilder()
                 .setCode(code.value())
-                .setMessage("told to fail")
+                .setMessage("scripted failure")
                 .addDetails(Any.pack(ErrorInfo.newBuilder()
                         .setDomain("switchboard")
                         .setReason(reason)
@@ -124,7 +125,7 @@ final class FakeServer implements AutoCloseable {
         return StatusProto.toStatusRuntimeException(status.build());
     }
 
-    /** A failure without a reason: not the server's own, but of something on the way, or of gRPC. */
+    /** A failure without a reason, as an intermediary or gRPC creates it. */
     static StatusRuntimeException bare(Status.Code code) {
         return Status.fromCode(code).withDescription("reset").asRuntimeException();
     }

@@ -11,43 +11,43 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** Stands between a client and a server, and treats the connections badly. */
+/** A TCP proxy that disturbs connections. */
 final class Proxy implements AutoCloseable {
-    /** What happens to a connection. */
-    interface Fate {
-        /** Called in a thread of the connection's own, which may end when it is over. */
-        void meet(Proxy proxy, Socket client) throws IOException;
+    /** The behavior of a connection. */
+    interface Behavior {
+        /** Called on the connection's own thread, which ends after it. */
+        void handle(Proxy proxy, Socket client) throws IOException;
 
-        /** Passed on. */
-        Fate FORWARD = Proxy::forward;
-        /** Accepted, and then nothing. */
-        Fate SILENCE = (proxy, client) -> client.getInputStream().transferTo(OutputStream.nullOutputStream());
-        /** Closed at once. */
-        Fate CLOSE = (proxy, client) -> client.close();
+        /** Forwards all data. */
+        Behavior FORWARD = Proxy::forward;
+        /** Accepts the connection and stays silent. */
+        Behavior SILENCE = (proxy, client) -> client.getInputStream().transferTo(OutputStream.nullOutputStream());
+        /** Closes the connection at once. */
+        Behavior CLOSE = (proxy, client) -> client.close();
 
-        /** Answered with a reset of the first stream, by HTTP/2's code. */
-        static Fate reset(int code) {
+        /** Resets the first stream with an HTTP/2 code. */
+        static Behavior reset(int code) {
             return (proxy, client) -> resetFirstStream(client, code);
         }
     }
 
     private final ServerSocket listener = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
     private final List<Socket> sockets = new CopyOnWriteArrayList<>();
-    private final List<Fate> fates;
+    private final List<Behavior> behaviors;
     private final int target;
     private final AtomicInteger connections = new AtomicInteger();
     private volatile boolean frozen;
 
-    /** The first connections meet these fates in turn, all later ones the last. */
-    Proxy(int target, Fate... fates) throws IOException {
+    /** Connections get these behaviors in turn. All later connections get the last one. */
+    Proxy(int target, Behavior... behaviors) throws IOException {
         this.target = target;
-        this.fates = List.of(fates);
+        this.behaviors = List.of(behaviors);
         background(() -> {
             while (true) {
                 Socket client = keep(listener.accept());
                 int number = connections.incrementAndGet();
-                Fate fate = this.fates.get(Math.min(number, this.fates.size()) - 1);
-                background(() -> fate.meet(this, client));
+                Behavior behavior = this.behaviors.get(Math.min(number, this.behaviors.size()) - 1);
+                background(() -> behavior.handle(this, client));
             }
         });
     }
@@ -60,7 +60,7 @@ final class Proxy implements AutoCloseable {
         return connections.get();
     }
 
-    /** From now on nothing comes through on the connections that there are, and none of them ends. */
+    /** Makes the existing connections silent without closing them. */
     void freeze() {
         frozen = true;
     }
@@ -83,7 +83,7 @@ final class Proxy implements AutoCloseable {
         to.close();
     }
 
-    /** Speaks as much HTTP/2 as that needs. */
+    /** Implements the minimum of HTTP/2 for a reset. */
     private static void resetFirstStream(Socket client, int code) throws IOException {
         DataInputStream in = new DataInputStream(client.getInputStream());
         OutputStream out = client.getOutputStream();
@@ -118,7 +118,7 @@ final class Proxy implements AutoCloseable {
             try {
                 work.run();
             } catch (IOException e) {
-                // The other side has gone.
+                // The peer has closed the connection.
             }
         });
         thread.setDaemon(true);

@@ -13,7 +13,7 @@ import switchboard.v1.SendMessageRequest;
 import switchboard.v1.SubscribeGap;
 import switchboard.v1.SubscribeRequest;
 
-/** What the README shows beside the examples. Compiled, so that it is right; not run. */
+/** The snippets of the README that are not part of an example. They are compiled, but not run. */
 final class ReadmeSnippets {
     private ReadmeSnippets() {}
 
@@ -40,7 +40,7 @@ final class ReadmeSnippets {
         } catch (StatusRuntimeException e) {
             SwitchboardException failure = SwitchboardException.of(e);
             switch (failure.getReason()) {
-                case "RECIPIENT_OPTED_OUT" -> takeOffTheList(request.getTo());
+                case "RECIPIENT_OPTED_OUT" -> unsubscribe(request.getTo());
                 case "SEND_OUTCOME_UNKNOWN" ->
                     decide(failure.getRequestId(), failure.getMetadata().get("attempt"));
                 default -> throw failure;
@@ -60,12 +60,12 @@ final class ReadmeSnippets {
         }
     }
 
-    static void keeping(SwitchboardClient client, SubscribeRequest.Builder request) {
+    static void ownCursor(SwitchboardClient client, SubscribeRequest.Builder request) {
         try (EventStream events =
-                client.subscribe(request.setAfterCursor(kept()).build())) {
+                client.subscribe(request.setAfterCursor(loadCursor()).build())) {
             for (Event event : events) {
                 handle(event);
-                keep(event.getCursor());
+                saveCursor(event.getCursor());
             }
         }
     }
@@ -74,17 +74,17 @@ final class ReadmeSnippets {
         return MessageServiceGrpc.newFutureStub(client.channel());
     }
 
-    private static void takeOffTheList(String customer) {}
+    private static void unsubscribe(String customer) {}
 
     private static void decide(String requestId, String attempt) {}
 
     private static void repair(SubscribeGap gap) {}
 
-    private static String kept() {
+    private static String loadCursor() {
         return "";
     }
 
-    private static void keep(String cursor) {}
+    private static void saveCursor(String cursor) {}
 
     private static void handle(Event event) {}
 }

@@ -21,14 +21,14 @@ import switchboard.v1.EventFilter;
 import switchboard.v1.StartPosition;
 import switchboard.v1.SubscribeRequest;
 
-/** The loop over events against the real server, which goes away in several ways while customers write. */
+/** Event streams of the real server, which is killed and restarted while messages arrive. */
 class RestartTest {
     private static final EventFilter RECEIVED =
             EventFilter.newBuilder().addTypes("message.received").build();
 
     private static final String LAST = "last";
 
-    /** A loop in a thread of its own that remembers what it was given, up to a last word. */
+    /** A loop in its own thread. It records the events up to a last message. */
     private static final class Reader {
         private final List<String> texts = new CopyOnWriteArrayList<>();
         private final CompletableFuture<Void> ended;
@@ -54,16 +54,16 @@ class RestartTest {
             long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(40);
             while (texts.size() < count) {
                 long left = TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime());
-                assertTrue(left > 0 && !ended.isDone(), "only " + texts.size() + " of " + count + " came");
+                assertTrue(left > 0 && !ended.isDone(), "only " + texts.size() + " of " + count + " arrived");
                 wait(left);
             }
         }
     }
 
-    /** A customer who writes all the time, and knows which of it was taken. */
+    /** A customer who writes continuously. It records the accepted messages. */
     static final class Writer implements Runnable {
         private final SwitchboardClient client;
-        final List<String> taken = new CopyOnWriteArrayList<>();
+        final List<String> accepted = new CopyOnWriteArrayList<>();
         volatile boolean stopped;
 
         Writer(SwitchboardClient client) {
@@ -75,10 +75,10 @@ class RestartTest {
             for (int i = 0; !stopped; i++) {
                 try {
                     if (write(client, "text " + i)) {
-                        taken.add("text " + i);
+                        accepted.add("text " + i);
                     }
                 } catch (StatusRuntimeException e) {
-                    // Nobody knows whether it was taken.
+                    // Whether the server accepted it is unknown.
                 }
             }
         }
@@ -98,7 +98,7 @@ class RestartTest {
     }
 
     @Test
-    void nothingIsLostAndNothingComesTwice(@TempDir Path folder) throws Exception {
+    void restartLosesNoEventAndDeliversNoneTwice(@TempDir Path folder) throws Exception {
         Path store = folder.resolve("journal.db");
         Sandbox sandbox = Sandbox.start(0, store);
         try (SwitchboardClient client = sandbox.client()) {
@@ -119,26 +119,26 @@ class RestartTest {
             writer.stopped = true;
             writing.get(20, TimeUnit.SECONDS);
 
-            // One more, in front of which nothing can be missing when it comes.
+            // A last message. All earlier messages arrive before it.
             assertTrue(Writer.write(client, LAST));
             reader.ended.get(20, TimeUnit.SECONDS);
 
             List<String> texts = reader.texts;
-            assertEquals(new HashSet<>(texts).size(), texts.size(), "nothing comes twice");
-            List<String> expected = new ArrayList<>(writer.taken);
+            assertEquals(new HashSet<>(texts).size(), texts.size(), "no duplicates");
+            List<String> expected = new ArrayList<>(writer.accepted);
             List<String> got = new ArrayList<>(texts);
             got.retainAll(new HashSet<>(expected));
-            assertEquals(expected, got, "all that was taken came, in order");
+            assertEquals(expected, got, "all accepted messages arrived in order");
         } finally {
             sandbox.close();
         }
     }
 
-    /** A network that drops everything and says nothing. */
+    /** A network that drops all packets silently. */
     @Test
-    void aStreamThatFallsSilentIsOpenedAnew() throws Exception {
+    void silentStreamIsReopened() throws Exception {
         try (Sandbox sandbox = Sandbox.start();
-                Proxy proxy = new Proxy(sandbox.port(), Proxy.Fate.FORWARD);
+                Proxy proxy = new Proxy(sandbox.port(), Proxy.Behavior.FORWARD);
                 SwitchboardClient direct = sandbox.client();
                 SwitchboardClient client =
                         SwitchboardClient.builder(proxy.address()).plaintext().build()) {

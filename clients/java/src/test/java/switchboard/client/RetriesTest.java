@@ -61,7 +61,7 @@ import switchboard.v1.UploadTemplateMediaHeader;
 import switchboard.v1.UploadTemplateMediaRequest;
 import switchboard.v1.WatchMessageRequest;
 
-/** What is repeated and what is not, against a server that fails as it is told. */
+/** Retries, with a server of scripted failures. */
 class RetriesTest {
     private static final Duration LONG = Duration.ofSeconds(20);
 
@@ -110,7 +110,7 @@ class RetriesTest {
         return SwitchboardClient.builder(address)
                 .plaintext()
                 .maxAttempts(maxAttempts)
-                .impatient(Duration.ofSeconds(10), Duration.ofMillis(20))
+                .connectionTimings(Duration.ofSeconds(10), Duration.ofMillis(20))
                 .build();
     }
 
@@ -129,18 +129,18 @@ class RetriesTest {
                 .filter(method -> method.getType() == MethodType.UNARY);
     }
 
-    @SuppressWarnings("unchecked") // The marshaller makes what the method takes.
+    @SuppressWarnings("unchecked") // The marshaller creates the request type of the method.
     private <Q, R> R call(MethodDescriptor<Q, R> method) {
         Q request = ((PrototypeMarshaller<Q>) method.getRequestMarshaller()).getMessagePrototype();
         return ClientCalls.blockingUnaryCall(
                 client.channel(), method, CallOptions.DEFAULT.withDeadlineAfter(20, TimeUnit.SECONDS), request);
     }
 
-    /** As in a parallel stream: there, nobody is left to make the second attempt. */
+    /** A parallel stream blocks all threads of the common pool, so retries must not need them. */
     @Test
-    void theCommonPoolMayBeBusyWaiting() {
+    void retryWorksWhileTheCommonPoolIsBlocked() {
         int threads = ForkJoinPool.getCommonPoolParallelism();
-        assertTrue(threads > 1, "with fewer, Java does without the pool");
+        assertTrue(threads > 1, "with one thread, Java does not use the pool");
         CountDownLatch all = new CountDownLatch(threads);
         failFirst(threads, unavailable());
         var stub = client.accounts().withDeadlineAfter(LONG);
@@ -157,7 +157,7 @@ class RetriesTest {
 
     @ParameterizedTest
     @MethodSource("unary")
-    void eachMethodIsRepeatedIfThatIsSafe(MethodDescriptor<?, ?> method) {
+    void onlySafeMethodsAreRetried(MethodDescriptor<?, ?> method) {
         failFirst(2, unavailable());
         String name = method.getBareMethodName();
         if (READS.contains(name) || REPEATABLE_WRITES.contains(name)) {
@@ -170,12 +170,12 @@ class RetriesTest {
                                     .toList())
                             .size());
         } else {
-            assertTrue(OTHER_WRITES.contains(name), "is it a read or a write? " + name);
+            assertTrue(OTHER_WRITES.contains(name), "unclassified method: " + name);
             var e = assertThrows(StatusRuntimeException.class, () -> call(method));
             assertEquals(Status.Code.UNAVAILABLE, e.getStatus().getCode());
             assertEquals(1, server.calls.size());
         }
-        assertEquals(REPEATABLE_WRITES.contains(name), !requestIds().isEmpty(), "only a write has an id");
+        assertEquals(REPEATABLE_WRITES.contains(name), !requestIds().isEmpty(), "only retried writes have an id");
     }
 
     @ParameterizedTest
@@ -183,18 +183,18 @@ class RetriesTest {
             value = Status.Code.class,
             mode = EnumSource.Mode.EXCLUDE,
             names = {"OK", "UNAVAILABLE"})
-    void nothingButUnavailableIsRepeated(Status.Code code) {
-        failFirst(1, FakeServer.failure(code, "TOLD", 0));
+    void otherCodeThanUnavailableIsNotRetried(Status.Code code) {
+        failFirst(1, FakeServer.failure(code, "SCRIPTED", 0));
         var e = assertThrows(StatusRuntimeException.class, this::getAccount);
         assertEquals(code, e.getStatus().getCode());
         assertThrows(StatusRuntimeException.class, () -> {
-            failFirst(2, FakeServer.failure(code, "TOLD", 0));
+            failFirst(2, FakeServer.failure(code, "SCRIPTED", 0));
             client.messages().sendMessage(SendMessageRequest.getDefaultInstance());
         });
         assertEquals(2, server.calls.size());
     }
 
-    /** The ids that came, of the fields called request_id, wherever they are. */
+    /** Returns the received values of all fields named request_id. */
     private Set<String> requestIds() {
         Set<String> ids = new HashSet<>();
         for (FakeServer.Call call : server.calls) {
@@ -216,7 +216,7 @@ class RetriesTest {
     }
 
     @Test
-    void aFreshIdForEachCallAndTheCallersOwnStays() {
+    void missingRequestIdIsGeneratedAndGivenOneIsKept() {
         client.messages().sendMessage(SendMessageRequest.getDefaultInstance());
         client.messages().sendMessage(SendMessageRequest.getDefaultInstance());
         assertEquals(2, requestIds().size());
@@ -232,14 +232,14 @@ class RetriesTest {
         assertEquals(1, last.getResendAfterAttempt());
     }
 
-    /** Goes through the contract, so that a new request with an id is not forgotten. */
+    /** Iterates the contract, so a new request with an id is included. */
     @Test
-    void everyRequestThatCanHaveAnIdIsGivenOne() throws Exception {
+    void everyRequestWithAnIdFieldGetsAnId() throws Exception {
         List<String> found = new ArrayList<>();
         for (Contract.Rpc rpc : Contract.rpcs()) {
             var input = rpc.method().getInputType();
             if (READS.contains(rpc.method().getName()) || rpc.method().getName().equals("WatchMessage")) {
-                continue; // There it asks for a message.
+                continue; // In these requests it looks up a message.
             }
             Message request = (Message) Class.forName("switchboard.v1." + input.getName())
                     .getMethod("getDefaultInstance")
@@ -267,7 +267,7 @@ class RetriesTest {
     }
 
     @Test
-    void itGivesUpAfterItsAttempts() {
+    void retriesStopAfterMaxAttempts() {
         failFirst(100, unavailable());
         assertThrows(StatusRuntimeException.class, this::getAccount);
         assertEquals(4, server.calls.size());
@@ -279,14 +279,14 @@ class RetriesTest {
     }
 
     @Test
-    void theServersDelayIsKept() {
+    void serverDelayIsWaitedFor() {
         failFirst(1, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 900));
         getAccount();
         assertTrue(server.calls.get(1).time() - server.calls.get(0).time() >= 900_000_000);
     }
 
     @Test
-    void aDelayBeyondTheDeadlineIsNotWaitedFor() {
+    void delayBeyondTheDeadlineFailsAtOnce() {
         failFirst(1, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_000));
         long before = System.nanoTime();
         var e = SwitchboardException.of(assertThrows(StatusRuntimeException.class, this::getAccount));
@@ -295,7 +295,7 @@ class RetriesTest {
         assertTrue(System.nanoTime() - before < 10_000_000_000L);
         assertEquals(1, server.calls.size());
 
-        // The same with a deadline of the surroundings.
+        // The same with a deadline of the gRPC context.
         failFirst(2, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_000));
         var timer = Executors.newSingleThreadScheduledExecutor();
         try {
@@ -310,7 +310,7 @@ class RetriesTest {
     }
 
     @Test
-    void aDelayOfMoreThanHalfAMinuteIsTheCallersToWaitFor() {
+    void delayOverThirtySecondsFailsAtOnce() {
         server.failures = number -> FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_001);
         var stub = client.accounts().withDeadlineAfter(Duration.ofMinutes(10));
         var e = SwitchboardException.of(assertThrows(
@@ -322,7 +322,7 @@ class RetriesTest {
                         MediaHeader.getDefaultInstance(), Upload.of(new byte[] {1}), Duration.ofMinutes(10)));
         assertEquals(2, server.calls.size());
 
-        // A stream waits for that long.
+        // An event stream waits for the full limit.
         assertEquals(Duration.ofSeconds(30).toNanos(), RetryPolicy.bounded(Duration.ofDays(1)));
         assertEquals(Duration.ofSeconds(30).toNanos(), RetryPolicy.bounded(Duration.ofSeconds(30)));
         assertEquals(1, RetryPolicy.bounded(Duration.ofNanos(1)));
@@ -338,7 +338,7 @@ class RetriesTest {
     }
 
     @Test
-    void aFailureTellsTheIdThatTheWriteCarried() {
+    void failureHasTheRequestIdOfTheWrite() {
         failFirst(100, FakeServer.failure(Status.Code.FAILED_PRECONDITION, "SEND_OUTCOME_UNKNOWN", -1));
         var messages = client.messages().withDeadlineAfter(LONG);
         var message = SendMessageRequest.getDefaultInstance();
@@ -356,13 +356,13 @@ class RetriesTest {
         var e = SwitchboardException.of(assertThrows(StatusRuntimeException.class, () -> messages.sendMessage(own)));
         assertEquals("Bestellung-7-ä", e.getRequestId());
         e = SwitchboardException.of(assertThrows(StatusRuntimeException.class, this::getAccount));
-        assertEquals("", e.getRequestId(), "a read has none");
+        assertEquals("", e.getRequestId(), "a read has no id");
     }
 
-    /** That is when the id is needed most: nothing was heard of the write. */
+    /** The program needs the id here, because the outcome of the write is unknown. */
     @Test
-    void soDoesOneThatIsNotTheServers() throws Exception {
-        try (Proxy proxy = new Proxy(server.port(), Proxy.Fate.SILENCE);
+    void localFailureHasTheRequestIdOfTheWrite() throws Exception {
+        try (Proxy proxy = new Proxy(server.port(), Proxy.Behavior.SILENCE);
                 SwitchboardClient client = client(proxy.address(), 4)) {
             var late = SwitchboardException.of(assertThrows(StatusRuntimeException.class, () -> client.messages()
                     .withDeadlineAfter(Duration.ofMillis(200))
@@ -380,9 +380,9 @@ class RetriesTest {
         }
     }
 
-    /** A cancel in the delay between two attempts, when no call is under way that could tell of it. */
+    /** A cancellation during the delay between two attempts, when no call is active. */
     @Test
-    void aCancelEndsTheWait() throws Exception {
+    void cancelDuringBackoffEndsTheCall() throws Exception {
         failFirst(100, FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 30_000));
         Semaphore failed = new Semaphore(0);
         try (SwitchboardClient client = SwitchboardClient.builder(server.address())
@@ -417,7 +417,7 @@ class RetriesTest {
         assertEquals(2, server.calls.size());
     }
 
-    /** Runs something when a call has ended and all who listen have heard of it. */
+    /** Runs a callback after a call has ended and its listeners were notified. */
     private static ClientInterceptor onClosed(Runnable then) {
         return new ClientInterceptor() {
             @Override
@@ -442,14 +442,14 @@ class RetriesTest {
     }
 
     @Test
-    void streamsAreNotRepeated() throws Exception {
+    void streamsAreNotRetried() throws Exception {
         failFirst(100, unavailable());
         assertThrows(StatusRuntimeException.class, () -> client.messages()
                 .watchMessage(WatchMessageRequest.getDefaultInstance())
                 .next());
         assertEquals(1, server.calls.size());
 
-        // An upload by hand is given its id all the same.
+        // An upload through a stub gets an id, but no retry.
         CompletableFuture<SendMediaResponse> answer = new CompletableFuture<>();
         var stream = MessageServiceGrpc.newStub(client.channel()).sendMedia(new io.grpc.stub.StreamObserver<>() {
             @Override
@@ -475,7 +475,7 @@ class RetriesTest {
     }
 
     @Test
-    void anUploadOfBytesIsRepeatedWhole() throws Exception {
+    void uploadOfBytesIsRetriedFromTheStart() throws Exception {
         byte[] file = new byte[3_000_000];
         new Random(7).nextBytes(file);
         failFirst(2, unavailable());
@@ -484,11 +484,11 @@ class RetriesTest {
         assertEquals(1, requestIds().size());
         assertNotEquals(Set.of(""), requestIds());
         for (FakeServer.Call call : server.calls) {
-            ByteArrayOutputStream came = new ByteArrayOutputStream();
+            ByteArrayOutputStream received = new ByteArrayOutputStream();
             for (Object message : call.messages()) {
-                ((SendMediaRequest) message).getChunk().writeTo(came);
+                ((SendMediaRequest) message).getChunk().writeTo(received);
             }
-            assertArrayEquals(file, came.toByteArray());
+            assertArrayEquals(file, received.toByteArray());
         }
 
         failFirst(5, unavailable());
@@ -506,7 +506,7 @@ class RetriesTest {
     }
 
     @Test
-    void anUploadThatCanBeReadOnceIsNotRepeated() {
+    void uploadOfAnInputStreamIsNotRetried() {
         failFirst(1, unavailable());
         Upload stream = Upload.of(new ByteArrayInputStream(new byte[] {1, 2, 3}));
         var e = assertThrows(
@@ -515,16 +515,18 @@ class RetriesTest {
         assertEquals(1, server.calls.size());
     }
 
-    /** gRPC's own back-off would fail every attempt of the first second. */
+    /** With gRPC's own backoff, every attempt of the first second would fail. */
     @Test
-    void eachAttemptDialsAnew() throws Exception {
-        try (Proxy proxy = new Proxy(server.port(), Proxy.Fate.CLOSE, Proxy.Fate.CLOSE, Proxy.Fate.FORWARD);
+    void retryReconnectsAtOnce() throws Exception {
+        try (Proxy proxy =
+                        new Proxy(server.port(), Proxy.Behavior.CLOSE, Proxy.Behavior.CLOSE, Proxy.Behavior.FORWARD);
                 SwitchboardClient client = client(proxy.address(), 3)) {
             client.accounts().withDeadlineAfter(LONG).getAccount(GetAccountRequest.getDefaultInstance());
             assertTrue(proxy.connections() >= 3);
             assertEquals(1, server.calls.size());
         }
-        try (Proxy proxy = new Proxy(server.port(), Proxy.Fate.CLOSE, Proxy.Fate.CLOSE, Proxy.Fate.FORWARD);
+        try (Proxy proxy =
+                        new Proxy(server.port(), Proxy.Behavior.CLOSE, Proxy.Behavior.CLOSE, Proxy.Behavior.FORWARD);
                 SwitchboardClient client = client(proxy.address(), 3)) {
             client.sendMedia(MediaHeader.getDefaultInstance(), Upload.of(new byte[] {1}), LONG);
             assertTrue(proxy.connections() >= 3);
@@ -532,7 +534,7 @@ class RetriesTest {
     }
 
     @Test
-    void aClosedClientDoesNotTry() {
+    void closedClientDoesNotRetry() {
         client.close();
         long before = System.nanoTime();
         assertThrows(StatusRuntimeException.class, this::getAccount);
@@ -541,7 +543,7 @@ class RetriesTest {
     }
 
     @Test
-    void theDelaysGrowAndDiffer() {
+    void backoffGrowsWithJitter() {
         RetryPolicy policy = RetryPolicy.ofAttempts(4);
         Set<Long> seen = new HashSet<>();
         for (int failures = 1; failures < 40; failures++) {

@@ -13,9 +13,9 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import switchboard.sandbox.v1.SandboxServiceGrpc;
 
-/** The real server with its imitated providers, as a process of its own. */
+/** A sandbox server as a process: the real server with fake providers. */
 final class Sandbox implements AutoCloseable {
-    /** Where the repository is, from where Maven runs the tests. */
+    /** The root of the repository, relative to the folder in which Maven runs the tests. */
     static final Path REPOSITORY = Path.of("../..").toAbsolutePath().normalize();
 
     private final Process process;
@@ -30,7 +30,7 @@ final class Sandbox implements AutoCloseable {
         return start(0, null);
     }
 
-    /** Starts one at a port, or at any for 0, whose journal is kept in a file, or not for null. */
+    /** Starts a server at a port (0 for any), with its journal in a file (null for memory). */
     static Sandbox start(int port, Path store) throws Exception {
         List<String> command = new ArrayList<>(List.of(binary(), "sandbox"));
         if (store != null) {
@@ -59,7 +59,7 @@ final class Sandbox implements AutoCloseable {
                 ? given
                 : REPOSITORY.resolve("target/debug/switchboard").toString();
         if (!Files.isExecutable(new File(path).toPath())) {
-            throw new AssertionError("no server at " + path + ": build it, or name one in SWITCHBOARD_BIN");
+            throw new AssertionError("no server at " + path + ": build it, or set SWITCHBOARD_BIN");
         }
         return path;
     }
@@ -71,7 +71,7 @@ final class Sandbox implements AutoCloseable {
                     listening.complete(Integer.valueOf(line.substring(line.lastIndexOf(':') + 1)));
                 }
             }
-            listening.completeExceptionally(new IOException("the server ended before it listened"));
+            listening.completeExceptionally(new IOException("the server exited before it listened"));
         } catch (IOException e) {
             listening.completeExceptionally(e);
         }
@@ -100,13 +100,13 @@ final class Sandbox implements AutoCloseable {
         return SandboxServiceGrpc.newBlockingStub(client.channel()).withDeadlineAfter(20, TimeUnit.SECONDS);
     }
 
-    /** Ends it as {@code kill -9} does. */
+    /** Kills the process, as {@code kill -9} does. */
     void kill() {
         process.destroyForcibly();
         awaitEnd();
     }
 
-    /** Ends it as a deployment does. */
+    /** Stops the process, as a deployment does. */
     void stop() {
         process.destroy();
         awaitEnd();

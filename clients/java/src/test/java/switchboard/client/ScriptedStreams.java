@@ -27,26 +27,26 @@ import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
 import switchboard.v1.SubscribeStarted;
 
-/** A server of events that says what it is told, and what came to it. */
+/** An event server with scripted streams, which records its requests. */
 abstract class ScriptedStreams {
-    /** What the server does with a stream. */
+    /** The script of one stream. */
     interface Script {
         void accept(StreamObserver<SubscribeResponse> stream);
     }
 
     static final SubscribeRequest LATEST = SubscribeRequest.getDefaultInstance();
 
-    final List<SubscribeRequest> asked = new CopyOnWriteArrayList<>();
-    final List<Long> askedAt = new CopyOnWriteArrayList<>();
+    final List<SubscribeRequest> requests = new CopyOnWriteArrayList<>();
+    final List<Long> requestedAt = new CopyOnWriteArrayList<>();
     final List<AutoCloseable> open = new ArrayList<>();
 
-    /** All that came, in order: {@code opened} and {@code cursor of generation}. */
+    /** The received requests in order: {@code opened} and {@code cursor of generation}. */
     final List<String> log = new CopyOnWriteArrayList<>();
 
     final BlockingQueue<AcknowledgeRequest> acknowledged = new LinkedBlockingQueue<>();
 
-    /** What the acknowledgement of this number, from 1, fails with; null takes it. */
-    volatile IntFunction<StatusRuntimeException> refusals = number -> null;
+    /** The failure of the acknowledgement with this number, from 1; null for success. */
+    volatile IntFunction<StatusRuntimeException> acknowledgeFailures = number -> null;
 
     private int acknowledgements;
     private List<Script> scripts = List.of();
@@ -62,7 +62,7 @@ abstract class ScriptedStreams {
         }
     }
 
-    /** Starts a server that treats each stream in turn by a script, the last one for all that follow. */
+    /** Starts a server that runs one script per stream. The last script serves all later streams. */
     SwitchboardClient serve(Script... scripts) throws IOException {
         this.scripts = List.of(scripts);
         server = Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
@@ -92,16 +92,16 @@ abstract class ScriptedStreams {
 
     private synchronized Script script(SubscribeRequest request) {
         log.add("opened");
-        asked.add(request);
-        askedAt.add(System.nanoTime());
-        return scripts.get(Math.min(asked.size(), scripts.size()) - 1);
+        requests.add(request);
+        requestedAt.add(System.nanoTime());
+        return scripts.get(Math.min(requests.size(), scripts.size()) - 1);
     }
 
     private synchronized StatusRuntimeException acknowledgement(AcknowledgeRequest request) {
         log.add(request.getCursor() + " of " + request.getGeneration());
         acknowledged.add(request);
         acknowledgements++;
-        return refusals.apply(acknowledgements);
+        return acknowledgeFailures.apply(acknowledgements);
     }
 
     SwitchboardClient client(String address) {
@@ -111,8 +111,8 @@ abstract class ScriptedStreams {
     SwitchboardClient client(String address, java.time.Duration connectTimeout) {
         SwitchboardClient client = SwitchboardClient.builder(address)
                 .plaintext()
-                .impatient(connectTimeout, java.time.Duration.ofMillis(20))
-                .patient(java.time.Duration.ofSeconds(20))
+                .connectionTimings(connectTimeout, java.time.Duration.ofMillis(20))
+                .finalAcknowledgeTimeout(java.time.Duration.ofSeconds(20))
                 .build();
         open.add(client);
         return client;
@@ -162,27 +162,27 @@ abstract class ScriptedStreams {
                 .build();
     }
 
-    static SubscribeResponse startedAs(String cursor, int generation) {
+    static SubscribeResponse startedWithGeneration(String cursor, int generation) {
         return SubscribeResponse.newBuilder()
                 .setStarted(started(cursor).getStarted().toBuilder().setGeneration(generation))
                 .build();
     }
 
-    /** Says these, and leaves the stream open. */
-    static Script say(SubscribeResponse... responses) {
+    /** Sends the responses and leaves the stream open. */
+    static Script send(SubscribeResponse... responses) {
         return stream -> List.of(responses).forEach(stream::onNext);
     }
 
     static Script fail(Throwable failure, SubscribeResponse... responses) {
         return stream -> {
-            say(responses).accept(stream);
+            send(responses).accept(stream);
             stream.onError(failure);
         };
     }
 
     static Script complete(SubscribeResponse... responses) {
         return stream -> {
-            say(responses).accept(stream);
+            send(responses).accept(stream);
             stream.onCompleted();
         };
     }
@@ -191,10 +191,10 @@ abstract class ScriptedStreams {
         return FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", -1);
     }
 
-    /** Ends a loop: the server sent as many as were wanted. */
+    /** Ends the loop: the server reports that max_events is reached. */
     static Script end(SubscribeResponse... responses) {
         return stream -> {
-            say(responses).accept(stream);
+            send(responses).accept(stream);
             complete(closing("end", ClosingReason.CLOSING_REASON_MAX_EVENTS, 0)).accept(stream);
         };
     }

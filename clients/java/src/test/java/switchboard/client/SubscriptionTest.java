@@ -32,7 +32,7 @@ import switchboard.v1.StartPosition;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.Subscription;
 
-/** Loops over a named subscription of the real server. */
+/** Streams of a named subscription of the real server. */
 class SubscriptionTest {
     private static final SubscribeRequest NAMED =
             SubscribeRequest.newBuilder().setSubscription("billing").build();
@@ -94,7 +94,7 @@ class SubscriptionTest {
     }
 
     @Test
-    void whatWasNotFinishedComesAgainToTheNextLoop() {
+    void unfinishedEventIsRedeliveredToTheNextStream() {
         create("message.received");
         write("one", "two", "three", "four");
         List<String> seen = new ArrayList<>();
@@ -107,7 +107,7 @@ class SubscriptionTest {
                 } else if (text(event).equals("three")) {
                     String finished = second;
                     await(
-                            "what is finished is acknowledged while the next is at hand",
+                            "finished events are acknowledged during the next one",
                             () -> subscription().getCursor().equals(finished));
                     break;
                 }
@@ -127,7 +127,7 @@ class SubscriptionTest {
     }
 
     @Test
-    void nothingIsLostOverARestart() throws Exception {
+    void restartLosesNoEvent() throws Exception {
         create("message.received");
         RestartTest.Writer writer = new RestartTest.Writer(client);
         CompletableFuture<Void> writing = Threads.run(writer);
@@ -140,7 +140,7 @@ class SubscriptionTest {
                     sandbox.kill();
                     sandbox = Sandbox.start(sandbox.port(), folder.resolve("journal.db"));
                 } else if (first.size() == 60) {
-                    sandbox.kill(); // With it what is not acknowledged yet, and the last words of this loop.
+                    sandbox.kill(); // Neither pending acknowledgements nor the final one of this loop reach the server.
                     break;
                 }
             }
@@ -160,21 +160,21 @@ class SubscriptionTest {
                 } else if (second.size() == 60) {
                     writer.stopped = true;
                     writing.get(20, TimeUnit.SECONDS);
-                    write("last"); // In front of it nothing can be missing when it comes.
+                    write("last"); // All earlier messages arrive before it.
                 }
             }
         }
-        assertEquals(new HashSet<>(first).size(), first.size(), "nothing comes twice in one loop");
-        assertEquals(new HashSet<>(second).size(), second.size(), "nothing comes twice in one loop");
+        assertEquals(new HashSet<>(first).size(), first.size(), "no duplicates in one stream");
+        assertEquals(new HashSet<>(second).size(), second.size(), "no duplicates in one stream");
         Set<String> all = new LinkedHashSet<>(first);
         all.addAll(second);
-        all.retainAll(new HashSet<>(writer.taken));
-        assertEquals(writer.taken, List.copyOf(all), "all that was taken came, in order");
-        assertTrue(second.contains(first.get(first.size() - 1)), "what was not finished comes again");
+        all.retainAll(new HashSet<>(writer.accepted));
+        assertEquals(writer.accepted, List.copyOf(all), "all accepted messages arrived in order");
+        assertTrue(second.contains(first.get(first.size() - 1)), "the unfinished event is redelivered");
     }
 
     @Test
-    void aSubscriptionThatIsSetBackComesAgain() {
+    void seekBackReplaysEvents() {
         create("message.received");
         write("one", "two");
         List<String> seen = new ArrayList<>();
@@ -199,7 +199,7 @@ class SubscriptionTest {
     }
 
     @Test
-    void aSubscriptionThatIsDeletedEndsTheLoop() {
+    void deletedSubscriptionEndsTheLoop() {
         create("message.received");
         write("one");
         try (EventStream events = client.subscribe(NAMED)) {
@@ -220,7 +220,7 @@ class SubscriptionTest {
     }
 
     @Test
-    void whereNothingMatchesThePlaceStaysNear() throws Exception {
+    void heartbeatsBringTheLagToZero() throws Exception {
         create("message.echo");
         write("one", "two", "three");
         assertTrue(subscription().getLagEvents() > 0);
@@ -232,7 +232,7 @@ class SubscriptionTest {
             await("heartbeats are acknowledged", () -> subscription().getLagEvents() == 0);
             write("four");
             assertTrue(subscription().getLagEvents() <= 1);
-            await("later ones too", () -> subscription().getLagEvents() == 0);
+            await("later heartbeats are acknowledged too", () -> subscription().getLagEvents() == 0);
         }
         assertFalse(loop.get(20, TimeUnit.SECONDS));
     }

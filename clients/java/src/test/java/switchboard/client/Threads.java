@@ -4,7 +4,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.function.Supplier;
 
-/** Threads of the tests' own: loops and blocking calls would use the common pool up. */
+/** Separate threads for tests, because loops and blocking calls would exhaust the common pool. */
 final class Threads {
     private static final Executor FRESH = task -> {
         Thread thread = new Thread(task);
