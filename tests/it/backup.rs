@@ -13,9 +13,9 @@ use switchboard::pb::v1::{
 use switchboard::sandbox::{Operation, Options, Sandbox};
 use tonic::{Code, Status};
 
-use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
-use crate::gateway::{Subscriber, metadata, reason, received, subscribe, text, text_of, within};
 use crate::process::post;
+use crate::support::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::support::gateway::{Subscriber, metadata, reason, received, subscribe, text, text_of, within};
 
 const ACCOUNT: &str = "globex";
 

@@ -7,7 +7,9 @@ use switchboard::pb::v1::{SubscribeRequest, Template, parameter};
 use switchboard::sandbox::connectly::{Answer, Delivery};
 use tonic::Code;
 
-use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, details, fields, reason, text, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, details, fields, reason, text, within,
+};
 
 /// JSON that a parser and a serialiser would change.
 const DATA: &str = r#"{ "b":1.50,"a":"\u00e9", "n":12345678901234567890123 }"#;

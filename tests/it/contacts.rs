@@ -12,7 +12,9 @@ use switchboard::sandbox::connectby::PastTheEnd;
 use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, details, fields, metadata, reason, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, Gateway, Start, details, fields, metadata, reason, within,
+};
 
 /// Calls a method of the service with a request of its own.
 macro_rules! call {

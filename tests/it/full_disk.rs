@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
-use crate::disk;
-use crate::faults::{Call, Effect, On, Rule};
-use crate::gateway::{metadata, reason, text, within};
+use crate::disk_faults;
+use crate::support::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::support::faults::{Call, Effect, On, Rule};
+use crate::support::gateway::{metadata, reason, text, within};
 
 const ACCOUNT: &str = "globex";
 
@@ -261,7 +261,7 @@ async fn a_process_that_dies_of_a_full_disk_leaves_unknowns_that_are_not_sent_ag
 /// Nothing is old, so that nothing has to be written: that is no sign that something could be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_disk_is_full_is_not_ready_until_something_was_written_again() {
-    let scene = disk::Scene::new();
+    let scene = disk_faults::Scene::new();
     let server = scene.start();
     let ready = async || {
         let answer = within(reqwest::get(format!("http://{}/readyz", server.admin))).await;

@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Request, Status};
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, details, metadata, reason, text, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, Gateway, Start, details, metadata, reason, text, within,
+};
 
 /// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(300);

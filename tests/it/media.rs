@@ -17,7 +17,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::gateway::{
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, connect, details, fields, metadata, reason, within,
 };
 

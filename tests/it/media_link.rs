@@ -4,7 +4,7 @@ use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::{Channel, MediaKind, MediaLink, SendMessageRequest};
 use tonic::Code;
 
-use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Start, fields, reason, text};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Start, fields, reason, text};
 
 fn link(kind: MediaKind) -> MediaLink {
     MediaLink { kind: kind.into(), url: "https://files.example.org/a?b=1".to_owned(), ..MediaLink::default() }

@@ -15,17 +15,17 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::binary::Server;
-use crate::disk::{ACCOUNT, repeatable, sending};
-use crate::faults::{Call, Effect, Faults, On, Rule};
-use crate::gateway::{just_received, metadata, reason, text_of, within};
+use crate::disk_faults::{ACCOUNT, repeatable, sending};
 use crate::process::post;
+use crate::support::binary::Server;
+use crate::support::faults::{Call, Effect, Faults, On, Rule};
+use crate::support::gateway::{just_received, metadata, reason, text_of, within};
 
 /// Webhooks pour in from many sides while the power is cut: at the sync of a commit and behind it, in the middle of its
 /// pages, while the log is moved. What was not synced is lost, or on disk in part.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_webhook_answered_200_is_there_after_power_cuts() {
-    let home = crate::binary::Home::new("http://127.0.0.1:1");
+    let home = crate::support::binary::Home::new("http://127.0.0.1:1");
     let faults = Faults::new(&home);
     let client = reqwest::Client::new();
     let mut answered: BTreeSet<String> = BTreeSet::new();

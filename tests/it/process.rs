@@ -13,8 +13,8 @@ use switchboard::sandbox::{Options, Sandbox};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::binary::{API_KEY, Home, SECRET, Server};
-use crate::gateway::{CUSTOMER, received, text, text_of, within};
+use crate::support::binary::{API_KEY, Home, SECRET, Server};
+use crate::support::gateway::{CUSTOMER, received, text, text_of, within};
 
 /// Posts a signed webhook. None when there was no answer.
 pub(crate) async fn post(client: &reqwest::Client, webhook: SocketAddr, body: String) -> Option<u16> {

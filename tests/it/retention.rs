@@ -9,9 +9,11 @@ use switchboard::pb::v1::{StartPosition, SubscribeRequest, Subscription, create_
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::binary::{Home, Server};
-use crate::gateway::{Gateway, Start, Subscriber, metadata, reason, received, subscribe, text_of, within};
 use crate::process::post;
+use crate::support::binary::{Home, Server};
+use crate::support::gateway::{
+    Gateway, Start, Subscriber, metadata, reason, received, subscribe, text_of, within,
+};
 
 const MIB: u64 = 1 << 20;
 

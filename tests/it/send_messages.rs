@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, reason, text, within};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, reason, text, within};
 
 /// An open stream.
 struct Open {

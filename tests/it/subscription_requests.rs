@@ -8,11 +8,11 @@ use switchboard::pb::v1::{EventFilter, StartPosition, SubscribeRequest, create_s
 use switchboard::store::{self, Change, MOST_SUBSCRIPTIONS, Op};
 use tonic::{Code, Status};
 
-use crate::gateway::{Start, fields, metadata, reason, within};
 use crate::subscriptions::{
     ID, acknowledge, create, delete, deliver, from_the_start, get, open, seek, subscribed, texts, types,
     within_the_store,
 };
+use crate::support::gateway::{Start, fields, metadata, reason, within};
 
 #[tokio::test]
 async fn a_subscription_starts_where_its_maker_says() {

@@ -17,11 +17,11 @@ use switchboard::pb::v1::{
 use switchboard::store::{self, Change, Done, Op, Owner, Store, Trim};
 use tonic::{Code, Status};
 
-use crate::binary::{Home, Server};
-use crate::gateway::{
+use crate::process::post;
+use crate::support::binary::{Home, Server};
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, Gateway, Start, Subscriber, metadata, reason, received, subscribe, text_of, within,
 };
-use crate::process::post;
 
 pub(crate) const ID: &str = "billing";
 

@@ -15,7 +15,7 @@ use switchboard::pb::v1::{
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::Status;
 
-use crate::gateway::{CUSTOMER, Gateway, within};
+use crate::support::gateway::{CUSTOMER, Gateway, within};
 
 /// A template as ConnectBy may list it one day: with fields that nobody knows, an integer that no double holds, a key
 /// that stands twice, and white space of its own.

@@ -15,7 +15,7 @@
 mod binary;
 mod cast;
 mod checker;
-#[path = "../it/faults.rs"]
+#[path = "../it/support/faults.rs"]
 mod faults;
 mod ledger;
 mod lister;

@@ -8,7 +8,7 @@ use switchboard::sandbox::Endpoint;
 use tonic::{Code, Request};
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
 
 /// The imitated provider of an account.
 fn at<'a>(gateway: &'a Gateway, account: &str) -> &'a Endpoint {

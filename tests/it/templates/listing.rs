@@ -4,7 +4,7 @@ use switchboard::pb::v1::{ParameterFormat, TemplateCategory, TemplateComponentTy
 use tonic::Code;
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start, fields, metadata, reason};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, fields, metadata, reason};
 
 #[tokio::test]
 async fn connectbys_templates_come_page_by_page_and_back_again() {

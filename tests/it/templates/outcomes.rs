@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start, metadata, reason};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, metadata, reason};
 
 #[tokio::test]
 async fn a_template_that_is_not_listed_is_not_sent() {

@@ -4,7 +4,7 @@ use switchboard::pb::v1::{Channel, Location};
 use tonic::Code;
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
 
 #[tokio::test]
 async fn what_connectly_cannot_do_of_a_template_is_unimplemented_with_the_fields_path() {

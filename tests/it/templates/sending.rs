@@ -4,7 +4,7 @@ use serde_json::json;
 use switchboard::pb::v1::{Location, MessageState};
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start};
 
 #[tokio::test]
 async fn the_documented_message_with_an_image_reaches_connectby_with_the_template_as_it_was_listed() {

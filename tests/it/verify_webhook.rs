@@ -6,7 +6,7 @@ use switchboard::pb::v1::{
 };
 use switchboard::sandbox::connectly::sign;
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, received, text_of, within};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, received, text_of, within};
 
 const VECTOR: &str = include_str!("../fixtures/connectly/text.json");
 const VECTOR_SECRET: &str = "test-webhook-secret";

@@ -14,10 +14,10 @@ use switchboard::pb::v1::{
 use switchboard::sandbox::{Fault, FaultRule, Operation, Options, Sandbox};
 use tonic::Code;
 
-use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
-use crate::faults::{Call, Effect, Faults, On, Rule, Seen};
-use crate::gateway::{just_received, metadata, reason, subscribe, text, text_of, within};
 use crate::process::post;
+use crate::support::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::support::faults::{Call, Effect, Faults, On, Rule, Seen};
+use crate::support::gateway::{just_received, metadata, reason, subscribe, text, text_of, within};
 
 pub(crate) const ACCOUNT: &str = "globex";
 

@@ -16,7 +16,7 @@ use switchboard::pb::v1::{
 use switchboard::store::{self, Done, Op, Owner, Store, Trim};
 use tonic::{Code, Status};
 
-use crate::gateway::{
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, Gateway, Start, Subscriber, fields, metadata, reason, received, text_of, within,
 };
 

@@ -11,7 +11,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, within};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, within};
 
 #[tokio::test]
 async fn accounts_say_what_they_can_do() {

@@ -12,7 +12,7 @@ use switchboard::pb::v1::{
     SubscribeResponse, subscribe_response,
 };
 
-use crate::gateway::{CONNECTLY, Gateway, Start, received, text, text_of, within};
+use crate::support::gateway::{CONNECTLY, Gateway, Start, received, text, text_of, within};
 
 const PAGE: &str = "https://app.example.com";
 const OTHER_PAGE: &str = "https://evil.example.com";

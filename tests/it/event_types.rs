@@ -7,7 +7,7 @@ use switchboard::pb::v1::{
     message_echo, message_received,
 };
 
-use crate::gateway::{CONNECTLY, Gateway, Start};
+use crate::support::gateway::{CONNECTLY, Gateway, Start};
 
 macro_rules! sample {
     ($name:literal) => {

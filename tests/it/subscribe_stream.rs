@@ -7,7 +7,7 @@ use switchboard::pb::v1::subscribe_response::Response;
 use switchboard::pb::v1::{ClosingReason, EventFilter, StartPosition, SubscribeClosing, SubscribeRequest};
 use tonic::Code;
 
-use crate::gateway::{
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, Start, Subscriber, connect, fields, reason, received, subscribe, text, text_of,
     within,
 };

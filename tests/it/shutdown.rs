@@ -11,10 +11,10 @@ use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tokio::net::TcpStream;
 
 use crate::backup::text_path;
-use crate::binary::{API_KEY, Home};
-use crate::disk::{Scene, repeatable, sending};
-use crate::faults::{Call, Effect, On, Rule};
-use crate::gateway::{text_of, within};
+use crate::disk_faults::{Scene, repeatable, sending};
+use crate::support::binary::{API_KEY, Home};
+use crate::support::faults::{Call, Effect, On, Rule};
+use crate::support::gateway::{text_of, within};
 
 /// What was moved before is not moved again by whoever closes the file last, and may be what the sync did not bring to
 /// the disk: the log is all that is left of it.
@@ -88,7 +88,7 @@ fn a_command_does_not_mind_that_nobody_reads_what_it_says() {
     let config = home.config();
     let (store, backup) =
         (home.folder.path().join("switchboard.db"), home.folder.path().join("switchboard.backup"));
-    let server = crate::binary::Server::start(home.command());
+    let server = crate::support::binary::Server::start(home.command());
     for arguments in [
         &["reference"][..],
         &["check", "--config", text_path(&config)],

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::binary::{Home, SECRET, Server};
-use crate::gateway::{CONNECTLY, Gateway, PATIENCE, Start, received, within};
+use crate::support::binary::{Home, SECRET, Server};
+use crate::support::gateway::{CONNECTLY, Gateway, PATIENCE, Start, received, within};
 
 const HALF_A_HEADER: &[u8] = b"POST /webhooks/demo-connectly HTTP/1.1\r\nhost: switch";
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::binary::Home;
+use super::binary::Home;
 
 /// The library, built once for all tests of a run.
 fn library() -> &'static Path {
@@ -23,7 +23,7 @@ fn library() -> &'static Path {
     let (_, library) = BUILT.get_or_init(|| {
         let folder = TempDir::new().expect("a folder");
         let library = folder.path().join("preload.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faults/preload.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/faults/preload.c");
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-o"])
             .args([&library, &source])

@@ -7,10 +7,10 @@ use switchboard::pb::v1::{Event, StartPosition};
 use switchboard::sandbox::Operation;
 
 use crate::backup::{burn, done, text_path};
-use crate::binary::Server;
-use crate::disk::{Scene, repeatable, sending};
-use crate::faults::Clock;
-use crate::gateway::{reason, text_of, within};
+use crate::disk_faults::{Scene, repeatable, sending};
+use crate::support::binary::Server;
+use crate::support::faults::Clock;
+use crate::support::gateway::{reason, text_of, within};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;

@@ -14,7 +14,7 @@ use switchboard::pb::v1::subscribe_request::Start as From;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use crate::gateway::{PATIENCE, Subscriber, subscribe};
+use super::gateway::{PATIENCE, Subscriber, subscribe};
 
 pub(crate) const SECRET: &str = "a-webhook-secret-that-nobody-may-see";
 pub(crate) const BUSINESS: &str = "00000000-0000-4000-8000-000000000001";
@@ -146,7 +146,7 @@ impl Server {
     /// Waits until it has ended by itself, and gives back how, and all of its log.
     #[cfg(target_os = "linux")]
     pub(crate) async fn end(mut self) -> (std::process::ExitStatus, String) {
-        let ended = crate::gateway::within(async {
+        let ended = super::gateway::within(async {
             loop {
                 match self.child.try_wait().expect("waitable") {
                     Some(status) => return status,

@@ -4,8 +4,8 @@ use switchboard::pb::v1::{UpdateWebhookRequest, WebhookTopic};
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
-use crate::gateway::{CONNECTLY, Gateway, Start, metadata, reason};
-use crate::webhooks::{ADDRESS, create, delete, list, new, registered, update};
+use crate::support::gateway::{CONNECTLY, Gateway, Start, metadata, reason};
+use crate::webhook_registration::{ADDRESS, create, delete, list, new, registered, update};
 
 /// A fault at the provider, and the code, reason and cause of a read and of a write.
 #[derive(Clone)]

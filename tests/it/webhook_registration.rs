@@ -9,7 +9,7 @@ use switchboard::sandbox::connectly::DuplicateTopic;
 use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, metadata, reason, within};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, metadata, reason, within};
 
 pub(crate) const ADDRESS: &str = "https://gw.example.org/hook?key=1";
 

@@ -12,10 +12,10 @@ use switchboard::pb::v1::{
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
-use crate::gateway::{
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, fields, metadata, reason, text, within,
 };
-use crate::webhooks;
+use crate::webhook_registration;
 
 /// The writes that can be made repeatable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,10 +105,10 @@ impl Write {
                 Ok((answer.url, answer.replayed))
             }
             Self::Webhook => {
-                let mut request = webhooks::new(WebhookTopic::Report);
+                let mut request = webhook_registration::new(WebhookTopic::Report);
                 request.address = format!("https://hooks.example.org/{content}");
                 (request.request_id, request.resend_after_attempt) = (request_id, resend_after_attempt);
-                let answer = webhooks::create(gateway, request).await?;
+                let answer = webhook_registration::create(gateway, request).await?;
                 Ok((answer.webhook.expect("there").id, answer.replayed))
             }
         }
@@ -240,14 +240,14 @@ async fn who_joins_a_registration_that_is_there_already_is_told_so_too() {
     gateway.connectly().set_fault(rule).await;
     let request = switchboard::pb::v1::CreateWebhookRequest {
         request_id: "a".to_owned(),
-        ..webhooks::new(WebhookTopic::Messages)
+        ..webhook_registration::new(WebhookTopic::Messages)
     };
-    let first = webhooks::create(&gateway, request.clone());
+    let first = webhook_registration::create(&gateway, request.clone());
     let second = async {
         while gateway.connectly().arrivals(Operation::ListWebhooks) == 0 {
             tokio::task::yield_now().await;
         }
-        webhooks::create(&gateway, request.clone()).await
+        webhook_registration::create(&gateway, request.clone()).await
     };
     let (first, second) = tokio::join!(first, second);
     for told in [first, second] {

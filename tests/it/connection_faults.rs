@@ -12,7 +12,9 @@ use switchboard::sandbox::{Endpoint, Fault, FaultRule, Operation};
 use tokio::time::timeout;
 use tonic::{Code, Request, Status};
 
-use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, metadata, reason, text, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, metadata, reason, text, within,
+};
 
 /// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(300);

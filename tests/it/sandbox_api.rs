@@ -6,7 +6,9 @@ use switchboard::pb::v1::SubscribeRequest;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, fields, reason, text, text_of, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, fields, reason, text, text_of, within,
+};
 
 fn steering(gateway: &Gateway) -> SandboxServiceClient<Channel> {
     SandboxServiceClient::new(gateway.channel.clone())

@@ -8,7 +8,7 @@ use switchboard::sandbox::connectby::{IllegalEscape, PastTheEnd};
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, metadata, reason, within};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, metadata, reason, within};
 
 async fn list(
     gateway: &Gateway,

@@ -10,10 +10,10 @@ use switchboard::pb::v1::StartPosition;
 use switchboard::pb::v1::subscribe_request::Start as From;
 
 use crate::backup::{burn, done, text_path};
-use crate::binary::Server;
-use crate::disk::Scene;
-use crate::faults::{Call, Effect, Faults, On, Rule};
-use crate::gateway::{text_of, within};
+use crate::disk_faults::Scene;
+use crate::support::binary::Server;
+use crate::support::faults::{Call, Effect, Faults, On, Rule};
+use crate::support::gateway::{text_of, within};
 
 /// A backup that reads the store for ever, for what it writes takes for ever. Dropping it kills it.
 struct Backup {

@@ -14,10 +14,10 @@ use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
 use crate::backup::{done, text_path};
-use crate::gateway::{
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, metadata, reason, received, text, within,
 };
-use crate::webhooks;
+use crate::webhook_registration;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
@@ -69,7 +69,7 @@ async fn writes_that_a_restored_store_does_not_know_are_in_doubt_until_somebody_
     let webhook = |resend_after_attempt| CreateWebhookRequest {
         request_id: "webhook".to_owned(),
         resend_after_attempt,
-        ..webhooks::new(WebhookTopic::Report)
+        ..webhook_registration::new(WebhookTopic::Report)
     };
 
     for _ in 0..2 {
@@ -77,7 +77,7 @@ async fn writes_that_a_restored_store_does_not_know_are_in_doubt_until_somebody_
         assert_in_doubt(&told, "WRITE_OUTCOME_UNKNOWN");
         let told = within(templates.upload_template_media(upload(0))).await.expect_err("may have been done");
         assert_in_doubt(&told, "WRITE_OUTCOME_UNKNOWN");
-        let told = webhooks::create(&gateway, webhook(0)).await.expect_err("may have been done");
+        let told = webhook_registration::create(&gateway, webhook(0)).await.expect_err("may have been done");
         assert_in_doubt(&told, "WRITE_OUTCOME_UNKNOWN");
     }
     for operation in [Operation::CreateContact, Operation::UploadTemplateMedia] {
@@ -90,7 +90,7 @@ async fn writes_that_a_restored_store_does_not_know_are_in_doubt_until_somebody_
         assert_eq!(contact.into_inner().replayed, replayed);
         let upload = within(templates.upload_template_media(upload(1))).await.expect("as asked for");
         assert_eq!(upload.into_inner().replayed, replayed);
-        let webhook = webhooks::create(&gateway, webhook(1)).await.expect("as asked for");
+        let webhook = webhook_registration::create(&gateway, webhook(1)).await.expect("as asked for");
         assert_eq!(webhook.replayed, replayed);
     }
     for operation in [Operation::CreateContact, Operation::UploadTemplateMedia] {

@@ -5,7 +5,7 @@ use switchboard::pb::v1::{StartPosition, SubscribeRequest, event::Payload};
 use switchboard::sandbox::connectly::{Signature, sign};
 use switchboard::sandbox::{Fault, FaultRule};
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, received, text, text_of};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, received, text, text_of};
 
 fn from_the_start() -> SubscribeRequest {
     SubscribeRequest {

@@ -10,7 +10,7 @@ use switchboard::pb::v1::{
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Request};
 
-use crate::gateway::{
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, CUSTOMER, Start, details, fields, metadata, reason, text, within,
 };
 

@@ -19,8 +19,8 @@ use tonic::Status;
 use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
 
-use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
-use crate::gateway::{metadata, reason, text, within};
+use crate::support::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::support::gateway::{metadata, reason, text, within};
 
 /// The account of [`Home`].
 const ACCOUNT: &str = "globex";

@@ -14,7 +14,7 @@ use switchboard::pb::v1::{
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status, Streaming};
 
-use crate::gateway::{
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, Subscriber, fields, metadata, reason, received, text,
     within,
 };

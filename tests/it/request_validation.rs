@@ -11,7 +11,7 @@ use switchboard::pb::v1::{
 use switchboard::sandbox::Operation;
 use tonic::Code;
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, metadata, reason, text};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, metadata, reason, text};
 
 #[tokio::test]
 async fn every_fault_of_a_send_is_told_at_once_and_nothing_is_sent() {
