@@ -1,8 +1,5 @@
 //! `switchboard backup` and `switchboard restore`, against the real binary under load.
 
-use std::path::Path;
-use std::process::{Command, Output};
-
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::message_service_client::MessageServiceClient;
 use switchboard::pb::v1::subscribe_request::Start as From;
@@ -10,53 +7,13 @@ use switchboard::pb::v1::{
     ExpiredPolicy, ListEventsRequest, SendMessageRequest, StartPosition, SubscribeRequest,
     list_events_request, subscribe_response,
 };
-use switchboard::sandbox::{Operation, Options, Sandbox};
+use switchboard::sandbox::Operation;
 use tonic::{Code, Status};
 
-use crate::process::post;
-use crate::support::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::support::binary::{ACCOUNT, Home, Server, post};
+use crate::support::cli::{fails, path_str, succeeds};
 use crate::support::gateway::{Subscriber, metadata, reason, received, subscribe, text, text_of, within};
-
-const ACCOUNT: &str = "globex";
-
-async fn provider() -> Sandbox {
-    let mut options = Options::instant();
-    options.connectly.auto_reply = false;
-    options.connectly.auto_status = false;
-    options.connectly.api_key = API_KEY.to_owned();
-    options.connectly.business_id = BUSINESS.to_owned();
-    options.connectly.webhook_secret = SECRET.to_owned();
-    Sandbox::start(options).await.expect("starts")
-}
-
-/// Runs the binary to its end.
-pub(crate) fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    command.args(arguments).env("GLOBEX_API_KEY", API_KEY).output().expect("the binary starts")
-}
-
-pub(crate) fn done(arguments: &[&str]) -> String {
-    let Output { status, stdout, stderr } = run(arguments);
-    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).expect("text")
-}
-
-pub(crate) fn refused(arguments: &[&str]) -> String {
-    let Output { status, stderr, .. } = run(arguments);
-    assert!(!status.success());
-    String::from_utf8(stderr).expect("text")
-}
-
-pub(crate) fn text_path(path: &Path) -> &str {
-    path.to_str().expect("plain paths")
-}
-
-/// Lets the store go up in smoke.
-pub(crate) fn burn(home: &Home) {
-    for name in ["switchboard.db", "switchboard.db-wal", "switchboard.db-shm"] {
-        let _ = std::fs::remove_file(home.folder.path().join(name));
-    }
-}
+use crate::support::provider;
 
 async fn deliver(server: &Server, ids: impl IntoIterator<Item = String>) {
     let client = reqwest::Client::new();
@@ -82,7 +39,7 @@ async fn lost(server: &Server, cursor: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says_what_is_lost() {
-    let sandbox = provider().await;
+    let sandbox = provider::start().await;
     let home = Home::new(sandbox.connectly().base_url().as_str());
     let config = home.config();
     let backup = home.folder.path().join("switchboard.backup");
@@ -101,7 +58,7 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
     let told = {
         let (to, config) = (backup.clone(), config.clone());
         let backing_up = tokio::task::spawn_blocking(move || {
-            done(&["backup", "--config", text_path(&config), "--to", text_path(&to)])
+            succeeds(&["backup", "--config", path_str(&config), "--to", path_str(&to)])
         });
         deliver(&server, (0..50).map(|n| format!("meanwhile-{n}"))).await;
         within(backing_up).await.expect("no panic")
@@ -112,9 +69,9 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
     let last = reader.events(56).await.pop().expect("56 of them").cursor;
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 2);
     server.kill();
-    burn(&home);
+    home.delete_store();
 
-    let told = done(&["restore", "--config", text_path(&config), "--from", text_path(&backup)]);
+    let told = succeeds(&["restore", "--config", path_str(&config), "--from", path_str(&backup)]);
     assert!(told.contains("SEND_OUTCOME_UNKNOWN"), "{told}");
     let server = Server::start(home.command());
 
@@ -158,8 +115,8 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
     server.kill();
 
     // Once more, and this time whoever restores takes the risk for all.
-    burn(&home);
-    done(&["restore", "--config", text_path(&config), "--from", text_path(&backup), "--accept-repeats"]);
+    home.delete_store();
+    succeeds(&["restore", "--config", path_str(&config), "--from", path_str(&backup), "--accept-repeats"]);
     let server = Server::start(home.command());
     assert!(!send(&server, "sent-after", 0).await.expect("taken for new"));
     let in_common = cursors.pop().expect("read before");
@@ -174,29 +131,29 @@ async fn neither_command_writes_over_anything_and_each_says_what_is_in_its_way()
     let config = home.config();
     let (backup, store) =
         (home.folder.path().join("switchboard.backup"), home.folder.path().join("switchboard.db"));
-    let told = refused(&["backup", "--config", text_path(&config), "--to", text_path(&backup)]);
+    let told = fails(&["backup", "--config", path_str(&config), "--to", path_str(&backup)]);
     assert!(told.contains("cannot open the store"), "{told}");
     assert!(!store.exists() && !backup.exists());
 
     let server = Server::start(home.command());
     deliver(&server, ["M1".to_owned()]).await;
-    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
-    let told = refused(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
+    succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
+    let told = fails(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
     assert!(told.contains("exists already"), "{told}");
-    let told = refused(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
+    let told = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
     assert!(told.contains("in use by another process"), "{told}");
     assert!(server.terminate());
-    let told = refused(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
+    let told = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
     assert!(told.contains("exists already: move it away"), "{told}");
     let other = home.folder.path().join("other.db");
-    let told = refused(&["restore", "--store", text_path(&other), "--from", text_path(&store)]);
+    let told = fails(&["restore", "--store", path_str(&other), "--from", path_str(&store)]);
     assert!(told.contains("is no backup"), "{told}");
-    let told = refused(&["backup", "--to", text_path(&backup)]);
+    let told = fails(&["backup", "--to", path_str(&backup)]);
     assert!(told.contains("--config"), "{told}");
 
     // A backup that is put where a store should be is refused, with the way out.
-    burn(&home);
+    home.delete_store();
     std::fs::copy(&backup, &store).expect("copied");
-    let told = refused(&["serve", "--config", text_path(&config)]);
+    let told = fails(&["serve", "--config", path_str(&config)]);
     assert!(told.contains("switchboard restore"), "{told}");
 }

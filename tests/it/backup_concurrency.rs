@@ -9,10 +9,10 @@ use std::time::Duration;
 use switchboard::pb::v1::StartPosition;
 use switchboard::pb::v1::subscribe_request::Start as From;
 
-use crate::backup::{burn, done, text_path};
-use crate::disk_faults::Scene;
 use crate::support::binary::Server;
+use crate::support::cli::{path_str, succeeds};
 use crate::support::faults::{Call, Effect, Faults, On, Rule};
+use crate::support::faulty_host::FaultyHost;
 use crate::support::gateway::{text_of, within};
 
 /// A backup that reads the store for ever, for what it writes takes for ever. Dropping it kills it.
@@ -23,16 +23,16 @@ struct Backup {
 
 impl Backup {
     /// Waits until it reads.
-    async fn start(scene: &Scene) -> Self {
-        let (store, to) = (file(scene, "switchboard.db"), file(scene, "slow"));
-        let faults = Faults::new(&scene.home);
+    async fn start(host: &FaultyHost) -> Self {
+        let (store, to) = (file(host, "switchboard.db"), file(host, "slow"));
+        let faults = Faults::new(&host.home);
         let late = Rule::always(Call::Write(On::Any), Effect::Late(Duration::from_secs(3_600)));
         faults.set(&[late.after(1)]);
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-        command.args(["backup", "--store", text_path(&store), "--to", text_path(&to)]);
+        command.args(["backup", "--store", path_str(&store), "--to", path_str(&to)]);
         let mut command = faults.on(command);
         // Late is what it writes, not what it reads.
-        command.env("FAULTS_FILES", file(scene, ".switchboard-"));
+        command.env("FAULTS_FILES", file(host, ".switchboard-"));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
         within(async {
             while faults.trace().is_empty() {
@@ -56,13 +56,13 @@ impl Drop for Backup {
     }
 }
 
-fn file(scene: &Scene, name: &str) -> PathBuf {
-    scene.home.folder.path().join(name)
+fn file(host: &FaultyHost, name: &str) -> PathBuf {
+    host.home.folder.path().join(name)
 }
 
 /// Files without a name of their own.
-fn left_over(scene: &Scene) -> Vec<String> {
-    let files = std::fs::read_dir(scene.home.folder.path()).expect("readable").flatten();
+fn left_over(host: &FaultyHost) -> Vec<String> {
+    let files = std::fs::read_dir(host.home.folder.path()).expect("readable").flatten();
     let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with(".switchboard-")).collect()
 }
@@ -75,38 +75,38 @@ async fn texts(server: &Server, events: usize) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_starts_while_a_backup_reads_the_store() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "before").await, Some(200));
-    let backup = Backup::start(&scene).await;
-    assert_eq!(scene.post(&server, "meanwhile").await, Some(200));
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "before").await, Some(200));
+    let backup = Backup::start(&host).await;
+    assert_eq!(host.post(&server, "meanwhile").await, Some(200));
     server.kill();
-    let synced = scene.faults.trace().len();
-    let server = scene.start();
+    let synced = host.faults.trace().len();
+    let server = host.start();
     // What it found in the log, and could not move, is on disk before it is told.
-    let trace = scene.faults.trace();
+    let trace = host.faults.trace();
     assert!(trace[synced..].iter().any(|seen| seen.is_sync_of("-wal") && seen.result == 0), "{trace:?}");
-    assert_eq!(scene.post(&server, "after").await, Some(200));
+    assert_eq!(host.post(&server, "after").await, Some(200));
     assert_eq!(texts(&server, 3).await, ["before", "meanwhile", "after"]);
     assert!(server.terminate(), "stops in order");
-    let server = scene.start();
+    let server = host.start();
     backup.kill();
-    assert_eq!(scene.post(&server, "end").await, Some(200));
+    assert_eq!(host.post(&server, "end").await, Some(200));
     assert!(server.terminate(), "stops in order");
 }
 
 /// Verifying needs the file for itself. What reads it comes to its end some time, and callers wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_whose_disk_fails_while_a_backup_reads_it_is_verified_when_the_backup_has_ended() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "before").await, Some(200));
-    let backup = Backup::start(&scene).await;
-    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
-    assert_eq!(scene.post(&server, "refused").await, Some(503));
-    scene.logged(&server, "something else has the store open").await;
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "before").await, Some(200));
+    let backup = Backup::start(&host).await;
+    host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(host.post(&server, "refused").await, Some(503));
+    host.logged(&server, "something else has the store open").await;
     backup.kill();
-    scene.post_until_heard(&server, "after").await;
+    host.post_until_accepted(&server, "after").await;
     let first = texts(&server, 1).await;
     assert_eq!(first, ["before"]);
     assert!(server.terminate(), "stops in order");
@@ -114,48 +114,48 @@ async fn a_store_whose_disk_fails_while_a_backup_reads_it_is_verified_when_the_b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_waits_for_a_backup_can_be_stopped() {
-    let scene = Scene::new();
-    let server = scene.start();
-    let _backup = Backup::start(&scene).await;
-    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
-    assert_eq!(scene.post(&server, "refused").await, Some(503));
-    scene.logged(&server, "something else has the store open").await;
+    let host = FaultyHost::new();
+    let server = host.start();
+    let _backup = Backup::start(&host).await;
+    host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(host.post(&server, "refused").await, Some(503));
+    host.logged(&server, "something else has the store open").await;
     assert!(!server.terminate(), "nobody knows what is on the disk");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_backup_left_goes_with_the_next_one_and_what_is_in_use_stays() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "1").await, Some(200));
-    Backup::start(&scene).await.kill();
-    let killed = left_over(&scene);
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "1").await, Some(200));
+    Backup::start(&host).await.kill();
+    let killed = left_over(&host);
     assert!(!killed.is_empty());
-    let _running = Backup::start(&scene).await;
-    let store = file(&scene, "switchboard.db");
-    done(&["backup", "--store", text_path(&store), "--to", text_path(&file(&scene, "backup"))]);
-    let left = left_over(&scene);
+    let _running = Backup::start(&host).await;
+    let store = file(&host, "switchboard.db");
+    succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&file(&host, "backup"))]);
+    let left = left_over(&host);
     assert!(!left.is_empty() && !left.iter().any(|name| killed.contains(name)), "{killed:?}, then {left:?}");
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_a_store_whose_server_was_killed_holds_all_that_was_answered() {
-    let scene = Scene::new();
-    let server = scene.start();
+    let host = FaultyHost::new();
+    let server = host.start();
     for id in ["1", "2", "3"] {
-        assert_eq!(scene.post(&server, id).await, Some(200));
+        assert_eq!(host.post(&server, id).await, Some(200));
     }
     server.kill();
-    let (store, backup) = (file(&scene, "switchboard.db"), file(&scene, "backup"));
-    let log = std::fs::metadata(file(&scene, "switchboard.db-wal")).expect("it was left").len();
+    let (store, backup) = (file(&host, "switchboard.db"), file(&host, "backup"));
+    let log = std::fs::metadata(file(&host, "switchboard.db-wal")).expect("it was left").len();
     assert!(log > 0);
-    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
-    let left = std::fs::metadata(file(&scene, "switchboard.db-wal")).expect("it is not the backup's").len();
+    succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
+    let left = std::fs::metadata(file(&host, "switchboard.db-wal")).expect("it is not the backup's").len();
     assert_eq!(left, log);
-    burn(&scene.home);
-    done(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
-    let server = scene.start();
+    host.home.delete_store();
+    succeeds(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
+    let server = host.start();
     assert_eq!(texts(&server, 3).await, ["1", "2", "3"]);
     assert!(server.terminate(), "stops in order");
 }
@@ -163,27 +163,27 @@ async fn a_backup_of_a_store_whose_server_was_killed_holds_all_that_was_answered
 /// Both disks are full: that of a backup, and that of a store that is restored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_leaves_nothing_half_made_and_is_named() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "1").await, Some(200));
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "1").await, Some(200));
     let (store, backup, other) =
-        (file(&scene, "switchboard.db"), file(&scene, "backup"), file(&scene, "other.db"));
-    let full = Faults::new(&scene.home);
+        (file(&host, "switchboard.db"), file(&host, "backup"), file(&host, "other.db"));
+    let full = Faults::new(&host.home);
     full.set(&[Rule::always(Call::Write(On::Any), Effect::Full)]);
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
         command.args(arguments);
-        let output = full.on(command).env("FAULTS_FILES", file(&scene, ".switchboard-")).output();
+        let output = full.on(command).env("FAULTS_FILES", file(&host, ".switchboard-")).output();
         let output = output.expect("the binary starts");
         assert!(!output.status.success());
         String::from_utf8(output.stderr).expect("text")
     };
-    let told = run(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
-    assert!(told.contains("full") && told.contains(text_path(&backup)), "{told}");
-    assert!(!backup.exists() && left_over(&scene).is_empty());
-    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
-    let told = run(&["restore", "--store", text_path(&other), "--from", text_path(&backup)]);
-    assert!(told.contains(text_path(&other)), "{told}");
-    assert!(!other.exists() && left_over(&scene).is_empty());
+    let told = run(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
+    assert!(told.contains("full") && told.contains(path_str(&backup)), "{told}");
+    assert!(!backup.exists() && left_over(&host).is_empty());
+    succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
+    let told = run(&["restore", "--store", path_str(&other), "--from", path_str(&backup)]);
+    assert!(told.contains(path_str(&other)), "{told}");
+    assert!(!other.exists() && left_over(&host).is_empty());
     assert!(server.terminate(), "stops in order");
 }

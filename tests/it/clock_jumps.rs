@@ -6,10 +6,10 @@ use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{Event, StartPosition};
 use switchboard::sandbox::Operation;
 
-use crate::backup::{burn, done, text_path};
-use crate::disk_faults::{Scene, repeatable, sending};
 use crate::support::binary::Server;
+use crate::support::cli::{path_str, succeeds};
 use crate::support::faults::Clock;
+use crate::support::faulty_host::{FaultyHost, keyed_text};
 use crate::support::gateway::{reason, text_of, within};
 
 const MINUTE: i64 = 60_000;
@@ -21,18 +21,18 @@ async fn from_the_start(server: &Server, events: usize) -> Vec<Event> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receive_times_never_go_backwards_when_the_clock_does() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "1").await, Some(200));
-    scene.faults.set_clock(Clock { realtime: -DAY, monotonic: 0 });
-    assert_eq!(scene.post(&server, "2").await, Some(200));
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "1").await, Some(200));
+    host.faults.set_clock(Clock { realtime: -DAY, monotonic: 0 });
+    assert_eq!(host.post(&server, "2").await, Some(200));
     assert!(server.terminate(), "stops in order");
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "3").await, Some(200));
-    scene.faults.set_clock(Clock { realtime: DAY, monotonic: 0 });
-    assert_eq!(scene.post(&server, "4").await, Some(200));
-    scene.faults.set_clock(Clock::default());
-    assert_eq!(scene.post(&server, "5").await, Some(200));
+    let server = host.start();
+    assert_eq!(host.post(&server, "3").await, Some(200));
+    host.faults.set_clock(Clock { realtime: DAY, monotonic: 0 });
+    assert_eq!(host.post(&server, "4").await, Some(200));
+    host.faults.set_clock(Clock::default());
+    assert_eq!(host.post(&server, "5").await, Some(200));
     let events = from_the_start(&server, 5).await;
     let times: Vec<_> = events
         .iter()
@@ -52,35 +52,35 @@ async fn first(server: &Server) -> String {
 /// Ten days ahead, all is too old; but nothing is forgotten before the jump has lasted for an hour.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_far_ahead_for_a_while_costs_no_event_and_no_request_id() {
-    let (scene, sandbox) = sending().await;
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "old").await, Some(200));
+    let (host, sandbox) = FaultyHost::with_provider().await;
+    let server = host.start();
+    assert_eq!(host.post(&server, "old").await, Some(200));
     let mut messages = MessageServiceClient::new(server.channel().await);
-    within(messages.send_message(repeatable("r"))).await.expect("accepted");
+    within(messages.send_message(keyed_text("r"))).await.expect("accepted");
     // What is too old is looked for every minute.
     for minutes in [2, 4] {
-        scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: minutes * MINUTE });
+        host.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: minutes * MINUTE });
         for n in 0..5 {
-            assert_eq!(scene.post(&server, &format!("{minutes} {n}")).await, Some(200));
+            assert_eq!(host.post(&server, &format!("{minutes} {n}")).await, Some(200));
         }
     }
-    scene.faults.set_clock(Clock::default());
+    host.faults.set_clock(Clock::default());
     assert_eq!(text_of(&from_the_start(&server, 1).await[0]), "old");
     let mut messages = MessageServiceClient::new(server.channel().await);
-    let again = within(messages.send_message(repeatable("r"))).await.expect("known");
+    let again = within(messages.send_message(keyed_text("r"))).await.expect("known");
     assert!(again.into_inner().replayed);
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 1);
 
     // When it lasts, it is the time.
-    scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: 6 * MINUTE });
-    assert_eq!(scene.post(&server, "new").await, Some(200));
+    host.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: 6 * MINUTE });
+    assert_eq!(host.post(&server, "new").await, Some(200));
     let old = first(&server).await;
-    scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: 90 * MINUTE });
+    host.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: 90 * MINUTE });
     // A thread that sleeps by the clock that was moved ahead is woken by what comes.
     within(async {
         let mut n = 0;
         while first(&server).await == old {
-            scene.post(&server, &format!("tick {n}")).await;
+            host.post(&server, &format!("tick {n}")).await;
             n += 1;
         }
     })
@@ -91,21 +91,21 @@ async fn a_clock_that_is_far_ahead_for_a_while_costs_no_event_and_no_request_id(
 /// What a restored store does not know stays in doubt for a day, and not until a clock says for a moment that it is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_far_ahead_for_a_while_ends_no_doubt() {
-    let (scene, sandbox) = sending().await;
-    assert!(scene.start().terminate(), "there is a store");
-    let store = scene.home.folder.path().join("switchboard.db");
-    let backup = scene.home.folder.path().join("switchboard.backup");
-    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
-    burn(&scene.home);
-    done(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
-    let server = scene.start();
+    let (host, sandbox) = FaultyHost::with_provider().await;
+    assert!(host.start().terminate(), "there is a store");
+    let store = host.home.folder.path().join("switchboard.db");
+    let backup = host.home.folder.path().join("switchboard.backup");
+    succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
+    host.home.delete_store();
+    succeeds(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
+    let server = host.start();
     let mut messages = MessageServiceClient::new(server.channel().await);
-    scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: 2 * MINUTE });
+    host.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: 2 * MINUTE });
     // What it receives has that time.
-    assert_eq!(scene.post(&server, "ahead").await, Some(200));
+    assert_eq!(host.post(&server, "ahead").await, Some(200));
     for clock in [10 * DAY, 0] {
-        scene.faults.set_clock(Clock { realtime: clock, monotonic: 2 * MINUTE });
-        let told = within(messages.send_message(repeatable("lost"))).await.expect_err("may have been sent");
+        host.faults.set_clock(Clock { realtime: clock, monotonic: 2 * MINUTE });
+        let told = within(messages.send_message(keyed_text("lost"))).await.expect_err("may have been sent");
         assert_eq!(reason(&told), "SEND_OUTCOME_UNKNOWN");
     }
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 0);
@@ -113,11 +113,11 @@ async fn a_clock_that_is_far_ahead_for_a_while_ends_no_doubt() {
     // When it lasts, it is the time.
     within(async {
         let mut minutes = 4;
-        while messages.send_message(repeatable("lost")).await.is_err() {
-            scene.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: minutes * MINUTE });
+        while messages.send_message(keyed_text("lost")).await.is_err() {
+            host.faults.set_clock(Clock { realtime: 10 * DAY, monotonic: minutes * MINUTE });
             minutes += 5;
             // What idles for five minutes is closed: one that is sent just then may break off.
-            scene.post(&server, &format!("tick {minutes}")).await;
+            host.post(&server, &format!("tick {minutes}")).await;
         }
     })
     .await;

@@ -13,17 +13,15 @@ use switchboard::pb::v1::{
     GetMessageRequest, Message, MessageState, SendMessageRequest, SendMessagesRequest, SendMessagesResponse,
 };
 use switchboard::sandbox::connectly::Topic;
-use switchboard::sandbox::{Connectly, Fault, FaultRule, Operation, Options, Sandbox};
+use switchboard::sandbox::{Connectly, Fault, FaultRule, Operation, Sandbox};
 use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
 
-use crate::support::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::support::binary::{ACCOUNT, Home, Server};
 use crate::support::gateway::{metadata, reason, text, within};
-
-/// The account of [`Home`].
-const ACCOUNT: &str = "globex";
+use crate::support::provider;
 
 /// How many callers send at once.
 const CALLERS: usize = 24;
@@ -286,11 +284,8 @@ async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_
     println!("SWITCHBOARD_TEST_SEED={seed}");
     let mut random = Random(seed);
 
-    let mut options = Options::instant();
-    options.connectly.auto_reply = false;
-    options.connectly.api_key = API_KEY.to_owned();
-    options.connectly.business_id = BUSINESS.to_owned();
-    options.connectly.webhook_secret = SECRET.to_owned();
+    let mut options = provider::options();
+    options.connectly.auto_status = true;
     let sandbox = Sandbox::start(options).await.expect("starts");
     let provider = sandbox.connectly();
     let home = Home::new(provider.base_url().as_str());

@@ -8,92 +8,20 @@ use switchboard::pb::v1::message_service_client::MessageServiceClient;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::subscribe_response::Response;
 use switchboard::pb::v1::{
-    ClosingReason, Event, GetMessageRequest, MessageState, SendMessageRequest, StartPosition,
-    SubscribeRequest, get_message_request::Key,
+    ClosingReason, Event, GetMessageRequest, MessageState, StartPosition, SubscribeRequest,
+    get_message_request::Key,
 };
-use switchboard::sandbox::{Fault, FaultRule, Operation, Options, Sandbox};
+use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::Code;
 
-use crate::process::post;
-use crate::support::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
-use crate::support::faults::{Call, Effect, Faults, On, Rule, Seen};
-use crate::support::gateway::{just_received, metadata, reason, subscribe, text, text_of, within};
-
-pub(crate) const ACCOUNT: &str = "globex";
-
-/// A home whose server suffers faults.
-pub(crate) struct Scene {
-    pub(crate) home: Home,
-    pub(crate) faults: Faults,
-    client: reqwest::Client,
-}
-
-impl Scene {
-    pub(crate) fn new() -> Self {
-        Self::before("http://127.0.0.1:1")
-    }
-
-    fn before(provider: &str) -> Self {
-        let home = Home::new(provider);
-        let faults = Faults::new(&home);
-        Self { home, faults, client: reqwest::Client::new() }
-    }
-
-    pub(crate) fn start(&self) -> Server {
-        Server::start(self.faults.on(self.home.command()))
-    }
-
-    /// Posts a webhook that appends an event with that text.
-    pub(crate) async fn post(&self, server: &Server, id: &str) -> Option<u16> {
-        post(&self.client, server.webhook, just_received(id, id)).await
-    }
-
-    /// Posts as a provider does, who tries again until he is heard: a connection that he kept may have been closed, and a
-    /// server that stops says 503.
-    pub(crate) async fn post_until_heard(&self, server: &Server, id: &str) {
-        within(async {
-            while self.post(server, id).await != Some(200) {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-    }
-
-    /// Posts webhooks that are so large, together, that the log is moved behind them.
-    async fn post_large(&self, server: &Server, name: &str) {
-        let padding = "x".repeat(1_000_000);
-        for n in 0..3 {
-            let id = format!("{name}{n}");
-            let posted =
-                post(&self.client, server.webhook, just_received(&id, &format!("{id} {padding}"))).await;
-            assert_eq!(posted, Some(200));
-        }
-    }
-
-    /// Waits for words in the log.
-    pub(crate) async fn logged(&self, server: &Server, words: &str) {
-        within(async {
-            while !server.log.lock().expect("unpoisoned").contains(words) {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-    }
-
-    /// Waits for something to be seen.
-    async fn seen(&self, what: impl Fn(&Seen) -> bool) {
-        within(async {
-            while !self.faults.trace().iter().any(&what) {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-    }
-}
+use crate::support::binary::{ACCOUNT, Server};
+use crate::support::faults::{Call, Effect, On, Rule, Seen};
+use crate::support::faulty_host::{FaultyHost, keyed_text};
+use crate::support::gateway::{metadata, reason, subscribe, text_of, within};
 
 /// How often the store was opened again, as the operator is told.
-async fn reopened(scene: &Scene, server: &Server) -> String {
-    let page = within(scene.client.get(format!("http://{}/metrics", server.admin)).send()).await;
+async fn reopened(server: &Server) -> String {
+    let page = within(reqwest::get(format!("http://{}/metrics", server.admin))).await;
     let page = page.expect("answers").text().await.expect("a text");
     let line =
         page.lines().find(|line| line.starts_with("switchboard_store_reopened_total ")).expect("a line");
@@ -136,12 +64,12 @@ fn unsynced(trace: Vec<Seen>) -> impl Iterator<Item = (Seen, usize)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_200_comes_after_the_sync_of_all_that_was_written() {
-    let scene = Scene::new();
-    let server = scene.start();
+    let host = FaultyHost::new();
+    let server = host.start();
     for id in ["M1", "M2", "M3"] {
-        assert_eq!(scene.post(&server, id).await, Some(200));
+        assert_eq!(host.post(&server, id).await, Some(200));
     }
-    let trace = scene.faults.trace();
+    let trace = host.faults.trace();
     assert!(trace.iter().any(|seen| seen.call == "write" && seen.file.ends_with("-wal")));
     let answers: Vec<_> = unsynced(trace).filter(|(seen, _)| seen.call == "answer").collect();
     assert_eq!(answers.len(), 3);
@@ -153,13 +81,13 @@ async fn every_200_comes_after_the_sync_of_all_that_was_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_with_an_id_goes_out_after_the_sync_of_its_intent() {
-    let (scene, sandbox) = sending().await;
-    let server = scene.start();
+    let (host, sandbox) = FaultyHost::with_provider().await;
+    let server = host.start();
     let mut messages = MessageServiceClient::new(server.channel().await);
     for id in ["r1", "r2", "r3"] {
-        within(messages.send_message(repeatable(id))).await.expect("accepted");
+        within(messages.send_message(keyed_text(id))).await.expect("accepted");
     }
-    let trace = scene.faults.trace();
+    let trace = host.faults.trace();
     let mut last = 0;
     let mut requests = 0;
     for (place, (seen, unsynced)) in unsynced(trace.clone()).enumerate() {
@@ -179,14 +107,14 @@ async fn a_request_with_an_id_goes_out_after_the_sync_of_its_intent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_commit_that_could_not_be_synced_all_that_was_answered_is_there_and_streams_go_on() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "before").await, Some(200));
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "before").await, Some(200));
     let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let before = stream.event().await;
 
-    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
-    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(host.post(&server, "refused").await, Some(503));
     // The stream says that it ends, and after which event; nothing was told that was not kept.
     let closing = loop {
         match within(stream.next()).await.expect("not broken off").expect("a word of its end") {
@@ -199,8 +127,8 @@ async fn after_a_commit_that_could_not_be_synced_all_that_was_answered_is_there_
     assert_eq!(within(stream.next()).await.expect_err("it is no success").code(), Code::Unavailable);
 
     // Whoever comes now waits at the same addresses, and is answered when the store was verified.
-    scene.post_until_heard(&server, "after").await;
-    assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 1");
+    host.post_until_accepted(&server, "after").await;
+    assert_eq!(reopened(&server).await, "switchboard_store_reopened_total 1");
     let mut stream = server.subscribe(From::AfterCursor(before.cursor)).await;
     let mut next = stream.event().await;
     // What was refused may be there: it may have come to the disk, and the provider sends it again in any case.
@@ -208,7 +136,7 @@ async fn after_a_commit_that_could_not_be_synced_all_that_was_answered_is_there_
         next = stream.event().await;
     }
     assert_eq!(text_of(&next), "after");
-    assert_eq!(scene.post(&server, "refused").await, Some(200));
+    assert_eq!(host.post(&server, "refused").await, Some(200));
     assert_all_there(&["before".to_owned(), "after".to_owned()], &texts_of(&server, 3).await);
     assert!(server.log.lock().expect("unpoisoned").contains("the store was verified"));
     assert!(server.terminate(), "stops in order");
@@ -225,33 +153,33 @@ async fn texts_of(server: &Server, events: usize) -> Vec<String> {
 /// once more; and then the power is cut.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_checkpoint_that_could_not_be_synced_everything_is_written_once_more() {
-    let scene = Scene::new();
-    let server = scene.start();
+    let host = FaultyHost::new();
+    let server = host.start();
     let is_sync = |seen: &Seen| seen.is_sync_of(".db");
-    let synced = scene.faults.trace().into_iter().filter(is_sync).count();
+    let synced = host.faults.trace().into_iter().filter(is_sync).count();
     // While the log is moved, more is written: what is moved is not synced.
-    scene.faults.set(&[Rule::once(Call::Write(On::Database), Effect::Late(Duration::from_secs(1)))]);
-    scene.post_large(&server, "a").await;
-    assert_eq!(scene.post(&server, "b").await, Some(200));
-    scene.seen(|seen| seen.call == "write" && seen.file.ends_with(".db")).await;
+    host.faults.set(&[Rule::once(Call::Write(On::Database), Effect::Late(Duration::from_secs(1)))]);
+    host.post_large(&server, "a").await;
+    assert_eq!(host.post(&server, "b").await, Some(200));
+    host.traced(|seen| seen.call == "write" && seen.file.ends_with(".db")).await;
     // The next time all of it is, and that fails.
-    scene.faults.set(&[Rule::once(Call::Sync(On::Database), Effect::Broken)]);
-    scene.post_large(&server, "c").await;
-    scene.seen(|seen| is_sync(seen) && seen.result < 0).await;
+    host.faults.set(&[Rule::once(Call::Sync(On::Database), Effect::Broken)]);
+    host.post_large(&server, "c").await;
+    host.traced(|seen| is_sync(seen) && seen.result < 0).await;
     let syncs: Vec<i64> =
-        scene.faults.trace().iter().filter(|seen| is_sync(seen)).map(|seen| seen.result).collect();
+        host.faults.trace().iter().filter(|seen| is_sync(seen)).map(|seen| seen.result).collect();
     assert_eq!(syncs.get(synced), Some(&-5), "nothing was synced before: {syncs:?}");
 
-    scene.post_until_heard(&server, "after").await;
-    assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 1");
+    host.post_until_accepted(&server, "after").await;
+    assert_eq!(reopened(&server).await, "switchboard_store_reopened_total 1");
     let told = starts_up_to(&server, "after").await;
     assert_eq!(told, LARGE_AND_SMALL[..8]);
 
-    scene.faults.cut_power(0);
+    host.faults.cut_power(0);
     assert!(!server.end().await.0.success());
-    scene.faults.set(&[]);
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "end").await, Some(200));
+    host.faults.set(&[]);
+    let server = host.start();
+    assert_eq!(host.post(&server, "end").await, Some(200));
     assert_eq!(starts_up_to(&server, "end").await, LARGE_AND_SMALL);
     assert!(server.terminate(), "stops in order");
 }
@@ -266,66 +194,49 @@ async fn starts_up_to(server: &Server, last: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_failure_ends_the_process_and_says_why() {
-    let scene = Scene::new();
-    let server = scene.start();
-    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
-    assert_eq!(scene.post(&server, "first").await, Some(503));
-    scene.post_until_heard(&server, "kept").await;
-    scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
-    assert_eq!(scene.post(&server, "second").await, Some(503));
+    let host = FaultyHost::new();
+    let server = host.start();
+    host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(host.post(&server, "first").await, Some(503));
+    host.post_until_accepted(&server, "kept").await;
+    host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+    assert_eq!(host.post(&server, "second").await, Some(503));
     let (status, log) = server.end().await;
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("the store's disk failed for the second time"), "{log}");
 
-    scene.faults.set(&[]);
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "end").await, Some(200));
+    host.faults.set(&[]);
+    let server = host.start();
+    assert_eq!(host.post(&server, "end").await, Some(200));
     assert_all_there(&["kept".to_owned()], &texts_up_to(&server, "end").await);
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_while_the_store_is_opened_again_ends_the_process() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "kept").await, Some(200));
-    scene.faults.set(&[Rule::always(Call::Sync(On::Any), Effect::Broken)]);
-    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "kept").await, Some(200));
+    host.faults.set(&[Rule::always(Call::Sync(On::Any), Effect::Broken)]);
+    assert_eq!(host.post(&server, "refused").await, Some(503));
     let (status, log) = server.end().await;
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("could not be opened again and verified"), "{log}");
 }
 
-/// The imitated Connectly, and a home whose server sends to it.
-pub(crate) async fn sending() -> (Scene, Sandbox) {
-    let mut options = Options::instant();
-    options.connectly.auto_reply = false;
-    options.connectly.auto_status = false;
-    options.connectly.api_key = API_KEY.to_owned();
-    options.connectly.business_id = BUSINESS.to_owned();
-    options.connectly.webhook_secret = SECRET.to_owned();
-    let sandbox = Sandbox::start(options).await.expect("starts");
-    let scene = Scene::before(sandbox.connectly().base_url().as_str());
-    (scene, sandbox)
-}
-
-pub(crate) fn repeatable(id: &str) -> SendMessageRequest {
-    SendMessageRequest { request_id: id.to_owned(), ..text(ACCOUNT, id) }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_store_is_verified_the_process_lives_and_is_not_ready_and_callers_wait() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "kept").await, Some(200));
-    scene.faults.set(&[
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "kept").await, Some(200));
+    host.faults.set(&[
         Rule::once(Call::Sync(On::Log), Effect::Broken),
         Rule::once(Call::SyncAll(On::Database), Effect::Late(Duration::from_secs(5))),
     ]);
-    assert_eq!(scene.post(&server, "refused").await, Some(503));
-    scene.logged(&server, "the store is opened again").await;
+    assert_eq!(host.post(&server, "refused").await, Some(503));
+    host.logged(&server, "the store is opened again").await;
     for (page, status, word) in [("livez", 200, "alive"), ("readyz", 503, "verified"), ("metrics", 200, "")] {
-        let answer = scene.client.get(format!("http://{}/{page}", server.admin)).send();
+        let answer = reqwest::get(format!("http://{}/{page}", server.admin));
         let answer = within(answer).await.expect("answers");
         assert_eq!(answer.status(), status, "{page}");
         assert!(answer.text().await.expect("a text").contains(word), "{page}");
@@ -342,11 +253,11 @@ async fn while_the_store_is_verified_the_process_lives_and_is_not_ready_and_call
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_disk_holds_up_answers_and_nothing_else() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "before").await, Some(200));
-    scene.faults.set(&[Rule::always(Call::Sync(On::Log), Effect::Late(Duration::from_secs(4)))]);
-    let mut posting = Box::pin(scene.post(&server, "late"));
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "before").await, Some(200));
+    host.faults.set(&[Rule::always(Call::Sync(On::Log), Effect::Late(Duration::from_secs(4)))]);
+    let mut posting = Box::pin(host.post(&server, "late"));
     let others = async {
         let request = SubscribeRequest {
             start: Some(From::Position(StartPosition::Earliest.into())),
@@ -364,35 +275,35 @@ async fn a_slow_disk_holds_up_answers_and_nothing_else() {
         stream = others => stream,
     };
     assert_eq!(posting.await, Some(200));
-    scene.faults.set(&[]);
+    host.faults.set(&[]);
     assert_eq!(text_of(&stream.event().await), "late");
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_that_fail_or_are_cut_short_are_done_again_without_opening_the_store_anew() {
-    let scene = Scene::new();
-    let server = scene.start();
+    let host = FaultyHost::new();
+    let server = host.start();
     let mut kept = Vec::new();
     for (n, effect) in [Effect::Full, Effect::Broken].into_iter().enumerate() {
-        scene.faults.set(&[Rule::always(Call::Write(On::Log), effect)]);
-        assert_eq!(scene.post(&server, &format!("refused {n}")).await, Some(503), "{effect:?}");
-        scene.faults.set(&[Rule::times(8, Call::Write(On::Log), Effect::Short)]);
+        host.faults.set(&[Rule::always(Call::Write(On::Log), effect)]);
+        assert_eq!(host.post(&server, &format!("refused {n}")).await, Some(503), "{effect:?}");
+        host.faults.set(&[Rule::times(8, Call::Write(On::Log), Effect::Short)]);
         kept.push(format!("kept {n}"));
-        assert_eq!(scene.post(&server, &kept[n]).await, Some(200), "{effect:?}");
+        assert_eq!(host.post(&server, &kept[n]).await, Some(200), "{effect:?}");
     }
     assert_eq!(texts_up_to(&server, "kept 1").await, kept);
-    assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 0");
+    assert_eq!(reopened(&server).await, "switchboard_store_reopened_total 0");
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_is_unknown() {
-    let (scene, sandbox) = sending().await;
-    let server = scene.start();
+    let (host, sandbox) = FaultyHost::with_provider().await;
+    let server = host.start();
     let channel = server.channel().await;
     let send = |id: &str| {
-        let (channel, request) = (channel.clone(), repeatable(id));
+        let (channel, request) = (channel.clone(), keyed_text(id));
         async move { within(MessageServiceClient::new(channel).send_message(request)).await }
     };
     // Its call is under way when the disk fails, and its outcome finds no store to be written to.
@@ -405,7 +316,7 @@ async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_i
             }
         })
         .await;
-        scene.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
+        host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
         send("refused").await
     });
     assert!(under_way.is_ok(), "the provider has taken it, and its caller is told: {under_way:?}");
@@ -417,7 +328,7 @@ async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_i
     let find = GetMessageRequest { account: ACCOUNT.to_owned(), key };
     let found = within(MessageServiceClient::new(channel.clone()).get_message(find)).await.expect("known");
     assert_eq!(found.into_inner().message.expect("there").state(), MessageState::Unknown);
-    let again = within(MessageServiceClient::new(channel).send_message(repeatable("under-way"))).await;
+    let again = within(MessageServiceClient::new(channel).send_message(keyed_text("under-way"))).await;
     let again = again.expect_err("nobody can tell");
     assert_eq!(
         (reason(&again).as_str(), metadata(&again, "attempt").as_str()),
@@ -430,29 +341,29 @@ async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_i
 /// Where the system lets go of its cache, what is read is what is on disk: what was refused is not there.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_disk_lost_of_a_refused_commit_is_not_told() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "before").await, Some(200));
-    scene.faults.set(&[
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "before").await, Some(200));
+    host.faults.set(&[
         Rule::once(Call::Sync(On::Log), Effect::Broken),
         Rule::always(Call::SyncAll(On::Any), Effect::Forget),
     ]);
-    assert_eq!(scene.post(&server, "refused").await, Some(503));
-    scene.post_until_heard(&server, "after").await;
-    assert_eq!(reopened(&scene, &server).await, "switchboard_store_reopened_total 1");
+    assert_eq!(host.post(&server, "refused").await, Some(503));
+    host.post_until_accepted(&server, "after").await;
+    assert_eq!(reopened(&server).await, "switchboard_store_reopened_total 1");
     assert_eq!(texts_up_to(&server, "after").await, ["before", "after"]);
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_stops_the_server_does_not_wait_until_the_store_is_verified() {
-    let scene = Scene::new();
-    let server = scene.start();
-    scene.faults.set(&[
+    let host = FaultyHost::new();
+    let server = host.start();
+    host.faults.set(&[
         Rule::once(Call::Sync(On::Log), Effect::Broken),
         Rule::always(Call::SyncAll(On::Any), Effect::Late(Duration::from_secs(600))),
     ]);
-    assert_eq!(scene.post(&server, "refused").await, Some(503));
-    scene.logged(&server, "the store is opened again").await;
+    assert_eq!(host.post(&server, "refused").await, Some(503));
+    host.logged(&server, "the store is opened again").await;
     assert!(!server.terminate(), "the disk has failed, and nobody knows what is on it");
 }

@@ -13,20 +13,19 @@ use switchboard::pb::v1::{
     WatchEndReason, WatchMessageRequest, WatchMessageResponse, get_message_request::Key,
     watch_message_request, watch_message_response::Response,
 };
-use switchboard::sandbox::{Fault, FaultRule, Operation, Options, Sandbox};
+use switchboard::sandbox::{Fault, FaultRule, Operation, Sandbox};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::disk_faults;
-use crate::support::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
+use crate::support::binary::{ACCOUNT, Home, Server};
 use crate::support::faults::{Call, Effect, On, Rule};
+use crate::support::faulty_host::{FaultyHost, keyed_text};
 use crate::support::gateway::{metadata, reason, text, within};
-
-const ACCOUNT: &str = "globex";
+use crate::support::provider;
 
 /// A server, and the provider that it sends to.
-struct Scene {
+struct Deployment {
     home: Home,
     sandbox: Sandbox,
     server: Server,
@@ -42,15 +41,9 @@ fn limited(home: &Home) -> Command {
     limited
 }
 
-impl Scene {
-    async fn set() -> Self {
-        let mut options = Options::instant();
-        options.connectly.auto_reply = false;
-        options.connectly.auto_status = false;
-        options.connectly.api_key = API_KEY.to_owned();
-        options.connectly.business_id = BUSINESS.to_owned();
-        options.connectly.webhook_secret = SECRET.to_owned();
-        let sandbox = Sandbox::start(options).await.expect("starts");
+impl Deployment {
+    async fn start() -> Self {
+        let sandbox = provider::start().await;
         let home = Home::new(sandbox.connectly().base_url().as_str());
         let server = Server::start(limited(&home));
         let channel = server.channel().await;
@@ -81,7 +74,7 @@ impl Scene {
     #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
     async fn under_way(&self, id: &str) -> JoinHandle<Result<SendMessageResponse, Status>> {
         let before = self.arrivals();
-        let sending = tokio::spawn(send(self.channel.clone(), repeatable(id)));
+        let sending = tokio::spawn(send(self.channel.clone(), keyed_text(id)));
         within(async {
             while self.arrivals() == before {
                 tokio::task::yield_now().await;
@@ -113,12 +106,8 @@ async fn send(channel: Channel, request: SendMessageRequest) -> Result<SendMessa
     within(MessageServiceClient::new(channel).send_message(request)).await.map(tonic::Response::into_inner)
 }
 
-fn repeatable(id: &str) -> SendMessageRequest {
-    SendMessageRequest { request_id: id.to_owned(), ..text(ACCOUNT, id) }
-}
-
 fn resend(id: &str, after: u32) -> SendMessageRequest {
-    SendMessageRequest { resend_after_attempt: after, ..repeatable(id) }
+    SendMessageRequest { resend_after_attempt: after, ..keyed_text(id) }
 }
 
 fn id_of(sent: Result<SendMessageResponse, Status>, replayed: bool) -> String {
@@ -144,22 +133,22 @@ struct Filled {
 
 /// Sends whose intents are on disk and whose calls are under way when the disk is full: one of them is accepted, one is
 /// refused, of one nobody can tell. And one that needs no intent.
-async fn fill_up(scene: &Scene) -> Filled {
+async fn fill_up(deployment: &Deployment) -> Filled {
     // Long enough for the disk to be full before the calls end.
-    scene.fault(FaultRule::times(3, Fault::Latency(Duration::from_secs(3)))).await;
-    scene.fault(FaultRule::once(Fault::CutReply)).await;
-    scene.fault(FaultRule::once(Fault::status(400))).await;
-    let lost = scene.under_way("lost").await;
-    let no = scene.under_way("no").await;
-    let taken = scene.under_way("taken").await;
-    let watching = scene.watch("no").await;
-    scene.room("0");
+    deployment.fault(FaultRule::times(3, Fault::Latency(Duration::from_secs(3)))).await;
+    deployment.fault(FaultRule::once(Fault::CutReply)).await;
+    deployment.fault(FaultRule::once(Fault::status(400))).await;
+    let lost = deployment.under_way("lost").await;
+    let no = deployment.under_way("no").await;
+    let taken = deployment.under_way("taken").await;
+    let watching = deployment.watch("no").await;
+    deployment.room("0");
 
-    let refused = scene.send(repeatable("refused")).await.expect_err("its intent cannot be written");
+    let refused = deployment.send(keyed_text("refused")).await.expect_err("its intent cannot be written");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
-    assert_eq!(scene.arrivals(), 3, "nothing of it arrived");
-    let loose = id_of(scene.send(text(ACCOUNT, "loose")).await, false);
-    assert_eq!(scene.arrivals(), 4);
+    assert_eq!(deployment.arrivals(), 3, "nothing of it arrived");
+    let loose = id_of(deployment.send(text(ACCOUNT, "loose")).await, false);
+    assert_eq!(deployment.arrivals(), 4);
     assert!(!lost.is_finished() && !taken.is_finished(), "the disk was full in time");
     assert_unknown(within(lost).await.expect("does not panic"));
     let no = within(no).await.expect("does not panic").expect_err("refused");
@@ -167,24 +156,24 @@ async fn fill_up(scene: &Scene) -> Filled {
     let taken = id_of(within(taken).await.expect("does not panic"), false);
 
     // Whoever repeats is told the same, and nothing goes out: not even a resend, for what it names is not on disk.
-    assert_eq!(id_of(scene.send(repeatable("taken")).await, true), taken);
-    assert_unknown(scene.send(repeatable("lost")).await);
-    assert_unknown(scene.send(resend("lost", 1)).await);
-    assert_eq!(scene.arrivals(), 4);
+    assert_eq!(id_of(deployment.send(keyed_text("taken")).await, true), taken);
+    assert_unknown(deployment.send(keyed_text("lost")).await);
+    assert_unknown(deployment.send(resend("lost", 1)).await);
+    assert_eq!(deployment.arrivals(), 4);
     // Who asks is told what is on disk.
     for id in ["taken", "lost", "no"] {
-        assert_eq!(scene.state(id).await, MessageState::Pending, "{id}");
+        assert_eq!(deployment.state(id).await, MessageState::Pending, "{id}");
     }
-    let not_yet = scene.find(Key::MessageId(loose.clone())).await.expect_err("not on disk");
+    let not_yet = deployment.find(Key::MessageId(loose.clone())).await.expect_err("not on disk");
     assert_eq!(reason(&not_yet), "MESSAGE_NOT_FOUND");
     Filled { taken, loose, watching }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_a_full_disk_heals_every_send_stands_as_its_caller_was_told() {
-    let scene = Scene::set().await;
-    let Filled { taken, loose, mut watching } = fill_up(&scene).await;
-    scene.room("unlimited");
+    let deployment = Deployment::start().await;
+    let Filled { taken, loose, mut watching } = fill_up(&deployment).await;
+    deployment.room("unlimited");
     loop {
         let told = within(watching.message()).await.expect("the stream stands").expect("not at its end");
         match told.response.expect("never empty") {
@@ -197,31 +186,31 @@ async fn when_a_full_disk_heals_every_send_stands_as_its_caller_was_told() {
     }
     within(async {
         let told = |state| [MessageState::Pending, MessageState::Unspecified].contains(&state);
-        while scene.find(Key::MessageId(loose.clone())).await.is_err()
-            || told(scene.state("taken").await)
-            || told(scene.state("lost").await)
+        while deployment.find(Key::MessageId(loose.clone())).await.is_err()
+            || told(deployment.state("taken").await)
+            || told(deployment.state("lost").await)
         {
             tokio::task::yield_now().await;
         }
     })
     .await;
     assert_eq!(
-        scene.find(Key::MessageId(loose.clone())).await.expect("known").state(),
+        deployment.find(Key::MessageId(loose.clone())).await.expect("known").state(),
         MessageState::Accepted
     );
-    assert_eq!(scene.state("taken").await, MessageState::Accepted);
-    assert_eq!(scene.state("lost").await, MessageState::Unknown);
-    assert_eq!(id_of(scene.send(repeatable("taken")).await, true), taken);
-    assert_unknown(scene.send(repeatable("lost")).await);
-    assert_eq!(scene.arrivals(), 4);
+    assert_eq!(deployment.state("taken").await, MessageState::Accepted);
+    assert_eq!(deployment.state("lost").await, MessageState::Unknown);
+    assert_eq!(id_of(deployment.send(keyed_text("taken")).await, true), taken);
+    assert_unknown(deployment.send(keyed_text("lost")).await);
+    assert_eq!(deployment.arrivals(), 4);
 
-    let no = id_of(scene.send(repeatable("no")).await, false);
-    let refused = id_of(scene.send(repeatable("refused")).await, false);
-    let lost = id_of(scene.send(resend("lost", 1)).await, false);
-    assert_eq!(id_of(scene.send(resend("lost", 1)).await, true), lost);
-    assert_eq!(scene.arrivals(), 7, "what was refused, and what was named");
+    let no = id_of(deployment.send(keyed_text("no")).await, false);
+    let refused = id_of(deployment.send(keyed_text("refused")).await, false);
+    let lost = id_of(deployment.send(resend("lost", 1)).await, false);
+    assert_eq!(id_of(deployment.send(resend("lost", 1)).await, true), lost);
+    assert_eq!(deployment.arrivals(), 7, "what was refused, and what was named");
 
-    let mut events = scene.server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let mut events = deployment.server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut accepted = Vec::new();
     let mut last = None;
     for event in events.events(5).await {
@@ -235,50 +224,50 @@ async fn when_a_full_disk_heals_every_send_stands_as_its_caller_was_told() {
     let mut expected = [taken, loose, no, refused, lost];
     expected.sort_unstable();
     assert_eq!(accepted, expected, "each was told once");
-    assert!(scene.server.terminate(), "stops in order");
+    assert!(deployment.server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_of_a_full_disk_leaves_unknowns_that_are_not_sent_again_blindly() {
-    let scene = Scene::set().await;
-    let Filled { taken, loose, .. } = fill_up(&scene).await;
-    let Scene { home, sandbox, server, .. } = scene;
+    let deployment = Deployment::start().await;
+    let Filled { taken, loose, .. } = fill_up(&deployment).await;
+    let Deployment { home, sandbox, server, .. } = deployment;
     server.kill();
     let server = Server::start(limited(&home));
     let channel = server.channel().await;
-    let scene = Scene { home, sandbox, server, channel };
+    let deployment = Deployment { home, sandbox, server, channel };
     for id in ["taken", "lost", "no"] {
-        assert_eq!(scene.state(id).await, MessageState::Unknown, "{id}");
-        assert_unknown(scene.send(repeatable(id)).await);
+        assert_eq!(deployment.state(id).await, MessageState::Unknown, "{id}");
+        assert_unknown(deployment.send(keyed_text(id)).await);
     }
-    assert_eq!(scene.find(Key::MessageId(taken)).await.expect("known").request_id, "taken");
-    let lost = scene.find(Key::MessageId(loose)).await.expect_err("nothing of it was on disk");
+    assert_eq!(deployment.find(Key::MessageId(taken)).await.expect("known").request_id, "taken");
+    let lost = deployment.find(Key::MessageId(loose)).await.expect_err("nothing of it was on disk");
     assert_eq!(reason(&lost), "MESSAGE_NOT_FOUND");
-    assert_eq!(scene.arrivals(), 4);
-    assert!(scene.server.terminate(), "stops in order");
+    assert_eq!(deployment.arrivals(), 4);
+    assert!(deployment.server.terminate(), "stops in order");
 }
 
 /// Nothing is old, so that nothing has to be written: that is no sign that something could be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_disk_is_full_is_not_ready_until_something_was_written_again() {
-    let scene = disk_faults::Scene::new();
-    let server = scene.start();
+    let host = FaultyHost::new();
+    let server = host.start();
     let ready = async || {
         let answer = within(reqwest::get(format!("http://{}/readyz", server.admin))).await;
         answer.expect("answers").status().as_u16()
     };
-    assert_eq!(scene.post(&server, "before").await, Some(200));
-    scene.faults.set(&[Rule::always(Call::Write(On::Log), Effect::Full)]);
-    assert_eq!(scene.post(&server, "refused").await, Some(503));
+    assert_eq!(host.post(&server, "before").await, Some(200));
+    host.faults.set(&[Rule::always(Call::Write(On::Log), Effect::Full)]);
+    assert_eq!(host.post(&server, "refused").await, Some(503));
     // It tries by itself.
     within(async {
-        while scene.faults.trace().iter().filter(|seen| seen.call == "write" && seen.result < 0).count() < 3 {
+        while host.faults.trace().iter().filter(|seen| seen.call == "write" && seen.result < 0).count() < 3 {
             assert_eq!(ready().await, 503);
         }
     })
     .await;
-    scene.faults.set(&[]);
+    host.faults.set(&[]);
     within(async { while ready().await != 200 {} }).await;
-    assert_eq!(scene.post(&server, "after").await, Some(200));
+    assert_eq!(host.post(&server, "after").await, Some(200));
     assert!(server.terminate(), "stops in order");
 }

@@ -15,17 +15,16 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::disk_faults::{ACCOUNT, repeatable, sending};
-use crate::process::post;
-use crate::support::binary::Server;
+use crate::support::binary::{ACCOUNT, Home, Server, post};
 use crate::support::faults::{Call, Effect, Faults, On, Rule};
+use crate::support::faulty_host::{FaultyHost, keyed_text};
 use crate::support::gateway::{just_received, metadata, reason, text_of, within};
 
 /// Webhooks pour in from many sides while the power is cut: at the sync of a commit and behind it, in the middle of its
 /// pages, while the log is moved. What was not synced is lost, or on disk in part.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_webhook_answered_200_is_there_after_power_cuts() {
-    let home = crate::support::binary::Home::new("http://127.0.0.1:1");
+    let home = Home::new("http://127.0.0.1:1");
     let faults = Faults::new(&home);
     let client = reqwest::Client::new();
     let mut answered: BTreeSet<String> = BTreeSet::new();
@@ -113,15 +112,15 @@ enum Moment {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_send_is_unknown_after_a_power_cut_between_its_intent_and_its_outcome() {
-    let (scene, sandbox) = sending().await;
+    let (host, sandbox) = FaultyHost::with_provider().await;
     for (n, moment) in
         [Moment::Intent, Moment::Request, Moment::Reply, Moment::Outcome].into_iter().enumerate()
     {
         let id = format!("r{n}");
-        let (faults, provider) = (&scene.faults, sandbox.connectly());
+        let (faults, provider) = (&host.faults, sandbox.connectly());
         faults.set(&[]);
-        let server = scene.start();
-        assert_eq!(scene.post(&server, &format!("kept {n}")).await, Some(200));
+        let server = host.start();
+        assert_eq!(host.post(&server, &format!("kept {n}")).await, Some(200));
         let before = provider.arrivals(Operation::SendMessage);
         match moment {
             Moment::Intent => faults.set(&[Rule::once(Call::Sync(On::Log), Effect::PowerCut(0))]),
@@ -145,14 +144,14 @@ async fn a_send_is_unknown_after_a_power_cut_between_its_intent_and_its_outcome(
                 faults.cut_power(0);
             }
         };
-        let (told, ()) = tokio::join!(send(server.channel().await, repeatable(&id)), cut);
+        let (told, ()) = tokio::join!(send(server.channel().await, keyed_text(&id)), cut);
         assert!(moment == Moment::Outcome || told.is_err(), "{moment:?}: {told:?}");
         assert!(!server.end().await.0.success());
 
         faults.set(&[]);
-        let server = scene.start();
+        let server = host.start();
         let arrived = provider.arrivals(Operation::SendMessage) - before;
-        let (channel, again) = (server.channel().await, repeatable(&id));
+        let (channel, again) = (server.channel().await, keyed_text(&id));
         if moment == Moment::Intent {
             assert_eq!(arrived, 0);
             assert_eq!(reason(&state(channel.clone(), &id).await.expect_err("nothing")), "MESSAGE_NOT_FOUND");
@@ -169,11 +168,11 @@ async fn a_send_is_unknown_after_a_power_cut_between_its_intent_and_its_outcome(
             assert_eq!(metadata(&unknown, "attempt"), "1");
             assert_eq!(provider.arrivals(Operation::SendMessage) - before, arrived, "{moment:?}");
         }
-        assert_eq!(scene.post(&server, &format!("kept {n}")).await, Some(200));
+        assert_eq!(host.post(&server, &format!("kept {n}")).await, Some(200));
         assert!(server.terminate(), "stops in order");
     }
 
-    let server = scene.start();
+    let server = host.start();
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut kept = Vec::new();
     // One send of them was accepted, and told as an event.

@@ -1,31 +1,18 @@
 //! The real binary, for what only a process can suffer: being killed, a disk that takes no more, its own log.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use switchboard::pb::v1::StartPosition;
 use switchboard::pb::v1::subscribe_request::Start as From;
-use switchboard::sandbox::connectly::sign;
 use switchboard::sandbox::{Options, Sandbox};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+pub(crate) use crate::support::binary::post;
 use crate::support::binary::{API_KEY, Home, SECRET, Server};
 use crate::support::gateway::{CUSTOMER, received, text, text_of, within};
-
-/// Posts a signed webhook. None when there was no answer.
-pub(crate) async fn post(client: &reqwest::Client, webhook: SocketAddr, body: String) -> Option<u16> {
-    let signature = sign(SECRET, body.as_bytes());
-    let request = client
-        .post(format!("http://{webhook}/webhooks/globex"))
-        .header("x-connectly-hmac-sha256", signature)
-        .timeout(Duration::from_secs(10))
-        .body(body);
-    request.send().await.ok().map(|answer| answer.status().as_u16())
-}
 
 /// Webhooks pour in from many sides, a subscriber reads, and the process is killed; several times over. What was
 /// answered 200 must be there, everything must come in order and once, and cursors from before must still work.

@@ -13,7 +13,7 @@ use switchboard::pb::v1::{
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
-use crate::backup::{done, text_path};
+use crate::support::cli::{path_str, succeeds};
 use crate::support::gateway::{
     CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, metadata, reason, received, text, within,
 };
@@ -25,10 +25,10 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 async fn restored(gateway: Gateway, start: Start) -> Gateway {
     let folder = gateway.stop().await;
     let (store, backup) = (folder.path().join("switchboard.db"), folder.path().join("switchboard.backup"));
-    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
+    succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
     std::fs::rename(&store, folder.path().join("lost.db")).expect("moved away");
     let _ = std::fs::remove_file(folder.path().join("switchboard.db-wal"));
-    done(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
+    succeeds(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
     start.on(folder).start().await
 }
 

@@ -9,8 +9,7 @@ use switchboard::pb::v1::{StartPosition, SubscribeRequest, Subscription, create_
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::process::post;
-use crate::support::binary::{Home, Server};
+use crate::support::binary::{Home, Server, post};
 use crate::support::gateway::{
     Gateway, Start, Subscriber, metadata, reason, received, subscribe, text_of, within,
 };

@@ -10,28 +10,28 @@ use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tokio::net::TcpStream;
 
-use crate::backup::text_path;
-use crate::disk_faults::{Scene, repeatable, sending};
-use crate::support::binary::{API_KEY, Home};
+use crate::support::binary::{API_KEY, Home, Server};
+use crate::support::cli::path_str;
 use crate::support::faults::{Call, Effect, On, Rule};
+use crate::support::faulty_host::{FaultyHost, keyed_text};
 use crate::support::gateway::{text_of, within};
 
 /// What was moved before is not moved again by whoever closes the file last, and may be what the sync did not bring to
 /// the disk: the log is all that is left of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_could_not_be_moved_at_the_end_is_left_for_the_next_start() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "kept").await, Some(200));
-    scene.faults.set(&[Rule::once(Call::Sync(On::Database), Effect::Broken)]);
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "kept").await, Some(200));
+    host.faults.set(&[Rule::once(Call::Sync(On::Database), Effect::Broken)]);
     assert!(server.terminate(), "what was promised is on disk");
-    let trace = scene.faults.trace();
+    let trace = host.faults.trace();
     let failed = trace.iter().position(|seen| seen.is_sync_of(".db") && seen.result < 0).expect("it failed");
     let after: Vec<_> = trace[failed + 1..].iter().filter(|seen| seen.call != "request").collect();
     assert!(after.is_empty(), "nothing more is done to the files: {after:?}");
 
-    scene.faults.set(&[]);
-    let server = scene.start();
+    host.faults.set(&[]);
+    let server = host.start();
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     assert_eq!(text_of(&events.event().await), "kept");
     assert!(server.terminate(), "stops in order");
@@ -40,12 +40,12 @@ async fn a_log_that_could_not_be_moved_at_the_end_is_left_for_the_next_start() {
 /// Whoever is told at once that nobody listens tries elsewhere, or again, at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stops_refuses_webhooks_while_sends_end() {
-    let (scene, sandbox) = sending().await;
-    let server = scene.start();
+    let (host, sandbox) = FaultyHost::with_provider().await;
+    let server = host.start();
     let slow = FaultRule::once(Fault::Latency(Duration::from_secs(5))).on(Operation::SendMessage);
     sandbox.connectly().set_fault(slow).await;
     let mut messages = MessageServiceClient::new(server.channel().await);
-    let under_way = within(messages.send_message(repeatable("slow")));
+    let under_way = within(messages.send_message(keyed_text("slow")));
     let refused = async {
         within(async {
             while sandbox.connectly().arrivals(Operation::SendMessage) == 0 {
@@ -88,18 +88,12 @@ fn a_command_does_not_mind_that_nobody_reads_what_it_says() {
     let config = home.config();
     let (store, backup) =
         (home.folder.path().join("switchboard.db"), home.folder.path().join("switchboard.backup"));
-    let server = crate::support::binary::Server::start(home.command());
+    let server = Server::start(home.command());
     for arguments in [
         &["reference"][..],
-        &["check", "--config", text_path(&config)],
-        &["backup", "--store", text_path(&store), "--to", text_path(&backup)],
-        &[
-            "restore",
-            "--store",
-            text_path(&home.folder.path().join("other.db")),
-            "--from",
-            text_path(&backup),
-        ],
+        &["check", "--config", path_str(&config)],
+        &["backup", "--store", path_str(&store), "--to", path_str(&backup)],
+        &["restore", "--store", path_str(&home.folder.path().join("other.db")), "--from", path_str(&backup)],
     ] {
         assert_eq!(unheard(arguments), (true, String::new()), "{arguments:?}");
     }
@@ -108,18 +102,18 @@ fn a_command_does_not_mind_that_nobody_reads_what_it_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_log_nobody_takes_any_more_serves_on() {
-    let scene = Scene::new();
-    let server = scene.start();
-    assert_eq!(scene.post(&server, "before").await, Some(200));
+    let host = FaultyHost::new();
+    let server = host.start();
+    assert_eq!(host.post(&server, "before").await, Some(200));
     server.hang_up();
     // The writer tells the log of this: the first time somebody hears it, the second time nobody does.
     for id in ["heard", "unheard"] {
-        scene.faults.set(&[Rule::once(Call::Write(On::Log), Effect::Full)]);
-        assert_eq!(scene.post(&server, id).await, Some(503));
-        scene.post_until_heard(&server, "between").await;
+        host.faults.set(&[Rule::once(Call::Write(On::Log), Effect::Full)]);
+        assert_eq!(host.post(&server, id).await, Some(503));
+        host.post_until_accepted(&server, "between").await;
         within(server.unheard()).await;
     }
-    assert_eq!(scene.post(&server, "after").await, Some(200));
+    assert_eq!(host.post(&server, "after").await, Some(200));
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     for text in ["before", "between", "after"] {
         assert_eq!(text_of(&events.event().await), text);

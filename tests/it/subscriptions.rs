@@ -17,8 +17,7 @@ use switchboard::pb::v1::{
 use switchboard::store::{self, Change, Done, Op, Owner, Store, Trim};
 use tonic::{Code, Status};
 
-use crate::process::post;
-use crate::support::binary::{Home, Server};
+use crate::support::binary::{Home, Server, post};
 use crate::support::gateway::{
     CONNECTBY, CONNECTLY, Gateway, Start, Subscriber, metadata, reason, received, subscribe, text_of, within,
 };

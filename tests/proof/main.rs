@@ -15,6 +15,7 @@
 mod binary;
 mod cast;
 mod checker;
+#[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/support/faults.rs"]
 mod faults;
 mod ledger;

@@ -7,17 +7,20 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use switchboard::pb::v1::SubscribeRequest;
 use switchboard::pb::v1::subscribe_request::Start as From;
+use switchboard::sandbox::connectly::sign;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
 use super::gateway::{PATIENCE, Subscriber, subscribe};
 
+/// The account in the configuration of [`Home`].
+pub(crate) const ACCOUNT: &str = "globex";
 pub(crate) const SECRET: &str = "a-webhook-secret-that-nobody-may-see";
-pub(crate) const BUSINESS: &str = "00000000-0000-4000-8000-000000000001";
+pub(crate) const BUSINESS_ID: &str = "00000000-0000-4000-8000-000000000001";
 pub(crate) const API_KEY: &str = "an-api-key-that-nobody-may-see";
 
 /// A running `switchboard serve`. Dropping it kills it.
@@ -45,8 +48,8 @@ impl Home {
             "[grpc]\nlisten = \"127.0.0.1:0\"\n[webhook]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [log]\nformat = \"json\"\n\
              [journal]\npath = \"{}\"\n\
-             [[accounts]]\nid = \"globex\"\nprovider = \"connectly\"\nbase_url = \"{base_url}\"\n\
-             business_id = \"{BUSINESS}\"\n\
+             [[accounts]]\nid = \"{ACCOUNT}\"\nprovider = \"connectly\"\nbase_url = \"{base_url}\"\n\
+             business_id = \"{BUSINESS_ID}\"\n\
              api_key = {{ env = \"GLOBEX_API_KEY\" }}\nwebhook_secrets = [\"{SECRET}\"]\n",
             folder.path().join("switchboard.db").display(),
         );
@@ -62,6 +65,13 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
         command.arg("serve").arg("--config").arg(self.config());
         command
+    }
+
+    /// Deletes the files of the store, as a lost disk would.
+    pub(crate) fn delete_store(&self) {
+        for name in ["switchboard.db", "switchboard.db-wal", "switchboard.db-shm"] {
+            let _ = std::fs::remove_file(self.folder.path().join(name));
+        }
     }
 }
 
@@ -183,4 +193,15 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Posts a signed webhook to the account of [`Home`] and returns the HTTP status. None if the server did not answer.
+pub(crate) async fn post(client: &reqwest::Client, webhook: SocketAddr, body: String) -> Option<u16> {
+    let signature = sign(SECRET, body.as_bytes());
+    let request = client
+        .post(format!("http://{webhook}/webhooks/{ACCOUNT}"))
+        .header("x-connectly-hmac-sha256", signature)
+        .timeout(Duration::from_secs(10))
+        .body(body);
+    request.send().await.ok().map(|answer| answer.status().as_u16())
 }

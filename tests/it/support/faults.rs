@@ -3,9 +3,6 @@
 //! [`Faults`] loads a small library (`faults/preload.c`, whose head says what it can do) into a server's process. Its
 //! words are the library's: a [`Rule`] strikes calls of one kind on the store's files, until it is [`set`](Faults::set)
 //! anew; a [`Seen`] is a line of its trace.
-#![cfg(target_os = "linux")]
-// Not every test needs every fault.
-#![allow(dead_code)]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
