@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use switchboard::pb::v1::get_message_request::Key;
@@ -29,23 +29,9 @@ const CALLERS: usize = 24;
 /// How many messages a caller of streams has on one.
 const ON_A_STREAM: usize = 5;
 
-/// Numbers that look random and come again with their seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).expect("less than a usize")
-    }
-}
-
 /// The next fault, if there is to be one. Each strikes one call of whoever comes next.
-fn fault(random: &mut Random) -> Option<Fault> {
-    Some(match random.below(40) {
+fn fault(random: &mut fastrand::Rng) -> Option<Fault> {
+    Some(match random.u32(..40) {
         0 => Fault::CutBeforeReading,
         1 => Fault::CutAfterReading,
         2 => Fault::CutReply,
@@ -208,8 +194,14 @@ fn refused(status: Option<u16>) -> bool {
 }
 
 /// Sends until the process is gone; now and then it sends once more what nobody can tell of, and asks how things stand.
-async fn call(channel: Channel, told: Told, provider: Connectly, name: String, mut random: Random) -> Gone {
-    let streams = random.below(3) == 0;
+async fn call(
+    channel: Channel,
+    told: Told,
+    provider: Connectly,
+    name: String,
+    mut random: fastrand::Rng,
+) -> Gone {
+    let streams = random.u32(..3) == 0;
     for n in 0.. {
         if let Some(fault) = fault(&mut random) {
             provider.set_fault(FaultRule::once(fault).on(Operation::SendMessage)).await;
@@ -226,14 +218,14 @@ async fn call(channel: Channel, told: Told, provider: Connectly, name: String, m
             Err(gone) => return gone,
         };
         let next = match heard {
-            Some(Ok(message)) if random.below(4) == 0 => {
-                let key = match random.below(2) {
+            Some(Ok(message)) if random.u32(..4) == 0 => {
+                let key = match random.u32(..2) {
                     0 => Key::MessageId(message.message_id.clone()),
                     _ => Key::RequestId(id),
                 };
                 ask(&channel, &told, key).await.map(|found| assert_eq!(found.message_id, message.message_id))
             }
-            Some(Err(failed)) if random.below(2) == 0 => match failed.unknown() {
+            Some(Err(failed)) if random.u32(..2) == 0 => match failed.unknown() {
                 Some(attempt) => send(&channel, &told, request(&id, attempt)).await.map(drop),
                 None => Ok(()),
             },
@@ -261,9 +253,9 @@ async fn ask_of_all(server: &Server, told: &Told) {
 }
 
 /// Has the provider report a part of what it took. What is reported is known from then on.
-async fn report(server: &Server, told: &Told, provider: &Connectly, random: &mut Random) {
+async fn report(server: &Server, told: &Told, provider: &Connectly, random: &mut fastrand::Rng) {
     let channel = server.channel().await;
-    let some: Vec<String> = provider.accepted().into_iter().filter(|_| random.below(4) == 0).collect();
+    let some: Vec<String> = provider.accepted().into_iter().filter(|_| random.u32(..4) == 0).collect();
     stream::iter(some)
         .for_each_concurrent(CALLERS, |id| async {
             let delivery = provider.inject_status(&id, "delivered").await.expect("it was accepted");
@@ -278,11 +270,10 @@ async fn report(server: &Server, told: &Told, provider: &Connectly, random: &mut
 
 #[tokio::test(flavor = "multi_thread")]
 async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_of_nothing() {
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
-    let seed =
-        std::env::var("SWITCHBOARD_TEST_SEED").map_or(seed as u64, |seed| seed.parse().expect("a number"));
+    let seed = std::env::var("SWITCHBOARD_TEST_SEED")
+        .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
     println!("SWITCHBOARD_TEST_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = fastrand::Rng::with_seed(seed);
 
     let mut options = provider::options();
     options.connectly.auto_status = true;
@@ -301,10 +292,10 @@ async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_
     for round in 0..5 {
         let server = start();
         let channel = server.channel().await;
-        let enough = told.heard() + 50 + random.below(400);
+        let enough = told.heard() + 50 + random.usize(..400);
         let mut callers = JoinSet::new();
         for caller in 0..CALLERS {
-            let random = Random(seed ^ (round * 1_000 + caller as u64));
+            let random = fastrand::Rng::with_seed(seed ^ (round * 1_000 + caller as u64));
             let name = format!("{round}-{caller}");
             callers.spawn(call(channel.clone(), told.clone(), provider.clone(), name, random));
         }
@@ -319,7 +310,7 @@ async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_
         let server = start();
         ask_of_all(&server, &told).await;
         let some =
-            told.ids().into_iter().filter(|_| random.below(3) == 0).map(|id| request(&id, 0)).collect();
+            told.ids().into_iter().filter(|_| random.u32(..3) == 0).map(|id| request(&id, 0)).collect();
         repeat(&server, &told, some).await;
         report(&server, &told, provider, &mut random).await;
         server.kill();

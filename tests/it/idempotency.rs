@@ -141,6 +141,18 @@ impl Write {
         }
     }
 
+    /// Calls twice with one idempotency key. The second call starts when the first one has reached the provider.
+    async fn call_twice(self, gateway: &Gateway) -> (Made, Made) {
+        let first = self.ask(gateway, Ask::new("a"));
+        let second = async {
+            while self.arrivals(gateway) == 0 {
+                tokio::task::yield_now().await;
+            }
+            self.ask(gateway, Ask::new("a")).await
+        };
+        tokio::join!(first, second)
+    }
+
     fn unknown(self) -> &'static str {
         match self {
             Self::Message | Self::Media => "SEND_OUTCOME_UNKNOWN",
@@ -200,14 +212,7 @@ async fn a_repetition_of_what_is_still_running_joins_it() {
     for write in Write::ALL {
         let gateway = Start::quiet().start().await;
         write.fault(&gateway, 1, Fault::Latency(Duration::from_millis(400))).await;
-        let first = write.ask(&gateway, Ask::new("a"));
-        let second = async {
-            while write.arrivals(&gateway) == 0 {
-                tokio::task::yield_now().await;
-            }
-            write.ask(&gateway, Ask::new("a")).await
-        };
-        let (first, second) = tokio::join!(first, second);
+        let (first, second) = write.call_twice(&gateway).await;
         assert_eq!(first.expect("done").0, second.expect("joined").0, "{write:?}");
         assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
     }
@@ -219,14 +224,7 @@ async fn who_joins_a_refusal_gets_it_too() {
         let gateway = Start::quiet().start().await;
         write.fault(&gateway, 1, Fault::Latency(Duration::from_millis(400))).await;
         write.fault(&gateway, 1, Fault::status(400)).await;
-        let first = write.ask(&gateway, Ask::new("a"));
-        let second = async {
-            while write.arrivals(&gateway) == 0 {
-                tokio::task::yield_now().await;
-            }
-            write.ask(&gateway, Ask::new("a")).await
-        };
-        let (first, second) = tokio::join!(first, second);
+        let (first, second) = write.call_twice(&gateway).await;
         let (first, second) = (first.expect_err("refused"), second.expect_err("refused"));
         assert_eq!((first.code(), reason(&first)), (second.code(), reason(&second)), "{write:?}");
         assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
