@@ -29,7 +29,7 @@ async fn send(server: &Server, id: &str, resend_after_attempt: u32) -> Result<bo
     Ok(sent.into_inner().replayed)
 }
 
-async fn lost(server: &Server, cursor: &str) -> String {
+async fn assert_cursor_lost(server: &Server, cursor: &str) -> String {
     let start = Some(From::AfterCursor(cursor.to_owned()));
     let request = SubscribeRequest { start, ..Default::default() };
     let status = subscribe(server.channel().await, request).await.err().expect("lost");
@@ -38,7 +38,7 @@ async fn lost(server: &Server, cursor: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says_what_is_lost() {
+async fn restored_store_serves_and_reports_lost_cursors_and_sends() {
     let sandbox = provider::start().await;
     let home = Home::new(sandbox.connectly().base_url().as_str());
     let config = home.config();
@@ -55,7 +55,7 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
     }
 
     // The backup is made while webhooks come in.
-    let told = {
+    let output = {
         let (to, config) = (backup.clone(), config.clone());
         let backing_up = tokio::task::spawn_blocking(move || {
             succeeds(&["backup", "--config", path_str(&config), "--to", path_str(&to)])
@@ -63,7 +63,7 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
         deliver(&server, (0..50).map(|n| format!("meanwhile-{n}"))).await;
         within(backing_up).await.expect("no panic")
     };
-    assert!(told.contains("events, up to number "), "{told}");
+    assert!(output.contains("events, up to number "), "{output}");
     deliver(&server, (0..5).map(|n| format!("after-{n}"))).await;
     assert!(!send(&server, "sent-after", 0).await.expect("accepted"));
     let last = reader.events(56).await.pop().expect("56 of them").cursor;
@@ -71,14 +71,14 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
     server.kill();
     home.delete_store();
 
-    let told = succeeds(&["restore", "--config", path_str(&config), "--from", path_str(&backup)]);
-    assert!(told.contains("SEND_OUTCOME_UNKNOWN"), "{told}");
+    let output = succeeds(&["restore", "--config", path_str(&config), "--from", path_str(&backup)]);
+    assert!(output.contains("SEND_OUTCOME_UNKNOWN"), "{output}");
     let server = Server::start(home.command());
 
-    // What was read before goes on where it was, and what came after the backup is known as lost.
+    // What was read before goes on where it was, and what came after the backup is known as assert_cursor_lost.
     let mut again = server.subscribe(From::AfterCursor(cursors[9].clone())).await;
     assert_eq!(text_of(&again.event().await), "before-10");
-    let mut newest = lost(&server, &last).await;
+    let mut newest = assert_cursor_lost(&server, &last).await;
     let place = Some(list_events_request::Place::BeforeCursor(last));
     let request = ListEventsRequest { place, ..ListEventsRequest::default() };
     let listed = within(EventServiceClient::new(server.channel().await).list_events(request)).await;
@@ -89,8 +89,8 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
     assert_eq!(text_of(&anew), "anew");
     // Since a time from before, not all that was received is there.
     let since = SubscribeRequest { start: Some(From::Since(before)), ..SubscribeRequest::default() };
-    let told = subscribe(server.channel().await, since.clone()).await.err().expect("lost");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+    let error = subscribe(server.channel().await, since.clone()).await.err().expect("lost");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     let skipping = SubscribeRequest { expired_policy: ExpiredPolicy::SkipWithGap.into(), ..since };
     let mut skipping = subscribe(server.channel().await, skipping).await.expect("a stream");
     assert!(matches!(skipping.next().await, Ok(Some(subscribe_response::Response::Gap(_)))));
@@ -126,34 +126,34 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_command_writes_over_anything_and_each_says_what_is_in_its_way() {
+async fn backup_and_restore_never_overwrite_and_name_the_obstacle() {
     let home = Home::new("http://127.0.0.1:1");
     let config = home.config();
     let (backup, store) =
         (home.folder.path().join("switchboard.backup"), home.folder.path().join("switchboard.db"));
-    let told = fails(&["backup", "--config", path_str(&config), "--to", path_str(&backup)]);
-    assert!(told.contains("cannot open the store"), "{told}");
+    let output = fails(&["backup", "--config", path_str(&config), "--to", path_str(&backup)]);
+    assert!(output.contains("cannot open the store"), "{output}");
     assert!(!store.exists() && !backup.exists());
 
     let server = Server::start(home.command());
     deliver(&server, ["M1".to_owned()]).await;
     succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
-    let told = fails(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
-    assert!(told.contains("exists already"), "{told}");
-    let told = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
-    assert!(told.contains("in use by another process"), "{told}");
+    let output = fails(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
+    assert!(output.contains("exists already"), "{output}");
+    let output = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
+    assert!(output.contains("in use by another process"), "{output}");
     assert!(server.terminate());
-    let told = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
-    assert!(told.contains("exists already: move it away"), "{told}");
+    let output = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
+    assert!(output.contains("exists already: move it away"), "{output}");
     let other = home.folder.path().join("other.db");
-    let told = fails(&["restore", "--store", path_str(&other), "--from", path_str(&store)]);
-    assert!(told.contains("is no backup"), "{told}");
-    let told = fails(&["backup", "--to", path_str(&backup)]);
-    assert!(told.contains("--config"), "{told}");
+    let output = fails(&["restore", "--store", path_str(&other), "--from", path_str(&store)]);
+    assert!(output.contains("is no backup"), "{output}");
+    let output = fails(&["backup", "--to", path_str(&backup)]);
+    assert!(output.contains("--config"), "{output}");
 
     // A backup that is put where a store should be is refused, with the way out.
     home.delete_store();
     std::fs::copy(&backup, &store).expect("copied");
-    let told = fails(&["serve", "--config", path_str(&config)]);
-    assert!(told.contains("switchboard restore"), "{told}");
+    let output = fails(&["serve", "--config", path_str(&config)]);
+    assert!(output.contains("switchboard restore"), "{output}");
 }

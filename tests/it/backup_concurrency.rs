@@ -61,7 +61,7 @@ fn file(host: &FaultyHost, name: &str) -> PathBuf {
 }
 
 /// Files without a name of their own.
-fn left_over(host: &FaultyHost) -> Vec<String> {
+fn unnamed_files(host: &FaultyHost) -> Vec<String> {
     let files = std::fs::read_dir(host.home.folder.path()).expect("readable").flatten();
     let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with(".switchboard-")).collect()
@@ -74,7 +74,7 @@ async fn texts(server: &Server, events: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_starts_while_a_backup_reads_the_store() {
+async fn server_starts_while_a_backup_reads_the_store() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "before").await, Some(200));
@@ -83,7 +83,7 @@ async fn a_server_starts_while_a_backup_reads_the_store() {
     server.kill();
     let synced = host.faults.trace().len();
     let server = host.start();
-    // What it found in the log, and could not move, is on disk before it is told.
+    // What it found in the log, and could not move, is on disk before it is output.
     let trace = host.faults.trace();
     assert!(trace[synced..].iter().any(|seen| seen.is_sync_of("-wal") && seen.result == 0), "{trace:?}");
     assert_eq!(host.post(&server, "after").await, Some(200));
@@ -97,7 +97,7 @@ async fn a_server_starts_while_a_backup_reads_the_store() {
 
 /// Verifying needs the file for itself. What reads it comes to its end some time, and callers wait.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_whose_disk_fails_while_a_backup_reads_it_is_verified_when_the_backup_has_ended() {
+async fn store_with_failed_disk_is_verified_after_the_backup_ends() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "before").await, Some(200));
@@ -113,7 +113,7 @@ async fn a_store_whose_disk_fails_while_a_backup_reads_it_is_verified_when_the_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_waits_for_a_backup_can_be_stopped() {
+async fn server_that_waits_for_a_backup_can_be_stopped() {
     let host = FaultyHost::new();
     let server = host.start();
     let _backup = Backup::start(&host).await;
@@ -124,23 +124,23 @@ async fn a_server_that_waits_for_a_backup_can_be_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_backup_left_goes_with_the_next_one_and_what_is_in_use_stays() {
+async fn next_backup_deletes_leftovers_but_not_files_in_use() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "1").await, Some(200));
     Backup::start(&host).await.kill();
-    let killed = left_over(&host);
+    let killed = unnamed_files(&host);
     assert!(!killed.is_empty());
     let _running = Backup::start(&host).await;
     let store = file(&host, "switchboard.db");
     succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&file(&host, "backup"))]);
-    let left = left_over(&host);
+    let left = unnamed_files(&host);
     assert!(!left.is_empty() && !left.iter().any(|name| killed.contains(name)), "{killed:?}, then {left:?}");
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_of_a_store_whose_server_was_killed_holds_all_that_was_answered() {
+async fn backup_after_kill_9_contains_every_acknowledged_event() {
     let host = FaultyHost::new();
     let server = host.start();
     for id in ["1", "2", "3"] {
@@ -162,7 +162,7 @@ async fn a_backup_of_a_store_whose_server_was_killed_holds_all_that_was_answered
 
 /// Both disks are full: that of a backup, and that of a store that is restored.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_leaves_nothing_half_made_and_is_named() {
+async fn backup_to_full_disk_leaves_no_file_and_names_the_path() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "1").await, Some(200));
@@ -178,12 +178,12 @@ async fn a_full_disk_leaves_nothing_half_made_and_is_named() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).expect("text")
     };
-    let told = run(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
-    assert!(told.contains("full") && told.contains(path_str(&backup)), "{told}");
-    assert!(!backup.exists() && left_over(&host).is_empty());
+    let output = run(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
+    assert!(output.contains("full") && output.contains(path_str(&backup)), "{output}");
+    assert!(!backup.exists() && unnamed_files(&host).is_empty());
     succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
-    let told = run(&["restore", "--store", path_str(&other), "--from", path_str(&backup)]);
-    assert!(told.contains(path_str(&other)), "{told}");
-    assert!(!other.exists() && left_over(&host).is_empty());
+    let output = run(&["restore", "--store", path_str(&other), "--from", path_str(&backup)]);
+    assert!(output.contains(path_str(&other)), "{output}");
+    assert!(!other.exists() && unnamed_files(&host).is_empty());
     assert!(server.terminate(), "stops in order");
 }

@@ -20,7 +20,7 @@ async fn from_the_start(server: &Server, events: usize) -> Vec<Event> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn receive_times_never_go_backwards_when_the_clock_does() {
+async fn clock_that_jumps_back_never_decreases_receive_times() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "1").await, Some(200));
@@ -51,7 +51,7 @@ async fn first(server: &Server) -> String {
 
 /// Ten days ahead, all is too old; but nothing is forgotten before the jump has lasted for an hour.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_far_ahead_for_a_while_costs_no_event_and_no_request_id() {
+async fn brief_clock_jump_ahead_expires_no_event_and_no_request_id() {
     let (host, sandbox) = FaultyHost::with_provider().await;
     let server = host.start();
     assert_eq!(host.post(&server, "old").await, Some(200));
@@ -90,7 +90,7 @@ async fn a_clock_that_is_far_ahead_for_a_while_costs_no_event_and_no_request_id(
 
 /// What a restored store does not know stays in doubt for a day, and not until a clock says for a moment that it is over.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_far_ahead_for_a_while_ends_no_doubt() {
+async fn brief_clock_jump_ahead_keeps_restored_outcomes_unknown() {
     let (host, sandbox) = FaultyHost::with_provider().await;
     assert!(host.start().terminate(), "there is a store");
     let store = host.home.folder.path().join("switchboard.db");
@@ -105,8 +105,8 @@ async fn a_clock_that_is_far_ahead_for_a_while_ends_no_doubt() {
     assert_eq!(host.post(&server, "ahead").await, Some(200));
     for clock in [10 * DAY, 0] {
         host.faults.set_clock(Clock { realtime: clock, monotonic: 2 * MINUTE });
-        let told = within(messages.send_message(keyed_text("lost"))).await.expect_err("may have been sent");
-        assert_eq!(reason(&told), "SEND_OUTCOME_UNKNOWN");
+        let error = within(messages.send_message(keyed_text("lost"))).await.expect_err("may have been sent");
+        assert_eq!(reason(&error), "SEND_OUTCOME_UNKNOWN");
     }
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 0);
 

@@ -20,13 +20,13 @@ use crate::support::gateway::{
 const NEVER: Duration = Duration::from_secs(300);
 
 /// How long a call that must wait is watched to see that it does.
-const A_WHILE: Duration = Duration::from_millis(300);
+const SHORT_WAIT: Duration = Duration::from_millis(300);
 
 fn repeatable(account: &str, id: &str, body: &str) -> SendMessageRequest {
     SendMessageRequest { request_id: id.to_owned(), ..text(account, body) }
 }
 
-async fn ask(
+async fn send(
     gateway: &Gateway,
     request: impl tonic::IntoRequest<SendMessageRequest>,
 ) -> Result<SendMessageResponse, Status> {
@@ -46,7 +46,7 @@ fn endpoints(gateway: &Gateway) -> [(&str, &Endpoint, Operation); 2] {
     ]
 }
 
-async fn arrived(endpoint: &Endpoint, operation: Operation, count: usize) {
+async fn wait_for_arrivals(endpoint: &Endpoint, operation: Operation, count: usize) {
     let arrived = async {
         while endpoint.arrivals(operation) < count {
             tokio::task::yield_now().await;
@@ -56,7 +56,7 @@ async fn arrived(endpoint: &Endpoint, operation: Operation, count: usize) {
 }
 
 /// A server on which no failure speaks against a provider.
-fn undaunted() -> Start {
+fn without_breaker() -> Start {
     [CONNECTBY, CONNECTLY].into_iter().fold(Start::quiet(), |start, account| {
         let account = account.to_uppercase().replace('-', "_");
         start
@@ -66,8 +66,8 @@ fn undaunted() -> Start {
 }
 
 #[tokio::test]
-async fn a_connection_cut_during_or_after_the_request_sends_nothing_twice_however_often_it_is_repeated() {
-    let gateway = undaunted().start().await;
+async fn retry_after_cut_connection_never_sends_twice() {
+    let gateway = without_breaker().start().await;
     for (account, provider, operation) in endpoints(&gateway) {
         for (fault, cause, arrives) in [
             (Fault::CutBeforeReading, "CONNECTION_LOST", 0),
@@ -81,17 +81,17 @@ async fn a_connection_cut_during_or_after_the_request_sends_nothing_twice_howeve
             let mut messages = Vec::new();
             // The first is the send, the others are blind repetitions.
             for _ in 0..3 {
-                let told = ask(&gateway, repeatable(account, &id, "hi")).await.expect_err(&id);
+                let error = send(&gateway, repeatable(account, &id, "hi")).await.expect_err(&id);
                 assert_eq!(
-                    (told.code(), reason(&told).as_str()),
+                    (error.code(), reason(&error).as_str()),
                     (Code::FailedPrecondition, "SEND_OUTCOME_UNKNOWN"),
                     "{id}"
                 );
                 assert_eq!(
-                    (metadata(&told, "cause").as_str(), metadata(&told, "attempt").as_str()),
+                    (metadata(&error, "cause").as_str(), metadata(&error, "attempt").as_str()),
                     (cause, "1")
                 );
-                messages.push(metadata(&told, "message_id"));
+                messages.push(metadata(&error, "message_id"));
                 assert_eq!(provider.arrivals(operation), arrives, "{id}");
             }
             messages.dedup();
@@ -99,7 +99,7 @@ async fn a_connection_cut_during_or_after_the_request_sends_nothing_twice_howeve
             // With the attempt named it goes out once more, and that too is repeated blindly.
             for replayed in [false, true, true] {
                 let again = SendMessageRequest { resend_after_attempt: 1, ..repeatable(account, &id, "hi") };
-                let done = ask(&gateway, again).await.expect("accepted");
+                let done = send(&gateway, again).await.expect("accepted");
                 assert_eq!(done.replayed, replayed, "{id}");
                 assert_eq!(done.message.expect("there").message_id, messages[0], "{id}");
                 assert_eq!(provider.arrivals(operation), arrives + 1, "{id}");
@@ -110,18 +110,18 @@ async fn a_connection_cut_during_or_after_the_request_sends_nothing_twice_howeve
 }
 
 #[tokio::test]
-async fn a_connection_that_cannot_be_made_sends_nothing_and_a_blind_repetition_sends_once() {
-    let gateway = undaunted().start().await;
+async fn retry_after_refused_connection_sends_once() {
+    let gateway = without_breaker().start().await;
     for (account, provider, operation) in endpoints(&gateway) {
         provider.set_fault(FaultRule::always(Fault::Refuse)).await;
         for _ in 0..2 {
             let request = with_deadline(repeatable(account, "a", "hi"), Duration::from_millis(1_500));
-            let told = ask(&gateway, request).await.expect_err("nobody listens");
-            assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "PROVIDER_UNREACHABLE"));
+            let error = send(&gateway, request).await.expect_err("nobody listens");
+            assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "PROVIDER_UNREACHABLE"));
         }
         provider.clear_faults().await.expect("listens");
         for replayed in [false, true] {
-            let done = ask(&gateway, repeatable(account, "a", "hi")).await.expect("accepted");
+            let done = send(&gateway, repeatable(account, "a", "hi")).await.expect("accepted");
             assert_eq!((done.replayed, done.message.expect("there").attempt), (replayed, 1));
         }
         assert_eq!(provider.arrivals(operation), 1);
@@ -129,39 +129,41 @@ async fn a_connection_that_cannot_be_made_sends_nothing_and_a_blind_repetition_s
 }
 
 /// A server with one place at ConnectBy, and the send that has it.
-async fn occupied(gateway: &Gateway) -> impl Future<Output = Result<SendMessageResponse, Status>> + use<'_> {
+async fn occupy_the_only_slot(
+    gateway: &Gateway,
+) -> impl Future<Output = Result<SendMessageResponse, Status>> + use<'_> {
     let rule = FaultRule::once(Fault::Latency(Duration::from_secs(2))).on(Operation::SendText);
     gateway.connectby().set_fault(rule).await;
-    let mut first = Box::pin(ask(gateway, text(CONNECTBY, "first")));
+    let mut first = Box::pin(send(gateway, text(CONNECTBY, "first")));
     tokio::select! {
         _ = &mut first => panic!("too early"),
-        () = arrived(gateway.connectby(), Operation::SendText, 1) => {}
+        () = wait_for_arrivals(gateway.connectby(), Operation::SendText, 1) => {}
     }
     first
 }
 
 #[tokio::test]
-async fn a_deadline_in_the_gate_is_told_as_such_and_nothing_is_sent_or_left_behind() {
+async fn deadline_in_the_gate_fails_as_busy_and_frees_the_request_id() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__CALLS_IN_FLIGHT", "1").start().await;
-    let first = occupied(&gateway).await;
-    let told = ask(&gateway, with_deadline(repeatable(CONNECTBY, "a", "hi"), A_WHILE)).await;
-    let told = told.expect_err("no place for it");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::ResourceExhausted, "ACCOUNT_BUSY"));
+    let first = occupy_the_only_slot(&gateway).await;
+    let error = send(&gateway, with_deadline(repeatable(CONNECTBY, "a", "hi"), SHORT_WAIT)).await;
+    let error = error.expect_err("no place for it");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "ACCOUNT_BUSY"));
     first.await.expect("accepted");
     assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
     // The id is free, for any content.
-    let done = ask(&gateway, repeatable(CONNECTBY, "a", "other")).await.expect("accepted");
+    let done = send(&gateway, repeatable(CONNECTBY, "a", "other")).await.expect("accepted");
     assert_eq!((done.replayed, gateway.connectby().arrivals(Operation::SendText)), (false, 2));
 }
 
 #[tokio::test]
-async fn a_caller_who_hangs_up_in_the_gate_leaves_nothing_behind() {
+async fn cancel_in_the_gate_sends_nothing_and_frees_the_request_id() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__CALLS_IN_FLIGHT", "1").start().await;
-    let first = occupied(&gateway).await;
-    let waiting = ask(&gateway, repeatable(CONNECTBY, "a", "hi"));
-    timeout(A_WHILE, waiting).await.expect_err("no place for it");
+    let first = occupy_the_only_slot(&gateway).await;
+    let waiting = send(&gateway, repeatable(CONNECTBY, "a", "hi"));
+    timeout(SHORT_WAIT, waiting).await.expect_err("no place for it");
     first.await.expect("accepted");
-    let done = ask(&gateway, repeatable(CONNECTBY, "a", "other")).await.expect("accepted");
+    let done = send(&gateway, repeatable(CONNECTBY, "a", "other")).await.expect("accepted");
     assert!(!done.replayed);
     let calls = gateway.connectby().calls();
     let sent: Vec<_> = calls.iter().map(|call| call.json().expect("JSON")["message"].clone()).collect();
@@ -169,27 +171,27 @@ async fn a_caller_who_hangs_up_in_the_gate_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_deadline_or_a_cancel_under_way_ends_the_wait_alone_and_the_repetition_learns_the_truth() {
+async fn retry_after_cancel_in_flight_gets_the_real_outcome() {
     let gateway = Start::quiet().start().await;
     for (account, provider, operation) in endpoints(&gateway) {
-        for (id, deadline) in [("deadline", Some(A_WHILE)), ("cancel", None)] {
+        for (id, deadline) in [("deadline", Some(SHORT_WAIT)), ("cancel", None)] {
             provider.clear_calls();
             let rule = FaultRule::once(Fault::Latency(Duration::from_millis(1_500))).on(operation);
             provider.set_fault(rule).await;
             let request = repeatable(account, id, "hi");
             if let Some(deadline) = deadline {
-                let told = ask(&gateway, with_deadline(request.clone(), deadline)).await.expect_err(id);
-                assert!(matches!(told.code(), Code::Cancelled | Code::DeadlineExceeded), "{told:?}");
+                let error = send(&gateway, with_deadline(request.clone(), deadline)).await.expect_err(id);
+                assert!(matches!(error.code(), Code::Cancelled | Code::DeadlineExceeded), "{error:?}");
             } else {
                 tokio::select! {
-                    _ = ask(&gateway, request.clone()) => panic!("too early"),
-                    () = arrived(provider, operation, 1) => {}
+                    _ = send(&gateway, request.clone()) => panic!("too early"),
+                    () = wait_for_arrivals(provider, operation, 1) => {}
                 }
             }
             assert_eq!(provider.arrivals(operation), 1, "{id}");
             // One joins the attempt, which nobody may have waited for meanwhile, and one comes when it is done.
             for replayed in [false, true] {
-                let done = ask(&gateway, request.clone()).await.expect("accepted, and never in doubt");
+                let done = send(&gateway, request.clone()).await.expect("accepted, and never in doubt");
                 let message = done.message.expect("there");
                 assert_eq!((done.replayed, message.attempt), (replayed, 1), "{id}");
             }
@@ -199,13 +201,13 @@ async fn a_deadline_or_a_cancel_under_way_ends_the_wait_alone_and_the_repetition
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_send_learns_what_a_status_has_proved_meanwhile() {
-    let gateway = undaunted().start().await;
+async fn status_webhook_resolves_a_send_whose_reply_was_lost() {
+    let gateway = without_breaker().start().await;
     let provider = gateway.connectly();
     provider.set_fault(FaultRule::once(Fault::Latency(NEVER)).on(Operation::SendMessage)).await;
-    let first = ask(&gateway, repeatable(CONNECTLY, "a", "hi"));
+    let first = send(&gateway, repeatable(CONNECTLY, "a", "hi"));
     let second = async {
-        arrived(provider, Operation::SendMessage, 1).await;
+        wait_for_arrivals(provider, Operation::SendMessage, 1).await;
         let key = Some(Key::RequestId("a".to_owned()));
         let asked = GetMessageRequest { account: CONNECTLY.to_owned(), key };
         let pending = within(gateway.messages().get_message(asked)).await.expect("known").into_inner();
@@ -219,7 +221,7 @@ async fn whoever_waits_for_a_send_learns_what_a_status_has_proved_meanwhile() {
             "statusUpdate": {"id": "P1", "status": "delivered", "error": null},
             "callbackData": {"sb": format!("{}/1", pending.message_id)},
         });
-        let (joined, ()) = tokio::join!(ask(&gateway, repeatable(CONNECTLY, "a", "hi")), async {
+        let (joined, ()) = tokio::join!(send(&gateway, repeatable(CONNECTLY, "a", "hi")), async {
             gateway.deliver(&proof.to_string()).await;
         });
         (joined, pending.message_id)

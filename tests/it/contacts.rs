@@ -82,7 +82,7 @@ fn body(status: u16, body: &str) -> Fault {
 }
 
 #[tokio::test]
-async fn every_contact_is_listed_once_whatever_comes_beyond_the_last_page() {
+async fn every_contact_is_listed_once_for_any_page_past_the_end() {
     for past_the_end in [PastTheEnd::Empty, PastTheEnd::RepeatsLast] {
         let gateway = Start::quiet().connectby(|options| options.past_the_end = past_the_end).start().await;
         let (contacts, pages) = all(&gateway).await;
@@ -103,7 +103,7 @@ async fn every_contact_is_listed_once_whatever_comes_beyond_the_last_page() {
 }
 
 #[tokio::test]
-async fn a_list_with_nothing_in_it_ends_at_once() {
+async fn empty_contact_list_has_no_next_page() {
     let gateway = Start::quiet().start().await;
     for nothing in [r#"{"contacts":[]}"#, r#"{"contacts":null,"message":"none"}"#] {
         gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, nothing.to_owned()))).await;
@@ -113,7 +113,7 @@ async fn a_list_with_nothing_in_it_ends_at_once() {
 }
 
 #[tokio::test]
-async fn an_odd_row_hides_no_other_and_keeps_its_text() {
+async fn unreadable_contact_hides_no_other_and_keeps_raw_json() {
     let gateway = Start::quiet().start().await;
     let rows = r#"{"contacts":[{"id":1,"name":"A","email":"a@example.org","vip":true},"odd",{"id":"x-2"}]}"#;
     gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, rows.to_owned()))).await;
@@ -126,7 +126,7 @@ async fn an_odd_row_hides_no_other_and_keeps_its_text() {
 }
 
 #[tokio::test]
-async fn a_configured_route_keeps_its_query_and_takes_the_id_where_it_stands() {
+async fn configured_route_keeps_its_query_and_substitutes_the_id() {
     let gateway = Start::quiet()
         .with("ACCOUNTS__DEMO_CONNECTBY__ROUTES__LIST_CONTACTS", "GET /v1.0/contacts?sort=id")
         .with("ACCOUNTS__DEMO_CONNECTBY__ROUTES__UPDATE_CONTACT", "PATCH /people?id={id}&x=1")
@@ -137,11 +137,11 @@ async fn a_configured_route_keeps_its_query_and_takes_the_id_where_it_stands() {
     assert_eq!(last_call(&gateway).path, "/v1.0/contacts?sort=id&page=1");
 
     let contact = Contact { id: "a-7_B".to_owned(), name: "A".to_owned(), ..Contact::default() };
-    let told = update(&gateway, contact).await.expect_err("no such route");
+    let error = update(&gateway, contact).await.expect_err("no such route");
     let call = last_call(&gateway);
     assert_eq!((call.method.as_str(), call.path.as_str()), ("PATCH", "/people?id=a-7_B&x=1"));
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
-    assert_eq!(metadata(&told, "route"), r#"update_contact = "PATCH /people?id={id}&x=1""#);
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+    assert_eq!(metadata(&error, "route"), r#"update_contact = "PATCH /people?id={id}&x=1""#);
 
     delete(&gateway, "7").await.expect_err("no such route");
     let call = last_call(&gateway);
@@ -149,19 +149,19 @@ async fn a_configured_route_keeps_its_query_and_takes_the_id_where_it_stands() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_list_or_account_is_refused() {
+async fn foreign_or_truncated_page_token_is_rejected() {
     let gateway = Start::quiet().start().await;
     let token = list(&gateway, "").await.expect("listed").next_page_token;
     for wrong in ["?", &token[1..], &format!("{token}A")] {
-        let told = list(&gateway, wrong).await.expect_err("not ours");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
-        assert_eq!(fields(&told), ["page_token"]);
+        let error = list(&gateway, wrong).await.expect_err("not ours");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
+        assert_eq!(fields(&error), ["page_token"]);
     }
     assert_eq!(gateway.connectby().arrivals(Operation::ListContacts), 1);
 }
 
 #[tokio::test]
-async fn a_contact_is_created_with_what_was_said_and_nothing_else() {
+async fn create_contact_sends_the_given_fields_and_nothing_else() {
     let gateway = Start::quiet().start().await;
     let created = create(&gateway, asha()).await.expect("created");
     assert_eq!(created.provider_message, "Contact created successfully");
@@ -195,7 +195,7 @@ async fn a_contact_is_created_with_what_was_said_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_id_is_taken_as_text_or_number_and_is_the_proof_of_a_creation() {
+async fn contact_id_as_text_or_number_proves_the_creation() {
     let gateway = Start::quiet().start().await;
     for (reply, id) in [
         (r#"{"message":"ok","contactId":"c_9"}"#, "c_9"),
@@ -208,7 +208,7 @@ async fn an_id_is_taken_as_text_or_number_and_is_the_proof_of_a_creation() {
 }
 
 #[tokio::test]
-async fn a_contact_is_updated_and_deleted_by_its_id() {
+async fn contact_is_updated_and_deleted_by_id() {
     let gateway = Start::quiet().start().await;
     let contact = Contact {
         id: "7".to_owned(),
@@ -227,17 +227,17 @@ async fn a_contact_is_updated_and_deleted_by_its_id() {
     assert_eq!(contacts.len(), 44);
     assert_eq!((contacts[6].name.as_str(), contacts[7].id.as_str()), ("Asha R.", "9"));
 
-    let told = delete(&gateway, "8").await.expect_err("gone");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
-    assert_eq!(metadata(&told, "route"), r#"delete_contact = "DELETE /v1.0/contacts/{id}""#);
+    let error = delete(&gateway, "8").await.expect_err("gone");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+    assert_eq!(metadata(&error, "route"), r#"delete_contact = "DELETE /v1.0/contacts/{id}""#);
 }
 
 #[tokio::test]
-async fn every_fault_of_a_write_is_told_at_once_and_nothing_leaves() {
+async fn invalid_contact_reports_all_violations_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
-    let told = create(&gateway, Contact::default()).await.expect_err("empty");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&told), ["contact.name", "contact.country_code", "contact.phone_number"]);
+    let error = create(&gateway, Contact::default()).await.expect_err("empty");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), ["contact.name", "contact.country_code", "contact.phone_number"]);
 
     let wrong = Contact {
         id: "7".to_owned(),
@@ -248,25 +248,25 @@ async fn every_fault_of_a_write_is_told_at_once_and_nothing_leaves() {
         raw_json: "{}".to_owned(),
         ..Contact::default()
     };
-    let told = create(&gateway, wrong.clone()).await.expect_err("all wrong");
+    let error = create(&gateway, wrong.clone()).await.expect_err("all wrong");
     let named = ["id", "name", "country_code", "phone_number", "date_of_birth", "raw_json"];
-    assert_eq!(fields(&told), named.map(|field| format!("contact.{field}")));
-    assert!(!format!("{told:?}").contains("secret"));
+    assert_eq!(fields(&error), named.map(|field| format!("contact.{field}")));
+    assert!(!format!("{error:?}").contains("secret"));
 
     let long = Contact { country_code: "420".to_owned(), phone_number: "1234567890123".to_owned(), ..asha() };
     assert_eq!(fields(&create(&gateway, long).await.expect_err("too long")), ["contact.phone_number"]);
 
-    let told = update(&gateway, Contact { id: "a/b".to_owned(), ..wrong }).await.expect_err("all wrong");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&told), named.map(|field| format!("contact.{field}")));
+    let error = update(&gateway, Contact { id: "a/b".to_owned(), ..wrong }).await.expect_err("all wrong");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), named.map(|field| format!("contact.{field}")));
 
-    let told =
+    let error =
         update(&gateway, Contact { id: "7".to_owned(), ..Contact::default() }).await.expect_err("no name");
-    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["contact.name".to_owned()]));
+    assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["contact.name".to_owned()]));
 
     for id in ["", "7/..", "..", "7?x=1", "%37"] {
-        let told = delete(&gateway, id).await.expect_err("no id");
-        assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["contact_id".to_owned()]));
+        let error = delete(&gateway, id).await.expect_err("no id");
+        assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["contact_id".to_owned()]));
     }
     let nothing = CreateContactRequest {
         account: CONNECTBY.to_owned(),
@@ -283,16 +283,16 @@ async fn every_fault_of_a_write_is_told_at_once_and_nothing_leaves() {
 }
 
 #[tokio::test]
-async fn a_phone_number_cannot_be_changed() {
+async fn update_of_a_phone_number_is_unsupported() {
     let gateway = Start::quiet().start().await;
-    let told = update(&gateway, Contact { id: "7".to_owned(), ..asha() }).await.expect_err("unsupported");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
-    assert_eq!(fields(&told), ["contact.country_code", "contact.phone_number"]);
+    let error = update(&gateway, Contact { id: "7".to_owned(), ..asha() }).await.expect_err("unsupported");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+    assert_eq!(fields(&error), ["contact.country_code", "contact.phone_number"]);
     assert_eq!(gateway.connectby().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn connectly_keeps_no_contacts_and_says_so() {
+async fn contacts_of_connectly_are_unsupported() {
     let gateway = Start::quiet().start().await;
     let account = CONNECTLY.to_owned();
     let of = |account: &str| GetAccountRequest { account: account.to_owned() };
@@ -314,21 +314,21 @@ async fn connectly_keeps_no_contacts_and_says_so() {
     let contact = Contact { id: "7".to_owned(), name: "A".to_owned(), ..Contact::default() };
     let change = UpdateContactRequest { account: account.clone(), contact: Some(contact) };
     let deletion = DeleteContactRequest { account, contact_id: "7".to_owned() };
-    for told in [
+    for error in [
         call!(gateway, list_contacts, listing).map(|_| ()),
         call!(gateway, create_contact, creation).map(|_| ()),
         call!(gateway, update_contact, change).map(|_| ()),
         call!(gateway, delete_contact, deletion).map(|_| ()),
     ] {
-        let told = told.expect_err("unsupported");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
-        assert_eq!(fields(&told), ["account"]);
+        let error = error.expect_err("unsupported");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+        assert_eq!(fields(&error), ["account"]);
     }
     assert_eq!(gateway.connectly().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn every_answer_to_a_list_has_its_meaning() {
+async fn each_provider_reply_to_a_list_maps_to_its_status() {
     use Code::{FailedPrecondition, Internal, NotFound, ResourceExhausted, Unavailable};
     let ok = |text: &str| Fault::Body(200, text.to_owned());
     let throttled = Fault::Status { status: 429, retry_after: Some("7".to_owned()), body: None };
@@ -357,30 +357,30 @@ async fn every_answer_to_a_list_has_its_meaning() {
         (Fault::CutReply, Unavailable, "PROVIDER_UNAVAILABLE", Some(1)),
         (Fault::Refuse, Unavailable, "PROVIDER_UNREACHABLE", Some(1)),
     ];
-    let mut gateway = Start::quiet().one_try().start().await;
+    let mut gateway = Start::quiet().without_retries().start().await;
     for (fault, code, expected, wait) in cases {
         gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-        let told = list(&gateway, "").await.expect_err("a fault is no success");
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
-        let delay = details(&told).retry_info().and_then(|info| info.retry_delay);
+        let error = list(&gateway, "").await.expect_err("a fault is no success");
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
+        let delay = details(&error).retry_info().and_then(|info| info.retry_delay);
         assert_eq!(delay, wait.map(Duration::from_secs), "{fault:?}");
-        assert_eq!(metadata(&told, "account"), CONNECTBY);
+        assert_eq!(metadata(&error, "account"), CONNECTBY);
         if code == NotFound {
             let route = r#"list_contacts = "GET /v1.0/contacts""#;
-            assert!(told.message().contains(route), "{told:?}");
-            assert_eq!(metadata(&told, "route"), route);
+            assert!(error.message().contains(route), "{error:?}");
+            assert_eq!(metadata(&error, "route"), route);
         }
         gateway.connectby().clear_faults().await.expect("listens again");
         if expected == "PROVIDER_THROTTLED" {
             // This account rests now.
-            gateway = Start::quiet().one_try().start().await;
+            gateway = Start::quiet().without_retries().start().await;
         }
     }
     list(&gateway, "").await.expect("all is well again");
 }
 
 #[tokio::test]
-async fn every_answer_to_a_write_has_its_outcome() {
+async fn each_provider_reply_to_a_write_maps_to_its_outcome() {
     use Code::{FailedPrecondition, NotFound, ResourceExhausted, Unavailable};
     let ok = |text: &str| Fault::Body(200, text.to_owned());
     let refused = |fault, code, reason| (fault, code, reason, "");
@@ -412,7 +412,7 @@ async fn every_answer_to_a_write_has_its_outcome() {
             unknown(body(504, ""), "PROVIDER_FAILED"),
         ]
     };
-    let mut gateway = Start::quiet().one_try().start().await;
+    let mut gateway = Start::quiet().without_retries().start().await;
     for write in ["create", "update", "delete"] {
         let mut cases = common();
         match write {
@@ -426,7 +426,7 @@ async fn every_answer_to_a_write_has_its_outcome() {
         }
         for (index, (fault, code, expected, cause)) in cases.into_iter().enumerate() {
             gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-            let told = match write {
+            let error = match write {
                 "create" => create(&gateway, asha()).await.map(|_| ()),
                 "update" => {
                     let contact =
@@ -436,19 +436,19 @@ async fn every_answer_to_a_write_has_its_outcome() {
                 // Another one each time: what was deleted before its reply was cut off is gone.
                 _ => delete(&gateway, &(index + 1).to_string()).await.map(|_| ()),
             };
-            let told = told.expect_err("a fault is no success");
+            let error = error.expect_err("a fault is no success");
             assert_eq!(
-                (told.code(), reason(&told).as_str()),
+                (error.code(), reason(&error).as_str()),
                 (code, expected),
-                "{write} {fault:?}: {told:?}"
+                "{write} {fault:?}: {error:?}"
             );
-            assert_eq!(metadata(&told, "cause"), cause, "{write} {fault:?}");
-            let text = format!("{told:?}");
+            assert_eq!(metadata(&error, "cause"), cause, "{write} {fault:?}");
+            let text = format!("{error:?}");
             assert!(!text.contains("Asha") && !text.contains("98123"), "{write} {fault:?}");
             gateway.connectby().clear_faults().await.expect("listens again");
             if expected == "PROVIDER_THROTTLED" {
                 // This account rests now.
-                gateway = Start::quiet().one_try().start().await;
+                gateway = Start::quiet().without_retries().start().await;
             }
         }
     }

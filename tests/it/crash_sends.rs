@@ -1,4 +1,4 @@
-//! Sends, while the process is killed again and again: what callers were told must be true, and a blind retry must never
+//! Sends, while the process is killed again and again: what clients were told must be true, and a blind retry must never
 //! send twice.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,11 +23,11 @@ use crate::support::binary::{ACCOUNT, Home, Server};
 use crate::support::gateway::{metadata, reason, text, within};
 use crate::support::provider;
 
-/// How many callers send at once.
-const CALLERS: usize = 24;
+/// How many clients send at once.
+const CLIENTS: usize = 24;
 
 /// How many messages a caller of streams has on one.
-const ON_A_STREAM: usize = 5;
+const MESSAGES_PER_STREAM: usize = 5;
 
 /// The next fault, if there is to be one. Each strikes one call of whoever comes next.
 fn fault(random: &mut fastrand::Rng) -> Option<Fault> {
@@ -46,22 +46,22 @@ fn fault(random: &mut fastrand::Rng) -> Option<Fault> {
 
 /// Why a send failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Failed {
+struct SendError {
     reason: String,
     /// Which attempt, where it says.
     attempt: Option<u32>,
 }
 
-type Heard = Result<Message, Failed>;
+type Reply = Result<Message, SendError>;
 
 /// The process is gone: it is not the server who speaks.
 #[derive(Debug)]
-struct Gone;
+struct ServerKilled;
 
-impl Failed {
-    fn of(status: &Status) -> Result<Self, Gone> {
+impl SendError {
+    fn of(status: &Status) -> Result<Self, ServerKilled> {
         if status.get_error_details().error_info().is_none() {
-            return Err(Gone);
+            return Err(ServerKilled);
         }
         Ok(Self { reason: reason(status), attempt: metadata(status, "attempt").parse().ok() })
     }
@@ -74,48 +74,48 @@ impl Failed {
 
 /// What is known outside of the server.
 #[derive(Default)]
-struct Facts {
-    /// What callers were told, by the id of their request.
-    heard: BTreeMap<String, Vec<Heard>>,
-    /// The attempts after which callers asked for another, by the id of their request: more may not be made.
-    named: BTreeSet<(String, u32)>,
+struct History {
+    /// What clients were history, by the id of their request.
+    replies: BTreeMap<String, Vec<Reply>>,
+    /// The attempts after which clients asked for another, by the id of their request: more may not be made.
+    resend_after: BTreeSet<(String, u32)>,
     /// The furthest state that was told of each message to somebody who asked.
-    seen: BTreeMap<String, i32>,
+    states: BTreeMap<String, i32>,
 }
 
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Facts>>);
+struct SharedHistory(Arc<Mutex<History>>);
 
-impl Told {
-    fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
+impl SharedHistory {
+    fn lock(&self) -> std::sync::MutexGuard<'_, History> {
         self.0.lock().expect("unpoisoned")
     }
 
     /// Notes that a request goes out, of which nobody may ever hear again.
-    fn begins(&self, request: &SendMessageRequest) {
-        let mut facts = self.facts();
-        facts.heard.entry(request.request_id.clone()).or_default();
+    fn record_start(&self, request: &SendMessageRequest) {
+        let mut history = self.lock();
+        history.replies.entry(request.request_id.clone()).or_default();
         if request.resend_after_attempt > 0 {
-            facts.named.insert((request.request_id.clone(), request.resend_after_attempt));
+            history.resend_after.insert((request.request_id.clone(), request.resend_after_attempt));
         }
     }
 
-    fn hears(&self, id: &str, heard: Heard) {
-        self.facts().heard.entry(id.to_owned()).or_default().push(heard);
+    fn record_reply(&self, id: &str, heard: Reply) {
+        self.lock().replies.entry(id.to_owned()).or_default().push(heard);
     }
 
     fn ids(&self) -> Vec<String> {
-        self.facts().heard.keys().cloned().collect()
+        self.lock().replies.keys().cloned().collect()
     }
 
-    fn heard(&self) -> usize {
-        self.facts().heard.values().map(Vec::len).sum()
+    fn reply_count(&self) -> usize {
+        self.lock().replies.values().map(Vec::len).sum()
     }
 
     /// The newest that was heard of each request.
-    fn last(&self) -> Vec<(String, Heard)> {
-        let facts = self.facts();
-        let last = facts.heard.iter().filter_map(|(id, heard)| Some((id.clone(), heard.last()?.clone())));
+    fn last_replies(&self) -> Vec<(String, Reply)> {
+        let history = self.lock();
+        let last = history.replies.iter().filter_map(|(id, heard)| Some((id.clone(), heard.last()?.clone())));
         last.collect()
     }
 }
@@ -125,65 +125,73 @@ fn request(id: &str, resend_after_attempt: u32) -> SendMessageRequest {
     SendMessageRequest { request_id: id.to_owned(), resend_after_attempt, ..text(ACCOUNT, id) }
 }
 
-async fn send(channel: &Channel, told: &Told, request: SendMessageRequest) -> Result<Heard, Gone> {
-    told.begins(&request);
+async fn send(
+    channel: &Channel,
+    history: &SharedHistory,
+    request: SendMessageRequest,
+) -> Result<Reply, ServerKilled> {
+    history.record_start(&request);
     let id = request.request_id.clone();
     let sent = within(MessageServiceClient::new(channel.clone()).send_message(request)).await;
     let heard = match sent {
         Ok(response) => Ok(response.into_inner().message.expect("an answer holds the message")),
-        Err(status) => Err(Failed::of(&status)?),
+        Err(status) => Err(SendError::of(&status)?),
     };
-    told.hears(&id, heard.clone());
+    history.record_reply(&id, heard.clone());
     Ok(heard)
 }
 
 /// Sends over one stream.
-async fn send_all(channel: &Channel, told: &Told, requests: Vec<SendMessageRequest>) -> Result<(), Gone> {
-    requests.iter().for_each(|request| told.begins(request));
+async fn send_all(
+    channel: &Channel,
+    history: &SharedHistory,
+    requests: Vec<SendMessageRequest>,
+) -> Result<(), ServerKilled> {
+    requests.iter().for_each(|request| history.record_start(request));
     let requests: Vec<_> = requests
         .into_iter()
         .map(|request| SendMessagesRequest { tag: request.request_id.clone(), request: Some(request) })
         .collect();
     let mut client = MessageServiceClient::new(channel.clone());
     let open = client.send_messages(stream::iter(requests));
-    let mut answers = within(open).await.map_err(|_| Gone)?.into_inner();
+    let mut answers = within(open).await.map_err(|_| ServerKilled)?.into_inner();
     while let Some(SendMessagesResponse { tag, result }) =
-        within(answers.message()).await.map_err(|_| Gone)?
+        within(answers.message()).await.map_err(|_| ServerKilled)?
     {
         let heard = match result.expect("never empty") {
             Outcome::Response(response) => Ok(response.message.expect("an answer holds the message")),
             Outcome::Error(error) => {
                 let attempt = error.metadata.get("attempt").and_then(|attempt| attempt.parse().ok());
-                Err(Failed { reason: error.reason, attempt })
+                Err(SendError { reason: error.reason, attempt })
             }
         };
-        told.hears(&tag, heard);
+        history.record_reply(&tag, heard);
     }
     Ok(())
 }
 
 /// Asks how a message stands that there must be, and holds the answer against what was told before.
-async fn ask(channel: &Channel, told: &Told, key: Key) -> Result<Message, Gone> {
-    let before = told.facts().seen.clone();
+async fn get(channel: &Channel, history: &SharedHistory, key: Key) -> Result<Message, ServerKilled> {
+    let before = history.lock().states.clone();
     let asked = GetMessageRequest { account: ACCOUNT.to_owned(), key: Some(key.clone()) };
     let found = match within(MessageServiceClient::new(channel.clone()).get_message(asked)).await {
         Ok(found) => found.into_inner().message.expect("there"),
-        Err(status) => panic!("{key:?}: {:?}", Failed::of(&status)?),
+        Err(status) => panic!("{key:?}: {:?}", SendError::of(&status)?),
     };
     let floor = before.get(&found.message_id).copied().unwrap_or_default();
     assert!(found.state >= floor, "{key:?} went back from {floor} to {:?}", found.state());
-    let mut facts = told.facts();
-    let seen = facts.seen.entry(found.message_id.clone()).or_default();
-    *seen = found.state.max(*seen);
+    let mut history = history.lock();
+    let states = history.states.entry(found.message_id.clone()).or_default();
+    *states = found.state.max(*states);
     Ok(found)
 }
 
 /// Repeats every request, many at a time.
-async fn repeat(server: &Server, told: &Told, requests: Vec<SendMessageRequest>) {
+async fn retry(server: &Server, history: &SharedHistory, requests: Vec<SendMessageRequest>) {
     let channel = server.channel().await;
     stream::iter(requests)
-        .for_each_concurrent(CALLERS, |request| async {
-            let _ = send(&channel, told, request).await.expect("the server stands");
+        .for_each_concurrent(CLIENTS, |request| async {
+            let _ = send(&channel, history, request).await.expect("the server stands");
         })
         .await;
 }
@@ -194,13 +202,13 @@ fn refused(status: Option<u16>) -> bool {
 }
 
 /// Sends until the process is gone; now and then it sends once more what nobody can tell of, and asks how things stand.
-async fn call(
+async fn run_client(
     channel: Channel,
-    told: Told,
+    history: SharedHistory,
     provider: Connectly,
     name: String,
     mut random: fastrand::Rng,
-) -> Gone {
+) -> ServerKilled {
     let streams = random.u32(..3) == 0;
     for n in 0.. {
         if let Some(fault) = fault(&mut random) {
@@ -208,10 +216,10 @@ async fn call(
         }
         let id = format!("{name}-{n}");
         let heard = if streams {
-            let requests = (0..ON_A_STREAM).map(|part| request(&format!("{id}-{part}"), 0)).collect();
-            send_all(&channel, &told, requests).await.map(|()| None)
+            let requests = (0..MESSAGES_PER_STREAM).map(|part| request(&format!("{id}-{part}"), 0)).collect();
+            send_all(&channel, &history, requests).await.map(|()| None)
         } else {
-            send(&channel, &told, request(&id, 0)).await.map(Some)
+            send(&channel, &history, request(&id, 0)).await.map(Some)
         };
         let heard = match heard {
             Ok(heard) => heard,
@@ -223,10 +231,12 @@ async fn call(
                     0 => Key::MessageId(message.message_id.clone()),
                     _ => Key::RequestId(id),
                 };
-                ask(&channel, &told, key).await.map(|found| assert_eq!(found.message_id, message.message_id))
+                get(&channel, &history, key)
+                    .await
+                    .map(|found| assert_eq!(found.message_id, message.message_id))
             }
             Some(Err(failed)) if random.u32(..2) == 0 => match failed.unknown() {
-                Some(attempt) => send(&channel, &told, request(&id, attempt)).await.map(drop),
+                Some(attempt) => send(&channel, &history, request(&id, attempt)).await.map(drop),
                 None => Ok(()),
             },
             Some(Ok(_) | Err(_)) | None => Ok(()),
@@ -239,37 +249,43 @@ async fn call(
 }
 
 /// Asks of every message that was told to be accepted.
-async fn ask_of_all(server: &Server, told: &Told) {
+async fn get_all_accepted(server: &Server, history: &SharedHistory) {
     let channel = server.channel().await;
     let accepted: BTreeSet<String> = {
-        let facts = told.facts();
-        facts.heard.values().flatten().flatten().map(|message| message.message_id.clone()).collect()
+        let history = history.lock();
+        history.replies.values().flatten().flatten().map(|message| message.message_id.clone()).collect()
     };
     stream::iter(accepted)
-        .for_each_concurrent(CALLERS, |id| async {
-            ask(&channel, told, Key::MessageId(id)).await.expect("the server stands");
+        .for_each_concurrent(CLIENTS, |id| async {
+            get(&channel, history, Key::MessageId(id)).await.expect("the server stands");
         })
         .await;
 }
 
 /// Has the provider report a part of what it took. What is reported is known from then on.
-async fn report(server: &Server, told: &Told, provider: &Connectly, random: &mut fastrand::Rng) {
+async fn deliver_statuses(
+    server: &Server,
+    history: &SharedHistory,
+    provider: &Connectly,
+    random: &mut fastrand::Rng,
+) {
     let channel = server.channel().await;
     let some: Vec<String> = provider.accepted().into_iter().filter(|_| random.u32(..4) == 0).collect();
     stream::iter(some)
-        .for_each_concurrent(CALLERS, |id| async {
+        .for_each_concurrent(CLIENTS, |id| async {
             let delivery = provider.inject_status(&id, "delivered").await.expect("it was accepted");
             assert_eq!(delivery.status, Some(200));
-            let found = ask(&channel, told, Key::ProviderMessageId(id)).await.expect("the server stands");
+            let found = get(&channel, history, Key::ProviderMessageId(id)).await.expect("the server stands");
             assert!(found.state() >= MessageState::Delivered, "{found:?}");
-            let again = send(&channel, told, request(&found.request_id, 0)).await.expect("the server stands");
+            let again =
+                send(&channel, history, request(&found.request_id, 0)).await.expect("the server stands");
             assert_eq!(again.expect("it is proven").message_id, found.message_id);
         })
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_of_nothing() {
+async fn retries_after_kill_9_never_send_twice_and_lose_no_success() {
     let seed = std::env::var("SWITCHBOARD_TEST_SEED")
         .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
     println!("SWITCHBOARD_TEST_SEED={seed}");
@@ -280,7 +296,7 @@ async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_
     let sandbox = Sandbox::start(options).await.expect("starts");
     let provider = sandbox.connectly();
     let home = Home::new(provider.base_url().as_str());
-    let told = Told::default();
+    let history = SharedHistory::default();
     let start = || {
         let server = Server::start(home.command());
         let target: url::Url =
@@ -292,37 +308,37 @@ async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_
     for round in 0..5 {
         let server = start();
         let channel = server.channel().await;
-        let enough = told.heard() + 50 + random.usize(..400);
-        let mut callers = JoinSet::new();
-        for caller in 0..CALLERS {
-            let random = fastrand::Rng::with_seed(seed ^ (round * 1_000 + caller as u64));
-            let name = format!("{round}-{caller}");
-            callers.spawn(call(channel.clone(), told.clone(), provider.clone(), name, random));
+        let enough = history.reply_count() + 50 + random.usize(..400);
+        let mut clients = JoinSet::new();
+        for client in 0..CLIENTS {
+            let random = fastrand::Rng::with_seed(seed ^ (round * 1_000 + client as u64));
+            let name = format!("{round}-{client}");
+            clients.spawn(run_client(channel.clone(), history.clone(), provider.clone(), name, random));
         }
-        while told.heard() < enough {
+        while history.reply_count() < enough {
             tokio::task::yield_now().await;
         }
         server.kill();
-        while let Some(ended) = callers.join_next().await {
-            let Gone = ended.expect("callers do not fail");
+        while let Some(ended) = clients.join_next().await {
+            let ServerKilled = ended.expect("clients do not fail");
         }
-        // Before the next round, all of it is repeated in part by callers who know nothing.
+        // Before the next round, all of it is repeated in part by clients who know nothing.
         let server = start();
-        ask_of_all(&server, &told).await;
+        get_all_accepted(&server, &history).await;
         let some =
-            told.ids().into_iter().filter(|_| random.u32(..3) == 0).map(|id| request(&id, 0)).collect();
-        repeat(&server, &told, some).await;
-        report(&server, &told, provider, &mut random).await;
+            history.ids().into_iter().filter(|_| random.u32(..3) == 0).map(|id| request(&id, 0)).collect();
+        retry(&server, &history, some).await;
+        deliver_statuses(&server, &history, provider, &mut random).await;
         server.kill();
     }
 
     provider.clear_faults().await.expect("clears");
     let server = start();
     for _ in 0..2 {
-        repeat(&server, &told, told.ids().iter().map(|id| request(id, 0)).collect()).await;
+        retry(&server, &history, history.ids().iter().map(|id| request(id, 0)).collect()).await;
     }
-    // What is still unknown is sent once more, by callers who say that they know: and that, too, blindly repeated.
-    let unknown = told.last().into_iter().filter_map(|(id, heard)| {
+    // What is still unknown is sent once more, by clients who say that they know: and that, too, blindly repeated.
+    let unknown = history.last_replies().into_iter().filter_map(|(id, heard)| {
         let failed = heard.err()?;
         let attempt = failed.unknown().unwrap_or_else(|| panic!("{id}: {failed:?}"));
         Some(request(&id, attempt))
@@ -330,13 +346,13 @@ async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_
     let unknown: Vec<SendMessageRequest> = unknown.collect();
     let resent = unknown.len();
     for _ in 0..2 {
-        repeat(&server, &told, unknown.clone()).await;
+        retry(&server, &history, unknown.clone()).await;
     }
-    report(&server, &told, provider, &mut random).await;
-    ask_of_all(&server, &told).await;
+    deliver_statuses(&server, &history, provider, &mut random).await;
+    get_all_accepted(&server, &history).await;
     assert!(server.terminate(), "stops in order");
 
-    let facts = told.facts();
+    let history = history.lock();
     let calls = provider.calls();
     assert_eq!(calls.len(), provider.arrivals(Operation::SendMessage), "every call is on record");
     let mut arrivals: BTreeMap<(String, u32), usize> = BTreeMap::new();
@@ -349,7 +365,7 @@ async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_
         let (message_id, attempt) = mark.split_once('/').expect("our mark");
         let attempt: u32 = attempt.parse().expect("a number");
         assert!(
-            attempt == 1 || facts.named.contains(&(id.clone(), attempt - 1)),
+            attempt == 1 || history.resend_after.contains(&(id.clone(), attempt - 1)),
             "nobody asked for attempt {attempt} of {id}"
         );
         if !refused(call.status) {
@@ -362,18 +378,18 @@ async fn blind_retries_after_kill_9_never_send_twice_and_success_was_never_told_
     }
     let twice: Vec<_> = arrivals.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "sent twice: {twice:?}");
-    for (id, heard) in &facts.heard {
+    for (id, heard) in &history.replies {
         let accepted: BTreeSet<String> =
             heard.iter().flatten().map(|message| message.message_id.clone()).collect();
         assert_eq!(accepted.len(), 1, "{id} was accepted in the end, as one message: {heard:?}");
         assert_eq!(Some(&accepted), messages.get(id), "{id} is one message, in all its attempts");
         assert!(taken.contains(id), "{id} was told to be accepted, and never arrived");
     }
-    let named = facts.named.len();
+    let resend_after = history.resend_after.len();
     println!(
-        "{} requests, {} calls, {named} named attempts, {resent} of them in the end",
-        facts.heard.len(),
+        "{} requests, {} calls, {resend_after} resend_after attempts, {resent} of them in the end",
+        history.replies.len(),
         calls.len()
     );
-    assert!(facts.heard.len() > 300, "there was load: {}", facts.heard.len());
+    assert!(history.replies.len() > 300, "there was load: {}", history.replies.len());
 }

@@ -20,7 +20,7 @@ use crate::support::faulty_host::{FaultyHost, keyed_text};
 use crate::support::gateway::{metadata, reason, subscribe, text_of, within};
 
 /// How often the store was opened again, as the operator is told.
-async fn reopened(server: &Server) -> String {
+async fn reopened_metric(server: &Server) -> String {
     let page = within(reqwest::get(format!("http://{}/metrics", server.admin))).await;
     let page = page.expect("answers").text().await.expect("a text");
     let line =
@@ -38,7 +38,7 @@ async fn texts_up_to(server: &Server, last: &str) -> Vec<String> {
     texts
 }
 
-fn assert_all_there(kept: &[String], there: &[String]) {
+fn assert_complete(kept: &[String], there: &[String]) {
     let distinct: BTreeSet<&String> = there.iter().collect();
     assert_eq!(distinct.len(), there.len(), "an event is there twice");
     let missing: Vec<&str> =
@@ -50,7 +50,7 @@ fn assert_all_there(kept: &[String], there: &[String]) {
 }
 
 /// How many writes to the log no sync has covered, before each thing that was seen.
-fn unsynced(trace: Vec<Seen>) -> impl Iterator<Item = (Seen, usize)> {
+fn unsynced_writes(trace: Vec<Seen>) -> impl Iterator<Item = (Seen, usize)> {
     trace.into_iter().scan(0, |unsynced, seen| {
         let before = *unsynced;
         if seen.call == "write" && seen.file.ends_with("-wal") {
@@ -63,7 +63,7 @@ fn unsynced(trace: Vec<Seen>) -> impl Iterator<Item = (Seen, usize)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_200_comes_after_the_sync_of_all_that_was_written() {
+async fn webhook_is_answered_200_only_after_its_event_is_synced() {
     let host = FaultyHost::new();
     let server = host.start();
     for id in ["M1", "M2", "M3"] {
@@ -71,7 +71,7 @@ async fn every_200_comes_after_the_sync_of_all_that_was_written() {
     }
     let trace = host.faults.trace();
     assert!(trace.iter().any(|seen| seen.call == "write" && seen.file.ends_with("-wal")));
-    let answers: Vec<_> = unsynced(trace).filter(|(seen, _)| seen.call == "answer").collect();
+    let answers: Vec<_> = unsynced_writes(trace).filter(|(seen, _)| seen.call == "answer").collect();
     assert_eq!(answers.len(), 3);
     for (answer, unsynced) in answers {
         assert_eq!((answer.file.as_str(), unsynced), ("200", 0));
@@ -80,7 +80,7 @@ async fn every_200_comes_after_the_sync_of_all_that_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_with_an_id_goes_out_after_the_sync_of_its_intent() {
+async fn send_with_request_id_starts_after_its_attempt_is_synced() {
     let (host, sandbox) = FaultyHost::with_provider().await;
     let server = host.start();
     let mut messages = MessageServiceClient::new(server.channel().await);
@@ -90,12 +90,12 @@ async fn a_request_with_an_id_goes_out_after_the_sync_of_its_intent() {
     let trace = host.faults.trace();
     let mut last = 0;
     let mut requests = 0;
-    for (place, (seen, unsynced)) in unsynced(trace.clone()).enumerate() {
+    for (place, (seen, unsynced)) in unsynced_writes(trace.clone()).enumerate() {
         if seen.call == "request" {
             assert_eq!(unsynced, 0, "{seen:?}");
-            let intent =
+            let syncs =
                 trace[last..place].iter().filter(|seen| seen.is_sync_of("-wal") && seen.result == 0).count();
-            assert!(intent > 0, "the intent of its own was synced");
+            assert!(syncs > 0, "the intent of its own was synced");
             last = place;
             requests += 1;
         }
@@ -106,7 +106,7 @@ async fn a_request_with_an_id_goes_out_after_the_sync_of_its_intent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_commit_that_could_not_be_synced_all_that_was_answered_is_there_and_streams_go_on() {
+async fn failed_commit_sync_loses_no_event_and_streams_resume() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "before").await, Some(200));
@@ -128,7 +128,7 @@ async fn after_a_commit_that_could_not_be_synced_all_that_was_answered_is_there_
 
     // Whoever comes now waits at the same addresses, and is answered when the store was verified.
     host.post_until_accepted(&server, "after").await;
-    assert_eq!(reopened(&server).await, "switchboard_store_reopened_total 1");
+    assert_eq!(reopened_metric(&server).await, "switchboard_store_reopened_total 1");
     let mut stream = server.subscribe(From::AfterCursor(before.cursor)).await;
     let mut next = stream.event().await;
     // What was refused may be there: it may have come to the disk, and the provider sends it again in any case.
@@ -137,13 +137,13 @@ async fn after_a_commit_that_could_not_be_synced_all_that_was_answered_is_there_
     }
     assert_eq!(text_of(&next), "after");
     assert_eq!(host.post(&server, "refused").await, Some(200));
-    assert_all_there(&["before".to_owned(), "after".to_owned()], &texts_of(&server, 3).await);
+    assert_complete(&["before".to_owned(), "after".to_owned()], &first_texts(&server, 3).await);
     assert!(server.log.lock().expect("unpoisoned").contains("the store was verified"));
     assert!(server.terminate(), "stops in order");
 }
 
 /// The texts of the first events.
-async fn texts_of(server: &Server, events: usize) -> Vec<String> {
+async fn first_texts(server: &Server, events: usize) -> Vec<String> {
     let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     stream.events(events).await.iter().map(|event: &Event| text_of(event).to_owned()).collect()
 }
@@ -152,7 +152,7 @@ async fn texts_of(server: &Server, events: usize) -> Vec<String> {
 /// sync leaves all of that as pages that are read as they were written and are not on the disk. So everything is written
 /// once more; and then the power is cut.
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_checkpoint_that_could_not_be_synced_everything_is_written_once_more() {
+async fn failed_checkpoint_sync_rewrites_every_page() {
     let host = FaultyHost::new();
     let server = host.start();
     let is_sync = |seen: &Seen| seen.is_sync_of(".db");
@@ -171,29 +171,29 @@ async fn after_a_checkpoint_that_could_not_be_synced_everything_is_written_once_
     assert_eq!(syncs.get(synced), Some(&-5), "nothing was synced before: {syncs:?}");
 
     host.post_until_accepted(&server, "after").await;
-    assert_eq!(reopened(&server).await, "switchboard_store_reopened_total 1");
-    let told = starts_up_to(&server, "after").await;
-    assert_eq!(told, LARGE_AND_SMALL[..8]);
+    assert_eq!(reopened_metric(&server).await, "switchboard_store_reopened_total 1");
+    let texts = ids_up_to(&server, "after").await;
+    assert_eq!(texts, EXPECTED_IDS[..8]);
 
     host.faults.cut_power(0);
-    assert!(!server.end().await.0.success());
+    assert!(!server.wait_for_exit().await.0.success());
     host.faults.set(&[]);
     let server = host.start();
     assert_eq!(host.post(&server, "end").await, Some(200));
-    assert_eq!(starts_up_to(&server, "end").await, LARGE_AND_SMALL);
+    assert_eq!(ids_up_to(&server, "end").await, EXPECTED_IDS);
     assert!(server.terminate(), "stops in order");
 }
 
-const LARGE_AND_SMALL: [&str; 9] = ["a0", "a1", "a2", "b", "c0", "c1", "c2", "after", "end"];
+const EXPECTED_IDS: [&str; 9] = ["a0", "a1", "a2", "b", "c0", "c1", "c2", "after", "end"];
 
 /// The first words of all events.
-async fn starts_up_to(server: &Server, last: &str) -> Vec<String> {
+async fn ids_up_to(server: &Server, last: &str) -> Vec<String> {
     let first = |text: String| text.split(' ').next().unwrap_or_default().to_owned();
     texts_up_to(server, last).await.into_iter().map(first).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_failure_ends_the_process_and_says_why() {
+async fn second_failed_sync_ends_the_process_and_logs_why() {
     let host = FaultyHost::new();
     let server = host.start();
     host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
@@ -201,31 +201,31 @@ async fn the_second_failure_ends_the_process_and_says_why() {
     host.post_until_accepted(&server, "kept").await;
     host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
     assert_eq!(host.post(&server, "second").await, Some(503));
-    let (status, log) = server.end().await;
+    let (status, log) = server.wait_for_exit().await;
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("the store's disk failed for the second time"), "{log}");
 
     host.faults.set(&[]);
     let server = host.start();
     assert_eq!(host.post(&server, "end").await, Some(200));
-    assert_all_there(&["kept".to_owned()], &texts_up_to(&server, "end").await);
+    assert_complete(&["kept".to_owned()], &texts_up_to(&server, "end").await);
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_fails_while_the_store_is_opened_again_ends_the_process() {
+async fn disk_that_fails_during_reopen_ends_the_process() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "kept").await, Some(200));
     host.faults.set(&[Rule::always(Call::Sync(On::Any), Effect::Broken)]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
-    let (status, log) = server.end().await;
+    let (status, log) = server.wait_for_exit().await;
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("could not be opened again and verified"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_store_is_verified_the_process_lives_and_is_not_ready_and_callers_wait() {
+async fn process_is_live_but_not_ready_while_the_store_is_verified() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "kept").await, Some(200));
@@ -252,7 +252,7 @@ async fn while_the_store_is_verified_the_process_lives_and_is_not_ready_and_call
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_disk_holds_up_answers_and_nothing_else() {
+async fn slow_disk_delays_webhook_replies_and_nothing_else() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "before").await, Some(200));
@@ -281,7 +281,7 @@ async fn a_slow_disk_holds_up_answers_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writes_that_fail_or_are_cut_short_are_done_again_without_opening_the_store_anew() {
+async fn failed_or_short_write_is_retried_without_a_reopen() {
     let host = FaultyHost::new();
     let server = host.start();
     let mut kept = Vec::new();
@@ -293,12 +293,12 @@ async fn writes_that_fail_or_are_cut_short_are_done_again_without_opening_the_st
         assert_eq!(host.post(&server, &kept[n]).await, Some(200), "{effect:?}");
     }
     assert_eq!(texts_up_to(&server, "kept 1").await, kept);
-    assert_eq!(reopened(&server).await, "switchboard_store_reopened_total 0");
+    assert_eq!(reopened_metric(&server).await, "switchboard_store_reopened_total 0");
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_is_unknown() {
+async fn failed_sync_stops_new_sends_and_leaves_others_unknown() {
     let (host, sandbox) = FaultyHost::with_provider().await;
     let server = host.start();
     let channel = server.channel().await;
@@ -309,7 +309,7 @@ async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_i
     // Its call is under way when the disk fails, and its outcome finds no store to be written to.
     let slow = FaultRule::once(Fault::Latency(Duration::from_secs(2))).on(Operation::SendMessage);
     sandbox.connectly().set_fault(slow).await;
-    let (under_way, refused) = tokio::join!(send("under-way"), async {
+    let (in_flight, refused) = tokio::join!(send("in-flight"), async {
         within(async {
             while sandbox.connectly().arrivals(Operation::SendMessage) == 0 {
                 tokio::task::yield_now().await;
@@ -319,16 +319,16 @@ async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_i
         host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
         send("refused").await
     });
-    assert!(under_way.is_ok(), "the provider has taken it, and its caller is told: {under_way:?}");
+    assert!(in_flight.is_ok(), "the provider has taken it, and its caller is told: {in_flight:?}");
     let refused = refused.expect_err("nothing went out");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
 
     let channel = server.channel().await;
-    let key = Some(Key::RequestId("under-way".to_owned()));
+    let key = Some(Key::RequestId("in-flight".to_owned()));
     let find = GetMessageRequest { account: ACCOUNT.to_owned(), key };
     let found = within(MessageServiceClient::new(channel.clone()).get_message(find)).await.expect("known");
     assert_eq!(found.into_inner().message.expect("there").state(), MessageState::Unknown);
-    let again = within(MessageServiceClient::new(channel).send_message(keyed_text("under-way"))).await;
+    let again = within(MessageServiceClient::new(channel).send_message(keyed_text("in-flight"))).await;
     let again = again.expect_err("nobody can tell");
     assert_eq!(
         (reason(&again).as_str(), metadata(&again, "attempt").as_str()),
@@ -340,7 +340,7 @@ async fn a_send_whose_intent_could_not_be_synced_is_not_sent_and_one_under_way_i
 
 /// Where the system lets go of its cache, what is read is what is on disk: what was refused is not there.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_disk_lost_of_a_refused_commit_is_not_told() {
+async fn lost_pages_of_a_rejected_commit_are_never_delivered() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "before").await, Some(200));
@@ -350,13 +350,13 @@ async fn what_the_disk_lost_of_a_refused_commit_is_not_told() {
     ]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
     host.post_until_accepted(&server, "after").await;
-    assert_eq!(reopened(&server).await, "switchboard_store_reopened_total 1");
+    assert_eq!(reopened_metric(&server).await, "switchboard_store_reopened_total 1");
     assert_eq!(texts_up_to(&server, "after").await, ["before", "after"]);
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_stops_the_server_does_not_wait_until_the_store_is_verified() {
+async fn shutdown_does_not_wait_for_store_verification() {
     let host = FaultyHost::new();
     let server = host.start();
     host.faults.set(&[

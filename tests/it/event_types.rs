@@ -73,7 +73,7 @@ fn file(kind: MediaKind, url: &str) -> Attachment {
 }
 
 #[tokio::test]
-async fn a_recording_arrives_with_its_kind_and_url() {
+async fn audio_message_has_kind_and_url() {
     let event = event_of(sample!("audio")).await;
     assert_eq!(event.occur_time.map(|time| (time.seconds, time.nanos)), Some((1_700_000_001, 0)));
     let message = received(event);
@@ -86,7 +86,7 @@ async fn a_recording_arrives_with_its_kind_and_url() {
 }
 
 #[tokio::test]
-async fn a_film_beside_the_message_arrives_with_the_text_as_its_caption() {
+async fn video_outside_the_message_has_the_text_as_caption() {
     let message = received(event_of(sample!("video_beside")).await);
     let Some(message_received::Content::Attachments(list)) = message.content else { panic!("files") };
     let url = "https://cdn.connectly.ai/aa00/00000000-0000-4000-8000-000000000005";
@@ -95,7 +95,7 @@ async fn a_film_beside_the_message_arrives_with_the_text_as_its_caption() {
 }
 
 #[tokio::test]
-async fn a_place_arrives_with_its_degrees() {
+async fn location_message_has_coordinates() {
     let message = received(event_of(sample!("location")).await);
     let place = Location {
         latitude: 12.97,
@@ -107,7 +107,7 @@ async fn a_place_arrives_with_its_degrees() {
 }
 
 #[tokio::test]
-async fn a_pressed_button_arrives_with_what_it_answers_and_what_was_attached() {
+async fn button_reply_has_replied_message_and_callback_data() {
     let event = event_of(sample!("button")).await;
     assert_eq!(event.callback_data, r#"{"order":"77"}"#);
     let message = received(event);
@@ -118,7 +118,7 @@ async fn a_pressed_button_arrives_with_what_it_answers_and_what_was_attached() {
 }
 
 #[tokio::test]
-async fn a_button_of_the_old_form_arrives_without_a_payload() {
+async fn legacy_button_reply_has_no_payload() {
     let message = received(event_of(sample!("button_legacy")).await);
     let reply = ButtonReply { text: "Yes".to_owned(), payload: String::new() };
     assert_eq!(message.content, Some(message_received::Content::ButtonReply(reply)));
@@ -127,7 +127,7 @@ async fn a_button_of_the_old_form_arrives_without_a_payload() {
 }
 
 #[tokio::test]
-async fn the_advertisement_that_brought_a_customer_arrives_with_the_text() {
+async fn message_from_an_ad_has_its_referral() {
     let message = received(event_of(sample!("referral")).await);
     let text = Text { body: "I saw your ad".to_owned() };
     assert_eq!(message.content, Some(message_received::Content::Text(text)));
@@ -147,7 +147,7 @@ async fn the_advertisement_that_brought_a_customer_arrives_with_the_text() {
 }
 
 #[tokio::test]
-async fn an_echo_arrives_with_its_files() {
+async fn echo_has_its_attachments() {
     let event = event_of(sample!("echo")).await;
     assert_eq!(event.callback_data, r#"{"order":"77"}"#);
     let message = echoed(event);
@@ -163,7 +163,7 @@ async fn an_echo_arrives_with_its_files() {
 }
 
 #[tokio::test]
-async fn an_echo_that_cannot_be_read_arrives_without_a_content() {
+async fn unreadable_echo_has_no_content() {
     let body = r#"{"topic":"messages","sender":{"id":"+15550100002"},"message":{"id":"E1","isEcho":true,"text":"Pick one","listMessage":{"button":{"text":"Open"}}}}"#;
     let message = echoed(event_of(body).await);
     assert_eq!((message.provider_message_id.as_str(), message.content), ("E1", None));
@@ -173,7 +173,7 @@ async fn an_echo_that_cannot_be_read_arrives_without_a_content() {
 }
 
 #[tokio::test]
-async fn a_failed_message_arrives_with_the_error_as_the_provider_sent_it() {
+async fn failed_status_has_the_providers_error() {
     let event = event_of(sample!("delivery_failed")).await;
     assert_eq!(
         (event.r#type.as_str(), event.callback_data.as_str()),
@@ -191,7 +191,7 @@ async fn a_failed_message_arrives_with_the_error_as_the_provider_sent_it() {
 }
 
 #[tokio::test]
-async fn a_completed_report_arrives_with_its_url_and_times() {
+async fn completed_report_has_url_and_times() {
     let event = event_of(sample!("report")).await;
     assert_eq!(event.r#type, "report.completed");
     let Some(Payload::ReportCompleted(report)) = event.payload else { panic!("a report") };
@@ -227,7 +227,7 @@ async fn types(gateway: &Gateway) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_repetition_of_any_kind_is_dropped_by_its_identity_whatever_else_changed() {
+async fn duplicate_of_any_event_type_is_dropped_by_identity() {
     let gateway = Start::quiet().start().await;
     let stamped = |body: &str| body.replacen('{', r#"{"attempt":2,"#, 1);
     for body in [
@@ -254,7 +254,7 @@ async fn a_repetition_of_any_kind_is_dropped_by_its_identity_whatever_else_chang
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_never_taken_for_a_repetition_of_what_its_id_names() {
+async fn unreadable_webhook_is_never_deduplicated_by_message_id() {
     let gateway = Start::quiet().start().await;
     for body in [
         r#"{"message":{"id":"M1","text":"look"}}"#,
@@ -268,7 +268,7 @@ async fn what_cannot_be_read_is_never_taken_for_a_repetition_of_what_its_id_name
 }
 
 #[tokio::test]
-async fn what_is_told_of_a_report_before_its_end_does_not_hide_the_end() {
+async fn report_in_progress_does_not_hide_its_completion() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(&sample!("report").replace("completed", "processing")).await;
     gateway.deliver(sample!("report")).await;
@@ -276,7 +276,7 @@ async fn what_is_told_of_a_report_before_its_end_does_not_hide_the_end() {
 }
 
 #[tokio::test]
-async fn reports_can_be_filtered_for() {
+async fn filter_selects_reports() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(sample!("audio")).await;
     gateway.deliver(sample!("report")).await;

@@ -35,7 +35,7 @@ async fn all(gateway: &Gateway) -> Vec<FlowResponse> {
 }
 
 #[tokio::test]
-async fn every_answer_is_read_once_wherever_the_page_is_broken_and_whatever_comes_beyond_its_end() {
+async fn every_flow_response_is_listed_once_despite_broken_pages() {
     for illegal_escape in [IllegalEscape::InFlowResponse, IllegalEscape::InPage] {
         for past_the_end in [PastTheEnd::Empty, PastTheEnd::RepeatsLast] {
             let start = Start::quiet().connectby(|options| {
@@ -71,7 +71,7 @@ async fn every_answer_is_read_once_wherever_the_page_is_broken_and_whatever_come
 }
 
 #[tokio::test]
-async fn an_odd_row_says_what_is_wrong_and_hides_no_other() {
+async fn unreadable_flow_response_has_a_problem_and_hides_no_other() {
     let gateway = Start::quiet().start().await;
     let page = r#"{"flowdata":[
         {"flow_id":"1","from_number":"919812345670","flow_response":"{\"a\":\"b\"}","created_at":"soon"},
@@ -95,18 +95,18 @@ async fn an_odd_row_says_what_is_wrong_and_hides_no_other() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_cut_off_is_not_taken_for_a_whole_one() {
+async fn truncated_page_is_an_error() {
     let gateway = Start::quiet().start().await;
     let page = r#"{"flowdata":[{"flow_id":"1","flow_response":"{}"},{"flow_id":"2""#;
     gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, page.to_owned()))).await;
-    let told = list(&gateway, CONNECTBY, "").await.expect_err("unreadable");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Internal, "PROVIDER_REPLY_UNREADABLE"));
+    let error = list(&gateway, CONNECTBY, "").await.expect_err("unreadable");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Internal, "PROVIDER_REPLY_UNREADABLE"));
 }
 
 #[tokio::test]
-async fn every_answer_to_a_list_of_flow_responses_has_its_meaning() {
+async fn each_provider_reply_to_a_list_maps_to_its_status() {
     use Code::{FailedPrecondition, Internal, NotFound, ResourceExhausted, Unavailable};
-    let mut gateway = Start::quiet().one_try().start().await;
+    let mut gateway = Start::quiet().without_retries().start().await;
     for (fault, code, expected) in [
         (Fault::status(401), FailedPrecondition, "PROVIDER_CREDENTIALS_REJECTED"),
         (Fault::status(404), NotFound, "PROVIDER_NOT_FOUND"),
@@ -119,27 +119,27 @@ async fn every_answer_to_a_list_of_flow_responses_has_its_meaning() {
         (Fault::SuccessFalse { code: None }, FailedPrecondition, "PROVIDER_REFUSED"),
     ] {
         gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-        let told = list(&gateway, CONNECTBY, "").await.expect_err("a fault is no success");
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
+        let error = list(&gateway, CONNECTBY, "").await.expect_err("a fault is no success");
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
         if code == NotFound {
-            assert_eq!(metadata(&told, "route"), r#"list_flow_responses = "GET /v1.0/flowdata""#);
+            assert_eq!(metadata(&error, "route"), r#"list_flow_responses = "GET /v1.0/flowdata""#);
         }
         gateway.connectby().clear_faults().await.expect("listens again");
         if expected == "PROVIDER_THROTTLED" {
             // This account rests now.
-            gateway = Start::quiet().one_try().start().await;
+            gateway = Start::quiet().without_retries().start().await;
         }
     }
 }
 
 #[tokio::test]
-async fn connectly_lists_no_answers_to_flows_and_says_so() {
+async fn flow_responses_of_connectly_are_unsupported() {
     let gateway = Start::quiet().start().await;
-    let told = list(&gateway, CONNECTLY, "").await.expect_err("unsupported");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
-    assert_eq!(fields(&told), ["account"]);
+    let error = list(&gateway, CONNECTLY, "").await.expect_err("unsupported");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+    assert_eq!(fields(&error), ["account"]);
     assert_eq!(fields(&list(&gateway, "", "").await.expect_err("nobody")), ["account"]);
-    let told = list(&gateway, CONNECTBY, "?").await.expect_err("no token");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
+    let error = list(&gateway, CONNECTBY, "?").await.expect_err("no token");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
     assert_eq!(gateway.connectby().arrivals(Operation::ListFlowData), 0);
 }

@@ -51,7 +51,7 @@ impl Deployment {
     }
 
     /// Lets no file of the server take another byte, or as many as there are.
-    fn room(&self, limit: &str) {
+    fn limit_file_size(&self, limit: &str) {
         let pid = self.server.child.id().to_string();
         let limit = format!("--fsize={limit}:");
         let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status().expect("there is prlimit");
@@ -72,7 +72,7 @@ impl Deployment {
 
     /// A send whose call is under way.
     #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
-    async fn under_way(&self, id: &str) -> JoinHandle<Result<SendMessageResponse, Status>> {
+    async fn start_send(&self, id: &str) -> JoinHandle<Result<SendMessageResponse, Status>> {
         let before = self.arrivals();
         let sending = tokio::spawn(send(self.channel.clone(), keyed_text(id)));
         within(async {
@@ -93,8 +93,8 @@ impl Deployment {
     async fn watch(&self, id: &str) -> Streaming<WatchMessageResponse> {
         let key = Some(watch_message_request::Key::RequestId(id.to_owned()));
         let request = WatchMessageRequest { account: ACCOUNT.to_owned(), key };
-        let watching = within(MessageServiceClient::new(self.channel.clone()).watch_message(request)).await;
-        watching.expect("known").into_inner()
+        let watch = within(MessageServiceClient::new(self.channel.clone()).watch_message(request)).await;
+        watch.expect("known").into_inner()
     }
 
     async fn state(&self, id: &str) -> MessageState {
@@ -106,77 +106,80 @@ async fn send(channel: Channel, request: SendMessageRequest) -> Result<SendMessa
     within(MessageServiceClient::new(channel).send_message(request)).await.map(tonic::Response::into_inner)
 }
 
-fn resend(id: &str, after: u32) -> SendMessageRequest {
+fn keyed_resend(id: &str, after: u32) -> SendMessageRequest {
     SendMessageRequest { resend_after_attempt: after, ..keyed_text(id) }
 }
 
-fn id_of(sent: Result<SendMessageResponse, Status>, replayed: bool) -> String {
+fn message_id_of(sent: Result<SendMessageResponse, Status>, replayed: bool) -> String {
     let sent = sent.expect("accepted");
     assert_eq!(sent.replayed, replayed);
     sent.message.expect("an answer holds the message").message_id
 }
 
-fn assert_unknown(told: Result<SendMessageResponse, Status>) {
-    let told = told.expect_err("nobody can tell");
-    assert_eq!((reason(&told).as_str(), metadata(&told, "attempt").as_str()), ("SEND_OUTCOME_UNKNOWN", "1"));
+fn assert_unknown(sent: Result<SendMessageResponse, Status>) {
+    let error = sent.expect_err("outcome unknown");
+    assert_eq!(
+        (reason(&error).as_str(), metadata(&error, "attempt").as_str()),
+        ("SEND_OUTCOME_UNKNOWN", "1")
+    );
 }
 
 /// What is left of a disk that got full.
-struct Filled {
+struct AfterFullDisk {
     /// The id of a message that was accepted, and whose outcome is not on disk.
-    taken: String,
+    accepted: String,
     /// The same, of one without a request's id.
-    loose: String,
+    unkeyed: String,
     /// Somebody who watches a message that the provider refused meanwhile.
-    watching: Streaming<WatchMessageResponse>,
+    watch: Streaming<WatchMessageResponse>,
 }
 
 /// Sends whose intents are on disk and whose calls are under way when the disk is full: one of them is accepted, one is
 /// refused, of one nobody can tell. And one that needs no intent.
-async fn fill_up(deployment: &Deployment) -> Filled {
+async fn fill_up(deployment: &Deployment) -> AfterFullDisk {
     // Long enough for the disk to be full before the calls end.
     deployment.fault(FaultRule::times(3, Fault::Latency(Duration::from_secs(3)))).await;
     deployment.fault(FaultRule::once(Fault::CutReply)).await;
     deployment.fault(FaultRule::once(Fault::status(400))).await;
-    let lost = deployment.under_way("lost").await;
-    let no = deployment.under_way("no").await;
-    let taken = deployment.under_way("taken").await;
-    let watching = deployment.watch("no").await;
-    deployment.room("0");
+    let lost = deployment.start_send("lost").await;
+    let no = deployment.start_send("no").await;
+    let accepted = deployment.start_send("accepted").await;
+    let watch = deployment.watch("no").await;
+    deployment.limit_file_size("0");
 
     let refused = deployment.send(keyed_text("refused")).await.expect_err("its intent cannot be written");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
     assert_eq!(deployment.arrivals(), 3, "nothing of it arrived");
-    let loose = id_of(deployment.send(text(ACCOUNT, "loose")).await, false);
+    let unkeyed = message_id_of(deployment.send(text(ACCOUNT, "unkeyed")).await, false);
     assert_eq!(deployment.arrivals(), 4);
-    assert!(!lost.is_finished() && !taken.is_finished(), "the disk was full in time");
+    assert!(!lost.is_finished() && !accepted.is_finished(), "the disk was full in time");
     assert_unknown(within(lost).await.expect("does not panic"));
     let no = within(no).await.expect("does not panic").expect_err("refused");
     assert_eq!(reason(&no), "CONTENT_REJECTED", "{no:?}");
-    let taken = id_of(within(taken).await.expect("does not panic"), false);
+    let accepted = message_id_of(within(accepted).await.expect("does not panic"), false);
 
     // Whoever repeats is told the same, and nothing goes out: not even a resend, for what it names is not on disk.
-    assert_eq!(id_of(deployment.send(keyed_text("taken")).await, true), taken);
+    assert_eq!(message_id_of(deployment.send(keyed_text("accepted")).await, true), accepted);
     assert_unknown(deployment.send(keyed_text("lost")).await);
-    assert_unknown(deployment.send(resend("lost", 1)).await);
+    assert_unknown(deployment.send(keyed_resend("lost", 1)).await);
     assert_eq!(deployment.arrivals(), 4);
     // Who asks is told what is on disk.
-    for id in ["taken", "lost", "no"] {
+    for id in ["accepted", "lost", "no"] {
         assert_eq!(deployment.state(id).await, MessageState::Pending, "{id}");
     }
-    let not_yet = deployment.find(Key::MessageId(loose.clone())).await.expect_err("not on disk");
+    let not_yet = deployment.find(Key::MessageId(unkeyed.clone())).await.expect_err("not on disk");
     assert_eq!(reason(&not_yet), "MESSAGE_NOT_FOUND");
-    Filled { taken, loose, watching }
+    AfterFullDisk { accepted, unkeyed, watch }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_a_full_disk_heals_every_send_stands_as_its_caller_was_told() {
+async fn sends_keep_their_reported_outcome_after_a_full_disk() {
     let deployment = Deployment::start().await;
-    let Filled { taken, loose, mut watching } = fill_up(&deployment).await;
-    deployment.room("unlimited");
+    let AfterFullDisk { accepted, unkeyed, mut watch } = fill_up(&deployment).await;
+    deployment.limit_file_size("unlimited");
     loop {
-        let told = within(watching.message()).await.expect("the stream stands").expect("not at its end");
-        match told.response.expect("never empty") {
+        let response = within(watch.message()).await.expect("the stream stands").expect("not at its end");
+        match response.response.expect("never empty") {
             Response::Message(message) => assert_eq!(message.state(), MessageState::Pending),
             Response::Ended(ended) => {
                 assert_eq!(ended.reason(), WatchEndReason::Refused);
@@ -185,63 +188,63 @@ async fn when_a_full_disk_heals_every_send_stands_as_its_caller_was_told() {
         }
     }
     within(async {
-        let told = |state| [MessageState::Pending, MessageState::Unspecified].contains(&state);
-        while deployment.find(Key::MessageId(loose.clone())).await.is_err()
-            || told(deployment.state("taken").await)
-            || told(deployment.state("lost").await)
+        let is_open = |state| [MessageState::Pending, MessageState::Unspecified].contains(&state);
+        while deployment.find(Key::MessageId(unkeyed.clone())).await.is_err()
+            || is_open(deployment.state("accepted").await)
+            || is_open(deployment.state("lost").await)
         {
             tokio::task::yield_now().await;
         }
     })
     .await;
     assert_eq!(
-        deployment.find(Key::MessageId(loose.clone())).await.expect("known").state(),
+        deployment.find(Key::MessageId(unkeyed.clone())).await.expect("known").state(),
         MessageState::Accepted
     );
-    assert_eq!(deployment.state("taken").await, MessageState::Accepted);
+    assert_eq!(deployment.state("accepted").await, MessageState::Accepted);
     assert_eq!(deployment.state("lost").await, MessageState::Unknown);
-    assert_eq!(id_of(deployment.send(keyed_text("taken")).await, true), taken);
+    assert_eq!(message_id_of(deployment.send(keyed_text("accepted")).await, true), accepted);
     assert_unknown(deployment.send(keyed_text("lost")).await);
     assert_eq!(deployment.arrivals(), 4);
 
-    let no = id_of(deployment.send(keyed_text("no")).await, false);
-    let refused = id_of(deployment.send(keyed_text("refused")).await, false);
-    let lost = id_of(deployment.send(resend("lost", 1)).await, false);
-    assert_eq!(id_of(deployment.send(resend("lost", 1)).await, true), lost);
+    let no = message_id_of(deployment.send(keyed_text("no")).await, false);
+    let refused = message_id_of(deployment.send(keyed_text("refused")).await, false);
+    let lost = message_id_of(deployment.send(keyed_resend("lost", 1)).await, false);
+    assert_eq!(message_id_of(deployment.send(keyed_resend("lost", 1)).await, true), lost);
     assert_eq!(deployment.arrivals(), 7, "what was refused, and what was named");
 
     let mut events = deployment.server.subscribe(From::Position(StartPosition::Earliest.into())).await;
-    let mut accepted = Vec::new();
+    let mut accepted_ids = Vec::new();
     let mut last = None;
     for event in events.events(5).await {
         let receive_time = event.receive_time.map(|time| (time.seconds, time.nanos));
         assert!(receive_time >= last, "receive times never go backwards");
         last = receive_time;
-        let Some(Payload::MessageAccepted(told)) = event.payload else { panic!("{event:?}") };
-        accepted.push(told.message.expect("it holds the message").message_id);
+        let Some(Payload::MessageAccepted(payload)) = event.payload else { panic!("{event:?}") };
+        accepted_ids.push(payload.message.expect("it holds the message").message_id);
     }
-    accepted.sort_unstable();
-    let mut expected = [taken, loose, no, refused, lost];
+    accepted_ids.sort_unstable();
+    let mut expected = [accepted, unkeyed, no, refused, lost];
     expected.sort_unstable();
-    assert_eq!(accepted, expected, "each was told once");
+    assert_eq!(accepted_ids, expected, "each was told once");
     assert!(deployment.server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_dies_of_a_full_disk_leaves_unknowns_that_are_not_sent_again_blindly() {
+async fn kill_during_full_disk_leaves_unknown_sends_that_never_resend() {
     let deployment = Deployment::start().await;
-    let Filled { taken, loose, .. } = fill_up(&deployment).await;
+    let AfterFullDisk { accepted, unkeyed, .. } = fill_up(&deployment).await;
     let Deployment { home, sandbox, server, .. } = deployment;
     server.kill();
     let server = Server::start(limited(&home));
     let channel = server.channel().await;
     let deployment = Deployment { home, sandbox, server, channel };
-    for id in ["taken", "lost", "no"] {
+    for id in ["accepted", "lost", "no"] {
         assert_eq!(deployment.state(id).await, MessageState::Unknown, "{id}");
         assert_unknown(deployment.send(keyed_text(id)).await);
     }
-    assert_eq!(deployment.find(Key::MessageId(taken)).await.expect("known").request_id, "taken");
-    let lost = deployment.find(Key::MessageId(loose)).await.expect_err("nothing of it was on disk");
+    assert_eq!(deployment.find(Key::MessageId(accepted)).await.expect("known").request_id, "accepted");
+    let lost = deployment.find(Key::MessageId(unkeyed)).await.expect_err("nothing of it was on disk");
     assert_eq!(reason(&lost), "MESSAGE_NOT_FOUND");
     assert_eq!(deployment.arrivals(), 4);
     assert!(deployment.server.terminate(), "stops in order");
@@ -249,7 +252,7 @@ async fn a_process_that_dies_of_a_full_disk_leaves_unknowns_that_are_not_sent_ag
 
 /// Nothing is old, so that nothing has to be written: that is no sign that something could be.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_disk_is_full_is_not_ready_until_something_was_written_again() {
+async fn server_with_full_disk_is_not_ready_until_a_write_succeeds() {
     let host = FaultyHost::new();
     let server = host.start();
     let ready = async || {

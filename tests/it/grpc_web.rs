@@ -91,7 +91,7 @@ impl Frames {
 }
 
 #[tokio::test]
-async fn a_named_page_sends_and_streams() {
+async fn allowed_origin_sends_and_streams() {
     let gateway = gateway().await;
     let mut stream =
         Frames::of(call(&gateway, PAGE, "EventService/Subscribe", SubscribeRequest::default()).await);
@@ -115,7 +115,7 @@ async fn a_named_page_sends_and_streams() {
     }
     assert_eq!(seen[0].r#type, "message.accepted");
     assert_eq!(text_of(&seen[1]), "Hello back");
-    gateway.begin_to_stop();
+    gateway.begin_shutdown();
     loop {
         match stream.next().await.expect("it ends with trailers") {
             Frame::Message(_) => {}
@@ -125,7 +125,7 @@ async fn a_named_page_sends_and_streams() {
 }
 
 #[tokio::test]
-async fn an_error_comes_to_a_page_with_its_details() {
+async fn error_exposes_its_details_to_the_browser() {
     let gateway = gateway().await;
     let answer = call(&gateway, PAGE, "MessageService/SendMessage", SendMessageRequest::default()).await;
     let exposed = answer.headers()[ACCESS_CONTROL_EXPOSE_HEADERS].to_str().expect("text");
@@ -137,7 +137,7 @@ async fn an_error_comes_to_a_page_with_its_details() {
 }
 
 #[tokio::test]
-async fn a_browser_may_ask_before_it_calls_and_only_for_a_named_page() {
+async fn preflight_is_allowed_for_configured_origins_only() {
     let gateway = gateway().await;
     for (origin, allowed) in [(PAGE, true), (OTHER_PAGE, false)] {
         let asked = reqwest::Client::new()
@@ -149,14 +149,14 @@ async fn a_browser_may_ask_before_it_calls_and_only_for_a_named_page() {
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "content-type,x-grpc-web,authorization,grpc-timeout");
         let answer = within(asked.send()).await.expect("answers");
-        let told = answer.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN);
-        assert_eq!(told.is_some_and(|told| told == origin), allowed);
+        let allowed_origin = answer.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN);
+        assert_eq!(allowed_origin.is_some_and(|allowed_origin| allowed_origin == origin), allowed);
         assert_eq!(answer.headers().contains_key(ACCESS_CONTROL_ALLOW_HEADERS), allowed);
     }
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_named_is_refused_even_if_it_does_not_ask() {
+async fn call_from_an_unknown_origin_is_forbidden_without_preflight() {
     let gateway = gateway().await;
     for origin in [OTHER_PAGE, "null", "http://app.example.com", "https://app.example.com:8443"] {
         let refused = call(&gateway, origin, "MessageService/SendMessage", text(CONNECTLY, "Hello!")).await;
@@ -168,7 +168,7 @@ async fn a_page_that_is_not_named_is_refused_even_if_it_does_not_ask() {
 }
 
 #[tokio::test]
-async fn without_named_pages_there_is_no_grpc_web() {
+async fn grpc_web_is_off_without_configured_origins() {
     let gateway = Start::quiet().start().await;
     let call = reqwest::Client::new()
         .post(format!("http://{}/switchboard.v1.AccountService/ListAccounts", gateway.at.grpc))
@@ -178,7 +178,7 @@ async fn without_named_pages_there_is_no_grpc_web() {
 }
 
 #[tokio::test]
-async fn a_request_whose_length_is_not_told_beforehand_is_whole_all_the_same() {
+async fn chunked_request_body_is_accepted() {
     let gateway = gateway().await;
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter([
         Ok::<_, std::io::Error>(Bytes::from_static(&[0, 0])),

@@ -28,18 +28,18 @@ enum Write {
 }
 
 /// What came of a write: what it made, and whether it was made before.
-type Made = Result<(String, bool), Status>;
+type WriteResult = Result<(String, bool), Status>;
 
 /// How a write is asked for.
 #[derive(Clone, Copy, Debug)]
-struct Ask<'a> {
+struct Call<'a> {
     id: &'a str,
     resend_after: u32,
     /// Something in the content.
     content: &'a str,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> Call<'a> {
     const fn new(id: &'a str) -> Self {
         Self { id, resend_after: 0, content: "one" }
     }
@@ -52,7 +52,7 @@ impl<'a> Ask<'a> {
 impl Write {
     const ALL: [Self; 5] = [Self::Message, Self::Media, Self::Contact, Self::TemplateMedia, Self::Webhook];
 
-    async fn ask(self, gateway: &Gateway, Ask { id, resend_after, content }: Ask<'_>) -> Made {
+    async fn call(self, gateway: &Gateway, Call { id, resend_after, content }: Call<'_>) -> WriteResult {
         let (request_id, resend_after_attempt) = (id.to_owned(), resend_after);
         let account = CONNECTBY.to_owned();
         let chunk = format!("%PDF-1.7\n{content}").into_bytes().into();
@@ -142,73 +142,73 @@ impl Write {
     }
 
     /// Calls twice with one idempotency key. The second call starts when the first one has reached the provider.
-    async fn call_twice(self, gateway: &Gateway) -> (Made, Made) {
-        let first = self.ask(gateway, Ask::new("a"));
+    async fn call_twice(self, gateway: &Gateway) -> (WriteResult, WriteResult) {
+        let first = self.call(gateway, Call::new("a"));
         let second = async {
             while self.arrivals(gateway) == 0 {
                 tokio::task::yield_now().await;
             }
-            self.ask(gateway, Ask::new("a")).await
+            self.call(gateway, Call::new("a")).await
         };
         tokio::join!(first, second)
     }
 
-    fn unknown(self) -> &'static str {
+    fn unknown_reason(self) -> &'static str {
         match self {
             Self::Message | Self::Media => "SEND_OUTCOME_UNKNOWN",
             Self::Contact | Self::TemplateMedia | Self::Webhook => "WRITE_OUTCOME_UNKNOWN",
         }
     }
 
-    /// Checks that nobody can tell what became of this attempt, by what was told.
-    fn is_unknown(self, made: Made, attempt: u32) {
-        let told = made.expect_err("nobody can tell");
+    /// Checks that nobody can tell what became of this attempt, by what was error.
+    fn assert_unknown(self, made: WriteResult, attempt: u32) {
+        let error = made.expect_err("nobody can tell");
         assert_eq!(
-            (told.code(), reason(&told).as_str()),
-            (Code::FailedPrecondition, self.unknown()),
+            (error.code(), reason(&error).as_str()),
+            (Code::FailedPrecondition, self.unknown_reason()),
             "{self:?}"
         );
-        assert_eq!(metadata(&told, "attempt"), attempt.to_string(), "{self:?}");
-        assert_eq!(metadata(&told, "cause"), "REPLY_UNREADABLE", "{self:?}");
+        assert_eq!(metadata(&error, "attempt"), attempt.to_string(), "{self:?}");
+        assert_eq!(metadata(&error, "cause"), "REPLY_UNREADABLE", "{self:?}");
     }
 }
 
 /// What proves nothing, and is not acted upon.
-const UNCLEAR: Fault = Fault::NotJson;
+const UNREADABLE: Fault = Fault::NotJson;
 
 #[tokio::test]
-async fn a_repetition_gets_the_first_reply_and_nothing_goes_out() {
+async fn retry_gets_the_first_reply_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
     for write in Write::ALL {
-        let (first, replayed) = write.ask(&gateway, Ask::new(&format!("{write:?}"))).await.expect("done");
+        let (first, replayed) = write.call(&gateway, Call::new(&format!("{write:?}"))).await.expect("done");
         assert!(!replayed, "{write:?}");
-        let looks = gateway.connectly().arrivals(Operation::ListWebhooks);
+        let list_calls = gateway.connectly().arrivals(Operation::ListWebhooks);
         for _ in 0..3 {
-            let again = write.ask(&gateway, Ask::new(&format!("{write:?}"))).await;
+            let again = write.call(&gateway, Call::new(&format!("{write:?}"))).await;
             assert_eq!(again.expect("known"), (first.clone(), true), "{write:?}");
         }
         assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
         assert_eq!(
             gateway.connectly().arrivals(Operation::ListWebhooks),
-            looks,
-            "a repetition looks for nothing"
+            list_calls,
+            "a repetition list_calls for nothing"
         );
     }
 }
 
 #[tokio::test]
-async fn without_an_id_every_request_is_a_new_one() {
+async fn requests_without_a_request_id_are_not_deduplicated() {
     let gateway = Start::quiet().start().await;
     for write in [Write::Message, Write::Media, Write::TemplateMedia] {
         for _ in 0..2 {
-            assert!(!write.ask(&gateway, Ask::new("")).await.expect("done").1);
+            assert!(!write.call(&gateway, Call::new("")).await.expect("done").1);
         }
         assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
     }
 }
 
 #[tokio::test]
-async fn a_repetition_of_what_is_still_running_joins_it() {
+async fn retry_of_a_request_in_flight_joins_it() {
     for write in Write::ALL {
         let gateway = Start::quiet().start().await;
         write.fault(&gateway, 1, Fault::Latency(Duration::from_millis(400))).await;
@@ -219,7 +219,7 @@ async fn a_repetition_of_what_is_still_running_joins_it() {
 }
 
 #[tokio::test]
-async fn who_joins_a_refusal_gets_it_too() {
+async fn joined_request_gets_the_refusal_too() {
     for write in Write::ALL {
         let gateway = Start::quiet().start().await;
         write.fault(&gateway, 1, Fault::Latency(Duration::from_millis(400))).await;
@@ -232,7 +232,7 @@ async fn who_joins_a_refusal_gets_it_too() {
 }
 
 #[tokio::test]
-async fn who_joins_a_registration_that_is_there_already_is_told_so_too() {
+async fn joined_registration_gets_the_conflict_too() {
     let gateway = Start::quiet().start().await;
     let rule = FaultRule::once(Fault::Latency(Duration::from_millis(400))).on(Operation::ListWebhooks);
     gateway.connectly().set_fault(rule).await;
@@ -248,16 +248,16 @@ async fn who_joins_a_registration_that_is_there_already_is_told_so_too() {
         webhook_registration::create(&gateway, request.clone()).await
     };
     let (first, second) = tokio::join!(first, second);
-    for told in [first, second] {
-        let told = told.expect_err("there is one already");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
-        assert!(!metadata(&told, "webhook_id").is_empty(), "{told:?}");
+    for error in [first, second] {
+        let error = error.expect_err("there is one already");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+        assert!(!metadata(&error, "webhook_id").is_empty(), "{error:?}");
     }
     assert_eq!(gateway.connectly().arrivals(Operation::ListWebhooks), 1);
 }
 
 #[tokio::test]
-async fn who_leaves_early_does_not_disturb_who_stays() {
+async fn cancelled_joiner_does_not_end_the_request() {
     for write in Write::ALL {
         let gateway = Start::quiet().start().await;
         write.fault(&gateway, 1, Fault::Latency(Duration::from_millis(400))).await;
@@ -268,11 +268,11 @@ async fn who_leaves_early_does_not_disturb_who_stays() {
         };
         // The first asks, and hangs up as soon as its write is under way.
         tokio::select! {
-            made = write.ask(&gateway, Ask::new("a")) => panic!("too early: {made:?}"),
+            made = write.call(&gateway, Call::new("a")) => panic!("too early: {made:?}"),
             () = arrived => {}
         }
-        let impatient = tokio::time::timeout(Duration::from_millis(20), write.ask(&gateway, Ask::new("a")));
-        let (impatient, patient) = tokio::join!(impatient, write.ask(&gateway, Ask::new("a")));
+        let impatient = tokio::time::timeout(Duration::from_millis(20), write.call(&gateway, Call::new("a")));
+        let (impatient, patient) = tokio::join!(impatient, write.call(&gateway, Call::new("a")));
         assert!(impatient.is_err(), "{write:?}");
         patient.expect("done");
         assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
@@ -280,31 +280,31 @@ async fn who_leaves_early_does_not_disturb_who_stays() {
 }
 
 #[tokio::test]
-async fn an_id_stands_for_one_content_at_one_rpc() {
+async fn request_id_is_bound_to_one_content_and_one_rpc() {
     let gateway = Start::quiet().start().await;
-    let reused = |made: Made, what: &str| {
-        let told = made.expect_err(what);
+    let reused = |made: WriteResult, what: &str| {
+        let error = made.expect_err(what);
         assert_eq!(
-            (told.code(), reason(&told).as_str()),
+            (error.code(), reason(&error).as_str()),
             (Code::FailedPrecondition, "REQUEST_ID_REUSED"),
             "{what}"
         );
     };
     for write in Write::ALL {
         let id = format!("{write:?}");
-        write.ask(&gateway, Ask::new(&id)).await.expect("done");
-        reused(write.ask(&gateway, Ask { content: "two", ..Ask::new(&id) }).await, &id);
-        reused(write.ask(&gateway, Ask { content: "two", ..Ask::new(&id).resend_after(1) }).await, &id);
+        write.call(&gateway, Call::new(&id)).await.expect("done");
+        reused(write.call(&gateway, Call { content: "two", ..Call::new(&id) }).await, &id);
+        reused(write.call(&gateway, Call { content: "two", ..Call::new(&id).resend_after(1) }).await, &id);
         assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
     }
     for write in [Write::Media, Write::Contact, Write::TemplateMedia] {
-        reused(write.ask(&gateway, Ask::new("Message")).await, "another RPC");
+        reused(write.call(&gateway, Call::new("Message")).await, "another RPC");
     }
-    reused(Write::Message.ask(&gateway, Ask::new("Contact")).await, "another RPC");
+    reused(Write::Message.call(&gateway, Call::new("Contact")).await, "another RPC");
 }
 
 #[tokio::test]
-async fn how_a_number_is_spelled_makes_no_other_content() {
+async fn phone_number_format_does_not_change_the_content() {
     let gateway = Start::quiet().start().await;
     let to = |to: &str| SendMessageRequest {
         to: to.to_owned(),
@@ -321,7 +321,7 @@ async fn how_a_number_is_spelled_makes_no_other_content() {
 }
 
 #[tokio::test]
-async fn another_account_is_another_scope() {
+async fn request_ids_are_scoped_to_the_account() {
     let gateway = Start::quiet().start().await;
     for account in [CONNECTBY, CONNECTLY] {
         let request = SendMessageRequest { request_id: "a".to_owned(), ..text(account, "hi") };
@@ -332,63 +332,64 @@ async fn another_account_is_another_scope() {
 }
 
 #[tokio::test]
-async fn a_refusal_leaves_the_id_free_also_for_another_content() {
+async fn refused_request_frees_the_request_id_for_other_content() {
     let gateway = Start::quiet().start().await;
     for write in Write::ALL {
         let id = format!("{write:?}");
         write.fault(&gateway, 1, Fault::status(400)).await;
-        let told = write.ask(&gateway, Ask::new(&id)).await.expect_err("refused");
-        assert_ne!(reason(&told), write.unknown(), "{write:?}");
-        let (_, replayed) = write.ask(&gateway, Ask { content: "two", ..Ask::new(&id) }).await.expect("done");
+        let error = write.call(&gateway, Call::new(&id)).await.expect_err("refused");
+        assert_ne!(reason(&error), write.unknown_reason(), "{write:?}");
+        let (_, replayed) =
+            write.call(&gateway, Call { content: "two", ..Call::new(&id) }).await.expect("done");
         assert!(!replayed, "{write:?}");
         assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
     }
 }
 
 #[tokio::test]
-async fn what_was_not_sent_leaves_the_id_free_also_for_another_content() {
+async fn unsent_request_frees_the_request_id_for_other_content() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "1s").start().await;
     for write in [Write::Message, Write::Contact] {
         gateway.connectby().set_fault(FaultRule::always(Fault::Refuse)).await;
-        let told = write.ask(&gateway, Ask::new("a")).await.expect_err("not sent");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "PROVIDER_UNREACHABLE"));
+        let error = write.call(&gateway, Call::new("a")).await.expect_err("not sent");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "PROVIDER_UNREACHABLE"));
         gateway.connectby().clear_faults().await.expect("listens again");
     }
     // The account's gate may have to find out first that the provider is back.
     loop {
-        match Write::Message.ask(&gateway, Ask { content: "two", ..Ask::new("a") }).await {
+        match Write::Message.call(&gateway, Call { content: "two", ..Call::new("a") }).await {
             Ok((_, replayed)) => break assert!(!replayed),
-            Err(told) => assert_eq!(told.code(), Code::Unavailable, "{told:?}"),
+            Err(error) => assert_eq!(error.code(), Code::Unavailable, "{error:?}"),
         }
     }
     assert_eq!(Write::Message.arrivals(&gateway), 1);
 }
 
 #[tokio::test]
-async fn what_nobody_can_tell_stays_so_until_the_caller_names_the_attempt() {
+async fn unknown_outcome_is_resent_only_after_the_named_attempt() {
     for write in Write::ALL {
         let gateway = Start::quiet().start().await;
-        write.fault(&gateway, 2, UNCLEAR).await;
-        let ask = Ask::new("a");
-        write.is_unknown(write.ask(&gateway, ask).await, 1);
-        write.is_unknown(write.ask(&gateway, ask).await, 1);
+        write.fault(&gateway, 2, UNREADABLE).await;
+        let call = Call::new("a");
+        write.assert_unknown(write.call(&gateway, call).await, 1);
+        write.assert_unknown(write.call(&gateway, call).await, 1);
         assert_eq!(write.arrivals(&gateway), 1, "{write:?}: a repetition sends nothing");
 
         // Of another attempt than the newest, it is a repetition.
-        write.is_unknown(write.ask(&gateway, ask.resend_after(7)).await, 1);
+        write.assert_unknown(write.call(&gateway, call.resend_after(7)).await, 1);
         assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
 
-        write.is_unknown(write.ask(&gateway, ask.resend_after(1)).await, 2);
+        write.assert_unknown(write.call(&gateway, call.resend_after(1)).await, 2);
         assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
         // The resend may be repeated blindly.
-        write.is_unknown(write.ask(&gateway, ask.resend_after(1)).await, 2);
-        write.is_unknown(write.ask(&gateway, ask).await, 2);
+        write.assert_unknown(write.call(&gateway, call.resend_after(1)).await, 2);
+        write.assert_unknown(write.call(&gateway, call).await, 2);
         assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
 
-        let (made, replayed) = write.ask(&gateway, ask.resend_after(2)).await.expect("done");
+        let (made, replayed) = write.call(&gateway, call.resend_after(2)).await.expect("done");
         assert!(!replayed, "{write:?}");
         for resend_after in [0, 1, 2, 3] {
-            let again = write.ask(&gateway, ask.resend_after(resend_after)).await.expect("known");
+            let again = write.call(&gateway, call.resend_after(resend_after)).await.expect("known");
             assert_eq!(again, (made.clone(), true), "{write:?}");
         }
         assert_eq!(write.arrivals(&gateway), 3, "{write:?}");
@@ -396,57 +397,57 @@ async fn what_nobody_can_tell_stays_so_until_the_caller_names_the_attempt() {
 }
 
 #[tokio::test]
-async fn a_refused_resend_leaves_the_attempt_before_it_in_doubt() {
+async fn refused_resend_leaves_the_previous_attempt_unknown() {
     for write in Write::ALL {
         let gateway = Start::quiet().start().await;
-        write.fault(&gateway, 1, UNCLEAR).await;
-        let ask = Ask::new("a");
-        write.is_unknown(write.ask(&gateway, ask).await, 1);
+        write.fault(&gateway, 1, UNREADABLE).await;
+        let call = Call::new("a");
+        write.assert_unknown(write.call(&gateway, call).await, 1);
         write.fault(&gateway, 1, Fault::status(400)).await;
-        let told = write.ask(&gateway, ask.resend_after(1)).await.expect_err("refused");
-        assert_ne!(reason(&told), write.unknown(), "{write:?}");
-        write.is_unknown(write.ask(&gateway, ask).await, 1);
+        let error = write.call(&gateway, call.resend_after(1)).await.expect_err("refused");
+        assert_ne!(reason(&error), write.unknown_reason(), "{write:?}");
+        write.assert_unknown(write.call(&gateway, call).await, 1);
         assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
-        write.ask(&gateway, ask.resend_after(1)).await.expect("done");
+        write.call(&gateway, call.resend_after(1)).await.expect("done");
         assert_eq!(write.arrivals(&gateway), 3, "{write:?}");
     }
 }
 
 #[tokio::test]
-async fn all_attempts_are_one_message() {
+async fn all_attempts_have_one_message_id() {
     let gateway = Start::quiet().start().await;
     let request = |resend_after_attempt| SendMessageRequest {
         request_id: "a".to_owned(),
         resend_after_attempt,
         ..text(CONNECTBY, "hi")
     };
-    gateway.connectby().set_fault(FaultRule::once(UNCLEAR)).await;
-    let told = gateway.send(request(0)).await.expect_err("unknown");
+    gateway.connectby().set_fault(FaultRule::once(UNREADABLE)).await;
+    let error = gateway.send(request(0)).await.expect_err("unknown");
     let message = gateway.send(request(1)).await.expect("accepted");
-    assert_eq!(message.message_id, metadata(&told, "message_id"));
+    assert_eq!(message.message_id, metadata(&error, "message_id"));
     assert_eq!((message.attempt, message.request_id.as_str()), (2, "a"));
 }
 
 #[tokio::test]
-async fn a_resend_that_is_held_back_is_told_of_as_the_message_that_it_is_of() {
+async fn rate_limited_resend_reports_its_message_id() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "1s").start().await;
     let request = |resend_after_attempt| SendMessageRequest {
         request_id: "a".to_owned(),
         resend_after_attempt,
         ..text(CONNECTBY, "hi")
     };
-    gateway.connectby().set_fault(FaultRule::once(UNCLEAR)).await;
+    gateway.connectby().set_fault(FaultRule::once(UNREADABLE)).await;
     let unknown = gateway.send(request(0)).await.expect_err("unknown");
     let throttled = Fault::Status { status: 429, retry_after: Some("60".to_owned()), body: None };
     gateway.connectby().set_fault(FaultRule::once(throttled)).await;
     gateway.send(text(CONNECTBY, "another")).await.expect_err("the account is to rest");
-    let held = gateway.send(request(1)).await.expect_err("no time for that");
-    assert_eq!(reason(&held), "ACCOUNT_BUSY");
-    assert_eq!(metadata(&held, "message_id"), metadata(&unknown, "message_id"));
+    let rejected = gateway.send(request(1)).await.expect_err("no time for that");
+    assert_eq!(reason(&rejected), "ACCOUNT_BUSY");
+    assert_eq!(metadata(&rejected, "message_id"), metadata(&unknown, "message_id"));
 }
 
 #[tokio::test]
-async fn a_resend_of_what_is_forgotten_counts_on() {
+async fn resend_of_an_expired_request_id_continues_the_count() {
     let gateway = Start::quiet().start().await;
     let request =
         SendMessageRequest { request_id: "a".to_owned(), resend_after_attempt: 3, ..text(CONNECTBY, "hi") };
@@ -456,51 +457,51 @@ async fn a_resend_of_what_is_forgotten_counts_on() {
 }
 
 #[tokio::test]
-async fn what_is_known_outlives_a_restart() {
+async fn outcomes_survive_a_restart() {
     let gateway = Start::quiet().start().await;
     let mut done = Vec::new();
     for write in Write::ALL {
-        done.push(write.ask(&gateway, Ask::new(&format!("{write:?}"))).await.expect("done").0);
+        done.push(write.call(&gateway, Call::new(&format!("{write:?}"))).await.expect("done").0);
         // A topic that has its address already is not created again.
         if write != Write::Webhook {
-            write.fault(&gateway, 1, UNCLEAR).await;
-            let unclear = format!("{write:?} unclear");
-            write.is_unknown(write.ask(&gateway, Ask::new(&unclear)).await, 1);
+            write.fault(&gateway, 1, UNREADABLE).await;
+            let unreadable = format!("{write:?} unreadable");
+            write.assert_unknown(write.call(&gateway, Call::new(&unreadable)).await, 1);
         }
     }
     let folder = gateway.stop().await;
     let gateway = Start::quiet().on(folder).start().await;
     for (write, first) in Write::ALL.into_iter().zip(done) {
-        let again = write.ask(&gateway, Ask::new(&format!("{write:?}"))).await.expect("known");
+        let again = write.call(&gateway, Call::new(&format!("{write:?}"))).await.expect("known");
         assert_eq!(again, (first, true), "{write:?}");
         if write != Write::Webhook {
-            let unclear = format!("{write:?} unclear");
-            write.is_unknown(write.ask(&gateway, Ask::new(&unclear)).await, 1);
+            let unreadable = format!("{write:?} unreadable");
+            write.assert_unknown(write.call(&gateway, Call::new(&unreadable)).await, 1);
         }
         assert_eq!(write.arrivals(&gateway), 0, "{write:?}");
     }
 }
 
 #[tokio::test]
-async fn an_id_is_read_strictly_and_a_resend_needs_one() {
+async fn invalid_request_id_and_resend_without_one_are_rejected() {
     let gateway = Start::quiet().start().await;
     for write in Write::ALL {
         let path = match write {
             Write::Media | Write::TemplateMedia => "header.request_id",
             Write::Message | Write::Contact | Write::Webhook => "request_id",
         };
-        for ask in [Ask::new("").resend_after(1), Ask::new("é"), Ask::new(&"x".repeat(129))] {
-            let told = write.ask(&gateway, ask).await.expect_err("wrong");
+        for call in [Call::new("").resend_after(1), Call::new("é"), Call::new(&"x".repeat(129))] {
+            let error = write.call(&gateway, call).await.expect_err("wrong");
             assert_eq!(
-                (told.code(), fields(&told)),
+                (error.code(), fields(&error)),
                 (Code::InvalidArgument, vec![path.to_owned()]),
                 "{write:?}"
             );
         }
         let path = path.replace("request_id", "resend_after_attempt");
-        let last = Ask::new("a").resend_after(u32::MAX);
-        let told = write.ask(&gateway, last).await.expect_err("there is none after it");
-        assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec![path]), "{write:?}");
+        let last = Call::new("a").resend_after(u32::MAX);
+        let error = write.call(&gateway, last).await.expect_err("there is none after it");
+        assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec![path]), "{write:?}");
         assert_eq!(write.arrivals(&gateway), 0, "{write:?}");
     }
 }

@@ -14,7 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, within};
 
 #[tokio::test]
-async fn accounts_say_what_they_can_do() {
+async fn accounts_report_their_capabilities() {
     let gateway = Start::quiet().start().await;
     let listed =
         gateway.accounts().list_accounts(ListAccountsRequest {}).await.expect("listed").into_inner().accounts;
@@ -55,7 +55,7 @@ const SERVICES: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn health_is_known_by_service_name_and_watchers_see_the_end() {
+async fn health_is_reported_per_service_and_watchers_see_shutdown() {
     let gateway = Start::quiet().start().await;
     for service in SERVICES.into_iter().chain([""]) {
         assert_eq!(health(&gateway, service).await, Ok(ServingStatus::Serving), "{service}");
@@ -66,12 +66,12 @@ async fn health_is_known_by_service_name_and_watchers_see_the_end() {
         HealthClient::new(gateway.channel.clone()).watch(request).await.expect("watching").into_inner();
     let mut seen = async || within(watch.next()).await.map(|answer| answer.map(|answer| answer.status()));
     assert!(matches!(seen().await, Some(Ok(ServingStatus::Serving))));
-    gateway.begin_to_stop();
+    gateway.begin_shutdown();
     assert!(matches!(seen().await, Some(Ok(ServingStatus::NotServing))));
 }
 
 #[tokio::test]
-async fn the_operators_pages_answer() {
+async fn admin_pages_answer() {
     let gateway = Start::quiet().start().await;
     for (page, word) in [("livez", "alive"), ("readyz", "ready"), ("metrics", "switchboard_store_writable")] {
         let answer = reqwest::get(format!("http://{}/{page}", gateway.at.admin)).await.expect("answers");
@@ -151,14 +151,14 @@ fn check(services: &BTreeSet<String>, files: &[FileDescriptorProto], version: &s
 }
 
 #[tokio::test]
-async fn reflection_v1_shows_the_services_with_comments_and_error_details() {
+async fn reflection_v1_lists_services_with_comments() {
     let gateway = Start::quiet().start().await;
     let (services, files) = reflect!(gateway, v1, SYMBOLS);
     check(&services, &files, "v1");
 }
 
 #[tokio::test]
-async fn reflection_v1alpha_shows_the_services_with_comments_and_error_details() {
+async fn reflection_v1alpha_lists_services_with_comments() {
     let gateway = Start::quiet().start().await;
     let (services, files) = reflect!(gateway, v1alpha, SYMBOLS);
     check(&services, &files, "v1alpha");

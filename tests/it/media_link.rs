@@ -15,7 +15,7 @@ fn media(account: &str, link: MediaLink) -> SendMessageRequest {
 }
 
 #[tokio::test]
-async fn a_link_reaches_connectly_as_its_one_attachment() {
+async fn media_link_reaches_connectly_as_one_attachment() {
     let gateway = Start::quiet().start().await;
     let caption = "☃".repeat(1_024);
     let bill =
@@ -48,7 +48,7 @@ async fn a_link_reaches_connectly_as_its_one_attachment() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_link_is_told_at_once_and_nothing_is_sent() {
+async fn invalid_media_link_reports_all_violations_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
     let url = |url: &str| MediaLink { url: url.to_owned(), ..link(MediaKind::Image) };
     let all = MediaLink {
@@ -70,22 +70,22 @@ async fn every_fault_of_a_link_is_told_at_once_and_nothing_is_sent() {
         (url("https://files.example.org/a b"), &["media.url"]),
         (url(&format!("https://files.example.org/{}", "x".repeat(2_048))), &["media.url"]),
     ] {
-        let told = gateway.send(media(CONNECTLY, link)).await.expect_err("faulty");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-        assert_eq!(fields(&told), expected);
-        assert!(!told.message().contains("files.example.org"), "{told:?}");
+        let error = gateway.send(media(CONNECTLY, link)).await.expect_err("faulty");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        assert_eq!(fields(&error), expected);
+        assert!(!error.message().contains("files.example.org"), "{error:?}");
     }
     assert_eq!(gateway.connectly().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn a_link_goes_neither_over_sms_nor_to_connectby() {
+async fn media_link_over_sms_or_to_connectby_is_unsupported() {
     let gateway = Start::quiet().start().await;
     let sms = SendMessageRequest { channel: Channel::Sms.into(), ..media(CONNECTLY, link(MediaKind::Image)) };
-    let told = gateway.send(sms).await.expect_err("no files over SMS");
-    assert_eq!((told.code(), fields(&told)), (Code::Unimplemented, vec!["channel".to_owned()]));
-    let told = gateway.send(media(CONNECTBY, link(MediaKind::Image))).await.expect_err("no links");
-    assert_eq!((told.code(), fields(&told)), (Code::Unimplemented, vec!["media".to_owned()]));
-    assert!(told.message().contains("SendMedia"), "{told:?}");
+    let error = gateway.send(sms).await.expect_err("no files over SMS");
+    assert_eq!((error.code(), fields(&error)), (Code::Unimplemented, vec!["channel".to_owned()]));
+    let error = gateway.send(media(CONNECTBY, link(MediaKind::Image))).await.expect_err("no links");
+    assert_eq!((error.code(), fields(&error)), (Code::Unimplemented, vec!["media".to_owned()]));
+    assert!(error.message().contains("SendMedia"), "{error:?}");
     assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);
 }

@@ -18,12 +18,12 @@ use tonic::transport::Channel;
 use crate::support::binary::{ACCOUNT, Home, Server, post};
 use crate::support::faults::{Call, Effect, Faults, On, Rule};
 use crate::support::faulty_host::{FaultyHost, keyed_text};
-use crate::support::gateway::{just_received, metadata, reason, text_of, within};
+use crate::support::gateway::{metadata, reason, received_now, text_of, within};
 
 /// Webhooks pour in from many sides while the power is cut: at the sync of a commit and behind it, in the middle of its
 /// pages, while the log is moved. What was not synced is lost, or on disk in part.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_webhook_answered_200_is_there_after_power_cuts() {
+async fn power_cuts_lose_no_webhook_answered_200() {
     let home = Home::new("http://127.0.0.1:1");
     let faults = Faults::new(&home);
     let client = reqwest::Client::new();
@@ -42,34 +42,34 @@ async fn every_webhook_answered_200_is_there_after_power_cuts() {
         faults.set(&[]);
         let server = Server::start(faults.on(home.command()));
         faults.set(&[cut]);
-        let (told, mut heard) = mpsc::unbounded_channel();
+        let (sender, mut receiver) = mpsc::unbounded_channel();
         let mut posters = JoinSet::new();
         for poster in 0..8 {
-            let (client, webhook, told) = (client.clone(), server.webhook, told.clone());
+            let (client, webhook, sender) = (client.clone(), server.webhook, sender.clone());
             posters.spawn(async move {
                 let padding = "x".repeat(10_000);
                 for n in 0.. {
                     let id = format!("{round}-{poster}-{n}");
-                    match post(&client, webhook, just_received(&id, &format!("{id} {padding}"))).await {
-                        Some(200) => told.send(id).expect("heard"),
+                    match post(&client, webhook, received_now(&id, &format!("{id} {padding}"))).await {
+                        Some(200) => sender.send(id).expect("the receiver is open"),
                         _ => return,
                     }
                 }
             });
         }
-        drop(told);
+        drop(sender);
         let before = answered.len();
-        while let Some(id) = within(heard.recv()).await {
+        while let Some(id) = within(receiver.recv()).await {
             answered.insert(id);
         }
         while posters.join_next().await.is_some() {}
         assert!(answered.len() > before, "there was load in round {round}");
-        assert!(!server.end().await.0.success());
+        assert!(!server.wait_for_exit().await.0.success());
     }
 
     faults.set(&[]);
     let server = Server::start(faults.on(home.command()));
-    assert_eq!(post(&client, server.webhook, just_received("end", "end")).await, Some(200));
+    assert_eq!(post(&client, server.webhook, received_now("end", "end")).await, Some(200));
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut there = BTreeSet::new();
     loop {
@@ -99,22 +99,24 @@ async fn state(channel: Channel, id: &str) -> Result<MessageState, Status> {
 
 /// The moments of a send at which the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
+enum CutPoint {
     /// The intent is written and not synced.
-    Intent,
+    AttemptWrite,
     /// The intent is on disk, and the request is about to go out.
-    Request,
+    RequestSend,
     /// The provider has it.
-    Reply,
+    ProviderReply,
     /// The reply is there, its caller may have it, and the outcome is not synced.
-    Outcome,
+    OutcomeWrite,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_is_unknown_after_a_power_cut_between_its_intent_and_its_outcome() {
+async fn power_cut_between_attempt_and_outcome_leaves_send_unknown() {
     let (host, sandbox) = FaultyHost::with_provider().await;
-    for (n, moment) in
-        [Moment::Intent, Moment::Request, Moment::Reply, Moment::Outcome].into_iter().enumerate()
+    for (n, cut_point) in
+        [CutPoint::AttemptWrite, CutPoint::RequestSend, CutPoint::ProviderReply, CutPoint::OutcomeWrite]
+            .into_iter()
+            .enumerate()
     {
         let id = format!("r{n}");
         let (faults, provider) = (&host.faults, sandbox.connectly());
@@ -122,19 +124,19 @@ async fn a_send_is_unknown_after_a_power_cut_between_its_intent_and_its_outcome(
         let server = host.start();
         assert_eq!(host.post(&server, &format!("kept {n}")).await, Some(200));
         let before = provider.arrivals(Operation::SendMessage);
-        match moment {
-            Moment::Intent => faults.set(&[Rule::once(Call::Sync(On::Log), Effect::PowerCut(0))]),
-            Moment::Request => faults.set(&[Rule::once(Call::Request, Effect::PowerCut(0))]),
-            Moment::Reply => {
+        match cut_point {
+            CutPoint::AttemptWrite => faults.set(&[Rule::once(Call::Sync(On::Log), Effect::PowerCut(0))]),
+            CutPoint::RequestSend => faults.set(&[Rule::once(Call::Request, Effect::PowerCut(0))]),
+            CutPoint::ProviderReply => {
                 let slow = Fault::Latency(std::time::Duration::from_secs(60));
                 provider.set_fault(FaultRule::once(slow).on(Operation::SendMessage)).await;
             }
-            Moment::Outcome => {
+            CutPoint::OutcomeWrite => {
                 faults.set(&[Rule::once(Call::Sync(On::Log), Effect::PowerCut(0)).after(1)]);
             }
         }
         let cut = async {
-            if moment == Moment::Reply {
+            if cut_point == CutPoint::ProviderReply {
                 within(async {
                     while provider.arrivals(Operation::SendMessage) == before {
                         tokio::task::yield_now().await;
@@ -144,29 +146,29 @@ async fn a_send_is_unknown_after_a_power_cut_between_its_intent_and_its_outcome(
                 faults.cut_power(0);
             }
         };
-        let (told, ()) = tokio::join!(send(server.channel().await, keyed_text(&id)), cut);
-        assert!(moment == Moment::Outcome || told.is_err(), "{moment:?}: {told:?}");
-        assert!(!server.end().await.0.success());
+        let (sent, ()) = tokio::join!(send(server.channel().await, keyed_text(&id)), cut);
+        assert!(cut_point == CutPoint::OutcomeWrite || sent.is_err(), "{cut_point:?}: {sent:?}");
+        assert!(!server.wait_for_exit().await.0.success());
 
         faults.set(&[]);
         let server = host.start();
         let arrived = provider.arrivals(Operation::SendMessage) - before;
         let (channel, again) = (server.channel().await, keyed_text(&id));
-        if moment == Moment::Intent {
+        if cut_point == CutPoint::AttemptWrite {
             assert_eq!(arrived, 0);
             assert_eq!(reason(&state(channel.clone(), &id).await.expect_err("nothing")), "MESSAGE_NOT_FOUND");
             assert!(!send(channel, again).await.expect("accepted").replayed);
         } else {
-            assert_eq!(arrived, usize::from(moment != Moment::Request), "{moment:?}");
+            assert_eq!(arrived, usize::from(cut_point != CutPoint::RequestSend), "{cut_point:?}");
             assert_eq!(
                 state(channel.clone(), &id).await.expect("known"),
                 MessageState::Unknown,
-                "{moment:?}"
+                "{cut_point:?}"
             );
             let unknown = send(channel, again).await.expect_err("nobody can tell");
-            assert_eq!(reason(&unknown), "SEND_OUTCOME_UNKNOWN", "{moment:?}");
+            assert_eq!(reason(&unknown), "SEND_OUTCOME_UNKNOWN", "{cut_point:?}");
             assert_eq!(metadata(&unknown, "attempt"), "1");
-            assert_eq!(provider.arrivals(Operation::SendMessage) - before, arrived, "{moment:?}");
+            assert_eq!(provider.arrivals(Operation::SendMessage) - before, arrived, "{cut_point:?}");
         }
         assert_eq!(host.post(&server, &format!("kept {n}")).await, Some(200));
         assert!(server.terminate(), "stops in order");

@@ -17,7 +17,7 @@ use crate::support::gateway::{CUSTOMER, received, text, text_of, within};
 /// Webhooks pour in from many sides, a subscriber reads, and the process is killed; several times over. What was
 /// answered 200 must be there, everything must come in order and once, and cursors from before must still work.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_webhook_answered_200_is_there_after_kill_9() {
+async fn kill_9_loses_no_webhook_answered_200() {
     let home = Home::new("http://127.0.0.1:1");
     let mut answered = Vec::new();
     let mut seen: Vec<(String, String)> = Vec::new();
@@ -29,27 +29,27 @@ async fn every_webhook_answered_200_is_there_after_kill_9() {
             None => From::Position(StartPosition::Earliest.into()),
         };
         let mut subscriber = server.subscribe(start).await;
-        let (told, mut heard) = mpsc::unbounded_channel();
+        let (sender, mut receiver) = mpsc::unbounded_channel();
         let mut posters = tokio::task::JoinSet::new();
         for poster in 0..16 {
-            let (client, webhook, told) = (client.clone(), server.webhook, told.clone());
+            let (client, webhook, sender) = (client.clone(), server.webhook, sender.clone());
             posters.spawn(async move {
                 for n in 0.. {
                     let id = format!("{round}-{poster}-{n}");
                     match post(&client, webhook, received(&id, &id)).await {
-                        Some(200) => told.send(id).expect("heard"),
+                        Some(200) => sender.send(id).expect("the receiver is open"),
                         _ => return,
                     }
                 }
             });
         }
-        drop(told);
+        drop(sender);
         // The kill comes in the middle of it: while the subscriber reads and hundreds were answered.
         for event in subscriber.events(200 + 150 * round).await {
             seen.push((text_of(&event).to_owned(), event.cursor));
         }
         server.kill();
-        while let Some(id) = within(heard.recv()).await {
+        while let Some(id) = within(receiver.recv()).await {
             answered.push(id);
         }
         while posters.join_next().await.is_some() {}
@@ -84,7 +84,7 @@ async fn every_webhook_answered_200_is_there_after_kill_9() {
 /// The file may not grow beyond a size: a disk that is full. `prlimit` then makes room.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_gets_503_while_the_store_cannot_write_and_a_full_disk_heals() {
+async fn webhook_is_answered_503_on_a_full_disk_until_space_returns() {
     let home = Home::new("http://127.0.0.1:1");
     let serve = home.command();
     let mut limited = Command::new("bash");
@@ -131,7 +131,7 @@ async fn a_provider_gets_503_while_the_store_cannot_write_and_a_full_disk_heals(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_and_no_message_text_reaches_the_log() {
+async fn log_contains_no_secret_and_no_message_text() {
     let sandbox = Sandbox::start(Options::instant()).await.expect("starts");
     let home = Home::new(sandbox.connectly().base_url().as_str());
     let mut command = home.command();
@@ -142,8 +142,8 @@ async fn no_secret_and_no_message_text_reaches_the_log() {
     let mut messages =
         switchboard::pb::v1::message_service_client::MessageServiceClient::new(server.channel().await);
     for account in ["globex", "nobody"] {
-        let told = within(messages.send_message(text(account, message))).await.expect_err("refused");
-        assert!(!format!("{told:?}").contains(message));
+        let error = within(messages.send_message(text(account, message))).await.expect_err("refused");
+        assert!(!format!("{error:?}").contains(message));
     }
     let client = reqwest::Client::new();
     assert_eq!(post(&client, server.webhook, received("M1", message)).await, Some(200));
@@ -165,7 +165,7 @@ async fn no_secret_and_no_message_text_reaches_the_log() {
     }
 }
 
-fn check(config: &Path) -> (bool, String) {
+fn run_check(config: &Path) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_switchboard"))
         .args(["check", "--config"])
         .arg(config)
@@ -175,27 +175,27 @@ fn check(config: &Path) -> (bool, String) {
 }
 
 #[test]
-fn check_prints_every_fault_at_once_and_no_secret() {
+fn check_prints_every_configuration_error_and_no_secret() {
     let folder = TempDir::new().expect("a folder");
     let config = folder.path().join("switchboard.toml");
-    let faulty = "[grpc]\nlisten = \"0.0.0.0:50051\"\n[jurnal]\n[[accounts]]\nid = \"Acme\"\nprovider = \"connectby\"\n\
+    let invalid = "[grpc]\nlisten = \"0.0.0.0:50051\"\n[jurnal]\n[[accounts]]\nid = \"Acme\"\nprovider = \"connectby\"\n\
                   secret_key = \"top secret key\\u0007\"\nbase_url = \"http://api.example\"\n";
-    std::fs::write(&config, faulty).expect("written");
-    let (good, told) = check(&config);
-    assert!(!good);
+    std::fs::write(&config, invalid).expect("written");
+    let (valid, output) = run_check(&config);
+    assert!(!valid);
     for key in ["grpc.listen", "jurnal", "accounts[0].id", "secret_key", "base_url"] {
-        assert!(told.contains(key), "{key} is missing in:\n{told}");
+        assert!(output.contains(key), "{key} is missing in:\n{output}");
     }
-    assert!(!told.contains("top secret"), "{told}");
+    assert!(!output.contains("top secret"), "{output}");
 
     std::fs::write(&config, "[[accounts]]\nid = \"acme\"\nprovider = \"connectby\"\nsecret_key = \"k\"\n")
         .expect("written");
-    let (good, told) = check(&config);
-    assert!(good, "{told}");
+    let (valid, output) = run_check(&config);
+    assert!(valid, "{output}");
 }
 
 #[test]
-fn serve_refuses_a_faulty_configuration() {
+fn serve_fails_on_an_invalid_configuration() {
     let folder = TempDir::new().expect("a folder");
     let config = folder.path().join("switchboard.toml");
     std::fs::write(&config, "[grpc]\nlisten = \"0.0.0.0:50051\"\n").expect("written");

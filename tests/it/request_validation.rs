@@ -1,4 +1,4 @@
-//! What is wrong with a request is told at once, all of it, with the fields' paths.
+//! What is wrong with a request is error at once, all of it, with the fields' paths.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use tonic::Code;
 use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, metadata, reason, text};
 
 #[tokio::test]
-async fn every_fault_of_a_send_is_told_at_once_and_nothing_is_sent() {
+async fn invalid_send_reports_all_violations_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
-    let told = gateway.send(SendMessageRequest::default()).await.expect_err("empty");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&told), ["account", "to", "content"]);
+    let error = gateway.send(SendMessageRequest::default()).await.expect_err("empty");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), ["account", "to", "content"]);
 
     let request = SendMessageRequest {
         account: "Not An Id".to_owned(),
@@ -28,9 +28,9 @@ async fn every_fault_of_a_send_is_told_at_once_and_nothing_is_sent() {
         content: Some(send_message_request::Content::Text(Text { body: " \n".to_owned() })),
         ..SendMessageRequest::default()
     };
-    let told = gateway.send(request).await.expect_err("all wrong");
-    assert_eq!(fields(&told), ["account", "to", "channel", "sender", "text.body"]);
-    let details = details(&told);
+    let error = gateway.send(request).await.expect_err("all wrong");
+    assert_eq!(fields(&error), ["account", "to", "channel", "sender", "text.body"]);
+    let details = details(&error);
     let reasons: Vec<_> = details
         .bad_request()
         .expect("violations")
@@ -43,7 +43,7 @@ async fn every_fault_of_a_send_is_told_at_once_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn what_the_provider_cannot_do_is_unimplemented_with_the_fields_path() {
+async fn unsupported_field_is_unimplemented_with_its_path() {
     let gateway = Start::quiet().start().await;
     let request = SendMessageRequest {
         to: "bsuid:US.778".to_owned(),
@@ -51,19 +51,19 @@ async fn what_the_provider_cannot_do_is_unimplemented_with_the_fields_path() {
         sender: Some("+15550100002".to_owned()),
         ..text(CONNECTBY, "hi")
     };
-    let told = gateway.send(request.clone()).await.expect_err("unsupported");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
-    assert_eq!(fields(&told), ["to", "channel", "sender"]);
+    let error = gateway.send(request.clone()).await.expect_err("unsupported");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+    assert_eq!(fields(&error), ["to", "channel", "sender"]);
 
     // With a fault of its own beside it, the request itself is what is wrong.
-    let told = gateway.send(SendMessageRequest { content: None, ..request }).await.expect_err("faulty");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&told), ["content", "to", "channel", "sender"]);
+    let error = gateway.send(SendMessageRequest { content: None, ..request }).await.expect_err("faulty");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), ["content", "to", "channel", "sender"]);
     assert_eq!(gateway.connectby().arrivals(Operation::SendText), 0);
 }
 
 #[tokio::test]
-async fn an_account_that_does_not_exist_is_not_found() {
+async fn unknown_account_is_not_found() {
     let gateway = Start::quiet().start().await;
     let get =
         gateway.accounts().get_account(GetAccountRequest { account: "nobody".to_owned() }).await.map(|_| ());
@@ -73,16 +73,16 @@ async fn an_account_that_does_not_exist_is_not_found() {
         .subscribe(SubscribeRequest { filter: Some(filter), ..SubscribeRequest::default() })
         .await
         .map(|_| ());
-    for (told, field) in [(get, "account"), (send, "account"), (subscribe, "filter.accounts[1]")] {
-        let told = told.expect_err("there is nobody");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
-        assert_eq!(metadata(&told, "account"), "nobody");
-        assert_eq!(fields(&told), [field]);
+    for (error, field) in [(get, "account"), (send, "account"), (subscribe, "filter.accounts[1]")] {
+        let error = error.expect_err("there is nobody");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
+        assert_eq!(metadata(&error, "account"), "nobody");
+        assert_eq!(fields(&error), [field]);
     }
 }
 
 #[tokio::test]
-async fn every_fault_of_a_subscription_is_told_at_once() {
+async fn invalid_subscribe_reports_all_violations() {
     let gateway = Start::quiet().start().await;
     let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let request = SubscribeRequest {
@@ -95,10 +95,10 @@ async fn every_fault_of_a_subscription_is_told_at_once() {
         idle_timeout: seconds(-1),
         ..SubscribeRequest::default()
     };
-    let told = gateway.subscribe(request).await.map(|_| ()).expect_err("all wrong");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    let error = gateway.subscribe(request).await.map(|_| ()).expect_err("all wrong");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
     assert_eq!(
-        fields(&told),
+        fields(&error),
         [
             "filter.accounts[0]",
             "filter.types[0]",
@@ -112,30 +112,30 @@ async fn every_fault_of_a_subscription_is_told_at_once() {
     for seconds in [Duration::from_millis(999), Duration::from_secs(301)] {
         let request =
             SubscribeRequest { heartbeat_interval: seconds.try_into().ok(), ..SubscribeRequest::default() };
-        let told = gateway.subscribe(request).await.map(|_| ()).expect_err("out of range");
-        assert_eq!(fields(&told), ["heartbeat_interval"]);
+        let error = gateway.subscribe(request).await.map(|_| ()).expect_err("out of range");
+        assert_eq!(fields(&error), ["heartbeat_interval"]);
     }
 }
 
 #[tokio::test]
-async fn lists_and_texts_have_limits_and_only_so_many_faults_are_told() {
+async fn violations_are_limited_and_lists_and_texts_have_limits() {
     let gateway = Start::quiet().start().await;
     let many = EventFilter { accounts: vec!["UPPER".to_owned(); 257], types: vec!["x".to_owned(); 257] };
-    let told = gateway
+    let error = gateway
         .subscribe(SubscribeRequest { filter: Some(many), ..SubscribeRequest::default() })
         .await
         .map(|_| ())
         .expect_err("too many");
-    assert_eq!(fields(&told), ["filter.accounts", "filter.types"]);
+    assert_eq!(fields(&error), ["filter.accounts", "filter.types"]);
 
     let wrong = EventFilter { accounts: vec![], types: vec!["x".to_owned(); 200] };
-    let told = gateway
+    let error = gateway
         .subscribe(SubscribeRequest { filter: Some(wrong), ..SubscribeRequest::default() })
         .await
         .map(|_| ())
         .expect_err("all wrong");
-    assert_eq!(fields(&told).len(), 32);
-    assert!(told.message().ends_with("and 192 more"), "{}", told.message());
+    assert_eq!(fields(&error).len(), 32);
+    assert!(error.message().ends_with("and 192 more"), "{}", error.message());
 
     let contact = Contact {
         name: "n".repeat(513),
@@ -150,31 +150,31 @@ async fn lists_and_texts_have_limits_and_only_so_many_faults_are_told() {
         contact: Some(contact),
         ..CreateContactRequest::default()
     };
-    let told =
+    let error =
         ContactServiceClient::new(gateway.channel.clone()).create_contact(request).await.expect_err("long");
-    assert_eq!(fields(&told), ["contact.name", "contact.email"]);
+    assert_eq!(fields(&error), ["contact.name", "contact.email"]);
 }
 
 #[tokio::test]
-async fn a_content_is_held_against_its_account_also_where_it_is_faulty() {
+async fn invalid_content_is_also_checked_for_provider_support() {
     let gateway = Start::quiet().start().await;
     let media = send_message_request::Content::Media(MediaLink {
         url: "https://x.example/a".to_owned(),
         ..MediaLink::default()
     });
     let request = SendMessageRequest { content: Some(media), ..text(CONNECTBY, "") };
-    let told = gateway.send(request).await.expect_err("faulty, and not for ConnectBy");
+    let error = gateway.send(request).await.expect_err("faulty, and not for ConnectBy");
     assert_eq!(
-        (told.code(), fields(&told)),
+        (error.code(), fields(&error)),
         (Code::InvalidArgument, vec!["media.kind".to_owned(), "media".to_owned()])
     );
 }
 
 #[tokio::test]
-async fn a_user_id_is_no_address_for_sms() {
+async fn user_id_as_sms_recipient_is_unsupported() {
     let gateway = Start::quiet().start().await;
     let request = SendMessageRequest { to: "bsuid:US.778".to_owned(), channel: 2, ..text(CONNECTLY, "hi") };
-    let told = gateway.send(request).await.expect_err("a user id is WhatsApp's");
-    assert_eq!((told.code(), fields(&told)), (Code::Unimplemented, vec!["to".to_owned()]));
+    let error = gateway.send(request).await.expect_err("a user id is WhatsApp's");
+    assert_eq!((error.code(), fields(&error)), (Code::Unimplemented, vec!["to".to_owned()]));
     assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 0);
 }

@@ -1,4 +1,4 @@
-//! A store that was restored a short while ago: what it does not know may have been done, and it says so whatever is
+//! A store that was restart_from_backup a short while ago: what it does not know may have been done, and it says so whatever is
 //! asked, before anything else that could be said.
 
 use futures_util::stream;
@@ -21,8 +21,8 @@ use crate::webhook_registration;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
-/// A server on a store that was just restored, of a backup that was made when `gateway` stopped.
-async fn restored(gateway: Gateway, start: Start) -> Gateway {
+/// A server on a store that was just restart_from_backup, of a backup that was made when `gateway` stopped.
+async fn restart_from_backup(gateway: Gateway, start: Start) -> Gateway {
     let folder = gateway.stop().await;
     let (store, backup) = (folder.path().join("switchboard.db"), folder.path().join("switchboard.backup"));
     succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
@@ -32,10 +32,10 @@ async fn restored(gateway: Gateway, start: Start) -> Gateway {
     start.on(folder).start().await
 }
 
-fn assert_in_doubt(told: &Status, expected: &str) {
-    assert_eq!((told.code(), reason(told).as_str()), (Code::FailedPrecondition, expected), "{told:?}");
-    assert_eq!((metadata(told, "cause"), metadata(told, "attempt")), ("RESTORED".into(), "1".into()));
-    assert_eq!(metadata(told, "message_id"), "", "nothing is known of it");
+fn assert_unknown(error: &Status, expected: &str) {
+    assert_eq!((error.code(), reason(error).as_str()), (Code::FailedPrecondition, expected), "{error:?}");
+    assert_eq!((metadata(error, "cause"), metadata(error, "attempt")), ("RESTORED".into(), "1".into()));
+    assert_eq!(metadata(error, "message_id"), "", "nothing is known of it");
 }
 
 fn contact(resend_after_attempt: u32) -> CreateContactRequest {
@@ -53,8 +53,8 @@ fn contact(resend_after_attempt: u32) -> CreateContactRequest {
 }
 
 #[tokio::test]
-async fn writes_that_a_restored_store_does_not_know_are_in_doubt_until_somebody_says_to_make_them_again() {
-    let gateway = restored(Start::quiet().start().await, Start::quiet()).await;
+async fn writes_after_restore_are_unknown_until_resent_explicitly() {
+    let gateway = restart_from_backup(Start::quiet().start().await, Start::quiet()).await;
     let mut contacts = ContactServiceClient::new(gateway.channel.clone());
     let mut templates = TemplateServiceClient::new(gateway.channel.clone());
     let upload = |resend_after_attempt| {
@@ -73,12 +73,12 @@ async fn writes_that_a_restored_store_does_not_know_are_in_doubt_until_somebody_
     };
 
     for _ in 0..2 {
-        let told = within(contacts.create_contact(contact(0))).await.expect_err("may have been done");
-        assert_in_doubt(&told, "WRITE_OUTCOME_UNKNOWN");
-        let told = within(templates.upload_template_media(upload(0))).await.expect_err("may have been done");
-        assert_in_doubt(&told, "WRITE_OUTCOME_UNKNOWN");
-        let told = webhook_registration::create(&gateway, webhook(0)).await.expect_err("may have been done");
-        assert_in_doubt(&told, "WRITE_OUTCOME_UNKNOWN");
+        let error = within(contacts.create_contact(contact(0))).await.expect_err("may have been done");
+        assert_unknown(&error, "WRITE_OUTCOME_UNKNOWN");
+        let error = within(templates.upload_template_media(upload(0))).await.expect_err("may have been done");
+        assert_unknown(&error, "WRITE_OUTCOME_UNKNOWN");
+        let error = webhook_registration::create(&gateway, webhook(0)).await.expect_err("may have been done");
+        assert_unknown(&error, "WRITE_OUTCOME_UNKNOWN");
     }
     for operation in [Operation::CreateContact, Operation::UploadTemplateMedia] {
         assert_eq!(gateway.connectby().arrivals(operation), 0, "{operation:?}");
@@ -100,8 +100,8 @@ async fn writes_that_a_restored_store_does_not_know_are_in_doubt_until_somebody_
 }
 
 #[tokio::test]
-async fn items_of_a_stream_and_files_are_in_doubt_too() {
-    let gateway = restored(Start::quiet().start().await, Start::quiet()).await;
+async fn stream_items_and_media_after_restore_are_unknown_too() {
+    let gateway = restart_from_backup(Start::quiet().start().await, Start::quiet()).await;
     let item = |tag: &str, resend_after_attempt| SendMessagesRequest {
         tag: tag.to_owned(),
         request: Some(SendMessageRequest {
@@ -134,8 +134,8 @@ async fn items_of_a_stream_and_files_are_in_doubt_too() {
         };
         stream::iter([SendMediaRequest { header: Some(header), chunk: PNG.to_vec().into() }])
     };
-    let told = within(gateway.messages().send_media(file(0))).await.expect_err("may have been sent");
-    assert_in_doubt(&told, "SEND_OUTCOME_UNKNOWN");
+    let error = within(gateway.messages().send_media(file(0))).await.expect_err("may have been sent");
+    assert_unknown(&error, "SEND_OUTCOME_UNKNOWN");
     assert!(
         !within(gateway.messages().send_media(file(1))).await.expect("as asked for").into_inner().replayed
     );
@@ -143,9 +143,9 @@ async fn items_of_a_stream_and_files_are_in_doubt_too() {
 
 /// What would be said of a new send, that it was refused here and not sent, is not true of one that may have been sent.
 #[tokio::test]
-async fn a_send_in_doubt_is_never_called_not_sent() {
-    let gateway = restored(Start::quiet().start().await, Start::quiet()).await;
-    let of_a_template = SendMessageRequest {
+async fn possibly_sent_message_is_never_reported_as_not_sent() {
+    let gateway = restart_from_backup(Start::quiet().start().await, Start::quiet()).await;
+    let with_template = SendMessageRequest {
         content: Some(send_message_request::Content::Template(Template {
             name: "of-which-nobody-has-heard".to_owned(),
             language: "en".to_owned(),
@@ -154,12 +154,12 @@ async fn a_send_in_doubt_is_never_called_not_sent() {
         request_id: "template".to_owned(),
         ..text(CONNECTBY, "")
     };
-    let told = gateway.send(of_a_template.clone()).await.expect_err("may have been sent");
-    assert_in_doubt(&told, "SEND_OUTCOME_UNKNOWN");
-    // Whoever says to make another attempt is told what is wrong with it.
-    let again = SendMessageRequest { resend_after_attempt: 1, ..of_a_template };
-    let told = gateway.send(again).await.expect_err("there is none");
-    assert_eq!(reason(&told), "TEMPLATE_NOT_FOUND", "{told:?}");
+    let error = gateway.send(with_template.clone()).await.expect_err("may have been sent");
+    assert_unknown(&error, "SEND_OUTCOME_UNKNOWN");
+    // Whoever says to make another attempt is error what is wrong with it.
+    let again = SendMessageRequest { resend_after_attempt: 1, ..with_template };
+    let error = gateway.send(again).await.expect_err("there is none");
+    assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND", "{error:?}");
 
     // The customer wrote long ago.
     gateway.deliver(&received("M1", "hello")).await;
@@ -168,37 +168,37 @@ async fn a_send_in_doubt_is_never_called_not_sent() {
         request_id: request_id.to_owned(),
         ..text(CONNECTLY, "hello")
     };
-    let told = gateway.send(windowed("")).await.expect_err("closed");
-    assert_eq!(reason(&told), "SESSION_WINDOW_CLOSED");
-    let told = gateway.send(windowed("window")).await.expect_err("may have been sent");
-    assert_in_doubt(&told, "SEND_OUTCOME_UNKNOWN");
+    let error = gateway.send(windowed("")).await.expect_err("closed");
+    assert_eq!(reason(&error), "SESSION_WINDOW_CLOSED");
+    let error = gateway.send(windowed("window")).await.expect_err("may have been sent");
+    assert_unknown(&error, "SEND_OUTCOME_UNKNOWN");
 }
 
 /// A provider that is down holds new calls back, and says that nothing was sent.
 #[tokio::test]
-async fn a_send_in_doubt_does_not_wait_for_a_provider_that_is_down() {
+async fn possibly_sent_message_does_not_wait_for_a_down_provider() {
     let start = || {
         Start::quiet()
             .with("ACCOUNTS__DEMO_CONNECTLY__GATE__PATIENCE", "100ms")
             .with("ACCOUNTS__DEMO_CONNECTLY__GATE__BREAKER_FAILURES", "1")
     };
-    let gateway = restored(start().start().await, start()).await;
+    let gateway = restart_from_backup(start().start().await, start()).await;
     gateway.connectly().set_fault(FaultRule::always(Fault::Refuse)).await;
     for _ in 0..2 {
-        let told = gateway.send(text(CONNECTLY, "x")).await.expect_err("refused");
-        assert_eq!(reason(&told), "PROVIDER_UNREACHABLE");
+        let error = gateway.send(text(CONNECTLY, "x")).await.expect_err("refused");
+        assert_eq!(reason(&error), "PROVIDER_UNREACHABLE");
     }
     let asked = SendMessageRequest { request_id: "down".to_owned(), ..text(CONNECTLY, "down") };
-    let told = gateway.send(asked).await.expect_err("may have been sent");
-    assert_in_doubt(&told, "SEND_OUTCOME_UNKNOWN");
+    let error = gateway.send(asked).await.expect_err("may have been sent");
+    assert_unknown(&error, "SEND_OUTCOME_UNKNOWN");
 }
 
 #[tokio::test]
-async fn a_message_whose_request_was_lost_is_not_known_and_one_that_was_kept_is() {
+async fn restore_keeps_messages_in_the_backup_and_no_others() {
     let gateway = Start::quiet().start().await;
     let request = SendMessageRequest { request_id: "kept".to_owned(), ..text(CONNECTLY, "kept") };
     let kept = gateway.send(request.clone()).await.expect("accepted");
-    let gateway = restored(gateway, Start::quiet()).await;
+    let gateway = restart_from_backup(gateway, Start::quiet()).await;
     assert_eq!(gateway.send(request).await.expect("known").message_id, kept.message_id);
     let find = async |id: &str| {
         let key = Some(get_message_request::Key::RequestId(id.to_owned()));

@@ -44,7 +44,7 @@ async fn acknowledge(channel: Channel, id: &str, cursor: &str) {
 }
 
 /// Waits until a place is the oldest.
-async fn oldest_is(gateway: &Gateway, cursor: &str) {
+async fn wait_until_oldest_is(gateway: &Gateway, cursor: &str) {
     let moved = async {
         loop {
             let stream = open(gateway.channel.clone(), earliest()).await.expect("subscribed");
@@ -63,24 +63,24 @@ async fn deliver(gateway: &Gateway, numbers: std::ops::Range<usize>) {
 }
 
 #[tokio::test]
-async fn an_event_outlives_retention_as_long_as_a_subscription_has_not_acknowledged_it() {
+async fn unacknowledged_event_outlives_retention() {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..4).await;
     let events = gateway.subscribe(SubscribeRequest { start: Some(earliest()), ..Default::default() }).await;
     let events = events.expect("subscribed").events(4).await;
-    let behind = create_subscription_request::Start::AfterCursor(events[1].cursor.clone());
-    create(gateway.channel.clone(), "billing", behind).await;
+    let after_second = create_subscription_request::Start::AfterCursor(events[1].cursor.clone());
+    create(gateway.channel.clone(), "billing", after_second).await;
 
     // All events are too old at once, and those that are held are not.
     let none = || Start::quiet().journal(|journal| journal.retention = Duration::ZERO);
     let gateway = none().on(gateway.stop().await).start().await;
-    oldest_is(&gateway, &events[1].cursor).await;
+    wait_until_oldest_is(&gateway, &events[1].cursor).await;
     let mut stream = open(gateway.channel.clone(), From::Subscription("billing".to_owned())).await;
     assert_eq!(stream.as_mut().expect("subscribed").events(2).await, events[2..]);
     acknowledge(gateway.channel.clone(), "billing", &events[2].cursor).await;
 
     let gateway = none().on(gateway.stop().await).start().await;
-    oldest_is(&gateway, &events[2].cursor).await;
+    wait_until_oldest_is(&gateway, &events[2].cursor).await;
     assert!(!get(gateway.channel.clone(), "billing").await.expired);
 
     // Held events do not stay for ever.
@@ -89,13 +89,13 @@ async fn an_event_outlives_retention_as_long_as_a_subscription_has_not_acknowled
         journal.subscription_retention = Duration::ZERO;
     });
     let gateway = too_long.on(gateway.stop().await).start().await;
-    oldest_is(&gateway, &events[3].cursor).await;
+    wait_until_oldest_is(&gateway, &events[3].cursor).await;
     let billing = get(gateway.channel.clone(), "billing").await;
     assert_eq!((billing.expired, billing.lag_events), (true, 1));
 }
 
 #[tokio::test]
-async fn whoever_reads_live_sees_everything_while_the_oldest_events_go() {
+async fn live_stream_misses_nothing_while_old_events_are_trimmed() {
     let small = Start::quiet().journal(|journal| journal.retention_bytes = Some(0));
     let gateway = small.start().await;
     let mut live = open(gateway.channel.clone(), earliest()).await.expect("subscribed");
@@ -108,13 +108,13 @@ async fn whoever_reads_live_sees_everything_while_the_oldest_events_go() {
     let oldest =
         async || open(gateway.channel.clone(), earliest()).await.expect("subscribed").started.oldest_cursor;
     within(async { while oldest().await == live.started.oldest_cursor {} }).await;
-    let told = open(gateway.channel.clone(), From::AfterCursor(live.started.cursor.clone())).await;
-    let told = told.err().expect("what was behind it is gone");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+    let error = open(gateway.channel.clone(), From::AfterCursor(live.started.cursor.clone())).await;
+    let error = error.err().expect("what was behind it is gone");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
 }
 
 /// The binary with the least size that the configuration allows.
-fn small(home: &Home) -> Server {
+fn start_with_minimum_size(home: &Home) -> Server {
     let mut command = home.command();
     command.env("SWITCHBOARD__JOURNAL__RETENTION_BYTES", (16 * MIB).to_string());
     Server::start(command)
@@ -122,7 +122,7 @@ fn small(home: &Home) -> Server {
 
 impl Server {
     /// What the log says at a level.
-    fn said(&self, level: &str) -> Vec<serde_json::Value> {
+    fn log_lines(&self, level: &str) -> Vec<serde_json::Value> {
         let log = self.log.lock().expect("unpoisoned").clone();
         let lines = serde_json::Deserializer::from_str(&log).into_iter::<serde_json::Value>();
         lines.map(|line| line.expect("JSON")).filter(|line| line["level"] == level).collect()
@@ -130,22 +130,22 @@ impl Server {
 
     /// The value of a metric.
     async fn metric(&self, line: &str) -> Option<f64> {
-        let said = self.said("INFO");
-        let admin = said.iter().find_map(|line| line["fields"]["admin"].as_str()).expect("it says where");
+        let lines = self.log_lines("INFO");
+        let admin = lines.iter().find_map(|line| line["fields"]["admin"].as_str()).expect("it says where");
         let page = reqwest::get(format!("http://{admin}/metrics")).await.expect("answers");
         let page = page.text().await.expect("a page");
         page.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
     }
 
-    async fn metric_is(&self, line: &str, so: impl Fn(f64) -> bool) {
-        within(async { while !self.metric(line).await.is_some_and(&so) {} }).await;
+    async fn wait_for_metric(&self, line: &str, matches: impl Fn(f64) -> bool) {
+        within(async { while !self.metric(line).await.is_some_and(&matches) {} }).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn size_wins_over_a_subscription_and_that_is_loud() {
+async fn size_limit_expires_a_lagging_subscription_and_logs_an_error() {
     let home = Home::new("http://127.0.0.1:1");
-    let server = small(&home);
+    let server = start_with_minimum_size(&home);
     let channel = server.channel().await;
     let from_the_start = || create_subscription_request::Start::Position(StartPosition::Earliest.into());
     create(channel.clone(), "slow", from_the_start()).await;
@@ -163,15 +163,23 @@ async fn size_wins_over_a_subscription_and_that_is_loud() {
     }
 
     server
-        .metric_is("switchboard_subscriptions_expired_total{subscription=\"slow\"}", |times| times == 1.0)
+        .wait_for_metric("switchboard_subscriptions_expired_total{subscription=\"slow\"}", |times| {
+            times == 1.0
+        })
         .await;
-    server.metric_is("switchboard_journal_bytes", |bytes| bytes <= (17 * MIB) as f64).await;
-    server.metric_is("switchboard_journal_oldest_number", |oldest| oldest > 1.0).await;
-    server.metric_is("switchboard_subscription_lag_events{subscription=\"slow\"}", |lag| lag == 24.0).await;
-    server.metric_is("switchboard_subscription_lag_seconds{subscription=\"slow\"}", |lag| lag > 0.0).await;
-    server.metric_is("switchboard_subscription_lag_events{subscription=\"quick\"}", |lag| lag == 0.0).await;
+    server.wait_for_metric("switchboard_journal_bytes", |bytes| bytes <= (17 * MIB) as f64).await;
+    server.wait_for_metric("switchboard_journal_oldest_number", |oldest| oldest > 1.0).await;
+    server
+        .wait_for_metric("switchboard_subscription_lag_events{subscription=\"slow\"}", |lag| lag == 24.0)
+        .await;
+    server
+        .wait_for_metric("switchboard_subscription_lag_seconds{subscription=\"slow\"}", |lag| lag > 0.0)
+        .await;
+    server
+        .wait_for_metric("switchboard_subscription_lag_events{subscription=\"quick\"}", |lag| lag == 0.0)
+        .await;
     assert_eq!(server.metric("switchboard_subscriptions_expired_total{subscription=\"quick\"}").await, None);
-    let lines = server.said("ERROR");
+    let lines = server.log_lines("ERROR");
     let ids: Vec<&str> = lines.iter().filter_map(|line| line["fields"]["subscription"].as_str()).collect();
     assert_eq!((ids, lines.len()), (vec!["slow"], 1), "{lines:?}");
     assert!(!server.log.lock().expect("unpoisoned").contains("whisper"));
@@ -180,18 +188,18 @@ async fn size_wins_over_a_subscription_and_that_is_loud() {
     assert_eq!((slow.expired, slow.lag_events, &slow.cursor), (true, 24, &first));
     let quick = get(channel.clone(), "quick").await;
     assert_eq!((quick.expired, quick.lag_events, quick.cursor), (false, 0, last));
-    let told =
+    let error =
         open(channel.clone(), From::Subscription("slow".to_owned())).await.err().expect("it lost some");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     let oldest = open(channel.clone(), earliest()).await.expect("subscribed").started.oldest_cursor;
     assert_ne!(oldest, first);
-    assert_eq!(metadata(&told, "oldest_cursor"), oldest);
+    assert_eq!(metadata(&error, "oldest_cursor"), oldest);
     // It can take up again what is left, and is held for once more.
     acknowledge(channel.clone(), "slow", &oldest).await;
     assert!(!get(channel.clone(), "slow").await.expired);
     assert!(server.terminate());
 
-    let server = small(&home);
+    let server = start_with_minimum_size(&home);
     assert!(!get(server.channel().await, "slow").await.expired, "nothing more was lost by starting again");
-    assert_eq!(server.said("ERROR"), [] as [serde_json::Value; 0]);
+    assert_eq!(server.log_lines("ERROR"), [] as [serde_json::Value; 0]);
 }

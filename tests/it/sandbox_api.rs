@@ -10,12 +10,12 @@ use crate::support::gateway::{
     CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, fields, reason, text, text_of, within,
 };
 
-fn steering(gateway: &Gateway) -> SandboxServiceClient<Channel> {
+fn sandbox_client(gateway: &Gateway) -> SandboxServiceClient<Channel> {
     SandboxServiceClient::new(gateway.channel.clone())
 }
 
 #[tokio::test]
-async fn a_customers_message_can_be_injected_and_its_answer_is_told() {
+async fn injected_message_returns_the_webhook_status() {
     let gateway = Start::quiet().start().await;
     let mut events = gateway.subscribe(SubscribeRequest::default()).await.expect("subscribed");
     let request = pb::InjectMessageRequest {
@@ -23,14 +23,15 @@ async fn a_customers_message_can_be_injected_and_its_answer_is_told() {
         sender: CUSTOMER.to_owned(),
         text: "anybody there?".to_owned(),
     };
-    let told = within(steering(&gateway).inject_message(request)).await.expect("injected").into_inner();
-    assert_eq!(told.webhook_status, 200);
+    let response =
+        within(sandbox_client(&gateway).inject_message(request)).await.expect("injected").into_inner();
+    assert_eq!(response.webhook_status, 200);
     let event = events.event().await;
     assert_eq!(text_of(&event), "anybody there?");
 }
 
 #[tokio::test]
-async fn any_webhook_can_be_injected_with_any_signature() {
+async fn webhook_is_injected_with_any_signature() {
     let gateway = Start::quiet().start().await;
     for (signature, answer) in [
         (pb::WebhookSignature::Unspecified, 200),
@@ -43,15 +44,16 @@ async fn any_webhook_can_be_injected_with_any_signature() {
             body: b"no JSON".as_slice().into(),
             signature: signature.into(),
         };
-        let told = within(steering(&gateway).inject_webhook(request)).await.expect("injected").into_inner();
-        assert_eq!(told.webhook_status, answer, "{signature:?}");
+        let response =
+            within(sandbox_client(&gateway).inject_webhook(request)).await.expect("injected").into_inner();
+        assert_eq!(response.webhook_status, answer, "{signature:?}");
     }
 }
 
 #[tokio::test]
-async fn faults_are_set_and_taken_back_and_calls_are_listed() {
-    let gateway = Start::quiet().one_try().start().await;
-    let mut steering = steering(&gateway);
+async fn faults_are_set_and_cleared_and_calls_are_listed() {
+    let gateway = Start::quiet().without_retries().start().await;
+    let mut client = sandbox_client(&gateway);
     gateway.send(text(CONNECTBY, "first")).await.expect("accepted");
     let fault = |kind: pb::FaultKind, times| pb::SetFaultRequest {
         account: CONNECTBY.to_owned(),
@@ -61,20 +63,20 @@ async fn faults_are_set_and_taken_back_and_calls_are_listed() {
         http_status: 503,
         ..pb::SetFaultRequest::default()
     };
-    steering.set_fault(fault(pb::FaultKind::Status, 1)).await.expect("set");
-    let told = gateway.send(text(CONNECTBY, "second")).await.expect_err("a 503");
-    assert_eq!(reason(&told), "SEND_OUTCOME_UNKNOWN");
+    client.set_fault(fault(pb::FaultKind::Status, 1)).await.expect("set");
+    let error = gateway.send(text(CONNECTBY, "second")).await.expect_err("a 503");
+    assert_eq!(reason(&error), "SEND_OUTCOME_UNKNOWN");
     gateway.send(text(CONNECTBY, "third")).await.expect("the fault is used up");
 
-    steering.set_fault(fault(pb::FaultKind::Refuse, 0)).await.expect("set");
-    let told = gateway.send(text(CONNECTBY, "fourth")).await.expect_err("nobody listens");
-    assert_eq!(reason(&told), "PROVIDER_UNREACHABLE");
+    client.set_fault(fault(pb::FaultKind::Refuse, 0)).await.expect("set");
+    let error = gateway.send(text(CONNECTBY, "fourth")).await.expect_err("nobody listens");
+    assert_eq!(reason(&error), "PROVIDER_UNREACHABLE");
     let clear = pb::ClearFaultsRequest { account: CONNECTBY.to_owned() };
-    steering.clear_faults(clear).await.expect("cleared");
+    client.clear_faults(clear).await.expect("cleared");
     gateway.send(text(CONNECTBY, "fifth")).await.expect("it listens again");
 
     let list = pb::ListCallsRequest { account: CONNECTBY.to_owned(), after_sequence: 1 };
-    let calls = steering.list_calls(list).await.expect("listed").into_inner().calls;
+    let calls = client.list_calls(list).await.expect("listed").into_inner().calls;
     let bodies: Vec<&str> = calls.iter().map(|call| call.body.as_str()).collect();
     for (body, text) in bodies.iter().zip(["second", "third", "fifth"]) {
         assert!(body.contains(text), "{body}");
@@ -84,9 +86,9 @@ async fn faults_are_set_and_taken_back_and_calls_are_listed() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_fault_is_told() {
+async fn invalid_fault_reports_its_fields() {
     let gateway = Start::quiet().start().await;
-    let mut steering = steering(&gateway);
+    let mut client = sandbox_client(&gateway);
     let nothing = pb::SetFaultRequest { account: CONNECTBY.to_owned(), ..pb::SetFaultRequest::default() };
     let odd = pb::SetFaultRequest {
         operation: "juggle".to_owned(),
@@ -98,9 +100,9 @@ async fn what_is_wrong_with_a_fault_is_told() {
     for (request, expected) in
         [(nothing, &["kind"][..]), (odd, &["operation", "http_status"]), (late, &["latency"])]
     {
-        let told = steering.set_fault(request).await.expect_err("faulty");
+        let error = client.set_fault(request).await.expect_err("faulty");
         assert_eq!(
-            (told.code(), fields(&told).as_slice()),
+            (error.code(), fields(&error).as_slice()),
             (Code::InvalidArgument, expected.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>().as_slice())
         );
     }
@@ -109,6 +111,6 @@ async fn what_is_wrong_with_a_fault_is_told() {
         sender: CUSTOMER.to_owned(),
         text: "hi".to_owned(),
     };
-    let told = steering.inject_message(request).await.expect_err("it has no webhooks");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+    let error = client.inject_message(request).await.expect_err("it has no webhooks");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
 }

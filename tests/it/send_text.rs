@@ -15,7 +15,7 @@ use crate::support::gateway::{
 };
 
 #[tokio::test]
-async fn a_text_reaches_connectby_with_the_documented_body_and_header() {
+async fn text_reaches_connectby_with_the_documented_body() {
     let gateway = Start::quiet().start().await;
     let message = gateway
         .send(SendMessageRequest { to: "1 555-010-0001".to_owned(), ..text(CONNECTBY, "Ahoj ☃") })
@@ -36,7 +36,7 @@ async fn a_text_reaches_connectby_with_the_documented_body_and_header() {
 }
 
 #[tokio::test]
-async fn a_text_reaches_connectly_with_the_documented_body_and_header() {
+async fn text_reaches_connectly_with_the_documented_body() {
     let gateway = Start::quiet().start().await;
     let business = format!("/v1/businesses/{}/send/messages", gateway.connectly().business_id());
     let message = gateway.send(text(CONNECTLY, "hello!")).await.expect("accepted");
@@ -75,16 +75,16 @@ async fn a_text_reaches_connectly_with_the_documented_body_and_header() {
 }
 
 #[tokio::test]
-async fn a_customer_without_a_phone_number_is_named_to_connectly_by_the_bare_user_id() {
+async fn customer_without_phone_number_is_sent_as_bare_user_id() {
     let gateway = Start::quiet().start().await;
-    // Whether the provider takes it is the provider's affair; this is about what it is told.
+    // Whether the provider takes it is the provider's affair; this is about what it is error.
     let _ = gateway.send(SendMessageRequest { to: "bsuid:US.778".to_owned(), ..text(CONNECTLY, "hi") }).await;
     let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
     assert_eq!(call["recipient"], serde_json::json!({"id": "US.778", "channelType": "whatsapp"}));
 }
 
 #[tokio::test]
-async fn the_longest_text_is_counted_in_code_points_and_a_longer_one_never_leaves() {
+async fn text_limit_counts_code_points_and_longer_text_is_rejected() {
     let gateway = Start::quiet().start().await;
     gateway.send(text(CONNECTBY, &"☃".repeat(1_024))).await.expect("1024 code points go");
     let refused = gateway.send(text(CONNECTBY, &"x".repeat(1_025))).await.expect_err("1025 do not");
@@ -94,7 +94,7 @@ async fn the_longest_text_is_counted_in_code_points_and_a_longer_one_never_leave
 }
 
 #[tokio::test]
-async fn a_configured_limit_holds_and_is_shown() {
+async fn configured_text_limit_is_enforced_and_returned() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__LIMITS__TEXT_CHARACTERS", "5").start().await;
     let accounts = gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest {}).await;
     let accounts = accounts.expect("listed").into_inner().accounts;
@@ -106,7 +106,7 @@ async fn a_configured_limit_holds_and_is_shown() {
     );
 }
 
-/// One fault at the provider, and what the caller is told.
+/// One fault at the provider, and what the caller is error.
 struct Case {
     fault: Fault,
     code: Code,
@@ -175,7 +175,7 @@ fn common() -> Vec<Case> {
 const IDS: &str = r#""responseData":{"messages":[{"id":"wamid.X"}]}"#;
 
 #[tokio::test]
-async fn an_empty_error_beside_a_yes_is_none() {
+async fn empty_error_in_a_success_reply_is_ignored() {
     let gateway = Start::quiet().start().await;
     for (reply, ids) in [
         (format!(r#"{{"success":true,{IDS},"error":{{}}}}"#), &["wamid.X"][..]),
@@ -188,19 +188,19 @@ async fn an_empty_error_beside_a_yes_is_none() {
 }
 
 #[tokio::test]
-async fn what_a_provider_quotes_in_a_code_is_not_passed_on() {
+async fn message_text_in_a_provider_code_is_not_passed_on() {
     let gateway = Start::quiet().start().await;
     let quoting = r#"{"code":"number +15550100001 refused: secret words","type":"secret words","cntTraceId":"+15550100001"}"#;
     gateway.connectly().set_fault(FaultRule::once(status(400, quoting))).await;
-    let told = gateway.send(text(CONNECTLY, "secret words")).await.expect_err("refused");
-    assert_eq!(reason(&told), "PROVIDER_REFUSED");
+    let error = gateway.send(text(CONNECTLY, "secret words")).await.expect_err("refused");
+    assert_eq!(reason(&error), "PROVIDER_REFUSED");
     for part in ["provider_code", "provider_type", "provider_trace_id"] {
-        assert_eq!(metadata(&told, part), "", "{part}");
+        assert_eq!(metadata(&error, part), "", "{part}");
     }
 }
 
 #[tokio::test]
-async fn every_answer_of_connectby_has_its_outcome() {
+async fn each_reply_of_connectby_maps_to_its_outcome() {
     let graph = |code: i64| {
         status(
             400,
@@ -238,29 +238,29 @@ async fn every_answer_of_connectby_has_its_outcome() {
         unknown(graph(131_000), "PROVIDER_FAILED", 1),
         unknown(Fault::SuccessFalse { code: Some(131_016) }, "PROVIDER_FAILED", 1),
     ]);
-    let mut gateway = Start::quiet().one_try().start().await;
+    let mut gateway = Start::quiet().without_retries().start().await;
     for Case { fault, code, reason: expected, cause, arrives } in cases {
         let provider = gateway.connectby();
         provider.clear_calls();
         provider.set_fault(FaultRule::once(fault.clone())).await;
-        let told = gateway.send(text(CONNECTBY, "secret words")).await.expect_err("a fault is no success");
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
-        assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
-        assert_eq!(metadata(&told, "provider"), "connectby");
-        assert!(metadata(&told, "message_id").starts_with("msg_"), "{fault:?}");
-        assert!(!format!("{told:?}").contains("secret words"), "{fault:?}");
+        let error = gateway.send(text(CONNECTBY, "secret words")).await.expect_err("a fault is no success");
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
+        assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
+        assert_eq!(metadata(&error, "provider"), "connectby");
+        assert!(metadata(&error, "message_id").starts_with("msg_"), "{fault:?}");
+        assert!(!format!("{error:?}").contains("secret words"), "{fault:?}");
         assert_eq!(provider.arrivals(Operation::SendText), arrives, "{fault:?}");
         provider.clear_faults().await.expect("listens again");
         if expected == "PROVIDER_THROTTLED" {
             // This account rests now.
-            gateway = Start::quiet().one_try().start().await;
+            gateway = Start::quiet().without_retries().start().await;
         }
     }
     gateway.send(text(CONNECTBY, "all is well again")).await.expect("accepted");
 }
 
 #[tokio::test]
-async fn every_answer_of_connectly_has_its_outcome() {
+async fn each_reply_of_connectly_maps_to_its_outcome() {
     let coded = |http: u16, code: &str| {
         status(http, &format!(r#"{{"message":"m","type":"ERROR_TYPE_X","code":"{code}","cntTraceId":"77"}}"#))
     };
@@ -306,56 +306,56 @@ async fn every_answer_of_connectly_has_its_outcome() {
         unknown(coded(500, "ERROR_CODE_UNSPECIFIED"), "PROVIDER_FAILED", 1),
         unknown(Fault::Body(201, r#"{"id":""}"#.to_owned()), "REPLY_UNREADABLE", 1),
     ]);
-    let mut gateway = Start::quiet().one_try().start().await;
+    let mut gateway = Start::quiet().without_retries().start().await;
     for Case { fault, code, reason: expected, cause, arrives } in cases {
         let provider = gateway.connectly();
         provider.clear_calls();
         provider.set_fault(FaultRule::once(fault.clone())).await;
-        let told = gateway.send(text(CONNECTLY, "secret words")).await.expect_err("a fault is no success");
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
-        assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
-        assert_eq!(metadata(&told, "provider"), "connectly");
+        let error = gateway.send(text(CONNECTLY, "secret words")).await.expect_err("a fault is no success");
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
+        assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
+        assert_eq!(metadata(&error, "provider"), "connectly");
         assert_eq!(provider.arrivals(Operation::SendMessage), arrives, "{fault:?}");
         provider.clear_faults().await.expect("listens again");
         if expected == "PROVIDER_THROTTLED" {
             // This account rests now.
-            gateway = Start::quiet().one_try().start().await;
+            gateway = Start::quiet().without_retries().start().await;
         }
     }
     gateway.send(text(CONNECTLY, "all is well again")).await.expect("accepted");
 }
 
 #[tokio::test]
-async fn what_the_provider_said_travels_in_the_metadata() {
+async fn provider_error_is_in_the_error_metadata() {
     let gateway = Start::quiet().start().await;
     let fault = status(
         400,
         r#"{"message":"m","type":"ERROR_TYPE_X","code":"ERROR_CODE_BUSINESS_REACHED_LIMITS","cntTraceId":"10000000000000000001"}"#,
     );
     gateway.connectly().set_fault(FaultRule::once(fault)).await;
-    let told = gateway.send(text(CONNECTLY, "hi")).await.expect_err("refused");
-    assert_eq!(reason(&told), "PROVIDER_ACCOUNT_RESTRICTED");
-    assert_eq!(metadata(&told, "http_status"), "400");
-    assert_eq!(metadata(&told, "provider_code"), "ERROR_CODE_BUSINESS_REACHED_LIMITS");
-    assert_eq!(metadata(&told, "provider_type"), "ERROR_TYPE_X");
-    assert_eq!(metadata(&told, "provider_trace_id"), "10000000000000000001");
-    assert_eq!(metadata(&told, "account"), CONNECTLY);
+    let error = gateway.send(text(CONNECTLY, "hi")).await.expect_err("refused");
+    assert_eq!(reason(&error), "PROVIDER_ACCOUNT_RESTRICTED");
+    assert_eq!(metadata(&error, "http_status"), "400");
+    assert_eq!(metadata(&error, "provider_code"), "ERROR_CODE_BUSINESS_REACHED_LIMITS");
+    assert_eq!(metadata(&error, "provider_type"), "ERROR_TYPE_X");
+    assert_eq!(metadata(&error, "provider_trace_id"), "10000000000000000001");
+    assert_eq!(metadata(&error, "account"), CONNECTLY);
 }
 
 #[tokio::test]
-async fn a_throttled_caller_is_told_how_long_to_wait() {
+async fn throttled_send_returns_the_retry_delay() {
     for (retry_after, expected) in [(Some("7"), 7), (None, 1)] {
-        let gateway = Start::quiet().one_try().start().await;
+        let gateway = Start::quiet().without_retries().start().await;
         let fault = Fault::Status { status: 429, retry_after: retry_after.map(str::to_owned), body: None };
         gateway.connectly().set_fault(FaultRule::once(fault)).await;
-        let told = gateway.send(text(CONNECTLY, "hi")).await.expect_err("throttled");
-        let delay = details(&told).retry_info().and_then(|info| info.retry_delay);
+        let error = gateway.send(text(CONNECTLY, "hi")).await.expect_err("throttled");
+        let delay = details(&error).retry_info().and_then(|info| info.retry_delay);
         assert_eq!(delay, Some(Duration::from_secs(expected)));
     }
 }
 
 #[tokio::test]
-async fn a_success_without_an_id_is_a_success_where_the_provider_promises_none() {
+async fn connectby_success_without_an_id_is_accepted() {
     let gateway = Start::quiet().start().await;
     let fault = Fault::Body(200, r#"{"success":true,"responseData":{"anything":1}}"#.to_owned());
     gateway.connectby().set_fault(FaultRule::once(fault)).await;
@@ -364,27 +364,27 @@ async fn a_success_without_an_id_is_a_success_where_the_provider_promises_none()
 }
 
 #[tokio::test]
-async fn operators_move_single_rows_of_the_outcome_table() {
+async fn configured_outcomes_override_the_outcome_table() {
     let gateway = Start::quiet()
         .with("ACCOUNTS__DEMO_CONNECTBY__OUTCOMES", "status:503=refused,code:131047=unknown")
         .start()
         .await;
     gateway.connectby().set_fault(FaultRule::once(Fault::status(503))).await;
-    let told = gateway.send(text(CONNECTBY, "hi")).await.expect_err("refused");
-    assert_eq!(reason(&told), "PROVIDER_REFUSED");
+    let error = gateway.send(text(CONNECTBY, "hi")).await.expect_err("refused");
+    assert_eq!(reason(&error), "PROVIDER_REFUSED");
     gateway.connectby().set_fault(FaultRule::once(Fault::SuccessFalse { code: Some(131_047) })).await;
-    let told = gateway.send(text(CONNECTBY, "hi")).await.expect_err("unknown");
-    assert_eq!(reason(&told), "SEND_OUTCOME_UNKNOWN");
-    assert_eq!(metadata(&told, "provider_code"), "131047");
+    let error = gateway.send(text(CONNECTBY, "hi")).await.expect_err("unknown");
+    assert_eq!(reason(&error), "SEND_OUTCOME_UNKNOWN");
+    assert_eq!(metadata(&error, "provider_code"), "131047");
 }
 
 #[tokio::test]
-async fn a_reply_that_does_not_come_in_time_leaves_the_outcome_unknown() {
+async fn reply_after_the_timeout_leaves_the_outcome_unknown() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start().await;
     gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_secs(30)))).await;
-    let told = gateway.send(text(CONNECTBY, "hi")).await.expect_err("too late");
+    let error = gateway.send(text(CONNECTBY, "hi")).await.expect_err("too late");
     assert_eq!(
-        (reason(&told).as_str(), metadata(&told, "cause").as_str()),
+        (reason(&error).as_str(), metadata(&error, "cause").as_str()),
         ("SEND_OUTCOME_UNKNOWN", "TIMED_OUT")
     );
     assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
@@ -393,7 +393,7 @@ async fn a_reply_that_does_not_come_in_time_leaves_the_outcome_unknown() {
 /// The HTTP client keeps connections, and the provider may close one at the very moment at which it is used. Whatever
 /// happens then, no message may arrive twice, and none that was reported as taken may be missing.
 #[tokio::test]
-async fn nothing_is_resent_while_pooled_connections_are_being_closed() {
+async fn closed_pooled_connection_never_resends_a_message() {
     let gateway = Start::quiet().start().await;
     gateway.connectby().set_fault(FaultRule::always(Fault::CloseAfterReply)).await;
     let (mut taken, mut unknown) = (HashSet::new(), 0);
@@ -403,7 +403,7 @@ async fn nothing_is_resent_while_pooled_connections_are_being_closed() {
         for (body, sent) in bodies.iter().zip(futures_util::future::join_all(sends).await) {
             match sent {
                 Ok(_) => _ = taken.insert(body.clone()),
-                Err(told) => match reason(&told).as_str() {
+                Err(error) => match reason(&error).as_str() {
                     "SEND_OUTCOME_UNKNOWN" => unknown += 1,
                     "PROVIDER_UNREACHABLE" => {}
                     other => panic!("{other}"),
@@ -425,14 +425,14 @@ async fn nothing_is_resent_while_pooled_connections_are_being_closed() {
 }
 
 #[tokio::test]
-async fn a_caller_who_hangs_up_ends_the_wait_and_not_the_send() {
-    let gateway = Start::quiet().with_life().start().await;
+async fn cancelled_call_does_not_cancel_the_send() {
+    let gateway = Start::quiet().with_replies().start().await;
     let mut events = gateway.subscribe(SubscribeRequest::default()).await.expect("subscribed");
     gateway.connectly().set_fault(FaultRule::once(Fault::Latency(Duration::from_millis(500)))).await;
     let mut request = Request::new(text(CONNECTLY, "hi"));
     request.set_timeout(Duration::from_millis(100));
-    let told = within(gateway.messages().send_message(request)).await.expect_err("its time is over");
-    assert!(matches!(told.code(), Code::Cancelled | Code::DeadlineExceeded), "{told:?}");
+    let error = within(gateway.messages().send_message(request)).await.expect_err("its time is over");
+    assert!(matches!(error.code(), Code::Cancelled | Code::DeadlineExceeded), "{error:?}");
     // The message lives on.
     assert_eq!(events.event().await.r#type, "message.status");
     assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 1);
@@ -441,7 +441,7 @@ async fn a_caller_who_hangs_up_ends_the_wait_and_not_the_send() {
 }
 
 #[tokio::test]
-async fn stopping_lets_a_send_under_way_end_and_answers_it() {
+async fn shutdown_completes_a_send_in_flight() {
     let gateway = Start::quiet().start().await;
     gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_millis(400)))).await;
     let send = gateway.send(text(CONNECTBY, "hi"));
@@ -449,7 +449,7 @@ async fn stopping_lets_a_send_under_way_end_and_answers_it() {
         while gateway.connectby().arrivals(Operation::SendText) == 0 {
             tokio::task::yield_now().await;
         }
-        gateway.begin_to_stop();
+        gateway.begin_shutdown();
     };
     let (sent, ()) = tokio::join!(send, stop);
     sent.expect("accepted");
@@ -457,7 +457,7 @@ async fn stopping_lets_a_send_under_way_end_and_answers_it() {
 }
 
 #[tokio::test]
-async fn one_accounts_trouble_is_not_anothers() {
+async fn stuck_account_does_not_delay_another() {
     let gateway = Start::quiet().start().await;
     gateway.connectby().set_fault(FaultRule::always(Fault::Latency(Duration::from_secs(10)))).await;
     let stuck = (0..50).map(|_| gateway.send(text(CONNECTBY, "stuck")));
@@ -477,8 +477,8 @@ async fn one_accounts_trouble_is_not_anothers() {
 }
 
 #[tokio::test]
-async fn a_message_comes_back_as_statuses_and_an_answer() {
-    let gateway = Start::quiet().with_life().start().await;
+async fn sent_message_is_followed_by_statuses_and_a_reply() {
+    let gateway = Start::quiet().with_replies().start().await;
     let sent = gateway.send(text(CONNECTLY, "Hello!")).await.expect("accepted");
     let request = SubscribeRequest {
         start: Some(From::Position(StartPosition::Earliest.into())),
@@ -502,13 +502,13 @@ async fn a_message_comes_back_as_statuses_and_an_answer() {
 }
 
 #[tokio::test]
-async fn a_reply_is_read_only_so_far() {
+async fn oversized_reply_leaves_the_outcome_unknown() {
     let gateway = Start::quiet().start().await;
     let endless = format!(r#"{{"success":true,"responseData":"{}"}}"#, "x".repeat(5 << 20));
     gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, endless))).await;
-    let told = gateway.send(text(CONNECTBY, "hi")).await.expect_err("no real reply is that long");
+    let error = gateway.send(text(CONNECTBY, "hi")).await.expect_err("no real reply is that long");
     assert_eq!(
-        (reason(&told).as_str(), metadata(&told, "cause").as_str()),
+        (reason(&error).as_str(), metadata(&error, "cause").as_str()),
         ("SEND_OUTCOME_UNKNOWN", "REPLY_TOO_LARGE")
     );
 }

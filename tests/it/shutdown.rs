@@ -19,7 +19,7 @@ use crate::support::gateway::{text_of, within};
 /// What was moved before is not moved again by whoever closes the file last, and may be what the sync did not bring to
 /// the disk: the log is all that is left of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_could_not_be_moved_at_the_end_is_left_for_the_next_start() {
+async fn failed_final_checkpoint_leaves_the_log_for_the_next_start() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "kept").await, Some(200));
@@ -39,13 +39,13 @@ async fn a_log_that_could_not_be_moved_at_the_end_is_left_for_the_next_start() {
 
 /// Whoever is told at once that nobody listens tries elsewhere, or again, at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_refuses_webhooks_while_sends_end() {
+async fn shutdown_closes_the_webhook_port_while_sends_complete() {
     let (host, sandbox) = FaultyHost::with_provider().await;
     let server = host.start();
     let slow = FaultRule::once(Fault::Latency(Duration::from_secs(5))).on(Operation::SendMessage);
     sandbox.connectly().set_fault(slow).await;
     let mut messages = MessageServiceClient::new(server.channel().await);
-    let under_way = within(messages.send_message(keyed_text("slow")));
+    let in_flight = within(messages.send_message(keyed_text("slow")));
     let refused = async {
         within(async {
             while sandbox.connectly().arrivals(Operation::SendMessage) == 0 {
@@ -64,16 +64,16 @@ async fn a_server_that_stops_refuses_webhooks_while_sends_end() {
         std::time::Instant::now()
     };
     let ended = async {
-        under_way.await.expect("accepted");
+        in_flight.await.expect("accepted");
         std::time::Instant::now()
     };
     let (refused, ended) = tokio::join!(refused, ended);
     assert!(refused < ended, "not only when the process was gone");
-    assert!(server.end().await.0.success());
+    assert!(server.wait_for_exit().await.0.success());
 }
 
 /// The binary with nobody who reads what it says.
-fn unheard(arguments: &[&str]) -> (bool, String) {
+fn run_with_closed_stdout(arguments: &[&str]) -> (bool, String) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
@@ -83,7 +83,7 @@ fn unheard(arguments: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn a_command_does_not_mind_that_nobody_reads_what_it_says() {
+fn command_succeeds_with_a_closed_standard_output() {
     let home = Home::new("http://127.0.0.1:1");
     let config = home.config();
     let (store, backup) =
@@ -95,23 +95,23 @@ fn a_command_does_not_mind_that_nobody_reads_what_it_says() {
         &["backup", "--store", path_str(&store), "--to", path_str(&backup)],
         &["restore", "--store", path_str(&home.folder.path().join("other.db")), "--from", path_str(&backup)],
     ] {
-        assert_eq!(unheard(arguments), (true, String::new()), "{arguments:?}");
+        assert_eq!(run_with_closed_stdout(arguments), (true, String::new()), "{arguments:?}");
     }
     assert!(server.terminate(), "stops in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_log_nobody_takes_any_more_serves_on() {
+async fn server_with_a_closed_log_pipe_keeps_serving() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "before").await, Some(200));
-    server.hang_up();
+    server.close_log();
     // The writer tells the log of this: the first time somebody hears it, the second time nobody does.
     for id in ["heard", "unheard"] {
         host.faults.set(&[Rule::once(Call::Write(On::Log), Effect::Full)]);
         assert_eq!(host.post(&server, id).await, Some(503));
         host.post_until_accepted(&server, "between").await;
-        within(server.unheard()).await;
+        within(server.log_closed()).await;
     }
     assert_eq!(host.post(&server, "after").await, Some(200));
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;

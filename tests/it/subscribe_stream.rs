@@ -39,27 +39,27 @@ async fn texts(subscriber: &mut Subscriber, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_stream_starts_at_the_latest_the_earliest_or_behind_a_cursor() {
+async fn stream_starts_at_latest_earliest_or_after_a_cursor() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(&received("1", "one")).await;
     gateway.deliver(&received("2", "two")).await;
     let mut latest = gateway.subscribe(SubscribeRequest::default()).await.expect("subscribed");
     let mut earliest = gateway.subscribe(from_the_start()).await.expect("subscribed");
     let first = earliest.event().await;
-    let mut behind = gateway.subscribe(after(&first.cursor)).await.expect("subscribed");
+    let mut resumed = gateway.subscribe(after(&first.cursor)).await.expect("subscribed");
     gateway.deliver(&received("3", "three")).await;
 
     assert_eq!(texts(&mut latest, 1).await, ["three"]);
     assert_eq!(texts(&mut earliest, 2).await, ["two", "three"]);
-    assert_eq!(texts(&mut behind, 2).await, ["two", "three"]);
-    assert_eq!(behind.started.cursor, first.cursor);
+    assert_eq!(texts(&mut resumed, 2).await, ["two", "three"]);
+    assert_eq!(resumed.started.cursor, first.cursor);
     assert_eq!(latest.started.cursor, latest.started.newest_cursor);
     assert_eq!(earliest.started.cursor, earliest.started.oldest_cursor);
     assert_eq!(latest.started.heartbeat_interval, duration(Duration::from_secs(15)));
 }
 
 #[tokio::test]
-async fn an_event_keeps_its_id_cursor_and_time_wherever_it_is_read() {
+async fn event_has_the_same_id_cursor_and_time_after_a_restart() {
     let gateway = Start::quiet().start().await;
     let mut live = gateway.subscribe(SubscribeRequest::default()).await.expect("subscribed");
     gateway.deliver(&received("1", "one")).await;
@@ -72,7 +72,7 @@ async fn an_event_keeps_its_id_cursor_and_time_wherever_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_subscriber_sees_every_event_once_and_in_order_across_reconnects_and_restarts() {
+async fn reconnects_and_restarts_deliver_each_event_once_in_order() {
     let mut gateway = Start::quiet().start().await;
     let mut seen = Vec::new();
     let mut cursor = None;
@@ -99,8 +99,8 @@ async fn a_subscriber_sees_every_event_once_and_in_order_across_reconnects_and_r
 }
 
 #[tokio::test]
-async fn filters_choose_by_account_and_type() {
-    let gateway = Start::quiet().with_life().start().await;
+async fn filter_selects_by_account_and_type() {
+    let gateway = Start::quiet().with_replies().start().await;
     let filtered = |accounts: &[&str], types: &[&str]| SubscribeRequest {
         filter: Some(EventFilter {
             accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
@@ -142,7 +142,7 @@ async fn filters_choose_by_account_and_type() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_ok_after_max_events_or_when_idle() {
+async fn stream_ends_with_ok_after_max_events_or_idle_timeout() {
     let gateway = Start::quiet().start().await;
     for n in 0..5 {
         gateway.deliver(&received(&n.to_string(), &n.to_string())).await;
@@ -163,7 +163,7 @@ async fn a_stream_ends_with_ok_after_max_events_or_when_idle() {
 }
 
 #[tokio::test]
-async fn heartbeats_come_when_nothing_else_does_and_move_past_what_the_filter_hides() {
+async fn heartbeat_cursor_advances_past_filtered_events() {
     let gateway = Start::quiet().start().await;
     let request = SubscribeRequest {
         filter: Some(EventFilter { types: vec!["unknown".to_owned()], ..EventFilter::default() }),
@@ -188,12 +188,12 @@ async fn heartbeats_come_when_nothing_else_does_and_move_past_what_the_filter_hi
     assert_ne!(cursors[0], cursors[1]);
     gateway.deliver("shown").await;
     assert_eq!(subscriber.event().await.r#type, "unknown");
-    let mut behind = gateway.subscribe(after(&cursors[0])).await.expect("a heartbeat's cursor can be kept");
-    assert_eq!(text_of(&behind.event().await), "hidden");
+    let mut resumed = gateway.subscribe(after(&cursors[0])).await.expect("a heartbeat's cursor can be kept");
+    assert_eq!(text_of(&resumed.event().await), "hidden");
 }
 
 #[tokio::test]
-async fn stopping_closes_streams_with_a_place_to_go_on_and_unavailable() {
+async fn shutdown_closes_streams_with_a_cursor_and_unavailable() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(&received("1", "one")).await;
     let mut subscriber = gateway.subscribe(from_the_start()).await.expect("subscribed");
@@ -203,8 +203,8 @@ async fn stopping_closes_streams_with_a_place_to_go_on_and_unavailable() {
     assert_eq!(end.reason(), ClosingReason::Shutdown);
     assert_eq!(end.cursor, event.cursor);
     assert!(end.retry_after.is_some());
-    let told = subscriber.next().await.expect_err("retry loops must come back");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
+    let error = subscriber.next().await.expect_err("retry loops must come back");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
 
     let gateway = Start::quiet().on(folder).start().await;
     let mut again = gateway.subscribe(after(&end.cursor)).await.expect("subscribed");
@@ -213,25 +213,25 @@ async fn stopping_closes_streams_with_a_place_to_go_on_and_unavailable() {
 }
 
 #[tokio::test]
-async fn cursors_that_cannot_be_read_from_are_told_apart() {
+async fn malformed_or_foreign_cursor_is_rejected() {
     let gateway = Start::quiet().start().await;
     let foreign = Start::quiet().start().await;
     foreign.deliver(&received("1", "elsewhere")).await;
     let elsewhere = foreign.subscribe(from_the_start()).await.expect("subscribed").event().await.cursor;
     for cursor in ["", "x", "AAAA", elsewhere.as_str(), &elsewhere[1..]] {
-        let told =
+        let error =
             gateway.subscribe(after(cursor)).await.err().unwrap_or_else(|| panic!("{cursor:?} is no cursor"));
         assert_eq!(
-            (told.code(), reason(&told).as_str()),
+            (error.code(), reason(&error).as_str()),
             (Code::InvalidArgument, "CURSOR_MALFORMED"),
             "{cursor:?}"
         );
-        assert_eq!(fields(&told), ["after_cursor"]);
+        assert_eq!(fields(&error), ["after_cursor"]);
     }
 }
 
 #[tokio::test]
-async fn a_hundred_subscribers_each_see_everything() {
+async fn each_of_100_subscribers_gets_every_event() {
     let gateway = Start::quiet().start().await;
     let mut subscribers = Vec::new();
     for n in 0..100 {
@@ -252,7 +252,7 @@ async fn a_hundred_subscribers_each_see_everything() {
 
 /// More than the tail in memory and all of the transport's buffers hold goes by while one subscriber does not read.
 #[tokio::test]
-async fn a_slow_subscriber_slows_nobody_and_loses_nothing() {
+async fn slow_subscriber_delays_no_other_and_loses_nothing() {
     let gateway = Start::quiet().start().await;
     let mut slow =
         subscribe(connect(gateway.at).await, SubscribeRequest::default()).await.expect("subscribed");
@@ -270,7 +270,7 @@ async fn a_slow_subscriber_slows_nobody_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_on_its_way_to_the_end_is_not_idle() {
+async fn stream_that_catches_up_is_not_idle() {
     let gateway = Start::quiet().start().await;
     for n in 0..300 {
         gateway.deliver(&received(&n.to_string(), "hidden")).await;

@@ -10,12 +10,12 @@ use tonic::{Code, Status};
 
 use crate::subscriptions::{
     ID, acknowledge, create, delete, deliver, from_the_start, get, open, seek, subscribed, texts, types,
-    within_the_store,
+    with_store,
 };
 use crate::support::gateway::{Start, fields, metadata, reason, within};
 
 #[tokio::test]
-async fn a_subscription_starts_where_its_maker_says() {
+async fn subscription_starts_at_the_requested_position() {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..3).await;
     create(&gateway, from_the_start()).await.expect("made");
@@ -38,7 +38,7 @@ async fn a_subscription_starts_where_its_maker_says() {
 }
 
 #[tokio::test]
-async fn one_that_exists_is_left_as_it_is() {
+async fn create_of_an_existing_subscription_changes_nothing() {
     let gateway = Start::quiet().start().await;
     let made = create(&gateway, from_the_start()).await.expect("made");
     deliver(&gateway, 0..1).await;
@@ -49,29 +49,30 @@ async fn one_that_exists_is_left_as_it_is() {
         subscription: ID.to_owned(),
     };
     for request in [request, from_the_start()] {
-        let told = create(&gateway, request).await.expect_err("there is one");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::AlreadyExists, "SUBSCRIPTION_EXISTS"));
-        assert_eq!(metadata(&told, "subscription"), ID);
+        let error = create(&gateway, request).await.expect_err("there is one");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "SUBSCRIPTION_EXISTS"));
+        assert_eq!(metadata(&error, "subscription"), ID);
     }
-    let stands = get(&gateway).await;
-    assert_eq!((stands.cursor, stands.filter, stands.generation), (made.cursor, None, 1));
+    let current = get(&gateway).await;
+    assert_eq!((current.cursor, current.filter, current.generation), (made.cursor, None, 1));
     assert_eq!(texts(&mut stream, 1).await, ["0"]);
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_told_at_once_with_its_fields() {
+async fn invalid_subscription_request_names_its_fields() {
     let gateway = Start::quiet().start().await;
     create(&gateway, from_the_start()).await.expect("made");
     let mut events = gateway.events();
-    let mut told: Vec<(Status, &[&str])> = Vec::new();
+    let mut errors: Vec<(Status, &[&str])> = Vec::new();
     for id in ["", "Billing", "a--b", &"a".repeat(64)] {
         let subscription = id.to_owned();
         let request = SubscribeRequest { start: Some(From::Subscription(subscription)), ..subscribed() };
-        told.push((gateway.subscribe(request).await.err().expect("no id"), &["subscription"]));
+        errors.push((gateway.subscribe(request).await.err().expect("no id"), &["subscription"]));
         let request = v1::GetSubscriptionRequest { subscription: id.to_owned() };
-        told.push((within(events.get_subscription(request)).await.expect_err("no id"), &["subscription"]));
+        errors.push((within(events.get_subscription(request)).await.expect_err("no id"), &["subscription"]));
         let request = v1::DeleteSubscriptionRequest { subscription: id.to_owned() };
-        told.push((within(events.delete_subscription(request)).await.expect_err("no id"), &["subscription"]));
+        errors
+            .push((within(events.delete_subscription(request)).await.expect_err("no id"), &["subscription"]));
     }
     let request = v1::CreateSubscriptionRequest {
         subscription: "a_b".to_owned(),
@@ -79,11 +80,11 @@ async fn what_is_wrong_with_a_request_is_told_at_once_with_its_fields() {
         start: Some(create_subscription_request::Start::Position(9)),
     };
     let wrong = create(&gateway, request).await.expect_err("all wrong");
-    told.push((wrong, &["subscription", "filter.types[0]", "position"]));
+    errors.push((wrong, &["subscription", "filter.types[0]", "position"]));
     let wrong = within(events.update_subscription(v1::UpdateSubscriptionRequest::default())).await;
-    told.push((wrong.expect_err("nothing given"), &["subscription", "filter"]));
+    errors.push((wrong.expect_err("nothing given"), &["subscription", "filter"]));
     let wrong = within(events.seek_subscription(v1::SeekSubscriptionRequest::default())).await;
-    told.push((wrong.expect_err("nothing given"), &["subscription", "place"]));
+    errors.push((wrong.expect_err("nothing given"), &["subscription", "place"]));
     for (place, field) in [
         (Place::Position(StartPosition::Unspecified.into()), "position"),
         (Place::Position(9), "position"),
@@ -93,23 +94,23 @@ async fn what_is_wrong_with_a_request_is_told_at_once_with_its_fields() {
         assert_eq!(fields(&wrong), [field]);
     }
     let wrong = within(events.acknowledge(v1::AcknowledgeRequest::default())).await;
-    told.push((wrong.expect_err("nothing given"), &["subscription", "cursor"]));
+    errors.push((wrong.expect_err("nothing given"), &["subscription", "cursor"]));
     let request = v1::ListSubscriptionsRequest { page_size: 101, ..Default::default() };
-    told.push((within(events.list_subscriptions(request)).await.expect_err("too many"), &["page_size"]));
+    errors.push((within(events.list_subscriptions(request)).await.expect_err("too many"), &["page_size"]));
     // A subscription has a filter of its own; an empty one is one too.
     for filter in [types(&["message.received"]), EventFilter::default()] {
         let request = SubscribeRequest { filter: Some(filter), ..subscribed() };
-        told.push((gateway.subscribe(request).await.err().expect("two filters"), &["filter"]));
+        errors.push((gateway.subscribe(request).await.err().expect("two filters"), &["filter"]));
     }
-    for (told, expected) in told {
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-        assert_eq!(fields(&told), expected);
+    for (error, expected) in errors {
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        assert_eq!(fields(&error), expected);
     }
     assert_eq!(get(&gateway).await.generation, 1, "nothing of it was done");
 }
 
 #[tokio::test]
-async fn cursors_that_are_no_place_of_this_journal_are_told_apart() {
+async fn malformed_foreign_and_lost_cursors_are_distinguished() {
     let gateway = Start::quiet().start().await;
     let made = create(&gateway, from_the_start()).await.expect("made");
     let here: Cursor = made.cursor.parse().expect("a cursor");
@@ -125,26 +126,26 @@ async fn cursors_that_are_no_place_of_this_journal_are_told_apart() {
             start: Some(start),
         };
         let place = Place::AfterCursor(cursor.to_owned());
-        for (told, field) in [
+        for (error, field) in [
             (acknowledge(&gateway, cursor, 0).await.map(|_| ()), "cursor"),
             (seek(&gateway, place).await.map(|_| ()), "after_cursor"),
             (create(&gateway, request).await.map(|_| ()), "after_cursor"),
         ] {
-            let told = told.expect_err("no place");
-            assert_eq!(&(told.code(), reason(&told)), expected, "{cursor} {field}");
-            assert_eq!(fields(&told), if expected == &malformed { vec![field] } else { vec![] });
+            let error = error.expect_err("no place");
+            assert_eq!(&(error.code(), reason(&error)), expected, "{cursor} {field}");
+            assert_eq!(fields(&error), if expected == &malformed { vec![field] } else { vec![] });
         }
     }
     let filter = EventFilter { accounts: vec!["nobody".to_owned()], types: vec![] };
     let request = v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(filter) };
-    let told = within(gateway.events().update_subscription(request)).await.expect_err("there is nobody");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
-    let stands = get(&gateway).await;
-    assert_eq!((stands.cursor, stands.generation), (made.cursor, 1), "nothing of it was done");
+    let error = within(gateway.events().update_subscription(request)).await.expect_err("there is nobody");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
+    let current = get(&gateway).await;
+    assert_eq!((current.cursor, current.generation), (made.cursor, 1), "nothing of it was done");
 }
 
 #[tokio::test]
-async fn the_list_comes_in_the_order_of_ids_page_by_page() {
+async fn subscriptions_are_listed_by_id_page_by_page() {
     let gateway = Start::quiet().start().await;
     let mut ids: Vec<String> = ["crm", "a", "billing-eu", "billing", "z0", "0"].map(str::to_owned).to_vec();
     for id in &ids {
@@ -175,8 +176,8 @@ async fn the_list_comes_in_the_order_of_ids_page_by_page() {
 
     let token = list(2, "").await.expect("listed").next_page_token;
     for wrong in [&token[1..], "x"] {
-        let told = list(2, wrong).await.expect_err("no token");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
+        let error = list(2, wrong).await.expect_err("no token");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
     }
     for id in ids {
         let request = v1::DeleteSubscriptionRequest { subscription: id };
@@ -189,9 +190,9 @@ async fn the_list_comes_in_the_order_of_ids_page_by_page() {
 }
 
 #[tokio::test]
-async fn there_are_at_most_a_thousand() {
+async fn subscription_1001_is_rejected() {
     let folder = Start::quiet().start().await.stop().await;
-    let made = within_the_store(folder.path(), async |store| {
+    let made = with_store(folder.path(), async |store| {
         let make = |n| {
             let change = Change::Create { filter: Filter::default(), place: store::Place::Newest };
             Op::Subscription(format!("s{n}").parse().expect("an id"), Box::new(change))
@@ -200,8 +201,8 @@ async fn there_are_at_most_a_thousand() {
     });
     assert_eq!(made.await.len(), 1_000);
     let gateway = Start::quiet().on(folder).start().await;
-    let told = create(&gateway, from_the_start()).await.expect_err("too many");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::ResourceExhausted, "SUBSCRIPTIONS_EXHAUSTED"));
+    let error = create(&gateway, from_the_start()).await.expect_err("too many");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "SUBSCRIPTIONS_EXHAUSTED"));
     let request = v1::CreateSubscriptionRequest { subscription: "s7".to_owned(), ..from_the_start() };
     assert_eq!(reason(&create(&gateway, request).await.expect_err("there is one")), "SUBSCRIPTION_EXISTS");
     let request = v1::DeleteSubscriptionRequest { subscription: "s7".to_owned() };

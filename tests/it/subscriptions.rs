@@ -68,7 +68,7 @@ pub(crate) async fn delete(gateway: &Gateway) -> Result<(), Status> {
     within(gateway.events().delete_subscription(request)).await.map(drop)
 }
 
-/// Acknowledges, and gives the place that stands.
+/// Acknowledges, and gives the place that current.
 pub(crate) async fn acknowledge(gateway: &Gateway, cursor: &str, generation: u64) -> Result<String, Status> {
     let request =
         v1::AcknowledgeRequest { subscription: ID.to_owned(), cursor: cursor.to_owned(), generation };
@@ -94,7 +94,7 @@ pub(crate) async fn texts(subscriber: &mut Subscriber, count: usize) -> Vec<Stri
 }
 
 /// What a stream ends with, which must come next.
-async fn end(subscriber: &mut Subscriber) -> (SubscribeClosing, Status) {
+async fn next_closing(subscriber: &mut Subscriber) -> (SubscribeClosing, Status) {
     let closing = match subscriber.next().await.expect("still open") {
         Some(Response::Closing(closing)) => closing,
         other => panic!("no closing but {other:?}"),
@@ -103,7 +103,7 @@ async fn end(subscriber: &mut Subscriber) -> (SubscribeClosing, Status) {
 }
 
 /// The store of a server that was stopped, to do in it what no caller can.
-pub(crate) async fn within_the_store<T>(folder: &Path, work: impl AsyncFnOnce(&Store) -> T) -> T {
+pub(crate) async fn with_store<T>(folder: &Path, work: impl AsyncFnOnce(&Store) -> T) -> T {
     let store = Store::open(store::Options {
         path: folder.join("switchboard.db"),
         encode: encode_event,
@@ -120,7 +120,7 @@ pub(crate) async fn within_the_store<T>(folder: &Path, work: impl AsyncFnOnce(&S
 }
 
 #[tokio::test]
-async fn a_stream_of_a_subscription_starts_behind_what_is_acknowledged() {
+async fn subscription_stream_starts_after_the_acknowledged_cursor() {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..5).await;
     let made = create(&gateway, from_the_start()).await.expect("made");
@@ -137,9 +137,9 @@ async fn a_stream_of_a_subscription_starts_behind_what_is_acknowledged() {
     assert_eq!(next.started.cursor, events[1].cursor);
     assert_eq!(texts(&mut next, 3).await, ["2", "3", "4"]);
     assert_eq!(texts(&mut stream, 2).await, ["3", "4"]);
-    let stands = get(&gateway).await;
-    assert_eq!((&stands.cursor, stands.lag_events, stands.generation), (&events[1].cursor, 3, 1));
-    assert!(stands.acknowledge_time.is_some() && stands.update_time == made.update_time);
+    let current = get(&gateway).await;
+    assert_eq!((&current.cursor, current.lag_events, current.generation), (&events[1].cursor, 3, 1));
+    assert!(current.acknowledge_time.is_some() && current.update_time == made.update_time);
 
     // Without a subscription there is no generation.
     assert_eq!(gateway.subscribe(SubscribeRequest::default()).await.expect("open").started.generation, 0);
@@ -147,7 +147,7 @@ async fn a_stream_of_a_subscription_starts_behind_what_is_acknowledged() {
 
 /// The process is killed right after the answer, again and again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_acknowledgement_is_on_disk_when_it_is_answered() {
+async fn answered_acknowledgement_survives_kill_9() {
     const ROUNDS: usize = 5;
     let home = Home::new("http://127.0.0.1:1");
     let mut acknowledged: Option<String> = None;
@@ -184,7 +184,7 @@ async fn an_acknowledgement_is_on_disk_when_it_is_answered() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_never_goes_back_and_may_be_any_cursor_of_the_journal() {
+async fn acknowledgement_accepts_any_cursor_and_never_moves_back() {
     let gateway = Start::quiet().start().await;
     create(&gateway, from_the_start()).await.expect("made");
     deliver(&gateway, 0..3).await;
@@ -193,14 +193,14 @@ async fn an_acknowledgement_never_goes_back_and_may_be_any_cursor_of_the_journal
         within(gateway.events().list_events(v1::ListEventsRequest::default())).await.expect("listed");
     let events = listed.into_inner().events;
     let cursor = |at: usize| events[at].cursor.as_str();
-    for (up_to, stands) in [(1, 1), (0, 1), (1, 1), (2, 2), (0, 2)] {
-        assert_eq!(acknowledge(&gateway, cursor(up_to), 0).await.expect("acknowledged"), cursor(stands));
-        assert_eq!(get(&gateway).await.cursor, cursor(stands));
+    for (up_to, current) in [(1, 1), (0, 1), (1, 1), (2, 2), (0, 2)] {
+        assert_eq!(acknowledge(&gateway, cursor(up_to), 0).await.expect("acknowledged"), cursor(current));
+        assert_eq!(get(&gateway).await.cursor, cursor(current));
     }
 }
 
 #[tokio::test]
-async fn two_streams_of_one_subscription_both_get_everything() {
+async fn two_streams_of_one_subscription_both_get_every_event() {
     let gateway = Start::quiet().start().await;
     create(&gateway, from_the_start()).await.expect("made");
     let (mut one, mut two) = (open(&gateway).await, open(&gateway).await);
@@ -215,7 +215,7 @@ async fn two_streams_of_one_subscription_both_get_everything() {
 }
 
 #[tokio::test]
-async fn seeking_back_replays_and_a_late_acknowledgement_of_the_stream_before_does_not_undo_it() {
+async fn seek_back_replays_and_rejects_stale_acknowledgements() {
     let gateway = Start::quiet().start().await;
     create(&gateway, from_the_start()).await.expect("made");
     deliver(&gateway, 0..4).await;
@@ -232,10 +232,10 @@ async fn seeking_back_replays_and_a_late_acknowledgement_of_the_stream_before_do
     assert_eq!((metadata(&late, "generation"), metadata(&late, "subscription")), ("2".into(), ID.into()));
     assert_eq!(get(&gateway).await.cursor, events[0].cursor);
 
-    let (closing, told) = end(&mut before).await;
+    let (closing, error) = next_closing(&mut before).await;
     assert_eq!(closing.reason(), ClosingReason::SubscriptionChanged);
     assert_eq!(closing.retry_after, None, "there is no need to wait");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
     let mut again = open(&gateway).await;
     assert_eq!(
         (again.started.generation, texts(&mut again, 3).await),
@@ -255,7 +255,7 @@ async fn seeking_back_replays_and_a_late_acknowledgement_of_the_stream_before_do
 }
 
 #[tokio::test]
-async fn another_filter_ends_streams_and_the_next_one_filters_anew_from_the_same_place() {
+async fn filter_change_ends_streams_and_keeps_the_position() {
     let gateway = Start::quiet().start().await;
     let request = v1::CreateSubscriptionRequest {
         filter: Some(types(&["message.received", "message.received"])),
@@ -277,9 +277,9 @@ async fn another_filter_ends_streams_and_the_next_one_filters_anew_from_the_same
     update(&gateway, types(&["unknown"])).await;
     // Once that is answered, nothing more comes under the old filter.
     deliver(&gateway, 1..3).await;
-    let (closing, told) = end(&mut before).await;
+    let (closing, error) = next_closing(&mut before).await;
     assert_eq!(closing.reason(), ClosingReason::SubscriptionChanged);
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
     let mut after = open(&gateway).await;
     assert_eq!((after.started.generation, after.event().await.r#type.as_str()), (4, "unknown"));
 
@@ -288,18 +288,18 @@ async fn another_filter_ends_streams_and_the_next_one_filters_anew_from_the_same
 }
 
 #[tokio::test]
-async fn deleting_ends_streams_and_what_is_deleted_is_not_found() {
+async fn delete_ends_streams_and_later_calls_are_not_found() {
     let gateway = Start::quiet().start().await;
     create(&gateway, from_the_start()).await.expect("made");
     let mut stream = open(&gateway).await;
     delete(&gateway).await.expect("deleted");
-    let (closing, told) = end(&mut stream).await;
+    let (closing, error) = next_closing(&mut stream).await;
     assert_eq!((closing.reason(), closing.retry_after), (ClosingReason::SubscriptionDeleted, None));
-    let not_found = |told: &Status| {
-        assert_eq!((told.code(), reason(told).as_str()), (Code::NotFound, "SUBSCRIPTION_NOT_FOUND"));
-        assert_eq!(metadata(told, "subscription"), ID);
+    let not_found = |error: &Status| {
+        assert_eq!((error.code(), reason(error).as_str()), (Code::NotFound, "SUBSCRIPTION_NOT_FOUND"));
+        assert_eq!(metadata(error, "subscription"), ID);
     };
-    not_found(&told);
+    not_found(&error);
     not_found(&delete(&gateway).await.expect_err("also the second time"));
     not_found(&gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("gone"));
     not_found(&acknowledge(&gateway, &stream.started.cursor, 0).await.expect_err("gone"));
@@ -318,7 +318,7 @@ async fn deleting_ends_streams_and_what_is_deleted_is_not_found() {
 }
 
 #[tokio::test]
-async fn heartbeats_can_be_acknowledged_and_the_lag_goes_to_zero_where_nothing_matches() {
+async fn acknowledged_heartbeat_resets_the_lag_without_a_match() {
     let gateway = Start::quiet().start().await;
     let request = v1::CreateSubscriptionRequest { filter: Some(types(&["unknown"])), ..from_the_start() };
     create(&gateway, request).await.expect("made");
@@ -332,12 +332,12 @@ async fn heartbeats_can_be_acknowledged_and_the_lag_goes_to_zero_where_nothing_m
         other => panic!("no heartbeat but {other:?}"),
     };
     assert_eq!(acknowledge(&gateway, &heartbeat.cursor, 1).await.expect("acknowledged"), heartbeat.cursor);
-    let stands = get(&gateway).await;
-    assert_eq!((stands.lag_events, stands.lag_time), (0, Some(Default::default())));
+    let current = get(&gateway).await;
+    assert_eq!((current.lag_events, current.lag_time), (0, Some(Default::default())));
 }
 
 #[tokio::test]
-async fn a_subscription_outlives_a_restart_as_it_stood() {
+async fn subscription_survives_a_restart_unchanged() {
     let gateway = Start::quiet().start().await;
     create(&gateway, from_the_start()).await.expect("made");
     deliver(&gateway, 0..3).await;
@@ -347,38 +347,38 @@ async fn a_subscription_outlives_a_restart_as_it_stood() {
     let event = stream.event().await;
     acknowledge(&gateway, &event.cursor, 2).await.expect("acknowledged");
     let lag_time = None;
-    let stood = Subscription { lag_time, ..get(&gateway).await };
+    let before_restart = Subscription { lag_time, ..get(&gateway).await };
     let gateway = Start::quiet().on(gateway.stop().await).start().await;
     assert_eq!(stream.events(2).await.len(), 2, "what was on its way");
-    let (closing, told) = end(&mut stream).await;
+    let (closing, error) = next_closing(&mut stream).await;
     assert_eq!(closing.reason(), ClosingReason::Shutdown);
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
 
-    assert_eq!(Subscription { lag_time, ..get(&gateway).await }, stood);
-    assert_eq!(stood.lag_events, 2);
+    assert_eq!(Subscription { lag_time, ..get(&gateway).await }, before_restart);
+    assert_eq!(before_restart.lag_events, 2);
     let mut stream = open(&gateway).await;
     assert_eq!((stream.started.generation, texts(&mut stream, 2).await), (2, vec!["1".into(), "2".into()]));
 }
 
 #[tokio::test]
-async fn one_that_has_expired_fails_or_tells_of_a_gap_until_a_place_that_is_left_is_acknowledged() {
+async fn expired_subscription_fails_or_reports_gap_until_acknowledged() {
     let gateway = Start::quiet().start().await;
     create(&gateway, from_the_start()).await.expect("made");
     deliver(&gateway, 0..5).await;
     let events = open(&gateway).await.events(5).await;
     let folder = gateway.stop().await;
-    within_the_store(folder.path(), async |store| {
+    with_store(folder.path(), async |store| {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
         let done = store.commit(vec![Op::Trim(Trim::older_than(before, 3))]).await.expect("written");
         assert!(matches!(&*done, [Done::Trimmed(trimmed)] if trimmed.events == 3));
     })
     .await;
     let gateway = Start::quiet().on(folder).start().await;
-    let stands = get(&gateway).await;
-    assert_eq!((stands.expired, stands.lag_events), (true, 5), "what is gone counts too");
-    let told = gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("events are gone");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
-    assert_eq!(metadata(&told, "oldest_cursor"), events[2].cursor);
+    let current = get(&gateway).await;
+    assert_eq!((current.expired, current.lag_events), (true, 5), "what is gone counts too");
+    let error = gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("events are gone");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+    assert_eq!(metadata(&error, "oldest_cursor"), events[2].cursor);
 
     let skipping = SubscribeRequest { expired_policy: ExpiredPolicy::SkipWithGap.into(), ..subscribed() };
     let mut stream = gateway.subscribe(skipping).await.expect("subscribed");
@@ -386,7 +386,7 @@ async fn one_that_has_expired_fails_or_tells_of_a_gap_until_a_place_that_is_left
         Some(Response::Gap(gap)) => gap,
         other => panic!("no gap but {other:?}"),
     };
-    assert_eq!((&gap.after_cursor, gap.missed), (&stands.cursor, Some(3)));
+    assert_eq!((&gap.after_cursor, gap.missed), (&current.cursor, Some(3)));
     assert_eq!(gap.resume_cursor, events[2].cursor);
     assert_eq!(stream.events(2).await, events[3..]);
 
@@ -396,17 +396,17 @@ async fn one_that_has_expired_fails_or_tells_of_a_gap_until_a_place_that_is_left
     assert_eq!(open(&gateway).await.events(2).await, events[3..]);
     // Seeking a place that is gone fails, and changes nothing.
     for place in [Place::AfterCursor(events[0].cursor.clone()), Place::Since(Default::default())] {
-        let told = seek(&gateway, place).await.expect_err("gone");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+        let error = seek(&gateway, place).await.expect_err("gone");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     }
     assert_eq!(get(&gateway).await.generation, 1);
 }
 
 #[tokio::test]
-async fn an_account_that_is_gone_from_the_configuration_matches_nothing() {
+async fn filter_on_a_removed_account_matches_nothing() {
     let gateway = Start::quiet().start().await;
     let folder = gateway.stop().await;
-    within_the_store(folder.path(), async |store| {
+    with_store(folder.path(), async |store| {
         let accounts = ["gone", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
         let filter = Filter { accounts, types: vec![] };
         let change = Change::Create { filter, place: store::Place::Oldest };

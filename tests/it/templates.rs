@@ -19,7 +19,7 @@ use crate::support::gateway::{CUSTOMER, Gateway, within};
 
 /// A template as ConnectBy may list it one day: with fields that nobody knows, an integer that no double holds, a key
 /// that stands twice, and white space of its own.
-const ODD: &str = r#"{ "name" : "dummy_template", "language":"en","parameter_format": "POSITIONAL",
+const UNUSUAL_TEMPLATE: &str = r#"{ "name" : "dummy_template", "language":"en","parameter_format": "POSITIONAL",
     "components":[ {"type":"HEADER","format":"IMAGE"},{"type":"BODY","text":"\u00a1Hola {{1}} \ud83d\ude00!"} ],"status":"APPROVED",
   "category":"MARKETING", "id":"1044750020823458", "x_new": {"big": 123456789012345678901234567890, "ratio": 1.50, "e": 1E2, "n": null, "n": 0}}"#;
 
@@ -27,7 +27,7 @@ fn page(items: &str, paging: &str) -> String {
     format!(r#"{{"success":true,"responseData":{{"data":[{items}],"paging":{paging}}}}}"#)
 }
 
-async fn listing(gateway: &Gateway, body: String) {
+async fn set_list_reply(gateway: &Gateway, body: String) {
     let rule = FaultRule::always(Fault::Body(200, body)).on(Operation::ListTemplates);
     gateway.connectby().set_fault(rule).await;
 }

@@ -12,7 +12,7 @@ const VECTOR: &str = include_str!("../fixtures/connectly/text.json");
 const VECTOR_SECRET: &str = "test-webhook-secret";
 const VECTOR_SIGNATURE: &str = "RuA3eItnvRHB+I2aqI6owBplLCt3b7ECBF+Kq6oR1xI=";
 
-async fn with_the_vectors_secret() -> Gateway {
+async fn gateway_with_vector_secret() -> Gateway {
     Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__WEBHOOK_SECRETS", VECTOR_SECRET).start().await
 }
 
@@ -26,8 +26,8 @@ async fn verify(gateway: &Gateway, body: &[u8], signature: &str) -> VerifyWebhoo
 }
 
 #[tokio::test]
-async fn the_published_vector_passes_every_check_and_is_not_taken_in() {
-    let gateway = with_the_vectors_secret().await;
+async fn published_vector_is_valid_and_appends_no_event() {
+    let gateway = gateway_with_vector_secret().await;
     let expected = VerifyWebhookResponse {
         valid: true,
         failed_check: WebhookCheck::Unspecified.into(),
@@ -49,7 +49,7 @@ async fn the_published_vector_passes_every_check_and_is_not_taken_in() {
 }
 
 #[tokio::test]
-async fn the_types_are_those_that_the_events_would_have() {
+async fn event_types_are_those_of_the_ingested_events() {
     let gateway = Start::quiet().start().await;
     let secret = gateway.connectly().webhook_secret();
     for (body, event_type) in [
@@ -64,9 +64,9 @@ async fn the_types_are_those_that_the_events_would_have() {
 }
 
 #[tokio::test]
-async fn the_first_check_that_fails_is_named_with_what_to_look_for() {
+async fn first_failed_check_is_named_with_advice() {
     use WebhookCheck::{BodySize, SignatureFormat, SignatureMatches, SignaturePresent};
-    let gateway = with_the_vectors_secret().await;
+    let gateway = gateway_with_vector_secret().await;
     let hexadecimal = "46e037788b67bd11c1f88d9aa88ea8c01a652c2b776fb102045f8aabaa11d712";
     let url_safe = "RuA3eItnvRHB-I2aqI6owBplLCt3b7ECBF-Kq6oR1xI=";
     let spaced = VECTOR.replace(':', ": ");
@@ -101,7 +101,7 @@ async fn the_first_check_that_fails_is_named_with_what_to_look_for() {
 }
 
 #[tokio::test]
-async fn an_account_without_webhooks_fails_the_first_check() {
+async fn account_without_webhooks_fails_the_first_check() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__WEBHOOK_SECRETS", "").start().await;
     for (account, word) in [(CONNECTBY, "connectby"), (CONNECTLY, "`webhook_secrets`")] {
         let request = VerifyWebhookRequest {
@@ -113,6 +113,6 @@ async fn an_account_without_webhooks_fails_the_first_check() {
         assert_eq!((answer.valid, answer.failed_check()), (false, WebhookCheck::AccountHasWebhooks));
         assert!(answer.problem.contains(word), "{answer:?}");
     }
-    let told = gateway.webhooks().verify_webhook(VerifyWebhookRequest::default()).await.expect_err("empty");
-    assert_eq!(fields(&told), ["account"]);
+    let error = gateway.webhooks().verify_webhook(VerifyWebhookRequest::default()).await.expect_err("empty");
+    assert_eq!(fields(&error), ["account"]);
 }

@@ -30,7 +30,7 @@ async fn texts(gateway: &Gateway) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_unverified_event_gets_in() {
+async fn webhook_with_an_invalid_signature_is_rejected() {
     let gateway = Start::quiet().start().await;
     let body = received("M1", "forged");
     let right = sign(gateway.connectly().webhook_secret(), body.as_bytes());
@@ -51,7 +51,7 @@ async fn no_unverified_event_gets_in() {
 }
 
 #[tokio::test]
-async fn any_of_several_live_secrets_will_do() {
+async fn each_configured_secret_is_accepted() {
     let gateway =
         Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__WEBHOOK_SECRETS", "old one,new-one").start().await;
     let body = received("M1", "hi");
@@ -61,7 +61,7 @@ async fn any_of_several_live_secrets_will_do() {
 }
 
 #[tokio::test]
-async fn duplicates_are_dropped_by_the_providers_identity_only_and_also_after_a_restart() {
+async fn duplicates_are_dropped_by_provider_id_across_restarts() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(&received("M1", "one")).await;
     gateway.deliver(&received("M1", "one")).await;
@@ -73,7 +73,7 @@ async fn duplicates_are_dropped_by_the_providers_identity_only_and_also_after_a_
 }
 
 #[tokio::test]
-async fn equal_bytes_without_an_identity_are_kept_and_marked() {
+async fn equal_bodies_without_an_identity_are_kept_and_marked() {
     let gateway = Start::quiet().start().await;
     let body = r#"{"sender":{"id":"+15550100001"},"message":{"text":"again"}}"#;
     gateway.deliver(body).await;
@@ -86,7 +86,7 @@ async fn equal_bytes_without_an_identity_are_kept_and_marked() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_kept_with_its_bytes() {
+async fn unreadable_webhook_is_stored_with_its_bytes() {
     let gateway = Start::quiet().start().await;
     for body in [&b"\x00\xff not JSON"[..], br#"{"topic":"brand_new","x":1}"#] {
         let delivery = gateway.connectly().inject_webhook(body, Signature::Right).await;
@@ -101,7 +101,7 @@ async fn what_cannot_be_read_is_kept_with_its_bytes() {
 }
 
 #[tokio::test]
-async fn the_raw_body_comes_when_it_is_asked_for_live_and_from_history() {
+async fn raw_body_is_included_on_request_live_and_from_history() {
     let gateway = Start::quiet().start().await;
     let mut live = gateway
         .subscribe(SubscribeRequest { include_raw: true, ..SubscribeRequest::default() })
@@ -119,7 +119,7 @@ async fn the_raw_body_comes_when_it_is_asked_for_live_and_from_history() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_answered_413_and_one_at_the_limit_is_taken() {
+async fn body_over_the_limit_is_answered_413() {
     let gateway = Start::quiet().start().await;
     let body = |bytes: usize| {
         let empty = received("big", "");
@@ -137,7 +137,7 @@ async fn a_body_over_the_limit_is_answered_413_and_one_at_the_limit_is_taken() {
 }
 
 #[tokio::test]
-async fn only_post_is_answered() {
+async fn get_and_unknown_paths_are_rejected() {
     let gateway = Start::quiet().start().await;
     let url = format!("http://{}/webhooks/{CONNECTLY}", gateway.at.webhook);
     assert_eq!(reqwest::get(url).await.expect("answers").status(), 405);
@@ -146,8 +146,8 @@ async fn only_post_is_answered() {
 }
 
 #[tokio::test]
-async fn a_provider_that_repeats_and_forges_is_seen_through() {
-    let gateway = Start::quiet().with_life().start().await;
+async fn duplicate_and_forged_webhooks_append_no_event() {
+    let gateway = Start::quiet().with_replies().start().await;
     gateway.connectly().set_fault(FaultRule::once(Fault::DuplicateWebhook)).await;
     gateway.connectly().set_fault(FaultRule::once(Fault::WrongSignature)).await;
     gateway.send(text(CONNECTLY, "Hello!")).await.expect("accepted");

@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::binary::{Home, SECRET, Server};
-use crate::support::gateway::{CONNECTLY, Gateway, PATIENCE, Start, received, within};
+use crate::support::gateway::{CONNECTLY, Gateway, Start, TIMEOUT, received, within};
 
 const HALF_A_HEADER: &[u8] = b"POST /webhooks/demo-connectly HTTP/1.1\r\nhost: switch";
 
@@ -21,7 +21,7 @@ impl Peer {
         Self(within(TcpStream::connect(to)).await.expect("connects"))
     }
 
-    async fn sending(to: SocketAddr, bytes: &[u8]) -> Self {
+    async fn connect_and_send(to: SocketAddr, bytes: &[u8]) -> Self {
         let mut peer = Self::connect(to).await;
         peer.send(bytes).await;
         peer
@@ -35,7 +35,7 @@ impl Peer {
              x-connectly-hmac-sha256: {signature}\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        let mut peer = Self::sending(gateway.at.webhook, head.as_bytes()).await;
+        let mut peer = Self::connect_and_send(gateway.at.webhook, head.as_bytes()).await;
         assert_eq!(peer.status().await, "HTTP/1.1 100 Continue");
         peer
     }
@@ -53,22 +53,22 @@ impl Peer {
         String::from_utf8_lossy(&head).lines().next().expect("a line").to_owned()
     }
 
-    /// Waits until the server has closed, and gives what it said before.
-    async fn closed(&mut self) -> String {
-        let mut said = Vec::new();
+    /// Waits until the server has closed, and gives what it received_bytes before.
+    async fn read_until_closed(&mut self) -> String {
+        let mut received_bytes = Vec::new();
         // Being reset is being closed too.
-        let _ = within(self.0.read_to_end(&mut said)).await;
-        String::from_utf8_lossy(&said).into_owned()
+        let _ = within(self.0.read_to_end(&mut received_bytes)).await;
+        String::from_utf8_lossy(&received_bytes).into_owned()
     }
 }
 
 #[tokio::test]
-async fn a_header_that_does_not_arrive_in_time_ends_the_connection() {
+async fn slow_request_header_closes_the_connection() {
     let gateway = Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1s").start().await;
-    let mut silent = Peer::sending(gateway.at.webhook, HALF_A_HEADER).await;
-    assert_eq!(silent.closed().await, "");
+    let mut silent = Peer::connect_and_send(gateway.at.webhook, HALF_A_HEADER).await;
+    assert_eq!(silent.read_until_closed().await, "");
     // Nor does it help to send a little all the time.
-    let mut slow = Peer::sending(gateway.at.webhook, HALF_A_HEADER).await;
+    let mut slow = Peer::connect_and_send(gateway.at.webhook, HALF_A_HEADER).await;
     within(async {
         let mut often = tokio::time::interval(Duration::from_millis(50));
         while slow.0.write_all(b"x").await.is_ok() {
@@ -79,22 +79,22 @@ async fn a_header_that_does_not_arrive_in_time_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_without_a_request_is_closed_after_a_while() {
+async fn idle_connection_is_closed() {
     let gateway = Start::quiet().with("WEBHOOK__IDLE_TIMEOUT", "2s").start().await;
     let mut silent = Peer::connect(gateway.at.webhook).await;
     let body = received("M1", "one");
     let mut idle = Peer::with_a_body(&gateway, &body).await;
     idle.send(body.as_bytes()).await;
     assert_eq!(idle.status().await, "HTTP/1.1 200 OK");
-    assert_eq!(idle.closed().await, "");
-    assert_eq!(silent.closed().await, "");
+    assert_eq!(idle.read_until_closed().await, "");
+    assert_eq!(silent.read_until_closed().await, "");
 }
 
 /// A request without a body that is always refused.
 const REFUSED: &[u8] = b"GET /webhooks/demo-connectly HTTP/1.1\r\nhost: switchboard\r\n\r\n";
 
 /// A peer that sends requests and takes no answers, until nothing more can be sent. With how many bytes it has sent.
-async fn deaf(to: SocketAddr) -> (TcpStream, usize) {
+async fn peer_that_reads_nothing(to: SocketAddr) -> (TcpStream, usize) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("set");
     let mut peer = within(socket.connect(to)).await.expect("connects");
@@ -111,59 +111,60 @@ async fn deaf(to: SocketAddr) -> (TcpStream, usize) {
 }
 
 #[tokio::test]
-async fn whoever_takes_no_answers_is_closed() {
+async fn peer_that_reads_no_responses_is_closed() {
     let gateway = Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1s").start().await;
-    let (mut peer, _) = deaf(gateway.at.webhook).await;
+    let (mut peer, _) = peer_that_reads_nothing(gateway.at.webhook).await;
     within(async { while peer.write_all(REFUSED).await.is_ok() {} }).await;
 }
 
 #[tokio::test]
-async fn whoever_takes_the_answers_late_gets_all_of_them() {
+async fn peer_that_reads_responses_late_gets_all_of_them() {
     let gateway = Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1m").start().await;
-    let (mut peer, sent) = deaf(gateway.at.webhook).await;
+    let (mut peer, sent) = peer_that_reads_nothing(gateway.at.webhook).await;
     let (mut answers, mut requests) = peer.split();
     let begun = &REFUSED[sent % REFUSED.len()..];
     let last = b"GET /webhooks/demo-connectly HTTP/1.1\r\nhost: switchboard\r\nconnection: close\r\n\r\n";
     let rest = [begun, last].concat();
-    let mut said = Vec::new();
+    let mut received_bytes = Vec::new();
     let (asked, answered) =
-        within(async { tokio::join!(requests.write_all(&rest), answers.read_to_end(&mut said)) }).await;
+        within(async { tokio::join!(requests.write_all(&rest), answers.read_to_end(&mut received_bytes)) })
+            .await;
     asked.expect("sent");
     answered.expect("closed in order");
-    let count = String::from_utf8_lossy(&said).matches("HTTP/1.1 405 ").count();
+    let count = String::from_utf8_lossy(&received_bytes).matches("HTTP/1.1 405 ").count();
     assert_eq!(count, sent / REFUSED.len() + 2);
 }
 
 #[tokio::test]
-async fn connections_without_a_whole_request_do_not_delay_a_stop() {
+async fn incomplete_requests_do_not_delay_shutdown() {
     let gateway =
         Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1m").with("SHUTDOWN__GRACE", "10m").start().await;
     let mut idle = Peer::connect(gateway.at.webhook).await;
-    let mut half = Peer::sending(gateway.at.webhook, HALF_A_HEADER).await;
-    let mut operators = Peer::sending(gateway.at.admin, b"GET /met").await;
+    let mut half = Peer::connect_and_send(gateway.at.webhook, HALF_A_HEADER).await;
+    let mut operators = Peer::connect_and_send(gateway.at.admin, b"GET /met").await;
     // Whoever came later has been answered, so those are with the server.
     gateway.deliver(&received("M1", "one")).await;
     gateway.stop().await;
     for peer in [&mut idle, &mut half, &mut operators] {
-        assert_eq!(peer.closed().await, "");
+        assert_eq!(peer.read_until_closed().await, "");
     }
 }
 
 #[tokio::test]
-async fn a_request_that_is_under_way_gets_its_answer_when_the_server_stops() {
+async fn shutdown_answers_a_request_in_flight() {
     let gateway = Start::quiet().start().await;
     let body = received("M1", "one");
     let mut peer = Peer::with_a_body(&gateway, &body).await;
-    gateway.begin_to_stop();
+    gateway.begin_shutdown();
     // Nobody listens any more.
     within(async { while TcpStream::connect(gateway.at.webhook).await.is_ok() {} }).await;
     peer.send(body.as_bytes()).await;
-    assert!(peer.closed().await.starts_with("HTTP/1.1 200 OK"));
+    assert!(peer.read_until_closed().await.starts_with("HTTP/1.1 200 OK"));
     gateway.stop().await;
 }
 
 #[tokio::test]
-async fn more_connections_than_are_allowed_do_not_keep_a_webhook_out() {
+async fn connections_over_the_limit_do_not_block_a_webhook() {
     let gateway = Start::quiet()
         .with("WEBHOOK__MAX_CONNECTIONS", "16")
         .with("WEBHOOK__READ_TIMEOUT", "1m")
@@ -173,7 +174,7 @@ async fn more_connections_than_are_allowed_do_not_keep_a_webhook_out() {
     let mut crowd = Vec::new();
     for _ in 0..16 {
         crowd.push(Peer::connect(gateway.at.webhook).await);
-        crowd.push(Peer::sending(gateway.at.webhook, HALF_A_HEADER).await);
+        crowd.push(Peer::connect_and_send(gateway.at.webhook, HALF_A_HEADER).await);
         crowd.push(Peer::with_a_body(&gateway, &body).await);
     }
     gateway.deliver(&received("M1", "one")).await;
@@ -182,12 +183,12 @@ async fn more_connections_than_are_allowed_do_not_keep_a_webhook_out() {
     last.send(body.as_bytes()).await;
     assert_eq!(last.status().await, "HTTP/1.1 200 OK");
     for peer in &mut crowd[..16] {
-        assert_eq!(peer.closed().await, "");
+        assert_eq!(peer.read_until_closed().await, "");
     }
 }
 
 #[tokio::test]
-async fn slow_large_bodies_do_not_keep_a_webhook_out() {
+async fn slow_large_bodies_do_not_block_a_webhook() {
     let gateway = Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1m").start().await;
     let body = received("slow", &"x".repeat(100_000));
     let mut crowd = Vec::new();
@@ -205,21 +206,22 @@ async fn slow_large_bodies_do_not_keep_a_webhook_out() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_too_large_is_refused() {
+async fn oversized_request_header_is_rejected() {
     let gateway = Start::quiet().start().await;
     let with = |bytes: usize| {
         let start = format!("GET /webhooks/{CONNECTLY} HTTP/1.1\r\nhost: switchboard\r\nfiller: ");
         let end = "\r\n\r\n";
         format!("{start}{}{end}", "x".repeat(bytes - start.len() - end.len()))
     };
-    let mut within_bounds = Peer::sending(gateway.at.webhook, with(32 * 1024 - 1).as_bytes()).await;
+    let mut within_bounds = Peer::connect_and_send(gateway.at.webhook, with(32 * 1024 - 1).as_bytes()).await;
     assert_eq!(within_bounds.status().await, "HTTP/1.1 405 Method Not Allowed");
-    let mut beyond = Peer::sending(gateway.at.webhook, &with(64 * 1024).as_bytes()[..32 * 1024]).await;
-    assert!(beyond.closed().await.starts_with("HTTP/1.1 431 "));
+    let mut beyond =
+        Peer::connect_and_send(gateway.at.webhook, &with(64 * 1024).as_bytes()[..32 * 1024]).await;
+    assert!(beyond.read_until_closed().await.starts_with("HTTP/1.1 431 "));
 }
 
 #[tokio::test]
-async fn a_metric_tells_which_live_secret_still_signs() {
+async fn metric_counts_signatures_per_secret() {
     let gateway =
         Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__WEBHOOK_SECRETS", "a,b,c,old,new").start().await;
     let signed_by = async |place: usize| {
@@ -244,7 +246,7 @@ async fn a_metric_tells_which_live_secret_still_signs() {
 /// There are fewer file descriptors than connections are allowed.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lack_of_file_descriptors_does_not_keep_a_webhook_out() {
+async fn lack_of_file_descriptors_does_not_block_a_webhook() {
     let home = Home::new("http://127.0.0.1:1");
     let serve = home.command();
     let mut limited = std::process::Command::new("bash");
@@ -253,13 +255,13 @@ async fn a_lack_of_file_descriptors_does_not_keep_a_webhook_out() {
     let server = Server::start(limited);
     let mut crowd = Vec::new();
     for _ in 0..100 {
-        crowd.push(Peer::sending(server.webhook, HALF_A_HEADER).await);
+        crowd.push(Peer::connect_and_send(server.webhook, HALF_A_HEADER).await);
     }
     let body = received("M1", "one");
     let posted = reqwest::Client::new()
         .post(format!("http://{}/webhooks/globex", server.webhook))
         .header("x-connectly-hmac-sha256", sign(SECRET, body.as_bytes()))
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .body(body);
     assert_eq!(posted.send().await.expect("answers").status(), 200);
     assert!(server.log.lock().expect("unpoisoned").contains("a connection could not be taken in"));

@@ -43,7 +43,7 @@ pub(crate) async fn delete(gateway: &Gateway, account: &str, id: &str) -> Result
     within(gateway.webhooks().delete_webhook(request)).await.map(|_| ())
 }
 
-fn detail() -> WebhookConfiguration {
+fn configuration() -> WebhookConfiguration {
     WebhookConfiguration {
         echo: Some(false),
         channel_types: vec!["whatsapp".to_owned()],
@@ -51,7 +51,7 @@ fn detail() -> WebhookConfiguration {
     }
 }
 
-fn detail_json() -> Value {
+fn configuration_json() -> Value {
     json!({
         "echo": false,
         "channelTypes": ["whatsapp"],
@@ -74,15 +74,15 @@ pub(crate) async fn registered(gateway: &Gateway, topic: WebhookTopic) -> Webhoo
 }
 
 #[tokio::test]
-async fn a_registration_is_made_with_the_documented_body_and_listed() {
+async fn registration_has_the_documented_body_and_is_listed() {
     let gateway = Start::quiet().start().await;
-    let request = CreateWebhookRequest { configuration: Some(detail()), ..new(WebhookTopic::Report) };
+    let request = CreateWebhookRequest { configuration: Some(configuration()), ..new(WebhookTopic::Report) };
     let answer = create(&gateway, request).await.expect("created");
     let call = last_call(&gateway);
     assert_eq!(call.method, "POST");
     assert_eq!(call.path, path(&gateway, "create/webhooks"));
     assert_eq!(call.content_type(), Some("application/json"));
-    let expected = json!({"topic": "report", "address": ADDRESS, "configuration": detail_json()});
+    let expected = json!({"topic": "report", "address": ADDRESS, "configuration": configuration_json()});
     assert_eq!(serde_json::from_slice::<Value>(&call.body).expect("JSON"), expected);
 
     let created = answer.webhook.expect("there");
@@ -95,7 +95,7 @@ async fn a_registration_is_made_with_the_documented_body_and_listed() {
 }
 
 #[tokio::test]
-async fn what_is_not_given_is_left_to_the_provider() {
+async fn absent_configuration_is_not_sent() {
     let gateway = Start::quiet().start().await;
     for configuration in [None, Some(WebhookConfiguration::default())] {
         let request = CreateWebhookRequest { configuration, ..new(WebhookTopic::Report) };
@@ -107,7 +107,7 @@ async fn what_is_not_given_is_left_to_the_provider() {
 }
 
 #[tokio::test]
-async fn without_an_address_our_own_is_registered() {
+async fn empty_address_registers_the_public_url() {
     for (public_url, address) in [
         ("https://hooks.example.com", "https://hooks.example.com/webhooks/demo-connectly"),
         ("https://hooks.example.com/sb/", "https://hooks.example.com/sb/webhooks/demo-connectly"),
@@ -122,31 +122,31 @@ async fn without_an_address_our_own_is_registered() {
 }
 
 #[tokio::test]
-async fn an_address_of_our_own_that_is_not_configured_is_said_to_be_missing() {
+async fn empty_address_without_public_url_is_rejected() {
     let request = CreateWebhookRequest { address: String::new(), ..new(WebhookTopic::Report) };
     let plain = Start::quiet().with("WEBHOOK__PUBLIC_URL", "http://hooks.example.com");
     for start in [Start::quiet(), plain] {
         let gateway = start.start().await;
-        let told = create(&gateway, request.clone()).await.expect_err("no address");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-        assert_eq!(fields(&told), ["address"]);
-        assert!(told.message().contains("`public_url` in [webhook]"), "{told:?}");
+        let error = create(&gateway, request.clone()).await.expect_err("no address");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        assert_eq!(fields(&error), ["address"]);
+        assert!(error.message().contains("`public_url` in [webhook]"), "{error:?}");
         assert_eq!(gateway.connectly().calls().len(), 0);
     }
 }
 
 #[tokio::test]
-async fn a_topic_that_has_an_address_keeps_it_whatever_the_provider_would_do() {
+async fn existing_registration_is_kept_on_conflict() {
     for duplicate_topic in [DuplicateTopic::Conflict, DuplicateTopic::Replace] {
         let gateway = Start::quiet().with_duplicate_topic(duplicate_topic).start().await;
         let before = registered(&gateway, WebhookTopic::Messages).await;
         for on_conflict in [OnConflict::Unspecified, OnConflict::Fail] {
             let request =
                 CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
-            let told = create(&gateway, request).await.expect_err("there is one");
-            assert_eq!((told.code(), reason(&told).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
-            assert_eq!(metadata(&told, "webhook_id"), before.id);
-            assert_eq!(metadata(&told, "address"), before.address);
+            let error = create(&gateway, request).await.expect_err("there is one");
+            assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+            assert_eq!(metadata(&error, "webhook_id"), before.id);
+            assert_eq!(metadata(&error, "address"), before.address);
         }
         assert_eq!(registered(&gateway, WebhookTopic::Messages).await, before);
         assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
@@ -154,7 +154,7 @@ async fn a_topic_that_has_an_address_keeps_it_whatever_the_provider_would_do() {
 }
 
 #[tokio::test]
-async fn a_registration_is_replaced_in_its_place_whatever_the_provider_would_do() {
+async fn existing_registration_is_replaced_in_place() {
     for duplicate_topic in [DuplicateTopic::Conflict, DuplicateTopic::Replace] {
         let gateway = Start::quiet().with_duplicate_topic(duplicate_topic).start().await;
         let before = registered(&gateway, WebhookTopic::Messages).await;
@@ -180,7 +180,7 @@ async fn a_registration_is_replaced_in_its_place_whatever_the_provider_would_do(
 }
 
 #[tokio::test]
-async fn replacing_what_is_not_there_creates_it() {
+async fn replace_without_a_registration_creates_one() {
     let gateway = Start::quiet().start().await;
     let request =
         CreateWebhookRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookTopic::Report) };
@@ -190,37 +190,38 @@ async fn replacing_what_is_not_there_creates_it() {
 }
 
 /// The next list is empty, as if the registration were made right behind it.
-async fn look_too_early(gateway: &Gateway) {
+async fn hide_registrations_once(gateway: &Gateway) {
     let empty = Fault::Body(200, r#"{"entity":{"webhooks":[]}}"#.to_owned());
     gateway.connectly().set_fault(FaultRule::once(empty).on(Operation::ListWebhooks)).await;
 }
 
 #[tokio::test]
-async fn a_race_that_the_provider_refuses_is_told_as_a_registration_that_exists() {
-    let gateway = Start::quiet().one_try().with_duplicate_topic(DuplicateTopic::Conflict).start().await;
+async fn race_refused_by_the_provider_is_already_exists() {
+    let gateway =
+        Start::quiet().without_retries().with_duplicate_topic(DuplicateTopic::Conflict).start().await;
     let before = registered(&gateway, WebhookTopic::Messages).await;
     for on_conflict in [OnConflict::Fail, OnConflict::Replace] {
-        look_too_early(&gateway).await;
+        hide_registrations_once(&gateway).await;
         let request = CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
-        let told = create(&gateway, request).await.expect_err("somebody was faster");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
-        assert_eq!(metadata(&told, "webhook_id"), before.id);
-        assert_eq!(metadata(&told, "address"), before.address);
-        assert_eq!(metadata(&told, "http_status"), "409");
+        let error = create(&gateway, request).await.expect_err("somebody was faster");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+        assert_eq!(metadata(&error, "webhook_id"), before.id);
+        assert_eq!(metadata(&error, "address"), before.address);
+        assert_eq!(metadata(&error, "http_status"), "409");
         assert_eq!(registered(&gateway, WebhookTopic::Messages).await, before);
     }
     // Who it is may not be known.
-    look_too_early(&gateway).await;
+    hide_registrations_once(&gateway).await;
     gateway.connectly().set_fault(FaultRule::once(Fault::status(503)).on(Operation::ListWebhooks)).await;
-    let told = create(&gateway, new(WebhookTopic::Messages)).await.expect_err("somebody was faster");
-    assert_eq!((reason(&told).as_str(), metadata(&told, "webhook_id").as_str()), ("WEBHOOK_EXISTS", ""));
+    let error = create(&gateway, new(WebhookTopic::Messages)).await.expect_err("somebody was faster");
+    assert_eq!((reason(&error).as_str(), metadata(&error, "webhook_id").as_str()), ("WEBHOOK_EXISTS", ""));
 }
 
 #[tokio::test]
-async fn a_race_that_the_provider_lets_pass_looks_like_any_creation() {
+async fn race_accepted_by_the_provider_is_a_plain_creation() {
     let gateway = Start::quiet().with_duplicate_topic(DuplicateTopic::Replace).start().await;
     let before = registered(&gateway, WebhookTopic::Messages).await;
-    look_too_early(&gateway).await;
+    hide_registrations_once(&gateway).await;
     let answer = create(&gateway, new(WebhookTopic::Messages)).await.expect("created");
     assert_eq!(answer.previous, None);
     let now = registered(&gateway, WebhookTopic::Messages).await;
@@ -229,20 +230,20 @@ async fn a_race_that_the_provider_lets_pass_looks_like_any_creation() {
 }
 
 #[tokio::test]
-async fn a_registration_whose_id_cannot_stand_in_a_path_is_not_replaced() {
+async fn registration_with_an_unsafe_id_is_not_replaced() {
     let gateway = Start::quiet().start().await;
     let odd = r#"{"entity":{"webhooks":[{"id":"../x","topic":"messages","address":"a"}]}}"#;
     let odd = FaultRule::once(Fault::Body(200, odd.to_owned())).on(Operation::ListWebhooks);
     gateway.connectly().set_fault(odd).await;
     let request =
         CreateWebhookRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookTopic::Messages) };
-    let told = create(&gateway, request).await.expect_err("nowhere to write to");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Internal, "PROVIDER_REPLY_UNREADABLE"));
+    let error = create(&gateway, request).await.expect_err("nowhere to write to");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Internal, "PROVIDER_REPLY_UNREADABLE"));
     assert_eq!(gateway.connectly().calls().len(), 1);
 }
 
 #[tokio::test]
-async fn a_change_tells_only_what_changes() {
+async fn update_sends_only_the_changed_fields() {
     let gateway = Start::quiet().start().await;
     let before = registered(&gateway, WebhookTopic::Messages).await;
     let request = UpdateWebhookRequest {
@@ -253,19 +254,19 @@ async fn a_change_tells_only_what_changes() {
     let address = UpdateWebhookRequest { address: Some(ADDRESS.to_owned()), ..request.clone() };
     update(&gateway, address).await.expect("changed");
     assert_eq!(last_call(&gateway).json(), Some(json!({"address": ADDRESS})));
-    update(&gateway, UpdateWebhookRequest { configuration: Some(detail()), ..request })
+    update(&gateway, UpdateWebhookRequest { configuration: Some(configuration()), ..request })
         .await
         .expect("changed");
     let call = last_call(&gateway);
     let put = path(&gateway, &format!("update/webhooks/{}", before.id));
     assert_eq!((call.method.as_str(), call.path.as_str()), ("PUT", put.as_str()));
-    assert_eq!(call.json(), Some(json!({"configuration": detail_json()})));
+    assert_eq!(call.json(), Some(json!({"configuration": configuration_json()})));
     let now = registered(&gateway, WebhookTopic::Messages).await;
-    assert_eq!((now.address.as_str(), now.configuration), (ADDRESS, Some(detail())));
+    assert_eq!((now.address.as_str(), now.configuration), (ADDRESS, Some(configuration())));
 }
 
 #[tokio::test]
-async fn a_deleted_registration_is_gone_and_cannot_be_deleted_again() {
+async fn deleted_registration_is_not_found() {
     let gateway = Start::quiet().start().await;
     let before = registered(&gateway, WebhookTopic::Messages).await;
     delete(&gateway, CONNECTLY, &before.id).await.expect("deleted");
@@ -273,20 +274,20 @@ async fn a_deleted_registration_is_gone_and_cannot_be_deleted_again() {
     let at = path(&gateway, &format!("delete/webhooks/{}", before.id));
     assert_eq!((call.method.as_str(), call.path.as_str()), ("DELETE", at.as_str()));
     assert_eq!(list(&gateway).await.expect("listed").len(), 1);
-    let told = delete(&gateway, CONNECTLY, &before.id).await.expect_err("gone");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+    let error = delete(&gateway, CONNECTLY, &before.id).await.expect_err("gone");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
     let request = UpdateWebhookRequest {
         account: CONNECTLY.to_owned(),
         webhook_id: before.id,
         address: Some(ADDRESS.to_owned()),
         configuration: None,
     };
-    let told = update(&gateway, request).await.expect_err("gone");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+    let error = update(&gateway, request).await.expect_err("gone");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
 }
 
 #[tokio::test]
-async fn the_list_brings_the_providers_own_json_byte_for_byte() {
+async fn list_returns_the_providers_json_unchanged() {
     let gateway = Start::quiet().start().await;
     let item = r#"{ "id":"W1", "topic":"opt_outs","address":"http://x", "new": 12345678901234567890 }"#;
     let reply = format!(r#"{{"entity":{{"businessId":"b","webhooks":[ {item} ]}}}}"#);
@@ -300,11 +301,11 @@ async fn the_list_brings_the_providers_own_json_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_registration_is_told_at_once_and_nothing_is_sent() {
+async fn invalid_registration_reports_all_violations() {
     let gateway = Start::quiet().start().await;
-    let told = create(&gateway, CreateWebhookRequest::default()).await.expect_err("empty");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&told), ["account", "topic"]);
+    let error = create(&gateway, CreateWebhookRequest::default()).await.expect_err("empty");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), ["account", "topic"]);
 
     let hollow = WebhookConfiguration {
         channel_types: vec!["sms".to_owned(), String::new()],
@@ -319,33 +320,33 @@ async fn every_fault_of_a_registration_is_told_at_once_and_nothing_is_sent() {
         on_conflict: 99,
         ..CreateWebhookRequest::default()
     };
-    let told = create(&gateway, request).await.expect_err("all wrong");
+    let error = create(&gateway, request).await.expect_err("all wrong");
     let hollows = [
         "configuration.channel_types[1]",
         "configuration.filters[0].field",
         "configuration.filters[0].expression",
     ];
-    assert_eq!(fields(&told), [&["topic", "address"][..], &hollows, &["on_conflict"]].concat());
-    assert!(!format!("{told:?}").contains("gw.example.org"), "nothing that was given is quoted");
+    assert_eq!(fields(&error), [&["topic", "address"][..], &hollows, &["on_conflict"]].concat());
+    assert!(!format!("{error:?}").contains("gw.example.org"), "nothing that was given is quoted");
 
-    let told = update(&gateway, UpdateWebhookRequest::default()).await.expect_err("empty");
-    assert_eq!(fields(&told), ["account", "webhook_id", "address"]);
+    let error = update(&gateway, UpdateWebhookRequest::default()).await.expect_err("empty");
+    assert_eq!(fields(&error), ["account", "webhook_id", "address"]);
     let request = UpdateWebhookRequest {
         account: CONNECTLY.to_owned(),
         webhook_id: "../templates".to_owned(),
         address: Some(String::new()),
         configuration: Some(hollow),
     };
-    let told = update(&gateway, request).await.expect_err("all wrong");
-    assert_eq!(fields(&told), [&["webhook_id", "address"][..], &hollows].concat());
+    let error = update(&gateway, request).await.expect_err("all wrong");
+    assert_eq!(fields(&error), [&["webhook_id", "address"][..], &hollows].concat());
 
-    let told = delete(&gateway, "", "a/b").await.expect_err("all wrong");
-    assert_eq!(fields(&told), ["account", "webhook_id"]);
+    let error = delete(&gateway, "", "a/b").await.expect_err("all wrong");
+    assert_eq!(fields(&error), ["account", "webhook_id"]);
     assert_eq!(gateway.connectly().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn connectby_has_no_webhooks_and_says_so_of_the_account() {
+async fn webhook_registration_at_connectby_is_unsupported() {
     let gateway = Start::quiet().start().await;
     let account = CONNECTBY.to_owned();
     let listed = ListWebhooksRequest { account: account.clone() };
@@ -360,16 +361,16 @@ async fn connectby_has_no_webhooks_and_says_so_of_the_account() {
         address: Some(ADDRESS.to_owned()),
         configuration: None,
     };
-    for told in [
+    for error in [
         within(gateway.webhooks().list_webhooks(listed)).await.map(|_| ()),
         create(&gateway, CreateWebhookRequest { account, ..new(WebhookTopic::Messages) }).await.map(|_| ()),
         create(&gateway, without_address).await.map(|_| ()),
         update(&gateway, changed).await,
         delete(&gateway, CONNECTBY, "W1").await,
     ] {
-        let told = told.expect_err("unsupported");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
-        assert_eq!(fields(&told), ["account"]);
+        let error = error.expect_err("unsupported");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+        assert_eq!(fields(&error), ["account"]);
     }
     assert_eq!(gateway.connectby().calls().len(), 0);
 }

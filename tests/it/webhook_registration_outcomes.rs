@@ -19,7 +19,7 @@ fn both(fault: Fault, code: Code, reason: &'static str) -> Case {
     Case { fault, read: (code, reason, ""), write: (code, reason, "") }
 }
 
-fn unclear(fault: Fault, cause: &'static str) -> Case {
+fn unknown(fault: Fault, cause: &'static str) -> Case {
     Case {
         fault,
         read: (Code::Unavailable, "PROVIDER_UNAVAILABLE", cause),
@@ -30,7 +30,7 @@ fn unclear(fault: Fault, cause: &'static str) -> Case {
 fn unreadable(fault: Fault) -> Case {
     Case {
         read: (Code::Internal, "PROVIDER_REPLY_UNREADABLE", "REPLY_UNREADABLE"),
-        ..unclear(fault, "REPLY_UNREADABLE")
+        ..unknown(fault, "REPLY_UNREADABLE")
     }
 }
 
@@ -46,58 +46,58 @@ fn cases() -> Vec<Case> {
         both(Fault::status(404), NotFound, "PROVIDER_NOT_FOUND"),
         both(Fault::status(429), ResourceExhausted, "PROVIDER_THROTTLED"),
         both(body(200, r#"{"error":{"message":"no"}}"#), FailedPrecondition, "PROVIDER_REFUSED"),
-        unclear(body(408, "{}"), "PROVIDER_FAILED"),
-        unclear(body(409, "<html>"), "PROVIDER_FAILED"),
-        unclear(Fault::status(500), "PROVIDER_FAILED"),
-        unclear(body(503, "<html>"), "PROVIDER_FAILED"),
-        unclear(Fault::CutBeforeReading, "CONNECTION_LOST"),
-        unclear(Fault::CutAfterReading, "CONNECTION_LOST"),
-        unclear(Fault::CutReply, "REPLY_CUT_OFF"),
+        unknown(body(408, "{}"), "PROVIDER_FAILED"),
+        unknown(body(409, "<html>"), "PROVIDER_FAILED"),
+        unknown(Fault::status(500), "PROVIDER_FAILED"),
+        unknown(body(503, "<html>"), "PROVIDER_FAILED"),
+        unknown(Fault::CutBeforeReading, "CONNECTION_LOST"),
+        unknown(Fault::CutAfterReading, "CONNECTION_LOST"),
+        unknown(Fault::CutReply, "REPLY_CUT_OFF"),
         unreadable(Fault::NotJson),
     ]
 }
 
-async fn told_is(
+async fn assert_error(
     gateway: &Gateway,
     fault: &Fault,
-    told: Result<(), Status>,
+    error: Result<(), Status>,
     expected: (Code, &str, &str),
     rpc: &str,
 ) {
-    let told = told.expect_err("a fault is no success");
-    let found = (told.code(), reason(&told), metadata(&told, "cause"));
-    assert_eq!((found.0, found.1.as_str(), found.2.as_str()), expected, "{rpc} {fault:?}: {told:?}");
-    assert_eq!(metadata(&told, "account"), CONNECTLY, "{rpc} {fault:?}");
+    let error = error.expect_err("a fault is no success");
+    let found = (error.code(), reason(&error), metadata(&error, "cause"));
+    assert_eq!((found.0, found.1.as_str(), found.2.as_str()), expected, "{rpc} {fault:?}: {error:?}");
+    assert_eq!(metadata(&error, "account"), CONNECTLY, "{rpc} {fault:?}");
     gateway.connectly().clear_faults().await.expect("listens again");
 }
 
 #[tokio::test]
-async fn every_answer_to_a_list_has_its_meaning() {
-    let mut gateway = Start::quiet().one_try().start().await;
+async fn each_provider_reply_to_a_list_maps_to_its_status() {
+    let mut gateway = Start::quiet().without_retries().start().await;
     let more =
         ["", "{}", "[]", r#"{"entity":null}"#].map(|body| unreadable(Fault::Body(200, body.to_owned())));
     for Case { fault, read, .. } in cases().into_iter().chain(more) {
         let rule = FaultRule::once(fault.clone()).on(Operation::ListWebhooks);
         gateway.connectly().set_fault(rule.clone()).await;
-        told_is(&gateway, &fault, list(&gateway).await.map(|_| ()), read, "list").await;
+        assert_error(&gateway, &fault, list(&gateway).await.map(|_| ()), read, "list").await;
         if read.1 == "PROVIDER_THROTTLED" {
             // This account rests now.
-            gateway = Start::quiet().one_try().start().await;
+            gateway = Start::quiet().without_retries().start().await;
         }
         // A creation whose look fails has written nothing, and may be called again.
         gateway.connectly().set_fault(rule).await;
-        let told = create(&gateway, new(WebhookTopic::Report)).await.map(|_| ());
-        told_is(&gateway, &fault, told, read, "create").await;
+        let error = create(&gateway, new(WebhookTopic::Report)).await.map(|_| ());
+        assert_error(&gateway, &fault, error, read, "create").await;
         assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
         if read.1 == "PROVIDER_THROTTLED" {
-            gateway = Start::quiet().one_try().start().await;
+            gateway = Start::quiet().without_retries().start().await;
         }
     }
     list(&gateway).await.expect("all is well again");
 }
 
 #[tokio::test]
-async fn every_answer_to_a_write_has_its_outcome() {
+async fn each_provider_reply_to_a_write_maps_to_its_outcome() {
     let rpcs = ["create", "update", "delete"];
     for (Case { fault, write, .. }, rpc) in
         cases().into_iter().flat_map(|case| rpcs.map(|rpc| (case.clone(), rpc)))
@@ -107,10 +107,10 @@ async fn every_answer_to_a_write_has_its_outcome() {
             continue;
         }
         // What was cut may have been done, and who was throttled rests: each fault has a server of its own.
-        let gateway = Start::quiet().one_try().start().await;
+        let gateway = Start::quiet().without_retries().start().await;
         let id = registered(&gateway, WebhookTopic::Messages).await.id;
         let provider = gateway.connectly();
-        let told = match rpc {
+        let error = match rpc {
             "create" => {
                 provider.set_fault(FaultRule::once(fault.clone()).on(Operation::CreateWebhook)).await;
                 create(&gateway, new(WebhookTopic::Report)).await.map(|_| ())
@@ -130,20 +130,20 @@ async fn every_answer_to_a_write_has_its_outcome() {
                 delete(&gateway, CONNECTLY, &id).await
             }
         };
-        told_is(&gateway, &fault, told, write, rpc).await;
+        assert_error(&gateway, &fault, error, write, rpc).await;
     }
 }
 
 #[tokio::test]
-async fn a_conflict_that_is_readable_is_a_refusal_of_any_other_write() {
+async fn readable_conflict_refuses_a_delete() {
     let gateway = Start::quiet().start().await;
     gateway.connectly().set_fault(FaultRule::once(Fault::status(409))).await;
-    let told = delete(&gateway, CONNECTLY, "W1").await.expect_err("refused");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::FailedPrecondition, "PROVIDER_CONFLICT"));
+    let error = delete(&gateway, CONNECTLY, "W1").await.expect_err("refused");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::FailedPrecondition, "PROVIDER_CONFLICT"));
 }
 
 #[tokio::test]
-async fn a_creation_is_proved_by_an_id_alone() {
+async fn only_an_id_proves_a_creation() {
     let gateway = Start::quiet().start().await;
     for (status, body, expected) in [
         (200, r#"{"id":"W9","type":"custom"}"#, None),
@@ -155,13 +155,13 @@ async fn a_creation_is_proved_by_an_id_alone() {
     ] {
         let fault = FaultRule::once(Fault::Body(status, body.to_owned())).on(Operation::CreateWebhook);
         gateway.connectly().set_fault(fault).await;
-        let told = create(&gateway, new(WebhookTopic::Report)).await.err().map(|told| reason(&told));
-        assert_eq!(told.as_deref(), expected, "{body}");
+        let error = create(&gateway, new(WebhookTopic::Report)).await.err().map(|error| reason(&error));
+        assert_eq!(error.as_deref(), expected, "{body}");
     }
 }
 
 #[tokio::test]
-async fn a_change_and_a_deletion_are_proved_by_a_success_without_an_error() {
+async fn success_without_an_error_proves_update_and_delete() {
     let gateway = Start::quiet().start().await;
     for (status, body, expected) in [
         (200, "{}", None),
@@ -178,15 +178,15 @@ async fn a_change_and_a_deletion_are_proved_by_a_success_without_an_error() {
     ] {
         let fault = FaultRule::times(2, Fault::Body(status, body.to_owned()));
         gateway.connectly().set_fault(fault).await;
-        let told = delete(&gateway, CONNECTLY, "W1").await.err().map(|told| reason(&told));
-        assert_eq!(told.as_deref(), expected, "delete {status} {body}");
+        let error = delete(&gateway, CONNECTLY, "W1").await.err().map(|error| reason(&error));
+        assert_eq!(error.as_deref(), expected, "delete {status} {body}");
         let request = UpdateWebhookRequest {
             account: CONNECTLY.to_owned(),
             webhook_id: "W1".to_owned(),
             address: Some(ADDRESS.to_owned()),
             configuration: None,
         };
-        let told = update(&gateway, request).await.err().map(|told| reason(&told));
-        assert_eq!(told.as_deref(), expected, "update {status} {body}");
+        let error = update(&gateway, request).await.err().map(|error| reason(&error));
+        assert_eq!(error.as_deref(), expected, "update {status} {body}");
     }
 }

@@ -15,7 +15,7 @@ use switchboard::sandbox::connectly::sign;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use super::gateway::{PATIENCE, Subscriber, subscribe};
+use super::gateway::{Subscriber, TIMEOUT, subscribe};
 
 /// The account in the configuration of [`Home`].
 pub(crate) const ACCOUNT: &str = "globex";
@@ -29,7 +29,7 @@ pub(crate) struct Server {
     /// Ends when the log does.
     collecting: Option<std::thread::JoinHandle<()>>,
     /// Whether anybody reads the log.
-    heard: Arc<AtomicBool>,
+    keep_reading: Arc<AtomicBool>,
     pub(crate) grpc: SocketAddr,
     pub(crate) webhook: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -106,18 +106,18 @@ impl Server {
             log.lock().expect("unpoisoned").push_str(&line);
         }
         let kept = Arc::clone(&log);
-        let heard = Arc::new(AtomicBool::new(true));
-        let hears = Arc::clone(&heard);
+        let keep_reading = Arc::new(AtomicBool::new(true));
+        let is_wanted = Arc::clone(&keep_reading);
         let collecting = std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 kept.lock().expect("unpoisoned").push_str(&line);
-                if !hears.load(Ordering::SeqCst) {
+                if !is_wanted.load(Ordering::SeqCst) {
                     return;
                 }
             }
         });
         let (grpc, webhook, admin) = (at["grpc"], at["webhook"], at["admin"]);
-        Self { collecting: Some(collecting), heard, child, grpc, webhook, admin, log }
+        Self { collecting: Some(collecting), keep_reading, child, grpc, webhook, admin, log }
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -135,13 +135,13 @@ impl Server {
 
     /// Reads one more line of the log, and then takes none any more: to write one is an error then.
     #[cfg(target_os = "linux")]
-    pub(crate) fn hang_up(&self) {
-        self.heard.store(false, Ordering::SeqCst);
+    pub(crate) fn close_log(&self) {
+        self.keep_reading.store(false, Ordering::SeqCst);
     }
 
     /// Waits until nobody reads the log any more.
     #[cfg(target_os = "linux")]
-    pub(crate) async fn unheard(&self) {
+    pub(crate) async fn log_closed(&self) {
         while !self.collecting.as_ref().expect("not ended").is_finished() {
             tokio::task::yield_now().await;
         }
@@ -155,7 +155,7 @@ impl Server {
 
     /// Waits until it has ended by itself, and gives back how, and all of its log.
     #[cfg(target_os = "linux")]
-    pub(crate) async fn end(mut self) -> (std::process::ExitStatus, String) {
+    pub(crate) async fn wait_for_exit(mut self) -> (std::process::ExitStatus, String) {
         let ended = super::gateway::within(async {
             loop {
                 match self.child.try_wait().expect("waitable") {
@@ -181,7 +181,7 @@ impl Server {
                     self.collecting.take().expect("once").join().expect("reads to the end");
                     return status.success();
                 }
-                None if began.elapsed() > PATIENCE => panic!("does not stop"),
+                None if began.elapsed() > TIMEOUT => panic!("does not stop"),
                 None => std::thread::yield_now(),
             }
         }

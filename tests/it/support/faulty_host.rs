@@ -5,7 +5,7 @@ use switchboard::sandbox::Sandbox;
 
 use super::binary::{ACCOUNT, Home, Server, post};
 use super::faults::{Faults, Seen};
-use super::gateway::{just_received, text, within};
+use super::gateway::{received_now, text, within};
 use super::provider;
 
 /// A folder with a configuration and a store, and the faults of the processes that use it.
@@ -40,7 +40,7 @@ impl FaultyHost {
 
     /// Posts a webhook. The server appends an event whose text is `id`.
     pub(crate) async fn post(&self, server: &Server, id: &str) -> Option<u16> {
-        post(&self.client, server.webhook, just_received(id, id)).await
+        post(&self.client, server.webhook, received_now(id, id)).await
     }
 
     /// Posts a webhook until the server answers 200, as a provider retries. The server may have closed the pooled
@@ -60,7 +60,7 @@ impl FaultyHost {
         for n in 0..3 {
             let id = format!("{name}{n}");
             let posted =
-                post(&self.client, server.webhook, just_received(&id, &format!("{id} {padding}"))).await;
+                post(&self.client, server.webhook, received_now(&id, &format!("{id} {padding}"))).await;
             assert_eq!(posted, Some(200));
         }
     }

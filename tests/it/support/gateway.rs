@@ -29,7 +29,7 @@ pub(crate) const CONNECTLY: &str = "demo-connectly";
 pub(crate) const CUSTOMER: &str = "+15550100001";
 
 /// How long anything may take that a test waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running server. Dropping it stops it at once; [`stop`](Self::stop) stops it in order.
 pub(crate) struct Gateway {
@@ -61,7 +61,7 @@ impl Start {
     }
 
     /// Statuses and the customer's answer come back, without any delay.
-    pub(crate) fn with_life(mut self) -> Self {
+    pub(crate) fn with_replies(mut self) -> Self {
         self.options.connectly.auto_status = true;
         self.options.connectly.auto_reply = true;
         self
@@ -86,7 +86,7 @@ impl Start {
     }
 
     /// Nothing is tried again and no failure speaks against a provider, for tests of what one answer means.
-    pub(crate) fn one_try(self) -> Self {
+    pub(crate) fn without_retries(self) -> Self {
         self.with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "100ms")
             .with("ACCOUNTS__DEMO_CONNECTBY__GATE__BREAKER_FAILURES", "0")
             .with("ACCOUNTS__DEMO_CONNECTLY__GATE__PATIENCE", "100ms")
@@ -169,7 +169,7 @@ impl Gateway {
     }
 
     /// Starts to stop the server, without waiting for the end.
-    pub(crate) fn begin_to_stop(&self) {
+    pub(crate) fn begin_shutdown(&self) {
         self.stop.cancel();
     }
 
@@ -226,7 +226,7 @@ pub(crate) fn received(id: &str, text: &str) -> String {
 
 /// The same of a text that was just written. That a customer wrote long ago is forgotten at some moment, which is a
 /// write to the disk.
-pub(crate) fn just_received(id: &str, text: &str) -> String {
+pub(crate) fn received_now(id: &str, text: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     received_at(now.as_secs(), id, text)
 }
@@ -244,7 +244,7 @@ fn received_at(seconds: u64, id: &str, text: &str) -> String {
 
 /// Waits, but not for ever.
 pub(crate) async fn within<F: IntoFuture>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future).await.expect("within the patience of the tests")
+    tokio::time::timeout(TIMEOUT, future).await.expect("within the patience of the tests")
 }
 
 /// Opens a stream and takes `started` from it.

@@ -7,9 +7,9 @@ use super::*;
 use crate::support::gateway::{CONNECTBY, CONNECTLY, Start};
 
 #[tokio::test]
-async fn the_documented_message_with_an_image_reaches_connectby_with_the_template_as_it_was_listed() {
+async fn image_template_reaches_connectby_as_documented() {
     let gateway = Start::quiet().start().await;
-    listing(&gateway, page(ODD, "{}")).await;
+    set_list_reply(&gateway, page(UNUSUAL_TEMPLATE, "{}")).await;
     let accepted =
         r#"{"success":true,"responseData":{"messages":[{"id":"wamid.1","message_status":"accepted"}]}}"#;
     let rule = FaultRule::once(Fault::Body(200, accepted.to_owned())).on(Operation::SendTemplate);
@@ -41,11 +41,11 @@ async fn the_documented_message_with_an_image_reaches_connectby_with_the_templat
         ])
     );
     let raw = std::str::from_utf8(&call.body).expect("text");
-    assert!(raw.contains(&format!(r#""template":{ODD}"#)), "{raw}");
+    assert!(raw.contains(&format!(r#""template":{UNUSUAL_TEMPLATE}"#)), "{raw}");
 }
 
 #[tokio::test]
-async fn the_documented_one_time_password_reaches_connectby() {
+async fn one_time_password_reaches_connectby_as_documented() {
     let gateway = Start::quiet().start().await;
     let code = "ONE-TIME PASSWORD";
     let request = Template { buttons: vec![url_suffix(0, code)], ..template("login_code", "en", &[code]) };
@@ -68,7 +68,7 @@ async fn the_documented_one_time_password_reaches_connectby() {
 }
 
 #[tokio::test]
-async fn a_template_beyond_the_first_page_with_named_parameters_reaches_connectby() {
+async fn named_parameters_of_a_later_page_template_reach_connectby() {
     let gateway = Start::quiet().start().await;
     let request = Template {
         header: header(template_header::Header::Text(named("first_name", "Asha"))),
@@ -92,9 +92,9 @@ async fn a_template_beyond_the_first_page_with_named_parameters_reaches_connectb
 }
 
 #[tokio::test]
-async fn everything_that_meta_can_fill_reaches_connectby() {
+async fn every_parameter_type_reaches_connectby() {
     let gateway = Start::quiet().start().await;
-    listing(&gateway, page(ODD, "{}")).await;
+    set_list_reply(&gateway, page(UNUSUAL_TEMPLATE, "{}")).await;
     let taken = Fault::Body(200, r#"{"success":true}"#.to_owned());
     gateway.connectby().set_fault(FaultRule::always(taken).on(Operation::SendTemplate)).await;
     let url = "https://example.com/a";
@@ -155,7 +155,7 @@ async fn everything_that_meta_can_fill_reaches_connectby() {
 }
 
 #[tokio::test]
-async fn a_template_reaches_connectly_with_the_documented_body() {
+async fn template_reaches_connectly_with_the_documented_body() {
     let gateway = Start::quiet().start().await;
     let request = Template {
         header: header(template_header::Header::Document(media("https://files.example.org/a.pdf", "a.pdf"))),
@@ -184,7 +184,7 @@ async fn a_template_reaches_connectly_with_the_documented_body() {
 }
 
 #[tokio::test]
-async fn parameters_are_named_to_connectly_by_the_given_name_or_else_by_position() {
+async fn parameters_reach_connectly_by_name_or_position() {
     let gateway = Start::quiet().start().await;
     let url = "https://example.com/a";
     let cases = [
@@ -221,7 +221,7 @@ async fn parameters_are_named_to_connectly_by_the_given_name_or_else_by_position
         ),
     ];
     for (request, expected) in cases {
-        // Whether the template takes it is the provider's affair; this is about what it is told.
+        // Whether the template takes it is the provider's affair; this is about what it is error.
         let _ = gateway.send(send(CONNECTLY, request)).await;
         let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
         assert_eq!(call["parameters"], expected);
