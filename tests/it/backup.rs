@@ -1,4 +1,4 @@
-//! `switchboard backup` and `switchboard restore`, against the real binary under load.
+//! `switchboard backup` and `switchboard restore`, with the real binary under load.
 
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::message_service_client::MessageServiceClient;
@@ -32,7 +32,7 @@ async fn send(server: &Server, id: &str, resend_after_attempt: u32) -> Result<bo
 async fn assert_cursor_lost(server: &Server, cursor: &str) -> String {
     let start = Some(From::AfterCursor(cursor.to_owned()));
     let request = SubscribeRequest { start, ..Default::default() };
-    let status = subscribe(server.channel().await, request).await.err().expect("lost");
+    let status = subscribe(server.channel().await, request).await.err().expect("cursor lost");
     assert_eq!((status.code(), reason(&status)), (Code::OutOfRange, "CURSOR_LOST".to_owned()));
     metadata(&status, "newest_cursor")
 }
@@ -46,15 +46,15 @@ async fn restored_store_serves_and_reports_lost_cursors_and_sends() {
     let server = Server::start(home.command());
     deliver(&server, (0..20).map(|n| format!("before-{n}"))).await;
     assert!(!send(&server, "sent-before", 0).await.expect("accepted"));
-    let mut reader: Subscriber = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let mut stream: Subscriber = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut cursors = Vec::new();
     let mut before = Default::default();
-    for event in reader.events(21).await {
+    for event in stream.events(21).await {
         cursors.push(event.cursor);
         before = event.receive_time.expect("always");
     }
 
-    // The backup is made while webhooks come in.
+    // The backup runs while webhooks arrive.
     let output = {
         let (to, config) = (backup.clone(), config.clone());
         let backing_up = tokio::task::spawn_blocking(move || {
@@ -66,7 +66,7 @@ async fn restored_store_serves_and_reports_lost_cursors_and_sends() {
     assert!(output.contains("events, up to number "), "{output}");
     deliver(&server, (0..5).map(|n| format!("after-{n}"))).await;
     assert!(!send(&server, "sent-after", 0).await.expect("accepted"));
-    let last = reader.events(56).await.pop().expect("56 of them").cursor;
+    let last = stream.events(56).await.pop().expect("56 events").cursor;
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 2);
     server.kill();
     home.delete_store();
@@ -75,50 +75,50 @@ async fn restored_store_serves_and_reports_lost_cursors_and_sends() {
     assert!(output.contains("SEND_OUTCOME_UNKNOWN"), "{output}");
     let server = Server::start(home.command());
 
-    // What was read before goes on where it was, and what came after the backup is known as assert_cursor_lost.
+    // A cursor from before the backup still works. A cursor from after it is lost.
     let mut again = server.subscribe(From::AfterCursor(cursors[9].clone())).await;
     assert_eq!(text_of(&again.event().await), "before-10");
     let mut newest = assert_cursor_lost(&server, &last).await;
-    let place = Some(list_events_request::Place::BeforeCursor(last));
-    let request = ListEventsRequest { place, ..ListEventsRequest::default() };
+    let position = Some(list_events_request::Place::BeforeCursor(last));
+    let request = ListEventsRequest { place: position, ..ListEventsRequest::default() };
     let listed = within(EventServiceClient::new(server.channel().await).list_events(request)).await;
     assert_eq!(reason(&listed.expect_err("lost")), "CURSOR_LOST");
     deliver(&server, ["anew".to_owned()]).await;
-    let mut on = server.subscribe(From::AfterCursor(newest.clone())).await;
-    let anew = on.event().await;
+    let mut resumed = server.subscribe(From::AfterCursor(newest.clone())).await;
+    let anew = resumed.event().await;
     assert_eq!(text_of(&anew), "anew");
-    // Since a time from before, not all that was received is there.
+    // Events received since a time before the backup are incomplete.
     let since = SubscribeRequest { start: Some(From::Since(before)), ..SubscribeRequest::default() };
-    let error = subscribe(server.channel().await, since.clone()).await.err().expect("lost");
+    let error = subscribe(server.channel().await, since.clone()).await.err().expect("cursor lost");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     let skipping = SubscribeRequest { expired_policy: ExpiredPolicy::SkipWithGap.into(), ..since };
     let mut skipping = subscribe(server.channel().await, skipping).await.expect("a stream");
     assert!(matches!(skipping.next().await, Ok(Some(subscribe_response::Response::Gap(_)))));
-    let mut on = server.subscribe(From::Since(anew.receive_time.expect("always"))).await;
-    assert_eq!(on.event().await.cursor, anew.cursor);
+    let mut resumed = server.subscribe(From::Since(anew.receive_time.expect("always"))).await;
+    assert_eq!(resumed.event().await.cursor, anew.cursor);
 
-    // What is known is answered; what is not may have been sent after the backup, and was.
+    // A send in the backup is replayed. A send after the backup is unknown to the store, so it may have been sent.
     assert!(send(&server, "sent-before", 0).await.expect("known"));
     for _ in 0..2 {
-        let unknown = send(&server, "sent-after", 0).await.expect_err("may have been sent");
+        let unknown = send(&server, "sent-after", 0).await.expect_err("outcome unknown");
         assert_eq!(unknown.code(), Code::FailedPrecondition);
         assert_eq!(reason(&unknown), "SEND_OUTCOME_UNKNOWN");
         assert_eq!(metadata(&unknown, "cause"), "RESTORED");
         assert_eq!(metadata(&unknown, "attempt"), "1");
     }
-    assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 2, "nothing went out");
-    assert!(!send(&server, "sent-after", 1).await.expect("as asked for"));
+    assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 2, "nothing was sent");
+    assert!(!send(&server, "sent-after", 1).await.expect("resent"));
     assert!(send(&server, "sent-after", 1).await.expect("known"));
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 3);
-    // Whoever gives no id takes the risk.
+    // A send without an idempotency key is sent.
     assert!(!send(&server, "", 0).await.expect("accepted"));
     server.kill();
 
-    // Once more, and this time whoever restores takes the risk for all.
+    // With --accept-repeats, the operator accepts duplicates of such sends.
     home.delete_store();
     succeeds(&["restore", "--config", path_str(&config), "--from", path_str(&backup), "--accept-repeats"]);
     let server = Server::start(home.command());
-    assert!(!send(&server, "sent-after", 0).await.expect("taken for new"));
+    assert!(!send(&server, "sent-after", 0).await.expect("accepted as new"));
     let in_common = cursors.pop().expect("read before");
     newest = server.subscribe(From::AfterCursor(in_common)).await.started.newest_cursor;
     assert!(!newest.is_empty());
@@ -151,7 +151,7 @@ async fn backup_and_restore_never_overwrite_and_name_the_obstacle() {
     let output = fails(&["backup", "--to", path_str(&backup)]);
     assert!(output.contains("--config"), "{output}");
 
-    // A backup that is put where a store should be is refused, with the way out.
+    // `serve` rejects a backup in the place of a store, and names the command to use.
     home.delete_store();
     std::fs::copy(&backup, &store).expect("copied");
     let output = fails(&["serve", "--config", path_str(&config)]);

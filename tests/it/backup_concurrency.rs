@@ -1,5 +1,4 @@
-//! A backup that takes its time, and what becomes of the server meanwhile: it may be killed, be started, or have its disk
-//! fail, and the backup still reads the store.
+//! A slow backup that still reads the store while the server is killed, started, or loses its disk.
 #![cfg(target_os = "linux")]
 
 use std::path::PathBuf;
@@ -15,14 +14,14 @@ use crate::support::faults::{Call, Effect, Faults, On, Rule};
 use crate::support::faulty_host::FaultyHost;
 use crate::support::gateway::{text_of, within};
 
-/// A backup that reads the store for ever, for what it writes takes for ever. Dropping it kills it.
+/// A backup that never ends, because its writes are delayed. Dropping it kills it.
 struct Backup {
     child: Child,
     _faults: Faults,
 }
 
 impl Backup {
-    /// Waits until it reads.
+    /// Waits until it reads the store.
     async fn start(host: &FaultyHost) -> Self {
         let (store, to) = (file(host, "switchboard.db"), file(host, "slow"));
         let faults = Faults::new(&host.home);
@@ -31,7 +30,7 @@ impl Backup {
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
         command.args(["backup", "--store", path_str(&store), "--to", path_str(&to)]);
         let mut command = faults.on(command);
-        // Late is what it writes, not what it reads.
+        // The delay affects the files that it writes, not the store.
         command.env("FAULTS_FILES", file(host, ".switchboard-"));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
         within(async {
@@ -45,7 +44,7 @@ impl Backup {
 
     fn kill(mut self) {
         self.child.kill().expect("still running");
-        self.child.wait().expect("gone");
+        self.child.wait().expect("reaped");
     }
 }
 
@@ -60,14 +59,14 @@ fn file(host: &FaultyHost, name: &str) -> PathBuf {
     host.home.folder.path().join(name)
 }
 
-/// Files without a name of their own.
+/// Temporary files, which have no final name yet.
 fn unnamed_files(host: &FaultyHost) -> Vec<String> {
     let files = std::fs::read_dir(host.home.folder.path()).expect("readable").flatten();
     let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with(".switchboard-")).collect()
 }
 
-/// The texts of the first events.
+/// The texts of the oldest events.
 async fn texts(server: &Server, events: usize) -> Vec<String> {
     let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     stream.events(events).await.iter().map(|event| text_of(event).to_owned()).collect()
@@ -83,19 +82,19 @@ async fn server_starts_while_a_backup_reads_the_store() {
     server.kill();
     let synced = host.faults.trace().len();
     let server = host.start();
-    // What it found in the log, and could not move, is on disk before it is output.
+    // The server syncs the part of the write-ahead log that it cannot checkpoint before it delivers those events.
     let trace = host.faults.trace();
     assert!(trace[synced..].iter().any(|seen| seen.is_sync_of("-wal") && seen.result == 0), "{trace:?}");
     assert_eq!(host.post(&server, "after").await, Some(200));
     assert_eq!(texts(&server, 3).await, ["before", "meanwhile", "after"]);
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
     let server = host.start();
     backup.kill();
     assert_eq!(host.post(&server, "end").await, Some(200));
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
-/// Verifying needs the file for itself. What reads it comes to its end some time, and callers wait.
+/// Verification needs exclusive access to the file. The server waits for the reader to end, and calls wait meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn store_with_failed_disk_is_verified_after_the_backup_ends() {
     let host = FaultyHost::new();
@@ -109,7 +108,7 @@ async fn store_with_failed_disk_is_verified_after_the_backup_ends() {
     host.post_until_accepted(&server, "after").await;
     let first = texts(&server, 1).await;
     assert_eq!(first, ["before"]);
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +119,7 @@ async fn server_that_waits_for_a_backup_can_be_stopped() {
     host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
     host.logged(&server, "something else has the store open").await;
-    assert!(!server.terminate(), "nobody knows what is on the disk");
+    assert!(!server.terminate(), "the store is not verified");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +135,7 @@ async fn next_backup_deletes_leftovers_but_not_files_in_use() {
     succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&file(&host, "backup"))]);
     let left = unnamed_files(&host);
     assert!(!left.is_empty() && !left.iter().any(|name| killed.contains(name)), "{killed:?}, then {left:?}");
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,19 +147,19 @@ async fn backup_after_kill_9_contains_every_acknowledged_event() {
     }
     server.kill();
     let (store, backup) = (file(&host, "switchboard.db"), file(&host, "backup"));
-    let log = std::fs::metadata(file(&host, "switchboard.db-wal")).expect("it was left").len();
+    let log = std::fs::metadata(file(&host, "switchboard.db-wal")).expect("the log exists").len();
     assert!(log > 0);
     succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
-    let left = std::fs::metadata(file(&host, "switchboard.db-wal")).expect("it is not the backup's").len();
+    let left = std::fs::metadata(file(&host, "switchboard.db-wal")).expect("the log exists").len();
     assert_eq!(left, log);
     host.home.delete_store();
     succeeds(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
     let server = host.start();
     assert_eq!(texts(&server, 3).await, ["1", "2", "3"]);
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
-/// Both disks are full: that of a backup, and that of a store that is restored.
+/// The disk of the backup and the disk of the restored store are full.
 #[tokio::test(flavor = "multi_thread")]
 async fn backup_to_full_disk_leaves_no_file_and_names_the_path() {
     let host = FaultyHost::new();
@@ -185,5 +184,5 @@ async fn backup_to_full_disk_leaves_no_file_and_names_the_path() {
     let output = run(&["restore", "--store", path_str(&other), "--from", path_str(&backup)]);
     assert!(output.contains(path_str(&other)), "{output}");
     assert!(!other.exists() && unnamed_files(&host).is_empty());
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }

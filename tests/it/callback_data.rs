@@ -1,4 +1,4 @@
-//! What a caller wants back with the events of a message.
+//! `callback_data`: client data that the events of a message carry.
 
 use serde_json::json;
 use switchboard::pb::v1::send_message_request::Content;
@@ -11,10 +11,10 @@ use crate::support::gateway::{
     CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, details, fields, reason, text, within,
 };
 
-/// JSON that a parser and a serialiser would change.
+/// JSON that parsing and serializing would change.
 const DATA: &str = r#"{ "b":1.50,"a":"\u00e9", "n":12345678901234567890123 }"#;
 
-/// Bytes as long as callback data may be.
+/// Callback data of the maximum length.
 fn longest() -> String {
     format!("\"{}\"", "é".repeat(479))
 }
@@ -44,10 +44,10 @@ fn with(callback_data: &str, content: Content) -> SendMessageRequest {
     }
 }
 
-/// The events that follow, after the provider has taken the answers to its webhooks.
+/// The events of the injected webhooks, after the server has answered each with 200.
 async fn events_after(gateway: &Gateway, delivered: [Option<Delivery>; 4]) -> Vec<Event> {
     for delivery in delivered {
-        assert_eq!(delivery.expect("a message of its").status, Some(200));
+        assert_eq!(delivery.expect("a known message").status, Some(200));
     }
     let start = switchboard::pb::v1::subscribe_request::Start::Position(
         switchboard::pb::v1::StartPosition::Earliest.into(),
@@ -107,7 +107,7 @@ async fn invalid_callback_data_fails_with_path_and_sends_nothing() {
     ] {
         for account in [CONNECTBY, CONNECTLY] {
             let request = SendMessageRequest { callback_data: data.to_owned(), ..text(account, "hi") };
-            let error = gateway.send(request).await.expect_err("faulty");
+            let error = gateway.send(request).await.expect_err("invalid");
             assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
             assert_eq!(fields(&error), ["callback_data"]);
             let violations = details(&error).bad_request().expect("violations").field_violations.clone();
@@ -122,7 +122,7 @@ async fn invalid_callback_data_fails_with_path_and_sends_nothing() {
         };
         let first = SendMediaRequest { header: Some(header), chunk: b"words".to_vec().into() };
         let error =
-            within(gateway.messages().send_media(tokio_stream::once(first))).await.expect_err("faulty");
+            within(gateway.messages().send_media(tokio_stream::once(first))).await.expect_err("invalid");
         assert_eq!(fields(&error), ["header.callback_data"]);
     }
     assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);

@@ -1,5 +1,5 @@
-//! Repeatable sends that are interrupted: the connection to the provider breaks, the caller hangs up, or its time is
-//! over, at each stage. Then the caller repeats blindly.
+//! Interrupted sends with an idempotency key: at each stage, the connection to the provider breaks, the client cancels,
+//! or the deadline passes. Then the client retries.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::support::gateway::{
 /// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(300);
 
-/// How long a call that must wait is watched to see that it does.
+/// How long a test watches a call that must wait.
 const SHORT_WAIT: Duration = Duration::from_millis(300);
 
 fn repeatable(account: &str, id: &str, body: &str) -> SendMessageRequest {
@@ -55,7 +55,7 @@ async fn wait_for_arrivals(endpoint: &Endpoint, operation: Operation, count: usi
     within(arrived).await;
 }
 
-/// A server on which no failure speaks against a provider.
+/// A server without circuit breakers.
 fn without_breaker() -> Start {
     [CONNECTBY, CONNECTLY].into_iter().fold(Start::quiet(), |start, account| {
         let account = account.to_uppercase().replace('-', "_");
@@ -79,7 +79,7 @@ async fn retry_after_cut_connection_never_sends_twice() {
             let id = format!("{fault:?}");
             provider.set_fault(FaultRule::once(fault).on(operation)).await;
             let mut messages = Vec::new();
-            // The first is the send, the others are blind repetitions.
+            // The first call sends; the others retry.
             for _ in 0..3 {
                 let error = send(&gateway, repeatable(account, &id, "hi")).await.expect_err(&id);
                 assert_eq!(
@@ -96,15 +96,15 @@ async fn retry_after_cut_connection_never_sends_twice() {
             }
             messages.dedup();
             assert_eq!(messages.len(), 1, "{id}");
-            // With the attempt named it goes out once more, and that too is repeated blindly.
+            // A resend after the named attempt sends once more; retries of the resend send nothing.
             for replayed in [false, true, true] {
                 let again = SendMessageRequest { resend_after_attempt: 1, ..repeatable(account, &id, "hi") };
                 let done = send(&gateway, again).await.expect("accepted");
                 assert_eq!(done.replayed, replayed, "{id}");
-                assert_eq!(done.message.expect("there").message_id, messages[0], "{id}");
+                assert_eq!(done.message.expect("present").message_id, messages[0], "{id}");
                 assert_eq!(provider.arrivals(operation), arrives + 1, "{id}");
             }
-            provider.clear_faults().await.expect("listens");
+            provider.clear_faults().await.expect("faults cleared");
         }
     }
 }
@@ -116,19 +116,19 @@ async fn retry_after_refused_connection_sends_once() {
         provider.set_fault(FaultRule::always(Fault::Refuse)).await;
         for _ in 0..2 {
             let request = with_deadline(repeatable(account, "a", "hi"), Duration::from_millis(1_500));
-            let error = send(&gateway, request).await.expect_err("nobody listens");
+            let error = send(&gateway, request).await.expect_err("connection refused");
             assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "PROVIDER_UNREACHABLE"));
         }
-        provider.clear_faults().await.expect("listens");
+        provider.clear_faults().await.expect("faults cleared");
         for replayed in [false, true] {
             let done = send(&gateway, repeatable(account, "a", "hi")).await.expect("accepted");
-            assert_eq!((done.replayed, done.message.expect("there").attempt), (replayed, 1));
+            assert_eq!((done.replayed, done.message.expect("present").attempt), (replayed, 1));
         }
         assert_eq!(provider.arrivals(operation), 1);
     }
 }
 
-/// A server with one place at ConnectBy, and the send that has it.
+/// Starts a send that takes the only slot at ConnectBy, and returns it.
 async fn occupy_the_only_slot(
     gateway: &Gateway,
 ) -> impl Future<Output = Result<SendMessageResponse, Status>> + use<'_> {
@@ -136,7 +136,7 @@ async fn occupy_the_only_slot(
     gateway.connectby().set_fault(rule).await;
     let mut first = Box::pin(send(gateway, text(CONNECTBY, "first")));
     tokio::select! {
-        _ = &mut first => panic!("too early"),
+        _ = &mut first => panic!("ended too early"),
         () = wait_for_arrivals(gateway.connectby(), Operation::SendText, 1) => {}
     }
     first
@@ -147,11 +147,11 @@ async fn deadline_in_the_gate_fails_as_busy_and_frees_the_request_id() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__CALLS_IN_FLIGHT", "1").start().await;
     let first = occupy_the_only_slot(&gateway).await;
     let error = send(&gateway, with_deadline(repeatable(CONNECTBY, "a", "hi"), SHORT_WAIT)).await;
-    let error = error.expect_err("no place for it");
+    let error = error.expect_err("no free slot");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "ACCOUNT_BUSY"));
     first.await.expect("accepted");
     assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
-    // The id is free, for any content.
+    // The request id is free for any content.
     let done = send(&gateway, repeatable(CONNECTBY, "a", "other")).await.expect("accepted");
     assert_eq!((done.replayed, gateway.connectby().arrivals(Operation::SendText)), (false, 2));
 }
@@ -161,7 +161,7 @@ async fn cancel_in_the_gate_sends_nothing_and_frees_the_request_id() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__CALLS_IN_FLIGHT", "1").start().await;
     let first = occupy_the_only_slot(&gateway).await;
     let waiting = send(&gateway, repeatable(CONNECTBY, "a", "hi"));
-    timeout(SHORT_WAIT, waiting).await.expect_err("no place for it");
+    timeout(SHORT_WAIT, waiting).await.expect_err("no free slot");
     first.await.expect("accepted");
     let done = send(&gateway, repeatable(CONNECTBY, "a", "other")).await.expect("accepted");
     assert!(!done.replayed);
@@ -184,15 +184,15 @@ async fn retry_after_cancel_in_flight_gets_the_real_outcome() {
                 assert!(matches!(error.code(), Code::Cancelled | Code::DeadlineExceeded), "{error:?}");
             } else {
                 tokio::select! {
-                    _ = send(&gateway, request.clone()) => panic!("too early"),
+                    _ = send(&gateway, request.clone()) => panic!("ended too early"),
                     () = wait_for_arrivals(provider, operation, 1) => {}
                 }
             }
             assert_eq!(provider.arrivals(operation), 1, "{id}");
-            // One joins the attempt, which nobody may have waited for meanwhile, and one comes when it is done.
+            // The first retry joins the attempt in flight. The second one comes after its end.
             for replayed in [false, true] {
-                let done = send(&gateway, request.clone()).await.expect("accepted, and never in doubt");
-                let message = done.message.expect("there");
+                let done = send(&gateway, request.clone()).await.expect("accepted");
+                let message = done.message.expect("present");
                 assert_eq!((done.replayed, message.attempt), (replayed, 1), "{id}");
             }
             assert_eq!(provider.arrivals(operation), 1, "{id}");
@@ -211,7 +211,7 @@ async fn status_webhook_resolves_a_send_whose_reply_was_lost() {
         let key = Some(Key::RequestId("a".to_owned()));
         let asked = GetMessageRequest { account: CONNECTLY.to_owned(), key };
         let pending = within(gateway.messages().get_message(asked)).await.expect("known").into_inner();
-        let pending: Message = pending.message.expect("there");
+        let pending: Message = pending.message.expect("present");
         assert_eq!(pending.state(), MessageState::Pending);
         let proof = json!({
             "topic": "delivery_status",
@@ -227,10 +227,10 @@ async fn status_webhook_resolves_a_send_whose_reply_was_lost() {
         (joined, pending.message_id)
     };
     let (first, (second, id)) = tokio::join!(first, second);
-    // The reply never came.
+    // The provider never replied.
     for done in [first, second] {
-        let done = done.expect("proved");
-        let message = done.message.expect("there");
+        let done = done.expect("proved by the status");
+        let message = done.message.expect("present");
         assert_eq!((message.state(), message.message_id.as_str()), (MessageState::Delivered, id.as_str()));
     }
     assert_eq!(provider.arrivals(Operation::SendMessage), 1);

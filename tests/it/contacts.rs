@@ -1,4 +1,4 @@
-//! Contacts: what goes out, what comes back, and where a list ends that the provider only counts.
+//! Contacts: requests to the provider, its replies, and the end of a list that has page numbers only.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::support::gateway::{
     CONNECTBY, CONNECTLY, Gateway, Start, details, fields, metadata, reason, within,
 };
 
-/// Calls a method of the service with a request of its own.
+/// Calls a method of the service.
 macro_rules! call {
     ($gateway:expr, $method:ident, $request:expr) => {
         within(ContactServiceClient::new($gateway.channel.clone()).$method($request))
@@ -49,7 +49,7 @@ async fn delete(gateway: &Gateway, id: &str) -> Result<String, Status> {
     call!(gateway, delete_contact, request).map(|response| response.provider_message)
 }
 
-/// Every contact, page by page to the end, and how many pages there were.
+/// Every contact, and the number of pages.
 async fn all(gateway: &Gateway) -> (Vec<Contact>, usize) {
     let (mut contacts, mut token, mut pages) = (Vec::new(), String::new(), 0);
     loop {
@@ -89,7 +89,7 @@ async fn every_contact_is_listed_once_for_any_page_past_the_end() {
         let ids: Vec<String> = contacts.iter().map(|contact| contact.id.clone()).collect();
         let expected: Vec<String> = (1..=45).map(|id| id.to_string()).collect();
         assert_eq!(ids, expected, "{past_the_end:?}");
-        assert_eq!(pages, 4, "three of contacts, and the one that shows the end");
+        assert_eq!(pages, 4, "three pages of contacts and the one that shows the end");
         assert_eq!(contacts[6].name, "Contact 7");
         assert_eq!(
             (contacts[6].phone_number.as_str(), contacts[6].country_code.as_str()),
@@ -153,7 +153,7 @@ async fn foreign_or_truncated_page_token_is_rejected() {
     let gateway = Start::quiet().start().await;
     let token = list(&gateway, "").await.expect("listed").next_page_token;
     for wrong in ["?", &token[1..], &format!("{token}A")] {
-        let error = list(&gateway, wrong).await.expect_err("not ours");
+        let error = list(&gateway, wrong).await.expect_err("a foreign token");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
         assert_eq!(fields(&error), ["page_token"]);
     }
@@ -187,7 +187,7 @@ async fn create_contact_sends_the_given_fields_and_nothing_else() {
         note: Some(String::new()),
         ..asha()
     };
-    let created = create(&gateway, full).await.expect("created").contact.expect("there");
+    let created = create(&gateway, full).await.expect("created").contact.expect("present");
     assert_eq!((created.id.as_str(), created.date_of_birth.as_deref()), ("47", Some("1990-05-01")));
     let sent = last_call(&gateway).json().expect("JSON");
     assert_eq!((&sent["email"], &sent["gender"]), (&json!("asha@example.org"), &json!("female")));
@@ -203,7 +203,7 @@ async fn contact_id_as_text_or_number_proves_the_creation() {
         (r#"{"success":true,"contact_id":3,"error":null,"data":{"x":1}}"#, "3"),
     ] {
         gateway.connectby().set_fault(FaultRule::once(Fault::Body(201, reply.to_owned()))).await;
-        assert_eq!(create(&gateway, asha()).await.expect("created").contact.expect("there").id, id);
+        assert_eq!(create(&gateway, asha()).await.expect("created").contact.expect("present").id, id);
     }
 }
 
@@ -227,7 +227,7 @@ async fn contact_is_updated_and_deleted_by_id() {
     assert_eq!(contacts.len(), 44);
     assert_eq!((contacts[6].name.as_str(), contacts[7].id.as_str()), ("Asha R.", "9"));
 
-    let error = delete(&gateway, "8").await.expect_err("gone");
+    let error = delete(&gateway, "8").await.expect_err("deleted");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
     assert_eq!(metadata(&error, "route"), r#"delete_contact = "DELETE /v1.0/contacts/{id}""#);
 }
@@ -268,17 +268,14 @@ async fn invalid_contact_reports_all_violations_and_sends_nothing() {
         let error = delete(&gateway, id).await.expect_err("no id");
         assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["contact_id".to_owned()]));
     }
-    let nothing = CreateContactRequest {
+    let empty = CreateContactRequest {
         account: CONNECTBY.to_owned(),
         contact: None,
         ..CreateContactRequest::default()
     };
-    assert_eq!(fields(&call!(gateway, create_contact, nothing).expect_err("nothing")), ["contact"]);
-    let nothing = UpdateContactRequest { account: String::new(), contact: None };
-    assert_eq!(
-        fields(&call!(gateway, update_contact, nothing).expect_err("nothing")),
-        ["account", "contact"]
-    );
+    assert_eq!(fields(&call!(gateway, create_contact, empty).expect_err("empty")), ["contact"]);
+    let empty = UpdateContactRequest { account: String::new(), contact: None };
+    assert_eq!(fields(&call!(gateway, update_contact, empty).expect_err("empty")), ["account", "contact"]);
     assert_eq!(gateway.connectby().calls().len(), 0);
 }
 
@@ -297,8 +294,8 @@ async fn contacts_of_connectly_are_unsupported() {
     let account = CONNECTLY.to_owned();
     let of = |account: &str| GetAccountRequest { account: account.to_owned() };
     let able = async |account: &str| {
-        let got = gateway.accounts().get_account(of(account)).await.expect("there").into_inner();
-        let rpcs = got.account.expect("there").capabilities.expect("there").rpcs;
+        let got = gateway.accounts().get_account(of(account)).await.expect("present").into_inner();
+        let rpcs = got.account.expect("present").capabilities.expect("present").rpcs;
         rpcs.into_iter().filter(|rpc| rpc.starts_with("ContactService.")).collect::<Vec<_>>()
     };
     let named = ["ListContacts", "CreateContact", "UpdateContact", "DeleteContact"];
@@ -360,7 +357,7 @@ async fn each_provider_reply_to_a_list_maps_to_its_status() {
     let mut gateway = Start::quiet().without_retries().start().await;
     for (fault, code, expected, wait) in cases {
         gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-        let error = list(&gateway, "").await.expect_err("a fault is no success");
+        let error = list(&gateway, "").await.expect_err("the fault makes the call fail");
         assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
         let delay = details(&error).retry_info().and_then(|info| info.retry_delay);
         assert_eq!(delay, wait.map(Duration::from_secs), "{fault:?}");
@@ -370,13 +367,13 @@ async fn each_provider_reply_to_a_list_maps_to_its_status() {
             assert!(error.message().contains(route), "{error:?}");
             assert_eq!(metadata(&error, "route"), route);
         }
-        gateway.connectby().clear_faults().await.expect("listens again");
+        gateway.connectby().clear_faults().await.expect("faults cleared");
         if expected == "PROVIDER_THROTTLED" {
-            // This account rests now.
+            // The server now pauses this account.
             gateway = Start::quiet().without_retries().start().await;
         }
     }
-    list(&gateway, "").await.expect("all is well again");
+    list(&gateway, "").await.expect("the provider works again");
 }
 
 #[tokio::test]
@@ -418,7 +415,7 @@ async fn each_provider_reply_to_a_write_maps_to_its_outcome() {
         match write {
             "create" => {
                 cases.push(unknown(ok(r#"{"message":"done"}"#), "REPLY_UNREADABLE"));
-                // What has an id was done, whatever else is said of it.
+                // A reply with an id and a failure is inconsistent, so the outcome is unknown.
                 let both = ok(r#"{"message":"no","contactId":1,"success":false}"#);
                 cases.push(unknown(both, "REPLY_UNREADABLE"));
             }
@@ -433,10 +430,10 @@ async fn each_provider_reply_to_a_write_maps_to_its_outcome() {
                         Contact { id: "7".to_owned(), name: "Asha Rao".to_owned(), ..Contact::default() };
                     update(&gateway, contact).await.map(|_| ())
                 }
-                // Another one each time: what was deleted before its reply was cut off is gone.
+                // A new id each time, because a contact whose delete reply was cut off is deleted.
                 _ => delete(&gateway, &(index + 1).to_string()).await.map(|_| ()),
             };
-            let error = error.expect_err("a fault is no success");
+            let error = error.expect_err("the fault makes the call fail");
             assert_eq!(
                 (error.code(), reason(&error).as_str()),
                 (code, expected),
@@ -445,9 +442,9 @@ async fn each_provider_reply_to_a_write_maps_to_its_outcome() {
             assert_eq!(metadata(&error, "cause"), cause, "{write} {fault:?}");
             let text = format!("{error:?}");
             assert!(!text.contains("Asha") && !text.contains("98123"), "{write} {fault:?}");
-            gateway.connectby().clear_faults().await.expect("listens again");
+            gateway.connectby().clear_faults().await.expect("faults cleared");
             if expected == "PROVIDER_THROTTLED" {
-                // This account rests now.
+                // The server now pauses this account.
                 gateway = Start::quiet().without_retries().start().await;
             }
         }

@@ -1,5 +1,5 @@
-//! Sends, while the process is killed again and again: what clients were told must be true, and a blind retry must never
-//! send twice.
+//! Sends while the process is killed repeatedly. Each reply must stay true after the kill, and a retry with the same
+//! idempotency key must never send twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -26,10 +26,10 @@ use crate::support::provider;
 /// How many clients send at once.
 const CLIENTS: usize = 24;
 
-/// How many messages a caller of streams has on one.
+/// How many messages a client sends on one `SendMessages` stream.
 const MESSAGES_PER_STREAM: usize = 5;
 
-/// The next fault, if there is to be one. Each strikes one call of whoever comes next.
+/// Draws the next fault, if any. It affects the next call of any client.
 fn fault(random: &mut fastrand::Rng) -> Option<Fault> {
     Some(match random.u32(..40) {
         0 => Fault::CutBeforeReading,
@@ -48,13 +48,13 @@ fn fault(random: &mut fastrand::Rng) -> Option<Fault> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SendError {
     reason: String,
-    /// Which attempt, where it says.
+    /// The attempt in the error metadata, if present.
     attempt: Option<u32>,
 }
 
 type Reply = Result<Message, SendError>;
 
-/// The process is gone: it is not the server who speaks.
+/// The connection broke because the process was killed. The status is tonic's, so it has no `ErrorInfo`.
 #[derive(Debug)]
 struct ServerKilled;
 
@@ -66,20 +66,20 @@ impl SendError {
         Ok(Self { reason: reason(status), attempt: metadata(status, "attempt").parse().ok() })
     }
 
-    /// The attempt of which nobody can tell.
+    /// The attempt whose outcome is unknown.
     fn unknown(&self) -> Option<u32> {
-        (self.reason == "SEND_OUTCOME_UNKNOWN").then(|| self.attempt.expect("it says which"))
+        (self.reason == "SEND_OUTCOME_UNKNOWN").then(|| self.attempt.expect("an attempt"))
     }
 }
 
-/// What is known outside of the server.
+/// What the clients observed.
 #[derive(Default)]
 struct History {
-    /// What clients were history, by the id of their request.
+    /// The replies by idempotency key.
     replies: BTreeMap<String, Vec<Reply>>,
-    /// The attempts after which clients asked for another, by the id of their request: more may not be made.
+    /// The attempts after which a client asked for a resend, by idempotency key. The server may make no other resend.
     resend_after: BTreeSet<(String, u32)>,
-    /// The furthest state that was told of each message to somebody who asked.
+    /// The most advanced state that `GetMessage` returned for each message.
     states: BTreeMap<String, i32>,
 }
 
@@ -91,7 +91,7 @@ impl SharedHistory {
         self.0.lock().expect("unpoisoned")
     }
 
-    /// Notes that a request goes out, of which nobody may ever hear again.
+    /// Records that a request starts. A kill may prevent its reply.
     fn record_start(&self, request: &SendMessageRequest) {
         let mut history = self.lock();
         history.replies.entry(request.request_id.clone()).or_default();
@@ -100,8 +100,8 @@ impl SharedHistory {
         }
     }
 
-    fn record_reply(&self, id: &str, heard: Reply) {
-        self.lock().replies.entry(id.to_owned()).or_default().push(heard);
+    fn record_reply(&self, id: &str, reply: Reply) {
+        self.lock().replies.entry(id.to_owned()).or_default().push(reply);
     }
 
     fn ids(&self) -> Vec<String> {
@@ -112,15 +112,15 @@ impl SharedHistory {
         self.lock().replies.values().map(Vec::len).sum()
     }
 
-    /// The newest that was heard of each request.
+    /// The newest reply to each request.
     fn last_replies(&self) -> Vec<(String, Reply)> {
         let history = self.lock();
-        let last = history.replies.iter().filter_map(|(id, heard)| Some((id.clone(), heard.last()?.clone())));
+        let last = history.replies.iter().filter_map(|(id, reply)| Some((id.clone(), reply.last()?.clone())));
         last.collect()
     }
 }
 
-/// A send whose text and `request_id` are the same, so that what arrives can be told apart.
+/// A send whose text equals its `request_id`, which tells arrivals at the provider apart.
 fn request(id: &str, resend_after_attempt: u32) -> SendMessageRequest {
     SendMessageRequest { request_id: id.to_owned(), resend_after_attempt, ..text(ACCOUNT, id) }
 }
@@ -133,12 +133,12 @@ async fn send(
     history.record_start(&request);
     let id = request.request_id.clone();
     let sent = within(MessageServiceClient::new(channel.clone()).send_message(request)).await;
-    let heard = match sent {
-        Ok(response) => Ok(response.into_inner().message.expect("an answer holds the message")),
+    let reply = match sent {
+        Ok(response) => Ok(response.into_inner().message.expect("a message")),
         Err(status) => Err(SendError::of(&status)?),
     };
-    history.record_reply(&id, heard.clone());
-    Ok(heard)
+    history.record_reply(&id, reply.clone());
+    Ok(reply)
 }
 
 /// Sends over one stream.
@@ -158,50 +158,50 @@ async fn send_all(
     while let Some(SendMessagesResponse { tag, result }) =
         within(answers.message()).await.map_err(|_| ServerKilled)?
     {
-        let heard = match result.expect("never empty") {
-            Outcome::Response(response) => Ok(response.message.expect("an answer holds the message")),
+        let reply = match result.expect("never empty") {
+            Outcome::Response(response) => Ok(response.message.expect("a message")),
             Outcome::Error(error) => {
                 let attempt = error.metadata.get("attempt").and_then(|attempt| attempt.parse().ok());
                 Err(SendError { reason: error.reason, attempt })
             }
         };
-        history.record_reply(&tag, heard);
+        history.record_reply(&tag, reply);
     }
     Ok(())
 }
 
-/// Asks how a message stands that there must be, and holds the answer against what was told before.
+/// Gets a message that must exist, and checks that its state never regresses.
 async fn get(channel: &Channel, history: &SharedHistory, key: Key) -> Result<Message, ServerKilled> {
     let before = history.lock().states.clone();
     let asked = GetMessageRequest { account: ACCOUNT.to_owned(), key: Some(key.clone()) };
     let found = match within(MessageServiceClient::new(channel.clone()).get_message(asked)).await {
-        Ok(found) => found.into_inner().message.expect("there"),
+        Ok(found) => found.into_inner().message.expect("present"),
         Err(status) => panic!("{key:?}: {:?}", SendError::of(&status)?),
     };
     let floor = before.get(&found.message_id).copied().unwrap_or_default();
-    assert!(found.state >= floor, "{key:?} went back from {floor} to {:?}", found.state());
+    assert!(found.state >= floor, "{key:?} regressed from {floor} to {:?}", found.state());
     let mut history = history.lock();
     let states = history.states.entry(found.message_id.clone()).or_default();
     *states = found.state.max(*states);
     Ok(found)
 }
 
-/// Repeats every request, many at a time.
+/// Retries every request, many concurrently.
 async fn retry(server: &Server, history: &SharedHistory, requests: Vec<SendMessageRequest>) {
     let channel = server.channel().await;
     stream::iter(requests)
         .for_each_concurrent(CLIENTS, |request| async {
-            let _ = send(&channel, history, request).await.expect("the server stands");
+            let _ = send(&channel, history, request).await.expect("the server runs");
         })
         .await;
 }
 
-/// Whether a call was refused: it was answered with a "no", so another may be made.
+/// Whether the provider refused a call. A refusal proves that nothing was sent, so another call is allowed.
 fn refused(status: Option<u16>) -> bool {
     matches!(status, Some(400 | 429))
 }
 
-/// Sends until the process is gone; now and then it sends once more what nobody can tell of, and asks how things stand.
+/// Sends until the process is killed. Sometimes resends a message with an unknown outcome or gets an accepted one.
 async fn run_client(
     channel: Channel,
     history: SharedHistory,
@@ -215,17 +215,17 @@ async fn run_client(
             provider.set_fault(FaultRule::once(fault).on(Operation::SendMessage)).await;
         }
         let id = format!("{name}-{n}");
-        let heard = if streams {
+        let reply = if streams {
             let requests = (0..MESSAGES_PER_STREAM).map(|part| request(&format!("{id}-{part}"), 0)).collect();
             send_all(&channel, &history, requests).await.map(|()| None)
         } else {
             send(&channel, &history, request(&id, 0)).await.map(Some)
         };
-        let heard = match heard {
-            Ok(heard) => heard,
-            Err(gone) => return gone,
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(killed) => return killed,
         };
-        let next = match heard {
+        let next = match reply {
             Some(Ok(message)) if random.u32(..4) == 0 => {
                 let key = match random.u32(..2) {
                     0 => Key::MessageId(message.message_id.clone()),
@@ -241,14 +241,14 @@ async fn run_client(
             },
             Some(Ok(_) | Err(_)) | None => Ok(()),
         };
-        if let Err(gone) = next {
-            return gone;
+        if let Err(killed) = next {
+            return killed;
         }
     }
-    unreachable!("it goes on until the process is gone")
+    unreachable!("the loop ends only when the process is killed")
 }
 
-/// Asks of every message that was told to be accepted.
+/// Gets every message that a reply reported as accepted.
 async fn get_all_accepted(server: &Server, history: &SharedHistory) {
     let channel = server.channel().await;
     let accepted: BTreeSet<String> = {
@@ -257,12 +257,12 @@ async fn get_all_accepted(server: &Server, history: &SharedHistory) {
     };
     stream::iter(accepted)
         .for_each_concurrent(CLIENTS, |id| async {
-            get(&channel, history, Key::MessageId(id)).await.expect("the server stands");
+            get(&channel, history, Key::MessageId(id)).await.expect("the server runs");
         })
         .await;
 }
 
-/// Has the provider report a part of what it took. What is reported is known from then on.
+/// Delivers status webhooks for some accepted messages. Each one proves that its message was sent.
 async fn deliver_statuses(
     server: &Server,
     history: &SharedHistory,
@@ -275,11 +275,11 @@ async fn deliver_statuses(
         .for_each_concurrent(CLIENTS, |id| async {
             let delivery = provider.inject_status(&id, "delivered").await.expect("it was accepted");
             assert_eq!(delivery.status, Some(200));
-            let found = get(&channel, history, Key::ProviderMessageId(id)).await.expect("the server stands");
+            let found = get(&channel, history, Key::ProviderMessageId(id)).await.expect("the server runs");
             assert!(found.state() >= MessageState::Delivered, "{found:?}");
             let again =
-                send(&channel, history, request(&found.request_id, 0)).await.expect("the server stands");
-            assert_eq!(again.expect("it is proven").message_id, found.message_id);
+                send(&channel, history, request(&found.request_id, 0)).await.expect("the server runs");
+            assert_eq!(again.expect("the status proves it").message_id, found.message_id);
         })
         .await;
 }
@@ -322,7 +322,7 @@ async fn retries_after_kill_9_never_send_twice_and_lose_no_success() {
         while let Some(ended) = clients.join_next().await {
             let ServerKilled = ended.expect("clients do not fail");
         }
-        // Before the next round, all of it is repeated in part by clients who know nothing.
+        // Before the next round, clients without any state retry some of the requests.
         let server = start();
         get_all_accepted(&server, &history).await;
         let some =
@@ -337,9 +337,9 @@ async fn retries_after_kill_9_never_send_twice_and_lose_no_success() {
     for _ in 0..2 {
         retry(&server, &history, history.ids().iter().map(|id| request(id, 0)).collect()).await;
     }
-    // What is still unknown is sent once more, by clients who say that they know: and that, too, blindly repeated.
-    let unknown = history.last_replies().into_iter().filter_map(|(id, heard)| {
-        let failed = heard.err()?;
+    // Clients resend each unknown message after the named attempt, and retry that resend.
+    let unknown = history.last_replies().into_iter().filter_map(|(id, reply)| {
+        let failed = reply.err()?;
         let attempt = failed.unknown().unwrap_or_else(|| panic!("{id}: {failed:?}"));
         Some(request(&id, attempt))
     });
@@ -350,46 +350,46 @@ async fn retries_after_kill_9_never_send_twice_and_lose_no_success() {
     }
     deliver_statuses(&server, &history, provider, &mut random).await;
     get_all_accepted(&server, &history).await;
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 
     let history = history.lock();
     let calls = provider.calls();
     assert_eq!(calls.len(), provider.arrivals(Operation::SendMessage), "every call is on record");
     let mut arrivals: BTreeMap<(String, u32), usize> = BTreeMap::new();
-    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let mut arrived_ids: BTreeSet<String> = BTreeSet::new();
     let mut messages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for call in &calls {
         let body = call.json().expect("JSON");
         let id = body["message"]["text"].as_str().expect("a text").to_owned();
-        let mark = body["callbackData"]["sb"].as_str().expect("our mark");
-        let (message_id, attempt) = mark.split_once('/').expect("our mark");
+        let tag = body["callbackData"]["sb"].as_str().expect("a correlation tag");
+        let (message_id, attempt) = tag.split_once('/').expect("a correlation tag");
         let attempt: u32 = attempt.parse().expect("a number");
         assert!(
             attempt == 1 || history.resend_after.contains(&(id.clone(), attempt - 1)),
-            "nobody asked for attempt {attempt} of {id}"
+            "no client asked for attempt {attempt} of {id}"
         );
         if !refused(call.status) {
             *arrivals.entry((id.clone(), attempt)).or_default() += 1;
             messages.entry(id.clone()).or_default().insert(message_id.to_owned());
         }
         if matches!(call.status, Some(200..300)) {
-            taken.insert(id);
+            arrived_ids.insert(id);
         }
     }
     let twice: Vec<_> = arrivals.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "sent twice: {twice:?}");
-    for (id, heard) in &history.replies {
+    for (id, reply) in &history.replies {
         let accepted: BTreeSet<String> =
-            heard.iter().flatten().map(|message| message.message_id.clone()).collect();
-        assert_eq!(accepted.len(), 1, "{id} was accepted in the end, as one message: {heard:?}");
-        assert_eq!(Some(&accepted), messages.get(id), "{id} is one message, in all its attempts");
-        assert!(taken.contains(id), "{id} was told to be accepted, and never arrived");
+            reply.iter().flatten().map(|message| message.message_id.clone()).collect();
+        assert_eq!(accepted.len(), 1, "{id} is accepted as one message: {reply:?}");
+        assert_eq!(Some(&accepted), messages.get(id), "{id} is one message in all its attempts");
+        assert!(arrived_ids.contains(id), "{id} was reported as accepted and never arrived");
     }
     let resend_after = history.resend_after.len();
     println!(
-        "{} requests, {} calls, {resend_after} resend_after attempts, {resent} of them in the end",
+        "{} requests, {} calls, {resend_after} resends, {resent} of them after the last round",
         history.replies.len(),
         calls.len()
     );
-    assert!(history.replies.len() > 300, "there was load: {}", history.replies.len());
+    assert!(history.replies.len() > 300, "too little load: {}", history.replies.len());
 }

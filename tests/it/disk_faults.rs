@@ -1,4 +1,4 @@
-//! A disk that lies, beneath the real binary: what was answered is kept, and nothing is told that is not.
+//! Disk faults under the real binary. The server keeps everything that it acknowledged, and delivers nothing that it lost.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
@@ -19,16 +19,16 @@ use crate::support::faults::{Call, Effect, On, Rule, Seen};
 use crate::support::faulty_host::{FaultyHost, keyed_text};
 use crate::support::gateway::{metadata, reason, subscribe, text_of, within};
 
-/// How often the store was opened again, as the operator is told.
+/// The metric that counts how often the server reopened the store.
 async fn reopened_metric(server: &Server) -> String {
     let page = within(reqwest::get(format!("http://{}/metrics", server.admin))).await;
     let page = page.expect("answers").text().await.expect("a text");
     let line =
-        page.lines().find(|line| line.starts_with("switchboard_store_reopened_total ")).expect("a line");
+        page.lines().find(|line| line.starts_with("switchboard_store_reopened_total ")).expect("the metric");
     line.to_owned()
 }
 
-/// The texts of all events, from the first on, up to one.
+/// The texts of all events from the oldest up to one.
 async fn texts_up_to(server: &Server, last: &str) -> Vec<String> {
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut texts = Vec::new();
@@ -40,16 +40,16 @@ async fn texts_up_to(server: &Server, last: &str) -> Vec<String> {
 
 fn assert_complete(kept: &[String], there: &[String]) {
     let distinct: BTreeSet<&String> = there.iter().collect();
-    assert_eq!(distinct.len(), there.len(), "an event is there twice");
+    assert_eq!(distinct.len(), there.len(), "an event is stored twice");
     let missing: Vec<&str> =
         kept.iter().filter(|text| !distinct.contains(text)).map(|text| &text[..text.len().min(20)]).collect();
     assert!(missing.is_empty(), "answered 200 and lost: {missing:?}");
-    // Of what was posted one after the other.
+    // Events that were posted one after the other keep their order.
     let order: Vec<&String> = there.iter().filter(|text| kept.contains(text)).collect();
-    assert_eq!(order, kept.iter().collect::<Vec<_>>(), "in order");
+    assert_eq!(order, kept.iter().collect::<Vec<_>>(), "wrong order");
 }
 
-/// How many writes to the log no sync has covered, before each thing that was seen.
+/// Each traced call with the number of writes to the write-ahead log that no sync had covered before it.
 fn unsynced_writes(trace: Vec<Seen>) -> impl Iterator<Item = (Seen, usize)> {
     trace.into_iter().scan(0, |unsynced, seen| {
         let before = *unsynced;
@@ -76,7 +76,7 @@ async fn webhook_is_answered_200_only_after_its_event_is_synced() {
     for (answer, unsynced) in answers {
         assert_eq!((answer.file.as_str(), unsynced), ("200", 0));
     }
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,14 +95,14 @@ async fn send_with_request_id_starts_after_its_attempt_is_synced() {
             assert_eq!(unsynced, 0, "{seen:?}");
             let syncs =
                 trace[last..place].iter().filter(|seen| seen.is_sync_of("-wal") && seen.result == 0).count();
-            assert!(syncs > 0, "the intent of its own was synced");
+            assert!(syncs > 0, "its attempt was synced");
             last = place;
             requests += 1;
         }
     }
     assert_eq!(requests, 3);
     drop(sandbox);
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,23 +115,23 @@ async fn failed_commit_sync_loses_no_event_and_streams_resume() {
 
     host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
-    // The stream says that it ends, and after which event; nothing was told that was not kept.
+    // The stream closes with the cursor of its last event. The rejected event was not delivered.
     let closing = loop {
-        match within(stream.next()).await.expect("not broken off").expect("a word of its end") {
+        match within(stream.next()).await.expect("open").expect("a closing message") {
             Response::Closing(closing) => break closing,
             Response::Heartbeat(_) => {}
             other => panic!("{other:?}"),
         }
     };
     assert_eq!((closing.reason(), &closing.cursor), (ClosingReason::Shutdown, &before.cursor));
-    assert_eq!(within(stream.next()).await.expect_err("it is no success").code(), Code::Unavailable);
+    assert_eq!(within(stream.next()).await.expect_err("the stream fails").code(), Code::Unavailable);
 
-    // Whoever comes now waits at the same addresses, and is answered when the store was verified.
+    // Calls to the same addresses wait until the server has verified the store.
     host.post_until_accepted(&server, "after").await;
     assert_eq!(reopened_metric(&server).await, "switchboard_store_reopened_total 1");
     let mut stream = server.subscribe(From::AfterCursor(before.cursor)).await;
     let mut next = stream.event().await;
-    // What was refused may be there: it may have come to the disk, and the provider sends it again in any case.
+    // The rejected event may be stored, because its pages may have reached the disk. The provider retries it anyway.
     if text_of(&next) == "refused" {
         next = stream.event().await;
     }
@@ -139,36 +139,36 @@ async fn failed_commit_sync_loses_no_event_and_streams_resume() {
     assert_eq!(host.post(&server, "refused").await, Some(200));
     assert_complete(&["before".to_owned(), "after".to_owned()], &first_texts(&server, 3).await);
     assert!(server.log.lock().expect("unpoisoned").contains("the store was verified"));
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
-/// The texts of the first events.
+/// The texts of the oldest events.
 async fn first_texts(server: &Server, events: usize) -> Vec<String> {
     let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     stream.events(events).await.iter().map(|event: &Event| text_of(event).to_owned()).collect()
 }
 
-/// The engine syncs its file only when it has moved all of the log, and counts what it moved before as moved. A failed
-/// sync leaves all of that as pages that are read as they were written and are not on the disk. So everything is written
-/// once more; and then the power is cut.
+/// SQLite syncs the database file only after it has checkpointed the whole write-ahead log, and counts earlier pages as
+/// checkpointed. After a failed sync those pages are readable but not on disk. The server therefore rewrites every page.
+/// The power cut at the end proves it.
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_checkpoint_sync_rewrites_every_page() {
     let host = FaultyHost::new();
     let server = host.start();
     let is_sync = |seen: &Seen| seen.is_sync_of(".db");
     let synced = host.faults.trace().into_iter().filter(is_sync).count();
-    // While the log is moved, more is written: what is moved is not synced.
+    // A write during the checkpoint prevents the sync of the pages that it moves.
     host.faults.set(&[Rule::once(Call::Write(On::Database), Effect::Late(Duration::from_secs(1)))]);
     host.post_large(&server, "a").await;
     assert_eq!(host.post(&server, "b").await, Some(200));
     host.traced(|seen| seen.call == "write" && seen.file.ends_with(".db")).await;
-    // The next time all of it is, and that fails.
+    // The next checkpoint syncs all of them, and that sync fails.
     host.faults.set(&[Rule::once(Call::Sync(On::Database), Effect::Broken)]);
     host.post_large(&server, "c").await;
     host.traced(|seen| is_sync(seen) && seen.result < 0).await;
     let syncs: Vec<i64> =
         host.faults.trace().iter().filter(|seen| is_sync(seen)).map(|seen| seen.result).collect();
-    assert_eq!(syncs.get(synced), Some(&-5), "nothing was synced before: {syncs:?}");
+    assert_eq!(syncs.get(synced), Some(&-5), "a sync succeeded before: {syncs:?}");
 
     host.post_until_accepted(&server, "after").await;
     assert_eq!(reopened_metric(&server).await, "switchboard_store_reopened_total 1");
@@ -181,12 +181,12 @@ async fn failed_checkpoint_sync_rewrites_every_page() {
     let server = host.start();
     assert_eq!(host.post(&server, "end").await, Some(200));
     assert_eq!(ids_up_to(&server, "end").await, EXPECTED_IDS);
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 const EXPECTED_IDS: [&str; 9] = ["a0", "a1", "a2", "b", "c0", "c1", "c2", "after", "end"];
 
-/// The first words of all events.
+/// The ids of all events: the first word of each text.
 async fn ids_up_to(server: &Server, last: &str) -> Vec<String> {
     let first = |text: String| text.split(' ').next().unwrap_or_default().to_owned();
     texts_up_to(server, last).await.into_iter().map(first).collect()
@@ -209,7 +209,7 @@ async fn second_failed_sync_ends_the_process_and_logs_why() {
     let server = host.start();
     assert_eq!(host.post(&server, "end").await, Some(200));
     assert_complete(&["kept".to_owned()], &texts_up_to(&server, "end").await);
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,12 +243,12 @@ async fn process_is_live_but_not_ready_while_the_store_is_verified() {
     }
     assert!(
         !server.log.lock().expect("unpoisoned").contains("the store was verified"),
-        "all of it meanwhile"
+        "every page answered during the verification"
     );
     let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     assert_eq!(text_of(&stream.event().await), "kept");
     assert!(server.log.lock().expect("unpoisoned").contains("the store was verified"));
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,7 +277,7 @@ async fn slow_disk_delays_webhook_replies_and_nothing_else() {
     assert_eq!(posting.await, Some(200));
     host.faults.set(&[]);
     assert_eq!(text_of(&stream.event().await), "late");
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,7 +294,7 @@ async fn failed_or_short_write_is_retried_without_a_reopen() {
     }
     assert_eq!(texts_up_to(&server, "kept 1").await, kept);
     assert_eq!(reopened_metric(&server).await, "switchboard_store_reopened_total 0");
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,7 +306,7 @@ async fn failed_sync_stops_new_sends_and_leaves_others_unknown() {
         let (channel, request) = (channel.clone(), keyed_text(id));
         async move { within(MessageServiceClient::new(channel).send_message(request)).await }
     };
-    // Its call is under way when the disk fails, and its outcome finds no store to be written to.
+    // The call is in flight when the disk fails, so the store cannot record its outcome.
     let slow = FaultRule::once(Fault::Latency(Duration::from_secs(2))).on(Operation::SendMessage);
     sandbox.connectly().set_fault(slow).await;
     let (in_flight, refused) = tokio::join!(send("in-flight"), async {
@@ -319,26 +319,26 @@ async fn failed_sync_stops_new_sends_and_leaves_others_unknown() {
         host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
         send("refused").await
     });
-    assert!(in_flight.is_ok(), "the provider has taken it, and its caller is told: {in_flight:?}");
-    let refused = refused.expect_err("nothing went out");
+    assert!(in_flight.is_ok(), "the provider accepted it and the client gets the reply: {in_flight:?}");
+    let refused = refused.expect_err("not sent");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
 
     let channel = server.channel().await;
     let key = Some(Key::RequestId("in-flight".to_owned()));
     let find = GetMessageRequest { account: ACCOUNT.to_owned(), key };
     let found = within(MessageServiceClient::new(channel.clone()).get_message(find)).await.expect("known");
-    assert_eq!(found.into_inner().message.expect("there").state(), MessageState::Unknown);
+    assert_eq!(found.into_inner().message.expect("present").state(), MessageState::Unknown);
     let again = within(MessageServiceClient::new(channel).send_message(keyed_text("in-flight"))).await;
-    let again = again.expect_err("nobody can tell");
+    let again = again.expect_err("outcome unknown");
     assert_eq!(
         (reason(&again).as_str(), metadata(&again, "attempt").as_str()),
         ("SEND_OUTCOME_UNKNOWN", "1")
     );
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 1, "one call was made");
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
-/// Where the system lets go of its cache, what is read is what is on disk: what was refused is not there.
+/// After the kernel drops its page cache, reads return the pages on disk. The rejected event is not among them.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_pages_of_a_rejected_commit_are_never_delivered() {
     let host = FaultyHost::new();
@@ -352,7 +352,7 @@ async fn lost_pages_of_a_rejected_commit_are_never_delivered() {
     host.post_until_accepted(&server, "after").await;
     assert_eq!(reopened_metric(&server).await, "switchboard_store_reopened_total 1");
     assert_eq!(texts_up_to(&server, "after").await, ["before", "after"]);
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,5 +365,5 @@ async fn shutdown_does_not_wait_for_store_verification() {
     ]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
     host.logged(&server, "the store is opened again").await;
-    assert!(!server.terminate(), "the disk has failed, and nobody knows what is on it");
+    assert!(!server.terminate(), "the disk failed and the store is not verified");
 }

@@ -1,4 +1,4 @@
-//! Every kind of event, from the provider's bytes to the subscriber's message: live, from history, after a restart.
+//! Every event type, from the provider's bytes to the event on a stream: live, from history, and after a restart.
 
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
@@ -22,8 +22,8 @@ fn from_the_start() -> SubscribeRequest {
     }
 }
 
-/// Delivers a body, and reads the event that it became: as it happens, from history, and after a restart, when
-/// nothing is in memory. All three must be the same.
+/// Delivers a body and reads its event live, from history, and after a restart, when no event is in memory. All three
+/// must be equal.
 async fn event_of(body: &str) -> Event {
     let gateway = Start::quiet().start().await;
     let mut live = gateway.subscribe(SubscribeRequest::default()).await.expect("subscribed");
@@ -90,20 +90,20 @@ async fn video_outside_the_message_has_the_text_as_caption() {
     let message = received(event_of(sample!("video_beside")).await);
     let Some(message_received::Content::Attachments(list)) = message.content else { panic!("files") };
     let url = "https://cdn.connectly.ai/aa00/00000000-0000-4000-8000-000000000005";
-    let film = Attachment { caption: "Look".to_owned(), ..file(MediaKind::Video, url) };
-    assert_eq!(list.attachments, [film]);
+    let video = Attachment { caption: "Look".to_owned(), ..file(MediaKind::Video, url) };
+    assert_eq!(list.attachments, [video]);
 }
 
 #[tokio::test]
 async fn location_message_has_coordinates() {
     let message = received(event_of(sample!("location")).await);
-    let place = Location {
+    let location = Location {
         latitude: 12.97,
         longitude: 77.59,
         name: "Shop".to_owned(),
         address: "1 Main Road".to_owned(),
     };
-    assert_eq!(message.content, Some(message_received::Content::Location(place)));
+    assert_eq!(message.content, Some(message_received::Content::Location(location)));
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn legacy_button_reply_has_no_payload() {
     let message = received(event_of(sample!("button_legacy")).await);
     let reply = ButtonReply { text: "Yes".to_owned(), payload: String::new() };
     assert_eq!(message.content, Some(message_received::Content::ButtonReply(reply)));
-    let recipient = message.recipient.expect("there");
+    let recipient = message.recipient.expect("present");
     assert_eq!((recipient.address.as_str(), recipient.phone_number.as_str()), ("123456123", ""));
 }
 
@@ -211,7 +211,7 @@ async fn completed_report_has_url_and_times() {
 
 /// The types of all events in the journal.
 async fn types(gateway: &Gateway) -> Vec<String> {
-    gateway.deliver(r#"{"topic":"the_last"}"#).await;
+    gateway.deliver(r#"{"topic":"last"}"#).await;
     let mut subscriber = gateway
         .subscribe(SubscribeRequest { include_raw: true, ..from_the_start() })
         .await
@@ -219,7 +219,7 @@ async fn types(gateway: &Gateway) -> Vec<String> {
     let mut types = Vec::new();
     loop {
         let event = subscriber.event().await;
-        if event.raw_body.as_ref() == br#"{"topic":"the_last"}"# {
+        if event.raw_body.as_ref() == br#"{"topic":"last"}"# {
             return types;
         }
         types.push(event.r#type);

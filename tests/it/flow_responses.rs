@@ -1,4 +1,4 @@
-//! Answers to flows: read whole, also where the provider's page is not quite JSON.
+//! Flow responses, also from pages that are not valid JSON.
 
 use switchboard::pb::v1::flow_service_client::FlowServiceClient;
 use switchboard::pb::v1::{
@@ -20,7 +20,7 @@ async fn list(
     within(client.list_flow_responses(request)).await.map(tonic::Response::into_inner)
 }
 
-/// Every answer, page by page to the end.
+/// Every flow response, from all pages.
 async fn all(gateway: &Gateway) -> Vec<FlowResponse> {
     let (mut responses, mut token) = (Vec::new(), String::new());
     for _ in 0..20 {
@@ -60,7 +60,7 @@ async fn every_flow_response_is_listed_once_despite_broken_pages() {
                 let seconds = 1_738_651_325 + 60 * i64::try_from(index).expect("small");
                 let at = Some(prost_types::Timestamp { seconds, nanos: 0 });
                 assert_eq!((response.create_time, response.update_time), (at, at));
-                assert_eq!(response.answers.len(), 2, "without the token");
+                assert_eq!(response.answers.len(), 2, "the flow token is not an answer");
             }
             assert_eq!(responses[0].answers["screen_0_Name_0"], "Asha");
             assert_eq!(responses[0].answers["screen_0_Email_ID_4"], "asha@example.org");
@@ -75,7 +75,7 @@ async fn unreadable_flow_response_has_a_problem_and_hides_no_other() {
     let gateway = Start::quiet().start().await;
     let page = r#"{"flowdata":[
         {"flow_id":"1","from_number":"919812345670","flow_response":"{\"a\":\"b\"}","created_at":"soon"},
-        {"flow_id":"2","from_number":"somebody","flow_response":"secret words","created_at":1738651325},
+        {"flow_id":"2","from_number":"not-a-number","flow_response":"secret words","created_at":1738651325},
         "secret",
         {"flow_id":4,"flow_response":"{\"n\":1.50,\"l\":[1, 2]}"}
     }"#;
@@ -88,7 +88,7 @@ async fn unreadable_flow_response_has_a_problem_and_hides_no_other() {
     assert!(rows.iter().all(|row| !row.problem.contains("secret")));
     assert_eq!((rows[0].answers["a"].as_str(), rows[0].create_time), ("b", None));
     assert_eq!((rows[1].raw_json.as_str(), rows[1].answers.len()), ("secret words", 0));
-    assert_eq!(rows[1].sender.as_ref().expect("always").address, "somebody");
+    assert_eq!(rows[1].sender.as_ref().expect("always").address, "not-a-number");
     assert_eq!(rows[1].create_time.expect("a time").seconds, 1_738_651_325);
     assert_eq!(rows[2].raw_json, "\"secret\"");
     assert_eq!((rows[3].answers["n"].as_str(), rows[3].answers["l"].as_str()), ("1.50", "[1, 2]"));
@@ -119,14 +119,14 @@ async fn each_provider_reply_to_a_list_maps_to_its_status() {
         (Fault::SuccessFalse { code: None }, FailedPrecondition, "PROVIDER_REFUSED"),
     ] {
         gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-        let error = list(&gateway, CONNECTBY, "").await.expect_err("a fault is no success");
+        let error = list(&gateway, CONNECTBY, "").await.expect_err("the fault makes the call fail");
         assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
         if code == NotFound {
             assert_eq!(metadata(&error, "route"), r#"list_flow_responses = "GET /v1.0/flowdata""#);
         }
-        gateway.connectby().clear_faults().await.expect("listens again");
+        gateway.connectby().clear_faults().await.expect("faults cleared");
         if expected == "PROVIDER_THROTTLED" {
-            // This account rests now.
+            // The server now pauses this account.
             gateway = Start::quiet().without_retries().start().await;
         }
     }
@@ -138,7 +138,7 @@ async fn flow_responses_of_connectly_are_unsupported() {
     let error = list(&gateway, CONNECTLY, "").await.expect_err("unsupported");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
     assert_eq!(fields(&error), ["account"]);
-    assert_eq!(fields(&list(&gateway, "", "").await.expect_err("nobody")), ["account"]);
+    assert_eq!(fields(&list(&gateway, "", "").await.expect_err("no account")), ["account"]);
     let error = list(&gateway, CONNECTBY, "?").await.expect_err("no token");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
     assert_eq!(gateway.connectby().arrivals(Operation::ListFlowData), 0);

@@ -1,5 +1,5 @@
-//! Sends while the store cannot write, against the real binary: nothing goes out that should be on disk before, nothing
-//! that went out is sent again blindly, and when there is room everything stands as callers were told.
+//! Sends while the store cannot write, against the real binary. The server sends nothing with an idempotency key that it
+//! could not record first, and never repeats a send. When space returns, each send has the outcome that was reported.
 #![cfg(target_os = "linux")]
 
 use std::process::Command;
@@ -32,7 +32,7 @@ struct Deployment {
     channel: Channel,
 }
 
-/// The binary with a limit on its files that can be set later: writing beyond is an error then, and not a signal.
+/// The binary with SIGXFSZ ignored, which means that a write beyond a file size limit that is set later fails with an error.
 fn limited(home: &Home) -> Command {
     let serve = home.command();
     let mut limited = Command::new("bash");
@@ -50,11 +50,12 @@ impl Deployment {
         Self { home, sandbox, server, channel }
     }
 
-    /// Lets no file of the server take another byte, or as many as there are.
+    /// Limits the size of every file that the server writes: `0` or `unlimited`.
     fn limit_file_size(&self, limit: &str) {
         let pid = self.server.child.id().to_string();
         let limit = format!("--fsize={limit}:");
-        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status().expect("there is prlimit");
+        let set =
+            Command::new("prlimit").args(["--pid", &pid, &limit]).status().expect("`prlimit` is installed");
         assert!(set.success());
     }
 
@@ -70,7 +71,7 @@ impl Deployment {
         send(self.channel.clone(), request).await
     }
 
-    /// A send whose call is under way.
+    /// Starts a send and waits until its call has arrived at the provider.
     #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
     async fn start_send(&self, id: &str) -> JoinHandle<Result<SendMessageResponse, Status>> {
         let before = self.arrivals();
@@ -87,7 +88,7 @@ impl Deployment {
     async fn find(&self, key: Key) -> Result<Message, Status> {
         let request = GetMessageRequest { account: ACCOUNT.to_owned(), key: Some(key) };
         let found = within(MessageServiceClient::new(self.channel.clone()).get_message(request)).await?;
-        Ok(found.into_inner().message.expect("there"))
+        Ok(found.into_inner().message.expect("present"))
     }
 
     async fn watch(&self, id: &str) -> Streaming<WatchMessageResponse> {
@@ -113,7 +114,7 @@ fn keyed_resend(id: &str, after: u32) -> SendMessageRequest {
 fn message_id_of(sent: Result<SendMessageResponse, Status>, replayed: bool) -> String {
     let sent = sent.expect("accepted");
     assert_eq!(sent.replayed, replayed);
-    sent.message.expect("an answer holds the message").message_id
+    sent.message.expect("a message").message_id
 }
 
 fn assert_unknown(sent: Result<SendMessageResponse, Status>) {
@@ -124,47 +125,48 @@ fn assert_unknown(sent: Result<SendMessageResponse, Status>) {
     );
 }
 
-/// What is left of a disk that got full.
+/// What [`fill_up`] leaves.
 struct AfterFullDisk {
-    /// The id of a message that was accepted, and whose outcome is not on disk.
+    /// The id of an accepted message whose outcome is not on disk.
     accepted: String,
-    /// The same, of one without a request's id.
+    /// The same for a message without an idempotency key.
     unkeyed: String,
-    /// Somebody who watches a message that the provider refused meanwhile.
+    /// A watch of a message that the provider refused meanwhile.
     watch: Streaming<WatchMessageResponse>,
 }
 
-/// Sends whose intents are on disk and whose calls are under way when the disk is full: one of them is accepted, one is
-/// refused, of one nobody can tell. And one that needs no intent.
+/// Fills the disk while three sends are in flight whose attempts are on disk: the provider accepts one and refuses one,
+/// and the reply to one is lost. A fourth send has no idempotency key, so it needs no record.
 async fn fill_up(deployment: &Deployment) -> AfterFullDisk {
-    // Long enough for the disk to be full before the calls end.
+    // The latency is long enough for the disk to be full before the calls end.
     deployment.fault(FaultRule::times(3, Fault::Latency(Duration::from_secs(3)))).await;
     deployment.fault(FaultRule::once(Fault::CutReply)).await;
     deployment.fault(FaultRule::once(Fault::status(400))).await;
     let lost = deployment.start_send("lost").await;
-    let no = deployment.start_send("no").await;
+    let declined = deployment.start_send("declined").await;
     let accepted = deployment.start_send("accepted").await;
-    let watch = deployment.watch("no").await;
+    let watch = deployment.watch("declined").await;
     deployment.limit_file_size("0");
 
-    let refused = deployment.send(keyed_text("refused")).await.expect_err("its intent cannot be written");
+    let refused = deployment.send(keyed_text("refused")).await.expect_err("its attempt cannot be recorded");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
-    assert_eq!(deployment.arrivals(), 3, "nothing of it arrived");
+    assert_eq!(deployment.arrivals(), 3, "it did not reach the provider");
     let unkeyed = message_id_of(deployment.send(text(ACCOUNT, "unkeyed")).await, false);
     assert_eq!(deployment.arrivals(), 4);
-    assert!(!lost.is_finished() && !accepted.is_finished(), "the disk was full in time");
+    assert!(!lost.is_finished() && !accepted.is_finished(), "the disk was full before the calls ended");
     assert_unknown(within(lost).await.expect("does not panic"));
-    let no = within(no).await.expect("does not panic").expect_err("refused");
-    assert_eq!(reason(&no), "CONTENT_REJECTED", "{no:?}");
+    let declined = within(declined).await.expect("does not panic").expect_err("refused");
+    assert_eq!(reason(&declined), "CONTENT_REJECTED", "{declined:?}");
     let accepted = message_id_of(within(accepted).await.expect("does not panic"), false);
 
-    // Whoever repeats is told the same, and nothing goes out: not even a resend, for what it names is not on disk.
+    // A retry gets the same reply and sends nothing. A resend sends nothing either, because the attempt that it names
+    // is not on disk.
     assert_eq!(message_id_of(deployment.send(keyed_text("accepted")).await, true), accepted);
     assert_unknown(deployment.send(keyed_text("lost")).await);
     assert_unknown(deployment.send(keyed_resend("lost", 1)).await);
     assert_eq!(deployment.arrivals(), 4);
-    // Who asks is told what is on disk.
-    for id in ["accepted", "lost", "no"] {
+    // GetMessage returns the state on disk.
+    for id in ["accepted", "lost", "declined"] {
         assert_eq!(deployment.state(id).await, MessageState::Pending, "{id}");
     }
     let not_yet = deployment.find(Key::MessageId(unkeyed.clone())).await.expect_err("not on disk");
@@ -178,7 +180,7 @@ async fn sends_keep_their_reported_outcome_after_a_full_disk() {
     let AfterFullDisk { accepted, unkeyed, mut watch } = fill_up(&deployment).await;
     deployment.limit_file_size("unlimited");
     loop {
-        let response = within(watch.message()).await.expect("the stream stands").expect("not at its end");
+        let response = within(watch.message()).await.expect("the stream is open").expect("not at its end");
         match response.response.expect("never empty") {
             Response::Message(message) => assert_eq!(message.state(), MessageState::Pending),
             Response::Ended(ended) => {
@@ -207,11 +209,11 @@ async fn sends_keep_their_reported_outcome_after_a_full_disk() {
     assert_unknown(deployment.send(keyed_text("lost")).await);
     assert_eq!(deployment.arrivals(), 4);
 
-    let no = message_id_of(deployment.send(keyed_text("no")).await, false);
+    let declined = message_id_of(deployment.send(keyed_text("declined")).await, false);
     let refused = message_id_of(deployment.send(keyed_text("refused")).await, false);
     let lost = message_id_of(deployment.send(keyed_resend("lost", 1)).await, false);
     assert_eq!(message_id_of(deployment.send(keyed_resend("lost", 1)).await, true), lost);
-    assert_eq!(deployment.arrivals(), 7, "what was refused, and what was named");
+    assert_eq!(deployment.arrivals(), 7, "the two refused sends and the resend");
 
     let mut events = deployment.server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut accepted_ids = Vec::new();
@@ -224,10 +226,10 @@ async fn sends_keep_their_reported_outcome_after_a_full_disk() {
         accepted_ids.push(payload.message.expect("it holds the message").message_id);
     }
     accepted_ids.sort_unstable();
-    let mut expected = [accepted, unkeyed, no, refused, lost];
+    let mut expected = [accepted, unkeyed, declined, refused, lost];
     expected.sort_unstable();
-    assert_eq!(accepted_ids, expected, "each was told once");
-    assert!(deployment.server.terminate(), "stops in order");
+    assert_eq!(accepted_ids, expected, "each has one event");
+    assert!(deployment.server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,18 +241,18 @@ async fn kill_during_full_disk_leaves_unknown_sends_that_never_resend() {
     let server = Server::start(limited(&home));
     let channel = server.channel().await;
     let deployment = Deployment { home, sandbox, server, channel };
-    for id in ["accepted", "lost", "no"] {
+    for id in ["accepted", "lost", "declined"] {
         assert_eq!(deployment.state(id).await, MessageState::Unknown, "{id}");
         assert_unknown(deployment.send(keyed_text(id)).await);
     }
     assert_eq!(deployment.find(Key::MessageId(accepted)).await.expect("known").request_id, "accepted");
-    let lost = deployment.find(Key::MessageId(unkeyed)).await.expect_err("nothing of it was on disk");
+    let lost = deployment.find(Key::MessageId(unkeyed)).await.expect_err("no record was on disk");
     assert_eq!(reason(&lost), "MESSAGE_NOT_FOUND");
     assert_eq!(deployment.arrivals(), 4);
-    assert!(deployment.server.terminate(), "stops in order");
+    assert!(deployment.server.terminate(), "graceful shutdown");
 }
 
-/// Nothing is old, so that nothing has to be written: that is no sign that something could be.
+/// No event is old enough to trim, so a retention run writes nothing. Its success does not prove that writes work.
 #[tokio::test(flavor = "multi_thread")]
 async fn server_with_full_disk_is_not_ready_until_a_write_succeeds() {
     let host = FaultyHost::new();
@@ -262,7 +264,7 @@ async fn server_with_full_disk_is_not_ready_until_a_write_succeeds() {
     assert_eq!(host.post(&server, "before").await, Some(200));
     host.faults.set(&[Rule::always(Call::Write(On::Log), Effect::Full)]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
-    // It tries by itself.
+    // The server retries without a client call.
     within(async {
         while host.faults.trace().iter().filter(|seen| seen.call == "write" && seen.result < 0).count() < 3 {
             assert_eq!(ready().await, 503);
@@ -272,5 +274,5 @@ async fn server_with_full_disk_is_not_ready_until_a_write_succeeds() {
     host.faults.set(&[]);
     within(async { while ready().await != 200 {} }).await;
     assert_eq!(host.post(&server, "after").await, Some(200));
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }

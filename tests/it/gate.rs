@@ -1,4 +1,4 @@
-//! What stands between callers and a provider: its rate, its trouble, and what is tried again.
+//! The gate in front of a provider: rate limit, circuit breaker, and retries.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::support::gateway::{
 /// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(300);
 
-/// How long a call that must wait is watched to see that it does.
+/// How long a test watches a call that must wait.
 const SHORT_WAIT: Duration = Duration::from_millis(500);
 
 async fn list(
@@ -38,7 +38,7 @@ async fn send(gateway: &Gateway, account: &str, deadline: Duration) -> Result<Me
     let mut request = Request::new(text(account, "hi"));
     request.set_timeout(deadline);
     let response = within(gateway.messages().send_message(request)).await?;
-    Ok(response.into_inner().message.expect("an answer holds the message"))
+    Ok(response.into_inner().message.expect("a message"))
 }
 
 fn throttled(retry_after: &str) -> Fault {
@@ -46,7 +46,7 @@ fn throttled(retry_after: &str) -> Fault {
 }
 
 fn delay(error: &Status) -> Duration {
-    details(error).retry_info().and_then(|info| info.retry_delay).expect("a time to wait")
+    details(error).retry_info().and_then(|info| info.retry_delay).expect("a retry delay")
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn read_with_permanent_failure_is_not_retried() {
     ] {
         provider.clear_calls();
         provider.set_fault(FaultRule::once(fault.clone()).on(Operation::ListTemplates)).await;
-        let error = list(&gateway, CONNECTBY, None).await.expect_err("a fault is no success");
+        let error = list(&gateway, CONNECTBY, None).await.expect_err("the fault makes the call fail");
         assert_eq!(reason(&error), expected);
         assert_eq!(provider.arrivals(Operation::ListTemplates), 1, "{fault:?}");
     }
@@ -104,7 +104,7 @@ async fn shutdown_ends_reads_that_wait_in_the_gate() {
     gateway.connectby().set_fault(FaultRule::once(throttled("60")).on(Operation::ListTemplates)).await;
     let error = list(&gateway, CONNECTBY, Some(Duration::from_secs(5))).await.expect_err("throttled");
     assert_eq!(reason(&error), "PROVIDER_THROTTLED");
-    // The account rests for a minute, and these wait for that.
+    // The server pauses the account for a minute, and this read waits.
     let mut waiting = Box::pin(list(&gateway, CONNECTBY, Some(NEVER)));
     timeout(SHORT_WAIT, &mut waiting).await.expect_err("it waits");
     gateway.begin_shutdown();
@@ -118,7 +118,7 @@ async fn get_account_returns_the_rate_limit() {
     let mut rates = Vec::new();
     for account in [CONNECTBY, CONNECTLY] {
         let request = GetAccountRequest { account: account.to_owned() };
-        let account = gateway.accounts().get_account(request).await.expect("there").into_inner().account;
+        let account = gateway.accounts().get_account(request).await.expect("present").into_inner().account;
         rates.push(account.and_then(|account| account.limits).expect("limits").calls_per_second);
     }
     assert_eq!(rates, [80, 7]);
@@ -130,7 +130,7 @@ async fn calls_are_limited_to_the_rate_and_none_is_lost() {
     let start = Instant::now();
     let sent = join_all((0..22).map(|_| send(&gateway, CONNECTLY, Duration::from_secs(15)))).await;
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
-    // Two go at once, and twenty more take a second.
+    // Two calls start at once, and twenty more take a second.
     assert!(start.elapsed() > Duration::from_millis(950), "{:?}", start.elapsed());
     assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 22);
 }
@@ -143,16 +143,19 @@ async fn call_that_would_miss_its_deadline_fails_with_a_retry_delay() {
     assert_eq!((reason(&error).as_str(), delay(&error).as_secs()), ("PROVIDER_THROTTLED", 30));
 
     let start = Instant::now();
-    let error = send(&gateway, CONNECTLY, Duration::from_secs(10)).await.expect_err("no time for that");
+    let error =
+        send(&gateway, CONNECTLY, Duration::from_secs(10)).await.expect_err("the deadline is too short");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "ACCOUNT_BUSY"));
     assert!(delay(&error) > Duration::from_secs(15) && delay(&error) <= Duration::from_secs(30), "{error:?}");
     assert_eq!(metadata(&error, "account"), CONNECTLY);
-    let error = list(&gateway, CONNECTLY, Some(Duration::from_secs(10))).await.expect_err("no time for that");
+    let error = list(&gateway, CONNECTLY, Some(Duration::from_secs(10)))
+        .await
+        .expect_err("the deadline is too short");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "ACCOUNT_BUSY"));
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 
-    assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 1, "nothing went out");
-    assert_eq!(gateway.connectly().arrivals(Operation::ListTemplates), 0, "nothing went out");
+    assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 1, "nothing was sent");
+    assert_eq!(gateway.connectly().arrivals(Operation::ListTemplates), 0, "nothing was sent");
     assert!(gateway.metric(r#"switchboard_held_total{account="demo-connectly",cause="busy"}"#).await >= 2.0);
 }
 
@@ -161,8 +164,8 @@ async fn throttled_send_is_retried_within_the_deadline() {
     let gateway = Start::quiet().start().await;
     gateway.connectby().set_fault(FaultRule::once(throttled("1")).on(Operation::SendText)).await;
     let start = Instant::now();
-    send(&gateway, CONNECTBY, Duration::from_secs(15)).await.expect("accepted at last");
-    assert!(start.elapsed() >= Duration::from_secs(1), "not before it may: {:?}", start.elapsed());
+    send(&gateway, CONNECTBY, Duration::from_secs(15)).await.expect("accepted");
+    assert!(start.elapsed() >= Duration::from_secs(1), "retried too early: {:?}", start.elapsed());
     assert_eq!(gateway.connectby().arrivals(Operation::SendText), 2);
 }
 
@@ -172,9 +175,9 @@ async fn send_that_did_not_reach_the_provider_is_retried() {
     let gateway = start.start().await;
     gateway.connectby().set_fault(FaultRule::always(Fault::Refuse)).await;
     let mut sending = Box::pin(send(&gateway, CONNECTBY, Duration::from_secs(15)));
-    timeout(SHORT_WAIT, &mut sending).await.expect_err("nobody listens, and there is time");
-    gateway.connectby().clear_faults().await.expect("listens again");
-    sending.await.expect("accepted at last");
+    timeout(SHORT_WAIT, &mut sending).await.expect_err("still retrying");
+    gateway.connectby().clear_faults().await.expect("faults cleared");
+    sending.await.expect("accepted");
     assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
 }
 
@@ -197,10 +200,10 @@ async fn send_with_unknown_outcome_is_never_retried() {
     ] {
         provider.clear_calls();
         provider.set_fault(FaultRule::once(fault.clone()).on(Operation::SendText)).await;
-        let error = send(&gateway, CONNECTBY, Duration::from_secs(15)).await.expect_err("nobody can tell");
+        let error = send(&gateway, CONNECTBY, Duration::from_secs(15)).await.expect_err("outcome unknown");
         assert_eq!(reason(&error), "SEND_OUTCOME_UNKNOWN", "{fault:?}");
         assert_eq!(provider.arrivals(Operation::SendText), arrives, "{fault:?}");
-        provider.clear_faults().await.expect("listens");
+        provider.clear_faults().await.expect("faults cleared");
     }
 }
 
@@ -220,24 +223,24 @@ async fn open_circuit_fails_fast_and_recovers_without_a_client_call() {
         assert!(delay(&error) <= Duration::from_secs(31), "{error:?}");
     }
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    assert_eq!(provider.arrivals(Operation::SendText), 5, "no caller's send tries a dead provider");
+    assert_eq!(provider.arrivals(Operation::SendText), 5, "no send reaches a provider whose circuit is open");
     assert!(
         gateway.metric(r#"switchboard_held_total{account="demo-connectby",cause="down"}"#).await >= 200.0
     );
 
-    provider.clear_faults().await.expect("listens");
-    let healed = async {
+    provider.clear_faults().await.expect("faults cleared");
+    let recovered = async {
         loop {
             match send(&gateway, CONNECTBY, NEVER).await {
                 Ok(_) => break,
-                // As any caller would.
+                // A client waits for the retry delay.
                 Err(error) => sleep(delay(&error)).await,
             }
         }
     };
-    within(healed).await;
-    assert_eq!(provider.arrivals(Operation::SendText), 6, "the first that went out was accepted");
-    assert!(provider.arrivals(Operation::ListTemplates) >= 1, "a read of our own tried it");
+    within(recovered).await;
+    assert_eq!(provider.arrivals(Operation::SendText), 6, "the first send after recovery is accepted");
+    assert!(provider.arrivals(Operation::ListTemplates) >= 1, "a probe read closed the circuit");
 }
 
 #[tokio::test]
@@ -245,11 +248,11 @@ async fn stuck_reads_do_not_block_sends() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__GATE__CALLS_IN_FLIGHT", "8").start().await;
     let provider = gateway.connectly();
     provider.set_fault(FaultRule::always(Fault::Latency(NEVER)).on(Operation::ListTemplates)).await;
-    // More reads than there are places for.
+    // More reads than slots.
     let mut waiting = Box::pin(join_all((0..20).map(|_| list(&gateway, CONNECTLY, Some(NEVER)))));
     timeout(SHORT_WAIT, &mut waiting).await.expect_err("no reply");
     send(&gateway, CONNECTLY, Duration::from_secs(10)).await.expect("accepted");
-    assert_eq!(provider.arrivals(Operation::ListTemplates), 1, "an eighth of the places");
+    assert_eq!(provider.arrivals(Operation::ListTemplates), 1, "reads get an eighth of the slots");
 }
 
 #[tokio::test]
@@ -263,12 +266,12 @@ async fn failing_account_never_slows_another() {
     }
     let sent = join_all((0..50).map(|_| send(&gateway, CONNECTLY, Duration::from_secs(10)))).await;
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
-    assert!(stuck.try_join_next().is_none(), "the other account's calls wait all the while");
+    assert!(stuck.try_join_next().is_none(), "the other account's calls still wait");
 
-    // Neither does a provider that wants to be left alone.
+    // A throttled account delays no other account either.
     gateway.connectly().set_fault(FaultRule::once(throttled("60")).on(Operation::SendMessage)).await;
     let error = send(&gateway, CONNECTLY, Duration::from_secs(5)).await.expect_err("throttled");
     assert_eq!(reason(&error), "PROVIDER_THROTTLED");
-    gateway.connectby().clear_faults().await.expect("listens");
+    gateway.connectby().clear_faults().await.expect("faults cleared");
     list(&gateway, CONNECTBY, Some(Duration::from_secs(10))).await.expect("listed");
 }

@@ -1,4 +1,4 @@
-//! gRPC-Web, as a browser speaks it: over HTTP/1.1, with an origin.
+//! gRPC-Web as browsers use it: over HTTP/1.1, with an `Origin` header.
 
 use bytes::{Buf as _, Bytes};
 use prost::Message as _;
@@ -21,7 +21,7 @@ async fn gateway() -> Gateway {
     Start::quiet().with("GRPC__WEB_ORIGINS", PAGE).start().await
 }
 
-/// Calls as a page of that origin does.
+/// Calls an RPC as a page of that origin does.
 async fn call(gateway: &Gateway, origin: &str, rpc: &str, request: impl prost::Message) -> Response {
     let mut body = vec![0];
     body.extend(u32::try_from(request.encoded_len()).expect("small").to_be_bytes());
@@ -35,14 +35,14 @@ async fn call(gateway: &Gateway, origin: &str, rpc: &str, request: impl prost::M
     within(call.send()).await.expect("answers")
 }
 
-/// A frame of an answer: a message, or the trailers.
+/// A frame of a response: a message or the trailers.
 #[derive(Debug)]
 enum Frame {
     Message(Bytes),
     Trailers(String),
 }
 
-/// The frames of an answer, as they come.
+/// The frames of a response in order.
 struct Frames {
     response: Response,
     buffer: Vec<u8>,
@@ -163,7 +163,7 @@ async fn call_from_an_unknown_origin_is_forbidden_without_preflight() {
         assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{origin}");
     }
     assert!(gateway.connectly().calls().is_empty());
-    // Who is no browser is not concerned.
+    // A client that sends no `Origin` header is not affected.
     gateway.send(text(CONNECTLY, "Hello!")).await.expect("accepted");
 }
 

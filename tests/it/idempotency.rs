@@ -1,4 +1,4 @@
-//! Writes with a `request_id`: done once, however often they are asked for.
+//! Writes with an idempotency key (`request_id`): the server makes each one once, for any number of retries.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
 use crate::support::gateway::{
-    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, fields, metadata, reason, text, within,
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, metadata, reason, text, within,
 };
 use crate::webhook_registration;
 
-/// The writes that can be made repeatable.
+/// The RPCs that take an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Write {
+pub(crate) enum Write {
     Message,
     Media,
     Contact,
@@ -27,32 +27,37 @@ enum Write {
     Webhook,
 }
 
-/// What came of a write: what it made, and whether it was made before.
-type WriteResult = Result<(String, bool), Status>;
+/// The result of a write: what it created, and whether the reply is a replay.
+pub(crate) type WriteResult = Result<(String, bool), Status>;
 
-/// How a write is asked for.
+/// The variable parts of a request.
 #[derive(Clone, Copy, Debug)]
-struct Call<'a> {
-    id: &'a str,
-    resend_after: u32,
-    /// Something in the content.
-    content: &'a str,
+pub(crate) struct Call<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) resend_after: u32,
+    /// A part of the content.
+    pub(crate) content: &'a str,
 }
 
 impl<'a> Call<'a> {
-    const fn new(id: &'a str) -> Self {
+    pub(crate) const fn new(id: &'a str) -> Self {
         Self { id, resend_after: 0, content: "one" }
     }
 
-    const fn resend_after(self, resend_after: u32) -> Self {
+    pub(crate) const fn resend_after(self, resend_after: u32) -> Self {
         Self { resend_after, ..self }
     }
 }
 
 impl Write {
-    const ALL: [Self; 5] = [Self::Message, Self::Media, Self::Contact, Self::TemplateMedia, Self::Webhook];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Message, Self::Media, Self::Contact, Self::TemplateMedia, Self::Webhook];
 
-    async fn call(self, gateway: &Gateway, Call { id, resend_after, content }: Call<'_>) -> WriteResult {
+    pub(crate) async fn call(
+        self,
+        gateway: &Gateway,
+        Call { id, resend_after, content }: Call<'_>,
+    ) -> WriteResult {
         let (request_id, resend_after_attempt) = (id.to_owned(), resend_after);
         let account = CONNECTBY.to_owned();
         let chunk = format!("%PDF-1.7\n{content}").into_bytes().into();
@@ -61,7 +66,7 @@ impl Write {
                 let request =
                     SendMessageRequest { request_id, resend_after_attempt, ..text(CONNECTBY, content) };
                 let answer = within(gateway.messages().send_message(request)).await?.into_inner();
-                Ok((answer.message.expect("there").message_id, answer.replayed))
+                Ok((answer.message.expect("present").message_id, answer.replayed))
             }
             Self::Media => {
                 let header = MediaHeader {
@@ -73,7 +78,7 @@ impl Write {
                 };
                 let pieces = stream::iter([SendMediaRequest { header: Some(header), chunk }]);
                 let answer = within(gateway.messages().send_media(pieces)).await?.into_inner();
-                Ok((answer.message.expect("there").message_id, answer.replayed))
+                Ok((answer.message.expect("present").message_id, answer.replayed))
             }
             Self::Contact => {
                 let contact = Contact {
@@ -90,7 +95,7 @@ impl Write {
                 };
                 let mut client = ContactServiceClient::new(gateway.channel.clone());
                 let answer = within(client.create_contact(request)).await?.into_inner();
-                Ok((format!("{:?}", answer.contact.expect("there")), answer.replayed))
+                Ok((format!("{:?}", answer.contact.expect("present")), answer.replayed))
             }
             Self::TemplateMedia => {
                 let header = UploadTemplateMediaHeader {
@@ -109,12 +114,12 @@ impl Write {
                 request.address = format!("https://hooks.example.org/{content}");
                 (request.request_id, request.resend_after_attempt) = (request_id, resend_after_attempt);
                 let answer = webhook_registration::create(gateway, request).await?;
-                Ok((answer.webhook.expect("there").id, answer.replayed))
+                Ok((answer.webhook.expect("present").id, answer.replayed))
             }
         }
     }
 
-    fn operation(self) -> Operation {
+    pub(crate) fn operation(self) -> Operation {
         match self {
             Self::Message => Operation::SendText,
             Self::Media => Operation::SendMedia,
@@ -124,16 +129,16 @@ impl Write {
         }
     }
 
-    /// How often the provider was asked.
-    fn arrivals(self, gateway: &Gateway) -> usize {
+    /// How many calls reached the provider.
+    pub(crate) fn arrivals(self, gateway: &Gateway) -> usize {
         match self {
             Self::Webhook => gateway.connectly().arrivals(self.operation()),
             _ => gateway.connectby().arrivals(self.operation()),
         }
     }
 
-    /// Lets the provider misbehave at the next such writes.
-    async fn fault(self, gateway: &Gateway, times: u32, fault: Fault) {
+    /// Sets a provider fault for the next calls of this write.
+    pub(crate) async fn fault(self, gateway: &Gateway, times: u32, fault: Fault) {
         let rule = FaultRule::times(times, fault).on(self.operation());
         match self {
             Self::Webhook => gateway.connectly().set_fault(rule).await,
@@ -142,7 +147,7 @@ impl Write {
     }
 
     /// Calls twice with one idempotency key. The second call starts when the first one has reached the provider.
-    async fn call_twice(self, gateway: &Gateway) -> (WriteResult, WriteResult) {
+    pub(crate) async fn call_twice(self, gateway: &Gateway) -> (WriteResult, WriteResult) {
         let first = self.call(gateway, Call::new("a"));
         let second = async {
             while self.arrivals(gateway) == 0 {
@@ -153,16 +158,16 @@ impl Write {
         tokio::join!(first, second)
     }
 
-    fn unknown_reason(self) -> &'static str {
+    pub(crate) fn unknown_reason(self) -> &'static str {
         match self {
             Self::Message | Self::Media => "SEND_OUTCOME_UNKNOWN",
             Self::Contact | Self::TemplateMedia | Self::Webhook => "WRITE_OUTCOME_UNKNOWN",
         }
     }
 
-    /// Checks that nobody can tell what became of this attempt, by what was error.
-    fn assert_unknown(self, made: WriteResult, attempt: u32) {
-        let error = made.expect_err("nobody can tell");
+    /// Checks that the result is an unknown outcome of this attempt.
+    pub(crate) fn assert_unknown(self, made: WriteResult, attempt: u32) {
+        let error = made.expect_err("outcome unknown");
         assert_eq!(
             (error.code(), reason(&error).as_str()),
             (Code::FailedPrecondition, self.unknown_reason()),
@@ -173,8 +178,8 @@ impl Write {
     }
 }
 
-/// What proves nothing, and is not acted upon.
-const UNREADABLE: Fault = Fault::NotJson;
+/// A reply that proves neither success nor failure. The fake provider does not execute the request.
+pub(crate) const UNREADABLE: Fault = Fault::NotJson;
 
 #[tokio::test]
 async fn retry_gets_the_first_reply_and_sends_nothing() {
@@ -191,7 +196,7 @@ async fn retry_gets_the_first_reply_and_sends_nothing() {
         assert_eq!(
             gateway.connectly().arrivals(Operation::ListWebhooks),
             list_calls,
-            "a repetition list_calls for nothing"
+            "a retry reads no list"
         );
     }
 }
@@ -249,7 +254,7 @@ async fn joined_registration_gets_the_conflict_too() {
     };
     let (first, second) = tokio::join!(first, second);
     for error in [first, second] {
-        let error = error.expect_err("there is one already");
+        let error = error.expect_err("already registered");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
         assert!(!metadata(&error, "webhook_id").is_empty(), "{error:?}");
     }
@@ -266,9 +271,9 @@ async fn cancelled_joiner_does_not_end_the_request() {
                 tokio::task::yield_now().await;
             }
         };
-        // The first asks, and hangs up as soon as its write is under way.
+        // The first client cancels when its write is in flight.
         tokio::select! {
-            made = write.call(&gateway, Call::new("a")) => panic!("too early: {made:?}"),
+            result = write.call(&gateway, Call::new("a")) => panic!("ended too early: {result:?}"),
             () = arrived => {}
         }
         let impatient = tokio::time::timeout(Duration::from_millis(20), write.call(&gateway, Call::new("a")));
@@ -353,9 +358,9 @@ async fn unsent_request_frees_the_request_id_for_other_content() {
         gateway.connectby().set_fault(FaultRule::always(Fault::Refuse)).await;
         let error = write.call(&gateway, Call::new("a")).await.expect_err("not sent");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "PROVIDER_UNREACHABLE"));
-        gateway.connectby().clear_faults().await.expect("listens again");
+        gateway.connectby().clear_faults().await.expect("faults cleared");
     }
-    // The account's gate may have to find out first that the provider is back.
+    // The circuit breaker may need a moment to detect that the provider is back.
     loop {
         match Write::Message.call(&gateway, Call { content: "two", ..Call::new("a") }).await {
             Ok((_, replayed)) => break assert!(!replayed),
@@ -363,145 +368,4 @@ async fn unsent_request_frees_the_request_id_for_other_content() {
         }
     }
     assert_eq!(Write::Message.arrivals(&gateway), 1);
-}
-
-#[tokio::test]
-async fn unknown_outcome_is_resent_only_after_the_named_attempt() {
-    for write in Write::ALL {
-        let gateway = Start::quiet().start().await;
-        write.fault(&gateway, 2, UNREADABLE).await;
-        let call = Call::new("a");
-        write.assert_unknown(write.call(&gateway, call).await, 1);
-        write.assert_unknown(write.call(&gateway, call).await, 1);
-        assert_eq!(write.arrivals(&gateway), 1, "{write:?}: a repetition sends nothing");
-
-        // Of another attempt than the newest, it is a repetition.
-        write.assert_unknown(write.call(&gateway, call.resend_after(7)).await, 1);
-        assert_eq!(write.arrivals(&gateway), 1, "{write:?}");
-
-        write.assert_unknown(write.call(&gateway, call.resend_after(1)).await, 2);
-        assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
-        // The resend may be repeated blindly.
-        write.assert_unknown(write.call(&gateway, call.resend_after(1)).await, 2);
-        write.assert_unknown(write.call(&gateway, call).await, 2);
-        assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
-
-        let (made, replayed) = write.call(&gateway, call.resend_after(2)).await.expect("done");
-        assert!(!replayed, "{write:?}");
-        for resend_after in [0, 1, 2, 3] {
-            let again = write.call(&gateway, call.resend_after(resend_after)).await.expect("known");
-            assert_eq!(again, (made.clone(), true), "{write:?}");
-        }
-        assert_eq!(write.arrivals(&gateway), 3, "{write:?}");
-    }
-}
-
-#[tokio::test]
-async fn refused_resend_leaves_the_previous_attempt_unknown() {
-    for write in Write::ALL {
-        let gateway = Start::quiet().start().await;
-        write.fault(&gateway, 1, UNREADABLE).await;
-        let call = Call::new("a");
-        write.assert_unknown(write.call(&gateway, call).await, 1);
-        write.fault(&gateway, 1, Fault::status(400)).await;
-        let error = write.call(&gateway, call.resend_after(1)).await.expect_err("refused");
-        assert_ne!(reason(&error), write.unknown_reason(), "{write:?}");
-        write.assert_unknown(write.call(&gateway, call).await, 1);
-        assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
-        write.call(&gateway, call.resend_after(1)).await.expect("done");
-        assert_eq!(write.arrivals(&gateway), 3, "{write:?}");
-    }
-}
-
-#[tokio::test]
-async fn all_attempts_have_one_message_id() {
-    let gateway = Start::quiet().start().await;
-    let request = |resend_after_attempt| SendMessageRequest {
-        request_id: "a".to_owned(),
-        resend_after_attempt,
-        ..text(CONNECTBY, "hi")
-    };
-    gateway.connectby().set_fault(FaultRule::once(UNREADABLE)).await;
-    let error = gateway.send(request(0)).await.expect_err("unknown");
-    let message = gateway.send(request(1)).await.expect("accepted");
-    assert_eq!(message.message_id, metadata(&error, "message_id"));
-    assert_eq!((message.attempt, message.request_id.as_str()), (2, "a"));
-}
-
-#[tokio::test]
-async fn rate_limited_resend_reports_its_message_id() {
-    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "1s").start().await;
-    let request = |resend_after_attempt| SendMessageRequest {
-        request_id: "a".to_owned(),
-        resend_after_attempt,
-        ..text(CONNECTBY, "hi")
-    };
-    gateway.connectby().set_fault(FaultRule::once(UNREADABLE)).await;
-    let unknown = gateway.send(request(0)).await.expect_err("unknown");
-    let throttled = Fault::Status { status: 429, retry_after: Some("60".to_owned()), body: None };
-    gateway.connectby().set_fault(FaultRule::once(throttled)).await;
-    gateway.send(text(CONNECTBY, "another")).await.expect_err("the account is to rest");
-    let rejected = gateway.send(request(1)).await.expect_err("no time for that");
-    assert_eq!(reason(&rejected), "ACCOUNT_BUSY");
-    assert_eq!(metadata(&rejected, "message_id"), metadata(&unknown, "message_id"));
-}
-
-#[tokio::test]
-async fn resend_of_an_expired_request_id_continues_the_count() {
-    let gateway = Start::quiet().start().await;
-    let request =
-        SendMessageRequest { request_id: "a".to_owned(), resend_after_attempt: 3, ..text(CONNECTBY, "hi") };
-    assert_eq!(gateway.send(request.clone()).await.expect("accepted").attempt, 4);
-    assert_eq!(gateway.send(request).await.expect("known").attempt, 4);
-    assert_eq!(gateway.connectby().arrivals(Operation::SendText), 1);
-}
-
-#[tokio::test]
-async fn outcomes_survive_a_restart() {
-    let gateway = Start::quiet().start().await;
-    let mut done = Vec::new();
-    for write in Write::ALL {
-        done.push(write.call(&gateway, Call::new(&format!("{write:?}"))).await.expect("done").0);
-        // A topic that has its address already is not created again.
-        if write != Write::Webhook {
-            write.fault(&gateway, 1, UNREADABLE).await;
-            let unreadable = format!("{write:?} unreadable");
-            write.assert_unknown(write.call(&gateway, Call::new(&unreadable)).await, 1);
-        }
-    }
-    let folder = gateway.stop().await;
-    let gateway = Start::quiet().on(folder).start().await;
-    for (write, first) in Write::ALL.into_iter().zip(done) {
-        let again = write.call(&gateway, Call::new(&format!("{write:?}"))).await.expect("known");
-        assert_eq!(again, (first, true), "{write:?}");
-        if write != Write::Webhook {
-            let unreadable = format!("{write:?} unreadable");
-            write.assert_unknown(write.call(&gateway, Call::new(&unreadable)).await, 1);
-        }
-        assert_eq!(write.arrivals(&gateway), 0, "{write:?}");
-    }
-}
-
-#[tokio::test]
-async fn invalid_request_id_and_resend_without_one_are_rejected() {
-    let gateway = Start::quiet().start().await;
-    for write in Write::ALL {
-        let path = match write {
-            Write::Media | Write::TemplateMedia => "header.request_id",
-            Write::Message | Write::Contact | Write::Webhook => "request_id",
-        };
-        for call in [Call::new("").resend_after(1), Call::new("é"), Call::new(&"x".repeat(129))] {
-            let error = write.call(&gateway, call).await.expect_err("wrong");
-            assert_eq!(
-                (error.code(), fields(&error)),
-                (Code::InvalidArgument, vec![path.to_owned()]),
-                "{write:?}"
-            );
-        }
-        let path = path.replace("request_id", "resend_after_attempt");
-        let last = Call::new("a").resend_after(u32::MAX);
-        let error = write.call(&gateway, last).await.expect_err("there is none after it");
-        assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec![path]), "{write:?}");
-        assert_eq!(write.arrivals(&gateway), 0, "{write:?}");
-    }
 }

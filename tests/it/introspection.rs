@@ -1,4 +1,4 @@
-//! What tools see: accounts, health, reflection.
+//! What tools read: accounts, health, admin pages, reflection.
 
 use std::collections::BTreeSet;
 
@@ -22,20 +22,28 @@ async fn accounts_report_their_capabilities() {
     assert_eq!(ids, [CONNECTBY, CONNECTLY]);
     for account in &listed {
         let request = GetAccountRequest { account: account.id.clone() };
-        let got = gateway.accounts().get_account(request).await.expect("there").into_inner().account;
+        let got = gateway.accounts().get_account(request).await.expect("present").into_inner().account;
         assert_eq!(got.as_ref(), Some(account));
     }
-    let able = |at: usize| listed[at].capabilities.clone().expect("there");
+    let capabilities = |at: usize| listed[at].capabilities.clone().expect("present");
     assert_eq!((listed[0].provider(), listed[1].provider()), (Provider::Connectby, Provider::Connectly));
-    assert_eq!(able(0).contents, ["text", "template"]);
-    assert_eq!(able(1).contents, ["text", "template", "media"]);
-    assert!(!able(0).reports_statuses && !able(0).receives_messages && !able(0).chooses_sender);
+    assert_eq!(capabilities(0).contents, ["text", "template"]);
+    assert_eq!(capabilities(1).contents, ["text", "template", "media"]);
+    assert!(
+        !capabilities(0).reports_statuses
+            && !capabilities(0).receives_messages
+            && !capabilities(0).chooses_sender
+    );
     for at in 0..2 {
         for rpc in ["SendMessage", "SendMessages", "GetMessage", "WatchMessage", "GetConversation"] {
-            assert!(able(at).rpcs.contains(&format!("MessageService.{rpc}")), "{rpc}");
+            assert!(capabilities(at).rpcs.contains(&format!("MessageService.{rpc}")), "{rpc}");
         }
     }
-    assert!(able(1).reports_statuses && able(1).receives_messages && able(1).chooses_sender);
+    assert!(
+        capabilities(1).reports_statuses
+            && capabilities(1).receives_messages
+            && capabilities(1).chooses_sender
+    );
 }
 
 async fn health(gateway: &Gateway, service: &str) -> Result<ServingStatus, Code> {
@@ -80,7 +88,7 @@ async fn admin_pages_answer() {
     }
 }
 
-/// Asks one version of reflection for all services, and then for every file that comes with a symbol.
+/// Queries one version of reflection for all services, and for the files of each symbol.
 macro_rules! reflect {
     ($gateway:expr, $version:ident, $symbols:expr) => {{
         use tonic_reflection::pb::$version::ServerReflectionRequest;
@@ -137,7 +145,7 @@ fn check(services: &BTreeSet<String>, files: &[FileDescriptorProto], version: &s
     assert_eq!(*services, expected);
     let details: Vec<&str> = files.iter().filter(|f| f.package() == "google.rpc").map(|f| f.name()).collect();
     assert_eq!(details, ["google/rpc/error_details.proto", "google/rpc/status.proto"]);
-    // Every comment of the source arrives.
+    // Reflection returns every comment of the source.
     let source = FileDescriptorSet::decode(switchboard::pb::FILE_DESCRIPTOR_SET).expect("a set");
     let comments = |file: &FileDescriptorProto| {
         let locations = file.source_code_info.iter().flat_map(|info| &info.location);

@@ -1,4 +1,4 @@
-//! Reading the journal from any place: since a time, over a gap, and page by page.
+//! Reads of the journal from any position: since a time, across a gap, and page by page.
 
 use std::path::Path;
 use std::time::Duration;
@@ -51,7 +51,7 @@ async fn deliver(gateway: &Gateway, numbers: std::ops::Range<usize>) {
     }
 }
 
-/// Has the operator's retention take the oldest events of a server that was stopped.
+/// Trims the oldest events in the store of a stopped server.
 async fn trim(folder: &Path, most: u32) {
     let store = Store::open(store::Options {
         path: folder.join("switchboard.db"),
@@ -69,7 +69,7 @@ async fn trim(folder: &Path, most: u32) {
     while within(health.changed()).await.is_ok() {}
 }
 
-/// A server with five events, `0` to `4`, of which the oldest three are gone, and the cursors of all.
+/// A server whose events `0` to `2` are trimmed and `3` and `4` are stored, and all five events.
 pub(crate) async fn trimmed() -> (Gateway, Vec<Event>) {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..5).await;
@@ -90,15 +90,14 @@ async fn next_gap(subscriber: &mut Subscriber) -> SubscribeGap {
 #[tokio::test]
 async fn stream_since_a_time_starts_at_the_first_event_since_then() {
     let gateway = Start::quiet().start().await;
-    let none =
-        gateway.subscribe(subscribe_from(From::Since(Default::default()))).await.expect("nothing is lost");
+    let none = gateway.subscribe(subscribe_from(From::Since(Default::default()))).await.expect("subscribed");
     assert_eq!(none.started.cursor, none.started.oldest_cursor);
     deliver(&gateway, 0..3).await;
     let events = list(&gateway, page_at(earliest())).await.expect("listed").events;
-    let times: Vec<_> = events.iter().map(|event| event.receive_time.expect("there")).collect();
+    let times: Vec<_> = events.iter().map(|event| event.receive_time.expect("present")).collect();
     let mut wanted = times.clone();
     wanted.push(prost_types::Timestamp { seconds: 0, nanos: 1 });
-    // A nanosecond later an event of that time lies before it.
+    // One nanosecond later, an event of that time is older.
     wanted.extend(times.iter().map(|time| prost_types::Timestamp { nanos: time.nanos + 1, ..*time }));
     for since in wanted {
         let moment = |time: &prost_types::Timestamp| (time.seconds, time.nanos);
@@ -111,7 +110,7 @@ async fn stream_since_a_time_starts_at_the_first_event_since_then() {
         assert_eq!(texts(&stream.events(expected.len()).await), expected, "{since:?}");
     }
 
-    // A time to come holds nothing back until then.
+    // A stream since a future time delivers new events at once.
     let future = prost_types::Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 };
     let mut stream = gateway.subscribe(subscribe_from(From::Since(future))).await.expect("subscribed");
     assert_eq!(stream.started.cursor, stream.started.newest_cursor);
@@ -140,7 +139,7 @@ async fn invalid_time_policy_or_page_size_names_its_field() {
     assert_eq!(fields(&error), ["filter.types[0]", "since", "page_size"]);
     let error = list(&gateway, page_at(Place::Position(9))).await.expect_err("refused");
     assert_eq!(fields(&error), ["position"]);
-    let filter = EventFilter { accounts: vec!["nobody".to_owned()], types: vec![] };
+    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![] };
     let request = ListEventsRequest { filter: Some(filter), ..ListEventsRequest::default() };
     let error = list(&gateway, request).await.expect_err("refused");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
@@ -157,7 +156,7 @@ async fn expired_start_fails_unless_the_policy_is_skip_with_gap() {
     let after_first = || From::AfterCursor(events[0].cursor.clone());
     let long_ago = || From::Since(prost_types::Timestamp::default());
     for start in [after_first(), long_ago()] {
-        let error = gateway.subscribe(subscribe_from(start)).await.err().expect("events are gone");
+        let error = gateway.subscribe(subscribe_from(start)).await.err().expect("expired");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
         assert_eq!(&metadata(&error, "oldest_cursor"), oldest);
     }
@@ -174,29 +173,26 @@ async fn expired_start_fails_unless_the_policy_is_skip_with_gap() {
     assert_eq!((gap.after_cursor.as_str(), &gap.resume_cursor, gap.missed), ("", oldest, None));
     assert_eq!(stream.events(2).await, events[3..]);
 
-    // What is all there is no gap.
+    // There is no gap if every event is stored.
     for start in [From::AfterCursor(oldest.clone()), From::Position(StartPosition::Earliest.into())] {
         let mut stream = gateway.subscribe(skipping(start)).await.expect("subscribed");
         assert_eq!(stream.events(2).await, events[3..]);
     }
-    let last_gone = events[2].receive_time.expect("there");
-    let later = prost_types::Timestamp { nanos: last_gone.nanos + 1, ..last_gone };
-    gateway
-        .subscribe(subscribe_from(From::Since(later)))
-        .await
-        .expect("all that was received since is there");
+    let last_expired = events[2].receive_time.expect("present");
+    let later = prost_types::Timestamp { nanos: last_expired.nanos + 1, ..last_expired };
+    gateway.subscribe(subscribe_from(From::Since(later))).await.expect("every event since then is stored");
 }
 
 #[tokio::test]
 async fn expired_page_fails_and_empty_page_succeeds() {
     let (gateway, events) = trimmed().await;
-    let gone = || events[0].cursor.clone();
+    let expired = || events[0].cursor.clone();
     for place in [
-        Place::AfterCursor(gone()),
-        Place::BeforeCursor(gone()),
+        Place::AfterCursor(expired()),
+        Place::BeforeCursor(expired()),
         Place::Since(prost_types::Timestamp::default()),
     ] {
-        let error = list(&gateway, page_at(place)).await.expect_err("gone");
+        let error = list(&gateway, page_at(place)).await.expect_err("expired");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
         assert_eq!(metadata(&error, "oldest_cursor"), events[2].cursor);
     }
@@ -215,14 +211,14 @@ async fn expired_page_fails_and_empty_page_succeeds() {
         assert_eq!(fields(&error), [field]);
     }
     let foreign = Start::quiet().start().await;
-    let error = list(&foreign, page_at(Place::BeforeCursor(gone()))).await.expect_err("another journal's");
+    let error = list(&foreign, page_at(Place::BeforeCursor(expired()))).await.expect_err("another journal");
     assert_eq!(
         (reason(&error), fields(&error)),
         ("CURSOR_MALFORMED".to_owned(), vec!["before_cursor".to_owned()])
     );
 }
 
-/// A page's cursors are a stream's, and a stream's are a page's.
+/// Pages and streams use the same cursors.
 #[tokio::test]
 async fn stream_resumes_after_the_cursor_of_a_page() {
     let gateway = Start::quiet().start().await;
@@ -235,7 +231,7 @@ async fn stream_resumes_after_the_cursor_of_a_page() {
     deliver(&gateway, 3..4).await;
     let event = stream.event().await;
     assert_eq!(text_of(&event), "3");
-    // An event's own cursor is the place behind it.
+    // An event's cursor is the position after it.
     let before = list(&gateway, page_at(Place::BeforeCursor(event.cursor.clone()))).await.expect("listed");
     assert_eq!(before.events.last(), Some(&event));
     let after = list(&gateway, page_at(Place::AfterCursor(event.cursor))).await.expect("listed");
@@ -325,7 +321,7 @@ async fn listed_events_equal_streamed_events() {
     }
 }
 
-/// The client of these tests takes messages of 4 MiB, as most do.
+/// The client of this test accepts messages of up to 4 MiB, which is tonic's default.
 #[tokio::test]
 async fn page_of_large_events_fits_the_client_message_limit() {
     const COUNT: usize = 7;

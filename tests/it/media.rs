@@ -1,4 +1,4 @@
-//! Files: what is taken in, what goes out, and what never does.
+//! Media uploads: validation, the request to the provider, and uploads that are never sent.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::support::gateway::{
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 const PDF: &[u8] = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n";
 
-/// A file of this length that begins like that.
+/// A file of this length that starts with `head`.
 fn file(head: &[u8], length: usize) -> Vec<u8> {
     let rest = (head.len()..length).map(|n| u8::try_from(n % 251).expect("less than 251"));
     head.iter().copied().chain(rest).collect()
@@ -34,7 +34,7 @@ fn header(account: &str) -> MediaHeader {
     MediaHeader { account: account.to_owned(), to: CUSTOMER.to_owned(), ..MediaHeader::default() }
 }
 
-/// The header alone, then the file in chunks of 64 KiB.
+/// A message with the header, then the file in chunks of 64 KiB.
 fn chunks(header: MediaHeader, file: &[u8]) -> Vec<SendMediaRequest> {
     let first = SendMediaRequest { header: Some(header), chunk: Default::default() };
     let chunk = |chunk: &[u8]| SendMediaRequest { header: None, chunk: chunk.to_vec().into() };
@@ -46,17 +46,17 @@ async fn call(
     chunks: impl Stream<Item = SendMediaRequest> + Send + 'static,
 ) -> Result<Message, Status> {
     let answer = within(MessageServiceClient::new(channel).send_media(chunks)).await?;
-    Ok(answer.into_inner().message.expect("an answer holds the message"))
+    Ok(answer.into_inner().message.expect("a message"))
 }
 
 async fn send(gateway: &Gateway, header: MediaHeader, file: &[u8]) -> Result<Message, Status> {
     call(gateway.channel.clone(), stream::iter(chunks(header, file))).await
 }
 
-/// Sends and never closes: what is answered is answered before the end.
+/// Sends without closing the stream. The server must reply before the end.
 async fn send_without_closing(gateway: &Gateway, chunks: Vec<SendMediaRequest>) -> Status {
     let endless = stream::iter(chunks).chain(stream::pending());
-    call(gateway.channel.clone(), endless).await.expect_err("nothing that is not closed is sent")
+    call(gateway.channel.clone(), endless).await.expect_err("an open stream is never sent")
 }
 
 async fn upload(gateway: &Gateway, header: UploadTemplateMediaHeader, file: &[u8]) -> Result<String, Status> {
@@ -79,7 +79,7 @@ fn boundary(call: &Call) -> &str {
         .expect("multipart")
 }
 
-/// The form as it must be, byte for byte.
+/// The expected form, byte for byte.
 fn form(boundary: &str, to: Option<&str>, name: &str, mime: &str, file: &[u8]) -> Vec<u8> {
     let mut form = Vec::new();
     if let Some(to) = to {
@@ -144,14 +144,14 @@ async fn oversized_file_is_rejected_before_its_end() {
     for (head, length, word) in [
         (PNG, (5 << 20) + 1, "image"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0", 40_000, "video"),
-        // Nobody has been error what this is when it is already larger than anything may be.
+        // The file exceeds the largest limit of any type.
         (PDF, largest + 1, "document"),
     ] {
         let error = send_without_closing(&gateway, chunks(header(CONNECTBY), &file(head, length))).await;
         assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["chunk".to_owned()]));
         assert!(error.message().contains(word), "{error:?}");
     }
-    // A short one is known by its end alone.
+    // The size of a short file is known only at its end.
     let error = send(&gateway, header(CONNECTBY), &file(b"\0\0\0\x18ftypmp42\0\0\0\0", 2_049)).await;
     assert_eq!(fields(&error.expect_err("too large")), ["chunk"]);
     send(&gateway, header(CONNECTBY), &file(b"\0\0\0\x18ftypmp42\0\0\0\0", 2_048)).await.expect("fits");
@@ -165,11 +165,11 @@ async fn get_account_returns_the_file_limits() {
     let mut shown = Vec::new();
     for account in [CONNECTBY, CONNECTLY] {
         let request = GetAccountRequest { account: account.to_owned() };
-        let account = gateway.accounts().get_account(request).await.expect("there").into_inner().account;
-        let account = account.expect("there");
-        let limits = account.limits.expect("there");
+        let account = gateway.accounts().get_account(request).await.expect("present").into_inner().account;
+        let account = account.expect("present");
+        let limits = account.limits.expect("present");
         shown.push((limits.image_bytes, limits.video_bytes, limits.document_bytes));
-        let able = account.capabilities.expect("there").rpcs;
+        let able = account.capabilities.expect("present").rpcs;
         for rpc in ["MessageService.SendMedia", "TemplateService.UploadTemplateMedia"] {
             assert_eq!(able.contains(&rpc.to_owned()), limits.image_bytes.is_some(), "{able:?}");
         }
@@ -229,7 +229,7 @@ async fn invalid_media_header_is_rejected_before_the_file_is_read() {
         (wrong, Code::InvalidArgument, &all[..]),
         (long, Code::InvalidArgument, &all[3..]),
         (unsupported, Code::Unimplemented, &all[1..3]),
-        (header("nobody"), Code::NotFound, &all[..1]),
+        (header("unknown-account"), Code::NotFound, &all[..1]),
         (header(CONNECTLY), Code::Unimplemented, &all[..1]),
     ] {
         let first = SendMediaRequest { header: Some(header), chunk: PNG.into() };
@@ -262,13 +262,13 @@ async fn invalid_template_media_header_is_rejected_at_once() {
     };
     for (header, code, expected) in [
         (wrong, Code::InvalidArgument, &["header.account", "header.file_name"][..]),
-        (upload_header("nobody"), Code::NotFound, &["header.account"]),
+        (upload_header("unknown-account"), Code::NotFound, &["header.account"]),
         (upload_header(CONNECTLY), Code::Unimplemented, &["header.account"]),
     ] {
         let first = UploadTemplateMediaRequest { header: Some(header), chunk: PNG.into() };
         let endless = stream::iter([first]).chain(stream::pending());
         let mut client = TemplateServiceClient::new(gateway.channel.clone());
-        let error = within(client.upload_template_media(endless)).await.expect_err("faulty");
+        let error = within(client.upload_template_media(endless)).await.expect_err("invalid");
         assert_eq!((error.code(), fields(&error)), (code, expected.iter().map(|&f| f.into()).collect()));
     }
     assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);
@@ -283,8 +283,8 @@ async fn uploaded_template_media_is_served_at_the_returned_url() {
     assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/v1.0/templates/media"));
     assert!(call.body == form(boundary(&call), None, "image.png", "image/png", &picture));
     assert_eq!(call.header("content-length"), Some(call.body.len().to_string().as_str()));
-    let kept = within(reqwest::get(url)).await.expect("answers").bytes().await.expect("a file");
-    assert!(kept == picture);
+    let served = within(reqwest::get(url)).await.expect("answers").bytes().await.expect("a file");
+    assert!(served == picture);
 }
 
 #[tokio::test]
@@ -296,7 +296,7 @@ async fn message_has_every_returned_provider_id() {
     assert_eq!(message.provider_message_ids, ["wamid.A", "wamid.B"]);
 }
 
-/// One fault at the provider: the code, the reason (empty where nobody can tell) and the cause.
+/// Provider faults with code, reason (empty if the outcome is unknown) and cause.
 fn faults() -> Vec<(Fault, Code, &'static str, &'static str)> {
     use Code::{FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable};
     let status =
@@ -324,28 +324,29 @@ fn faults() -> Vec<(Fault, Code, &'static str, &'static str)> {
 #[tokio::test]
 async fn each_provider_reply_to_media_maps_to_its_outcome() {
     let mut gateway = Start::quiet().without_retries().start().await;
-    // One that is kept in memory, and one that is kept on disk and does not fit into the buffers on the way.
+    // One file is buffered in memory. The other is spooled to disk and exceeds the transport buffers.
     for length in [1_000, 4 << 20] {
         let picture = file(PNG, length);
         for (fault, code, expected, cause) in faults() {
             let expected = if expected.is_empty() { "SEND_OUTCOME_UNKNOWN" } else { expected };
             gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-            let error = send(&gateway, header(CONNECTBY), &picture).await.expect_err("a fault is no success");
+            let error =
+                send(&gateway, header(CONNECTBY), &picture).await.expect_err("the fault makes the call fail");
             assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
             assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
             assert!(metadata(&error, "message_id").starts_with("msg_"), "{fault:?}");
             if code == Code::NotFound {
                 assert_eq!(metadata(&error, "route"), "send_media = \"POST /v1.0/message/media\"");
             }
-            gateway.connectby().clear_faults().await.expect("listens again");
+            gateway.connectby().clear_faults().await.expect("faults cleared");
             if expected == "PROVIDER_THROTTLED" {
-                // The account rests for as long as the provider asked for.
+                // The server now pauses the account for as long as the provider asked for.
                 gateway = Start::quiet().without_retries().start().await;
             }
         }
     }
     gateway.connectby().clear_calls();
-    send(&gateway, header(CONNECTBY), PNG).await.expect("all is well again");
+    send(&gateway, header(CONNECTBY), PNG).await.expect("the provider works again");
     assert_eq!(gateway.connectby().arrivals(Operation::SendMedia), 1);
 }
 
@@ -358,20 +359,21 @@ async fn each_provider_reply_to_template_media_maps_to_its_outcome() {
     for (fault, code, expected, cause) in faults().into_iter().chain(further) {
         let expected = if expected.is_empty() { "WRITE_OUTCOME_UNKNOWN" } else { expected };
         gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-        let error = upload(&gateway, upload_header(CONNECTBY), PNG).await.expect_err("a fault is no success");
+        let error =
+            upload(&gateway, upload_header(CONNECTBY), PNG).await.expect_err("the fault makes the call fail");
         assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
         assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
         if code == Code::NotFound {
             let route = "upload_template_media = \"POST /v1.0/templates/media\"";
             assert_eq!(metadata(&error, "route"), route);
         }
-        gateway.connectby().clear_faults().await.expect("listens again");
+        gateway.connectby().clear_faults().await.expect("faults cleared");
         if expected == "PROVIDER_THROTTLED" {
-            // This account rests now.
+            // The server now pauses this account.
             gateway = Start::quiet().without_retries().start().await;
         }
     }
-    upload(&gateway, upload_header(CONNECTBY), PNG).await.expect("all is well again");
+    upload(&gateway, upload_header(CONNECTBY), PNG).await.expect("the provider works again");
 }
 
 #[tokio::test]
@@ -383,7 +385,7 @@ async fn media_send_without_a_timely_reply_is_unknown() {
     assert_eq!(metadata(&error, "cause"), "TIMED_OUT");
 }
 
-/// Begins an upload and comes back when the server has taken most of 3 MiB in: more than fits on the way to it.
+/// Starts an upload and returns when the server has received most of 3 MiB, which is more than the transport buffers.
 async fn begin_upload(
     calls: &mut JoinSet<Result<Message, Status>>,
     channel: Channel,
@@ -391,7 +393,7 @@ async fn begin_upload(
     let (sender, receiver) = mpsc::channel(1);
     calls.spawn(call(channel, ReceiverStream::new(receiver)));
     for piece in chunks(header(CONNECTBY), &file(PDF, 3 << 20)) {
-        within(sender.send(piece)).await.expect("the call goes on");
+        within(sender.send(piece)).await.expect("the call is open");
     }
     sender
 }
@@ -399,14 +401,14 @@ async fn begin_upload(
 #[tokio::test]
 async fn cancelled_upload_sends_nothing() {
     let gateway = Start::quiet().start().await;
-    // The callers' ends stay open: they cancel, and never close.
+    // The request streams stay open: the clients cancel and never close them.
     let mut open = Vec::new();
     for _ in 0..8 {
         let mut calls = JoinSet::new();
         open.push(begin_upload(&mut calls, gateway.channel.clone()).await);
         calls.shutdown().await;
     }
-    // On the same connection: when this is answered, the server has heard of every cancel before it.
+    // This call uses the same connection, so the server has processed every earlier cancel when it replies.
     send(&gateway, header(CONNECTBY), PNG).await.expect("accepted");
     let provider = gateway.connectby().clone();
     gateway.stop().await;
@@ -418,7 +420,7 @@ async fn upload_with_a_broken_connection_sends_nothing() {
     let gateway = Start::quiet().start().await;
     let at = gateway.at;
     let caller = move || {
-        // A caller that dies: its sockets are closed and nothing more is said on them.
+        // A client that crashes: its sockets are closed without a cancel.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut calls = JoinSet::new();
@@ -458,14 +460,14 @@ async fn upload_beyond_the_limit_fails_with_a_retry_delay() {
     for _ in 0..64 {
         open.push(begin_upload(&mut calls, gateway.channel.clone()).await);
     }
-    let error = send(&gateway, header(CONNECTBY), PNG).await.expect_err("no room");
+    let error = send(&gateway, header(CONNECTBY), PNG).await.expect_err("no free slot");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "UPLOADS_EXHAUSTED"));
     let details = details(&error);
     assert!(details.retry_info().and_then(|info| info.retry_delay).is_some(), "{details:?}");
-    // What is wrong with a header is still error.
-    let error = send(&gateway, MediaHeader::default(), PNG).await.expect_err("faulty");
+    // The server still validates headers.
+    let error = send(&gateway, MediaHeader::default(), PNG).await.expect_err("invalid");
     assert_eq!(error.code(), Code::InvalidArgument);
-    // One that ends makes room for another.
+    // The end of one upload frees a slot.
     drop(open.pop());
     within(calls.join_next()).await.expect("one").expect("no panic").expect("accepted");
     send(&gateway, header(CONNECTBY), PNG).await.expect("accepted");

@@ -1,4 +1,4 @@
-//! Files that Connectly fetches by their URL.
+//! Media messages by URL, which Connectly fetches.
 
 use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::{Channel, MediaKind, MediaLink, SendMessageRequest};
@@ -18,14 +18,14 @@ fn media(account: &str, link: MediaLink) -> SendMessageRequest {
 async fn media_link_reaches_connectly_as_one_attachment() {
     let gateway = Start::quiet().start().await;
     let caption = "☃".repeat(1_024);
-    let bill =
+    let invoice =
         MediaLink {
             caption: caption.clone(), file_name: "Účet.pdf".to_owned(), ..link(MediaKind::Document)
         };
     let url = "https://files.example.org/a?b=1";
     for (link, expected) in [
         (
-            bill,
+            invoice,
             serde_json::json!({"type": "document", "url": url, "caption": caption, "filename": "Účet.pdf"}),
         ),
         (link(MediaKind::Image), serde_json::json!({"type": "image", "url": url})),
@@ -57,20 +57,20 @@ async fn invalid_media_link_reports_all_violations_and_sends_nothing() {
         file_name: "a.png".to_owned(),
         ..link(MediaKind::Image)
     };
-    let spoken = MediaLink { caption: "hear".to_owned(), ..link(MediaKind::Audio) };
+    let audio = MediaLink { caption: "hear".to_owned(), ..link(MediaKind::Audio) };
     let path = MediaLink { file_name: "../a".to_owned(), ..link(MediaKind::Document) };
     for (link, expected) in [
         (MediaLink::default(), &["media.kind", "media.url"][..]),
         (MediaLink { kind: 99, ..link(MediaKind::Image) }, &["media.kind"]),
         (all, &["media.url", "media.caption", "media.file_name"]),
-        (spoken, &["media.caption"]),
+        (audio, &["media.caption"]),
         (path, &["media.file_name"]),
         (url("ftp://files.example.org/a"), &["media.url"]),
         (url("https://"), &["media.url"]),
         (url("https://files.example.org/a b"), &["media.url"]),
         (url(&format!("https://files.example.org/{}", "x".repeat(2_048))), &["media.url"]),
     ] {
-        let error = gateway.send(media(CONNECTLY, link)).await.expect_err("faulty");
+        let error = gateway.send(media(CONNECTLY, link)).await.expect_err("invalid");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
         assert_eq!(fields(&error), expected);
         assert!(!error.message().contains("files.example.org"), "{error:?}");

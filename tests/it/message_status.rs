@@ -1,4 +1,4 @@
-//! How messages and conversations stand, asked for and watched.
+//! The status of messages and conversations: `GetMessage`, `WatchMessage`, `GetConversation`.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::support::gateway::{
     within,
 };
 
-/// What names a message.
+/// A key of a message.
 #[derive(Clone, Debug)]
 enum Key {
     MessageId(String),
@@ -35,10 +35,10 @@ async fn get(gateway: &Gateway, account: &str, key: Key) -> Result<Message, Stat
         Key::RequestId(id) => Given::RequestId(id),
     };
     let request = GetMessageRequest { account: account.to_owned(), key: Some(key) };
-    Ok(within(gateway.messages().get_message(request)).await?.into_inner().message.expect("there"))
+    Ok(within(gateway.messages().get_message(request)).await?.into_inner().message.expect("present"))
 }
 
-/// Somebody who watches a message.
+/// An open watch of a message.
 struct Watcher(Streaming<WatchMessageResponse>);
 
 impl Watcher {
@@ -59,24 +59,24 @@ impl Watcher {
     }
 
     async fn message(&mut self) -> Message {
-        match self.next().await.expect("the stream stands") {
+        match self.next().await.expect("the stream is open") {
             Some(Response::Message(message)) => message,
             other => panic!("no message but {other:?}"),
         }
     }
 
-    /// The states up to the end, which must only move forward, and the end.
+    /// The states up to the end of the watch, which must never regress, and the end.
     async fn drain(mut self) -> (Vec<MessageState>, WatchEnded) {
         let mut states = Vec::new();
         loop {
-            match self.next().await.expect("the stream stands") {
+            match self.next().await.expect("the stream is open") {
                 Some(Response::Message(message)) => states.push(message.state()),
                 Some(Response::Ended(ended)) => {
                     assert_eq!(self.next().await.expect("ends with OK"), None);
                     assert!(states.is_sorted_by_key(|&state| state as i32), "{states:?}");
                     return (states, ended);
                 }
-                None => panic!("the end was not told"),
+                None => panic!("the stream ended without `ended`"),
             }
         }
     }
@@ -86,7 +86,7 @@ fn keyed_text(account: &str, id: &str) -> SendMessageRequest {
     SendMessageRequest { request_id: id.to_owned(), ..text(account, "hi") }
 }
 
-/// The body of a webhook that tells what became of a message, and brings our mark back.
+/// The body of a status webhook with a correlation tag.
 fn status(provider_id: &str, word: &str, attempt: &str, callback_data: Value) -> String {
     json!({
         "topic": "delivery_status",
@@ -118,9 +118,10 @@ async fn message_is_found_by_each_key() {
             assert_eq!(get(&gateway, account, key).await.expect("known"), sent);
         }
     }
-    // An account knows its own only.
+    // A message is visible in its own account only.
     let other = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
-    let error = get(&gateway, CONNECTBY, Key::MessageId(other.message_id)).await.expect_err("another's");
+    let error =
+        get(&gateway, CONNECTBY, Key::MessageId(other.message_id)).await.expect_err("another account");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "MESSAGE_NOT_FOUND"));
     assert_eq!(metadata(&error, "account"), CONNECTBY);
 }
@@ -162,7 +163,7 @@ async fn message_that_was_never_sent_is_not_found() {
         let error = error.expect_err("never sent");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "MESSAGE_NOT_FOUND"));
     }
-    // A refusal leaves nothing either.
+    // A refused send leaves no record.
     gateway.connectly().set_fault(FaultRule::once(Fault::status(400))).await;
     let refused = gateway.send(keyed_text(CONNECTLY, "a")).await.expect_err("refused");
     for key in [Key::MessageId(metadata(&refused, "message_id")), Key::RequestId("a".to_owned())] {
@@ -195,14 +196,14 @@ async fn watch_reports_each_status_webhook() {
         .await
         .expect("known");
     assert_eq!(watcher.message().await, sent);
-    let mark = format!("{}/1", sent.message_id);
+    let tag = format!("{}/1", sent.message_id);
     for (word, state) in [
         ("sent", MessageState::Sent),
         ("failed", MessageState::Failed),
         ("delivered", MessageState::Delivered),
         ("read", MessageState::Read),
     ] {
-        gateway.deliver(&status(provider_id, word, &mark, Value::Null)).await;
+        gateway.deliver(&status(provider_id, word, &tag, Value::Null)).await;
         assert_eq!(watcher.message().await.state(), state);
     }
     assert!(
@@ -224,7 +225,7 @@ async fn statuses_before_the_reply_belong_to_the_message() {
             Watcher::open(&gateway, CONNECTLY, Key::RequestId("a".to_owned())).await.expect("known");
         watcher.drain().await
     };
-    // The watcher sees the end before the sender has its answer.
+    // The watch ends before the sender gets the reply.
     let mut send = std::pin::pin!(send);
     let (states, ended) = tokio::select! {
         biased;
@@ -234,7 +235,7 @@ async fn statuses_before_the_reply_belong_to_the_message() {
     assert_eq!((states.last(), ended.reason()), (Some(&MessageState::Read), WatchEndReason::Terminal));
     let sent = send.await.expect("accepted");
     let message = get(&gateway, CONNECTLY, Key::MessageId(sent.message_id)).await.expect("known");
-    assert_eq!(message.state(), MessageState::Read, "the late reply sets nothing back");
+    assert_eq!(message.state(), MessageState::Read, "the late reply does not regress the state");
 }
 
 #[tokio::test]
@@ -271,7 +272,7 @@ async fn watch_of_an_untracked_message_ends_after_the_reply() {
     let (states, ended) = watcher.drain().await;
     assert_eq!((states, ended.reason()), (vec![MessageState::Unknown], WatchEndReason::NotTracked));
 
-    // While another attempt is under way, it is not.
+    // The watch stays open while another attempt is in flight.
     let latency = Fault::Latency(Duration::from_secs(1));
     gateway.connectby().set_fault(FaultRule::once(latency)).await;
     let arrived = gateway.connectby().arrivals(Operation::SendText);
@@ -309,11 +310,11 @@ async fn watch_of_a_refused_first_attempt_ends_with_the_error() {
     let (sent, (states, ended)) = tokio::join!(send, watch);
     let error = sent.expect_err("refused");
     assert_eq!((states, ended.reason()), (vec![MessageState::Pending], WatchEndReason::Refused));
-    let Error { reason: why, code, metadata: known, .. } = ended.error.expect("says why");
+    let Error { reason: why, code, metadata: known, .. } = ended.error.expect("an error");
     assert_eq!((why, code), (reason(&error), error.code() as i32));
     assert_eq!(known["message_id"], metadata(&error, "message_id"));
-    let gone = get(&gateway, CONNECTLY, Key::RequestId("a".to_owned())).await.expect_err("no record");
-    assert_eq!(gone.code(), Code::NotFound);
+    let missing = get(&gateway, CONNECTLY, Key::RequestId("a".to_owned())).await.expect_err("no record");
+    assert_eq!(missing.code(), Code::NotFound);
 }
 
 #[tokio::test]
@@ -355,7 +356,7 @@ async fn late_status_resolves_an_unknown_outcome() {
     assert_eq!((unknown.state(), unknown.attempt), (MessageState::Unknown, 1));
     assert_eq!(unknown.error.map(|error| error.reason), Some("SEND_OUTCOME_UNKNOWN".to_owned()));
 
-    // A word that this version does not know proves all the same that the provider has it.
+    // A status that this version does not know also proves that the provider accepted the message.
     gateway.deliver(&status("P1", "queued_somewhere", &format!("{id}/1"), Value::Null)).await;
     let message = watcher.message().await;
     assert_eq!((message.state(), message.error), (MessageState::Accepted, None));
@@ -363,15 +364,15 @@ async fn late_status_resolves_an_unknown_outcome() {
     gateway.deliver(&status("P1", "delivered", &format!("{id}/1"), Value::Null)).await;
     assert_eq!(watcher.message().await.state(), MessageState::Delivered);
 
-    // Whoever asks again learns it too, and nothing is sent, not even with leave to do so.
+    // A retry or resend gets the proven outcome and sends nothing.
     for resend_after_attempt in [0, 1] {
         let again = SendMessageRequest { resend_after_attempt, ..keyed_text(CONNECTLY, "a") };
-        assert_eq!(gateway.send(again).await.expect("proven").message_id, id);
+        assert_eq!(gateway.send(again).await.expect("accepted").message_id, id);
     }
     assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 1);
     let event = accepted.event().await;
     let Some(Payload::MessageAccepted(accepted)) = event.payload else { panic!("{event:?}") };
-    assert_eq!(accepted.message.expect("there").message_id, id);
+    assert_eq!(accepted.message.expect("present").message_id, id);
 }
 
 #[tokio::test]
@@ -413,7 +414,7 @@ async fn conversation_is_open_for_24_hours_after_a_customer_message() {
     for account in [CONNECTBY, CONNECTLY] {
         assert_eq!(conversation(&gateway, account, None).await.expect("answers"), Default::default());
     }
-    // Long ago, by the provider's clock.
+    // The provider's timestamp is years ago.
     gateway.deliver(&received("m1", "hello?")).await;
     let closed = conversation(&gateway, CONNECTLY, None).await.expect("answers");
     assert_eq!(closed.last_received_time.map(|at| at.seconds), Some(1_700_000_000));
@@ -423,12 +424,12 @@ async fn conversation_is_open_for_24_hours_after_a_customer_message() {
     gateway.connectly().inject_message(CUSTOMER, "hello again").await;
     let open = conversation(&gateway, CONNECTLY, None).await.expect("answers");
     assert!(open.session_open);
-    let seconds = |at: Option<prost_types::Timestamp>| at.expect("there").seconds;
+    let seconds = |at: Option<prost_types::Timestamp>| at.expect("present").seconds;
     assert_eq!(seconds(open.session_expire_time) - seconds(open.last_received_time), 86_400);
     let number = gateway.connectly().business_number().to_owned();
     assert_eq!(conversation(&gateway, CONNECTLY, Some(&number)).await.expect("answers"), open);
     let other = conversation(&gateway, CONNECTLY, Some("+15550100009")).await.expect("answers");
-    assert_eq!(other, Default::default(), "the window is open for the number that the customer wrote to");
+    assert_eq!(other, Default::default(), "the window belongs to the number that the customer wrote to");
 }
 
 #[tokio::test]
@@ -443,7 +444,7 @@ async fn invalid_get_conversation_reports_all_violations() {
 async fn closed_session_window_fails_the_send_if_checked() {
     let gateway = Start::quiet().start().await;
     let checked = || SendMessageRequest { check_session_window: true, ..text(CONNECTLY, "hi") };
-    gateway.send(checked()).await.expect("of this customer, nothing is known");
+    gateway.send(checked()).await.expect("accepted, because the store knows nothing of this customer");
 
     gateway.deliver(&received("m1", "hello?")).await;
     let arrived = gateway.connectly().arrivals(Operation::SendMessage);
@@ -452,7 +453,7 @@ async fn closed_session_window_fails_the_send_if_checked() {
     assert_eq!(metadata(&error, "closed_since"), "2023-11-15T22:13:20Z");
     assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), arrived);
 
-    // Unasked, it is the provider's affair; templates always pass.
+    // Without the check, the provider decides. Templates always pass.
     gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
     let template = Template { name: "no_such_template".to_owned(), ..Template::default() };
     let template = SendMessageRequest {
@@ -460,7 +461,7 @@ async fn closed_session_window_fails_the_send_if_checked() {
         skip_template_check: true,
         ..checked()
     };
-    let error = gateway.send(template).await.expect_err("there is none");
+    let error = gateway.send(template).await.expect_err("no such template");
     assert_ne!(reason(&error), "SESSION_WINDOW_CLOSED");
 
     gateway.connectly().inject_message(CUSTOMER, "hello again").await;

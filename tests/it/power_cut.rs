@@ -1,4 +1,4 @@
-//! Power cuts, beneath the real binary: what no sync has covered is gone, and nothing that was told hangs on it.
+//! Power cuts under the real binary. Writes that no sync covered are lost; nothing that was acknowledged depends on them.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
@@ -20,8 +20,8 @@ use crate::support::faults::{Call, Effect, Faults, On, Rule};
 use crate::support::faulty_host::{FaultyHost, keyed_text};
 use crate::support::gateway::{metadata, reason, received_now, text_of, within};
 
-/// Webhooks pour in from many sides while the power is cut: at the sync of a commit and behind it, in the middle of its
-/// pages, while the log is moved. What was not synced is lost, or on disk in part.
+/// Many clients post webhooks while the power is cut: before and after the sync of a commit, between its page writes,
+/// and during a checkpoint. Unsynced writes are lost, or partly on disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn power_cuts_lose_no_webhook_answered_200() {
     let home = Home::new("http://127.0.0.1:1");
@@ -63,7 +63,7 @@ async fn power_cuts_lose_no_webhook_answered_200() {
             answered.insert(id);
         }
         while posters.join_next().await.is_some() {}
-        assert!(answered.len() > before, "there was load in round {round}");
+        assert!(answered.len() > before, "no load in round {round}");
         assert!(!server.wait_for_exit().await.0.success());
     }
 
@@ -78,12 +78,12 @@ async fn power_cuts_lose_no_webhook_answered_200() {
         if id == "end" {
             break;
         }
-        assert!(there.insert(id), "an event is there once");
+        assert!(there.insert(id), "an event is stored twice");
     }
     let missing: Vec<&String> = answered.difference(&there).collect();
     assert!(missing.is_empty(), "answered 200 and lost: {missing:?}");
     assert_eq!(faults.trace().iter().filter(|seen| seen.call == "cut").count(), rounds);
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 async fn send(channel: Channel, request: SendMessageRequest) -> Result<SendMessageResponse, Status> {
@@ -94,19 +94,19 @@ async fn send(channel: Channel, request: SendMessageRequest) -> Result<SendMessa
 async fn state(channel: Channel, id: &str) -> Result<MessageState, Status> {
     let find = GetMessageRequest { account: ACCOUNT.to_owned(), key: Some(Key::RequestId(id.to_owned())) };
     let found = within(MessageServiceClient::new(channel).get_message(find)).await?;
-    Ok(found.into_inner().message.expect("there").state())
+    Ok(found.into_inner().message.expect("present").state())
 }
 
-/// The moments of a send at which the power is cut.
+/// The points of a send at which the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CutPoint {
-    /// The intent is written and not synced.
+    /// The attempt is written and not synced.
     AttemptWrite,
-    /// The intent is on disk, and the request is about to go out.
+    /// The attempt is on disk, and the request is about to be sent.
     RequestSend,
-    /// The provider has it.
+    /// The provider has received the request.
     ProviderReply,
-    /// The reply is there, its caller may have it, and the outcome is not synced.
+    /// The reply has arrived, the client may have it, and the outcome is not synced.
     OutcomeWrite,
 }
 
@@ -156,7 +156,10 @@ async fn power_cut_between_attempt_and_outcome_leaves_send_unknown() {
         let (channel, again) = (server.channel().await, keyed_text(&id));
         if cut_point == CutPoint::AttemptWrite {
             assert_eq!(arrived, 0);
-            assert_eq!(reason(&state(channel.clone(), &id).await.expect_err("nothing")), "MESSAGE_NOT_FOUND");
+            assert_eq!(
+                reason(&state(channel.clone(), &id).await.expect_err("no record")),
+                "MESSAGE_NOT_FOUND"
+            );
             assert!(!send(channel, again).await.expect("accepted").replayed);
         } else {
             assert_eq!(arrived, usize::from(cut_point != CutPoint::RequestSend), "{cut_point:?}");
@@ -165,24 +168,24 @@ async fn power_cut_between_attempt_and_outcome_leaves_send_unknown() {
                 MessageState::Unknown,
                 "{cut_point:?}"
             );
-            let unknown = send(channel, again).await.expect_err("nobody can tell");
+            let unknown = send(channel, again).await.expect_err("outcome unknown");
             assert_eq!(reason(&unknown), "SEND_OUTCOME_UNKNOWN", "{cut_point:?}");
             assert_eq!(metadata(&unknown, "attempt"), "1");
             assert_eq!(provider.arrivals(Operation::SendMessage) - before, arrived, "{cut_point:?}");
         }
         assert_eq!(host.post(&server, &format!("kept {n}")).await, Some(200));
-        assert!(server.terminate(), "stops in order");
+        assert!(server.terminate(), "graceful shutdown");
     }
 
     let server = host.start();
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut kept = Vec::new();
-    // One send of them was accepted, and told as an event.
+    // One of the sends was accepted, which is an event too.
     for event in events.events(5).await {
         if event.r#type == "message.received" {
             kept.push(text_of(&event).to_owned());
         }
     }
     assert_eq!(kept, ["kept 0", "kept 1", "kept 2", "kept 3"]);
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }

@@ -1,4 +1,4 @@
-//! The real binary, for what only a process can suffer: being killed, a disk that takes no more, its own log.
+//! The real binary: kills, a full disk, its log, and its configuration.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,8 +14,8 @@ pub(crate) use crate::support::binary::post;
 use crate::support::binary::{API_KEY, Home, SECRET, Server};
 use crate::support::gateway::{CUSTOMER, received, text, text_of, within};
 
-/// Webhooks pour in from many sides, a subscriber reads, and the process is killed; several times over. What was
-/// answered 200 must be there, everything must come in order and once, and cursors from before must still work.
+/// The process is killed several times while many clients post webhooks and a subscriber reads. Every event whose webhook
+/// was answered 200 must be stored, events must arrive in order and once, and earlier cursors must still work.
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_loses_no_webhook_answered_200() {
     let home = Home::new("http://127.0.0.1:1");
@@ -44,7 +44,7 @@ async fn kill_9_loses_no_webhook_answered_200() {
             });
         }
         drop(sender);
-        // The kill comes in the middle of it: while the subscriber reads and hundreds were answered.
+        // The kill comes while the subscriber reads and after hundreds of webhooks were answered.
         for event in subscriber.events(200 + 150 * round).await {
             seen.push((text_of(&event).to_owned(), event.cursor));
         }
@@ -67,28 +67,28 @@ async fn kill_9_loses_no_webhook_answered_200() {
     }
     let texts: Vec<&str> = seen.iter().map(|(text, _)| text.as_str()).collect();
     let distinct: std::collections::HashSet<&str> = texts.iter().copied().collect();
-    assert_eq!(distinct.len(), texts.len(), "an event came twice");
+    assert_eq!(distinct.len(), texts.len(), "an event arrived twice");
     let missing: Vec<&String> = answered.iter().filter(|id| !distinct.contains(id.as_str())).collect();
     assert!(missing.is_empty(), "answered 200 and lost: {missing:?}");
-    assert!(answered.len() > 800, "there was load: {}", answered.len());
+    assert!(answered.len() > 800, "too little load: {}", answered.len());
 
-    // A reader from the very start sees the same, in the same order, and the old cursors name the same places.
+    // A stream from the start delivers the same events in the same order with the same cursors.
     let mut whole = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     for (text, cursor) in &seen {
         let event = whole.event().await;
         assert_eq!((text_of(&event), &event.cursor), (text.as_str(), cursor));
     }
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
-/// The file may not grow beyond a size: a disk that is full. `prlimit` then makes room.
+/// A file size limit simulates a full disk. `prlimit` then lifts it.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn webhook_is_answered_503_on_a_full_disk_until_space_returns() {
     let home = Home::new("http://127.0.0.1:1");
     let serve = home.command();
     let mut limited = Command::new("bash");
-    // Blocks of 1024 bytes. Writing beyond must be an error and not a signal.
+    // The limit is in blocks of 1024 bytes. A write beyond it must be an error, not a signal.
     limited.arg("-c").arg("trap '' XFSZ; ulimit -S -f 600; exec \"$@\"").arg("bash").arg(serve.get_program());
     limited.args(serve.get_args());
     let server = Server::start(limited);
@@ -110,9 +110,9 @@ async fn webhook_is_answered_503_on_a_full_disk_until_space_returns() {
     let freed = Command::new("prlimit")
         .args(["--pid", &pid, "--fsize=unlimited:"])
         .status()
-        .expect("there is prlimit");
+        .expect("`prlimit` is installed");
     assert!(freed.success());
-    // The provider tries again, and is heard.
+    // The provider retries, and the server accepts the webhook.
     let again = format!("M{}", kept.len());
     assert_eq!(
         post(&client, server.webhook, received(&again, &format!("{again} {padding}"))).await,
@@ -124,7 +124,7 @@ async fn webhook_is_answered_503_on_a_full_disk_until_space_returns() {
     for id in &kept {
         assert!(
             text_of(&subscriber.event().await).starts_with(&format!("{id} ")),
-            "{id} is there, once, in order"
+            "{id} is missing or out of order"
         );
     }
     assert!(server.terminate());
@@ -136,12 +136,12 @@ async fn log_contains_no_secret_and_no_message_text() {
     let home = Home::new(sandbox.connectly().base_url().as_str());
     let mut command = home.command();
     command.env("SWITCHBOARD__LOG__FILTER", "trace");
-    // The key is not the sandbox's: every send is refused, and told in the log.
+    // The API key is not the sandbox's, so the provider refuses every send and the server logs it.
     let server = Server::start(command);
     let message = "words-between-two-people";
     let mut messages =
         switchboard::pb::v1::message_service_client::MessageServiceClient::new(server.channel().await);
-    for account in ["globex", "nobody"] {
+    for account in ["globex", "unknown-account"] {
         let error = within(messages.send_message(text(account, message))).await.expect_err("refused");
         assert!(!format!("{error:?}").contains(message));
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a request is error at once, all of it, with the fields' paths.
+//! An invalid request fails at once and reports every violation with its field path.
 
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ async fn unsupported_field_is_unimplemented_with_its_path() {
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
     assert_eq!(fields(&error), ["to", "channel", "sender"]);
 
-    // With a fault of its own beside it, the request itself is what is wrong.
-    let error = gateway.send(SendMessageRequest { content: None, ..request }).await.expect_err("faulty");
+    // A request that is also invalid is INVALID_ARGUMENT.
+    let error = gateway.send(SendMessageRequest { content: None, ..request }).await.expect_err("invalid");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
     assert_eq!(fields(&error), ["content", "to", "channel", "sender"]);
     assert_eq!(gateway.connectby().arrivals(Operation::SendText), 0);
@@ -65,18 +65,22 @@ async fn unsupported_field_is_unimplemented_with_its_path() {
 #[tokio::test]
 async fn unknown_account_is_not_found() {
     let gateway = Start::quiet().start().await;
-    let get =
-        gateway.accounts().get_account(GetAccountRequest { account: "nobody".to_owned() }).await.map(|_| ());
-    let send = gateway.send(text("nobody", "hi")).await.map(|_| ());
-    let filter = EventFilter { accounts: vec![CONNECTLY.to_owned(), "nobody".to_owned()], types: vec![] };
+    let get = gateway
+        .accounts()
+        .get_account(GetAccountRequest { account: "unknown-account".to_owned() })
+        .await
+        .map(|_| ());
+    let send = gateway.send(text("unknown-account", "hi")).await.map(|_| ());
+    let filter =
+        EventFilter { accounts: vec![CONNECTLY.to_owned(), "unknown-account".to_owned()], types: vec![] };
     let subscribe = gateway
         .subscribe(SubscribeRequest { filter: Some(filter), ..SubscribeRequest::default() })
         .await
         .map(|_| ());
     for (error, field) in [(get, "account"), (send, "account"), (subscribe, "filter.accounts[1]")] {
-        let error = error.expect_err("there is nobody");
+        let error = error.expect_err("no such account");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
-        assert_eq!(metadata(&error, "account"), "nobody");
+        assert_eq!(metadata(&error, "account"), "unknown-account");
         assert_eq!(fields(&error), [field]);
     }
 }
@@ -163,7 +167,7 @@ async fn invalid_content_is_also_checked_for_provider_support() {
         ..MediaLink::default()
     });
     let request = SendMessageRequest { content: Some(media), ..text(CONNECTBY, "") };
-    let error = gateway.send(request).await.expect_err("faulty, and not for ConnectBy");
+    let error = gateway.send(request).await.expect_err("invalid, and unsupported by ConnectBy");
     assert_eq!(
         (error.code(), fields(&error)),
         (Code::InvalidArgument, vec!["media.kind".to_owned(), "media".to_owned()])
@@ -174,7 +178,7 @@ async fn invalid_content_is_also_checked_for_provider_support() {
 async fn user_id_as_sms_recipient_is_unsupported() {
     let gateway = Start::quiet().start().await;
     let request = SendMessageRequest { to: "bsuid:US.778".to_owned(), channel: 2, ..text(CONNECTLY, "hi") };
-    let error = gateway.send(request).await.expect_err("a user id is WhatsApp's");
+    let error = gateway.send(request).await.expect_err("user ids exist on WhatsApp only");
     assert_eq!((error.code(), fields(&error)), (Code::Unimplemented, vec!["to".to_owned()]));
     assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 0);
 }

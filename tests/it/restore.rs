@@ -1,5 +1,5 @@
-//! A store that was restart_from_backup a short while ago: what it does not know may have been done, and it says so whatever is
-//! asked, before anything else that could be said.
+//! A recently restored store. A request that it does not know may have been executed after the backup, so its outcome is
+//! unknown. The server reports that before any other error.
 
 use futures_util::stream;
 use switchboard::pb::v1::contact_service_client::ContactServiceClient;
@@ -21,7 +21,7 @@ use crate::webhook_registration;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
-/// A server on a store that was just restart_from_backup, of a backup that was made when `gateway` stopped.
+/// Stops the server, backs its store up, restores the backup, and starts a server on the restored store.
 async fn restart_from_backup(gateway: Gateway, start: Start) -> Gateway {
     let folder = gateway.stop().await;
     let (store, backup) = (folder.path().join("switchboard.db"), folder.path().join("switchboard.backup"));
@@ -35,7 +35,7 @@ async fn restart_from_backup(gateway: Gateway, start: Start) -> Gateway {
 fn assert_unknown(error: &Status, expected: &str) {
     assert_eq!((error.code(), reason(error).as_str()), (Code::FailedPrecondition, expected), "{error:?}");
     assert_eq!((metadata(error, "cause"), metadata(error, "attempt")), ("RESTORED".into(), "1".into()));
-    assert_eq!(metadata(error, "message_id"), "", "nothing is known of it");
+    assert_eq!(metadata(error, "message_id"), "", "the store does not know the message");
 }
 
 fn contact(resend_after_attempt: u32) -> CreateContactRequest {
@@ -73,11 +73,11 @@ async fn writes_after_restore_are_unknown_until_resent_explicitly() {
     };
 
     for _ in 0..2 {
-        let error = within(contacts.create_contact(contact(0))).await.expect_err("may have been done");
+        let error = within(contacts.create_contact(contact(0))).await.expect_err("outcome unknown");
         assert_unknown(&error, "WRITE_OUTCOME_UNKNOWN");
-        let error = within(templates.upload_template_media(upload(0))).await.expect_err("may have been done");
+        let error = within(templates.upload_template_media(upload(0))).await.expect_err("outcome unknown");
         assert_unknown(&error, "WRITE_OUTCOME_UNKNOWN");
-        let error = webhook_registration::create(&gateway, webhook(0)).await.expect_err("may have been done");
+        let error = webhook_registration::create(&gateway, webhook(0)).await.expect_err("outcome unknown");
         assert_unknown(&error, "WRITE_OUTCOME_UNKNOWN");
     }
     for operation in [Operation::CreateContact, Operation::UploadTemplateMedia] {
@@ -86,11 +86,11 @@ async fn writes_after_restore_are_unknown_until_resent_explicitly() {
     assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
 
     for replayed in [false, true] {
-        let contact = within(contacts.create_contact(contact(1))).await.expect("as asked for");
+        let contact = within(contacts.create_contact(contact(1))).await.expect("resent");
         assert_eq!(contact.into_inner().replayed, replayed);
-        let upload = within(templates.upload_template_media(upload(1))).await.expect("as asked for");
+        let upload = within(templates.upload_template_media(upload(1))).await.expect("resent");
         assert_eq!(upload.into_inner().replayed, replayed);
-        let webhook = webhook_registration::create(&gateway, webhook(1)).await.expect("as asked for");
+        let webhook = webhook_registration::create(&gateway, webhook(1)).await.expect("resent");
         assert_eq!(webhook.replayed, replayed);
     }
     for operation in [Operation::CreateContact, Operation::UploadTemplateMedia] {
@@ -112,7 +112,7 @@ async fn stream_items_and_media_after_restore_are_unknown_too() {
     };
     for (asked, arrivals) in [(item("repeated", 0), 0), (item("resent", 1), 1)] {
         let answers = within(gateway.messages().send_messages(stream::iter([asked]))).await.expect("opens");
-        let answer = within(answers.into_inner().message()).await.expect("stands").expect("an answer");
+        let answer = within(answers.into_inner().message()).await.expect("open").expect("an answer");
         match answer.result.expect("never empty") {
             Item::Error(error) => {
                 assert_eq!((error.reason.as_str(), arrivals), ("SEND_OUTCOME_UNKNOWN", 0));
@@ -134,34 +134,32 @@ async fn stream_items_and_media_after_restore_are_unknown_too() {
         };
         stream::iter([SendMediaRequest { header: Some(header), chunk: PNG.to_vec().into() }])
     };
-    let error = within(gateway.messages().send_media(file(0))).await.expect_err("may have been sent");
+    let error = within(gateway.messages().send_media(file(0))).await.expect_err("outcome unknown");
     assert_unknown(&error, "SEND_OUTCOME_UNKNOWN");
-    assert!(
-        !within(gateway.messages().send_media(file(1))).await.expect("as asked for").into_inner().replayed
-    );
+    assert!(!within(gateway.messages().send_media(file(1))).await.expect("resent").into_inner().replayed);
 }
 
-/// What would be said of a new send, that it was refused here and not sent, is not true of one that may have been sent.
+/// An error of a new send says that it was rejected and not sent. That is false for a send that may have been sent.
 #[tokio::test]
 async fn possibly_sent_message_is_never_reported_as_not_sent() {
     let gateway = restart_from_backup(Start::quiet().start().await, Start::quiet()).await;
     let with_template = SendMessageRequest {
         content: Some(send_message_request::Content::Template(Template {
-            name: "of-which-nobody-has-heard".to_owned(),
+            name: "unknown-template".to_owned(),
             language: "en".to_owned(),
             ..Template::default()
         })),
         request_id: "template".to_owned(),
         ..text(CONNECTBY, "")
     };
-    let error = gateway.send(with_template.clone()).await.expect_err("may have been sent");
+    let error = gateway.send(with_template.clone()).await.expect_err("outcome unknown");
     assert_unknown(&error, "SEND_OUTCOME_UNKNOWN");
-    // Whoever says to make another attempt is error what is wrong with it.
+    // An explicit resend is checked as a new send.
     let again = SendMessageRequest { resend_after_attempt: 1, ..with_template };
-    let error = gateway.send(again).await.expect_err("there is none");
+    let error = gateway.send(again).await.expect_err("no such template");
     assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND", "{error:?}");
 
-    // The customer wrote long ago.
+    // The customer's last message is years old.
     gateway.deliver(&received("M1", "hello")).await;
     let windowed = |request_id: &str| SendMessageRequest {
         check_session_window: true,
@@ -170,11 +168,11 @@ async fn possibly_sent_message_is_never_reported_as_not_sent() {
     };
     let error = gateway.send(windowed("")).await.expect_err("closed");
     assert_eq!(reason(&error), "SESSION_WINDOW_CLOSED");
-    let error = gateway.send(windowed("window")).await.expect_err("may have been sent");
+    let error = gateway.send(windowed("window")).await.expect_err("outcome unknown");
     assert_unknown(&error, "SEND_OUTCOME_UNKNOWN");
 }
 
-/// A provider that is down holds new calls back, and says that nothing was sent.
+/// An open circuit breaker rejects new calls and reports that nothing was sent.
 #[tokio::test]
 async fn possibly_sent_message_does_not_wait_for_a_down_provider() {
     let start = || {
@@ -189,7 +187,7 @@ async fn possibly_sent_message_does_not_wait_for_a_down_provider() {
         assert_eq!(reason(&error), "PROVIDER_UNREACHABLE");
     }
     let asked = SendMessageRequest { request_id: "down".to_owned(), ..text(CONNECTLY, "down") };
-    let error = gateway.send(asked).await.expect_err("may have been sent");
+    let error = gateway.send(asked).await.expect_err("outcome unknown");
     assert_unknown(&error, "SEND_OUTCOME_UNKNOWN");
 }
 
@@ -204,7 +202,10 @@ async fn restore_keeps_messages_in_the_backup_and_no_others() {
         let key = Some(get_message_request::Key::RequestId(id.to_owned()));
         within(gateway.messages().get_message(GetMessageRequest { account: CONNECTLY.to_owned(), key })).await
     };
-    let found = find("kept").await.expect("known").into_inner().message.expect("there");
+    let found = find("kept").await.expect("known").into_inner().message.expect("present");
     assert_eq!(found.state(), MessageState::Accepted);
-    assert_eq!(reason(&find("lost").await.expect_err("nothing is known of it")), "MESSAGE_NOT_FOUND");
+    assert_eq!(
+        reason(&find("lost").await.expect_err("the store does not know the message")),
+        "MESSAGE_NOT_FOUND"
+    );
 }

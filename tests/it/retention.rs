@@ -1,4 +1,4 @@
-//! What the operator lets go: by age unless a subscription holds it, by size whoever holds it, and loudly.
+//! Retention: by age except for unacknowledged events of a subscription, and by size for all events, with an error log.
 
 use std::time::Duration;
 
@@ -24,16 +24,16 @@ async fn open(channel: Channel, start: From) -> Result<Subscriber, Status> {
     subscribe(channel, SubscribeRequest { start: Some(start), ..SubscribeRequest::default() }).await
 }
 
-/// Makes a subscription at a place.
+/// Creates a subscription at a position.
 async fn create(channel: Channel, id: &str, start: create_subscription_request::Start) {
     let request =
         v1::CreateSubscriptionRequest { subscription: id.to_owned(), filter: None, start: Some(start) };
-    within(EventServiceClient::new(channel).create_subscription(request)).await.expect("made");
+    within(EventServiceClient::new(channel).create_subscription(request)).await.expect("created");
 }
 
 async fn get(channel: Channel, id: &str) -> Subscription {
     let request = v1::GetSubscriptionRequest { subscription: id.to_owned() };
-    let found = within(EventServiceClient::new(channel).get_subscription(request)).await.expect("there");
+    let found = within(EventServiceClient::new(channel).get_subscription(request)).await.expect("present");
     found.into_inner().subscription.expect("never empty")
 }
 
@@ -43,7 +43,7 @@ async fn acknowledge(channel: Channel, id: &str, cursor: &str) {
     within(EventServiceClient::new(channel).acknowledge(request)).await.expect("acknowledged");
 }
 
-/// Waits until a place is the oldest.
+/// Waits until `cursor` is the oldest one.
 async fn wait_until_oldest_is(gateway: &Gateway, cursor: &str) {
     let moved = async {
         loop {
@@ -71,20 +71,20 @@ async fn unacknowledged_event_outlives_retention() {
     let after_second = create_subscription_request::Start::AfterCursor(events[1].cursor.clone());
     create(gateway.channel.clone(), "billing", after_second).await;
 
-    // All events are too old at once, and those that are held are not.
-    let none = || Start::quiet().journal(|journal| journal.retention = Duration::ZERO);
-    let gateway = none().on(gateway.stop().await).start().await;
+    // Retention is zero, so only unacknowledged events of the subscription stay.
+    let zero_retention = || Start::quiet().journal(|journal| journal.retention = Duration::ZERO);
+    let gateway = zero_retention().on(gateway.stop().await).start().await;
     wait_until_oldest_is(&gateway, &events[1].cursor).await;
     let mut stream = open(gateway.channel.clone(), From::Subscription("billing".to_owned())).await;
     assert_eq!(stream.as_mut().expect("subscribed").events(2).await, events[2..]);
     acknowledge(gateway.channel.clone(), "billing", &events[2].cursor).await;
 
-    let gateway = none().on(gateway.stop().await).start().await;
+    let gateway = zero_retention().on(gateway.stop().await).start().await;
     wait_until_oldest_is(&gateway, &events[2].cursor).await;
     assert!(!get(gateway.channel.clone(), "billing").await.expired);
 
-    // Held events do not stay for ever.
-    let too_long = none().journal(|journal| {
+    // `subscription_retention` limits how long they stay.
+    let too_long = zero_retention().journal(|journal| {
         journal.retention = Duration::ZERO;
         journal.subscription_retention = Duration::ZERO;
     });
@@ -102,18 +102,18 @@ async fn live_stream_misses_nothing_while_old_events_are_trimmed() {
     let texts: Vec<String> = (0..40).map(|n| format!("{n} {}", "x".repeat(100_000))).collect();
     for (n, text) in texts.iter().enumerate() {
         gateway.deliver(&received(&n.to_string(), text)).await;
-        assert_eq!(text_of(&live.event().await), text, "in order, and none is missing");
+        assert_eq!(text_of(&live.event().await), text, "an event is missing or out of order");
     }
-    // Megabytes came, of which some go.
+    // The size limit trims some of these megabytes.
     let oldest =
         async || open(gateway.channel.clone(), earliest()).await.expect("subscribed").started.oldest_cursor;
     within(async { while oldest().await == live.started.oldest_cursor {} }).await;
     let error = open(gateway.channel.clone(), From::AfterCursor(live.started.cursor.clone())).await;
-    let error = error.err().expect("what was behind it is gone");
+    let error = error.err().expect("expired");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
 }
 
-/// The binary with the least size that the configuration allows.
+/// Starts the binary with the smallest `retention_bytes` that the configuration allows.
 fn start_with_minimum_size(home: &Home) -> Server {
     let mut command = home.command();
     command.env("SWITCHBOARD__JOURNAL__RETENTION_BYTES", (16 * MIB).to_string());
@@ -121,7 +121,7 @@ fn start_with_minimum_size(home: &Home) -> Server {
 }
 
 impl Server {
-    /// What the log says at a level.
+    /// The log lines of a level.
     fn log_lines(&self, level: &str) -> Vec<serde_json::Value> {
         let log = self.log.lock().expect("unpoisoned").clone();
         let lines = serde_json::Deserializer::from_str(&log).into_iter::<serde_json::Value>();
@@ -131,7 +131,8 @@ impl Server {
     /// The value of a metric.
     async fn metric(&self, line: &str) -> Option<f64> {
         let lines = self.log_lines("INFO");
-        let admin = lines.iter().find_map(|line| line["fields"]["admin"].as_str()).expect("it says where");
+        let admin =
+            lines.iter().find_map(|line| line["fields"]["admin"].as_str()).expect("the admin address");
         let page = reqwest::get(format!("http://{admin}/metrics")).await.expect("answers");
         let page = page.text().await.expect("a page");
         page.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
@@ -153,7 +154,7 @@ async fn size_limit_expires_a_lagging_subscription_and_logs_an_error() {
     let mut quick = open(channel.clone(), From::Subscription("quick".to_owned())).await.expect("subscribed");
     let first = quick.started.oldest_cursor.clone();
     let client = reqwest::Client::new();
-    // A megabyte, and the body that it came in.
+    // Each event takes a megabyte, and its raw body another one.
     let secret = format!("whisper {}", "x".repeat(1_000_000));
     let mut last = String::new();
     for n in 0..24 {
@@ -189,17 +190,17 @@ async fn size_limit_expires_a_lagging_subscription_and_logs_an_error() {
     let quick = get(channel.clone(), "quick").await;
     assert_eq!((quick.expired, quick.lag_events, quick.cursor), (false, 0, last));
     let error =
-        open(channel.clone(), From::Subscription("slow".to_owned())).await.err().expect("it lost some");
+        open(channel.clone(), From::Subscription("slow".to_owned())).await.err().expect("events are lost");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     let oldest = open(channel.clone(), earliest()).await.expect("subscribed").started.oldest_cursor;
     assert_ne!(oldest, first);
     assert_eq!(metadata(&error, "oldest_cursor"), oldest);
-    // It can take up again what is left, and is held for once more.
+    // An acknowledgement of a stored position makes the subscription valid again.
     acknowledge(channel.clone(), "slow", &oldest).await;
     assert!(!get(channel.clone(), "slow").await.expired);
     assert!(server.terminate());
 
     let server = start_with_minimum_size(&home);
-    assert!(!get(server.channel().await, "slow").await.expired, "nothing more was lost by starting again");
+    assert!(!get(server.channel().await, "slow").await.expired, "the restart lost events");
     assert_eq!(server.log_lines("ERROR"), [] as [serde_json::Value; 0]);
 }

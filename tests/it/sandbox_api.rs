@@ -1,4 +1,4 @@
-//! `SandboxService`: what tests in other languages steer the imitated providers by.
+//! `SandboxService`, with which tests in other languages control the fake providers.
 
 use switchboard::pb::sandbox::v1 as pb;
 use switchboard::pb::sandbox::v1::sandbox_service_client::SandboxServiceClient;
@@ -21,13 +21,13 @@ async fn injected_message_returns_the_webhook_status() {
     let request = pb::InjectMessageRequest {
         account: CONNECTLY.to_owned(),
         sender: CUSTOMER.to_owned(),
-        text: "anybody there?".to_owned(),
+        text: "hello?".to_owned(),
     };
     let response =
         within(sandbox_client(&gateway).inject_message(request)).await.expect("injected").into_inner();
     assert_eq!(response.webhook_status, 200);
     let event = events.event().await;
-    assert_eq!(text_of(&event), "anybody there?");
+    assert_eq!(text_of(&event), "hello?");
 }
 
 #[tokio::test]
@@ -69,11 +69,11 @@ async fn faults_are_set_and_cleared_and_calls_are_listed() {
     gateway.send(text(CONNECTBY, "third")).await.expect("the fault is used up");
 
     client.set_fault(fault(pb::FaultKind::Refuse, 0)).await.expect("set");
-    let error = gateway.send(text(CONNECTBY, "fourth")).await.expect_err("nobody listens");
+    let error = gateway.send(text(CONNECTBY, "fourth")).await.expect_err("connection refused");
     assert_eq!(reason(&error), "PROVIDER_UNREACHABLE");
     let clear = pb::ClearFaultsRequest { account: CONNECTBY.to_owned() };
     client.clear_faults(clear).await.expect("cleared");
-    gateway.send(text(CONNECTBY, "fifth")).await.expect("it listens again");
+    gateway.send(text(CONNECTBY, "fifth")).await.expect("accepted");
 
     let list = pb::ListCallsRequest { account: CONNECTBY.to_owned(), after_sequence: 1 };
     let calls = client.list_calls(list).await.expect("listed").into_inner().calls;
@@ -90,7 +90,7 @@ async fn invalid_fault_reports_its_fields() {
     let gateway = Start::quiet().start().await;
     let mut client = sandbox_client(&gateway);
     let nothing = pb::SetFaultRequest { account: CONNECTBY.to_owned(), ..pb::SetFaultRequest::default() };
-    let odd = pb::SetFaultRequest {
+    let unknown = pb::SetFaultRequest {
         operation: "juggle".to_owned(),
         kind: pb::FaultKind::Status.into(),
         http_status: 99,
@@ -98,9 +98,9 @@ async fn invalid_fault_reports_its_fields() {
     };
     let late = pb::SetFaultRequest { kind: pb::FaultKind::Latency.into(), ..nothing.clone() };
     for (request, expected) in
-        [(nothing, &["kind"][..]), (odd, &["operation", "http_status"]), (late, &["latency"])]
+        [(nothing, &["kind"][..]), (unknown, &["operation", "http_status"]), (late, &["latency"])]
     {
-        let error = client.set_fault(request).await.expect_err("faulty");
+        let error = client.set_fault(request).await.expect_err("invalid");
         assert_eq!(
             (error.code(), fields(&error).as_slice()),
             (Code::InvalidArgument, expected.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>().as_slice())
@@ -111,6 +111,6 @@ async fn invalid_fault_reports_its_fields() {
         sender: CUSTOMER.to_owned(),
         text: "hi".to_owned(),
     };
-    let error = client.inject_message(request).await.expect_err("it has no webhooks");
+    let error = client.inject_message(request).await.expect_err("no webhooks");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
 }

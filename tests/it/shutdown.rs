@@ -1,4 +1,4 @@
-//! A server that stops, and what may go wrong meanwhile: its disk, its log, its sockets.
+//! Shutdown, with faults of the disk, the log and the sockets.
 #![cfg(target_os = "linux")]
 
 use std::process::{Command, Stdio};
@@ -16,28 +16,29 @@ use crate::support::faults::{Call, Effect, On, Rule};
 use crate::support::faulty_host::{FaultyHost, keyed_text};
 use crate::support::gateway::{text_of, within};
 
-/// What was moved before is not moved again by whoever closes the file last, and may be what the sync did not bring to
-/// the disk: the log is all that is left of it.
+/// After a failed sync of the final checkpoint, the pages that it moved may not be on disk, and closing the database does
+/// not move them again. Only the write-ahead log still has them, so it must stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_final_checkpoint_leaves_the_log_for_the_next_start() {
     let host = FaultyHost::new();
     let server = host.start();
     assert_eq!(host.post(&server, "kept").await, Some(200));
     host.faults.set(&[Rule::once(Call::Sync(On::Database), Effect::Broken)]);
-    assert!(server.terminate(), "what was promised is on disk");
+    assert!(server.terminate(), "every acknowledged event is on disk");
     let trace = host.faults.trace();
-    let failed = trace.iter().position(|seen| seen.is_sync_of(".db") && seen.result < 0).expect("it failed");
+    let failed =
+        trace.iter().position(|seen| seen.is_sync_of(".db") && seen.result < 0).expect("a failed sync");
     let after: Vec<_> = trace[failed + 1..].iter().filter(|seen| seen.call != "request").collect();
-    assert!(after.is_empty(), "nothing more is done to the files: {after:?}");
+    assert!(after.is_empty(), "the server touched the files after the failure: {after:?}");
 
     host.faults.set(&[]);
     let server = host.start();
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     assert_eq!(text_of(&events.event().await), "kept");
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
-/// Whoever is told at once that nobody listens tries elsewhere, or again, at once.
+/// A refused connection makes the provider retry at once or elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_closes_the_webhook_port_while_sends_complete() {
     let (host, sandbox) = FaultyHost::with_provider().await;
@@ -54,7 +55,7 @@ async fn shutdown_closes_the_webhook_port_while_sends_complete() {
         })
         .await;
         let pid = server.child.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().expect("there is kill").success());
+        assert!(Command::new("kill").arg(pid).status().expect("`kill` is installed").success());
         within(async {
             while TcpStream::connect(server.webhook).await.is_ok() {
                 tokio::task::yield_now().await;
@@ -68,11 +69,11 @@ async fn shutdown_closes_the_webhook_port_while_sends_complete() {
         std::time::Instant::now()
     };
     let (refused, ended) = tokio::join!(refused, ended);
-    assert!(refused < ended, "not only when the process was gone");
+    assert!(refused < ended, "the port closes before the process ends");
     assert!(server.wait_for_exit().await.0.success());
 }
 
-/// The binary with nobody who reads what it says.
+/// Runs a command whose standard output is a closed pipe.
 fn run_with_closed_stdout(arguments: &[&str]) -> (bool, String) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -97,7 +98,7 @@ fn command_succeeds_with_a_closed_standard_output() {
     ] {
         assert_eq!(run_with_closed_stdout(arguments), (true, String::new()), "{arguments:?}");
     }
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,8 +107,8 @@ async fn server_with_a_closed_log_pipe_keeps_serving() {
     let server = host.start();
     assert_eq!(host.post(&server, "before").await, Some(200));
     server.close_log();
-    // The writer tells the log of this: the first time somebody hears it, the second time nobody does.
-    for id in ["heard", "unheard"] {
+    // The store logs each failed write. The first line is read, the second one meets a closed pipe.
+    for id in ["log-open", "log-closed"] {
         host.faults.set(&[Rule::once(Call::Write(On::Log), Effect::Full)]);
         assert_eq!(host.post(&server, id).await, Some(503));
         host.post_until_accepted(&server, "between").await;
@@ -118,5 +119,5 @@ async fn server_with_a_closed_log_pipe_keeps_serving() {
     for text in ["before", "between", "after"] {
         assert_eq!(text_of(&events.event().await), text);
     }
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }

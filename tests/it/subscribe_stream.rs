@@ -1,4 +1,4 @@
-//! `Subscribe`: where it starts, what it carries, how it ends.
+//! `Subscribe`: start positions, filters, heartbeats and ends of streams.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn reconnects_and_restarts_deliver_each_event_once_in_order() {
         for n in 0..25 {
             gateway.deliver(&received(&format!("{round}-{n}"), &format!("{round}-{n}"))).await;
         }
-        // Reads a part, breaks off, and goes on where it was.
+        // The client reads a part, disconnects, and resumes.
         for part in [7, 11] {
             let request = cursor.as_deref().map_or_else(from_the_start, after);
             let mut subscriber = gateway.subscribe(request).await.expect("subscribed");
@@ -129,7 +129,7 @@ async fn filter_selects_by_account_and_type() {
                 Some(Response::Event(_)) => count += 1,
                 Some(Response::Closing(closing)) => {
                     assert_eq!(closing.reason(), ClosingReason::IdleTimeout);
-                    // The place is behind everything that was passed over.
+                    // The cursor is after every event that the filter skipped.
                     let rest = gateway.subscribe(after(&closing.cursor)).await.expect("subscribed");
                     assert_eq!(rest.started.cursor, rest.started.newest_cursor);
                     break;
@@ -181,14 +181,11 @@ async fn heartbeat_cursor_advances_past_filtered_events() {
             other => panic!("no heartbeat but {other:?}"),
         }
     }
-    assert!(
-        began.elapsed() >= Duration::from_millis(1_900),
-        "heartbeats come after the interval, not before"
-    );
+    assert!(began.elapsed() >= Duration::from_millis(1_900), "heartbeats arrive before the interval");
     assert_ne!(cursors[0], cursors[1]);
     gateway.deliver("shown").await;
     assert_eq!(subscriber.event().await.r#type, "unknown");
-    let mut resumed = gateway.subscribe(after(&cursors[0])).await.expect("a heartbeat's cursor can be kept");
+    let mut resumed = gateway.subscribe(after(&cursors[0])).await.expect("resumes after a heartbeat");
     assert_eq!(text_of(&resumed.event().await), "hidden");
 }
 
@@ -203,7 +200,7 @@ async fn shutdown_closes_streams_with_a_cursor_and_unavailable() {
     assert_eq!(end.reason(), ClosingReason::Shutdown);
     assert_eq!(end.cursor, event.cursor);
     assert!(end.retry_after.is_some());
-    let error = subscriber.next().await.expect_err("retry loops must come back");
+    let error = subscriber.next().await.expect_err("clients must retry");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
 
     let gateway = Start::quiet().on(folder).start().await;
@@ -235,7 +232,7 @@ async fn each_of_100_subscribers_gets_every_event() {
     let gateway = Start::quiet().start().await;
     let mut subscribers = Vec::new();
     for n in 0..100 {
-        // Half of them share a connection.
+        // Half of the subscribers share a connection.
         let channel = if n % 2 == 0 { gateway.channel.clone() } else { connect(gateway.at).await };
         subscribers.push(subscribe(channel, SubscribeRequest::default()).await.expect("subscribed"));
     }
@@ -250,7 +247,7 @@ async fn each_of_100_subscribers_gets_every_event() {
     }
 }
 
-/// More than the tail in memory and all of the transport's buffers hold goes by while one subscriber does not read.
+/// While one subscriber does not read, more events arrive than the tail in memory and the transport buffers hold.
 #[tokio::test]
 async fn slow_subscriber_delays_no_other_and_loses_nothing() {
     let gateway = Start::quiet().start().await;
@@ -262,10 +259,13 @@ async fn slow_subscriber_delays_no_other_and_loses_nothing() {
     const COUNT: usize = 40;
     for n in 0..COUNT {
         gateway.deliver(&received(&n.to_string(), &format!("{n} {padding}"))).await;
-        assert!(text_of(&quick.event().await).starts_with(&format!("{n} ")), "the quick one keeps up");
+        assert!(text_of(&quick.event().await).starts_with(&format!("{n} ")), "the fast subscriber keeps up");
     }
     for n in 0..COUNT {
-        assert!(text_of(&slow.event().await).starts_with(&format!("{n} ")), "the slow one misses nothing");
+        assert!(
+            text_of(&slow.event().await).starts_with(&format!("{n} ")),
+            "the slow subscriber misses nothing"
+        );
     }
 }
 
@@ -276,7 +276,7 @@ async fn stream_that_catches_up_is_not_idle() {
         gateway.deliver(&received(&n.to_string(), "hidden")).await;
     }
     gateway.deliver("shown").await;
-    // From the store, page by page.
+    // After the restart, the stream reads pages from the store.
     let gateway = Start::quiet().on(gateway.stop().await).start().await;
     let request = SubscribeRequest {
         filter: Some(EventFilter { types: vec!["unknown".to_owned()], ..EventFilter::default() }),

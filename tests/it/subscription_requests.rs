@@ -1,4 +1,4 @@
-//! What is asked about named subscriptions: where they start, what is wrong with a request, lists, and how many there may be.
+//! Requests about named subscriptions: start positions, validation, lists, and the maximum number.
 
 use switchboard::domain::{Cursor, Filter};
 use switchboard::pb::v1;
@@ -18,11 +18,11 @@ use crate::support::gateway::{Start, fields, metadata, reason, within};
 async fn subscription_starts_at_the_requested_position() {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..3).await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     let events = open(&gateway).await.events(3).await;
     use create_subscription_request::Start as At;
-    let since = events[1].receive_time.expect("there");
-    let first_since = events.iter().position(|event| event.receive_time == Some(since)).expect("there");
+    let since = events[1].receive_time.expect("present");
+    let first_since = events.iter().position(|event| event.receive_time == Some(since)).expect("present");
     for (start, lag) in [
         (None, 0),
         (Some(At::Position(StartPosition::Unspecified.into())), 0),
@@ -31,16 +31,16 @@ async fn subscription_starts_at_the_requested_position() {
         (Some(At::AfterCursor(events[1].cursor.clone())), 1),
         (Some(At::Since(since)), 3 - first_since as u64),
     ] {
-        delete(&gateway).await.expect("there is one");
+        delete(&gateway).await.expect("deleted");
         let request = v1::CreateSubscriptionRequest { start: start.clone(), ..from_the_start() };
-        assert_eq!(create(&gateway, request).await.expect("made").lag_events, lag, "{start:?}");
+        assert_eq!(create(&gateway, request).await.expect("created").lag_events, lag, "{start:?}");
     }
 }
 
 #[tokio::test]
 async fn create_of_an_existing_subscription_changes_nothing() {
     let gateway = Start::quiet().start().await;
-    let made = create(&gateway, from_the_start()).await.expect("made");
+    let created = create(&gateway, from_the_start()).await.expect("created");
     deliver(&gateway, 0..1).await;
     let mut stream = open(&gateway).await;
     let request = v1::CreateSubscriptionRequest {
@@ -49,19 +49,19 @@ async fn create_of_an_existing_subscription_changes_nothing() {
         subscription: ID.to_owned(),
     };
     for request in [request, from_the_start()] {
-        let error = create(&gateway, request).await.expect_err("there is one");
+        let error = create(&gateway, request).await.expect_err("exists");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "SUBSCRIPTION_EXISTS"));
         assert_eq!(metadata(&error, "subscription"), ID);
     }
     let current = get(&gateway).await;
-    assert_eq!((current.cursor, current.filter, current.generation), (made.cursor, None, 1));
+    assert_eq!((current.cursor, current.filter, current.generation), (created.cursor, None, 1));
     assert_eq!(texts(&mut stream, 1).await, ["0"]);
 }
 
 #[tokio::test]
 async fn invalid_subscription_request_names_its_fields() {
     let gateway = Start::quiet().start().await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     let mut events = gateway.events();
     let mut errors: Vec<(Status, &[&str])> = Vec::new();
     for id in ["", "Billing", "a--b", &"a".repeat(64)] {
@@ -90,14 +90,14 @@ async fn invalid_subscription_request_names_its_fields() {
         (Place::Position(9), "position"),
         (Place::Since(prost_types::Timestamp { seconds: 0, nanos: -1 }), "since"),
     ] {
-        let wrong = seek(&gateway, place).await.expect_err("no place");
+        let wrong = seek(&gateway, place).await.expect_err("invalid position");
         assert_eq!(fields(&wrong), [field]);
     }
     let wrong = within(events.acknowledge(v1::AcknowledgeRequest::default())).await;
     errors.push((wrong.expect_err("nothing given"), &["subscription", "cursor"]));
     let request = v1::ListSubscriptionsRequest { page_size: 101, ..Default::default() };
     errors.push((within(events.list_subscriptions(request)).await.expect_err("too many"), &["page_size"]));
-    // A subscription has a filter of its own; an empty one is one too.
+    // A subscription has its own filter, so a request may not have one, not even an empty one.
     for filter in [types(&["message.received"]), EventFilter::default()] {
         let request = SubscribeRequest { filter: Some(filter), ..subscribed() };
         errors.push((gateway.subscribe(request).await.err().expect("two filters"), &["filter"]));
@@ -106,14 +106,14 @@ async fn invalid_subscription_request_names_its_fields() {
         assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
         assert_eq!(fields(&error), expected);
     }
-    assert_eq!(get(&gateway).await.generation, 1, "nothing of it was done");
+    assert_eq!(get(&gateway).await.generation, 1, "the rejected requests changed nothing");
 }
 
 #[tokio::test]
 async fn malformed_foreign_and_lost_cursors_are_distinguished() {
     let gateway = Start::quiet().start().await;
-    let made = create(&gateway, from_the_start()).await.expect("made");
-    let here: Cursor = made.cursor.parse().expect("a cursor");
+    let created = create(&gateway, from_the_start()).await.expect("created");
+    let here: Cursor = created.cursor.parse().expect("a cursor");
     let foreign = Cursor { epoch: here.epoch ^ 1, ..here }.to_string();
     let ahead = Cursor { number: 99, ..here }.to_string();
     let malformed = (Code::InvalidArgument, "CURSOR_MALFORMED".to_owned());
@@ -131,17 +131,21 @@ async fn malformed_foreign_and_lost_cursors_are_distinguished() {
             (seek(&gateway, place).await.map(|_| ()), "after_cursor"),
             (create(&gateway, request).await.map(|_| ()), "after_cursor"),
         ] {
-            let error = error.expect_err("no place");
+            let error = error.expect_err("invalid position");
             assert_eq!(&(error.code(), reason(&error)), expected, "{cursor} {field}");
             assert_eq!(fields(&error), if expected == &malformed { vec![field] } else { vec![] });
         }
     }
-    let filter = EventFilter { accounts: vec!["nobody".to_owned()], types: vec![] };
+    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![] };
     let request = v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(filter) };
-    let error = within(gateway.events().update_subscription(request)).await.expect_err("there is nobody");
+    let error = within(gateway.events().update_subscription(request)).await.expect_err("no such account");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
     let current = get(&gateway).await;
-    assert_eq!((current.cursor, current.generation), (made.cursor, 1), "nothing of it was done");
+    assert_eq!(
+        (current.cursor, current.generation),
+        (created.cursor, 1),
+        "the rejected requests changed nothing"
+    );
 }
 
 #[tokio::test]
@@ -150,7 +154,7 @@ async fn subscriptions_are_listed_by_id_page_by_page() {
     let mut ids: Vec<String> = ["crm", "a", "billing-eu", "billing", "z0", "0"].map(str::to_owned).to_vec();
     for id in &ids {
         let request = v1::CreateSubscriptionRequest { subscription: id.clone(), ..from_the_start() };
-        create(&gateway, request).await.expect("made");
+        create(&gateway, request).await.expect("created");
     }
     ids.sort();
     let list = async |page_size, page_token: &str| {
@@ -162,7 +166,7 @@ async fn subscriptions_are_listed_by_id_page_by_page() {
         loop {
             let page = list(page_size, &token).await.expect("listed");
             assert!(page_size == 0 || page.subscriptions.len() <= page_size as usize);
-            assert!(!page.subscriptions.is_empty(), "no page for nothing");
+            assert!(!page.subscriptions.is_empty(), "an empty page");
             seen.extend(page.subscriptions.into_iter().map(|subscription| subscription.id));
             token = page.next_page_token;
             if token.is_empty() {
@@ -172,7 +176,7 @@ async fn subscriptions_are_listed_by_id_page_by_page() {
         assert_eq!(seen, ids, "{page_size}");
     }
     let all = list(0, "").await.expect("listed").subscriptions;
-    assert_eq!(all[2], get(&gateway).await, "as it is shown alone");
+    assert_eq!(all[2], get(&gateway).await, "equal to GetSubscription");
 
     let token = list(2, "").await.expect("listed").next_page_token;
     for wrong in [&token[1..], "x"] {
@@ -185,27 +189,27 @@ async fn subscriptions_are_listed_by_id_page_by_page() {
     }
     let empty = list(0, "").await.expect("listed");
     assert!(empty.subscriptions.is_empty() && empty.next_page_token.is_empty());
-    // Where its subscription was deleted meanwhile, a token is good all the same.
+    // A token stays valid after its subscription was deleted.
     assert!(list(2, &token).await.expect("listed").subscriptions.is_empty());
 }
 
 #[tokio::test]
 async fn subscription_1001_is_rejected() {
     let folder = Start::quiet().start().await.stop().await;
-    let made = with_store(folder.path(), async |store| {
+    let created = with_store(folder.path(), async |store| {
         let make = |n| {
             let change = Change::Create { filter: Filter::default(), place: store::Place::Newest };
             Op::Subscription(format!("s{n}").parse().expect("an id"), Box::new(change))
         };
         store.commit((0..MOST_SUBSCRIPTIONS).map(make).collect()).await.expect("written")
     });
-    assert_eq!(made.await.len(), 1_000);
+    assert_eq!(created.await.len(), 1_000);
     let gateway = Start::quiet().on(folder).start().await;
     let error = create(&gateway, from_the_start()).await.expect_err("too many");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "SUBSCRIPTIONS_EXHAUSTED"));
     let request = v1::CreateSubscriptionRequest { subscription: "s7".to_owned(), ..from_the_start() };
-    assert_eq!(reason(&create(&gateway, request).await.expect_err("there is one")), "SUBSCRIPTION_EXISTS");
+    assert_eq!(reason(&create(&gateway, request).await.expect_err("exists")), "SUBSCRIPTION_EXISTS");
     let request = v1::DeleteSubscriptionRequest { subscription: "s7".to_owned() };
     within(gateway.events().delete_subscription(request)).await.expect("deleted");
-    create(&gateway, from_the_start()).await.expect("there is room");
+    create(&gateway, from_the_start()).await.expect("created");
 }

@@ -1,4 +1,4 @@
-//! Why a webhook is let in or not.
+//! `VerifyWebhook`: which check accepts or rejects a webhook.
 
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
@@ -37,7 +37,7 @@ async fn published_vector_is_valid_and_appends_no_event() {
     for signature in [VECTOR_SIGNATURE, &format!(" {VECTOR_SIGNATURE}\n")] {
         assert_eq!(verify(&gateway, VECTOR.as_bytes(), signature).await, expected);
     }
-    // The journal begins with what came afterwards, and the same webhook is still new when it really comes.
+    // The journal contains no event of the verified webhook, and the same webhook is no duplicate when it arrives.
     let after = received("M1", "after");
     let signature = sign(VECTOR_SECRET, after.as_bytes());
     assert_eq!(gateway.post(CONNECTLY, Some(&signature), after).await, 200);
@@ -93,7 +93,7 @@ async fn first_failed_check_is_named_with_advice() {
         assert!(answer.event_types.is_empty());
         let quoted = [VECTOR_SECRET, "+15550100001", VECTOR_SIGNATURE, hexadecimal];
         assert!(!quoted.iter().any(|quoted| answer.problem.contains(quoted)), "{answer:?}");
-        // The ingress says the same, in as far as it says anything.
+        // The webhook listener agrees, by its status code.
         let refusal = if check == BodySize { 413 } else { 401 };
         let header = Some(signature).filter(|signature| !signature.is_empty());
         assert_eq!(gateway.post(CONNECTLY, header, body.to_owned()).await, refusal, "{signature}");

@@ -1,4 +1,4 @@
-//! Webhooks: what is let in, what is kept, and how it is answered.
+//! Webhook ingestion: verification, deduplication, storage and HTTP statuses.
 
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{StartPosition, SubscribeRequest, event::Payload};
@@ -15,7 +15,7 @@ fn from_the_start() -> SubscribeRequest {
     }
 }
 
-/// The texts of all events that are in the journal now.
+/// The texts of all events in the journal.
 async fn texts(gateway: &Gateway) -> Vec<String> {
     gateway.deliver(&received("the-last", "the last")).await;
     let mut subscriber = gateway.subscribe(from_the_start()).await.expect("subscribed");
@@ -41,13 +41,13 @@ async fn webhook_with_an_invalid_signature_is_rejected() {
     {
         assert_eq!(gateway.post(CONNECTLY, signature, body.clone()).await, 401, "{signature:?}");
     }
-    // An account that does not exist, one that has no webhooks, and names that are no ids.
-    for account in ["nobody", CONNECTBY, "Nobody", "demo-connectly%2f"] {
+    // An unknown account, an account without webhooks, and names that are no account ids.
+    for account in ["unknown-account", CONNECTBY, "Unknown-Account", "demo-connectly%2f"] {
         assert_eq!(gateway.post(account, Some(&right), body.clone()).await, 401, "{account}");
     }
     assert_eq!(texts(&gateway).await, [""; 0]);
     let rejected = r#"switchboard_webhooks_total{account="demo-connectly",result="rejected"}"#;
-    assert!(gateway.metric(rejected).await >= 6.0, "a counter tells of them");
+    assert!(gateway.metric(rejected).await >= 6.0, "a counter counts them");
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn raw_body_is_included_on_request_live_and_from_history() {
     gateway.deliver(&body).await;
     assert_eq!(&live.event().await.raw_body[..], body.as_bytes());
     assert!(without.event().await.raw_body.is_empty());
-    // After a restart nothing is in memory.
+    // After a restart, no event is in memory.
     let gateway = Start::quiet().on(gateway.stop().await).start().await;
     let mut history = gateway.subscribe(from_the_start()).await.expect("subscribed");
     assert_eq!(&history.event().await.raw_body[..], body.as_bytes());
@@ -131,7 +131,7 @@ async fn body_over_the_limit_is_answered_413() {
     let over = body((1 << 20) + 1);
     let signature = sign(gateway.connectly().webhook_secret(), over.as_bytes());
     assert_eq!(gateway.post(CONNECTLY, Some(&signature), over).await, 413);
-    // The largest event reaches an ordinary client, raw body and all.
+    // The largest event with its raw body fits the message limit of an ordinary client.
     let mut subscriber = gateway.subscribe(from_the_start()).await.expect("subscribed");
     assert_eq!(subscriber.event().await.raw_body.len(), 1 << 20);
 }

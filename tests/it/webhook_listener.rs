@@ -1,4 +1,4 @@
-//! What peers of the webhook listener can hold, and for how long.
+//! Limits of the webhook listener: connections, timeouts and sizes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::gateway::{CONNECTLY, Gateway, Start, TIMEOUT, received, with
 
 const HALF_A_HEADER: &[u8] = b"POST /webhooks/demo-connectly HTTP/1.1\r\nhost: switch";
 
-/// One connection, with nothing in between that would make it behave.
+/// A raw TCP connection.
 struct Peer(TcpStream);
 
 impl Peer {
@@ -27,7 +27,7 @@ impl Peer {
         peer
     }
 
-    /// A peer with a body to send, which the server has begun to wait for.
+    /// A peer whose body the server waits for.
     async fn with_a_body(gateway: &Gateway, body: &str) -> Self {
         let signature = sign(gateway.connectly().webhook_secret(), body.as_bytes());
         let head = format!(
@@ -44,7 +44,7 @@ impl Peer {
         within(self.0.write_all(bytes)).await.expect("sent");
     }
 
-    /// Reads one head, of an answer without a body, and gives its first line.
+    /// Reads the head of a response without a body and returns its first line.
     async fn status(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -53,10 +53,10 @@ impl Peer {
         String::from_utf8_lossy(&head).lines().next().expect("a line").to_owned()
     }
 
-    /// Waits until the server has closed, and gives what it received_bytes before.
+    /// Waits until the server has closed the connection, and returns the bytes before that.
     async fn read_until_closed(&mut self) -> String {
         let mut received_bytes = Vec::new();
-        // Being reset is being closed too.
+        // A reset counts as closed.
         let _ = within(self.0.read_to_end(&mut received_bytes)).await;
         String::from_utf8_lossy(&received_bytes).into_owned()
     }
@@ -67,7 +67,7 @@ async fn slow_request_header_closes_the_connection() {
     let gateway = Start::quiet().with("WEBHOOK__READ_TIMEOUT", "1s").start().await;
     let mut silent = Peer::connect_and_send(gateway.at.webhook, HALF_A_HEADER).await;
     assert_eq!(silent.read_until_closed().await, "");
-    // Nor does it help to send a little all the time.
+    // A header that arrives in small pieces does not extend the timeout.
     let mut slow = Peer::connect_and_send(gateway.at.webhook, HALF_A_HEADER).await;
     within(async {
         let mut often = tokio::time::interval(Duration::from_millis(50));
@@ -90,10 +90,10 @@ async fn idle_connection_is_closed() {
     assert_eq!(silent.read_until_closed().await, "");
 }
 
-/// A request without a body that is always refused.
+/// A request without a body that the server always rejects.
 const REFUSED: &[u8] = b"GET /webhooks/demo-connectly HTTP/1.1\r\nhost: switchboard\r\n\r\n";
 
-/// A peer that sends requests and takes no answers, until nothing more can be sent. With how many bytes it has sent.
+/// A peer that sends requests and reads no responses until its writes block, and the number of bytes sent.
 async fn peer_that_reads_nothing(to: SocketAddr) -> (TcpStream, usize) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("set");
@@ -103,7 +103,7 @@ async fn peer_that_reads_nothing(to: SocketAddr) -> (TcpStream, usize) {
     within(async {
         let stuck = Duration::from_millis(300);
         while let Ok(more) = timeout(stuck, peer.write(&requests[sent % requests.len()..])).await {
-            sent += more.expect("not closed so soon");
+            sent += more.expect("open");
         }
     })
     .await;
@@ -130,7 +130,7 @@ async fn peer_that_reads_responses_late_gets_all_of_them() {
         within(async { tokio::join!(requests.write_all(&rest), answers.read_to_end(&mut received_bytes)) })
             .await;
     asked.expect("sent");
-    answered.expect("closed in order");
+    answered.expect("closed gracefully");
     let count = String::from_utf8_lossy(&received_bytes).matches("HTTP/1.1 405 ").count();
     assert_eq!(count, sent / REFUSED.len() + 2);
 }
@@ -142,7 +142,7 @@ async fn incomplete_requests_do_not_delay_shutdown() {
     let mut idle = Peer::connect(gateway.at.webhook).await;
     let mut half = Peer::connect_and_send(gateway.at.webhook, HALF_A_HEADER).await;
     let mut operators = Peer::connect_and_send(gateway.at.admin, b"GET /met").await;
-    // Whoever came later has been answered, so those are with the server.
+    // A later connection was served, so the server has accepted these.
     gateway.deliver(&received("M1", "one")).await;
     gateway.stop().await;
     for peer in [&mut idle, &mut half, &mut operators] {
@@ -156,7 +156,7 @@ async fn shutdown_answers_a_request_in_flight() {
     let body = received("M1", "one");
     let mut peer = Peer::with_a_body(&gateway, &body).await;
     gateway.begin_shutdown();
-    // Nobody listens any more.
+    // The server has closed the port.
     within(async { while TcpStream::connect(gateway.at.webhook).await.is_ok() {} }).await;
     peer.send(body.as_bytes()).await;
     assert!(peer.read_until_closed().await.starts_with("HTTP/1.1 200 OK"));
@@ -178,7 +178,7 @@ async fn connections_over_the_limit_do_not_block_a_webhook() {
         crowd.push(Peer::with_a_body(&gateway, &body).await);
     }
     gateway.deliver(&received("M1", "one")).await;
-    // Whoever waited the longest had to go, and the last may still end what they began.
+    // The server closes the connections that waited longest. The last one can complete its request.
     let mut last = crowd.pop().expect("the last");
     last.send(body.as_bytes()).await;
     assert_eq!(last.status().await, "HTTP/1.1 200 OK");
@@ -198,7 +198,7 @@ async fn slow_large_bodies_do_not_block_a_webhook() {
         crowd.push(peer);
     }
     gateway.deliver(&received("M1", "one")).await;
-    // They end in the order in which they began.
+    // The requests complete in the order of their start.
     for mut peer in crowd {
         peer.send(&body.as_bytes()[70_000..]).await;
         assert_eq!(peer.status().await, "HTTP/1.1 200 OK");
@@ -236,14 +236,14 @@ async fn metric_counts_signatures_per_secret() {
     let posted = async |secret: &str| {
         gateway.post(CONNECTLY, Some(&sign(secret, body.as_bytes())), body.clone()).await
     };
-    // The provider's duplicates are signed too.
+    // A duplicate webhook counts too.
     assert_eq!((posted("old").await, posted("old").await, posted("new").await), (200, 200, 200));
-    assert_eq!(posted("nobody's").await, 401);
+    assert_eq!(posted("unknown").await, 401);
     assert_eq!((signed_by(4).await, signed_by(5).await), (Some("2".into()), Some("1".into())));
     assert_eq!(signed_by(6).await, None);
 }
 
-/// There are fewer file descriptors than connections are allowed.
+/// The process has fewer file descriptors than allowed connections.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn lack_of_file_descriptors_does_not_block_a_webhook() {

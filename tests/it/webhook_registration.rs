@@ -1,4 +1,4 @@
-//! Registrations at the provider: what goes out, and what comes back.
+//! Webhook registrations at the provider: requests, conflicts, validation.
 
 use serde_json::{Value, json};
 use switchboard::pb::v1::{
@@ -67,10 +67,10 @@ fn path(gateway: &Gateway, end: &str) -> String {
     format!("/v1/businesses/{}/{end}", gateway.connectly().business_id())
 }
 
-/// The registration that the sandbox starts with for that topic.
+/// The registration of a topic.
 pub(crate) async fn registered(gateway: &Gateway, topic: WebhookTopic) -> Webhook {
     let listed = list(gateway).await.expect("listed");
-    listed.into_iter().find(|webhook| webhook.topic() == topic).expect("there")
+    listed.into_iter().find(|webhook| webhook.topic() == topic).expect("present")
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn registration_has_the_documented_body_and_is_listed() {
     let expected = json!({"topic": "report", "address": ADDRESS, "configuration": configuration_json()});
     assert_eq!(serde_json::from_slice::<Value>(&call.body).expect("JSON"), expected);
 
-    let created = answer.webhook.expect("there");
+    let created = answer.webhook.expect("present");
     assert_eq!((answer.previous, created.raw_json.as_str()), (None, ""));
     let listed = registered(&gateway, WebhookTopic::Report).await;
     assert_eq!(last_call(&gateway).path, path(&gateway, "webhooks"));
@@ -99,7 +99,7 @@ async fn absent_configuration_is_not_sent() {
     let gateway = Start::quiet().start().await;
     for configuration in [None, Some(WebhookConfiguration::default())] {
         let request = CreateWebhookRequest { configuration, ..new(WebhookTopic::Report) };
-        let created = create(&gateway, request).await.expect("created").webhook.expect("there");
+        let created = create(&gateway, request).await.expect("created").webhook.expect("present");
         let call = last_call(&gateway);
         assert_eq!(call.json(), Some(json!({"topic": "report", "address": ADDRESS})));
         delete(&gateway, CONNECTLY, &created.id).await.expect("deleted");
@@ -115,7 +115,7 @@ async fn empty_address_registers_the_public_url() {
     ] {
         let gateway = Start::quiet().with("WEBHOOK__PUBLIC_URL", public_url).start().await;
         let request = CreateWebhookRequest { address: String::new(), ..new(WebhookTopic::Report) };
-        let created = create(&gateway, request).await.expect("created").webhook.expect("there");
+        let created = create(&gateway, request).await.expect("created").webhook.expect("present");
         assert_eq!(created.address, address);
         assert_eq!(registered(&gateway, WebhookTopic::Report).await.address, address);
     }
@@ -143,7 +143,7 @@ async fn existing_registration_is_kept_on_conflict() {
         for on_conflict in [OnConflict::Unspecified, OnConflict::Fail] {
             let request =
                 CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
-            let error = create(&gateway, request).await.expect_err("there is one");
+            let error = create(&gateway, request).await.expect_err("exists");
             assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
             assert_eq!(metadata(&error, "webhook_id"), before.id);
             assert_eq!(metadata(&error, "address"), before.address);
@@ -172,7 +172,7 @@ async fn existing_registration_is_replaced_in_place() {
         assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
 
         assert_eq!(answer.previous.as_ref(), Some(&before));
-        let replaced = answer.webhook.expect("there");
+        let replaced = answer.webhook.expect("present");
         assert_eq!((&replaced.id, replaced.address.as_str()), (&before.id, ADDRESS));
         let listed = registered(&gateway, WebhookTopic::Messages).await;
         assert_eq!(Webhook { raw_json: String::new(), ..listed }, replaced);
@@ -189,7 +189,7 @@ async fn replace_without_a_registration_creates_one() {
     assert_eq!(gateway.connectly().arrivals(Operation::UpdateWebhook), 0);
 }
 
-/// The next list is empty, as if the registration were made right behind it.
+/// Makes the next list empty, as if another client registered right after it.
 async fn hide_registrations_once(gateway: &Gateway) {
     let empty = Fault::Body(200, r#"{"entity":{"webhooks":[]}}"#.to_owned());
     gateway.connectly().set_fault(FaultRule::once(empty).on(Operation::ListWebhooks)).await;
@@ -203,17 +203,17 @@ async fn race_refused_by_the_provider_is_already_exists() {
     for on_conflict in [OnConflict::Fail, OnConflict::Replace] {
         hide_registrations_once(&gateway).await;
         let request = CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
-        let error = create(&gateway, request).await.expect_err("somebody was faster");
+        let error = create(&gateway, request).await.expect_err("another client was faster");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
         assert_eq!(metadata(&error, "webhook_id"), before.id);
         assert_eq!(metadata(&error, "address"), before.address);
         assert_eq!(metadata(&error, "http_status"), "409");
         assert_eq!(registered(&gateway, WebhookTopic::Messages).await, before);
     }
-    // Who it is may not be known.
+    // The second list may fail, so the other registration is unknown.
     hide_registrations_once(&gateway).await;
     gateway.connectly().set_fault(FaultRule::once(Fault::status(503)).on(Operation::ListWebhooks)).await;
-    let error = create(&gateway, new(WebhookTopic::Messages)).await.expect_err("somebody was faster");
+    let error = create(&gateway, new(WebhookTopic::Messages)).await.expect_err("another client was faster");
     assert_eq!((reason(&error).as_str(), metadata(&error, "webhook_id").as_str()), ("WEBHOOK_EXISTS", ""));
 }
 
@@ -232,12 +232,12 @@ async fn race_accepted_by_the_provider_is_a_plain_creation() {
 #[tokio::test]
 async fn registration_with_an_unsafe_id_is_not_replaced() {
     let gateway = Start::quiet().start().await;
-    let odd = r#"{"entity":{"webhooks":[{"id":"../x","topic":"messages","address":"a"}]}}"#;
-    let odd = FaultRule::once(Fault::Body(200, odd.to_owned())).on(Operation::ListWebhooks);
-    gateway.connectly().set_fault(odd).await;
+    let reply = r#"{"entity":{"webhooks":[{"id":"../x","topic":"messages","address":"a"}]}}"#;
+    let reply = FaultRule::once(Fault::Body(200, reply.to_owned())).on(Operation::ListWebhooks);
+    gateway.connectly().set_fault(reply).await;
     let request =
         CreateWebhookRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookTopic::Messages) };
-    let error = create(&gateway, request).await.expect_err("nowhere to write to");
+    let error = create(&gateway, request).await.expect_err("unsafe id");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Internal, "PROVIDER_REPLY_UNREADABLE"));
     assert_eq!(gateway.connectly().calls().len(), 1);
 }
@@ -274,7 +274,7 @@ async fn deleted_registration_is_not_found() {
     let at = path(&gateway, &format!("delete/webhooks/{}", before.id));
     assert_eq!((call.method.as_str(), call.path.as_str()), ("DELETE", at.as_str()));
     assert_eq!(list(&gateway).await.expect("listed").len(), 1);
-    let error = delete(&gateway, CONNECTLY, &before.id).await.expect_err("gone");
+    let error = delete(&gateway, CONNECTLY, &before.id).await.expect_err("deleted");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
     let request = UpdateWebhookRequest {
         account: CONNECTLY.to_owned(),
@@ -282,7 +282,7 @@ async fn deleted_registration_is_not_found() {
         address: Some(ADDRESS.to_owned()),
         configuration: None,
     };
-    let error = update(&gateway, request).await.expect_err("gone");
+    let error = update(&gateway, request).await.expect_err("deleted");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
 }
 
@@ -307,7 +307,7 @@ async fn invalid_registration_reports_all_violations() {
     assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
     assert_eq!(fields(&error), ["account", "topic"]);
 
-    let hollow = WebhookConfiguration {
+    let invalid = WebhookConfiguration {
         channel_types: vec!["sms".to_owned(), String::new()],
         filters: vec![WebhookFilter::default()],
         echo: None,
@@ -316,18 +316,18 @@ async fn invalid_registration_reports_all_violations() {
         account: CONNECTLY.to_owned(),
         topic: 99,
         address: "http://gw.example.org/hook".to_owned(),
-        configuration: Some(hollow.clone()),
+        configuration: Some(invalid.clone()),
         on_conflict: 99,
         ..CreateWebhookRequest::default()
     };
     let error = create(&gateway, request).await.expect_err("all wrong");
-    let hollows = [
+    let invalid_fields = [
         "configuration.channel_types[1]",
         "configuration.filters[0].field",
         "configuration.filters[0].expression",
     ];
-    assert_eq!(fields(&error), [&["topic", "address"][..], &hollows, &["on_conflict"]].concat());
-    assert!(!format!("{error:?}").contains("gw.example.org"), "nothing that was given is quoted");
+    assert_eq!(fields(&error), [&["topic", "address"][..], &invalid_fields, &["on_conflict"]].concat());
+    assert!(!format!("{error:?}").contains("gw.example.org"), "the error quotes no input");
 
     let error = update(&gateway, UpdateWebhookRequest::default()).await.expect_err("empty");
     assert_eq!(fields(&error), ["account", "webhook_id", "address"]);
@@ -335,10 +335,10 @@ async fn invalid_registration_reports_all_violations() {
         account: CONNECTLY.to_owned(),
         webhook_id: "../templates".to_owned(),
         address: Some(String::new()),
-        configuration: Some(hollow),
+        configuration: Some(invalid),
     };
     let error = update(&gateway, request).await.expect_err("all wrong");
-    assert_eq!(fields(&error), [&["webhook_id", "address"][..], &hollows].concat());
+    assert_eq!(fields(&error), [&["webhook_id", "address"][..], &invalid_fields].concat());
 
     let error = delete(&gateway, "", "a/b").await.expect_err("all wrong");
     assert_eq!(fields(&error), ["account", "webhook_id"]);

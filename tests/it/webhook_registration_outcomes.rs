@@ -1,4 +1,4 @@
-//! What each answer of the provider to a registration's reads and writes means.
+//! The outcome of each provider reply to a read or write of webhook registrations.
 
 use switchboard::pb::v1::{UpdateWebhookRequest, WebhookTopic};
 use switchboard::sandbox::{Fault, FaultRule, Operation};
@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use crate::support::gateway::{CONNECTLY, Gateway, Start, metadata, reason};
 use crate::webhook_registration::{ADDRESS, create, delete, list, new, registered, update};
 
-/// A fault at the provider, and the code, reason and cause of a read and of a write.
+/// A fault at the provider with the code, reason and cause of a read and of a write.
 #[derive(Clone)]
 struct Case {
     fault: Fault,
@@ -64,11 +64,11 @@ async fn assert_error(
     expected: (Code, &str, &str),
     rpc: &str,
 ) {
-    let error = error.expect_err("a fault is no success");
+    let error = error.expect_err("the fault makes the call fail");
     let found = (error.code(), reason(&error), metadata(&error, "cause"));
     assert_eq!((found.0, found.1.as_str(), found.2.as_str()), expected, "{rpc} {fault:?}: {error:?}");
     assert_eq!(metadata(&error, "account"), CONNECTLY, "{rpc} {fault:?}");
-    gateway.connectly().clear_faults().await.expect("listens again");
+    gateway.connectly().clear_faults().await.expect("faults cleared");
 }
 
 #[tokio::test]
@@ -81,10 +81,10 @@ async fn each_provider_reply_to_a_list_maps_to_its_status() {
         gateway.connectly().set_fault(rule.clone()).await;
         assert_error(&gateway, &fault, list(&gateway).await.map(|_| ()), read, "list").await;
         if read.1 == "PROVIDER_THROTTLED" {
-            // This account rests now.
+            // The server now pauses this account.
             gateway = Start::quiet().without_retries().start().await;
         }
-        // A creation whose look fails has written nothing, and may be called again.
+        // A creation whose list read fails has written nothing, so the client may retry it.
         gateway.connectly().set_fault(rule).await;
         let error = create(&gateway, new(WebhookTopic::Report)).await.map(|_| ());
         assert_error(&gateway, &fault, error, read, "create").await;
@@ -93,7 +93,7 @@ async fn each_provider_reply_to_a_list_maps_to_its_status() {
             gateway = Start::quiet().without_retries().start().await;
         }
     }
-    list(&gateway).await.expect("all is well again");
+    list(&gateway).await.expect("the provider works again");
 }
 
 #[tokio::test]
@@ -102,11 +102,11 @@ async fn each_provider_reply_to_a_write_maps_to_its_outcome() {
     for (Case { fault, write, .. }, rpc) in
         cases().into_iter().flat_map(|case| rpcs.map(|rpc| (case.clone(), rpc)))
     {
-        // The look before a creation must not fail already.
+        // The fault must not hit the list read before the creation.
         if (rpc, &fault) == ("create", &Fault::Refuse) {
             continue;
         }
-        // What was cut may have been done, and who was throttled rests: each fault has a server of its own.
+        // A cut write may have been executed and a throttled account is paused, so each fault has its own server.
         let gateway = Start::quiet().without_retries().start().await;
         let id = registered(&gateway, WebhookTopic::Messages).await.id;
         let provider = gateway.connectly();

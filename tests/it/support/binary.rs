@@ -1,4 +1,4 @@
-//! The real binary, running.
+//! The real binary as a process.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
@@ -19,16 +19,16 @@ use super::gateway::{Subscriber, TIMEOUT, subscribe};
 
 /// The account in the configuration of [`Home`].
 pub(crate) const ACCOUNT: &str = "globex";
-pub(crate) const SECRET: &str = "a-webhook-secret-that-nobody-may-see";
+pub(crate) const SECRET: &str = "a-webhook-secret-that-must-not-leak";
 pub(crate) const BUSINESS_ID: &str = "00000000-0000-4000-8000-000000000001";
-pub(crate) const API_KEY: &str = "an-api-key-that-nobody-may-see";
+pub(crate) const API_KEY: &str = "an-api-key-that-must-not-leak";
 
 /// A running `switchboard serve`. Dropping it kills it.
 pub(crate) struct Server {
     pub(crate) child: Child,
-    /// Ends when the log does.
+    /// Reads the log to its end.
     collecting: Option<std::thread::JoinHandle<()>>,
-    /// Whether anybody reads the log.
+    /// Whether the thread keeps reading the log.
     keep_reading: Arc<AtomicBool>,
     pub(crate) grpc: SocketAddr,
     pub(crate) webhook: SocketAddr,
@@ -36,7 +36,7 @@ pub(crate) struct Server {
     pub(crate) log: Arc<Mutex<String>>,
 }
 
-/// A folder with a configuration and a journal.
+/// A folder with a configuration and a store.
 pub(crate) struct Home {
     pub(crate) folder: TempDir,
 }
@@ -76,7 +76,7 @@ impl Home {
 }
 
 impl Server {
-    /// Starts a command and waits until its log says where it listens.
+    /// Starts a command and waits until its log contains the addresses that it serves.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .env("GLOBEX_API_KEY", API_KEY)
@@ -133,13 +133,13 @@ impl Server {
         subscribe(self.channel().await, request).await.expect("subscribed")
     }
 
-    /// Reads one more line of the log, and then takes none any more: to write one is an error then.
+    /// Reads one more line of the log and then closes the pipe. Later writes of the log fail.
     #[cfg(target_os = "linux")]
     pub(crate) fn close_log(&self) {
         self.keep_reading.store(false, Ordering::SeqCst);
     }
 
-    /// Waits until nobody reads the log any more.
+    /// Waits until the pipe is closed.
     #[cfg(target_os = "linux")]
     pub(crate) async fn log_closed(&self) {
         while !self.collecting.as_ref().expect("not ended").is_finished() {
@@ -147,13 +147,13 @@ impl Server {
         }
     }
 
-    /// Ends it without any warning, as a power cut would, but for the disk's own cache.
+    /// Sends SIGKILL. Unlike a power cut, this keeps the page cache.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("still running");
-        self.child.wait().expect("gone");
+        self.child.wait().expect("reaped");
     }
 
-    /// Waits until it has ended by itself, and gives back how, and all of its log.
+    /// Waits until the process exits. Returns its status and its whole log.
     #[cfg(target_os = "linux")]
     pub(crate) async fn wait_for_exit(mut self) -> (std::process::ExitStatus, String) {
         let ended = super::gateway::within(async {
@@ -170,9 +170,10 @@ impl Server {
         (status, log)
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM and waits for the exit. Returns whether the exit status is 0.
     pub(crate) fn terminate(mut self) -> bool {
-        let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("there is kill");
+        let killed =
+            Command::new("kill").arg(self.child.id().to_string()).status().expect("`kill` is installed");
         assert!(killed.success());
         let began = Instant::now();
         loop {
@@ -181,7 +182,7 @@ impl Server {
                     self.collecting.take().expect("once").join().expect("reads to the end");
                     return status.success();
                 }
-                None if began.elapsed() > TIMEOUT => panic!("does not stop"),
+                None if began.elapsed() > TIMEOUT => panic!("the server does not stop"),
                 None => std::thread::yield_now(),
             }
         }

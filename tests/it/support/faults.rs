@@ -1,8 +1,8 @@
-//! A disk that fails, lies and loses power, and a clock that jumps, beneath the real binary. Linux only.
+//! Disk faults, power cuts and clock jumps under the real binary. Linux only.
 //!
-//! [`Faults`] loads a small library (`faults/preload.c`, whose head says what it can do) into a server's process. Its
-//! words are the library's: a [`Rule`] strikes calls of one kind on the store's files, until it is [`set`](Faults::set)
-//! anew; a [`Seen`] is a line of its trace.
+//! [`Faults`] loads a small library into a server's process with `LD_PRELOAD`. The head of `faults/preload.c` documents it.
+//! A [`Rule`] applies to one kind of call on the store's files until the next [`set`](Faults::set). A [`Seen`] is one line
+//! of the trace.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::binary::Home;
 
-/// The library, built once for all tests of a run.
+/// The library, built once per test run.
 fn library() -> &'static Path {
     static BUILT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, library) = BUILT.get_or_init(|| {
@@ -26,7 +26,7 @@ fn library() -> &'static Path {
             .args([&library, &source])
             .args(["-lpthread", "-ldl"])
             .status();
-        assert!(built.expect("there is a C compiler, cc").success());
+        assert!(built.expect("a C compiler `cc`").success());
         (folder, library)
     });
     library
@@ -37,49 +37,49 @@ fn library() -> &'static Path {
 pub(crate) enum On {
     /// The database.
     Database,
-    /// The log, which every commit is written to.
+    /// The write-ahead log, which every commit is written to.
     Log,
-    /// Any of them.
+    /// Every file of the store.
     Any,
 }
 
-/// What is struck.
+/// The kind of call that a rule applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     /// A write to a file.
     Write(On),
-    /// A file is cut off.
+    /// A truncation of a file.
     Truncate(On),
-    /// A file is synced, in whichever way.
+    /// A sync of a file by `fsync` or `fdatasync`.
     Sync(On),
-    /// A file is synced by `fsync`: before the store is verified. The engine itself uses `fdatasync`.
+    /// A sync by `fsync`, which the store uses before it verifies. SQLite itself uses `fdatasync`.
     SyncAll(On),
-    /// An HTTP/1 request goes out, to a provider.
+    /// The start of an HTTP/1 request to a provider.
     Request,
-    /// An HTTP/1 answer of that status goes out, to a provider's webhook.
+    /// The start of an HTTP/1 response with that status to a provider's webhook.
     Answer(u16),
 }
 
-/// What becomes of the calls that are struck.
+/// The effect on the calls that a rule applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// `EIO`: they fail and do nothing. Of a sync: what was written before is lost without being missing.
+    /// The call fails with `EIO` and does nothing. After a failed sync, earlier writes are readable but not on disk.
     Broken,
-    /// `ENOSPC`: they fail and do nothing.
+    /// The call fails with `ENOSPC` and does nothing.
     Full,
-    /// Half is written.
+    /// The call writes half of the bytes.
     Short,
-    /// They are made so much later.
+    /// The call is delayed.
     Late(Duration),
-    /// The power is cut before; see [`Faults::cut_power`].
+    /// The power is cut before the call, with a seed; see [`Faults::cut_power`].
     PowerCut(u32),
-    /// The power is cut when the call was made, before the program hears of it.
+    /// The power is cut after the call and before it returns to the program.
     PowerCutAfter(u32),
-    /// Afterwards the page cache has forgotten what the disk lost.
+    /// After the call, the page cache no longer contains pages that the disk lost.
     Forget,
 }
 
-/// Calls that are struck.
+/// A fault and the calls that it applies to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     call: Call,
@@ -89,22 +89,22 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Strikes all of them.
+    /// Applies to every call.
     pub(crate) fn always(call: Call, effect: Effect) -> Self {
         Self { call, effect, after: 0, times: None }
     }
 
-    /// Strikes the next.
+    /// Applies to the next call.
     pub(crate) fn once(call: Call, effect: Effect) -> Self {
         Self::times(1, call, effect)
     }
 
-    /// Strikes the next so many.
+    /// Applies to the next `times` calls.
     pub(crate) fn times(times: u32, call: Call, effect: Effect) -> Self {
         Self { call, effect, after: 0, times: Some(times) }
     }
 
-    /// Lets so many through first.
+    /// Skips `after` calls first.
     pub(crate) fn after(self, after: u32) -> Self {
         Self { after, ..self }
     }
@@ -137,43 +137,43 @@ impl Rule {
     }
 }
 
-/// A call that was seen, in the order in which they ended.
+/// A traced call. The trace is in the order in which calls ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// `write`, `truncate`, `fsync`, `fdatasync`, `unlink`, `request`, `answer` or `cut`.
     pub(crate) call: String,
-    /// The file's name, `200` of an answer, `POST:/v1/…` of a request.
+    /// The file's name, or `200` for a response, or `POST:/v1/…` for a request.
     pub(crate) file: String,
-    /// What the call returned; when it failed by a rule, its negative `errno`.
+    /// The result of the call, or the negative `errno` if a rule made it fail.
     pub(crate) result: i64,
 }
 
 impl Seen {
-    /// Whether it is a sync of the store's log, or of what ends otherwise.
+    /// Whether it is a sync of a file whose name ends with `end`.
     pub(crate) fn is_sync_of(&self, end: &str) -> bool {
         ["fsync", "fdatasync"].contains(&self.call.as_str()) && self.file.ends_with(end)
     }
 }
 
-/// How far the clocks of a server are off, in milliseconds.
+/// The shift of a server's clocks in milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
-    /// The wall clock, in either direction.
+    /// The wall clock, forward or backward.
     pub(crate) realtime: i64,
-    /// The monotonic clock: it never goes back.
+    /// The monotonic clock, which never goes back.
     pub(crate) monotonic: i64,
 }
 
-/// What one server suffers: the processes of one [`Home`], one after the other.
+/// The faults of the processes of one [`Home`], one process after the other.
 pub(crate) struct Faults {
     folder: TempDir,
     store: PathBuf,
-    /// Each set of commands that there was. They are known by their inode, which must not be given out twice.
+    /// Every command file so far. The library detects a new one by its inode, so the inodes must stay in use.
     kept: Mutex<Vec<File>>,
 }
 
 impl Faults {
-    /// None yet.
+    /// Starts without rules.
     pub(crate) fn new(home: &Home) -> Self {
         let folder = TempDir::new().expect("a folder");
         let faults =
@@ -182,7 +182,7 @@ impl Faults {
         faults
     }
 
-    /// Has a command suffer them. It may be a shell that becomes the server.
+    /// Adds the library to a command. The command may be a shell that becomes the server.
     pub(crate) fn on(&self, mut command: Command) -> Command {
         command
             .env("LD_PRELOAD", library())
@@ -192,19 +192,19 @@ impl Faults {
         command
     }
 
-    /// From the server's next call on, these are the rules, and no others. Clocks stay.
+    /// Replaces the rules from the server's next call on. Clock shifts stay.
     pub(crate) fn set(&self, rules: &[Rule]) {
         self.command(&rules.iter().map(|rule| rule.line()).collect::<String>());
     }
 
-    /// From the server's next look on, its clocks are so far off; rules are gone.
+    /// Shifts the clocks from the server's next read of a clock on. Removes every rule.
     pub(crate) fn set_clock(&self, clock: Clock) {
         let Clock { realtime, monotonic } = clock;
         self.command(&format!("clock realtime {realtime}\nclock monotonic {monotonic}\n"));
     }
 
-    /// Cuts the power: every file of the store is set back to what is on disk, and the process is killed. With a seed,
-    /// sectors that were written and not synced may be on disk too, some of them.
+    /// Cuts the power: sets every file of the store back to its durable content and kills the process. A seed other than
+    /// 0 makes a random part of the unsynced sectors durable.
     pub(crate) fn cut_power(&self, seed: u32) {
         self.command(&format!("cut {seed}\n"));
     }
@@ -212,15 +212,15 @@ impl Faults {
     fn command(&self, text: &str) {
         let (new, path) = (self.folder.path().join("new"), self.folder.path().join("command"));
         std::fs::write(&new, text).expect("written");
-        let file = File::open(&new).expect("there");
+        let file = File::open(&new).expect("present");
         std::fs::rename(new, path).expect("renamed");
         self.kept.lock().expect("unpoisoned").push(file);
     }
 
-    /// All that was seen so far, of all processes.
+    /// The trace of all processes so far.
     pub(crate) fn trace(&self) -> Vec<Seen> {
         let text = std::fs::read_to_string(self.folder.path().join("trace")).unwrap_or_default();
-        // The last line may be under way.
+        // The last line may be incomplete.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole
             .lines()

@@ -1,4 +1,4 @@
-//! The whole server in this process, in front of both imitated providers.
+//! The whole server in this process, with a fake API of each provider.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ pub(crate) const CONNECTBY: &str = "demo-connectby";
 pub(crate) const CONNECTLY: &str = "demo-connectly";
 pub(crate) const CUSTOMER: &str = "+15550100001";
 
-/// How long anything may take that a test waits for.
+/// The limit of every wait in the tests.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running server. Dropping it stops it at once; [`stop`](Self::stop) stops it in order.
+/// A running server. Drop aborts it; [`stop`](Self::stop) shuts it down gracefully.
 pub(crate) struct Gateway {
     pub(crate) at: Addresses,
     pub(crate) channel: Channel,
@@ -41,7 +41,7 @@ pub(crate) struct Gateway {
     folder: Option<TempDir>,
 }
 
-/// How a server is started.
+/// Builds a [`Gateway`].
 pub(crate) struct Start {
     options: Options,
     variables: BTreeMap<String, String>,
@@ -50,7 +50,8 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// What the demo is started with, but nothing comes back by itself and all ports are the system's choice.
+    /// The configuration of `switchboard demo`, except that the operating system chooses the ports and the fake
+    /// providers send no webhooks.
     pub(crate) fn quiet() -> Self {
         let mut options = Options::instant();
         options.connectly.auto_status = false;
@@ -60,20 +61,20 @@ impl Start {
         Self { options, variables: variables.into(), journal: |_| {}, folder: None }
     }
 
-    /// Statuses and the customer's answer come back, without any delay.
+    /// The fake Connectly sends status webhooks and a customer reply for each message, without delay.
     pub(crate) fn with_replies(mut self) -> Self {
         self.options.connectly.auto_status = true;
         self.options.connectly.auto_reply = true;
         self
     }
 
-    /// Starts the imitated ConnectBy with other options.
+    /// Changes the options of the fake ConnectBy.
     pub(crate) fn connectby(mut self, set: impl FnOnce(&mut connectby::Options)) -> Self {
         set(&mut self.options.connectby);
         self
     }
 
-    /// What the imitated Connectly does when a topic is registered that has an address already.
+    /// Sets how the fake Connectly handles the registration of a topic that is registered already.
     pub(crate) fn with_duplicate_topic(mut self, duplicate_topic: DuplicateTopic) -> Self {
         self.options.connectly.duplicate_topic = duplicate_topic;
         self
@@ -85,7 +86,7 @@ impl Start {
         self
     }
 
-    /// Nothing is tried again and no failure speaks against a provider, for tests of what one answer means.
+    /// The gate does not retry and no circuit breaker opens, for tests of the outcome of one provider reply.
     pub(crate) fn without_retries(self) -> Self {
         self.with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "100ms")
             .with("ACCOUNTS__DEMO_CONNECTBY__GATE__BREAKER_FAILURES", "0")
@@ -93,13 +94,13 @@ impl Start {
             .with("ACCOUNTS__DEMO_CONNECTLY__GATE__BREAKER_FAILURES", "0")
     }
 
-    /// Sets what the configuration would refuse, for no operator wants it: a journal of some kilobytes or of no age.
+    /// Sets journal options that the configuration rejects, such as a size of some kilobytes or a retention of zero.
     pub(crate) fn journal(mut self, set: fn(&mut config::Journal)) -> Self {
         self.journal = set;
         self
     }
 
-    /// Goes on with the journal of a server that was stopped.
+    /// Uses the journal of a stopped server.
     pub(crate) fn on(mut self, folder: TempDir) -> Self {
         self.folder = Some(folder);
         self
@@ -122,7 +123,7 @@ impl Start {
     }
 }
 
-/// A connection of its own.
+/// Opens a new connection.
 pub(crate) async fn connect(at: Addresses) -> Channel {
     Channel::from_shared(format!("http://{}", at.grpc)).expect("a URI").connect().await.expect("connects")
 }
@@ -154,26 +155,26 @@ impl Gateway {
 
     pub(crate) async fn send(&self, request: SendMessageRequest) -> Result<Message, Status> {
         let response = within(self.messages().send_message(request)).await?;
-        Ok(response.into_inner().message.expect("an answer holds the message"))
+        Ok(response.into_inner().message.expect("a message"))
     }
 
     pub(crate) async fn subscribe(&self, request: SubscribeRequest) -> Result<Subscriber, Status> {
         subscribe(self.channel.clone(), request).await
     }
 
-    /// Stops the server in order and hands its folder over.
+    /// Shuts the server down gracefully and returns its folder.
     pub(crate) async fn stop(mut self) -> TempDir {
         self.stop.cancel();
-        within(&mut self.running).await.expect("does not panic").expect("stops without a fault");
-        self.folder.take().expect("still there")
+        within(&mut self.running).await.expect("does not panic").expect("graceful shutdown");
+        self.folder.take().expect("the folder")
     }
 
-    /// Starts to stop the server, without waiting for the end.
+    /// Starts a graceful shutdown without waiting for its end.
     pub(crate) fn begin_shutdown(&self) {
         self.stop.cancel();
     }
 
-    /// Posts a webhook to an account, as anybody could.
+    /// Posts a webhook to an account and returns the HTTP status.
     pub(crate) async fn post(
         &self,
         account: &str,
@@ -188,14 +189,14 @@ impl Gateway {
         within(request.send()).await.expect("answers").status().as_u16()
     }
 
-    /// Posts a rightly signed webhook to the Connectly account and expects 200.
+    /// Posts a webhook with a valid signature to the Connectly account and expects 200.
     pub(crate) async fn deliver(&self, body: &str) {
         let signature =
             switchboard::sandbox::connectly::sign(self.connectly().webhook_secret(), body.as_bytes());
         assert_eq!(self.post(CONNECTLY, Some(&signature), body.to_owned()).await, 200);
     }
 
-    /// The value of a metric, 0 when it has none yet.
+    /// The value of a metric, 0 if it is absent.
     pub(crate) async fn metric(&self, line: &str) -> f64 {
         let page = reqwest::get(format!("http://{}/metrics", self.at.admin)).await.expect("answers");
         let page = page.text().await.expect("a page");
@@ -209,7 +210,7 @@ impl Drop for Gateway {
     }
 }
 
-/// A text to a customer.
+/// A text message to [`CUSTOMER`].
 pub(crate) fn text(account: &str, body: &str) -> SendMessageRequest {
     SendMessageRequest {
         account: account.to_owned(),
@@ -219,13 +220,13 @@ pub(crate) fn text(account: &str, body: &str) -> SendMessageRequest {
     }
 }
 
-/// The body of a webhook that tells of a customer's text, written long ago.
+/// The body of a webhook with a customer's text from 2023.
 pub(crate) fn received(id: &str, text: &str) -> String {
     received_at(1_700_000_000, id, text)
 }
 
-/// The same of a text that was just written. That a customer wrote long ago is forgotten at some moment, which is a
-/// write to the disk.
+/// The same with the current time. Switchboard deletes the record of an old customer message at some point, which is a
+/// write that tests of the disk do not expect.
 pub(crate) fn received_now(id: &str, text: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     received_at(now.as_secs(), id, text)
@@ -242,12 +243,12 @@ fn received_at(seconds: u64, id: &str, text: &str) -> String {
     .to_string()
 }
 
-/// Waits, but not for ever.
+/// Waits for at most [`TIMEOUT`].
 pub(crate) async fn within<F: IntoFuture>(future: F) -> F::Output {
-    tokio::time::timeout(TIMEOUT, future).await.expect("within the patience of the tests")
+    tokio::time::timeout(TIMEOUT, future).await.expect("ready before the timeout")
 }
 
-/// Opens a stream and takes `started` from it.
+/// Opens a stream and reads its `started` message.
 pub(crate) async fn subscribe(channel: Channel, request: SubscribeRequest) -> Result<Subscriber, Status> {
     let stream = within(EventServiceClient::new(channel).subscribe(request)).await?.into_inner();
     let mut subscriber = Subscriber { stream, started: Default::default() };
@@ -258,7 +259,7 @@ pub(crate) async fn subscribe(channel: Channel, request: SubscribeRequest) -> Re
     Ok(subscriber)
 }
 
-/// One open stream.
+/// An open `Subscribe` stream.
 pub(crate) struct Subscriber {
     stream: Streaming<SubscribeResponse>,
     pub(crate) started: switchboard::pb::v1::SubscribeStarted,
@@ -270,10 +271,10 @@ impl Subscriber {
         Ok(response.map(|response| response.response.expect("never empty")))
     }
 
-    /// The next event; heartbeats are passed over.
+    /// The next event. Skips heartbeats.
     pub(crate) async fn event(&mut self) -> Event {
         loop {
-            match self.next().await.expect("the stream stands") {
+            match self.next().await.expect("the stream is open") {
                 Some(subscribe_response::Response::Event(event)) => return event,
                 Some(subscribe_response::Response::Heartbeat(_)) => {}
                 other => panic!("no event but {other:?}"),
@@ -290,7 +291,7 @@ impl Subscriber {
     }
 }
 
-/// The details of a failure, which every one has.
+/// The details of an error. Every error of the server has an `ErrorInfo`.
 pub(crate) fn details(status: &Status) -> ErrorDetails {
     let details = status.get_error_details();
     let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
@@ -298,17 +299,17 @@ pub(crate) fn details(status: &Status) -> ErrorDetails {
     details
 }
 
-/// The reason of a failure.
+/// The reason of an error.
 pub(crate) fn reason(status: &Status) -> String {
     details(status).error_info().expect("checked").reason.clone()
 }
 
-/// A value from a failure's metadata; empty when it is not there.
+/// A value of an error's metadata, empty if absent.
 pub(crate) fn metadata(status: &Status, key: &str) -> String {
     details(status).error_info().expect("checked").metadata.get(key).cloned().unwrap_or_default()
 }
 
-/// The paths of the fields that a failure names, in their order.
+/// The paths of the field violations in order.
 pub(crate) fn fields(status: &Status) -> Vec<String> {
     details(status)
         .bad_request()
@@ -316,7 +317,7 @@ pub(crate) fn fields(status: &Status) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// The text of an event that tells of a message.
+/// The text of a `message.received` event.
 pub(crate) fn text_of(event: &Event) -> &str {
     use switchboard::pb::v1::{event::Payload, message_received::Content};
     match &event.payload {

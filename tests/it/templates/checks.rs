@@ -1,4 +1,4 @@
-//! Templates that are held against the provider's list before they are sent.
+//! The check of a template against the provider's list before the send.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use tonic::{Code, Request};
 use super::*;
 use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
 
-/// The imitated provider of an account.
+/// The fake provider of an account.
 fn endpoint<'a>(gateway: &'a Gateway, account: &str) -> &'a Endpoint {
     if account == CONNECTBY { gateway.connectby() } else { gateway.connectly() }
 }
 
-/// How often the list was read, and how many templates were sent.
+/// The number of list reads and of template sends at the provider.
 fn list_reads_and_sends(gateway: &Gateway, account: &str) -> (usize, usize) {
     let at = endpoint(gateway, account);
     (at.arrivals(Operation::ListTemplates), at.arrivals(Operation::SendTemplate))
 }
 
-/// A list that holds one template: `offer` in `en`, with this status and body and these further parts.
+/// A list with one template: `offer` in `en`, with this status, body and further components.
 fn listed(account: &str, status: &str, body: &str, parts: &[serde_json::Value]) -> String {
     let body = json!({"type": "BODY", "text": body});
     let components: Vec<_> = [&[body], parts].concat();
@@ -34,10 +34,10 @@ fn listed(account: &str, status: &str, body: &str, parts: &[serde_json::Value]) 
     json!({"entity": {"templateGroups": [{"id": "offer", "templates": [item]}]}}).to_string()
 }
 
-/// Lets a provider list this and take whatever is sent.
+/// Makes the provider return this list and accept every send.
 async fn set_template_list(gateway: &Gateway, account: &str, list: String) {
     let at = endpoint(gateway, account);
-    at.clear_faults().await.expect("listens");
+    at.clear_faults().await.expect("faults cleared");
     at.set_fault(FaultRule::always(Fault::Body(200, list)).on(Operation::ListTemplates)).await;
     let taken = Fault::Body(200, r#"{"success":true,"id":"1"}"#.to_owned());
     at.set_fault(FaultRule::always(taken).on(Operation::SendTemplate)).await;
@@ -122,9 +122,9 @@ async fn template_the_check_cannot_judge_is_sent() {
         (CONNECTLY, "APPROVED", "{{1", json!({"type": "CAROUSEL", "cards": []})),
     ] {
         set_template_list(&gateway, account, listed(account, status, body, &[part])).await;
-        gateway.send(send(account, filled.clone())).await.expect("nobody can tell that it does not fit");
+        gateway.send(send(account, filled.clone())).await.expect("the check cannot prove a mismatch");
     }
-    // Nor is a template kept back at Connectly that is not listed, or that has no language.
+    // At Connectly, a template that is not listed or has no language is sent too.
     set_template_list(&gateway, CONNECTLY, listed(CONNECTLY, "APPROVED", "Hello", &[])).await;
     for (name, language) in [("other", "en"), ("offer", "de"), ("offer", "")] {
         gateway.send(send(CONNECTLY, template(name, language, &["a"]))).await.expect("accepted");
@@ -140,7 +140,7 @@ async fn template_changed_after_the_list_was_read_is_sent() {
         assert_eq!(
             list_reads_and_sends(&gateway, account),
             (1, 0),
-            "what was read for it need not be read again"
+            "the list was read for this send, so it is current"
         );
         set_template_list(&gateway, account, listed(account, "APPROVED", "{{1}}", &[])).await;
         gateway.send(send(account, template("offer", "en", &["a"]))).await.expect("approved now");
@@ -151,10 +151,13 @@ async fn template_changed_after_the_list_was_read_is_sent() {
         for _ in 0..3 {
             gateway.send(send(account, template("offer", "en", &["a", "b"]))).await.expect("still has two");
         }
-        assert_eq!(list_reads_and_sends(&gateway, account), (3, 5), "what fits is not read again");
+        assert_eq!(list_reads_and_sends(&gateway, account), (3, 5), "a matching template needs no reload");
     }
     let call = sent(&gateway).json().expect("JSON");
-    assert_eq!(call["template"]["components"][0]["text"], "{{1}} {{2}}", "ConnectBy gets the newest one");
+    assert_eq!(
+        call["template"]["components"][0]["text"], "{{1}} {{2}}",
+        "ConnectBy gets the newest template"
+    );
 }
 
 #[tokio::test]
@@ -174,11 +177,11 @@ async fn stale_list_rejects_no_template_if_it_cannot_be_reloaded() {
     for account in [CONNECTBY, CONNECTLY] {
         set_template_list(&gateway, account, listed(account, "APPROVED", "Hello", &[])).await;
         gateway.send(send(account, template("offer", "en", &[]))).await.expect("accepted");
-        endpoint(&gateway, account).clear_faults().await.expect("listens");
+        endpoint(&gateway, account).clear_faults().await.expect("faults cleared");
         let broken = FaultRule::always(Fault::status(503)).on(Operation::ListTemplates);
         endpoint(&gateway, account).set_fault(broken).await;
-        let error = gateway.send(send(account, template("offer", "en", &["a"]))).await.expect_err("misfits");
-        // The sandbox knows no `offer`: at Connectly it was asked.
+        let error = gateway.send(send(account, template("offer", "en", &["a"]))).await.expect_err("mismatch");
+        // The Connectly send reached the sandbox, which has no `offer`.
         let (code, expected) = if account == CONNECTBY {
             (Code::Unavailable, "PROVIDER_UNAVAILABLE")
         } else {
@@ -204,7 +207,7 @@ async fn template_refusal_makes_the_next_send_reload_the_list() {
         set_template_list(&gateway, account, listed(account, "APPROVED", "Hello", &[])).await;
         gateway.send(send(account, template("offer", "en", &[]))).await.expect("accepted");
         let at = endpoint(&gateway, account);
-        at.clear_faults().await.expect("listens");
+        at.clear_faults().await.expect("faults cleared");
         let refusal = Fault::Status { status: 400, retry_after: None, body: Some(refused.to_owned()) };
         at.set_fault(FaultRule::once(refusal).on(Operation::SendTemplate)).await;
         gateway.send(send(account, template("offer", "en", &[]))).await.expect_err("refused");
@@ -256,7 +259,7 @@ async fn fifty_concurrent_mismatches_share_list_reads() {
             assert_eq!(fields(&error.expect_err("one missing")), ["template.body"]);
         }
         let (reads, sends) = list_reads_and_sends(&gateway, account);
-        // One for those who came before it began, one for those who came while it was under way.
+        // One read serves the sends before it, the next one those that came during it.
         assert!((2..=4).contains(&reads) && sends == 1, "{account}: {reads} reads");
     }
 }
@@ -273,7 +276,7 @@ async fn cancelled_send_does_not_end_a_shared_list_read() {
         let mut messages = gateway.messages();
         let (left, stayed) = tokio::join!(messages.send_message(hasty), gateway.send(good()));
         if account == CONNECTBY {
-            left.expect_err("its time is over");
+            left.expect_err("deadline exceeded");
         }
         stayed.expect("accepted");
         assert_eq!(list_reads_and_sends(&gateway, account).0, 1, "{account}");
@@ -300,7 +303,7 @@ async fn unreadable_list_blocks_no_send_at_connectly() {
         }
         assert_eq!(list_reads_and_sends(&gateway, CONNECTLY).1, 3);
     }
-    // Nor does one that does not come: a caller in a hurry is not kept until its time is over.
+    // A list read that does not return blocks no send either: the send starts before its deadline.
     let gateway = Start::quiet().start().await;
     let never = FaultRule::always(Fault::Latency(Duration::from_secs(60))).on(Operation::ListTemplates);
     gateway.connectly().set_fault(never).await;
@@ -317,7 +320,7 @@ async fn send_that_skips_the_check_reads_only_what_it_needs() {
             .send(unchecked(account, template("order_update", "en", &["a"])))
             .await
             .expect_err("one missing");
-        assert_eq!(reason(&error), "TEMPLATE_PARAMETERS_REJECTED", "the provider's own word");
+        assert_eq!(reason(&error), "TEMPLATE_PARAMETERS_REJECTED", "the provider's own error");
         assert_eq!(list_reads_and_sends(&gateway, account), (reads, 1));
     }
     let error =
@@ -332,9 +335,9 @@ async fn list_is_read_only_up_to_the_needed_page() {
     let gateway = Start::quiet().start().await;
     gateway.send(send(CONNECTBY, template("order_update", "en", &["a", "b"]))).await.expect("on page 1");
     assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).0, 1);
-    // It stands on page 3, which is read after page 2, and page 1 is known.
+    // The template is on page 3. Pages 2 and 3 are read; page 1 is cached.
     gateway.send(send(CONNECTBY, template("order_update", "de", &["a", "b"]))).await.expect("on page 3");
     assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).0, 3);
     gateway.send(send(CONNECTBY, template("welcome_coupon", "en", &[]))).await.expect_err("no coupon");
-    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).0, 5, "a refusal needs a new reading, of two pages");
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).0, 5, "a rejection needs a reload of two pages");
 }

@@ -1,4 +1,4 @@
-//! Listing templates and getting one.
+//! `ListTemplates` and `GetTemplate`.
 
 use switchboard::pb::v1::{ParameterFormat, TemplateCategory, TemplateComponentType, TemplateStatus};
 use tonic::Code;
@@ -104,7 +104,7 @@ async fn page_token_contains_no_url_and_is_bound_to_its_account() {
     assert_eq!(gateway.connectby().calls()[1].path, "/v1.0/templates?after=CUR+2");
 
     for (account, token) in [(CONNECTLY, token.as_str()), (CONNECTBY, "x"), (CONNECTBY, &token[1..])] {
-        let error = list(&gateway, account, token).await.expect_err("not its token");
+        let error = list(&gateway, account, token).await.expect_err("a foreign token");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
         assert_eq!(fields(&error), ["page_token"]);
     }
@@ -132,7 +132,7 @@ async fn list_with_a_repeated_page_ends() {
 async fn get_template_needs_the_exact_name_and_language() {
     let gateway = Start::quiet().start().await;
     for (account, id) in [(CONNECTBY, "1200000000000008"), (CONNECTLY, "1300000000000002")] {
-        assert_eq!(get(&gateway, account, "order_update", "de").await.expect("there").id, id);
+        assert_eq!(get(&gateway, account, "order_update", "de").await.expect("present").id, id);
         for (name, language) in
             [("order_update", "fr"), ("order_updat", "de"), ("Order_Update", "de"), ("order_update", "DE")]
         {
@@ -145,8 +145,11 @@ async fn get_template_needs_the_exact_name_and_language() {
     assert_eq!(fields(&error), ["name", "language"]);
     let error = get(&gateway, "NO", &"é".repeat(513), "").await.expect_err("all wrong");
     assert_eq!(fields(&error), ["account", "name", "language"]);
-    for error in [list(&gateway, "nobody", "").await.err(), get(&gateway, "nobody", "n", "l").await.err()] {
-        assert_eq!(reason(&error.expect("there is nobody")), "ACCOUNT_NOT_FOUND");
+    for error in [
+        list(&gateway, "unknown-account", "").await.err(),
+        get(&gateway, "unknown-account", "n", "l").await.err(),
+    ] {
+        assert_eq!(reason(&error.expect("no such account")), "ACCOUNT_NOT_FOUND");
     }
     let error = list(&gateway, "", "").await.expect_err("empty");
     assert_eq!(fields(&error), ["account"]);
@@ -190,7 +193,7 @@ async fn each_provider_reply_to_a_read_maps_to_its_status() {
                     "list" => list(&gateway, account, "").await.map(|_| ()),
                     _ => get(&gateway, account, "order_update", "en").await.map(|_| ()),
                 };
-                let error = error.expect_err("a fault is no success");
+                let error = error.expect_err("the fault makes the call fail");
                 let kind = fault.kind();
                 assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{kind}: {error:?}");
                 assert_eq!(metadata(&error, "cause"), cause, "{kind}");
@@ -198,16 +201,16 @@ async fn each_provider_reply_to_a_read_maps_to_its_status() {
                 if expected == "PROVIDER_NOT_FOUND" && account == CONNECTBY {
                     assert_eq!(metadata(&error, "route"), r#"list_templates = "GET /v1.0/templates""#);
                 }
-                at.clear_faults().await.expect("listens again");
+                at.clear_faults().await.expect("faults cleared");
                 if expected == "PROVIDER_THROTTLED" {
-                    // This account rests now.
+                    // The server now pauses this account.
                     gateway = Start::quiet().without_retries().start().await;
                 }
             }
         }
-        list(&gateway, account, "").await.expect("all is well again");
+        list(&gateway, account, "").await.expect("the provider works again");
     }
-    // What ConnectBy passes on from Meta.
+    // Codes that ConnectBy passes on from Meta.
     gateway.connectby().set_fault(FaultRule::once(Fault::SuccessFalse { code: Some(131_000) })).await;
     assert_eq!(reason(&list(&gateway, CONNECTBY, "").await.expect_err("failed")), "PROVIDER_UNAVAILABLE");
     gateway.connectby().set_fault(FaultRule::once(Fault::SuccessFalse { code: Some(80_008) })).await;
@@ -223,7 +226,7 @@ async fn capabilities_include_templates() {
     let gateway = Start::quiet().start().await;
     let listed = gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest {}).await;
     for account in listed.expect("listed").into_inner().accounts {
-        let able = account.capabilities.expect("there");
+        let able = account.capabilities.expect("present");
         for rpc in ["TemplateService.ListTemplates", "TemplateService.GetTemplate"] {
             assert!(able.rpcs.iter().any(|able| able == rpc), "{rpc} at {}", account.id);
         }

@@ -1,4 +1,4 @@
-//! What each answer to a template means.
+//! The outcome of each reply to a template send.
 
 use tonic::Code;
 
@@ -44,20 +44,20 @@ async fn failed_template_lookup_proves_nothing_was_sent() {
         let error = gateway
             .send(send(CONNECTBY, template("order_update", "en", &["a", "b"])))
             .await
-            .expect_err("a fault is no success");
+            .expect_err("the fault makes the call fail");
         assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
         assert!(metadata(&error, "message_id").starts_with("msg_"), "{fault:?}");
-        provider.clear_faults().await.expect("listens again");
+        provider.clear_faults().await.expect("faults cleared");
         assert_eq!(provider.arrivals(Operation::SendTemplate), 0, "{fault:?}");
         if expected == "PROVIDER_THROTTLED" {
-            // This account rests now.
+            // The server now pauses this account.
             gateway = start().await;
         }
     }
     gateway
         .send(send(CONNECTBY, template("order_update", "en", &["a", "b"])))
         .await
-        .expect("all is well again");
+        .expect("the provider works again");
 }
 
 #[tokio::test]
@@ -67,8 +67,8 @@ async fn cancel_during_the_template_lookup_cancels_the_send() {
     gateway.connectby().set_fault(FaultRule::once(slow).on(Operation::ListTemplates)).await;
     let mut request = tonic::Request::new(send(CONNECTBY, template("order_update", "en", &["a", "b"])));
     request.set_timeout(std::time::Duration::from_millis(100));
-    gateway.messages().send_message(request).await.expect_err("its time is over");
-    // The server stops only when all that it still does has ended.
+    gateway.messages().send_message(request).await.expect_err("deadline exceeded");
+    // Shutdown waits for all work in flight.
     let connectby = gateway.connectby().clone();
     gateway.stop().await;
     assert_eq!(connectby.arrivals(Operation::ListTemplates), 1);
@@ -112,16 +112,16 @@ async fn each_connectby_reply_to_a_template_maps_to_its_outcome() {
         let error = gateway
             .send(send(CONNECTBY, template("order_update", "en", &["secret words", "b"])))
             .await
-            .expect_err("a fault is no success");
+            .expect_err("the fault makes the call fail");
         assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
         assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
         assert!(!format!("{error:?}").contains("secret words"), "{fault:?}");
         if expected == "PROVIDER_NOT_FOUND" {
             assert_eq!(metadata(&error, "route"), r#"send_template = "POST /v1.0/templates/send""#);
         }
-        provider.clear_faults().await.expect("listens");
+        provider.clear_faults().await.expect("faults cleared");
     }
-    // Meta's own word on a template that is listed and cannot be sent.
+    // Meta's own error for a listed template that cannot be sent.
     let error =
         gateway.send(unchecked(CONNECTBY, template("winter_sale", "en", &[]))).await.expect_err("paused");
     assert_eq!(reason(&error), "TEMPLATE_PAUSED");
@@ -162,16 +162,16 @@ async fn each_connectly_reply_to_a_template_maps_to_its_outcome() {
         let error = gateway
             .send(send(CONNECTLY, template("order_update", "en", &["secret words", "b"])))
             .await
-            .expect_err("a fault is no success");
+            .expect_err("the fault makes the call fail");
         assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
         assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
         assert!(!format!("{error:?}").contains("secret words"), "{fault:?}");
-        provider.clear_faults().await.expect("listens");
+        provider.clear_faults().await.expect("faults cleared");
     }
     gateway
         .send(send(CONNECTLY, template("order_update", "", &["a", "b"])))
         .await
-        .expect("the default is there");
+        .expect("the default language exists");
     let error =
         gateway.send(unchecked(CONNECTLY, template("winter_sale", "en", &[]))).await.expect_err("pending");
     assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND");

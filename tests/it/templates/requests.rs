@@ -1,4 +1,4 @@
-//! What is wrong with a template that is to be sent, and what a provider cannot do of it.
+//! Invalid template sends, and template parts that a provider does not support.
 
 use switchboard::pb::v1::{Channel, Location};
 use tonic::Code;
@@ -131,7 +131,7 @@ async fn invalid_template_reports_all_violations() {
     assert_eq!(fields(&error), ["template.header.header"]);
     assert!(gateway.connectby().calls().is_empty());
 
-    // The longest and the farthest go.
+    // The longest URL and the extreme coordinates are valid.
     for given in [document(&longest), place(-90.0, 180.0)] {
         let request = Template { header: header(given), ..template("not_listed", "en", &[]) };
         let error = gateway.send(send(CONNECTBY, request)).await.expect_err("not listed");
@@ -155,9 +155,9 @@ async fn largest_number_of_violations_fits_the_response_headers() {
         ["template.name", "template.body", "template.buttons", "template.body[0].value"]
     );
     assert_eq!(named_fields.len(), 32);
-    // Name, language, body, its 64 parameters, buttons, and index and value of 10 of them: less the 8 in the message.
+    // Violations: name, language, body, its 64 parameters, buttons, index and value of 10 buttons. The message lists 8.
     assert!(error.message().ends_with("; and 80 more"), "{}", error.message());
-    // Headers as they travel; many clients take 8 KiB, and no more.
+    // The size of the response headers. Many clients accept at most 8 KiB.
     let headers = error.clone().into_http::<()>().headers().clone();
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
     assert!(bytes < 8 << 10, "{bytes}");

@@ -1,4 +1,4 @@
-//! What goes out when a message is made from a template.
+//! The requests that template messages become.
 
 use serde_json::json;
 use switchboard::pb::v1::{Location, MessageState};
@@ -51,7 +51,7 @@ async fn one_time_password_reaches_connectby_as_documented() {
     let request = Template { buttons: vec![url_suffix(0, code)], ..template("login_code", "en", &[code]) };
     let message = gateway.send(send(CONNECTBY, request)).await.expect("accepted");
     assert!(message.provider_message_ids[0].starts_with("wamid."));
-    let listed = get(&gateway, CONNECTBY, "login_code", "en").await.expect("there").raw_json;
+    let listed = get(&gateway, CONNECTBY, "login_code", "en").await.expect("present").raw_json;
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(
         sent(&gateway).json().expect("JSON"),
@@ -151,7 +151,7 @@ async fn every_parameter_type_reaches_connectby() {
         ])
     );
     gateway.send(unchecked(CONNECTBY, template("dummy_template", "en", &[]))).await.expect("accepted");
-    assert_eq!(sent(&gateway).json().expect("JSON").get("components"), None, "there is nothing to fill");
+    assert_eq!(sent(&gateway).json().expect("JSON").get("components"), None, "no component has a parameter");
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn parameters_reach_connectly_by_name_or_position() {
         ),
     ];
     for (request, expected) in cases {
-        // Whether the template takes it is the provider's affair; this is about what it is error.
+        // The test checks the request only. The provider may refuse it.
         let _ = gateway.send(send(CONNECTLY, request)).await;
         let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
         assert_eq!(call["parameters"], expected);
@@ -230,8 +230,8 @@ async fn parameters_reach_connectly_by_name_or_position() {
     let to = "bsuid:US.778".to_owned();
     let _ = gateway.send(SendMessageRequest { to: to.clone(), ..send(CONNECTLY, request) }).await;
     let mut call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
-    let mark = call.as_object_mut().and_then(|call| call.remove("callbackData")).expect("there");
-    assert!(mark["sb"].as_str().is_some_and(|sb| sb.starts_with("msg_") && sb.ends_with("/1")), "{mark}");
+    let tag = call.as_object_mut().and_then(|call| call.remove("callbackData")).expect("present");
+    assert!(tag["sb"].as_str().is_some_and(|sb| sb.starts_with("msg_") && sb.ends_with("/1")), "{tag}");
     assert_eq!(
         call,
         json!({"number": to, "templateName": "named_greeting",

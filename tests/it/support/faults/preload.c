@@ -1,43 +1,43 @@
 /*
- * A disk that fails, lies and loses power, and a clock that jumps: for tests of the real binary. Linux only.
+ * Injects disk faults, power cuts and clock jumps into the real binary, for tests. Linux only.
  *
- * Built by a test (`cc -shared -fPIC`) and loaded with LD_PRELOAD. It stands between the program and these calls:
- * write, pwrite, pwrite64, ftruncate, ftruncate64, fsync, fdatasync, unlink, clock_gettime; and, only to be able to
- * trace them or to fail before them, send, writev and sendmsg on sockets.
+ * A test builds it (`cc -shared -fPIC`) and loads it with LD_PRELOAD. It wraps these calls: write, pwrite, pwrite64,
+ * ftruncate, ftruncate64, fsync, fdatasync, unlink, clock_gettime. It also wraps send, writev and sendmsg, only to trace
+ * HTTP messages on sockets or to fail before them.
  *
- *   FAULTS_FILES    which files: those whose path holds this text
- *   FAULTS_COMMAND  the file with the commands; may be replaced (by rename, never in place) while the program runs. It
- *                   is read before the next call that it could matter to, so what was put there before a call counts.
- *   FAULTS_TRACE    the file that takes a line for each call: "sequence call file result". Absent: no trace.
+ *   FAULTS_FILES    selects the files whose path contains this text
+ *   FAULTS_COMMAND  the command file. A test may replace it by rename, never in place, while the program runs. The
+ *                   library reads it before each call that it may affect, so a replacement before a call is in effect.
+ *   FAULTS_TRACE    the trace file. It gets a line for each call: "sequence call file result". No trace if absent.
  *
- * A command is a line. A new file starts anew: nothing is left of the old one but how far clocks were moved.
+ * Each line of the file is a command. A new file replaces all commands of the old one except clock shifts.
  *
- *   clock realtime MS     the wall clock is so far off, in either direction
- *   clock monotonic MS    the monotonic clock is so far ahead; it never goes back
- *   cut SEED              the power is cut now
+ *   clock realtime MS     shifts the wall clock, forward or backward
+ *   clock monotonic MS    shifts the monotonic clock, which never goes back
+ *   cut SEED              cuts the power now
  *   CALL FILE EFFECT ARGUMENT AFTER TIMES
  *
- * CALL is write, truncate, sync (either kind), fsync, fdatasync, request (an HTTP/1 request begins to go out) or answer
- * (an HTTP/1 answer does). FILE is how the file's name ends, or `*`. AFTER says how many calls are let through first,
- * TIMES how many are struck then; -1: all. EFFECT is one of
+ * CALL is write, truncate, sync (fsync or fdatasync), fsync, fdatasync, request (the start of an HTTP/1 request) or answer
+ * (the start of an HTTP/1 response). FILE is the end of the file's name, or `*`. AFTER is the number of calls to skip
+ * first, TIMES the number of calls to affect then; -1 affects all. EFFECT is one of
  *
  *   fail ERRNO      the call fails and does nothing
- *   short 0         half is written
- *   delay MS        the call is made so much later
+ *   short 0         the call writes half of the bytes
+ *   delay MS        the call is delayed
  *   cut SEED        the power is cut before the call
- *   cut_after SEED  the power is cut when the call was made, before the program hears of it
- *   forget 0        after the call, the page cache has forgotten what the disk lost: what is read is what is on it. (A
- *                   program may ask the system for that by a call that cannot be wrapped; so it is said here.)
+ *   cut_after SEED  the power is cut after the call and before it returns to the program
+ *   forget 0        after the call, the page cache contains no page that the disk lost, so reads return the durable
+ *                   content. (A program can request that by a call that cannot be wrapped, so a rule does it.)
  *
- * The disk's model is the kernel's. A write is in the page cache, and durable when a later sync of its file succeeds. A
- * sync that fails marks the pages clean: they are read as they were written, are not on disk, and no later sync brings
- * them there; only writing them again does. Opening, naming and removing files is durable at once. When the power is
- * cut, each file is set back to what was durable, and the process is killed. SEED 0 loses all that was not; any other
- * keeps a part of it, sector by sector, by a number made of it.
+ * The model of the disk is the kernel's. A write goes to the page cache. It is durable after a later sync of its file
+ * succeeds. A failed sync marks the pages clean: reads return them as written, but they are not on disk, and no later sync
+ * writes them. Only another write of the same pages does. To open, rename or remove a file is durable at once. A power cut
+ * sets each file back to its durable content and kills the process. SEED 0 mark_lost all other content. Any other SEED keeps a
+ * pseudo-random part of it, sector by sector.
  *
- * What the program maps into its memory (SQLite's index of the log) is not looked at.
+ * Memory-mapped files (SQLite's index of the write-ahead log) are not covered.
  *
- * The model of the disk is in disk.h, what commands mean in rules.h: both are parts of this file.
+ * The model of the disk is in disk.h and the commands are in rules.h. Both are included below.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -66,7 +66,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static _Atomic uint64_t sequence;
 
-static void say(const char *call, const char *file, long result) {
+static void trace_call(const char *call, const char *file, long result) {
     if (trace_fd < 0) return;
     char line[1280];
     int length = snprintf(line, sizeof line, "%llu %s %s %ld\n", (unsigned long long)atomic_fetch_add(&sequence, 1), call,
@@ -74,7 +74,7 @@ static void say(const char *call, const char *file, long result) {
     syscall(SYS_write, trace_fd, line, (size_t)length);
 }
 
-static void give_up(const char *why) {
+static void fail_hard(const char *why) {
     static const char head[] = "preload.c: ";
     syscall(SYS_write, 2, head, sizeof head - 1);
     syscall(SYS_write, 2, why, strlen(why));
@@ -95,7 +95,7 @@ static int ends_with(const char *text, const char *end) {
 #include "disk.h"
 #include "rules.h"
 
-/* The path of a file that we look at: without the lock, for this is asked of every write of any thread. */
+/* Whether the file is selected, and its path. Takes no lock, because every write of every thread calls it. */
 static int is_wanted(int fd, char path[1024]) {
     struct stat now;
     if (!wanted || fstat(fd, &now) || !S_ISREG(now.st_mode)) return 0;
@@ -110,7 +110,7 @@ static int is_wanted(int fd, char path[1024]) {
 /* ---- the calls ---- */
 
 static int refused(const char *call, const char *path, int error) {
-    say(call, name_of(path), -error);
+    trace_call(call, name_of(path), -error);
     pthread_mutex_unlock(&lock);
     errno = error;
     return -1;
@@ -121,14 +121,14 @@ static ssize_t write_at(int fd, const void *bytes, size_t count, off_t at, int p
     if (!is_wanted(fd, path))
         return placed ? syscall(SYS_pwrite64, fd, bytes, count, at) : syscall(SYS_write, fd, bytes, count);
     pthread_mutex_lock(&lock);
-    struct verdict verdict = judge_and_wait(WRITE, path);
+    struct verdict verdict = apply_rules_and_wait(WRITE, path);
     if (verdict.error) return refused("write", path, verdict.error);
     if (verdict.shortened && count > 1) count /= 2;
     if (!placed) at = lseek(fd, 0, SEEK_CUR);
-    touch(file_of(fd, path), fd, at, at + (off_t)count);
+    save_durable(file_of(fd, path), fd, at, at + (off_t)count);
     ssize_t done = placed ? syscall(SYS_pwrite64, fd, bytes, count, at) : syscall(SYS_write, fd, bytes, count);
     int error = errno;
-    say("write", name_of(path), done);
+    trace_call("write", name_of(path), done);
     if (verdict.cut_after) cut_power(verdict.seed);
     pthread_mutex_unlock(&lock);
     errno = error;
@@ -143,13 +143,13 @@ int ftruncate(int fd, off_t size) {
     char path[1024];
     if (!is_wanted(fd, path)) return (int)syscall(SYS_ftruncate, fd, size);
     pthread_mutex_lock(&lock);
-    struct verdict verdict = judge_and_wait(TRUNCATE, path);
+    struct verdict verdict = apply_rules_and_wait(TRUNCATE, path);
     if (verdict.error) return refused("truncate", path, verdict.error);
     struct file *file = file_of(fd, path);
     struct stat now;
-    if (!fstat(fd, &now) && size < now.st_size) touch(file, fd, size, now.st_size);
+    if (!fstat(fd, &now) && size < now.st_size) save_durable(file, fd, size, now.st_size);
     int done = (int)syscall(SYS_ftruncate, fd, size), error = errno;
-    say("truncate", name_of(path), done);
+    trace_call("truncate", name_of(path), done);
     if (verdict.cut_after) cut_power(verdict.seed);
     pthread_mutex_unlock(&lock);
     errno = error;
@@ -162,27 +162,27 @@ static int sync_by(int fd, int call, long number, const char *name) {
     char path[1024];
     if (!is_wanted(fd, path)) return (int)syscall(number, fd);
     pthread_mutex_lock(&lock);
-    struct verdict verdict = judge_and_wait(call, path);
+    struct verdict verdict = apply_rules_and_wait(call, path);
     struct file *file = file_of(fd, path);
     if (verdict.error) {
-        each_page(file, loses, NULL);
+        visit_pages(file, mark_lost, NULL);
         return refused(name, path, verdict.error);
     }
     uint64_t until = writes;
     struct stat now;
-    if (fstat(fd, &now)) give_up("cannot look at a file");
+    if (fstat(fd, &now)) fail_hard("fstat failed");
     pthread_mutex_unlock(&lock);
     int done = (int)syscall(number, fd), error = errno;
     pthread_mutex_lock(&lock);
     if (done == 0) {
-        each_page(file, is_synced, &until);
+        visit_pages(file, is_synced, &until);
         file->size = now.st_size;
     }
     if (verdict.forget) {
-        struct forgetting in = {fd, now.st_size};
-        each_page(file, forgets, &in);
+        struct drop_lost_context in = {fd, now.st_size};
+        visit_pages(file, drop_lost_page, &in);
     }
-    say(name, name_of(path), done);
+    trace_call(name, name_of(path), done);
     if (verdict.cut_after) cut_power(verdict.seed);
     pthread_mutex_unlock(&lock);
     errno = error;
@@ -195,24 +195,24 @@ int fdatasync(int fd) { return sync_by(fd, FDATASYNC, SYS_fdatasync, "fdatasync"
 int unlink(const char *path) {
     struct stat now;
     if (wanted && strstr(path, wanted) && !stat(path, &now)) {
-        /* Its inode may be another file's soon. */
+        /* Another file may reuse the inode. */
         pthread_mutex_lock(&lock);
         for (int i = 0; i < file_count; i++) {
             if (files[i]->inode != now.st_ino || files[i]->device != now.st_dev) continue;
-            each_page(files[i], any, NULL);
+            visit_pages(files[i], any, NULL);
             free(files[i]);
             files[i--] = files[--file_count];
         }
-        say("unlink", name_of(path), 0);
+        trace_call("unlink", name_of(path), 0);
         pthread_mutex_unlock(&lock);
     }
     return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 }
 
-/* ---- what goes out ---- */
+/* ---- sockets ---- */
 
-/* Looks at what a socket is given, if an HTTP/1 message begins with it. */
-static void look(const void *bytes, size_t count) {
+/* Applies rules to bytes for a socket if an HTTP/1 message starts with them. */
+static void inspect_message(const void *bytes, size_t count) {
     char start[128];
     size_t length = count < sizeof start - 1 ? count : sizeof start - 1;
     if (!wanted || length < 12) return;
@@ -227,24 +227,24 @@ static void look(const void *bytes, size_t count) {
     for (char *at = from; *at; at++)
         if (*at == ' ') *at = ':';
     pthread_mutex_lock(&lock);
-    struct verdict verdict = judge_and_wait(answer ? ANSWER : REQUEST, from);
-    say(answer ? "answer" : "request", from, 0);
+    struct verdict verdict = apply_rules_and_wait(answer ? ANSWER : REQUEST, from);
+    trace_call(answer ? "answer" : "request", from, 0);
     if (verdict.cut_after) cut_power(verdict.seed);
     pthread_mutex_unlock(&lock);
 }
 
 ssize_t send(int fd, const void *bytes, size_t count, int flags) {
-    look(bytes, count);
+    inspect_message(bytes, count);
     return syscall(SYS_sendto, fd, bytes, count, flags, NULL, 0);
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
-    if (count > 0) look(parts[0].iov_base, parts[0].iov_len);
+    if (count > 0) inspect_message(parts[0].iov_base, parts[0].iov_len);
     return syscall(SYS_writev, fd, parts, count);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
-    if (message->msg_iovlen > 0) look(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len);
+    if (message->msg_iovlen > 0) inspect_message(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len);
     return syscall(SYS_sendmsg, fd, message, flags);
 }
 
@@ -252,7 +252,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
     struct stat command;
-    /* Whoever holds the lock reads new commands, or will. */
+    /* A thread that holds the lock reads new commands itself. */
     if (command_path && !stat(command_path, &command) && command.st_ino != atomic_load(&command_inode) &&
         !pthread_mutex_trylock(&lock)) {
         refresh();
@@ -271,7 +271,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     return done;
 }
 
-/* A command to cut the power waits for nobody's call. */
+/* A command to cut the power takes effect without a call of the program. */
 static void *watch(void *unused) {
     for (;;) {
         struct timespec pause = {0, 1000000};
@@ -291,11 +291,11 @@ __attribute__((constructor)) static void start(void) {
     pthread_mutex_lock(&lock);
     refresh();
     pthread_mutex_unlock(&lock);
-    /* Signals are the program's. */
+    /* The thread must not handle signals of the program. */
     sigset_t all, before;
     pthread_t thread;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (command_path && pthread_create(&thread, NULL, watch, NULL)) give_up("no thread");
+    if (command_path && pthread_create(&thread, NULL, watch, NULL)) fail_hard("no thread");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

@@ -1,6 +1,6 @@
-/* The rules: how they are read from the file of commands, and what they say about a call. */
+/* The rules: parsing of the command file, and their effect on a call. */
 
-#define MOST_RULES 64
+#define MAX_RULES 64
 
 enum { WRITE = 1, TRUNCATE = 2, FSYNC = 4, FDATASYNC = 8, REQUEST = 16, ANSWER = 32 };
 enum effect { FAIL, SHORT, DELAY, CUT, CUT_AFTER, FORGET };
@@ -12,13 +12,13 @@ struct rule {
     long argument, after, times;
 };
 
-/* What the rules say about a call. */
+/* The effect of the rules on a call. */
 struct verdict {
     int error, shortened, cut, cut_after, forget;
     long seed, delay;
 };
 
-static struct rule rules[MOST_RULES];
+static struct rule rules[MAX_RULES];
 static int rule_count;
 
 static _Atomic ino_t command_inode;
@@ -32,7 +32,7 @@ static int call_named(const char *name) {
                  {"request", REQUEST}, {"fdatasync", FDATASYNC}, {"answer", ANSWER}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, name) == 0) return known[i].calls;
-    give_up("no such call");
+    fail_hard("no such call");
     return 0;
 }
 
@@ -40,11 +40,11 @@ static enum effect effect_named(const char *name) {
     static const char *const known[] = {"fail", "short", "delay", "cut", "cut_after", "forget"};
     for (int i = 0; i < 6; i++)
         if (strcmp(known[i], name) == 0) return (enum effect)i;
-    give_up("no such effect");
+    fail_hard("no such effect");
     return FAIL;
 }
 
-/* Reads the commands if they are new. The lock is held. */
+/* Reads the command file if it is new. Callers hold the lock. */
 static void refresh(void) {
     static char text[16384];
     struct stat now;
@@ -69,21 +69,21 @@ static void refresh(void) {
             if (number > atomic_load(&monotonic_ms)) atomic_store(&monotonic_ms, number);
         } else if (sscanf(line, "cut %ld", &number) == 1) {
             cut = number;
-        } else if (rule_count < MOST_RULES && sscanf(line, "%15s %63s %15s %ld %ld %ld", call, rule.file, effect,
+        } else if (rule_count < MAX_RULES && sscanf(line, "%15s %63s %15s %ld %ld %ld", call, rule.file, effect,
                                                      &rule.argument, &rule.after, &rule.times) == 6) {
             rule.calls = call_named(call);
             rule.effect = effect_named(effect);
             rules[rule_count++] = rule;
         } else {
-            give_up("no such command");
+            fail_hard("no such command");
         }
     }
     atomic_store(&command_inode, now.st_ino);
     if (cut >= 0) cut_power(cut);
 }
 
-/* What the rules say about a call. The lock is held. */
-static struct verdict judge(int call, const char *path) {
+/* Applies the rules to a call. Callers hold the lock. */
+static struct verdict apply_rules(int call, const char *path) {
     struct verdict verdict = {0};
     refresh();
     for (int i = 0; i < rule_count; i++) {
@@ -107,9 +107,9 @@ static struct verdict judge(int call, const char *path) {
     return verdict;
 }
 
-/* Judges a call, and waits as long as it is to be held up. The lock is held, but not meanwhile. */
-static struct verdict judge_and_wait(int call, const char *path) {
-    struct verdict verdict = judge(call, path);
+/* Applies the rules and waits for their delay. Callers hold the lock, which is released during the delay. */
+static struct verdict apply_rules_and_wait(int call, const char *path) {
+    struct verdict verdict = apply_rules(call, path);
     if (verdict.delay) {
         struct timespec left = {verdict.delay / 1000, verdict.delay % 1000 * 1000000};
         pthread_mutex_unlock(&lock);
