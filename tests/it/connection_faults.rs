@@ -209,8 +209,8 @@ async fn status_webhook_resolves_a_send_whose_reply_was_lost() {
     let second = async {
         wait_for_arrivals(provider, Operation::SendMessage, 1).await;
         let key = Some(Key::RequestId("a".to_owned()));
-        let asked = GetMessageRequest { account: CONNECTLY.to_owned(), key };
-        let pending = within(gateway.messages().get_message(asked)).await.expect("known").into_inner();
+        let request = GetMessageRequest { account: CONNECTLY.to_owned(), key };
+        let pending = within(gateway.messages().get_message(request)).await.expect("known").into_inner();
         let pending: Message = pending.message.expect("present");
         assert_eq!(pending.state(), MessageState::Pending);
         let proof = json!({

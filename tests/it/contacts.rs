@@ -293,14 +293,14 @@ async fn contacts_of_connectly_are_unsupported() {
     let gateway = Start::quiet().start().await;
     let account = CONNECTLY.to_owned();
     let of = |account: &str| GetAccountRequest { account: account.to_owned() };
-    let able = async |account: &str| {
+    let contact_rpcs = async |account: &str| {
         let got = gateway.accounts().get_account(of(account)).await.expect("present").into_inner();
         let rpcs = got.account.expect("present").capabilities.expect("present").rpcs;
         rpcs.into_iter().filter(|rpc| rpc.starts_with("ContactService.")).collect::<Vec<_>>()
     };
     let named = ["ListContacts", "CreateContact", "UpdateContact", "DeleteContact"];
-    assert_eq!(able(CONNECTBY).await, named.map(|rpc| format!("ContactService.{rpc}")));
-    assert_eq!(able(CONNECTLY).await, [""; 0]);
+    assert_eq!(contact_rpcs(CONNECTBY).await, named.map(|rpc| format!("ContactService.{rpc}")));
+    assert_eq!(contact_rpcs(CONNECTLY).await, [""; 0]);
 
     let listing = ListContactsRequest { account: account.clone(), page_token: "?".to_owned() };
     let creation = CreateContactRequest {

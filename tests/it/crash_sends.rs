@@ -173,8 +173,8 @@ async fn send_all(
 /// Gets a message that must exist, and checks that its state never regresses.
 async fn get(channel: &Channel, history: &SharedHistory, key: Key) -> Result<Message, ServerKilled> {
     let before = history.lock().states.clone();
-    let asked = GetMessageRequest { account: ACCOUNT.to_owned(), key: Some(key.clone()) };
-    let found = match within(MessageServiceClient::new(channel.clone()).get_message(asked)).await {
+    let request = GetMessageRequest { account: ACCOUNT.to_owned(), key: Some(key.clone()) };
+    let found = match within(MessageServiceClient::new(channel.clone()).get_message(request)).await {
         Ok(found) => found.into_inner().message.expect("present"),
         Err(status) => panic!("{key:?}: {:?}", SendError::of(&status)?),
     };
@@ -376,8 +376,8 @@ async fn retries_after_kill_9_never_send_twice_and_lose_no_success() {
             arrived_ids.insert(id);
         }
     }
-    let twice: Vec<_> = arrivals.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(twice.is_empty(), "sent twice: {twice:?}");
+    let duplicates: Vec<_> = arrivals.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(duplicates.is_empty(), "sent twice: {duplicates:?}");
     for (id, reply) in &history.replies {
         let accepted: BTreeSet<String> =
             reply.iter().flatten().map(|message| message.message_id.clone()).collect();

@@ -38,15 +38,18 @@ async fn texts_up_to(server: &Server, last: &str) -> Vec<String> {
     texts
 }
 
-fn assert_complete(kept: &[String], there: &[String]) {
-    let distinct: BTreeSet<&String> = there.iter().collect();
-    assert_eq!(distinct.len(), there.len(), "an event is stored twice");
-    let missing: Vec<&str> =
-        kept.iter().filter(|text| !distinct.contains(text)).map(|text| &text[..text.len().min(20)]).collect();
+fn assert_complete(acknowledged: &[String], stored: &[String]) {
+    let distinct: BTreeSet<&String> = stored.iter().collect();
+    assert_eq!(distinct.len(), stored.len(), "an event is stored twice");
+    let missing: Vec<&str> = acknowledged
+        .iter()
+        .filter(|text| !distinct.contains(text))
+        .map(|text| &text[..text.len().min(20)])
+        .collect();
     assert!(missing.is_empty(), "answered 200 and lost: {missing:?}");
     // Events that were posted one after the other keep their order.
-    let order: Vec<&String> = there.iter().filter(|text| kept.contains(text)).collect();
-    assert_eq!(order, kept.iter().collect::<Vec<_>>(), "wrong order");
+    let order: Vec<&String> = stored.iter().filter(|text| acknowledged.contains(text)).collect();
+    assert_eq!(order, acknowledged.iter().collect::<Vec<_>>(), "wrong order");
 }
 
 /// Each traced call with the number of writes to the write-ahead log that no sync had covered before it.

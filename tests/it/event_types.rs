@@ -183,7 +183,7 @@ async fn failed_status_has_the_providers_error() {
     assert_eq!((status.status(), status.provider_status.as_str()), (MessageState::Failed, "delivery_failed"));
     assert_eq!(status.provider_message_id, "01J000000000000000000MOCK1");
     assert_eq!(status.campaign_name, "spring");
-    let error = status.error.expect("there is one");
+    let error = status.error.expect("an error");
     assert_eq!(error.reason, "TEMPLATE_PARAMETERS_REJECTED");
     assert_eq!(error.provider_trace_id, "10000000000000000002");
     let sent = sample!("delivery_failed");

@@ -140,7 +140,7 @@ async fn error_exposes_its_details_to_the_browser() {
 async fn preflight_is_allowed_for_configured_origins_only() {
     let gateway = gateway().await;
     for (origin, allowed) in [(PAGE, true), (OTHER_PAGE, false)] {
-        let asked = reqwest::Client::new()
+        let preflight = reqwest::Client::new()
             .request(
                 Method::OPTIONS,
                 format!("http://{}/switchboard.v1.MessageService/SendMessage", gateway.at.grpc),
@@ -148,7 +148,7 @@ async fn preflight_is_allowed_for_configured_origins_only() {
             .header(ORIGIN, origin)
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "content-type,x-grpc-web,authorization,grpc-timeout");
-        let answer = within(asked.send()).await.expect("answers");
+        let answer = within(preflight.send()).await.expect("answers");
         let allowed_origin = answer.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN);
         assert_eq!(allowed_origin.is_some_and(|allowed_origin| allowed_origin == origin), allowed);
         assert_eq!(answer.headers().contains_key(ACCESS_CONTROL_ALLOW_HEADERS), allowed);

@@ -166,8 +166,8 @@ impl Write {
     }
 
     /// Checks that the result is an unknown outcome of this attempt.
-    pub(crate) fn assert_unknown(self, made: WriteResult, attempt: u32) {
-        let error = made.expect_err("outcome unknown");
+    pub(crate) fn assert_unknown(self, result: WriteResult, attempt: u32) {
+        let error = result.expect_err("outcome unknown");
         assert_eq!(
             (error.code(), reason(&error).as_str()),
             (Code::FailedPrecondition, self.unknown_reason()),
@@ -287,8 +287,8 @@ async fn cancelled_joiner_does_not_end_the_request() {
 #[tokio::test]
 async fn request_id_is_bound_to_one_content_and_one_rpc() {
     let gateway = Start::quiet().start().await;
-    let reused = |made: WriteResult, what: &str| {
-        let error = made.expect_err(what);
+    let reused = |result: WriteResult, what: &str| {
+        let error = result.expect_err(what);
         assert_eq!(
             (error.code(), reason(&error).as_str()),
             (Code::FailedPrecondition, "REQUEST_ID_REUSED"),

@@ -169,9 +169,9 @@ async fn get_account_returns_the_file_limits() {
         let account = account.expect("present");
         let limits = account.limits.expect("present");
         shown.push((limits.image_bytes, limits.video_bytes, limits.document_bytes));
-        let able = account.capabilities.expect("present").rpcs;
+        let rpcs = account.capabilities.expect("present").rpcs;
         for rpc in ["MessageService.SendMedia", "TemplateService.UploadTemplateMedia"] {
-            assert_eq!(able.contains(&rpc.to_owned()), limits.image_bytes.is_some(), "{able:?}");
+            assert_eq!(rpcs.contains(&rpc.to_owned()), limits.image_bytes.is_some(), "{rpcs:?}");
         }
     }
     assert_eq!(shown, [(Some(5 << 20), Some(16 << 20), Some(100_000)), (None, None, None)]);
@@ -242,8 +242,8 @@ async fn invalid_media_header_is_rejected_before_the_file_is_read() {
     let error = call(gateway.channel.clone(), stream::iter([])).await.expect_err("empty");
     assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["header".to_owned()]));
 
-    let twice = SendMediaRequest { header: Some(header(CONNECTBY)), chunk: PNG.into() };
-    let error = send_without_closing(&gateway, vec![twice.clone(), twice]).await;
+    let repeated_header = SendMediaRequest { header: Some(header(CONNECTBY)), chunk: PNG.into() };
+    let error = send_without_closing(&gateway, vec![repeated_header.clone(), repeated_header]).await;
     assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["header".to_owned()]));
 
     let huge = SendMediaRequest { header: Some(header(CONNECTBY)), chunk: file(PDF, 5 << 20).into() };

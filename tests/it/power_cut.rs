@@ -71,16 +71,16 @@ async fn power_cuts_lose_no_webhook_answered_200() {
     let server = Server::start(faults.on(home.command()));
     assert_eq!(post(&client, server.webhook, received_now("end", "end")).await, Some(200));
     let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
-    let mut there = BTreeSet::new();
+    let mut stored = BTreeSet::new();
     loop {
         let event = events.event().await;
         let id = text_of(&event).split(' ').next().expect("a word").to_owned();
         if id == "end" {
             break;
         }
-        assert!(there.insert(id), "an event is stored twice");
+        assert!(stored.insert(id), "an event is stored twice");
     }
-    let missing: Vec<&String> = answered.difference(&there).collect();
+    let missing: Vec<&String> = answered.difference(&stored).collect();
     assert!(missing.is_empty(), "answered 200 and lost: {missing:?}");
     assert_eq!(faults.trace().iter().filter(|seen| seen.call == "cut").count(), rounds);
     assert!(server.terminate(), "graceful shutdown");

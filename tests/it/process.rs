@@ -73,9 +73,9 @@ async fn kill_9_loses_no_webhook_answered_200() {
     assert!(answered.len() > 800, "too little load: {}", answered.len());
 
     // A stream from the start delivers the same events in the same order with the same cursors.
-    let mut whole = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let mut replay = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     for (text, cursor) in &seen {
-        let event = whole.event().await;
+        let event = replay.event().await;
         assert_eq!((text_of(&event), &event.cursor), (text.as_str(), cursor));
     }
     assert!(server.terminate(), "graceful shutdown");

@@ -28,11 +28,11 @@ async fn unknown_outcome_is_resent_only_after_the_named_attempt() {
         write.assert_unknown(write.call(&gateway, call).await, 2);
         assert_eq!(write.arrivals(&gateway), 2, "{write:?}");
 
-        let (made, replayed) = write.call(&gateway, call.resend_after(2)).await.expect("done");
+        let (result, replayed) = write.call(&gateway, call.resend_after(2)).await.expect("done");
         assert!(!replayed, "{write:?}");
         for resend_after in [0, 1, 2, 3] {
             let again = write.call(&gateway, call.resend_after(resend_after)).await.expect("known");
-            assert_eq!(again, (made.clone(), true), "{write:?}");
+            assert_eq!(again, (result.clone(), true), "{write:?}");
         }
         assert_eq!(write.arrivals(&gateway), 3, "{write:?}");
     }

@@ -110,8 +110,8 @@ async fn stream_items_and_media_after_restore_are_unknown_too() {
             ..text(CONNECTLY, "item")
         }),
     };
-    for (asked, arrivals) in [(item("repeated", 0), 0), (item("resent", 1), 1)] {
-        let answers = within(gateway.messages().send_messages(stream::iter([asked]))).await.expect("opens");
+    for (request, arrivals) in [(item("repeated", 0), 0), (item("resent", 1), 1)] {
+        let answers = within(gateway.messages().send_messages(stream::iter([request]))).await.expect("opens");
         let answer = within(answers.into_inner().message()).await.expect("open").expect("an answer");
         match answer.result.expect("never empty") {
             Item::Error(error) => {
@@ -186,8 +186,8 @@ async fn possibly_sent_message_does_not_wait_for_a_down_provider() {
         let error = gateway.send(text(CONNECTLY, "x")).await.expect_err("refused");
         assert_eq!(reason(&error), "PROVIDER_UNREACHABLE");
     }
-    let asked = SendMessageRequest { request_id: "down".to_owned(), ..text(CONNECTLY, "down") };
-    let error = gateway.send(asked).await.expect_err("outcome unknown");
+    let request = SendMessageRequest { request_id: "down".to_owned(), ..text(CONNECTLY, "down") };
+    let error = gateway.send(request).await.expect_err("outcome unknown");
     assert_unknown(&error, "SEND_OUTCOME_UNKNOWN");
 }
 

@@ -21,8 +21,8 @@ struct OpenStream {
 
 impl OpenStream {
     async fn on(gateway: &Gateway) -> Self {
-        let (requests, taken) = mpsc::channel(1);
-        let answers = within(gateway.messages().send_messages(ReceiverStream::new(taken))).await;
+        let (requests, receiver) = mpsc::channel(1);
+        let answers = within(gateway.messages().send_messages(ReceiverStream::new(receiver))).await;
         Self { requests, answers: answers.expect("opens").into_inner() }
     }
 

@@ -39,8 +39,8 @@ async fn set_template_list(gateway: &Gateway, account: &str, list: String) {
     let at = endpoint(gateway, account);
     at.clear_faults().await.expect("faults cleared");
     at.set_fault(FaultRule::always(Fault::Body(200, list)).on(Operation::ListTemplates)).await;
-    let taken = Fault::Body(200, r#"{"success":true,"id":"1"}"#.to_owned());
-    at.set_fault(FaultRule::always(taken).on(Operation::SendTemplate)).await;
+    let success = Fault::Body(200, r#"{"success":true,"id":"1"}"#.to_owned());
+    at.set_fault(FaultRule::always(success).on(Operation::SendTemplate)).await;
 }
 
 #[tokio::test]
@@ -164,10 +164,10 @@ async fn template_changed_after_the_list_was_read_is_sent() {
 async fn template_added_after_the_list_was_read_is_sent() {
     let gateway = Start::quiet().start().await;
     set_template_list(&gateway, CONNECTBY, page("", "{}")).await;
-    let error = gateway.send(send(CONNECTBY, template("offer", "en", &[]))).await.expect_err("not there yet");
+    let error = gateway.send(send(CONNECTBY, template("offer", "en", &[]))).await.expect_err("not found");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
     set_template_list(&gateway, CONNECTBY, listed(CONNECTBY, "APPROVED", "Hello", &[])).await;
-    gateway.send(send(CONNECTBY, template("offer", "en", &[]))).await.expect("there now");
+    gateway.send(send(CONNECTBY, template("offer", "en", &[]))).await.expect("found");
     assert_eq!(list_reads_and_sends(&gateway, CONNECTBY), (2, 1));
 }
 
@@ -324,7 +324,7 @@ async fn send_that_skips_the_check_reads_only_what_it_needs() {
         assert_eq!(list_reads_and_sends(&gateway, account), (reads, 1));
     }
     let error =
-        gateway.send(unchecked(CONNECTBY, template("nothing", "en", &[]))).await.expect_err("not there");
+        gateway.send(unchecked(CONNECTBY, template("nothing", "en", &[]))).await.expect_err("not found");
     assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND");
     gateway.send(unchecked(CONNECTBY, template("order_update", "en", &["a", "b"]))).await.expect("accepted");
     assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).1, 2);

@@ -123,7 +123,7 @@ async fn list_with_a_repeated_page_ends() {
     assert_eq!(second.next_page_token, "");
 
     gateway.connectby().clear_calls();
-    let error = get(&gateway, CONNECTBY, "other", "en").await.expect_err("not there");
+    let error = get(&gateway, CONNECTBY, "other", "en").await.expect_err("not found");
     assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND");
     assert_eq!(gateway.connectby().arrivals(Operation::ListTemplates), 2);
 }
@@ -136,7 +136,7 @@ async fn get_template_needs_the_exact_name_and_language() {
         for (name, language) in
             [("order_update", "fr"), ("order_updat", "de"), ("Order_Update", "de"), ("order_update", "DE")]
         {
-            let error = get(&gateway, account, name, language).await.expect_err("not there");
+            let error = get(&gateway, account, name, language).await.expect_err("not found");
             assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
             assert_eq!(metadata(&error, "account"), account);
         }
@@ -226,10 +226,10 @@ async fn capabilities_include_templates() {
     let gateway = Start::quiet().start().await;
     let listed = gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest {}).await;
     for account in listed.expect("listed").into_inner().accounts {
-        let able = account.capabilities.expect("present");
+        let capabilities = account.capabilities.expect("present");
         for rpc in ["TemplateService.ListTemplates", "TemplateService.GetTemplate"] {
-            assert!(able.rpcs.iter().any(|able| able == rpc), "{rpc} at {}", account.id);
+            assert!(capabilities.rpcs.iter().any(|listed| listed == rpc), "{rpc} at {}", account.id);
         }
-        assert!(able.contents.iter().any(|content| content == "template"));
+        assert!(capabilities.contents.iter().any(|content| content == "template"));
     }
 }

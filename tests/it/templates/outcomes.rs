@@ -11,7 +11,7 @@ async fn unlisted_template_is_not_sent() {
     let error = gateway
         .send(send(CONNECTBY, template("order_update", "fr", &["a", "b"])))
         .await
-        .expect_err("not there");
+        .expect_err("not found");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
     assert!(metadata(&error, "message_id").starts_with("msg_"));
     assert_eq!(metadata(&error, "provider"), "connectby");

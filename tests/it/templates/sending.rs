@@ -95,8 +95,8 @@ async fn named_parameters_of_a_later_page_template_reach_connectby() {
 async fn every_parameter_type_reaches_connectby() {
     let gateway = Start::quiet().start().await;
     set_list_reply(&gateway, page(UNUSUAL_TEMPLATE, "{}")).await;
-    let taken = Fault::Body(200, r#"{"success":true}"#.to_owned());
-    gateway.connectby().set_fault(FaultRule::always(taken).on(Operation::SendTemplate)).await;
+    let success = Fault::Body(200, r#"{"success":true}"#.to_owned());
+    gateway.connectby().set_fault(FaultRule::always(success).on(Operation::SendTemplate)).await;
     let url = "https://example.com/a";
     let place = Location {
         latitude: 12.97,
