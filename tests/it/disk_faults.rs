@@ -1,4 +1,5 @@
-//! Disk faults under the real binary. The server keeps everything that it acknowledged, and delivers nothing that it lost.
+//! Disk faults under the real binary. The server keeps everything that it acknowledged and delivers nothing that it
+//! lost.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;

@@ -32,7 +32,7 @@ struct Deployment {
     channel: Channel,
 }
 
-/// The binary with SIGXFSZ ignored, which means that a write beyond a file size limit that is set later fails with an error.
+/// The binary with SIGXFSZ ignored. A write beyond a later file size limit is then an error and not a signal.
 fn limited(home: &Home) -> Command {
     let serve = home.command();
     let mut limited = Command::new("bash");

@@ -125,8 +125,8 @@ static int all_threads_stopped(pid_t process) {
     return still;
 }
 
-/* Never returns. The lock is held, so no other thread writes. A second process resets the files while this one is stopped,
- * because no thread may read a file during the reset and report its content. */
+/* Never returns. The lock is held, so no other thread writes. A second process resets the files while this one is
+ * stopped, because no thread may read a file during the reset and report its content. */
 static void cut_power(long seed) {
     uint64_t random = (uint64_t)seed;
     pid_t victim = getpid(), other = fork();

@@ -17,8 +17,8 @@
  *   cut SEED              cuts the power now
  *   CALL FILE EFFECT ARGUMENT AFTER TIMES
  *
- * CALL is write, truncate, sync (fsync or fdatasync), fsync, fdatasync, request (the start of an HTTP/1 request) or answer
- * (the start of an HTTP/1 response). FILE is the end of the file's name, or `*`. AFTER is the number of calls to skip
+ * CALL is write, truncate, sync (fsync or fdatasync), fsync, fdatasync, request (the start of an HTTP/1 request) or
+ * answer (the start of an HTTP/1 response). FILE is the end of the file's name, or `*`. AFTER is the number of calls to skip
  * first, TIMES the number of calls to affect then; -1 affects all. EFFECT is one of
  *
  *   fail ERRNO      the call fails and does nothing
@@ -30,10 +30,10 @@
  *                   content. (A program can request that by a call that cannot be wrapped, so a rule does it.)
  *
  * The model of the disk is the kernel's. A write goes to the page cache. It is durable after a later sync of its file
- * succeeds. A failed sync marks the pages clean: reads return them as written, but they are not on disk, and no later sync
- * writes them. Only another write of the same pages does. To open, rename or remove a file is durable at once. A power cut
- * sets each file back to its durable content and kills the process. SEED 0 mark_lost all other content. Any other SEED keeps a
- * pseudo-random part of it, sector by sector.
+ * succeeds. A failed sync marks the pages clean: reads return them as written, but they are not on disk, and no later
+ * sync writes them. Only another write of the same pages does. To open, rename or remove a file is durable at once. A
+ * power cut sets each file back to its durable content and kills the process. SEED 0 drops all other content. Any
+ * other SEED keeps a pseudo-random part of it, sector by sector.
  *
  * Memory-mapped files (SQLite's index of the write-ahead log) are not covered.
  *
@@ -61,7 +61,7 @@
 static const char *wanted, *command_path;
 static int trace_fd = -1;
 
-/* Guards the disk and the rules. Never taken by what a signal handler may call. */
+/* Guards the disk and the rules. Calls that a signal handler may make never take it. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static _Atomic uint64_t sequence;
