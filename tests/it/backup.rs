@@ -1,7 +1,4 @@
-//! `switchboard backup` and `switchboard restore`, against the real binary under load.
-
-use std::path::Path;
-use std::process::{Command, Output};
+//! `switchboard backup` and `switchboard restore`, with the real binary under load.
 
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::message_service_client::MessageServiceClient;
@@ -10,53 +7,13 @@ use switchboard::pb::v1::{
     ExpiredPolicy, ListEventsRequest, SendMessageRequest, StartPosition, SubscribeRequest,
     list_events_request, subscribe_response,
 };
-use switchboard::sandbox::{Operation, Options, Sandbox};
+use switchboard::sandbox::Operation;
 use tonic::{Code, Status};
 
-use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
-use crate::gateway::{Subscriber, metadata, reason, received, subscribe, text, text_of, within};
-use crate::process::post;
-
-const ACCOUNT: &str = "globex";
-
-async fn provider() -> Sandbox {
-    let mut options = Options::instant();
-    options.connectly.auto_reply = false;
-    options.connectly.auto_status = false;
-    options.connectly.api_key = API_KEY.to_owned();
-    options.connectly.business_id = BUSINESS.to_owned();
-    options.connectly.webhook_secret = SECRET.to_owned();
-    Sandbox::start(options).await.expect("starts")
-}
-
-/// Runs the binary to its end.
-pub(crate) fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    command.args(arguments).env("GLOBEX_API_KEY", API_KEY).output().expect("the binary starts")
-}
-
-pub(crate) fn done(arguments: &[&str]) -> String {
-    let Output { status, stdout, stderr } = run(arguments);
-    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).expect("text")
-}
-
-pub(crate) fn refused(arguments: &[&str]) -> String {
-    let Output { status, stderr, .. } = run(arguments);
-    assert!(!status.success());
-    String::from_utf8(stderr).expect("text")
-}
-
-pub(crate) fn text_path(path: &Path) -> &str {
-    path.to_str().expect("plain paths")
-}
-
-/// Lets the store go up in smoke.
-pub(crate) fn burn(home: &Home) {
-    for name in ["switchboard.db", "switchboard.db-wal", "switchboard.db-shm"] {
-        let _ = std::fs::remove_file(home.folder.path().join(name));
-    }
-}
+use crate::support::binary::{ACCOUNT, Home, Server, post};
+use crate::support::cli::{fails, path_str, succeeds};
+use crate::support::gateway::{Subscriber, metadata, reason, received, subscribe, text, text_of, within};
+use crate::support::provider;
 
 async fn deliver(server: &Server, ids: impl IntoIterator<Item = String>) {
     let client = reqwest::Client::new();
@@ -72,96 +29,96 @@ async fn send(server: &Server, id: &str, resend_after_attempt: u32) -> Result<bo
     Ok(sent.into_inner().replayed)
 }
 
-async fn lost(server: &Server, cursor: &str) -> String {
+async fn assert_cursor_lost(server: &Server, cursor: &str) -> String {
     let start = Some(From::AfterCursor(cursor.to_owned()));
     let request = SubscribeRequest { start, ..Default::default() };
-    let status = subscribe(server.channel().await, request).await.err().expect("lost");
+    let status = subscribe(server.channel().await, request).await.err().expect("cursor lost");
     assert_eq!((status.code(), reason(&status)), (Code::OutOfRange, "CURSOR_LOST".to_owned()));
     metadata(&status, "newest_cursor")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says_what_is_lost() {
-    let sandbox = provider().await;
+async fn restored_store_serves_and_reports_lost_cursors_and_sends() {
+    let sandbox = provider::start().await;
     let home = Home::new(sandbox.connectly().base_url().as_str());
     let config = home.config();
     let backup = home.folder.path().join("switchboard.backup");
     let server = Server::start(home.command());
     deliver(&server, (0..20).map(|n| format!("before-{n}"))).await;
     assert!(!send(&server, "sent-before", 0).await.expect("accepted"));
-    let mut reader: Subscriber = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let mut stream: Subscriber = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     let mut cursors = Vec::new();
     let mut before = Default::default();
-    for event in reader.events(21).await {
+    for event in stream.events(21).await {
         cursors.push(event.cursor);
         before = event.receive_time.expect("always");
     }
 
-    // The backup is made while webhooks come in.
-    let told = {
+    // The backup runs while webhooks arrive.
+    let output = {
         let (to, config) = (backup.clone(), config.clone());
         let backing_up = tokio::task::spawn_blocking(move || {
-            done(&["backup", "--config", text_path(&config), "--to", text_path(&to)])
+            succeeds(&["backup", "--config", path_str(&config), "--to", path_str(&to)])
         });
         deliver(&server, (0..50).map(|n| format!("meanwhile-{n}"))).await;
         within(backing_up).await.expect("no panic")
     };
-    assert!(told.contains("events, up to number "), "{told}");
+    assert!(output.contains("events, up to number "), "{output}");
     deliver(&server, (0..5).map(|n| format!("after-{n}"))).await;
     assert!(!send(&server, "sent-after", 0).await.expect("accepted"));
-    let last = reader.events(56).await.pop().expect("56 of them").cursor;
+    let last = stream.events(56).await.pop().expect("56 events").cursor;
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 2);
     server.kill();
-    burn(&home);
+    home.delete_store();
 
-    let told = done(&["restore", "--config", text_path(&config), "--from", text_path(&backup)]);
-    assert!(told.contains("SEND_OUTCOME_UNKNOWN"), "{told}");
+    let output = succeeds(&["restore", "--config", path_str(&config), "--from", path_str(&backup)]);
+    assert!(output.contains("SEND_OUTCOME_UNKNOWN"), "{output}");
     let server = Server::start(home.command());
 
-    // What was read before goes on where it was, and what came after the backup is known as lost.
+    // A cursor from before the backup still works. A cursor from after it is lost.
     let mut again = server.subscribe(From::AfterCursor(cursors[9].clone())).await;
     assert_eq!(text_of(&again.event().await), "before-10");
-    let mut newest = lost(&server, &last).await;
-    let place = Some(list_events_request::Place::BeforeCursor(last));
-    let request = ListEventsRequest { place, ..ListEventsRequest::default() };
+    let mut newest = assert_cursor_lost(&server, &last).await;
+    let position = Some(list_events_request::Place::BeforeCursor(last));
+    let request = ListEventsRequest { place: position, ..ListEventsRequest::default() };
     let listed = within(EventServiceClient::new(server.channel().await).list_events(request)).await;
     assert_eq!(reason(&listed.expect_err("lost")), "CURSOR_LOST");
     deliver(&server, ["anew".to_owned()]).await;
-    let mut on = server.subscribe(From::AfterCursor(newest.clone())).await;
-    let anew = on.event().await;
+    let mut resumed = server.subscribe(From::AfterCursor(newest.clone())).await;
+    let anew = resumed.event().await;
     assert_eq!(text_of(&anew), "anew");
-    // Since a time from before, not all that was received is there.
+    // Events received since a time before the backup are incomplete.
     let since = SubscribeRequest { start: Some(From::Since(before)), ..SubscribeRequest::default() };
-    let told = subscribe(server.channel().await, since.clone()).await.err().expect("lost");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+    let error = subscribe(server.channel().await, since.clone()).await.err().expect("cursor lost");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     let skipping = SubscribeRequest { expired_policy: ExpiredPolicy::SkipWithGap.into(), ..since };
     let mut skipping = subscribe(server.channel().await, skipping).await.expect("a stream");
     assert!(matches!(skipping.next().await, Ok(Some(subscribe_response::Response::Gap(_)))));
-    let mut on = server.subscribe(From::Since(anew.receive_time.expect("always"))).await;
-    assert_eq!(on.event().await.cursor, anew.cursor);
+    let mut resumed = server.subscribe(From::Since(anew.receive_time.expect("always"))).await;
+    assert_eq!(resumed.event().await.cursor, anew.cursor);
 
-    // What is known is answered; what is not may have been sent after the backup, and was.
+    // A send in the backup is replayed. A send after the backup is unknown to the store, so it may have been sent.
     assert!(send(&server, "sent-before", 0).await.expect("known"));
     for _ in 0..2 {
-        let unknown = send(&server, "sent-after", 0).await.expect_err("may have been sent");
+        let unknown = send(&server, "sent-after", 0).await.expect_err("outcome unknown");
         assert_eq!(unknown.code(), Code::FailedPrecondition);
         assert_eq!(reason(&unknown), "SEND_OUTCOME_UNKNOWN");
         assert_eq!(metadata(&unknown, "cause"), "RESTORED");
         assert_eq!(metadata(&unknown, "attempt"), "1");
     }
-    assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 2, "nothing went out");
-    assert!(!send(&server, "sent-after", 1).await.expect("as asked for"));
+    assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 2, "nothing was sent");
+    assert!(!send(&server, "sent-after", 1).await.expect("resent"));
     assert!(send(&server, "sent-after", 1).await.expect("known"));
     assert_eq!(sandbox.connectly().arrivals(Operation::SendMessage), 3);
-    // Whoever gives no id takes the risk.
+    // A send without an idempotency key is sent.
     assert!(!send(&server, "", 0).await.expect("accepted"));
     server.kill();
 
-    // Once more, and this time whoever restores takes the risk for all.
-    burn(&home);
-    done(&["restore", "--config", text_path(&config), "--from", text_path(&backup), "--accept-repeats"]);
+    // With --accept-repeats, the operator accepts duplicates of such sends.
+    home.delete_store();
+    succeeds(&["restore", "--config", path_str(&config), "--from", path_str(&backup), "--accept-repeats"]);
     let server = Server::start(home.command());
-    assert!(!send(&server, "sent-after", 0).await.expect("taken for new"));
+    assert!(!send(&server, "sent-after", 0).await.expect("accepted as new"));
     let in_common = cursors.pop().expect("read before");
     newest = server.subscribe(From::AfterCursor(in_common)).await.started.newest_cursor;
     assert!(!newest.is_empty());
@@ -169,34 +126,34 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_command_writes_over_anything_and_each_says_what_is_in_its_way() {
+async fn backup_and_restore_never_overwrite_and_name_the_obstacle() {
     let home = Home::new("http://127.0.0.1:1");
     let config = home.config();
     let (backup, store) =
         (home.folder.path().join("switchboard.backup"), home.folder.path().join("switchboard.db"));
-    let told = refused(&["backup", "--config", text_path(&config), "--to", text_path(&backup)]);
-    assert!(told.contains("cannot open the store"), "{told}");
+    let output = fails(&["backup", "--config", path_str(&config), "--to", path_str(&backup)]);
+    assert!(output.contains("cannot open the store"), "{output}");
     assert!(!store.exists() && !backup.exists());
 
     let server = Server::start(home.command());
     deliver(&server, ["M1".to_owned()]).await;
-    done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
-    let told = refused(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
-    assert!(told.contains("exists already"), "{told}");
-    let told = refused(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
-    assert!(told.contains("in use by another process"), "{told}");
+    succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
+    let output = fails(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
+    assert!(output.contains("exists already"), "{output}");
+    let output = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
+    assert!(output.contains("in use by another process"), "{output}");
     assert!(server.terminate());
-    let told = refused(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
-    assert!(told.contains("exists already: move it away"), "{told}");
+    let output = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
+    assert!(output.contains("exists already: move it away"), "{output}");
     let other = home.folder.path().join("other.db");
-    let told = refused(&["restore", "--store", text_path(&other), "--from", text_path(&store)]);
-    assert!(told.contains("is no backup"), "{told}");
-    let told = refused(&["backup", "--to", text_path(&backup)]);
-    assert!(told.contains("--config"), "{told}");
+    let output = fails(&["restore", "--store", path_str(&other), "--from", path_str(&store)]);
+    assert!(output.contains("is no backup"), "{output}");
+    let output = fails(&["backup", "--to", path_str(&backup)]);
+    assert!(output.contains("--config"), "{output}");
 
-    // A backup that is put where a store should be is refused, with the way out.
-    burn(&home);
+    // `serve` rejects a backup in the place of a store, and names the command to use.
+    home.delete_store();
     std::fs::copy(&backup, &store).expect("copied");
-    let told = refused(&["serve", "--config", text_path(&config)]);
-    assert!(told.contains("switchboard restore"), "{told}");
+    let output = fails(&["serve", "--config", path_str(&config)]);
+    assert!(output.contains("switchboard restore"), "{output}");
 }

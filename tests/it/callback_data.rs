@@ -1,4 +1,4 @@
-//! What a caller wants back with the events of a message.
+//! `callback_data`: client data that the events of a message carry.
 
 use serde_json::json;
 use switchboard::pb::v1::send_message_request::Content;
@@ -7,12 +7,14 @@ use switchboard::pb::v1::{SubscribeRequest, Template, parameter};
 use switchboard::sandbox::connectly::{Answer, Delivery};
 use tonic::Code;
 
-use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, details, fields, reason, text, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, details, fields, reason, text, within,
+};
 
-/// JSON that a parser and a serialiser would change.
+/// JSON that parsing and serializing would change.
 const DATA: &str = r#"{ "b":1.50,"a":"\u00e9", "n":12345678901234567890123 }"#;
 
-/// Bytes as long as callback data may be.
+/// Callback data of the maximum length.
 fn longest() -> String {
     format!("\"{}\"", "é".repeat(479))
 }
@@ -42,10 +44,10 @@ fn with(callback_data: &str, content: Content) -> SendMessageRequest {
     }
 }
 
-/// The events that follow, after the provider has taken the answers to its webhooks.
+/// The events of the injected webhooks, after the server has answered each with 200.
 async fn events_after(gateway: &Gateway, delivered: [Option<Delivery>; 4]) -> Vec<Event> {
     for delivery in delivered {
-        assert_eq!(delivery.expect("a message of its").status, Some(200));
+        assert_eq!(delivery.expect("a known message").status, Some(200));
     }
     let start = switchboard::pb::v1::subscribe_request::Start::Position(
         switchboard::pb::v1::StartPosition::Earliest.into(),
@@ -60,7 +62,7 @@ async fn events_after(gateway: &Gateway, delivered: [Option<Delivery>; 4]) -> Ve
 }
 
 #[tokio::test]
-async fn callback_data_reaches_connectly_byte_for_byte_beside_our_mark_with_every_content() {
+async fn callback_data_reaches_connectly_unchanged_beside_the_tag() {
     let gateway = Start::quiet().start().await;
     for data in [DATA, &longest(), "null", "0"] {
         for content in contents() {
@@ -74,7 +76,7 @@ async fn callback_data_reaches_connectly_byte_for_byte_beside_our_mark_with_ever
 }
 
 #[tokio::test]
-async fn callback_data_comes_back_with_all_that_is_about_the_message_and_our_mark_never_does() {
+async fn events_of_a_message_contain_callback_data_but_not_the_tag() {
     for (data, expected) in [(r#"{"order":77}"#, r#"{"order":77}"#), ("", "")] {
         let gateway = Start::quiet().start().await;
         let [words, ..] = contents();
@@ -94,7 +96,7 @@ async fn callback_data_comes_back_with_all_that_is_about_the_message_and_our_mar
 }
 
 #[tokio::test]
-async fn callback_data_that_is_too_long_or_no_json_is_told_with_its_path_and_nothing_is_sent() {
+async fn invalid_callback_data_fails_with_path_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
     let long = format!("{} ", longest());
     for (data, violation) in [
@@ -105,12 +107,12 @@ async fn callback_data_that_is_too_long_or_no_json_is_told_with_its_path_and_not
     ] {
         for account in [CONNECTBY, CONNECTLY] {
             let request = SendMessageRequest { callback_data: data.to_owned(), ..text(account, "hi") };
-            let told = gateway.send(request).await.expect_err("faulty");
-            assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-            assert_eq!(fields(&told), ["callback_data"]);
-            let violations = details(&told).bad_request().expect("violations").field_violations.clone();
+            let error = gateway.send(request).await.expect_err("invalid");
+            assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+            assert_eq!(fields(&error), ["callback_data"]);
+            let violations = details(&error).bad_request().expect("violations").field_violations.clone();
             assert_eq!(violations[0].reason, violation);
-            assert!(!told.message().contains("secret-7"), "{told:?}");
+            assert!(!error.message().contains("secret-7"), "{error:?}");
         }
         let header = MediaHeader {
             account: CONNECTBY.to_owned(),
@@ -119,15 +121,15 @@ async fn callback_data_that_is_too_long_or_no_json_is_told_with_its_path_and_not
             ..MediaHeader::default()
         };
         let first = SendMediaRequest { header: Some(header), chunk: b"words".to_vec().into() };
-        let told =
-            within(gateway.messages().send_media(tokio_stream::once(first))).await.expect_err("faulty");
-        assert_eq!(fields(&told), ["header.callback_data"]);
+        let error =
+            within(gateway.messages().send_media(tokio_stream::once(first))).await.expect_err("invalid");
+        assert_eq!(fields(&error), ["header.callback_data"]);
     }
     assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn callback_data_is_no_reason_to_refuse_a_send_at_connectby_and_does_not_reach_it() {
+async fn connectby_send_accepts_callback_data_and_does_not_pass_it_on() {
     let gateway = Start::quiet().start().await;
     let request = SendMessageRequest { callback_data: DATA.to_owned(), ..text(CONNECTBY, "hi") };
     gateway.send(request).await.expect("accepted");

@@ -1,4 +1,4 @@
-//! Contacts: what goes out, what comes back, and where a list ends that the provider only counts.
+//! Contacts: requests to the provider, its replies, and the end of a list that has page numbers only.
 
 use std::time::Duration;
 
@@ -12,9 +12,11 @@ use switchboard::sandbox::connectby::PastTheEnd;
 use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
-use crate::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, details, fields, metadata, reason, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, Gateway, Start, details, fields, metadata, reason, within,
+};
 
-/// Calls a method of the service with a request of its own.
+/// Calls a method of the service.
 macro_rules! call {
     ($gateway:expr, $method:ident, $request:expr) => {
         within(ContactServiceClient::new($gateway.channel.clone()).$method($request))
@@ -47,7 +49,7 @@ async fn delete(gateway: &Gateway, id: &str) -> Result<String, Status> {
     call!(gateway, delete_contact, request).map(|response| response.provider_message)
 }
 
-/// Every contact, page by page to the end, and how many pages there were.
+/// Every contact, and the number of pages.
 async fn all(gateway: &Gateway) -> (Vec<Contact>, usize) {
     let (mut contacts, mut token, mut pages) = (Vec::new(), String::new(), 0);
     loop {
@@ -80,14 +82,14 @@ fn body(status: u16, body: &str) -> Fault {
 }
 
 #[tokio::test]
-async fn every_contact_is_listed_once_whatever_comes_beyond_the_last_page() {
+async fn every_contact_is_listed_once_for_any_page_past_the_end() {
     for past_the_end in [PastTheEnd::Empty, PastTheEnd::RepeatsLast] {
         let gateway = Start::quiet().connectby(|options| options.past_the_end = past_the_end).start().await;
         let (contacts, pages) = all(&gateway).await;
         let ids: Vec<String> = contacts.iter().map(|contact| contact.id.clone()).collect();
         let expected: Vec<String> = (1..=45).map(|id| id.to_string()).collect();
         assert_eq!(ids, expected, "{past_the_end:?}");
-        assert_eq!(pages, 4, "three of contacts, and the one that shows the end");
+        assert_eq!(pages, 4, "three pages of contacts and the one that shows the end");
         assert_eq!(contacts[6].name, "Contact 7");
         assert_eq!(
             (contacts[6].phone_number.as_str(), contacts[6].country_code.as_str()),
@@ -101,7 +103,7 @@ async fn every_contact_is_listed_once_whatever_comes_beyond_the_last_page() {
 }
 
 #[tokio::test]
-async fn a_list_with_nothing_in_it_ends_at_once() {
+async fn empty_contact_list_has_no_next_page() {
     let gateway = Start::quiet().start().await;
     for nothing in [r#"{"contacts":[]}"#, r#"{"contacts":null,"message":"none"}"#] {
         gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, nothing.to_owned()))).await;
@@ -111,7 +113,7 @@ async fn a_list_with_nothing_in_it_ends_at_once() {
 }
 
 #[tokio::test]
-async fn an_odd_row_hides_no_other_and_keeps_its_text() {
+async fn unreadable_contact_hides_no_other_and_keeps_raw_json() {
     let gateway = Start::quiet().start().await;
     let rows = r#"{"contacts":[{"id":1,"name":"A","email":"a@example.org","vip":true},"odd",{"id":"x-2"}]}"#;
     gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, rows.to_owned()))).await;
@@ -124,7 +126,7 @@ async fn an_odd_row_hides_no_other_and_keeps_its_text() {
 }
 
 #[tokio::test]
-async fn a_configured_route_keeps_its_query_and_takes_the_id_where_it_stands() {
+async fn configured_route_keeps_its_query_and_substitutes_the_id() {
     let gateway = Start::quiet()
         .with("ACCOUNTS__DEMO_CONNECTBY__ROUTES__LIST_CONTACTS", "GET /v1.0/contacts?sort=id")
         .with("ACCOUNTS__DEMO_CONNECTBY__ROUTES__UPDATE_CONTACT", "PATCH /people?id={id}&x=1")
@@ -135,11 +137,11 @@ async fn a_configured_route_keeps_its_query_and_takes_the_id_where_it_stands() {
     assert_eq!(last_call(&gateway).path, "/v1.0/contacts?sort=id&page=1");
 
     let contact = Contact { id: "a-7_B".to_owned(), name: "A".to_owned(), ..Contact::default() };
-    let told = update(&gateway, contact).await.expect_err("no such route");
+    let error = update(&gateway, contact).await.expect_err("no such route");
     let call = last_call(&gateway);
     assert_eq!((call.method.as_str(), call.path.as_str()), ("PATCH", "/people?id=a-7_B&x=1"));
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
-    assert_eq!(metadata(&told, "route"), r#"update_contact = "PATCH /people?id={id}&x=1""#);
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+    assert_eq!(metadata(&error, "route"), r#"update_contact = "PATCH /people?id={id}&x=1""#);
 
     delete(&gateway, "7").await.expect_err("no such route");
     let call = last_call(&gateway);
@@ -147,19 +149,19 @@ async fn a_configured_route_keeps_its_query_and_takes_the_id_where_it_stands() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_list_or_account_is_refused() {
+async fn foreign_or_truncated_page_token_is_rejected() {
     let gateway = Start::quiet().start().await;
     let token = list(&gateway, "").await.expect("listed").next_page_token;
     for wrong in ["?", &token[1..], &format!("{token}A")] {
-        let told = list(&gateway, wrong).await.expect_err("not ours");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
-        assert_eq!(fields(&told), ["page_token"]);
+        let error = list(&gateway, wrong).await.expect_err("a foreign token");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
+        assert_eq!(fields(&error), ["page_token"]);
     }
     assert_eq!(gateway.connectby().arrivals(Operation::ListContacts), 1);
 }
 
 #[tokio::test]
-async fn a_contact_is_created_with_what_was_said_and_nothing_else() {
+async fn create_contact_sends_the_given_fields_and_nothing_else() {
     let gateway = Start::quiet().start().await;
     let created = create(&gateway, asha()).await.expect("created");
     assert_eq!(created.provider_message, "Contact created successfully");
@@ -185,7 +187,7 @@ async fn a_contact_is_created_with_what_was_said_and_nothing_else() {
         note: Some(String::new()),
         ..asha()
     };
-    let created = create(&gateway, full).await.expect("created").contact.expect("there");
+    let created = create(&gateway, full).await.expect("created").contact.expect("present");
     assert_eq!((created.id.as_str(), created.date_of_birth.as_deref()), ("47", Some("1990-05-01")));
     let sent = last_call(&gateway).json().expect("JSON");
     assert_eq!((&sent["email"], &sent["gender"]), (&json!("asha@example.org"), &json!("female")));
@@ -193,7 +195,7 @@ async fn a_contact_is_created_with_what_was_said_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_id_is_taken_as_text_or_number_and_is_the_proof_of_a_creation() {
+async fn contact_id_as_text_or_number_proves_the_creation() {
     let gateway = Start::quiet().start().await;
     for (reply, id) in [
         (r#"{"message":"ok","contactId":"c_9"}"#, "c_9"),
@@ -201,12 +203,12 @@ async fn an_id_is_taken_as_text_or_number_and_is_the_proof_of_a_creation() {
         (r#"{"success":true,"contact_id":3,"error":null,"data":{"x":1}}"#, "3"),
     ] {
         gateway.connectby().set_fault(FaultRule::once(Fault::Body(201, reply.to_owned()))).await;
-        assert_eq!(create(&gateway, asha()).await.expect("created").contact.expect("there").id, id);
+        assert_eq!(create(&gateway, asha()).await.expect("created").contact.expect("present").id, id);
     }
 }
 
 #[tokio::test]
-async fn a_contact_is_updated_and_deleted_by_its_id() {
+async fn contact_is_updated_and_deleted_by_id() {
     let gateway = Start::quiet().start().await;
     let contact = Contact {
         id: "7".to_owned(),
@@ -225,17 +227,17 @@ async fn a_contact_is_updated_and_deleted_by_its_id() {
     assert_eq!(contacts.len(), 44);
     assert_eq!((contacts[6].name.as_str(), contacts[7].id.as_str()), ("Asha R.", "9"));
 
-    let told = delete(&gateway, "8").await.expect_err("gone");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
-    assert_eq!(metadata(&told, "route"), r#"delete_contact = "DELETE /v1.0/contacts/{id}""#);
+    let error = delete(&gateway, "8").await.expect_err("deleted");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+    assert_eq!(metadata(&error, "route"), r#"delete_contact = "DELETE /v1.0/contacts/{id}""#);
 }
 
 #[tokio::test]
-async fn every_fault_of_a_write_is_told_at_once_and_nothing_leaves() {
+async fn invalid_contact_reports_all_violations_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
-    let told = create(&gateway, Contact::default()).await.expect_err("empty");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&told), ["contact.name", "contact.country_code", "contact.phone_number"]);
+    let error = create(&gateway, Contact::default()).await.expect_err("empty");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), ["contact.name", "contact.country_code", "contact.phone_number"]);
 
     let wrong = Contact {
         id: "7".to_owned(),
@@ -246,62 +248,59 @@ async fn every_fault_of_a_write_is_told_at_once_and_nothing_leaves() {
         raw_json: "{}".to_owned(),
         ..Contact::default()
     };
-    let told = create(&gateway, wrong.clone()).await.expect_err("all wrong");
+    let error = create(&gateway, wrong.clone()).await.expect_err("all wrong");
     let named = ["id", "name", "country_code", "phone_number", "date_of_birth", "raw_json"];
-    assert_eq!(fields(&told), named.map(|field| format!("contact.{field}")));
-    assert!(!format!("{told:?}").contains("secret"));
+    assert_eq!(fields(&error), named.map(|field| format!("contact.{field}")));
+    assert!(!format!("{error:?}").contains("secret"));
 
     let long = Contact { country_code: "420".to_owned(), phone_number: "1234567890123".to_owned(), ..asha() };
     assert_eq!(fields(&create(&gateway, long).await.expect_err("too long")), ["contact.phone_number"]);
 
-    let told = update(&gateway, Contact { id: "a/b".to_owned(), ..wrong }).await.expect_err("all wrong");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&told), named.map(|field| format!("contact.{field}")));
+    let error = update(&gateway, Contact { id: "a/b".to_owned(), ..wrong }).await.expect_err("all wrong");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), named.map(|field| format!("contact.{field}")));
 
-    let told =
+    let error =
         update(&gateway, Contact { id: "7".to_owned(), ..Contact::default() }).await.expect_err("no name");
-    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["contact.name".to_owned()]));
+    assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["contact.name".to_owned()]));
 
     for id in ["", "7/..", "..", "7?x=1", "%37"] {
-        let told = delete(&gateway, id).await.expect_err("no id");
-        assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["contact_id".to_owned()]));
+        let error = delete(&gateway, id).await.expect_err("no id");
+        assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["contact_id".to_owned()]));
     }
-    let nothing = CreateContactRequest {
+    let empty = CreateContactRequest {
         account: CONNECTBY.to_owned(),
         contact: None,
         ..CreateContactRequest::default()
     };
-    assert_eq!(fields(&call!(gateway, create_contact, nothing).expect_err("nothing")), ["contact"]);
-    let nothing = UpdateContactRequest { account: String::new(), contact: None };
-    assert_eq!(
-        fields(&call!(gateway, update_contact, nothing).expect_err("nothing")),
-        ["account", "contact"]
-    );
+    assert_eq!(fields(&call!(gateway, create_contact, empty).expect_err("empty")), ["contact"]);
+    let empty = UpdateContactRequest { account: String::new(), contact: None };
+    assert_eq!(fields(&call!(gateway, update_contact, empty).expect_err("empty")), ["account", "contact"]);
     assert_eq!(gateway.connectby().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn a_phone_number_cannot_be_changed() {
+async fn update_of_a_phone_number_is_unsupported() {
     let gateway = Start::quiet().start().await;
-    let told = update(&gateway, Contact { id: "7".to_owned(), ..asha() }).await.expect_err("unsupported");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
-    assert_eq!(fields(&told), ["contact.country_code", "contact.phone_number"]);
+    let error = update(&gateway, Contact { id: "7".to_owned(), ..asha() }).await.expect_err("unsupported");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+    assert_eq!(fields(&error), ["contact.country_code", "contact.phone_number"]);
     assert_eq!(gateway.connectby().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn connectly_keeps_no_contacts_and_says_so() {
+async fn contacts_of_connectly_are_unsupported() {
     let gateway = Start::quiet().start().await;
     let account = CONNECTLY.to_owned();
     let of = |account: &str| GetAccountRequest { account: account.to_owned() };
-    let able = async |account: &str| {
-        let got = gateway.accounts().get_account(of(account)).await.expect("there").into_inner();
-        let rpcs = got.account.expect("there").capabilities.expect("there").rpcs;
+    let contact_rpcs = async |account: &str| {
+        let got = gateway.accounts().get_account(of(account)).await.expect("present").into_inner();
+        let rpcs = got.account.expect("present").capabilities.expect("present").rpcs;
         rpcs.into_iter().filter(|rpc| rpc.starts_with("ContactService.")).collect::<Vec<_>>()
     };
     let named = ["ListContacts", "CreateContact", "UpdateContact", "DeleteContact"];
-    assert_eq!(able(CONNECTBY).await, named.map(|rpc| format!("ContactService.{rpc}")));
-    assert_eq!(able(CONNECTLY).await, [""; 0]);
+    assert_eq!(contact_rpcs(CONNECTBY).await, named.map(|rpc| format!("ContactService.{rpc}")));
+    assert_eq!(contact_rpcs(CONNECTLY).await, [""; 0]);
 
     let listing = ListContactsRequest { account: account.clone(), page_token: "?".to_owned() };
     let creation = CreateContactRequest {
@@ -312,21 +311,21 @@ async fn connectly_keeps_no_contacts_and_says_so() {
     let contact = Contact { id: "7".to_owned(), name: "A".to_owned(), ..Contact::default() };
     let change = UpdateContactRequest { account: account.clone(), contact: Some(contact) };
     let deletion = DeleteContactRequest { account, contact_id: "7".to_owned() };
-    for told in [
+    for error in [
         call!(gateway, list_contacts, listing).map(|_| ()),
         call!(gateway, create_contact, creation).map(|_| ()),
         call!(gateway, update_contact, change).map(|_| ()),
         call!(gateway, delete_contact, deletion).map(|_| ()),
     ] {
-        let told = told.expect_err("unsupported");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
-        assert_eq!(fields(&told), ["account"]);
+        let error = error.expect_err("unsupported");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+        assert_eq!(fields(&error), ["account"]);
     }
     assert_eq!(gateway.connectly().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn every_answer_to_a_list_has_its_meaning() {
+async fn each_provider_reply_to_a_list_maps_to_its_status() {
     use Code::{FailedPrecondition, Internal, NotFound, ResourceExhausted, Unavailable};
     let ok = |text: &str| Fault::Body(200, text.to_owned());
     let throttled = Fault::Status { status: 429, retry_after: Some("7".to_owned()), body: None };
@@ -355,30 +354,30 @@ async fn every_answer_to_a_list_has_its_meaning() {
         (Fault::CutReply, Unavailable, "PROVIDER_UNAVAILABLE", Some(1)),
         (Fault::Refuse, Unavailable, "PROVIDER_UNREACHABLE", Some(1)),
     ];
-    let mut gateway = Start::quiet().one_try().start().await;
+    let mut gateway = Start::quiet().without_retries().start().await;
     for (fault, code, expected, wait) in cases {
         gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-        let told = list(&gateway, "").await.expect_err("a fault is no success");
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
-        let delay = details(&told).retry_info().and_then(|info| info.retry_delay);
+        let error = list(&gateway, "").await.expect_err("the fault makes the call fail");
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
+        let delay = details(&error).retry_info().and_then(|info| info.retry_delay);
         assert_eq!(delay, wait.map(Duration::from_secs), "{fault:?}");
-        assert_eq!(metadata(&told, "account"), CONNECTBY);
+        assert_eq!(metadata(&error, "account"), CONNECTBY);
         if code == NotFound {
             let route = r#"list_contacts = "GET /v1.0/contacts""#;
-            assert!(told.message().contains(route), "{told:?}");
-            assert_eq!(metadata(&told, "route"), route);
+            assert!(error.message().contains(route), "{error:?}");
+            assert_eq!(metadata(&error, "route"), route);
         }
-        gateway.connectby().clear_faults().await.expect("listens again");
+        gateway.connectby().clear_faults().await.expect("faults cleared");
         if expected == "PROVIDER_THROTTLED" {
-            // This account rests now.
-            gateway = Start::quiet().one_try().start().await;
+            // The server now pauses this account.
+            gateway = Start::quiet().without_retries().start().await;
         }
     }
-    list(&gateway, "").await.expect("all is well again");
+    list(&gateway, "").await.expect("the provider works again");
 }
 
 #[tokio::test]
-async fn every_answer_to_a_write_has_its_outcome() {
+async fn each_provider_reply_to_a_write_maps_to_its_outcome() {
     use Code::{FailedPrecondition, NotFound, ResourceExhausted, Unavailable};
     let ok = |text: &str| Fault::Body(200, text.to_owned());
     let refused = |fault, code, reason| (fault, code, reason, "");
@@ -410,13 +409,13 @@ async fn every_answer_to_a_write_has_its_outcome() {
             unknown(body(504, ""), "PROVIDER_FAILED"),
         ]
     };
-    let mut gateway = Start::quiet().one_try().start().await;
+    let mut gateway = Start::quiet().without_retries().start().await;
     for write in ["create", "update", "delete"] {
         let mut cases = common();
         match write {
             "create" => {
                 cases.push(unknown(ok(r#"{"message":"done"}"#), "REPLY_UNREADABLE"));
-                // What has an id was done, whatever else is said of it.
+                // A reply with an id and a failure is inconsistent, so the outcome is unknown.
                 let both = ok(r#"{"message":"no","contactId":1,"success":false}"#);
                 cases.push(unknown(both, "REPLY_UNREADABLE"));
             }
@@ -424,29 +423,29 @@ async fn every_answer_to_a_write_has_its_outcome() {
         }
         for (index, (fault, code, expected, cause)) in cases.into_iter().enumerate() {
             gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-            let told = match write {
+            let error = match write {
                 "create" => create(&gateway, asha()).await.map(|_| ()),
                 "update" => {
                     let contact =
                         Contact { id: "7".to_owned(), name: "Asha Rao".to_owned(), ..Contact::default() };
                     update(&gateway, contact).await.map(|_| ())
                 }
-                // Another one each time: what was deleted before its reply was cut off is gone.
+                // A new id each time, because a contact whose delete reply was cut off is deleted.
                 _ => delete(&gateway, &(index + 1).to_string()).await.map(|_| ()),
             };
-            let told = told.expect_err("a fault is no success");
+            let error = error.expect_err("the fault makes the call fail");
             assert_eq!(
-                (told.code(), reason(&told).as_str()),
+                (error.code(), reason(&error).as_str()),
                 (code, expected),
-                "{write} {fault:?}: {told:?}"
+                "{write} {fault:?}: {error:?}"
             );
-            assert_eq!(metadata(&told, "cause"), cause, "{write} {fault:?}");
-            let text = format!("{told:?}");
+            assert_eq!(metadata(&error, "cause"), cause, "{write} {fault:?}");
+            let text = format!("{error:?}");
             assert!(!text.contains("Asha") && !text.contains("98123"), "{write} {fault:?}");
-            gateway.connectby().clear_faults().await.expect("listens again");
+            gateway.connectby().clear_faults().await.expect("faults cleared");
             if expected == "PROVIDER_THROTTLED" {
-                // This account rests now.
-                gateway = Start::quiet().one_try().start().await;
+                // The server now pauses this account.
+                gateway = Start::quiet().without_retries().start().await;
             }
         }
     }

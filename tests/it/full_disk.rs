@@ -1,5 +1,5 @@
-//! Sends while the store cannot write, against the real binary: nothing goes out that should be on disk before, nothing
-//! that went out is sent again blindly, and when there is room everything stands as callers were told.
+//! Sends while the store cannot write, against the real binary. The server sends nothing with an idempotency key that it
+//! could not record first, and never repeats a send. When space returns, each send has the outcome that was reported.
 #![cfg(target_os = "linux")]
 
 use std::process::Command;
@@ -13,27 +13,26 @@ use switchboard::pb::v1::{
     WatchEndReason, WatchMessageRequest, WatchMessageResponse, get_message_request::Key,
     watch_message_request, watch_message_response::Response,
 };
-use switchboard::sandbox::{Fault, FaultRule, Operation, Options, Sandbox};
+use switchboard::sandbox::{Fault, FaultRule, Operation, Sandbox};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::binary::{API_KEY, BUSINESS, Home, SECRET, Server};
-use crate::disk;
-use crate::faults::{Call, Effect, On, Rule};
-use crate::gateway::{metadata, reason, text, within};
-
-const ACCOUNT: &str = "globex";
+use crate::support::binary::{ACCOUNT, Home, Server};
+use crate::support::faults::{Call, Effect, On, Rule};
+use crate::support::faulty_host::{FaultyHost, keyed_text};
+use crate::support::gateway::{metadata, reason, text, within};
+use crate::support::provider;
 
 /// A server, and the provider that it sends to.
-struct Scene {
+struct Deployment {
     home: Home,
     sandbox: Sandbox,
     server: Server,
     channel: Channel,
 }
 
-/// The binary with a limit on its files that can be set later: writing beyond is an error then, and not a signal.
+/// The binary with SIGXFSZ ignored. A write beyond a later file size limit is then an error and not a signal.
 fn limited(home: &Home) -> Command {
     let serve = home.command();
     let mut limited = Command::new("bash");
@@ -42,26 +41,21 @@ fn limited(home: &Home) -> Command {
     limited
 }
 
-impl Scene {
-    async fn set() -> Self {
-        let mut options = Options::instant();
-        options.connectly.auto_reply = false;
-        options.connectly.auto_status = false;
-        options.connectly.api_key = API_KEY.to_owned();
-        options.connectly.business_id = BUSINESS.to_owned();
-        options.connectly.webhook_secret = SECRET.to_owned();
-        let sandbox = Sandbox::start(options).await.expect("starts");
+impl Deployment {
+    async fn start() -> Self {
+        let sandbox = provider::start().await;
         let home = Home::new(sandbox.connectly().base_url().as_str());
         let server = Server::start(limited(&home));
         let channel = server.channel().await;
         Self { home, sandbox, server, channel }
     }
 
-    /// Lets no file of the server take another byte, or as many as there are.
-    fn room(&self, limit: &str) {
+    /// Limits the size of every file that the server writes: `0` or `unlimited`.
+    fn limit_file_size(&self, limit: &str) {
         let pid = self.server.child.id().to_string();
         let limit = format!("--fsize={limit}:");
-        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status().expect("there is prlimit");
+        let set =
+            Command::new("prlimit").args(["--pid", &pid, &limit]).status().expect("`prlimit` is installed");
         assert!(set.success());
     }
 
@@ -77,11 +71,11 @@ impl Scene {
         send(self.channel.clone(), request).await
     }
 
-    /// A send whose call is under way.
+    /// Starts a send and waits until its call has arrived at the provider.
     #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
-    async fn under_way(&self, id: &str) -> JoinHandle<Result<SendMessageResponse, Status>> {
+    async fn start_send(&self, id: &str) -> JoinHandle<Result<SendMessageResponse, Status>> {
         let before = self.arrivals();
-        let sending = tokio::spawn(send(self.channel.clone(), repeatable(id)));
+        let sending = tokio::spawn(send(self.channel.clone(), keyed_text(id)));
         within(async {
             while self.arrivals() == before {
                 tokio::task::yield_now().await;
@@ -94,14 +88,14 @@ impl Scene {
     async fn find(&self, key: Key) -> Result<Message, Status> {
         let request = GetMessageRequest { account: ACCOUNT.to_owned(), key: Some(key) };
         let found = within(MessageServiceClient::new(self.channel.clone()).get_message(request)).await?;
-        Ok(found.into_inner().message.expect("there"))
+        Ok(found.into_inner().message.expect("present"))
     }
 
     async fn watch(&self, id: &str) -> Streaming<WatchMessageResponse> {
         let key = Some(watch_message_request::Key::RequestId(id.to_owned()));
         let request = WatchMessageRequest { account: ACCOUNT.to_owned(), key };
-        let watching = within(MessageServiceClient::new(self.channel.clone()).watch_message(request)).await;
-        watching.expect("known").into_inner()
+        let watch = within(MessageServiceClient::new(self.channel.clone()).watch_message(request)).await;
+        watch.expect("known").into_inner()
     }
 
     async fn state(&self, id: &str) -> MessageState {
@@ -113,81 +107,81 @@ async fn send(channel: Channel, request: SendMessageRequest) -> Result<SendMessa
     within(MessageServiceClient::new(channel).send_message(request)).await.map(tonic::Response::into_inner)
 }
 
-fn repeatable(id: &str) -> SendMessageRequest {
-    SendMessageRequest { request_id: id.to_owned(), ..text(ACCOUNT, id) }
+fn keyed_resend(id: &str, after: u32) -> SendMessageRequest {
+    SendMessageRequest { resend_after_attempt: after, ..keyed_text(id) }
 }
 
-fn resend(id: &str, after: u32) -> SendMessageRequest {
-    SendMessageRequest { resend_after_attempt: after, ..repeatable(id) }
-}
-
-fn id_of(sent: Result<SendMessageResponse, Status>, replayed: bool) -> String {
+fn message_id_of(sent: Result<SendMessageResponse, Status>, replayed: bool) -> String {
     let sent = sent.expect("accepted");
     assert_eq!(sent.replayed, replayed);
-    sent.message.expect("an answer holds the message").message_id
+    sent.message.expect("a message").message_id
 }
 
-fn assert_unknown(told: Result<SendMessageResponse, Status>) {
-    let told = told.expect_err("nobody can tell");
-    assert_eq!((reason(&told).as_str(), metadata(&told, "attempt").as_str()), ("SEND_OUTCOME_UNKNOWN", "1"));
+fn assert_unknown(sent: Result<SendMessageResponse, Status>) {
+    let error = sent.expect_err("outcome unknown");
+    assert_eq!(
+        (reason(&error).as_str(), metadata(&error, "attempt").as_str()),
+        ("SEND_OUTCOME_UNKNOWN", "1")
+    );
 }
 
-/// What is left of a disk that got full.
-struct Filled {
-    /// The id of a message that was accepted, and whose outcome is not on disk.
-    taken: String,
-    /// The same, of one without a request's id.
-    loose: String,
-    /// Somebody who watches a message that the provider refused meanwhile.
-    watching: Streaming<WatchMessageResponse>,
+/// What [`fill_up`] leaves.
+struct AfterFullDisk {
+    /// The id of an accepted message whose outcome is not on disk.
+    accepted: String,
+    /// The same for a message without an idempotency key.
+    unkeyed: String,
+    /// A watch of a message that the provider refused meanwhile.
+    watch: Streaming<WatchMessageResponse>,
 }
 
-/// Sends whose intents are on disk and whose calls are under way when the disk is full: one of them is accepted, one is
-/// refused, of one nobody can tell. And one that needs no intent.
-async fn fill_up(scene: &Scene) -> Filled {
-    // Long enough for the disk to be full before the calls end.
-    scene.fault(FaultRule::times(3, Fault::Latency(Duration::from_secs(3)))).await;
-    scene.fault(FaultRule::once(Fault::CutReply)).await;
-    scene.fault(FaultRule::once(Fault::status(400))).await;
-    let lost = scene.under_way("lost").await;
-    let no = scene.under_way("no").await;
-    let taken = scene.under_way("taken").await;
-    let watching = scene.watch("no").await;
-    scene.room("0");
+/// Fills the disk while three sends are in flight whose attempts are on disk: the provider accepts one and refuses one,
+/// and the reply to one is lost. A fourth send has no idempotency key, so it needs no record.
+async fn fill_up(deployment: &Deployment) -> AfterFullDisk {
+    // The latency is long enough for the disk to be full before the calls end.
+    deployment.fault(FaultRule::times(3, Fault::Latency(Duration::from_secs(3)))).await;
+    deployment.fault(FaultRule::once(Fault::CutReply)).await;
+    deployment.fault(FaultRule::once(Fault::status(400))).await;
+    let lost = deployment.start_send("lost").await;
+    let declined = deployment.start_send("declined").await;
+    let accepted = deployment.start_send("accepted").await;
+    let watch = deployment.watch("declined").await;
+    deployment.limit_file_size("0");
 
-    let refused = scene.send(repeatable("refused")).await.expect_err("its intent cannot be written");
+    let refused = deployment.send(keyed_text("refused")).await.expect_err("its attempt cannot be recorded");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
-    assert_eq!(scene.arrivals(), 3, "nothing of it arrived");
-    let loose = id_of(scene.send(text(ACCOUNT, "loose")).await, false);
-    assert_eq!(scene.arrivals(), 4);
-    assert!(!lost.is_finished() && !taken.is_finished(), "the disk was full in time");
+    assert_eq!(deployment.arrivals(), 3, "it did not reach the provider");
+    let unkeyed = message_id_of(deployment.send(text(ACCOUNT, "unkeyed")).await, false);
+    assert_eq!(deployment.arrivals(), 4);
+    assert!(!lost.is_finished() && !accepted.is_finished(), "the disk was full before the calls ended");
     assert_unknown(within(lost).await.expect("does not panic"));
-    let no = within(no).await.expect("does not panic").expect_err("refused");
-    assert_eq!(reason(&no), "CONTENT_REJECTED", "{no:?}");
-    let taken = id_of(within(taken).await.expect("does not panic"), false);
+    let declined = within(declined).await.expect("does not panic").expect_err("refused");
+    assert_eq!(reason(&declined), "CONTENT_REJECTED", "{declined:?}");
+    let accepted = message_id_of(within(accepted).await.expect("does not panic"), false);
 
-    // Whoever repeats is told the same, and nothing goes out: not even a resend, for what it names is not on disk.
-    assert_eq!(id_of(scene.send(repeatable("taken")).await, true), taken);
-    assert_unknown(scene.send(repeatable("lost")).await);
-    assert_unknown(scene.send(resend("lost", 1)).await);
-    assert_eq!(scene.arrivals(), 4);
-    // Who asks is told what is on disk.
-    for id in ["taken", "lost", "no"] {
-        assert_eq!(scene.state(id).await, MessageState::Pending, "{id}");
+    // A retry gets the same reply and sends nothing. A resend sends nothing either, because the attempt that it names
+    // is not on disk.
+    assert_eq!(message_id_of(deployment.send(keyed_text("accepted")).await, true), accepted);
+    assert_unknown(deployment.send(keyed_text("lost")).await);
+    assert_unknown(deployment.send(keyed_resend("lost", 1)).await);
+    assert_eq!(deployment.arrivals(), 4);
+    // GetMessage returns the state on disk.
+    for id in ["accepted", "lost", "declined"] {
+        assert_eq!(deployment.state(id).await, MessageState::Pending, "{id}");
     }
-    let not_yet = scene.find(Key::MessageId(loose.clone())).await.expect_err("not on disk");
+    let not_yet = deployment.find(Key::MessageId(unkeyed.clone())).await.expect_err("not on disk");
     assert_eq!(reason(&not_yet), "MESSAGE_NOT_FOUND");
-    Filled { taken, loose, watching }
+    AfterFullDisk { accepted, unkeyed, watch }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_a_full_disk_heals_every_send_stands_as_its_caller_was_told() {
-    let scene = Scene::set().await;
-    let Filled { taken, loose, mut watching } = fill_up(&scene).await;
-    scene.room("unlimited");
+async fn sends_keep_their_reported_outcome_after_a_full_disk() {
+    let deployment = Deployment::start().await;
+    let AfterFullDisk { accepted, unkeyed, mut watch } = fill_up(&deployment).await;
+    deployment.limit_file_size("unlimited");
     loop {
-        let told = within(watching.message()).await.expect("the stream stands").expect("not at its end");
-        match told.response.expect("never empty") {
+        let response = within(watch.message()).await.expect("the stream is open").expect("not at its end");
+        match response.response.expect("never empty") {
             Response::Message(message) => assert_eq!(message.state(), MessageState::Pending),
             Response::Ended(ended) => {
                 assert_eq!(ended.reason(), WatchEndReason::Refused);
@@ -196,89 +190,89 @@ async fn when_a_full_disk_heals_every_send_stands_as_its_caller_was_told() {
         }
     }
     within(async {
-        let told = |state| [MessageState::Pending, MessageState::Unspecified].contains(&state);
-        while scene.find(Key::MessageId(loose.clone())).await.is_err()
-            || told(scene.state("taken").await)
-            || told(scene.state("lost").await)
+        let is_open = |state| [MessageState::Pending, MessageState::Unspecified].contains(&state);
+        while deployment.find(Key::MessageId(unkeyed.clone())).await.is_err()
+            || is_open(deployment.state("accepted").await)
+            || is_open(deployment.state("lost").await)
         {
             tokio::task::yield_now().await;
         }
     })
     .await;
     assert_eq!(
-        scene.find(Key::MessageId(loose.clone())).await.expect("known").state(),
+        deployment.find(Key::MessageId(unkeyed.clone())).await.expect("known").state(),
         MessageState::Accepted
     );
-    assert_eq!(scene.state("taken").await, MessageState::Accepted);
-    assert_eq!(scene.state("lost").await, MessageState::Unknown);
-    assert_eq!(id_of(scene.send(repeatable("taken")).await, true), taken);
-    assert_unknown(scene.send(repeatable("lost")).await);
-    assert_eq!(scene.arrivals(), 4);
+    assert_eq!(deployment.state("accepted").await, MessageState::Accepted);
+    assert_eq!(deployment.state("lost").await, MessageState::Unknown);
+    assert_eq!(message_id_of(deployment.send(keyed_text("accepted")).await, true), accepted);
+    assert_unknown(deployment.send(keyed_text("lost")).await);
+    assert_eq!(deployment.arrivals(), 4);
 
-    let no = id_of(scene.send(repeatable("no")).await, false);
-    let refused = id_of(scene.send(repeatable("refused")).await, false);
-    let lost = id_of(scene.send(resend("lost", 1)).await, false);
-    assert_eq!(id_of(scene.send(resend("lost", 1)).await, true), lost);
-    assert_eq!(scene.arrivals(), 7, "what was refused, and what was named");
+    let declined = message_id_of(deployment.send(keyed_text("declined")).await, false);
+    let refused = message_id_of(deployment.send(keyed_text("refused")).await, false);
+    let lost = message_id_of(deployment.send(keyed_resend("lost", 1)).await, false);
+    assert_eq!(message_id_of(deployment.send(keyed_resend("lost", 1)).await, true), lost);
+    assert_eq!(deployment.arrivals(), 7, "the two refused sends and the resend");
 
-    let mut events = scene.server.subscribe(From::Position(StartPosition::Earliest.into())).await;
-    let mut accepted = Vec::new();
+    let mut events = deployment.server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let mut accepted_ids = Vec::new();
     let mut last = None;
     for event in events.events(5).await {
         let receive_time = event.receive_time.map(|time| (time.seconds, time.nanos));
         assert!(receive_time >= last, "receive times never go backwards");
         last = receive_time;
-        let Some(Payload::MessageAccepted(told)) = event.payload else { panic!("{event:?}") };
-        accepted.push(told.message.expect("it holds the message").message_id);
+        let Some(Payload::MessageAccepted(payload)) = event.payload else { panic!("{event:?}") };
+        accepted_ids.push(payload.message.expect("it holds the message").message_id);
     }
-    accepted.sort_unstable();
-    let mut expected = [taken, loose, no, refused, lost];
+    accepted_ids.sort_unstable();
+    let mut expected = [accepted, unkeyed, declined, refused, lost];
     expected.sort_unstable();
-    assert_eq!(accepted, expected, "each was told once");
-    assert!(scene.server.terminate(), "stops in order");
+    assert_eq!(accepted_ids, expected, "each has one event");
+    assert!(deployment.server.terminate(), "graceful shutdown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_dies_of_a_full_disk_leaves_unknowns_that_are_not_sent_again_blindly() {
-    let scene = Scene::set().await;
-    let Filled { taken, loose, .. } = fill_up(&scene).await;
-    let Scene { home, sandbox, server, .. } = scene;
+async fn kill_during_full_disk_leaves_unknown_sends_that_never_resend() {
+    let deployment = Deployment::start().await;
+    let AfterFullDisk { accepted, unkeyed, .. } = fill_up(&deployment).await;
+    let Deployment { home, sandbox, server, .. } = deployment;
     server.kill();
     let server = Server::start(limited(&home));
     let channel = server.channel().await;
-    let scene = Scene { home, sandbox, server, channel };
-    for id in ["taken", "lost", "no"] {
-        assert_eq!(scene.state(id).await, MessageState::Unknown, "{id}");
-        assert_unknown(scene.send(repeatable(id)).await);
+    let deployment = Deployment { home, sandbox, server, channel };
+    for id in ["accepted", "lost", "declined"] {
+        assert_eq!(deployment.state(id).await, MessageState::Unknown, "{id}");
+        assert_unknown(deployment.send(keyed_text(id)).await);
     }
-    assert_eq!(scene.find(Key::MessageId(taken)).await.expect("known").request_id, "taken");
-    let lost = scene.find(Key::MessageId(loose)).await.expect_err("nothing of it was on disk");
+    assert_eq!(deployment.find(Key::MessageId(accepted)).await.expect("known").request_id, "accepted");
+    let lost = deployment.find(Key::MessageId(unkeyed)).await.expect_err("no record was on disk");
     assert_eq!(reason(&lost), "MESSAGE_NOT_FOUND");
-    assert_eq!(scene.arrivals(), 4);
-    assert!(scene.server.terminate(), "stops in order");
+    assert_eq!(deployment.arrivals(), 4);
+    assert!(deployment.server.terminate(), "graceful shutdown");
 }
 
-/// Nothing is old, so that nothing has to be written: that is no sign that something could be.
+/// No event is old enough to trim, so a retention run writes nothing. Its success does not prove that writes work.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_disk_is_full_is_not_ready_until_something_was_written_again() {
-    let scene = disk::Scene::new();
-    let server = scene.start();
+async fn server_with_full_disk_is_not_ready_until_a_write_succeeds() {
+    let host = FaultyHost::new();
+    let server = host.start();
     let ready = async || {
         let answer = within(reqwest::get(format!("http://{}/readyz", server.admin))).await;
         answer.expect("answers").status().as_u16()
     };
-    assert_eq!(scene.post(&server, "before").await, Some(200));
-    scene.faults.set(&[Rule::always(Call::Write(On::Log), Effect::Full)]);
-    assert_eq!(scene.post(&server, "refused").await, Some(503));
-    // It tries by itself.
+    assert_eq!(host.post(&server, "before").await, Some(200));
+    host.faults.set(&[Rule::always(Call::Write(On::Log), Effect::Full)]);
+    assert_eq!(host.post(&server, "refused").await, Some(503));
+    // The server retries without a client call.
     within(async {
-        while scene.faults.trace().iter().filter(|seen| seen.call == "write" && seen.result < 0).count() < 3 {
+        while host.faults.trace().iter().filter(|seen| seen.call == "write" && seen.result < 0).count() < 3 {
             assert_eq!(ready().await, 503);
         }
     })
     .await;
-    scene.faults.set(&[]);
+    host.faults.set(&[]);
     within(async { while ready().await != 200 {} }).await;
-    assert_eq!(scene.post(&server, "after").await, Some(200));
-    assert!(server.terminate(), "stops in order");
+    assert_eq!(host.post(&server, "after").await, Some(200));
+    assert!(server.terminate(), "graceful shutdown");
 }

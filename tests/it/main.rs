@@ -1,47 +1,47 @@
-//! The real server, on ports of the system's choice, through its generated clients.
-//!
-//! The words: a [`gateway::Gateway`] is the whole server in this process, in front of both imitated providers, whose
-//! handles set faults and count what arrived. A [`process::Server`] is the real binary, for what only a process can
-//! suffer. Every test of a promise says the promise in its name.
+//! Integration tests of the server through its gRPC and HTTP interfaces. [`support`] explains the harness.
 
 mod backup;
-mod beside;
-mod binary;
+mod backup_concurrency;
 mod callback_data;
 mod client;
-mod clock;
+mod clock_jumps;
+mod connection_faults;
 mod contacts;
-mod contract;
-mod disk;
-mod errors;
-mod events;
-mod faults;
-mod flows;
+mod crash_sends;
+mod disk_faults;
+mod event_types;
+mod flow_responses;
 mod full_disk;
 mod gate;
-mod gateway;
-mod interrupted;
-mod killing;
-mod listener;
-mod lives;
+mod grpc_web;
+mod idempotency;
+mod introspection;
+mod list_events;
 mod media;
 mod media_link;
+mod message_status;
 mod power_cut;
 mod process;
-mod reading;
-mod receiving;
-mod repeating;
-mod restored;
+mod request_validation;
+mod resends;
+mod restore;
 mod retention;
+mod sandbox_api;
 mod send_messages;
-mod sending;
-mod steering;
-mod stopping;
-mod streaming;
+mod send_text;
+mod send_text_outcomes;
+mod shutdown;
+mod subscribe_stream;
 mod subscription_requests;
 mod subscriptions;
+mod support;
 mod templates;
-mod verifying;
-mod web;
-mod webhook_outcomes;
-mod webhooks;
+mod verify_webhook;
+mod webhook_ingest;
+mod webhook_listener;
+mod webhook_registration;
+mod webhook_registration_outcomes;
+
+// The tests in `client` use these paths.
+use list_events as reading;
+use support::{binary, gateway};

@@ -1,4 +1,4 @@
-//! Files: what is taken in, what goes out, and what never does.
+//! Media uploads: validation, the request to the provider, and uploads that are never sent.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::gateway::{
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, connect, details, fields, metadata, reason, within,
 };
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 const PDF: &[u8] = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n";
 
-/// A file of this length that begins like that.
+/// A file of this length that starts with `head`.
 fn file(head: &[u8], length: usize) -> Vec<u8> {
     let rest = (head.len()..length).map(|n| u8::try_from(n % 251).expect("less than 251"));
     head.iter().copied().chain(rest).collect()
@@ -34,8 +34,8 @@ fn header(account: &str) -> MediaHeader {
     MediaHeader { account: account.to_owned(), to: CUSTOMER.to_owned(), ..MediaHeader::default() }
 }
 
-/// The header alone, then the file in pieces of 64 KiB.
-fn pieces(header: MediaHeader, file: &[u8]) -> Vec<SendMediaRequest> {
+/// A message with the header, then the file in chunks of 64 KiB.
+fn chunks(header: MediaHeader, file: &[u8]) -> Vec<SendMediaRequest> {
     let first = SendMediaRequest { header: Some(header), chunk: Default::default() };
     let chunk = |chunk: &[u8]| SendMediaRequest { header: None, chunk: chunk.to_vec().into() };
     std::iter::once(first).chain(file.chunks(64 << 10).map(chunk)).collect()
@@ -43,20 +43,20 @@ fn pieces(header: MediaHeader, file: &[u8]) -> Vec<SendMediaRequest> {
 
 async fn call(
     channel: Channel,
-    pieces: impl Stream<Item = SendMediaRequest> + Send + 'static,
+    chunks: impl Stream<Item = SendMediaRequest> + Send + 'static,
 ) -> Result<Message, Status> {
-    let answer = within(MessageServiceClient::new(channel).send_media(pieces)).await?;
-    Ok(answer.into_inner().message.expect("an answer holds the message"))
+    let answer = within(MessageServiceClient::new(channel).send_media(chunks)).await?;
+    Ok(answer.into_inner().message.expect("a message"))
 }
 
 async fn send(gateway: &Gateway, header: MediaHeader, file: &[u8]) -> Result<Message, Status> {
-    call(gateway.channel.clone(), stream::iter(pieces(header, file))).await
+    call(gateway.channel.clone(), stream::iter(chunks(header, file))).await
 }
 
-/// Sends and never closes: what is answered is answered before the end.
-async fn send_without_end(gateway: &Gateway, pieces: Vec<SendMediaRequest>) -> Status {
-    let endless = stream::iter(pieces).chain(stream::pending());
-    call(gateway.channel.clone(), endless).await.expect_err("nothing that is not closed is sent")
+/// Sends without closing the stream. The server must reply before the end.
+async fn send_without_closing(gateway: &Gateway, chunks: Vec<SendMediaRequest>) -> Status {
+    let endless = stream::iter(chunks).chain(stream::pending());
+    call(gateway.channel.clone(), endless).await.expect_err("an open stream is never sent")
 }
 
 async fn upload(gateway: &Gateway, header: UploadTemplateMediaHeader, file: &[u8]) -> Result<String, Status> {
@@ -79,7 +79,7 @@ fn boundary(call: &Call) -> &str {
         .expect("multipart")
 }
 
-/// The form as it must be, byte for byte.
+/// The expected form, byte for byte.
 fn form(boundary: &str, to: Option<&str>, name: &str, mime: &str, file: &[u8]) -> Vec<u8> {
     let mut form = Vec::new();
     if let Some(to) = to {
@@ -95,7 +95,7 @@ fn form(boundary: &str, to: Option<&str>, name: &str, mime: &str, file: &[u8]) -
 }
 
 #[tokio::test]
-async fn a_file_reaches_connectby_as_one_form_of_known_length() {
+async fn file_reaches_connectby_as_a_form_with_content_length() {
     let gateway = Start::quiet().start().await;
     let picture = file(PNG, 100_000);
     let message = send(&gateway, header(CONNECTBY), &picture).await.expect("accepted");
@@ -122,7 +122,7 @@ async fn a_file_reaches_connectby_as_one_form_of_known_length() {
 }
 
 #[tokio::test]
-async fn the_largest_document_arrives_byte_for_byte_and_one_byte_more_does_not_leave() {
+async fn largest_document_arrives_unchanged_and_larger_is_rejected() {
     let gateway = Start::quiet().start().await;
     let document = file(PDF, 16 << 20);
     send(&gateway, header(CONNECTBY), &document).await.expect("accepted");
@@ -131,54 +131,54 @@ async fn the_largest_document_arrives_byte_for_byte_and_one_byte_more_does_not_l
         call.body == form(boundary(&call), Some("15550100001"), "document.pdf", "application/pdf", &document)
     );
 
-    let told = send(&gateway, header(CONNECTBY), &file(PDF, (16 << 20) + 1)).await.expect_err("too large");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&told), ["chunk"]);
+    let error = send(&gateway, header(CONNECTBY), &file(PDF, (16 << 20) + 1)).await.expect_err("too large");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), ["chunk"]);
     assert_eq!(gateway.connectby().arrivals(Operation::SendMedia), 1);
 }
 
 #[tokio::test]
-async fn a_file_that_is_too_large_is_refused_before_its_end() {
+async fn oversized_file_is_rejected_before_its_end() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__LIMITS__VIDEO_BYTES", "2048").start().await;
     let largest = 16 << 20;
     for (head, length, word) in [
         (PNG, (5 << 20) + 1, "image"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0", 40_000, "video"),
-        // Nobody has been told what this is when it is already larger than anything may be.
+        // The file exceeds the largest limit of any type.
         (PDF, largest + 1, "document"),
     ] {
-        let told = send_without_end(&gateway, pieces(header(CONNECTBY), &file(head, length))).await;
-        assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["chunk".to_owned()]));
-        assert!(told.message().contains(word), "{told:?}");
+        let error = send_without_closing(&gateway, chunks(header(CONNECTBY), &file(head, length))).await;
+        assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["chunk".to_owned()]));
+        assert!(error.message().contains(word), "{error:?}");
     }
-    // A short one is known by its end alone.
-    let told = send(&gateway, header(CONNECTBY), &file(b"\0\0\0\x18ftypmp42\0\0\0\0", 2_049)).await;
-    assert_eq!(fields(&told.expect_err("too large")), ["chunk"]);
+    // The size of a short file is known only at its end.
+    let error = send(&gateway, header(CONNECTBY), &file(b"\0\0\0\x18ftypmp42\0\0\0\0", 2_049)).await;
+    assert_eq!(fields(&error.expect_err("too large")), ["chunk"]);
     send(&gateway, header(CONNECTBY), &file(b"\0\0\0\x18ftypmp42\0\0\0\0", 2_048)).await.expect("fits");
     assert_eq!(gateway.connectby().arrivals(Operation::SendMedia), 1);
 }
 
 #[tokio::test]
-async fn the_limits_of_files_are_shown() {
+async fn get_account_returns_the_file_limits() {
     let gateway =
         Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__LIMITS__DOCUMENT_BYTES", "100000").start().await;
     let mut shown = Vec::new();
     for account in [CONNECTBY, CONNECTLY] {
         let request = GetAccountRequest { account: account.to_owned() };
-        let account = gateway.accounts().get_account(request).await.expect("there").into_inner().account;
-        let account = account.expect("there");
-        let limits = account.limits.expect("there");
+        let account = gateway.accounts().get_account(request).await.expect("present").into_inner().account;
+        let account = account.expect("present");
+        let limits = account.limits.expect("present");
         shown.push((limits.image_bytes, limits.video_bytes, limits.document_bytes));
-        let able = account.capabilities.expect("there").rpcs;
+        let rpcs = account.capabilities.expect("present").rpcs;
         for rpc in ["MessageService.SendMedia", "TemplateService.UploadTemplateMedia"] {
-            assert_eq!(able.contains(&rpc.to_owned()), limits.image_bytes.is_some(), "{able:?}");
+            assert_eq!(rpcs.contains(&rpc.to_owned()), limits.image_bytes.is_some(), "{rpcs:?}");
         }
     }
     assert_eq!(shown, [(Some(5 << 20), Some(16 << 20), Some(100_000)), (None, None, None)]);
 }
 
 #[tokio::test]
-async fn each_type_of_file_goes_out_under_its_own_name_or_not_at_all() {
+async fn each_file_type_is_sent_with_its_mime_type_or_rejected() {
     let gateway = Start::quiet().start().await;
     for (content, named, name, mime) in [
         (&b"\xff\xd8\xff\xe0\0\x10JFIF\0"[..], "", "image.jpg", "image/jpeg"),
@@ -202,16 +202,16 @@ async fn each_type_of_file_goes_out_under_its_own_name_or_not_at_all() {
         (b"RIFF\x10\0\0\0WEBPVP8 ", Code::Unimplemented, "chunk"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", Code::InvalidArgument, "header.file_name"),
     ] {
-        let told = send(&gateway, header(CONNECTBY), content).await.expect_err("cannot be sent");
-        assert_eq!((told.code(), fields(&told)), (code, vec![field.to_owned()]), "{content:?}");
-        let told = upload(&gateway, upload_header(CONNECTBY), content).await.expect_err("cannot be sent");
-        assert_eq!((told.code(), fields(&told)), (code, vec![field.to_owned()]), "{content:?}");
+        let error = send(&gateway, header(CONNECTBY), content).await.expect_err("cannot be sent");
+        assert_eq!((error.code(), fields(&error)), (code, vec![field.to_owned()]), "{content:?}");
+        let error = upload(&gateway, upload_header(CONNECTBY), content).await.expect_err("cannot be sent");
+        assert_eq!((error.code(), fields(&error)), (code, vec![field.to_owned()]), "{content:?}");
     }
     assert_eq!(gateway.connectby().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_header_is_told_at_once_before_the_file_is_read() {
+async fn invalid_media_header_is_rejected_before_the_file_is_read() {
     let gateway = Start::quiet().start().await;
     let nothing = MediaHeader::default();
     let wrong = MediaHeader {
@@ -229,31 +229,31 @@ async fn what_is_wrong_with_a_header_is_told_at_once_before_the_file_is_read() {
         (wrong, Code::InvalidArgument, &all[..]),
         (long, Code::InvalidArgument, &all[3..]),
         (unsupported, Code::Unimplemented, &all[1..3]),
-        (header("nobody"), Code::NotFound, &all[..1]),
+        (header("unknown-account"), Code::NotFound, &all[..1]),
         (header(CONNECTLY), Code::Unimplemented, &all[..1]),
     ] {
         let first = SendMediaRequest { header: Some(header), chunk: PNG.into() };
-        let told = send_without_end(&gateway, vec![first]).await;
-        assert_eq!((told.code(), fields(&told)), (code, expected.iter().map(|&f| f.into()).collect()));
+        let error = send_without_closing(&gateway, vec![first]).await;
+        assert_eq!((error.code(), fields(&error)), (code, expected.iter().map(|&f| f.into()).collect()));
     }
     let headless = SendMediaRequest { header: None, chunk: PNG.into() };
-    let told = send_without_end(&gateway, vec![headless]).await;
-    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["header".to_owned()]));
-    let told = call(gateway.channel.clone(), stream::iter([])).await.expect_err("empty");
-    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["header".to_owned()]));
+    let error = send_without_closing(&gateway, vec![headless]).await;
+    assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["header".to_owned()]));
+    let error = call(gateway.channel.clone(), stream::iter([])).await.expect_err("empty");
+    assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["header".to_owned()]));
 
-    let twice = SendMediaRequest { header: Some(header(CONNECTBY)), chunk: PNG.into() };
-    let told = send_without_end(&gateway, vec![twice.clone(), twice]).await;
-    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["header".to_owned()]));
+    let repeated_header = SendMediaRequest { header: Some(header(CONNECTBY)), chunk: PNG.into() };
+    let error = send_without_closing(&gateway, vec![repeated_header.clone(), repeated_header]).await;
+    assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["header".to_owned()]));
 
     let huge = SendMediaRequest { header: Some(header(CONNECTBY)), chunk: file(PDF, 5 << 20).into() };
-    let told = call(gateway.channel.clone(), stream::iter([huge])).await.expect_err("one message");
-    assert_eq!((told.code(), fields(&told)), (Code::InvalidArgument, vec!["chunk".to_owned()]));
+    let error = call(gateway.channel.clone(), stream::iter([huge])).await.expect_err("one message");
+    assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["chunk".to_owned()]));
     assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_header_of_a_templates_file_is_told_at_once() {
+async fn invalid_template_media_header_is_rejected_at_once() {
     let gateway = Start::quiet().start().await;
     let wrong = UploadTemplateMediaHeader {
         account: String::new(),
@@ -262,20 +262,20 @@ async fn what_is_wrong_with_the_header_of_a_templates_file_is_told_at_once() {
     };
     for (header, code, expected) in [
         (wrong, Code::InvalidArgument, &["header.account", "header.file_name"][..]),
-        (upload_header("nobody"), Code::NotFound, &["header.account"]),
+        (upload_header("unknown-account"), Code::NotFound, &["header.account"]),
         (upload_header(CONNECTLY), Code::Unimplemented, &["header.account"]),
     ] {
         let first = UploadTemplateMediaRequest { header: Some(header), chunk: PNG.into() };
         let endless = stream::iter([first]).chain(stream::pending());
         let mut client = TemplateServiceClient::new(gateway.channel.clone());
-        let told = within(client.upload_template_media(endless)).await.expect_err("faulty");
-        assert_eq!((told.code(), fields(&told)), (code, expected.iter().map(|&f| f.into()).collect()));
+        let error = within(client.upload_template_media(endless)).await.expect_err("invalid");
+        assert_eq!((error.code(), fields(&error)), (code, expected.iter().map(|&f| f.into()).collect()));
     }
     assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn a_templates_file_is_found_at_the_url_that_comes_back() {
+async fn uploaded_template_media_is_served_at_the_returned_url() {
     let gateway = Start::quiet().start().await;
     let picture = file(PNG, 400_000);
     let url = upload(&gateway, upload_header(CONNECTBY), &picture).await.expect("uploaded");
@@ -283,12 +283,12 @@ async fn a_templates_file_is_found_at_the_url_that_comes_back() {
     assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/v1.0/templates/media"));
     assert!(call.body == form(boundary(&call), None, "image.png", "image/png", &picture));
     assert_eq!(call.header("content-length"), Some(call.body.len().to_string().as_str()));
-    let kept = within(reqwest::get(url)).await.expect("answers").bytes().await.expect("a file");
-    assert!(kept == picture);
+    let served = within(reqwest::get(url)).await.expect("answers").bytes().await.expect("a file");
+    assert!(served == picture);
 }
 
 #[tokio::test]
-async fn all_ids_that_come_back_are_the_messages() {
+async fn message_has_every_returned_provider_id() {
     let gateway = Start::quiet().start().await;
     let fault = r#"{"success":true,"responseDataArray":[{"messages":[{"id":"wamid.A"}]},{"messages":[{"id":"wamid.B"}]}]}"#;
     gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, fault.to_owned()))).await;
@@ -296,7 +296,7 @@ async fn all_ids_that_come_back_are_the_messages() {
     assert_eq!(message.provider_message_ids, ["wamid.A", "wamid.B"]);
 }
 
-/// One fault at the provider: the code, the reason (empty where nobody can tell) and the cause.
+/// Provider faults with code, reason (empty if the outcome is unknown) and cause.
 fn faults() -> Vec<(Fault, Code, &'static str, &'static str)> {
     use Code::{FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable};
     let status =
@@ -322,91 +322,93 @@ fn faults() -> Vec<(Fault, Code, &'static str, &'static str)> {
 }
 
 #[tokio::test]
-async fn every_answer_to_a_file_has_its_outcome() {
-    let mut gateway = Start::quiet().one_try().start().await;
-    // One that is kept in memory, and one that is kept on disk and does not fit into the buffers on the way.
+async fn each_provider_reply_to_media_maps_to_its_outcome() {
+    let mut gateway = Start::quiet().without_retries().start().await;
+    // One file is buffered in memory. The other is spooled to disk and exceeds the transport buffers.
     for length in [1_000, 4 << 20] {
         let picture = file(PNG, length);
         for (fault, code, expected, cause) in faults() {
             let expected = if expected.is_empty() { "SEND_OUTCOME_UNKNOWN" } else { expected };
             gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-            let told = send(&gateway, header(CONNECTBY), &picture).await.expect_err("a fault is no success");
-            assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
-            assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
-            assert!(metadata(&told, "message_id").starts_with("msg_"), "{fault:?}");
+            let error =
+                send(&gateway, header(CONNECTBY), &picture).await.expect_err("the fault makes the call fail");
+            assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
+            assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
+            assert!(metadata(&error, "message_id").starts_with("msg_"), "{fault:?}");
             if code == Code::NotFound {
-                assert_eq!(metadata(&told, "route"), "send_media = \"POST /v1.0/message/media\"");
+                assert_eq!(metadata(&error, "route"), "send_media = \"POST /v1.0/message/media\"");
             }
-            gateway.connectby().clear_faults().await.expect("listens again");
+            gateway.connectby().clear_faults().await.expect("faults cleared");
             if expected == "PROVIDER_THROTTLED" {
-                // The account rests for as long as the provider asked for.
-                gateway = Start::quiet().one_try().start().await;
+                // The server now pauses the account for as long as the provider asked for.
+                gateway = Start::quiet().without_retries().start().await;
             }
         }
     }
     gateway.connectby().clear_calls();
-    send(&gateway, header(CONNECTBY), PNG).await.expect("all is well again");
+    send(&gateway, header(CONNECTBY), PNG).await.expect("the provider works again");
     assert_eq!(gateway.connectby().arrivals(Operation::SendMedia), 1);
 }
 
 #[tokio::test]
-async fn every_answer_to_a_templates_file_has_its_outcome() {
-    let mut gateway = Start::quiet().one_try().start().await;
+async fn each_provider_reply_to_template_media_maps_to_its_outcome() {
+    let mut gateway = Start::quiet().without_retries().start().await;
     let no_url = Fault::Body(200, r#"{"success":true,"fileUrl":""}"#.to_owned());
     let no_proof = Fault::Body(200, r#"{"fileUrl":"https://api.example/1.png"}"#.to_owned());
     let further = [no_url, no_proof].map(|fault| (fault, Code::FailedPrecondition, "", "REPLY_UNREADABLE"));
     for (fault, code, expected, cause) in faults().into_iter().chain(further) {
         let expected = if expected.is_empty() { "WRITE_OUTCOME_UNKNOWN" } else { expected };
         gateway.connectby().set_fault(FaultRule::once(fault.clone())).await;
-        let told = upload(&gateway, upload_header(CONNECTBY), PNG).await.expect_err("a fault is no success");
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
-        assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
+        let error =
+            upload(&gateway, upload_header(CONNECTBY), PNG).await.expect_err("the fault makes the call fail");
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
+        assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
         if code == Code::NotFound {
             let route = "upload_template_media = \"POST /v1.0/templates/media\"";
-            assert_eq!(metadata(&told, "route"), route);
+            assert_eq!(metadata(&error, "route"), route);
         }
-        gateway.connectby().clear_faults().await.expect("listens again");
+        gateway.connectby().clear_faults().await.expect("faults cleared");
         if expected == "PROVIDER_THROTTLED" {
-            // This account rests now.
-            gateway = Start::quiet().one_try().start().await;
+            // The server now pauses this account.
+            gateway = Start::quiet().without_retries().start().await;
         }
     }
-    upload(&gateway, upload_header(CONNECTBY), PNG).await.expect("all is well again");
+    upload(&gateway, upload_header(CONNECTBY), PNG).await.expect("the provider works again");
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_answered_in_time_has_an_unknown_outcome() {
+async fn media_send_without_a_timely_reply_is_unknown() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start().await;
     gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_secs(30)))).await;
-    let told = send(&gateway, header(CONNECTBY), PNG).await.expect_err("too late");
-    assert_eq!(reason(&told), "SEND_OUTCOME_UNKNOWN");
-    assert_eq!(metadata(&told, "cause"), "TIMED_OUT");
+    let error = send(&gateway, header(CONNECTBY), PNG).await.expect_err("too late");
+    assert_eq!(reason(&error), "SEND_OUTCOME_UNKNOWN");
+    assert_eq!(metadata(&error, "cause"), "TIMED_OUT");
 }
 
-/// Begins an upload and comes back when the server has taken most of 3 MiB in: more than fits on the way to it.
-async fn begin(
+/// Starts an upload and returns when the server has received most of 3 MiB, which is more than the transport buffers.
+async fn begin_upload(
     calls: &mut JoinSet<Result<Message, Status>>,
     channel: Channel,
 ) -> mpsc::Sender<SendMediaRequest> {
     let (sender, receiver) = mpsc::channel(1);
     calls.spawn(call(channel, ReceiverStream::new(receiver)));
-    for piece in pieces(header(CONNECTBY), &file(PDF, 3 << 20)) {
-        within(sender.send(piece)).await.expect("the call goes on");
+    for piece in chunks(header(CONNECTBY), &file(PDF, 3 << 20)) {
+        within(sender.send(piece)).await.expect("the call is open");
     }
     sender
 }
 
 #[tokio::test]
-async fn an_upload_that_its_caller_cancels_sends_nothing() {
+async fn cancelled_upload_sends_nothing() {
     let gateway = Start::quiet().start().await;
-    // The callers' ends stay open: they cancel, and never close.
+    // The request streams stay open: the clients cancel and never close them.
     let mut open = Vec::new();
     for _ in 0..8 {
         let mut calls = JoinSet::new();
-        open.push(begin(&mut calls, gateway.channel.clone()).await);
+        open.push(begin_upload(&mut calls, gateway.channel.clone()).await);
         calls.shutdown().await;
     }
-    // On the same connection: when this is answered, the server has heard of every cancel before it.
+    // This call uses the same connection, so the server has processed every earlier cancel when it replies.
     send(&gateway, header(CONNECTBY), PNG).await.expect("accepted");
     let provider = gateway.connectby().clone();
     gateway.stop().await;
@@ -414,15 +416,15 @@ async fn an_upload_that_its_caller_cancels_sends_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_connection_breaks_sends_nothing() {
+async fn upload_with_a_broken_connection_sends_nothing() {
     let gateway = Start::quiet().start().await;
     let at = gateway.at;
     let caller = move || {
-        // A caller that dies: its sockets are closed and nothing more is said on them.
+        // A client that crashes: its sockets are closed without a cancel.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut calls = JoinSet::new();
-            let open = begin(&mut calls, connect(at).await).await;
+            let open = begin_upload(&mut calls, connect(at).await).await;
             std::mem::forget((calls, open));
         });
         drop(runtime);
@@ -437,13 +439,13 @@ async fn an_upload_whose_connection_breaks_sends_nothing() {
 }
 
 #[tokio::test]
-async fn stopping_ends_an_upload_that_has_not_come_in() {
+async fn shutdown_ends_an_incomplete_upload() {
     let gateway = Start::quiet().start().await;
     let mut calls = JoinSet::new();
-    let open = begin(&mut calls, gateway.channel.clone()).await;
-    gateway.begin_to_stop();
-    let told = within(calls.join_next()).await.expect("one").expect("no panic").expect_err("not sent");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
+    let open = begin_upload(&mut calls, gateway.channel.clone()).await;
+    gateway.begin_shutdown();
+    let error = within(calls.join_next()).await.expect("one").expect("no panic").expect_err("not sent");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
     drop(open);
     let provider = gateway.connectby().clone();
     gateway.stop().await;
@@ -451,21 +453,21 @@ async fn stopping_ends_an_upload_that_has_not_come_in() {
 }
 
 #[tokio::test]
-async fn more_uploads_than_there_may_be_are_told_to_wait() {
+async fn upload_beyond_the_limit_fails_with_a_retry_delay() {
     let gateway = Start::quiet().start().await;
     let mut calls = JoinSet::new();
     let mut open = Vec::new();
     for _ in 0..64 {
-        open.push(begin(&mut calls, gateway.channel.clone()).await);
+        open.push(begin_upload(&mut calls, gateway.channel.clone()).await);
     }
-    let told = send(&gateway, header(CONNECTBY), PNG).await.expect_err("no room");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::ResourceExhausted, "UPLOADS_EXHAUSTED"));
-    let told = details(&told);
-    assert!(told.retry_info().and_then(|info| info.retry_delay).is_some(), "{told:?}");
-    // What is wrong with a header is still told.
-    let told = send(&gateway, MediaHeader::default(), PNG).await.expect_err("faulty");
-    assert_eq!(told.code(), Code::InvalidArgument);
-    // One that ends makes room for another.
+    let error = send(&gateway, header(CONNECTBY), PNG).await.expect_err("no free slot");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "UPLOADS_EXHAUSTED"));
+    let details = details(&error);
+    assert!(details.retry_info().and_then(|info| info.retry_delay).is_some(), "{details:?}");
+    // The server still validates headers.
+    let error = send(&gateway, MediaHeader::default(), PNG).await.expect_err("invalid");
+    assert_eq!(error.code(), Code::InvalidArgument);
+    // The end of one upload frees a slot.
     drop(open.pop());
     within(calls.join_next()).await.expect("one").expect("no panic").expect("accepted");
     send(&gateway, header(CONNECTBY), PNG).await.expect("accepted");

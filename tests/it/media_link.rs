@@ -1,10 +1,10 @@
-//! Files that Connectly fetches by their URL.
+//! Media messages by URL, which Connectly fetches.
 
 use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::{Channel, MediaKind, MediaLink, SendMessageRequest};
 use tonic::Code;
 
-use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Start, fields, reason, text};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Start, fields, reason, text};
 
 fn link(kind: MediaKind) -> MediaLink {
     MediaLink { kind: kind.into(), url: "https://files.example.org/a?b=1".to_owned(), ..MediaLink::default() }
@@ -15,17 +15,17 @@ fn media(account: &str, link: MediaLink) -> SendMessageRequest {
 }
 
 #[tokio::test]
-async fn a_link_reaches_connectly_as_its_one_attachment() {
+async fn media_link_reaches_connectly_as_one_attachment() {
     let gateway = Start::quiet().start().await;
     let caption = "☃".repeat(1_024);
-    let bill =
+    let invoice =
         MediaLink {
             caption: caption.clone(), file_name: "Účet.pdf".to_owned(), ..link(MediaKind::Document)
         };
     let url = "https://files.example.org/a?b=1";
     for (link, expected) in [
         (
-            bill,
+            invoice,
             serde_json::json!({"type": "document", "url": url, "caption": caption, "filename": "Účet.pdf"}),
         ),
         (link(MediaKind::Image), serde_json::json!({"type": "image", "url": url})),
@@ -48,7 +48,7 @@ async fn a_link_reaches_connectly_as_its_one_attachment() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_link_is_told_at_once_and_nothing_is_sent() {
+async fn invalid_media_link_reports_all_violations_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
     let url = |url: &str| MediaLink { url: url.to_owned(), ..link(MediaKind::Image) };
     let all = MediaLink {
@@ -57,35 +57,35 @@ async fn every_fault_of_a_link_is_told_at_once_and_nothing_is_sent() {
         file_name: "a.png".to_owned(),
         ..link(MediaKind::Image)
     };
-    let spoken = MediaLink { caption: "hear".to_owned(), ..link(MediaKind::Audio) };
+    let audio = MediaLink { caption: "hear".to_owned(), ..link(MediaKind::Audio) };
     let path = MediaLink { file_name: "../a".to_owned(), ..link(MediaKind::Document) };
     for (link, expected) in [
         (MediaLink::default(), &["media.kind", "media.url"][..]),
         (MediaLink { kind: 99, ..link(MediaKind::Image) }, &["media.kind"]),
         (all, &["media.url", "media.caption", "media.file_name"]),
-        (spoken, &["media.caption"]),
+        (audio, &["media.caption"]),
         (path, &["media.file_name"]),
         (url("ftp://files.example.org/a"), &["media.url"]),
         (url("https://"), &["media.url"]),
         (url("https://files.example.org/a b"), &["media.url"]),
         (url(&format!("https://files.example.org/{}", "x".repeat(2_048))), &["media.url"]),
     ] {
-        let told = gateway.send(media(CONNECTLY, link)).await.expect_err("faulty");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-        assert_eq!(fields(&told), expected);
-        assert!(!told.message().contains("files.example.org"), "{told:?}");
+        let error = gateway.send(media(CONNECTLY, link)).await.expect_err("invalid");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        assert_eq!(fields(&error), expected);
+        assert!(!error.message().contains("files.example.org"), "{error:?}");
     }
     assert_eq!(gateway.connectly().calls().len(), 0);
 }
 
 #[tokio::test]
-async fn a_link_goes_neither_over_sms_nor_to_connectby() {
+async fn media_link_over_sms_or_to_connectby_is_unsupported() {
     let gateway = Start::quiet().start().await;
     let sms = SendMessageRequest { channel: Channel::Sms.into(), ..media(CONNECTLY, link(MediaKind::Image)) };
-    let told = gateway.send(sms).await.expect_err("no files over SMS");
-    assert_eq!((told.code(), fields(&told)), (Code::Unimplemented, vec!["channel".to_owned()]));
-    let told = gateway.send(media(CONNECTBY, link(MediaKind::Image))).await.expect_err("no links");
-    assert_eq!((told.code(), fields(&told)), (Code::Unimplemented, vec!["media".to_owned()]));
-    assert!(told.message().contains("SendMedia"), "{told:?}");
+    let error = gateway.send(sms).await.expect_err("no files over SMS");
+    assert_eq!((error.code(), fields(&error)), (Code::Unimplemented, vec!["channel".to_owned()]));
+    let error = gateway.send(media(CONNECTBY, link(MediaKind::Image))).await.expect_err("no links");
+    assert_eq!((error.code(), fields(&error)), (Code::Unimplemented, vec!["media".to_owned()]));
+    assert!(error.message().contains("SendMedia"), "{error:?}");
     assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);
 }

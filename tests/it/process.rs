@@ -1,36 +1,23 @@
-//! The real binary, for what only a process can suffer: being killed, a disk that takes no more, its own log.
+//! The real binary: kills, a full disk, its log, and its configuration.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use switchboard::pb::v1::StartPosition;
 use switchboard::pb::v1::subscribe_request::Start as From;
-use switchboard::sandbox::connectly::sign;
 use switchboard::sandbox::{Options, Sandbox};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::binary::{API_KEY, Home, SECRET, Server};
-use crate::gateway::{CUSTOMER, received, text, text_of, within};
+pub(crate) use crate::support::binary::post;
+use crate::support::binary::{API_KEY, Home, SECRET, Server};
+use crate::support::gateway::{CUSTOMER, received, text, text_of, within};
 
-/// Posts a signed webhook. None when there was no answer.
-pub(crate) async fn post(client: &reqwest::Client, webhook: SocketAddr, body: String) -> Option<u16> {
-    let signature = sign(SECRET, body.as_bytes());
-    let request = client
-        .post(format!("http://{webhook}/webhooks/globex"))
-        .header("x-connectly-hmac-sha256", signature)
-        .timeout(Duration::from_secs(10))
-        .body(body);
-    request.send().await.ok().map(|answer| answer.status().as_u16())
-}
-
-/// Webhooks pour in from many sides, a subscriber reads, and the process is killed; several times over. What was
-/// answered 200 must be there, everything must come in order and once, and cursors from before must still work.
+/// The process is killed several times while many clients post webhooks and a subscriber reads. Every event whose webhook
+/// was answered 200 must be stored, events must arrive in order and once, and earlier cursors must still work.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_webhook_answered_200_is_there_after_kill_9() {
+async fn kill_9_loses_no_webhook_answered_200() {
     let home = Home::new("http://127.0.0.1:1");
     let mut answered = Vec::new();
     let mut seen: Vec<(String, String)> = Vec::new();
@@ -42,27 +29,27 @@ async fn every_webhook_answered_200_is_there_after_kill_9() {
             None => From::Position(StartPosition::Earliest.into()),
         };
         let mut subscriber = server.subscribe(start).await;
-        let (told, mut heard) = mpsc::unbounded_channel();
+        let (sender, mut receiver) = mpsc::unbounded_channel();
         let mut posters = tokio::task::JoinSet::new();
         for poster in 0..16 {
-            let (client, webhook, told) = (client.clone(), server.webhook, told.clone());
+            let (client, webhook, sender) = (client.clone(), server.webhook, sender.clone());
             posters.spawn(async move {
                 for n in 0.. {
                     let id = format!("{round}-{poster}-{n}");
                     match post(&client, webhook, received(&id, &id)).await {
-                        Some(200) => told.send(id).expect("heard"),
+                        Some(200) => sender.send(id).expect("the receiver is open"),
                         _ => return,
                     }
                 }
             });
         }
-        drop(told);
-        // The kill comes in the middle of it: while the subscriber reads and hundreds were answered.
+        drop(sender);
+        // The kill comes while the subscriber reads and after hundreds of webhooks were answered.
         for event in subscriber.events(200 + 150 * round).await {
             seen.push((text_of(&event).to_owned(), event.cursor));
         }
         server.kill();
-        while let Some(id) = within(heard.recv()).await {
+        while let Some(id) = within(receiver.recv()).await {
             answered.push(id);
         }
         while posters.join_next().await.is_some() {}
@@ -80,28 +67,28 @@ async fn every_webhook_answered_200_is_there_after_kill_9() {
     }
     let texts: Vec<&str> = seen.iter().map(|(text, _)| text.as_str()).collect();
     let distinct: std::collections::HashSet<&str> = texts.iter().copied().collect();
-    assert_eq!(distinct.len(), texts.len(), "an event came twice");
+    assert_eq!(distinct.len(), texts.len(), "an event arrived twice");
     let missing: Vec<&String> = answered.iter().filter(|id| !distinct.contains(id.as_str())).collect();
     assert!(missing.is_empty(), "answered 200 and lost: {missing:?}");
-    assert!(answered.len() > 800, "there was load: {}", answered.len());
+    assert!(answered.len() > 800, "too little load: {}", answered.len());
 
-    // A reader from the very start sees the same, in the same order, and the old cursors name the same places.
-    let mut whole = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    // A stream from the start delivers the same events in the same order with the same cursors.
+    let mut replay = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     for (text, cursor) in &seen {
-        let event = whole.event().await;
+        let event = replay.event().await;
         assert_eq!((text_of(&event), &event.cursor), (text.as_str(), cursor));
     }
-    assert!(server.terminate(), "stops in order");
+    assert!(server.terminate(), "graceful shutdown");
 }
 
-/// The file may not grow beyond a size: a disk that is full. `prlimit` then makes room.
+/// A file size limit simulates a full disk. `prlimit` then lifts it.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_gets_503_while_the_store_cannot_write_and_a_full_disk_heals() {
+async fn webhook_is_answered_503_on_a_full_disk_until_space_returns() {
     let home = Home::new("http://127.0.0.1:1");
     let serve = home.command();
     let mut limited = Command::new("bash");
-    // Blocks of 1024 bytes. Writing beyond must be an error and not a signal.
+    // The limit is in blocks of 1024 bytes. A write beyond it must be an error, not a signal.
     limited.arg("-c").arg("trap '' XFSZ; ulimit -S -f 600; exec \"$@\"").arg("bash").arg(serve.get_program());
     limited.args(serve.get_args());
     let server = Server::start(limited);
@@ -123,9 +110,9 @@ async fn a_provider_gets_503_while_the_store_cannot_write_and_a_full_disk_heals(
     let freed = Command::new("prlimit")
         .args(["--pid", &pid, "--fsize=unlimited:"])
         .status()
-        .expect("there is prlimit");
+        .expect("`prlimit` is installed");
     assert!(freed.success());
-    // The provider tries again, and is heard.
+    // The provider retries, and the server accepts the webhook.
     let again = format!("M{}", kept.len());
     assert_eq!(
         post(&client, server.webhook, received(&again, &format!("{again} {padding}"))).await,
@@ -137,26 +124,26 @@ async fn a_provider_gets_503_while_the_store_cannot_write_and_a_full_disk_heals(
     for id in &kept {
         assert!(
             text_of(&subscriber.event().await).starts_with(&format!("{id} ")),
-            "{id} is there, once, in order"
+            "{id} is missing or out of order"
         );
     }
     assert!(server.terminate());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_and_no_message_text_reaches_the_log() {
+async fn log_contains_no_secret_and_no_message_text() {
     let sandbox = Sandbox::start(Options::instant()).await.expect("starts");
     let home = Home::new(sandbox.connectly().base_url().as_str());
     let mut command = home.command();
     command.env("SWITCHBOARD__LOG__FILTER", "trace");
-    // The key is not the sandbox's: every send is refused, and told in the log.
+    // The API key is not the sandbox's, so the provider refuses every send and the server logs it.
     let server = Server::start(command);
     let message = "words-between-two-people";
     let mut messages =
         switchboard::pb::v1::message_service_client::MessageServiceClient::new(server.channel().await);
-    for account in ["globex", "nobody"] {
-        let told = within(messages.send_message(text(account, message))).await.expect_err("refused");
-        assert!(!format!("{told:?}").contains(message));
+    for account in ["globex", "unknown-account"] {
+        let error = within(messages.send_message(text(account, message))).await.expect_err("refused");
+        assert!(!format!("{error:?}").contains(message));
     }
     let client = reqwest::Client::new();
     assert_eq!(post(&client, server.webhook, received("M1", message)).await, Some(200));
@@ -178,7 +165,7 @@ async fn no_secret_and_no_message_text_reaches_the_log() {
     }
 }
 
-fn check(config: &Path) -> (bool, String) {
+fn run_check(config: &Path) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_switchboard"))
         .args(["check", "--config"])
         .arg(config)
@@ -188,27 +175,27 @@ fn check(config: &Path) -> (bool, String) {
 }
 
 #[test]
-fn check_prints_every_fault_at_once_and_no_secret() {
+fn check_prints_every_configuration_error_and_no_secret() {
     let folder = TempDir::new().expect("a folder");
     let config = folder.path().join("switchboard.toml");
-    let faulty = "[grpc]\nlisten = \"0.0.0.0:50051\"\n[jurnal]\n[[accounts]]\nid = \"Acme\"\nprovider = \"connectby\"\n\
+    let invalid = "[grpc]\nlisten = \"0.0.0.0:50051\"\n[jurnal]\n[[accounts]]\nid = \"Acme\"\nprovider = \"connectby\"\n\
                   secret_key = \"top secret key\\u0007\"\nbase_url = \"http://api.example\"\n";
-    std::fs::write(&config, faulty).expect("written");
-    let (good, told) = check(&config);
-    assert!(!good);
+    std::fs::write(&config, invalid).expect("written");
+    let (valid, output) = run_check(&config);
+    assert!(!valid);
     for key in ["grpc.listen", "jurnal", "accounts[0].id", "secret_key", "base_url"] {
-        assert!(told.contains(key), "{key} is missing in:\n{told}");
+        assert!(output.contains(key), "{key} is missing in:\n{output}");
     }
-    assert!(!told.contains("top secret"), "{told}");
+    assert!(!output.contains("top secret"), "{output}");
 
     std::fs::write(&config, "[[accounts]]\nid = \"acme\"\nprovider = \"connectby\"\nsecret_key = \"k\"\n")
         .expect("written");
-    let (good, told) = check(&config);
-    assert!(good, "{told}");
+    let (valid, output) = run_check(&config);
+    assert!(valid, "{output}");
 }
 
 #[test]
-fn serve_refuses_a_faulty_configuration() {
+fn serve_fails_on_an_invalid_configuration() {
     let folder = TempDir::new().expect("a folder");
     let config = folder.path().join("switchboard.toml");
     std::fs::write(&config, "[grpc]\nlisten = \"0.0.0.0:50051\"\n").expect("written");

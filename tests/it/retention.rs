@@ -1,4 +1,4 @@
-//! What the operator lets go: by age unless a subscription holds it, by size whoever holds it, and loudly.
+//! Retention: by age except for unacknowledged events of a subscription, and by size for all events, with an error log.
 
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use switchboard::pb::v1::{StartPosition, SubscribeRequest, Subscription, create_
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::binary::{Home, Server};
-use crate::gateway::{Gateway, Start, Subscriber, metadata, reason, received, subscribe, text_of, within};
-use crate::process::post;
+use crate::support::binary::{Home, Server, post};
+use crate::support::gateway::{
+    Gateway, Start, Subscriber, metadata, reason, received, subscribe, text_of, within,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -23,16 +24,16 @@ async fn open(channel: Channel, start: From) -> Result<Subscriber, Status> {
     subscribe(channel, SubscribeRequest { start: Some(start), ..SubscribeRequest::default() }).await
 }
 
-/// Makes a subscription at a place.
+/// Creates a subscription at a position.
 async fn create(channel: Channel, id: &str, start: create_subscription_request::Start) {
     let request =
         v1::CreateSubscriptionRequest { subscription: id.to_owned(), filter: None, start: Some(start) };
-    within(EventServiceClient::new(channel).create_subscription(request)).await.expect("made");
+    within(EventServiceClient::new(channel).create_subscription(request)).await.expect("created");
 }
 
 async fn get(channel: Channel, id: &str) -> Subscription {
     let request = v1::GetSubscriptionRequest { subscription: id.to_owned() };
-    let found = within(EventServiceClient::new(channel).get_subscription(request)).await.expect("there");
+    let found = within(EventServiceClient::new(channel).get_subscription(request)).await.expect("present");
     found.into_inner().subscription.expect("never empty")
 }
 
@@ -42,8 +43,8 @@ async fn acknowledge(channel: Channel, id: &str, cursor: &str) {
     within(EventServiceClient::new(channel).acknowledge(request)).await.expect("acknowledged");
 }
 
-/// Waits until a place is the oldest.
-async fn oldest_is(gateway: &Gateway, cursor: &str) {
+/// Waits until `cursor` is the oldest one.
+async fn wait_until_oldest_is(gateway: &Gateway, cursor: &str) {
     let moved = async {
         loop {
             let stream = open(gateway.channel.clone(), earliest()).await.expect("subscribed");
@@ -62,66 +63,66 @@ async fn deliver(gateway: &Gateway, numbers: std::ops::Range<usize>) {
 }
 
 #[tokio::test]
-async fn an_event_outlives_retention_as_long_as_a_subscription_has_not_acknowledged_it() {
+async fn unacknowledged_event_outlives_retention() {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..4).await;
     let events = gateway.subscribe(SubscribeRequest { start: Some(earliest()), ..Default::default() }).await;
     let events = events.expect("subscribed").events(4).await;
-    let behind = create_subscription_request::Start::AfterCursor(events[1].cursor.clone());
-    create(gateway.channel.clone(), "billing", behind).await;
+    let after_second = create_subscription_request::Start::AfterCursor(events[1].cursor.clone());
+    create(gateway.channel.clone(), "billing", after_second).await;
 
-    // All events are too old at once, and those that are held are not.
-    let none = || Start::quiet().journal(|journal| journal.retention = Duration::ZERO);
-    let gateway = none().on(gateway.stop().await).start().await;
-    oldest_is(&gateway, &events[1].cursor).await;
+    // Retention is zero, so only unacknowledged events of the subscription stay.
+    let zero_retention = || Start::quiet().journal(|journal| journal.retention = Duration::ZERO);
+    let gateway = zero_retention().on(gateway.stop().await).start().await;
+    wait_until_oldest_is(&gateway, &events[1].cursor).await;
     let mut stream = open(gateway.channel.clone(), From::Subscription("billing".to_owned())).await;
     assert_eq!(stream.as_mut().expect("subscribed").events(2).await, events[2..]);
     acknowledge(gateway.channel.clone(), "billing", &events[2].cursor).await;
 
-    let gateway = none().on(gateway.stop().await).start().await;
-    oldest_is(&gateway, &events[2].cursor).await;
+    let gateway = zero_retention().on(gateway.stop().await).start().await;
+    wait_until_oldest_is(&gateway, &events[2].cursor).await;
     assert!(!get(gateway.channel.clone(), "billing").await.expired);
 
-    // Held events do not stay for ever.
-    let too_long = none().journal(|journal| {
+    // `subscription_retention` limits how long they stay.
+    let too_long = zero_retention().journal(|journal| {
         journal.retention = Duration::ZERO;
         journal.subscription_retention = Duration::ZERO;
     });
     let gateway = too_long.on(gateway.stop().await).start().await;
-    oldest_is(&gateway, &events[3].cursor).await;
+    wait_until_oldest_is(&gateway, &events[3].cursor).await;
     let billing = get(gateway.channel.clone(), "billing").await;
     assert_eq!((billing.expired, billing.lag_events), (true, 1));
 }
 
 #[tokio::test]
-async fn whoever_reads_live_sees_everything_while_the_oldest_events_go() {
+async fn live_stream_misses_nothing_while_old_events_are_trimmed() {
     let small = Start::quiet().journal(|journal| journal.retention_bytes = Some(0));
     let gateway = small.start().await;
     let mut live = open(gateway.channel.clone(), earliest()).await.expect("subscribed");
     let texts: Vec<String> = (0..40).map(|n| format!("{n} {}", "x".repeat(100_000))).collect();
     for (n, text) in texts.iter().enumerate() {
         gateway.deliver(&received(&n.to_string(), text)).await;
-        assert_eq!(text_of(&live.event().await), text, "in order, and none is missing");
+        assert_eq!(text_of(&live.event().await), text, "an event is missing or out of order");
     }
-    // Megabytes came, of which some go.
+    // The size limit trims some of these megabytes.
     let oldest =
         async || open(gateway.channel.clone(), earliest()).await.expect("subscribed").started.oldest_cursor;
     within(async { while oldest().await == live.started.oldest_cursor {} }).await;
-    let told = open(gateway.channel.clone(), From::AfterCursor(live.started.cursor.clone())).await;
-    let told = told.err().expect("what was behind it is gone");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+    let error = open(gateway.channel.clone(), From::AfterCursor(live.started.cursor.clone())).await;
+    let error = error.err().expect("expired");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
 }
 
-/// The binary with the least size that the configuration allows.
-fn small(home: &Home) -> Server {
+/// Starts the binary with the smallest `retention_bytes` that the configuration allows.
+fn start_with_minimum_size(home: &Home) -> Server {
     let mut command = home.command();
     command.env("SWITCHBOARD__JOURNAL__RETENTION_BYTES", (16 * MIB).to_string());
     Server::start(command)
 }
 
 impl Server {
-    /// What the log says at a level.
-    fn said(&self, level: &str) -> Vec<serde_json::Value> {
+    /// The log lines of a level.
+    fn log_lines(&self, level: &str) -> Vec<serde_json::Value> {
         let log = self.log.lock().expect("unpoisoned").clone();
         let lines = serde_json::Deserializer::from_str(&log).into_iter::<serde_json::Value>();
         lines.map(|line| line.expect("JSON")).filter(|line| line["level"] == level).collect()
@@ -129,22 +130,23 @@ impl Server {
 
     /// The value of a metric.
     async fn metric(&self, line: &str) -> Option<f64> {
-        let said = self.said("INFO");
-        let admin = said.iter().find_map(|line| line["fields"]["admin"].as_str()).expect("it says where");
+        let lines = self.log_lines("INFO");
+        let admin =
+            lines.iter().find_map(|line| line["fields"]["admin"].as_str()).expect("the admin address");
         let page = reqwest::get(format!("http://{admin}/metrics")).await.expect("answers");
         let page = page.text().await.expect("a page");
         page.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
     }
 
-    async fn metric_is(&self, line: &str, so: impl Fn(f64) -> bool) {
-        within(async { while !self.metric(line).await.is_some_and(&so) {} }).await;
+    async fn wait_for_metric(&self, line: &str, matches: impl Fn(f64) -> bool) {
+        within(async { while !self.metric(line).await.is_some_and(&matches) {} }).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn size_wins_over_a_subscription_and_that_is_loud() {
+async fn size_limit_expires_a_lagging_subscription_and_logs_an_error() {
     let home = Home::new("http://127.0.0.1:1");
-    let server = small(&home);
+    let server = start_with_minimum_size(&home);
     let channel = server.channel().await;
     let from_the_start = || create_subscription_request::Start::Position(StartPosition::Earliest.into());
     create(channel.clone(), "slow", from_the_start()).await;
@@ -152,7 +154,7 @@ async fn size_wins_over_a_subscription_and_that_is_loud() {
     let mut quick = open(channel.clone(), From::Subscription("quick".to_owned())).await.expect("subscribed");
     let first = quick.started.oldest_cursor.clone();
     let client = reqwest::Client::new();
-    // A megabyte, and the body that it came in.
+    // Each event takes a megabyte, and its raw body another one.
     let secret = format!("whisper {}", "x".repeat(1_000_000));
     let mut last = String::new();
     for n in 0..24 {
@@ -162,15 +164,23 @@ async fn size_wins_over_a_subscription_and_that_is_loud() {
     }
 
     server
-        .metric_is("switchboard_subscriptions_expired_total{subscription=\"slow\"}", |times| times == 1.0)
+        .wait_for_metric("switchboard_subscriptions_expired_total{subscription=\"slow\"}", |times| {
+            times == 1.0
+        })
         .await;
-    server.metric_is("switchboard_journal_bytes", |bytes| bytes <= (17 * MIB) as f64).await;
-    server.metric_is("switchboard_journal_oldest_number", |oldest| oldest > 1.0).await;
-    server.metric_is("switchboard_subscription_lag_events{subscription=\"slow\"}", |lag| lag == 24.0).await;
-    server.metric_is("switchboard_subscription_lag_seconds{subscription=\"slow\"}", |lag| lag > 0.0).await;
-    server.metric_is("switchboard_subscription_lag_events{subscription=\"quick\"}", |lag| lag == 0.0).await;
+    server.wait_for_metric("switchboard_journal_bytes", |bytes| bytes <= (17 * MIB) as f64).await;
+    server.wait_for_metric("switchboard_journal_oldest_number", |oldest| oldest > 1.0).await;
+    server
+        .wait_for_metric("switchboard_subscription_lag_events{subscription=\"slow\"}", |lag| lag == 24.0)
+        .await;
+    server
+        .wait_for_metric("switchboard_subscription_lag_seconds{subscription=\"slow\"}", |lag| lag > 0.0)
+        .await;
+    server
+        .wait_for_metric("switchboard_subscription_lag_events{subscription=\"quick\"}", |lag| lag == 0.0)
+        .await;
     assert_eq!(server.metric("switchboard_subscriptions_expired_total{subscription=\"quick\"}").await, None);
-    let lines = server.said("ERROR");
+    let lines = server.log_lines("ERROR");
     let ids: Vec<&str> = lines.iter().filter_map(|line| line["fields"]["subscription"].as_str()).collect();
     assert_eq!((ids, lines.len()), (vec!["slow"], 1), "{lines:?}");
     assert!(!server.log.lock().expect("unpoisoned").contains("whisper"));
@@ -179,18 +189,18 @@ async fn size_wins_over_a_subscription_and_that_is_loud() {
     assert_eq!((slow.expired, slow.lag_events, &slow.cursor), (true, 24, &first));
     let quick = get(channel.clone(), "quick").await;
     assert_eq!((quick.expired, quick.lag_events, quick.cursor), (false, 0, last));
-    let told =
-        open(channel.clone(), From::Subscription("slow".to_owned())).await.err().expect("it lost some");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+    let error =
+        open(channel.clone(), From::Subscription("slow".to_owned())).await.err().expect("events are lost");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     let oldest = open(channel.clone(), earliest()).await.expect("subscribed").started.oldest_cursor;
     assert_ne!(oldest, first);
-    assert_eq!(metadata(&told, "oldest_cursor"), oldest);
-    // It can take up again what is left, and is held for once more.
+    assert_eq!(metadata(&error, "oldest_cursor"), oldest);
+    // An acknowledgement of a stored position makes the subscription valid again.
     acknowledge(channel.clone(), "slow", &oldest).await;
     assert!(!get(channel.clone(), "slow").await.expired);
     assert!(server.terminate());
 
-    let server = small(&home);
-    assert!(!get(server.channel().await, "slow").await.expired, "nothing more was lost by starting again");
-    assert_eq!(server.said("ERROR"), [] as [serde_json::Value; 0]);
+    let server = start_with_minimum_size(&home);
+    assert!(!get(server.channel().await, "slow").await.expired, "the restart lost events");
+    assert_eq!(server.log_lines("ERROR"), [] as [serde_json::Value; 0]);
 }

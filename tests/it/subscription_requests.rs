@@ -1,4 +1,4 @@
-//! What is asked about named subscriptions: where they start, what is wrong with a request, lists, and how many there may be.
+//! Requests about named subscriptions: start positions, validation, lists, and the maximum number.
 
 use switchboard::domain::{Cursor, Filter};
 use switchboard::pb::v1;
@@ -8,21 +8,21 @@ use switchboard::pb::v1::{EventFilter, StartPosition, SubscribeRequest, create_s
 use switchboard::store::{self, Change, MOST_SUBSCRIPTIONS, Op};
 use tonic::{Code, Status};
 
-use crate::gateway::{Start, fields, metadata, reason, within};
 use crate::subscriptions::{
     ID, acknowledge, create, delete, deliver, from_the_start, get, open, seek, subscribed, texts, types,
-    within_the_store,
+    with_store,
 };
+use crate::support::gateway::{Start, fields, metadata, reason, within};
 
 #[tokio::test]
-async fn a_subscription_starts_where_its_maker_says() {
+async fn subscription_starts_at_the_requested_position() {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..3).await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     let events = open(&gateway).await.events(3).await;
     use create_subscription_request::Start as At;
-    let since = events[1].receive_time.expect("there");
-    let first_since = events.iter().position(|event| event.receive_time == Some(since)).expect("there");
+    let since = events[1].receive_time.expect("present");
+    let first_since = events.iter().position(|event| event.receive_time == Some(since)).expect("present");
     for (start, lag) in [
         (None, 0),
         (Some(At::Position(StartPosition::Unspecified.into())), 0),
@@ -31,16 +31,16 @@ async fn a_subscription_starts_where_its_maker_says() {
         (Some(At::AfterCursor(events[1].cursor.clone())), 1),
         (Some(At::Since(since)), 3 - first_since as u64),
     ] {
-        delete(&gateway).await.expect("there is one");
+        delete(&gateway).await.expect("deleted");
         let request = v1::CreateSubscriptionRequest { start: start.clone(), ..from_the_start() };
-        assert_eq!(create(&gateway, request).await.expect("made").lag_events, lag, "{start:?}");
+        assert_eq!(create(&gateway, request).await.expect("created").lag_events, lag, "{start:?}");
     }
 }
 
 #[tokio::test]
-async fn one_that_exists_is_left_as_it_is() {
+async fn create_of_an_existing_subscription_changes_nothing() {
     let gateway = Start::quiet().start().await;
-    let made = create(&gateway, from_the_start()).await.expect("made");
+    let created = create(&gateway, from_the_start()).await.expect("created");
     deliver(&gateway, 0..1).await;
     let mut stream = open(&gateway).await;
     let request = v1::CreateSubscriptionRequest {
@@ -49,29 +49,30 @@ async fn one_that_exists_is_left_as_it_is() {
         subscription: ID.to_owned(),
     };
     for request in [request, from_the_start()] {
-        let told = create(&gateway, request).await.expect_err("there is one");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::AlreadyExists, "SUBSCRIPTION_EXISTS"));
-        assert_eq!(metadata(&told, "subscription"), ID);
+        let error = create(&gateway, request).await.expect_err("exists");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "SUBSCRIPTION_EXISTS"));
+        assert_eq!(metadata(&error, "subscription"), ID);
     }
-    let stands = get(&gateway).await;
-    assert_eq!((stands.cursor, stands.filter, stands.generation), (made.cursor, None, 1));
+    let current = get(&gateway).await;
+    assert_eq!((current.cursor, current.filter, current.generation), (created.cursor, None, 1));
     assert_eq!(texts(&mut stream, 1).await, ["0"]);
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_told_at_once_with_its_fields() {
+async fn invalid_subscription_request_names_its_fields() {
     let gateway = Start::quiet().start().await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     let mut events = gateway.events();
-    let mut told: Vec<(Status, &[&str])> = Vec::new();
+    let mut errors: Vec<(Status, &[&str])> = Vec::new();
     for id in ["", "Billing", "a--b", &"a".repeat(64)] {
         let subscription = id.to_owned();
         let request = SubscribeRequest { start: Some(From::Subscription(subscription)), ..subscribed() };
-        told.push((gateway.subscribe(request).await.err().expect("no id"), &["subscription"]));
+        errors.push((gateway.subscribe(request).await.err().expect("no id"), &["subscription"]));
         let request = v1::GetSubscriptionRequest { subscription: id.to_owned() };
-        told.push((within(events.get_subscription(request)).await.expect_err("no id"), &["subscription"]));
+        errors.push((within(events.get_subscription(request)).await.expect_err("no id"), &["subscription"]));
         let request = v1::DeleteSubscriptionRequest { subscription: id.to_owned() };
-        told.push((within(events.delete_subscription(request)).await.expect_err("no id"), &["subscription"]));
+        errors
+            .push((within(events.delete_subscription(request)).await.expect_err("no id"), &["subscription"]));
     }
     let request = v1::CreateSubscriptionRequest {
         subscription: "a_b".to_owned(),
@@ -79,40 +80,40 @@ async fn what_is_wrong_with_a_request_is_told_at_once_with_its_fields() {
         start: Some(create_subscription_request::Start::Position(9)),
     };
     let wrong = create(&gateway, request).await.expect_err("all wrong");
-    told.push((wrong, &["subscription", "filter.types[0]", "position"]));
+    errors.push((wrong, &["subscription", "filter.types[0]", "position"]));
     let wrong = within(events.update_subscription(v1::UpdateSubscriptionRequest::default())).await;
-    told.push((wrong.expect_err("nothing given"), &["subscription", "filter"]));
+    errors.push((wrong.expect_err("nothing given"), &["subscription", "filter"]));
     let wrong = within(events.seek_subscription(v1::SeekSubscriptionRequest::default())).await;
-    told.push((wrong.expect_err("nothing given"), &["subscription", "place"]));
+    errors.push((wrong.expect_err("nothing given"), &["subscription", "place"]));
     for (place, field) in [
         (Place::Position(StartPosition::Unspecified.into()), "position"),
         (Place::Position(9), "position"),
         (Place::Since(prost_types::Timestamp { seconds: 0, nanos: -1 }), "since"),
     ] {
-        let wrong = seek(&gateway, place).await.expect_err("no place");
+        let wrong = seek(&gateway, place).await.expect_err("invalid position");
         assert_eq!(fields(&wrong), [field]);
     }
     let wrong = within(events.acknowledge(v1::AcknowledgeRequest::default())).await;
-    told.push((wrong.expect_err("nothing given"), &["subscription", "cursor"]));
+    errors.push((wrong.expect_err("nothing given"), &["subscription", "cursor"]));
     let request = v1::ListSubscriptionsRequest { page_size: 101, ..Default::default() };
-    told.push((within(events.list_subscriptions(request)).await.expect_err("too many"), &["page_size"]));
-    // A subscription has a filter of its own; an empty one is one too.
+    errors.push((within(events.list_subscriptions(request)).await.expect_err("too many"), &["page_size"]));
+    // A subscription has its own filter, so a request may not have one, not even an empty one.
     for filter in [types(&["message.received"]), EventFilter::default()] {
         let request = SubscribeRequest { filter: Some(filter), ..subscribed() };
-        told.push((gateway.subscribe(request).await.err().expect("two filters"), &["filter"]));
+        errors.push((gateway.subscribe(request).await.err().expect("two filters"), &["filter"]));
     }
-    for (told, expected) in told {
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-        assert_eq!(fields(&told), expected);
+    for (error, expected) in errors {
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        assert_eq!(fields(&error), expected);
     }
-    assert_eq!(get(&gateway).await.generation, 1, "nothing of it was done");
+    assert_eq!(get(&gateway).await.generation, 1, "the rejected requests changed nothing");
 }
 
 #[tokio::test]
-async fn cursors_that_are_no_place_of_this_journal_are_told_apart() {
+async fn malformed_foreign_and_lost_cursors_are_distinguished() {
     let gateway = Start::quiet().start().await;
-    let made = create(&gateway, from_the_start()).await.expect("made");
-    let here: Cursor = made.cursor.parse().expect("a cursor");
+    let created = create(&gateway, from_the_start()).await.expect("created");
+    let here: Cursor = created.cursor.parse().expect("a cursor");
     let foreign = Cursor { epoch: here.epoch ^ 1, ..here }.to_string();
     let ahead = Cursor { number: 99, ..here }.to_string();
     let malformed = (Code::InvalidArgument, "CURSOR_MALFORMED".to_owned());
@@ -125,31 +126,35 @@ async fn cursors_that_are_no_place_of_this_journal_are_told_apart() {
             start: Some(start),
         };
         let place = Place::AfterCursor(cursor.to_owned());
-        for (told, field) in [
+        for (error, field) in [
             (acknowledge(&gateway, cursor, 0).await.map(|_| ()), "cursor"),
             (seek(&gateway, place).await.map(|_| ()), "after_cursor"),
             (create(&gateway, request).await.map(|_| ()), "after_cursor"),
         ] {
-            let told = told.expect_err("no place");
-            assert_eq!(&(told.code(), reason(&told)), expected, "{cursor} {field}");
-            assert_eq!(fields(&told), if expected == &malformed { vec![field] } else { vec![] });
+            let error = error.expect_err("invalid position");
+            assert_eq!(&(error.code(), reason(&error)), expected, "{cursor} {field}");
+            assert_eq!(fields(&error), if expected == &malformed { vec![field] } else { vec![] });
         }
     }
-    let filter = EventFilter { accounts: vec!["nobody".to_owned()], types: vec![] };
+    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![] };
     let request = v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(filter) };
-    let told = within(gateway.events().update_subscription(request)).await.expect_err("there is nobody");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
-    let stands = get(&gateway).await;
-    assert_eq!((stands.cursor, stands.generation), (made.cursor, 1), "nothing of it was done");
+    let error = within(gateway.events().update_subscription(request)).await.expect_err("no such account");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
+    let current = get(&gateway).await;
+    assert_eq!(
+        (current.cursor, current.generation),
+        (created.cursor, 1),
+        "the rejected requests changed nothing"
+    );
 }
 
 #[tokio::test]
-async fn the_list_comes_in_the_order_of_ids_page_by_page() {
+async fn subscriptions_are_listed_by_id_page_by_page() {
     let gateway = Start::quiet().start().await;
     let mut ids: Vec<String> = ["crm", "a", "billing-eu", "billing", "z0", "0"].map(str::to_owned).to_vec();
     for id in &ids {
         let request = v1::CreateSubscriptionRequest { subscription: id.clone(), ..from_the_start() };
-        create(&gateway, request).await.expect("made");
+        create(&gateway, request).await.expect("created");
     }
     ids.sort();
     let list = async |page_size, page_token: &str| {
@@ -161,7 +166,7 @@ async fn the_list_comes_in_the_order_of_ids_page_by_page() {
         loop {
             let page = list(page_size, &token).await.expect("listed");
             assert!(page_size == 0 || page.subscriptions.len() <= page_size as usize);
-            assert!(!page.subscriptions.is_empty(), "no page for nothing");
+            assert!(!page.subscriptions.is_empty(), "an empty page");
             seen.extend(page.subscriptions.into_iter().map(|subscription| subscription.id));
             token = page.next_page_token;
             if token.is_empty() {
@@ -171,12 +176,12 @@ async fn the_list_comes_in_the_order_of_ids_page_by_page() {
         assert_eq!(seen, ids, "{page_size}");
     }
     let all = list(0, "").await.expect("listed").subscriptions;
-    assert_eq!(all[2], get(&gateway).await, "as it is shown alone");
+    assert_eq!(all[2], get(&gateway).await, "equal to GetSubscription");
 
     let token = list(2, "").await.expect("listed").next_page_token;
     for wrong in [&token[1..], "x"] {
-        let told = list(2, wrong).await.expect_err("no token");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
+        let error = list(2, wrong).await.expect_err("no token");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
     }
     for id in ids {
         let request = v1::DeleteSubscriptionRequest { subscription: id };
@@ -184,27 +189,27 @@ async fn the_list_comes_in_the_order_of_ids_page_by_page() {
     }
     let empty = list(0, "").await.expect("listed");
     assert!(empty.subscriptions.is_empty() && empty.next_page_token.is_empty());
-    // Where its subscription was deleted meanwhile, a token is good all the same.
+    // A token stays valid after its subscription was deleted.
     assert!(list(2, &token).await.expect("listed").subscriptions.is_empty());
 }
 
 #[tokio::test]
-async fn there_are_at_most_a_thousand() {
+async fn subscription_1001_is_rejected() {
     let folder = Start::quiet().start().await.stop().await;
-    let made = within_the_store(folder.path(), async |store| {
+    let created = with_store(folder.path(), async |store| {
         let make = |n| {
             let change = Change::Create { filter: Filter::default(), place: store::Place::Newest };
             Op::Subscription(format!("s{n}").parse().expect("an id"), Box::new(change))
         };
         store.commit((0..MOST_SUBSCRIPTIONS).map(make).collect()).await.expect("written")
     });
-    assert_eq!(made.await.len(), 1_000);
+    assert_eq!(created.await.len(), 1_000);
     let gateway = Start::quiet().on(folder).start().await;
-    let told = create(&gateway, from_the_start()).await.expect_err("too many");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::ResourceExhausted, "SUBSCRIPTIONS_EXHAUSTED"));
+    let error = create(&gateway, from_the_start()).await.expect_err("too many");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "SUBSCRIPTIONS_EXHAUSTED"));
     let request = v1::CreateSubscriptionRequest { subscription: "s7".to_owned(), ..from_the_start() };
-    assert_eq!(reason(&create(&gateway, request).await.expect_err("there is one")), "SUBSCRIPTION_EXISTS");
+    assert_eq!(reason(&create(&gateway, request).await.expect_err("exists")), "SUBSCRIPTION_EXISTS");
     let request = v1::DeleteSubscriptionRequest { subscription: "s7".to_owned() };
     within(gateway.events().delete_subscription(request)).await.expect("deleted");
-    create(&gateway, from_the_start()).await.expect("there is room");
+    create(&gateway, from_the_start()).await.expect("created");
 }

@@ -1,4 +1,4 @@
-//! Named subscriptions: the place that the server keeps, who moves it, and what becomes of the streams.
+//! Named subscriptions: the stored position, what moves it, and the effect on open streams.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,15 +17,14 @@ use switchboard::pb::v1::{
 use switchboard::store::{self, Change, Done, Op, ReplicaId, Store, Trim};
 use tonic::{Code, Status};
 
-use crate::binary::{Home, Server};
-use crate::gateway::{
+use crate::support::binary::{Home, Server, post};
+use crate::support::gateway::{
     CONNECTBY, CONNECTLY, Gateway, Start, Subscriber, metadata, reason, received, subscribe, text_of, within,
 };
-use crate::process::post;
 
 pub(crate) const ID: &str = "billing";
 
-/// A subscription to all that happens from the journal's start on.
+/// A subscription to all events from the start of the journal.
 pub(crate) fn from_the_start() -> v1::CreateSubscriptionRequest {
     v1::CreateSubscriptionRequest {
         subscription: ID.to_owned(),
@@ -42,13 +41,13 @@ pub(crate) async fn create(
     gateway: &Gateway,
     request: v1::CreateSubscriptionRequest,
 ) -> Result<Subscription, Status> {
-    let made = within(gateway.events().create_subscription(request)).await?.into_inner();
-    Ok(made.subscription.expect("never empty"))
+    let created = within(gateway.events().create_subscription(request)).await?.into_inner();
+    Ok(created.subscription.expect("never empty"))
 }
 
 pub(crate) async fn get(gateway: &Gateway) -> Subscription {
     let request = v1::GetSubscriptionRequest { subscription: ID.to_owned() };
-    let found = within(gateway.events().get_subscription(request)).await.expect("there").into_inner();
+    let found = within(gateway.events().get_subscription(request)).await.expect("present").into_inner();
     found.subscription.expect("never empty")
 }
 
@@ -69,7 +68,7 @@ pub(crate) async fn delete(gateway: &Gateway) -> Result<(), Status> {
     within(gateway.events().delete_subscription(request)).await.map(drop)
 }
 
-/// Acknowledges, and gives the place that stands.
+/// Acknowledges a cursor and returns the position afterwards.
 pub(crate) async fn acknowledge(gateway: &Gateway, cursor: &str, generation: u64) -> Result<String, Status> {
     let request =
         v1::AcknowledgeRequest { subscription: ID.to_owned(), cursor: cursor.to_owned(), generation };
@@ -94,8 +93,8 @@ pub(crate) async fn texts(subscriber: &mut Subscriber, count: usize) -> Vec<Stri
     subscriber.events(count).await.iter().map(|event| text_of(event).to_owned()).collect()
 }
 
-/// What a stream ends with, which must come next.
-async fn end(subscriber: &mut Subscriber) -> (SubscribeClosing, Status) {
+/// The closing message and the status of a stream, which must come next.
+async fn next_closing(subscriber: &mut Subscriber) -> (SubscribeClosing, Status) {
     let closing = match subscriber.next().await.expect("still open") {
         Some(Response::Closing(closing)) => closing,
         other => panic!("no closing but {other:?}"),
@@ -103,8 +102,8 @@ async fn end(subscriber: &mut Subscriber) -> (SubscribeClosing, Status) {
     (closing, subscriber.next().await.expect_err("the stream fails"))
 }
 
-/// The store of a server that was stopped, to do in it what no caller can.
-pub(crate) async fn within_the_store<T>(folder: &Path, work: impl AsyncFnOnce(&Store) -> T) -> T {
+/// Opens the store of a stopped server to make changes that no RPC offers.
+pub(crate) async fn with_store<T>(folder: &Path, work: impl AsyncFnOnce(&Store) -> T) -> T {
     let store = Store::open(store::Options {
         path: folder.join("switchboard.db"),
         encode: encode_event,
@@ -121,34 +120,34 @@ pub(crate) async fn within_the_store<T>(folder: &Path, work: impl AsyncFnOnce(&S
 }
 
 #[tokio::test]
-async fn a_stream_of_a_subscription_starts_behind_what_is_acknowledged() {
+async fn subscription_stream_starts_after_the_acknowledged_cursor() {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..5).await;
-    let made = create(&gateway, from_the_start()).await.expect("made");
-    assert_eq!((made.id.as_str(), made.generation, made.filter.clone()), (ID, 1, None));
-    assert_eq!((made.lag_events, made.expired, made.acknowledge_time), (5, false, None));
-    assert!(made.create_time.is_some() && made.create_time == made.update_time);
+    let created = create(&gateway, from_the_start()).await.expect("created");
+    assert_eq!((created.id.as_str(), created.generation, created.filter.clone()), (ID, 1, None));
+    assert_eq!((created.lag_events, created.expired, created.acknowledge_time), (5, false, None));
+    assert!(created.create_time.is_some() && created.create_time == created.update_time);
 
     let mut stream = open(&gateway).await;
-    assert_eq!((&stream.started.cursor, stream.started.generation), (&made.cursor, 1));
+    assert_eq!((&stream.started.cursor, stream.started.generation), (&created.cursor, 1));
     let events = stream.events(3).await;
-    // What is not acknowledged does not hold the stream up, and comes again on another one.
+    // Unacknowledged events do not block the stream. A new stream delivers them again.
     assert_eq!(acknowledge(&gateway, &events[1].cursor, 1).await.expect("acknowledged"), events[1].cursor);
     let mut next = open(&gateway).await;
     assert_eq!(next.started.cursor, events[1].cursor);
     assert_eq!(texts(&mut next, 3).await, ["2", "3", "4"]);
     assert_eq!(texts(&mut stream, 2).await, ["3", "4"]);
-    let stands = get(&gateway).await;
-    assert_eq!((&stands.cursor, stands.lag_events, stands.generation), (&events[1].cursor, 3, 1));
-    assert!(stands.acknowledge_time.is_some() && stands.update_time == made.update_time);
+    let current = get(&gateway).await;
+    assert_eq!((&current.cursor, current.lag_events, current.generation), (&events[1].cursor, 3, 1));
+    assert!(current.acknowledge_time.is_some() && current.update_time == created.update_time);
 
     // Without a subscription there is no generation.
     assert_eq!(gateway.subscribe(SubscribeRequest::default()).await.expect("open").started.generation, 0);
 }
 
-/// The process is killed right after the answer, again and again.
+/// The process is killed right after each reply.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_acknowledgement_is_on_disk_when_it_is_answered() {
+async fn answered_acknowledgement_survives_kill_9() {
     const ROUNDS: usize = 5;
     let home = Home::new("http://127.0.0.1:1");
     let mut acknowledged: Option<String> = None;
@@ -157,7 +156,7 @@ async fn an_acknowledgement_is_on_disk_when_it_is_answered() {
         let channel = server.channel().await;
         let mut events = EventServiceClient::new(channel.clone());
         if round == 0 {
-            within(events.create_subscription(from_the_start())).await.expect("made");
+            within(events.create_subscription(from_the_start())).await.expect("created");
             for n in 0..2 * ROUNDS {
                 let body = received(&n.to_string(), &n.to_string());
                 assert_eq!(post(&reqwest::Client::new(), server.webhook, body).await, Some(200));
@@ -185,30 +184,30 @@ async fn an_acknowledgement_is_on_disk_when_it_is_answered() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_never_goes_back_and_may_be_any_cursor_of_the_journal() {
+async fn acknowledgement_accepts_any_cursor_and_never_moves_back() {
     let gateway = Start::quiet().start().await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     deliver(&gateway, 0..3).await;
-    // No stream of the subscription was ever open.
+    // The subscription never had a stream.
     let listed =
         within(gateway.events().list_events(v1::ListEventsRequest::default())).await.expect("listed");
     let events = listed.into_inner().events;
     let cursor = |at: usize| events[at].cursor.as_str();
-    for (up_to, stands) in [(1, 1), (0, 1), (1, 1), (2, 2), (0, 2)] {
-        assert_eq!(acknowledge(&gateway, cursor(up_to), 0).await.expect("acknowledged"), cursor(stands));
-        assert_eq!(get(&gateway).await.cursor, cursor(stands));
+    for (up_to, current) in [(1, 1), (0, 1), (1, 1), (2, 2), (0, 2)] {
+        assert_eq!(acknowledge(&gateway, cursor(up_to), 0).await.expect("acknowledged"), cursor(current));
+        assert_eq!(get(&gateway).await.cursor, cursor(current));
     }
 }
 
 #[tokio::test]
-async fn two_streams_of_one_subscription_both_get_everything() {
+async fn two_streams_of_one_subscription_both_get_every_event() {
     let gateway = Start::quiet().start().await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     let (mut one, mut two) = (open(&gateway).await, open(&gateway).await);
     deliver(&gateway, 0..10).await;
     let expected: Vec<String> = (0..10).map(|n| n.to_string()).collect();
     assert_eq!(texts(&mut one, 5).await, expected[..5]);
-    // What one of them acknowledges does not keep it from the other.
+    // An acknowledgement on one stream does not affect the other.
     let event = one.event().await;
     acknowledge(&gateway, &event.cursor, 1).await.expect("acknowledged");
     assert_eq!(texts(&mut two, 10).await, expected);
@@ -216,9 +215,9 @@ async fn two_streams_of_one_subscription_both_get_everything() {
 }
 
 #[tokio::test]
-async fn seeking_back_replays_and_a_late_acknowledgement_of_the_stream_before_does_not_undo_it() {
+async fn seek_back_replays_and_rejects_stale_acknowledgements() {
     let gateway = Start::quiet().start().await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     deliver(&gateway, 0..4).await;
     let mut before = open(&gateway).await;
     let events = before.events(4).await;
@@ -227,16 +226,16 @@ async fn seeking_back_replays_and_a_late_acknowledgement_of_the_stream_before_do
     let moved = seek(&gateway, Place::AfterCursor(events[0].cursor.clone())).await.expect("moved");
     assert_eq!((&moved.cursor, moved.generation, moved.lag_events), (&events[0].cursor, 2, 3));
     let late = acknowledge(&gateway, &events[3].cursor, before.started.generation).await;
-    let late = late.expect_err("the subscription was moved since");
+    let late = late.expect_err("stale generation");
     let expected = (Code::FailedPrecondition, "SUBSCRIPTION_GENERATION_STALE".to_owned());
     assert_eq!((late.code(), reason(&late)), expected);
     assert_eq!((metadata(&late, "generation"), metadata(&late, "subscription")), ("2".into(), ID.into()));
     assert_eq!(get(&gateway).await.cursor, events[0].cursor);
 
-    let (closing, told) = end(&mut before).await;
+    let (closing, error) = next_closing(&mut before).await;
     assert_eq!(closing.reason(), ClosingReason::SubscriptionChanged);
-    assert_eq!(closing.retry_after, None, "there is no need to wait");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
+    assert_eq!(closing.retry_after, None, "the client may reconnect at once");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
     let mut again = open(&gateway).await;
     assert_eq!(
         (again.started.generation, texts(&mut again, 3).await),
@@ -244,7 +243,7 @@ async fn seeking_back_replays_and_a_late_acknowledgement_of_the_stream_before_do
     );
     acknowledge(&gateway, &events[3].cursor, again.started.generation).await.expect("acknowledged");
 
-    // Forward, and to named places and times.
+    // Seeks forward, to named positions, and to times.
     for (place, lag) in [
         (Place::Position(StartPosition::Earliest.into()), 4),
         (Place::Since(Default::default()), 4),
@@ -256,73 +255,79 @@ async fn seeking_back_replays_and_a_late_acknowledgement_of_the_stream_before_do
 }
 
 #[tokio::test]
-async fn another_filter_ends_streams_and_the_next_one_filters_anew_from_the_same_place() {
+async fn filter_change_ends_streams_and_keeps_the_position() {
     let gateway = Start::quiet().start().await;
     let request = v1::CreateSubscriptionRequest {
         filter: Some(types(&["message.received", "message.received"])),
         ..from_the_start()
     };
-    let made = create(&gateway, request).await.expect("made");
-    assert_eq!(made.filter, Some(types(&["message.received"])));
+    let created = create(&gateway, request).await.expect("created");
+    assert_eq!(created.filter, Some(types(&["message.received"])));
     let mut before = open(&gateway).await;
     deliver(&gateway, 0..1).await;
     gateway.deliver("no JSON").await;
     assert_eq!(texts(&mut before, 1).await, ["0"]);
 
     let changed = update(&gateway, types(&["unknown"])).await;
-    assert_eq!((changed.generation, changed.cursor), (2, made.cursor));
+    assert_eq!((changed.generation, changed.cursor), (2, created.cursor));
     assert_eq!(changed.filter, Some(types(&["unknown"])));
-    // Whoever holds them against each other, to see whether there is anything to change, sees that they are the same.
+    // The filter is returned as it was set, so a client can compare the two to detect a change.
     let words = types(&["report.completed", "message.*", "message.status"]);
     assert_eq!(update(&gateway, words.clone()).await.filter, Some(words));
     update(&gateway, types(&["unknown"])).await;
-    // Once that is answered, nothing more comes under the old filter.
+    // After the reply, no event arrives under the old filter.
     deliver(&gateway, 1..3).await;
-    let (closing, told) = end(&mut before).await;
+    let (closing, error) = next_closing(&mut before).await;
     assert_eq!(closing.reason(), ClosingReason::SubscriptionChanged);
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
     let mut after = open(&gateway).await;
     assert_eq!((after.started.generation, after.event().await.r#type.as_str()), (4, "unknown"));
 
-    assert_eq!(update(&gateway, EventFilter::default()).await.filter, None, "an empty one means all");
+    assert_eq!(
+        update(&gateway, EventFilter::default()).await.filter,
+        None,
+        "an empty filter matches everything"
+    );
     assert_eq!(open(&gateway).await.events(4).await.len(), 4);
 }
 
 #[tokio::test]
-async fn deleting_ends_streams_and_what_is_deleted_is_not_found() {
+async fn delete_ends_streams_and_later_calls_are_not_found() {
     let gateway = Start::quiet().start().await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     let mut stream = open(&gateway).await;
     delete(&gateway).await.expect("deleted");
-    let (closing, told) = end(&mut stream).await;
+    let (closing, error) = next_closing(&mut stream).await;
     assert_eq!((closing.reason(), closing.retry_after), (ClosingReason::SubscriptionDeleted, None));
-    let not_found = |told: &Status| {
-        assert_eq!((told.code(), reason(told).as_str()), (Code::NotFound, "SUBSCRIPTION_NOT_FOUND"));
-        assert_eq!(metadata(told, "subscription"), ID);
+    let not_found = |error: &Status| {
+        assert_eq!((error.code(), reason(error).as_str()), (Code::NotFound, "SUBSCRIPTION_NOT_FOUND"));
+        assert_eq!(metadata(error, "subscription"), ID);
     };
-    not_found(&told);
-    not_found(&delete(&gateway).await.expect_err("also the second time"));
-    not_found(&gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("gone"));
-    not_found(&acknowledge(&gateway, &stream.started.cursor, 0).await.expect_err("gone"));
-    not_found(&seek(&gateway, Place::Position(StartPosition::Latest.into())).await.expect_err("gone"));
+    not_found(&error);
+    not_found(&delete(&gateway).await.expect_err("deleted"));
+    not_found(&gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("deleted or expired"));
+    not_found(&acknowledge(&gateway, &stream.started.cursor, 0).await.expect_err("deleted or expired"));
+    not_found(
+        &seek(&gateway, Place::Position(StartPosition::Latest.into())).await.expect_err("deleted or expired"),
+    );
     let request = v1::GetSubscriptionRequest { subscription: ID.to_owned() };
-    not_found(&within(gateway.events().get_subscription(request)).await.expect_err("gone"));
+    not_found(&within(gateway.events().get_subscription(request)).await.expect_err("deleted or expired"));
     let request =
         v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(EventFilter::default()) };
-    not_found(&within(gateway.events().update_subscription(request)).await.expect_err("gone"));
+    not_found(&within(gateway.events().update_subscription(request)).await.expect_err("deleted or expired"));
     deliver(&gateway, 0..1).await;
-    let anew = create(&gateway, from_the_start()).await.expect("made anew");
-    assert_eq!(anew.generation, 2, "what was on its way to the old one is not acknowledged to it");
+    let second = create(&gateway, from_the_start()).await.expect("created again");
+    assert_eq!(second.generation, 2, "an acknowledgement for the deleted subscription does not apply");
     let late = acknowledge(&gateway, &stream.started.newest_cursor, stream.started.generation).await;
-    assert_eq!(reason(&late.expect_err("the old one's")), "SUBSCRIPTION_GENERATION_STALE");
-    assert_eq!(get(&gateway).await.cursor, anew.cursor);
+    assert_eq!(reason(&late.expect_err("stale generation")), "SUBSCRIPTION_GENERATION_STALE");
+    assert_eq!(get(&gateway).await.cursor, second.cursor);
 }
 
 #[tokio::test]
-async fn heartbeats_can_be_acknowledged_and_the_lag_goes_to_zero_where_nothing_matches() {
+async fn acknowledged_heartbeat_resets_the_lag_without_a_match() {
     let gateway = Start::quiet().start().await;
     let request = v1::CreateSubscriptionRequest { filter: Some(types(&["unknown"])), ..from_the_start() };
-    create(&gateway, request).await.expect("made");
+    create(&gateway, request).await.expect("created");
     deliver(&gateway, 0..3).await;
     assert_eq!(get(&gateway).await.lag_events, 3);
     let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
@@ -333,14 +338,14 @@ async fn heartbeats_can_be_acknowledged_and_the_lag_goes_to_zero_where_nothing_m
         other => panic!("no heartbeat but {other:?}"),
     };
     assert_eq!(acknowledge(&gateway, &heartbeat.cursor, 1).await.expect("acknowledged"), heartbeat.cursor);
-    let stands = get(&gateway).await;
-    assert_eq!((stands.lag_events, stands.lag_time), (0, Some(Default::default())));
+    let current = get(&gateway).await;
+    assert_eq!((current.lag_events, current.lag_time), (0, Some(Default::default())));
 }
 
 #[tokio::test]
-async fn a_subscription_outlives_a_restart_as_it_stood() {
+async fn subscription_survives_a_restart_unchanged() {
     let gateway = Start::quiet().start().await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     deliver(&gateway, 0..3).await;
     update(&gateway, EventFilter { accounts: vec![CONNECTLY.to_owned()], ..types(&["message.received"]) })
         .await;
@@ -348,38 +353,38 @@ async fn a_subscription_outlives_a_restart_as_it_stood() {
     let event = stream.event().await;
     acknowledge(&gateway, &event.cursor, 2).await.expect("acknowledged");
     let lag_time = None;
-    let stood = Subscription { lag_time, ..get(&gateway).await };
+    let before_restart = Subscription { lag_time, ..get(&gateway).await };
     let gateway = Start::quiet().on(gateway.stop().await).start().await;
-    assert_eq!(stream.events(2).await.len(), 2, "what was on its way");
-    let (closing, told) = end(&mut stream).await;
+    assert_eq!(stream.events(2).await.len(), 2, "events in flight at the shutdown");
+    let (closing, error) = next_closing(&mut stream).await;
     assert_eq!(closing.reason(), ClosingReason::Shutdown);
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
 
-    assert_eq!(Subscription { lag_time, ..get(&gateway).await }, stood);
-    assert_eq!(stood.lag_events, 2);
+    assert_eq!(Subscription { lag_time, ..get(&gateway).await }, before_restart);
+    assert_eq!(before_restart.lag_events, 2);
     let mut stream = open(&gateway).await;
     assert_eq!((stream.started.generation, texts(&mut stream, 2).await), (2, vec!["1".into(), "2".into()]));
 }
 
 #[tokio::test]
-async fn one_that_has_expired_fails_or_tells_of_a_gap_until_a_place_that_is_left_is_acknowledged() {
+async fn expired_subscription_fails_or_reports_gap_until_acknowledged() {
     let gateway = Start::quiet().start().await;
-    create(&gateway, from_the_start()).await.expect("made");
+    create(&gateway, from_the_start()).await.expect("created");
     deliver(&gateway, 0..5).await;
     let events = open(&gateway).await.events(5).await;
     let folder = gateway.stop().await;
-    within_the_store(folder.path(), async |store| {
+    with_store(folder.path(), async |store| {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
         let done = store.commit(vec![Op::Trim(Trim::older_than(before, 3))]).await.expect("written");
         assert!(matches!(&*done, [Done::Trimmed(trimmed)] if trimmed.events == 3));
     })
     .await;
     let gateway = Start::quiet().on(folder).start().await;
-    let stands = get(&gateway).await;
-    assert_eq!((stands.expired, stands.lag_events), (true, 5), "what is gone counts too");
-    let told = gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("events are gone");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
-    assert_eq!(metadata(&told, "oldest_cursor"), events[2].cursor);
+    let current = get(&gateway).await;
+    assert_eq!((current.expired, current.lag_events), (true, 5), "trimmed events count too");
+    let error = gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("expired");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+    assert_eq!(metadata(&error, "oldest_cursor"), events[2].cursor);
 
     let skipping = SubscribeRequest { expired_policy: ExpiredPolicy::SkipWithGap.into(), ..subscribed() };
     let mut stream = gateway.subscribe(skipping).await.expect("subscribed");
@@ -387,28 +392,28 @@ async fn one_that_has_expired_fails_or_tells_of_a_gap_until_a_place_that_is_left
         Some(Response::Gap(gap)) => gap,
         other => panic!("no gap but {other:?}"),
     };
-    assert_eq!((&gap.after_cursor, gap.missed), (&stands.cursor, Some(3)));
+    assert_eq!((&gap.after_cursor, gap.missed), (&current.cursor, Some(3)));
     assert_eq!(gap.resume_cursor, events[2].cursor);
     assert_eq!(stream.events(2).await, events[3..]);
 
     acknowledge(&gateway, &gap.resume_cursor, 1).await.expect("acknowledged");
-    let healed = get(&gateway).await;
-    assert_eq!((healed.expired, healed.lag_events), (false, 2));
+    let valid = get(&gateway).await;
+    assert_eq!((valid.expired, valid.lag_events), (false, 2));
     assert_eq!(open(&gateway).await.events(2).await, events[3..]);
-    // Seeking a place that is gone fails, and changes nothing.
+    // A seek to a trimmed position fails and changes nothing.
     for place in [Place::AfterCursor(events[0].cursor.clone()), Place::Since(Default::default())] {
-        let told = seek(&gateway, place).await.expect_err("gone");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
+        let error = seek(&gateway, place).await.expect_err("deleted or expired");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     }
     assert_eq!(get(&gateway).await.generation, 1);
 }
 
 #[tokio::test]
-async fn an_account_that_is_gone_from_the_configuration_matches_nothing() {
+async fn filter_on_a_removed_account_matches_nothing() {
     let gateway = Start::quiet().start().await;
     let folder = gateway.stop().await;
-    within_the_store(folder.path(), async |store| {
-        let accounts = ["gone", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
+    with_store(folder.path(), async |store| {
+        let accounts = ["removed", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
         let filter = Filter { accounts, types: vec![] };
         let change = Change::Create { filter, place: store::Place::Oldest };
         let op = Op::Subscription(ID.parse().expect("an id"), Box::new(change));
@@ -416,8 +421,8 @@ async fn an_account_that_is_gone_from_the_configuration_matches_nothing() {
     })
     .await;
     let gateway = Start::quiet().on(folder).start().await;
-    let filter = get(&gateway).await.filter.expect("there");
-    assert_eq!(filter.accounts, ["gone", CONNECTBY]);
+    let filter = get(&gateway).await.filter.expect("present");
+    assert_eq!(filter.accounts, ["removed", CONNECTBY]);
     deliver(&gateway, 0..2).await;
     let idle_timeout = Some(prost_types::Duration { seconds: 0, nanos: 1 });
     let request = SubscribeRequest { idle_timeout, ..subscribed() };

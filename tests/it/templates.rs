@@ -1,4 +1,4 @@
-//! Templates: listing and getting them, sending messages made from them, and what is wrong with such requests.
+//! Templates: reads, messages made from templates, and validation.
 
 mod checks;
 mod listing;
@@ -15,11 +15,11 @@ use switchboard::pb::v1::{
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::Status;
 
-use crate::gateway::{CUSTOMER, Gateway, within};
+use crate::support::gateway::{CUSTOMER, Gateway, within};
 
-/// A template as ConnectBy may list it one day: with fields that nobody knows, an integer that no double holds, a key
-/// that stands twice, and white space of its own.
-const ODD: &str = r#"{ "name" : "dummy_template", "language":"en","parameter_format": "POSITIONAL",
+/// A template as a later ConnectBy may list it: with unknown fields, an integer that exceeds a double, a duplicate key,
+/// and unusual white space.
+const UNUSUAL_TEMPLATE: &str = r#"{ "name" : "dummy_template", "language":"en","parameter_format": "POSITIONAL",
     "components":[ {"type":"HEADER","format":"IMAGE"},{"type":"BODY","text":"\u00a1Hola {{1}} \ud83d\ude00!"} ],"status":"APPROVED",
   "category":"MARKETING", "id":"1044750020823458", "x_new": {"big": 123456789012345678901234567890, "ratio": 1.50, "e": 1E2, "n": null, "n": 0}}"#;
 
@@ -27,7 +27,7 @@ fn page(items: &str, paging: &str) -> String {
     format!(r#"{{"success":true,"responseData":{{"data":[{items}],"paging":{paging}}}}}"#)
 }
 
-async fn listing(gateway: &Gateway, body: String) {
+async fn set_list_reply(gateway: &Gateway, body: String) {
     let rule = FaultRule::always(Fault::Body(200, body)).on(Operation::ListTemplates);
     gateway.connectby().set_fault(rule).await;
 }
@@ -53,7 +53,7 @@ async fn get(
         language: language.to_owned(),
     };
     let got = within(templates(gateway).get_template(request)).await?.into_inner();
-    Ok(got.template.expect("an answer holds the template"))
+    Ok(got.template.expect("a template"))
 }
 
 fn send(account: &str, template: Template) -> SendMessageRequest {
@@ -65,7 +65,7 @@ fn send(account: &str, template: Template) -> SendMessageRequest {
     }
 }
 
-/// The same, not held against the list.
+/// The same without the template check.
 fn unchecked(account: &str, template: Template) -> SendMessageRequest {
     SendMessageRequest { skip_template_check: true, ..send(account, template) }
 }
@@ -121,7 +121,7 @@ fn coupon(index: u32, code: &str) -> TemplateButton {
     TemplateButton { index, value: Some(template_button::Value::CouponCode(code.to_owned())) }
 }
 
-/// The last call of an operation at ConnectBy.
+/// The last template send that reached ConnectBy.
 fn sent(gateway: &Gateway) -> switchboard::sandbox::Call {
     let mut calls = gateway.connectby().calls().into_iter();
     calls.rfind(|call| call.operation == Some(Operation::SendTemplate)).expect("a template was sent")

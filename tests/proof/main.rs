@@ -15,7 +15,8 @@
 mod binary;
 mod cast;
 mod checker;
-#[path = "../it/faults.rs"]
+#[expect(dead_code, reason = "the integration tests use the rest")]
+#[path = "../it/support/faults.rs"]
 mod faults;
 mod ledger;
 mod lister;

@@ -1,4 +1,4 @@
-//! Templates that are held against the provider's list before they are sent.
+//! The check of a template against the provider's list before the send.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use switchboard::sandbox::Endpoint;
 use tonic::{Code, Request};
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
 
-/// The imitated provider of an account.
-fn at<'a>(gateway: &'a Gateway, account: &str) -> &'a Endpoint {
+/// The fake provider of an account.
+fn endpoint<'a>(gateway: &'a Gateway, account: &str) -> &'a Endpoint {
     if account == CONNECTBY { gateway.connectby() } else { gateway.connectly() }
 }
 
-/// How often the list was read, and how many templates were sent.
-fn arrived(gateway: &Gateway, account: &str) -> (usize, usize) {
-    let at = at(gateway, account);
+/// The number of list reads and of template sends at the provider.
+fn list_reads_and_sends(gateway: &Gateway, account: &str) -> (usize, usize) {
+    let at = endpoint(gateway, account);
     (at.arrivals(Operation::ListTemplates), at.arrivals(Operation::SendTemplate))
 }
 
-/// A list that holds one template: `offer` in `en`, with this status and body and these further parts.
+/// A list with one template: `offer` in `en`, with this status, body and further components.
 fn listed(account: &str, status: &str, body: &str, parts: &[serde_json::Value]) -> String {
     let body = json!({"type": "BODY", "text": body});
     let components: Vec<_> = [&[body], parts].concat();
@@ -34,17 +34,17 @@ fn listed(account: &str, status: &str, body: &str, parts: &[serde_json::Value]) 
     json!({"entity": {"templateGroups": [{"id": "offer", "templates": [item]}]}}).to_string()
 }
 
-/// Lets a provider list this and take whatever is sent.
-async fn provide(gateway: &Gateway, account: &str, list: String) {
-    let at = at(gateway, account);
-    at.clear_faults().await.expect("listens");
+/// Makes the provider return this list and accept every send.
+async fn set_template_list(gateway: &Gateway, account: &str, list: String) {
+    let at = endpoint(gateway, account);
+    at.clear_faults().await.expect("faults cleared");
     at.set_fault(FaultRule::always(Fault::Body(200, list)).on(Operation::ListTemplates)).await;
-    let taken = Fault::Body(200, r#"{"success":true,"id":"1"}"#.to_owned());
-    at.set_fault(FaultRule::always(taken).on(Operation::SendTemplate)).await;
+    let success = Fault::Body(200, r#"{"success":true,"id":"1"}"#.to_owned());
+    at.set_fault(FaultRule::always(success).on(Operation::SendTemplate)).await;
 }
 
 #[tokio::test]
-async fn what_does_not_fit_its_template_is_told_with_its_path_and_not_sent() {
+async fn template_mismatch_fails_with_field_paths_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
     let image = || header(template_header::Header::Image(media("https://secret.example/a", "")));
     let video = || header(template_header::Header::Video(media("https://secret.example/a", "")));
@@ -90,25 +90,25 @@ async fn what_does_not_fit_its_template_is_told_with_its_path_and_not_sent() {
             &["template.body[0].name"],
         ),
     ] {
-        let told = gateway.send(send(account, template.clone())).await.expect_err("does not fit");
+        let error = gateway.send(send(account, template.clone())).await.expect_err("does not fit");
         let about = &template.name;
         assert_eq!(
-            (told.code(), reason(&told).as_str()),
+            (error.code(), reason(&error).as_str()),
             (Code::InvalidArgument, "REQUEST_INVALID"),
             "{about}"
         );
-        assert_eq!(fields(&told), expected, "{about}");
-        let violations = details(&told).bad_request().expect("violations").field_violations.clone();
+        assert_eq!(fields(&error), expected, "{about}");
+        let violations = details(&error).bad_request().expect("violations").field_violations.clone();
         assert!(violations.iter().all(|violation| violation.reason == "MISMATCH"), "{violations:?}");
-        assert!(!format!("{told:?}").contains("secret"), "{told:?}");
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     }
     for account in [CONNECTBY, CONNECTLY] {
-        assert_eq!(arrived(&gateway, account).1, 0);
+        assert_eq!(list_reads_and_sends(&gateway, account).1, 0);
     }
 }
 
 #[tokio::test]
-async fn what_the_check_does_not_know_goes_to_the_provider() {
+async fn template_the_check_cannot_judge_is_sent() {
     let gateway = Start::quiet().start().await;
     let filled = Template {
         header: header(template_header::Header::Image(media("https://a.example/a", ""))),
@@ -121,72 +121,82 @@ async fn what_the_check_does_not_know_goes_to_the_provider() {
         (CONNECTBY, "APPROVED", "{{1}} {{3}}", json!({"type": "CAROUSEL", "cards": []})),
         (CONNECTLY, "APPROVED", "{{1", json!({"type": "CAROUSEL", "cards": []})),
     ] {
-        provide(&gateway, account, listed(account, status, body, &[part])).await;
-        gateway.send(send(account, filled.clone())).await.expect("nobody can tell that it does not fit");
+        set_template_list(&gateway, account, listed(account, status, body, &[part])).await;
+        gateway.send(send(account, filled.clone())).await.expect("the check cannot prove a mismatch");
     }
-    // Nor is a template kept back at Connectly that is not listed, or that has no language.
-    provide(&gateway, CONNECTLY, listed(CONNECTLY, "APPROVED", "Hello", &[])).await;
+    // At Connectly, a template that is not listed or has no language is sent too.
+    set_template_list(&gateway, CONNECTLY, listed(CONNECTLY, "APPROVED", "Hello", &[])).await;
     for (name, language) in [("other", "en"), ("offer", "de"), ("offer", "")] {
         gateway.send(send(CONNECTLY, template(name, language, &["a"]))).await.expect("accepted");
     }
 }
 
 #[tokio::test]
-async fn a_template_that_was_changed_after_the_list_was_read_is_sent() {
+async fn template_changed_after_the_list_was_read_is_sent() {
     let gateway = Start::quiet().start().await;
     for account in [CONNECTBY, CONNECTLY] {
-        provide(&gateway, account, listed(account, "PENDING", "{{1}}", &[])).await;
+        set_template_list(&gateway, account, listed(account, "PENDING", "{{1}}", &[])).await;
         gateway.send(send(account, template("offer", "en", &["a"]))).await.expect_err("not approved yet");
-        assert_eq!(arrived(&gateway, account), (1, 0), "what was read for it need not be read again");
-        provide(&gateway, account, listed(account, "APPROVED", "{{1}}", &[])).await;
+        assert_eq!(
+            list_reads_and_sends(&gateway, account),
+            (1, 0),
+            "the list was read for this send, so it is current"
+        );
+        set_template_list(&gateway, account, listed(account, "APPROVED", "{{1}}", &[])).await;
         gateway.send(send(account, template("offer", "en", &["a"]))).await.expect("approved now");
-        assert_eq!(arrived(&gateway, account), (2, 1));
-        provide(&gateway, account, listed(account, "APPROVED", "{{1}} {{2}}", &[])).await;
+        assert_eq!(list_reads_and_sends(&gateway, account), (2, 1));
+        set_template_list(&gateway, account, listed(account, "APPROVED", "{{1}} {{2}}", &[])).await;
         gateway.send(send(account, template("offer", "en", &["a", "b"]))).await.expect("has two now");
-        assert_eq!(arrived(&gateway, account), (3, 2));
+        assert_eq!(list_reads_and_sends(&gateway, account), (3, 2));
         for _ in 0..3 {
             gateway.send(send(account, template("offer", "en", &["a", "b"]))).await.expect("still has two");
         }
-        assert_eq!(arrived(&gateway, account), (3, 5), "what fits is not read again");
+        assert_eq!(list_reads_and_sends(&gateway, account), (3, 5), "a matching template needs no reload");
     }
     let call = sent(&gateway).json().expect("JSON");
-    assert_eq!(call["template"]["components"][0]["text"], "{{1}} {{2}}", "ConnectBy gets the newest one");
+    assert_eq!(
+        call["template"]["components"][0]["text"], "{{1}} {{2}}",
+        "ConnectBy gets the newest template"
+    );
 }
 
 #[tokio::test]
-async fn a_template_that_was_added_after_the_list_was_read_is_sent() {
+async fn template_added_after_the_list_was_read_is_sent() {
     let gateway = Start::quiet().start().await;
-    provide(&gateway, CONNECTBY, page("", "{}")).await;
-    let told = gateway.send(send(CONNECTBY, template("offer", "en", &[]))).await.expect_err("not there yet");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
-    provide(&gateway, CONNECTBY, listed(CONNECTBY, "APPROVED", "Hello", &[])).await;
-    gateway.send(send(CONNECTBY, template("offer", "en", &[]))).await.expect("there now");
-    assert_eq!(arrived(&gateway, CONNECTBY), (2, 1));
+    set_template_list(&gateway, CONNECTBY, page("", "{}")).await;
+    let error = gateway.send(send(CONNECTBY, template("offer", "en", &[]))).await.expect_err("not found");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
+    set_template_list(&gateway, CONNECTBY, listed(CONNECTBY, "APPROVED", "Hello", &[])).await;
+    gateway.send(send(CONNECTBY, template("offer", "en", &[]))).await.expect("found");
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY), (2, 1));
 }
 
 #[tokio::test]
-async fn nothing_is_refused_on_the_word_of_an_old_list_when_it_cannot_be_read_again() {
+async fn stale_list_rejects_no_template_if_it_cannot_be_reloaded() {
     let gateway = Start::quiet().start().await;
     for account in [CONNECTBY, CONNECTLY] {
-        provide(&gateway, account, listed(account, "APPROVED", "Hello", &[])).await;
+        set_template_list(&gateway, account, listed(account, "APPROVED", "Hello", &[])).await;
         gateway.send(send(account, template("offer", "en", &[]))).await.expect("accepted");
-        at(&gateway, account).clear_faults().await.expect("listens");
+        endpoint(&gateway, account).clear_faults().await.expect("faults cleared");
         let broken = FaultRule::always(Fault::status(503)).on(Operation::ListTemplates);
-        at(&gateway, account).set_fault(broken).await;
-        let told = gateway.send(send(account, template("offer", "en", &["a"]))).await.expect_err("misfits");
-        // The sandbox knows no `offer`: at Connectly it was asked.
+        endpoint(&gateway, account).set_fault(broken).await;
+        let error = gateway.send(send(account, template("offer", "en", &["a"]))).await.expect_err("mismatch");
+        // The Connectly send reached the sandbox, which has no `offer`.
         let (code, expected) = if account == CONNECTBY {
             (Code::Unavailable, "PROVIDER_UNAVAILABLE")
         } else {
             (Code::NotFound, "TEMPLATE_NOT_FOUND")
         };
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected));
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected));
     }
-    assert_eq!((arrived(&gateway, CONNECTBY).1, arrived(&gateway, CONNECTLY).1), (1, 2));
+    assert_eq!(
+        (list_reads_and_sends(&gateway, CONNECTBY).1, list_reads_and_sends(&gateway, CONNECTLY).1),
+        (1, 2)
+    );
 }
 
 #[tokio::test]
-async fn what_the_provider_says_of_a_template_makes_the_next_send_read_the_list_again() {
+async fn template_refusal_makes_the_next_send_reload_the_list() {
     for (account, refused) in [
         (CONNECTBY, r#"{"success":false,"responseData":{"error":{"code":132015}}}"#),
         (CONNECTBY, r#"{"success":false,"responseData":{"error":{"code":132001}}}"#),
@@ -194,25 +204,25 @@ async fn what_the_provider_says_of_a_template_makes_the_next_send_read_the_list_
         (CONNECTLY, r#"{"code":"ERROR_CODE_MESSAGE_TEMPLATE_DELETED"}"#),
     ] {
         let gateway = Start::quiet().start().await;
-        provide(&gateway, account, listed(account, "APPROVED", "Hello", &[])).await;
+        set_template_list(&gateway, account, listed(account, "APPROVED", "Hello", &[])).await;
         gateway.send(send(account, template("offer", "en", &[]))).await.expect("accepted");
-        let at = at(&gateway, account);
-        at.clear_faults().await.expect("listens");
+        let at = endpoint(&gateway, account);
+        at.clear_faults().await.expect("faults cleared");
         let refusal = Fault::Status { status: 400, retry_after: None, body: Some(refused.to_owned()) };
         at.set_fault(FaultRule::once(refusal).on(Operation::SendTemplate)).await;
         gateway.send(send(account, template("offer", "en", &[]))).await.expect_err("refused");
-        assert_eq!(arrived(&gateway, account), (1, 2), "{refused}");
+        assert_eq!(list_reads_and_sends(&gateway, account), (1, 2), "{refused}");
 
-        provide(&gateway, account, listed(account, "PAUSED", "Hello", &[])).await;
-        let told = gateway.send(send(account, template("offer", "en", &[]))).await.expect_err("paused");
-        assert_eq!(fields(&told), ["template.name"]);
-        assert!(told.message().contains("PAUSED"), "{told:?}");
-        assert_eq!(arrived(&gateway, account), (2, 2), "{refused}");
+        set_template_list(&gateway, account, listed(account, "PAUSED", "Hello", &[])).await;
+        let error = gateway.send(send(account, template("offer", "en", &[]))).await.expect_err("paused");
+        assert_eq!(fields(&error), ["template.name"]);
+        assert!(error.message().contains("PAUSED"), "{error:?}");
+        assert_eq!(list_reads_and_sends(&gateway, account), (2, 2), "{refused}");
     }
 }
 
 #[tokio::test]
-async fn any_other_refusal_says_nothing_of_the_list() {
+async fn unrelated_refusal_keeps_the_cached_list() {
     let gateway = Start::quiet().start().await;
     let good = || send(CONNECTBY, template("order_update", "en", &["a", "b"]));
     gateway.send(good()).await.expect("accepted");
@@ -220,61 +230,61 @@ async fn any_other_refusal_says_nothing_of_the_list() {
     gateway.connectby().set_fault(closed).await;
     gateway.send(good()).await.expect_err("refused");
     gateway.send(good()).await.expect("accepted");
-    assert_eq!(arrived(&gateway, CONNECTBY), (1, 3));
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY), (1, 3));
 }
 
 #[tokio::test]
-async fn fifty_first_sends_at_once_read_the_list_once() {
+async fn fifty_concurrent_first_sends_read_the_list_once() {
     let gateway = Start::quiet().start().await;
     for account in [CONNECTBY, CONNECTLY] {
         let slow = FaultRule::always(Fault::Latency(Duration::from_millis(500)));
-        at(&gateway, account).set_fault(slow.on(Operation::ListTemplates)).await;
+        endpoint(&gateway, account).set_fault(slow.on(Operation::ListTemplates)).await;
         let sends = (0..50).map(|_| gateway.send(send(account, template("order_update", "en", &["a", "b"]))));
         for sent in join_all(sends).await {
             sent.expect("accepted");
         }
-        assert_eq!(arrived(&gateway, account), (1, 50), "{account}");
+        assert_eq!(list_reads_and_sends(&gateway, account), (1, 50), "{account}");
     }
 }
 
 #[tokio::test]
-async fn fifty_misfits_at_once_share_their_readings() {
+async fn fifty_concurrent_mismatches_share_list_reads() {
     let gateway = Start::quiet().start().await;
     for account in [CONNECTBY, CONNECTLY] {
         gateway.send(send(account, template("order_update", "en", &["a", "b"]))).await.expect("accepted");
         let slow = FaultRule::always(Fault::Latency(Duration::from_secs(1)));
-        at(&gateway, account).set_fault(slow.on(Operation::ListTemplates)).await;
+        endpoint(&gateway, account).set_fault(slow.on(Operation::ListTemplates)).await;
         let sends = (0..50).map(|_| gateway.send(send(account, template("order_update", "en", &["a"]))));
-        for told in join_all(sends).await {
-            assert_eq!(fields(&told.expect_err("one missing")), ["template.body"]);
+        for error in join_all(sends).await {
+            assert_eq!(fields(&error.expect_err("one missing")), ["template.body"]);
         }
-        let (reads, sends) = arrived(&gateway, account);
-        // One for those who came before it began, one for those who came while it was under way.
+        let (reads, sends) = list_reads_and_sends(&gateway, account);
+        // One read serves the sends before it, the next one those that came during it.
         assert!((2..=4).contains(&reads) && sends == 1, "{account}: {reads} reads");
     }
 }
 
 #[tokio::test]
-async fn who_leaves_while_the_list_is_read_does_not_end_it_for_the_others() {
+async fn cancelled_send_does_not_end_a_shared_list_read() {
     let gateway = Start::quiet().start().await;
     for account in [CONNECTBY, CONNECTLY] {
         let slow = FaultRule::once(Fault::Latency(Duration::from_millis(800))).on(Operation::ListTemplates);
-        at(&gateway, account).set_fault(slow).await;
+        endpoint(&gateway, account).set_fault(slow).await;
         let good = || send(account, template("order_update", "en", &["a", "b"]));
         let mut hasty = Request::new(good());
         hasty.set_timeout(Duration::from_millis(200));
         let mut messages = gateway.messages();
         let (left, stayed) = tokio::join!(messages.send_message(hasty), gateway.send(good()));
         if account == CONNECTBY {
-            left.expect_err("its time is over");
+            left.expect_err("deadline exceeded");
         }
         stayed.expect("accepted");
-        assert_eq!(arrived(&gateway, account).0, 1, "{account}");
+        assert_eq!(list_reads_and_sends(&gateway, account).0, 1, "{account}");
     }
 }
 
 #[tokio::test]
-async fn a_list_that_cannot_be_had_keeps_nothing_back_at_connectly() {
+async fn unreadable_list_blocks_no_send_at_connectly() {
     for fault in [
         Fault::status(500),
         Fault::status(403),
@@ -289,11 +299,11 @@ async fn a_list_that_cannot_be_had_keeps_nothing_back_at_connectly() {
             gateway
                 .send(send(CONNECTLY, template("order_update", "en", &["a", "b"])))
                 .await
-                .unwrap_or_else(|told| panic!("{fault:?}: {told:?}"));
+                .unwrap_or_else(|error| panic!("{fault:?}: {error:?}"));
         }
-        assert_eq!(arrived(&gateway, CONNECTLY).1, 3);
+        assert_eq!(list_reads_and_sends(&gateway, CONNECTLY).1, 3);
     }
-    // Nor does one that does not come: a caller in a hurry is not kept until its time is over.
+    // A list read that does not return blocks no send either: the send starts before its deadline.
     let gateway = Start::quiet().start().await;
     let never = FaultRule::always(Fault::Latency(Duration::from_secs(60))).on(Operation::ListTemplates);
     gateway.connectly().set_fault(never).await;
@@ -303,31 +313,31 @@ async fn a_list_that_cannot_be_had_keeps_nothing_back_at_connectly() {
 }
 
 #[tokio::test]
-async fn a_send_that_skips_the_check_goes_as_it_is_and_reads_only_what_it_needs() {
+async fn send_that_skips_the_check_reads_only_what_it_needs() {
     let gateway = Start::quiet().start().await;
     for (account, reads) in [(CONNECTBY, 1), (CONNECTLY, 0)] {
-        let told = gateway
+        let error = gateway
             .send(unchecked(account, template("order_update", "en", &["a"])))
             .await
             .expect_err("one missing");
-        assert_eq!(reason(&told), "TEMPLATE_PARAMETERS_REJECTED", "the provider's own word");
-        assert_eq!(arrived(&gateway, account), (reads, 1));
+        assert_eq!(reason(&error), "TEMPLATE_PARAMETERS_REJECTED", "the provider's own error");
+        assert_eq!(list_reads_and_sends(&gateway, account), (reads, 1));
     }
-    let told =
-        gateway.send(unchecked(CONNECTBY, template("nothing", "en", &[]))).await.expect_err("not there");
-    assert_eq!(reason(&told), "TEMPLATE_NOT_FOUND");
+    let error =
+        gateway.send(unchecked(CONNECTBY, template("nothing", "en", &[]))).await.expect_err("not found");
+    assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND");
     gateway.send(unchecked(CONNECTBY, template("order_update", "en", &["a", "b"]))).await.expect("accepted");
-    assert_eq!(arrived(&gateway, CONNECTBY).1, 2);
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).1, 2);
 }
 
 #[tokio::test]
-async fn a_list_is_read_only_as_far_as_somebody_needs_it() {
+async fn list_is_read_only_up_to_the_needed_page() {
     let gateway = Start::quiet().start().await;
     gateway.send(send(CONNECTBY, template("order_update", "en", &["a", "b"]))).await.expect("on page 1");
-    assert_eq!(arrived(&gateway, CONNECTBY).0, 1);
-    // It stands on page 3, which is read after page 2, and page 1 is known.
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).0, 1);
+    // The template is on page 3. Pages 2 and 3 are read; page 1 is cached.
     gateway.send(send(CONNECTBY, template("order_update", "de", &["a", "b"]))).await.expect("on page 3");
-    assert_eq!(arrived(&gateway, CONNECTBY).0, 3);
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).0, 3);
     gateway.send(send(CONNECTBY, template("welcome_coupon", "en", &[]))).await.expect_err("no coupon");
-    assert_eq!(arrived(&gateway, CONNECTBY).0, 5, "a refusal needs a new reading, of two pages");
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).0, 5, "a rejection needs a reload of two pages");
 }

@@ -1,13 +1,13 @@
-//! Listing templates and getting one.
+//! `ListTemplates` and `GetTemplate`.
 
 use switchboard::pb::v1::{ParameterFormat, TemplateCategory, TemplateComponentType, TemplateStatus};
 use tonic::Code;
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start, fields, metadata, reason};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, fields, metadata, reason};
 
 #[tokio::test]
-async fn connectbys_templates_come_page_by_page_and_back_again() {
+async fn connectby_templates_are_paged_in_both_directions() {
     let gateway = Start::quiet().start().await;
     let mut pages = vec![list(&gateway, CONNECTBY, "").await.expect("a page")];
     while let Some(token) = pages.last().map(|page| &page.next_page_token).filter(|token| !token.is_empty()) {
@@ -49,7 +49,7 @@ async fn connectbys_templates_come_page_by_page_and_back_again() {
 }
 
 #[tokio::test]
-async fn connectlys_templates_come_at_once_one_for_each_name_and_language() {
+async fn connectly_templates_are_one_page_per_name_and_language() {
     let gateway = Start::quiet().start().await;
     let page = list(&gateway, CONNECTLY, "").await.expect("a page");
     assert!(page.next_page_token.is_empty() && page.previous_page_token.is_empty());
@@ -78,11 +78,11 @@ async fn connectlys_templates_come_at_once_one_for_each_name_and_language() {
 }
 
 #[tokio::test]
-async fn a_listed_template_keeps_the_providers_own_bytes() {
+async fn listed_template_keeps_the_providers_bytes() {
     let gateway = Start::quiet().start().await;
-    listing(&gateway, page(&format!(" {ODD}\n"), "{}")).await;
+    set_list_reply(&gateway, page(&format!(" {UNUSUAL_TEMPLATE}\n"), "{}")).await;
     let page = list(&gateway, CONNECTBY, "").await.expect("a page");
-    assert_eq!(page.templates[0].raw_json, ODD);
+    assert_eq!(page.templates[0].raw_json, UNUSUAL_TEMPLATE);
     assert_eq!(page.templates[0].components[0].raw_json, r#"{"type":"HEADER","format":"IMAGE"}"#);
     assert_eq!(page.templates[0].components[1].text, "¡Hola {{1}} 😀!");
 
@@ -95,65 +95,72 @@ async fn a_listed_template_keeps_the_providers_own_bytes() {
 }
 
 #[tokio::test]
-async fn a_page_token_holds_no_url_and_is_good_for_its_account_alone() {
+async fn page_token_contains_no_url_and_is_bound_to_its_account() {
     let gateway = Start::quiet().start().await;
     let elsewhere = r#"{"next":"https://elsewhere.example/steal?after=CUR%202"}"#;
-    listing(&gateway, page("", elsewhere)).await;
+    set_list_reply(&gateway, page("", elsewhere)).await;
     let token = list(&gateway, CONNECTBY, "").await.expect("a page").next_page_token;
     list(&gateway, CONNECTBY, &token).await.expect("a page");
     assert_eq!(gateway.connectby().calls()[1].path, "/v1.0/templates?after=CUR+2");
 
     for (account, token) in [(CONNECTLY, token.as_str()), (CONNECTBY, "x"), (CONNECTBY, &token[1..])] {
-        let told = list(&gateway, account, token).await.expect_err("not its token");
-        assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
-        assert_eq!(fields(&told), ["page_token"]);
+        let error = list(&gateway, account, token).await.expect_err("a foreign token");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
+        assert_eq!(fields(&error), ["page_token"]);
     }
 }
 
 #[tokio::test]
-async fn a_list_that_repeats_itself_ends() {
+async fn list_with_a_repeated_page_ends() {
     let gateway = Start::quiet().start().await;
-    listing(&gateway, page(ODD, r#"{"next":"https://h/t?after=A","previous":"https://h/t?before=A"}"#)).await;
+    set_list_reply(
+        &gateway,
+        page(UNUSUAL_TEMPLATE, r#"{"next":"https://h/t?after=A","previous":"https://h/t?before=A"}"#),
+    )
+    .await;
     let first = list(&gateway, CONNECTBY, "").await.expect("a page");
     let second = list(&gateway, CONNECTBY, &first.next_page_token).await.expect("a page");
     assert_eq!(second.next_page_token, "");
 
     gateway.connectby().clear_calls();
-    let told = get(&gateway, CONNECTBY, "other", "en").await.expect_err("not there");
-    assert_eq!(reason(&told), "TEMPLATE_NOT_FOUND");
+    let error = get(&gateway, CONNECTBY, "other", "en").await.expect_err("not found");
+    assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND");
     assert_eq!(gateway.connectby().arrivals(Operation::ListTemplates), 2);
 }
 
 #[tokio::test]
-async fn a_template_is_got_by_its_exact_name_and_language() {
+async fn get_template_needs_the_exact_name_and_language() {
     let gateway = Start::quiet().start().await;
     for (account, id) in [(CONNECTBY, "1200000000000008"), (CONNECTLY, "1300000000000002")] {
-        assert_eq!(get(&gateway, account, "order_update", "de").await.expect("there").id, id);
+        assert_eq!(get(&gateway, account, "order_update", "de").await.expect("present").id, id);
         for (name, language) in
             [("order_update", "fr"), ("order_updat", "de"), ("Order_Update", "de"), ("order_update", "DE")]
         {
-            let told = get(&gateway, account, name, language).await.expect_err("not there");
-            assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
-            assert_eq!(metadata(&told, "account"), account);
+            let error = get(&gateway, account, name, language).await.expect_err("not found");
+            assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
+            assert_eq!(metadata(&error, "account"), account);
         }
     }
-    let told = get(&gateway, CONNECTBY, "", "").await.expect_err("empty");
-    assert_eq!(fields(&told), ["name", "language"]);
-    let told = get(&gateway, "NO", &"é".repeat(513), "").await.expect_err("all wrong");
-    assert_eq!(fields(&told), ["account", "name", "language"]);
-    for told in [list(&gateway, "nobody", "").await.err(), get(&gateway, "nobody", "n", "l").await.err()] {
-        assert_eq!(reason(&told.expect("there is nobody")), "ACCOUNT_NOT_FOUND");
+    let error = get(&gateway, CONNECTBY, "", "").await.expect_err("empty");
+    assert_eq!(fields(&error), ["name", "language"]);
+    let error = get(&gateway, "NO", &"é".repeat(513), "").await.expect_err("all wrong");
+    assert_eq!(fields(&error), ["account", "name", "language"]);
+    for error in [
+        list(&gateway, "unknown-account", "").await.err(),
+        get(&gateway, "unknown-account", "n", "l").await.err(),
+    ] {
+        assert_eq!(reason(&error.expect("no such account")), "ACCOUNT_NOT_FOUND");
     }
-    let told = list(&gateway, "", "").await.expect_err("empty");
-    assert_eq!(fields(&told), ["account"]);
+    let error = list(&gateway, "", "").await.expect_err("empty");
+    assert_eq!(fields(&error), ["account"]);
 }
 
 #[tokio::test]
-async fn every_answer_to_a_list_has_its_meaning_and_a_failed_read_may_be_tried_again() {
+async fn each_provider_reply_to_a_read_maps_to_its_status() {
     let status =
         |status, body: &str| Fault::Status { status, retry_after: None, body: Some(body.to_owned()) };
     let ok = |body: &str| Fault::Body(200, body.to_owned());
-    let mut gateway = Start::quiet().one_try().start().await;
+    let mut gateway = Start::quiet().without_retries().start().await;
     let cases = [
         (Fault::Refuse, Code::Unavailable, "PROVIDER_UNREACHABLE", ""),
         (Fault::CutBeforeReading, Code::Unavailable, "PROVIDER_UNAVAILABLE", "CONNECTION_LOST"),
@@ -182,47 +189,47 @@ async fn every_answer_to_a_list_has_its_meaning_and_a_failed_read_may_be_tried_a
                 let at: &switchboard::sandbox::Endpoint =
                     if account == CONNECTBY { gateway.connectby() } else { gateway.connectly() };
                 at.set_fault(FaultRule::once(fault.clone())).await;
-                let told = match read {
+                let error = match read {
                     "list" => list(&gateway, account, "").await.map(|_| ()),
                     _ => get(&gateway, account, "order_update", "en").await.map(|_| ()),
                 };
-                let told = told.expect_err("a fault is no success");
+                let error = error.expect_err("the fault makes the call fail");
                 let kind = fault.kind();
-                assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{kind}: {told:?}");
-                assert_eq!(metadata(&told, "cause"), cause, "{kind}");
-                assert_eq!(metadata(&told, "account"), account);
+                assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{kind}: {error:?}");
+                assert_eq!(metadata(&error, "cause"), cause, "{kind}");
+                assert_eq!(metadata(&error, "account"), account);
                 if expected == "PROVIDER_NOT_FOUND" && account == CONNECTBY {
-                    assert_eq!(metadata(&told, "route"), r#"list_templates = "GET /v1.0/templates""#);
+                    assert_eq!(metadata(&error, "route"), r#"list_templates = "GET /v1.0/templates""#);
                 }
-                at.clear_faults().await.expect("listens again");
+                at.clear_faults().await.expect("faults cleared");
                 if expected == "PROVIDER_THROTTLED" {
-                    // This account rests now.
-                    gateway = Start::quiet().one_try().start().await;
+                    // The server now pauses this account.
+                    gateway = Start::quiet().without_retries().start().await;
                 }
             }
         }
-        list(&gateway, account, "").await.expect("all is well again");
+        list(&gateway, account, "").await.expect("the provider works again");
     }
-    // What ConnectBy passes on from Meta.
+    // Codes that ConnectBy passes on from Meta.
     gateway.connectby().set_fault(FaultRule::once(Fault::SuccessFalse { code: Some(131_000) })).await;
     assert_eq!(reason(&list(&gateway, CONNECTBY, "").await.expect_err("failed")), "PROVIDER_UNAVAILABLE");
     gateway.connectby().set_fault(FaultRule::once(Fault::SuccessFalse { code: Some(80_008) })).await;
-    let told = list(&gateway, CONNECTBY, "").await.expect_err("throttled");
+    let error = list(&gateway, CONNECTBY, "").await.expect_err("throttled");
     assert_eq!(
-        (reason(&told).as_str(), metadata(&told, "provider_code").as_str()),
+        (reason(&error).as_str(), metadata(&error, "provider_code").as_str()),
         ("PROVIDER_THROTTLED", "80008")
     );
 }
 
 #[tokio::test]
-async fn accounts_say_that_templates_work() {
+async fn capabilities_include_templates() {
     let gateway = Start::quiet().start().await;
     let listed = gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest {}).await;
     for account in listed.expect("listed").into_inner().accounts {
-        let able = account.capabilities.expect("there");
+        let capabilities = account.capabilities.expect("present");
         for rpc in ["TemplateService.ListTemplates", "TemplateService.GetTemplate"] {
-            assert!(able.rpcs.iter().any(|able| able == rpc), "{rpc} at {}", account.id);
+            assert!(capabilities.rpcs.iter().any(|listed| listed == rpc), "{rpc} at {}", account.id);
         }
-        assert!(able.contents.iter().any(|content| content == "template"));
+        assert!(capabilities.contents.iter().any(|content| content == "template"));
     }
 }

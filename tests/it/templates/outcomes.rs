@@ -1,26 +1,27 @@
-//! What each answer to a template means.
+//! The outcome of each reply to a template send.
 
 use tonic::Code;
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start, metadata, reason};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, metadata, reason};
 
 #[tokio::test]
-async fn a_template_that_is_not_listed_is_not_sent() {
+async fn unlisted_template_is_not_sent() {
     let gateway = Start::quiet().start().await;
-    let told = gateway
+    let error = gateway
         .send(send(CONNECTBY, template("order_update", "fr", &["a", "b"])))
         .await
-        .expect_err("not there");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
-    assert!(metadata(&told, "message_id").starts_with("msg_"));
-    assert_eq!(metadata(&told, "provider"), "connectby");
+        .expect_err("not found");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "TEMPLATE_NOT_FOUND"));
+    assert!(metadata(&error, "message_id").starts_with("msg_"));
+    assert_eq!(metadata(&error, "provider"), "connectby");
     assert_eq!(gateway.connectby().arrivals(Operation::SendTemplate), 0);
 }
 
 #[tokio::test]
-async fn a_search_for_the_template_that_fails_proves_that_nothing_was_sent() {
-    let start = || Start::quiet().one_try().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start();
+async fn failed_template_lookup_proves_nothing_was_sent() {
+    let start =
+        || Start::quiet().without_retries().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start();
     let mut gateway = start().await;
     let (late, unavailable) = (std::time::Duration::from_secs(30), Code::Unavailable);
     for (fault, code, expected) in [
@@ -40,34 +41,34 @@ async fn a_search_for_the_template_that_fails_proves_that_nothing_was_sent() {
     ] {
         let provider = gateway.connectby();
         provider.set_fault(FaultRule::once(fault.clone()).on(Operation::ListTemplates)).await;
-        let told = gateway
+        let error = gateway
             .send(send(CONNECTBY, template("order_update", "en", &["a", "b"])))
             .await
-            .expect_err("a fault is no success");
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
-        assert!(metadata(&told, "message_id").starts_with("msg_"), "{fault:?}");
-        provider.clear_faults().await.expect("listens again");
+            .expect_err("the fault makes the call fail");
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
+        assert!(metadata(&error, "message_id").starts_with("msg_"), "{fault:?}");
+        provider.clear_faults().await.expect("faults cleared");
         assert_eq!(provider.arrivals(Operation::SendTemplate), 0, "{fault:?}");
         if expected == "PROVIDER_THROTTLED" {
-            // This account rests now.
+            // The server now pauses this account.
             gateway = start().await;
         }
     }
     gateway
         .send(send(CONNECTBY, template("order_update", "en", &["a", "b"])))
         .await
-        .expect("all is well again");
+        .expect("the provider works again");
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_while_the_template_is_looked_for_ends_the_send() {
+async fn cancel_during_the_template_lookup_cancels_the_send() {
     let gateway = Start::quiet().start().await;
     let slow = Fault::Latency(std::time::Duration::from_millis(400));
     gateway.connectby().set_fault(FaultRule::once(slow).on(Operation::ListTemplates)).await;
     let mut request = tonic::Request::new(send(CONNECTBY, template("order_update", "en", &["a", "b"])));
     request.set_timeout(std::time::Duration::from_millis(100));
-    gateway.messages().send_message(request).await.expect_err("its time is over");
-    // The server stops only when all that it still does has ended.
+    gateway.messages().send_message(request).await.expect_err("deadline exceeded");
+    // Shutdown waits for all work in flight.
     let connectby = gateway.connectby().clone();
     gateway.stop().await;
     assert_eq!(connectby.arrivals(Operation::ListTemplates), 1);
@@ -75,15 +76,18 @@ async fn a_caller_who_leaves_while_the_template_is_looked_for_ends_the_send() {
 }
 
 #[tokio::test]
-async fn every_answer_to_a_template_has_its_outcome_at_connectby() {
+async fn each_connectby_reply_to_a_template_maps_to_its_outcome() {
     let graph = |code: i64, http: u16| {
         let body =
             format!(r#"{{"success":false,"responseData":{{"error":{{"message":"m","code":{code}}}}}}}"#);
         Fault::Status { status: http, retry_after: None, body: Some(body) }
     };
     let (invalid, failed) = (Code::InvalidArgument, Code::FailedPrecondition);
-    let gateway =
-        Start::quiet().one_try().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start().await;
+    let gateway = Start::quiet()
+        .without_retries()
+        .with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s")
+        .start()
+        .await;
     for (fault, code, expected, cause) in [
         (graph(132_000, 400), invalid, "TEMPLATE_PARAMETERS_REJECTED", ""),
         (graph(132_001, 404), Code::NotFound, "TEMPLATE_NOT_FOUND", ""),
@@ -105,38 +109,41 @@ async fn every_answer_to_a_template_has_its_outcome_at_connectby() {
     ] {
         let provider = gateway.connectby();
         provider.set_fault(FaultRule::once(fault.clone()).on(Operation::SendTemplate)).await;
-        let told = gateway
+        let error = gateway
             .send(send(CONNECTBY, template("order_update", "en", &["secret words", "b"])))
             .await
-            .expect_err("a fault is no success");
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
-        assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
-        assert!(!format!("{told:?}").contains("secret words"), "{fault:?}");
+            .expect_err("the fault makes the call fail");
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
+        assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
+        assert!(!format!("{error:?}").contains("secret words"), "{fault:?}");
         if expected == "PROVIDER_NOT_FOUND" {
-            assert_eq!(metadata(&told, "route"), r#"send_template = "POST /v1.0/templates/send""#);
+            assert_eq!(metadata(&error, "route"), r#"send_template = "POST /v1.0/templates/send""#);
         }
-        provider.clear_faults().await.expect("listens");
+        provider.clear_faults().await.expect("faults cleared");
     }
-    // Meta's own word on a template that is listed and cannot be sent.
-    let told =
+    // Meta's own error for a listed template that cannot be sent.
+    let error =
         gateway.send(unchecked(CONNECTBY, template("winter_sale", "en", &[]))).await.expect_err("paused");
-    assert_eq!(reason(&told), "TEMPLATE_PAUSED");
-    let told = gateway
+    assert_eq!(reason(&error), "TEMPLATE_PAUSED");
+    let error = gateway
         .send(unchecked(CONNECTBY, template("order_update", "en", &["a"])))
         .await
         .expect_err("one missing");
-    assert_eq!(reason(&told), "TEMPLATE_PARAMETERS_REJECTED");
+    assert_eq!(reason(&error), "TEMPLATE_PARAMETERS_REJECTED");
 }
 
 #[tokio::test]
-async fn every_answer_to_a_template_has_its_outcome_at_connectly() {
+async fn each_connectly_reply_to_a_template_maps_to_its_outcome() {
     let coded = |http: u16, code: &str| {
         let body = format!(r#"{{"message":"m","type":"ERROR_TYPE_X","code":"ERROR_CODE_{code}"}}"#);
         Fault::Status { status: http, retry_after: None, body: Some(body) }
     };
     let (invalid, failed) = (Code::InvalidArgument, Code::FailedPrecondition);
-    let gateway =
-        Start::quiet().one_try().with("ACCOUNTS__DEMO_CONNECTLY__REQUEST_TIMEOUT", "1s").start().await;
+    let gateway = Start::quiet()
+        .without_retries()
+        .with("ACCOUNTS__DEMO_CONNECTLY__REQUEST_TIMEOUT", "1s")
+        .start()
+        .await;
     for (fault, code, expected, cause) in [
         (coded(404, "MESSAGE_TEMPLATE_NOT_FOUND"), Code::NotFound, "TEMPLATE_NOT_FOUND", ""),
         (coded(400, "MESSAGE_TEMPLATE_NOT_FOUND"), Code::NotFound, "TEMPLATE_NOT_FOUND", ""),
@@ -152,20 +159,20 @@ async fn every_answer_to_a_template_has_its_outcome_at_connectly() {
     ] {
         let provider = gateway.connectly();
         provider.set_fault(FaultRule::once(fault.clone()).on(Operation::SendTemplate)).await;
-        let told = gateway
+        let error = gateway
             .send(send(CONNECTLY, template("order_update", "en", &["secret words", "b"])))
             .await
-            .expect_err("a fault is no success");
-        assert_eq!((told.code(), reason(&told).as_str()), (code, expected), "{fault:?}: {told:?}");
-        assert_eq!(metadata(&told, "cause"), cause, "{fault:?}");
-        assert!(!format!("{told:?}").contains("secret words"), "{fault:?}");
-        provider.clear_faults().await.expect("listens");
+            .expect_err("the fault makes the call fail");
+        assert_eq!((error.code(), reason(&error).as_str()), (code, expected), "{fault:?}: {error:?}");
+        assert_eq!(metadata(&error, "cause"), cause, "{fault:?}");
+        assert!(!format!("{error:?}").contains("secret words"), "{fault:?}");
+        provider.clear_faults().await.expect("faults cleared");
     }
     gateway
         .send(send(CONNECTLY, template("order_update", "", &["a", "b"])))
         .await
-        .expect("the default is there");
-    let told =
+        .expect("the default language exists");
+    let error =
         gateway.send(unchecked(CONNECTLY, template("winter_sale", "en", &[]))).await.expect_err("pending");
-    assert_eq!(reason(&told), "TEMPLATE_NOT_FOUND");
+    assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND");
 }

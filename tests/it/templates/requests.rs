@@ -1,13 +1,13 @@
-//! What is wrong with a template that is to be sent, and what a provider cannot do of it.
+//! Invalid template sends, and template parts that a provider does not support.
 
 use switchboard::pb::v1::{Channel, Location};
 use tonic::Code;
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
 
 #[tokio::test]
-async fn what_connectly_cannot_do_of_a_template_is_unimplemented_with_the_fields_path() {
+async fn unsupported_template_parts_are_unimplemented_at_connectly() {
     let gateway = Start::quiet().start().await;
     let request = Template {
         header: header(template_header::Header::Location(Location::default())),
@@ -16,10 +16,10 @@ async fn what_connectly_cannot_do_of_a_template_is_unimplemented_with_the_fields
         ..template("t", "en", &[])
     };
     let request = SendMessageRequest { channel: Channel::Sms.into(), ..send(CONNECTLY, request) };
-    let told = gateway.send(request).await.expect_err("unsupported");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+    let error = gateway.send(request).await.expect_err("unsupported");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
     assert_eq!(
-        fields(&told),
+        fields(&error),
         [
             "channel",
             "template.header.location",
@@ -33,21 +33,21 @@ async fn what_connectly_cannot_do_of_a_template_is_unimplemented_with_the_fields
 }
 
 #[tokio::test]
-async fn connectby_needs_a_language_and_tells_so_beside_all_else() {
+async fn connectby_requires_a_language() {
     let gateway = Start::quiet().start().await;
-    let told =
+    let error =
         gateway.send(send(CONNECTBY, template("login_code", "", &["x"]))).await.expect_err("no language");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&told), ["template.language"]);
-    let violations = details(&told).bad_request().expect("violations").field_violations.clone();
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), ["template.language"]);
+    let violations = details(&error).bad_request().expect("violations").field_violations.clone();
     assert_eq!(violations[0].reason, "REQUIRED");
-    let told = gateway.send(send(CONNECTBY, template("", "", &[""]))).await.expect_err("all wrong");
-    assert_eq!(fields(&told), ["template.name", "template.body[0].text", "template.language"]);
+    let error = gateway.send(send(CONNECTBY, template("", "", &[""]))).await.expect_err("all wrong");
+    assert_eq!(fields(&error), ["template.name", "template.body[0].text", "template.language"]);
     assert!(gateway.connectby().calls().is_empty());
 }
 
 #[tokio::test]
-async fn every_fault_of_a_template_is_told_at_once() {
+async fn invalid_template_reports_all_violations() {
     let gateway = Start::quiet().start().await;
     let empty = Parameter::default();
     let request = Template {
@@ -70,10 +70,10 @@ async fn every_fault_of_a_template_is_told_at_once() {
         ],
         ..template("", "en", &[])
     };
-    let told = gateway.send(send(CONNECTBY, request)).await.expect_err("all wrong");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    let error = gateway.send(send(CONNECTBY, request)).await.expect_err("all wrong");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
     assert_eq!(
-        fields(&told),
+        fields(&error),
         [
             "template.name",
             "template.header.image.file_name",
@@ -89,7 +89,7 @@ async fn every_fault_of_a_template_is_told_at_once() {
             "template.buttons[3].value",
         ]
     );
-    assert!(!format!("{told:?}").contains("secret"), "{told:?}");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
 
     let place = |latitude, longitude| {
         template_header::Header::Location(Location { latitude, longitude, ..Location::default() })
@@ -122,43 +122,43 @@ async fn every_fault_of_a_template_is_told_at_once() {
         (template_header::Header::Text(date_time("x")), vec!["text.date_time"]),
     ] {
         let request = Template { header: header(given.clone()), ..template("t", "en", &[]) };
-        let told = gateway.send(send(CONNECTBY, request)).await.expect_err("wrong");
+        let error = gateway.send(send(CONNECTBY, request)).await.expect_err("wrong");
         let expected: Vec<String> = expected.iter().map(|field| format!("template.header.{field}")).collect();
-        assert_eq!(fields(&told), expected, "{given:?}");
+        assert_eq!(fields(&error), expected, "{given:?}");
     }
     let request = Template { header: Some(TemplateHeader { header: None }), ..template("t", "en", &[]) };
-    let told = gateway.send(send(CONNECTBY, request)).await.expect_err("empty");
-    assert_eq!(fields(&told), ["template.header.header"]);
+    let error = gateway.send(send(CONNECTBY, request)).await.expect_err("empty");
+    assert_eq!(fields(&error), ["template.header.header"]);
     assert!(gateway.connectby().calls().is_empty());
 
-    // The longest and the farthest go.
+    // The longest URL and the extreme coordinates are valid.
     for given in [document(&longest), place(-90.0, 180.0)] {
         let request = Template { header: header(given), ..template("not_listed", "en", &[]) };
-        let told = gateway.send(send(CONNECTBY, request)).await.expect_err("not listed");
-        assert_eq!(reason(&told), "TEMPLATE_NOT_FOUND");
+        let error = gateway.send(send(CONNECTBY, request)).await.expect_err("not listed");
+        assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND");
     }
 }
 
 #[tokio::test]
-async fn as_many_faults_as_a_template_can_have_still_reach_the_caller() {
+async fn largest_number_of_violations_fits_the_response_headers() {
     let gateway = Start::quiet().start().await;
     let request = Template {
         body: vec![Parameter::default(); 65],
         buttons: vec![TemplateButton { index: 99, value: None }; 11],
         ..template("", "", &[])
     };
-    let told = gateway.send(send(CONNECTBY, request)).await.expect_err("all wrong");
-    assert_eq!((told.code(), reason(&told).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    let told_of = fields(&told);
+    let error = gateway.send(send(CONNECTBY, request)).await.expect_err("all wrong");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    let named_fields = fields(&error);
     assert_eq!(
-        told_of[..4],
+        named_fields[..4],
         ["template.name", "template.body", "template.buttons", "template.body[0].value"]
     );
-    assert_eq!(told_of.len(), 32);
-    // Name, language, body, its 64 parameters, buttons, and index and value of 10 of them: less the 8 in the message.
-    assert!(told.message().ends_with("; and 80 more"), "{}", told.message());
-    // Headers as they travel; many clients take 8 KiB, and no more.
-    let headers = told.clone().into_http::<()>().headers().clone();
+    assert_eq!(named_fields.len(), 32);
+    // Violations: name, language, body, its 64 parameters, buttons, index and value of 10 buttons. The message lists 8.
+    assert!(error.message().ends_with("; and 80 more"), "{}", error.message());
+    // The size of the response headers. Many clients accept at most 8 KiB.
+    let headers = error.clone().into_http::<()>().headers().clone();
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
     assert!(bytes < 8 << 10, "{bytes}");
 }

@@ -1,15 +1,15 @@
-//! What goes out when a message is made from a template.
+//! The requests that template messages become.
 
 use serde_json::json;
 use switchboard::pb::v1::{Location, MessageState};
 
 use super::*;
-use crate::gateway::{CONNECTBY, CONNECTLY, Start};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start};
 
 #[tokio::test]
-async fn the_documented_message_with_an_image_reaches_connectby_with_the_template_as_it_was_listed() {
+async fn image_template_reaches_connectby_as_documented() {
     let gateway = Start::quiet().start().await;
-    listing(&gateway, page(ODD, "{}")).await;
+    set_list_reply(&gateway, page(UNUSUAL_TEMPLATE, "{}")).await;
     let accepted =
         r#"{"success":true,"responseData":{"messages":[{"id":"wamid.1","message_status":"accepted"}]}}"#;
     let rule = FaultRule::once(Fault::Body(200, accepted.to_owned())).on(Operation::SendTemplate);
@@ -41,17 +41,17 @@ async fn the_documented_message_with_an_image_reaches_connectby_with_the_templat
         ])
     );
     let raw = std::str::from_utf8(&call.body).expect("text");
-    assert!(raw.contains(&format!(r#""template":{ODD}"#)), "{raw}");
+    assert!(raw.contains(&format!(r#""template":{UNUSUAL_TEMPLATE}"#)), "{raw}");
 }
 
 #[tokio::test]
-async fn the_documented_one_time_password_reaches_connectby() {
+async fn one_time_password_reaches_connectby_as_documented() {
     let gateway = Start::quiet().start().await;
     let code = "ONE-TIME PASSWORD";
     let request = Template { buttons: vec![url_suffix(0, code)], ..template("login_code", "en", &[code]) };
     let message = gateway.send(send(CONNECTBY, request)).await.expect("accepted");
     assert!(message.provider_message_ids[0].starts_with("wamid."));
-    let listed = get(&gateway, CONNECTBY, "login_code", "en").await.expect("there").raw_json;
+    let listed = get(&gateway, CONNECTBY, "login_code", "en").await.expect("present").raw_json;
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(
         sent(&gateway).json().expect("JSON"),
@@ -68,7 +68,7 @@ async fn the_documented_one_time_password_reaches_connectby() {
 }
 
 #[tokio::test]
-async fn a_template_beyond_the_first_page_with_named_parameters_reaches_connectby() {
+async fn named_parameters_of_a_later_page_template_reach_connectby() {
     let gateway = Start::quiet().start().await;
     let request = Template {
         header: header(template_header::Header::Text(named("first_name", "Asha"))),
@@ -92,11 +92,11 @@ async fn a_template_beyond_the_first_page_with_named_parameters_reaches_connectb
 }
 
 #[tokio::test]
-async fn everything_that_meta_can_fill_reaches_connectby() {
+async fn every_parameter_type_reaches_connectby() {
     let gateway = Start::quiet().start().await;
-    listing(&gateway, page(ODD, "{}")).await;
-    let taken = Fault::Body(200, r#"{"success":true}"#.to_owned());
-    gateway.connectby().set_fault(FaultRule::always(taken).on(Operation::SendTemplate)).await;
+    set_list_reply(&gateway, page(UNUSUAL_TEMPLATE, "{}")).await;
+    let success = Fault::Body(200, r#"{"success":true}"#.to_owned());
+    gateway.connectby().set_fault(FaultRule::always(success).on(Operation::SendTemplate)).await;
     let url = "https://example.com/a";
     let place = Location {
         latitude: 12.97,
@@ -151,11 +151,11 @@ async fn everything_that_meta_can_fill_reaches_connectby() {
         ])
     );
     gateway.send(unchecked(CONNECTBY, template("dummy_template", "en", &[]))).await.expect("accepted");
-    assert_eq!(sent(&gateway).json().expect("JSON").get("components"), None, "there is nothing to fill");
+    assert_eq!(sent(&gateway).json().expect("JSON").get("components"), None, "no component has a parameter");
 }
 
 #[tokio::test]
-async fn a_template_reaches_connectly_with_the_documented_body() {
+async fn template_reaches_connectly_with_the_documented_body() {
     let gateway = Start::quiet().start().await;
     let request = Template {
         header: header(template_header::Header::Document(media("https://files.example.org/a.pdf", "a.pdf"))),
@@ -184,7 +184,7 @@ async fn a_template_reaches_connectly_with_the_documented_body() {
 }
 
 #[tokio::test]
-async fn parameters_are_named_to_connectly_by_the_given_name_or_else_by_position() {
+async fn parameters_reach_connectly_by_name_or_position() {
     let gateway = Start::quiet().start().await;
     let url = "https://example.com/a";
     let cases = [
@@ -221,7 +221,7 @@ async fn parameters_are_named_to_connectly_by_the_given_name_or_else_by_position
         ),
     ];
     for (request, expected) in cases {
-        // Whether the template takes it is the provider's affair; this is about what it is told.
+        // The test checks the request only. The provider may refuse it.
         let _ = gateway.send(send(CONNECTLY, request)).await;
         let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
         assert_eq!(call["parameters"], expected);
@@ -230,8 +230,8 @@ async fn parameters_are_named_to_connectly_by_the_given_name_or_else_by_position
     let to = "bsuid:US.778".to_owned();
     let _ = gateway.send(SendMessageRequest { to: to.clone(), ..send(CONNECTLY, request) }).await;
     let mut call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
-    let mark = call.as_object_mut().and_then(|call| call.remove("callbackData")).expect("there");
-    assert!(mark["sb"].as_str().is_some_and(|sb| sb.starts_with("msg_") && sb.ends_with("/1")), "{mark}");
+    let tag = call.as_object_mut().and_then(|call| call.remove("callbackData")).expect("present");
+    assert!(tag["sb"].as_str().is_some_and(|sb| sb.starts_with("msg_") && sb.ends_with("/1")), "{tag}");
     assert_eq!(
         call,
         json!({"number": to, "templateName": "named_greeting",

@@ -1,0 +1,173 @@
+//! What tools read: accounts, health, admin pages, reflection.
+
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use switchboard::pb::v1::{GetAccountRequest, ListAccountsRequest, Provider};
+use tokio_stream::StreamExt as _;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, within};
+
+#[tokio::test]
+async fn accounts_report_their_capabilities() {
+    let gateway = Start::quiet().start().await;
+    let listed =
+        gateway.accounts().list_accounts(ListAccountsRequest {}).await.expect("listed").into_inner().accounts;
+    let ids: Vec<&str> = listed.iter().map(|account| account.id.as_str()).collect();
+    assert_eq!(ids, [CONNECTBY, CONNECTLY]);
+    for account in &listed {
+        let request = GetAccountRequest { account: account.id.clone() };
+        let got = gateway.accounts().get_account(request).await.expect("present").into_inner().account;
+        assert_eq!(got.as_ref(), Some(account));
+    }
+    let capabilities = |at: usize| listed[at].capabilities.clone().expect("present");
+    assert_eq!((listed[0].provider(), listed[1].provider()), (Provider::Connectby, Provider::Connectly));
+    assert_eq!(capabilities(0).contents, ["text", "template"]);
+    assert_eq!(capabilities(1).contents, ["text", "template", "media"]);
+    assert!(
+        !capabilities(0).reports_statuses
+            && !capabilities(0).receives_messages
+            && !capabilities(0).chooses_sender
+    );
+    for at in 0..2 {
+        for rpc in ["SendMessage", "SendMessages", "GetMessage", "WatchMessage", "GetConversation"] {
+            assert!(capabilities(at).rpcs.contains(&format!("MessageService.{rpc}")), "{rpc}");
+        }
+    }
+    assert!(
+        capabilities(1).reports_statuses
+            && capabilities(1).receives_messages
+            && capabilities(1).chooses_sender
+    );
+}
+
+async fn health(gateway: &Gateway, service: &str) -> Result<ServingStatus, Code> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let answer = within(HealthClient::new(gateway.channel.clone()).check(request)).await;
+    answer.map(|answer| answer.into_inner().status()).map_err(|status| status.code())
+}
+
+const SERVICES: [&str; 7] = [
+    "switchboard.v1.AccountService",
+    "switchboard.v1.MessageService",
+    "switchboard.v1.EventService",
+    "switchboard.v1.ContactService",
+    "switchboard.v1.FlowService",
+    "switchboard.v1.TemplateService",
+    "switchboard.v1.WebhookService",
+];
+
+#[tokio::test]
+async fn health_is_reported_per_service_and_watchers_see_shutdown() {
+    let gateway = Start::quiet().start().await;
+    for service in SERVICES.into_iter().chain([""]) {
+        assert_eq!(health(&gateway, service).await, Ok(ServingStatus::Serving), "{service}");
+    }
+    assert_eq!(health(&gateway, "no.such.Service").await, Err(Code::NotFound));
+    let request = HealthCheckRequest { service: SERVICES[2].to_owned() };
+    let mut watch =
+        HealthClient::new(gateway.channel.clone()).watch(request).await.expect("watching").into_inner();
+    let mut seen = async || within(watch.next()).await.map(|answer| answer.map(|answer| answer.status()));
+    assert!(matches!(seen().await, Some(Ok(ServingStatus::Serving))));
+    gateway.begin_shutdown();
+    assert!(matches!(seen().await, Some(Ok(ServingStatus::NotServing))));
+}
+
+#[tokio::test]
+async fn admin_pages_answer() {
+    let gateway = Start::quiet().start().await;
+    for (page, word) in [("livez", "alive"), ("readyz", "ready"), ("metrics", "switchboard_store_writable")] {
+        let answer = reqwest::get(format!("http://{}/{page}", gateway.at.admin)).await.expect("answers");
+        assert_eq!(answer.status(), 200);
+        assert!(answer.text().await.expect("a page").contains(word), "{page}");
+    }
+}
+
+/// Queries one version of reflection for all services, and for the files of each symbol.
+macro_rules! reflect {
+    ($gateway:expr, $version:ident, $symbols:expr) => {{
+        use tonic_reflection::pb::$version::ServerReflectionRequest;
+        use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+        use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+        use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+
+        let ask = async |request: MessageRequest| {
+            let request = ServerReflectionRequest { host: String::new(), message_request: Some(request) };
+            let mut client = ServerReflectionClient::new($gateway.channel.clone());
+            let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("answers");
+            let answer = within(answers.into_inner().next()).await.expect("an answer").expect("no fault");
+            answer.message_response.expect("never empty")
+        };
+        let services: BTreeSet<String> = match ask(MessageRequest::ListServices(String::new())).await {
+            MessageResponse::ListServicesResponse(list) => list.service.into_iter().map(|s| s.name).collect(),
+            other => panic!("{other:?}"),
+        };
+        let mut files = Vec::new();
+        for symbol in $symbols {
+            match ask(MessageRequest::FileContainingSymbol(symbol.to_string())).await {
+                MessageResponse::FileDescriptorResponse(found) => {
+                    for file in found.file_descriptor_proto {
+                        files.push(FileDescriptorProto::decode(file.as_slice()).expect("a descriptor"));
+                    }
+                }
+                other => panic!("{symbol}: {other:?}"),
+            }
+        }
+        (services, files)
+    }};
+}
+
+const SYMBOLS: [&str; 11] = [
+    "switchboard.v1.ContactService",
+    "switchboard.v1.FlowService",
+    "switchboard.v1.AccountService",
+    "switchboard.v1.MessageService",
+    "switchboard.v1.EventService",
+    "switchboard.v1.TemplateService",
+    "switchboard.v1.WebhookService",
+    "switchboard.sandbox.v1.SandboxService",
+    "grpc.health.v1.Health",
+    "google.rpc.ErrorInfo",
+    "google.rpc.Status",
+];
+
+fn check(services: &BTreeSet<String>, files: &[FileDescriptorProto], version: &str) {
+    let expected: BTreeSet<String> = SYMBOLS[..9]
+        .iter()
+        .map(|name| (*name).to_owned())
+        .chain([format!("grpc.reflection.{version}.ServerReflection")])
+        .collect();
+    assert_eq!(*services, expected);
+    let details: Vec<&str> = files.iter().filter(|f| f.package() == "google.rpc").map(|f| f.name()).collect();
+    assert_eq!(details, ["google/rpc/error_details.proto", "google/rpc/status.proto"]);
+    // Reflection returns every comment of the source.
+    let source = FileDescriptorSet::decode(switchboard::pb::FILE_DESCRIPTOR_SET).expect("a set");
+    let comments = |file: &FileDescriptorProto| {
+        let locations = file.source_code_info.iter().flat_map(|info| &info.location);
+        locations.filter(|at| at.leading_comments.is_some()).count()
+    };
+    for file in files.iter().filter(|file| file.package().starts_with("switchboard")) {
+        let original = source.file.iter().find(|known| known.name() == file.name()).expect("ours");
+        assert!(comments(file) > 5, "{}", file.name());
+        assert_eq!(comments(file), comments(original), "{}", file.name());
+    }
+}
+
+#[tokio::test]
+async fn reflection_v1_lists_services_with_comments() {
+    let gateway = Start::quiet().start().await;
+    let (services, files) = reflect!(gateway, v1, SYMBOLS);
+    check(&services, &files, "v1");
+}
+
+#[tokio::test]
+async fn reflection_v1alpha_lists_services_with_comments() {
+    let gateway = Start::quiet().start().await;
+    let (services, files) = reflect!(gateway, v1alpha, SYMBOLS);
+    check(&services, &files, "v1alpha");
+}

@@ -1,0 +1,376 @@
+//! Webhook registrations at the provider: requests, conflicts, validation.
+
+use serde_json::{Value, json};
+use switchboard::pb::v1::{
+    CreateWebhookRequest, CreateWebhookResponse, DeleteWebhookRequest, ListWebhooksRequest, OnConflict,
+    UpdateWebhookRequest, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
+};
+use switchboard::sandbox::connectly::DuplicateTopic;
+use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
+use tonic::{Code, Status};
+
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, metadata, reason, within};
+
+pub(crate) const ADDRESS: &str = "https://gw.example.org/hook?key=1";
+
+pub(crate) fn new(topic: WebhookTopic) -> CreateWebhookRequest {
+    CreateWebhookRequest {
+        account: CONNECTLY.to_owned(),
+        topic: topic.into(),
+        address: ADDRESS.to_owned(),
+        ..CreateWebhookRequest::default()
+    }
+}
+
+pub(crate) async fn create(
+    gateway: &Gateway,
+    request: CreateWebhookRequest,
+) -> Result<CreateWebhookResponse, Status> {
+    Ok(within(gateway.webhooks().create_webhook(request)).await?.into_inner())
+}
+
+pub(crate) async fn list(gateway: &Gateway) -> Result<Vec<Webhook>, Status> {
+    let request = ListWebhooksRequest { account: CONNECTLY.to_owned() };
+    Ok(within(gateway.webhooks().list_webhooks(request)).await?.into_inner().webhooks)
+}
+
+pub(crate) async fn update(gateway: &Gateway, request: UpdateWebhookRequest) -> Result<(), Status> {
+    within(gateway.webhooks().update_webhook(request)).await.map(|_| ())
+}
+
+pub(crate) async fn delete(gateway: &Gateway, account: &str, id: &str) -> Result<(), Status> {
+    let request = DeleteWebhookRequest { account: account.to_owned(), webhook_id: id.to_owned() };
+    within(gateway.webhooks().delete_webhook(request)).await.map(|_| ())
+}
+
+fn configuration() -> WebhookConfiguration {
+    WebhookConfiguration {
+        echo: Some(false),
+        channel_types: vec!["whatsapp".to_owned()],
+        filters: vec![WebhookFilter { field: "campaign_name".to_owned(), expression: "spring-*".to_owned() }],
+    }
+}
+
+fn configuration_json() -> Value {
+    json!({
+        "echo": false,
+        "channelTypes": ["whatsapp"],
+        "filters": [{"field": "campaign_name", "expression": "spring-*"}],
+    })
+}
+
+fn last_call(gateway: &Gateway) -> Call {
+    gateway.connectly().calls().pop().expect("arrived")
+}
+
+fn path(gateway: &Gateway, end: &str) -> String {
+    format!("/v1/businesses/{}/{end}", gateway.connectly().business_id())
+}
+
+/// The registration of a topic.
+pub(crate) async fn registered(gateway: &Gateway, topic: WebhookTopic) -> Webhook {
+    let listed = list(gateway).await.expect("listed");
+    listed.into_iter().find(|webhook| webhook.topic() == topic).expect("present")
+}
+
+#[tokio::test]
+async fn registration_has_the_documented_body_and_is_listed() {
+    let gateway = Start::quiet().start().await;
+    let request = CreateWebhookRequest { configuration: Some(configuration()), ..new(WebhookTopic::Report) };
+    let answer = create(&gateway, request).await.expect("created");
+    let call = last_call(&gateway);
+    assert_eq!(call.method, "POST");
+    assert_eq!(call.path, path(&gateway, "create/webhooks"));
+    assert_eq!(call.content_type(), Some("application/json"));
+    let expected = json!({"topic": "report", "address": ADDRESS, "configuration": configuration_json()});
+    assert_eq!(serde_json::from_slice::<Value>(&call.body).expect("JSON"), expected);
+
+    let created = answer.webhook.expect("present");
+    assert_eq!((answer.previous, created.raw_json.as_str()), (None, ""));
+    let listed = registered(&gateway, WebhookTopic::Report).await;
+    assert_eq!(last_call(&gateway).path, path(&gateway, "webhooks"));
+    assert!(listed.raw_json.contains("spring-*"));
+    assert_eq!(Webhook { raw_json: String::new(), ..listed }, created);
+    assert_eq!(list(&gateway).await.expect("listed").len(), 3);
+}
+
+#[tokio::test]
+async fn absent_configuration_is_not_sent() {
+    let gateway = Start::quiet().start().await;
+    for configuration in [None, Some(WebhookConfiguration::default())] {
+        let request = CreateWebhookRequest { configuration, ..new(WebhookTopic::Report) };
+        let created = create(&gateway, request).await.expect("created").webhook.expect("present");
+        let call = last_call(&gateway);
+        assert_eq!(call.json(), Some(json!({"topic": "report", "address": ADDRESS})));
+        delete(&gateway, CONNECTLY, &created.id).await.expect("deleted");
+    }
+}
+
+#[tokio::test]
+async fn empty_address_registers_the_public_url() {
+    for (public_url, address) in [
+        ("https://hooks.example.com", "https://hooks.example.com/webhooks/demo-connectly"),
+        ("https://hooks.example.com/sb/", "https://hooks.example.com/sb/webhooks/demo-connectly"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/webhooks/demo-connectly"),
+    ] {
+        let gateway = Start::quiet().with("WEBHOOK__PUBLIC_URL", public_url).start().await;
+        let request = CreateWebhookRequest { address: String::new(), ..new(WebhookTopic::Report) };
+        let created = create(&gateway, request).await.expect("created").webhook.expect("present");
+        assert_eq!(created.address, address);
+        assert_eq!(registered(&gateway, WebhookTopic::Report).await.address, address);
+    }
+}
+
+#[tokio::test]
+async fn empty_address_without_public_url_is_rejected() {
+    let request = CreateWebhookRequest { address: String::new(), ..new(WebhookTopic::Report) };
+    let plain = Start::quiet().with("WEBHOOK__PUBLIC_URL", "http://hooks.example.com");
+    for start in [Start::quiet(), plain] {
+        let gateway = start.start().await;
+        let error = create(&gateway, request.clone()).await.expect_err("no address");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        assert_eq!(fields(&error), ["address"]);
+        assert!(error.message().contains("`public_url` in [webhook]"), "{error:?}");
+        assert_eq!(gateway.connectly().calls().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn existing_registration_is_kept_on_conflict() {
+    for duplicate_topic in [DuplicateTopic::Conflict, DuplicateTopic::Replace] {
+        let gateway = Start::quiet().with_duplicate_topic(duplicate_topic).start().await;
+        let before = registered(&gateway, WebhookTopic::Messages).await;
+        for on_conflict in [OnConflict::Unspecified, OnConflict::Fail] {
+            let request =
+                CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
+            let error = create(&gateway, request).await.expect_err("exists");
+            assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+            assert_eq!(metadata(&error, "webhook_id"), before.id);
+            assert_eq!(metadata(&error, "address"), before.address);
+        }
+        assert_eq!(registered(&gateway, WebhookTopic::Messages).await, before);
+        assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
+    }
+}
+
+#[tokio::test]
+async fn existing_registration_is_replaced_in_place() {
+    for duplicate_topic in [DuplicateTopic::Conflict, DuplicateTopic::Replace] {
+        let gateway = Start::quiet().with_duplicate_topic(duplicate_topic).start().await;
+        let before = registered(&gateway, WebhookTopic::Messages).await;
+        let configuration = WebhookConfiguration { echo: Some(true), ..WebhookConfiguration::default() };
+        let request = CreateWebhookRequest {
+            on_conflict: OnConflict::Replace.into(),
+            configuration: Some(configuration),
+            ..new(WebhookTopic::Messages)
+        };
+        let answer = create(&gateway, request).await.expect("replaced");
+        let call = last_call(&gateway);
+        let put = path(&gateway, &format!("update/webhooks/{}", before.id));
+        assert_eq!((call.method.as_str(), call.path.as_str()), ("PUT", put.as_str()));
+        assert_eq!(call.json(), Some(json!({"address": ADDRESS, "configuration": {"echo": true}})));
+        assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
+
+        assert_eq!(answer.previous.as_ref(), Some(&before));
+        let replaced = answer.webhook.expect("present");
+        assert_eq!((&replaced.id, replaced.address.as_str()), (&before.id, ADDRESS));
+        let listed = registered(&gateway, WebhookTopic::Messages).await;
+        assert_eq!(Webhook { raw_json: String::new(), ..listed }, replaced);
+    }
+}
+
+#[tokio::test]
+async fn replace_without_a_registration_creates_one() {
+    let gateway = Start::quiet().start().await;
+    let request =
+        CreateWebhookRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookTopic::Report) };
+    let answer = create(&gateway, request).await.expect("created");
+    assert_eq!(answer.previous, None);
+    assert_eq!(gateway.connectly().arrivals(Operation::UpdateWebhook), 0);
+}
+
+/// Makes the next list empty, as if another client registered right after it.
+async fn hide_registrations_once(gateway: &Gateway) {
+    let empty = Fault::Body(200, r#"{"entity":{"webhooks":[]}}"#.to_owned());
+    gateway.connectly().set_fault(FaultRule::once(empty).on(Operation::ListWebhooks)).await;
+}
+
+#[tokio::test]
+async fn race_refused_by_the_provider_is_already_exists() {
+    let gateway =
+        Start::quiet().without_retries().with_duplicate_topic(DuplicateTopic::Conflict).start().await;
+    let before = registered(&gateway, WebhookTopic::Messages).await;
+    for on_conflict in [OnConflict::Fail, OnConflict::Replace] {
+        hide_registrations_once(&gateway).await;
+        let request = CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
+        let error = create(&gateway, request).await.expect_err("another client was faster");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+        assert_eq!(metadata(&error, "webhook_id"), before.id);
+        assert_eq!(metadata(&error, "address"), before.address);
+        assert_eq!(metadata(&error, "http_status"), "409");
+        assert_eq!(registered(&gateway, WebhookTopic::Messages).await, before);
+    }
+    // The second list may fail, so the other registration is unknown.
+    hide_registrations_once(&gateway).await;
+    gateway.connectly().set_fault(FaultRule::once(Fault::status(503)).on(Operation::ListWebhooks)).await;
+    let error = create(&gateway, new(WebhookTopic::Messages)).await.expect_err("another client was faster");
+    assert_eq!((reason(&error).as_str(), metadata(&error, "webhook_id").as_str()), ("WEBHOOK_EXISTS", ""));
+}
+
+#[tokio::test]
+async fn race_accepted_by_the_provider_is_a_plain_creation() {
+    let gateway = Start::quiet().with_duplicate_topic(DuplicateTopic::Replace).start().await;
+    let before = registered(&gateway, WebhookTopic::Messages).await;
+    hide_registrations_once(&gateway).await;
+    let answer = create(&gateway, new(WebhookTopic::Messages)).await.expect("created");
+    assert_eq!(answer.previous, None);
+    let now = registered(&gateway, WebhookTopic::Messages).await;
+    assert_ne!(before.address, ADDRESS);
+    assert_eq!(now.address, ADDRESS);
+}
+
+#[tokio::test]
+async fn registration_with_an_unsafe_id_is_not_replaced() {
+    let gateway = Start::quiet().start().await;
+    let reply = r#"{"entity":{"webhooks":[{"id":"../x","topic":"messages","address":"a"}]}}"#;
+    let reply = FaultRule::once(Fault::Body(200, reply.to_owned())).on(Operation::ListWebhooks);
+    gateway.connectly().set_fault(reply).await;
+    let request =
+        CreateWebhookRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookTopic::Messages) };
+    let error = create(&gateway, request).await.expect_err("unsafe id");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::Internal, "PROVIDER_REPLY_UNREADABLE"));
+    assert_eq!(gateway.connectly().calls().len(), 1);
+}
+
+#[tokio::test]
+async fn update_sends_only_the_changed_fields() {
+    let gateway = Start::quiet().start().await;
+    let before = registered(&gateway, WebhookTopic::Messages).await;
+    let request = UpdateWebhookRequest {
+        account: CONNECTLY.to_owned(),
+        webhook_id: before.id.clone(),
+        ..UpdateWebhookRequest::default()
+    };
+    let address = UpdateWebhookRequest { address: Some(ADDRESS.to_owned()), ..request.clone() };
+    update(&gateway, address).await.expect("changed");
+    assert_eq!(last_call(&gateway).json(), Some(json!({"address": ADDRESS})));
+    update(&gateway, UpdateWebhookRequest { configuration: Some(configuration()), ..request })
+        .await
+        .expect("changed");
+    let call = last_call(&gateway);
+    let put = path(&gateway, &format!("update/webhooks/{}", before.id));
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("PUT", put.as_str()));
+    assert_eq!(call.json(), Some(json!({"configuration": configuration_json()})));
+    let now = registered(&gateway, WebhookTopic::Messages).await;
+    assert_eq!((now.address.as_str(), now.configuration), (ADDRESS, Some(configuration())));
+}
+
+#[tokio::test]
+async fn deleted_registration_is_not_found() {
+    let gateway = Start::quiet().start().await;
+    let before = registered(&gateway, WebhookTopic::Messages).await;
+    delete(&gateway, CONNECTLY, &before.id).await.expect("deleted");
+    let call = last_call(&gateway);
+    let at = path(&gateway, &format!("delete/webhooks/{}", before.id));
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("DELETE", at.as_str()));
+    assert_eq!(list(&gateway).await.expect("listed").len(), 1);
+    let error = delete(&gateway, CONNECTLY, &before.id).await.expect_err("deleted");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+    let request = UpdateWebhookRequest {
+        account: CONNECTLY.to_owned(),
+        webhook_id: before.id,
+        address: Some(ADDRESS.to_owned()),
+        configuration: None,
+    };
+    let error = update(&gateway, request).await.expect_err("deleted");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn list_returns_the_providers_json_unchanged() {
+    let gateway = Start::quiet().start().await;
+    let item = r#"{ "id":"W1", "topic":"opt_outs","address":"http://x", "new": 12345678901234567890 }"#;
+    let reply = format!(r#"{{"entity":{{"businessId":"b","webhooks":[ {item} ]}}}}"#);
+    gateway.connectly().set_fault(FaultRule::once(Fault::Body(200, reply))).await;
+    let listed = list(&gateway).await.expect("listed");
+    assert_eq!(
+        (listed[0].topic(), listed[0].provider_topic.as_str()),
+        (WebhookTopic::Unspecified, "opt_outs")
+    );
+    assert_eq!(listed[0].raw_json, item);
+}
+
+#[tokio::test]
+async fn invalid_registration_reports_all_violations() {
+    let gateway = Start::quiet().start().await;
+    let error = create(&gateway, CreateWebhookRequest::default()).await.expect_err("empty");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), ["account", "topic"]);
+
+    let invalid = WebhookConfiguration {
+        channel_types: vec!["sms".to_owned(), String::new()],
+        filters: vec![WebhookFilter::default()],
+        echo: None,
+    };
+    let request = CreateWebhookRequest {
+        account: CONNECTLY.to_owned(),
+        topic: 99,
+        address: "http://gw.example.org/hook".to_owned(),
+        configuration: Some(invalid.clone()),
+        on_conflict: 99,
+        ..CreateWebhookRequest::default()
+    };
+    let error = create(&gateway, request).await.expect_err("all wrong");
+    let invalid_fields = [
+        "configuration.channel_types[1]",
+        "configuration.filters[0].field",
+        "configuration.filters[0].expression",
+    ];
+    assert_eq!(fields(&error), [&["topic", "address"][..], &invalid_fields, &["on_conflict"]].concat());
+    assert!(!format!("{error:?}").contains("gw.example.org"), "the error quotes no input");
+
+    let error = update(&gateway, UpdateWebhookRequest::default()).await.expect_err("empty");
+    assert_eq!(fields(&error), ["account", "webhook_id", "address"]);
+    let request = UpdateWebhookRequest {
+        account: CONNECTLY.to_owned(),
+        webhook_id: "../templates".to_owned(),
+        address: Some(String::new()),
+        configuration: Some(invalid),
+    };
+    let error = update(&gateway, request).await.expect_err("all wrong");
+    assert_eq!(fields(&error), [&["webhook_id", "address"][..], &invalid_fields].concat());
+
+    let error = delete(&gateway, "", "a/b").await.expect_err("all wrong");
+    assert_eq!(fields(&error), ["account", "webhook_id"]);
+    assert_eq!(gateway.connectly().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn webhook_registration_at_connectby_is_unsupported() {
+    let gateway = Start::quiet().start().await;
+    let account = CONNECTBY.to_owned();
+    let listed = ListWebhooksRequest { account: account.clone() };
+    let without_address = CreateWebhookRequest {
+        account: account.clone(),
+        address: String::new(),
+        ..new(WebhookTopic::Messages)
+    };
+    let changed = UpdateWebhookRequest {
+        account: account.clone(),
+        webhook_id: "W1".to_owned(),
+        address: Some(ADDRESS.to_owned()),
+        configuration: None,
+    };
+    for error in [
+        within(gateway.webhooks().list_webhooks(listed)).await.map(|_| ()),
+        create(&gateway, CreateWebhookRequest { account, ..new(WebhookTopic::Messages) }).await.map(|_| ()),
+        create(&gateway, without_address).await.map(|_| ()),
+        update(&gateway, changed).await,
+        delete(&gateway, CONNECTBY, "W1").await,
+    ] {
+        let error = error.expect_err("unsupported");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+        assert_eq!(fields(&error), ["account"]);
+    }
+    assert_eq!(gateway.connectby().calls().len(), 0);
+}
