@@ -35,6 +35,7 @@ pub mod app;
 #[cfg(feature = "server")]
 pub mod backup;
 #[cfg(feature = "client")]
+#[path = "../clients/rust/src/lib.rs"]
 pub mod client;
 #[cfg(feature = "server")]
 pub mod config;

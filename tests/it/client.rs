@@ -1,11 +1,15 @@
 //! The Rust client: against the real server, and against servers that fail on purpose.
 
+#[path = "../../clients/rust/tests/client/event_stream.rs"]
 mod broken;
 mod events;
 mod examples;
+#[path = "../../clients/rust/tests/client/proxy.rs"]
 mod proxy;
+#[path = "../../clients/rust/tests/client/scripted.rs"]
 mod scripted;
 mod services;
+#[path = "../../clients/rust/tests/client/tls.rs"]
 mod tls;
 
 use std::collections::HashSet;
@@ -283,7 +287,7 @@ async fn why_no_connection_came_about_is_told() {
 #[test]
 fn every_call_with_one_answer_is_in_the_clients_table() {
     use prost_types::FileDescriptorSet;
-    let table = include_str!("../../src/client/call.rs");
+    let table = include_str!("../../clients/rust/src/call.rs");
     let files = FileDescriptorSet::decode(switchboard::pb::FILE_DESCRIPTOR_SET).expect("readable");
     let mut unary = 0;
     for service in

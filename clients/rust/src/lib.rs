@@ -27,13 +27,13 @@
 mod call;
 mod connect;
 mod error;
-mod events;
+mod event_stream;
 mod progress;
 mod upload;
 
 pub use call::Call;
 pub use connect::{Builder, Client, Service};
 pub use error::{Error, FieldViolation};
-pub use events::{Events, Happened};
+pub use event_stream::{Events, Happened};
 // What they take and give is of these.
 pub use {prost_types, tonic};
