@@ -1,15 +1,16 @@
-//! Turns `proto/` into Rust, without `protoc`.
+//! Generates Rust from `proto/`, without `protoc`.
 //!
-//! Two passes over one descriptor set. The first makes messages and clients. The second makes the server traits once
-//! more, over the same messages, but with `SubscribeResponse` replaced by `api::Encoded` and `ListEventsResponse` by
-//! `api::EncodedList`: responses whose events are already their bytes, so that an event is encoded once for all readers.
+//! There are two passes over one descriptor set. The first generates messages and clients. The second generates the
+//! server traits over the same messages, except that `api::Encoded` replaces `SubscribeResponse` and `api::EncodedList`
+//! replaces `ListEventsResponse`. These two hold events that are already encoded, so the server encodes an event once
+//! for all subscribers.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // tonic-prost-build stores its own flag for this but prints nothing.
+    // tonic-prost-build has a setting for this, but does not print the lines.
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=build.rs");
 
@@ -25,10 +26,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure().build_server(false).bytes(".").compile_fds(descriptors.clone())?;
 
-    // Who only calls a gateway serves nothing.
-    if env::var_os("CARGO_FEATURE_SERVER").is_none() {
-        return Ok(());
-    }
     let served = out.join("served");
     fs::create_dir_all(&served)?;
     tonic_prost_build::configure()

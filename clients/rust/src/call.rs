@@ -1,66 +1,87 @@
-//! Calls with one answer: which may be tried again, and when.
+//! Unary calls: which calls are retried, and when.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
 use ulid::Ulid;
 
-use super::{Client, Error};
-use crate::pb::v1;
+use crate::{Client, Error, v1};
 
-/// The least time before a call is tried again; each later one waits twice as long as the one before.
-const FIRST: Duration = Duration::from_millis(100);
+/// A future without its type.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Half of the longest time before a call is tried again: chance adds up to as much again.
-const HALF_OF_LONGEST: Duration = Duration::from_millis(2_500);
+/// The lower bound of the first retry delay. Each later delay is twice as long as the one before.
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
 
-/// The longest delay that is waited for because the gateway asks for it.
-pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(30);
+/// The upper bound of a retry delay before jitter. Jitter adds at most as much again.
+const MAX_BACKOFF_BEFORE_JITTER: Duration = Duration::from_millis(2_500);
 
-/// A request with one answer. Each RPC has a request of its own, so the request says what is called.
-pub trait Call: Clone + Send + Sync + 'static {
-    /// The answer.
-    type Answer: Send;
+/// The longest delay requested by the server that this crate waits for.
+pub(crate) const MAX_SERVER_DELAY: Duration = Duration::from_secs(30);
 
-    /// Whether it only reads.
-    const READS: bool;
+/// The request of a unary RPC of `switchboard.v1`, for [`Client::call`].
+///
+/// Each RPC has a request type of its own, so the type of the request selects the RPC. This trait is sealed: the crate
+/// implements it for every unary RPC except `Subscribe` and the uploads, and no other crate can implement it.
+pub trait Call: sealed::Call + Clone + Send + Sync + 'static {
+    /// The response of the RPC.
+    type Response: Send;
 
-    /// Its `request_id`, if it can have one.
-    #[doc(hidden)]
-    fn request_id(&mut self) -> Option<&mut String>;
+    /// Whether the RPC only reads. Reads are always retried.
+    const IS_READ: bool;
+}
 
-    #[doc(hidden)]
-    fn send(
-        client: Client,
-        request: Request<Self>,
-    ) -> BoxFuture<'static, Result<Response<Self::Answer>, Status>>;
+mod sealed {
+    use tonic::{Request, Response, Status};
+
+    use super::BoxFuture;
+    use crate::Client;
+
+    /// What only this crate can implement and call.
+    pub trait Call: Sized {
+        /// The request's `request_id`, if the RPC has an idempotency key.
+        fn request_id(&mut self) -> Option<&mut String>;
+
+        /// Sends the request once.
+        fn send(
+            client: Client,
+            request: Request<Self>,
+        ) -> BoxFuture<Result<Response<Self::Response>, Status>>
+        where
+            Self: super::Call;
+    }
 }
 
 macro_rules! calls {
-    ($($client:ident . $method:ident ( $request:ident ) -> $answer:ident $kind:ident;)+) => {
-        $(impl Call for v1::$request {
-            type Answer = v1::$answer;
+    ($($client:ident . $method:ident ( $request:ident ) -> $response:ident $kind:ident;)+) => {
+        $(
+            impl Call for v1::$request {
+                type Response = v1::$response;
 
-            const READS: bool = calls!(@reads $kind);
-
-            fn request_id(&mut self) -> Option<&mut String> {
-                calls!(@id $kind self)
+                const IS_READ: bool = calls!(@is_read $kind);
             }
 
-            fn send(client: Client, request: Request<Self>) -> BoxFuture<'static, Result<Response<Self::Answer>, Status>> {
-                Box::pin(async move { client.$client().$method(request).await })
+            impl sealed::Call for v1::$request {
+                fn request_id(&mut self) -> Option<&mut String> {
+                    calls!(@request_id $kind self)
+                }
+
+                fn send(client: Client, request: Request<Self>) -> BoxFuture<Result<Response<v1::$response>, Status>> {
+                    Box::pin(async move { client.$client().$method(request).await })
+                }
             }
-        })+
+        )+
     };
-    (@reads read) => { true };
-    (@reads $other:ident) => { false };
-    (@id keyed $request:expr) => { Some(&mut $request.request_id) };
-    (@id $other:ident $request:expr) => {{ let _ = $request; None }};
+    (@is_read read) => { true };
+    (@is_read $other:ident) => { false };
+    (@request_id keyed $request:expr) => { Some(&mut $request.request_id) };
+    (@request_id $other:ident $request:expr) => {{ let _ = $request; None }};
 }
 
+// `keyed` is a write that has a `request_id`; `write` is one that has none.
 calls! {
     accounts.get_account(GetAccountRequest) -> GetAccountResponse read;
     accounts.list_accounts(ListAccountsRequest) -> ListAccountsResponse read;
@@ -90,31 +111,35 @@ calls! {
 }
 
 impl Client {
-    /// Makes a call.
+    /// Makes a unary call.
     ///
-    /// A request that can have a `request_id` gets one, if it has none; [`Error::request_id`] tells it. UNAVAILABLE, and
-    /// nothing else, is tried again, after a while that grows or as long as the gateway asked for, but not when it asked
-    /// for more than 30 seconds: reads always, writes only with a `request_id`, which stays the same.
+    /// If the request type has a `request_id` and the field is empty, the client fills in a random one;
+    /// [`Error::request_id`] reports it.
+    ///
+    /// The client retries a call only after UNAVAILABLE. It always retries reads. It retries a write only if the write
+    /// carries a `request_id`, and every attempt carries the same one. The delay between two attempts grows, and is never
+    /// shorter than the delay that the server requests. If the server requests more than 30 seconds, the call fails at
+    /// once.
     ///
     /// # Errors
     ///
-    /// What the last try came to, or DEADLINE_EXCEEDED when [`timeout`](super::Builder::timeout) has passed.
-    pub async fn call<C: Call>(&self, mut request: C) -> Result<C::Answer, Error> {
-        let request_id = identified(request.request_id());
-        let repeatable = request_id.is_some() || C::READS;
-        let mut tries = Tries::new(self, repeatable, request_id);
+    /// Returns the failure of the last attempt, or DEADLINE_EXCEEDED after [`timeout`](crate::Builder::timeout).
+    pub async fn call<C: Call>(&self, mut request: C) -> Result<C::Response, Error> {
+        let request_id = ensure_request_id(request.request_id());
+        let can_retry = request_id.is_some() || C::IS_READ;
+        let mut retry = RetryState::new(self, request_id);
         loop {
-            let sent = C::send(self.clone(), tries.request(request.clone()));
-            match tries.within(sent).await {
+            let sent = C::send(self.clone(), retry.request(request.clone()));
+            match retry.with_deadline(sent).await {
                 Ok(response) => return Ok(response.into_inner()),
-                Err(status) => tries.after(status).await?,
+                Err(status) => retry.wait_after(status, can_retry).await?,
             }
         }
     }
 }
 
-/// Gives a request its id, if it can have one. Says which it has now.
-pub(super) fn identified(id: Option<&mut String>) -> Option<String> {
+/// Fills in a random `request_id` if the request can have one and has none. Returns the request's `request_id`.
+pub(crate) fn ensure_request_id(id: Option<&mut String>) -> Option<String> {
     id.map(|id| {
         if id.is_empty() {
             *id = Ulid::generate().to_string();
@@ -123,67 +148,77 @@ pub(super) fn identified(id: Option<&mut String>) -> Option<String> {
     })
 }
 
-/// The tries at one call.
-pub(super) struct Tries {
-    left: u32,
-    until: Option<Instant>,
-    delays: ExponentialBackoff,
+/// The attempts of one call.
+pub(crate) struct RetryState {
+    retries_left: u32,
+    deadline: Option<Instant>,
+    backoff: ExponentialBackoff,
     request_id: Option<String>,
 }
 
-impl Tries {
-    pub(super) fn new(client: &Client, repeatable: bool, request_id: Option<String>) -> Self {
-        let left = if repeatable { client.attempts.saturating_sub(1) } else { 0 };
-        let until = client.timeout.map(|timeout| Instant::now() + timeout);
-        Self { left, until, delays: delays(), request_id }
+impl RetryState {
+    pub(crate) fn new(client: &Client, request_id: Option<String>) -> Self {
+        let retries_left = client.max_attempts.saturating_sub(1);
+        let deadline = client.timeout.map(|timeout| Instant::now() + timeout);
+        Self { retries_left, deadline, backoff: backoff(), request_id }
     }
 
-    /// A request that tells the gateway how much time is left.
-    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+    /// A request that carries the time left until the deadline.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        if let Some(until) = self.until {
-            request.set_timeout(until.saturating_duration_since(Instant::now()));
+        if let Some(deadline) = self.deadline {
+            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         }
         request
     }
 
-    /// Waits for the answer, as long as there is time.
-    pub(super) async fn within<T>(
+    /// Waits for the response until the deadline.
+    pub(crate) async fn with_deadline<T>(
         &self,
-        answer: impl Future<Output = Result<T, Status>>,
+        response: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        let Some(until) = self.until else { return answer.await };
-        let late = || Status::deadline_exceeded("the call took longer than it may");
-        match tokio::time::timeout_at(until, answer).await {
-            // The transport has a clock of its own for the same moment.
-            Ok(Err(_)) | Err(_) if Instant::now() >= until => Err(late()),
-            Ok(answered) => answered,
-            Err(_) => Err(late()),
+        let Some(deadline) = self.deadline else { return response.await };
+        let exceeded = || Status::deadline_exceeded("the call did not finish within the client's timeout");
+        match tokio::time::timeout_at(deadline, response).await {
+            // The transport has a timer for the same deadline, and reports its expiry with another code.
+            Ok(Err(_)) | Err(_) if Instant::now() >= deadline => Err(exceeded()),
+            Ok(result) => result,
+            Err(_) => Err(exceeded()),
         }
     }
 
-    /// Waits until the call may be tried again, or says why it may not.
-    pub(super) async fn after(&mut self, status: Status) -> Result<(), Error> {
-        let error = Error::from(status).of_request(self.request_id.clone().unwrap_or_default());
-        let asked = error.retry_delay().unwrap_or_default();
-        if error.code() != Code::Unavailable || self.left == 0 || asked > LONGEST_ASKED {
+    /// Waits until the next attempt may start.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failure of the attempt if there is no next attempt.
+    pub(crate) async fn wait_after(&mut self, status: Status, can_retry: bool) -> Result<(), Error> {
+        let error = self.error(status);
+        let requested = error.retry_delay().unwrap_or_default();
+        let is_final = !can_retry || self.retries_left == 0;
+        if error.code() != Code::Unavailable || is_final || requested > MAX_SERVER_DELAY {
             return Err(error);
         }
-        self.left -= 1;
-        let delay = self.delays.next().unwrap_or(HALF_OF_LONGEST).max(asked);
-        if self.until.is_some_and(|until| Instant::now() + delay >= until) {
+        self.retries_left -= 1;
+        let delay = self.backoff.next().unwrap_or(MAX_BACKOFF_BEFORE_JITTER).max(requested);
+        if self.deadline.is_some_and(|deadline| Instant::now() + delay >= deadline) {
             return Err(error);
         }
         tokio::time::sleep(delay).await;
         Ok(())
     }
+
+    /// The failure of this call, with its `request_id`.
+    pub(crate) fn error(&self, error: impl Into<Error>) -> Error {
+        error.into().with_request_id(self.request_id.clone().unwrap_or_default())
+    }
 }
 
-/// How long to wait before each next try.
-pub(super) fn delays() -> ExponentialBackoff {
+/// The delays between attempts, without an end.
+pub(crate) fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::new()
-        .with_min_delay(FIRST)
-        .with_max_delay(HALF_OF_LONGEST)
+        .with_min_delay(MIN_BACKOFF)
+        .with_max_delay(MAX_BACKOFF_BEFORE_JITTER)
         .with_jitter()
         .without_max_times()
         .build()

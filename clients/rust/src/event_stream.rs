@@ -1,40 +1,42 @@
-//! Events as they happen, also over broken connections and restarts of the gateway.
+//! A stream of events that continues across broken connections and restarts of the server.
 
 use std::fmt;
-use std::future::pending;
+use std::future::poll_fn;
 use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use futures_core::Stream;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tonic::{Code, Status, Streaming};
 
-use super::call::LONGEST_ASKED;
-use super::progress::{Progress, is_passing, is_stale};
-use super::{Client, Error, Service};
-use crate::pb::v1::event_service_client::EventServiceClient;
-use crate::pb::v1::subscribe_response::Response;
-use crate::pb::v1::{AcknowledgeRequest, Event, SubscribeGap, SubscribeRequest, SubscribeResponse};
+use crate::call::{BoxFuture, MAX_SERVER_DELAY};
+use crate::progress::{Progress, is_stale, is_transient};
+use crate::v1::event_service_client::EventServiceClient;
+use crate::v1::subscribe_response::Response;
+use crate::v1::{AcknowledgeRequest, Event, SubscribeGap, SubscribeRequest, SubscribeResponse};
+use crate::{Client, Error, Service};
 
-/// How long a stream may take to stand, and how long an acknowledgement may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a stream may take to start, and how long an acknowledgement may take.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The least time between two acknowledgements that nobody asked for.
-const ACKNOWLEDGE_AFTER: Duration = Duration::from_secs(1);
+/// The least time between two acknowledgements that the program did not ask for.
+const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the end of a loop waits for its last acknowledgement.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the end of a stream waits for its last acknowledgement.
+const FINAL_ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A loop over events.
+/// A stream of events. [`Client::subscribe`] makes one.
 ///
 /// ```no_run
-/// # async fn example(client: switchboard::client::Client) -> Result<(), switchboard::client::Error> {
-/// use switchboard::client::Happened;
-/// use switchboard::pb::v1::SubscribeRequest;
+/// # async fn example(client: switchboard_client::Client) -> Result<(), switchboard_client::Error> {
+/// use switchboard_client::StreamItem;
+/// use switchboard_client::v1::SubscribeRequest;
 ///
 /// let mut events = client.subscribe(SubscribeRequest::default());
-/// while let Some(happened) = events.next().await? {
-///     if let Happened::Event(event) = happened {
+/// while let Some(item) = events.next().await? {
+///     if let StreamItem::Event(event) = item {
 ///         println!("{} {}", event.id, event.r#type);
 ///     }
 /// }
@@ -42,263 +44,351 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// # }
 /// ```
 ///
-/// It has a connection of its own. When that breaks, when the gateway restarts, or when nothing was heard for two
-/// heartbeats, the stream is opened again where the loop has come to: no event is lost, and none comes twice. To call
-/// [`next`](Self::next) is to be done with what came before.
+/// The stream has a connection of its own. If the connection breaks, if the server restarts, or if the stream is silent for
+/// two heartbeat intervals, the client opens a new stream at the current position. No event is lost, and within one
+/// `EventStream` none is delivered twice.
 ///
-/// Of a named subscription, what is done with is acknowledged about every second while [`next`](Self::next) waits, before
-/// the stream is opened again, and when the loop ends, which may take two seconds then. When somebody moves the
-/// subscription or gives it another filter, the loop goes on with that. What was given out last when this is dropped is
-/// not done with, and comes again to the next loop; call [`acknowledge`](Self::acknowledge) where that is not wanted.
-pub struct Events {
+/// A call of [`next`](Self::next) marks the item before it as handled. If the stream belongs to a named subscription, the
+/// client acknowledges handled events: about once a second while [`next`](Self::next) waits, before it reopens a stream, and
+/// when the stream ends, which can then take two seconds. If the subscription is moved or given another filter, the stream
+/// continues with the new position or filter.
+///
+/// The item that `next` returned last is not handled when the `EventStream` is dropped, so the next stream of the
+/// subscription delivers it again. A dropped stream also does not send its last acknowledgement, so up to about one second
+/// of handled events can be delivered again: call [`close`](Self::close) instead. To mark an event as handled without
+/// another call of `next`, use [`acknowledge`](Self::acknowledge).
+///
+/// `EventStream` also implements [`Stream`], with the same items. Each poll for the next item marks the item before it as
+/// handled, so a combinator that reads ahead, such as `buffered`, acknowledges events that the program has not handled.
+pub struct EventStream {
     client: Client,
     progress: Progress,
     state: State,
-    /// The connection of the stream and of what is acknowledged, once it is needed.
+    /// The connection of the stream and of its acknowledgements, once one is needed.
     connection: Option<Service>,
     /// How long the stream may be silent.
-    silence: Duration,
-    /// When the silence has lasted too long.
-    until: Instant,
-    /// Whether the program has what came last: the time that it takes is not the stream's silence.
-    handed_out: bool,
+    max_silence: Duration,
+    /// When the current state times out.
+    deadline: Timer,
+    /// Whether the program holds the last item. The time that it takes does not count as silence.
+    is_delivered: bool,
     acknowledging: Option<Acknowledging>,
-    /// When the next acknowledgement may begin.
-    acknowledge_at: Instant,
+    /// When the next acknowledgement may start.
+    acknowledge_at: Timer,
 }
 
-/// Where a loop stands. All that it waits for is kept here, so that a [`Events::next`] that is dropped goes on with the
-/// next one.
+/// The state of a stream. All that the stream waits for is stored in [`EventStream`], so a dropped future of
+/// [`EventStream::next`] loses nothing.
 enum State {
-    /// No stream is opened before that moment.
-    Waiting(Instant),
-    Opening(BoxFuture<'static, Result<Streaming<SubscribeResponse>, Status>>),
+    /// Waits until the deadline, then opens a stream.
+    Waiting,
+    /// Waits for the acknowledgement of handled events, then opens a stream. The server would deliver them again otherwise.
+    Acknowledging,
+    Opening(BoxFuture<Result<Streaming<SubscribeResponse>, Status>>),
     Open(Box<Streaming<SubscribeResponse>>),
-    /// Until that moment at most, it waits for its last acknowledgement. Then this was why it ended, if it failed.
-    Ending(Instant, Option<Error>),
+    /// Waits for the last acknowledgement, until the deadline at most. Then the stream ends with this failure, if any.
+    Ending(Option<Error>),
     Ended,
 }
 
-/// An acknowledgement that is under way.
-type Acknowledging = BoxFuture<'static, (AcknowledgeRequest, Result<(), Error>)>;
+/// An acknowledgement in progress.
+type Acknowledging = BoxFuture<(AcknowledgeRequest, Result<(), Error>)>;
 
-/// What a loop over events is given.
+/// An item of an [`EventStream`].
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a gap is rare, and an event must be held somewhere")]
-pub enum Happened {
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "gaps are rare, so boxing events would save nothing")]
+pub enum StreamItem {
     /// An event.
     Event(Event),
-    /// Events are missing here: only with `EXPIRED_POLICY_SKIP_WITH_GAP`.
+    /// Events are missing at this position because they expired. Only streams with `EXPIRED_POLICY_SKIP_WITH_GAP` have
+    /// gaps.
     Gap(SubscribeGap),
 }
 
-impl fmt::Debug for Events {
+impl fmt::Debug for EventStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Events").field("cursor", &self.cursor()).finish_non_exhaustive()
+        f.debug_struct("EventStream").field("cursor", &self.cursor()).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// Follows events from where the request says. Nothing is asked before the first [`Events::next`].
-    pub fn subscribe(&self, request: SubscribeRequest) -> Events {
+    /// Subscribes to events from the start position of the request. The client sends nothing before the first
+    /// [`EventStream::next`].
+    pub fn subscribe(&self, request: SubscribeRequest) -> EventStream {
         let now = Instant::now();
-        Events {
+        EventStream {
             client: self.clone(),
             progress: Progress::new(request),
-            state: State::Waiting(now),
+            state: State::Waiting,
             connection: None,
-            silence: PATIENCE,
-            until: now,
-            handed_out: false,
+            max_silence: RESPONSE_TIMEOUT,
+            deadline: Timer::at(now),
+            is_delivered: false,
             acknowledging: None,
-            acknowledge_at: now + ACKNOWLEDGE_AFTER,
+            acknowledge_at: Timer::at(now + ACKNOWLEDGE_INTERVAL),
         }
     }
 }
 
-impl Events {
-    /// The place up to which all is done with: to go on there in another process, give it as `after_cursor`. Empty as
-    /// long as nothing is known.
+impl EventStream {
+    /// The position of the stream: all events up to this cursor are handled.
+    ///
+    /// Another process can resume there with `after_cursor`. The cursor is empty until the stream has a position.
     pub fn cursor(&self) -> &str {
         self.progress.cursor()
     }
 
-    /// Is done with what came before, and waits for what comes next. None when the stream has ended as the request asked
-    /// for (`max_events`, `idle_timeout`).
+    /// Marks the item before as handled, and waits for the next one.
     ///
-    /// Dropping the future loses nothing: the next one goes on where it was.
+    /// Returns None after the request's own end of the stream (`max_events`, `idle_timeout`), and after a failure.
+    ///
+    /// This method is cancel safe: if its future is dropped, the next call continues where this one was.
     ///
     /// # Errors
     ///
-    /// When the gateway refuses the stream for another reason than that it is not there now. A stream that something on
-    /// the way resets, again and again before anything came on it, fails at the sixth time. After a failure the loop has
-    /// ended.
-    pub async fn next(&mut self) -> Result<Option<Happened>, Error> {
-        self.progress.finish();
-        if mem::take(&mut self.handed_out) {
-            self.until = Instant::now() + self.silence;
-        }
-        loop {
-            match &mut self.state {
-                State::Waiting(at) => {
-                    sleep_until(*at).await;
-                    self.open().await;
-                }
-                State::Opening(opening) => match timeout_at(self.until, opening).await {
-                    Ok(Ok(stream)) => self.state = State::Open(Box::new(stream)),
-                    Ok(Err(status)) => self.broke(Some(status.into())),
-                    Err(_) => self.broke(None),
-                },
-                State::Open(_) => {
-                    if let Some(happened) = self.read().await {
-                        self.handed_out = true;
-                        return Ok(Some(happened));
-                    }
-                }
-                State::Ending(until, _) => {
-                    // Nobody is left to try it again.
-                    let _ = timeout_at(*until, self.acknowledge_all()).await;
-                    self.acknowledging = None;
-                    if let State::Ending(_, Some(error)) = mem::replace(&mut self.state, State::Ended) {
-                        return Err(error);
-                    }
-                }
-                State::Ended => return Ok(None),
-            }
-        }
+    /// Fails if the server refuses the stream for another reason than UNAVAILABLE. Fails as well if streams were reset six
+    /// times in a row before they delivered anything. After a failure the stream has ended.
+    pub async fn next(&mut self) -> Result<Option<StreamItem>, Error> {
+        poll_fn(|cx| self.poll_item(cx)).await
     }
 
-    /// Of a named subscription, is done with the event, if it is the one that was given out last, and makes it durable at
-    /// the gateway how far the loop has come. The loop does that by itself a little later. With None, the event at hand is
-    /// not done with yet. Without a named subscription nothing is sent.
+    /// Marks `event` as handled if it is the last delivered event, and waits until the server has confirmed the position.
+    ///
+    /// With None, the last delivered event stays unhandled. Without a named subscription, the client sends nothing. The
+    /// client acknowledges without this call too, about a second later.
     ///
     /// # Errors
     ///
-    /// When the gateway does not take it, or does not answer within ten seconds. Where that passes, the loop tries it
-    /// again. `SUBSCRIPTION_GENERATION_STALE` says that somebody moved the subscription or gave it another filter: the
-    /// event may come again.
+    /// Fails if the server refuses the acknowledgement, or does not confirm it within ten seconds. After a transient failure,
+    /// the client sends the acknowledgement again later. The reason `SUBSCRIPTION_GENERATION_STALE` means that the
+    /// subscription was moved or given another filter, so the event may be delivered again.
     pub async fn acknowledge(&mut self, event: impl Into<Option<&Event>>) -> Result<(), Error> {
         if let Some(event) = event.into() {
             self.progress.finish_at(&event.cursor);
         }
-        self.acknowledge_all().await
+        poll_fn(|cx| self.poll_acknowledge_all(cx)).await
     }
 
-    /// Opens a stream, when the gateway knows what is done with: that would come again.
-    async fn open(&mut self) {
-        match self.acknowledge_all().await {
-            Err(error) if error.code() == Code::DeadlineExceeded => return self.broke(None),
-            Err(error) if !is_stale(&error) => return self.broke(Some(error)),
-            _ => {}
+    /// Ends the stream, and waits at most two seconds until the server has confirmed the position.
+    ///
+    /// The last delivered item stays unhandled unless [`acknowledge`](Self::acknowledge) has marked it.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`acknowledge`](Self::acknowledge) does. Some handled events may then be delivered again.
+    pub async fn close(mut self) -> Result<(), Error> {
+        // The stream itself ends first, because no more items are wanted.
+        self.state = State::Ended;
+        let acknowledged = poll_fn(|cx| self.poll_acknowledge_all(cx));
+        timeout(FINAL_ACKNOWLEDGE_TIMEOUT, acknowledged).await.unwrap_or_else(|_| {
+            Err(Status::deadline_exceeded("the server did not confirm the last acknowledgement in time")
+                .into())
+        })
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<StreamItem>, Error>> {
+        self.progress.finish();
+        if mem::take(&mut self.is_delivered) {
+            self.deadline.set(Instant::now() + self.max_silence);
         }
-        // Large bodies are asked for one by one, and may be longer than 4 MiB with all that is around them.
+        loop {
+            match &mut self.state {
+                State::Waiting => {
+                    ready!(self.deadline.poll(cx));
+                    self.state = State::Acknowledging;
+                }
+                State::Acknowledging => match ready!(self.poll_acknowledge_all(cx)) {
+                    Err(error) if error.code() == Code::DeadlineExceeded => self.reopen_after(None),
+                    Err(error) if !is_stale(&error) => self.reopen_after(Some(error)),
+                    _ => self.open(),
+                },
+                State::Opening(opening) => match opening.as_mut().poll(cx) {
+                    Poll::Ready(Ok(stream)) => self.state = State::Open(Box::new(stream)),
+                    Poll::Ready(Err(status)) => self.reopen_after(Some(status.into())),
+                    Poll::Pending => {
+                        ready!(self.deadline.poll(cx));
+                        self.reopen_after(None);
+                    }
+                },
+                State::Open(_) => {
+                    if let Some(item) = ready!(self.poll_open(cx)) {
+                        self.is_delivered = true;
+                        return Poll::Ready(Ok(Some(item)));
+                    }
+                }
+                State::Ending(_) => {
+                    // A failure of the last acknowledgement is not reported: the events are delivered again.
+                    if self.poll_acknowledge_all(cx).is_pending() {
+                        ready!(self.deadline.poll(cx));
+                    }
+                    self.acknowledging = None;
+                    if let State::Ending(Some(error)) = mem::replace(&mut self.state, State::Ended) {
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                State::Ended => return Poll::Ready(Ok(None)),
+            }
+        }
+    }
+
+    fn open(&mut self) {
+        // One response holds at least one event, whose body may be longer than tonic's default limit of 4 MiB.
         let mut client = EventServiceClient::new(self.connection()).max_decoding_message_size(usize::MAX);
         let request = self.progress.request();
         let opening = async move { Ok(client.subscribe(request).await?.into_inner()) };
         self.state = State::Opening(Box::pin(opening));
-        self.silence = PATIENCE;
-        self.until = Instant::now() + PATIENCE;
+        self.max_silence = RESPONSE_TIMEOUT;
+        self.deadline.set(Instant::now() + RESPONSE_TIMEOUT);
     }
 
-    /// Reads from the stream that is open, and acknowledges what is due meanwhile.
-    async fn read(&mut self) -> Option<Happened> {
-        let State::Open(stream) = &mut self.state else { return None };
-        let due = self.acknowledging.is_none() && self.progress.pending().is_some();
-        tokio::select! {
-            message = timeout_at(self.until, stream.message()) => match message {
-                Ok(Ok(Some(message))) => return self.take(message),
-                Ok(Ok(None)) if self.progress.is_closed() => self.end(None),
-                Ok(Err(status)) => self.broke(Some(status.into())),
-                // An end without a word, or silence.
-                Ok(Ok(None)) | Err(_) => self.broke(None),
-            },
-            (request, result) = outcome(&mut self.acknowledging) => match self.settle(&request, result) {
-                Err(error) if is_passing(&error) => {
-                    let asked = error.retry_delay().unwrap_or_default().min(LONGEST_ASKED);
-                    self.acknowledge_at = Instant::now() + ACKNOWLEDGE_AFTER.max(asked);
+    /// Reads from the open stream, and acknowledges handled events meanwhile.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Option<StreamItem>> {
+        while let Poll::Ready(result) = self.poll_background_acknowledge(cx) {
+            match result {
+                Err(error) if is_transient(&error) => {
+                    let requested = error.retry_delay().unwrap_or_default().min(MAX_SERVER_DELAY);
+                    self.acknowledge_at.set(Instant::now() + ACKNOWLEDGE_INTERVAL.max(requested));
                 }
-                Err(error) if !is_stale(&error) => self.end(Some(error)),
+                Err(error) if !is_stale(&error) => {
+                    self.end(Some(error));
+                    return Poll::Ready(None);
+                }
                 _ => {}
-            },
-            () = sleep_until(self.acknowledge_at), if due => {
-                self.begin_to_acknowledge();
             }
         }
-        None
+        let State::Open(stream) = &mut self.state else { return Poll::Ready(None) };
+        match Pin::new(stream.as_mut()).poll_next(cx) {
+            Poll::Ready(Some(Ok(message))) => return Poll::Ready(self.receive(message)),
+            Poll::Ready(Some(Err(status))) => self.reopen_after(Some(status.into())),
+            Poll::Ready(None) if self.progress.is_closed() => self.end(None),
+            Poll::Ready(None) => self.reopen_after(None),
+            Poll::Pending => {
+                ready!(self.deadline.poll(cx));
+                self.reopen_after(None);
+            }
+        }
+        Poll::Ready(None)
     }
 
-    fn take(&mut self, message: SubscribeResponse) -> Option<Happened> {
-        let happened = match message.response {
+    /// Starts an acknowledgement when one is due, and returns its result. Pending also means that none is due.
+    fn poll_background_acknowledge(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.acknowledging.is_none() {
+            if self.progress.pending().is_none() {
+                return Poll::Pending;
+            }
+            ready!(self.acknowledge_at.poll(cx));
+            self.start_acknowledge();
+        }
+        self.poll_acknowledge(cx)
+    }
+
+    fn receive(&mut self, message: SubscribeResponse) -> Option<StreamItem> {
+        let item = match message.response {
             Some(Response::Started(started)) => {
-                self.silence = self.progress.start(started);
+                self.max_silence = self.progress.start(started);
                 None
             }
-            Some(response) => self.progress.take(response),
-            // Something that this version does not know.
+            Some(response) => self.progress.receive(response),
+            // A response that this version of the crate does not know.
             None => None,
         };
-        self.until = Instant::now() + self.silence;
-        happened
+        self.deadline.set(Instant::now() + self.max_silence);
+        item
     }
 
-    /// Decides what comes after a stream that broke, or was not opened.
-    fn broke(&mut self, error: Option<Error>) {
-        // On the old connection, a new stream could be as dead. What is under way there is asked again.
+    /// Decides what follows a stream that broke or did not open.
+    fn reopen_after(&mut self, error: Option<Error>) {
+        // A new stream on the old connection could be just as dead. An acknowledgement in progress is sent again.
         self.connection = None;
         self.acknowledging = None;
         if self.progress.is_complete() {
-            // The last event came, and the word that it was the last did not.
+            // All events arrived; only the `closing` after the last one did not.
             return self.end(None);
         }
-        match self.progress.after(error) {
-            Ok(delay) => self.state = State::Waiting(Instant::now() + delay),
+        match self.progress.reopen_delay(error) {
+            Ok(delay) => {
+                self.deadline.set(Instant::now() + delay);
+                self.state = State::Waiting;
+            }
             Err(error) => self.end(Some(error)),
         }
     }
 
     fn end(&mut self, error: Option<Error>) {
-        self.state = State::Ending(Instant::now() + LAST_WORDS, error);
+        self.deadline.set(Instant::now() + FINAL_ACKNOWLEDGE_TIMEOUT);
+        self.state = State::Ending(error);
     }
 
     fn connection(&mut self) -> Service {
-        self.connection.get_or_insert_with(|| self.client.apart()).clone()
+        self.connection.get_or_insert_with(|| self.client.separate_connection()).clone()
     }
 
-    /// Acknowledges all that is done with, and waits until the gateway has answered.
-    async fn acknowledge_all(&mut self) -> Result<(), Error> {
-        while self.acknowledging.is_some() || self.begin_to_acknowledge() {
-            let (request, result) = outcome(&mut self.acknowledging).await;
-            self.settle(&request, result)?;
+    /// Acknowledges all handled events, and waits for the server's responses.
+    fn poll_acknowledge_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.acknowledging.is_some() || self.start_acknowledge() {
+            ready!(self.poll_acknowledge(cx))?;
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
-    /// Begins to acknowledge what is done with. Says whether there is anything.
-    fn begin_to_acknowledge(&mut self) -> bool {
+    /// Starts to acknowledge handled events. Returns whether there are any.
+    fn start_acknowledge(&mut self) -> bool {
         let Some(request) = self.progress.pending().cloned() else { return false };
         let mut client = EventServiceClient::new(self.connection());
-        self.acknowledge_at = Instant::now() + ACKNOWLEDGE_AFTER;
+        self.acknowledge_at.set(Instant::now() + ACKNOWLEDGE_INTERVAL);
         self.acknowledging = Some(Box::pin(async move {
-            let result = match timeout(PATIENCE, client.acknowledge(request.clone())).await {
+            let result = match timeout(RESPONSE_TIMEOUT, client.acknowledge(request.clone())).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(status)) => Err(status.into()),
-                Err(_) => Err(Status::deadline_exceeded("the acknowledgement was not answered").into()),
+                Err(_) => {
+                    Err(Status::deadline_exceeded("the server did not confirm the acknowledgement in time")
+                        .into())
+                }
             };
             (request, result)
         }));
         true
     }
 
-    fn settle(&mut self, request: &AcknowledgeRequest, result: Result<(), Error>) -> Result<(), Error> {
-        self.progress.settle(request, result.as_ref().err());
-        result
+    /// Waits for the response to the acknowledgement in progress, and records it.
+    fn poll_acknowledge(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Some(acknowledging) = &mut self.acknowledging else { return Poll::Pending };
+        let (request, result) = ready!(acknowledging.as_mut().poll(cx));
+        self.acknowledging = None;
+        self.progress.acknowledged(&request, result.as_ref().err());
+        Poll::Ready(result)
     }
 }
 
-/// What came of the acknowledgement that is under way. Waits for ever when there is none.
-async fn outcome(acknowledging: &mut Option<Acknowledging>) -> (AcknowledgeRequest, Result<(), Error>) {
-    let Some(running) = acknowledging else { return pending().await };
-    let outcome = running.await;
-    *acknowledging = None;
-    outcome
+impl Stream for EventStream {
+    type Item = Result<StreamItem, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_item(cx).map(Result::transpose)
+    }
+}
+
+/// A timer that can be moved often: the runtime's timer is set only when someone waits for it.
+struct Timer {
+    at: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer {
+    fn at(at: Instant) -> Self {
+        Self { at, sleep: None }
+    }
+
+    fn set(&mut self, at: Instant) {
+        self.at = at;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(self.at)));
+        if sleep.deadline() != self.at {
+            sleep.as_mut().reset(self.at);
+        }
+        sleep.as_mut().poll(cx)
+    }
 }

@@ -1,50 +1,48 @@
-//! How far a loop over events has come, over all of its streams: the part of it that no connection matters to.
+//! The position of an event stream across its connections: the part of the state that no connection affects.
 
 use std::time::Duration;
 
 use backon::ExponentialBackoff;
 use tonic::Code;
 
-use super::call::{LONGEST_ASKED, delays};
-use super::{Error, Happened};
-use crate::pb::v1::subscribe_request::Start;
-use crate::pb::v1::subscribe_response::Response;
-use crate::pb::v1::{
+use crate::call::{MAX_SERVER_DELAY, backoff};
+use crate::v1::subscribe_request::Start;
+use crate::v1::subscribe_response::Response;
+use crate::v1::{
     AcknowledgeRequest, ClosingReason, ExpiredPolicy, SubscribeClosing, SubscribeRequest, SubscribeStarted,
 };
+use crate::{Error, StreamItem};
 
-/// The interval of heartbeats where a stream does not tell its own.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The heartbeat interval if the server does not report one.
+const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The longest wait before a stream is opened again, unless the gateway asks for a longer one.
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// The longest delay before a stream is reopened, unless the server requests a longer one.
+const MAX_REOPEN_DELAY: Duration = Duration::from_secs(5);
 
-/// How often in a row a stream may be reset before anything came on it: something that cannot be read looks the same, and
-/// would come again and again.
-const MOST_RESETS: u32 = 5;
+/// How many times in a row a stream may be reset before it delivered anything. A response that the client cannot decode
+/// looks like a reset, and would recur on every stream.
+const MAX_RESETS: u32 = 5;
 
-/// The place of a loop.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     request: SubscribeRequest,
-    /// The place up to which all is done with. Empty as long as nothing is known.
+    /// All events up to this cursor are handled. It is empty until the stream has a position.
     cursor: String,
-    /// The place of what was given out last, and is not done with.
-    given: Option<String>,
-    /// How many events were given out.
-    seen: u64,
-    /// Of a named subscription, as the stream told it.
+    /// The cursor of the last item that the program received and has not handled yet.
+    in_flight: Option<String>,
+    delivered_events: u64,
+    /// The generation of a named subscription, as the current stream reported it.
     generation: u64,
-    /// Of a named subscription: what is done with, and the gateway does not know it yet.
+    /// For a named subscription: the position that the server has not confirmed yet.
     pending: Option<AcknowledgeRequest>,
     closing: Option<SubscribeClosing>,
-    delays: ExponentialBackoff,
-    /// How often in a row streams were reset without anything in between.
+    backoff: ExponentialBackoff,
+    /// How many streams in a row were reset before they delivered anything.
     resets: u32,
 }
 
 impl Progress {
-    pub(super) fn new(request: SubscribeRequest) -> Self {
+    pub(crate) fn new(request: SubscribeRequest) -> Self {
         let cursor = match &request.start {
             Some(Start::AfterCursor(cursor)) => cursor.clone(),
             _ => String::new(),
@@ -52,29 +50,29 @@ impl Progress {
         Self {
             request,
             cursor,
-            given: None,
-            seen: 0,
+            in_flight: None,
+            delivered_events: 0,
             generation: 0,
             pending: None,
             closing: None,
-            delays: delays(),
+            backoff: backoff(),
             resets: 0,
         }
     }
 
-    pub(super) fn cursor(&self) -> &str {
+    pub(crate) fn cursor(&self) -> &str {
         &self.cursor
     }
 
-    /// Whether all events came that were asked for.
-    pub(super) fn is_complete(&self) -> bool {
-        self.request.max_events > 0 && self.seen >= self.request.max_events
+    /// Whether `max_events` events were delivered.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.request.max_events > 0 && self.delivered_events >= self.request.max_events
     }
 
-    /// The request that goes on where the loop has come to.
-    pub(super) fn request(&self) -> SubscribeRequest {
+    /// The request that resumes at the current position.
+    pub(crate) fn request(&self) -> SubscribeRequest {
         let mut request = self.request.clone();
-        request.max_events = request.max_events.saturating_sub(self.seen);
+        request.max_events = request.max_events.saturating_sub(self.delivered_events);
         if !self.cursor.is_empty() && self.subscription().is_none() {
             request.start = Some(Start::AfterCursor(self.cursor.clone()));
         }
@@ -88,49 +86,49 @@ impl Progress {
         }
     }
 
-    /// Takes that a stream stands. Says for how long it may be silent.
-    pub(super) fn start(&mut self, started: SubscribeStarted) -> Duration {
-        self.delays = delays();
+    /// Records that a stream has started. Returns how long the stream may be silent.
+    pub(crate) fn start(&mut self, started: SubscribeStarted) -> Duration {
+        self.backoff = backoff();
         self.generation = started.generation;
-        // What is missing at a start in time is told only to whoever starts there: until the gap has come, that time is
-        // asked for again.
-        let gap_may_come = self.cursor.is_empty()
+        // Only a stream that starts at a time reports the gap before its first event. Until that gap has arrived, each
+        // new stream must start at the same time.
+        let gap_may_follow = self.cursor.is_empty()
             && matches!(self.request.start, Some(Start::Since(_)))
             && self.request.expired_policy() == ExpiredPolicy::SkipWithGap
             && started.cursor == started.oldest_cursor;
-        if !gap_may_come && !started.cursor.is_empty() {
+        if !gap_may_follow && !started.cursor.is_empty() {
             self.cursor = started.cursor;
         }
         let interval = started.heartbeat_interval.and_then(|interval| Duration::try_from(interval).ok());
-        2 * interval.filter(|interval| !interval.is_zero()).unwrap_or(HEARTBEAT)
+        2 * interval.filter(|interval| !interval.is_zero()).unwrap_or(DEFAULT_HEARTBEAT_INTERVAL)
     }
 
-    /// Takes what else comes on a stream. Says what of it is for the program.
-    pub(super) fn take(&mut self, response: Response) -> Option<Happened> {
+    /// Records a response other than `started`. Returns the item for the program, if the response contains one.
+    pub(crate) fn receive(&mut self, response: Response) -> Option<StreamItem> {
         match response {
             Response::Event(event) => {
                 self.resets = 0;
-                self.seen += 1;
-                self.given = Some(event.cursor.clone());
-                Some(Happened::Event(event))
+                self.delivered_events += 1;
+                self.in_flight = Some(event.cursor.clone());
+                Some(StreamItem::Event(event))
             }
             Response::Gap(gap) => {
                 self.resets = 0;
-                self.given = Some(gap.resume_cursor.clone());
-                Some(Happened::Gap(gap))
+                self.in_flight = Some(gap.resume_cursor.clone());
+                Some(StreamItem::Gap(gap))
             }
             Response::Heartbeat(heartbeat) => {
                 self.resets = 0;
-                self.move_to(heartbeat.cursor);
+                self.advance(heartbeat.cursor);
                 None
             }
             Response::Closing(closing) => {
                 match closing.reason() {
-                    // What is done with is about the subscription as it was.
+                    // The pending position belongs to the subscription as it was before the change.
                     ClosingReason::SubscriptionChanged | ClosingReason::SubscriptionDeleted => {
                         self.pending = None;
                     }
-                    _ => self.move_to(closing.cursor.clone()),
+                    _ => self.advance(closing.cursor.clone()),
                 }
                 self.closing = Some(closing);
                 None
@@ -139,26 +137,26 @@ impl Progress {
         }
     }
 
-    /// Is done with what was given out last.
-    pub(super) fn finish(&mut self) {
-        if let Some(cursor) = self.given.take() {
-            self.move_to(cursor);
+    /// Marks the last delivered item as handled.
+    pub(crate) fn finish(&mut self) {
+        if let Some(cursor) = self.in_flight.take() {
+            self.advance(cursor);
         }
     }
 
-    /// Is done with what was given out last, if it has this place.
-    pub(super) fn finish_at(&mut self, cursor: &str) {
-        if self.given.as_deref() == Some(cursor) {
+    /// Marks the last delivered item as handled, if it has this cursor.
+    pub(crate) fn finish_at(&mut self, cursor: &str) {
+        if self.in_flight.as_deref() == Some(cursor) {
             self.finish();
         }
     }
 
-    fn move_to(&mut self, cursor: String) {
+    fn advance(&mut self, cursor: String) {
         if cursor.is_empty() || cursor == self.cursor {
             return;
         }
         if let Some(subscription) = self.subscription() {
-            // What came with one generation is never acknowledged with another.
+            // A position is acknowledged only with the generation of the stream that delivered it.
             self.pending = Some(AcknowledgeRequest {
                 subscription: subscription.clone(),
                 cursor: cursor.clone(),
@@ -168,64 +166,64 @@ impl Progress {
         self.cursor = cursor;
     }
 
-    /// What is to be acknowledged.
-    pub(super) fn pending(&self) -> Option<&AcknowledgeRequest> {
+    /// The acknowledgement to send next.
+    pub(crate) fn pending(&self) -> Option<&AcknowledgeRequest> {
         self.pending.as_ref()
     }
 
-    /// Takes what came of an acknowledgement. What the gateway has refused is not kept: with the next stream it could be
-    /// a place of another subscription.
-    pub(super) fn settle(&mut self, acknowledged: &AcknowledgeRequest, failed: Option<&Error>) {
-        let kept = |error: &Error| error.reason().is_empty() || is_passing(error);
-        if self.pending.as_ref() == Some(acknowledged) && !failed.is_some_and(kept) {
+    /// Records the result of an acknowledgement. After a refusal by the server the position is dropped, because on the
+    /// next stream it could belong to another state of the subscription.
+    pub(crate) fn acknowledged(&mut self, request: &AcknowledgeRequest, error: Option<&Error>) {
+        let is_kept = |error: &Error| error.reason().is_empty() || is_transient(error);
+        if self.pending.as_ref() == Some(request) && !error.is_some_and(is_kept) {
             self.pending = None;
         }
     }
 
-    /// Whether an end of the stream with OK is the end that was asked for.
-    pub(super) fn is_closed(&self) -> bool {
+    /// Whether the request asked for the end of the stream, if the stream ends with OK now.
+    pub(crate) fn is_closed(&self) -> bool {
         use ClosingReason::{Shutdown, SubscriptionChanged, SubscriptionDeleted};
         self.closing.as_ref().is_some_and(|closing| {
             !matches!(closing.reason(), Shutdown | SubscriptionChanged | SubscriptionDeleted)
         })
     }
 
-    /// How long to wait, now that a stream broke, until it is opened again.
+    /// How long to wait after a stream broke until the next one is opened.
     ///
     /// # Errors
     ///
-    /// When another stream would not mend it.
-    pub(super) fn after(&mut self, error: Option<Error>) -> Result<Duration, Error> {
+    /// Returns the failure of the stream if another stream would fail too.
+    pub(crate) fn reopen_delay(&mut self, error: Option<Error>) -> Result<Duration, Error> {
         let closing = self.closing.take().and_then(|closing| closing.retry_after);
-        let mut asked = closing.and_then(|delay| Duration::try_from(delay).ok()).unwrap_or_default();
+        let mut requested = closing.and_then(|delay| Duration::try_from(delay).ok()).unwrap_or_default();
         if let Some(error) = error {
-            let reset = is_reset(&error);
-            self.resets += u32::from(reset);
-            if error.code() != Code::Unavailable && !(reset && self.resets <= MOST_RESETS) {
+            let is_reset = is_reset(&error);
+            self.resets += u32::from(is_reset);
+            if error.code() != Code::Unavailable && !(is_reset && self.resets <= MAX_RESETS) {
                 if error.code() == Code::NotFound {
                     self.pending = None;
                 }
                 return Err(error);
             }
-            asked = asked.max(error.retry_delay().unwrap_or_default());
+            requested = requested.max(error.retry_delay().unwrap_or_default());
         }
-        let delay = self.delays.next().unwrap_or(LONGEST_DELAY).min(LONGEST_DELAY);
-        Ok(delay.max(asked.min(LONGEST_ASKED)))
+        let delay = self.backoff.next().unwrap_or(MAX_REOPEN_DELAY).min(MAX_REOPEN_DELAY);
+        Ok(delay.max(requested.min(MAX_SERVER_DELAY)))
     }
 }
 
-/// Whether an acknowledgement that failed is to be tried again.
-pub(super) fn is_passing(error: &Error) -> bool {
+/// Whether the client sends a failed acknowledgement again.
+pub(crate) fn is_transient(error: &Error) -> bool {
     matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded) || is_reset(error)
 }
 
-/// Whether an acknowledgement came after the subscription was moved or given another filter. That is no failure: the
-/// gateway ends the stream, and the next one starts where the subscription is then.
-pub(super) fn is_stale(error: &Error) -> bool {
+/// Whether the server refused an acknowledgement because the subscription was moved or has another filter since. The
+/// stream does not fail: the server ends it, and the next one starts at the new position of the subscription.
+pub(crate) fn is_stale(error: &Error) -> bool {
     error.reason() == "SUBSCRIPTION_GENERATION_STALE"
 }
 
-/// Whether something on the way may have ended a call: what the gateway itself says has a reason.
+/// Whether something between client and server may have ended the call. A failure that comes from the server has a reason.
 fn is_reset(error: &Error) -> bool {
     error.reason().is_empty() && matches!(error.code(), Code::Internal | Code::Unknown | Code::Cancelled)
 }
@@ -236,52 +234,58 @@ mod tests {
     use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
-    use crate::pb::v1::Event;
+    use crate::v1::Event;
 
-    fn asking(delay: Duration) -> Error {
-        let details = ErrorDetails::with_retry_info(Some(delay));
+    fn unavailable(retry_delay: Duration) -> Error {
+        let details = ErrorDetails::with_retry_info(Some(retry_delay));
         Status::with_error_details(Code::Unavailable, "later", details).into()
     }
 
     #[test]
-    fn the_longer_delay_that_is_asked_for_is_waited_for_but_not_for_long() {
+    fn reopen_delay_is_longest_requested_up_to_limit() {
         let (second, hour) = (Duration::from_secs(20), Duration::from_secs(3_600));
-        for (closing, failure, waits) in
-            [(second, None, second), (second, Some(hour), LONGEST_ASKED), (hour, Some(second), LONGEST_ASKED)]
-        {
+        for (closing, failure, expected) in [
+            (second, None, second),
+            (second, Some(hour), MAX_SERVER_DELAY),
+            (hour, Some(second), MAX_SERVER_DELAY),
+        ] {
             let mut progress = Progress::new(SubscribeRequest::default());
             let retry_after = Some(closing.try_into().expect("short"));
             let reason = ClosingReason::Shutdown.into();
-            progress.take(Response::Closing(SubscribeClosing { reason, retry_after, ..Default::default() }));
+            progress.receive(Response::Closing(SubscribeClosing {
+                reason,
+                retry_after,
+                ..Default::default()
+            }));
             assert!(!progress.is_closed());
-            assert_eq!(progress.after(failure.map(asking)).expect("goes on"), waits);
-            // What an earlier stream asked for is past.
-            assert!(progress.after(None).expect("goes on") < second);
+            assert_eq!(progress.reopen_delay(failure.map(unavailable)).expect("reopens"), expected);
+            // The request of an earlier stream no longer applies.
+            assert!(progress.reopen_delay(None).expect("reopens") < second);
         }
     }
 
     #[test]
-    fn what_is_done_with_keeps_the_generation_of_the_stream_that_gave_it() {
+    fn pending_position_keeps_generation_of_its_stream() {
         let start = Some(Start::Subscription("billing".to_owned()));
         let mut progress = Progress::new(SubscribeRequest { start, ..SubscribeRequest::default() });
         let started =
             |generation| SubscribeStarted { generation, cursor: "0".to_owned(), ..Default::default() };
         progress.start(started(1));
-        progress.take(Response::Event(Event { cursor: "1".to_owned(), ..Event::default() }));
-        assert_eq!(progress.pending(), None, "it is at hand");
+        progress.receive(Response::Event(Event { cursor: "1".to_owned(), ..Event::default() }));
+        assert_eq!(progress.pending(), None, "the event is not handled yet");
         progress.finish();
-        // Its acknowledgement did not get through before the next stream.
+        // The next stream starts before the server has confirmed the position.
         progress.start(started(2));
         assert_eq!(progress.cursor(), "0");
-        let pending = progress.pending().cloned().expect("to be acknowledged");
+        let pending = progress.pending().cloned().expect("the position is not confirmed");
         assert_eq!((pending.cursor.as_str(), pending.generation), ("1", 1));
 
-        // What is not answered is kept; what is refused is not.
-        progress.settle(&pending, Some(&asking(Duration::ZERO)));
+        // A position stays pending after a transient failure, and is dropped after a refusal.
+        progress.acknowledged(&pending, Some(&unavailable(Duration::ZERO)));
         assert_eq!(progress.pending(), Some(&pending));
         let details = ErrorDetails::with_error_info("SUBSCRIPTION_GENERATION_STALE", "switchboard", []);
         let stale = Status::with_error_details(Code::FailedPrecondition, "moved", details).into();
-        progress.settle(&pending, Some(&stale));
+        progress.acknowledged(&pending, Some(&stale));
         assert_eq!(progress.pending(), None);
     }
 }

@@ -1,5 +1,5 @@
-//! A gRPC server that answers every call with what a script says, then with an empty message. Streams of events have a
-//! script of their own.
+//! A gRPC server that answers each call with the next scripted action, and with an empty message after the last one. Event
+//! streams have a script of their own.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -16,9 +16,9 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use prost::Message as _;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use switchboard::client::Client;
-use switchboard::pb::v1::subscribe_response::Response as Told;
-use switchboard::pb::v1::{AcknowledgeRequest, SubscribeRequest, SubscribeResponse};
+use switchboard_client::Client;
+use switchboard_client::v1::subscribe_response::Response as StreamResponse;
+use switchboard_client::v1::{AcknowledgeRequest, SubscribeRequest, SubscribeResponse};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,67 +28,67 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity, Server, ServerTlsConfig};
 
-use super::proxy::{Cut, Proxy};
-use crate::gateway::within;
+use crate::proxy::{Cut, Proxy};
+use crate::within;
 
-/// What comes of a call.
-pub(crate) enum Act {
+/// The outcome of a call.
+pub(crate) enum Action {
     Fail(Status),
-    /// All connections break before there is an answer.
+    /// All connections break before the response.
     Cut,
-    /// There is none, ever.
+    /// The server never responds.
     Hang,
 }
 
-impl From<Status> for Act {
+impl From<Status> for Action {
     fn from(status: Status) -> Self {
         Self::Fail(status)
     }
 }
 
-/// A stream of events: what it tells at once, and what comes then.
+/// The script of an event stream: the responses that it sends at once, and what follows.
 #[derive(Clone)]
-pub(crate) struct Scene(pub(crate) Vec<Told>, pub(crate) End);
+pub(crate) struct StreamScript(pub(crate) Vec<StreamResponse>, pub(crate) StreamEnd);
 
-/// How a stream of events goes on.
+/// What follows the first responses of an event stream.
 #[derive(Clone)]
-pub(crate) enum End {
-    /// It tells each of that when so many calls were made, and then stays open, in silence.
-    After(Vec<(usize, Told)>),
-    /// It never even begins.
-    Mute,
+pub(crate) enum StreamEnd {
+    /// It sends each response once the server has received that many calls, and then stays open and silent.
+    After(Vec<(usize, StreamResponse)>),
+    /// It does not even send headers.
+    NoHeaders,
     Ok,
     Status(Status),
-    /// It is reset, and its connection stays.
+    /// The stream is reset; its connection stays.
     Reset,
     /// Its connection breaks.
     Cut,
-    /// It stays open, in silence.
+    /// It stays open and silent.
     Silence,
 }
 
-/// A call about events.
+/// A call of `EventService` that the server received.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Asked {
+pub(crate) enum Received {
     Subscribe(SubscribeRequest),
     Acknowledge(AcknowledgeRequest),
 }
 
-/// What the server saw and will say.
+/// The calls that the server received, and its script.
 #[derive(Default)]
 struct Script {
-    acts: VecDeque<Act>,
-    scenes: VecDeque<Scene>,
+    actions: VecDeque<Action>,
+    streams: VecDeque<StreamScript>,
     calls: Vec<(String, HeaderMap, Bytes)>,
-    /// How many those are.
+    /// The number of calls.
     count: watch::Sender<usize>,
-    /// What breaks all connections.
+    /// Breaks all connections.
     cut: Option<Cut>,
-    /// How many calls were given up by their callers.
-    given_up: watch::Sender<usize>,
+    /// The number of calls that their clients cancelled.
+    cancelled: watch::Sender<usize>,
 }
 
-pub(crate) struct Scripted {
+pub(crate) struct FakeServer {
     address: String,
     authority: Option<Certificate>,
     script: Arc<Mutex<Script>>,
@@ -96,25 +96,26 @@ pub(crate) struct Scripted {
     serving: JoinHandle<()>,
 }
 
-impl Drop for Scripted {
+impl Drop for FakeServer {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-impl Scripted {
-    /// Does that with the calls, then answers.
-    pub(crate) async fn start<A: Into<Act>>(acts: impl IntoIterator<Item = A>) -> Self {
-        Self::playing([], acts).await
+impl FakeServer {
+    /// Starts a server that applies the actions to its calls.
+    pub(crate) async fn start<A: Into<Action>>(actions: impl IntoIterator<Item = A>) -> Self {
+        Self::with_streams([], actions).await
     }
 
-    /// Streams of events follow the scenes, and then are silent. Acknowledgements, and other calls, come to the acts.
-    pub(crate) async fn playing<A: Into<Act>>(
-        scenes: impl IntoIterator<Item = Scene>,
-        acts: impl IntoIterator<Item = A>,
+    /// Starts a server whose event streams follow the scripts, and then stay silent. The actions apply to all other calls,
+    /// acknowledgements included.
+    pub(crate) async fn with_streams<A: Into<Action>>(
+        streams: impl IntoIterator<Item = StreamScript>,
+        actions: impl IntoIterator<Item = A>,
     ) -> Self {
-        let acts = acts.into_iter().map(Into::into).collect();
-        let script = Script { acts, scenes: scenes.into_iter().collect(), ..Script::default() };
+        let actions = actions.into_iter().map(Into::into).collect();
+        let script = Script { actions, streams: streams.into_iter().collect(), ..Script::default() };
         Self::serve(script, Server::builder(), "http", None).await
     }
 
@@ -128,14 +129,14 @@ impl Scripted {
 
     async fn serve(script: Script, mut server: Server, scheme: &str, authority: Option<Certificate>) -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("binds");
-        let proxy = Proxy::before(listener.local_addr().expect("bound")).await;
+        let proxy = Proxy::start(listener.local_addr().expect("bound")).await;
         let port = proxy.address.port();
         let script = Script { cut: Some(proxy.cut()), ..script };
         let script = Arc::new(Mutex::new(script));
-        let routes = Routes::from(Router::new().fallback(answer).with_state(Arc::clone(&script)));
+        let routes = Routes::from(Router::new().fallback(respond).with_state(Arc::clone(&script)));
         let serving = server.add_routes(routes).serve_with_incoming(TcpIncoming::from(listener));
-        #[expect(clippy::disallowed_methods, reason = "it is aborted with its owner")]
-        let serving = tokio::spawn(async move { serving.await.expect("serves") });
+        #[expect(clippy::disallowed_methods, reason = "the server aborts it when dropped")]
+        let serving = tokio::spawn(async move { serving.await.expect("the server runs") });
         Self { address: format!("{scheme}://localhost:{port}"), authority, script, proxy, serving }
     }
 
@@ -147,12 +148,12 @@ impl Scripted {
         Client::connect(self.address()).await.expect("connects")
     }
 
-    /// Trusts the server's own certificate.
+    /// A configuration that trusts the server's certificate.
     pub(crate) fn trusting(&self) -> ClientTlsConfig {
         ClientTlsConfig::new().ca_certificate(self.authority.clone().expect("over TLS"))
     }
 
-    /// The server's own certificate.
+    /// The server's certificate, which it signed itself.
     pub(crate) fn authority(&self) -> &Certificate {
         self.authority.as_ref().expect("over TLS")
     }
@@ -161,35 +162,35 @@ impl Scripted {
         &self.proxy
     }
 
-    /// Waits until so many calls have come.
+    /// Waits until the server has received `calls` calls.
     pub(crate) async fn called(&self, calls: usize) {
         let mut count = self.script.lock().expect("unpoisoned").count.subscribe();
-        within(count.wait_for(|count| *count >= calls)).await.expect("still serving");
+        within(count.wait_for(|count| *count >= calls)).await.expect("the server runs");
     }
 
-    /// Waits until so many calls were given up by their callers.
-    pub(crate) async fn given_up(&self, count: usize) {
-        let mut given_up = self.script.lock().expect("unpoisoned").given_up.subscribe();
-        within(given_up.wait_for(|given_up| *given_up >= count)).await.expect("still serving");
+    /// Waits until the clients have cancelled `count` calls.
+    pub(crate) async fn cancelled(&self, count: usize) {
+        let mut cancelled = self.script.lock().expect("unpoisoned").cancelled.subscribe();
+        within(cancelled.wait_for(|cancelled| *cancelled >= count)).await.expect("the server runs");
     }
 
-    /// The calls so far: the path, and the body without the first message's prefix.
+    /// The received calls: the path, and the body without the prefix of the first message.
     pub(crate) fn calls(&self) -> Vec<(String, Bytes)> {
         let calls = &self.script.lock().expect("unpoisoned").calls;
         calls.iter().map(|(path, _, body)| (path.clone(), body.slice(5..))).collect()
     }
 
-    /// The calls about events so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    /// The received calls, all of `EventService`.
+    pub(crate) fn received(&self) -> Vec<Received> {
         let read = |(path, body): (String, Bytes)| match path.rsplit('/').next() {
-            Some("Subscribe") => Asked::Subscribe(SubscribeRequest::decode(body).expect("readable")),
-            Some("Acknowledge") => Asked::Acknowledge(AcknowledgeRequest::decode(body).expect("readable")),
-            _ => panic!("{path} is not about events"),
+            Some("Subscribe") => Received::Subscribe(SubscribeRequest::decode(body).expect("decodes")),
+            Some("Acknowledge") => Received::Acknowledge(AcknowledgeRequest::decode(body).expect("decodes")),
+            _ => panic!("unexpected call of {path}"),
         };
         self.calls().into_iter().map(read).collect()
     }
 
-    /// The calls so far, as streams of messages.
+    /// The received calls, as streams of messages.
     pub(crate) fn streams<M: prost::Message + Default>(&self) -> Vec<Vec<M>> {
         let read = |body: &Bytes| {
             let mut rest = body.clone();
@@ -197,7 +198,7 @@ impl Scripted {
             while rest.has_remaining() {
                 assert_eq!(rest.get_u8(), 0, "not compressed");
                 let length = rest.get_u32() as usize;
-                messages.push(M::decode(rest.split_to(length)).expect("readable"));
+                messages.push(M::decode(rest.split_to(length)).expect("decodes"));
             }
             messages
         };
@@ -208,7 +209,7 @@ impl Scripted {
         self.headers("authorization")
     }
 
-    /// The values of a header of the calls that had it.
+    /// The values of a header, of the calls that have it.
     pub(crate) fn headers(&self, name: &str) -> Vec<String> {
         let calls = &self.script.lock().expect("unpoisoned").calls;
         let values = calls.iter().filter_map(|(_, headers, _)| headers.get(name));
@@ -216,74 +217,77 @@ impl Scripted {
     }
 }
 
-/// Counts itself when it is dropped.
-struct GivenUp(watch::Sender<usize>);
+/// Counts a cancelled call when it is dropped.
+struct Cancelled(watch::Sender<usize>);
 
-impl Drop for GivenUp {
+impl Drop for Cancelled {
     fn drop(&mut self) {
-        self.0.send_modify(|given_up| *given_up += 1);
+        self.0.send_modify(|cancelled| *cancelled += 1);
     }
 }
 
-async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response<Body> {
+async fn respond(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let path = head.uri.path().to_owned();
-    let (act, scene, cut, count, given_up) = {
+    let (action, stream_script, cut, count, cancelled) = {
         let mut script = script.lock().expect("unpoisoned");
         script.calls.push((path.clone(), head.headers, body));
         script.count.send_modify(|count| *count += 1);
-        let streams = path.ends_with("/Subscribe");
-        let scene = streams.then(|| script.scenes.pop_front().unwrap_or(Scene(vec![], End::Silence)));
-        let act = if streams { None } else { script.acts.pop_front() };
-        let cut = script.cut.clone().expect("served");
-        (act, scene, cut, script.count.subscribe(), script.given_up.clone())
+        let is_stream = path.ends_with("/Subscribe");
+        let stream_script =
+            is_stream.then(|| script.streams.pop_front().unwrap_or(StreamScript(vec![], StreamEnd::Silence)));
+        let action = if is_stream { None } else { script.actions.pop_front() };
+        let cut = script.cut.clone().expect("the server runs");
+        (action, stream_script, cut, script.count.subscribe(), script.cancelled.clone())
     };
-    match (act, scene) {
-        (Some(Act::Fail(status)), _) => status.into_http(),
-        (Some(Act::Cut), _) => {
+    match (action, stream_script) {
+        (Some(Action::Fail(status)), _) => status.into_http(),
+        (Some(Action::Cut), _) => {
             cut.all();
-            hang(given_up).await
+            hang(cancelled).await
         }
-        (Some(Act::Hang), _) | (None, Some(Scene(_, End::Mute))) => hang(given_up).await,
-        (None, Some(scene)) => play(scene, cut, count),
+        (Some(Action::Hang), _) | (None, Some(StreamScript(_, StreamEnd::NoHeaders))) => {
+            hang(cancelled).await
+        }
+        (None, Some(stream_script)) => play(stream_script, cut, count),
         (None, None) => streamed(stream::iter([Ok(message(&())), Ok(trailers(&Status::ok("")))])),
     }
 }
 
-async fn hang(given_up: watch::Sender<usize>) -> Response<Body> {
-    let _given_up = GivenUp(given_up);
+async fn hang(cancelled: watch::Sender<usize>) -> Response<Body> {
+    let _cancelled = Cancelled(cancelled);
     pending().await
 }
 
-fn play(Scene(told, end): Scene, cut: Cut, count: watch::Receiver<usize>) -> Response<Body> {
-    let tell = |told| Ok(message(&SubscribeResponse { response: Some(told) }));
-    let told = stream::iter(told.into_iter().map(tell));
-    if let End::After(later) = end {
-        let later = stream::iter(later).then(move |(calls, told)| {
+fn play(StreamScript(first, end): StreamScript, cut: Cut, count: watch::Receiver<usize>) -> Response<Body> {
+    let frame = |response| Ok(message(&SubscribeResponse { response: Some(response) }));
+    let first = stream::iter(first.into_iter().map(frame));
+    if let StreamEnd::After(later) = end {
+        let later = stream::iter(later).then(move |(calls, response)| {
             let mut count = count.clone();
             async move {
-                count.wait_for(|count| *count >= calls).await.expect("still serving");
-                tell(told)
+                count.wait_for(|count| *count >= calls).await.expect("the server runs");
+                frame(response)
             }
         });
-        return streamed(told.chain(later).chain(stream::pending()));
+        return streamed(first.chain(later).chain(stream::pending()));
     }
     let end = stream::once(async move {
         match end {
-            End::Ok => Ok(trailers(&Status::ok(""))),
-            End::Status(status) => Ok(trailers(&status)),
-            End::Reset => Err(Status::internal("reset")),
-            End::Cut => {
-                // What was told before arrives mostly. If it does not, the next try comes later.
+            StreamEnd::Ok => Ok(trailers(&Status::ok(""))),
+            StreamEnd::Status(status) => Ok(trailers(&status)),
+            StreamEnd::Reset => Err(Status::internal("reset")),
+            StreamEnd::Cut => {
+                // Gives the earlier responses time to arrive. If they do not, the client opens the next stream later.
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 cut.all();
                 pending().await
             }
-            End::After(_) | End::Mute | End::Silence => pending().await,
+            StreamEnd::After(_) | StreamEnd::NoHeaders | StreamEnd::Silence => pending().await,
         }
     });
-    streamed(told.chain(end))
+    streamed(first.chain(end))
 }
 
 fn message(message: &impl prost::Message) -> Frame<Bytes> {
