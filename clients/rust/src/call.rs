@@ -24,7 +24,7 @@ pub(crate) const MAX_SERVER_DELAY: Duration = Duration::from_secs(30);
 
 /// The request of a unary RPC of `switchboard.v1`, for [`Client::call`].
 ///
-/// Each RPC has a request type of its own, so the type of the request selects the RPC. This trait is sealed: the crate
+/// Each RPC has its own request type, so the type of the request selects the RPC. This trait is sealed: the crate
 /// implements it for every unary RPC except `Subscribe` and the uploads, and no other crate can implement it.
 pub trait Call: sealed::Call + Clone + Send + Sync + 'static {
     /// The response of the RPC.

@@ -57,7 +57,7 @@ pub struct Client {
 /// The transport of the generated clients: a channel that adds the token to each call.
 pub type Service = InterceptedService<Channel, Auth>;
 
-/// A token as the user gave it.
+/// A token without the `Bearer` prefix.
 #[derive(Clone)]
 struct Token(String);
 
@@ -114,8 +114,8 @@ impl Builder {
         self
     }
 
-    /// Sets how long a call may take, including all attempts. By default the client sets no limit; the server has one of
-    /// its own.
+    /// Sets how long a call may take, including all attempts. By default the client sets no limit; the server has its
+    /// own.
     ///
     /// This applies to [`Client::call`] and to uploads. It does not apply to the generated clients or to event streams.
     #[must_use]
@@ -206,9 +206,9 @@ const MALFORMED_ADDRESS: &str = "the address must be `host:port` or an http or h
 
 /// Splits an address into its scheme and its authority.
 ///
-/// An address without a scheme means plaintext on loopback and TLS elsewhere, as in the other client libraries; `has_tls`
-/// says that the user configured TLS, which then applies on loopback too. No error repeats the address, because it may
-/// contain a password.
+/// An address without a scheme means plaintext on loopback and TLS elsewhere, as in the other client libraries. If the
+/// program configured TLS (`has_tls`), it means TLS on loopback too. Errors do not repeat the address, because it may contain
+/// a password.
 fn parse_address(address: &str, has_tls: bool) -> Result<(Scheme, Authority), Error> {
     let malformed = || Error::invalid(MALFORMED_ADDRESS);
     let (scheme, authority) = if address.contains("://") {
@@ -367,7 +367,7 @@ mod tests {
             assert_eq!(parsed.as_str(), scheme, "{address}");
         }
         let (scheme, _) = parse_address("127.0.0.1:50051", true).expect("an address");
-        assert_eq!(scheme, Scheme::HTTPS, "the user configured TLS");
+        assert_eq!(scheme, Scheme::HTTPS, "the program configured TLS");
     }
 
     #[tokio::test]

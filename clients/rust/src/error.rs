@@ -63,7 +63,7 @@ impl Error {
         self
     }
 
-    /// The gRPC code. After a broken connection it is UNAVAILABLE, whatever code the transport reports.
+    /// The gRPC code. After a broken connection it is UNAVAILABLE, even if the transport reports another code.
     pub fn code(&self) -> Code {
         self.0.code
     }

@@ -44,7 +44,7 @@ const FINAL_ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// # }
 /// ```
 ///
-/// The stream has a connection of its own. If the connection breaks, if the server restarts, or if the stream is silent for
+/// The stream has a separate connection. If the connection breaks, if the server restarts, or if the stream is silent for
 /// two heartbeat intervals, the client opens a new stream at the current position. No event is lost, and within one
 /// `EventStream` none is delivered twice.
 ///
@@ -178,7 +178,7 @@ impl EventStream {
     ///
     /// Fails as [`acknowledge`](Self::acknowledge) does. Some handled events may then be delivered again.
     pub async fn close(mut self) -> Result<(), Error> {
-        // The stream itself ends first, because no more items are wanted.
+        // Ends the stream first: only the acknowledgement still needs the server.
         self.state = State::Ended;
         let acknowledged = poll_fn(|cx| self.poll_acknowledge_all(cx));
         timeout(FINAL_ACKNOWLEDGE_TIMEOUT, acknowledged).await.unwrap_or_else(|_| {

@@ -205,7 +205,7 @@ impl Client {
             match sent {
                 Ok(response) => return Ok(response.into_inner()),
                 Err(status) => {
-                    // The transport may hold the request of the failed attempt for a while. It can read no more from here.
+                    // The transport may still hold the request of the failed attempt, which now cannot read further.
                     let content = lock(&content).take();
                     let can_retry = source.restore(content);
                     retry.wait_after(status, can_retry).await?;

@@ -7,11 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use switchboard_client::tonic::Code;
-use switchboard_client::{Client, StreamItem, prost_types};
 use switchboard_client::v1::event::Payload;
 use switchboard_client::v1::send_message_request::Content;
 use switchboard_client::v1::subscribe_request::Start;
 use switchboard_client::v1::{MediaHeader, SendMessageRequest, StartPosition, SubscribeRequest, Text};
+use switchboard_client::{Client, StreamItem, prost_types};
 
 /// Stops with the program.
 struct Sandbox {
@@ -59,7 +59,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     let id = sent.message.ok_or("the response has no message")?.message_id;
 
-    let failed = client.send_media(MediaHeader::default(), "Hello!").await.err().ok_or("a request without an account succeeded")?;
+    let failed = client
+        .send_media(MediaHeader::default(), "Hello!")
+        .await
+        .err()
+        .ok_or("a request without an account succeeded")?;
     assert_eq!(failed.code(), Code::InvalidArgument);
     assert!(!failed.request_id().is_empty());
 

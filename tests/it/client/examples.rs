@@ -83,7 +83,7 @@ async fn answer_example_resumes_where_it_was_stopped() {
 async fn answer_example_skips_refused_answers() {
     let gateway = Start::quiet().start().await;
     gateway.connectly().set_fault(FaultRule::once(Fault::status(400)).on(Operation::SendMessage)).await;
-    gateway.deliver(&received("M1", "Is anybody there?")).await;
+    gateway.deliver(&received("M1", "Are you open today?")).await;
     gateway.deliver(&received("M2", "When are you open?")).await;
     let mut program = example("answer", gateway.at.grpc).stdout(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(program.stdout.take().expect("piped")).lines();

@@ -1,5 +1,5 @@
 //! A gRPC server that answers each call with the next scripted action, and with an empty message after the last one. Event
-//! streams have a script of their own.
+//! streams have separate scripts.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -228,7 +228,9 @@ impl Drop for Cancelled {
 
 async fn respond(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    // The client cancelled the call before the end of its request.
+    let Ok(body) = body.collect().await else { return hang(watch::Sender::default()).await };
+    let body = body.to_bytes();
     let path = head.uri.path().to_owned();
     let (action, stream_script, cut, count, cancelled) = {
         let mut script = script.lock().expect("unpoisoned");

@@ -1,5 +1,5 @@
-//! TLS with the default options. A process reads the trusted authorities from its environment once, so each case runs in a
-//! process of its own.
+//! TLS with the default options. A process reads the trusted authorities from its environment once, so each case runs in
+//! a separate process.
 
 use std::process::{Command, Output};
 
