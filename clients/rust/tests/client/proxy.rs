@@ -1,4 +1,4 @@
-//! A proxy between a client and a server, whose connections fall silent or break.
+//! A TCP proxy whose connections a test can silence or break.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) struct Proxy {
     serving: JoinHandle<()>,
 }
 
-/// Breaks the connections that there are.
+/// Breaks the open connections.
 #[derive(Clone)]
 pub(crate) struct Cut(watch::Sender<()>);
 
@@ -28,24 +28,24 @@ impl Cut {
 }
 
 impl Proxy {
-    pub(crate) async fn before(server: SocketAddr) -> Self {
+    pub(crate) async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
         let silent = Arc::new(AtomicBool::new(false));
         let opened = Arc::new(AtomicUsize::new(0));
         let cut = Cut(watch::Sender::new(()));
-        let (quiet, count, cuts) = (Arc::clone(&silent), Arc::clone(&opened), cut.clone());
-        #[expect(clippy::disallowed_methods, reason = "it is aborted with its owner")]
+        let (is_silent, count, cuts) = (Arc::clone(&silent), Arc::clone(&opened), cut.clone());
+        #[expect(clippy::disallowed_methods, reason = "the proxy aborts it when dropped")]
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((caller, _)) = listener.accept().await {
+            while let Ok((client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                // Those that come while it is silent get through: it is the old ones that are dead.
-                let dead = (!quiet.load(Ordering::SeqCst)).then(|| Arc::clone(&quiet));
+                // Only the connections that were open before `silence` are dead; later ones work.
+                let dead = (!is_silent.load(Ordering::SeqCst)).then(|| Arc::clone(&is_silent));
                 let mut cut = cuts.0.subscribe();
                 connections.spawn(async move {
                     tokio::select! {
-                        () = forward(caller, server, dead) => {}
+                        () = forward(client, server, dead) => {}
                         _ = cut.changed() => {}
                     }
                 });
@@ -54,12 +54,12 @@ impl Proxy {
         Self { address, silent, opened, cut, serving }
     }
 
-    /// From now on nothing comes to the callers that are connected, and they stay connected.
-    pub(crate) fn fall_silent(&self) {
+    /// Stops to forward responses on the open connections, and keeps them open.
+    pub(crate) fn silence(&self) {
         self.silent.store(true, Ordering::SeqCst);
     }
 
-    /// How many connections were opened so far.
+    /// The number of connections since the start.
     pub(crate) fn opened(&self) -> usize {
         self.opened.load(Ordering::SeqCst)
     }
@@ -75,16 +75,16 @@ impl Drop for Proxy {
     }
 }
 
-async fn forward(caller: TcpStream, server: SocketAddr, dead: Option<Arc<AtomicBool>>) {
-    let Ok(callee) = TcpStream::connect(server).await else { return };
-    let ((mut from_caller, mut to_caller), (mut from_callee, mut to_callee)) =
-        (caller.into_split(), callee.into_split());
-    let up = tokio::io::copy(&mut from_caller, &mut to_callee);
+async fn forward(client: TcpStream, server: SocketAddr, dead: Option<Arc<AtomicBool>>) {
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (client.into_split(), server.into_split());
+    let up = tokio::io::copy(&mut from_client, &mut to_server);
     let down = async {
         let mut buffer = vec![0; 16_384];
-        while let Ok(read) = from_callee.read(&mut buffer).await {
+        while let Ok(read) = from_server.read(&mut buffer).await {
             let silent = dead.as_ref().is_some_and(|dead| dead.load(Ordering::SeqCst));
-            if read == 0 || !silent && to_caller.write_all(&buffer[..read]).await.is_err() {
+            if read == 0 || !silent && to_client.write_all(&buffer[..read]).await.is_err() {
                 return;
             }
         }

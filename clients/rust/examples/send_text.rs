@@ -1,14 +1,14 @@
-//! Sends a text.
+//! Sends a text message.
 
 use std::env;
 
-use switchboard::client::{Client, Error};
-use switchboard::pb::v1::{SendMessageRequest, Text, send_message_request::Content};
+use switchboard_client::v1::{SendMessageRequest, Text, send_message_request::Content};
+use switchboard_client::{Client, Error};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let address = env::var("SWITCHBOARD_ADDRESS").unwrap_or_else(|_| "127.0.0.1:50051".to_owned());
-    let client = Client::connect(format!("http://{address}")).await?;
+    let client = Client::connect(address).await?;
     let sent = client
         .call(SendMessageRequest {
             account: "demo-connectly".to_owned(),

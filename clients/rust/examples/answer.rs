@@ -1,20 +1,20 @@
-//! Follows a named subscription and answers customers who ask something. The gateway keeps the place: stop it, start it
-//! again, and no question is left out.
+//! Follows a named subscription and answers customers who ask a question. The server stores the position of the
+//! subscription, so the program misses no question while it is not running.
 
 use std::env;
 
-use switchboard::client::tonic::Code;
-use switchboard::client::{Client, Error, Happened};
-use switchboard::pb::v1::subscribe_request::Start;
-use switchboard::pb::v1::{
+use switchboard_client::tonic::Code;
+use switchboard_client::v1::subscribe_request::Start;
+use switchboard_client::v1::{
     CreateSubscriptionRequest, Event, EventFilter, SendMessageRequest, StartPosition, SubscribeRequest, Text,
     create_subscription_request, event::Payload, message_received, send_message_request::Content,
 };
+use switchboard_client::{Client, Error, StreamItem};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let address = env::var("SWITCHBOARD_ADDRESS").unwrap_or_else(|_| "127.0.0.1:50051".to_owned());
-    let client = Client::connect(format!("http://{address}")).await?;
+    let client = Client::connect(address).await?;
 
     let create = CreateSubscriptionRequest {
         subscription: "answers".to_owned(),
@@ -22,20 +22,20 @@ async fn main() -> Result<(), Error> {
         start: Some(create_subscription_request::Start::Position(StartPosition::Earliest.into())),
     };
     match client.call(create).await {
-        // It was made when this ran for the first time.
+        // An earlier run of the program created it.
         Err(error) if error.code() == Code::AlreadyExists => {}
-        made => drop(made?),
+        created => drop(created?),
     }
 
     let start = Some(Start::Subscription("answers".to_owned()));
     let mut events = client.subscribe(SubscribeRequest { start, ..SubscribeRequest::default() });
-    // To ask for the next one is to be done with the one before.
-    while let Some(happened) = events.next().await? {
-        let Happened::Event(event) = happened else { continue };
+    // Each call of `next` marks the event before it as handled.
+    while let Some(item) = events.next().await? {
+        let StreamItem::Event(event) = item else { continue };
         match answer(&client, event).await {
-            // Nothing can be answered now. The event is not done with, and comes again when this is started again.
+            // The server is unavailable. The event is not handled, so the next run of the program receives it again.
             Err(error) if error.code() == Code::Unavailable => return Err(error),
-            // Another try would fail like this one.
+            // Another attempt would fail too.
             Err(error) => eprintln!("not answered: {error}"),
             Ok(()) => {}
         }
@@ -43,7 +43,7 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// Answers a question. Should the event come again, its `request_id` keeps a second answer back.
+/// Answers a question. The `request_id` contains the id of the event, so a redelivered event is not answered twice.
 async fn answer(client: &Client, event: Event) -> Result<(), Error> {
     let Some(Payload::MessageReceived(received)) = event.payload else { return Ok(()) };
     let Some(message_received::Content::Text(text)) = received.content else { return Ok(()) };

@@ -3,21 +3,22 @@
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::iter::successors;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
-use crate::pb::v1;
+use crate::v1;
 
-/// Why a call failed. `docs/errors.md` says of each reason what it means and what to do.
+/// The failure of a call. The page `docs/errors.md` of Switchboard lists each reason with its cause and what to do.
 #[derive(Clone, Debug)]
-pub struct Error(Box<Told>);
+pub struct Error(Box<ErrorDetails>);
 
-/// What is known of a failure.
 #[derive(Clone, Debug)]
-struct Told {
+struct ErrorDetails {
     code: Code,
     message: String,
     reason: String,
@@ -29,72 +30,82 @@ struct Told {
     status: Option<Status>,
 }
 
-/// One fault of a request.
+/// One field of a request that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FieldViolation {
-    /// The field's path, as the contract names it: `text.body`.
+    /// The path of the field, as in the contract: `text.body`.
     pub field: String,
-    /// What kind of fault it is: `REQUIRED`, `OUT_OF_RANGE`, …
+    /// The kind of violation: `REQUIRED`, `OUT_OF_RANGE`, …
     pub reason: String,
-    /// What is allowed.
+    /// What the field allows.
     pub description: String,
 }
 
 impl Error {
-    /// A fault of whoever calls, found before anything was sent.
-    pub(super) fn of_caller(message: &str) -> Self {
+    /// A mistake in the program that the client found before it sent anything.
+    pub(crate) fn invalid(message: &str) -> Self {
         Self::from(Status::invalid_argument(message))
     }
 
-    /// The failure of the request that has this id.
-    pub(super) fn of_request(mut self, request_id: String) -> Self {
+    /// The source of an upload failed, so the client cancelled the call.
+    pub(crate) fn unreadable_source(error: io::Error) -> Self {
+        let mut status = Status::cancelled("the client cancelled the upload because its source failed");
+        status.set_source(Arc::new(error));
+        let mut error = Self::from(status);
+        // Another cause of CANCELLED would be a broken connection.
+        error.0.code = Code::Cancelled;
+        error
+    }
+
+    pub(crate) fn with_request_id(mut self, request_id: String) -> Self {
         self.0.request_id = request_id;
         self
     }
 
-    /// The gRPC code. A connection that broke is UNAVAILABLE, whatever the transport calls it.
+    /// The gRPC code. After a broken connection it is UNAVAILABLE, even if the transport reports another code.
     pub fn code(&self) -> Code {
         self.0.code
     }
 
-    /// What happened, for a developer. It may change at any time: decide on [`reason`](Self::reason).
+    /// A description for a developer. Its text may change at any time: decide by [`reason`](Self::reason).
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What happened, in one word, such as `ACCOUNT_NOT_FOUND`. Empty when the failure is not the gateway's own: a broken
-    /// connection, a deadline that has passed here.
+    /// The reason, such as `ACCOUNT_NOT_FOUND`. It is empty if the failure does not come from Switchboard: a broken
+    /// connection, or a deadline that passed in the client.
     pub fn reason(&self) -> &str {
         &self.0.reason
     }
 
-    /// Who gave the reason: `switchboard`. Empty without one.
+    /// The domain of the reason: `switchboard`. It is empty if there is no reason.
     pub fn domain(&self) -> &str {
         &self.0.domain
     }
 
-    /// Facts about it, by the names that the reason's paragraph lists.
+    /// Facts about the failure. `docs/errors.md` lists the keys of each reason.
     pub fn metadata(&self) -> &HashMap<String, String> {
         &self.0.metadata
     }
 
-    /// The request's faults, all at once.
+    /// All fields of the request that are not valid.
     pub fn violations(&self) -> &[FieldViolation] {
         &self.0.violations
     }
 
-    /// How long to wait before the next try, where waiting helps.
+    /// How long to wait before the next attempt, if a later attempt can succeed.
     pub fn retry_delay(&self) -> Option<Duration> {
         self.0.retry_delay
     }
 
-    /// The `request_id` that the call carried, also where it was made up here: repeat the call with it, and nothing is
-    /// done twice. Empty when it had none.
+    /// The `request_id` of the call, also if the client filled it in. A later call with the same `request_id` does not
+    /// repeat the operation. It is empty if the call had none.
     pub fn request_id(&self) -> &str {
         &self.0.request_id
     }
 
-    /// The status that the call ended with, as the transport has it. Absent for what a stream or a record told.
+    /// The gRPC status of the call. It is absent for a failure that came as a message, such as in an event.
     pub fn status(&self) -> Option<&Status> {
         self.0.status.as_ref()
     }
@@ -105,18 +116,18 @@ impl From<Status> for Error {
         let details = status.get_error_details();
         let info = details.error_info().cloned();
         let violations = details.bad_request().map(|request| request.field_violations.clone());
-        let told = |violation: tonic_types::FieldViolation| FieldViolation {
+        let converted = |violation: tonic_types::FieldViolation| FieldViolation {
             field: violation.field,
             reason: violation.reason,
             description: violation.description,
         };
-        Self(Box::new(Told {
+        Self(Box::new(ErrorDetails {
             code: code(&status),
             message: message(&status),
             reason: info.as_ref().map(|info| info.reason.clone()).unwrap_or_default(),
             domain: info.as_ref().map(|info| info.domain.clone()).unwrap_or_default(),
             metadata: info.map(|info| info.metadata).unwrap_or_default(),
-            violations: violations.into_iter().flatten().map(told).collect(),
+            violations: violations.into_iter().flatten().map(converted).collect(),
             retry_delay: details.retry_info().and_then(|info| info.retry_delay),
             request_id: String::new(),
             status: Some(status),
@@ -126,18 +137,18 @@ impl From<Status> for Error {
 
 impl From<v1::Error> for Error {
     fn from(error: v1::Error) -> Self {
-        let told = |violation: v1::FieldViolation| FieldViolation {
+        let converted = |violation: v1::FieldViolation| FieldViolation {
             field: violation.field,
             reason: violation.reason,
             description: violation.description,
         };
-        Self(Box::new(Told {
+        Self(Box::new(ErrorDetails {
             code: Code::from(error.code),
             message: error.message,
             reason: error.reason,
             domain: "switchboard".to_owned(),
             metadata: error.metadata,
-            violations: error.field_violations.into_iter().map(told).collect(),
+            violations: error.field_violations.into_iter().map(converted).collect(),
             retry_delay: error.retry_delay.and_then(|delay| delay.try_into().ok()),
             request_id: String::new(),
             status: None,
@@ -145,20 +156,20 @@ impl From<v1::Error> for Error {
     }
 }
 
-/// What a status was made of, if it was made here: the gateway's own have no causes.
+/// The chain of sources of a status that the client made. A status from the server has no source.
 fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     successors(status.source(), |&cause| cause.source())
 }
 
-/// The code that a status would have in any language. Of a connection that breaks under a call, the transport says
-/// UNKNOWN, INTERNAL or CANCELLED; of one stream that was reset it says the code that belongs to the reset.
+/// The code that other gRPC libraries report. If a connection breaks during a call, tonic reports UNKNOWN, INTERNAL or
+/// CANCELLED. If only the stream was reset, the status keeps the code of the reset.
 fn code(status: &Status) -> Code {
-    let reset = |cause: &(dyn StdError + 'static)| cause.downcast_ref().is_some_and(h2::Error::is_reset);
+    let is_reset = |cause: &(dyn StdError + 'static)| cause.downcast_ref().is_some_and(h2::Error::is_reset);
     match status.code() {
         code @ (Code::Unknown | Code::Internal | Code::Cancelled) if status.source().is_some() => {
             if causes(status).any(|cause| cause.is::<TimeoutExpired>()) {
                 Code::DeadlineExceeded
-            } else if causes(status).any(reset) {
+            } else if causes(status).any(is_reset) {
                 code
             } else {
                 Code::Unavailable
@@ -168,7 +179,8 @@ fn code(status: &Status) -> Code {
     }
 }
 
-/// What a status says, with its causes: whether a name is unknown, a port closed or a certificate not trusted.
+/// The message of a status with those of its sources, which say for example that a port is closed or that a certificate is
+/// not trusted.
 fn message(status: &Status) -> String {
     let mut message = status.message().to_owned();
     for cause in causes(status).map(ToString::to_string) {

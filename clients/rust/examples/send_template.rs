@@ -1,17 +1,18 @@
-//! Sends a template with a picture in its header: the only kind of message that a customer who has not written gets.
+//! Sends a template with a picture in its header. A customer who has not written within 24 hours can only receive
+//! templates.
 
 use std::env;
 
-use switchboard::client::{Client, Error};
-use switchboard::pb::v1::{
+use switchboard_client::v1::{
     HeaderMedia, Parameter, SendMessageRequest, Template, TemplateButton, TemplateHeader, parameter,
     send_message_request::Content, template_button, template_header,
 };
+use switchboard_client::{Client, Error};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let address = env::var("SWITCHBOARD_ADDRESS").unwrap_or_else(|_| "127.0.0.1:50051".to_owned());
-    let client = Client::connect(format!("http://{address}")).await?;
+    let client = Client::connect(address).await?;
     let picture =
         HeaderMedia { url: "https://example.com/dummy-image.jpg".to_owned(), ..HeaderMedia::default() };
     let template = Template {
