@@ -54,6 +54,16 @@ impl Sources {
         Self { files }
     }
 
+    /// The locations in which `uses` holds for no file.
+    pub(crate) fn unused<'a>(
+        &self,
+        locations: &'a [&'a str],
+        uses: impl Fn(&SourceFile) -> bool,
+    ) -> Vec<&'a str> {
+        let is_used = |location: &str| self.files.iter().any(|file| file.is_in(&[location]) && uses(file));
+        locations.iter().copied().filter(|location| !is_used(location)).collect()
+    }
+
     /// Describes each reference of a kind outside `locations`.
     pub(crate) fn outside(
         &self,
@@ -99,6 +109,11 @@ impl SourceFile {
     /// The top-level module of the file; `lib` for the crate root.
     pub(crate) fn top_module(&self) -> &str {
         self.module.first().map_or("lib", String::as_str)
+    }
+
+    /// Whether the file imports a top-level module.
+    pub(crate) fn imports_module(&self, module: &str) -> bool {
+        self.imports.iter().any(|import| import.name == module)
     }
 
     /// Whether the file is one of `locations`, or in a folder among them.
