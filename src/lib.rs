@@ -37,9 +37,7 @@ pub mod dispatch;
 pub mod domain;
 pub mod journal;
 pub mod listener;
-#[cfg(feature = "server")]
 pub mod maintenance;
-#[cfg(feature = "server")]
 pub mod messages;
 pub mod pb;
 pub mod provider;

@@ -1,4 +1,4 @@
-//! The real binary, running again and again on the same ports and the same file.
+//! The server under test: processes of the real binary, one after the other, on the same ports and the same store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,28 +14,28 @@ use tokio::task::JoinSet;
 
 use crate::faults::Faults;
 
-pub(crate) const SECRET: &str = "a-secret-of-the-proof";
+pub(crate) const SECRET: &str = "robustness-secret";
 
-/// The accounts. Webhooks of both are signed with [`SECRET`].
+/// The accounts. [`SECRET`] signs the webhooks of both.
 pub(crate) const ACCOUNTS: [&str; 2] = ["acme", "globex"];
 
-/// How long anything may take that must come to an end.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The deadline of every wait.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A folder with a configuration, a journal, and the logs of all processes.
+/// A folder with the configuration, the journal, and the log of all processes.
 pub(crate) struct Home {
     pub(crate) folder: TempDir,
 }
 
 impl Home {
-    /// With more of `[journal]`.
+    /// Writes the configuration. `journal` is added to its `[journal]` section.
     pub(crate) fn new(journal: &str) -> Self {
-        // Beside what was built: on a disk, where a folder for temporary files may be memory.
+        // In the target directory, which is on a disk. The directory for temporary files may be in memory.
         let folder = tempfile::Builder::new()
-            .prefix("proof-")
+            .prefix("robustness-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
-            .expect("a folder");
-        // Of a loopback address of our own nobody takes the ports while the server is down.
+            .expect("create a folder");
+        // A random loopback address: no other program takes its ports while the server is down.
         let address = Ipv4Addr::new(127, fastrand::u8(1..=254), fastrand::u8(1..=254), fastrand::u8(1..=254));
         let mut text = format!(
             "[grpc]\nlisten = \"{address}:0\"\n[webhook]\nlisten = \"{address}:0\"\n[admin]\nlisten = \"{address}:0\"\n\
@@ -49,35 +49,36 @@ impl Home {
                  webhook_secrets = [\"{SECRET}\"]\n"
             ));
         }
-        std::fs::write(folder.path().join("switchboard.toml"), text).expect("written");
+        std::fs::write(folder.path().join("switchboard.toml"), text).expect("write the configuration");
         Self { folder }
     }
 
-    /// Loses the store.
-    fn burn(&self) {
+    /// Deletes the store.
+    fn delete_store(&self) {
         for name in ["switchboard.db", "switchboard.db-wal", "switchboard.db-shm"] {
-            let gone = std::fs::remove_file(self.folder.path().join(name));
-            assert!(gone.is_ok() || name != "switchboard.db", "{gone:?}");
+            let removed = std::fs::remove_file(self.folder.path().join(name));
+            assert!(removed.is_ok() || name != "switchboard.db", "{removed:?}");
         }
     }
 
-    /// Runs a command about the store to its end, on a good disk. Gives the newest number that it tells of.
+    /// Runs a store command to completion, without disk faults. Returns the last sequence number that it prints.
     async fn run(&self, command: &str, option: &str, file: &Path) -> Result<u64, String> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_switchboard"));
         process.arg(command).arg("--config").arg(self.folder.path().join("switchboard.toml"));
         let done = process.arg(option).arg(file).kill_on_drop(true).output();
-        let done =
-            tokio::time::timeout(PATIENCE, done).await.map_err(|_| format!("{command} does not end"))?;
+        let done = tokio::time::timeout(DEADLINE, done)
+            .await
+            .map_err(|_| format!("{command} did not finish within the deadline"))?;
         let done = done.map_err(|error| error.to_string())?;
-        let said = String::from_utf8_lossy(&done.stdout);
+        let output = String::from_utf8_lossy(&done.stdout);
         let newest =
-            said.split_once("up to number ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
+            output.split_once("up to number ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
         newest
             .filter(|_| done.status.success())
-            .ok_or_else(|| format!("{command} fails: {}", String::from_utf8_lossy(&done.stderr)))
+            .ok_or_else(|| format!("{command} failed: {}", String::from_utf8_lossy(&done.stderr)))
     }
 
-    /// Backs the store up while it is served from. Gives the newest number in the backup.
+    /// Backs up the store while the server runs. Returns the last sequence number in the backup.
     pub(crate) async fn back_up(&self, to: &Path) -> Result<u64, String> {
         self.run("backup", "--to", to).await
     }
@@ -87,50 +88,50 @@ impl Home {
     }
 }
 
-/// Where the server listens, in all its lives.
+/// The addresses that the server listens on. The gRPC and webhook addresses survive restarts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addresses {
     pub(crate) grpc: SocketAddr,
     pub(crate) webhook: SocketAddr,
-    /// For the operator. In another life it listens elsewhere.
+    /// The admin address. Each process uses another port.
     admin: SocketAddr,
 }
 
-/// The server in its present life. Dropping it kills it.
+/// The running server process. Dropping it kills the process.
 pub(crate) struct Server {
     pub(crate) home: Home,
     pub(crate) faults: Faults,
     pub(crate) at: Addresses,
-    /// Where the present process answers the operator.
+    /// The admin address of the present process.
     pub(crate) admin: SocketAddr,
     child: Child,
-    /// Copy what the processes say into the log.
-    copying: JoinSet<()>,
-    /// The most memory that a process had when it was looked at, in KiB.
+    /// Tasks that copy the processes' output into the log.
+    log_copiers: JoinSet<()>,
+    /// The highest peak memory of all processes at their samples, in KiB.
     pub(crate) memory: u64,
 }
 
 impl Server {
-    /// Starts it for the first time.
+    /// Starts the first process.
     pub(crate) async fn start(home: Home) -> Self {
         let faults = Faults::new(&home);
-        let mut copying = JoinSet::new();
-        let (child, at) = launch(&home, &faults, None, &mut copying).await.expect("it starts");
-        Self { home, faults, at, admin: at.admin, child, copying, memory: 0 }
+        let mut log_copiers = JoinSet::new();
+        let (child, at) = launch(&home, &faults, None, &mut log_copiers).await.expect("the server starts");
+        Self { home, faults, at, admin: at.admin, child, log_copiers, memory: 0 }
     }
 
-    /// Starts it anew, whatever became of the last process.
+    /// Starts a new process after the last one has exited.
     pub(crate) async fn restart(&mut self) {
         let began = tokio::time::Instant::now();
         loop {
-            match launch(&self.home, &self.faults, Some(self.at), &mut self.copying).await {
+            match launch(&self.home, &self.faults, Some(self.at), &mut self.log_copiers).await {
                 Ok((child, at)) => {
                     (self.child, self.admin) = (child, at.admin);
                     return;
                 }
-                // Somebody who listens on all addresses may have a port for a moment.
-                Err(said) if said.contains("cannot listen") && began.elapsed() < PATIENCE => {}
-                Err(said) => panic!("it does not start again: {said}"),
+                // A program that listens on all addresses may hold a port for a moment.
+                Err(error) if error.contains("cannot listen") && began.elapsed() < DEADLINE => {}
+                Err(error) => panic!("the server does not restart: {error}"),
             }
         }
     }
@@ -141,74 +142,75 @@ impl Server {
 
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
-            // It may have ended by itself: then that is found out by whoever waits for it.
+            // The process may have exited already. The caller that waits for it notices.
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// Ends it without any warning.
+    /// Sends SIGKILL and waits for the exit.
     pub(crate) async fn kill(&mut self) {
-        self.look_at_memory();
+        self.sample_memory();
         self.signal(Signal::KILL);
-        self.ended(PATIENCE).await.expect("nothing survives this");
+        self.exited(DEADLINE).await.expect("SIGKILL ends the process");
     }
 
-    /// Kills it, loses the store, makes one of a backup, and starts anew. Gives the newest number of what is restored.
+    /// Kills the server, deletes the store, restores a backup and restarts. Returns the last restored sequence
+    /// number.
     pub(crate) async fn restore(&mut self, from: &Path) -> Result<u64, String> {
         self.kill().await;
-        self.home.burn();
+        self.home.delete_store();
         let newest = self.home.run("restore", "--from", from).await?;
         self.restart().await;
         Ok(newest)
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM and waits for the exit.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
-        self.look_at_memory();
+        self.sample_memory();
         self.signal(Signal::TERM);
-        self.ended(PATIENCE).await.expect("it stops when it is asked to")
+        self.exited(DEADLINE).await.expect("the server exits after SIGTERM")
     }
 
-    /// Stops its clocks, as it seems to everybody else.
+    /// Sends SIGSTOP. Other processes and the clocks continue.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    pub(crate) fn go_on(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// How it ended, if it has or does so in this time.
-    pub(crate) async fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
+    /// The exit status, if the process exits within this time.
+    pub(crate) async fn exited(&mut self, within: Duration) -> Option<ExitStatus> {
         let ended = tokio::time::timeout(within, self.child.wait()).await.ok()?;
-        Some(ended.expect("it can be waited for"))
+        Some(ended.expect("wait for the process"))
     }
 
-    /// Lets no file of the process grow beyond so many bytes.
-    pub(crate) fn limit_files(&self, most: Option<u64>) {
+    /// Limits the size of the process's files, in bytes.
+    pub(crate) fn limit_files(&self, limit: Option<u64>) {
         if self.pid().is_some() {
-            // None means no limit, for both ends.
-            let _ = prlimit(self.pid(), Resource::Fsize, Rlimit { current: most, maximum: None });
+            // `None` removes the soft and the hard limit.
+            let _ = prlimit(self.pid(), Resource::Fsize, Rlimit { current: limit, maximum: None });
         }
     }
 
-    /// Looks how much memory the process has had at most.
-    pub(crate) fn look_at_memory(&mut self) {
+    /// Updates `memory` with the present process's peak memory.
+    pub(crate) fn sample_memory(&mut self) {
         let Some(id) = self.child.id() else { return };
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        self.memory = self.memory.max(most.and_then(|most| most.trim().parse().ok()).unwrap_or_default());
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        self.memory = self.memory.max(peak.and_then(|peak| peak.trim().parse().ok()).unwrap_or_default());
     }
 }
 
-/// Starts a process, and waits until it serves. What it says goes into the log.
+/// Starts a process and waits until it serves. Its output is copied into the log.
 async fn launch(
     home: &Home,
     faults: &Faults,
     at: Option<Addresses>,
-    copying: &mut JoinSet<()>,
+    log_copiers: &mut JoinSet<()>,
 ) -> Result<(Child, Addresses), String> {
-    // Writing beyond a limit must be an error and not a signal.
+    // SIGXFSZ is ignored, so a write beyond the limit fails with an error.
     let mut command = std::process::Command::new("bash");
     command.args(["-c", "trap '' XFSZ; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_switchboard")]);
     command.arg("serve").arg("--config").arg(home.folder.path().join("switchboard.toml"));
@@ -221,13 +223,13 @@ async fn launch(
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .expect("there is bash");
+        .expect("bash is installed");
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(home.log()).expect("a log");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(home.log()).expect("open the log");
     let mut file = tokio::fs::File::from_std(file);
-    let (serving, told) = oneshot::channel();
-    copying.spawn(async move {
-        let (mut serving, mut said) = (Some(serving), String::new());
+    let (serving, started) = oneshot::channel();
+    log_copiers.spawn(async move {
+        let (mut serving, mut output) = (Some(serving), String::new());
         while let Ok(Some(line)) = lines.next_line().await {
             if let Some(at) = addresses(&line)
                 && let Some(serving) = serving.take()
@@ -235,20 +237,22 @@ async fn launch(
                 let _ = serving.send(Ok(at));
             }
             if serving.is_some() {
-                said.push_str(&line);
+                output.push_str(&line);
             }
             let _ = file.write_all(format!("{line}\n").as_bytes()).await;
         }
         let _ = file.flush().await;
         if let Some(serving) = serving {
-            let _ = serving.send(Err(said));
+            let _ = serving.send(Err(output));
         }
     });
-    let told = tokio::time::timeout(PATIENCE, told).await.expect("it serves in time or ends");
-    Ok((child, told.expect("it says so")?))
+    let started = tokio::time::timeout(DEADLINE, started)
+        .await
+        .expect("the server serves or exits within the deadline");
+    Ok((child, started.expect("the log copier reports the start")?))
 }
 
-/// Where it listens, if this line says so.
+/// The listen addresses, if this log line contains them.
 fn addresses(line: &str) -> Option<Addresses> {
     let fields = serde_json::from_str::<serde_json::Value>(line).ok()?.get("fields")?.clone();
     let address = |name: &str| fields.get(name)?.as_str()?.parse().ok();
@@ -257,13 +261,14 @@ fn addresses(line: &str) -> Option<Addresses> {
     (fields.get("message")? == "serving").then(listens).flatten()
 }
 
-/// Waits until a process tells its operator that it has opened its store again.
-pub(crate) async fn opened_again(admin: SocketAddr) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+/// Waits until the process's metrics report that it has reopened its store.
+pub(crate) async fn await_store_reopened(admin: SocketAddr) {
+    let client =
+        reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("build the HTTP client");
     loop {
-        // While it opens the store, somebody else answers there, and between the two nobody may.
-        if let Ok(answer) = client.get(format!("http://{admin}/metrics")).send().await
-            && let Ok(page) = answer.text().await
+        // While the store opens, another listener serves this address, and between the two the connection is refused.
+        if let Ok(response) = client.get(format!("http://{admin}/metrics")).send().await
+            && let Ok(page) = response.text().await
             && page.lines().any(|line| line == "switchboard_store_reopened_total 1")
         {
             return;
