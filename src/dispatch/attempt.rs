@@ -187,8 +187,8 @@ impl Dispatch {
         self.finish(&job, attempt, number, result).await;
     }
 
-    /// Waits in the gate's queue, unless an earlier attempt has a result. A repeated request therefore does not wait for
-    /// the provider. Returns none if the attempt was abandoned. An `Err` is the attempt's final result.
+    /// Waits in the gate's queue, unless an earlier attempt has a result. A repeated request therefore does not wait
+    /// for the provider. Returns none if the attempt was abandoned. An `Err` is the attempt's final result.
     async fn queue_for_permit(
         &self,
         job: &mut WriteJob,
@@ -237,8 +237,8 @@ impl Dispatch {
         }
     }
 
-    /// Records durably that the attempt is about to begin, and returns its number. A write without a request id needs no
-    /// intent. An `Err` is the attempt's final result.
+    /// Records durably that the attempt is about to begin, and returns its number. A write without a request id needs
+    /// no intent. An `Err` is the attempt's final result.
     async fn record_intent(
         &self,
         job: &mut WriteJob,

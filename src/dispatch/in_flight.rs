@@ -1,8 +1,8 @@
 //! The table of attempts in flight in this process, and the calls that wait for them.
 //!
-//! **Invariants.** The table holds at most one attempt for each (account, request id). An attempt stays in the table until
-//! its outcome is durable, so a repeated request finds either the attempt or its record. An attempt that its last waiter
-//! has abandoned accepts no new waiter.
+//! **Invariants.** The table holds at most one attempt for each (account, request id). An attempt stays in the table
+//! until its outcome is durable, so a repeated request finds either the attempt or its record. An attempt that its last
+//! waiter has abandoned accepts no new waiter.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -168,8 +168,8 @@ impl InFlightAttempt {
         unawaited
     }
 
-    /// Gives the result to all waiters, and to those that join before the attempt is dropped. A waiter that joined after
-    /// the attempt was abandoned does not get it: the result concerns the waiters that left.
+    /// Gives the result to all waiters, and to those that join before the attempt is dropped. A waiter that joined
+    /// after the attempt was abandoned does not get it: the result concerns the waiters that left.
     pub(super) fn publish(&self, result: AttemptResult) {
         self.shared.phase.send_if_modified(|phase| {
             let running = matches!(phase, Phase::Running);

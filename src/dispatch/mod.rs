@@ -1,8 +1,8 @@
 //! Every call to a provider, from request to outcome.
 //!
 //! A send reads what it needs while its client waits. The write itself runs on its own task. Once the provider call has
-//! started, it runs to its end even if the client disconnects, and its outcome is recorded. A write with a [`Request`] is
-//! made once, however often it is requested.
+//! started, it runs to its end even if the client disconnects, and its outcome is recorded. A write with a [`Request`]
+//! is made once, however often it is requested.
 //!
 //! **Invariants.** If an earlier attempt at a request may have succeeded, no further attempt is made, unless the client
 //! named that attempt. Every call passes its account's gate.
@@ -63,7 +63,8 @@ pub struct Dispatch {
     unrecorded_slots: Arc<Semaphore>,
 }
 
-/// A callback for an attempt at a message that was refused or not sent. It runs after the store has recorded that outcome.
+/// A callback for an attempt at a message that was refused or not sent. It runs after the store has recorded that
+/// outcome.
 #[derive(Clone)]
 pub struct OnNotDone(Arc<dyn Fn(MessageId, &Failure) + Send + Sync>);
 
@@ -233,7 +234,8 @@ impl Dispatch {
         Ok(value.expect("a write that was accepted has its value"))
     }
 
-    /// Makes a write that is not a send, once for each request id. A repeated request gets the bytes of the first reply.
+    /// Makes a write that is not a send, once for each request id. A repeated request gets the bytes of the first
+    /// reply.
     ///
     /// # Errors
     ///
@@ -336,8 +338,9 @@ impl Dispatch {
         self.send_draft(account, draft, options.request, call, until).await
     }
 
-    /// Finds the result of an earlier send, if this send reads or checks something before its attempt. A repeated request
-    /// must neither wait for those reads nor fail at those checks. Without them, the attempt itself finds the result.
+    /// Finds the result of an earlier send, if this send reads or checks something before its attempt. A repeated
+    /// request must neither wait for those reads nor fail at those checks. Without them, the attempt itself finds the
+    /// result.
     async fn find_earlier_send(
         &self,
         account: &Account,

@@ -16,8 +16,8 @@ use crate::telemetry::metrics::{READS, read};
 const MIN_SILENCE: Duration = Duration::from_secs(3);
 
 impl Dispatch {
-    /// Reads something at a provider, and retries errors that allow it. The read ends at the deadline. Without a deadline,
-    /// the account's `max_queue_wait` limits the time for waiting and retries, but not a call in flight.
+    /// Reads something at a provider, and retries errors that allow it. The read ends at the deadline. Without a
+    /// deadline, the account's `max_queue_wait` limits the time for waiting and retries, but not a call in flight.
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@ struct Fixture {
     account: Arc<Account>,
     /// Receives a value when an intent is durable and the attempt's task does not know it yet.
     intents: mpsc::UnboundedReceiver<()>,
-    /// Each value resumes the store once. Dropping it unblocks the store for good.
+    /// Each value resumes the store once. Dropping it unblocks the store permanently.
     resume: blocking::Sender<()>,
     calls: Arc<AtomicUsize>,
     _folder: TempDir,
@@ -83,7 +83,7 @@ fn request() -> Request {
 }
 
 #[tokio::test]
-async fn disconnect_during_the_intent_sends_nothing_and_leaves_no_record() {
+async fn disconnect_during_the_intent_sends_and_records_nothing() {
     let mut fixture = Fixture::new();
     let mut send = Box::pin(fixture.send(&request()));
     tokio::select! {

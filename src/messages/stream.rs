@@ -1,7 +1,7 @@
 //! The stream of updates of one watched message.
 //!
-//! **Invariant.** A watcher gets the states of its message in the order in which the message moves forward, and the newest
-//! state when the message no longer moves.
+//! **Invariant.** A watcher gets the states of its message in the order in which the message moves forward, and the
+//! newest state when the message no longer moves.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The registry of message watchers.
 //!
 //! **Invariants.** A message has an entry exactly while it has a watcher. A watcher that registered before a change was
-//! durable is notified of that change or of a later one. While there is no watcher, a notification costs one atomic load.
-//! A notification never waits for a watcher.
+//! durable is notified of that change or of a later one. While there is no watcher, a notification costs one atomic
+//! load. A notification never waits for a watcher.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

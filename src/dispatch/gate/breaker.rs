@@ -1,12 +1,12 @@
 //! The circuit breakers of an account, one for each class of calls.
 //!
-//! A closed breaker opens after a number of consecutive failures. While it is open, calls fail at once and the gate probes
-//! the provider. After a successful probe the breaker is half-open: it admits one trial call. If the trial fails, the
-//! breaker opens again; if the provider replies, the breaker closes.
+//! A closed breaker opens after a number of consecutive failures. While it is open, calls fail at once and the gate
+//! probes the provider. After a successful probe the breaker is half-open: it admits one trial call. If the trial
+//! fails, the breaker opens again; if the provider replies, the breaker closes.
 //!
-//! **Invariants.** A failure counts only if the breaker has not opened since it admitted the call, so a call from before
-//! an outage cannot reopen the breaker. A half-open breaker has at most one call in flight. If the trial call ends without
-//! a signal, the next call becomes the trial.
+//! **Invariants.** A failure counts only if the breaker has not opened since it admitted the call, so a call from
+//! before an outage cannot reopen the breaker. A half-open breaker has at most one call in flight. If the trial call
+//! ends without a signal, the next call becomes the trial.
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ const SLOT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long the gate pauses if a provider throttles without a `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause, whatever `Retry-After` the provider sends.
+/// The longest pause. A longer `Retry-After` of the provider is cut to this.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The kind of a call. Each class has its own circuit breaker.
@@ -137,8 +137,8 @@ impl Gate {
         }
     }
 
-    /// Until when a call may wait here and be retried: the client's deadline, or else the account's `max_queue_wait` from
-    /// now.
+    /// Until when a call may wait here and be retried: the client's deadline, or else the account's `max_queue_wait`
+    /// from now.
     pub(super) fn wait_limit(&self, deadline: Option<Instant>) -> Instant {
         deadline.unwrap_or_else(|| Instant::now() + self.max_queue_wait)
     }
@@ -191,7 +191,8 @@ impl Gate {
             });
         }
         let acquired = async {
-            // The slot comes first. A call that held a token while it waited for a slot would block other calls' tokens.
+            // The slot comes first. A call that held a token while it waited for a slot would block other calls'
+            // tokens.
             let slot = limit.acquire().await;
             self.bucket.acquire(until).await.map(|()| slot)
         };
@@ -216,7 +217,8 @@ impl Permit {
         self.gate.bucket.return_token();
     }
 
-    /// Records the call's result with the rate limiter and the breaker. A permit that is dropped instead records nothing.
+    /// Records the call's result with the rate limiter and the breaker. A permit that is dropped instead records
+    /// nothing.
     pub(super) fn record<T>(self, result: &Result<T, ProviderError>) {
         if let Some(fault) = result.as_ref().err().and_then(ProviderError::throttled) {
             let pause = fault.retry_after.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE);

@@ -23,8 +23,8 @@ const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// Probes the provider whenever a breaker is open. Ends with the gate.
 ///
-/// The delay grows while the same breakers keep reopening. A provider that answers reads but nothing else therefore does
-/// not get a trial send twice a second. If a closed breaker opens, the delay starts again at [`FIRST_DELAY`].
+/// The delay grows while the same breakers keep reopening. A provider that answers reads but nothing else therefore
+/// does not get a trial send twice a second. If a closed breaker opens, the delay starts again at [`FIRST_DELAY`].
 pub(super) async fn run<F>(
     gate: Weak<Gate>,
     mut states: watch::Receiver<BreakerStates>,

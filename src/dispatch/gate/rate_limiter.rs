@@ -1,6 +1,7 @@
 //! The rate limiter of an account: a token bucket with a first-in, first-out queue.
 //!
-//! **Invariant:** no call overtakes another. Only the head of the queue waits for a token; the others wait for the head.
+//! **Invariant:** no call overtakes another. Only the head of the queue waits for a token; the others wait for the
+//! head.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +36,7 @@ pub(super) struct TokenBucket {
     paused_until: watch::Sender<Instant>,
 }
 
-/// Time as the tokio runtime measures it, so that tests can pause it.
+/// Time as the tokio runtime measures it, so tests can pause it.
 #[derive(Clone, Debug)]
 struct Clock {
     start: Instant,

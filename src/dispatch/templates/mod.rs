@@ -4,9 +4,9 @@
 //! again first. Connectly needs no definition to send, so at Connectly the list can only refuse what certainly does not
 //! match. There, an unavailable list, or a template that is not in it, refuses nothing.
 //!
-//! Two reads for refusals have no minimum interval, because it would delay the use of a template that was just approved.
-//! All sends that are refused while a page is being read share the next read. So at most one read is running and one
-//! waiting.
+//! There is no minimum interval between two reads that confirm a mismatch. An interval would delay the use of a
+//! template that was just approved. All sends that do not match while a page is being read share the next read, so at
+//! most one read is running and one is waiting.
 
 mod check;
 mod listing;

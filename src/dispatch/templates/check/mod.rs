@@ -1,8 +1,8 @@
 //! Checks the values of a send against the template, as the provider lists it.
 //!
-//! **Invariants.** A check fails only if this version understands the template. If it does not know a part, a button or a
-//! notation, every value that depends on it passes. All mismatches are reported together, and none quotes a value of the
-//! request.
+//! **Invariants.** A check fails only if this version understands the template. If it does not know a part, a button or
+//! a notation, every value that depends on it passes. All mismatches are reported together, and none quotes a value of
+//! the request.
 
 use super::TemplateMismatch;
 use crate::domain::Provider;
@@ -160,8 +160,8 @@ impl Check<'_> {
         }
     }
 
-    /// At Connectly, parameters without a name become `body_1`, `body_2` and so on. Named ones are passed on unchanged. It
-    /// is not documented which other names Connectly takes, so a parameter with another name may fill any variable.
+    /// At Connectly, parameters without a name become `body_1`, `body_2` and so on. Named ones are passed on unchanged.
+    /// It is not documented which other names Connectly takes, so a parameter with another name may fill any variable.
     fn body_by_connectlys_names(&self, variables: &Variables<'_>, found: &mut Vec<TemplateMismatch>) {
         let given = &self.filled.body;
         // The body position that each parameter fills, if any.
@@ -247,7 +247,7 @@ impl Check<'_> {
         let wanted = match button.kind.as_str() {
             "URL" => "url_suffix",
             "QUICK_REPLY" => "quick_reply_payload",
-            // A one-time password's button is sent as a URL, whatever its kind.
+            // A one-time password's button is sent as a URL for every kind of button.
             "COPY_CODE" if !is_code => "coupon_code",
             "PHONE_NUMBER" => {
                 let problem = "must be another: the template's button there calls a number and takes nothing";

@@ -1,11 +1,11 @@
 //! The cached list of an account's templates.
 //!
-//! A list is read page by page, on demand. A lookup that does not find its template on the pages read so far has the next
-//! page read. All lookups wait for the same page.
+//! A list is read page by page, on demand. A lookup that does not find its template on the pages read so far has the
+//! next page read. All lookups wait for the same page.
 //!
-//! **Invariants.** At most one page of an account is being read at a time. A lookup that stops waiting does not cancel the
-//! page for others. A list is at most as old as its first page. The cache of an account is bounded. A template that did not
-//! fit is reported as not cached, never as absent.
+//! **Invariants.** At most one page of an account is being read at a time. A lookup that stops waiting does not cancel
+//! the page for others. A list is at most as old as its first page. The cache of an account is bounded. A template that
+//! did not fit is reported as not cached, never as absent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -234,7 +234,8 @@ impl Pages {
     /// Caches the templates of a page, up to the limits, and returns what to read next.
     fn add(&mut self, page: Page) -> NextRead {
         for mut template in page.templates {
-            // The template's own JSON is kept, because ConnectBy requires it in a send. It includes the components' JSON.
+            // The template's own JSON is kept, because ConnectBy requires it in a send. It includes the components'
+            // JSON.
             for component in &mut template.components {
                 component.raw_json = String::new();
             }
