@@ -191,8 +191,7 @@ impl Gate {
             });
         }
         let acquired = async {
-            // The slot comes first. A call that held a token while it waited for a slot would block other calls'
-            // tokens.
+            // The slot comes first. A token held during a wait for a slot could serve another call.
             let slot = limit.acquire().await;
             self.bucket.acquire(until).await.map(|()| slot)
         };
