@@ -218,7 +218,7 @@ impl StoreHandles {
                     (Arc::clone(&tail), message_watchers.clone(), subscription_changes.clone());
                 Box::new(move |changes| {
                     tail.push(changes.events);
-                    message_watchers.tell(changes.messages);
+                    message_watchers.notify_changed(changes.messages);
                     subscription_changes.tell(changes.subscriptions);
                 })
             },
@@ -273,7 +273,7 @@ impl App {
             owner,
             OnNotDone::new({
                 let message_watchers = message_watchers.clone();
-                move |message_id, failure| message_watchers.ended(message_id, failure)
+                move |message_id, failure| message_watchers.notify_not_done(message_id, failure)
             }),
             stopping.clone(),
         );

@@ -1,4 +1,4 @@
-//! One attempt at a write: gate, intent, call, outcome, in this order.
+//! One attempt at a write: permit, intent, call, outcome, in this order.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use super::gate::{Class, Permit};
-use super::requests::{Attempt, Found, Settled, Waited};
-use super::retry::Tries;
-use super::{Cause, Dispatch, Failure, WriteResult};
+use super::in_flight::{AttemptResult, InFlightAttempt, JoinResult, WaitResult};
+use super::retry::Retry;
+use super::{AcceptedWrite, Cause, Dispatch, Failure};
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::Request;
 use crate::domain::{AttemptId, Message, MessageId, MessageState, UnixMillis, UnknownReason};
@@ -23,311 +23,339 @@ use crate::store::{
 };
 use crate::telemetry::metrics::{SENDS, UNRECORDED, WRITES, outcome};
 
-/// For how long after its waiters' deadlines an attempt may still be under way: longer than any request may take.
-const NOT_AFTER: Duration = Duration::from_secs(600);
+/// How long an attempt may stay in flight after the latest deadline of its waiters. Longer than any provider call.
+const MAX_CALL_TIME: Duration = Duration::from_secs(600);
 
-/// How long to wait before an outcome is written again that could not be.
-const REWRITE: Duration = Duration::from_secs(1);
+/// The delay before an outcome that could not be recorded is written again.
+const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What is known of a call that broke off inside the server.
-const BROKE_OFF: ProviderError = ProviderError::Unknown { cause: UnknownReason::ServerFailed, fault: None };
+/// The result of a call that panicked.
+const TASK_FAILED: ProviderError = ProviderError::Unknown { cause: UnknownReason::ServerFailed, fault: None };
 
-/// How often a request is looked up that ends and begins again meanwhile.
-const LOOKS: usize = 8;
+/// How often a request is looked up while its attempts end and start concurrently.
+const MAX_LOOKUPS: usize = 8;
 
-/// A write to be done.
-pub(super) struct Work {
+/// A write to make.
+pub(super) struct WriteJob {
     pub(super) account: Arc<Account>,
     pub(super) operation: &'static str,
     pub(super) class: Class,
     pub(super) request: Option<Request>,
-    /// The message, pending, where the write is a send.
+    /// The message with state PENDING, if the write is a send.
     pub(super) message: Option<Message>,
 }
 
-/// Makes the call once. For a send it is told which attempt this is.
+/// Makes the provider call once. A send gets the id of its attempt.
 pub(super) type Call = Box<
     dyn Fn(Arc<Account>, Option<AttemptId>) -> BoxFuture<'static, Result<Accepted, ProviderError>>
         + Send
         + Sync,
 >;
 
-/// The provider's "yes".
+/// The reply of a provider that accepted a write.
 #[derive(Debug)]
 pub(super) enum Accepted {
-    /// To a send.
+    /// Of a send.
     Message(AcceptedMessage),
-    /// To any other write: the reply that the caller gets.
+    /// Of any other write: the reply for the client.
     Write(Bytes),
 }
 
-/// What is known of a request before anything is done for it.
-pub(super) enum Known {
-    /// What came of it.
-    Settled(WriteResult),
-    /// It is to be done now.
-    Undone {
+/// The result of earlier attempts at a request.
+pub(super) enum EarlierResult {
+    /// An earlier attempt was accepted.
+    Accepted(AcceptedWrite),
+    /// A new attempt is needed.
+    NotAccepted {
         /// The message of earlier attempts, if there were any.
         message_id: Option<MessageId>,
     },
 }
 
 impl Dispatch {
-    /// What is known of a request already. An attempt that is under way is waited for.
-    pub(super) async fn known(
+    /// Finds the result of earlier attempts at a request. Waits for an attempt that is in flight.
+    pub(super) async fn find_earlier(
         &self,
         account: &Account,
         request: &Request,
         until: Instant,
-    ) -> Result<Known, Failure> {
-        let mut lost = None;
-        for _ in 0..LOOKS {
-            match self.requests.join(account.id(), request, until) {
-                Found::Joined(waiter) => match waiter.settled().await {
-                    Waited::Settled(settled) => return settled.map(Known::Settled),
-                    Waited::Died => return Err(Failure::of(Cause::BrokeOff)),
-                    Waited::Left => {
-                        lost = None;
+    ) -> Result<EarlierResult, Failure> {
+        let mut orphaned = None;
+        for _ in 0..MAX_LOOKUPS {
+            match self.in_flight.join(account.id(), request, until) {
+                JoinResult::Joined(waiter) => match waiter.wait().await {
+                    WaitResult::Finished(result) => return result.map(EarlierResult::Accepted),
+                    WaitResult::TaskFailed => return Err(Failure::before_attempt(Cause::TaskFailed)),
+                    WaitResult::Abandoned => {
+                        orphaned = None;
                         continue;
                     }
                 },
-                Found::Reused => return Err(Failure::of(Cause::Reused)),
-                Found::Nothing => {}
+                JoinResult::Reused => return Err(Failure::before_attempt(Cause::Reused)),
+                JoinResult::NotInFlight => {}
             }
-            match self.record(account, request).await? {
-                // It began after the look into the table, so it is there now; unless its task is gone.
-                Some(record) if record.state.is_of(self.owner) => lost = Some(record),
-                record => return known(record, request),
+            match self.request_record(account, request).await? {
+                // The attempt began after the lookup in the table, so the next lookup finds it, unless its task failed.
+                Some(record) if record.state.is_of(self.replica_id) => orphaned = Some(record),
+                record => return earlier_result(record, request),
             }
         }
-        // It may have been done: that nothing was is not to be said.
-        if lost.is_some() { known(lost, request) } else { Err(Failure::of(Cause::Unrecorded)) }
+        // The provider may have acted on the orphaned attempt, so its outcome must be reported as unknown.
+        if orphaned.is_some() {
+            earlier_result(orphaned, request)
+        } else {
+            Err(Failure::before_attempt(Cause::StoreUnavailable))
+        }
     }
 
-    async fn record(&self, account: &Account, request: &Request) -> Result<Option<RequestRecord>, Failure> {
+    async fn request_record(
+        &self,
+        account: &Account,
+        request: &Request,
+    ) -> Result<Option<RequestRecord>, Failure> {
         let record = self.store.known(account.id(), request).await;
-        let record = record.map_err(|_| Failure::of(Cause::Unrecorded))?;
+        let record = record.map_err(|_| Failure::before_attempt(Cause::StoreUnavailable))?;
         if record.as_ref().is_some_and(|record| record.fingerprint != request.fingerprint) {
-            return Err(Failure::of(Cause::Reused));
+            return Err(Failure::before_attempt(Cause::Reused));
         }
         Ok(record)
     }
 
-    /// Does a write, or joins the attempt at it that is under way, and waits for the outcome. Dropping the future ends
+    /// Makes a write, or joins the attempt at it that is in flight, and waits for the outcome. Dropping the future ends
     /// the wait.
-    pub(super) async fn attempt(&self, work: Work, call: Call, until: Instant) -> Settled {
-        let message_id = work.message.as_ref().map(|message| message.id);
-        let broken = |cause| Err(Failure { message_id, attempt: None, source: Arc::new(cause) });
+    pub(super) async fn attempt(&self, job: WriteJob, call: Call, until: Instant) -> AttemptResult {
+        let message_id = job.message.as_ref().map(|message| message.id);
+        let failed = |cause| Err(Failure { message_id, attempt: None, source: Arc::new(cause) });
         if self.tasks.is_closed() {
-            return broken(Cause::Stopping);
+            return failed(Cause::Stopping);
         }
-        let mut work = Some((work, call));
-        for _ in 0..LOOKS {
-            let Some((next, _)) = work.as_ref() else { break };
-            let (attempt, found) =
-                self.requests.join_or_start(next.account.id(), next.request.as_ref(), until);
+        let mut unstarted = Some((job, call));
+        for _ in 0..MAX_LOOKUPS {
+            let Some((job, _)) = unstarted.as_ref() else { break };
+            let (attempt, joined) =
+                self.in_flight.join_or_start(job.account.id(), job.request.as_ref(), until);
             if let Some(attempt) = attempt
-                && let Some((work, call)) = work.take()
+                && let Some((job, call)) = unstarted.take()
             {
                 let dispatch = self.clone();
-                self.tasks.spawn(async move { dispatch.run(work, call, attempt).await });
+                self.tasks.spawn(async move { dispatch.run(job, call, attempt).await });
             }
-            match found {
-                Found::Joined(waiter) => match waiter.settled().await {
-                    Waited::Settled(settled) => return settled,
-                    Waited::Died => return broken(Cause::BrokeOff),
-                    // What was left before we came was not done: now it is our turn.
-                    Waited::Left => {}
+            match joined {
+                JoinResult::Joined(waiter) => match waiter.wait().await {
+                    WaitResult::Finished(result) => return result,
+                    WaitResult::TaskFailed => return failed(Cause::TaskFailed),
+                    // The abandoned attempt sent nothing, so this request may start one.
+                    WaitResult::Abandoned => {}
                 },
-                Found::Reused => return Err(Failure::of(Cause::Reused)),
-                Found::Nothing => unreachable!("what is not there is started"),
+                JoinResult::Reused => return Err(Failure::before_attempt(Cause::Reused)),
+                JoinResult::NotInFlight => unreachable!("an attempt that is not in flight is started"),
             }
         }
-        broken(Cause::Unrecorded)
+        failed(Cause::StoreUnavailable)
     }
 
-    /// Makes an attempt, and tells all who wait for it.
-    async fn run(self, mut work: Work, call: Call, attempt: Attempt) {
-        let pass = match self.gates.of(&work.account).try_enter(work.class) {
-            Some(pass) => pass,
-            None => match self.wait(&mut work, &attempt).await {
-                Ok(Some(pass)) => pass,
+    /// Makes an attempt and gives its result to all waiters.
+    async fn run(self, mut job: WriteJob, call: Call, attempt: InFlightAttempt) {
+        let permit = match self.gates.of(&job.account).try_acquire(job.class) {
+            Some(permit) => permit,
+            None => match self.queue_for_permit(&mut job, &attempt).await {
+                Ok(Some(permit)) => permit,
                 Ok(None) => return,
-                Err(settled) => return attempt.conclude(settled),
+                Err(result) => return attempt.remove_and_publish(result),
             },
         };
-        let number = match self.begin(&mut work, &attempt).await {
+        let number = match self.record_intent(&mut job, &attempt).await {
             Ok(number) => number,
-            Err(settled) => {
-                pass.unused();
-                return attempt.conclude(settled);
+            Err(result) => {
+                permit.release_unused();
+                return attempt.remove_and_publish(result);
             }
         };
-        let result = if attempt.is_left() {
-            pass.unused();
+        let result = if attempt.abandon_if_unawaited() {
+            permit.release_unused();
             Err(ProviderError::NotSent(None))
         } else {
-            self.call(&work, &call, &attempt, number, pass).await
+            self.call(&job, &call, &attempt, number, permit).await
         };
         let error = result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static));
-        count(&work, outcome_of(&result), error);
+        report_write(&job, outcome_label(&result), error);
         if let Err(ProviderError::Refused(fault)) = &result {
-            self.templates_outdated(&work.account, fault);
+            self.invalidate_templates(&job.account, fault);
         }
-        // What it holds, a file's place above all, is free before the caller hears of the outcome.
+        // Frees what the call owns, a file's spool slot above all, before the client gets the outcome.
         drop(call);
-        self.end(&work, attempt, number, result).await;
+        self.finish(&job, attempt, number, result).await;
     }
 
-    /// Waits at the gate. None when nobody waits any more. A failure, and also what is known already, is what the attempt
-    /// comes to: whoever asks again does not wait for the provider.
-    async fn wait(&self, work: &mut Work, attempt: &Attempt) -> Result<Option<Permit>, Settled> {
-        if let Some(request) = &work.request {
-            let record = self.record(&work.account, request).await.map_err(Err)?;
-            match known(record, request).map_err(Err)? {
-                Known::Settled(outcome) => return Err(Ok(outcome)),
-                Known::Undone { message_id } => {
-                    if let (Some(message), Some(id)) = (&mut work.message, message_id) {
+    /// Waits in the gate's queue, unless an earlier attempt has a result. A repeated request therefore does not wait
+    /// for the provider. Returns none if the attempt was abandoned. An `Err` is the attempt's final result.
+    async fn queue_for_permit(
+        &self,
+        job: &mut WriteJob,
+        attempt: &InFlightAttempt,
+    ) -> Result<Option<Permit>, AttemptResult> {
+        if let Some(request) = &job.request {
+            let record = self.request_record(&job.account, request).await.map_err(Err)?;
+            match earlier_result(record, request).map_err(Err)? {
+                EarlierResult::Accepted(accepted) => return Err(Ok(accepted)),
+                EarlierResult::NotAccepted { message_id } => {
+                    if let (Some(message), Some(id)) = (&mut job.message, message_id) {
                         message.id = id;
                     }
                 }
             }
         }
-        self.enter(work, attempt).await.map_err(|cause| {
-            // The gate tells the log of a provider that is gone, once, and counts what it holds.
-            let held = matches!(cause, Cause::Rejected(_));
-            let error = (!held).then_some(&cause as &(dyn std::error::Error + 'static));
-            count(work, outcome::NOT_SENT, error);
-            Err(failure(work, None, cause))
+        self.acquire_permit(job, attempt).await.map_err(|cause| {
+            // The gate counts its rejections, and logs an open circuit once.
+            let rejected = matches!(cause, Cause::Rejected(_));
+            let error = (!rejected).then_some(&cause as &(dyn std::error::Error + 'static));
+            report_write(job, outcome::NOT_SENT, error);
+            Err(failure(job, None, cause))
         })
     }
 
-    /// Waits at the gate for as long as anybody waits. None when nobody does any more.
-    async fn enter(&self, work: &Work, attempt: &Attempt) -> Result<Option<Permit>, Cause> {
-        let gate = self.gates.of(&work.account);
+    /// Waits for a permit while the attempt has waiters. Returns none if it was abandoned.
+    async fn acquire_permit(
+        &self,
+        job: &WriteJob,
+        attempt: &InFlightAttempt,
+    ) -> Result<Option<Permit>, Cause> {
+        let gate = self.gates.of(&job.account);
         loop {
-            let until = attempt.until();
+            let until = attempt.latest_deadline();
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return Err(Cause::Stopping),
-                () = attempt.left() => return Ok(None),
-                entered = gate.enter(work.class, until) => match entered {
-                    Ok(pass) => return Ok(Some(pass)),
-                    // Somebody who has more time has come.
-                    Err(super::Rejected::RateLimited { .. }) if attempt.until() > until => {}
-                    Err(held) => return Err(Cause::Rejected(held)),
+                () = attempt.abandoned() => return Ok(None),
+                acquired = gate.acquire(job.class, until) => match acquired {
+                    Ok(permit) => return Ok(Some(permit)),
+                    // A waiter with a later deadline has joined.
+                    Err(super::Rejected::RateLimited { .. }) if attempt.latest_deadline() > until => {}
+                    Err(rejected) => return Err(Cause::Rejected(rejected)),
                 },
             }
         }
     }
 
-    /// Makes it durable that the attempt is about to begin, where that matters, and says which one it is. A failure, and
-    /// also what is known already, is what the attempt comes to.
-    async fn begin(&self, work: &mut Work, attempt: &Attempt) -> Result<u32, Settled> {
-        let Some(request) = &work.request else { return Ok(1) };
-        let left = attempt.until().saturating_duration_since(Instant::now());
+    /// Records durably that the attempt is about to begin, and returns its number. A write without a request id needs
+    /// no intent. An `Err` is the attempt's final result.
+    async fn record_intent(
+        &self,
+        job: &mut WriteJob,
+        attempt: &InFlightAttempt,
+    ) -> Result<u32, AttemptResult> {
+        let Some(request) = &job.request else { return Ok(1) };
+        let remaining = attempt.latest_deadline().saturating_duration_since(Instant::now());
         let begin = BeginAttempt {
-            account: work.account.id().clone(),
+            account: job.account.id().clone(),
             request: request.clone(),
-            owner: self.owner,
-            not_after: UnixMillis::now().plus(left + NOT_AFTER),
-            message: work.message.clone(),
+            owner: self.replica_id,
+            not_after: UnixMillis::now().plus(remaining + MAX_CALL_TIME),
+            message: job.message.clone(),
         };
-        let done = self.store.commit(vec![Op::BeginAttempt(Box::new(begin))]).await;
-        let Ok(Some(OpResult::Begun(begun))) = done.map(|mut done| done.pop()) else {
-            count(work, outcome::NOT_SENT, None);
-            return Err(Err(failure(work, None, Cause::Unrecorded)));
+        let results = self.store.commit(vec![Op::BeginAttempt(Box::new(begin))]).await;
+        let Ok(Some(OpResult::Begun(begun))) = results.map(|mut results| results.pop()) else {
+            report_write(job, outcome::NOT_SENT, None);
+            return Err(Err(failure(job, None, Cause::StoreUnavailable)));
         };
         match *begun {
             BeginResult::Attempt { number, message_id } => {
-                if let Some(message) = &mut work.message {
+                if let Some(message) = &mut job.message {
                     message.attempt = number;
                     message.id = message_id.unwrap_or(message.id);
                 }
                 Ok(number)
             }
-            BeginResult::Known(record) => Err(told(record)),
-            BeginResult::Reused => Err(Err(Failure::of(Cause::Reused))),
+            BeginResult::Known(record) => Err(replay(record)),
+            BeginResult::Reused => Err(Err(Failure::before_attempt(Cause::Reused))),
         }
     }
 
-    /// Makes the call, and again where nothing was done and there is time.
+    /// Calls the provider, and retries while the provider did nothing and time is left.
     async fn call(
         &self,
-        work: &Work,
+        job: &WriteJob,
         call: &Call,
-        attempt: &Attempt,
+        attempt: &InFlightAttempt,
         number: u32,
-        mut pass: Permit,
+        mut permit: Permit,
     ) -> Result<Accepted, ProviderError> {
-        let id = work.message.as_ref().map(|message| AttemptId { message_id: message.id, number });
-        let mut tries = Tries::new(work.class);
+        let id = job.message.as_ref().map(|message| AttemptId { message_id: message.id, number });
+        let mut retry = Retry::new(job.class);
         loop {
-            // From here on it runs to its end, whoever leaves.
-            let calling = AssertUnwindSafe(call(Arc::clone(&work.account), id)).catch_unwind();
-            let result = calling.await.unwrap_or(Err(BROKE_OFF));
-            pass.ended(&result);
+            // The call runs to its end, even if all waiters leave.
+            let calling = AssertUnwindSafe(call(Arc::clone(&job.account), id)).catch_unwind();
+            let result = calling.await.unwrap_or(Err(TASK_FAILED));
+            permit.record(&result);
             let error = match result {
-                Ok(yes) => return Ok(yes),
+                Ok(accepted) => return Ok(accepted),
                 Err(error) => error,
             };
-            let Some(delay) = tries.after(&error, attempt.until()) else { return Err(error) };
-            // Now nothing is under way.
+            let Some(delay) = retry.next_delay(&error, attempt.latest_deadline()) else { return Err(error) };
+            // No call is in flight here, so the attempt may stop.
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return Err(error),
-                () = attempt.left() => return Err(error),
+                () = attempt.abandoned() => return Err(error),
                 () = tokio::time::sleep(delay) => {}
             }
-            pass = match self.enter(work, attempt).await {
-                Ok(Some(pass)) => pass,
+            permit = match self.acquire_permit(job, attempt).await {
+                Ok(Some(permit)) => permit,
                 Ok(None) | Err(_) => return Err(error),
             };
         }
     }
 
-    /// Tells what came of an attempt, and makes it durable.
-    async fn end(&self, work: &Work, attempt: Attempt, number: u32, result: Result<Accepted, ProviderError>) {
-        let end = FinishAttempt {
-            account: work.account.id().clone(),
-            request: work.request.as_ref().map(|request| request.id.clone()),
+    /// Gives the result of an attempt to its waiters and records its outcome.
+    async fn finish(
+        &self,
+        job: &WriteJob,
+        attempt: InFlightAttempt,
+        number: u32,
+        result: Result<Accepted, ProviderError>,
+    ) {
+        let finish = FinishAttempt {
+            account: job.account.id().clone(),
+            request: job.request.as_ref().map(|request| request.id.clone()),
             attempt: number,
-            owner: self.owner,
-            message: work.message.clone(),
-            outcome: outcome_to_keep(&result),
+            owner: self.replica_id,
+            message: job.message.clone(),
+            outcome: recorded_outcome(&result),
             end_time: UnixMillis::now(),
         };
-        if work.request.is_none() && work.message.is_none() {
-            let failed = |error| failure(work, None, Cause::Provider(error));
-            return attempt.conclude(result.map(|yes| accepted(work, yes, end.end_time)).map_err(failed));
+        if job.request.is_none() && job.message.is_none() {
+            let failed = |error| failure(job, None, Cause::Provider(error));
+            let result = result.map(|accepted| accepted_write(job, accepted, finish.end_time));
+            return attempt.remove_and_publish(result.map_err(failed));
         }
         match result {
-            Ok(yes) => {
-                // The reply does not wait for the disk: after a power loss the record honestly says that nobody knows.
-                let written = self.store.submit(vec![Op::FinishAttempt(Box::new(end.clone()))]).await;
-                attempt.settle(Ok(accepted(work, yes, end.end_time)));
-                let written = match written {
-                    Ok(written) => written.durable().await,
+            Ok(accepted) => {
+                // The client's reply does not wait for the commit. After a power loss the record is in flight, so the
+                // outcome is reported as unknown.
+                let submitted = self.store.submit(vec![Op::FinishAttempt(Box::new(finish.clone()))]).await;
+                attempt.publish(Ok(accepted_write(job, accepted, finish.end_time)));
+                let recorded = match submitted {
+                    Ok(pending) => pending.durable().await,
                     Err(error) => Err(error),
                 };
-                if let Err(error) = written {
-                    let _ = self.write_again(end, error).await;
+                if let Err(error) = recorded {
+                    let _ = self.retry_recording(finish, error).await;
                 }
             }
-            Err(error) if work.request.is_none() && end.outcome == store::AttemptOutcome::NotDone => {
-                attempt.conclude(Err(failure(work, None, Cause::Provider(error))));
+            Err(error) if job.request.is_none() && finish.outcome == store::AttemptOutcome::NotDone => {
+                attempt.remove_and_publish(Err(failure(job, None, Cause::Provider(error))));
             }
             Err(error) => {
-                // What an event has proven meanwhile counts for more than the reply.
-                let ended = self.store.commit(vec![Op::FinishAttempt(Box::new(end.clone()))]).await;
-                let failure = failure(work, Some(number), Cause::Provider(error));
-                match ended {
-                    Ok(done) => attempt.conclude(self.after(work, done, failure)),
+                // An event that proved the outcome meanwhile takes precedence over the reply.
+                let recorded = self.store.commit(vec![Op::FinishAttempt(Box::new(finish.clone()))]).await;
+                let failure = failure(job, Some(number), Cause::Provider(error));
+                match recorded {
+                    Ok(results) => attempt.remove_and_publish(self.recorded_result(job, results, failure)),
                     Err(error) => {
-                        attempt.settle(Err(failure.clone()));
-                        if let Some(done) = self.write_again(end, error).await {
-                            // The callers were told. Those who watch hear of it now.
-                            let _ = self.after(work, done, failure);
+                        attempt.publish(Err(failure.clone()));
+                        if let Some(results) = self.retry_recording(finish, error).await {
+                            // The waiters have their result. This notifies the watchers of the message.
+                            let _ = self.recorded_result(job, results, failure);
                         }
                     }
                 }
@@ -335,23 +363,24 @@ impl Dispatch {
         }
     }
 
-    /// What an attempt that the provider did not accept comes to, by all that is known.
-    fn after(&self, work: &Work, mut done: Vec<OpResult>, failure: Failure) -> Settled {
-        let Some(OpResult::Finished(ended)) = done.pop() else {
-            unreachable!("an end is answered by what ended")
+    /// The result of an attempt that the provider did not accept, after its outcome was recorded. The record may hold
+    /// proof that the provider accepted it.
+    fn recorded_result(&self, job: &WriteJob, mut results: Vec<OpResult>, failure: Failure) -> AttemptResult {
+        let Some(OpResult::Finished(finished)) = results.pop() else {
+            unreachable!("FinishAttempt yields Finished")
         };
-        let FinishResult { record, message } = *ended;
+        let FinishResult { record, message } = *finished;
         match (record, message) {
             (Some(record), _) if matches!(record.state, RequestState::Accepted { .. }) => {
-                told(record).map(|outcome| WriteResult { replayed: false, ..outcome })
+                replay(record).map(|accepted| AcceptedWrite { replayed: false, ..accepted })
             }
             (None, Some(message)) if message.state >= MessageState::Accepted => {
-                Ok(WriteResult { message: Some(Box::new(message)), reply: None, replayed: false })
+                Ok(AcceptedWrite { message: Some(Box::new(message)), reply: None, replayed: false })
             }
             (Some(_) | None, Some(_)) | (_, None) => {
-                // After a doubt it stands as the store says, and who watches has heard that.
+                // If the outcome is unknown, the store's commit has already notified the message's watchers.
                 let not_done = !matches!(&*failure.source, Cause::Provider(ProviderError::Unknown { .. }));
-                if let Some(message) = work.message.as_ref().filter(|_| not_done) {
+                if let Some(message) = job.message.as_ref().filter(|_| not_done) {
                     (self.on_not_done.0)(message.id, &failure);
                 }
                 Err(failure)
@@ -359,67 +388,68 @@ impl Dispatch {
         }
     }
 
-    /// Writes an outcome again until it is durable, and says how things stand then; nothing when it was given up. Until
-    /// then the attempt stays in the table.
-    async fn write_again(&self, end: FinishAttempt, mut error: store::Error) -> Option<Vec<OpResult>> {
-        counter!(UNRECORDED, "account" => end.account.to_string()).increment(1);
-        // Requests cannot pile up, for none begins while the store does not write; other sends can.
-        let place = self.unwritten.try_acquire();
-        if place.is_err() && end.request.is_none() {
+    /// Writes an outcome again until it is durable, and returns the store's result, or none if it gave up. The attempt
+    /// stays in the table meanwhile.
+    async fn retry_recording(&self, finish: FinishAttempt, mut error: store::Error) -> Option<Vec<OpResult>> {
+        counter!(UNRECORDED, "account" => finish.account.to_string()).increment(1);
+        // Only sends without a request id can pile up. An attempt with one needs a recorded intent first.
+        let slot = self.unrecorded_slots.try_acquire();
+        if slot.is_err() && finish.request.is_none() {
             return None;
         }
         loop {
             if matches!(error, store::Error::Closed | store::Error::Broken(_)) {
-                // The record stays in flight, and will be unknown when the store is opened again.
+                // The record stays in flight. Reopening the store marks it as unknown.
                 return None;
             }
-            let stops = self.stopping.run_until_cancelled(tokio::time::sleep(REWRITE)).await.is_none();
-            match self.store.commit(vec![Op::FinishAttempt(Box::new(end.clone()))]).await {
-                Ok(done) => return Some(done),
-                Err(_) if stops => return None,
-                Err(again) => error = again,
+            let stopping =
+                self.stopping.run_until_cancelled(tokio::time::sleep(RECORD_RETRY_DELAY)).await.is_none();
+            match self.store.commit(vec![Op::FinishAttempt(Box::new(finish.clone()))]).await {
+                Ok(results) => return Some(results),
+                Err(_) if stopping => return None,
+                Err(next) => error = next,
             }
         }
     }
 }
 
-/// What a record means for a request that nobody makes now.
-fn known(record: Option<RequestRecord>, request: &Request) -> Result<Known, Failure> {
+/// The result that a request's record holds, if no attempt is in flight in this process.
+fn earlier_result(record: Option<RequestRecord>, request: &Request) -> Result<EarlierResult, Failure> {
     match record {
-        None => Ok(Known::Undone { message_id: None }),
+        None => Ok(EarlierResult::NotAccepted { message_id: None }),
         Some(RequestRecord { attempt, state: RequestState::Unknown(_), message, .. })
             if request.resend_after == Some(attempt) =>
         {
-            Ok(Known::Undone { message_id: message.map(|message| message.id) })
+            Ok(EarlierResult::NotAccepted { message_id: message.map(|message| message.id) })
         }
-        Some(record) => told(record).map(Known::Settled),
+        Some(record) => replay(record).map(EarlierResult::Accepted),
     }
 }
 
-/// What a record means for whoever asks again.
-fn told(record: RequestRecord) -> Settled {
+/// The result of a repeated request.
+fn replay(record: RequestRecord) -> AttemptResult {
     let RequestRecord { attempt, state, message, .. } = record;
     let message_id = message.as_ref().map(|message| message.id);
-    let doubtful = |doubt| {
-        Err(Failure { message_id, attempt: Some(attempt), source: Arc::new(Cause::OutcomeUnknown(doubt)) })
+    let unknown = |outcome| {
+        Err(Failure { message_id, attempt: Some(attempt), source: Arc::new(Cause::OutcomeUnknown(outcome)) })
     };
     match state {
         RequestState::Accepted { reply } => {
-            Ok(WriteResult { message: message.map(Box::new), reply, replayed: true })
+            Ok(AcceptedWrite { message: message.map(Box::new), reply, replayed: true })
         }
-        RequestState::Unknown(doubt) => doubtful(doubt),
-        // Of somebody whom we cannot ask.
+        RequestState::Unknown(outcome) => unknown(outcome),
+        // No task of this process makes the attempt, so its result cannot be awaited.
         RequestState::InFlight { .. } => {
-            doubtful(UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None })
+            unknown(UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None })
         }
     }
 }
 
-fn accepted(work: &Work, yes: Accepted, now: UnixMillis) -> WriteResult {
-    match yes {
-        Accepted::Write(reply) => WriteResult { message: None, reply: Some(reply), replayed: false },
+fn accepted_write(job: &WriteJob, accepted: Accepted, now: UnixMillis) -> AcceptedWrite {
+    match accepted {
+        Accepted::Write(reply) => AcceptedWrite { message: None, reply: Some(reply), replayed: false },
         Accepted::Message(AcceptedMessage { provider_ids, provider_state }) => {
-            let message = work.message.clone().expect("a send has a message");
+            let message = job.message.clone().expect("a send has a message");
             let message = Message {
                 state: MessageState::Accepted,
                 provider_ids,
@@ -428,12 +458,12 @@ fn accepted(work: &Work, yes: Accepted, now: UnixMillis) -> WriteResult {
                 update_time: now,
                 ..message
             };
-            WriteResult { message: Some(Box::new(message)), reply: None, replayed: false }
+            AcceptedWrite { message: Some(Box::new(message)), reply: None, replayed: false }
         }
     }
 }
 
-fn outcome_to_keep(result: &Result<Accepted, ProviderError>) -> store::AttemptOutcome {
+fn recorded_outcome(result: &Result<Accepted, ProviderError>) -> store::AttemptOutcome {
     match result {
         Ok(Accepted::Message(AcceptedMessage { provider_ids, provider_state })) => {
             store::AttemptOutcome::Accepted {
@@ -456,29 +486,29 @@ fn outcome_to_keep(result: &Result<Accepted, ProviderError>) -> store::AttemptOu
     }
 }
 
-fn failure(work: &Work, attempt: Option<u32>, cause: Cause) -> Failure {
-    let message_id = work.message.as_ref().map(|message| message.id);
+fn failure(job: &WriteJob, attempt: Option<u32>, cause: Cause) -> Failure {
+    let message_id = job.message.as_ref().map(|message| message.id);
     Failure { message_id, attempt, source: Arc::new(cause) }
 }
 
-/// Counts a write, and logs one that was not done.
-fn count(work: &Work, outcome: &'static str, error: Option<&(dyn std::error::Error + 'static)>) {
-    let (account, operation) = (work.account.id(), work.operation);
-    let Some(message) = &work.message else {
+/// Counts a write, and logs one that was not accepted.
+fn report_write(job: &WriteJob, outcome: &'static str, error: Option<&(dyn std::error::Error + 'static)>) {
+    let (account, operation) = (job.account.id(), job.operation);
+    let Some(message) = &job.message else {
         counter!(WRITES, "account" => account.to_string(), "operation" => operation, "outcome" => outcome)
             .increment(1);
         if let Some(error) = error {
-            tracing::warn!(%account, operation, outcome, error, "a write was not accepted");
+            tracing::warn!(%account, operation, outcome, error, "write not accepted");
         }
         return;
     };
     counter!(SENDS, "account" => account.to_string(), "outcome" => outcome).increment(1);
     if let Some(error) = error {
-        tracing::warn!(%account, message_id = %message.id, outcome, error, "a message was not accepted");
+        tracing::warn!(%account, message_id = %message.id, outcome, error, "send not accepted");
     }
 }
 
-fn outcome_of<T>(result: &Result<T, ProviderError>) -> &'static str {
+fn outcome_label<T>(result: &Result<T, ProviderError>) -> &'static str {
     match result {
         Ok(_) => outcome::ACCEPTED,
         Err(ProviderError::Refused(_)) => outcome::REFUSED,

@@ -1,16 +1,16 @@
 //! Every call to a provider, from request to outcome.
 //!
-//! What a send needs is read while its caller waits. The write itself runs on a task of its own: once it is handed to
-//! the provider it runs to its end, whoever hangs up, and its outcome is recorded. What has a [`Request`] is done once,
-//! however often it is asked for.
+//! A send reads what it needs while its client waits. The write itself runs on its own task. Once the provider call has
+//! started, it runs to its end even if the client disconnects, and its outcome is recorded. A write with a [`Request`]
+//! is made once, however often it is requested.
 //!
-//! **Invariants.** Nothing goes out for a request while an earlier attempt at it may have been acted on, unless the
-//! caller named that attempt. Every call passes its account's gate.
+//! **Invariants.** If an earlier attempt at a request may have succeeded, no further attempt is made, unless the client
+//! named that attempt. Every call passes its account's gate.
 
 mod attempt;
 mod gate;
+mod in_flight;
 mod read;
-mod requests;
 mod retry;
 mod spool;
 mod templates;
@@ -27,10 +27,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use attempt::{Accepted, Call, Known, Work};
+use attempt::{Accepted, Call, EarlierResult, WriteJob};
 pub use gate::Rejected;
 use gate::{Class, Gates};
-use requests::Requests;
+use in_flight::InFlightTable;
 pub use spool::Spool;
 pub use templates::TemplateMismatch;
 use templates::Templates;
@@ -42,28 +42,29 @@ use crate::domain::{Address, Channel, MessageId, MessageState, PhoneNumber, Unix
 use crate::provider::{Account, Accounts, Error as ProviderError, Upload};
 use crate::store::{ReplicaId, Store};
 
-/// The most outcomes of sends without a request's id that wait for a store that cannot write.
-const MOST_UNWRITTEN: usize = 10_000;
+/// The maximum number of sends without a request id whose outcome waits for a store that cannot write.
+const MAX_UNRECORDED: usize = 10_000;
 
 /// Makes all calls to providers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     accounts: Accounts,
     store: Store,
-    owner: ReplicaId,
+    replica_id: ReplicaId,
     on_not_done: OnNotDone,
     gates: Gates,
-    requests: Requests,
+    in_flight: InFlightTable,
     templates: Templates,
     stopping: CancellationToken,
     tasks: TaskTracker,
-    /// Room for files that are taken in.
-    places: Arc<Semaphore>,
-    /// Room for outcomes that the store could not take yet.
-    unwritten: Arc<Semaphore>,
+    /// One slot for each file that is being uploaded.
+    spool_slots: Arc<Semaphore>,
+    /// One slot for each outcome that the store could not record yet.
+    unrecorded_slots: Arc<Semaphore>,
 }
 
-/// Is called, after the store has recorded it, when an attempt at a message ended and the provider did nothing.
+/// A callback for an attempt at a message that was refused or not sent. It runs after the store has recorded that
+/// outcome.
 #[derive(Clone)]
 pub struct OnNotDone(Arc<dyn Fn(MessageId, &Failure) + Send + Sync>);
 
@@ -80,92 +81,92 @@ impl fmt::Debug for OnNotDone {
     }
 }
 
-/// How a send is to be done.
+/// The options of a send.
 #[derive(Clone, Debug, Default)]
 pub struct SendOptions {
-    /// Makes it repeatable.
+    /// The idempotency key, if the send has one.
     pub request: Option<Request>,
-    /// When the caller stops waiting. Absent: never.
+    /// When the client stops waiting. Absent: never.
     pub deadline: Option<Instant>,
-    /// Whether to refuse what cannot be delivered, because the customer is known not to have written lately.
+    /// Whether to fail a send whose session window is known to be closed.
     pub check_session_window: bool,
-    /// Whether to send a template without holding it against the provider's list.
+    /// Whether to send a template without checking it against the provider's list.
     pub skip_template_check: bool,
 }
 
-/// What was done, now or before.
+/// A successful write.
 #[derive(Clone, Debug)]
 pub struct Completed<T> {
-    /// What came of it.
+    /// Its result.
     pub value: T,
-    /// Whether it was done for an earlier request of the same id.
+    /// Whether an earlier request with the same id made it.
     pub replayed: bool,
 }
 
-/// What an attempt came to that was accepted.
+/// The result of an attempt that the provider accepted.
 #[derive(Clone, Debug)]
-struct WriteResult {
-    /// The message, where it was a send.
+struct AcceptedWrite {
+    /// The message, if the write is a send.
     message: Option<Box<Message>>,
-    /// The reply, where it was another write.
+    /// The reply, if the write is not a send.
     reply: Option<Bytes>,
-    /// Whether it was done for an earlier request of the same id.
+    /// Whether an earlier request with the same id made it.
     replayed: bool,
 }
 
-/// A write that was not done, or of which nobody can tell.
+/// A write that failed, or whose outcome is unknown.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the write was not done")]
+#[error("the write failed")]
 pub struct Failure {
-    /// The message, where it was a send that came so far as to have one.
+    /// The message, if the write is a send that got far enough to have one.
     pub message_id: Option<MessageId>,
-    /// Which attempt, where the write is repeatable and came so far.
+    /// The number of the attempt, if the write has a request id and an attempt was recorded.
     pub attempt: Option<u32>,
-    /// Why. Shared by all who wait for one attempt.
+    /// The cause. All waiters of one attempt share it.
     pub source: Arc<Cause>,
 }
 
-/// Why a call was not done, or why nobody can tell.
+/// Why a call failed, or why its outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    /// What came of it at the provider.
+    /// The outcome at the provider.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// What must be read before could not be read. Nothing was sent.
-    #[error("the send could not be prepared")]
+    /// A read that the send depends on failed. Nothing was sent.
+    #[error("a read before the send failed")]
     NotPrepared(#[source] ProviderError),
-    /// The account's gate did not let it through. Nothing was sent.
+    /// The account's gate rejected it. Nothing was sent.
     #[error(transparent)]
     Rejected(#[from] Rejected),
-    /// It does not fit its template. Nothing was sent.
-    #[error("the message does not fit its template")]
+    /// The message does not match its template. Nothing was sent.
+    #[error("the message does not match its template")]
     TemplateMismatch(Vec<TemplateMismatch>),
-    /// The customer has not written within 24 hours, as far as is known. Nothing was sent.
-    #[error("the conversation's window is closed")]
+    /// As far as the store knows, the customer has not written within 24 hours. Nothing was sent.
+    #[error("the session window is closed")]
     WindowClosed {
-        /// Since when.
+        /// When it closed.
         since: UnixMillis,
     },
-    /// An earlier request of the same id asked for something else. Nothing was sent.
-    #[error("the request's id stands for another request")]
+    /// An earlier request with the same id had other content. Nothing was sent.
+    #[error("the request id was used for a different request")]
     Reused,
-    /// An earlier attempt may have been done, and the caller has not said to make another. Nothing was sent now.
+    /// The outcome of an earlier attempt is unknown, and the client did not allow another one. Nothing was sent now.
     #[error("the outcome of an earlier attempt is unknown: {}", .0.cause)]
     OutcomeUnknown(UnknownOutcome),
-    /// That the write is about to begin could not be written down. Nothing was sent.
-    #[error("the store cannot be written or read")]
-    Unrecorded,
-    /// The server stops. Nothing was sent.
+    /// The store could not be read, or could not record that an attempt is about to begin. Nothing was sent.
+    #[error("the store cannot be read or written")]
+    StoreUnavailable,
+    /// The server is stopping. Nothing was sent.
     #[error("the server is stopping")]
     Stopping,
-    /// The write's task died; it may have been done.
-    #[error("the write broke off inside the server")]
-    BrokeOff,
+    /// The write's task ended without a result. The write may have succeeded.
+    #[error("the write failed inside the server; its outcome is unknown")]
+    TaskFailed,
 }
 
 impl Failure {
-    /// One before there was an attempt.
-    fn of(cause: Cause) -> Self {
+    /// A failure before there was an attempt.
+    fn before_attempt(cause: Cause) -> Self {
         Self { message_id: None, attempt: None, source: Arc::new(cause) }
     }
 }
@@ -175,7 +176,7 @@ impl Dispatch {
     pub fn new(
         accounts: Accounts,
         store: Store,
-        owner: ReplicaId,
+        replica_id: ReplicaId,
         on_not_done: OnNotDone,
         stopping: CancellationToken,
     ) -> Self {
@@ -184,15 +185,15 @@ impl Dispatch {
         Self {
             accounts,
             store,
-            owner,
+            replica_id,
             on_not_done,
             gates,
-            requests: Requests::default(),
+            in_flight: InFlightTable::default(),
             templates,
             stopping,
             tasks: TaskTracker::new(),
-            places: Arc::new(Semaphore::new(spool::MOST_FILES)),
-            unwritten: Arc::new(Semaphore::new(MOST_UNWRITTEN)),
+            spool_slots: Arc::new(Semaphore::new(spool::MAX_FILES)),
+            unrecorded_slots: Arc::new(Semaphore::new(MAX_UNRECORDED)),
         }
     }
 
@@ -201,12 +202,12 @@ impl Dispatch {
         &self.accounts
     }
 
-    /// Does a write at a provider that is no send, trying again only what has provably not been done. On a task of its
-    /// own, so that whoever asked may hang up.
+    /// Makes a write that is not a send, and retries while the provider did nothing. It runs on its own task, so the
+    /// client may disconnect.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// If the provider does not accept the write, or its outcome is unknown.
     pub async fn write<T, F>(
         &self,
         account: &Arc<Account>,
@@ -218,26 +219,27 @@ impl Dispatch {
         T: Send + 'static,
         F: Future<Output = Result<T, ProviderError>> + Send + 'static,
     {
-        // Nobody else waits for it, so its value need not be one that can be kept.
-        let value = Arc::new(Mutex::new(None));
-        let keep = Arc::clone(&value);
+        // This call is the only waiter, so the value passes through here and need not be stored as bytes.
+        let accepted = Arc::new(Mutex::new(None));
+        let output = Arc::clone(&accepted);
         let write = move |account| {
-            let keep = Arc::clone(&keep);
+            let output = Arc::clone(&output);
             write(account).map_ok(move |value| {
-                *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                *output.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
                 Bytes::new()
             })
         };
         self.write_once(account, operation, None, deadline, write).await?;
-        let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let value = accepted.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(value.expect("a write that was accepted has its value"))
     }
 
-    /// Does a write that is no send, once for each request: a repetition gets the bytes of the first reply.
+    /// Makes a write that is not a send, once for each request id. A repeated request gets the bytes of the first
+    /// reply.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// If the provider does not accept the write, or its outcome is unknown.
     pub async fn write_once<F>(
         &self,
         account: &Arc<Account>,
@@ -249,45 +251,45 @@ impl Dispatch {
     where
         F: Future<Output = Result<Bytes, ProviderError>> + Send + 'static,
     {
-        let until = self.gates.of(account).until(deadline);
-        let reply = |WriteResult { reply, replayed, .. }: WriteResult| Completed {
-            value: reply.expect("a write that is no send keeps its reply"),
+        let until = self.gates.of(account).wait_limit(deadline);
+        let reply = |AcceptedWrite { reply, replayed, .. }: AcceptedWrite| Completed {
+            value: reply.expect("an accepted write that is not a send has a reply"),
             replayed,
         };
         if let Some(request) = &request
-            && let Known::Settled(known) = self.known(account, request, until).await?
+            && let EarlierResult::Accepted(earlier) = self.find_earlier(account, request, until).await?
         {
-            return Ok(reply(known));
+            return Ok(reply(earlier));
         }
         let call: Call = Box::new(move |account, _| write(account).map_ok(Accepted::Write).boxed());
         let account = Arc::clone(account);
-        let work = Work { account, operation, class: Class::Write, request, message: None };
-        self.attempt(work, call, until).await.map(reply)
+        let job = WriteJob { account, operation, class: Class::Write, request, message: None };
+        self.attempt(job, call, until).await.map(reply)
     }
 
     /// Sends a message and waits for the outcome.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// If the provider does not accept the message, or the outcome is unknown.
     pub async fn send(
         &self,
         account: Arc<Account>,
         message: Outgoing,
-        terms: SendOptions,
+        options: SendOptions,
     ) -> Result<Completed<Message>, Failure> {
-        let until = self.gates.of(&account).until(terms.deadline);
-        let prepares = matches!(message.content, Content::Template(_));
-        let message_id = match self.known_send(&account, &terms, until, prepares).await? {
-            Known::Settled(known) => return Ok(sent(known)),
-            Known::Undone { message_id } => message_id.unwrap_or_else(MessageId::generate),
+        let until = self.gates.of(&account).wait_limit(options.deadline);
+        let is_template = matches!(message.content, Content::Template(_));
+        let message_id = match self.find_earlier_send(&account, &options, until, is_template).await? {
+            EarlierResult::Accepted(earlier) => return Ok(sent(earlier)),
+            EarlierResult::NotAccepted { message_id } => message_id.unwrap_or_else(MessageId::generate),
         };
-        if terms.check_session_window && !prepares {
+        if options.check_session_window && !is_template {
             self.check_window(&account, &message.to, message.sender.as_ref()).await?;
         }
         let callback_data = message.callback_data.clone();
-        let draft = draft(message_id, &account, &message.to, message.channel, callback_data, &terms);
-        let prepared = self.prepare(&account, message, terms.skip_template_check, terms.deadline);
+        let draft = draft(message_id, &account, &message.to, message.channel, callback_data, &options);
+        let prepared = self.prepare(&account, message, options.skip_template_check, options.deadline);
         let failed = |cause| Failure { message_id: Some(message_id), attempt: None, source: Arc::new(cause) };
         let prepared = Arc::new(prepared.await.map_err(failed)?);
         let call: Call = Box::new(move |account, attempt| {
@@ -295,18 +297,18 @@ impl Dispatch {
             let attempt = attempt.expect("a send has a message");
             async move { account.send(&prepared, attempt).await.map(Accepted::Message) }.boxed()
         });
-        self.send_out(account, draft, terms.request, call, until).await
+        self.send_draft(account, draft, options.request, call, until).await
     }
 
     /// Sends a file and waits for the outcome.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// If the provider does not accept the file, or the outcome is unknown.
     ///
     /// # Panics
     ///
-    /// When the account takes no files: [`Account::uploads`] tells.
+    /// If the account does not support uploads: check [`Account::uploads`] first.
     pub async fn send_media(
         &self,
         account: Arc<Account>,
@@ -314,46 +316,47 @@ impl Dispatch {
         channel: Channel,
         callback_data: Option<CallbackData>,
         file: Upload,
-        terms: SendOptions,
+        options: SendOptions,
     ) -> Result<Completed<Message>, Failure> {
-        let until = self.gates.of(&account).until(terms.deadline);
-        let message_id = match self.known_send(&account, &terms, until, false).await? {
-            Known::Settled(known) => return Ok(sent(known)),
-            Known::Undone { message_id } => message_id.unwrap_or_else(MessageId::generate),
+        let until = self.gates.of(&account).wait_limit(options.deadline);
+        let message_id = match self.find_earlier_send(&account, &options, until, false).await? {
+            EarlierResult::Accepted(earlier) => return Ok(sent(earlier)),
+            EarlierResult::NotAccepted { message_id } => message_id.unwrap_or_else(MessageId::generate),
         };
-        if terms.check_session_window {
+        if options.check_session_window {
             self.check_window(&account, &to, None).await?;
         }
-        let draft = draft(message_id, &account, &to, channel, callback_data, &terms);
+        let draft = draft(message_id, &account, &to, channel, callback_data, &options);
         let call: Call = Box::new(move |account, _| {
             let (to, file) = (to.clone(), file.clone());
             let send = async move {
-                let uploads = account.uploads().expect("files go only to accounts that take them");
+                let uploads = account.uploads().expect("the account supports uploads");
                 uploads.send_media(&to, file).await.map(Accepted::Message)
             };
             send.boxed()
         });
-        self.send_out(account, draft, terms.request, call, until).await
+        self.send_draft(account, draft, options.request, call, until).await
     }
 
-    /// What is known of a send, where something is to be done for it that a repetition must not wait for or fail at.
-    /// Where nothing is, the attempt finds out by itself.
-    async fn known_send(
+    /// Finds the result of an earlier send, if this send reads or checks something before its attempt. A repeated
+    /// request must neither wait for those reads nor fail at those checks. Without them, the attempt itself finds the
+    /// result.
+    async fn find_earlier_send(
         &self,
         account: &Account,
-        terms: &SendOptions,
+        options: &SendOptions,
         until: Instant,
-        prepares: bool,
-    ) -> Result<Known, Failure> {
-        match &terms.request {
-            Some(request) if prepares || terms.check_session_window => {
-                self.known(account, request, until).await
+        is_template: bool,
+    ) -> Result<EarlierResult, Failure> {
+        match &options.request {
+            Some(request) if is_template || options.check_session_window => {
+                self.find_earlier(account, request, until).await
             }
-            Some(_) | None => Ok(Known::Undone { message_id: None }),
+            Some(_) | None => Ok(EarlierResult::NotAccepted { message_id: None }),
         }
     }
 
-    async fn send_out(
+    async fn send_draft(
         &self,
         account: Arc<Account>,
         draft: Message,
@@ -362,11 +365,11 @@ impl Dispatch {
         until: Instant,
     ) -> Result<Completed<Message>, Failure> {
         let (operation, class) = ("send", Class::Send);
-        let work = Work { account, operation, class, request, message: Some(draft) };
-        self.attempt(work, call, until).await.map(sent)
+        let job = WriteJob { account, operation, class, request, message: Some(draft) };
+        self.attempt(job, call, until).await.map(sent)
     }
 
-    /// Refuses what goes to a customer who is known not to have written within 24 hours.
+    /// Fails if the customer is known not to have written within 24 hours.
     async fn check_window(
         &self,
         account: &Account,
@@ -374,35 +377,35 @@ impl Dispatch {
         sender: Option<&PhoneNumber>,
     ) -> Result<(), Failure> {
         let last = self.store.last_received(account.id(), to, sender).await;
-        let last = last.map_err(|_| Failure::of(Cause::Unrecorded))?;
+        let last = last.map_err(|_| Failure::before_attempt(Cause::StoreUnavailable))?;
         match last.map(|last| last.plus(SESSION_WINDOW)) {
             Some(closed) if closed <= UnixMillis::now() => {
-                Err(Failure::of(Cause::WindowClosed { since: closed }))
+                Err(Failure::before_attempt(Cause::WindowClosed { since: closed }))
             }
             Some(_) | None => Ok(()),
         }
     }
 
-    /// Makes room for a file that is to be uploaded. None when there are as many as there may be.
+    /// Reserves a slot for a file that is about to be uploaded. Returns none if all slots are taken.
     pub fn spool(&self) -> Option<Spool> {
-        Arc::clone(&self.places).try_acquire_owned().ok().map(Spool::new)
+        Arc::clone(&self.spool_slots).try_acquire_owned().ok().map(Spool::new)
     }
 
-    /// Takes no more writes, and waits until those under way have ended.
+    /// Accepts no further writes, and waits until those in flight have ended.
     pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 }
 
-/// A message as it is before an attempt at it.
+/// A message before its first attempt.
 fn draft(
     id: MessageId,
     account: &Account,
     to: &Address,
     channel: Channel,
     callback_data: Option<CallbackData>,
-    terms: &SendOptions,
+    options: &SendOptions,
 ) -> Message {
     let now = UnixMillis::now();
     Message {
@@ -415,7 +418,7 @@ fn draft(
         state: MessageState::Pending,
         provider_state: None,
         problem: None,
-        request_id: terms.request.as_ref().map(|request| request.id.clone()),
+        request_id: options.request.as_ref().map(|request| request.id.clone()),
         attempt: 1,
         callback_data,
         create_time: now,
@@ -423,7 +426,7 @@ fn draft(
     }
 }
 
-fn sent(outcome: WriteResult) -> Completed<Message> {
-    let WriteResult { message, replayed, .. } = outcome;
-    Completed { value: *message.expect("a send that was accepted has a message"), replayed }
+fn sent(accepted: AcceptedWrite) -> Completed<Message> {
+    let AcceptedWrite { message, replayed, .. } = accepted;
+    Completed { value: *message.expect("an accepted send has a message"), replayed }
 }

@@ -1,4 +1,4 @@
-//! Reads at a provider: whoever asks waits, and what failed may be tried again.
+//! Reads at a provider. The client waits, and failed reads may be retried.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use metrics::counter;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::gate::Class;
-use super::retry::Tries;
+use super::retry::Retry;
 use super::{Cause, Dispatch, Rejected};
 use crate::domain::UnknownReason;
 use crate::provider::{Account, Error as ProviderError};
 use crate::telemetry::metrics::{READS, read};
 
-/// How long a provider must have been silent for a read that its caller cut off to speak against it.
-const SILENCE: Duration = Duration::from_secs(3);
+/// A read that ends at its client's deadline counts as a failure of the provider only if it lasted at least this long.
+const MIN_SILENCE: Duration = Duration::from_secs(3);
 
 impl Dispatch {
-    /// Reads something at a provider, trying again what may be tried again. A deadline cuts the read off; without one,
-    /// the account's patience says for how long it may wait and be tried again.
+    /// Reads something at a provider, and retries errors that allow it. The read ends at the deadline. Without a
+    /// deadline, the account's `max_queue_wait` limits the time for waiting and retries, but not a call in flight.
     ///
     /// # Errors
     ///
-    /// When the last try brought nothing, or none could be made.
+    /// If the last try failed, or none could be made.
     pub async fn read<T, F>(
         &self,
         account: &Account,
@@ -33,12 +33,12 @@ impl Dispatch {
         F: Future<Output = Result<T, ProviderError>> + Send,
     {
         let result = self.read_until(account, deadline, read).await;
-        let outcome = outcome_of(&result);
+        let outcome = outcome_label(&result);
         counter!(READS, "account" => account.id().to_string(), "operation" => operation, "outcome" => outcome)
             .increment(1);
         if let Err(Cause::Provider(error)) = &result {
             let error = error as &dyn std::error::Error;
-            tracing::warn!(account = %account.id(), operation, outcome, error, "a read brought nothing");
+            tracing::warn!(account = %account.id(), operation, outcome, error, "provider read failed");
         }
         result
     }
@@ -53,36 +53,38 @@ impl Dispatch {
         F: Future<Output = Result<T, ProviderError>> + Send,
     {
         let gate = self.gates.of(account);
-        let until = gate.until(deadline);
-        let mut tries = Tries::new(Class::Read);
-        // What the last try brought; a gate that lets no other through has less to say.
-        let mut last = None;
+        let until = gate.wait_limit(deadline);
+        let mut retry = Retry::new(Class::Read);
+        // If the gate rejects a retry, the error of the last try is more useful than the rejection.
+        let mut last_error = None;
         loop {
-            let pass = match self.stopping.run_until_cancelled(gate.enter(Class::Read, until)).await {
+            let permit = match self.stopping.run_until_cancelled(gate.acquire(Class::Read, until)).await {
                 None => return Err(Cause::Stopping),
-                Some(Err(held)) => return Err(last.map_or(Cause::Rejected(held), Cause::Provider)),
-                Some(Ok(pass)) => pass,
+                Some(Err(rejected)) => {
+                    return Err(last_error.map_or(Cause::Rejected(rejected), Cause::Provider));
+                }
+                Some(Ok(permit)) => permit,
             };
-            let begun = Instant::now();
+            let started = Instant::now();
             let error = match bounded(deadline, read()).await {
                 Some(result) => {
-                    pass.ended(&result);
+                    permit.record(&result);
                     match result {
                         Ok(value) => return Ok(value),
                         Err(error) => error,
                     }
                 }
                 None => {
-                    let cut = ProviderError::Unknown { cause: UnknownReason::TimedOut, fault: None };
-                    let result: Result<T, _> = Err(cut);
-                    if begun.elapsed() >= SILENCE {
-                        pass.ended(&result);
+                    let timed_out = ProviderError::Unknown { cause: UnknownReason::TimedOut, fault: None };
+                    let result: Result<T, _> = Err(timed_out);
+                    if started.elapsed() >= MIN_SILENCE {
+                        permit.record(&result);
                     }
                     return result.map_err(Cause::Provider);
                 }
             };
-            let Some(delay) = tries.after(&error, until) else { return Err(Cause::Provider(error)) };
-            last = Some(error);
+            let Some(delay) = retry.next_delay(&error, until) else { return Err(Cause::Provider(error)) };
+            last_error = Some(error);
             if self.stopping.run_until_cancelled(sleep(delay)).await.is_none() {
                 return Err(Cause::Stopping);
             }
@@ -90,7 +92,7 @@ impl Dispatch {
     }
 }
 
-/// None when the deadline came first.
+/// Returns none if the deadline passes first.
 async fn bounded<F: Future>(deadline: Option<Instant>, call: F) -> Option<F::Output> {
     match deadline {
         Some(deadline) => timeout_at(deadline, call).await.ok(),
@@ -98,7 +100,7 @@ async fn bounded<F: Future>(deadline: Option<Instant>, call: F) -> Option<F::Out
     }
 }
 
-const fn outcome_of<T>(result: &Result<T, Cause>) -> &'static str {
+const fn outcome_label<T>(result: &Result<T, Cause>) -> &'static str {
     match result {
         Ok(_) => read::ANSWERED,
         Err(Cause::Provider(ProviderError::Refused(_))) => read::REFUSED,
@@ -114,8 +116,8 @@ const fn outcome_of<T>(result: &Result<T, Cause>) -> &'static str {
             | Cause::WindowClosed { .. }
             | Cause::Reused
             | Cause::OutcomeUnknown(_)
-            | Cause::Unrecorded
-            | Cause::BrokeOff,
+            | Cause::StoreUnavailable
+            | Cause::TaskFailed,
         ) => read::STOPPED,
     }
 }

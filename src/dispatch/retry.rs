@@ -1,4 +1,4 @@
-//! When a call that was not done is made again, and when not.
+//! Decides whether and when a failed call is retried.
 
 use std::time::Duration;
 
@@ -9,35 +9,35 @@ use super::gate::Class;
 use crate::domain::{RefusalReason, UnknownReason};
 use crate::provider::{Error as ProviderError, PreconditionFailed};
 
-/// The least time before the first repetition. Each later one waits twice as long as the one before.
-const FIRST: Duration = Duration::from_millis(100);
+/// The shortest delay before the first retry. It doubles with each retry.
+const MIN_DELAY: Duration = Duration::from_millis(100);
 
-/// Half of the longest time before a repetition: chance adds up to as much again.
-const HALF_OF_LONGEST: Duration = Duration::from_millis(2_500);
+/// The longest delay before a retry, without jitter. Jitter adds up to the same time again.
+const MAX_DELAY_WITHOUT_JITTER: Duration = Duration::from_millis(2_500);
 
-/// The tries at one call.
+/// The retries of one call.
 #[derive(Debug)]
-pub(super) struct Tries {
+pub(super) struct Retry {
     class: Class,
     delays: ExponentialBackoff,
 }
 
-impl Tries {
-    /// None was made yet, and none is begun after the deadline.
+impl Retry {
+    /// Before the first try.
     pub(super) fn new(class: Class) -> Self {
         let delays = ExponentialBuilder::new()
-            .with_min_delay(FIRST)
-            .with_max_delay(HALF_OF_LONGEST)
+            .with_min_delay(MIN_DELAY)
+            .with_max_delay(MAX_DELAY_WITHOUT_JITTER)
             .with_jitter()
             .without_max_times()
             .build();
         Self { class, delays }
     }
 
-    /// How long to wait before the call is made again after it ended like this. None when it must not be, or when the
-    /// deadline would pass.
-    pub(super) fn after(&mut self, error: &ProviderError, until: Instant) -> Option<Duration> {
-        if !may_follow(self.class, error) {
+    /// How long to wait before the call is retried after this error. Returns none if it must not be retried, or if the
+    /// deadline would pass before the retry.
+    pub(super) fn next_delay(&mut self, error: &ProviderError, until: Instant) -> Option<Duration> {
+        if !is_retryable(self.class, error) {
             return None;
         }
         let fault = match error {
@@ -45,24 +45,24 @@ impl Tries {
             ProviderError::Refused(fault) => Some(fault),
             ProviderError::Unknown { fault, .. } => fault.as_ref(),
         };
-        let asked = fault.and_then(|fault| fault.retry_after).unwrap_or_default();
-        let delay = self.delays.next()?.max(asked);
+        let retry_after = fault.and_then(|fault| fault.retry_after).unwrap_or_default();
+        let delay = self.delays.next()?.max(retry_after);
         (delay < until.saturating_duration_since(Instant::now())).then_some(delay)
     }
 }
 
-/// Whether another try may follow one that ended like this.
-fn may_follow(class: Class, error: &ProviderError) -> bool {
+/// Whether a call that failed with this error may be retried.
+fn is_retryable(class: Class, error: &ProviderError) -> bool {
     match error {
         ProviderError::NotSent(_) => true,
-        // What failed was a look before the write.
+        // A read before the write failed.
         ProviderError::PreconditionFailed(PreconditionFailed::NotRead(error)) => {
-            may_follow(Class::Read, error)
+            is_retryable(Class::Read, error)
         }
         ProviderError::PreconditionFailed(PreconditionFailed::Registered { .. }) => false,
         ProviderError::Refused(fault) => fault.refusal == RefusalReason::Throttled,
         ProviderError::Unknown { cause, .. } => match class {
-            // It may have been done.
+            // The provider may have acted on it.
             Class::Send | Class::Write => false,
             Class::Read => match cause {
                 UnknownReason::TimedOut
@@ -71,7 +71,7 @@ fn may_follow(class: Class, error: &ProviderError) -> bool {
                 | UnknownReason::ProviderFailed
                 | UnknownReason::ServerFailed
                 | UnknownReason::Restored => true,
-                // It would read the same again.
+                // A retry would get the same reply.
                 UnknownReason::ReplyTooLarge | UnknownReason::ReplyUnreadable | UnknownReason::Redirected => {
                     false
                 }
@@ -104,15 +104,15 @@ mod tests {
         ProviderError::Unknown { cause, fault: None }
     }
 
-    fn first(class: Class, error: &ProviderError, max_queue_wait: Duration) -> Option<Duration> {
-        Tries::new(class).after(error, Instant::now() + max_queue_wait)
+    fn first_delay(class: Class, error: &ProviderError, max_queue_wait: Duration) -> Option<Duration> {
+        Retry::new(class).next_delay(error, Instant::now() + max_queue_wait)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_provably_not_done_is_tried_again() {
+    async fn not_sent_or_throttled_call_is_retried() {
         for class in CLASSES {
             for error in [ProviderError::NotSent(None), refused(RefusalReason::Throttled, None)] {
-                assert!(first(class, &error, Duration::from_secs(1)).is_some(), "{class:?} {error:?}");
+                assert!(first_delay(class, &error, Duration::from_secs(1)).is_some(), "{class:?} {error:?}");
             }
             for refusal in [
                 RefusalReason::CredentialsRejected,
@@ -121,7 +121,7 @@ mod tests {
                 RefusalReason::Other,
             ] {
                 assert_eq!(
-                    first(class, &refused(refusal, None), Duration::from_secs(1)),
+                    first_delay(class, &refused(refusal, None), Duration::from_secs(1)),
                     None,
                     "{refusal:?}"
                 );
@@ -130,8 +130,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_have_been_done_is_tried_again_only_where_it_changes_nothing() {
-        for (cause, of_reads) in [
+    async fn call_of_unknown_outcome_is_retried_only_if_it_reads() {
+        for (cause, retry_reads) in [
             (UnknownReason::TimedOut, true),
             (UnknownReason::ConnectionLost, true),
             (UnknownReason::ReplyCutOff, true),
@@ -142,29 +142,32 @@ mod tests {
             (UnknownReason::Redirected, false),
         ] {
             for class in CLASSES {
-                let again = first(class, &unknown(cause), Duration::from_secs(1)).is_some();
-                assert_eq!(again, of_reads && class == Class::Read, "{class:?} {cause}");
+                let retried = first_delay(class, &unknown(cause), Duration::from_secs(1)).is_some();
+                assert_eq!(retried, retry_reads && class == Class::Read, "{class:?} {cause}");
             }
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_try_waits_longer_than_the_one_before_up_to_a_bound() {
-        let mut tries = Tries::new(Class::Send);
+    async fn delay_doubles_with_each_retry_up_to_a_limit() {
+        let mut retry = Retry::new(Class::Send);
         let until = Instant::now() + Duration::from_secs(3_600);
-        let mut least = FIRST;
+        let mut least = MIN_DELAY;
         for _ in 0..20 {
-            let delay = tries.after(&ProviderError::NotSent(None), until).expect("time enough");
-            assert!(delay >= least && delay <= 2 * least, "{delay:?} should be {least:?} and chance");
-            least = (2 * least).min(HALF_OF_LONGEST);
+            let delay = retry.next_delay(&ProviderError::NotSent(None), until).expect("before the deadline");
+            assert!(delay >= least && delay <= 2 * least, "{delay:?} should be {least:?} with jitter");
+            least = (2 * least).min(MAX_DELAY_WITHOUT_JITTER);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_the_provider_asks_for_is_waited_and_nothing_goes_out_after_the_deadline() {
-        let asked = refused(RefusalReason::Throttled, Some(7));
-        assert_eq!(first(Class::Send, &asked, Duration::from_secs(8)), Some(Duration::from_secs(7)));
-        assert_eq!(first(Class::Send, &asked, Duration::from_secs(7)), None);
-        assert_eq!(first(Class::Read, &unknown(UnknownReason::TimedOut), FIRST), None);
+    async fn retry_waits_for_retry_after_within_the_deadline() {
+        let throttled = refused(RefusalReason::Throttled, Some(7));
+        assert_eq!(
+            first_delay(Class::Send, &throttled, Duration::from_secs(8)),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(first_delay(Class::Send, &throttled, Duration::from_secs(7)), None);
+        assert_eq!(first_delay(Class::Read, &unknown(UnknownReason::TimedOut), MIN_DELAY), None);
     }
 }

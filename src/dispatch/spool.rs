@@ -1,7 +1,7 @@
-//! Where a file waits until all of it is there: its beginning in memory, and a longer one in a temporary file that has
-//! no name, so that nothing of it is left whatever dies.
+//! Buffers an upload until the whole file has arrived: a small file in memory, a larger one in a temporary file. The
+//! temporary file has no name, so the operating system deletes it even if the process crashes.
 //!
-//! Memory does not grow with the file, and the number of files is bounded.
+//! **Invariant.** Memory does not grow with the file, and the number of files is bounded.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -15,44 +15,44 @@ use tokio::task::spawn_blocking;
 
 use crate::provider::UploadContent;
 
-/// How many files may wait at once.
-pub(super) const MOST_FILES: usize = 64;
+/// The maximum number of files in the spool at once.
+pub(super) const MAX_FILES: usize = 64;
 
-/// The most bytes of one file that are kept in memory.
-const IN_MEMORY: usize = 256 << 10;
+/// The maximum number of bytes of one file in memory. A larger file moves to disk.
+const MAX_MEMORY_BYTES: usize = 256 << 10;
 
-/// How many bytes are read back at a time.
-const READ_BYTES: usize = 64 << 10;
+/// How many bytes are read back from disk at a time.
+const READ_CHUNK_BYTES: usize = 64 << 10;
 
-/// A file that is being taken in.
+/// A file that is being uploaded.
 #[derive(Debug)]
 pub struct Spool {
-    kept: Kept,
+    buffer: Buffer,
     length: u64,
     hash: Sha256,
-    /// The place among the files; free again when the file has been read back or given up.
-    place: OwnedSemaphorePermit,
+    /// The file's slot in the spool. Freed when the file has been sent or dropped.
+    slot: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
-enum Kept {
+enum Buffer {
     Memory(BytesMut),
     Disk(Arc<File>),
 }
 
 impl Spool {
-    pub(super) fn new(place: OwnedSemaphorePermit) -> Self {
-        Self { kept: Kept::Memory(BytesMut::new()), length: 0, hash: Sha256::new(), place }
+    pub(super) fn new(slot: OwnedSemaphorePermit) -> Self {
+        Self { buffer: Buffer::Memory(BytesMut::new()), length: 0, hash: Sha256::new(), slot }
     }
 
-    /// One that shares its place with none.
+    /// A spool that does not count towards [`MAX_FILES`].
     #[cfg(test)]
-    pub(crate) fn alone() -> Self {
-        let places = Arc::new(tokio::sync::Semaphore::new(1));
-        Self::new(places.try_acquire_owned().expect("just made"))
+    pub(crate) fn with_own_slot() -> Self {
+        let slots = Arc::new(tokio::sync::Semaphore::new(1));
+        Self::new(slots.try_acquire_owned().expect("just made"))
     }
 
-    /// How many bytes there are.
+    /// The number of bytes so far.
     pub fn length(&self) -> u64 {
         self.length
     }
@@ -61,79 +61,81 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// When the temporary file cannot be made or written. The file is of no use then.
+    /// If the temporary file cannot be created or written. The spool is unusable afterwards.
     pub async fn push(&mut self, chunk: Bytes) -> io::Result<()> {
-        let more = u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
+        let added = u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
         self.hash.update(&chunk);
-        match &mut self.kept {
-            Kept::Memory(kept) if kept.len() + chunk.len() <= IN_MEMORY => kept.extend_from_slice(&chunk),
-            Kept::Memory(kept) => {
-                let kept = std::mem::take(kept);
+        match &mut self.buffer {
+            Buffer::Memory(buffer) if buffer.len() + chunk.len() <= MAX_MEMORY_BYTES => {
+                buffer.extend_from_slice(&chunk)
+            }
+            Buffer::Memory(buffer) => {
+                let buffer = std::mem::take(buffer);
                 let write = move || {
                     let mut file = tempfile::tempfile()?;
-                    file.write_all(&kept)?;
+                    file.write_all(&buffer)?;
                     file.write_all(&chunk)?;
                     Ok(file)
                 };
-                self.kept = Kept::Disk(Arc::new(blocking(write).await?));
+                self.buffer = Buffer::Disk(Arc::new(blocking(write).await?));
             }
-            Kept::Disk(file) => {
+            Buffer::Disk(file) => {
                 let file = Arc::clone(file);
                 blocking(move || (&*file).write_all(&chunk)).await?;
             }
         }
-        self.length += more;
+        self.length += added;
         Ok(())
     }
 
-    /// The file, and a hash of it. It can be read as often as it must go out, once at a time.
+    /// The file and its SHA-256 hash. The content can be read any number of times, but only once at a time.
     pub fn into_content(self) -> (UploadContent, [u8; 32]) {
-        let Self { kept, length, hash, place } = self;
+        let Self { buffer, length, hash, slot } = self;
         let digest = hash.finalize().into();
-        // The place is taken as long as the file may be read.
-        let place = Arc::new(place);
-        let content: UploadContent = match kept {
-            Kept::Memory(kept) => {
-                let kept = kept.freeze();
+        // The content keeps the slot while it may be read.
+        let slot = Arc::new(slot);
+        let content: UploadContent = match buffer {
+            Buffer::Memory(buffer) => {
+                let buffer = buffer.freeze();
                 Arc::new(move || {
-                    let (kept, place) = (kept.clone(), Arc::clone(&place));
+                    let (buffer, slot) = (buffer.clone(), Arc::clone(&slot));
                     stream::once(async move {
-                        let _place = place;
-                        Ok(kept)
+                        let _place = slot;
+                        Ok(buffer)
                     })
                     .boxed()
                 })
             }
-            Kept::Disk(file) => Arc::new(move || read_back(Arc::clone(&file), length, Arc::clone(&place))),
+            Buffer::Disk(file) => Arc::new(move || read_back(Arc::clone(&file), length, Arc::clone(&slot))),
         };
         (content, digest)
     }
 
     #[cfg(test)]
     fn in_memory(&self) -> usize {
-        match &self.kept {
-            Kept::Memory(kept) => kept.capacity(),
-            Kept::Disk(_) => 0,
+        match &self.buffer {
+            Buffer::Memory(buffer) => buffer.capacity(),
+            Buffer::Disk(_) => 0,
         }
     }
 }
 
-/// The bytes of a file on disk: as many as it has, or an error before their end.
+/// Reads a file from disk: exactly `length` bytes, or an error.
 fn read_back(
     file: Arc<File>,
     length: u64,
-    place: Arc<OwnedSemaphorePermit>,
+    slot: Arc<OwnedSemaphorePermit>,
 ) -> BoxStream<'static, io::Result<Bytes>> {
     stream::try_unfold(0, move |read| {
         let file = Arc::clone(&file);
-        // The place is the stream's as long as the stream lives.
-        let _ = &place;
+        // Moves the slot into the closure, so the stream keeps it.
+        let _ = &slot;
         async move {
-            let left = length - read;
-            if left == 0 {
+            let remaining = length - read;
+            if remaining == 0 {
                 return Ok(None);
             }
-            let chunk = blocking(move || read_at(&file, read, left)).await?;
+            let chunk = blocking(move || read_at(&file, read, remaining)).await?;
             let read = read + u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
             Ok(Some((chunk, read)))
         }
@@ -141,11 +143,11 @@ fn read_back(
     .boxed()
 }
 
-/// Reads the next bytes, at least one.
-fn read_at(mut file: &File, from: u64, left: u64) -> io::Result<Bytes> {
+/// Reads the next chunk. It has at least one byte.
+fn read_at(mut file: &File, from: u64, remaining: u64) -> io::Result<Bytes> {
     file.seek(SeekFrom::Start(from))?;
-    let wanted = usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES);
-    let mut chunk = BytesMut::zeroed(wanted);
+    let size = usize::try_from(remaining).unwrap_or(READ_CHUNK_BYTES).min(READ_CHUNK_BYTES);
+    let mut chunk = BytesMut::zeroed(size);
     file.read_exact(&mut chunk)?;
     Ok(chunk.freeze())
 }
@@ -161,22 +163,24 @@ mod tests {
 
     use super::*;
 
-    async fn spool(places: &Arc<Semaphore>) -> Spool {
-        Spool::new(Arc::clone(places).acquire_owned().await.expect("open"))
+    async fn spool(slots: &Arc<Semaphore>) -> Spool {
+        Spool::new(Arc::clone(slots).acquire_owned().await.expect("open"))
     }
 
-    /// Bytes that repeat only after 251, so that a shifted block is not the same.
+    /// Bytes with a period of 251, so a shifted block differs.
     fn pattern(length: usize) -> Bytes {
         (0..length).map(|n| u8::try_from(n % 251).expect("less than 251")).collect()
     }
 
     #[tokio::test]
-    async fn what_comes_out_is_what_went_in() {
-        let places = Arc::new(Semaphore::new(1));
-        for length in [0, 1, IN_MEMORY, IN_MEMORY + 1, IN_MEMORY + READ_BYTES, 3 << 20] {
+    async fn content_equals_the_pushed_bytes() {
+        let slots = Arc::new(Semaphore::new(1));
+        for length in
+            [0, 1, MAX_MEMORY_BYTES, MAX_MEMORY_BYTES + 1, MAX_MEMORY_BYTES + READ_CHUNK_BYTES, 3 << 20]
+        {
             for step in [1_000_000, 70_001] {
                 let file = pattern(length);
-                let mut spool = spool(&places).await;
+                let mut spool = spool(&slots).await;
                 for chunk in file.chunks(step) {
                     spool.push(Bytes::copy_from_slice(chunk)).await.expect("written");
                 }
@@ -192,49 +196,49 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_does_not_grow_with_the_file() {
-        let places = Arc::new(Semaphore::new(1));
-        let mut spool = spool(&places).await;
+    async fn memory_is_bounded_for_a_large_file() {
+        let slots = Arc::new(Semaphore::new(1));
+        let mut spool = spool(&slots).await;
         let chunk = pattern(64 << 10);
         for _ in 0..256 {
             spool.push(chunk.clone()).await.expect("written");
-            assert!(spool.in_memory() <= 2 * IN_MEMORY, "{} bytes", spool.in_memory());
+            assert!(spool.in_memory() <= 2 * MAX_MEMORY_BYTES, "{} bytes", spool.in_memory());
         }
         assert_eq!((spool.length(), spool.in_memory()), (16 << 20, 0));
         let mut content = spool.into_content().0();
         let mut read = 0;
         while let Some(chunk) = content.try_next().await.expect("read") {
-            assert!(chunk.len() <= READ_BYTES);
+            assert!(chunk.len() <= READ_CHUNK_BYTES);
             read += chunk.len();
         }
         assert_eq!(read, 16 << 20);
     }
 
     #[tokio::test]
-    async fn a_file_that_lost_its_end_is_an_error_and_not_a_shorter_file() {
-        let places = Arc::new(Semaphore::new(1));
-        let mut spool = spool(&places).await;
-        spool.push(pattern(IN_MEMORY * 2)).await.expect("written");
-        let Kept::Disk(file) = &spool.kept else { panic!("in memory") };
-        file.set_len(u64::try_from(IN_MEMORY * 2 - 1).expect("small")).expect("shortened");
-        let told = spool.into_content().0().try_collect::<Vec<_>>().await.expect_err("too short");
-        assert_eq!(told.kind(), io::ErrorKind::UnexpectedEof);
+    async fn truncated_file_is_an_error_not_a_shorter_file() {
+        let slots = Arc::new(Semaphore::new(1));
+        let mut spool = spool(&slots).await;
+        spool.push(pattern(MAX_MEMORY_BYTES * 2)).await.expect("written");
+        let Buffer::Disk(file) = &spool.buffer else { panic!("the file is in memory") };
+        file.set_len(u64::try_from(MAX_MEMORY_BYTES * 2 - 1).expect("small")).expect("shortened");
+        let error = spool.into_content().0().try_collect::<Vec<_>>().await.expect_err("too short");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]
-    async fn a_place_is_free_again_when_the_file_is_read_or_given_up() {
-        let places = Arc::new(Semaphore::new(1));
-        for length in [1, IN_MEMORY + 1] {
-            let mut given_up = spool(&places).await;
-            given_up.push(pattern(length)).await.expect("written");
-            drop(given_up);
-            let mut sent = spool(&places).await;
+    async fn slot_is_freed_when_the_file_is_sent_or_dropped() {
+        let slots = Arc::new(Semaphore::new(1));
+        for length in [1, MAX_MEMORY_BYTES + 1] {
+            let mut dropped = spool(&slots).await;
+            dropped.push(pattern(length)).await.expect("written");
+            drop(dropped);
+            let mut sent = spool(&slots).await;
             sent.push(pattern(length)).await.expect("written");
             let mut content = sent.into_content().0();
-            assert_eq!(places.available_permits(), 0);
+            assert_eq!(slots.available_permits(), 0);
             while content.try_next().await.expect("read").is_some() {}
             drop(content);
-            assert_eq!(places.available_permits(), 1);
+            assert_eq!(slots.available_permits(), 1);
         }
     }
 }

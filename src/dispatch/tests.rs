@@ -1,4 +1,4 @@
-//! Attempts that end in the middle: before the call, or without a word.
+//! Attempts that end between the intent and the call, or without an outcome.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,46 +15,46 @@ use crate::domain::request::Fingerprint;
 use crate::provider::AcceptedMessage;
 use crate::store::{BeginAttempt, Op, Options};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A dispatch, whose store waits at each change to a message until it may go on.
-struct Stage {
+/// A dispatch whose store blocks after each commit that changes a message, until the test resumes it.
+struct Fixture {
     dispatch: Dispatch,
     account: Arc<Account>,
-    /// Is told when an intent is durable and nobody knows yet.
+    /// Receives a value when an intent is durable and the attempt's task does not know it yet.
     intents: mpsc::UnboundedReceiver<()>,
-    /// Dropping it lets the store go on for ever.
-    go_on: blocking::Sender<()>,
+    /// Each value resumes the store once. Dropping it unblocks the store permanently.
+    resume: blocking::Sender<()>,
     calls: Arc<AtomicUsize>,
     _folder: TempDir,
 }
 
-impl Stage {
-    fn set() -> Self {
+impl Fixture {
+    fn new() -> Self {
         let folder = TempDir::new().expect("a folder");
         let text = "[[accounts]]\nid = 'acme'\nprovider = 'connectby'\nsecret_key = 'k'\n";
-        let config = Config::parse(text, &BTreeMap::new()).expect("good");
-        let (told, intents) = mpsc::unbounded_channel();
-        let (go_on, may_go_on) = blocking::channel();
-        let owner = ReplicaId::generate();
+        let config = Config::parse(text, &BTreeMap::new()).expect("valid");
+        let (committed, intents) = mpsc::unbounded_channel();
+        let (resume, resumed) = blocking::channel();
+        let replica_id = ReplicaId::generate();
         let store = Store::open(Options {
             path: folder.path().join("switchboard.db"),
             encode: |_, _| Bytes::new(),
             committed: Box::new(move |changes| {
                 if !changes.messages.is_empty() {
-                    let _ = told.send(());
-                    let _ = may_go_on.recv();
+                    let _ = committed.send(());
+                    let _ = resumed.recv();
                 }
             }),
-            owner,
+            owner: replica_id,
             max_pages: None,
         });
         let store = store.expect("opens");
-        let accounts = Accounts::new(&config.accounts).expect("set up");
-        let account = Arc::clone(accounts.iter().next().expect("one"));
+        let accounts = Accounts::new(&config.accounts).expect("valid accounts");
+        let account = Arc::clone(accounts.iter().next().expect("one account"));
         let stopping = CancellationToken::new();
-        let dispatch = Dispatch::new(accounts, store, owner, OnNotDone::new(|_, _| {}), stopping);
-        Self { dispatch, account, intents, go_on, calls: Arc::default(), _folder: folder }
+        let dispatch = Dispatch::new(accounts, store, replica_id, OnNotDone::new(|_, _| {}), stopping);
+        Self { dispatch, account, intents, resume, calls: Arc::default(), _folder: folder }
     }
 
     /// A send that the provider accepts.
@@ -65,12 +65,12 @@ impl Stage {
             let accepted = AcceptedMessage { provider_ids: vec!["P1".to_owned()], provider_state: None };
             ready(Ok(Accepted::Message(accepted))).boxed()
         });
-        let terms = SendOptions { request: Some(request.clone()), ..SendOptions::default() };
+        let options = SendOptions { request: Some(request.clone()), ..SendOptions::default() };
         let to = "+15550100001".parse().expect("an address");
-        let draft = draft(MessageId::generate(), &self.account, &to, Channel::WhatsApp, None, &terms);
+        let draft = draft(MessageId::generate(), &self.account, &to, Channel::WhatsApp, None, &options);
         let (dispatch, account) = (self.dispatch.clone(), Arc::clone(&self.account));
-        let until = Instant::now() + PATIENCE;
-        async move { Ok(dispatch.send_out(account, draft, terms.request, call, until).await?.value) }
+        let until = Instant::now() + DEADLINE;
+        async move { Ok(dispatch.send_draft(account, draft, options.request, call, until).await?.value) }
     }
 
     fn calls(&self) -> usize {
@@ -83,55 +83,57 @@ fn request() -> Request {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_while_the_intent_is_written_has_nothing_sent_and_leaves_nothing_behind() {
-    let mut stage = Stage::set();
-    let mut send = Box::pin(stage.send(&request()));
+async fn disconnect_during_the_intent_sends_and_records_nothing() {
+    let mut fixture = Fixture::new();
+    let mut send = Box::pin(fixture.send(&request()));
     tokio::select! {
-        _ = &mut send => panic!("too early"),
-        told = stage.intents.recv() => told.expect("the store lives"),
+        _ = &mut send => panic!("the send ended before its intent was durable"),
+        intent = fixture.intents.recv() => intent.expect("the store is open"),
     }
     drop(send);
-    stage.go_on.send(()).expect("the store waits");
-    stage.dispatch.drain().await;
-    assert_eq!(stage.calls(), 0);
-    let record = stage.dispatch.store.request(stage.account.id(), &request().id).await;
+    fixture.resume.send(()).expect("the store waits");
+    fixture.dispatch.drain().await;
+    assert_eq!(fixture.calls(), 0);
+    let record = fixture.dispatch.store.request(fixture.account.id(), &request().id).await;
     assert_eq!(record.expect("readable"), None);
 }
 
 #[tokio::test]
-async fn whoever_comes_while_the_intent_of_one_who_left_is_written_takes_it_over() {
-    let mut stage = Stage::set();
-    let mut first = Box::pin(stage.send(&request()));
+async fn repeat_during_an_abandoned_intent_continues_the_attempt() {
+    let mut fixture = Fixture::new();
+    let mut first = Box::pin(fixture.send(&request()));
     tokio::select! {
-        _ = &mut first => panic!("too early"),
-        told = stage.intents.recv() => told.expect("the store lives"),
+        _ = &mut first => panic!("the send ended before its intent was durable"),
+        intent = fixture.intents.recv() => intent.expect("the store is open"),
     }
-    let mut second = Box::pin(stage.send(&request()));
+    let mut second = Box::pin(fixture.send(&request()));
     assert!((&mut second).now_or_never().is_none(), "it has joined");
     drop(first);
-    let Stage { dispatch, go_on, calls, .. } = stage;
-    drop(go_on);
+    let Fixture { dispatch, resume, calls, .. } = fixture;
+    drop(resume);
     assert_eq!(second.await.expect("accepted").attempt, 1);
     dispatch.drain().await;
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
-async fn of_an_attempt_whose_task_is_gone_nobody_can_tell() {
-    let stage = Stage::set();
+async fn attempt_without_a_task_has_an_unknown_outcome() {
+    let fixture = Fixture::new();
     let begin = BeginAttempt {
-        account: stage.account.id().clone(),
+        account: fixture.account.id().clone(),
         request: request(),
-        owner: stage.dispatch.owner,
-        not_after: UnixMillis::now().plus(PATIENCE),
+        owner: fixture.dispatch.replica_id,
+        not_after: UnixMillis::now().plus(DEADLINE),
         message: None,
     };
-    stage.dispatch.store.commit(vec![Op::BeginAttempt(Box::new(begin))]).await.expect("written");
+    fixture.dispatch.store.commit(vec![Op::BeginAttempt(Box::new(begin))]).await.expect("written");
     for resend_after in [None, Some(1)] {
         let request = Request { resend_after, ..request() };
-        let until = Instant::now() + PATIENCE;
-        let told = stage.dispatch.known(&stage.account, &request, until).await;
-        let Err(Failure { attempt: Some(1), source, .. }) = told else { panic!("it may have been done") };
+        let until = Instant::now() + DEADLINE;
+        let earlier = fixture.dispatch.find_earlier(&fixture.account, &request, until).await;
+        let Err(Failure { attempt: Some(1), source, .. }) = earlier else {
+            panic!("the outcome must be unknown")
+        };
         assert!(matches!(*source, Cause::OutcomeUnknown(_)), "{source:?}");
     }
 }

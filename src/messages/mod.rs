@@ -1,7 +1,7 @@
 //! Reads messages and conversations, and watches messages as their state moves forward.
 //!
-//! **Invariant.** A watcher gets the states of its message in the order in which the message moves forward, and the newest
-//! state when the message no longer moves.
+//! **Invariant.** A watcher gets the states of its message in the order in which the message moves forward, and the
+//! newest state when the message no longer moves.
 
 mod stream;
 mod watch;

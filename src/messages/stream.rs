@@ -1,7 +1,7 @@
-//! How messages and conversations stand, for those who ask and those who watch.
+//! The stream of updates of one watched message.
 //!
-//! **Invariant.** Whoever watches a message is told of states in the order in which it moves forward, and of the newest
-//! there is when nothing moves any more.
+//! **Invariant.** A watcher gets the states of its message in the order in which the message moves forward, and the
+//! newest state when the message no longer moves.
 
 use std::time::Duration;
 
@@ -13,109 +13,109 @@ use crate::dispatch::Failure;
 use crate::domain::{Message, MessageState, UnixMillis};
 use crate::store::{MessageKey, RequestState};
 
-/// How long a message that failed may still turn out to be delivered.
-const QUIET: Duration = Duration::from_secs(24 * 3_600);
+/// How long after FAILED a report may still show that the message was delivered.
+const FAILED_GRACE: Duration = Duration::from_secs(24 * 3_600);
 
-/// The longest single sleep: the machine's clock may be set meanwhile.
-const NAP: Duration = Duration::from_secs(3_600);
+/// The longest single sleep. The system clock may be set meanwhile, so the stream rereads it.
+const MAX_SLEEP: Duration = Duration::from_secs(3_600);
 
-/// What is new of a message.
+/// An update of a watched message.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// It stands like this now.
+    /// The message's present state.
     Message(Box<Message>),
-    /// Nothing more will come.
+    /// No further update will come.
     Ended(WatchEnd),
 }
 
-/// Why nothing more will come of a message.
+/// Why no further update will come.
 #[derive(Clone, Debug)]
 pub enum WatchEnd {
-    /// It is at its end.
+    /// The message's state is terminal.
     Terminal,
-    /// The provider reports nothing more.
+    /// The provider does not report the message's status.
     NotTracked,
-    /// It is so old that it is forgotten.
+    /// The message's retention has ended.
     Expired,
-    /// Its first attempt was refused or not sent, and left no record.
+    /// The first attempt was refused or not sent, so the store has no message.
     NotDone(Failure),
 }
 
-/// A message that somebody watches.
+/// The updates of one watched message.
 #[derive(Debug)]
 pub struct MessageStream {
     messages: Messages,
-    watching: MessageWatch,
-    /// Whether the provider reports what becomes of it.
+    watch: MessageWatch,
+    /// Whether the provider reports the message's status.
     tracked: bool,
     message: Message,
-    /// Whether it was told of yet.
-    told: bool,
+    /// Whether the first update was returned.
+    started: bool,
 }
 
-/// What follows from how a message stands.
+/// Whether further updates are possible.
 #[derive(Debug)]
-enum Outlook {
-    Over(WatchEnd),
-    /// Something may come, until then.
+enum WatchState {
+    Ended(WatchEnd),
+    /// An update may come until this moment.
     Open(UnixMillis),
 }
 
 impl MessageStream {
-    pub(super) fn new(messages: Messages, watching: MessageWatch, tracked: bool, message: Message) -> Self {
-        Self { messages, watching, tracked, message, told: false }
+    pub(super) fn new(messages: Messages, watch: MessageWatch, tracked: bool, message: Message) -> Self {
+        Self { messages, watch, tracked, message, started: false }
     }
 
-    /// Waits for what is new. The first comes at once; nothing comes after the end.
+    /// Waits for the next update. The first one comes at once. Must not be called after [`Update::Ended`].
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn next(&mut self) -> Result<Update, StoreUnreadable> {
-        if !self.told {
-            self.told = true;
+        if !self.started {
+            self.started = true;
             return Ok(Update::Message(Box::new(self.message.clone())));
         }
         loop {
-            let until = match self.outlook().await? {
-                Outlook::Open(until) => until,
-                // What changed just now may not have been told yet.
-                Outlook::Over(end) => match self.read().await? {
-                    Some(message) if self.moves_on_to(&message) => return Ok(self.tell(message)),
+            let until = match self.watch_state().await? {
+                WatchState::Open(until) => until,
+                // A change may be committed but not notified yet.
+                WatchState::Ended(end) => match self.read().await? {
+                    Some(message) if self.is_newer(&message) => return Ok(self.advance(message)),
                     Some(_) | None => return Ok(Update::Ended(end)),
                 },
             };
-            let word = tokio::select! {
-                word = self.watching.next() => word,
-                () = sleep(nap(UnixMillis::now(), until)) => continue,
+            let notification = tokio::select! {
+                notification = self.watch.next() => notification,
+                () = sleep(sleep_time(UnixMillis::now(), until)) => continue,
             };
-            let message = match word {
+            let message = match notification {
                 Notification::Changed(message) if message.state > self.message.state => {
                     Some(Message::clone(&message))
                 }
-                // What was told is older than what was read, or the same.
-                Notification::Changed(message) if !self.moves_on_to(&message) => continue,
-                // Which of the two is newer, only the store knows.
+                // The notification is not newer than what was read.
+                Notification::Changed(message) if !self.is_newer(&message) => continue,
+                // Both have the same state. Only the store knows which is newer.
                 Notification::Changed(_) => self.read().await?,
                 Notification::NotDone(failure) => match self.read().await? {
                     None => return Ok(Update::Ended(WatchEnd::NotDone(Failure::clone(&failure)))),
-                    // There was an attempt before, which stands.
+                    // The message of an earlier attempt remains.
                     message => message,
                 },
             };
             match message {
-                Some(message) if self.moves_on_to(&message) => return Ok(self.tell(message)),
+                Some(message) if self.is_newer(&message) => return Ok(self.advance(message)),
                 Some(_) => {}
                 None => return Ok(Update::Ended(WatchEnd::Expired)),
             }
         }
     }
 
-    fn moves_on_to(&self, message: &Message) -> bool {
+    fn is_newer(&self, message: &Message) -> bool {
         message.state >= self.message.state && *message != self.message
     }
 
-    fn tell(&mut self, message: Message) -> Update {
+    fn advance(&mut self, message: Message) -> Update {
         self.message = message;
         Update::Message(Box::new(self.message.clone()))
     }
@@ -124,9 +124,9 @@ impl MessageStream {
         self.messages.find(&self.message.account, &MessageKey::Id(self.message.id)).await
     }
 
-    async fn outlook(&self) -> Result<Outlook, StoreUnreadable> {
+    async fn watch_state(&self) -> Result<WatchState, StoreUnreadable> {
         let in_flight = match &self.message.request_id {
-            // Where statuses come, it makes no difference.
+            // An attempt in flight matters only if the provider reports no status.
             Some(request_id) if !self.tracked => {
                 let record = self.messages.store.request(&self.message.account, request_id).await;
                 record.map_err(unreadable)?.and_then(|record| match record.state {
@@ -136,28 +136,28 @@ impl MessageStream {
             }
             Some(_) | None => None,
         };
-        Ok(outlook(&self.message, self.tracked, in_flight, self.messages.retention, UnixMillis::now()))
+        Ok(watch_state(&self.message, self.tracked, in_flight, self.messages.retention, UnixMillis::now()))
     }
 }
 
-/// What follows from how a message stands now. `in_flight`: when an attempt that is under way has ended for certain.
-fn outlook(
+/// Whether further updates of a message are possible. `in_flight`: when an attempt in flight has ended at the latest.
+fn watch_state(
     message: &Message,
     tracked: bool,
     in_flight: Option<UnixMillis>,
-    kept: Duration,
+    retention: Duration,
     now: UnixMillis,
-) -> Outlook {
-    let forgotten = message.create_time.plus(kept);
+) -> WatchState {
+    let expires_at = message.create_time.plus(retention);
     let (end, at) = match message.state {
         MessageState::Read => (WatchEnd::Terminal, UnixMillis(i64::MIN)),
-        MessageState::Failed => (WatchEnd::Terminal, message.update_time.plus(QUIET)),
+        MessageState::Failed => (WatchEnd::Terminal, message.update_time.plus(FAILED_GRACE)),
         MessageState::Unknown | MessageState::Accepted | MessageState::Sent | MessageState::Delivered
             if !tracked =>
         {
             match in_flight {
-                // That nothing was done need not be told; then it is looked at again.
-                Some(not_after) if not_after > now => return Outlook::Open(not_after.min(forgotten)),
+                // An attempt that did nothing may end without a notification, so the record is read again then.
+                Some(not_after) if not_after > now => return WatchState::Open(not_after.min(expires_at)),
                 Some(_) | None => (WatchEnd::NotTracked, UnixMillis(i64::MIN)),
             }
         }
@@ -165,21 +165,21 @@ fn outlook(
         | MessageState::Unknown
         | MessageState::Accepted
         | MessageState::Sent
-        | MessageState::Delivered => (WatchEnd::Expired, forgotten),
+        | MessageState::Delivered => (WatchEnd::Expired, expires_at),
     };
     if at <= now {
-        Outlook::Over(end)
-    } else if forgotten <= now {
-        Outlook::Over(WatchEnd::Expired)
+        WatchState::Ended(end)
+    } else if expires_at <= now {
+        WatchState::Ended(WatchEnd::Expired)
     } else {
-        Outlook::Open(at.min(forgotten))
+        WatchState::Open(at.min(expires_at))
     }
 }
 
-fn nap(now: UnixMillis, until: UnixMillis) -> Duration {
-    // A millisecond more, so that the moment has come when the sleep ends.
+fn sleep_time(now: UnixMillis, until: UnixMillis) -> Duration {
+    // One millisecond more, so the moment has passed when the sleep ends.
     let millis = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or_default().saturating_add(1);
-    Duration::from_millis(millis).min(NAP)
+    Duration::from_millis(millis).min(MAX_SLEEP)
 }
 
 #[cfg(test)]
@@ -189,9 +189,9 @@ pub(super) mod tests {
 
     const DAY: i64 = 24 * 3_600 * 1_000;
 
-    const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+    const RETENTION: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-    /// One that was made and last changed at the moment 0.
+    /// A message that was created and last changed at time 0.
     pub(crate) fn message(state: MessageState) -> Message {
         Message {
             id: MessageId::generate(),
@@ -211,56 +211,61 @@ pub(super) mod tests {
         }
     }
 
-    /// What is told of a message in that state, at that moment.
-    fn told(state: MessageState, tracked: bool, in_flight: Option<i64>, now: i64) -> String {
-        let outlook = outlook(&message(state), tracked, in_flight.map(UnixMillis), KEPT, UnixMillis(now));
-        match outlook {
-            Outlook::Over(end) => format!("{end:?}"),
-            Outlook::Open(until) => format!("until {}", until.0),
+    /// The watch state of a message in that state, at that time, as text.
+    fn describe(state: MessageState, tracked: bool, in_flight: Option<i64>, now: i64) -> String {
+        let watch_state =
+            watch_state(&message(state), tracked, in_flight.map(UnixMillis), RETENTION, UnixMillis(now));
+        match watch_state {
+            WatchState::Ended(end) => format!("{end:?}"),
+            WatchState::Open(until) => format!("until {}", until.0),
         }
     }
 
     #[test]
-    fn a_message_that_was_read_is_at_its_end_and_one_that_failed_is_after_a_quiet_day() {
+    fn read_ends_a_watch_at_once_and_failed_after_a_day() {
         use MessageState::{Failed, Read};
         for tracked in [true, false] {
-            assert_eq!(told(Read, tracked, None, 1), "Terminal");
-            assert_eq!(told(Read, tracked, None, 40 * DAY), "Terminal");
-            assert_eq!(told(Failed, tracked, None, DAY - 1), format!("until {DAY}"));
-            assert_eq!(told(Failed, tracked, None, DAY), "Terminal");
+            assert_eq!(describe(Read, tracked, None, 1), "Terminal");
+            assert_eq!(describe(Read, tracked, None, 40 * DAY), "Terminal");
+            assert_eq!(describe(Failed, tracked, None, DAY - 1), format!("until {DAY}"));
+            assert_eq!(describe(Failed, tracked, None, DAY), "Terminal");
         }
     }
 
     #[test]
-    fn a_message_is_watched_until_it_is_forgotten() {
+    fn non_terminal_message_is_watched_until_it_expires() {
         use MessageState::{Accepted, Delivered, Pending, Sent, Unknown};
-        let forgotten = 30 * DAY;
+        let expires_at = 30 * DAY;
         for state in [Pending, Unknown, Accepted, Sent, Delivered] {
-            assert_eq!(told(state, true, None, 1), format!("until {forgotten}"), "{state:?}");
-            assert_eq!(told(state, true, None, forgotten - 1), format!("until {forgotten}"), "{state:?}");
-            assert_eq!(told(state, true, None, forgotten), "Expired", "{state:?}");
+            assert_eq!(describe(state, true, None, 1), format!("until {expires_at}"), "{state:?}");
+            assert_eq!(
+                describe(state, true, None, expires_at - 1),
+                format!("until {expires_at}"),
+                "{state:?}"
+            );
+            assert_eq!(describe(state, true, None, expires_at), "Expired", "{state:?}");
         }
-        let late = Message { update_time: UnixMillis(forgotten - 5), ..message(MessageState::Failed) };
-        let soon = outlook(&late, true, None, KEPT, UnixMillis(forgotten - 1));
-        assert!(matches!(soon, Outlook::Open(until) if until.0 == forgotten));
-        let gone = outlook(&late, true, None, KEPT, UnixMillis(forgotten));
-        assert!(matches!(gone, Outlook::Over(WatchEnd::Expired)));
+        let late = Message { update_time: UnixMillis(expires_at - 5), ..message(MessageState::Failed) };
+        let before = watch_state(&late, true, None, RETENTION, UnixMillis(expires_at - 1));
+        assert!(matches!(before, WatchState::Open(until) if until.0 == expires_at));
+        let after = watch_state(&late, true, None, RETENTION, UnixMillis(expires_at));
+        assert!(matches!(after, WatchState::Ended(WatchEnd::Expired)));
     }
 
     #[test]
-    fn where_the_provider_reports_nothing_the_outcome_of_the_last_attempt_is_the_end() {
+    fn untracked_watch_ends_with_the_last_attempts_outcome() {
         use MessageState::{Accepted, Pending, Unknown};
-        assert_eq!(told(Accepted, false, None, 1), "NotTracked");
-        assert_eq!(told(Unknown, false, None, 1), "NotTracked");
-        assert_eq!(told(Pending, false, None, 1), format!("until {}", 30 * DAY));
-        assert_eq!(told(Unknown, false, Some(500), 1), "until 500");
-        assert_eq!(told(Unknown, false, Some(500), 500), "NotTracked");
+        assert_eq!(describe(Accepted, false, None, 1), "NotTracked");
+        assert_eq!(describe(Unknown, false, None, 1), "NotTracked");
+        assert_eq!(describe(Pending, false, None, 1), format!("until {}", 30 * DAY));
+        assert_eq!(describe(Unknown, false, Some(500), 1), "until 500");
+        assert_eq!(describe(Unknown, false, Some(500), 500), "NotTracked");
     }
 
     #[test]
-    fn a_watcher_looks_at_the_clock_now_and_then() {
-        assert_eq!(nap(UnixMillis(0), UnixMillis(30 * DAY)), NAP);
-        assert_eq!(nap(UnixMillis(100), UnixMillis(250)), Duration::from_millis(151));
-        assert_eq!(nap(UnixMillis(300), UnixMillis(250)), Duration::from_millis(1));
+    fn long_sleep_is_limited_to_reread_the_clock() {
+        assert_eq!(sleep_time(UnixMillis(0), UnixMillis(30 * DAY)), MAX_SLEEP);
+        assert_eq!(sleep_time(UnixMillis(100), UnixMillis(250)), Duration::from_millis(151));
+        assert_eq!(sleep_time(UnixMillis(300), UnixMillis(250)), Duration::from_millis(1));
     }
 }

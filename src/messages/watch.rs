@@ -1,8 +1,8 @@
-//! Who waits for news of a message.
+//! The registry of message watchers.
 //!
-//! **Invariants.** There is an entry for a message exactly as long as somebody watches it. Whoever began to watch before
-//! a change was durable hears of that change, or of a later one. Telling costs one look at a number as long as nobody
-//! watches anything, and never waits for a watcher.
+//! **Invariants.** A message has an entry exactly while it has a watcher. A watcher that registered before a change was
+//! durable is notified of that change or of a later one. While there is no watcher, a notification costs one atomic
+//! load. A notification never waits for a watcher.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,109 +14,110 @@ use tokio::sync::watch;
 use crate::dispatch::Failure;
 use crate::domain::{Message, MessageId};
 
-/// Tells those who watch messages how they stand. Cheap to clone.
+/// Notifies the watchers of messages. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct MessageWatchers {
-    watched: Arc<Registry>,
+    registry: Arc<Registry>,
 }
 
 #[derive(Debug, Default)]
 struct Registry {
-    /// How many entries there are.
+    /// The number of entries.
     count: AtomicUsize,
     entries: Mutex<HashMap<MessageId, Watchers>>,
 }
 
 #[derive(Debug)]
 struct Watchers {
-    news: watch::Sender<Option<Notification>>,
-    /// How many they are. The receivers there are do not tell: whoever leaves still has one.
+    sender: watch::Sender<Option<Notification>>,
+    /// The number of watchers. The channel's receiver count is no substitute: a watch that is being dropped still has
+    /// its receiver.
     count: usize,
 }
 
-/// The newest that was told of a message.
+/// A notification about one message.
 #[derive(Clone, Debug)]
 pub(super) enum Notification {
-    /// It stands differently now.
+    /// The message has changed.
     Changed(Arc<Message>),
-    /// An attempt at it ended, and nothing was done.
+    /// An attempt at it was refused or not sent.
     NotDone(Arc<Failure>),
 }
 
-/// News of one message, for one watcher. Older news is lost when newer comes.
+/// One watcher of one message. A newer notification replaces an older one.
 #[derive(Debug)]
 pub struct MessageWatch {
     message_id: MessageId,
-    news: watch::Receiver<Option<Notification>>,
-    watched: Arc<Registry>,
+    receiver: watch::Receiver<Option<Notification>>,
+    registry: Arc<Registry>,
 }
 
 impl Registry {
     fn entries(&self) -> MutexGuard<'_, HashMap<MessageId, Watchers>> {
-        // Nothing is done under the lock that could leave half of it.
+        // No code under the lock can panic halfway through a change, so a poisoned lock is safe to use.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl MessageWatchers {
-    /// Nobody watches anything yet.
+    /// Makes an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells of messages that stand differently now.
-    pub fn tell(&self, messages: Vec<Message>) {
-        // Whoever is not counted yet reads the store later than this, and finds there what is told here.
-        if messages.is_empty() || self.watched.count.load(Ordering::SeqCst) == 0 {
+    /// Notifies the watchers of messages that have changed. To be called after the change is durable.
+    pub fn notify_changed(&self, messages: Vec<Message>) {
+        // A watcher that is not counted yet reads the store after this load, and finds the change there.
+        if messages.is_empty() || self.registry.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let entries = self.watched.entries();
+        let entries = self.registry.entries();
         for message in messages {
-            if let Some(Watchers { news, .. }) = entries.get(&message.id) {
-                news.send_replace(Some(Notification::Changed(Arc::new(message))));
+            if let Some(Watchers { sender, .. }) = entries.get(&message.id) {
+                sender.send_replace(Some(Notification::Changed(Arc::new(message))));
             }
         }
     }
 
-    /// Tells that an attempt at a message ended, and that nothing was done: refused, or not sent. To be called when the
-    /// store knows. What is left of the message is in the store: nothing, after a first attempt.
-    pub fn ended(&self, message_id: MessageId, failure: &Failure) {
-        if self.watched.count.load(Ordering::SeqCst) == 0 {
+    /// Notifies the watchers of a message that an attempt was refused or not sent. To be called after the store has
+    /// recorded it. The store keeps the message of an earlier attempt, and has none after a first attempt.
+    pub fn notify_not_done(&self, message_id: MessageId, failure: &Failure) {
+        if self.registry.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        if let Some(Watchers { news, .. }) = self.watched.entries().get(&message_id) {
-            news.send_replace(Some(Notification::NotDone(Arc::new(failure.clone()))));
+        if let Some(Watchers { sender, .. }) = self.registry.entries().get(&message_id) {
+            sender.send_replace(Some(Notification::NotDone(Arc::new(failure.clone()))));
         }
     }
 
-    /// Begins to watch a message. What it stands at is to be read after this, not before.
+    /// Registers a watcher of a message. The caller must read the message's present state after this, not before.
     pub fn watch(&self, message_id: MessageId) -> MessageWatch {
-        let mut entries = self.watched.entries();
+        let mut entries = self.registry.entries();
         let watchers = entries
             .entry(message_id)
-            .or_insert_with(|| Watchers { news: watch::Sender::new(None), count: 0 });
+            .or_insert_with(|| Watchers { sender: watch::Sender::new(None), count: 0 });
         watchers.count += 1;
-        let news = watchers.news.subscribe();
-        self.watched.count.store(entries.len(), Ordering::SeqCst);
+        let receiver = watchers.sender.subscribe();
+        self.registry.count.store(entries.len(), Ordering::SeqCst);
         drop(entries);
-        MessageWatch { message_id, news, watched: Arc::clone(&self.watched) }
+        MessageWatch { message_id, receiver, registry: Arc::clone(&self.registry) }
     }
 
     #[cfg(test)]
     pub(super) fn entries(&self) -> usize {
-        let entries = self.watched.entries().len();
-        assert_eq!(entries, self.watched.count.load(Ordering::SeqCst));
+        let entries = self.registry.entries().len();
+        assert_eq!(entries, self.registry.count.load(Ordering::SeqCst));
         entries
     }
 }
 
 impl MessageWatch {
-    /// Waits for the next news. Dropping the future loses none.
+    /// Waits for the next notification. This method is cancel safe.
     pub(super) async fn next(&mut self) -> Notification {
         loop {
-            self.news.changed().await.expect("the entry stays as long as somebody watches");
-            if let Some(word) = self.news.borrow_and_update().clone() {
-                return word;
+            self.receiver.changed().await.expect("the entry exists while it has a watcher");
+            if let Some(notification) = self.receiver.borrow_and_update().clone() {
+                return notification;
             }
         }
     }
@@ -124,14 +125,14 @@ impl MessageWatch {
 
 impl Drop for MessageWatch {
     fn drop(&mut self) {
-        let mut entries = self.watched.entries();
+        let mut entries = self.registry.entries();
         if let Entry::Occupied(mut entry) = entries.entry(self.message_id) {
             entry.get_mut().count -= 1;
             if entry.get().count == 0 {
                 entry.remove();
             }
         }
-        self.watched.count.store(entries.len(), Ordering::SeqCst);
+        self.registry.count.store(entries.len(), Ordering::SeqCst);
     }
 }
 
@@ -144,77 +145,78 @@ mod tests {
     use crate::dispatch::Cause;
     use crate::domain::MessageState;
 
-    fn told(watching: &mut MessageWatch) -> Option<Notification> {
-        watching.next().now_or_never()
+    fn pending(watch: &mut MessageWatch) -> Option<Notification> {
+        watch.next().now_or_never()
     }
 
-    fn state(word: Option<Notification>) -> Option<MessageState> {
-        match word? {
+    fn state(notification: Option<Notification>) -> Option<MessageState> {
+        match notification? {
             Notification::Changed(message) => Some(message.state),
             Notification::NotDone(_) => None,
         }
     }
 
     #[test]
-    fn a_watcher_hears_of_its_message_alone_and_of_the_newest() {
-        let message_watchers = MessageWatchers::new();
+    fn watcher_gets_only_the_newest_change_of_its_message() {
+        let watchers = MessageWatchers::new();
         let (mine, other) = (message(MessageState::Pending), message(MessageState::Read));
-        message_watchers.tell(vec![mine.clone()]);
-        let mut watching = message_watchers.watch(mine.id);
-        assert!(told(&mut watching).is_none(), "what was told before is in the store");
-        message_watchers.tell(vec![other]);
-        assert!(told(&mut watching).is_none());
+        watchers.notify_changed(vec![mine.clone()]);
+        let mut watch = watchers.watch(mine.id);
+        assert!(pending(&mut watch).is_none(), "earlier changes are in the store");
+        watchers.notify_changed(vec![other]);
+        assert!(pending(&mut watch).is_none());
         for state in [MessageState::Accepted, MessageState::Sent] {
-            message_watchers.tell(vec![Message { state, ..mine.clone() }]);
+            watchers.notify_changed(vec![Message { state, ..mine.clone() }]);
         }
-        assert_eq!(state(told(&mut watching)), Some(MessageState::Sent));
-        assert!(told(&mut watching).is_none());
+        assert_eq!(state(pending(&mut watch)), Some(MessageState::Sent));
+        assert!(pending(&mut watch).is_none());
     }
 
     #[test]
-    fn a_watcher_hears_why_an_attempt_was_not_done() {
-        let message_watchers = MessageWatchers::new();
+    fn watcher_gets_the_failure_of_an_attempt() {
+        let watchers = MessageWatchers::new();
         let id = MessageId::generate();
         let failure = Failure { message_id: Some(id), attempt: Some(1), source: Arc::new(Cause::Stopping) };
-        message_watchers.ended(id, &failure);
-        let mut watching = message_watchers.watch(id);
-        assert!(told(&mut watching).is_none());
-        message_watchers.ended(id, &failure);
-        assert!(matches!(told(&mut watching), Some(Notification::NotDone(told)) if told.attempt == Some(1)));
+        watchers.notify_not_done(id, &failure);
+        let mut watch = watchers.watch(id);
+        assert!(pending(&mut watch).is_none());
+        watchers.notify_not_done(id, &failure);
+        assert!(
+            matches!(pending(&mut watch), Some(Notification::NotDone(failure)) if failure.attempt == Some(1))
+        );
     }
 
     #[test]
-    fn whoever_leaves_leaves_nothing_behind() {
-        let message_watchers = MessageWatchers::new();
+    fn last_watcher_removes_the_entry() {
+        let watchers = MessageWatchers::new();
         let (one, two) = (MessageId::generate(), MessageId::generate());
-        let (first, second, third) =
-            (message_watchers.watch(one), message_watchers.watch(one), message_watchers.watch(two));
-        assert_eq!(message_watchers.entries(), 2);
+        let (first, second, third) = (watchers.watch(one), watchers.watch(one), watchers.watch(two));
+        assert_eq!(watchers.entries(), 2);
         drop(first);
-        assert_eq!(message_watchers.entries(), 2, "somebody else watches it still");
+        assert_eq!(watchers.entries(), 2, "it has another watcher");
         drop(second);
-        assert_eq!(message_watchers.entries(), 1);
+        assert_eq!(watchers.entries(), 1);
         drop(third);
-        assert_eq!(message_watchers.entries(), 0);
+        assert_eq!(watchers.entries(), 0);
     }
 
     #[test]
-    fn whoever_leaves_at_the_same_moment_as_another_leaves_nothing_behind() {
-        let message_watchers = MessageWatchers::new();
-        let both = std::sync::Barrier::new(2);
+    fn concurrent_drops_remove_the_entry() {
+        let watchers = MessageWatchers::new();
+        let barrier = std::sync::Barrier::new(2);
         let id = MessageId::generate();
         for _ in 0..5_000 {
-            let (first, second) = (message_watchers.watch(id), message_watchers.watch(id));
+            let (first, second) = (watchers.watch(id), watchers.watch(id));
             std::thread::scope(|scope| {
-                for watching in [first, second] {
-                    let both = &both;
+                for watch in [first, second] {
+                    let barrier = &barrier;
                     scope.spawn(move || {
-                        both.wait();
-                        drop(watching);
+                        barrier.wait();
+                        drop(watch);
                     });
                 }
             });
-            assert_eq!(message_watchers.entries(), 0);
+            assert_eq!(watchers.entries(), 0);
         }
     }
 }

@@ -238,7 +238,7 @@ mod tests {
         pieces: impl Stream<Item = Result<v1::SendMediaRequest, Status>>,
     ) -> (Code, String, u64) {
         let began = Instant::now();
-        let spool = Spool::alone();
+        let spool = Spool::with_own_slot();
         let intake = Intake::new(Box::pin(pieces), CancellationToken::new());
         let told = intake.file(Bytes::from_static(b"a"), spool, LIMITS, String::new()).await;
         let told = told.expect_err("refused");

@@ -1,12 +1,12 @@
-//! Whether a provider answers, for each class of calls.
+//! The circuit breakers of an account, one for each class of calls.
 //!
-//! A breaker opens after so many failures in a row and closes by itself: a probe of ours sees that the provider
-//! answers again, and puts the breaker on probation. One call is let through then, on trial: its failure opens the
-//! breaker again, its reply closes it.
+//! A closed breaker opens after a number of consecutive failures. While it is open, calls fail at once and the gate
+//! probes the provider. After a successful probe the breaker is half-open: it admits one trial call. If the trial
+//! fails, the breaker opens again; if the provider replies, the breaker closes.
 //!
-//! **Invariants.** An outcome counts for the time in which its call was let through: what began before the breaker
-//! opened cannot open it again. On probation at most one call is under way, and when it ends without telling anything
-//! the next one has its trial.
+//! **Invariants.** A failure counts only if the breaker has not opened since it admitted the call, so a call from
+//! before an outage cannot reopen the breaker. A half-open breaker has at most one call in flight. If the trial call
+//! ends without a signal, the next call becomes the trial.
 
 use std::time::Duration;
 
@@ -20,20 +20,20 @@ use crate::domain::{AccountId, UnknownReason};
 use crate::provider::{Error as ProviderError, PreconditionFailed};
 use crate::telemetry::metrics::BREAKER_OPEN;
 
-/// The least that a caller is told to wait.
-const LEAST_WAIT: Duration = Duration::from_millis(100);
+/// The shortest `retry_after` of a rejection.
+const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// How long calls wait for one that is on trial. Once it takes longer than this, they fail at once.
-const TRIAL: Duration = Duration::from_secs(1);
+/// How long other calls wait for the trial call. If the trial takes longer, they are rejected at once.
+const MAX_TRIAL_WAIT: Duration = Duration::from_secs(1);
 
-/// What the outcome of a call says about the provider.
+/// What the result of a call proves about the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// It is there: it said something.
+    /// The provider replied.
     Alive,
-    /// It was not reached, said nothing, or said that it has trouble.
+    /// The provider was not reached, did not reply, or reported a failure on its side.
     Down,
-    /// Nothing.
+    /// The result proves nothing.
     None,
 }
 
@@ -62,43 +62,45 @@ impl Signal {
     }
 }
 
-/// How a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Closed {
-        failures: u32,
+        consecutive_failures: u32,
     },
     Open,
-    /// `tried`: by a call that is under way since then.
+    /// `trial_since`: when the trial call was admitted, if one is in flight.
     HalfOpen {
-        tried: Option<Instant>,
+        trial_since: Option<Instant>,
     },
 }
 
 impl State {
-    /// Whether no call is let through, nor will be in a moment.
-    fn bars(self) -> bool {
+    /// Whether a call is rejected at once.
+    fn rejects(self) -> bool {
         match self {
             Self::Open => true,
-            Self::HalfOpen { tried } => tried.is_some_and(|since| since.elapsed() >= TRIAL),
+            Self::HalfOpen { trial_since } => {
+                trial_since.is_some_and(|since| since.elapsed() >= MAX_TRIAL_WAIT)
+            }
             Self::Closed { .. } => false,
         }
     }
 }
 
-/// One breaker. `opened` says how often it was opened.
+/// One breaker.
 #[derive(Clone, Copy, Debug)]
 struct Breaker {
     state: State,
-    opened: u64,
+    /// How often it has opened.
+    open_count: u64,
 }
 
-/// All breakers of an account, and when the provider is tried next.
+/// The states of all breakers of an account, and when the next probe is due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BreakerStates {
     breakers: [Breaker; Class::ALL.len()],
-    probe_at: Instant,
-    /// How often one that was closed has opened.
+    next_probe: Instant,
+    /// How often a closed breaker has opened. Does not count a half-open one that opened again.
     outages: u64,
 }
 
@@ -123,8 +125,8 @@ impl BreakerStates {
         &self.breakers[class as usize]
     }
 
-    fn held(&self) -> Rejected {
-        let retry_after = self.probe_at.saturating_duration_since(Instant::now()).max(LEAST_WAIT);
+    fn rejection(&self) -> Rejected {
+        let retry_after = self.next_probe.saturating_duration_since(Instant::now()).max(MIN_RETRY_AFTER);
         Rejected::CircuitOpen { retry_after }
     }
 }
@@ -133,165 +135,169 @@ impl BreakerStates {
 #[derive(Debug)]
 pub(super) struct Breakers {
     account: AccountId,
-    /// How many failures in a row open one. 0: none is ever opened.
-    failures: u32,
-    board: watch::Sender<BreakerStates>,
+    /// How many consecutive failures open a breaker. 0 disables the breakers.
+    failure_threshold: u32,
+    states: watch::Sender<BreakerStates>,
 }
 
 impl Breakers {
-    /// All are closed.
-    pub(super) fn new(account: AccountId, failures: u32) -> Self {
-        let breaker = Breaker { state: State::Closed { failures: 0 }, opened: 0 };
-        let board =
-            BreakerStates { breakers: [breaker; Class::ALL.len()], probe_at: Instant::now(), outages: 0 };
-        let breakers = Self { account, failures, board: watch::Sender::new(board) };
+    /// Makes closed breakers.
+    pub(super) fn new(account: AccountId, failure_threshold: u32) -> Self {
+        let breaker = Breaker { state: State::Closed { consecutive_failures: 0 }, open_count: 0 };
+        let states =
+            BreakerStates { breakers: [breaker; Class::ALL.len()], next_probe: Instant::now(), outages: 0 };
+        let breakers = Self { account, failure_threshold, states: watch::Sender::new(states) };
         for class in Class::ALL {
-            breakers.show(class, false);
+            breakers.set_gauge(class, false);
         }
         breakers
     }
 
-    /// How they stand, now and later.
-    pub(super) fn watch(&self) -> watch::Receiver<BreakerStates> {
-        self.board.subscribe()
+    /// Subscribes to the states of the breakers.
+    pub(super) fn subscribe(&self) -> watch::Receiver<BreakerStates> {
+        self.states.subscribe()
     }
 
-    /// Whether a call of that class could be let through soon.
+    /// Rejects a call if its breaker would reject it at once.
     pub(super) fn check(&self, class: Class) -> Result<(), Rejected> {
-        let board = self.board.borrow();
-        if board.of(class).state.bars() { Err(board.held()) } else { Ok(()) }
+        let states = self.states.borrow();
+        if states.of(class).state.rejects() { Err(states.rejection()) } else { Ok(()) }
     }
 
-    /// Lets a call of that class through where nothing speaks against it.
-    pub(super) fn closed(&self, class: Class) -> Option<u64> {
-        let Breaker { state, opened } = *self.board.borrow().of(class);
-        matches!(state, State::Closed { .. }).then_some(opened)
+    /// Admits a call if its breaker is closed. Returns the breaker's open count, as [`admit`](Self::admit) does.
+    pub(super) fn admit_if_closed(&self, class: Class) -> Option<u64> {
+        let Breaker { state, open_count } = *self.states.borrow().of(class);
+        matches!(state, State::Closed { .. }).then_some(open_count)
     }
 
-    /// Lets a call of that class through, or not. One that comes while another is on trial waits a little for what
-    /// comes of that. What comes back belongs to the call's outcome, and is to be [given back](Self::gone).
+    /// Admits or rejects a call. If a trial call is in flight, the call first waits for its result, for at most
+    /// [`MAX_TRIAL_WAIT`]. Returns the breaker's open count, which goes with the call to [`record`](Self::record) and
+    /// [`release_trial`](Self::release_trial).
     pub(super) async fn admit(&self, class: Class, until: Instant) -> Result<u64, Rejected> {
         loop {
-            let Breaker { state, opened } = *self.board.borrow().of(class);
-            let tried = match state {
-                State::Closed { .. } => return Ok(opened),
-                State::Open => return Err(self.board.borrow().held()),
-                State::HalfOpen { tried } => tried,
+            let Breaker { state, open_count } = *self.states.borrow().of(class);
+            let trial_since = match state {
+                State::Closed { .. } => return Ok(open_count),
+                State::Open => return Err(self.states.borrow().rejection()),
+                State::HalfOpen { trial_since } => trial_since,
             };
-            if let Some(since) = tried {
-                let mut board = self.board.subscribe();
-                let ended = board.wait_for(|board| board.of(class).state != state).map_ok(drop);
-                if timeout_at(until.min(since + TRIAL), ended).await.is_err() {
-                    return Err(self.board.borrow().held());
+            if let Some(since) = trial_since {
+                let mut states = self.states.subscribe();
+                let trial_ended = states.wait_for(|states| states.of(class).state != state).map_ok(drop);
+                if timeout_at(until.min(since + MAX_TRIAL_WAIT), trial_ended).await.is_err() {
+                    return Err(self.states.borrow().rejection());
                 }
                 continue;
             }
             let mut admitted = None;
-            self.change(class, |breaker| match breaker.state {
-                State::HalfOpen { tried: None } => {
-                    admitted = Some(breaker.opened);
-                    State::HalfOpen { tried: Some(Instant::now()) }
+            self.transition(class, |breaker| match breaker.state {
+                State::HalfOpen { trial_since: None } => {
+                    admitted = Some(breaker.open_count);
+                    State::HalfOpen { trial_since: Some(Instant::now()) }
                 }
                 state @ (State::Closed { .. } | State::Open | State::HalfOpen { .. }) => state,
             });
-            if let Some(admitted) = admitted {
-                return Ok(admitted);
+            if let Some(open_count) = admitted {
+                return Ok(open_count);
             }
         }
     }
 
-    /// A call that was let through is under way no more. If it was on trial and told nothing, the next one is.
-    pub(super) fn gone(&self, class: Class, admitted: u64) {
-        let state = self.board.borrow().of(class).state;
-        if matches!(state, State::HalfOpen { tried: Some(_) }) {
-            self.change(class, |breaker| match breaker.state {
-                State::HalfOpen { tried: Some(_) } if breaker.opened == admitted => {
-                    State::HalfOpen { tried: None }
+    /// Ends a call. If it was the trial call and gave no signal, the next call becomes the trial.
+    pub(super) fn release_trial(&self, class: Class, open_count: u64) {
+        let state = self.states.borrow().of(class).state;
+        if matches!(state, State::HalfOpen { trial_since: Some(_) }) {
+            self.transition(class, |breaker| match breaker.state {
+                State::HalfOpen { trial_since: Some(_) } if breaker.open_count == open_count => {
+                    State::HalfOpen { trial_since: None }
                 }
                 state @ (State::Closed { .. } | State::Open | State::HalfOpen { .. }) => state,
             });
         }
     }
 
-    /// Waits until no call of that class is let through.
-    pub(super) async fn opened(&self, class: Class) -> Rejected {
-        let mut board = self.board.subscribe();
-        let held = board.wait_for(|board| board.is_open(class)).await.map(|board| board.held());
-        held.expect("the breakers outlive those who wait")
+    /// Waits until the breaker of that class is open, and returns the rejection.
+    pub(super) async fn wait_until_open(&self, class: Class) -> Rejected {
+        let mut states = self.states.subscribe();
+        let rejection =
+            states.wait_for(|states| states.is_open(class)).await.map(|states| states.rejection());
+        rejection.expect("the breakers outlive their subscribers")
     }
 
-    /// Takes note of how a call ended that was let through.
-    pub(super) fn saw(&self, class: Class, admitted: u64, sign: Signal) {
-        match sign {
+    /// Records the signal of a call that was admitted with that open count.
+    pub(super) fn record(&self, class: Class, open_count: u64, signal: Signal) {
+        match signal {
             Signal::None => {}
-            Signal::Down if self.failures == 0 => {}
+            Signal::Down if self.failure_threshold == 0 => {}
             Signal::Alive => {
-                // Nearly all calls end here: they leave the board alone.
-                let state = self.board.borrow().of(class).state;
-                if state != (State::Closed { failures: 0 }) {
-                    self.change(class, |_| State::Closed { failures: 0 });
+                // Nearly all calls end here, so the common case must not write to the channel.
+                let state = self.states.borrow().of(class).state;
+                if state != (State::Closed { consecutive_failures: 0 }) {
+                    self.transition(class, |_| State::Closed { consecutive_failures: 0 });
                 }
             }
-            Signal::Down => self.change(class, |breaker| match breaker.state {
-                state if breaker.opened != admitted => state,
-                State::Closed { failures } if failures + 1 < self.failures => {
-                    State::Closed { failures: failures + 1 }
+            Signal::Down => self.transition(class, |breaker| match breaker.state {
+                state if breaker.open_count != open_count => state,
+                State::Closed { consecutive_failures }
+                    if consecutive_failures + 1 < self.failure_threshold =>
+                {
+                    State::Closed { consecutive_failures: consecutive_failures + 1 }
                 }
                 State::Closed { .. } | State::HalfOpen { .. } | State::Open => State::Open,
             }),
         }
     }
 
-    /// Says when the provider is tried next.
-    pub(super) fn will_probe(&self, at: Instant) {
-        // Nobody waits for this.
-        self.board.send_if_modified(|board| {
-            board.probe_at = at;
+    /// Sets when the next probe is due.
+    pub(super) fn set_next_probe(&self, at: Instant) {
+        // No subscriber waits for this value.
+        self.states.send_if_modified(|states| {
+            states.next_probe = at;
             false
         });
     }
 
-    /// The provider answered a probe: what was open is on probation.
-    pub(super) fn release(&self) {
+    /// Makes all open breakers half-open, after a successful probe.
+    pub(super) fn half_open(&self) {
         for class in Class::ALL {
-            self.change(class, |breaker| match breaker.state {
-                State::Open => State::HalfOpen { tried: None },
+            self.transition(class, |breaker| match breaker.state {
+                State::Open => State::HalfOpen { trial_since: None },
                 state @ (State::Closed { .. } | State::HalfOpen { .. }) => state,
             });
         }
     }
 
-    fn change(&self, class: Class, next: impl FnOnce(&Breaker) -> State) {
-        self.board.send_if_modified(|board| {
+    fn transition(&self, class: Class, next: impl FnOnce(&Breaker) -> State) {
+        self.states.send_if_modified(|states| {
             let (account, name) = (&self.account, class.as_str());
-            let breaker = &mut board.breakers[class as usize];
+            let breaker = &mut states.breakers[class as usize];
             let after = next(breaker);
             let before = std::mem::replace(&mut breaker.state, after);
             match (before, after) {
                 (State::Closed { .. } | State::HalfOpen { .. }, State::Open) => {
-                    breaker.opened += 1;
-                    board.outages += u64::from(matches!(before, State::Closed { .. }));
-                    board.probe_at = Instant::now() + super::probe::FIRST;
-                    tracing::warn!(%account, class = name, "the provider does not answer: calls fail at once");
+                    breaker.open_count += 1;
+                    states.outages += u64::from(matches!(before, State::Closed { .. }));
+                    states.next_probe = Instant::now() + super::probe::FIRST_DELAY;
+                    tracing::warn!(%account, class = name, "circuit breaker opened: provider not responding");
                 }
                 (State::Open, State::HalfOpen { .. }) => {
-                    tracing::info!(%account, class = name, "the provider answers a probe: calls go again");
+                    tracing::info!(%account, class = name, "circuit breaker half-open: provider answered a probe");
                 }
                 (State::Open | State::HalfOpen { .. }, State::Closed { .. }) => {
-                    tracing::info!(%account, class = name, "the provider answers calls again");
+                    tracing::info!(%account, class = name, "circuit breaker closed: provider responding");
                 }
-                // Those who wait for a trial may have theirs.
-                (State::HalfOpen { .. }, State::HalfOpen { tried }) => return tried.is_none(),
-                // Nobody waits for these.
+                // A freed trial wakes the calls that wait for it.
+                (State::HalfOpen { .. }, State::HalfOpen { trial_since }) => return trial_since.is_none(),
+                // No subscriber waits for these.
                 (State::Closed { .. }, State::Closed { .. } | State::HalfOpen { .. })
                 | (State::Open, State::Open) => return false,
             }
-            self.show(class, after == State::Open);
+            self.set_gauge(class, after == State::Open);
             true
         });
     }
 
-    fn show(&self, class: Class, open: bool) {
+    fn set_gauge(&self, class: Class, open: bool) {
         gauge!(BREAKER_OPEN, "account" => self.account.to_string(), "class" => class.as_str())
             .set(f64::from(u8::from(open)));
     }

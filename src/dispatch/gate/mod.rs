@@ -1,10 +1,10 @@
-//! One gate per account: what every call to a provider passes through.
+//! One gate per account. Every call to a provider passes it.
 //!
-//! A call is let through when the provider answers calls of its class, there is a place for it among those under way,
-//! and the account's rate has room for it. Until then it waits, in the order in which calls came, and no longer than it
-//! may: what can be foreseen to take longer is turned away at once.
+//! The gate admits a call if its class's circuit breaker is closed, a slot among the calls in flight is free, and the
+//! token bucket has a token. Otherwise the call waits in a first-in, first-out queue. If the gate can foresee that the
+//! wait would exceed the call's limit, it rejects the call at once.
 //!
-//! **Invariant:** accounts share nothing here. Reads have places of their own, so that slow ones never hold up sends.
+//! **Invariant:** accounts share nothing here. Reads have their own slots, so slow reads never delay sends.
 
 mod breaker;
 mod probe;
@@ -23,25 +23,25 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use breaker::{Breakers, Signal};
-use rate_limiter::{Counted, TokenBucket};
+use rate_limiter::{CountGuard, TokenBucket};
 
 use crate::domain::{AccountId, RateLimits};
 use crate::provider::{Account, Accounts, Error as ProviderError};
 use crate::telemetry::metrics::{REJECTED_CALLS, rejection};
 
-/// The share of the calls in flight that reads have beside the writes: one place for so many.
+/// Reads get one slot, in addition to the slots for writes, for each this many writes in flight.
 const WRITES_PER_READ: u32 = 8;
 
-/// When there is likely to be a place, where nothing can be foreseen.
-const PLACE_DELAY: Duration = Duration::from_secs(1);
+/// The `retry_after` of a call that waited for a slot in vain. No estimate is possible in this case.
+const SLOT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a provider is left alone that throttles and does not say for how long.
-const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
+/// How long the gate pauses if a provider throttles without a `Retry-After`.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest that a provider is left alone, whatever it says.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause. A longer `Retry-After` of the provider is cut to this.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// What kind of call it is. Trouble with one kind does not hold up another.
+/// The kind of a call. Each class has its own circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// Sending a message.
@@ -53,7 +53,6 @@ pub(super) enum Class {
 }
 
 impl Class {
-    /// All of them.
     const ALL: [Self; 3] = [Self::Send, Self::Write, Self::Read];
 
     const fn as_str(self) -> &'static str {
@@ -65,24 +64,24 @@ impl Class {
     }
 }
 
-/// Why a call was not let through. Nothing was sent.
+/// Why the gate rejected a call. Nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
-    /// The account's rate, or the calls in flight, leave no room before the deadline.
-    #[error("the account has no room for the call before the deadline")]
+    /// The account's rate limit or its limit of calls in flight leaves no room before the deadline.
+    #[error("the account's rate limit leaves no room for the call before its deadline")]
     RateLimited {
         /// When there is likely to be room.
         retry_after: Duration,
     },
-    /// The provider has not answered lately; it is being tried.
-    #[error("the provider has not answered lately")]
+    /// The circuit breaker is open because the provider does not respond. The gate probes the provider.
+    #[error("the circuit breaker is open: the provider does not respond")]
     CircuitOpen {
-        /// When it will have been tried again.
+        /// When the next probe is due.
         retry_after: Duration,
     },
 }
 
-/// One account's gate.
+/// The rate limiter, concurrency limits and circuit breakers of one account.
 #[derive(Debug)]
 pub(super) struct Gate {
     account: AccountId,
@@ -90,39 +89,39 @@ pub(super) struct Gate {
     breakers: Breakers,
     writes: ConcurrencyLimit,
     reads: ConcurrencyLimit,
-    line: TokenBucket,
+    bucket: TokenBucket,
 }
 
-/// Places for calls under way.
+/// A limit of calls in flight.
 #[derive(Debug)]
 struct ConcurrencyLimit {
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
-/// The right to make one call, now.
+/// The right to make one call now.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Permit {
     gate: Arc<Gate>,
     class: Class,
-    /// What the breaker let it through as.
-    admitted: u64,
-    _place: OwnedSemaphorePermit,
+    /// The breaker's open count when it admitted the call.
+    open_count: u64,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl ConcurrencyLimit {
-    fn new(places: u32) -> Self {
-        Self { places: Arc::new(Semaphore::new(places as usize)), waiting: AtomicUsize::new(0) }
+    fn new(slots: u32) -> Self {
+        Self { slots: Arc::new(Semaphore::new(slots as usize)), waiting: AtomicUsize::new(0) }
     }
 
     fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    async fn place(&self) -> OwnedSemaphorePermit {
-        let _counted = Counted::new(&self.waiting);
-        Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it")
+    async fn acquire(&self) -> OwnedSemaphorePermit {
+        let _counted = CountGuard::new(&self.waiting);
+        Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed")
     }
 }
 
@@ -134,28 +133,28 @@ impl Gate {
             max_queue_wait: rate_limits.max_queue_wait,
             writes: ConcurrencyLimit::new(rate_limits.calls_in_flight.max(1)),
             reads: ConcurrencyLimit::new((rate_limits.calls_in_flight / WRITES_PER_READ).max(1)),
-            line: TokenBucket::new(rate_limits.calls_per_second),
+            bucket: TokenBucket::new(rate_limits.calls_per_second),
         }
     }
 
-    /// Until when a call may wait here and be tried again: its caller's deadline, or as long as the account's patience
-    /// lasts.
-    pub(super) fn until(&self, deadline: Option<Instant>) -> Instant {
+    /// Until when a call may wait here and be retried: the client's deadline, or else the account's `max_queue_wait`
+    /// from now.
+    pub(super) fn wait_limit(&self, deadline: Option<Instant>) -> Instant {
         deadline.unwrap_or_else(|| Instant::now() + self.max_queue_wait)
     }
 
-    /// Lets a call through that need not wait. None when it must, or when it would be turned away.
-    pub(super) fn try_enter(self: &Arc<Self>, class: Class) -> Option<Permit> {
-        let admitted = self.breakers.closed(class)?;
-        let room = self.room(class);
-        if room.waiting() > 0 {
+    /// Admits a call that need not wait. Returns none if it must wait or would be rejected.
+    pub(super) fn try_acquire(self: &Arc<Self>, class: Class) -> Option<Permit> {
+        let open_count = self.breakers.admit_if_closed(class)?;
+        let limit = self.concurrency_limit(class);
+        if limit.waiting() > 0 {
             return None;
         }
-        let place = Arc::clone(&room.places).try_acquire_owned().ok()?;
-        self.line.try_token().then(|| Permit { gate: Arc::clone(self), class, admitted, _place: place })
+        let slot = Arc::clone(&limit.slots).try_acquire_owned().ok()?;
+        self.bucket.try_acquire().then(|| Permit { gate: Arc::clone(self), class, open_count, _slot: slot })
     }
 
-    fn room(&self, class: Class) -> &ConcurrencyLimit {
+    fn concurrency_limit(&self, class: Class) -> &ConcurrencyLimit {
         match class {
             Class::Send | Class::Write => &self.writes,
             Class::Read => &self.reads,
@@ -166,70 +165,71 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// As soon as it is known that it may not be made before the deadline.
-    pub(super) async fn enter(self: &Arc<Self>, class: Class, until: Instant) -> Result<Permit, Rejected> {
-        if let Some(pass) = self.try_enter(class) {
-            return Ok(pass);
+    /// As soon as it is certain that the call may not be made before the deadline.
+    pub(super) async fn acquire(self: &Arc<Self>, class: Class, until: Instant) -> Result<Permit, Rejected> {
+        if let Some(permit) = self.try_acquire(class) {
+            return Ok(permit);
         }
-        let entered = self.wait(class, until).await;
-        if let Err(held) = &entered {
-            let reason = match held {
+        let acquired = self.queue(class, until).await;
+        if let Err(rejected) = &acquired {
+            let reason = match rejected {
                 Rejected::RateLimited { .. } => rejection::RATE_LIMITED,
                 Rejected::CircuitOpen { .. } => rejection::CIRCUIT_OPEN,
             };
             counter!(REJECTED_CALLS, "account" => self.account.to_string(), "reason" => reason).increment(1);
         }
-        entered
+        acquired
     }
 
-    async fn wait(self: &Arc<Self>, class: Class, until: Instant) -> Result<Permit, Rejected> {
+    async fn queue(self: &Arc<Self>, class: Class, until: Instant) -> Result<Permit, Rejected> {
         self.breakers.check(class)?;
-        let room = self.room(class);
-        let foreseen = self.line.foreseen(room.waiting());
-        if foreseen > until {
+        let limit = self.concurrency_limit(class);
+        let estimated = self.bucket.estimate(limit.waiting());
+        if estimated > until {
             return Err(Rejected::RateLimited {
-                retry_after: foreseen.saturating_duration_since(Instant::now()),
+                retry_after: estimated.saturating_duration_since(Instant::now()),
             });
         }
-        let turn = async {
-            // The place first: a token that waits for a place is a token that somebody else could have used.
-            let place = room.place().await;
-            self.line.token(until).await.map(|()| place)
+        let acquired = async {
+            // The slot comes first. A token held during a wait for a slot could serve another call.
+            let slot = limit.acquire().await;
+            self.bucket.acquire(until).await.map(|()| slot)
         };
-        let place = tokio::select! {
+        let slot = tokio::select! {
             biased;
-            held = self.breakers.opened(class) => return Err(held),
-            retry_after = self.line.paused_beyond(until) => return Err(Rejected::RateLimited { retry_after }),
-            turn = timeout_at(until, turn) => match turn {
-                Ok(Ok(place)) => place,
+            rejected = self.breakers.wait_until_open(class) => return Err(rejected),
+            retry_after = self.bucket.paused_beyond(until) => return Err(Rejected::RateLimited { retry_after }),
+            acquired = timeout_at(until, acquired) => match acquired {
+                Ok(Ok(slot)) => slot,
                 Ok(Err(retry_after)) => return Err(Rejected::RateLimited { retry_after }),
-                Err(_) => return Err(Rejected::RateLimited { retry_after: PLACE_DELAY }),
+                Err(_) => return Err(Rejected::RateLimited { retry_after: SLOT_RETRY_AFTER }),
             },
         };
-        let admitted = self.breakers.admit(class, until).await?;
-        Ok(Permit { gate: Arc::clone(self), class, admitted, _place: place })
+        let open_count = self.breakers.admit(class, until).await?;
+        Ok(Permit { gate: Arc::clone(self), class, open_count, _slot: slot })
     }
 }
 
 impl Permit {
-    /// Gives the right back: no call is made with it.
-    pub(super) fn unused(self) {
-        self.gate.line.give_back();
+    /// Returns the permit's token: no call was made with it.
+    pub(super) fn release_unused(self) {
+        self.gate.bucket.return_token();
     }
 
-    /// Says how the call ended. A pass that is dropped instead says nothing.
-    pub(super) fn ended<T>(self, result: &Result<T, ProviderError>) {
+    /// Records the call's result with the rate limiter and the breaker. A permit that is dropped instead records
+    /// nothing.
+    pub(super) fn record<T>(self, result: &Result<T, ProviderError>) {
         if let Some(fault) = result.as_ref().err().and_then(ProviderError::throttled) {
-            let pause = fault.retry_after.unwrap_or(THROTTLED_PAUSE).min(LONGEST_PAUSE);
-            self.gate.line.pause(Instant::now() + pause);
+            let pause = fault.retry_after.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE);
+            self.gate.bucket.pause(Instant::now() + pause);
         }
-        self.gate.breakers.saw(self.class, self.admitted, Signal::of(result));
+        self.gate.breakers.record(self.class, self.open_count, Signal::of(result));
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.gate.breakers.gone(self.class, self.admitted);
+        self.gate.breakers.release_trial(self.class, self.open_count);
     }
 }
 
@@ -240,17 +240,16 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// A gate for each account. What it does in the background ends with `stopping`. Must be called inside a tokio
-    /// runtime.
+    /// Makes a gate for each account. Its probe task ends with `stopping`. Must be called inside a tokio runtime.
     pub(super) fn new(accounts: &Accounts, stopping: &CancellationToken) -> Self {
         let gate = |account: &Arc<Account>| {
             let gate = Arc::new(Gate::new(account.id().clone(), account.rate_limits()));
-            let (weak, board) = (Arc::downgrade(&gate), gate.breakers.watch());
+            let (weak, states) = (Arc::downgrade(&gate), gate.breakers.subscribe());
             let (account, stopping) = (Arc::clone(account), stopping.clone());
             let id = account.id().clone();
             #[expect(clippy::disallowed_methods, reason = "it ends with `stopping`, and with its gate")]
             tokio::spawn(async move {
-                stopping.run_until_cancelled(probe::keep(weak, board, || account.probe())).await;
+                stopping.run_until_cancelled(probe::run(weak, states, || account.probe())).await;
             });
             (id, gate)
         };
@@ -259,6 +258,6 @@ impl Gates {
 
     /// The gate of an account.
     pub(super) fn of(&self, account: &Account) -> &Arc<Gate> {
-        self.by_account.get(account.id()).expect("each account has its gate")
+        self.by_account.get(account.id()).expect("each account has a gate")
     }
 }

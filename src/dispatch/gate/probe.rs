@@ -1,6 +1,7 @@
-//! Tries a provider that does not answer, so that no caller has to.
+//! Probes a provider that does not respond, so no client's call has to test it.
 //!
-//! **Invariant:** a probe is a read of ours, made only while a breaker is open. It takes nobody's place.
+//! **Invariant:** a probe is a read, made only while a breaker is open. It takes no slot and no token from the calls of
+//! clients.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -14,57 +15,57 @@ use super::breaker::BreakerStates;
 use crate::domain::UnknownReason;
 use crate::provider::Error as ProviderError;
 
-/// How long after a breaker opened the provider is tried.
-pub(super) const FIRST: Duration = Duration::from_millis(500);
+/// The delay of the first probe after a breaker opened.
+pub(super) const FIRST_DELAY: Duration = Duration::from_millis(500);
 
-/// The longest time between two tries.
-const LONGEST: Duration = Duration::from_secs(30);
+/// The longest delay between two probes.
+const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// Tries the provider whenever a breaker is open. Ends with the gate.
+/// Probes the provider whenever a breaker is open. Ends with the gate.
 ///
-/// The time between tries grows as long as the same breakers open time and again: a provider that answers reads and
-/// nothing else is not burdened with sends twice a second. When one opens that was closed, it begins anew.
-pub(super) async fn keep<F>(
+/// The delay grows while the same breakers keep reopening. A provider that answers reads but nothing else therefore
+/// does not get a trial send twice a second. If a closed breaker opens, the delay starts again at [`FIRST_DELAY`].
+pub(super) async fn run<F>(
     gate: Weak<Gate>,
-    mut board: watch::Receiver<BreakerStates>,
+    mut states: watch::Receiver<BreakerStates>,
     probe: impl Fn() -> F,
 ) where
     F: Future<Output = Result<(), ProviderError>>,
 {
-    while board.wait_for(BreakerStates::any_open).await.is_ok() {
+    while states.wait_for(BreakerStates::any_open).await.is_ok() {
         let delays = ExponentialBuilder::new()
-            .with_min_delay(FIRST)
-            .with_max_delay(LONGEST)
+            .with_min_delay(FIRST_DELAY)
+            .with_max_delay(MAX_DELAY)
             .without_max_times()
             .build();
-        let outages = board.borrow().outages();
-        // Another class may stay on probation for long, because nobody calls.
-        let goes_on = |board: &BreakerStates| !board.all_closed() && board.outages() == outages;
+        let outages = states.borrow().outages();
+        // The count of outages is needed because another class may stay half-open for long, if it gets no call.
+        let same_outage = |states: &BreakerStates| !states.all_closed() && states.outages() == outages;
         for delay in delays {
-            if !goes_on(&board.borrow()) {
+            if !same_outage(&states.borrow()) {
                 break;
             }
             let at = Instant::now() + delay;
             match gate.upgrade() {
-                Some(gate) => gate.breakers.will_probe(at),
+                Some(gate) => gate.breakers.set_next_probe(at),
                 None => return,
             }
             sleep_until(at).await;
-            // A late reply may have closed what was open.
-            let open = board.borrow().any_open();
+            // A late reply may have closed the breaker meanwhile.
+            let open = states.borrow().any_open();
             if open && answered(&probe().await) {
                 let Some(gate) = gate.upgrade() else { return };
-                gate.breakers.release();
+                gate.breakers.half_open();
             }
-            let decided = |board: &BreakerStates| board.any_open() || board.all_closed();
-            if board.wait_for(decided).await.is_err() {
+            let decided = |states: &BreakerStates| states.any_open() || states.all_closed();
+            if states.wait_for(decided).await.is_err() {
                 return;
             }
         }
     }
 }
 
-/// Whether there was any reply but one that says that the provider has trouble.
+/// Whether the provider replied with anything but a failure on its side.
 fn answered(result: &Result<(), ProviderError>) -> bool {
     match result {
         Ok(()) => true,

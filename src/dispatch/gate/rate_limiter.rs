@@ -1,6 +1,7 @@
-//! The line before a provider: so many calls in a second, first come, first served.
+//! The rate limiter of an account: a token bucket with a first-in, first-out queue.
 //!
-//! **Invariant:** nobody overtakes. Whoever is first waits for the token; the others wait for whoever is first.
+//! **Invariant:** no call overtakes another. Only the head of the queue waits for a token; the others wait for the
+//! head.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,28 +15,28 @@ use governor::{Quota, RateLimiter};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// The part of a second whose calls may go at once after a rest.
-const BURST: u32 = 10;
+/// The bucket holds the tokens of one second divided by this.
+const BURST_DIVISOR: u32 = 10;
 
-/// A token bucket with a queue before it.
+/// A token bucket with a queue.
 #[derive(Debug)]
 pub(super) struct TokenBucket {
-    bucket: RateLimiter<NotKeyed, InMemoryState, Clock, NoOpMiddleware<Duration>>,
+    limiter: RateLimiter<NotKeyed, InMemoryState, Clock, NoOpMiddleware<Duration>>,
     clock: Clock,
     interval: Duration,
     burst: usize,
-    /// Held by whoever is first. Its waiters are served in their order.
-    first: tokio::sync::Mutex<()>,
-    length: AtomicUsize,
-    /// Tokens that were given back.
-    spare: AtomicUsize,
-    /// When whoever is first expects to go.
-    next: Mutex<Instant>,
-    /// Until when nobody may go, because the provider said so.
-    paused: watch::Sender<Instant>,
+    /// Held by the head of the queue. Tokio's mutex serves its waiters in order.
+    head: tokio::sync::Mutex<()>,
+    queue_length: AtomicUsize,
+    /// Tokens that were returned unused.
+    returned_tokens: AtomicUsize,
+    /// When the head of the queue expects its token.
+    head_ready_at: Mutex<Instant>,
+    /// Until when the provider has asked for a pause.
+    paused_until: watch::Sender<Instant>,
 }
 
-/// Time, as the runtime counts it.
+/// Time as the tokio runtime measures it, so tests can pause it.
 #[derive(Clone, Debug)]
 struct Clock {
     start: Instant,
@@ -49,122 +50,125 @@ impl clock::Clock for Clock {
     }
 }
 
-/// One that counts for as long as it is held.
+/// Keeps a counter incremented until it is dropped.
 #[derive(Debug)]
-pub(super) struct Counted<'a>(&'a AtomicUsize);
+pub(super) struct CountGuard<'a>(&'a AtomicUsize);
 
-impl<'a> Counted<'a> {
+impl<'a> CountGuard<'a> {
     pub(super) fn new(counter: &'a AtomicUsize) -> Self {
         counter.fetch_add(1, Ordering::Relaxed);
         Self(counter)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for CountGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl TokenBucket {
-    /// A line that nobody stands in, before a full bucket.
+    /// Makes a full bucket with an empty queue.
     pub(super) fn new(calls_per_second: u32) -> Self {
         let rate = NonZeroU32::new(calls_per_second).unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(rate.get() / BURST).unwrap_or(NonZeroU32::MIN);
+        let burst = NonZeroU32::new(rate.get() / BURST_DIVISOR).unwrap_or(NonZeroU32::MIN);
         let clock = Clock { start: Instant::now() };
         Self {
-            bucket: RateLimiter::direct_with_clock(Quota::per_second(rate).allow_burst(burst), clock.clone()),
+            limiter: RateLimiter::direct_with_clock(
+                Quota::per_second(rate).allow_burst(burst),
+                clock.clone(),
+            ),
             interval: Duration::from_secs(1) / rate.get(),
             burst: burst.get() as usize,
-            first: tokio::sync::Mutex::new(()),
-            length: AtomicUsize::new(0),
-            spare: AtomicUsize::new(0),
-            next: Mutex::new(clock.start),
-            paused: watch::Sender::new(clock.start),
+            head: tokio::sync::Mutex::new(()),
+            queue_length: AtomicUsize::new(0),
+            returned_tokens: AtomicUsize::new(0),
+            head_ready_at: Mutex::new(clock.start),
+            paused_until: watch::Sender::new(clock.start),
             clock,
         }
     }
 
-    /// When somebody could go who came now, behind all in the line and so many more, as far as can be foreseen.
-    pub(super) fn foreseen(&self, before: usize) -> Instant {
-        let ahead = self.length.load(Ordering::Relaxed) + before;
-        let (now, paused) = (Instant::now(), *self.paused.borrow());
-        let (from, ahead) = if paused > now {
-            // The bucket fills meanwhile, and the first few go at once.
-            (paused, (ahead + 1).saturating_sub(self.burst))
+    /// Estimates when a call that arrives now gets its token, after all calls in the queue and `before` more.
+    pub(super) fn estimate(&self, before: usize) -> Instant {
+        let ahead = self.queue_length.load(Ordering::Relaxed) + before;
+        let (now, paused_until) = (Instant::now(), *self.paused_until.borrow());
+        let (from, ahead) = if paused_until > now {
+            // The bucket fills during the pause, so the first calls after it form a burst.
+            (paused_until, (ahead + 1).saturating_sub(self.burst))
         } else if ahead > 0 {
-            (self.next().max(now), ahead)
+            (self.head_ready_at().max(now), ahead)
         } else {
             (now, 0)
         };
         from + self.interval * u32::try_from(ahead).unwrap_or(u32::MAX)
     }
 
-    /// Waits for a token, behind all who came before.
+    /// Waits for a token, after all calls that came before.
     ///
     /// # Errors
     ///
-    /// When it would come after `until`: how long that would take.
-    pub(super) async fn token(&self, until: Instant) -> Result<(), Duration> {
-        let _counted = Counted::new(&self.length);
-        let _first = self.first.lock().await;
+    /// If the token would come after `until`: how long it would take.
+    pub(super) async fn acquire(&self, until: Instant) -> Result<(), Duration> {
+        let _counted = CountGuard::new(&self.queue_length);
+        let _head = self.head.lock().await;
         loop {
-            let (now, paused) = (Instant::now(), *self.paused.borrow());
-            let next = if paused > now {
-                paused
+            let (now, paused_until) = (Instant::now(), *self.paused_until.borrow());
+            let ready_at = if paused_until > now {
+                paused_until
             } else {
                 match self.take() {
                     Ok(()) => return Ok(()),
                     Err(wait) => now + wait,
                 }
             };
-            *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
-            if next > until {
-                return Err(next.saturating_duration_since(now));
+            *self.head_ready_at.lock().unwrap_or_else(PoisonError::into_inner) = ready_at;
+            if ready_at > until {
+                return Err(ready_at.saturating_duration_since(now));
             }
-            sleep_until(next).await;
+            sleep_until(ready_at).await;
         }
     }
 
-    /// Takes a token if there is one for somebody who comes now.
-    pub(super) fn try_token(&self) -> bool {
-        self.length.load(Ordering::Relaxed) == 0
-            && *self.paused.borrow() <= Instant::now()
+    /// Takes a token if the queue is empty, the provider has not asked for a pause, and a token is there.
+    pub(super) fn try_acquire(&self) -> bool {
+        self.queue_length.load(Ordering::Relaxed) == 0
+            && *self.paused_until.borrow() <= Instant::now()
             && self.take().is_ok()
     }
 
-    /// Gives a token back that was not used. Not more than may go at once are kept.
-    pub(super) fn give_back(&self) {
-        let more = |spare| (spare < self.burst).then_some(spare + 1);
-        let _ = self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    /// Returns a token that was not used. The bucket keeps at most one burst of them.
+    pub(super) fn return_token(&self) {
+        let increment = |tokens| (tokens < self.burst).then_some(tokens + 1);
+        let _ = self.returned_tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, increment);
     }
 
-    /// Takes a token, or says how long that takes.
+    /// Takes a token, or returns how long until there is one.
     fn take(&self) -> Result<(), Duration> {
-        let less = |spare: usize| spare.checked_sub(1);
-        if self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+        let decrement = |tokens: usize| tokens.checked_sub(1);
+        if self.returned_tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement).is_ok() {
             return Ok(());
         }
-        self.bucket.check().map_err(|not_until| not_until.wait_time_from(clock::Clock::now(&self.clock)))
+        self.limiter.check().map_err(|not_until| not_until.wait_time_from(clock::Clock::now(&self.clock)))
     }
 
-    /// Lets nobody go before `until`, nor before what was said earlier.
+    /// Hands out no token before `until`. A pause never shortens an earlier one.
     pub(super) fn pause(&self, until: Instant) {
-        self.paused.send_if_modified(|paused| {
-            let later = until > *paused;
-            *paused = until.max(*paused);
+        self.paused_until.send_if_modified(|paused_until| {
+            let later = until > *paused_until;
+            *paused_until = until.max(*paused_until);
             later
         });
     }
 
-    /// Waits until nobody may go before `until` any more, and gives how long all must wait.
+    /// Waits until there is a pause that ends after `until`, and returns its remaining length.
     pub(super) async fn paused_beyond(&self, until: Instant) -> Duration {
-        let mut paused = self.paused.subscribe();
-        let paused = paused.wait_for(|paused| *paused > until).await.map(|paused| *paused);
-        paused.expect("the line outlives those in it").saturating_duration_since(Instant::now())
+        let mut paused_until = self.paused_until.subscribe();
+        let end = paused_until.wait_for(|end| *end > until).await.map(|end| *end);
+        end.expect("the bucket outlives its queue").saturating_duration_since(Instant::now())
     }
 
-    fn next(&self) -> Instant {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    fn head_ready_at(&self) -> Instant {
+        *self.head_ready_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

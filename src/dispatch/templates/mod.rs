@@ -1,12 +1,12 @@
-//! Templates, held against the provider's list before they are sent.
+//! Checks templates against the provider's list before they are sent.
 //!
-//! **Invariants.** Nothing is refused on the word of a reading that is older than the request: it is read again first.
-//! At Connectly, which needs no definition to send, the list can only keep back what certainly does not fit; a list that
-//! cannot be had, or a template that is not in it, keeps nothing back.
+//! **Invariants.** A send is never refused because of a list that was read before the request arrived: the list is read
+//! again first. Connectly needs no definition to send, so at Connectly the list can only refuse what certainly does not
+//! match. There, an unavailable list, or a template that is not in it, refuses nothing.
 //!
-//! There is no least time between two readings for refusals: it would keep back for as long a template that has just
-//! been approved. All who are refused while a page is being read share the next reading, so that there is at most one
-//! under way and one waiting.
+//! There is no minimum interval between two reads that confirm a mismatch. An interval would delay the use of a
+//! template that was just approved. All sends that do not match while a page is being read share the next read, so at
+//! most one read is running and one is waiting.
 
 mod check;
 mod listing;
@@ -22,56 +22,56 @@ use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::{Definition, Filled};
 use crate::domain::{AccountId, ProviderFault, RefusalReason, UnknownReason};
 use crate::provider::{Account, Accounts, Error as ProviderError, Prepared, template_not_found};
-use listing::{CachedList, Found, TemplateCache, Wanted};
+use listing::{CachedList, Freshness, Lookup, TemplateCache};
 
-/// How long it may take to read what a send needs, where its caller waits for ever.
-const PREPARATION: Duration = Duration::from_mins(1);
+/// How long the reads before a send may take if the client set no deadline.
+const MAX_PREPARATION: Duration = Duration::from_mins(1);
 
-/// The longest that a send waits for a list that it can do without. Of a short deadline, it is half.
-const SPARED: Duration = Duration::from_secs(3);
+/// The longest wait for a list that the send does not need. With a short deadline it is half of the remaining time.
+const MAX_OPTIONAL_WAIT: Duration = Duration::from_secs(3);
 
-/// How long a list that could not be read is not asked for again by sends that can do without it.
-const PAUSE: Duration = Duration::from_secs(10);
+/// How long sends that do not need the list skip it after a failed read.
+const FAILED_READ_PAUSE: Duration = Duration::from_secs(10);
 
-/// Something that does not fit a template.
+/// A part of a send that does not match its template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateMismatch {
     /// The field's path in the request, `template.body[1]`.
     pub field: String,
-    /// What the template wants. Never quotes what was given.
+    /// What the template requires. Never quotes the request's values.
     pub problem: String,
 }
 
-/// What is known of the templates of all accounts. Cheap to clone.
+/// The cached templates of all accounts. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Templates {
     by_account: Arc<HashMap<AccountId, TemplateCache>>,
 }
 
 impl Templates {
-    /// Nothing is known yet.
+    /// Makes an empty cache for each account.
     pub(super) fn new(accounts: &Accounts) -> Self {
-        let shelf = |account: &Arc<Account>| (account.id().clone(), TemplateCache::default());
-        Self { by_account: Arc::new(accounts.iter().map(shelf).collect()) }
+        let cache = |account: &Arc<Account>| (account.id().clone(), TemplateCache::default());
+        Self { by_account: Arc::new(accounts.iter().map(cache).collect()) }
     }
 
     fn of(&self, account: &Account) -> &TemplateCache {
-        self.by_account.get(account.id()).expect("each account has its shelf")
+        self.by_account.get(account.id()).expect("each account has a cache")
     }
 }
 
-/// What a reading makes of a send.
-enum Judged {
-    /// It may go. Where the reading has the template, with it.
-    Fits(Option<Arc<Definition>>),
-    /// It must not.
-    TemplateMismatch(Vec<TemplateMismatch>),
-    /// There is no such template.
+/// The result of checking a send against a list.
+enum CheckResult {
+    /// The send matches. Holds the definition, if the list contains it.
+    Matches(Option<Arc<Definition>>),
+    /// The send does not match.
+    Mismatch(Vec<TemplateMismatch>),
+    /// The provider has no such template.
     Absent,
 }
 
 impl Dispatch {
-    /// Reads what a message needs, and holds it against that. Nothing is sent.
+    /// Reads what a message needs before it is sent, and checks the message against it. Sends nothing.
     pub(super) async fn prepare(
         &self,
         account: &Arc<Account>,
@@ -82,178 +82,162 @@ impl Dispatch {
         let Content::Template(filled) = &message.content else {
             return Ok(account.prepared(message, None));
         };
-        let asked = Instant::now();
-        let longest = asked + PREPARATION;
-        let until = deadline.map_or(longest, |deadline| deadline.min(longest));
+        let requested_at = Instant::now();
+        let limit = requested_at + MAX_PREPARATION;
+        let until = deadline.map_or(limit, |deadline| deadline.min(limit));
         let definition = if account.needs_definition() {
-            let found = timeout_at(until, self.definition(account, filled, skip_check, asked, until));
-            let late = |_| {
+            let found = timeout_at(until, self.definition(account, filled, skip_check, requested_at, until));
+            let timed_out = |_| {
                 Cause::NotPrepared(ProviderError::Unknown { cause: UnknownReason::TimedOut, fault: None })
             };
-            Some(found.await.map_err(late)??)
+            Some(found.await.map_err(timed_out)??)
         } else {
             if !skip_check {
-                let spared = SPARED.min(until.saturating_duration_since(asked) / 2);
-                self.check_if_possible(account, filled, asked, asked + spared).await?;
+                let wait = MAX_OPTIONAL_WAIT.min(until.saturating_duration_since(requested_at) / 2);
+                self.check_if_possible(account, filled, requested_at, requested_at + wait).await?;
             }
             None
         };
         Ok(account.prepared(message, definition))
     }
 
-    /// Takes note of what a provider said to a send, which may mean that what is known of its templates is old.
-    pub(super) fn templates_outdated(&self, account: &Account, fault: &ProviderFault) {
+    /// Invalidates the cached list if the provider's refusal of a send means that it may be outdated.
+    pub(super) fn invalidate_templates(&self, account: &Account, fault: &ProviderFault) {
         if matches!(
             fault.refusal,
             RefusalReason::TemplateNotFound
                 | RefusalReason::TemplatePaused
                 | RefusalReason::TemplateParametersRejected
         ) {
-            self.templates.of(account).outdate();
+            self.templates.of(account).invalidate();
         }
     }
 
-    /// Finds the template that a send cannot do without.
+    /// Finds the definition that a send needs.
     async fn definition(
         &self,
         account: &Arc<Account>,
         filled: &Filled,
         skip_check: bool,
-        asked: Instant,
+        requested_at: Instant,
         until: Instant,
     ) -> Result<Arc<Definition>, Cause> {
-        let shelf = self.templates.of(account);
-        let mut listing = shelf.listing(Wanted::Good);
+        let cache = self.templates.of(account);
+        let mut list = cache.list(Freshness::WithinMaxAge);
         loop {
-            let judged = self.classify(&listing, account, filled, skip_check).await;
-            let is_new = listing.begun().is_some_and(|begun| begun >= asked);
-            return match judged {
-                Ok(Judged::Fits(Some(definition))) => Ok(definition),
-                // There are too many to keep.
-                Ok(Judged::Fits(None)) => {
+            let checked = self.check_template(&list, account, filled, skip_check).await;
+            let is_new = list.started_at().is_some_and(|started_at| started_at >= requested_at);
+            return match checked {
+                Ok(CheckResult::Matches(Some(definition))) => Ok(definition),
+                // The account has more templates than the cache holds.
+                Ok(CheckResult::Matches(None)) => {
                     let find = || account.find_template(&filled.name, &filled.language);
                     let found = self.read(account, "list_templates", Some(until), find).await;
-                    let found = vec![Arc::new(found.map_err(unprepared)?)];
-                    match fitting(account, &found, filled, skip_check) {
+                    let found = found.map_err(|cause| not_prepared(&Arc::new(cause)))?;
+                    match first_match(account, &[Arc::new(found)], filled, skip_check) {
                         Ok(definition) => Ok(definition),
-                        Err(misfits) => Err(Cause::TemplateMismatch(misfits)),
+                        Err(mismatches) => Err(Cause::TemplateMismatch(mismatches)),
                     }
                 }
                 _ if !is_new => {
-                    listing = shelf.listing(Wanted::Since(asked));
+                    list = cache.list(Freshness::StartedSince(requested_at));
                     continue;
                 }
-                Ok(Judged::TemplateMismatch(misfits)) => Err(Cause::TemplateMismatch(misfits)),
-                Ok(Judged::Absent) => Err(Cause::NotPrepared(template_not_found(account.provider()))),
-                Err(cause) => Err(again(&cause)),
+                Ok(CheckResult::Mismatch(mismatches)) => Err(Cause::TemplateMismatch(mismatches)),
+                Ok(CheckResult::Absent) => Err(Cause::NotPrepared(template_not_found(account.provider()))),
+                Err(cause) => Err(not_prepared(&cause)),
             };
         }
     }
 
-    /// Holds a send against the list, if the list can be had. Only what certainly does not fit is an error.
+    /// Checks a send against the list, if the list is available. Fails only if the send certainly does not match.
     async fn check_if_possible(
         &self,
         account: &Arc<Account>,
         filled: &Filled,
-        asked: Instant,
+        requested_at: Instant,
         until: Instant,
     ) -> Result<(), Cause> {
-        let shelf = self.templates.of(account);
-        // Without a language it is the provider's default, whatever that is.
-        if filled.language.is_empty() || shelf.failed_within(PAUSE) {
+        let cache = self.templates.of(account);
+        // Without a language the provider uses its default, which is not known here.
+        if filled.language.is_empty() || cache.failed_within(FAILED_READ_PAUSE) {
             return Ok(());
         }
-        let mut listing = shelf.listing(Wanted::Good);
+        let mut list = cache.list(Freshness::WithinMaxAge);
         loop {
-            // Nor is there any waiting for one that hangs already.
-            let until = listing.begun().map_or(until, |begun| until.min(begun + SPARED));
-            match timeout_at(until, self.classify(&listing, account, filled, false)).await {
-                Ok(Ok(Judged::TemplateMismatch(misfits))) => {
-                    if listing.begun().is_some_and(|begun| begun >= asked) {
-                        return Err(Cause::TemplateMismatch(misfits));
+            // A read that has already hung for this long is not waited for.
+            let until =
+                list.started_at().map_or(until, |started_at| until.min(started_at + MAX_OPTIONAL_WAIT));
+            match timeout_at(until, self.check_template(&list, account, filled, false)).await {
+                Ok(Ok(CheckResult::Mismatch(mismatches))) => {
+                    if list.started_at().is_some_and(|started_at| started_at >= requested_at) {
+                        return Err(Cause::TemplateMismatch(mismatches));
                     }
-                    listing = shelf.listing(Wanted::Since(asked));
+                    list = cache.list(Freshness::StartedSince(requested_at));
                 }
-                Ok(Ok(Judged::Fits(_) | Judged::Absent) | Err(_)) | Err(_) => return Ok(()),
+                Ok(Ok(CheckResult::Matches(_) | CheckResult::Absent) | Err(_)) | Err(_) => return Ok(()),
             }
         }
     }
 
-    async fn classify(
+    async fn check_template(
         &self,
-        listing: &Arc<CachedList>,
+        list: &Arc<CachedList>,
         account: &Arc<Account>,
         filled: &Filled,
         skip_check: bool,
-    ) -> Result<Judged, Arc<Cause>> {
-        Ok(match listing.find(self, account, &filled.name, &filled.language).await? {
-            Found::There(found) => match fitting(account, &found, filled, skip_check) {
-                Ok(definition) => Judged::Fits(Some(definition)),
-                Err(misfits) => Judged::TemplateMismatch(misfits),
+    ) -> Result<CheckResult, Arc<Cause>> {
+        Ok(match list.find(self, account, &filled.name, &filled.language).await? {
+            Lookup::Found(found) => match first_match(account, &found, filled, skip_check) {
+                Ok(definition) => CheckResult::Matches(Some(definition)),
+                Err(mismatches) => CheckResult::Mismatch(mismatches),
             },
-            Found::Absent => Judged::Absent,
-            Found::Unlisted => Judged::Fits(None),
+            Lookup::Absent => CheckResult::Absent,
+            Lookup::NotCached => CheckResult::Matches(None),
         })
     }
 }
 
-/// The first template that a send fits, or what is wrong with the first.
-fn fitting(
+/// The first template that the send matches, or else the mismatches with the first template.
+fn first_match(
     account: &Account,
     found: &[Arc<Definition>],
     filled: &Filled,
     skip_check: bool,
 ) -> Result<Arc<Definition>, Vec<TemplateMismatch>> {
-    let mut told = Vec::new();
+    let mut first_mismatches = Vec::new();
     for template in found {
-        let misfits =
-            if skip_check { Vec::new() } else { check::misfits(account.provider(), template, filled) };
-        if misfits.is_empty() {
+        let mismatches =
+            if skip_check { Vec::new() } else { check::mismatches(account.provider(), template, filled) };
+        if mismatches.is_empty() {
             return Ok(Arc::clone(template));
         }
-        if told.is_empty() {
-            told = misfits;
+        if first_mismatches.is_empty() {
+            first_mismatches = mismatches;
         }
     }
-    Err(told)
+    Err(first_mismatches)
 }
 
-/// Why a read failed, as the reason why a send could not be prepared.
-fn unprepared(cause: Cause) -> Cause {
-    match cause {
-        Cause::Provider(error) | Cause::NotPrepared(error) => Cause::NotPrepared(error),
-        Cause::Rejected(held) => Cause::Rejected(held),
-        Cause::Stopping => Cause::Stopping,
-        Cause::TemplateMismatch(_)
-        | Cause::WindowClosed { .. }
-        | Cause::Reused
-        | Cause::OutcomeUnknown(_)
-        | Cause::Unrecorded
-        | Cause::BrokeOff => unreachable!("only writes end like this"),
-    }
-}
-
-/// The same, told to one more of those who waited for the read.
-fn again(cause: &Arc<Cause>) -> Cause {
-    let told = |error: &ProviderError| {
-        Cause::NotPrepared(match error {
-            ProviderError::NotSent(_) => ProviderError::NotSent(Some(Box::new(Arc::clone(cause)))),
-            ProviderError::Refused(fault) => ProviderError::Refused(fault.clone()),
-            ProviderError::Unknown { cause, fault } => {
-                ProviderError::Unknown { cause: *cause, fault: fault.clone() }
-            }
-            ProviderError::PreconditionFailed(_) => unreachable!("only writes end like this"),
-        })
+/// Converts the error of a read, which several sends may share, into the error of one send.
+fn not_prepared(cause: &Arc<Cause>) -> Cause {
+    let copy = |error: &ProviderError| match error {
+        ProviderError::NotSent(_) => ProviderError::NotSent(Some(Box::new(Arc::clone(cause)))),
+        ProviderError::Refused(fault) => ProviderError::Refused(fault.clone()),
+        ProviderError::Unknown { cause, fault } => {
+            ProviderError::Unknown { cause: *cause, fault: fault.clone() }
+        }
+        ProviderError::PreconditionFailed(_) => unreachable!("only writes have preconditions"),
     };
     match &**cause {
-        Cause::Provider(error) | Cause::NotPrepared(error) => told(error),
-        Cause::Rejected(held) => Cause::Rejected(*held),
+        Cause::Provider(error) | Cause::NotPrepared(error) => Cause::NotPrepared(copy(error)),
+        Cause::Rejected(rejected) => Cause::Rejected(*rejected),
         Cause::Stopping => Cause::Stopping,
         Cause::TemplateMismatch(_)
         | Cause::WindowClosed { .. }
         | Cause::Reused
         | Cause::OutcomeUnknown(_)
-        | Cause::Unrecorded
-        | Cause::BrokeOff => unreachable!("only writes end like this"),
+        | Cause::StoreUnavailable
+        | Cause::TaskFailed => unreachable!("a read never fails with this cause"),
     }
 }

@@ -244,8 +244,8 @@ pub(in crate::api) fn read_failed(account: &Account, cause: &dispatch::Cause) ->
         | dispatch::Cause::WindowClosed { .. }
         | dispatch::Cause::Reused
         | dispatch::Cause::OutcomeUnknown(_)
-        | dispatch::Cause::Unrecorded
-        | dispatch::Cause::BrokeOff => unreachable!("only writes end like this"),
+        | dispatch::Cause::StoreUnavailable
+        | dispatch::Cause::TaskFailed => unreachable!("only writes end like this"),
     };
     answer.about(account).into()
 }
@@ -258,7 +258,7 @@ fn not_done(
 ) -> ErrorResponse {
     let mut answer = match &*failure.source {
         dispatch::Cause::Stopping => server_stopping(),
-        dispatch::Cause::BrokeOff => unknown(UnknownReason::ServerFailed.as_str()),
+        dispatch::Cause::TaskFailed => unknown(UnknownReason::ServerFailed.as_str()),
         dispatch::Cause::NotPrepared(error) => unread(error),
         dispatch::Cause::Rejected(held) => gate_held(held),
         dispatch::Cause::TemplateMismatch(misfits) => {
@@ -280,7 +280,7 @@ fn not_done(
         dispatch::Cause::OutcomeUnknown(UnknownOutcome { cause, fault }) => {
             unknown(cause.as_str()).with_provider_error(fault.as_ref())
         }
-        dispatch::Cause::Unrecorded => ErrorResponse::new(
+        dispatch::Cause::StoreUnavailable => ErrorResponse::new(
             Code::Unavailable,
             Reason::StoreUnavailable,
             "the request cannot be written down now, so nothing was done: call again",

@@ -1,8 +1,8 @@
-//! Whether what a caller fills in fits a template, as the provider lists it.
+//! Checks the values of a send against the template, as the provider lists it.
 //!
-//! **Invariants.** Only what is understood is refused: a part, a button or a spelling that this version does not know
-//! lets through all that depends on it. Everything that does not fit is told at once, and nothing of what was given is
-//! quoted.
+//! **Invariants.** A check fails only if this version understands the template. If it does not know a part, a button or
+//! a notation, every value that depends on it passes. All mismatches are reported together, and none quotes a value of
+//! the request.
 
 use super::TemplateMismatch;
 use crate::domain::Provider;
@@ -11,11 +11,15 @@ use crate::domain::template::{
     Part, Status,
 };
 
-/// The most characters of parameters' names that are told.
-const NAMES_TOLD: usize = 200;
+/// The maximum number of bytes of parameter names in a problem.
+const MAX_NAMES_BYTES: usize = 200;
 
-/// All that does not fit.
-pub(super) fn misfits(provider: Provider, template: &Definition, filled: &Filled) -> Vec<TemplateMismatch> {
+/// Finds all mismatches.
+pub(super) fn mismatches(
+    provider: Provider,
+    template: &Definition,
+    filled: &Filled,
+) -> Vec<TemplateMismatch> {
     let check = Check { provider, template, filled };
     let mut found = Vec::new();
     check.approval(&mut found);
@@ -31,14 +35,14 @@ struct Check<'a> {
     filled: &'a Filled,
 }
 
-/// What is known of a part.
-enum Known<T> {
-    /// The template has none.
+/// A part of a template.
+enum PartLookup<T> {
+    /// The template has no such part.
     Absent,
     /// It has one.
-    There(T),
-    /// Nobody can tell.
-    Unclear,
+    Found(T),
+    /// It has several, or parts that this version does not know.
+    Ambiguous,
 }
 
 /// The parameters in a text.
@@ -53,7 +57,7 @@ enum Variables<'a> {
 impl Check<'_> {
     fn approval(&self, found: &mut Vec<TemplateMismatch>) {
         let refused = match self.template.status {
-            // That there are too many templates is not said to hold for this one.
+            // The limit concerns the account. No documentation says that an existing template is affected.
             None | Some(Status::Approved | Status::LimitExceeded) => false,
             Some(
                 Status::Pending
@@ -66,20 +70,23 @@ impl Check<'_> {
             ) => true,
         };
         if refused {
-            let word = &self.template.provider_status;
-            let is_code = word.len() <= 64 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-            let said = if is_code { format!(": the provider says {word}") } else { String::new() };
-            found.push(misfit("template.name", format!("must be the name of an approved template{said}")));
+            let status = &self.template.provider_status;
+            let is_code = status.len() <= 64 && status.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+            let detail = if is_code { format!(": its status is {status}") } else { String::new() };
+            found
+                .push(mismatch("template.name", format!("must be the name of an approved template{detail}")));
         }
     }
 
     fn header(&self) -> Option<TemplateMismatch> {
         let given = self.filled.header.as_ref();
-        let wrong = |problem: &str| Some(misfit("template.header", problem.to_owned()));
+        let wrong = |problem: &str| Some(mismatch("template.header", problem.to_owned()));
         let component = match self.part(Part::Header) {
-            Known::There(component) => component,
-            Known::Absent if given.is_some() => return wrong("must be absent: the template has no header"),
-            Known::Absent | Known::Unclear => return None,
+            PartLookup::Found(component) => component,
+            PartLookup::Absent if given.is_some() => {
+                return wrong("must be absent: the template has no header");
+            }
+            PartLookup::Absent | PartLookup::Ambiguous => return None,
         };
         let wanted = match component.format.as_str() {
             "TEXT" => "must be `text`, as the template's header is",
@@ -100,20 +107,20 @@ impl Check<'_> {
                 if self.provider == Provider::ConnectBy && !names.contains(&given.name.as_str()) =>
             {
                 let problem = "must be the name of the parameter in the template's header".to_owned();
-                Some(misfit("template.header.text.name", problem))
+                Some(mismatch("template.header.text.name", problem))
             }
             (Some(_), _) | (None, Some(Variables::Numbered(0))) => None,
-            (None, _) if self.named_as("header_") => None,
-            // A text of which the parameters cannot be told may have none.
+            (None, _) if self.has_name_prefix("header_") => None,
+            // A text whose parameters are unknown may have none.
             (None, None) if is_text => None,
-            // Nobody knows how Connectly takes a place.
+            // Connectly does not document how it takes a location.
             (None, _) if component.format == "LOCATION" && self.provider == Provider::Connectly => None,
             (None, _) => wrong(wanted),
         }
     }
 
     fn body(&self, found: &mut Vec<TemplateMismatch>) {
-        let Known::There(component) = self.part(Part::Body) else { return };
+        let PartLookup::Found(component) = self.part(Part::Body) else { return };
         let Some(variables) = self.variables(&component.text) else { return };
         match self.provider {
             Provider::ConnectBy => self.body_by_position_or_name(&variables, found),
@@ -121,19 +128,19 @@ impl Check<'_> {
         }
     }
 
-    /// At ConnectBy, parameters are told apart as the template says.
+    /// At ConnectBy, the template determines whether its parameters are positional or named.
     fn body_by_position_or_name(&self, variables: &Variables<'_>, found: &mut Vec<TemplateMismatch>) {
         let given = &self.filled.body;
         match variables {
             Variables::Numbered(count) => {
                 if given.len() != *count {
-                    found.push(miscounted(*count));
+                    found.push(wrong_count(*count));
                 }
                 if self.template.parameter_format == Some(ParameterFormat::Positional) {
                     for (at, name) in given.iter().map(|given| given.name.as_str()).enumerate() {
                         if !name.is_empty() && name != (at + 1).to_string() {
                             let problem = "must be empty: the template's parameters have no names";
-                            found.push(misfit(&format!("template.body[{at}].name"), problem.to_owned()));
+                            found.push(mismatch(&format!("template.body[{at}].name"), problem.to_owned()));
                         }
                     }
                 }
@@ -141,23 +148,23 @@ impl Check<'_> {
             Variables::Named(names) => {
                 for (at, given) in given.iter().enumerate() {
                     if !names.contains(&given.name.as_str()) {
-                        found.push(misnamed(at));
+                        found.push(unknown_parameter(at));
                     }
                 }
                 let missing = names.iter().filter(|&&name| !given.iter().any(|given| given.name == name));
                 let missing: Vec<&str> = missing.copied().collect();
                 if !missing.is_empty() {
-                    found.push(unfilled(&missing));
+                    found.push(missing_parameters(&missing));
                 }
             }
         }
     }
 
-    /// At Connectly, a parameter without a name is `body_1` and so on, and one with a name is passed on as it is. What
-    /// other names Connectly takes is not known, so one of those may fill anything.
+    /// At Connectly, parameters without a name become `body_1`, `body_2` and so on. Named ones are passed on unchanged.
+    /// It is not documented which other names Connectly takes, so a parameter with another name may fill any variable.
     fn body_by_connectlys_names(&self, variables: &Variables<'_>, found: &mut Vec<TemplateMismatch>) {
         let given = &self.filled.body;
-        // The position that each fills, if it is one of the body's.
+        // The body position that each parameter fills, if any.
         let position = |at: usize, name: &str| match name.strip_prefix("body_") {
             _ if name.is_empty() => Some(at + 1),
             Some(position) => position.parse::<usize>().ok(),
@@ -172,23 +179,24 @@ impl Check<'_> {
                 let all_known = positions.iter().all(Option::is_some);
                 let missing = filled.clone().any(|position| !positions.contains(&Some(position)));
                 if beyond || (all_known && missing) {
-                    found.push(miscounted(*count));
+                    found.push(wrong_count(*count));
                 }
             }
             Variables::Named(names) => {
-                let foreign =
+                let unknown_name =
                     |at: usize| positions[at].is_none() && !names.contains(&given[at].name.as_str());
-                // Connectly's own names for other parts, and those of cards, are none of the body's.
-                let apart = |at: usize| {
+                // Connectly's names for other parts and for cards do not fill the body.
+                let other_part = |at: usize| {
                     ["header_", "button_", "card", "carousel"]
                         .iter()
-                        .any(|own| given[at].name.starts_with(own))
+                        .any(|prefix| given[at].name.starts_with(prefix))
                 };
-                let wrong: Vec<usize> = (0..given.len()).filter(|&at| foreign(at) && !apart(at)).collect();
-                found.extend(wrong.iter().map(|&at| misnamed(at)));
-                let for_body = (0..given.len()).filter(|&at| !foreign(at)).count();
+                let wrong: Vec<usize> =
+                    (0..given.len()).filter(|&at| unknown_name(at) && !other_part(at)).collect();
+                found.extend(wrong.iter().map(|&at| unknown_parameter(at)));
+                let for_body = (0..given.len()).filter(|&at| !unknown_name(at)).count();
                 if wrong.is_empty() && for_body != names.len() {
-                    found.push(miscounted(names.len()));
+                    found.push(wrong_count(names.len()));
                 }
             }
         }
@@ -197,12 +205,12 @@ impl Check<'_> {
     fn buttons(&self, found: &mut Vec<TemplateMismatch>) {
         let given = &self.filled.buttons;
         let buttons = match self.part(Part::Buttons) {
-            // Where they cannot be read, there are more than none all the same.
-            Known::There(component) if !component.buttons.is_empty() => &component.buttons,
-            Known::There(_) | Known::Unclear => return,
-            Known::Absent => {
+            // An empty list means that the buttons could not be parsed, not that there are none.
+            PartLookup::Found(component) if !component.buttons.is_empty() => &component.buttons,
+            PartLookup::Found(_) | PartLookup::Ambiguous => return,
+            PartLookup::Absent => {
                 let none = "must not be filled: the template has no buttons";
-                found.extend((0..given.len()).map(|at| at_index(at, none.to_owned())));
+                found.extend((0..given.len()).map(|at| index_mismatch(at, none.to_owned())));
                 return;
             }
         };
@@ -210,25 +218,25 @@ impl Check<'_> {
             match buttons.get(filled.index as usize) {
                 Some(button) => found.extend(self.button(at, filled, button)),
                 None => {
-                    let most = buttons.len() - 1;
-                    found.push(at_index(
+                    let max = buttons.len() - 1;
+                    found.push(index_mismatch(
                         at,
-                        format!("must be from 0 to {most}: the template has no more buttons"),
+                        format!("must be from 0 to {max}: the template has no more buttons"),
                     ));
                 }
             }
         }
         for (index, button) in (0_u32..).zip(buttons) {
             let filled = given.iter().any(|given| given.index == index)
-                || self.named_as(&format!("button_{}_", index + 1));
-            if let Some(value) = self.needs(button).filter(|_| !filled) {
+                || self.has_name_prefix(&format!("button_{}_", index + 1));
+            if let Some(value) = self.required_value(button).filter(|_| !filled) {
                 let problem = format!("must fill the button at index {index}, with its `{value}`");
-                found.push(misfit("template.buttons", problem));
+                found.push(mismatch("template.buttons", problem));
             }
         }
     }
 
-    /// What is wrong with what fills a button.
+    /// Checks the value for a button.
     fn button(&self, at: usize, filled: &Button, button: &ComponentButton) -> Option<TemplateMismatch> {
         let is_code = self.template.category == Some(Category::Authentication);
         let given = match filled.value {
@@ -239,17 +247,17 @@ impl Check<'_> {
         let wanted = match button.kind.as_str() {
             "URL" => "url_suffix",
             "QUICK_REPLY" => "quick_reply_payload",
-            // A password's button goes out as a URL, whatever it is called.
+            // A one-time password's button is sent as a URL for every kind of button.
             "COPY_CODE" if !is_code => "coupon_code",
             "PHONE_NUMBER" => {
                 let problem = "must be another: the template's button there calls a number and takes nothing";
-                return Some(at_index(at, problem.to_owned()));
+                return Some(index_mismatch(at, problem.to_owned()));
             }
             _ => return None,
         };
         let field = format!("template.buttons[{at}].{given}");
         if given != wanted {
-            return Some(misfit(
+            return Some(mismatch(
                 &field,
                 format!("must be `{wanted}`, as the template's button there takes it"),
             ));
@@ -257,14 +265,14 @@ impl Check<'_> {
         let is_fixed = button.kind == "URL"
             && !button.url.is_empty()
             && self.variables(&button.url) == Some(Variables::Numbered(0));
-        is_fixed.then(|| misfit(&field, "must be absent: the button's URL has nothing to fill".to_owned()))
+        is_fixed.then(|| mismatch(&field, "must be absent: the button's URL has nothing to fill".to_owned()))
     }
 
-    /// What a button must be filled with, if it must.
-    fn needs(&self, button: &ComponentButton) -> Option<&'static str> {
+    /// The kind of value that a button requires, if any.
+    fn required_value(&self, button: &ComponentButton) -> Option<&'static str> {
         let is_code = self.template.category == Some(Category::Authentication);
         match (button.kind.as_str(), self.provider) {
-            // Connectly may fill the button with the password of the body by itself.
+            // Connectly may fill the button itself with the password from the body.
             ("URL", Provider::Connectly) if is_code => None,
             ("URL", _) => match self.variables(&button.url)? {
                 Variables::Numbered(0) => None,
@@ -275,19 +283,20 @@ impl Check<'_> {
         }
     }
 
-    /// The one part of its kind. A part that this version does not know may be of any kind, and cards have their own.
-    fn part(&self, part: Part) -> Known<&Component> {
+    /// Finds the only part of a kind. A part that this version does not know may be of any kind, and a carousel's cards
+    /// have their own parts.
+    fn part(&self, part: Part) -> PartLookup<&Component> {
         let parts = &self.template.components;
         let mut found = parts.iter().filter(|component| component.part == Some(part));
-        let plain = |component: &Component| component.part.is_some_and(|part| part != Part::Carousel);
+        let is_known = |component: &Component| component.part.is_some_and(|part| part != Part::Carousel);
         match (found.next(), found.next()) {
-            (Some(component), None) => Known::There(component),
-            (None, _) if !parts.is_empty() && parts.iter().all(plain) => Known::Absent,
-            _ => Known::Unclear,
+            (Some(component), None) => PartLookup::Found(component),
+            (None, _) if !parts.is_empty() && parts.iter().all(is_known) => PartLookup::Absent,
+            _ => PartLookup::Ambiguous,
         }
     }
 
-    /// The parameters in a text of the template. None when they cannot be told.
+    /// The parameters in a text of the template. Returns none if they are unknown.
     fn variables<'t>(&self, text: &'t str) -> Option<Variables<'t>> {
         let variables = variables(text)?;
         match (&variables, self.template.parameter_format) {
@@ -297,15 +306,15 @@ impl Check<'_> {
         }
     }
 
-    /// Whether Connectly is given a parameter of such a name, by its full name.
-    fn named_as(&self, start: &str) -> bool {
+    /// Whether the request has a parameter with such a full Connectly name.
+    fn has_name_prefix(&self, prefix: &str) -> bool {
         self.provider == Provider::Connectly
-            && self.filled.body.iter().any(|parameter| parameter.name.starts_with(start))
+            && self.filled.body.iter().any(|parameter| parameter.name.starts_with(prefix))
     }
 }
 
-/// The parameters in a text, which must not be empty, for every part with parameters has one. None when they are written
-/// in a way that is not known.
+/// The parameters in a text. Returns none if the notation is unknown, or if the text is empty: every part that has
+/// parameters has a text.
 fn variables(text: &str) -> Option<Variables<'_>> {
     if text.is_empty() {
         return None;
@@ -313,7 +322,7 @@ fn variables(text: &str) -> Option<Variables<'_>> {
     let mut names = Vec::new();
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("{{") {
-        let (name, behind) = after.split_once("}}")?;
+        let (name, remainder) = after.split_once("}}")?;
         let name = name.trim();
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return None;
@@ -321,18 +330,18 @@ fn variables(text: &str) -> Option<Variables<'_>> {
         if !names.contains(&name) {
             names.push(name);
         }
-        rest = behind;
+        rest = remainder;
     }
     let is_number = |name: &&str| name.bytes().all(|b| b.is_ascii_digit());
     if !names.iter().any(is_number) && !names.is_empty() {
         return Some(Variables::Named(names));
     }
-    // Numbers with a hole in them, or beside names, are no positions.
-    let all_there = (1..=names.len()).all(|position| names.contains(&position.to_string().as_str()));
-    all_there.then_some(Variables::Numbered(names.len()))
+    // Numbers with gaps, or mixed with names, are not positions.
+    let contiguous = (1..=names.len()).all(|position| names.contains(&position.to_string().as_str()));
+    contiguous.then_some(Variables::Numbered(names.len()))
 }
 
-/// What a header must hold to be filled like this, in the provider's word.
+/// The provider's name for the format of such a header.
 const fn format(header: &Header) -> &'static str {
     match header {
         Header::Text(_) => "TEXT",
@@ -343,36 +352,36 @@ const fn format(header: &Header) -> &'static str {
     }
 }
 
-fn misfit(field: &str, problem: String) -> TemplateMismatch {
+fn mismatch(field: &str, problem: String) -> TemplateMismatch {
     TemplateMismatch { field: field.to_owned(), problem }
 }
 
-fn at_index(at: usize, problem: String) -> TemplateMismatch {
-    misfit(&format!("template.buttons[{at}].index"), problem)
+fn index_mismatch(at: usize, problem: String) -> TemplateMismatch {
+    mismatch(&format!("template.buttons[{at}].index"), problem)
 }
 
-fn misnamed(at: usize) -> TemplateMismatch {
+fn unknown_parameter(at: usize) -> TemplateMismatch {
     let problem = "must be the name of one of the parameters of the template's body";
-    misfit(&format!("template.body[{at}].name"), problem.to_owned())
+    mismatch(&format!("template.body[{at}].name"), problem.to_owned())
 }
 
-fn miscounted(count: usize) -> TemplateMismatch {
+fn wrong_count(count: usize) -> TemplateMismatch {
     let problem = match count {
         0 => "must be empty: the template's body has no parameters".to_owned(),
         1 => "must have 1 parameter, as the template's body has".to_owned(),
         _ => format!("must have {count} parameters, as the template's body has"),
     };
-    misfit("template.body", problem)
+    mismatch("template.body", problem)
 }
 
-/// Names of parameters are the template's, not the caller's, and are told as far as there is room.
-fn unfilled(names: &[&str]) -> TemplateMismatch {
-    let mut told = names.join(", ");
-    if told.len() > NAMES_TOLD {
-        told.truncate(NAMES_TOLD);
-        told.push('…');
+/// Names the missing parameters, up to [`MAX_NAMES_BYTES`]. The names come from the template, not from the request.
+fn missing_parameters(names: &[&str]) -> TemplateMismatch {
+    let mut list = names.join(", ");
+    if list.len() > MAX_NAMES_BYTES {
+        list.truncate(MAX_NAMES_BYTES);
+        list.push('…');
     }
-    misfit("template.body", format!("must fill every parameter of the template's body, also {told}"))
+    mismatch("template.body", format!("must fill every parameter of the template's body, also {list}"))
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn parameter(name: &str) -> Parameter {
     Parameter { name: name.to_owned(), value: Value::Text("secret".to_owned()) }
 }
 
-/// Parameters of these names; an empty one is by position.
+/// Parameters with these names. An empty name means by position.
 fn with_body(names: &[&str]) -> Filled {
     Filled { body: names.iter().map(|name| parameter(name)).collect(), ..nothing() }
 }
@@ -96,19 +96,19 @@ fn coupon() -> ButtonValue {
     ButtonValue::CouponCode("secret".to_owned())
 }
 
-/// The fields that do not fit. No problem quotes what was given.
+/// The fields that do not match. No problem may quote the request's values.
 fn fields(provider: Provider, template: &Definition, filled: &Filled) -> Vec<String> {
-    let found = misfits(provider, template, filled);
+    let found = mismatches(provider, template, filled);
     for TemplateMismatch { field, problem } in &found {
         assert!(problem.starts_with("must ") && !problem.contains("secret"), "{field}: {problem}");
     }
-    found.into_iter().map(|misfit| misfit.field).collect()
+    found.into_iter().map(|mismatch| mismatch.field).collect()
 }
 
 const NONE: [&str; 0] = [];
 
 #[test]
-fn the_parameters_of_a_text_are_told_where_they_are_plain() {
+fn text_yields_its_parameters_if_the_notation_is_known() {
     let numbered = |count| Some(Variables::Numbered(count));
     for (text, expected) in [
         ("Hello", numbered(0)),
@@ -131,7 +131,7 @@ fn the_parameters_of_a_text_are_told_where_they_are_plain() {
 }
 
 #[test]
-fn connectbys_body_is_filled_by_position_or_by_name_as_the_template_says() {
+fn connectby_body_takes_positions_or_names_per_template() {
     let two = template(vec![body("{{1}} {{2}}")]);
     let positional = Definition { parameter_format: Some(ParameterFormat::Positional), ..two.clone() };
     let named = template(vec![body("{{day}} {{time}}")]);
@@ -154,12 +154,12 @@ fn connectbys_body_is_filled_by_position_or_by_name_as_the_template_says() {
     ] {
         assert_eq!(fields(ConnectBy, template, &with_body(given)), expected, "{given:?}");
     }
-    let told = misfits(ConnectBy, &stated, &with_body(&["day"]));
-    assert!(told[0].problem.ends_with("also time"), "{told:?}");
+    let found = mismatches(ConnectBy, &stated, &with_body(&["day"]));
+    assert!(found[0].problem.ends_with("also time"), "{found:?}");
 }
 
 #[test]
-fn connectlys_body_is_filled_by_its_own_names_and_others_pass() {
+fn connectly_body_takes_known_names_and_passes_others() {
     let two = template(vec![body("{{1}} {{2}}")]);
     let named = template(vec![body("{{var1}} {{var2}}")]);
     for (template, given, expected) in [
@@ -170,7 +170,7 @@ fn connectlys_body_is_filled_by_its_own_names_and_others_pass() {
         (&two, &["", "body_1"], &["template.body"]),
         (&two, &["", "", ""], &["template.body"]),
         (&two, &["body_3", "", ""], &["template.body"]),
-        // What another name fills, nobody knows.
+        // It is unknown what another name fills.
         (&two, &["var1"], &[]),
         (&two, &["var1", "var2", "var3"], &[]),
         (&two, &["body_x"], &[]),
@@ -187,9 +187,9 @@ fn connectlys_body_is_filled_by_its_own_names_and_others_pass() {
 }
 
 #[test]
-fn a_header_is_filled_with_its_kind_and_only_where_it_has_something_to_fill() {
+fn header_takes_its_kind_only_if_it_has_a_parameter() {
     let text = |name: &str| Header::Text(parameter(name));
-    let place = Header::Location(Location {
+    let location = Header::Location(Location {
         latitude: 0.0,
         longitude: 0.0,
         name: String::new(),
@@ -200,7 +200,7 @@ fn a_header_is_filled_with_its_kind_and_only_where_it_has_something_to_fill() {
         ("IMAGE", Header::Image(media())),
         ("VIDEO", Header::Video(media())),
         ("DOCUMENT", Header::Document(media())),
-        ("LOCATION", place),
+        ("LOCATION", location),
     ];
     for provider in [ConnectBy, Connectly] {
         for (format, _) in &kinds {
@@ -221,7 +221,7 @@ fn a_header_is_filled_with_its_kind_and_only_where_it_has_something_to_fill() {
             (vec![header("TEXT", "{{1")], with_header(text("")), &[]),
             (vec![header("TEXT", "{{1")], with_header(Header::Image(media())), &["template.header"]),
             (vec![body("Hello")], with_header(text("")), &["template.header"]),
-            // What this version does not know.
+            // Unknown to this version.
             (vec![header("GIF", "")], with_header(text("")), &[]),
             (vec![header("", "")], nothing(), &[]),
             (vec![header("IMAGE", ""), header("IMAGE", "")], with_header(text("")), &[]),
@@ -236,14 +236,14 @@ fn a_header_is_filled_with_its_kind_and_only_where_it_has_something_to_fill() {
     assert_eq!(fields(ConnectBy, &named, &with_header(text("first_name"))), NONE);
     assert_eq!(fields(ConnectBy, &named, &with_header(text(""))), ["template.header.text.name"]);
     assert_eq!(fields(Connectly, &named, &with_header(text(""))), NONE);
-    // By its full name among the parameters, as Connectly takes it.
+    // Connectly also takes it by its full name among the parameters.
     let image = template(vec![header("IMAGE", "")]);
     assert_eq!(fields(Connectly, &image, &with_body(&["header_image"])), NONE);
     assert_eq!(fields(ConnectBy, &image, &with_body(&["header_image"])), ["template.header"]);
 }
 
 #[test]
-fn a_button_is_filled_as_its_kind_takes_it_and_at_a_place_that_there_is() {
+fn button_takes_the_value_of_its_kind_at_an_existing_index() {
     let dynamic = "https://a.example/{{1}}";
     let all = template(vec![buttons(&[
         ("QUICK_REPLY", ""),
@@ -268,7 +268,7 @@ fn a_button_is_filled_as_its_kind_takes_it_and_at_a_place_that_there_is() {
         (2, quick_reply(), Some("quick_reply_payload")),
         (4, url(), Some("index")),
         (4, quick_reply(), Some("index")),
-        // What this version does not know.
+        // Unknown to this version.
         (5, url(), None),
         (6, url(), None),
         (7, coupon(), None),
@@ -301,7 +301,7 @@ fn a_button_is_filled_as_its_kind_takes_it_and_at_a_place_that_there_is() {
 }
 
 #[test]
-fn a_one_time_password_fills_its_button_whatever_it_is_called() {
+fn one_time_password_fills_its_button_whatever_its_kind() {
     let link = "https://www.whatsapp.com/otp/code/?otp_type=COPY_CODE&code=otp{{1}}";
     for (kind, link, is_needed) in [("URL", link, true), ("OTP", "", false), ("COPY_CODE", "", false)] {
         let template = Definition {
@@ -320,8 +320,8 @@ fn a_one_time_password_fills_its_button_whatever_it_is_called() {
 }
 
 #[test]
-fn only_an_approved_template_or_one_of_a_new_status_is_sent() {
-    for (status, word, fits) in [
+fn only_approved_or_unknown_status_passes() {
+    for (status, provider_status, passes) in [
         (Some(Status::Approved), "APPROVED", true),
         (Some(Status::LimitExceeded), "LIMIT_EXCEEDED", true),
         (None, "ARCHIVED", true),
@@ -334,12 +334,16 @@ fn only_an_approved_template_or_one_of_a_new_status_is_sent() {
         (Some(Status::PendingDeletion), "PENDING_DELETION", false),
         (Some(Status::Deleted), "DELETED", false),
     ] {
-        let listed = Definition { status, provider_status: word.to_owned(), ..template(vec![body("Hello")]) };
-        let told = misfits(ConnectBy, &listed, &nothing());
-        assert_eq!(told.is_empty(), fits, "{word}");
-        if let Some(told) = told.first() {
-            assert_eq!(told.field, "template.name");
-            assert!(told.problem.ends_with(&format!(": the provider says {word}")), "{told:?}");
+        let listed = Definition {
+            status,
+            provider_status: provider_status.to_owned(),
+            ..template(vec![body("Hello")])
+        };
+        let found = mismatches(ConnectBy, &listed, &nothing());
+        assert_eq!(found.is_empty(), passes, "{provider_status}");
+        if let Some(found) = found.first() {
+            assert_eq!(found.field, "template.name");
+            assert!(found.problem.ends_with(&format!(": its status is {provider_status}")), "{found:?}");
         }
     }
     let odd = Definition {
@@ -347,11 +351,14 @@ fn only_an_approved_template_or_one_of_a_new_status_is_sent() {
         provider_status: "paused by +1555".to_owned(),
         ..template(vec![])
     };
-    assert_eq!(misfits(ConnectBy, &odd, &nothing())[0].problem, "must be the name of an approved template");
+    assert_eq!(
+        mismatches(ConnectBy, &odd, &nothing())[0].problem,
+        "must be the name of an approved template"
+    );
 }
 
 #[test]
-fn everything_that_does_not_fit_is_told_at_once() {
+fn all_mismatches_are_reported_together() {
     let listed = Definition {
         status: Some(Status::Rejected),
         ..template(vec![header("IMAGE", ""), body("{{1}}"), buttons(&[("URL", "https://a.example/{{1}}")])])
@@ -370,7 +377,7 @@ fn everything_that_does_not_fit_is_told_at_once() {
 }
 
 #[test]
-fn contradictory_templates_let_through_what_depends_on_them() {
+fn contradictory_template_passes_dependent_values() {
     let named = Definition {
         parameter_format: Some(ParameterFormat::Positional),
         ..template(vec![body("{{day}}"), header("TEXT", "{{day}}")])

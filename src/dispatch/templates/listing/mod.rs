@@ -1,17 +1,17 @@
-//! A reading of an account's templates, and the account's newest one.
+//! The cached list of an account's templates.
 //!
-//! A reading goes as far as somebody needs it: whoever looks for a template that is not among those read so far has the
-//! next page read, and all who look wait for the same page.
+//! A list is read page by page, on demand. A lookup that does not find its template on the pages read so far has the
+//! next page read. All lookups wait for the same page.
 //!
-//! **Invariants.** At most one page of an account is being read at a time, and whoever waits for it may leave without
-//! ending it for the others. What a reading says is at most as old as its first page. What is kept of an account is
-//! bounded; what did not fit is told as unlisted, never as absent.
+//! **Invariants.** At most one page of an account is being read at a time. A lookup that stops waiting does not cancel
+//! the page for others. A list is at most as old as its first page. The cache of an account is bounded. A template that
+//! did not fit is reported as not cached, never as absent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as Turn, watch};
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::Instant;
 
 use super::super::{Cause, Dispatch};
@@ -19,238 +19,240 @@ use crate::domain::UnknownReason;
 use crate::domain::template::{Definition, Page, TemplateListStart};
 use crate::provider::{Account, Error as ProviderError, NextPage, PageCursor};
 
-/// How long a reading is good for.
-const GOOD_FOR: Duration = Duration::from_mins(5);
+/// The maximum age of a list.
+const MAX_AGE: Duration = Duration::from_mins(5);
 
-/// The most that is kept of an account. WhatsApp allows an account some thousand templates.
-const MOST_TEMPLATES: usize = 10_000;
-const MOST_BYTES: usize = 16 << 20;
+/// The limits of the cache of one account. WhatsApp allows an account a few thousand templates.
+const MAX_TEMPLATES: usize = 10_000;
+const MAX_BYTES: usize = 16 << 20;
 
-/// How soon after a reading was thrown away another one is not.
-const OUTDATED_AT_MOST_EVERY: Duration = Duration::from_secs(2);
+/// The minimum interval between two invalidations.
+const MIN_INVALIDATION_INTERVAL: Duration = Duration::from_secs(2);
 
-/// An account's newest reading.
+/// The newest list of an account.
 #[derive(Debug, Default)]
 pub(super) struct TemplateCache {
     state: Mutex<State>,
-    /// Whose turn it is to read a page.
-    turn: Arc<Turn<()>>,
+    /// Held while a page is read.
+    page_lock: Arc<AsyncMutex<()>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     newest: Option<Arc<CachedList>>,
-    outdated: Option<Instant>,
+    invalidated_at: Option<Instant>,
 }
 
-/// How new a reading must be.
+/// How new a list must be.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wanted {
-    /// As new as any that is good.
-    Good,
-    /// Begun not before this.
-    Since(Instant),
+pub(super) enum Freshness {
+    /// At most [`MAX_AGE`] old.
+    WithinMaxAge,
+    /// Its first page was requested at this moment or later.
+    StartedSince(Instant),
 }
 
-/// What a reading says of a name and a language.
+/// What a list holds for a name and a language.
 #[derive(Debug)]
-pub(super) enum Found {
-    /// There are templates of that name in that language: one, or one for each of several channels.
-    There(Vec<Arc<Definition>>),
-    /// There are none.
+pub(super) enum Lookup {
+    /// The templates with that name and language: one, or one for each of several channels.
+    Found(Vec<Arc<Definition>>),
+    /// The account has no such template.
     Absent,
-    /// The account has more than is kept, and they are not among what is kept.
-    Unlisted,
+    /// The cache does not hold all of the account's templates, and holds none with that name and language.
+    NotCached,
 }
 
-/// A reading of an account's templates.
+/// One list of an account's templates, as far as it has been read.
 #[derive(Debug)]
 pub(super) struct CachedList {
-    read: Mutex<Read>,
-    news: watch::Sender<()>,
-    turn: Arc<Turn<()>>,
+    pages: Mutex<Pages>,
+    changed: watch::Sender<()>,
+    page_lock: Arc<AsyncMutex<()>>,
 }
 
 #[derive(Debug)]
-struct Read {
-    /// When its first page was asked for; absent while it waits for its turn.
-    begun: Option<Instant>,
+struct Pages {
+    /// When the first page was requested. Absent while the list waits for the page lock.
+    started_at: Option<Instant>,
     by_name: HashMap<(String, String), Vec<Arc<Definition>>>,
     templates: usize,
     bytes: usize,
-    walk: PageCursor,
-    next: Next,
+    cursor: PageCursor,
+    next: NextRead,
 }
 
 #[derive(Debug)]
-enum Next {
-    /// There is more, and nobody has needed it yet.
+enum NextRead {
+    /// There is a further page, which no lookup has needed yet.
     Page(TemplateListStart),
-    /// It is being read.
+    /// A page is being read.
     Reading,
-    /// There is no more.
+    /// The list is complete.
     End,
-    /// There is more, but no room for it.
+    /// There are more templates than the cache can hold.
     Full,
-    /// It could not be read.
+    /// The read failed at that moment.
     Failed(Instant, Arc<Cause>),
 }
 
 impl TemplateCache {
-    /// The newest reading if it is new enough, or else a new one.
-    pub(super) fn listing(&self, wanted: Wanted) -> Arc<CachedList> {
+    /// Returns the newest list if it is fresh enough, or else a new one.
+    pub(super) fn list(&self, freshness: Freshness) -> Arc<CachedList> {
         let mut state = lock(&self.state);
-        let newest = state.newest.as_ref().filter(|newest| newest.is(wanted));
+        let newest = state.newest.as_ref().filter(|newest| newest.satisfies(freshness));
         match newest {
             Some(newest) => Arc::clone(newest),
-            None => Arc::clone(state.newest.insert(Arc::new(CachedList::new(Arc::clone(&self.turn))))),
+            None => Arc::clone(state.newest.insert(Arc::new(CachedList::new(Arc::clone(&self.page_lock))))),
         }
     }
 
-    /// Whether the newest reading failed, and not long ago.
+    /// Whether the newest list failed to be read within the last `time`.
     pub(super) fn failed_within(&self, time: Duration) -> bool {
         let state = lock(&self.state);
-        state.newest.as_ref().is_some_and(|newest| match lock(&newest.read).next {
-            Next::Failed(at, _) => at.elapsed() < time,
-            Next::Page(_) | Next::Reading | Next::End | Next::Full => false,
+        state.newest.as_ref().is_some_and(|newest| match lock(&newest.pages).next {
+            NextRead::Failed(at, _) => at.elapsed() < time,
+            NextRead::Page(_) | NextRead::Reading | NextRead::End | NextRead::Full => false,
         })
     }
 
-    /// Throws the newest reading away, because the provider has said something that speaks against it. Not time and again:
-    /// many sends in a row that are refused for what is in them say nothing new of the templates.
-    pub(super) fn outdate(&self) {
+    /// Drops the newest list, because a refusal by the provider contradicts it. Rate limited by
+    /// [`MIN_INVALIDATION_INTERVAL`]: a series of sends that are refused for their content does not mean that templates
+    /// keep changing.
+    pub(super) fn invalidate(&self) {
         let mut state = lock(&self.state);
-        if state.outdated.is_none_or(|outdated| outdated.elapsed() >= OUTDATED_AT_MOST_EVERY) {
-            state.outdated = Some(Instant::now());
+        if state.invalidated_at.is_none_or(|at| at.elapsed() >= MIN_INVALIDATION_INTERVAL) {
+            state.invalidated_at = Some(Instant::now());
             state.newest = None;
         }
     }
 }
 
 impl CachedList {
-    fn new(turn: Arc<Turn<()>>) -> Self {
-        let read = Read {
-            begun: None,
+    fn new(page_lock: Arc<AsyncMutex<()>>) -> Self {
+        let pages = Pages {
+            started_at: None,
             by_name: HashMap::new(),
             templates: 0,
             bytes: 0,
-            walk: PageCursor::default(),
-            next: Next::Page(TemplateListStart::First),
+            cursor: PageCursor::default(),
+            next: NextRead::Page(TemplateListStart::First),
         };
-        Self { read: Mutex::new(read), news: watch::Sender::new(()), turn }
+        Self { pages: Mutex::new(pages), changed: watch::Sender::new(()), page_lock }
     }
 
-    /// When it was begun, if it was.
-    pub(super) fn begun(&self) -> Option<Instant> {
-        lock(&self.read).begun
+    /// When its first page was requested.
+    pub(super) fn started_at(&self) -> Option<Instant> {
+        lock(&self.pages).started_at
     }
 
-    fn is(&self, wanted: Wanted) -> bool {
-        let read = lock(&self.read);
-        match (&read.next, read.begun, wanted) {
-            (Next::Failed(..), _, _) => false,
-            // It will begin later than now.
+    fn satisfies(&self, freshness: Freshness) -> bool {
+        let pages = lock(&self.pages);
+        match (&pages.next, pages.started_at, freshness) {
+            (NextRead::Failed(..), _, _) => false,
+            // Its first page will be requested later than now.
             (_, None, _) => true,
-            (_, Some(begun), Wanted::Good) => begun.elapsed() < GOOD_FOR,
-            (_, Some(begun), Wanted::Since(moment)) => begun >= moment,
+            (_, Some(started_at), Freshness::WithinMaxAge) => started_at.elapsed() < MAX_AGE,
+            (_, Some(started_at), Freshness::StartedSince(moment)) => started_at >= moment,
         }
     }
 
-    /// What it says of a name and a language, reading on as far as it must.
+    /// Looks up a name and a language. Reads further pages as needed.
     pub(super) async fn find(
         self: &Arc<Self>,
         dispatch: &Dispatch,
         account: &Arc<Account>,
         name: &str,
         language: &str,
-    ) -> Result<Found, Arc<Cause>> {
-        let mut news = self.news.subscribe();
+    ) -> Result<Lookup, Arc<Cause>> {
+        let mut changed = self.changed.subscribe();
         let key = (name.to_owned(), language.to_owned());
         loop {
-            news.mark_unchanged();
+            changed.mark_unchanged();
             {
-                let mut read = lock(&self.read);
-                if let Some(found) = read.by_name.get(&key) {
-                    return Ok(Found::There(found.clone()));
+                let mut pages = lock(&self.pages);
+                if let Some(found) = pages.by_name.get(&key) {
+                    return Ok(Lookup::Found(found.clone()));
                 }
-                match &read.next {
-                    Next::Page(_) => {
-                        if let Next::Page(place) = std::mem::replace(&mut read.next, Next::Reading) {
-                            let page = PageRead { listing: Arc::clone(self), told: false };
+                match &pages.next {
+                    NextRead::Page(_) => {
+                        if let NextRead::Page(start) = std::mem::replace(&mut pages.next, NextRead::Reading) {
+                            let page = PageRead { list: Arc::clone(self), delivered: false };
                             let (dispatch, account) = (dispatch.clone(), Arc::clone(account));
-                            dispatch.tasks.clone().spawn(page.read(dispatch, account, place));
+                            dispatch.tasks.clone().spawn(page.run(dispatch, account, start));
                         }
                     }
-                    Next::Reading => {}
-                    Next::End => return Ok(Found::Absent),
-                    Next::Full => return Ok(Found::Unlisted),
-                    Next::Failed(_, cause) => return Err(Arc::clone(cause)),
+                    NextRead::Reading => {}
+                    NextRead::End => return Ok(Lookup::Absent),
+                    NextRead::Full => return Ok(Lookup::NotCached),
+                    NextRead::Failed(_, cause) => return Err(Arc::clone(cause)),
                 }
             }
-            news.changed().await.expect("the sender is the listing's own");
+            changed.changed().await.expect("the list owns the sender");
         }
     }
 }
 
-/// The reading of one page. However it ends, those who wait for it are told.
+/// The read of one page. However it ends, it wakes the lookups that wait for it.
 struct PageRead {
-    listing: Arc<CachedList>,
-    told: bool,
+    list: Arc<CachedList>,
+    delivered: bool,
 }
 
 impl PageRead {
-    async fn read(mut self, dispatch: Dispatch, account: Arc<Account>, place: TemplateListStart) {
-        let turn = Arc::clone(&self.listing.turn).lock_owned().await;
-        lock(&self.listing.read).begun.get_or_insert_with(Instant::now);
-        let read = || account.list_templates(&place);
+    async fn run(mut self, dispatch: Dispatch, account: Arc<Account>, start: TemplateListStart) {
+        let page_lock = Arc::clone(&self.list.page_lock).lock_owned().await;
+        lock(&self.list.pages).started_at.get_or_insert_with(Instant::now);
+        let read = || account.list_templates(&start);
         let page = dispatch.read(&account, "list_templates", None, read).await;
-        drop(turn);
-        self.tell(page);
+        drop(page_lock);
+        self.deliver(page);
     }
 
-    fn tell(&mut self, page: Result<Page, Cause>) {
-        self.told = true;
-        let mut read = lock(&self.listing.read);
-        read.next = match page {
-            Ok(page) => read.take(page),
-            Err(cause) => Next::Failed(Instant::now(), Arc::new(cause)),
+    fn deliver(&mut self, page: Result<Page, Cause>) {
+        self.delivered = true;
+        let mut pages = lock(&self.list.pages);
+        pages.next = match page {
+            Ok(page) => pages.add(page),
+            Err(cause) => NextRead::Failed(Instant::now(), Arc::new(cause)),
         };
-        drop(read);
-        self.listing.news.send_replace(());
+        drop(pages);
+        self.list.changed.send_replace(());
     }
 }
 
 impl Drop for PageRead {
     fn drop(&mut self) {
-        if !self.told {
-            let broke_off = ProviderError::Unknown { cause: UnknownReason::ServerFailed, fault: None };
-            self.tell(Err(Cause::Provider(broke_off)));
+        if !self.delivered {
+            let task_failed = ProviderError::Unknown { cause: UnknownReason::ServerFailed, fault: None };
+            self.deliver(Err(Cause::Provider(task_failed)));
         }
     }
 }
 
-impl Read {
-    /// Keeps the templates of a page, as far as there is room, and says where it goes on.
-    fn take(&mut self, page: Page) -> Next {
+impl Pages {
+    /// Caches the templates of a page, up to the limits, and returns what to read next.
+    fn add(&mut self, page: Page) -> NextRead {
         for mut template in page.templates {
-            // The whole is kept, for ConnectBy wants it back; its parts are in it.
+            // The template's own JSON is kept, because ConnectBy requires it in a send. It includes the components'
+            // JSON.
             for component in &mut template.components {
                 component.raw_json = String::new();
             }
             self.templates += 1;
-            // Twice, for what is read of it beside it.
+            // Twice its size, to account for the fields parsed from it.
             self.bytes += 2 * template.raw_json.len();
-            if self.templates > MOST_TEMPLATES || self.bytes > MOST_BYTES {
-                return Next::Full;
+            if self.templates > MAX_TEMPLATES || self.bytes > MAX_BYTES {
+                return NextRead::Full;
             }
             let key = (template.name.clone(), template.language.clone());
             self.by_name.entry(key).or_default().push(Arc::new(template));
         }
-        match self.walk.step(page.after) {
-            NextPage::Onward(cursor) => Next::Page(TemplateListStart::After(cursor)),
-            NextPage::End => Next::End,
-            // Nobody has so many: but what is there may be there.
-            NextPage::Endless => Next::Full,
+        match self.cursor.step(page.after) {
+            NextPage::Onward(cursor) => NextRead::Page(TemplateListStart::After(cursor)),
+            NextPage::End => NextRead::End,
+            // The page limit was reached, so the remaining pages are unknown.
+            NextPage::Endless => NextRead::Full,
         }
     }
 }

@@ -24,10 +24,10 @@ fn page(templates: Vec<Definition>, after: Option<&str>) -> Page {
     Page { templates, after: after.map(str::to_owned), before: None }
 }
 
-/// Gives a listing its next page, as its task does.
-fn tell(listing: &Arc<CachedList>, page: Result<Page, Cause>) {
-    lock(&listing.read).begun.get_or_insert_with(Instant::now);
-    PageRead { listing: Arc::clone(listing), told: false }.tell(page);
+/// Gives a list its next page, as the read's task does.
+fn deliver(list: &Arc<CachedList>, page: Result<Page, Cause>) {
+    lock(&list.pages).started_at.get_or_insert_with(Instant::now);
+    PageRead { list: Arc::clone(list), delivered: false }.deliver(page);
 }
 
 fn failure() -> Cause {
@@ -39,83 +39,86 @@ fn same(one: &Arc<CachedList>, other: &Arc<CachedList>) -> bool {
 }
 
 #[test]
-fn what_is_kept_is_bounded_in_number_and_in_bytes() {
-    let many = (0..=MOST_TEMPLATES).map(|n| template(n.to_string(), 0)).collect();
-    let large = (0..9).map(|n| template(n.to_string(), MOST_BYTES / 16)).collect();
-    for (templates, kept) in [(many, MOST_TEMPLATES), (large, 8)] {
-        let listing = TemplateCache::default().listing(Wanted::Good);
-        tell(&listing, Ok(page(templates, None)));
-        let read = lock(&listing.read);
-        assert!(matches!(read.next, Next::Full), "{:?}", read.next);
-        assert_eq!(read.by_name.len(), kept);
+fn cache_is_bounded_in_number_and_bytes() {
+    let many = (0..=MAX_TEMPLATES).map(|n| template(n.to_string(), 0)).collect();
+    let large = (0..9).map(|n| template(n.to_string(), MAX_BYTES / 16)).collect();
+    for (templates, cached) in [(many, MAX_TEMPLATES), (large, 8)] {
+        let list = TemplateCache::default().list(Freshness::WithinMaxAge);
+        deliver(&list, Ok(page(templates, None)));
+        let pages = lock(&list.pages);
+        assert!(matches!(pages.next, NextRead::Full), "{:?}", pages.next);
+        assert_eq!(pages.by_name.len(), cached);
     }
 }
 
 #[test]
-fn a_reading_goes_on_page_by_page_and_ends_where_the_list_ends_or_repeats_itself() {
-    let listing = TemplateCache::default().listing(Wanted::Good);
-    tell(&listing, Ok(page(vec![template("a".to_owned(), 1)], Some("A"))));
+fn list_ends_with_its_last_page_or_a_repeated_cursor() {
+    let list = TemplateCache::default().list(Freshness::WithinMaxAge);
+    deliver(&list, Ok(page(vec![template("a".to_owned(), 1)], Some("A"))));
     assert!(
-        matches!(&lock(&listing.read).next, Next::Page(TemplateListStart::After(cursor)) if cursor == "A")
+        matches!(&lock(&list.pages).next, NextRead::Page(TemplateListStart::After(cursor)) if cursor == "A")
     );
-    tell(&listing, Ok(page(vec![template("b".to_owned(), 1)], Some("A"))));
-    assert!(matches!(lock(&listing.read).next, Next::End));
-    assert_eq!(lock(&listing.read).by_name.len(), 2);
+    deliver(&list, Ok(page(vec![template("b".to_owned(), 1)], Some("A"))));
+    assert!(matches!(lock(&list.pages).next, NextRead::End));
+    assert_eq!(lock(&list.pages).by_name.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reading_is_good_for_some_time_and_new_until_somebody_asks_after_it_began() {
-    let shelf = TemplateCache::default();
-    let asked = Instant::now();
-    let first = shelf.listing(Wanted::Good);
-    assert!(same(&first, &shelf.listing(Wanted::Since(asked))), "it has not begun yet");
-    tell(&first, Ok(page(vec![], None)));
+async fn list_is_reused_within_max_age_unless_a_newer_is_needed() {
+    let cache = TemplateCache::default();
+    let requested_at = Instant::now();
+    let first = cache.list(Freshness::WithinMaxAge);
+    assert!(
+        same(&first, &cache.list(Freshness::StartedSince(requested_at))),
+        "its first page has not been requested yet"
+    );
+    deliver(&first, Ok(page(vec![], None)));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(same(&first, &shelf.listing(Wanted::Good)));
-    assert!(same(&first, &shelf.listing(Wanted::Since(asked))));
-    let second = shelf.listing(Wanted::Since(Instant::now()));
+    assert!(same(&first, &cache.list(Freshness::WithinMaxAge)));
+    assert!(same(&first, &cache.list(Freshness::StartedSince(requested_at))));
+    let second = cache.list(Freshness::StartedSince(Instant::now()));
     assert!(!same(&first, &second));
-    tell(&second, Ok(page(vec![], None)));
-    tokio::time::advance(GOOD_FOR - Duration::from_millis(1)).await;
-    assert!(same(&second, &shelf.listing(Wanted::Good)));
+    deliver(&second, Ok(page(vec![], None)));
+    tokio::time::advance(MAX_AGE - Duration::from_millis(1)).await;
+    assert!(same(&second, &cache.list(Freshness::WithinMaxAge)));
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert!(!same(&second, &shelf.listing(Wanted::Good)));
+    assert!(!same(&second, &cache.list(Freshness::WithinMaxAge)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reading_that_failed_or_broke_off_is_not_used_again() {
-    let shelf = TemplateCache::default();
-    let failed = shelf.listing(Wanted::Good);
-    assert!(!shelf.failed_within(Duration::from_secs(10)));
-    tell(&failed, Err(failure()));
-    assert!(shelf.failed_within(Duration::from_secs(10)));
+async fn failed_or_interrupted_list_is_not_reused() {
+    let cache = TemplateCache::default();
+    let failed = cache.list(Freshness::WithinMaxAge);
+    assert!(!cache.failed_within(Duration::from_secs(10)));
+    deliver(&failed, Err(failure()));
+    assert!(cache.failed_within(Duration::from_secs(10)));
     tokio::time::advance(Duration::from_secs(10)).await;
-    assert!(!shelf.failed_within(Duration::from_secs(10)));
-    let broken_off = shelf.listing(Wanted::Good);
-    assert!(!same(&failed, &broken_off));
-    let mut news = broken_off.news.subscribe();
-    drop(PageRead { listing: Arc::clone(&broken_off), told: false });
-    news.changed().await.expect("those who wait are told");
-    assert!(matches!(lock(&broken_off.read).next, Next::Failed(..)));
-    assert!(!same(&broken_off, &shelf.listing(Wanted::Good)));
+    assert!(!cache.failed_within(Duration::from_secs(10)));
+    let interrupted = cache.list(Freshness::WithinMaxAge);
+    assert!(!same(&failed, &interrupted));
+    let mut changed = interrupted.changed.subscribe();
+    drop(PageRead { list: Arc::clone(&interrupted), delivered: false });
+    changed.changed().await.expect("lookups are woken");
+    assert!(matches!(lock(&interrupted.pages).next, NextRead::Failed(..)));
+    assert!(!same(&interrupted, &cache.list(Freshness::WithinMaxAge)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reading_is_thrown_away_at_once_but_not_time_and_again() {
-    let shelf = TemplateCache::default();
+async fn invalidation_drops_the_list_but_is_rate_limited() {
+    let cache = TemplateCache::default();
     let next = || {
-        let listing = shelf.listing(Wanted::Good);
-        tell(&listing, Ok(page(vec![], None)));
-        listing
+        let list = cache.list(Freshness::WithinMaxAge);
+        deliver(&list, Ok(page(vec![], None)));
+        list
     };
     let first = next();
-    shelf.outdate();
+    cache.invalidate();
     let second = next();
     assert!(!same(&first, &second));
-    tokio::time::advance(OUTDATED_AT_MOST_EVERY - Duration::from_millis(1)).await;
-    shelf.outdate();
-    assert!(same(&second, &shelf.listing(Wanted::Good)));
+    tokio::time::advance(MIN_INVALIDATION_INTERVAL - Duration::from_millis(1)).await;
+    cache.invalidate();
+    assert!(same(&second, &cache.list(Freshness::WithinMaxAge)));
     tokio::time::advance(Duration::from_millis(1)).await;
-    shelf.outdate();
-    assert!(!same(&second, &shelf.listing(Wanted::Good)));
+    cache.invalidate();
+    assert!(!same(&second, &cache.list(Freshness::WithinMaxAge)));
 }
