@@ -27,7 +27,7 @@ const (
 	providerMessage = "provider_message"
 )
 
-// Error is a failed call, or a failure that a stream, an event or a record contains. Every error of a call through a
+// Error is a failed call, or a failure that a stream, an event or a message contains. Every error of a call through a
 // [Client] is an Error; find it with [errors.AsType] or [errors.As]. [status.FromError] and [status.Code] read it too.
 type Error struct {
 	// Code is the gRPC status code.
@@ -105,7 +105,7 @@ func ParseReason(text string) switchboardv1.Reason {
 // GRPCStatus is the original status with all its details.
 func (e *Error) GRPCStatus() *status.Status { return e.status }
 
-// ErrorFrom converts the failure in a stream, an event or a record into an [*Error]; nil stays nil. It omits the
+// ErrorFrom converts the failure in a stream, an event or a message into an [*Error]; nil stays nil. It omits the
 // provider's raw response (raw_json), because that may quote the message.
 func ErrorFrom(failure *switchboardv1.Failure) error {
 	if failure == nil {

@@ -347,7 +347,7 @@ test("a server delay above 30 seconds is capped", async (t) => {
   assert.ok((reconnects[0] ?? 0) > 30_000 && (reconnects[0] ?? 0) <= 30_250, `${reconnects}`);
 });
 
-test("a shutting down server is given its retry_after", async (t) => {
+test("a shutting down server is given its retry_delay", async (t) => {
   const server = await streams(
     t,
     failing(started("c0"), event(1), closing("c3", ClosingReason.SHUTDOWN, 400_000_000)),
