@@ -59,7 +59,7 @@ func TestServerRestartsLoseAndRepeatNoEvent(t *testing.T) {
 				read <- err
 				return
 			}
-			seen, ids = append(seen, textOf(event)), append(ids, event.GetId())
+			seen, ids = append(seen, textOf(event)), append(ids, event.GetEventId())
 			received <- textOf(event)
 			if textOf(event) == last {
 				read <- nil

@@ -125,8 +125,8 @@ func TestExamplesRun(t *testing.T) {
 				break
 			}
 		}
-		if asked.GetId() != event {
-			t.Errorf("answered %s, want %s", event, asked.GetId())
+		if asked.GetEventId() != event {
+			t.Errorf("answered %s, want %s", event, asked.GetEventId())
 		}
 		ctx := testContext(t)
 		for getSubscription(t, client, "answer").GetCursor() != asked.GetCursor() {

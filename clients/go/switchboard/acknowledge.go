@@ -42,7 +42,7 @@ func (t transientError) Unwrap() error { return t.error }
 // SUBSCRIPTION_GENERATION_STALE means that the subscription was moved or its filter was changed. The server may then
 // deliver the event again.
 func (s *EventStream) Acknowledge(ctx context.Context, event *switchboardv1.Event) error {
-	if s.request.GetSubscription() == "" {
+	if s.request.GetSubscriptionId() == "" {
 		return errors.New("switchboard: only a named subscription can be acknowledged")
 	}
 	if err := s.lockAcknowledge(ctx); err != nil {
@@ -114,8 +114,8 @@ func (s *EventStream) acknowledgeLocked(ctx context.Context, conn grpc.ClientCon
 	if pending == (position{}) {
 		return nil
 	}
-	_, err := switchboardv1.NewEventServiceClient(conn).Acknowledge(ctx, &switchboardv1.AcknowledgeRequest{
-		Subscription: s.request.GetSubscription(), Cursor: pending.cursor, Generation: pending.generation,
+	_, err := switchboardv1.NewSubscriptionServiceClient(conn).Acknowledge(ctx, &switchboardv1.AcknowledgeRequest{
+		SubscriptionId: s.request.GetSubscriptionId(), Cursor: pending.cursor, Generation: pending.generation,
 	})
 	if failure, ok := errors.AsType[*Error](err); ok && (failure.Reason == "" || isTransient(err)) {
 		return err
@@ -176,7 +176,15 @@ func (s *EventStream) disconnect(ctx context.Context) {
 // position.
 func isSubscriptionChanged(err error) bool {
 	failure, ok := errors.AsType[*Error](err)
-	return ok && (failure.Reason == "SUBSCRIPTION_GENERATION_STALE" || failure.Reason == "SUBSCRIPTION_CHANGED")
+	if !ok {
+		return false
+	}
+	switch ParseReason(failure.Reason) {
+	case switchboardv1.Reason_REASON_SUBSCRIPTION_GENERATION_STALE, switchboardv1.Reason_REASON_SUBSCRIPTION_CHANGED:
+		return true
+	default:
+		return false
+	}
 }
 
 // isTransient reports whether to retry an acknowledgement, because the server was unreachable or did not reply.

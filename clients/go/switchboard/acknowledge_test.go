@@ -21,7 +21,7 @@ const shop = "shop"
 
 // named returns a request for the named subscription.
 func named() *switchboardv1.SubscribeRequest {
-	return &switchboardv1.SubscribeRequest{Start: &switchboardv1.SubscribeRequest_Subscription{Subscription: shop}}
+	return &switchboardv1.SubscribeRequest{Start: &switchboardv1.SubscribeRequest_SubscriptionId{SubscriptionId: shop}}
 }
 
 // startedGeneration is a started response with the given generation of the subscription.
@@ -78,7 +78,7 @@ func TestBrokenStreamIsAcknowledgedBeforeReopening(t *testing.T) {
 	}
 	wantCursors(t, cursors, "c1", "c2")
 	for range 2 {
-		if request := receive(t, fake.requests); request.GetSubscription() != shop {
+		if request := receive(t, fake.requests); request.GetSubscriptionId() != shop {
 			t.Errorf("got request %v", request)
 		}
 	}
@@ -172,7 +172,7 @@ func TestHeartbeatIsAcknowledgedOnlyIfCursorMoved(t *testing.T) {
 
 func TestSeekBackAcknowledgesSamePositionAgain(t *testing.T) {
 	t.Parallel()
-	move := statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	move := statusError(t, codes.Unavailable, &switchboardv1.Failure{Reason: "SUBSCRIPTION_CHANGED"})
 	next := make(chan struct{})
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
@@ -201,8 +201,8 @@ func TestSeekBackAcknowledgesSamePositionAgain(t *testing.T) {
 
 func TestStaleAcknowledgementDoesNotEndLoop(t *testing.T) {
 	t.Parallel()
-	move := statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
-	stale := statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
+	move := statusError(t, codes.Unavailable, &switchboardv1.Failure{Reason: "SUBSCRIPTION_CHANGED"})
+	stale := statusError(t, codes.FailedPrecondition, &switchboardv1.Failure{Reason: "SUBSCRIPTION_GENERATION_STALE"})
 	refused := make(chan struct{}, 2)
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
@@ -241,8 +241,8 @@ func TestStaleAcknowledgementDoesNotEndLoop(t *testing.T) {
 func TestAcknowledgementRefusedAfterChangeReopensStream(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{
-		statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"}),
-		statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"}),
+		statusError(t, codes.FailedPrecondition, &switchboardv1.Failure{Reason: "SUBSCRIPTION_GENERATION_STALE"}),
+		statusError(t, codes.Unavailable, &switchboardv1.Failure{Reason: "SUBSCRIPTION_CHANGED"}),
 	} {
 		// The stream breaks before it can report the change.
 		fake := newFakeEvents(send(unavailable, startedGeneration("c0", 1), heartbeat("c1")), endOfStream("c0"))
@@ -256,7 +256,7 @@ func TestAcknowledgementRefusedAfterChangeReopensStream(t *testing.T) {
 
 func TestStreamEndedByChangeDropsPendingPosition(t *testing.T) {
 	t.Parallel()
-	move := statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "SUBSCRIPTION_CHANGED"})
+	move := statusError(t, codes.Unavailable, &switchboardv1.Failure{Reason: "SUBSCRIPTION_CHANGED"})
 	called := make(chan struct{}, 100)
 	fake := newFakeEvents(
 		func(stream switchboardv1.EventService_SubscribeServer) error {
@@ -289,7 +289,7 @@ func TestStreamEndedByChangeDropsPendingPosition(t *testing.T) {
 func TestTransientAcknowledgementFailureIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, failures := range map[string][2]error{
-		"unavailable": {unavailable, statusError(t, codes.Unavailable, &switchboardv1.Error{Reason: "STORE_UNAVAILABLE"})},
+		"unavailable": {unavailable, statusError(t, codes.Unavailable, &switchboardv1.Failure{Reason: "STORE_UNAVAILABLE"})},
 		"reset":       {status.Error(codes.Internal, "reset"), status.Error(codes.Unknown, "reset")},
 		"deadline":    {status.Error(codes.DeadlineExceeded, "deadline exceeded"), status.Error(codes.Canceled, "reset")},
 	} {
@@ -371,7 +371,7 @@ func TestStreamIsNotReopenedBeforePendingIsAcknowledged(t *testing.T) {
 
 func TestRefusedAcknowledgementEndsLoop(t *testing.T) {
 	t.Parallel()
-	for _, failure := range []*switchboardv1.Error{
+	for _, failure := range []*switchboardv1.Failure{
 		{Code: int32(codes.NotFound), Reason: "SUBSCRIPTION_NOT_FOUND"},
 		{Code: int32(codes.OutOfRange), Reason: "CURSOR_LOST"},
 		{Code: int32(codes.PermissionDenied), Reason: "NOT_YOURS"},
@@ -399,7 +399,7 @@ func TestRefusedAcknowledgementEndsLoop(t *testing.T) {
 
 func TestDeletedSubscriptionEndsLoop(t *testing.T) {
 	t.Parallel()
-	notFound := statusError(t, codes.NotFound, &switchboardv1.Error{Reason: "SUBSCRIPTION_NOT_FOUND"})
+	notFound := statusError(t, codes.NotFound, &switchboardv1.Failure{Reason: "SUBSCRIPTION_NOT_FOUND"})
 	for name, last := range map[string][]response{"with closing": {closing("c9", deleted, 0)}, "without": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -597,7 +597,7 @@ func TestAcknowledgeFinishesEventImmediately(t *testing.T) {
 func TestFailedAcknowledgeReturnsReason(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(sendAndHold(startedGeneration("c0", 1), event("c1"), event("c2")))
-	stale := statusError(t, codes.FailedPrecondition, &switchboardv1.Error{Reason: "SUBSCRIPTION_GENERATION_STALE"})
+	stale := statusError(t, codes.FailedPrecondition, &switchboardv1.Failure{Reason: "SUBSCRIPTION_GENERATION_STALE"})
 	fake.acknowledge = func(_ context.Context, request *switchboardv1.AcknowledgeRequest) error {
 		if request.GetCursor() == "c1" {
 			return unavailable
@@ -612,7 +612,7 @@ func TestFailedAcknowledgeReturnsReason(t *testing.T) {
 		}
 		err := s.Acknowledge(testContext(t), event)
 		if failure, ok := errors.AsType[*Error](err); !ok || event.GetCursor() == "c1" && failure.Code != codes.Unavailable ||
-			event.GetCursor() == "c2" && failure.Reason != "SUBSCRIPTION_GENERATION_STALE" {
+			event.GetCursor() == "c2" && ParseReason(failure.Reason) != switchboardv1.Reason_REASON_SUBSCRIPTION_GENERATION_STALE {
 			t.Errorf("got %v for %q", err, event.GetCursor())
 		}
 		if event.GetCursor() == "c2" {

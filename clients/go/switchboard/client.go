@@ -21,13 +21,15 @@ import (
 // Client calls one Switchboard server. It is safe for concurrent use; a program needs only one.
 type Client struct {
 	// The generated clients. Calls through them get everything that this package adds.
-	Accounts  switchboardv1.AccountServiceClient
-	Contacts  switchboardv1.ContactServiceClient
-	Events    switchboardv1.EventServiceClient
-	Flows     switchboardv1.FlowServiceClient
-	Messages  switchboardv1.MessageServiceClient
-	Templates switchboardv1.TemplateServiceClient
-	Webhooks  switchboardv1.WebhookServiceClient
+	Accounts             switchboardv1.AccountServiceClient
+	Contacts             switchboardv1.ContactServiceClient
+	Conversations        switchboardv1.ConversationServiceClient
+	Events               switchboardv1.EventServiceClient
+	Flows                switchboardv1.FlowServiceClient
+	Messages             switchboardv1.MessageServiceClient
+	Subscriptions        switchboardv1.SubscriptionServiceClient
+	Templates            switchboardv1.TemplateServiceClient
+	WebhookRegistrations switchboardv1.WebhookRegistrationServiceClient
 
 	conn  *grpc.ClientConn
 	dial  func() (*grpc.ClientConn, error)
@@ -120,16 +122,18 @@ func NewClient(address string, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	return &Client{
-		Accounts:  switchboardv1.NewAccountServiceClient(conn),
-		Contacts:  switchboardv1.NewContactServiceClient(conn),
-		Events:    switchboardv1.NewEventServiceClient(conn),
-		Flows:     switchboardv1.NewFlowServiceClient(conn),
-		Messages:  switchboardv1.NewMessageServiceClient(conn),
-		Templates: switchboardv1.NewTemplateServiceClient(conn),
-		Webhooks:  switchboardv1.NewWebhookServiceClient(conn),
-		conn:      conn,
-		dial:      connect,
-		retry:     retry,
+		Accounts:             switchboardv1.NewAccountServiceClient(conn),
+		Contacts:             switchboardv1.NewContactServiceClient(conn),
+		Conversations:        switchboardv1.NewConversationServiceClient(conn),
+		Events:               switchboardv1.NewEventServiceClient(conn),
+		Flows:                switchboardv1.NewFlowServiceClient(conn),
+		Messages:             switchboardv1.NewMessageServiceClient(conn),
+		Subscriptions:        switchboardv1.NewSubscriptionServiceClient(conn),
+		Templates:            switchboardv1.NewTemplateServiceClient(conn),
+		WebhookRegistrations: switchboardv1.NewWebhookRegistrationServiceClient(conn),
+		conn:                 conn,
+		dial:                 connect,
+		retry:                retry,
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package switchboard
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"maps"
@@ -19,20 +20,28 @@ import (
 // Domain is the [Error.Domain] of every error that Switchboard itself returned.
 const Domain = "switchboard"
 
-// Error is a failed call, or a failure that a stream, an event or a record contains. Every error of a call through a
+const (
+	// reasonPrefix comes before the text of a reason in the names of [switchboardv1.Reason].
+	reasonPrefix = "REASON_"
+	// providerMessage is the metadata key of [Error.ProviderMessage].
+	providerMessage = "provider_message"
+)
+
+// Error is a failed call, or a failure that a stream, an event or a message contains. Every error of a call through a
 // [Client] is an Error; find it with [errors.AsType] or [errors.As]. [status.FromError] and [status.Code] read it too.
 type Error struct {
 	// Code is the gRPC status code.
 	Code codes.Code
-	// Reason identifies the error in upper snake case, such as RECIPIENT_NOT_REACHABLE. Decide on this field; the
-	// server's docs/errors.md lists all reasons. It is empty when a library or a proxy made the status; then the
-	// outcome of a write is unknown.
+	// Reason identifies the error in upper snake case, such as RECIPIENT_NOT_REACHABLE. Decide on this field: compare
+	// [ParseReason] of it with the constants of [switchboardv1.Reason]. The server's docs/errors.md lists all reasons.
+	// Reason is empty when a library or a proxy made the status; then the outcome of a write is unknown.
 	Reason string
 	// Domain is who defined the reason: [Domain], or empty if Reason is empty.
 	Domain string
 	// Message is an English sentence for developers. Its wording may change.
 	Message string
-	// Metadata holds details of the reason by key, such as message_id or attempt.
+	// Metadata holds details of the reason by key, such as message_id, attempt or provider_code. It omits
+	// provider_message, because that may quote the message: see [Error.ProviderMessage].
 	Metadata map[string]string
 	// Violations are the invalid fields of the request, if these caused the failure.
 	Violations []FieldViolation
@@ -74,12 +83,31 @@ func (e *Error) RetryDelay() (delay time.Duration, ok bool) {
 	return e.retryDelay.AsDuration(), e.retryDelay != nil
 }
 
+// ProviderMessage is what the provider wrote about the failure, at most 256 characters. It is empty if the provider
+// wrote nothing. The text may quote the message: treat it as message content, and do not log it. No other field or
+// method returns it, except the details of [Error.GRPCStatus].
+func (e *Error) ProviderMessage() string {
+	for _, detail := range e.status.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info.GetMetadata()[providerMessage]
+		}
+	}
+	return ""
+}
+
+// ParseReason returns the constant for the text of a reason: [Error.Reason], or the reason of a Failure. It returns
+// REASON_UNSPECIFIED for an empty text, and for a reason that is newer than this package. For these, decide on the gRPC
+// code.
+func ParseReason(text string) switchboardv1.Reason {
+	return switchboardv1.Reason(switchboardv1.Reason_value[reasonPrefix+text])
+}
+
 // GRPCStatus is the original status with all its details.
 func (e *Error) GRPCStatus() *status.Status { return e.status }
 
-// ErrorFrom converts the failure in a stream, an event or a record into an [*Error]; nil stays nil. It omits the
+// ErrorFrom converts the failure in a stream, an event or a message into an [*Error]; nil stays nil. It omits the
 // provider's raw response (raw_json), because that may quote the message.
-func ErrorFrom(failure *switchboardv1.Error) error {
+func ErrorFrom(failure *switchboardv1.Failure) error {
 	if failure == nil {
 		return nil
 	}
@@ -90,10 +118,11 @@ func ErrorFrom(failure *switchboardv1.Error) error {
 	// Use the same details as those of a failed call.
 	metadata := maps.Clone(failure.GetMetadata())
 	for key, value := range map[string]string{
-		"provider":          providerName(failure.GetProvider()),
+		"provider":          cmp.Or(failure.GetProviderName(), providerName(failure.GetProvider())),
 		"provider_code":     failure.GetProviderCode(),
 		"provider_type":     failure.GetProviderType(),
 		"provider_trace_id": failure.GetProviderTraceId(),
+		providerMessage:     failure.GetProviderMessage(),
 	} {
 		if value != "" {
 			if metadata == nil {
@@ -126,6 +155,7 @@ func ErrorFrom(failure *switchboardv1.Error) error {
 	return newError(detailed, "")
 }
 
+// providerName is the name of a provider as in the metadata of a failed call, or empty.
 func providerName(provider switchboardv1.Provider) string {
 	if provider == switchboardv1.Provider_PROVIDER_UNSPECIFIED {
 		return ""
@@ -152,7 +182,8 @@ func newError(failure *status.Status, requestID string) *Error {
 	for _, detail := range failure.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
-			e.Reason, e.Domain, e.Metadata = detail.GetReason(), detail.GetDomain(), detail.GetMetadata()
+			e.Reason, e.Domain, e.Metadata = detail.GetReason(), detail.GetDomain(), maps.Clone(detail.GetMetadata())
+			delete(e.Metadata, providerMessage)
 		case *errdetails.BadRequest:
 			for _, violation := range detail.GetFieldViolations() {
 				e.Violations = append(e.Violations, FieldViolation{

@@ -86,11 +86,13 @@ func listenAndClose(t *testing.T) string {
 }
 
 func TestErrorFromRecordMatchesFailedCall(t *testing.T) {
-	err := ErrorFrom(&switchboardv1.Error{
+	err := ErrorFrom(&switchboardv1.Failure{
 		Reason:          "SESSION_WINDOW_CLOSED",
 		Code:            int32(codes.FailedPrecondition),
 		Message:         "only templates can be sent",
 		Provider:        switchboardv1.Provider_PROVIDER_CONNECTBY,
+		ProviderName:    "connectby",
+		ProviderMessage: "too late for Ada",
 		ProviderCode:    "131047",
 		ProviderType:    "OAuthException",
 		ProviderTraceId: "trace",
@@ -118,6 +120,9 @@ func TestErrorFromRecordMatchesFailedCall(t *testing.T) {
 	if status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("status.Code is %v", status.Code(err))
 	}
+	if failure.ProviderMessage() != "too late for Ada" {
+		t.Errorf("the provider's message is %q", failure.ProviderMessage())
+	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if strings.Contains(fmt.Sprintf(verb, err), "Ada") {
 			t.Errorf("%s shows message text", verb)
@@ -125,11 +130,71 @@ func TestErrorFromRecordMatchesFailedCall(t *testing.T) {
 	}
 }
 
+func TestProviderMessageOfFailedCallIsNotInText(t *testing.T) {
+	made, err := status.New(codes.FailedPrecondition, "refused").WithDetails(&errdetails.ErrorInfo{
+		Reason: "PROVIDER_REFUSED", Domain: "switchboard",
+		Metadata: map[string]string{"provider": "connectly", "provider_message": "no offers for Ada"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := serveMessages(t, &fakeMessages{send: func(
+		context.Context, *switchboardv1.SendMessageRequest,
+	) (*switchboardv1.SendMessageResponse, error) {
+		return nil, made.Err()
+	}})
+	_, err = connect(t, address).Messages.SendMessage(testContext(t), &switchboardv1.SendMessageRequest{})
+	failure, ok := errors.AsType[*Error](err)
+	if !ok || failure.ProviderMessage() != "no offers for Ada" ||
+		!reflect.DeepEqual(failure.Metadata, map[string]string{"provider": "connectly"}) {
+		t.Fatalf("got %v", err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if strings.Contains(fmt.Sprintf(verb, err), "Ada") {
+			t.Errorf("%s shows the provider's message", verb)
+		}
+	}
+}
+
+func TestErrorFromNamesProviderNewerThanPackage(t *testing.T) {
+	for name, failure := range map[string]*switchboardv1.Failure{
+		"newer":     {Provider: 99, ProviderName: "newer"},
+		"connectly": {Provider: switchboardv1.Provider_PROVIDER_CONNECTLY},
+	} {
+		made, ok := errors.AsType[*Error](ErrorFrom(failure))
+		if !ok || made.Metadata["provider"] != name {
+			t.Errorf("got %+v, want provider %s", made, name)
+		}
+	}
+}
+
+func TestParseReasonMapsTextsToConstants(t *testing.T) {
+	values := switchboardv1.Reason(0).Descriptor().Values()
+	for i := range values.Len() {
+		text, ok := strings.CutPrefix(string(values.Get(i).Name()), "REASON_")
+		if !ok {
+			t.Errorf("%s lacks the prefix", values.Get(i).Name())
+		}
+		if reason := ParseReason(text); reason.Number() != values.Get(i).Number() {
+			t.Errorf("%s becomes %v", text, reason)
+		}
+	}
+	for _, text := range []string{"", "A_NEWER_REASON", "request_invalid", "REASON_REQUEST_INVALID", "1"} {
+		if reason := ParseReason(text); reason != switchboardv1.Reason_REASON_UNSPECIFIED {
+			t.Errorf("%q becomes %v", text, reason)
+		}
+	}
+	failure, ok := errors.AsType[*Error](ErrorFrom(&switchboardv1.Failure{Reason: "A_NEWER_REASON"}))
+	if !ok || failure.Reason != "A_NEWER_REASON" {
+		t.Errorf("got %+v", failure)
+	}
+}
+
 func TestErrorFromNilReturnsNil(t *testing.T) {
 	if err := ErrorFrom(nil); err != nil {
 		t.Errorf("got %#v", err)
 	}
-	if err := ErrorFrom(&switchboardv1.Error{}); status.Code(err) != codes.Unknown {
+	if err := ErrorFrom(&switchboardv1.Failure{}); status.Code(err) != codes.Unknown {
 		t.Errorf("an error without a code became %v", err)
 	}
 }

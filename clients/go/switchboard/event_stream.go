@@ -217,7 +217,7 @@ func (s *EventStream) readStream(
 	if err != nil {
 		return failed(err)
 	}
-	if request.GetSubscription() != "" {
+	if request.GetSubscriptionId() != "" {
 		background.Go(func() { s.acknowledgeLoop(streamCtx, conn, cancel) })
 	}
 	closing := false
@@ -262,7 +262,7 @@ func (s *EventStream) readStream(
 			}
 			s.advance(response.Gap.GetResumeCursor())
 		case *switchboardv1.SubscribeResponse_Closing:
-			wait = response.Closing.GetRetryAfter().AsDuration()
+			wait = response.Closing.GetRetryDelay().AsDuration()
 			switch response.Closing.GetReason() {
 			case switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_CHANGED,
 				switchboardv1.ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED:
@@ -283,7 +283,7 @@ func (s *EventStream) nextRequest() *switchboardv1.SubscribeRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	request := proto.CloneOf(s.request)
-	if s.cursor != "" && request.GetSubscription() == "" {
+	if s.cursor != "" && request.GetSubscriptionId() == "" {
 		request.Start = &switchboardv1.SubscribeRequest_AfterCursor{AfterCursor: s.cursor}
 	}
 	request.MaxEvents -= min(s.finishedEvents, request.MaxEvents)
@@ -366,7 +366,7 @@ func (s *EventStream) advance(cursor string) {
 		return
 	}
 	s.cursor = cursor
-	if s.request.GetSubscription() != "" {
+	if s.request.GetSubscriptionId() != "" {
 		s.pending = position{cursor: cursor, generation: s.generation}
 		s.signalPending()
 	}

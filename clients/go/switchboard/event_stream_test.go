@@ -39,7 +39,7 @@ func startedWith(cursor string, heartbeat time.Duration) response {
 
 func event(cursor string) response {
 	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Event{
-		Event: &switchboardv1.Event{Id: "evt_" + cursor, Cursor: cursor},
+		Event: &switchboardv1.Event{EventId: "evt_" + cursor, Cursor: cursor},
 	}}
 }
 
@@ -58,7 +58,7 @@ func gap(after, resume string) response {
 func closing(cursor string, reason switchboardv1.ClosingReason, after time.Duration) response {
 	made := &switchboardv1.SubscribeClosing{Cursor: cursor, Reason: reason}
 	if after > 0 {
-		made.RetryAfter = durationpb.New(after)
+		made.RetryDelay = durationpb.New(after)
 	}
 	return &switchboardv1.SubscribeResponse{Response: &switchboardv1.SubscribeResponse_Closing{Closing: made}}
 }
@@ -326,7 +326,7 @@ func TestPermanentErrorEndsLoop(t *testing.T) {
 		}
 		t.Run(code.String(), func(t *testing.T) {
 			t.Parallel()
-			failure := statusError(t, code, &switchboardv1.Error{Reason: "A_REASON", Metadata: map[string]string{"oldest_cursor": "c9"}})
+			failure := statusError(t, code, &switchboardv1.Failure{Reason: "A_REASON", Metadata: map[string]string{"oldest_cursor": "c9"}})
 			fake := newFakeEvents(send(failure, started("c0"), event("c1")), endOfStream("c1"))
 			cursors, err := readAll(t, connect(t, serveEvents(t, fake)).Subscribe(nil))
 			wantCursors(t, cursors, "c1")
@@ -423,7 +423,7 @@ func TestCutStreamResumes(t *testing.T) {
 			t.Parallel()
 			fake := newFakeEvents(endOfStream("c1"))
 			server := grpc.NewServer()
-			switchboardv1.RegisterEventServiceServer(server, fake)
+			fake.register(server)
 			t.Cleanup(server.Stop)
 			read, first := make(chan struct{}), make(chan struct{}, 1)
 			first <- struct{}{}
@@ -525,7 +525,7 @@ func TestUnknownClosingReasonEndsLoop(t *testing.T) {
 func TestServerDelayIsCapped(t *testing.T) {
 	t.Parallel()
 	for delay, want := range map[time.Duration]time.Duration{20 * time.Second: 20 * time.Second, time.Hour: maxServerDelay} {
-		failure := statusError(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(delay)})
+		failure := statusError(t, codes.Unavailable, &switchboardv1.Failure{RetryDelay: durationpb.New(delay)})
 		for name, last := range map[string]script{
 			"closing": send(unavailable, started("c0"), closing("c0", shutdown, delay)),
 			"failure": send(failure, started("c0")),

@@ -87,9 +87,33 @@ func ExampleClient_Subscribe() {
 	// resume after c2
 }
 
+func ExampleParseReason() {
+	client, err := switchboard.NewClient(os.Getenv("SWITCHBOARD_ADDRESS"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	_, err = client.Messages.SendMessage(context.Background(), &switchboardv1.SendMessageRequest{
+		Account: "demo-connectly",
+		Content: &switchboardv1.SendMessageRequest_Text{Text: &switchboardv1.Text{Body: "Hello!"}},
+	})
+	if failure, ok := errors.AsType[*switchboard.Error](err); ok {
+		switch switchboard.ParseReason(failure.Reason) {
+		case switchboardv1.Reason_REASON_REQUEST_INVALID:
+			fmt.Println("fix the request")
+		case switchboardv1.Reason_REASON_SESSION_WINDOW_CLOSED:
+			fmt.Println("send a template")
+		default:
+			fmt.Println(failure)
+		}
+	}
+	// Output: fix the request
+}
+
 func ExampleErrorFrom() {
-	// Events, records and responses of SendMessages contain such an error.
-	failure := &switchboardv1.Error{Reason: "RECIPIENT_NOT_REACHABLE", Code: int32(codes.FailedPrecondition)}
+	// Events, messages and responses of SendMessages contain such a failure.
+	failure := &switchboardv1.Failure{Reason: "RECIPIENT_NOT_REACHABLE", Code: int32(codes.FailedPrecondition)}
 	fmt.Println(switchboard.ErrorFrom(failure))
 	// Output: switchboard: FailedPrecondition RECIPIENT_NOT_REACHABLE
 }
@@ -117,7 +141,7 @@ func (exampleMessages) SendMessage(
 	_ context.Context, request *switchboardv1.SendMessageRequest,
 ) (*switchboardv1.SendMessageResponse, error) {
 	if !strings.HasPrefix(request.GetTo(), "+") {
-		return nil, switchboard.ErrorFrom(&switchboardv1.Error{
+		return nil, switchboard.ErrorFrom(&switchboardv1.Failure{
 			Code:            int32(codes.InvalidArgument),
 			Reason:          "REQUEST_INVALID",
 			FieldViolations: []*switchboardv1.FieldViolation{{Field: "to", Reason: "REQUIRED"}},

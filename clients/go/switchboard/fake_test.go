@@ -70,7 +70,7 @@ func receive[T any](t *testing.T, from <-chan T) T {
 }
 
 // statusError returns a status with details, as the server sends it.
-func statusError(t testing.TB, code codes.Code, failure *switchboardv1.Error) error {
+func statusError(t testing.TB, code codes.Code, failure *switchboardv1.Failure) error {
 	t.Helper()
 	failure.Code = int32(code)
 	made, ok := ErrorFrom(failure).(*Error)
@@ -108,6 +108,7 @@ func serveMessages(t *testing.T, fake *fakeMessages, options ...grpc.ServerOptio
 // fakeEvents runs one script of the test per Subscribe call, in order, and answers acknowledgements.
 type fakeEvents struct {
 	switchboardv1.UnimplementedEventServiceServer
+	switchboardv1.UnimplementedSubscriptionServiceServer
 	requests    chan *switchboardv1.SubscribeRequest
 	scripts     chan func(switchboardv1.EventService_SubscribeServer) error
 	acknowledge func(context.Context, *switchboardv1.AcknowledgeRequest) error // Nil accepts all.
@@ -133,7 +134,7 @@ func (f *fakeEvents) Acknowledge(
 	ctx context.Context, request *switchboardv1.AcknowledgeRequest,
 ) (*switchboardv1.AcknowledgeResponse, error) {
 	f.record(fmt.Sprintf("%s/%d", request.GetCursor(), request.GetGeneration()))
-	if request.GetSubscription() != shop {
+	if request.GetSubscriptionId() != shop {
 		return nil, status.Error(codes.InvalidArgument, "unknown subscription")
 	}
 	if f.acknowledge != nil {
@@ -164,6 +165,12 @@ func (f *fakeEvents) Subscribe(
 	}
 }
 
+// register registers both services of the fake.
+func (f *fakeEvents) register(server *grpc.Server) {
+	switchboardv1.RegisterEventServiceServer(server, f)
+	switchboardv1.RegisterSubscriptionServiceServer(server, f)
+}
+
 func newFakeEvents(scripts ...func(switchboardv1.EventService_SubscribeServer) error) *fakeEvents {
 	fake := &fakeEvents{
 		requests: make(chan *switchboardv1.SubscribeRequest, 100),
@@ -177,5 +184,5 @@ func newFakeEvents(scripts ...func(switchboardv1.EventService_SubscribeServer) e
 
 func serveEvents(t *testing.T, fake *fakeEvents) string {
 	t.Helper()
-	return serve(t, func(server *grpc.Server) { switchboardv1.RegisterEventServiceServer(server, fake) })
+	return serve(t, fake.register)
 }

@@ -89,7 +89,7 @@ func sleep(ctx context.Context, pause time.Duration) error {
 func isRead(method string) bool {
 	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return strings.HasPrefix(service, "switchboard.v1.") &&
-		(strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || name == "VerifyWebhook")
+		(strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || name == "VerifyWebhookSignature")
 }
 
 // stream is the interceptor of streaming calls.

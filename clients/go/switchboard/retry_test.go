@@ -90,22 +90,22 @@ func serveRecorder(t *testing.T, answer error) (*recorder, string) {
 func TestOnlyReadsAndIdempotentWritesAreRetried(t *testing.T) {
 	// Writes without a request_id. Before you add a call here, check that it must not be retried.
 	notRetried := map[string]bool{
-		"/switchboard.v1.ContactService/UpdateContact": true,
-		"/switchboard.v1.ContactService/DeleteContact": true,
-		"/switchboard.v1.WebhookService/UpdateWebhook": true,
-		"/switchboard.v1.WebhookService/DeleteWebhook": true,
+		"/switchboard.v1.ContactService/UpdateContact":                         true,
+		"/switchboard.v1.ContactService/DeleteContact":                         true,
+		"/switchboard.v1.WebhookRegistrationService/UpdateWebhookRegistration": true,
+		"/switchboard.v1.WebhookRegistrationService/DeleteWebhookRegistration": true,
 		// The response to a retry could not show what the first attempt did.
-		"/switchboard.v1.EventService/CreateSubscription": true,
-		"/switchboard.v1.EventService/UpdateSubscription": true,
-		"/switchboard.v1.EventService/SeekSubscription":   true,
-		"/switchboard.v1.EventService/DeleteSubscription": true,
+		"/switchboard.v1.SubscriptionService/CreateSubscription": true,
+		"/switchboard.v1.SubscriptionService/UpdateSubscription": true,
+		"/switchboard.v1.SubscriptionService/SeekSubscription":   true,
+		"/switchboard.v1.SubscriptionService/DeleteSubscription": true,
 		// The loop of an event stream retries this call itself.
-		"/switchboard.v1.EventService/Acknowledge": true,
+		"/switchboard.v1.SubscriptionService/Acknowledge": true,
 	}
 	idempotentWrites := map[string]bool{
-		"/switchboard.v1.MessageService/SendMessage":   true,
-		"/switchboard.v1.ContactService/CreateContact": true,
-		"/switchboard.v1.WebhookService/CreateWebhook": true,
+		"/switchboard.v1.MessageService/SendMessage":                           true,
+		"/switchboard.v1.ContactService/CreateContact":                         true,
+		"/switchboard.v1.WebhookRegistrationService/CreateWebhookRegistration": true,
 	}
 	recorder, address := serveRecorder(t, unavailable)
 	client := connect(t, address)
@@ -300,7 +300,7 @@ func TestServerDelayIsHonouredUpToLimit(t *testing.T) {
 	}{{0, 2}, {3 * time.Second, 2}, {maxServerDelay, 2}, {maxServerDelay + time.Second, 1}} {
 		t.Run(test.delay.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				failure := statusError(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(test.delay)})
+				failure := statusError(t, codes.Unavailable, &switchboardv1.Failure{RetryDelay: durationpb.New(test.delay)})
 				start, attempts := time.Now(), 0
 				err := retrier{attempts: 2}.do(t.Context(), true, func() error {
 					attempts++
@@ -323,7 +323,7 @@ func TestDelayBeyondDeadlineFailsImmediately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		failure := statusError(t, codes.Unavailable, &switchboardv1.Error{RetryDelay: durationpb.New(time.Second)})
+		failure := statusError(t, codes.Unavailable, &switchboardv1.Failure{RetryDelay: durationpb.New(time.Second)})
 		start, attempts := time.Now(), 0
 		err := retrier{attempts: 4}.do(ctx, true, func() error {
 			attempts++

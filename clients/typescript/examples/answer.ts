@@ -1,23 +1,23 @@
 // Replies to questions until Ctrl-C. The server stores the position, so the next start receives the messages missed
 // meanwhile.
-import { Code, createSwitchboardClient, SwitchboardError } from "@switchboard/client";
-import type { Event } from "@switchboard/client/v1";
+import { Code, createSwitchboardClient, parseReason, SwitchboardError } from "@switchboard/client";
+import { type Event, Reason } from "@switchboard/client/v1";
 
 const switchboard = createSwitchboardClient(process.env["SWITCHBOARD_ADDRESS"] ?? "127.0.0.1:50051");
 try {
-  await switchboard.events.createSubscription(
-    { subscription: "answers", filter: { types: ["message.received"] } },
+  await switchboard.subscriptions.createSubscription(
+    { subscriptionId: "answers", subscription: { filter: { types: ["message.received"] } } },
     { timeoutMs: 10_000 },
   );
 } catch (error) {
   // An earlier start created it.
-  if (!(error instanceof SwitchboardError && error.reason === "SUBSCRIPTION_EXISTS")) {
+  if (!(error instanceof SwitchboardError && parseReason(error.reason) === Reason.SUBSCRIPTION_EXISTS)) {
     throw error;
   }
 }
 
 const stream = switchboard.subscribe(
-  { start: { case: "subscription", value: "answers" } },
+  { start: { case: "subscriptionId", value: "answers" } },
   { onReconnect: (error, delayMs) => console.error(`reconnecting in ${Math.ceil(delayMs)} ms: ${error.message}`) },
 );
 process.once("SIGINT", () => stream.close());
@@ -30,12 +30,12 @@ for await (const event of stream) {
     if (!(error instanceof SwitchboardError) || error.code === Code.Unavailable) {
       throw error;
     }
-    console.error(`no answer to ${event.id}: ${error.message}`);
+    console.error(`no answer to ${event.eventId}: ${error.message}`);
   }
 }
 switchboard.close();
 
-async function answer({ id, account, payload }: Event): Promise<void> {
+async function answer({ eventId, account, payload }: Event): Promise<void> {
   if (payload.case !== "messageReceived" || payload.value.sender === undefined) {
     return;
   }
@@ -46,11 +46,11 @@ async function answer({ id, account, payload }: Event): Promise<void> {
         account,
         to: sender.address,
         // Derived from the event: if a crash causes a redelivery, the reply is still sent only once.
-        requestId: `answer-${id}`,
+        requestId: `answer-${eventId}`,
         content: { case: "text", value: { body: "Yes, we do." } },
       },
       { timeoutMs: 40_000 },
     );
-    console.log(`answered ${id}`);
+    console.log(`answered ${eventId}`);
   }
 }

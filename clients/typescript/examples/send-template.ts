@@ -12,7 +12,9 @@ const { message } = await switchboard.messages.sendMessage(
       value: {
         name: "summer_sale",
         language: "en_US",
-        header: { header: { case: "image", value: { url: "https://example.com/dummy-image.jpg" } } },
+        header: {
+          header: { case: "image", value: { source: { case: "url", value: "https://example.com/dummy-image.jpg" } } },
+        },
         body: [{ value: { case: "text", value: "Asha" } }],
         buttons: [{ index: 1, value: { case: "urlSuffix", value: "summer" } }],
       },

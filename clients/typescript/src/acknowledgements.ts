@@ -1,6 +1,8 @@
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { isReset, SwitchboardError } from "./error.js";
-import { EventService } from "./gen/switchboard/v1/event_service_pb.js";
+import { Reason } from "./gen/switchboard/v1/reason_pb.js";
+import { SubscriptionService } from "./gen/switchboard/v1/subscription_service_pb.js";
+import { parseReason } from "./reason.js";
 import type { Connection } from "./transport.js";
 import { MAX_SERVER_DELAY_MS } from "./wait.js";
 
@@ -18,7 +20,7 @@ export interface Position {
 
 /** Acknowledges the finished events of a named subscription in the background. */
 export class Acknowledgements {
-  readonly #subscription: string;
+  readonly #subscriptionId: string;
   readonly #connect: () => Connection;
   /** The connection of the open stream. */
   #connection: Connection | undefined;
@@ -29,8 +31,8 @@ export class Acknowledgements {
   #acknowledged: Position | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(subscription: string, connect: () => Connection) {
-    this.#subscription = subscription;
+  constructor(subscriptionId: string, connect: () => Connection) {
+    this.#subscriptionId = subscriptionId;
     this.#connect = connect;
   }
 
@@ -128,8 +130,9 @@ export class Acknowledgements {
     const own = this.#connection === undefined ? this.#connect() : undefined;
     const { transport } = own ?? (this.#connection as Connection);
     try {
-      const request = { subscription: this.#subscription, ...position };
-      await createClient(EventService, transport).acknowledge(request, signal ? { timeoutMs, signal } : { timeoutMs });
+      const request = { subscriptionId: this.#subscriptionId, ...position };
+      const client = createClient(SubscriptionService, transport);
+      await client.acknowledge(request, signal ? { timeoutMs, signal } : { timeoutMs });
       this.#acknowledged = position;
       if (samePosition(position, this.#pending)) {
         this.#pending = undefined;
@@ -137,7 +140,7 @@ export class Acknowledgements {
       return true;
     } catch (reason) {
       const error = SwitchboardError.from(reason);
-      if (error.reason === "SUBSCRIPTION_GENERATION_STALE") {
+      if (parseReason(error.reason) === Reason.SUBSCRIPTION_GENERATION_STALE) {
         // The subscription was moved, so positions of this generation no longer apply.
         if (this.#pending?.generation === position.generation) {
           this.#pending = undefined;

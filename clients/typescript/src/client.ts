@@ -9,6 +9,7 @@ import {
 } from "./event-stream.js";
 import { AccountService } from "./gen/switchboard/v1/account_service_pb.js";
 import { ContactService } from "./gen/switchboard/v1/contact_service_pb.js";
+import { ConversationService } from "./gen/switchboard/v1/conversation_service_pb.js";
 import type { Event } from "./gen/switchboard/v1/event_pb.js";
 import { EventService, type SubscribeGap, type SubscribeRequestSchema } from "./gen/switchboard/v1/event_service_pb.js";
 import { FlowService } from "./gen/switchboard/v1/flow_service_pb.js";
@@ -17,12 +18,13 @@ import {
   MessageService,
   type SendMediaResponse,
 } from "./gen/switchboard/v1/message_service_pb.js";
+import { SubscriptionService } from "./gen/switchboard/v1/subscription_service_pb.js";
 import {
   TemplateService,
   type UploadTemplateMediaHeaderSchema,
   type UploadTemplateMediaResponse,
 } from "./gen/switchboard/v1/template_service_pb.js";
-import { WebhookService } from "./gen/switchboard/v1/webhook_service_pb.js";
+import { WebhookRegistrationService } from "./gen/switchboard/v1/webhook_registration_service_pb.js";
 import { type Connection, wrapTransport } from "./transport.js";
 import { type FileSource, Upload } from "./upload.js";
 
@@ -53,11 +55,13 @@ export interface CommonOptions {
 export class SwitchboardClient {
   readonly accounts: Client<typeof AccountService>;
   readonly contacts: Client<typeof ContactService>;
+  readonly conversations: Client<typeof ConversationService>;
   readonly events: Client<typeof EventService>;
   readonly flows: Client<typeof FlowService>;
   readonly messages: Client<typeof MessageService>;
+  readonly subscriptions: Client<typeof SubscriptionService>;
   readonly templates: Client<typeof TemplateService>;
-  readonly webhooks: Client<typeof WebhookService>;
+  readonly webhookRegistrations: Client<typeof WebhookRegistrationService>;
   /**
    * The transport of all calls. Use it for clients of other services: `createClient(SandboxService,
    * switchboard.transport)`.
@@ -80,11 +84,13 @@ export class SwitchboardClient {
     this.transport = this.#connection.transport;
     this.accounts = createClient(AccountService, this.transport);
     this.contacts = createClient(ContactService, this.transport);
+    this.conversations = createClient(ConversationService, this.transport);
     this.events = createClient(EventService, this.transport);
     this.flows = createClient(FlowService, this.transport);
     this.messages = createClient(MessageService, this.transport);
+    this.subscriptions = createClient(SubscriptionService, this.transport);
     this.templates = createClient(TemplateService, this.transport);
-    this.webhooks = createClient(WebhookService, this.transport);
+    this.webhookRegistrations = createClient(WebhookRegistrationService, this.transport);
   }
 
   /**

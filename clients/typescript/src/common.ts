@@ -7,4 +7,5 @@ export type {
   SubscribeRequestWithGaps,
   SubscribeRequestWithoutGaps,
 } from "./event-stream.js";
+export { parseReason } from "./reason.js";
 export type { FileSource } from "./upload.js";

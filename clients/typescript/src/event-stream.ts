@@ -14,6 +14,8 @@ import {
   type SubscribeResponse,
   type SubscribeStarted,
 } from "./gen/switchboard/v1/event_service_pb.js";
+import { Reason } from "./gen/switchboard/v1/reason_pb.js";
+import { parseReason } from "./reason.js";
 import type { Connection } from "./transport.js";
 import { backoffMs, LinkedSignal, MAX_SERVER_DELAY_MS, wait } from "./wait.js";
 
@@ -39,7 +41,7 @@ export type SubscribeRequestWithoutGaps = MessageInitShape<typeof SubscribeReque
  * Events in journal order, across broken connections and server restarts.
  *
  * ```ts
- * for await (const event of switchboard.subscribe({ start: { case: "subscription", value: "billing" } })) {
+ * for await (const event of switchboard.subscribe({ start: { case: "subscriptionId", value: "billing" } })) {
  *   await handle(event);
  * }
  * ```
@@ -140,7 +142,7 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
     if (start.case === "afterCursor") {
       this.#cursor = start.value;
     }
-    this.#acknowledgements = start.case === "subscription" ? new Acknowledgements(start.value, connect) : undefined;
+    this.#acknowledgements = start.case === "subscriptionId" ? new Acknowledgements(start.value, connect) : undefined;
   }
 
   get cursor(): string | undefined {
@@ -248,7 +250,7 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
             break;
         }
       }
-      if (stream.error?.reason === "SUBSCRIPTION_CHANGED") {
+      if (parseReason(stream.error?.reason ?? "") === Reason.SUBSCRIPTION_CHANGED) {
         acknowledgements?.dropPending();
       }
       return stream;
@@ -357,9 +359,9 @@ class Stream implements StreamEnd {
         const { heartbeatInterval } = response.value;
         this.#silenceTimeoutMs = 2 * (heartbeatInterval ? durationMs(heartbeatInterval) : DEFAULT_HEARTBEAT_MS);
       } else if (response.case === "closing") {
-        const { reason, retryAfter } = response.value;
+        const { reason, retryDelay } = response.value;
         this.#endedAsRequested = !RECONNECT_REASONS.has(reason);
-        this.serverDelayMs = retryAfter ? durationMs(retryAfter) : 0;
+        this.serverDelayMs = retryDelay ? durationMs(retryDelay) : 0;
       }
       return response;
     } catch (reason) {

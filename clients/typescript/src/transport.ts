@@ -175,7 +175,7 @@ function isNetworkError(cause: unknown): boolean {
 function isRead(method: DescMethod): boolean {
   return (
     method.parent.typeName.startsWith("switchboard.v1.") &&
-    (/^(Get|List)[A-Z]/.test(method.name) || method.name === "VerifyWebhook")
+    (/^(Get|List)[A-Z]/.test(method.name) || method.name === "VerifyWebhookSignature")
   );
 }
 

@@ -12,6 +12,7 @@ import {
   ExpiredPolicy,
   type SubscribeRequest,
   type SubscribeResponseSchema,
+  SubscriptionService,
 } from "@switchboard/client/v1";
 import { Deferred, take, until } from "./support/deferred.js";
 import { fakeServer, serverError } from "./support/fake.js";
@@ -21,13 +22,13 @@ type Response = MessageInitShape<typeof SubscribeResponseSchema>;
 type Script = (signal: AbortSignal) => AsyncIterable<Response>;
 type Answer = (request: AcknowledgeRequest, signal: AbortSignal) => Promise<void> | void;
 
-const NAMED = { start: { case: "subscription", value: "billing" } } as const;
+const NAMED = { start: { case: "subscriptionId", value: "billing" } } as const;
 
 const started = (cursor: string, generation = 1n): Response => ({
   response: { case: "started", value: { cursor, generation } },
 });
 const event = (number: number): Response => ({
-  response: { case: "event", value: { id: `evt_${number}`, cursor: `c${number}` } },
+  response: { case: "event", value: { eventId: `evt_${number}`, cursor: `c${number}` } },
 });
 const heartbeat = (cursor: string): Response => ({ response: { case: "heartbeat", value: { cursor } } });
 const closing = (cursor: string, reason: ClosingReason): Response => ({
@@ -57,9 +58,11 @@ async function server(t: TestContext, scripts: Script[], answers: Answer[] = [])
         note(`subscribe ${request.start.value}`);
         yield* script?.(signal) ?? [];
       },
+    });
+    service(SubscriptionService, {
       acknowledge: async (request, { signal }) => {
         const answer = answers[Math.min(acknowledged++, answers.length - 1)];
-        assert.equal(request.subscription, "billing");
+        assert.equal(request.subscriptionId, "billing");
         note(`${request.cursor} of ${request.generation}`);
         await answer?.(request, signal);
         return { cursor: request.cursor };
@@ -94,10 +97,10 @@ const failing = (...responses: Response[]): Script =>
   };
 
 /** Reads the stream in the background. */
-function readInBackground<T extends { id: string }>(stream: AsyncIterable<T>) {
+function readInBackground<T extends { eventId: string }>(stream: AsyncIterable<T>) {
   const ids: string[] = [];
   const ended = (async () => {
-    for await (const { id } of stream) {
+    for await (const { eventId: id } of stream) {
       ids.push(id);
     }
   })();
@@ -131,7 +134,7 @@ test("a slow loop keeps acknowledging finished events", async (t) => {
     },
   ]);
   const stream = client.subscribe(NAMED);
-  for await (const { id } of stream) {
+  for await (const { eventId: id } of stream) {
     if (id === "evt_2") {
       // The unfinished event is not acknowledged.
       await seen("c1 of 1");
@@ -179,7 +182,7 @@ test("a reconnect acknowledges first, then resumes by name", async (t) => {
     failing(),
     open(started("c4"), event(5)),
   ]);
-  const ids = (await take(client.subscribe(NAMED), 3)).map(({ id }) => id);
+  const ids = (await take(client.subscribe(NAMED), 3)).map(({ eventId }) => eventId);
   assert.deepEqual(ids, ["evt_1", "evt_2", "evt_5"]);
   assert.deepEqual(log, [
     "subscribe billing",
@@ -189,7 +192,7 @@ test("a reconnect acknowledges first, then resumes by name", async (t) => {
     "subscribe billing",
     "subscribe billing",
   ]);
-  assert.ok(requests.every(({ start }) => start.case === "subscription"));
+  assert.ok(requests.every(({ start }) => start.case === "subscriptionId"));
 });
 
 test("a failed acknowledgement delays reopening the stream", async (t) => {
@@ -290,7 +293,7 @@ test("a moved subscription never gets old positions acknowledged", async (t) => 
   );
   const stream = client.subscribe(NAMED);
   const ids: string[] = [];
-  for await (const { id } of stream) {
+  for await (const { eventId: id } of stream) {
     ids.push(id);
     if (ids.length === 2) {
       assert.equal(stream.cursor, "c0");
@@ -373,7 +376,7 @@ test("break and throw acknowledge only finished events", async (t) => {
   for (const leave of ["break", "throw"]) {
     const { client, log } = await server(t, [open(started("c0"), event(1), event(2), event(3))]);
     const loop = async () => {
-      for await (const { id } of client.subscribe(NAMED)) {
+      for await (const { eventId: id } of client.subscribe(NAMED)) {
         if (id === "evt_3") {
           if (leave === "break") {
             break;
@@ -397,7 +400,7 @@ test("close, signal and closed client acknowledge finished events", async (t) =>
     const stream = client.subscribe(NAMED, { signal: canceling.signal });
     const end = { close: () => stream.close(), signal: () => canceling.abort(), client: () => client.close() }[how];
     const loop = async () => {
-      for await (const { id } of stream) {
+      for await (const { eventId: id } of stream) {
         if (id === "evt_2") {
           end();
         }
@@ -471,11 +474,11 @@ test("acknowledge finishes the event even if the loop is left", async (t) => {
   const stream = client.subscribe({ ...NAMED, maxEvents: 5n });
   const seen: (string | undefined)[] = [];
   for await (const event of stream) {
-    if (event.id === "evt_2" || event.id === "evt_3") {
+    if (event.eventId === "evt_2" || event.eventId === "evt_3") {
       assert.equal(await stream.acknowledge(event), true);
       seen.push(stream.cursor);
     }
-    if (event.id === "evt_3") {
+    if (event.eventId === "evt_3") {
       break;
     }
   }
@@ -497,9 +500,9 @@ test("acknowledge returns the outcome to the caller", async (t) => {
   await assert.rejects(stream.acknowledge(), TypeError);
   let last: Event | undefined;
   for await (const event of stream) {
-    if (event.id === "evt_1") {
+    if (event.eventId === "evt_1") {
       assert.equal(await stream.acknowledge(event), true);
-    } else if (event.id === "evt_2") {
+    } else if (event.eventId === "evt_2") {
       assert.equal(await stream.acknowledge(event), false);
     } else {
       last = event;

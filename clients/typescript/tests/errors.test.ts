@@ -3,10 +3,10 @@ import { test } from "node:test";
 import { inspect } from "node:util";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { SwitchboardError } from "@switchboard/client";
-import { AccountService, ErrorSchema, MessageService } from "@switchboard/client/v1";
+import { parseReason, SwitchboardError } from "@switchboard/client";
+import { AccountService, FailureSchema, MessageService, Provider, Reason, ReasonSchema } from "@switchboard/client/v1";
 import { Deferred, until } from "./support/deferred.js";
-import { fakeServer } from "./support/fake.js";
+import { fakeServer, serverError } from "./support/fake.js";
 import { proxyTo } from "./support/proxy.js";
 import { clientOf } from "./support/sandbox.js";
 
@@ -147,26 +147,91 @@ test("a closed client fails open and later calls with CANCELED", async (t) => {
   assert.equal(later.message, "CANCELED: the client is closed");
 });
 
-test("a record converts without the provider's raw response", () => {
-  const record = create(ErrorSchema, {
+test("a Failure converts with all its fields but the raw error", () => {
+  const failure = create(FailureSchema, {
     code: Code.FailedPrecondition,
     reason: "SEND_OUTCOME_UNKNOWN",
     message: "the outcome is unknown",
+    provider: Provider.CONNECTBY,
+    providerName: "connectby",
+    providerCode: "131047",
+    providerType: "OAuthException",
+    providerTraceId: "trace",
+    providerMessage: "what the provider wrote",
     metadata: { attempt: "1" },
     retryDelay: { seconds: 1n, nanos: 500_000_000 },
     fieldViolations: [{ field: "to", reason: "MALFORMED", description: "must be a number" }],
     rawJson: '{"text":"what was written"}',
   });
-  const error = SwitchboardError.fromRecord(record);
+  const error = SwitchboardError.fromFailure(failure);
   assert.equal(error.message, "FAILED_PRECONDITION SEND_OUTCOME_UNKNOWN: the outcome is unknown");
   assert.equal(error.code, Code.FailedPrecondition);
-  assert.deepEqual(
-    [error.reason, error.domain, error.metadata],
-    ["SEND_OUTCOME_UNKNOWN", "switchboard", { attempt: "1" }],
-  );
+  assert.deepEqual([error.reason, error.domain], ["SEND_OUTCOME_UNKNOWN", "switchboard"]);
+  assert.deepEqual(error.metadata, {
+    attempt: "1",
+    provider: "connectby",
+    provider_code: "131047",
+    provider_type: "OAuthException",
+    provider_trace_id: "trace",
+  });
+  assert.equal(error.providerMessage, "what the provider wrote");
   assert.equal(error.retryDelayMs, 1500);
   assert.deepEqual(error.fieldViolations, [{ field: "to", reason: "MALFORMED", description: "must be a number" }]);
-  assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), /what was written/);
+  assertHides(error, /what was written|what the provider wrote/);
+});
+
+test("a Failure without code or provider converts to UNKNOWN without metadata", () => {
+  const error = SwitchboardError.fromFailure(create(FailureSchema));
+  assert.deepEqual(
+    [error.code, error.message, error.metadata, error.providerMessage],
+    [Code.Unknown, "UNKNOWN", {}, ""],
+  );
+});
+
+test("a Failure names a provider that is newer than the package", () => {
+  const provider = 99 as Provider;
+  const newer = SwitchboardError.fromFailure(create(FailureSchema, { provider, providerName: "newer" }));
+  assert.deepEqual(newer.metadata, { provider: "newer" });
+  const unnamed = SwitchboardError.fromFailure(create(FailureSchema, { provider: Provider.CONNECTLY }));
+  assert.deepEqual(unnamed.metadata, { provider: "connectly" });
+});
+
+test("the provider's message of a failed call is not in its text", async (t) => {
+  const server = await fakeServer(t, ({ service }) => {
+    service(MessageService, {
+      sendMessage: () => {
+        throw serverError(Code.FailedPrecondition, "PROVIDER_REFUSED", {
+          provider: "connectly",
+          provider_message: "what the provider wrote",
+        });
+      },
+    });
+  });
+  const error = await failureOf(clientOf(t, server.address).messages.sendMessage({}));
+  assert.equal(error.providerMessage, "what the provider wrote");
+  assert.deepEqual([error.reason, error.metadata], ["PROVIDER_REFUSED", { provider: "connectly" }]);
+  assertHides(error, /what the provider wrote/);
+});
+
+/** Asserts that no common way to print the error shows the text. */
+function assertHides(error: SwitchboardError, text: RegExp): void {
+  assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), text);
+  for (const printed of [error.message, String(error), error.stack ?? "", JSON.stringify(error)]) {
+    assert.doesNotMatch(printed, text);
+  }
+}
+
+test("every reason's text maps to its constant", () => {
+  for (const { name, number } of ReasonSchema.values) {
+    assert.equal(parseReason(name.replace(/^REASON_/, "")), number, name);
+  }
+  for (const text of ["", "A_NEWER_REASON", "request_invalid", "REASON_REQUEST_INVALID", "1", "toString"]) {
+    assert.equal(parseReason(text), Reason.UNSPECIFIED, text);
+  }
+  assert.equal(
+    SwitchboardError.fromFailure(create(FailureSchema, { reason: "A_NEWER_REASON" })).reason,
+    "A_NEWER_REASON",
+  );
 });
 
 test("an invalid request value is rejected and not shown", async (t) => {

@@ -25,13 +25,13 @@ const started = (cursor: string, seconds = 15): Response => ({
   response: { case: "started", value: { cursor, heartbeatInterval: { seconds: BigInt(seconds) } } },
 });
 const event = (number: number): Response => ({
-  response: { case: "event", value: { id: `evt_${number}`, cursor: `c${number}` } },
+  response: { case: "event", value: { eventId: `evt_${number}`, cursor: `c${number}` } },
 });
 const heartbeat = (cursor: string): Response => ({ response: { case: "heartbeat", value: { cursor } } });
 const closing = (cursor: string, reason: ClosingReason, nanos?: number): Response => ({
   response: {
     case: "closing",
-    value: nanos === undefined ? { cursor, reason } : { cursor, reason, retryAfter: { nanos } },
+    value: nanos === undefined ? { cursor, reason } : { cursor, reason, retryDelay: { nanos } },
   },
 });
 const unavailable = () => new ConnectError("the server is stopping", Code.Unavailable);
@@ -71,7 +71,7 @@ const failing = (...responses: Response[]): Script =>
     throw unavailable();
   };
 
-const ids = (events: Event[]) => events.map(({ id }) => id);
+const ids = (events: Event[]) => events.map(({ eventId }) => eventId);
 
 test("a broken stream resumes after the last event", async (t) => {
   const server = await streams(
@@ -126,7 +126,7 @@ test("broken connections and missing statuses reopen the stream", async (t) => {
     { onReconnect: ({ message }) => errors.push(message) },
   );
   const seen: string[] = [];
-  for await (const { id } of stream) {
+  for await (const { eventId: id } of stream) {
     seen.push(id);
     if (id === "evt_1") {
       server.cut();
@@ -166,7 +166,7 @@ test("requesting the next event finishes the previous one", async (t) => {
   const server = await streams(t, open(started("c0"), event(1), event(2)));
   const stream = server.client.subscribe();
   const seen: (string | undefined)[] = [];
-  for await (const { id } of stream) {
+  for await (const { eventId: id } of stream) {
     seen.push(stream.cursor);
     if (id === "evt_2") {
       break;
@@ -180,7 +180,7 @@ test("an unfinished event is redelivered to the next loop", async (t) => {
   const server = await streams(t, open(started("c0"), event(1), event(2)), open(started("c1"), event(2), event(3)));
   const stream = server.client.subscribe();
   await assert.rejects(async () => {
-    for await (const { id } of stream) {
+    for await (const { eventId: id } of stream) {
       if (id === "evt_2") {
         throw new Error("processing failed");
       }
@@ -347,7 +347,7 @@ test("a server delay above 30 seconds is capped", async (t) => {
   assert.ok((reconnects[0] ?? 0) > 30_000 && (reconnects[0] ?? 0) <= 30_250, `${reconnects}`);
 });
 
-test("a shutting down server is given its retry_after", async (t) => {
+test("a shutting down server is given its retry_delay", async (t) => {
   const server = await streams(
     t,
     failing(started("c0"), event(1), closing("c3", ClosingReason.SHUTDOWN, 400_000_000)),
@@ -407,7 +407,7 @@ test("requested gaps are delivered between events", async (t) => {
   });
   const seen = [];
   for await (const item of stream) {
-    seen.push(item.$typeName === "switchboard.v1.SubscribeGap" ? item.missed : item.id);
+    seen.push(item.$typeName === "switchboard.v1.SubscribeGap" ? item.missed : item.eventId);
     if (seen.length === 3) {
       break;
     }
@@ -434,7 +434,7 @@ test("close ends the loop without an error in any state", async (t) => {
   const server = await streams(t, open(started("c0"), event(1)), failing());
   const waiting = server.client.subscribe();
   const seen = [];
-  for await (const { id } of waiting) {
+  for await (const { eventId: id } of waiting) {
     seen.push(id);
     setImmediate(() => waiting.close());
   }
@@ -493,7 +493,7 @@ test("heartbeats keep the stream open during slow processing", async (t) => {
     await until(signal);
   });
   const stream = server.client.subscribe({}, { onReconnect: (error) => assert.fail(error) });
-  for await (const { id } of stream) {
+  for await (const { eventId: id } of stream) {
     if (id === "evt_5") {
       break;
     }

@@ -59,7 +59,8 @@ test("answer replies to questions across restarts", async () => {
   const inject = (text: string) => sandbox.injectMessage({ account: "demo-connectly", sender: "+15550100009", text });
   const answers = async () =>
     (await calls("demo-connectly", "send_message")).filter((body) => body.includes("Yes, we do."));
-  const getSubscription = () => client.events.getSubscription({ subscription: "answers" }, { timeoutMs: 10_000 });
+  const getSubscription = () =>
+    client.subscriptions.getSubscription({ subscriptionId: "answers" }, { timeoutMs: 10_000 });
 
   let last = "";
   // The first question arrives while the program runs, the second while it does not.
@@ -91,7 +92,7 @@ test("answer replies to questions across restarts", async () => {
     assert.equal((await answers()).length, index + 1);
   }
   const { events } = await client.events.listEvents({ filter: { types: ["message.received"] } }, { timeoutMs: 10_000 });
-  const at = events.findIndex(({ id }) => id === last);
+  const at = events.findIndex(({ eventId }) => eventId === last);
   assert.notEqual(at, -1);
   const { subscription } = await getSubscription();
   assert.ok(

@@ -13,8 +13,8 @@ const EARLIEST = { case: "position", value: StartPosition.EARLIEST } as const;
 const RECEIVED = { types: ["message.received"] };
 const deadline = { timeoutMs: 30_000 };
 
-const named = (value: string) => ({ start: { case: "subscription", value } }) as const;
-const ids = (events: Event[]) => events.map(({ id }) => id);
+const named = (value: string) => ({ start: { case: "subscriptionId", value } }) as const;
+const ids = (events: Event[]) => events.map(({ eventId }) => eventId);
 
 const scope = fileScope();
 let client: SwitchboardClient;
@@ -26,9 +26,12 @@ before(async () => {
 });
 
 /** Creates a subscription to the messages of customers, from the earliest event. */
-async function create(subscription: string, filter: { types: string[] } = RECEIVED) {
-  await client.events.createSubscription({ subscription, filter, start: EARLIEST }, deadline);
-  return async () => (await client.events.getSubscription({ subscription }, deadline)).subscription;
+async function create(subscriptionId: string, filter: { types: string[] } = RECEIVED) {
+  await client.subscriptions.createSubscription(
+    { subscriptionId, subscription: { filter }, start: EARLIEST },
+    deadline,
+  );
+  return async () => (await client.subscriptions.getSubscription({ subscriptionId }, deadline)).subscription;
 }
 
 test("killed servers and a new loop lose and repeat no event", async (t) => {
@@ -38,8 +41,11 @@ test("killed servers and a new loop lose and repeat no event", async (t) => {
   const port = Number(address.split(":")[1]);
   const switchboard = clientOf(t, address);
   const sandbox = sandboxOf(switchboard);
-  const subscription = "restart";
-  await switchboard.events.createSubscription({ subscription, start: EARLIEST, filter: RECEIVED }, deadline);
+  const subscriptionId = "restart";
+  await switchboard.subscriptions.createSubscription(
+    { subscriptionId, subscription: { filter: RECEIVED }, start: EARLIEST },
+    deadline,
+  );
 
   // Customers keep sending messages.
   let up = new Deferred();
@@ -57,7 +63,7 @@ test("killed servers and a new loop lose and repeat no event", async (t) => {
 
   const reconnects: SwitchboardError[] = [];
   const first: Event[] = [];
-  for await (const event of switchboard.subscribe(named(subscription), {
+  for await (const event of switchboard.subscribe(named(subscriptionId), {
     onReconnect: (error) => reconnects.push(error),
   })) {
     first.push(event);
@@ -75,17 +81,17 @@ test("killed servers and a new loop lose and repeat no event", async (t) => {
 
   // A new client, like another process.
   const other = clientOf(t, address);
-  const page = await other.events.listEvents({ filter: RECEIVED, pageSize: 1000, place: EARLIEST }, deadline);
+  const page = await other.events.listEvents({ filter: RECEIVED, pageSize: 1000, anchor: EARLIEST }, deadline);
   assert.ok(page.reachedNewest);
   const second: Event[] = [];
-  for await (const event of other.subscribe(named(subscription))) {
+  for await (const event of other.subscribe(named(subscriptionId))) {
     second.push(event);
-    if (event.id === page.events.at(-1)?.id) {
+    if (event.eventId === page.events.at(-1)?.eventId) {
       break;
     }
   }
   assert.deepEqual([...ids(first).slice(0, -1), ...ids(second)], ids(page.events));
-  assert.equal(second[0]?.id, first.at(-1)?.id, "the unfinished event is redelivered");
+  assert.equal(second[0]?.eventId, first.at(-1)?.eventId, "the unfinished event is redelivered");
   assert.ok(reconnects.length >= 2);
   assert.ok(reconnects.every(({ code }) => code === Code.Unavailable));
 });
@@ -93,10 +99,10 @@ test("killed servers and a new loop lose and repeat no event", async (t) => {
 test("a seek back replays events in the open loop", async () => {
   const get = await create("replay");
   const seen: string[] = [];
-  for await (const { id } of client.subscribe(named("replay"))) {
+  for await (const { eventId: id } of client.subscribe(named("replay"))) {
     seen.push(id);
     if (seen.length === 3) {
-      await client.events.seekSubscription({ subscription: "replay", place: EARLIEST }, deadline);
+      await client.subscriptions.seekSubscription({ subscriptionId: "replay", target: EARLIEST }, deadline);
     } else if (seen.length === 6) {
       break;
     }
@@ -120,7 +126,10 @@ test("a changed filter applies to the open loop", async () => {
   while (stream.cursor === undefined) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  await client.events.updateSubscription({ subscription: "filters", filter: RECEIVED }, deadline);
+  await client.subscriptions.updateSubscription(
+    { subscription: { subscriptionId: "filters", filter: RECEIVED }, updateMask: { paths: ["filter"] } },
+    deadline,
+  );
   assert.deepEqual(
     (await events).map(({ type }) => type),
     Array(3).fill("message.received"),
@@ -135,7 +144,7 @@ test("a deleted subscription ends the loop", async () => {
     async () => {
       for await (const _ of client.subscribe(named("deleted"))) {
         if (++seen === 3) {
-          await client.events.deleteSubscription({ subscription: "deleted" }, deadline);
+          await client.subscriptions.deleteSubscription({ subscriptionId: "deleted" }, deadline);
         }
       }
     },
@@ -149,14 +158,14 @@ test("an unfinished event is redelivered to the next loop", async () => {
   await create("unfinished");
   const first = await take(client.subscribe(named("unfinished")), 2);
   await assert.rejects(async () => {
-    for await (const { id } of client.subscribe(named("unfinished"))) {
-      assert.equal(id, first[1]?.id);
+    for await (const { eventId: id } of client.subscribe(named("unfinished"))) {
+      assert.equal(id, first[1]?.eventId);
       throw new Error("processing failed");
     }
   }, /processing failed/);
   const last = await take(client.subscribe(named("unfinished")), 2);
-  assert.equal(last[0]?.id, first[1]?.id);
-  assert.notEqual(last[1]?.id, first[1]?.id);
+  assert.equal(last[0]?.eventId, first[1]?.eventId);
+  assert.notEqual(last[1]?.eventId, first[1]?.eventId);
 });
 
 test("a resolved acknowledge is durable", async () => {
@@ -166,7 +175,7 @@ test("a resolved acknowledge is durable", async () => {
     const durable = await stream.acknowledge(event);
     assert.equal(durable, true);
     assert.equal((await get())?.cursor, event.cursor);
-    await client.events.seekSubscription({ subscription: "durable", place: EARLIEST }, deadline);
+    await client.subscriptions.seekSubscription({ subscriptionId: "durable", target: EARLIEST }, deadline);
     assert.equal(await stream.acknowledge(event), false, "the subscription was moved");
     assert.notEqual((await get())?.cursor, event.cursor);
     break;

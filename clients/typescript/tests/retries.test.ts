@@ -7,12 +7,15 @@ import type { SwitchboardClient, SwitchboardError } from "@switchboard/client";
 import {
   AccountService,
   ContactService,
+  ConversationService,
   EventService,
+  FlowService,
   MediaHeaderSchema,
   MessageService,
   SendMessageRequestSchema,
+  SubscriptionService,
   TemplateService,
-  WebhookService,
+  WebhookRegistrationService,
 } from "@switchboard/client/v1";
 import { type Fake, fakeServer } from "./support/fake.js";
 import { clientOf } from "./support/sandbox.js";
@@ -92,10 +95,10 @@ async function flakyServer(
         return {};
       },
     });
-    service(WebhookService, {
-      createWebhook: ({ requestId }) => handle(requestId),
-      updateWebhook: () => handle(),
-      verifyWebhook: () => handle(),
+    service(WebhookRegistrationService, {
+      createWebhookRegistration: ({ requestId }) => handle(requestId),
+      updateWebhookRegistration: () => handle(),
+      verifyWebhookSignature: () => handle(),
     });
   });
   return { ...server, requestIds } satisfies FlakyServer;
@@ -115,7 +118,8 @@ const READS: Record<string, (client: SwitchboardClient) => Promise<unknown>> = {
   "ContactService.ListContacts": ({ contacts }) => contacts.listContacts({}),
   "EventService.ListEvents": ({ events }) => events.listEvents({}),
   "MessageService.GetMessage": ({ messages }) => messages.getMessage({}),
-  "WebhookService.VerifyWebhook": ({ webhooks }) => webhooks.verifyWebhook({}),
+  "WebhookRegistrationService.VerifyWebhookSignature": ({ webhookRegistrations }) =>
+    webhookRegistrations.verifyWebhookSignature({}),
 };
 const RETRIED_WRITES: Record<string, (client: SwitchboardClient, requestId: string) => Promise<unknown>> = {
   "MessageService.SendMessage": ({ messages }, requestId) => messages.sendMessage({ requestId }),
@@ -123,12 +127,14 @@ const RETRIED_WRITES: Record<string, (client: SwitchboardClient, requestId: stri
   "MessageService.SendMedia of a blob": (client, requestId) => client.sendMedia({ requestId }, new Blob([file])),
   "TemplateService.UploadTemplateMedia": (client, requestId) => client.uploadTemplateMedia({ requestId }, file),
   "ContactService.CreateContact": ({ contacts }, requestId) => contacts.createContact({ requestId }),
-  "WebhookService.CreateWebhook": ({ webhooks }, requestId) => webhooks.createWebhook({ requestId }),
+  "WebhookRegistrationService.CreateWebhookRegistration": ({ webhookRegistrations }, requestId) =>
+    webhookRegistrations.createWebhookRegistration({ requestId }),
 };
 const NOT_RETRIED: Record<string, (client: SwitchboardClient) => Promise<unknown>> = {
   "ContactService.UpdateContact": ({ contacts }) => contacts.updateContact({}),
   "ContactService.DeleteContact": ({ contacts }) => contacts.deleteContact({}),
-  "WebhookService.UpdateWebhook": ({ webhooks }) => webhooks.updateWebhook({}),
+  "WebhookRegistrationService.UpdateWebhookRegistration": ({ webhookRegistrations }) =>
+    webhookRegistrations.updateWebhookRegistration({}),
   "MessageService.SendMedia of a stream": (client) => client.sendMedia({}, Readable.from([file])),
   "MessageService.WatchMessage": ({ messages }) => drained(messages.watchMessage({})),
   "EventService.Subscribe": ({ events }) => drained(events.subscribe({})),
@@ -179,7 +185,17 @@ for (const [name, call] of Object.entries(NOT_RETRIED)) {
 
 test("the lists cover every call that takes a request_id", () => {
   const written = (method: DescMethod) => !/^(Get|List|Verify)/.test(method.name);
-  const withId = [AccountService, ContactService, EventService, MessageService, TemplateService, WebhookService]
+  const withId = [
+    AccountService,
+    ContactService,
+    ConversationService,
+    EventService,
+    FlowService,
+    MessageService,
+    SubscriptionService,
+    TemplateService,
+    WebhookRegistrationService,
+  ]
     .flatMap((service) => service.methods)
     .filter((method) => written(method) && takesId(method))
     .map((method) => `${method.parent.name}.${method.name}`);

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { Code, type SwitchboardClient, SwitchboardError } from "@switchboard/client";
+import { Code, parseReason, type SwitchboardClient, SwitchboardError } from "@switchboard/client";
 import { FaultKind } from "@switchboard/client/sandbox/v1";
-import { type Event, StartPosition } from "@switchboard/client/v1";
+import { type Event, Reason, StartPosition } from "@switchboard/client/v1";
 import { Deferred, take } from "./support/deferred.js";
 import { health, reflection } from "./support/grpc.js";
 import { proxyTo } from "./support/proxy.js";
@@ -76,7 +76,7 @@ test("an unknown outcome carries request_id and attempt", async (t) => {
   try {
     await client.messages.sendMessage(request);
   } catch (error) {
-    if (!(error instanceof SwitchboardError && error.reason === "SEND_OUTCOME_UNKNOWN")) {
+    if (!(error instanceof SwitchboardError && parseReason(error.reason) === Reason.SEND_OUTCOME_UNKNOWN)) {
       throw error;
     }
     // The message may or may not have been sent. Use these values to query its state, or to resend it explicitly.
@@ -159,7 +159,7 @@ test("server restarts lose and repeat no event", async (t) => {
   let next = 30;
   for await (const event of stream) {
     events.push(event);
-    if (event.id === last) {
+    if (event.eventId === last) {
       break;
     }
     if (events.length === next && next <= 90) {
@@ -175,23 +175,23 @@ test("server restarts lose and repeat no event", async (t) => {
     } else if (events.length === next && last === undefined && writing) {
       writing = false;
       await customers;
-      last = (await switchboard.events.listEvents({}, { timeoutMs: 20_000 })).events.at(-1)?.id;
-      if (event.id === last) {
+      last = (await switchboard.events.listEvents({}, { timeoutMs: 20_000 })).events.at(-1)?.eventId;
+      if (event.eventId === last) {
         break;
       }
     }
   }
 
   const journal: Event[] = [];
-  for (let place: Parameters<typeof switchboard.events.listEvents>[0]["place"] = EARLIEST; ; ) {
-    const page = await switchboard.events.listEvents({ place }, { timeoutMs: 20_000 });
+  for (let anchor: Parameters<typeof switchboard.events.listEvents>[0]["anchor"] = EARLIEST; ; ) {
+    const page = await switchboard.events.listEvents({ anchor }, { timeoutMs: 20_000 });
     journal.push(...page.events);
     if (page.reachedNewest) {
       break;
     }
-    place = { case: "afterCursor", value: page.nextCursor };
+    anchor = { case: "afterCursor", value: page.nextCursor };
   }
-  const ids = (some: Event[]) => some.map(({ id }) => id);
+  const ids = (some: Event[]) => some.map(({ eventId }) => eventId);
   assert.ok(events.length >= 120, `${events.length}`);
   assert.deepEqual(ids(events), ids(journal), "the loop delivered exactly the events of the journal");
   const received = events.map(({ payload }) =>

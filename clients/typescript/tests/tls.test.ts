@@ -27,14 +27,14 @@ test("over TLS, calls and event streams carry the token", async (t) => {
       service(AccountService, {
         listAccounts: (_, { requestHeader }) => {
           authorizations.push(requestHeader.get("authorization"));
-          return { accounts: [{ id: "acme" }] };
+          return { accounts: [{ account: "acme" }] };
         },
       });
       service(EventService, {
         async *subscribe(_, { requestHeader }) {
           authorizations.push(requestHeader.get("authorization"));
           yield { response: { case: "started", value: { cursor: "0" } } };
-          yield { response: { case: "event", value: { id: "evt_1", cursor: "1" } } };
+          yield { response: { case: "event", value: { eventId: "evt_1", cursor: "1" } } };
         },
       });
     },
@@ -44,7 +44,7 @@ test("over TLS, calls and event streams carry the token", async (t) => {
   const client = createSwitchboardClient(`https://localhost:${port}`, { token: TOKEN, tls: { ca: tls.cert } });
   t.after(() => client.close());
   const { accounts } = await client.accounts.listAccounts({});
-  assert.equal(accounts[0]?.id, "acme");
+  assert.equal(accounts[0]?.account, "acme");
   await take(client.events.subscribe({}), 1);
   await take(client.subscribe({ start: { case: "position", value: StartPosition.EARLIEST } }), 1);
   await createClient(AccountService, client.transport).listAccounts({});

@@ -99,7 +99,7 @@ test("a broken event stream resumes after the last event", async (t) => {
         starts.push(start.value);
         const number = starts.length;
         yield { response: { case: "started", value: { cursor: `c${number - 1}` } } };
-        yield { response: { case: "event", value: { id: `evt_${number}`, cursor: `c${number}` } } };
+        yield { response: { case: "event", value: { eventId: `evt_${number}`, cursor: `c${number}` } } };
         if (number === 1) {
           throw new ConnectError("try again later", Code.Unavailable);
         }
@@ -109,7 +109,7 @@ test("a broken event stream resumes after the last event", async (t) => {
     });
   });
   const seen: string[] = [];
-  for await (const { id } of createSwitchboardClient(server.address).subscribe()) {
+  for await (const { eventId: id } of createSwitchboardClient(server.address).subscribe()) {
     seen.push(id);
     if (id === "evt_2") {
       server.cut();

@@ -38,7 +38,7 @@ func main() {
 		log.Fatal(err)
 	}
 	events := client.Subscribe(&switchboardv1.SubscribeRequest{
-		Start: &switchboardv1.SubscribeRequest_Subscription{Subscription: subscription},
+		Start: &switchboardv1.SubscribeRequest_SubscriptionId{SubscriptionId: subscription},
 	})
 	for event, err := range events.Events(ctx) {
 		if errors.Is(err, context.Canceled) {
@@ -63,9 +63,11 @@ func main() {
 func create(ctx context.Context, client *switchboard.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	_, err := client.Events.CreateSubscription(ctx, &switchboardv1.CreateSubscriptionRequest{
-		Subscription: subscription,
-		Filter:       &switchboardv1.EventFilter{Types: []string{"message.received"}},
+	_, err := client.Subscriptions.CreateSubscription(ctx, &switchboardv1.CreateSubscriptionRequest{
+		SubscriptionId: subscription,
+		Subscription: &switchboardv1.Subscription{
+			Filter: &switchboardv1.EventFilter{Types: []string{"message.received"}},
+		},
 		Start: &switchboardv1.CreateSubscriptionRequest_Position{
 			Position: switchboardv1.StartPosition_START_POSITION_EARLIEST,
 		},
@@ -88,7 +90,7 @@ func answer(ctx context.Context, client *switchboard.Client, event *switchboardv
 	sent, err := client.Messages.SendMessage(ctx, &switchboardv1.SendMessageRequest{
 		Account:   event.GetAccount(),
 		To:        received.GetSender().GetAddress(),
-		RequestId: "answer-" + event.GetId(),
+		RequestId: "answer-" + event.GetEventId(),
 		Content: &switchboardv1.SendMessageRequest_Text{
 			Text: &switchboardv1.Text{Body: "Thank you for asking! We are open from nine to five."},
 		},
@@ -96,6 +98,6 @@ func answer(ctx context.Context, client *switchboard.Client, event *switchboardv
 	if err != nil {
 		return err
 	}
-	fmt.Println("answered", event.GetId(), "with", sent.GetMessage().GetMessageId())
+	fmt.Println("answered", event.GetEventId(), "with", sent.GetMessage().GetMessageId())
 	return nil
 }

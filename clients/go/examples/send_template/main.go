@@ -27,11 +27,11 @@ func main() {
 	sent, err := client.Messages.SendMessage(ctx, &switchboardv1.SendMessageRequest{
 		Account: "demo-connectby",
 		To:      "+15550100001",
-		Content: &switchboardv1.SendMessageRequest_Template{Template: &switchboardv1.Template{
+		Content: &switchboardv1.SendMessageRequest_Template{Template: &switchboardv1.TemplateMessage{
 			Name:     "summer_sale",
 			Language: "en_US",
 			Header: &switchboardv1.TemplateHeader{Header: &switchboardv1.TemplateHeader_Image{
-				Image: &switchboardv1.HeaderMedia{Url: "https://example.com/summer.jpg"},
+				Image: &switchboardv1.HeaderMedia{Source: &switchboardv1.HeaderMedia_Url{Url: "https://example.com/summer.jpg"}},
 			}},
 			Body: []*switchboardv1.Parameter{{Value: &switchboardv1.Parameter_Text{Text: "Asha"}}},
 			Buttons: []*switchboardv1.TemplateButton{

@@ -29,7 +29,8 @@ func main() {
 		To:      "+15550100001",
 		Content: &switchboardv1.SendMessageRequest_Text{Text: &switchboardv1.Text{Body: "Hello!"}},
 	})
-	if failure, ok := errors.AsType[*switchboard.Error](err); ok && failure.Reason == "SESSION_WINDOW_CLOSED" {
+	if failure, ok := errors.AsType[*switchboard.Error](err); ok &&
+		switchboard.ParseReason(failure.Reason) == switchboardv1.Reason_REASON_SESSION_WINDOW_CLOSED {
 		log.Fatal("the session window is closed: only templates can be sent to this customer")
 	}
 	if err != nil {

@@ -21,9 +21,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Asks for all accounts.
+// Request of `AccountService.ListAccounts`.
 type ListAccountsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of accounts on the page: 1 to 1,000. Zero means 100.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page. Empty means the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -58,11 +62,27 @@ func (*ListAccountsRequest) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_account_service_proto_rawDescGZIP(), []int{0}
 }
 
-// Answers with all accounts.
+func (x *ListAccountsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAccountsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Response of `AccountService.ListAccounts`.
 type ListAccountsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The accounts, in the order of the configuration.
-	Accounts      []*Account `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	Accounts []*Account `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// The `page_token` of the next page. Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,7 +124,14 @@ func (x *ListAccountsResponse) GetAccounts() []*Account {
 	return nil
 }
 
-// Asks for one account.
+func (x *ListAccountsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Request of `AccountService.GetAccount`.
 type GetAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The account's id.
@@ -150,7 +177,7 @@ func (x *GetAccountRequest) GetAccount() string {
 	return ""
 }
 
-// Answers with one account.
+// Response of `AccountService.GetAccount`.
 type GetAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account.
@@ -196,17 +223,19 @@ func (x *GetAccountResponse) GetAccount() *Account {
 	return nil
 }
 
-// Describes one set of credentials at one provider.
+// One set of credentials at one provider. Output only.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id that the operator chose: lower-case letters, digits and single hyphens, at most 63 characters.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The provider behind it.
+	// The id that the operator chose: lower-case letters, digits and single hyphens between them, at most 63 characters.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The provider.
 	Provider Provider `protobuf:"varint,2,opt,name=provider,proto3,enum=switchboard.v1.Provider" json:"provider,omitempty"`
-	// What can be done with it.
-	Capabilities *Capabilities `protobuf:"bytes,3,opt,name=capabilities,proto3" json:"capabilities,omitempty"`
-	// How much of it can be done at once.
-	Limits        *Limits `protobuf:"bytes,4,opt,name=limits,proto3" json:"limits,omitempty"`
+	// The name of `provider`.
+	ProviderName string `protobuf:"bytes,3,opt,name=provider_name,json=providerName,proto3" json:"provider_name,omitempty"`
+	// What the account can do.
+	Capabilities *Capabilities `protobuf:"bytes,4,opt,name=capabilities,proto3" json:"capabilities,omitempty"`
+	// The limits of a call and of the call rate.
+	Limits        *Limits `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -241,9 +270,9 @@ func (*Account) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_account_service_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *Account) GetId() string {
+func (x *Account) GetAccount() string {
 	if x != nil {
-		return x.Id
+		return x.Account
 	}
 	return ""
 }
@@ -253,6 +282,13 @@ func (x *Account) GetProvider() Provider {
 		return x.Provider
 	}
 	return Provider_PROVIDER_UNSPECIFIED
+}
+
+func (x *Account) GetProviderName() string {
+	if x != nil {
+		return x.ProviderName
+	}
+	return ""
 }
 
 func (x *Account) GetCapabilities() *Capabilities {
@@ -269,29 +305,38 @@ func (x *Account) GetLimits() *Limits {
 	return nil
 }
 
-// Says what an account can do. What is not listed fails with UNIMPLEMENTED, reason `PROVIDER_UNSUPPORTED`, and with
-// the field's path where it is a content; nothing is ever dropped in silence.
+// What an account can do.
+//
+// A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ever
+// ignored silently.
 type Capabilities struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The RPCs that work with this account, as `MessageService.SendMessage`. RPCs that need no provider are not listed.
+	// The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs that need no provider are not
+	// listed.
 	Rpcs []string `protobuf:"bytes,1,rep,name=rpcs,proto3" json:"rpcs,omitempty"`
-	// The contents that can be sent: the names of the fields of `SendMessageRequest.content`, such as `text`.
+	// The kinds of content that can be sent: the names of the fields of `SendMessageRequest.content`, such as `text`.
 	Contents []string `protobuf:"bytes,2,rep,name=contents,proto3" json:"contents,omitempty"`
 	// The networks that messages can be sent over.
 	Channels []Channel `protobuf:"varint,3,rep,packed,name=channels,proto3,enum=switchboard.v1.Channel" json:"channels,omitempty"`
-	// Whether the provider reports what becomes of a message (`message.status` events).
+	// Whether the provider reports the progress of a message (`message.status` events).
 	ReportsStatuses bool `protobuf:"varint,4,opt,name=reports_statuses,json=reportsStatuses,proto3" json:"reports_statuses,omitempty"`
-	// Whether the provider delivers what customers write (`message.received` events). False also while the account has
-	// no webhook secret.
+	// Whether the provider delivers customers' messages (`message.received` events). False also if the account has no
+	// webhook secret.
 	ReceivesMessages bool `protobuf:"varint,5,opt,name=receives_messages,json=receivesMessages,proto3" json:"receives_messages,omitempty"`
-	// Whether `SendMessageRequest.sender` may choose among the account's numbers.
+	// Whether `SendMessageRequest.sender` can be set.
 	ChoosesSender bool `protobuf:"varint,6,opt,name=chooses_sender,json=choosesSender,proto3" json:"chooses_sender,omitempty"`
 	// Whether a customer can be addressed by a business-scoped user id (`bsuid:US.123`).
 	ReachesUserIds bool `protobuf:"varint,7,opt,name=reaches_user_ids,json=reachesUserIds,proto3" json:"reaches_user_ids,omitempty"`
 	// Whether `ContactService.UpdateContact` can change one field and leave the others.
 	PartialContactUpdates bool `protobuf:"varint,8,opt,name=partial_contact_updates,json=partialContactUpdates,proto3" json:"partial_contact_updates,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// Whether `SendMessageRequest.campaign_name` can be set.
+	AcceptsCampaignName bool `protobuf:"varint,9,opt,name=accepts_campaign_name,json=acceptsCampaignName,proto3" json:"accepts_campaign_name,omitempty"`
+	// Whether `SendMessageRequest.recipient_name` can be set.
+	AcceptsRecipientName bool `protobuf:"varint,10,opt,name=accepts_recipient_name,json=acceptsRecipientName,proto3" json:"accepts_recipient_name,omitempty"`
+	// Whether `TemplateMessage.components_json` can be set.
+	AcceptsTemplateComponents bool `protobuf:"varint,11,opt,name=accepts_template_components,json=acceptsTemplateComponents,proto3" json:"accepts_template_components,omitempty"`
+	unknownFields             protoimpl.UnknownFields
+	sizeCache                 protoimpl.SizeCache
 }
 
 func (x *Capabilities) Reset() {
@@ -380,19 +425,41 @@ func (x *Capabilities) GetPartialContactUpdates() bool {
 	return false
 }
 
-// Says how much fits into one call.
+func (x *Capabilities) GetAcceptsCampaignName() bool {
+	if x != nil {
+		return x.AcceptsCampaignName
+	}
+	return false
+}
+
+func (x *Capabilities) GetAcceptsRecipientName() bool {
+	if x != nil {
+		return x.AcceptsRecipientName
+	}
+	return false
+}
+
+func (x *Capabilities) GetAcceptsTemplateComponents() bool {
+	if x != nil {
+		return x.AcceptsTemplateComponents
+	}
+	return false
+}
+
+// The limits of an account.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most Unicode code points of a text. Absent when no limit is known; the provider may still refuse.
+	// The maximum number of Unicode code points in a text. Absent if no limit is known; the provider may still refuse.
 	TextCharacters *uint32 `protobuf:"varint,1,opt,name=text_characters,json=textCharacters,proto3,oneof" json:"text_characters,omitempty"`
-	// The most bytes of an image that can be uploaded. Absent when images cannot be uploaded.
+	// The maximum number of bytes of an uploaded image. Absent if images cannot be uploaded.
 	ImageBytes *uint64 `protobuf:"varint,2,opt,name=image_bytes,json=imageBytes,proto3,oneof" json:"image_bytes,omitempty"`
-	// The most bytes of a video that can be uploaded. Absent when videos cannot be uploaded.
+	// The maximum number of bytes of an uploaded video. Absent if videos cannot be uploaded.
 	VideoBytes *uint64 `protobuf:"varint,3,opt,name=video_bytes,json=videoBytes,proto3,oneof" json:"video_bytes,omitempty"`
-	// The most bytes of a document that can be uploaded. Absent when documents cannot be uploaded.
+	// The maximum number of bytes of an uploaded document. Absent if documents cannot be uploaded.
 	DocumentBytes *uint64 `protobuf:"varint,4,opt,name=document_bytes,json=documentBytes,proto3,oneof" json:"document_bytes,omitempty"`
-	// The most calls that go to the provider in a second, whoever asks for them. More wait, up to their deadlines.
-	CallsPerSecond uint32 `protobuf:"varint,5,opt,name=calls_per_second,json=callsPerSecond,proto3" json:"calls_per_second,omitempty"`
+	// The maximum number of calls to the provider in one second, over all clients. Further calls wait up to their
+	// deadlines. Absent if there is no limit.
+	CallsPerSecond *uint32 `protobuf:"varint,5,opt,name=calls_per_second,json=callsPerSecond,proto3,oneof" json:"calls_per_second,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -456,8 +523,8 @@ func (x *Limits) GetDocumentBytes() uint64 {
 }
 
 func (x *Limits) GetCallsPerSecond() uint32 {
-	if x != nil {
-		return x.CallsPerSecond
+	if x != nil && x.CallsPerSecond != nil {
+		return *x.CallsPerSecond
 	}
 	return 0
 }
@@ -466,19 +533,24 @@ var File_switchboard_v1_account_service_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_account_service_proto_rawDesc = "" +
 	"\n" +
-	"$switchboard/v1/account_service.proto\x12\x0eswitchboard.v1\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\x15\n" +
-	"\x13ListAccountsRequest\"K\n" +
+	"$switchboard/v1/account_service.proto\x12\x0eswitchboard.v1\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"Q\n" +
+	"\x13ListAccountsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"s\n" +
 	"\x14ListAccountsResponse\x123\n" +
-	"\baccounts\x18\x01 \x03(\v2\x17.switchboard.v1.AccountR\baccounts\"-\n" +
+	"\baccounts\x18\x01 \x03(\v2\x17.switchboard.v1.AccountR\baccounts\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"-\n" +
 	"\x11GetAccountRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\"G\n" +
 	"\x12GetAccountResponse\x121\n" +
-	"\aaccount\x18\x01 \x01(\v2\x17.switchboard.v1.AccountR\aaccount\"\xc1\x01\n" +
-	"\aAccount\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x124\n" +
-	"\bprovider\x18\x02 \x01(\x0e2\x18.switchboard.v1.ProviderR\bprovider\x12@\n" +
-	"\fcapabilities\x18\x03 \x01(\v2\x1c.switchboard.v1.CapabilitiesR\fcapabilities\x12.\n" +
-	"\x06limits\x18\x04 \x01(\v2\x16.switchboard.v1.LimitsR\x06limits\"\xd4\x02\n" +
+	"\aaccount\x18\x01 \x01(\v2\x17.switchboard.v1.AccountR\aaccount\"\xf0\x01\n" +
+	"\aAccount\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x124\n" +
+	"\bprovider\x18\x02 \x01(\x0e2\x18.switchboard.v1.ProviderR\bprovider\x12#\n" +
+	"\rprovider_name\x18\x03 \x01(\tR\fproviderName\x12@\n" +
+	"\fcapabilities\x18\x04 \x01(\v2\x1c.switchboard.v1.CapabilitiesR\fcapabilities\x12.\n" +
+	"\x06limits\x18\x05 \x01(\v2\x16.switchboard.v1.LimitsR\x06limits\"\xfe\x03\n" +
 	"\fCapabilities\x12\x12\n" +
 	"\x04rpcs\x18\x01 \x03(\tR\x04rpcs\x12\x1a\n" +
 	"\bcontents\x18\x02 \x03(\tR\bcontents\x123\n" +
@@ -487,19 +559,24 @@ const file_switchboard_v1_account_service_proto_rawDesc = "" +
 	"\x11receives_messages\x18\x05 \x01(\bR\x10receivesMessages\x12%\n" +
 	"\x0echooses_sender\x18\x06 \x01(\bR\rchoosesSender\x12(\n" +
 	"\x10reaches_user_ids\x18\a \x01(\bR\x0ereachesUserIds\x126\n" +
-	"\x17partial_contact_updates\x18\b \x01(\bR\x15partialContactUpdates\"\x9f\x02\n" +
+	"\x17partial_contact_updates\x18\b \x01(\bR\x15partialContactUpdates\x122\n" +
+	"\x15accepts_campaign_name\x18\t \x01(\bR\x13acceptsCampaignName\x124\n" +
+	"\x16accepts_recipient_name\x18\n" +
+	" \x01(\bR\x14acceptsRecipientName\x12>\n" +
+	"\x1baccepts_template_components\x18\v \x01(\bR\x19acceptsTemplateComponents\"\xb9\x02\n" +
 	"\x06Limits\x12,\n" +
 	"\x0ftext_characters\x18\x01 \x01(\rH\x00R\x0etextCharacters\x88\x01\x01\x12$\n" +
 	"\vimage_bytes\x18\x02 \x01(\x04H\x01R\n" +
 	"imageBytes\x88\x01\x01\x12$\n" +
 	"\vvideo_bytes\x18\x03 \x01(\x04H\x02R\n" +
 	"videoBytes\x88\x01\x01\x12*\n" +
-	"\x0edocument_bytes\x18\x04 \x01(\x04H\x03R\rdocumentBytes\x88\x01\x01\x12(\n" +
-	"\x10calls_per_second\x18\x05 \x01(\rR\x0ecallsPerSecondB\x12\n" +
+	"\x0edocument_bytes\x18\x04 \x01(\x04H\x03R\rdocumentBytes\x88\x01\x01\x12-\n" +
+	"\x10calls_per_second\x18\x05 \x01(\rH\x04R\x0ecallsPerSecond\x88\x01\x01B\x12\n" +
 	"\x10_text_charactersB\x0e\n" +
 	"\f_image_bytesB\x0e\n" +
 	"\f_video_bytesB\x11\n" +
-	"\x0f_document_bytes2\xc0\x01\n" +
+	"\x0f_document_bytesB\x13\n" +
+	"\x11_calls_per_second2\xc0\x01\n" +
 	"\x0eAccountService\x12Y\n" +
 	"\fListAccounts\x12#.switchboard.v1.ListAccountsRequest\x1a$.switchboard.v1.ListAccountsResponse\x12S\n" +
 	"\n" +

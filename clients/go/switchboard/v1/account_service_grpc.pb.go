@@ -27,13 +27,21 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Tells which accounts this server holds and what each of them can do.
+// Lists the server's accounts and their capabilities.
 type AccountServiceClient interface {
-	// Lists all accounts, in the order of the configuration. Accounts are counted in tens, so there is no paging.
-	ListAccounts(ctx context.Context, in *ListAccountsRequest, opts ...grpc.CallOption) (*ListAccountsResponse, error)
-	// Gets one account.
+	// Lists the accounts, in the order of the configuration.
 	//
-	// Fails with NOT_FOUND, reason `ACCOUNT_NOT_FOUND`, when there is no such account.
+	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	//
+	// Errors:
+	// - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
+	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+	ListAccounts(ctx context.Context, in *ListAccountsRequest, opts ...grpc.CallOption) (*ListAccountsResponse, error)
+	// Returns one account.
+	//
+	// Errors:
+	// - INVALID_ARGUMENT `REQUEST_INVALID`: `account` is not a valid id.
+	// - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
 }
 
@@ -69,13 +77,21 @@ func (c *accountServiceClient) GetAccount(ctx context.Context, in *GetAccountReq
 // All implementations must embed UnimplementedAccountServiceServer
 // for forward compatibility.
 //
-// Tells which accounts this server holds and what each of them can do.
+// Lists the server's accounts and their capabilities.
 type AccountServiceServer interface {
-	// Lists all accounts, in the order of the configuration. Accounts are counted in tens, so there is no paging.
-	ListAccounts(context.Context, *ListAccountsRequest) (*ListAccountsResponse, error)
-	// Gets one account.
+	// Lists the accounts, in the order of the configuration.
 	//
-	// Fails with NOT_FOUND, reason `ACCOUNT_NOT_FOUND`, when there is no such account.
+	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	//
+	// Errors:
+	// - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
+	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+	ListAccounts(context.Context, *ListAccountsRequest) (*ListAccountsResponse, error)
+	// Returns one account.
+	//
+	// Errors:
+	// - INVALID_ARGUMENT `REQUEST_INVALID`: `account` is not a valid id.
+	// - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
 	mustEmbedUnimplementedAccountServiceServer()
 }

@@ -9,6 +9,7 @@ package switchboardv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,29 +22,33 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Describes one person in an account's contact list.
+// A person in an account's contact list.
 type Contact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's id, as text. Filled by the provider; required in an update, must be empty in a creation.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The provider's id as text: letters, digits, `_` and `-`, at most 64 characters. The provider assigns it. Required
+	// in an update, ignored in a creation.
+	ContactId string `protobuf:"bytes,1,opt,name=contact_id,json=contactId,proto3" json:"contact_id,omitempty"`
 	// The name, at most 512 characters. Required in a creation and in every update.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The country code of the phone number: 1 to 3 digits, a `+` before them is dropped. Required in a creation, must be
-	// empty in an update. Empty in a list: the provider does not tell it apart.
+	// The country code of the phone number: 1 to 3 digits; a leading `+` is removed. Immutable: required in a creation,
+	// see `UpdateContactRequest.update_mask` for updates. Empty in a list, because the provider does not return it
+	// separately.
 	CountryCode string `protobuf:"bytes,3,opt,name=country_code,json=countryCode,proto3" json:"country_code,omitempty"`
-	// The phone number. In a creation: required, without the country code, 4 to 14 digits; blanks and hyphens are
-	// stripped. Must be empty in an update. In a list: as the provider gives it, with or without the country code.
+	// The phone number. Immutable: required in a creation, see `UpdateContactRequest.update_mask` for updates.
+	//
+	// In a creation: 4 to 14 digits without the country code, and at most 15 digits together with it; blanks and hyphens
+	// are removed. In a list: as the provider returns it, with or without the country code.
 	PhoneNumber string `protobuf:"bytes,4,opt,name=phone_number,json=phoneNumber,proto3" json:"phone_number,omitempty"`
-	// The email address, at most 320 characters. Absent means not said.
+	// The email address, at most 320 characters. Absent means not stated.
 	Email *string `protobuf:"bytes,5,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// The gender, at most 64 characters. Which words the provider takes is not documented. Absent means not said.
+	// The gender, at most 64 characters. The provider does not document the allowed words. Absent means not stated.
 	Gender *string `protobuf:"bytes,6,opt,name=gender,proto3,oneof" json:"gender,omitempty"`
-	// The date of birth, `YYYY-MM-DD`. Absent means not said.
+	// The date of birth. In a request: `YYYY-MM-DD`. In a list: as the provider returns it. Absent means not stated.
 	DateOfBirth *string `protobuf:"bytes,7,opt,name=date_of_birth,json=dateOfBirth,proto3,oneof" json:"date_of_birth,omitempty"`
-	// Notes about the contact, at most 4096 characters. Absent means not said.
+	// Notes about the contact, at most 4,096 characters. Absent means not stated.
 	Note *string `protobuf:"bytes,8,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// The contact as the JSON that the provider sent. Filled in a list; must be empty in a request.
-	RawJson       string `protobuf:"bytes,15,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
+	// Output only. The contact as the JSON text that the provider sent. Set in a list; ignored in a request.
+	RawJson       string `protobuf:"bytes,9,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -78,9 +83,9 @@ func (*Contact) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_contact_service_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Contact) GetId() string {
+func (x *Contact) GetContactId() string {
 	if x != nil {
-		return x.Id
+		return x.ContactId
 	}
 	return ""
 }
@@ -141,13 +146,15 @@ func (x *Contact) GetRawJson() string {
 	return ""
 }
 
-// Asks for a page of contacts.
+// Request of `ContactService.ListContacts`.
 type ListContactsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account whose contacts are wanted.
+	// Required. The account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// The `next_page_token` of the page before. Empty means the first page.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The maximum number of contacts on the page: 1 to 1,000. Zero means 100.
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page. Empty means the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,6 +196,13 @@ func (x *ListContactsRequest) GetAccount() string {
 	return ""
 }
 
+func (x *ListContactsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
 func (x *ListContactsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
@@ -196,12 +210,12 @@ func (x *ListContactsRequest) GetPageToken() string {
 	return ""
 }
 
-// Answers with a page of contacts.
+// Response of `ContactService.ListContacts`.
 type ListContactsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The contacts. May be empty on the last page.
+	// The contacts. May be empty.
 	Contacts []*Contact `protobuf:"bytes,1,rep,name=contacts,proto3" json:"contacts,omitempty"`
-	// Give it as `page_token` for the next page. Empty when this is the last one.
+	// The `page_token` of the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -251,26 +265,17 @@ func (x *ListContactsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// Asks for a new contact.
+// Request of `ContactService.CreateContact`.
 type CreateContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account whose list the contact goes into.
+	// Required. The account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. The contact: `name`, `country_code` and `phone_number` at least.
+	// Required. The contact; at least `name`, `country_code` and `phone_number`. Output only fields are ignored.
 	Contact *Contact `protobuf:"bytes,2,opt,name=contact,proto3" json:"contact,omitempty"`
-	// Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each contact.
-	// Empty means none, and then a repetition may create a second one.
-	//
-	// For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-	// and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-	// running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-	// another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-	// free again.
+	// The idempotency key, as in `SendMessageRequest.request_id`: one for each contact. Empty means none; then a retry
+	// may create a second contact.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// After `WRITE_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-	// done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-	// same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-	// without it.
+	// Makes one further attempt after `WRITE_OUTCOME_UNKNOWN`, as in `SendMessageRequest.resend_after_attempt`.
 	ResendAfterAttempt uint32 `protobuf:"varint,4,opt,name=resend_after_attempt,json=resendAfterAttempt,proto3" json:"resend_after_attempt,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -334,14 +339,14 @@ func (x *CreateContactRequest) GetResendAfterAttempt() uint32 {
 	return 0
 }
 
-// Answers when the provider has created the contact.
+// Response of `ContactService.CreateContact`.
 type CreateContactResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The contact as it was asked for, with the id that the provider gave.
+	// The contact as requested, with the id that the provider assigned.
 	Contact *Contact `protobuf:"bytes,1,opt,name=contact,proto3" json:"contact,omitempty"`
-	// The provider's own words.
+	// The provider's own text.
 	ProviderMessage string `protobuf:"bytes,2,opt,name=provider_message,json=providerMessage,proto3" json:"provider_message,omitempty"`
-	// Whether this is the answer to a `request_id` that was done before, and nothing was done now.
+	// Whether the `request_id` had been executed before, so this request did nothing.
 	Replayed      bool `protobuf:"varint,3,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -398,13 +403,22 @@ func (x *CreateContactResponse) GetReplayed() bool {
 	return false
 }
 
-// Asks to change a contact.
+// Request of `ContactService.UpdateContact`.
 type UpdateContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account whose list the contact is in.
+	// Required. The account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. The contact: `id` and `name` at least.
-	Contact       *Contact `protobuf:"bytes,2,opt,name=contact,proto3" json:"contact,omitempty"`
+	// Required. The contact: at least `contact_id` and `name`. Output only fields are ignored.
+	Contact *Contact `protobuf:"bytes,2,opt,name=contact,proto3" json:"contact,omitempty"`
+	// The fields to change: `name`, `email`, `gender`, `date_of_birth`, `note`, or `*` for all of them.
+	//
+	// A named field that is empty or absent in `contact` is sent to the provider as empty, to clear it. The provider
+	// needs `name`: if the mask does not name it, the call fails with INVALID_ARGUMENT and the path `contact.name`.
+	//
+	// Absent means the fields that are set in `contact`, without `country_code` and `phone_number`, so a listed contact
+	// can be changed and sent back. If the mask names one of these two, the call fails with UNIMPLEMENTED
+	// `PROVIDER_UNSUPPORTED`. Output only fields in the mask are ignored. Other paths fail with INVALID_ARGUMENT.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -453,11 +467,21 @@ func (x *UpdateContactRequest) GetContact() *Contact {
 	return nil
 }
 
-// Answers when the provider has changed the contact.
+func (x *UpdateContactRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+// Response of `ContactService.UpdateContact`.
 type UpdateContactResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's own words.
-	ProviderMessage string `protobuf:"bytes,1,opt,name=provider_message,json=providerMessage,proto3" json:"provider_message,omitempty"`
+	// What is known of the contact: `contact_id` and the fields that were changed. The provider does not return the
+	// contact.
+	Contact *Contact `protobuf:"bytes,1,opt,name=contact,proto3" json:"contact,omitempty"`
+	// The provider's own text.
+	ProviderMessage string `protobuf:"bytes,2,opt,name=provider_message,json=providerMessage,proto3" json:"provider_message,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -492,6 +516,13 @@ func (*UpdateContactResponse) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_contact_service_proto_rawDescGZIP(), []int{6}
 }
 
+func (x *UpdateContactResponse) GetContact() *Contact {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
 func (x *UpdateContactResponse) GetProviderMessage() string {
 	if x != nil {
 		return x.ProviderMessage
@@ -499,10 +530,10 @@ func (x *UpdateContactResponse) GetProviderMessage() string {
 	return ""
 }
 
-// Asks to delete a contact.
+// Request of `ContactService.DeleteContact`.
 type DeleteContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account whose list the contact is in.
+	// Required. The account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	// Required. The contact's id: letters, digits, `_` and `-`, at most 64 characters.
 	ContactId     string `protobuf:"bytes,2,opt,name=contact_id,json=contactId,proto3" json:"contact_id,omitempty"`
@@ -554,10 +585,10 @@ func (x *DeleteContactRequest) GetContactId() string {
 	return ""
 }
 
-// Answers when the provider has deleted the contact.
+// Response of `ContactService.DeleteContact`.
 type DeleteContactResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's own words.
+	// The provider's own text.
 	ProviderMessage string `protobuf:"bytes,1,opt,name=provider_message,json=providerMessage,proto3" json:"provider_message,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -604,9 +635,10 @@ var File_switchboard_v1_contact_service_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_contact_service_proto_rawDesc = "" +
 	"\n" +
-	"$switchboard/v1/contact_service.proto\x12\x0eswitchboard.v1\"\xb8\x02\n" +
-	"\aContact\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"$switchboard/v1/contact_service.proto\x12\x0eswitchboard.v1\x1a google/protobuf/field_mask.proto\"\xc7\x02\n" +
+	"\aContact\x12\x1d\n" +
+	"\n" +
+	"contact_id\x18\x01 \x01(\tR\tcontactId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
 	"\fcountry_code\x18\x03 \x01(\tR\vcountryCode\x12!\n" +
 	"\fphone_number\x18\x04 \x01(\tR\vphoneNumber\x12\x19\n" +
@@ -614,15 +646,16 @@ const file_switchboard_v1_contact_service_proto_rawDesc = "" +
 	"\x06gender\x18\x06 \x01(\tH\x01R\x06gender\x88\x01\x01\x12'\n" +
 	"\rdate_of_birth\x18\a \x01(\tH\x02R\vdateOfBirth\x88\x01\x01\x12\x17\n" +
 	"\x04note\x18\b \x01(\tH\x03R\x04note\x88\x01\x01\x12\x19\n" +
-	"\braw_json\x18\x0f \x01(\tR\arawJsonB\b\n" +
+	"\braw_json\x18\t \x01(\tR\arawJsonB\b\n" +
 	"\x06_emailB\t\n" +
 	"\a_genderB\x10\n" +
 	"\x0e_date_of_birthB\a\n" +
-	"\x05_note\"N\n" +
+	"\x05_note\"k\n" +
 	"\x13ListContactsRequest\x12\x18\n" +
-	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"s\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"s\n" +
 	"\x14ListContactsResponse\x123\n" +
 	"\bcontacts\x18\x01 \x03(\v2\x17.switchboard.v1.ContactR\bcontacts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb4\x01\n" +
@@ -635,12 +668,15 @@ const file_switchboard_v1_contact_service_proto_rawDesc = "" +
 	"\x15CreateContactResponse\x121\n" +
 	"\acontact\x18\x01 \x01(\v2\x17.switchboard.v1.ContactR\acontact\x12)\n" +
 	"\x10provider_message\x18\x02 \x01(\tR\x0fproviderMessage\x12\x1a\n" +
-	"\breplayed\x18\x03 \x01(\bR\breplayed\"c\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed\"\xa0\x01\n" +
 	"\x14UpdateContactRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x121\n" +
-	"\acontact\x18\x02 \x01(\v2\x17.switchboard.v1.ContactR\acontact\"B\n" +
-	"\x15UpdateContactResponse\x12)\n" +
-	"\x10provider_message\x18\x01 \x01(\tR\x0fproviderMessage\"O\n" +
+	"\acontact\x18\x02 \x01(\v2\x17.switchboard.v1.ContactR\acontact\x12;\n" +
+	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\"u\n" +
+	"\x15UpdateContactResponse\x121\n" +
+	"\acontact\x18\x01 \x01(\v2\x17.switchboard.v1.ContactR\acontact\x12)\n" +
+	"\x10provider_message\x18\x02 \x01(\tR\x0fproviderMessage\"O\n" +
 	"\x14DeleteContactRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -677,25 +713,28 @@ var file_switchboard_v1_contact_service_proto_goTypes = []any{
 	(*UpdateContactResponse)(nil), // 6: switchboard.v1.UpdateContactResponse
 	(*DeleteContactRequest)(nil),  // 7: switchboard.v1.DeleteContactRequest
 	(*DeleteContactResponse)(nil), // 8: switchboard.v1.DeleteContactResponse
+	(*fieldmaskpb.FieldMask)(nil), // 9: google.protobuf.FieldMask
 }
 var file_switchboard_v1_contact_service_proto_depIdxs = []int32{
-	0, // 0: switchboard.v1.ListContactsResponse.contacts:type_name -> switchboard.v1.Contact
-	0, // 1: switchboard.v1.CreateContactRequest.contact:type_name -> switchboard.v1.Contact
-	0, // 2: switchboard.v1.CreateContactResponse.contact:type_name -> switchboard.v1.Contact
-	0, // 3: switchboard.v1.UpdateContactRequest.contact:type_name -> switchboard.v1.Contact
-	1, // 4: switchboard.v1.ContactService.ListContacts:input_type -> switchboard.v1.ListContactsRequest
-	3, // 5: switchboard.v1.ContactService.CreateContact:input_type -> switchboard.v1.CreateContactRequest
-	5, // 6: switchboard.v1.ContactService.UpdateContact:input_type -> switchboard.v1.UpdateContactRequest
-	7, // 7: switchboard.v1.ContactService.DeleteContact:input_type -> switchboard.v1.DeleteContactRequest
-	2, // 8: switchboard.v1.ContactService.ListContacts:output_type -> switchboard.v1.ListContactsResponse
-	4, // 9: switchboard.v1.ContactService.CreateContact:output_type -> switchboard.v1.CreateContactResponse
-	6, // 10: switchboard.v1.ContactService.UpdateContact:output_type -> switchboard.v1.UpdateContactResponse
-	8, // 11: switchboard.v1.ContactService.DeleteContact:output_type -> switchboard.v1.DeleteContactResponse
-	8, // [8:12] is the sub-list for method output_type
-	4, // [4:8] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0,  // 0: switchboard.v1.ListContactsResponse.contacts:type_name -> switchboard.v1.Contact
+	0,  // 1: switchboard.v1.CreateContactRequest.contact:type_name -> switchboard.v1.Contact
+	0,  // 2: switchboard.v1.CreateContactResponse.contact:type_name -> switchboard.v1.Contact
+	0,  // 3: switchboard.v1.UpdateContactRequest.contact:type_name -> switchboard.v1.Contact
+	9,  // 4: switchboard.v1.UpdateContactRequest.update_mask:type_name -> google.protobuf.FieldMask
+	0,  // 5: switchboard.v1.UpdateContactResponse.contact:type_name -> switchboard.v1.Contact
+	1,  // 6: switchboard.v1.ContactService.ListContacts:input_type -> switchboard.v1.ListContactsRequest
+	3,  // 7: switchboard.v1.ContactService.CreateContact:input_type -> switchboard.v1.CreateContactRequest
+	5,  // 8: switchboard.v1.ContactService.UpdateContact:input_type -> switchboard.v1.UpdateContactRequest
+	7,  // 9: switchboard.v1.ContactService.DeleteContact:input_type -> switchboard.v1.DeleteContactRequest
+	2,  // 10: switchboard.v1.ContactService.ListContacts:output_type -> switchboard.v1.ListContactsResponse
+	4,  // 11: switchboard.v1.ContactService.CreateContact:output_type -> switchboard.v1.CreateContactResponse
+	6,  // 12: switchboard.v1.ContactService.UpdateContact:output_type -> switchboard.v1.UpdateContactResponse
+	8,  // 13: switchboard.v1.ContactService.DeleteContact:output_type -> switchboard.v1.DeleteContactResponse
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_switchboard_v1_contact_service_proto_init() }

@@ -22,53 +22,168 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Tells one thing that happened. Events of all accounts stand in one journal, in one order.
+// The status of a report's run.
+type ReportStatus int32
+
+const (
+	// A status that this version does not know: see `provider_status`.
+	ReportStatus_REPORT_STATUS_UNSPECIFIED ReportStatus = 0
+	// The report is being made.
+	ReportStatus_REPORT_STATUS_PROCESSING ReportStatus = 1
+	// The report is complete and can be fetched.
+	ReportStatus_REPORT_STATUS_COMPLETED ReportStatus = 2
+	// The report could not be made.
+	ReportStatus_REPORT_STATUS_FAILED ReportStatus = 3
+)
+
+// Enum value maps for ReportStatus.
+var (
+	ReportStatus_name = map[int32]string{
+		0: "REPORT_STATUS_UNSPECIFIED",
+		1: "REPORT_STATUS_PROCESSING",
+		2: "REPORT_STATUS_COMPLETED",
+		3: "REPORT_STATUS_FAILED",
+	}
+	ReportStatus_value = map[string]int32{
+		"REPORT_STATUS_UNSPECIFIED": 0,
+		"REPORT_STATUS_PROCESSING":  1,
+		"REPORT_STATUS_COMPLETED":   2,
+		"REPORT_STATUS_FAILED":      3,
+	}
+)
+
+func (x ReportStatus) Enum() *ReportStatus {
+	p := new(ReportStatus)
+	*p = x
+	return p
+}
+
+func (x ReportStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReportStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_switchboard_v1_event_proto_enumTypes[0].Descriptor()
+}
+
+func (ReportStatus) Type() protoreflect.EnumType {
+	return &file_switchboard_v1_event_proto_enumTypes[0]
+}
+
+func (x ReportStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReportStatus.Descriptor instead.
+func (ReportStatus) EnumDescriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{0}
+}
+
+// A named position in the journal.
+type StartPosition int32
+
+const (
+	// The default of the field.
+	StartPosition_START_POSITION_UNSPECIFIED StartPosition = 0
+	// After the newest event: only events from now on.
+	StartPosition_START_POSITION_LATEST StartPosition = 1
+	// Before the oldest event in the journal.
+	StartPosition_START_POSITION_EARLIEST StartPosition = 2
+)
+
+// Enum value maps for StartPosition.
+var (
+	StartPosition_name = map[int32]string{
+		0: "START_POSITION_UNSPECIFIED",
+		1: "START_POSITION_LATEST",
+		2: "START_POSITION_EARLIEST",
+	}
+	StartPosition_value = map[string]int32{
+		"START_POSITION_UNSPECIFIED": 0,
+		"START_POSITION_LATEST":      1,
+		"START_POSITION_EARLIEST":    2,
+	}
+)
+
+func (x StartPosition) Enum() *StartPosition {
+	p := new(StartPosition)
+	*p = x
+	return p
+}
+
+func (x StartPosition) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StartPosition) Descriptor() protoreflect.EnumDescriptor {
+	return file_switchboard_v1_event_proto_enumTypes[1].Descriptor()
+}
+
+func (StartPosition) Type() protoreflect.EnumType {
+	return &file_switchboard_v1_event_proto_enumTypes[1]
+}
+
+func (x StartPosition) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StartPosition.Descriptor instead.
+func (StartPosition) EnumDescriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{1}
+}
+
+// One event. The journal holds the events of all accounts in one order.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event's own id, `evt_` and a ULID. The same wherever and whenever the event is read.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The event's place in the journal. Give it as `SubscribeRequest.after_cursor` to go on behind this event. Opaque, at
-	// most 64 characters; it cannot be compared or computed with.
+	// The event's id: `evt_` and a ULID. It is the same in every stream, list and subscription.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// The position after this event. Pass it as `SubscribeRequest.after_cursor` to resume after the event.
+	//
+	// Cursors are opaque, have at most 64 characters and cannot be compared.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// The account that the event belongs to.
 	Account string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	// The account's provider.
 	Provider Provider `protobuf:"varint,4,opt,name=provider,proto3,enum=switchboard.v1.Provider" json:"provider,omitempty"`
-	// What happened, as a word with dots:
+	// The name of `provider`.
+	ProviderName string `protobuf:"bytes,5,opt,name=provider_name,json=providerName,proto3" json:"provider_name,omitempty"`
+	// The type, in words separated by dots:
 	//
 	// | type | payload |
 	// |---|---|
 	// | `message.received` | `message_received`: a customer wrote |
-	// | `message.accepted` | `message_accepted`: the provider has taken a message of ours |
-	// | `message.status` | `message_status`: the provider reports on a message that was sent |
-	// | `message.echo` | `message_echo`: a message from one of our own numbers, reported back |
-	// | `report.completed` | `report_completed`: a report can be fetched |
-	// | `unknown` | `unknown`: a rightly signed webhook that this version cannot read |
+	// | `message.accepted` | `message_accepted`: the provider accepted a message sent through Switchboard |
+	// | `message.status` | `message_status`: the provider reported on a sent message |
+	// | `message.echo` | `message_echo`: the provider reported a message from one of the business's own numbers |
+	// | `report.run` | `report_run`: a run of a report started, completed or failed |
+	// | `unknown` | `unknown`: a webhook with a valid signature that is not a message, a status or a report |
 	//
-	// More types will come: let a consumer pass over those it does not know, or filter.
-	Type string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
-	// When Switchboard received it. It never goes backwards along the journal, even when the clock of the machine does.
-	ReceiveTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
-	// When it happened, by the provider's clock, in full seconds. Absent when the provider did not say.
-	OccurTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=occur_time,json=occurTime,proto3" json:"occur_time,omitempty"`
-	// The JSON that the sender attached to the message that this event is about (`SendMessageRequest.callback_data`), as
-	// the provider brought it back. Empty when there is none.
-	CallbackData string `protobuf:"bytes,8,opt,name=callback_data,json=callbackData,proto3" json:"callback_data,omitempty"`
-	// The id of the newest earlier event whose webhook had the very same bytes, when the provider gave no identity by
-	// which a repetition could be told from a second, equal event. Empty otherwise. Events with an identity are never
-	// delivered twice.
-	PossibleDuplicateOf string `protobuf:"bytes,9,opt,name=possible_duplicate_of,json=possibleDuplicateOf,proto3" json:"possible_duplicate_of,omitempty"`
-	// The webhook's body as it was received, byte for byte. Only when the request asked with `include_raw`.
-	RawBody []byte `protobuf:"bytes,10,opt,name=raw_body,json=rawBody,proto3" json:"raw_body,omitempty"`
-	// What happened.
+	// Later versions add types. Ignore types that you do not know, or set a filter.
+	Type string `protobuf:"bytes,6,opt,name=type,proto3" json:"type,omitempty"`
+	// When Switchboard received the event. It never decreases along the journal, even if the machine's clock does.
+	ReceiveTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
+	// When the event happened by the provider's clock, in whole seconds. Absent if the provider sent no readable time.
+	OccurTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=occur_time,json=occurTime,proto3" json:"occur_time,omitempty"`
+	// The JSON that the sender attached to the message that this event concerns (`SendMessageRequest.callback_data`), as
+	// the provider returned it. Empty if there is none.
+	CallbackData string `protobuf:"bytes,9,opt,name=callback_data,json=callbackData,proto3" json:"callback_data,omitempty"`
+	// The id of the newest earlier event whose webhook had the same bytes. It is set only if the provider gave the event
+	// no identity, so a repetition cannot be distinguished from a second, equal event. Empty otherwise.
+	//
+	// Repetitions of events with an identity are dropped while the journal holds the original.
+	PossibleDuplicateOf string `protobuf:"bytes,10,opt,name=possible_duplicate_of,json=possibleDuplicateOf,proto3" json:"possible_duplicate_of,omitempty"`
+	// The webhook's body, byte for byte as received. Set only if the request set `include_raw` and the event is from a
+	// webhook.
+	RawBody []byte `protobuf:"bytes,11,opt,name=raw_body,json=rawBody,proto3" json:"raw_body,omitempty"`
+	// What happened. Unset means that the type is newer than your generated code.
 	//
 	// Types that are valid to be assigned to Payload:
 	//
 	//	*Event_MessageReceived
+	//	*Event_MessageAccepted
 	//	*Event_MessageStatus
 	//	*Event_MessageEcho
-	//	*Event_ReportCompleted
-	//	*Event_MessageAccepted
+	//	*Event_ReportRun
 	//	*Event_Unknown
 	Payload       isEvent_Payload `protobuf_oneof:"payload"`
 	unknownFields protoimpl.UnknownFields
@@ -105,9 +220,9 @@ func (*Event) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Event) GetId() string {
+func (x *Event) GetEventId() string {
 	if x != nil {
-		return x.Id
+		return x.EventId
 	}
 	return ""
 }
@@ -131,6 +246,13 @@ func (x *Event) GetProvider() Provider {
 		return x.Provider
 	}
 	return Provider_PROVIDER_UNSPECIFIED
+}
+
+func (x *Event) GetProviderName() string {
+	if x != nil {
+		return x.ProviderName
+	}
+	return ""
 }
 
 func (x *Event) GetType() string {
@@ -191,6 +313,15 @@ func (x *Event) GetMessageReceived() *MessageReceived {
 	return nil
 }
 
+func (x *Event) GetMessageAccepted() *MessageAccepted {
+	if x != nil {
+		if x, ok := x.Payload.(*Event_MessageAccepted); ok {
+			return x.MessageAccepted
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetMessageStatus() *MessageStatus {
 	if x != nil {
 		if x, ok := x.Payload.(*Event_MessageStatus); ok {
@@ -209,19 +340,10 @@ func (x *Event) GetMessageEcho() *MessageEcho {
 	return nil
 }
 
-func (x *Event) GetReportCompleted() *ReportCompleted {
+func (x *Event) GetReportRun() *ReportRun {
 	if x != nil {
-		if x, ok := x.Payload.(*Event_ReportCompleted); ok {
-			return x.ReportCompleted
-		}
-	}
-	return nil
-}
-
-func (x *Event) GetMessageAccepted() *MessageAccepted {
-	if x != nil {
-		if x, ok := x.Payload.(*Event_MessageAccepted); ok {
-			return x.MessageAccepted
+		if x, ok := x.Payload.(*Event_ReportRun); ok {
+			return x.ReportRun
 		}
 	}
 	return nil
@@ -245,58 +367,61 @@ type Event_MessageReceived struct {
 	MessageReceived *MessageReceived `protobuf:"bytes,20,opt,name=message_received,json=messageReceived,proto3,oneof"`
 }
 
+type Event_MessageAccepted struct {
+	// The provider accepted a message that was sent through Switchboard.
+	MessageAccepted *MessageAccepted `protobuf:"bytes,21,opt,name=message_accepted,json=messageAccepted,proto3,oneof"`
+}
+
 type Event_MessageStatus struct {
-	// The provider reports on a message that was sent.
-	MessageStatus *MessageStatus `protobuf:"bytes,21,opt,name=message_status,json=messageStatus,proto3,oneof"`
+	// The provider reported on a sent message.
+	MessageStatus *MessageStatus `protobuf:"bytes,22,opt,name=message_status,json=messageStatus,proto3,oneof"`
 }
 
 type Event_MessageEcho struct {
-	// A message from one of our own numbers was reported back.
-	MessageEcho *MessageEcho `protobuf:"bytes,22,opt,name=message_echo,json=messageEcho,proto3,oneof"`
+	// The provider reported a message from one of the business's own numbers.
+	MessageEcho *MessageEcho `protobuf:"bytes,23,opt,name=message_echo,json=messageEcho,proto3,oneof"`
 }
 
-type Event_ReportCompleted struct {
-	// A report can be fetched.
-	ReportCompleted *ReportCompleted `protobuf:"bytes,23,opt,name=report_completed,json=reportCompleted,proto3,oneof"`
-}
-
-type Event_MessageAccepted struct {
-	// The provider has taken a message of ours.
-	MessageAccepted *MessageAccepted `protobuf:"bytes,24,opt,name=message_accepted,json=messageAccepted,proto3,oneof"`
+type Event_ReportRun struct {
+	// A run of a report started, completed or failed.
+	ReportRun *ReportRun `protobuf:"bytes,24,opt,name=report_run,json=reportRun,proto3,oneof"`
 }
 
 type Event_Unknown struct {
-	// A rightly signed webhook that this version cannot read.
-	Unknown *UnknownEvent `protobuf:"bytes,29,opt,name=unknown,proto3,oneof"`
+	// A webhook with a valid signature that is not a message, a status or a report.
+	Unknown *UnknownEvent `protobuf:"bytes,25,opt,name=unknown,proto3,oneof"`
 }
 
 func (*Event_MessageReceived) isEvent_Payload() {}
+
+func (*Event_MessageAccepted) isEvent_Payload() {}
 
 func (*Event_MessageStatus) isEvent_Payload() {}
 
 func (*Event_MessageEcho) isEvent_Payload() {}
 
-func (*Event_ReportCompleted) isEvent_Payload() {}
-
-func (*Event_MessageAccepted) isEvent_Payload() {}
+func (*Event_ReportRun) isEvent_Payload() {}
 
 func (*Event_Unknown) isEvent_Payload() {}
 
-// Tells that a customer wrote.
+// A customer wrote.
 type MessageReceived struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's id of this message. Empty when it gave none.
+	// The provider's id of this message. Empty if it sent none. With `unsupported` content, the id may name the message
+	// that this one refers to, so repetitions are not dropped: see `Event.possible_duplicate_of`.
 	ProviderMessageId string `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
 	// The customer.
 	Sender *Party `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
-	// The number of ours that the customer wrote to.
+	// The business's number that the customer wrote to.
 	Recipient *Party `protobuf:"bytes,3,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	// The provider's id of the message that the customer answers, where it is a quoted answer or a pressed button. Empty
+	// The provider's id of the message that the customer replied to, by quoting it or pressing its button. Empty
 	// otherwise.
 	ReplyToProviderMessageId string `protobuf:"bytes,4,opt,name=reply_to_provider_message_id,json=replyToProviderMessageId,proto3" json:"reply_to_provider_message_id,omitempty"`
-	// The advertisement that brought the customer. Absent when there was none.
+	// The advertisement that led the customer here. Absent if there was none.
 	Referral *Referral `protobuf:"bytes,5,opt,name=referral,proto3" json:"referral,omitempty"`
-	// What the customer wrote.
+	// The webhook's `metadata` as the JSON text that the provider sent, campaign included. Empty if it sent none.
+	MetadataJson string `protobuf:"bytes,6,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	// The content. Unset means that the content is of a kind that is newer than your generated code.
 	//
 	// Types that are valid to be assigned to Content:
 	//
@@ -304,6 +429,7 @@ type MessageReceived struct {
 	//	*MessageReceived_Attachments
 	//	*MessageReceived_Location
 	//	*MessageReceived_ButtonReply
+	//	*MessageReceived_Unsupported
 	Content       isMessageReceived_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -374,6 +500,13 @@ func (x *MessageReceived) GetReferral() *Referral {
 	return nil
 }
 
+func (x *MessageReceived) GetMetadataJson() string {
+	if x != nil {
+		return x.MetadataJson
+	}
+	return ""
+}
+
 func (x *MessageReceived) GetContent() isMessageReceived_Content {
 	if x != nil {
 		return x.Content
@@ -417,6 +550,15 @@ func (x *MessageReceived) GetButtonReply() *ButtonReply {
 	return nil
 }
 
+func (x *MessageReceived) GetUnsupported() *Unsupported {
+	if x != nil {
+		if x, ok := x.Content.(*MessageReceived_Unsupported); ok {
+			return x.Unsupported
+		}
+	}
+	return nil
+}
+
 type isMessageReceived_Content interface {
 	isMessageReceived_Content()
 }
@@ -427,18 +569,24 @@ type MessageReceived_Text struct {
 }
 
 type MessageReceived_Attachments struct {
-	// Files, one as a rule. A text that came with them is the caption of the first, unless that has one of its own.
+	// Files, usually one. A text sent with them is the caption of the first file, unless that file has its own.
 	Attachments *AttachmentList `protobuf:"bytes,11,opt,name=attachments,proto3,oneof"`
 }
 
 type MessageReceived_Location struct {
-	// A place.
+	// A location.
 	Location *Location `protobuf:"bytes,12,opt,name=location,proto3,oneof"`
 }
 
 type MessageReceived_ButtonReply struct {
 	// A pressed button.
 	ButtonReply *ButtonReply `protobuf:"bytes,13,opt,name=button_reply,json=buttonReply,proto3,oneof"`
+}
+
+type MessageReceived_Unsupported struct {
+	// Content of a kind that this version of the server does not parse, such as a sticker or a reaction. A later
+	// version may parse it and then set another field instead.
+	Unsupported *Unsupported `protobuf:"bytes,14,opt,name=unsupported,proto3,oneof"`
 }
 
 func (*MessageReceived_Text) isMessageReceived_Content() {}
@@ -449,7 +597,65 @@ func (*MessageReceived_Location) isMessageReceived_Content() {}
 
 func (*MessageReceived_ButtonReply) isMessageReceived_Content() {}
 
-// Holds the files of a message.
+func (*MessageReceived_Unsupported) isMessageReceived_Content() {}
+
+// Content of a kind that this version does not parse.
+type Unsupported struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The provider's word for the kind, such as `sticker`. Empty if the provider sent none.
+	ProviderKind string `protobuf:"bytes,1,opt,name=provider_kind,json=providerKind,proto3" json:"provider_kind,omitempty"`
+	// The content as the JSON text that the provider sent: the webhook's `message` or `buttonResponse` object. If there
+	// is neither, the whole webhook.
+	RawJson       string `protobuf:"bytes,2,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unsupported) Reset() {
+	*x = Unsupported{}
+	mi := &file_switchboard_v1_event_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unsupported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unsupported) ProtoMessage() {}
+
+func (x *Unsupported) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unsupported.ProtoReflect.Descriptor instead.
+func (*Unsupported) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Unsupported) GetProviderKind() string {
+	if x != nil {
+		return x.ProviderKind
+	}
+	return ""
+}
+
+func (x *Unsupported) GetRawJson() string {
+	if x != nil {
+		return x.RawJson
+	}
+	return ""
+}
+
+// The files of a message.
 type AttachmentList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The files, at least one.
@@ -460,7 +666,7 @@ type AttachmentList struct {
 
 func (x *AttachmentList) Reset() {
 	*x = AttachmentList{}
-	mi := &file_switchboard_v1_event_proto_msgTypes[2]
+	mi := &file_switchboard_v1_event_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +678,7 @@ func (x *AttachmentList) String() string {
 func (*AttachmentList) ProtoMessage() {}
 
 func (x *AttachmentList) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_proto_msgTypes[2]
+	mi := &file_switchboard_v1_event_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +691,7 @@ func (x *AttachmentList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachmentList.ProtoReflect.Descriptor instead.
 func (*AttachmentList) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{2}
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AttachmentList) GetAttachments() []*Attachment {
@@ -495,26 +701,35 @@ func (x *AttachmentList) GetAttachments() []*Attachment {
 	return nil
 }
 
-// Names a file that a customer sent.
+// A file that came with a message.
 type Attachment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is. Unspecified when the provider's word is a new one.
+	// The kind of the file. Unspecified if the provider's word is unknown.
 	Kind MediaKind `protobuf:"varint,1,opt,name=kind,proto3,enum=switchboard.v1.MediaKind" json:"kind,omitempty"`
-	// The provider's own word for it.
+	// The provider's own word for the kind.
 	ProviderKind string `protobuf:"bytes,2,opt,name=provider_kind,json=providerKind,proto3" json:"provider_kind,omitempty"`
-	// Where it can be fetched. How long is not documented. The file's type is in the reply's `Content-Type`.
+	// Where to fetch the file. The provider does not document for how long. The response's `Content-Type` has the MIME
+	// type (source: Connectly).
 	Url string `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`
-	// The text below it. Empty when there is none.
+	// The text below the file. Empty if there is none.
 	Caption string `protobuf:"bytes,4,opt,name=caption,proto3" json:"caption,omitempty"`
-	// Its name. Empty when the provider gives none.
-	FileName      string `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	// The file's name. Empty if the provider sent none.
+	FileName string `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	// The MIME type. Empty if the provider sent none.
+	MimeType string `protobuf:"bytes,6,opt,name=mime_type,json=mimeType,proto3" json:"mime_type,omitempty"`
+	// The SHA-256 of the file, in the provider's encoding. Empty if the provider sent none.
+	Sha256 string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The size in bytes. Absent if the provider sent none.
+	SizeBytes *uint64 `protobuf:"varint,8,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
+	// The provider's id of the file. Empty if the provider sent none.
+	MediaId       string `protobuf:"bytes,9,opt,name=media_id,json=mediaId,proto3" json:"media_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Attachment) Reset() {
 	*x = Attachment{}
-	mi := &file_switchboard_v1_event_proto_msgTypes[3]
+	mi := &file_switchboard_v1_event_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +741,7 @@ func (x *Attachment) String() string {
 func (*Attachment) ProtoMessage() {}
 
 func (x *Attachment) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_proto_msgTypes[3]
+	mi := &file_switchboard_v1_event_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +754,7 @@ func (x *Attachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
 func (*Attachment) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{3}
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Attachment) GetKind() MediaKind {
@@ -577,12 +792,40 @@ func (x *Attachment) GetFileName() string {
 	return ""
 }
 
-// Tells which button a customer pressed.
+func (x *Attachment) GetMimeType() string {
+	if x != nil {
+		return x.MimeType
+	}
+	return ""
+}
+
+func (x *Attachment) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *Attachment) GetSizeBytes() uint64 {
+	if x != nil && x.SizeBytes != nil {
+		return *x.SizeBytes
+	}
+	return 0
+}
+
+func (x *Attachment) GetMediaId() string {
+	if x != nil {
+		return x.MediaId
+	}
+	return ""
+}
+
+// The button that a customer pressed.
 type ButtonReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What stands on the button.
+	// The button's label.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	// What the button was sent with. Empty when the provider gives none.
+	// The payload that the button was sent with. Empty if the provider sent none.
 	Payload       string `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -590,7 +833,7 @@ type ButtonReply struct {
 
 func (x *ButtonReply) Reset() {
 	*x = ButtonReply{}
-	mi := &file_switchboard_v1_event_proto_msgTypes[4]
+	mi := &file_switchboard_v1_event_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -602,7 +845,7 @@ func (x *ButtonReply) String() string {
 func (*ButtonReply) ProtoMessage() {}
 
 func (x *ButtonReply) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_proto_msgTypes[4]
+	mi := &file_switchboard_v1_event_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -615,7 +858,7 @@ func (x *ButtonReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ButtonReply.ProtoReflect.Descriptor instead.
 func (*ButtonReply) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{4}
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ButtonReply) GetText() string {
@@ -632,28 +875,28 @@ func (x *ButtonReply) GetPayload() string {
 	return ""
 }
 
-// Describes an advertisement that brought a customer.
+// The advertisement that led a customer to write. A field is empty if the provider sent no value.
 type Referral struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where it stands.
+	// The URL of the advertisement.
 	SourceUrl string `protobuf:"bytes,1,opt,name=source_url,json=sourceUrl,proto3" json:"source_url,omitempty"`
-	// Its id.
+	// The id of the advertisement.
 	SourceId string `protobuf:"bytes,2,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
-	// What it is, in the provider's word: `ad` or `post`.
+	// Its type, in the provider's word: `ad` or `post`.
 	SourceType string `protobuf:"bytes,3,opt,name=source_type,json=sourceType,proto3" json:"source_type,omitempty"`
 	// Its headline.
 	Headline string `protobuf:"bytes,4,opt,name=headline,proto3" json:"headline,omitempty"`
 	// Its text.
 	Body string `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
-	// What it shows, in the provider's word: `image` or `video`.
+	// The type of its media, in the provider's word: `image` or `video`.
 	MediaType string `protobuf:"bytes,6,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
-	// Where its picture is.
+	// The URL of its image.
 	ImageUrl string `protobuf:"bytes,7,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
-	// Where its film is.
+	// The URL of its video.
 	VideoUrl string `protobuf:"bytes,8,opt,name=video_url,json=videoUrl,proto3" json:"video_url,omitempty"`
-	// Where its preview is.
+	// The URL of its thumbnail.
 	ThumbnailUrl string `protobuf:"bytes,9,opt,name=thumbnail_url,json=thumbnailUrl,proto3" json:"thumbnail_url,omitempty"`
-	// The id of the click.
+	// The id of the click (`ctwaClid`).
 	ClickId       string `protobuf:"bytes,10,opt,name=click_id,json=clickId,proto3" json:"click_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -661,7 +904,7 @@ type Referral struct {
 
 func (x *Referral) Reset() {
 	*x = Referral{}
-	mi := &file_switchboard_v1_event_proto_msgTypes[5]
+	mi := &file_switchboard_v1_event_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +916,7 @@ func (x *Referral) String() string {
 func (*Referral) ProtoMessage() {}
 
 func (x *Referral) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_proto_msgTypes[5]
+	mi := &file_switchboard_v1_event_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +929,7 @@ func (x *Referral) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Referral.ProtoReflect.Descriptor instead.
 func (*Referral) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{5}
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Referral) GetSourceUrl() string {
@@ -759,42 +1002,32 @@ func (x *Referral) GetClickId() string {
 	return ""
 }
 
-// Tells that a report can be fetched. Connectly.
-type ReportCompleted struct {
+// The provider accepted a message that was sent through Switchboard by any client, so other services learn of it.
+//
+// The event occurs once for each message, even if the acceptance is proven only later. It does not contain the content.
+type MessageAccepted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The report's id.
-	ReportId string `protobuf:"bytes,1,opt,name=report_id,json=reportId,proto3" json:"report_id,omitempty"`
-	// Its name.
-	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Its type, in the provider's word: `campaign.daily.v1`.
-	ReportType string `protobuf:"bytes,3,opt,name=report_type,json=reportType,proto3" json:"report_type,omitempty"`
-	// The id of the run.
-	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Where it can be fetched. Only for minutes: fetch it at once.
-	Url string `protobuf:"bytes,5,opt,name=url,proto3" json:"url,omitempty"`
-	// Until when. Absent when the provider does not say.
-	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// When it was made. Absent when the provider does not say.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The message at that time.
+	Message       *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReportCompleted) Reset() {
-	*x = ReportCompleted{}
-	mi := &file_switchboard_v1_event_proto_msgTypes[6]
+func (x *MessageAccepted) Reset() {
+	*x = MessageAccepted{}
+	mi := &file_switchboard_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReportCompleted) String() string {
+func (x *MessageAccepted) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReportCompleted) ProtoMessage() {}
+func (*MessageAccepted) ProtoMessage() {}
 
-func (x *ReportCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_proto_msgTypes[6]
+func (x *MessageAccepted) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,83 +1038,42 @@ func (x *ReportCompleted) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReportCompleted.ProtoReflect.Descriptor instead.
-func (*ReportCompleted) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{6}
+// Deprecated: Use MessageAccepted.ProtoReflect.Descriptor instead.
+func (*MessageAccepted) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *ReportCompleted) GetReportId() string {
+func (x *MessageAccepted) GetMessage() *Message {
 	if x != nil {
-		return x.ReportId
-	}
-	return ""
-}
-
-func (x *ReportCompleted) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *ReportCompleted) GetReportType() string {
-	if x != nil {
-		return x.ReportType
-	}
-	return ""
-}
-
-func (x *ReportCompleted) GetRunId() string {
-	if x != nil {
-		return x.RunId
-	}
-	return ""
-}
-
-func (x *ReportCompleted) GetUrl() string {
-	if x != nil {
-		return x.Url
-	}
-	return ""
-}
-
-func (x *ReportCompleted) GetExpireTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpireTime
+		return x.Message
 	}
 	return nil
 }
 
-func (x *ReportCompleted) GetCreateTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CreateTime
-	}
-	return nil
-}
-
-// Tells what the provider reports about a message that was sent.
+// A report of the provider on a sent message.
 type MessageStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider's id of the message: one of `Message.provider_message_ids`.
 	ProviderMessageId string `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
-	// The reported state. Unspecified when the provider's word is a new one.
+	// The reported state. Unspecified if the provider's word is unknown.
 	Status MessageState `protobuf:"varint,2,opt,name=status,proto3,enum=switchboard.v1.MessageState" json:"status,omitempty"`
-	// The provider's own word: `sent`, `delivered`, `read`, `delivery_failed`, or a new one.
+	// The provider's own word: `sent`, `delivered`, `read`, `delivery_failed`, or an unknown one.
 	ProviderStatus string `protobuf:"bytes,3,opt,name=provider_status,json=providerStatus,proto3" json:"provider_status,omitempty"`
-	// Why the message failed. Absent when it did not, or when the provider gave no reason.
-	Error *Error `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
-	// The number of ours that sent the message.
+	// Why the message failed. Absent if it did not fail or the provider sent no reason.
+	Failure *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The business's number that sent the message.
 	Sender *Party `protobuf:"bytes,5,opt,name=sender,proto3" json:"sender,omitempty"`
 	// The customer.
 	Recipient *Party `protobuf:"bytes,6,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	// The campaign that the provider counts the message under. Empty when there is none.
+	// The campaign that the provider counts the message under. Empty if there is none.
 	CampaignName string `protobuf:"bytes,7,opt,name=campaign_name,json=campaignName,proto3" json:"campaign_name,omitempty"`
-	// How far the message has come with this status and all before it. It only moves forward: a status that comes late
-	// does not set it back. Unspecified when only unknown words have been reported.
+	// The message's state after this status and all earlier ones. It only moves forward: a late status does not move it
+	// back. Unspecified if only unknown words have been reported.
 	StateAfter MessageState `protobuf:"varint,8,opt,name=state_after,json=stateAfter,proto3,enum=switchboard.v1.MessageState" json:"state_after,omitempty"`
-	// Whether the status came late, and told of a state that the message had left behind or was in already.
+	// Whether the status is late: the message already had the reported state or a later one.
 	Stale bool `protobuf:"varint,9,opt,name=stale,proto3" json:"stale,omitempty"`
-	// Switchboard's id of the message. Empty when it was not sent from here, or so fast reported that it is not known yet.
+	// Switchboard's id of the message. Empty if the message was not sent through Switchboard, or if the status arrived
+	// before the provider's reply to the send and carried no correlation tag.
 	MessageId     string `protobuf:"bytes,10,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -889,7 +1081,7 @@ type MessageStatus struct {
 
 func (x *MessageStatus) Reset() {
 	*x = MessageStatus{}
-	mi := &file_switchboard_v1_event_proto_msgTypes[7]
+	mi := &file_switchboard_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +1093,7 @@ func (x *MessageStatus) String() string {
 func (*MessageStatus) ProtoMessage() {}
 
 func (x *MessageStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_proto_msgTypes[7]
+	mi := &file_switchboard_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1106,7 @@ func (x *MessageStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageStatus.ProtoReflect.Descriptor instead.
 func (*MessageStatus) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MessageStatus) GetProviderMessageId() string {
@@ -938,9 +1130,9 @@ func (x *MessageStatus) GetProviderStatus() string {
 	return ""
 }
 
-func (x *MessageStatus) GetError() *Error {
+func (x *MessageStatus) GetFailure() *Failure {
 	if x != nil {
-		return x.Error
+		return x.Failure
 	}
 	return nil
 }
@@ -987,71 +1179,32 @@ func (x *MessageStatus) GetMessageId() string {
 	return ""
 }
 
-// Tells that the provider has taken a message that was sent through this gateway, whoever sent it: so that a second
-// service sees it too. It comes once for each message, also when it only turned out later that the message was taken.
-// What the message says is not in it.
-type MessageAccepted struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The message as it stood then.
-	Message       *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *MessageAccepted) Reset() {
-	*x = MessageAccepted{}
-	mi := &file_switchboard_v1_event_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *MessageAccepted) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*MessageAccepted) ProtoMessage() {}
-
-func (x *MessageAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use MessageAccepted.ProtoReflect.Descriptor instead.
-func (*MessageAccepted) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *MessageAccepted) GetMessage() *Message {
-	if x != nil {
-		return x.Message
-	}
-	return nil
-}
-
-// Tells that a message from one of our own numbers was reported back: one that was sent through Switchboard, or by
-// somebody else with the same number. Connectly reports these when a webhook is configured with `echo`.
+// A message from one of the business's own numbers, sent through Switchboard or by another system.
+//
+// Connectly reports these if the webhook registration has `echo` set.
 type MessageEcho struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's id of this message. Empty when it gave none.
+	// The provider's id of this message. Empty if it sent none. See `MessageReceived.provider_message_id`.
 	ProviderMessageId string `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
-	// The number of ours that sent the message.
+	// The business's number that sent the message.
 	Sender *Party `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
 	// The customer.
 	Recipient *Party `protobuf:"bytes,3,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	// What was sent. Unset where the provider's report cannot be read: see `Event.raw_body`.
+	// The provider's id of the message that this one replies to. Empty if it is no reply.
+	ReplyToProviderMessageId string `protobuf:"bytes,4,opt,name=reply_to_provider_message_id,json=replyToProviderMessageId,proto3" json:"reply_to_provider_message_id,omitempty"`
+	// The advertisement that the provider reported with the message. Absent if there was none.
+	Referral *Referral `protobuf:"bytes,5,opt,name=referral,proto3" json:"referral,omitempty"`
+	// The webhook's `metadata` as the JSON text that the provider sent, campaign included. Empty if it sent none.
+	MetadataJson string `protobuf:"bytes,6,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	// The content. Unset means that the content is of a kind that is newer than your generated code.
 	//
 	// Types that are valid to be assigned to Content:
 	//
 	//	*MessageEcho_Text
 	//	*MessageEcho_Attachments
 	//	*MessageEcho_Location
+	//	*MessageEcho_ButtonReply
+	//	*MessageEcho_Unsupported
 	Content       isMessageEcho_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1108,6 +1261,27 @@ func (x *MessageEcho) GetRecipient() *Party {
 	return nil
 }
 
+func (x *MessageEcho) GetReplyToProviderMessageId() string {
+	if x != nil {
+		return x.ReplyToProviderMessageId
+	}
+	return ""
+}
+
+func (x *MessageEcho) GetReferral() *Referral {
+	if x != nil {
+		return x.Referral
+	}
+	return nil
+}
+
+func (x *MessageEcho) GetMetadataJson() string {
+	if x != nil {
+		return x.MetadataJson
+	}
+	return ""
+}
+
 func (x *MessageEcho) GetContent() isMessageEcho_Content {
 	if x != nil {
 		return x.Content
@@ -1142,6 +1316,24 @@ func (x *MessageEcho) GetLocation() *Location {
 	return nil
 }
 
+func (x *MessageEcho) GetButtonReply() *ButtonReply {
+	if x != nil {
+		if x, ok := x.Content.(*MessageEcho_ButtonReply); ok {
+			return x.ButtonReply
+		}
+	}
+	return nil
+}
+
+func (x *MessageEcho) GetUnsupported() *Unsupported {
+	if x != nil {
+		if x, ok := x.Content.(*MessageEcho_Unsupported); ok {
+			return x.Unsupported
+		}
+	}
+	return nil
+}
+
 type isMessageEcho_Content interface {
 	isMessageEcho_Content()
 }
@@ -1152,13 +1344,23 @@ type MessageEcho_Text struct {
 }
 
 type MessageEcho_Attachments struct {
-	// Files. A text that went with them is the caption of the first, unless that has one of its own.
+	// Files. A text sent with them is the caption of the first file, unless that file has its own.
 	Attachments *AttachmentList `protobuf:"bytes,11,opt,name=attachments,proto3,oneof"`
 }
 
 type MessageEcho_Location struct {
-	// A place.
+	// A location.
 	Location *Location `protobuf:"bytes,12,opt,name=location,proto3,oneof"`
+}
+
+type MessageEcho_ButtonReply struct {
+	// A pressed button.
+	ButtonReply *ButtonReply `protobuf:"bytes,13,opt,name=button_reply,json=buttonReply,proto3,oneof"`
+}
+
+type MessageEcho_Unsupported struct {
+	// Content of a kind that this version of the server does not parse.
+	Unsupported *Unsupported `protobuf:"bytes,14,opt,name=unsupported,proto3,oneof"`
 }
 
 func (*MessageEcho_Text) isMessageEcho_Content() {}
@@ -1167,12 +1369,139 @@ func (*MessageEcho_Attachments) isMessageEcho_Content() {}
 
 func (*MessageEcho_Location) isMessageEcho_Content() {}
 
-// Stands for a rightly signed webhook that this version cannot read. Subscribe with `include_raw` for its body.
+func (*MessageEcho_ButtonReply) isMessageEcho_Content() {}
+
+func (*MessageEcho_Unsupported) isMessageEcho_Content() {}
+
+// A run of a report started, completed or failed. Connectly.
+//
+// Each status of a run is reported once: repetitions of the same `run_id` and `provider_status` are dropped.
+type ReportRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The report's id.
+	ReportId string `protobuf:"bytes,1,opt,name=report_id,json=reportId,proto3" json:"report_id,omitempty"`
+	// The report's name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The report's type, in the provider's word: `campaign.daily.v1`.
+	ReportType string `protobuf:"bytes,3,opt,name=report_type,json=reportType,proto3" json:"report_type,omitempty"`
+	// The id of the run. Empty if the provider sent none; then repetitions are not dropped.
+	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The status of the run. Unspecified if the provider's word is unknown.
+	Status ReportStatus `protobuf:"varint,5,opt,name=status,proto3,enum=switchboard.v1.ReportStatus" json:"status,omitempty"`
+	// The provider's own word for the status: `processing`, `completed`, `failed`, or an unknown one.
+	ProviderStatus string `protobuf:"bytes,6,opt,name=provider_status,json=providerStatus,proto3" json:"provider_status,omitempty"`
+	// Where to fetch the report. It is valid for minutes only (source: Connectly), so fetch it at once. Anyone who knows
+	// the URL can fetch the report. Empty if the run is not complete.
+	Url string `protobuf:"bytes,7,opt,name=url,proto3" json:"url,omitempty"`
+	// When `url` expires. Absent if the provider sent no time.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// When the report was made. Absent if the provider sent no time.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportRun) Reset() {
+	*x = ReportRun{}
+	mi := &file_switchboard_v1_event_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportRun) ProtoMessage() {}
+
+func (x *ReportRun) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportRun.ProtoReflect.Descriptor instead.
+func (*ReportRun) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReportRun) GetReportId() string {
+	if x != nil {
+		return x.ReportId
+	}
+	return ""
+}
+
+func (x *ReportRun) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReportRun) GetReportType() string {
+	if x != nil {
+		return x.ReportType
+	}
+	return ""
+}
+
+func (x *ReportRun) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ReportRun) GetStatus() ReportStatus {
+	if x != nil {
+		return x.Status
+	}
+	return ReportStatus_REPORT_STATUS_UNSPECIFIED
+}
+
+func (x *ReportRun) GetProviderStatus() string {
+	if x != nil {
+		return x.ProviderStatus
+	}
+	return ""
+}
+
+func (x *ReportRun) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *ReportRun) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *ReportRun) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+// A webhook with a valid signature that is not a message, a status or a report that this version can parse.
+//
+// Set `include_raw` to get its body.
 type UnknownEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's topic: `messages`, `delivery_status`, `report`, or a new one. Empty when the body names none.
+	// The provider's topic: `messages`, `delivery_status`, `report`, or an unknown one. Empty if the body names none.
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// Why it could not be read, in English, for a developer. It never quotes the body.
+	// Why the webhook could not be parsed, in English, for a developer. It never quotes the body.
 	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1180,7 +1509,7 @@ type UnknownEvent struct {
 
 func (x *UnknownEvent) Reset() {
 	*x = UnknownEvent{}
-	mi := &file_switchboard_v1_event_proto_msgTypes[10]
+	mi := &file_switchboard_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1521,7 @@ func (x *UnknownEvent) String() string {
 func (*UnknownEvent) ProtoMessage() {}
 
 func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_proto_msgTypes[10]
+	mi := &file_switchboard_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1534,7 @@ func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnknownEvent.ProtoReflect.Descriptor instead.
 func (*UnknownEvent) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UnknownEvent) GetTopic() string {
@@ -1222,52 +1551,137 @@ func (x *UnknownEvent) GetProblem() string {
 	return ""
 }
 
+// Selects events. An event must match every field that is set. An empty filter selects all events.
+type EventFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The accounts, at most 256. Empty means all. An account that does not exist fails with NOT_FOUND
+	// `ACCOUNT_NOT_FOUND`.
+	Accounts []string `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// The event types, at most 256. Each is an exact type such as `message.status`, or a first word with a wildcard such
+	// as `message.*`. Empty means all. A type that this version cannot send fails with INVALID_ARGUMENT, so a typing
+	// error does not make a stream that stays empty.
+	Types []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
+	// The customers, at most 256, each as in `SendMessageRequest.to`. Empty means all. If set, events without a customer,
+	// such as `report.run`, do not match.
+	//
+	// An event matches if its customer's phone number or user id is listed. Known spellings of one number match each
+	// other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
+	// after 54.
+	Customers     []string `protobuf:"bytes,3,rep,name=customers,proto3" json:"customers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventFilter) Reset() {
+	*x = EventFilter{}
+	mi := &file_switchboard_v1_event_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventFilter) ProtoMessage() {}
+
+func (x *EventFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_event_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventFilter.ProtoReflect.Descriptor instead.
+func (*EventFilter) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EventFilter) GetAccounts() []string {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+func (x *EventFilter) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *EventFilter) GetCustomers() []string {
+	if x != nil {
+		return x.Customers
+	}
+	return nil
+}
+
 var File_switchboard_v1_event_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1aswitchboard/v1/event.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/error.proto\x1a\x1cswitchboard/v1/message.proto\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\xba\x06\n" +
-	"\x05Event\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x1aswitchboard/v1/event.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cswitchboard/v1/failure.proto\x1a\x1cswitchboard/v1/message.proto\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\xd8\x06\n" +
+	"\x05Event\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x18\n" +
 	"\aaccount\x18\x03 \x01(\tR\aaccount\x124\n" +
-	"\bprovider\x18\x04 \x01(\x0e2\x18.switchboard.v1.ProviderR\bprovider\x12\x12\n" +
-	"\x04type\x18\x05 \x01(\tR\x04type\x12=\n" +
-	"\freceive_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x129\n" +
+	"\bprovider\x18\x04 \x01(\x0e2\x18.switchboard.v1.ProviderR\bprovider\x12#\n" +
+	"\rprovider_name\x18\x05 \x01(\tR\fproviderName\x12\x12\n" +
+	"\x04type\x18\x06 \x01(\tR\x04type\x12=\n" +
+	"\freceive_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x129\n" +
 	"\n" +
-	"occur_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\toccurTime\x12#\n" +
-	"\rcallback_data\x18\b \x01(\tR\fcallbackData\x122\n" +
-	"\x15possible_duplicate_of\x18\t \x01(\tR\x13possibleDuplicateOf\x12\x19\n" +
-	"\braw_body\x18\n" +
-	" \x01(\fR\arawBody\x12L\n" +
-	"\x10message_received\x18\x14 \x01(\v2\x1f.switchboard.v1.MessageReceivedH\x00R\x0fmessageReceived\x12F\n" +
-	"\x0emessage_status\x18\x15 \x01(\v2\x1d.switchboard.v1.MessageStatusH\x00R\rmessageStatus\x12@\n" +
-	"\fmessage_echo\x18\x16 \x01(\v2\x1b.switchboard.v1.MessageEchoH\x00R\vmessageEcho\x12L\n" +
-	"\x10report_completed\x18\x17 \x01(\v2\x1f.switchboard.v1.ReportCompletedH\x00R\x0freportCompleted\x12L\n" +
-	"\x10message_accepted\x18\x18 \x01(\v2\x1f.switchboard.v1.MessageAcceptedH\x00R\x0fmessageAccepted\x128\n" +
-	"\aunknown\x18\x1d \x01(\v2\x1c.switchboard.v1.UnknownEventH\x00R\aunknownB\t\n" +
-	"\apayload\"\x90\x04\n" +
+	"occur_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\toccurTime\x12#\n" +
+	"\rcallback_data\x18\t \x01(\tR\fcallbackData\x122\n" +
+	"\x15possible_duplicate_of\x18\n" +
+	" \x01(\tR\x13possibleDuplicateOf\x12\x19\n" +
+	"\braw_body\x18\v \x01(\fR\arawBody\x12L\n" +
+	"\x10message_received\x18\x14 \x01(\v2\x1f.switchboard.v1.MessageReceivedH\x00R\x0fmessageReceived\x12L\n" +
+	"\x10message_accepted\x18\x15 \x01(\v2\x1f.switchboard.v1.MessageAcceptedH\x00R\x0fmessageAccepted\x12F\n" +
+	"\x0emessage_status\x18\x16 \x01(\v2\x1d.switchboard.v1.MessageStatusH\x00R\rmessageStatus\x12@\n" +
+	"\fmessage_echo\x18\x17 \x01(\v2\x1b.switchboard.v1.MessageEchoH\x00R\vmessageEcho\x12:\n" +
+	"\n" +
+	"report_run\x18\x18 \x01(\v2\x19.switchboard.v1.ReportRunH\x00R\treportRun\x128\n" +
+	"\aunknown\x18\x19 \x01(\v2\x1c.switchboard.v1.UnknownEventH\x00R\aunknownB\t\n" +
+	"\apayload\"\xf6\x04\n" +
 	"\x0fMessageReceived\x12.\n" +
 	"\x13provider_message_id\x18\x01 \x01(\tR\x11providerMessageId\x12-\n" +
 	"\x06sender\x18\x02 \x01(\v2\x15.switchboard.v1.PartyR\x06sender\x123\n" +
 	"\trecipient\x18\x03 \x01(\v2\x15.switchboard.v1.PartyR\trecipient\x12>\n" +
 	"\x1creply_to_provider_message_id\x18\x04 \x01(\tR\x18replyToProviderMessageId\x124\n" +
-	"\breferral\x18\x05 \x01(\v2\x18.switchboard.v1.ReferralR\breferral\x12*\n" +
+	"\breferral\x18\x05 \x01(\v2\x18.switchboard.v1.ReferralR\breferral\x12#\n" +
+	"\rmetadata_json\x18\x06 \x01(\tR\fmetadataJson\x12*\n" +
 	"\x04text\x18\n" +
 	" \x01(\v2\x14.switchboard.v1.TextH\x00R\x04text\x12B\n" +
 	"\vattachments\x18\v \x01(\v2\x1e.switchboard.v1.AttachmentListH\x00R\vattachments\x126\n" +
 	"\blocation\x18\f \x01(\v2\x18.switchboard.v1.LocationH\x00R\blocation\x12@\n" +
-	"\fbutton_reply\x18\r \x01(\v2\x1b.switchboard.v1.ButtonReplyH\x00R\vbuttonReplyB\t\n" +
-	"\acontent\"N\n" +
+	"\fbutton_reply\x18\r \x01(\v2\x1b.switchboard.v1.ButtonReplyH\x00R\vbuttonReply\x12?\n" +
+	"\vunsupported\x18\x0e \x01(\v2\x1b.switchboard.v1.UnsupportedH\x00R\vunsupportedB\t\n" +
+	"\acontent\"M\n" +
+	"\vUnsupported\x12#\n" +
+	"\rprovider_kind\x18\x01 \x01(\tR\fproviderKind\x12\x19\n" +
+	"\braw_json\x18\x02 \x01(\tR\arawJson\"N\n" +
 	"\x0eAttachmentList\x12<\n" +
-	"\vattachments\x18\x01 \x03(\v2\x1a.switchboard.v1.AttachmentR\vattachments\"\xa9\x01\n" +
+	"\vattachments\x18\x01 \x03(\v2\x1a.switchboard.v1.AttachmentR\vattachments\"\xac\x02\n" +
 	"\n" +
 	"Attachment\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.switchboard.v1.MediaKindR\x04kind\x12#\n" +
 	"\rprovider_kind\x18\x02 \x01(\tR\fproviderKind\x12\x10\n" +
 	"\x03url\x18\x03 \x01(\tR\x03url\x12\x18\n" +
 	"\acaption\x18\x04 \x01(\tR\acaption\x12\x1b\n" +
-	"\tfile_name\x18\x05 \x01(\tR\bfileName\";\n" +
+	"\tfile_name\x18\x05 \x01(\tR\bfileName\x12\x1b\n" +
+	"\tmime_type\x18\x06 \x01(\tR\bmimeType\x12\x16\n" +
+	"\x06sha256\x18\a \x01(\tR\x06sha256\x12\"\n" +
+	"\n" +
+	"size_bytes\x18\b \x01(\x04H\x00R\tsizeBytes\x88\x01\x01\x12\x19\n" +
+	"\bmedia_id\x18\t \x01(\tR\amediaIdB\r\n" +
+	"\v_size_bytes\";\n" +
 	"\vButtonReply\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\tR\apayload\"\xb0\x02\n" +
@@ -1285,23 +1699,14 @@ const file_switchboard_v1_event_proto_rawDesc = "" +
 	"\tvideo_url\x18\b \x01(\tR\bvideoUrl\x12#\n" +
 	"\rthumbnail_url\x18\t \x01(\tR\fthumbnailUrl\x12\x19\n" +
 	"\bclick_id\x18\n" +
-	" \x01(\tR\aclickId\"\x86\x02\n" +
-	"\x0fReportCompleted\x12\x1b\n" +
-	"\treport_id\x18\x01 \x01(\tR\breportId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
-	"\vreport_type\x18\x03 \x01(\tR\n" +
-	"reportType\x12\x15\n" +
-	"\x06run_id\x18\x04 \x01(\tR\x05runId\x12\x10\n" +
-	"\x03url\x18\x05 \x01(\tR\x03url\x12;\n" +
-	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\x12;\n" +
-	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xc8\x03\n" +
+	" \x01(\tR\aclickId\"D\n" +
+	"\x0fMessageAccepted\x121\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.switchboard.v1.MessageR\amessage\"\xce\x03\n" +
 	"\rMessageStatus\x12.\n" +
 	"\x13provider_message_id\x18\x01 \x01(\tR\x11providerMessageId\x124\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x1c.switchboard.v1.MessageStateR\x06status\x12'\n" +
-	"\x0fprovider_status\x18\x03 \x01(\tR\x0eproviderStatus\x12+\n" +
-	"\x05error\x18\x04 \x01(\v2\x15.switchboard.v1.ErrorR\x05error\x12-\n" +
+	"\x0fprovider_status\x18\x03 \x01(\tR\x0eproviderStatus\x121\n" +
+	"\afailure\x18\x04 \x01(\v2\x17.switchboard.v1.FailureR\afailure\x12-\n" +
 	"\x06sender\x18\x05 \x01(\v2\x15.switchboard.v1.PartyR\x06sender\x123\n" +
 	"\trecipient\x18\x06 \x01(\v2\x15.switchboard.v1.PartyR\trecipient\x12#\n" +
 	"\rcampaign_name\x18\a \x01(\tR\fcampaignName\x12=\n" +
@@ -1310,21 +1715,50 @@ const file_switchboard_v1_event_proto_rawDesc = "" +
 	"\x05stale\x18\t \x01(\bR\x05stale\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\n" +
-	" \x01(\tR\tmessageId\"D\n" +
-	"\x0fMessageAccepted\x121\n" +
-	"\amessage\x18\x01 \x01(\v2\x17.switchboard.v1.MessageR\amessage\"\xd4\x02\n" +
+	" \x01(\tR\tmessageId\"\xf2\x04\n" +
 	"\vMessageEcho\x12.\n" +
 	"\x13provider_message_id\x18\x01 \x01(\tR\x11providerMessageId\x12-\n" +
 	"\x06sender\x18\x02 \x01(\v2\x15.switchboard.v1.PartyR\x06sender\x123\n" +
-	"\trecipient\x18\x03 \x01(\v2\x15.switchboard.v1.PartyR\trecipient\x12*\n" +
+	"\trecipient\x18\x03 \x01(\v2\x15.switchboard.v1.PartyR\trecipient\x12>\n" +
+	"\x1creply_to_provider_message_id\x18\x04 \x01(\tR\x18replyToProviderMessageId\x124\n" +
+	"\breferral\x18\x05 \x01(\v2\x18.switchboard.v1.ReferralR\breferral\x12#\n" +
+	"\rmetadata_json\x18\x06 \x01(\tR\fmetadataJson\x12*\n" +
 	"\x04text\x18\n" +
 	" \x01(\v2\x14.switchboard.v1.TextH\x00R\x04text\x12B\n" +
 	"\vattachments\x18\v \x01(\v2\x1e.switchboard.v1.AttachmentListH\x00R\vattachments\x126\n" +
-	"\blocation\x18\f \x01(\v2\x18.switchboard.v1.LocationH\x00R\blocationB\t\n" +
-	"\acontent\">\n" +
+	"\blocation\x18\f \x01(\v2\x18.switchboard.v1.LocationH\x00R\blocation\x12@\n" +
+	"\fbutton_reply\x18\r \x01(\v2\x1b.switchboard.v1.ButtonReplyH\x00R\vbuttonReply\x12?\n" +
+	"\vunsupported\x18\x0e \x01(\v2\x1b.switchboard.v1.UnsupportedH\x00R\vunsupportedB\t\n" +
+	"\acontent\"\xdf\x02\n" +
+	"\tReportRun\x12\x1b\n" +
+	"\treport_id\x18\x01 \x01(\tR\breportId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
+	"\vreport_type\x18\x03 \x01(\tR\n" +
+	"reportType\x12\x15\n" +
+	"\x06run_id\x18\x04 \x01(\tR\x05runId\x124\n" +
+	"\x06status\x18\x05 \x01(\x0e2\x1c.switchboard.v1.ReportStatusR\x06status\x12'\n" +
+	"\x0fprovider_status\x18\x06 \x01(\tR\x0eproviderStatus\x12\x10\n" +
+	"\x03url\x18\a \x01(\tR\x03url\x12;\n" +
+	"\vexpire_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12;\n" +
+	"\vcreate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\">\n" +
 	"\fUnknownEvent\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
-	"\aproblem\x18\x02 \x01(\tR\aproblemB\x81\x01\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"]\n" +
+	"\vEventFilter\x12\x1a\n" +
+	"\baccounts\x18\x01 \x03(\tR\baccounts\x12\x14\n" +
+	"\x05types\x18\x02 \x03(\tR\x05types\x12\x1c\n" +
+	"\tcustomers\x18\x03 \x03(\tR\tcustomers*\x82\x01\n" +
+	"\fReportStatus\x12\x1d\n" +
+	"\x19REPORT_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18REPORT_STATUS_PROCESSING\x10\x01\x12\x1b\n" +
+	"\x17REPORT_STATUS_COMPLETED\x10\x02\x12\x18\n" +
+	"\x14REPORT_STATUS_FAILED\x10\x03*g\n" +
+	"\rStartPosition\x12\x1e\n" +
+	"\x1aSTART_POSITION_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15START_POSITION_LATEST\x10\x01\x12\x1b\n" +
+	"\x17START_POSITION_EARLIEST\x10\x02B\x81\x01\n" +
 	"\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3"
 
 var (
@@ -1339,66 +1773,76 @@ func file_switchboard_v1_event_proto_rawDescGZIP() []byte {
 	return file_switchboard_v1_event_proto_rawDescData
 }
 
-var file_switchboard_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_switchboard_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_switchboard_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_switchboard_v1_event_proto_goTypes = []any{
-	(*Event)(nil),                 // 0: switchboard.v1.Event
-	(*MessageReceived)(nil),       // 1: switchboard.v1.MessageReceived
-	(*AttachmentList)(nil),        // 2: switchboard.v1.AttachmentList
-	(*Attachment)(nil),            // 3: switchboard.v1.Attachment
-	(*ButtonReply)(nil),           // 4: switchboard.v1.ButtonReply
-	(*Referral)(nil),              // 5: switchboard.v1.Referral
-	(*ReportCompleted)(nil),       // 6: switchboard.v1.ReportCompleted
-	(*MessageStatus)(nil),         // 7: switchboard.v1.MessageStatus
-	(*MessageAccepted)(nil),       // 8: switchboard.v1.MessageAccepted
-	(*MessageEcho)(nil),           // 9: switchboard.v1.MessageEcho
-	(*UnknownEvent)(nil),          // 10: switchboard.v1.UnknownEvent
-	(Provider)(0),                 // 11: switchboard.v1.Provider
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*Party)(nil),                 // 13: switchboard.v1.Party
-	(*Text)(nil),                  // 14: switchboard.v1.Text
-	(*Location)(nil),              // 15: switchboard.v1.Location
-	(MediaKind)(0),                // 16: switchboard.v1.MediaKind
-	(MessageState)(0),             // 17: switchboard.v1.MessageState
-	(*Error)(nil),                 // 18: switchboard.v1.Error
-	(*Message)(nil),               // 19: switchboard.v1.Message
+	(ReportStatus)(0),             // 0: switchboard.v1.ReportStatus
+	(StartPosition)(0),            // 1: switchboard.v1.StartPosition
+	(*Event)(nil),                 // 2: switchboard.v1.Event
+	(*MessageReceived)(nil),       // 3: switchboard.v1.MessageReceived
+	(*Unsupported)(nil),           // 4: switchboard.v1.Unsupported
+	(*AttachmentList)(nil),        // 5: switchboard.v1.AttachmentList
+	(*Attachment)(nil),            // 6: switchboard.v1.Attachment
+	(*ButtonReply)(nil),           // 7: switchboard.v1.ButtonReply
+	(*Referral)(nil),              // 8: switchboard.v1.Referral
+	(*MessageAccepted)(nil),       // 9: switchboard.v1.MessageAccepted
+	(*MessageStatus)(nil),         // 10: switchboard.v1.MessageStatus
+	(*MessageEcho)(nil),           // 11: switchboard.v1.MessageEcho
+	(*ReportRun)(nil),             // 12: switchboard.v1.ReportRun
+	(*UnknownEvent)(nil),          // 13: switchboard.v1.UnknownEvent
+	(*EventFilter)(nil),           // 14: switchboard.v1.EventFilter
+	(Provider)(0),                 // 15: switchboard.v1.Provider
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*Party)(nil),                 // 17: switchboard.v1.Party
+	(*Text)(nil),                  // 18: switchboard.v1.Text
+	(*Location)(nil),              // 19: switchboard.v1.Location
+	(MediaKind)(0),                // 20: switchboard.v1.MediaKind
+	(*Message)(nil),               // 21: switchboard.v1.Message
+	(MessageState)(0),             // 22: switchboard.v1.MessageState
+	(*Failure)(nil),               // 23: switchboard.v1.Failure
 }
 var file_switchboard_v1_event_proto_depIdxs = []int32{
-	11, // 0: switchboard.v1.Event.provider:type_name -> switchboard.v1.Provider
-	12, // 1: switchboard.v1.Event.receive_time:type_name -> google.protobuf.Timestamp
-	12, // 2: switchboard.v1.Event.occur_time:type_name -> google.protobuf.Timestamp
-	1,  // 3: switchboard.v1.Event.message_received:type_name -> switchboard.v1.MessageReceived
-	7,  // 4: switchboard.v1.Event.message_status:type_name -> switchboard.v1.MessageStatus
-	9,  // 5: switchboard.v1.Event.message_echo:type_name -> switchboard.v1.MessageEcho
-	6,  // 6: switchboard.v1.Event.report_completed:type_name -> switchboard.v1.ReportCompleted
-	8,  // 7: switchboard.v1.Event.message_accepted:type_name -> switchboard.v1.MessageAccepted
-	10, // 8: switchboard.v1.Event.unknown:type_name -> switchboard.v1.UnknownEvent
-	13, // 9: switchboard.v1.MessageReceived.sender:type_name -> switchboard.v1.Party
-	13, // 10: switchboard.v1.MessageReceived.recipient:type_name -> switchboard.v1.Party
-	5,  // 11: switchboard.v1.MessageReceived.referral:type_name -> switchboard.v1.Referral
-	14, // 12: switchboard.v1.MessageReceived.text:type_name -> switchboard.v1.Text
-	2,  // 13: switchboard.v1.MessageReceived.attachments:type_name -> switchboard.v1.AttachmentList
-	15, // 14: switchboard.v1.MessageReceived.location:type_name -> switchboard.v1.Location
-	4,  // 15: switchboard.v1.MessageReceived.button_reply:type_name -> switchboard.v1.ButtonReply
-	3,  // 16: switchboard.v1.AttachmentList.attachments:type_name -> switchboard.v1.Attachment
-	16, // 17: switchboard.v1.Attachment.kind:type_name -> switchboard.v1.MediaKind
-	12, // 18: switchboard.v1.ReportCompleted.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 19: switchboard.v1.ReportCompleted.create_time:type_name -> google.protobuf.Timestamp
-	17, // 20: switchboard.v1.MessageStatus.status:type_name -> switchboard.v1.MessageState
-	18, // 21: switchboard.v1.MessageStatus.error:type_name -> switchboard.v1.Error
-	13, // 22: switchboard.v1.MessageStatus.sender:type_name -> switchboard.v1.Party
-	13, // 23: switchboard.v1.MessageStatus.recipient:type_name -> switchboard.v1.Party
-	17, // 24: switchboard.v1.MessageStatus.state_after:type_name -> switchboard.v1.MessageState
-	19, // 25: switchboard.v1.MessageAccepted.message:type_name -> switchboard.v1.Message
-	13, // 26: switchboard.v1.MessageEcho.sender:type_name -> switchboard.v1.Party
-	13, // 27: switchboard.v1.MessageEcho.recipient:type_name -> switchboard.v1.Party
-	14, // 28: switchboard.v1.MessageEcho.text:type_name -> switchboard.v1.Text
-	2,  // 29: switchboard.v1.MessageEcho.attachments:type_name -> switchboard.v1.AttachmentList
-	15, // 30: switchboard.v1.MessageEcho.location:type_name -> switchboard.v1.Location
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	15, // 0: switchboard.v1.Event.provider:type_name -> switchboard.v1.Provider
+	16, // 1: switchboard.v1.Event.receive_time:type_name -> google.protobuf.Timestamp
+	16, // 2: switchboard.v1.Event.occur_time:type_name -> google.protobuf.Timestamp
+	3,  // 3: switchboard.v1.Event.message_received:type_name -> switchboard.v1.MessageReceived
+	9,  // 4: switchboard.v1.Event.message_accepted:type_name -> switchboard.v1.MessageAccepted
+	10, // 5: switchboard.v1.Event.message_status:type_name -> switchboard.v1.MessageStatus
+	11, // 6: switchboard.v1.Event.message_echo:type_name -> switchboard.v1.MessageEcho
+	12, // 7: switchboard.v1.Event.report_run:type_name -> switchboard.v1.ReportRun
+	13, // 8: switchboard.v1.Event.unknown:type_name -> switchboard.v1.UnknownEvent
+	17, // 9: switchboard.v1.MessageReceived.sender:type_name -> switchboard.v1.Party
+	17, // 10: switchboard.v1.MessageReceived.recipient:type_name -> switchboard.v1.Party
+	8,  // 11: switchboard.v1.MessageReceived.referral:type_name -> switchboard.v1.Referral
+	18, // 12: switchboard.v1.MessageReceived.text:type_name -> switchboard.v1.Text
+	5,  // 13: switchboard.v1.MessageReceived.attachments:type_name -> switchboard.v1.AttachmentList
+	19, // 14: switchboard.v1.MessageReceived.location:type_name -> switchboard.v1.Location
+	7,  // 15: switchboard.v1.MessageReceived.button_reply:type_name -> switchboard.v1.ButtonReply
+	4,  // 16: switchboard.v1.MessageReceived.unsupported:type_name -> switchboard.v1.Unsupported
+	6,  // 17: switchboard.v1.AttachmentList.attachments:type_name -> switchboard.v1.Attachment
+	20, // 18: switchboard.v1.Attachment.kind:type_name -> switchboard.v1.MediaKind
+	21, // 19: switchboard.v1.MessageAccepted.message:type_name -> switchboard.v1.Message
+	22, // 20: switchboard.v1.MessageStatus.status:type_name -> switchboard.v1.MessageState
+	23, // 21: switchboard.v1.MessageStatus.failure:type_name -> switchboard.v1.Failure
+	17, // 22: switchboard.v1.MessageStatus.sender:type_name -> switchboard.v1.Party
+	17, // 23: switchboard.v1.MessageStatus.recipient:type_name -> switchboard.v1.Party
+	22, // 24: switchboard.v1.MessageStatus.state_after:type_name -> switchboard.v1.MessageState
+	17, // 25: switchboard.v1.MessageEcho.sender:type_name -> switchboard.v1.Party
+	17, // 26: switchboard.v1.MessageEcho.recipient:type_name -> switchboard.v1.Party
+	8,  // 27: switchboard.v1.MessageEcho.referral:type_name -> switchboard.v1.Referral
+	18, // 28: switchboard.v1.MessageEcho.text:type_name -> switchboard.v1.Text
+	5,  // 29: switchboard.v1.MessageEcho.attachments:type_name -> switchboard.v1.AttachmentList
+	19, // 30: switchboard.v1.MessageEcho.location:type_name -> switchboard.v1.Location
+	7,  // 31: switchboard.v1.MessageEcho.button_reply:type_name -> switchboard.v1.ButtonReply
+	4,  // 32: switchboard.v1.MessageEcho.unsupported:type_name -> switchboard.v1.Unsupported
+	0,  // 33: switchboard.v1.ReportRun.status:type_name -> switchboard.v1.ReportStatus
+	16, // 34: switchboard.v1.ReportRun.expire_time:type_name -> google.protobuf.Timestamp
+	16, // 35: switchboard.v1.ReportRun.create_time:type_name -> google.protobuf.Timestamp
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_switchboard_v1_event_proto_init() }
@@ -1406,16 +1850,16 @@ func file_switchboard_v1_event_proto_init() {
 	if File_switchboard_v1_event_proto != nil {
 		return
 	}
-	file_switchboard_v1_error_proto_init()
+	file_switchboard_v1_failure_proto_init()
 	file_switchboard_v1_message_proto_init()
 	file_switchboard_v1_party_proto_init()
 	file_switchboard_v1_provider_proto_init()
 	file_switchboard_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*Event_MessageReceived)(nil),
+		(*Event_MessageAccepted)(nil),
 		(*Event_MessageStatus)(nil),
 		(*Event_MessageEcho)(nil),
-		(*Event_ReportCompleted)(nil),
-		(*Event_MessageAccepted)(nil),
+		(*Event_ReportRun)(nil),
 		(*Event_Unknown)(nil),
 	}
 	file_switchboard_v1_event_proto_msgTypes[1].OneofWrappers = []any{
@@ -1423,24 +1867,29 @@ func file_switchboard_v1_event_proto_init() {
 		(*MessageReceived_Attachments)(nil),
 		(*MessageReceived_Location)(nil),
 		(*MessageReceived_ButtonReply)(nil),
+		(*MessageReceived_Unsupported)(nil),
 	}
+	file_switchboard_v1_event_proto_msgTypes[4].OneofWrappers = []any{}
 	file_switchboard_v1_event_proto_msgTypes[9].OneofWrappers = []any{
 		(*MessageEcho_Text)(nil),
 		(*MessageEcho_Attachments)(nil),
 		(*MessageEcho_Location)(nil),
+		(*MessageEcho_ButtonReply)(nil),
+		(*MessageEcho_Unsupported)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_switchboard_v1_event_proto_rawDesc), len(file_switchboard_v1_event_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   11,
+			NumEnums:      2,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_switchboard_v1_event_proto_goTypes,
 		DependencyIndexes: file_switchboard_v1_event_proto_depIdxs,
+		EnumInfos:         file_switchboard_v1_event_proto_enumTypes,
 		MessageInfos:      file_switchboard_v1_event_proto_msgTypes,
 	}.Build()
 	File_switchboard_v1_event_proto = out.File

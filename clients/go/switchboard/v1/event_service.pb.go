@@ -23,60 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Names a place in the journal.
-type StartPosition int32
-
-const (
-	// The same as `START_POSITION_LATEST`.
-	StartPosition_START_POSITION_UNSPECIFIED StartPosition = 0
-	// Behind the newest event: only what happens from now on.
-	StartPosition_START_POSITION_LATEST StartPosition = 1
-	// Before the oldest event that the journal still has.
-	StartPosition_START_POSITION_EARLIEST StartPosition = 2
-)
-
-// Enum value maps for StartPosition.
-var (
-	StartPosition_name = map[int32]string{
-		0: "START_POSITION_UNSPECIFIED",
-		1: "START_POSITION_LATEST",
-		2: "START_POSITION_EARLIEST",
-	}
-	StartPosition_value = map[string]int32{
-		"START_POSITION_UNSPECIFIED": 0,
-		"START_POSITION_LATEST":      1,
-		"START_POSITION_EARLIEST":    2,
-	}
-)
-
-func (x StartPosition) Enum() *StartPosition {
-	p := new(StartPosition)
-	*p = x
-	return p
-}
-
-func (x StartPosition) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (StartPosition) Descriptor() protoreflect.EnumDescriptor {
-	return file_switchboard_v1_event_service_proto_enumTypes[0].Descriptor()
-}
-
-func (StartPosition) Type() protoreflect.EnumType {
-	return &file_switchboard_v1_event_service_proto_enumTypes[0]
-}
-
-func (x StartPosition) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use StartPosition.Descriptor instead.
-func (StartPosition) EnumDescriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{0}
-}
-
-// Chooses what happens when events that should come next are no longer kept.
+// What happens if the next events of a stream were trimmed.
 type ExpiredPolicy int32
 
 const (
@@ -84,7 +31,7 @@ const (
 	ExpiredPolicy_EXPIRED_POLICY_UNSPECIFIED ExpiredPolicy = 0
 	// The stream does not start, or ends, with OUT_OF_RANGE `CURSOR_EXPIRED`.
 	ExpiredPolicy_EXPIRED_POLICY_FAIL ExpiredPolicy = 1
-	// A `gap` tells what is missing, and the stream goes on behind it.
+	// A `gap` reports what is missing, and the stream continues after it.
 	ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP ExpiredPolicy = 2
 )
 
@@ -113,11 +60,11 @@ func (x ExpiredPolicy) String() string {
 }
 
 func (ExpiredPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_switchboard_v1_event_service_proto_enumTypes[1].Descriptor()
+	return file_switchboard_v1_event_service_proto_enumTypes[0].Descriptor()
 }
 
 func (ExpiredPolicy) Type() protoreflect.EnumType {
-	return &file_switchboard_v1_event_service_proto_enumTypes[1]
+	return &file_switchboard_v1_event_service_proto_enumTypes[0]
 }
 
 func (x ExpiredPolicy) Number() protoreflect.EnumNumber {
@@ -126,16 +73,16 @@ func (x ExpiredPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExpiredPolicy.Descriptor instead.
 func (ExpiredPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{1}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{0}
 }
 
-// Says why events are missing.
+// Why events are missing.
 type GapReason int32
 
 const (
 	// A reason that this version does not know.
 	GapReason_GAP_REASON_UNSPECIFIED GapReason = 0
-	// They were older, or more, than the operator keeps.
+	// The events were trimmed: they exceeded the operator's retention by age or size.
 	GapReason_GAP_REASON_EXPIRED GapReason = 1
 )
 
@@ -162,11 +109,11 @@ func (x GapReason) String() string {
 }
 
 func (GapReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_switchboard_v1_event_service_proto_enumTypes[2].Descriptor()
+	return file_switchboard_v1_event_service_proto_enumTypes[1].Descriptor()
 }
 
 func (GapReason) Type() protoreflect.EnumType {
-	return &file_switchboard_v1_event_service_proto_enumTypes[2]
+	return &file_switchboard_v1_event_service_proto_enumTypes[1]
 }
 
 func (x GapReason) Number() protoreflect.EnumNumber {
@@ -175,22 +122,22 @@ func (x GapReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GapReason.Descriptor instead.
 func (GapReason) EnumDescriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{2}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{1}
 }
 
-// Says why the server ends a stream.
+// Why the server ends a stream.
 type ClosingReason int32
 
 const (
 	// A reason that this version does not know.
 	ClosingReason_CLOSING_REASON_UNSPECIFIED ClosingReason = 0
-	// `max_events` were sent. The stream ends with OK.
+	// `max_events` events were sent. The stream ends with OK.
 	ClosingReason_CLOSING_REASON_MAX_EVENTS ClosingReason = 1
 	// No event was sent for `idle_timeout`. The stream ends with OK.
 	ClosingReason_CLOSING_REASON_IDLE_TIMEOUT ClosingReason = 2
-	// The server shuts down. The stream ends with UNAVAILABLE: open it again after `retry_after`.
+	// The server is shutting down. The stream ends with UNAVAILABLE: open it again after `retry_delay`.
 	ClosingReason_CLOSING_REASON_SHUTDOWN ClosingReason = 3
-	// The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again.
+	// The subscription got another filter or position. The stream ends with UNAVAILABLE: open it again.
 	ClosingReason_CLOSING_REASON_SUBSCRIPTION_CHANGED ClosingReason = 4
 	// The subscription was deleted. The stream ends with NOT_FOUND.
 	ClosingReason_CLOSING_REASON_SUBSCRIPTION_DELETED ClosingReason = 5
@@ -227,11 +174,11 @@ func (x ClosingReason) String() string {
 }
 
 func (ClosingReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_switchboard_v1_event_service_proto_enumTypes[3].Descriptor()
+	return file_switchboard_v1_event_service_proto_enumTypes[2].Descriptor()
 }
 
 func (ClosingReason) Type() protoreflect.EnumType {
-	return &file_switchboard_v1_event_service_proto_enumTypes[3]
+	return &file_switchboard_v1_event_service_proto_enumTypes[2]
 }
 
 func (x ClosingReason) Number() protoreflect.EnumNumber {
@@ -240,71 +187,13 @@ func (x ClosingReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ClosingReason.Descriptor instead.
 func (ClosingReason) EnumDescriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{3}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{2}
 }
 
-// Chooses events. An empty filter chooses all.
-type EventFilter struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The ids of the accounts whose events are wanted, at most 256. Empty means all. An account that does not exist fails with
-	// NOT_FOUND.
-	Accounts []string `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
-	// The types that are wanted, at most 256: exact words such as `message.status`, or all words under a first one, `message.*`. Empty
-	// means all. A word that this version cannot send fails with INVALID_ARGUMENT, so that a slip is not a silent
-	// stream.
-	Types         []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EventFilter) Reset() {
-	*x = EventFilter{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EventFilter) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EventFilter) ProtoMessage() {}
-
-func (x *EventFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EventFilter.ProtoReflect.Descriptor instead.
-func (*EventFilter) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *EventFilter) GetAccounts() []string {
-	if x != nil {
-		return x.Accounts
-	}
-	return nil
-}
-
-func (x *EventFilter) GetTypes() []string {
-	if x != nil {
-		return x.Types
-	}
-	return nil
-}
-
-// Asks for a stream of events.
+// Request of `EventService.Subscribe`.
 type SubscribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which events are wanted. Absent means all.
+	// Which events to send. Absent means all. Must be absent if `subscription_id` is set.
 	Filter *EventFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Where to start. Unset means `START_POSITION_LATEST`.
 	//
@@ -313,20 +202,22 @@ type SubscribeRequest struct {
 	//	*SubscribeRequest_Position
 	//	*SubscribeRequest_AfterCursor
 	//	*SubscribeRequest_Since
-	//	*SubscribeRequest_Subscription
+	//	*SubscribeRequest_SubscriptionId
 	Start isSubscribeRequest_Start `protobuf_oneof:"start"`
-	// How long the stream may be silent before a heartbeat is sent: 1 second to 5 minutes. Absent means 15 seconds.
+	// After how long without data a heartbeat is sent: 1 second to 5 minutes. Absent means 15 seconds.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,6,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	// Ends the stream, with `closing` and OK, after this many events. Zero means never.
+	// Ends the stream with `closing` and OK after this many events. Zero means no limit.
 	MaxEvents uint64 `protobuf:"varint,7,opt,name=max_events,json=maxEvents,proto3" json:"max_events,omitempty"`
-	// Ends the stream, with `closing` and OK, when no event was sent for this long: up to 24 hours. It counts from when the
-	// stream has come to the journal's end. Absent or zero means never.
+	// Ends the stream with `closing` and OK if no event was sent for this long, at most 24 hours. The time starts when
+	// the stream has reached the end of the journal. Absent or zero means no limit.
 	IdleTimeout *durationpb.Duration `protobuf:"bytes,8,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
-	// Whether events carry `raw_body`.
+	// Whether events contain `raw_body`.
 	IncludeRaw bool `protobuf:"varint,9,opt,name=include_raw,json=includeRaw,proto3" json:"include_raw,omitempty"`
-	// What happens when events behind the place are gone: those behind the start, or those that were not yet sent on this
-	// stream because its reader was slow. Unset means `EXPIRED_POLICY_FAIL`. A place that the journal has not come to is
-	// always `CURSOR_LOST`: of what was missed there, nothing is known that a gap could tell.
+	// What happens if events after the position were trimmed: at the start, or later because the client reads slowly.
+	// Unspecified means `EXPIRED_POLICY_FAIL`.
+	//
+	// A cursor that is ahead of the journal always fails with `CURSOR_LOST`, because the server knows nothing about what
+	// a gap would report.
 	ExpiredPolicy ExpiredPolicy `protobuf:"varint,10,opt,name=expired_policy,json=expiredPolicy,proto3,enum=switchboard.v1.ExpiredPolicy" json:"expired_policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -334,7 +225,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[1]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +237,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[1]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +250,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{1}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *SubscribeRequest) GetFilter() *EventFilter {
@@ -403,10 +294,10 @@ func (x *SubscribeRequest) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *SubscribeRequest) GetSubscription() string {
+func (x *SubscribeRequest) GetSubscriptionId() string {
 	if x != nil {
-		if x, ok := x.Start.(*SubscribeRequest_Subscription); ok {
-			return x.Subscription
+		if x, ok := x.Start.(*SubscribeRequest_SubscriptionId); ok {
+			return x.SubscriptionId
 		}
 	}
 	return ""
@@ -452,29 +343,30 @@ type isSubscribeRequest_Start interface {
 }
 
 type SubscribeRequest_Position struct {
-	// A named place.
+	// A named position. Unspecified means `START_POSITION_LATEST`.
 	Position StartPosition `protobuf:"varint,2,opt,name=position,proto3,enum=switchboard.v1.StartPosition,oneof"`
 }
 
 type SubscribeRequest_AfterCursor struct {
-	// Behind the event, heartbeat or `started` that carried this cursor.
+	// After the event, heartbeat, page or `started` with this cursor.
 	AfterCursor string `protobuf:"bytes,3,opt,name=after_cursor,json=afterCursor,proto3,oneof"`
 }
 
 type SubscribeRequest_Since struct {
-	// Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
-	// A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-	// at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
-	// time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
-	// restore, and neither is a time since which everything is still there. A time to come is the same as
-	// `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
-	// nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
+	// Before the first event with this `Event.receive_time` or a later one.
+	//
+	// If events since this time were trimmed, or may be missing because the server was restored from a backup after it,
+	// `expired_policy` decides. Otherwise, a time before the oldest event equals `START_POSITION_EARLIEST`. A future
+	// time equals `START_POSITION_LATEST`; events are not held back until then.
+	//
+	// An invalid time (outside the years 1 to 9999, or nanos outside 0 to 999,999,999) fails with INVALID_ARGUMENT and
+	// the path `since`.
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3,oneof"`
 }
 
-type SubscribeRequest_Subscription struct {
-	// At the place of the subscription with this id, with its filter: `filter` must be absent then.
-	Subscription string `protobuf:"bytes,5,opt,name=subscription,proto3,oneof"`
+type SubscribeRequest_SubscriptionId struct {
+	// At the position of this subscription and with its filter.
+	SubscriptionId string `protobuf:"bytes,5,opt,name=subscription_id,json=subscriptionId,proto3,oneof"`
 }
 
 func (*SubscribeRequest_Position) isSubscribeRequest_Start() {}
@@ -483,12 +375,12 @@ func (*SubscribeRequest_AfterCursor) isSubscribeRequest_Start() {}
 
 func (*SubscribeRequest_Since) isSubscribeRequest_Start() {}
 
-func (*SubscribeRequest_Subscription) isSubscribeRequest_Start() {}
+func (*SubscribeRequest_SubscriptionId) isSubscribeRequest_Start() {}
 
-// Carries one thing of a stream.
+// One response on the stream of `EventService.Subscribe`.
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is. Let a consumer pass over what it does not know.
+	// The item. Ignore items that are newer than your generated code.
 	//
 	// Types that are valid to be assigned to Response:
 	//
@@ -504,7 +396,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[2]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +408,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[2]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +421,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{2}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *SubscribeResponse) GetResponse() isSubscribeResponse_Response {
@@ -589,7 +481,7 @@ type isSubscribeResponse_Response interface {
 }
 
 type SubscribeResponse_Started struct {
-	// The stream stands. Always the first, and sent at once.
+	// The stream is open. Always the first item, sent at once.
 	Started *SubscribeStarted `protobuf:"bytes,1,opt,name=started,proto3,oneof"`
 }
 
@@ -599,12 +491,12 @@ type SubscribeResponse_Event struct {
 }
 
 type SubscribeResponse_Heartbeat struct {
-	// Nothing else was to be sent for a while.
+	// Nothing was sent for `heartbeat_interval`.
 	Heartbeat *SubscribeHeartbeat `protobuf:"bytes,3,opt,name=heartbeat,proto3,oneof"`
 }
 
 type SubscribeResponse_Closing struct {
-	// The server ends the stream. Always the last.
+	// The server ends the stream. Always the last item.
 	Closing *SubscribeClosing `protobuf:"bytes,4,opt,name=closing,proto3,oneof"`
 }
 
@@ -623,21 +515,24 @@ func (*SubscribeResponse_Closing) isSubscribeResponse_Response() {}
 
 func (*SubscribeResponse_Gap) isSubscribeResponse_Response() {}
 
-// Tells that a stream stands and where it starts.
+// The stream is open.
 type SubscribeStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-	// before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
-	// start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
-	// stream again before anything came starts at that time again.
+	// The start position: the first event is the first matching one after it.
+	//
+	// With `EXPIRED_POLICY_SKIP_WITH_GAP`, the position may be before `oldest_cursor`. Then a `gap` precedes the first
+	// event, unless the server still has the events between. After a start by `since`, it may be `oldest_cursor` with a
+	// `gap` before the first event. A client that opens the stream again before it received an event starts at the same
+	// time again.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// The earliest place that can still be named: events behind it are in the journal.
+	// The oldest position that a request can still name: all events after it are in the journal.
 	OldestCursor string `protobuf:"bytes,2,opt,name=oldest_cursor,json=oldestCursor,proto3" json:"oldest_cursor,omitempty"`
-	// The journal's newest place when the stream was opened. Events up to here are history, later ones are live.
+	// The newest position when the stream was opened. Events up to it are history; later ones are live.
 	NewestCursor string `protobuf:"bytes,3,opt,name=newest_cursor,json=newestCursor,proto3" json:"newest_cursor,omitempty"`
-	// The interval of heartbeats that is in force.
+	// The heartbeat interval in force.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,4,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	// The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+	// The generation of the stream's subscription. Pass it to `SubscriptionService.Acknowledge`. Zero without a
+	// subscription.
 	Generation    uint64 `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -645,7 +540,7 @@ type SubscribeStarted struct {
 
 func (x *SubscribeStarted) Reset() {
 	*x = SubscribeStarted{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[3]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +552,7 @@ func (x *SubscribeStarted) String() string {
 func (*SubscribeStarted) ProtoMessage() {}
 
 func (x *SubscribeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[3]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +565,7 @@ func (x *SubscribeStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeStarted.ProtoReflect.Descriptor instead.
 func (*SubscribeStarted) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{3}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SubscribeStarted) GetCursor() string {
@@ -708,21 +603,21 @@ func (x *SubscribeStarted) GetGeneration() uint64 {
 	return 0
 }
 
-// Tells that the stream lives.
+// Nothing was sent for `heartbeat_interval`.
 type SubscribeHeartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The place that the stream has come to. It moves even when the filter matches nothing, and never past an event that
-	// was not yet sent on this stream: it can be kept like an event's.
+	// The position that the stream has reached. It advances even if no event matches the filter, and never past an event
+	// that is not yet sent on this stream. Save it like an event's cursor.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// The server's clock.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// The server's time.
+	ServerTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscribeHeartbeat) Reset() {
 	*x = SubscribeHeartbeat{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[4]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +629,7 @@ func (x *SubscribeHeartbeat) String() string {
 func (*SubscribeHeartbeat) ProtoMessage() {}
 
 func (x *SubscribeHeartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[4]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +642,7 @@ func (x *SubscribeHeartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeHeartbeat.ProtoReflect.Descriptor instead.
 func (*SubscribeHeartbeat) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{4}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SubscribeHeartbeat) GetCursor() string {
@@ -757,26 +652,26 @@ func (x *SubscribeHeartbeat) GetCursor() string {
 	return ""
 }
 
-func (x *SubscribeHeartbeat) GetTime() *timestamppb.Timestamp {
+func (x *SubscribeHeartbeat) GetServerTime() *timestamppb.Timestamp {
 	if x != nil {
-		return x.Time
+		return x.ServerTime
 	}
 	return nil
 }
 
-// Tells that events are missing: they were in the journal, were not sent on this stream, and are no longer kept. What
-// comes next on the stream comes from behind `resume_cursor`. Put right by other means what was missed.
+// Events are missing: they were in the journal, were not sent on this stream, and were trimmed. Recover them by other
+// means.
 type SubscribeGap struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The place behind which events are missing: where the stream had come to. Empty when the stream was to start at a
-	// time (`SubscribeRequest.since`): where that was in the journal is not known any more.
+	// The position after which events are missing: the one that the stream had reached. Empty if the stream was to start
+	// at a time (`SubscribeRequest.since`) whose position is no longer known.
 	AfterCursor string `protobuf:"bytes,1,opt,name=after_cursor,json=afterCursor,proto3" json:"after_cursor,omitempty"`
-	// The place where the stream goes on. It can be kept like an event's cursor.
+	// The position after which the stream continues. Save it like an event's cursor.
 	ResumeCursor string `protobuf:"bytes,2,opt,name=resume_cursor,json=resumeCursor,proto3" json:"resume_cursor,omitempty"`
-	// Why.
+	// Why the events are missing.
 	Reason GapReason `protobuf:"varint,3,opt,name=reason,proto3,enum=switchboard.v1.GapReason" json:"reason,omitempty"`
-	// How many events are missing, over all accounts and types: what is gone cannot be held against a filter, so that it
-	// may be that none of them would have been sent. Absent when it is not known, as after `since`.
+	// How many events are missing, over all accounts and types. Trimmed events cannot be matched with the filter, so it
+	// is possible that none of them would have been sent. Absent if the number is not known, such as after `since`.
 	Missed        *uint64 `protobuf:"varint,4,opt,name=missed,proto3,oneof" json:"missed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -784,7 +679,7 @@ type SubscribeGap struct {
 
 func (x *SubscribeGap) Reset() {
 	*x = SubscribeGap{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[5]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +691,7 @@ func (x *SubscribeGap) String() string {
 func (*SubscribeGap) ProtoMessage() {}
 
 func (x *SubscribeGap) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[5]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +704,7 @@ func (x *SubscribeGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeGap.ProtoReflect.Descriptor instead.
 func (*SubscribeGap) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{5}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SubscribeGap) GetAfterCursor() string {
@@ -840,23 +735,23 @@ func (x *SubscribeGap) GetMissed() uint64 {
 	return 0
 }
 
-// Tells that the server ends the stream.
+// The server ends the stream.
 type SubscribeClosing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
-	// place instead.
+	// The position that the stream has reached: resume from it. A stream of a subscription resumes from the position of
+	// the subscription instead.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// Why.
+	// The reason.
 	Reason ClosingReason `protobuf:"varint,2,opt,name=reason,proto3,enum=switchboard.v1.ClosingReason" json:"reason,omitempty"`
-	// How long to wait before opening the stream again. Absent when there is no need to wait.
-	RetryAfter    *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	// How long to wait before opening the stream again. Absent if no wait is needed.
+	RetryDelay    *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_delay,json=retryDelay,proto3" json:"retry_delay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscribeClosing) Reset() {
 	*x = SubscribeClosing{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[6]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +763,7 @@ func (x *SubscribeClosing) String() string {
 func (*SubscribeClosing) ProtoMessage() {}
 
 func (x *SubscribeClosing) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[6]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +776,7 @@ func (x *SubscribeClosing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeClosing.ProtoReflect.Descriptor instead.
 func (*SubscribeClosing) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{6}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SubscribeClosing) GetCursor() string {
@@ -898,30 +793,30 @@ func (x *SubscribeClosing) GetReason() ClosingReason {
 	return ClosingReason_CLOSING_REASON_UNSPECIFIED
 }
 
-func (x *SubscribeClosing) GetRetryAfter() *durationpb.Duration {
+func (x *SubscribeClosing) GetRetryDelay() *durationpb.Duration {
 	if x != nil {
-		return x.RetryAfter
+		return x.RetryDelay
 	}
 	return nil
 }
 
-// Asks for a piece of the journal.
+// Request of `EventService.ListEvents`.
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which events are wanted. Absent means all.
+	// Which events to list. Absent means all.
 	Filter *EventFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Which piece. Unset means `START_POSITION_LATEST`.
+	// Which part of the journal. Unset means `START_POSITION_LATEST`.
 	//
-	// Types that are valid to be assigned to Place:
+	// Types that are valid to be assigned to Anchor:
 	//
 	//	*ListEventsRequest_Position
 	//	*ListEventsRequest_AfterCursor
 	//	*ListEventsRequest_BeforeCursor
 	//	*ListEventsRequest_Since
-	Place isListEventsRequest_Place `protobuf_oneof:"place"`
-	// The most events that the page may hold: 1 to 1,000. Absent or zero means 100.
+	Anchor isListEventsRequest_Anchor `protobuf_oneof:"anchor"`
+	// The maximum number of events on the page: 1 to 1,000. Zero means 100.
 	PageSize uint32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Whether events carry `raw_body`. They count for the size of the answer.
+	// Whether events contain `raw_body`. It counts towards the size of the response.
 	IncludeRaw    bool `protobuf:"varint,7,opt,name=include_raw,json=includeRaw,proto3" json:"include_raw,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -929,7 +824,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[7]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +836,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[7]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +849,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{7}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListEventsRequest) GetFilter() *EventFilter {
@@ -964,16 +859,16 @@ func (x *ListEventsRequest) GetFilter() *EventFilter {
 	return nil
 }
 
-func (x *ListEventsRequest) GetPlace() isListEventsRequest_Place {
+func (x *ListEventsRequest) GetAnchor() isListEventsRequest_Anchor {
 	if x != nil {
-		return x.Place
+		return x.Anchor
 	}
 	return nil
 }
 
 func (x *ListEventsRequest) GetPosition() StartPosition {
 	if x != nil {
-		if x, ok := x.Place.(*ListEventsRequest_Position); ok {
+		if x, ok := x.Anchor.(*ListEventsRequest_Position); ok {
 			return x.Position
 		}
 	}
@@ -982,7 +877,7 @@ func (x *ListEventsRequest) GetPosition() StartPosition {
 
 func (x *ListEventsRequest) GetAfterCursor() string {
 	if x != nil {
-		if x, ok := x.Place.(*ListEventsRequest_AfterCursor); ok {
+		if x, ok := x.Anchor.(*ListEventsRequest_AfterCursor); ok {
 			return x.AfterCursor
 		}
 	}
@@ -991,7 +886,7 @@ func (x *ListEventsRequest) GetAfterCursor() string {
 
 func (x *ListEventsRequest) GetBeforeCursor() string {
 	if x != nil {
-		if x, ok := x.Place.(*ListEventsRequest_BeforeCursor); ok {
+		if x, ok := x.Anchor.(*ListEventsRequest_BeforeCursor); ok {
 			return x.BeforeCursor
 		}
 	}
@@ -1000,7 +895,7 @@ func (x *ListEventsRequest) GetBeforeCursor() string {
 
 func (x *ListEventsRequest) GetSince() *timestamppb.Timestamp {
 	if x != nil {
-		if x, ok := x.Place.(*ListEventsRequest_Since); ok {
+		if x, ok := x.Anchor.(*ListEventsRequest_Since); ok {
 			return x.Since
 		}
 	}
@@ -1021,54 +916,55 @@ func (x *ListEventsRequest) GetIncludeRaw() bool {
 	return false
 }
 
-type isListEventsRequest_Place interface {
-	isListEventsRequest_Place()
+type isListEventsRequest_Anchor interface {
+	isListEventsRequest_Anchor()
 }
 
 type ListEventsRequest_Position struct {
-	// `START_POSITION_EARLIEST`: from the oldest event on. `START_POSITION_LATEST`: the newest events, those before the
-	// journal's end; go back from there with `previous_cursor`.
+	// `START_POSITION_EARLIEST`: the oldest events. `START_POSITION_LATEST` or unspecified: the newest events, up to
+	// the end of the journal; continue backward with `previous_cursor`.
 	Position StartPosition `protobuf:"varint,2,opt,name=position,proto3,enum=switchboard.v1.StartPosition,oneof"`
 }
 
 type ListEventsRequest_AfterCursor struct {
-	// The events behind this place, which an event, a page or a stream gave. An event's own cursor is the place behind it.
+	// The events after this cursor of an event, a page or a stream. An event's own cursor is the position after the
+	// event.
 	AfterCursor string `protobuf:"bytes,3,opt,name=after_cursor,json=afterCursor,proto3,oneof"`
 }
 
 type ListEventsRequest_BeforeCursor struct {
-	// The events before this place, the nearest ones. With an event's own cursor, that event is the last of them.
+	// The last events before this position. With an event's own cursor, that event is the last of them.
 	BeforeCursor string `protobuf:"bytes,4,opt,name=before_cursor,json=beforeCursor,proto3,oneof"`
 }
 
 type ListEventsRequest_Since struct {
-	// The events that were received at this time or later, as in `SubscribeRequest.since`; when some of them are no longer
-	// kept, that is `CURSOR_EXPIRED`.
+	// The events that were received at this time or later, as in `SubscribeRequest.since`. If some of them were
+	// trimmed, the call fails with `CURSOR_EXPIRED`.
 	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3,oneof"`
 }
 
-func (*ListEventsRequest_Position) isListEventsRequest_Place() {}
+func (*ListEventsRequest_Position) isListEventsRequest_Anchor() {}
 
-func (*ListEventsRequest_AfterCursor) isListEventsRequest_Place() {}
+func (*ListEventsRequest_AfterCursor) isListEventsRequest_Anchor() {}
 
-func (*ListEventsRequest_BeforeCursor) isListEventsRequest_Place() {}
+func (*ListEventsRequest_BeforeCursor) isListEventsRequest_Anchor() {}
 
-func (*ListEventsRequest_Since) isListEventsRequest_Place() {}
+func (*ListEventsRequest_Since) isListEventsRequest_Anchor() {}
 
-// Shows a piece of the journal: every matching event between two places.
+// Response of `EventService.ListEvents`: every matching event between two positions.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events, in the order of the journal.
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// The place behind the piece: give it as `after_cursor` to go on forward. Never empty. It moves even when the filter
-	// matches nothing, and it can be kept like an event's cursor.
+	// The position after the part: pass it as `after_cursor` to continue forward. Never empty. It advances even if no
+	// event matches the filter. It can be saved like an event's cursor and passed to `Subscribe`.
 	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
-	// The place before the piece: give it as `before_cursor` to go back. Never empty.
+	// The position before the part: pass it as `before_cursor` to continue backward. Never empty.
 	PreviousCursor string `protobuf:"bytes,3,opt,name=previous_cursor,json=previousCursor,proto3" json:"previous_cursor,omitempty"`
-	// Whether the piece ends with what was the journal's newest event when it was asked for. More may come: ask again with
-	// `next_cursor`, or subscribe behind it.
+	// Whether the part includes the newest event of the journal at the time of the call. For later events, call again
+	// with `next_cursor`, or subscribe after it.
 	ReachedNewest bool `protobuf:"varint,4,opt,name=reached_newest,json=reachedNewest,proto3" json:"reached_newest,omitempty"`
-	// Whether the piece begins with the oldest event that the journal still has. There is nothing before `previous_cursor`.
+	// Whether the part includes the oldest event of the journal: there is nothing before `previous_cursor`.
 	ReachedOldest bool `protobuf:"varint,5,opt,name=reached_oldest,json=reachedOldest,proto3" json:"reached_oldest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1076,7 +972,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[8]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +984,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[8]
+	mi := &file_switchboard_v1_event_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +997,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{8}
+	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -1139,982 +1035,17 @@ func (x *ListEventsResponse) GetReachedOldest() bool {
 	return false
 }
 
-// Describes a named place in the journal that the server keeps.
-type Subscription struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id: lower-case letters, digits and single hyphens between them, at most 63 characters.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-	// of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
-	Filter *EventFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// The place up to which all is acknowledged. A stream starts behind it. Where events that do not match the filter are
-	// no longer kept, it moves on over them by itself.
-	Cursor string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
-	// that is deleted and made anew, or after the server was restored from a backup.
-	Generation uint64 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
-	// When it was made.
-	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When it was last changed by `UpdateSubscription` or `SeekSubscription`; at first when it was made.
-	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// When `Acknowledge` last moved its place. Absent when it never did.
-	AcknowledgeTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=acknowledge_time,json=acknowledgeTime,proto3" json:"acknowledge_time,omitempty"`
-	// How many events lie behind its place, over all accounts and types: those that match the filter are as many at most.
-	// Events that are no longer kept count too.
-	LagEvents uint64 `protobuf:"varint,8,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
-	// How long ago the first event behind its place was received, of those that are kept. Zero when there is none.
-	LagTime *durationpb.Duration `protobuf:"bytes,9,opt,name=lag_time,json=lagTime,proto3" json:"lag_time,omitempty"`
-	// Whether events that match its filter were let go before they were acknowledged: it was not read for longer, or by
-	// more, than the operator keeps events for it. It holds nothing any longer. A stream of it fails with `CURSOR_EXPIRED`
-	// or starts with a `gap`, as `expired_policy` says. Acknowledging or seeking a place that is still there ends it: the
-	// gap's `resume_cursor`, for one, or the failure's `oldest_cursor`.
-	Expired       bool `protobuf:"varint,10,opt,name=expired,proto3" json:"expired,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Subscription) Reset() {
-	*x = Subscription{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Subscription) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Subscription) ProtoMessage() {}
-
-func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
-func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *Subscription) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Subscription) GetFilter() *EventFilter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-func (x *Subscription) GetCursor() string {
-	if x != nil {
-		return x.Cursor
-	}
-	return ""
-}
-
-func (x *Subscription) GetGeneration() uint64 {
-	if x != nil {
-		return x.Generation
-	}
-	return 0
-}
-
-func (x *Subscription) GetCreateTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CreateTime
-	}
-	return nil
-}
-
-func (x *Subscription) GetUpdateTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.UpdateTime
-	}
-	return nil
-}
-
-func (x *Subscription) GetAcknowledgeTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.AcknowledgeTime
-	}
-	return nil
-}
-
-func (x *Subscription) GetLagEvents() uint64 {
-	if x != nil {
-		return x.LagEvents
-	}
-	return 0
-}
-
-func (x *Subscription) GetLagTime() *durationpb.Duration {
-	if x != nil {
-		return x.LagTime
-	}
-	return nil
-}
-
-func (x *Subscription) GetExpired() bool {
-	if x != nil {
-		return x.Expired
-	}
-	return false
-}
-
-// Asks for a new subscription.
-type CreateSubscriptionRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Its id: lower-case letters, digits and single hyphens between them, at most 63 characters.
-	Subscription string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	// Which events it is about. Absent means all.
-	Filter *EventFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Its first place. Unset means `START_POSITION_LATEST`.
-	//
-	// Types that are valid to be assigned to Start:
-	//
-	//	*CreateSubscriptionRequest_Position
-	//	*CreateSubscriptionRequest_AfterCursor
-	//	*CreateSubscriptionRequest_Since
-	Start         isCreateSubscriptionRequest_Start `protobuf_oneof:"start"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateSubscriptionRequest) Reset() {
-	*x = CreateSubscriptionRequest{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateSubscriptionRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateSubscriptionRequest) ProtoMessage() {}
-
-func (x *CreateSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateSubscriptionRequest.ProtoReflect.Descriptor instead.
-func (*CreateSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *CreateSubscriptionRequest) GetSubscription() string {
-	if x != nil {
-		return x.Subscription
-	}
-	return ""
-}
-
-func (x *CreateSubscriptionRequest) GetFilter() *EventFilter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-func (x *CreateSubscriptionRequest) GetStart() isCreateSubscriptionRequest_Start {
-	if x != nil {
-		return x.Start
-	}
-	return nil
-}
-
-func (x *CreateSubscriptionRequest) GetPosition() StartPosition {
-	if x != nil {
-		if x, ok := x.Start.(*CreateSubscriptionRequest_Position); ok {
-			return x.Position
-		}
-	}
-	return StartPosition_START_POSITION_UNSPECIFIED
-}
-
-func (x *CreateSubscriptionRequest) GetAfterCursor() string {
-	if x != nil {
-		if x, ok := x.Start.(*CreateSubscriptionRequest_AfterCursor); ok {
-			return x.AfterCursor
-		}
-	}
-	return ""
-}
-
-func (x *CreateSubscriptionRequest) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		if x, ok := x.Start.(*CreateSubscriptionRequest_Since); ok {
-			return x.Since
-		}
-	}
-	return nil
-}
-
-type isCreateSubscriptionRequest_Start interface {
-	isCreateSubscriptionRequest_Start()
-}
-
-type CreateSubscriptionRequest_Position struct {
-	// A named place.
-	Position StartPosition `protobuf:"varint,3,opt,name=position,proto3,enum=switchboard.v1.StartPosition,oneof"`
-}
-
-type CreateSubscriptionRequest_AfterCursor struct {
-	// Behind the event, heartbeat or `started` that carried this cursor.
-	AfterCursor string `protobuf:"bytes,4,opt,name=after_cursor,json=afterCursor,proto3,oneof"`
-}
-
-type CreateSubscriptionRequest_Since struct {
-	// Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
-	// are no longer kept, that is `CURSOR_EXPIRED`.
-	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3,oneof"`
-}
-
-func (*CreateSubscriptionRequest_Position) isCreateSubscriptionRequest_Start() {}
-
-func (*CreateSubscriptionRequest_AfterCursor) isCreateSubscriptionRequest_Start() {}
-
-func (*CreateSubscriptionRequest_Since) isCreateSubscriptionRequest_Start() {}
-
-// Answers with the new subscription.
-type CreateSubscriptionResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The subscription.
-	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateSubscriptionResponse) Reset() {
-	*x = CreateSubscriptionResponse{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateSubscriptionResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateSubscriptionResponse) ProtoMessage() {}
-
-func (x *CreateSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateSubscriptionResponse.ProtoReflect.Descriptor instead.
-func (*CreateSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *CreateSubscriptionResponse) GetSubscription() *Subscription {
-	if x != nil {
-		return x.Subscription
-	}
-	return nil
-}
-
-// Asks for a subscription.
-type GetSubscriptionRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Its id.
-	Subscription  string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetSubscriptionRequest) Reset() {
-	*x = GetSubscriptionRequest{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetSubscriptionRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetSubscriptionRequest) ProtoMessage() {}
-
-func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
-func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *GetSubscriptionRequest) GetSubscription() string {
-	if x != nil {
-		return x.Subscription
-	}
-	return ""
-}
-
-// Answers with a subscription.
-type GetSubscriptionResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The subscription.
-	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetSubscriptionResponse) Reset() {
-	*x = GetSubscriptionResponse{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetSubscriptionResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetSubscriptionResponse) ProtoMessage() {}
-
-func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetSubscriptionResponse.ProtoReflect.Descriptor instead.
-func (*GetSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *GetSubscriptionResponse) GetSubscription() *Subscription {
-	if x != nil {
-		return x.Subscription
-	}
-	return nil
-}
-
-// Asks for the subscriptions.
-type ListSubscriptionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most subscriptions that the page may hold: 1 to 100. Zero means 50.
-	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The `next_page_token` of the page before. Empty means the first page. What is no token of this list fails with
-	// INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListSubscriptionsRequest) Reset() {
-	*x = ListSubscriptionsRequest{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListSubscriptionsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListSubscriptionsRequest) ProtoMessage() {}
-
-func (x *ListSubscriptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListSubscriptionsRequest.ProtoReflect.Descriptor instead.
-func (*ListSubscriptionsRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *ListSubscriptionsRequest) GetPageSize() uint32 {
-	if x != nil {
-		return x.PageSize
-	}
-	return 0
-}
-
-func (x *ListSubscriptionsRequest) GetPageToken() string {
-	if x != nil {
-		return x.PageToken
-	}
-	return ""
-}
-
-// Answers with a page of subscriptions.
-type ListSubscriptionsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The subscriptions, in the order of their ids.
-	Subscriptions []*Subscription `protobuf:"bytes,1,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
-	// Give it as `page_token` for the next page. Empty when this is the last one.
-	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListSubscriptionsResponse) Reset() {
-	*x = ListSubscriptionsResponse{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListSubscriptionsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListSubscriptionsResponse) ProtoMessage() {}
-
-func (x *ListSubscriptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListSubscriptionsResponse.ProtoReflect.Descriptor instead.
-func (*ListSubscriptionsResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *ListSubscriptionsResponse) GetSubscriptions() []*Subscription {
-	if x != nil {
-		return x.Subscriptions
-	}
-	return nil
-}
-
-func (x *ListSubscriptionsResponse) GetNextPageToken() string {
-	if x != nil {
-		return x.NextPageToken
-	}
-	return ""
-}
-
-// Gives a subscription another filter.
-type UpdateSubscriptionRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Its id.
-	Subscription string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	// Required. The new filter, whole; an empty one means all events.
-	Filter        *EventFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateSubscriptionRequest) Reset() {
-	*x = UpdateSubscriptionRequest{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateSubscriptionRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateSubscriptionRequest) ProtoMessage() {}
-
-func (x *UpdateSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateSubscriptionRequest.ProtoReflect.Descriptor instead.
-func (*UpdateSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *UpdateSubscriptionRequest) GetSubscription() string {
-	if x != nil {
-		return x.Subscription
-	}
-	return ""
-}
-
-func (x *UpdateSubscriptionRequest) GetFilter() *EventFilter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-// Answers with the subscription as it stands.
-type UpdateSubscriptionResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The subscription.
-	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateSubscriptionResponse) Reset() {
-	*x = UpdateSubscriptionResponse{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateSubscriptionResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateSubscriptionResponse) ProtoMessage() {}
-
-func (x *UpdateSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateSubscriptionResponse.ProtoReflect.Descriptor instead.
-func (*UpdateSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *UpdateSubscriptionResponse) GetSubscription() *Subscription {
-	if x != nil {
-		return x.Subscription
-	}
-	return nil
-}
-
-// Moves a subscription.
-type SeekSubscriptionRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Its id.
-	Subscription string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	// Required. The new place.
-	//
-	// Types that are valid to be assigned to Place:
-	//
-	//	*SeekSubscriptionRequest_Position
-	//	*SeekSubscriptionRequest_AfterCursor
-	//	*SeekSubscriptionRequest_Since
-	Place         isSeekSubscriptionRequest_Place `protobuf_oneof:"place"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SeekSubscriptionRequest) Reset() {
-	*x = SeekSubscriptionRequest{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SeekSubscriptionRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SeekSubscriptionRequest) ProtoMessage() {}
-
-func (x *SeekSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SeekSubscriptionRequest.ProtoReflect.Descriptor instead.
-func (*SeekSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *SeekSubscriptionRequest) GetSubscription() string {
-	if x != nil {
-		return x.Subscription
-	}
-	return ""
-}
-
-func (x *SeekSubscriptionRequest) GetPlace() isSeekSubscriptionRequest_Place {
-	if x != nil {
-		return x.Place
-	}
-	return nil
-}
-
-func (x *SeekSubscriptionRequest) GetPosition() StartPosition {
-	if x != nil {
-		if x, ok := x.Place.(*SeekSubscriptionRequest_Position); ok {
-			return x.Position
-		}
-	}
-	return StartPosition_START_POSITION_UNSPECIFIED
-}
-
-func (x *SeekSubscriptionRequest) GetAfterCursor() string {
-	if x != nil {
-		if x, ok := x.Place.(*SeekSubscriptionRequest_AfterCursor); ok {
-			return x.AfterCursor
-		}
-	}
-	return ""
-}
-
-func (x *SeekSubscriptionRequest) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		if x, ok := x.Place.(*SeekSubscriptionRequest_Since); ok {
-			return x.Since
-		}
-	}
-	return nil
-}
-
-type isSeekSubscriptionRequest_Place interface {
-	isSeekSubscriptionRequest_Place()
-}
-
-type SeekSubscriptionRequest_Position struct {
-	// A named place. `START_POSITION_UNSPECIFIED` names none.
-	Position StartPosition `protobuf:"varint,2,opt,name=position,proto3,enum=switchboard.v1.StartPosition,oneof"`
-}
-
-type SeekSubscriptionRequest_AfterCursor struct {
-	// Behind the event, heartbeat or `started` that carried this cursor.
-	AfterCursor string `protobuf:"bytes,3,opt,name=after_cursor,json=afterCursor,proto3,oneof"`
-}
-
-type SeekSubscriptionRequest_Since struct {
-	// Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
-	// are no longer kept, that is `CURSOR_EXPIRED`.
-	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3,oneof"`
-}
-
-func (*SeekSubscriptionRequest_Position) isSeekSubscriptionRequest_Place() {}
-
-func (*SeekSubscriptionRequest_AfterCursor) isSeekSubscriptionRequest_Place() {}
-
-func (*SeekSubscriptionRequest_Since) isSeekSubscriptionRequest_Place() {}
-
-// Answers with the subscription as it stands.
-type SeekSubscriptionResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The subscription.
-	Subscription  *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SeekSubscriptionResponse) Reset() {
-	*x = SeekSubscriptionResponse{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SeekSubscriptionResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SeekSubscriptionResponse) ProtoMessage() {}
-
-func (x *SeekSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SeekSubscriptionResponse.ProtoReflect.Descriptor instead.
-func (*SeekSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *SeekSubscriptionResponse) GetSubscription() *Subscription {
-	if x != nil {
-		return x.Subscription
-	}
-	return nil
-}
-
-// Deletes a subscription.
-type DeleteSubscriptionRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Its id.
-	Subscription  string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteSubscriptionRequest) Reset() {
-	*x = DeleteSubscriptionRequest{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteSubscriptionRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteSubscriptionRequest) ProtoMessage() {}
-
-func (x *DeleteSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteSubscriptionRequest.ProtoReflect.Descriptor instead.
-func (*DeleteSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *DeleteSubscriptionRequest) GetSubscription() string {
-	if x != nil {
-		return x.Subscription
-	}
-	return ""
-}
-
-// Answers that the subscription is no more.
-type DeleteSubscriptionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteSubscriptionResponse) Reset() {
-	*x = DeleteSubscriptionResponse{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteSubscriptionResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteSubscriptionResponse) ProtoMessage() {}
-
-func (x *DeleteSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteSubscriptionResponse.ProtoReflect.Descriptor instead.
-func (*DeleteSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{21}
-}
-
-// Says up to where all is dealt with.
-type AcknowledgeRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The subscription's id.
-	Subscription string `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	// Required. The place: the cursor of the last event that was dealt with and before which all are, or of a later
-	// heartbeat or gap.
-	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// The `generation` that the stream's `started` told, so that what was on its way when the subscription was changed does
-	// not undo the change. Zero means that it is not held against the subscription's.
-	Generation    uint64 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AcknowledgeRequest) Reset() {
-	*x = AcknowledgeRequest{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AcknowledgeRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AcknowledgeRequest) ProtoMessage() {}
-
-func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
-func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{22}
-}
-
-func (x *AcknowledgeRequest) GetSubscription() string {
-	if x != nil {
-		return x.Subscription
-	}
-	return ""
-}
-
-func (x *AcknowledgeRequest) GetCursor() string {
-	if x != nil {
-		return x.Cursor
-	}
-	return ""
-}
-
-func (x *AcknowledgeRequest) GetGeneration() uint64 {
-	if x != nil {
-		return x.Generation
-	}
-	return 0
-}
-
-// Answers that it is on disk.
-type AcknowledgeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The place that stands: the one that was asked for, or a later one.
-	Cursor        string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AcknowledgeResponse) Reset() {
-	*x = AcknowledgeResponse{}
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AcknowledgeResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AcknowledgeResponse) ProtoMessage() {}
-
-func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_event_service_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AcknowledgeResponse.ProtoReflect.Descriptor instead.
-func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_event_service_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *AcknowledgeResponse) GetCursor() string {
-	if x != nil {
-		return x.Cursor
-	}
-	return ""
-}
-
 var File_switchboard_v1_event_service_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_event_service_proto_rawDesc = "" +
 	"\n" +
-	"\"switchboard/v1/event_service.proto\x12\x0eswitchboard.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/event.proto\"?\n" +
-	"\vEventFilter\x12\x1a\n" +
-	"\baccounts\x18\x01 \x03(\tR\baccounts\x12\x14\n" +
-	"\x05types\x18\x02 \x03(\tR\x05types\"\x9a\x04\n" +
+	"\"switchboard/v1/event_service.proto\x12\x0eswitchboard.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/event.proto\"\x9f\x04\n" +
 	"\x10SubscribeRequest\x123\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1b.switchboard.v1.EventFilterR\x06filter\x12;\n" +
 	"\bposition\x18\x02 \x01(\x0e2\x1d.switchboard.v1.StartPositionH\x00R\bposition\x12#\n" +
 	"\fafter_cursor\x18\x03 \x01(\tH\x00R\vafterCursor\x122\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05since\x12$\n" +
-	"\fsubscription\x18\x05 \x01(\tH\x00R\fsubscription\x12H\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05since\x12)\n" +
+	"\x0fsubscription_id\x18\x05 \x01(\tH\x00R\x0esubscriptionId\x12H\n" +
 	"\x12heartbeat_interval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x1d\n" +
 	"\n" +
 	"max_events\x18\a \x01(\x04R\tmaxEvents\x12<\n" +
@@ -2139,10 +1070,11 @@ const file_switchboard_v1_event_service_proto_rawDesc = "" +
 	"\x12heartbeat_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x05 \x01(\x04R\n" +
-	"generation\"\\\n" +
+	"generation\"i\n" +
 	"\x12SubscribeHeartbeat\x12\x16\n" +
-	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12.\n" +
-	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xb1\x01\n" +
+	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12;\n" +
+	"\vserver_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"serverTime\"\xb1\x01\n" +
 	"\fSubscribeGap\x12!\n" +
 	"\fafter_cursor\x18\x01 \x01(\tR\vafterCursor\x12#\n" +
 	"\rresume_cursor\x18\x02 \x01(\tR\fresumeCursor\x121\n" +
@@ -2152,8 +1084,8 @@ const file_switchboard_v1_event_service_proto_rawDesc = "" +
 	"\x10SubscribeClosing\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x125\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x1d.switchboard.v1.ClosingReasonR\x06reason\x12:\n" +
-	"\vretry_after\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter\"\xcc\x02\n" +
+	"\vretry_delay\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryDelay\"\xcd\x02\n" +
 	"\x11ListEventsRequest\x123\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1b.switchboard.v1.EventFilterR\x06filter\x12;\n" +
 	"\bposition\x18\x02 \x01(\x0e2\x1d.switchboard.v1.StartPositionH\x00R\bposition\x12#\n" +
@@ -2162,80 +1094,15 @@ const file_switchboard_v1_event_service_proto_rawDesc = "" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05since\x12\x1b\n" +
 	"\tpage_size\x18\x06 \x01(\rR\bpageSize\x12\x1f\n" +
 	"\vinclude_raw\x18\a \x01(\bR\n" +
-	"includeRawB\a\n" +
-	"\x05place\"\xdb\x01\n" +
+	"includeRawB\b\n" +
+	"\x06anchor\"\xdb\x01\n" +
 	"\x12ListEventsResponse\x12-\n" +
 	"\x06events\x18\x01 \x03(\v2\x15.switchboard.v1.EventR\x06events\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
 	"nextCursor\x12'\n" +
 	"\x0fprevious_cursor\x18\x03 \x01(\tR\x0epreviousCursor\x12%\n" +
 	"\x0ereached_newest\x18\x04 \x01(\bR\rreachedNewest\x12%\n" +
-	"\x0ereached_oldest\x18\x05 \x01(\bR\rreachedOldest\"\xbb\x03\n" +
-	"\fSubscription\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
-	"\x06filter\x18\x02 \x01(\v2\x1b.switchboard.v1.EventFilterR\x06filter\x12\x16\n" +
-	"\x06cursor\x18\x03 \x01(\tR\x06cursor\x12\x1e\n" +
-	"\n" +
-	"generation\x18\x04 \x01(\x04R\n" +
-	"generation\x12;\n" +
-	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x12;\n" +
-	"\vupdate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTime\x12E\n" +
-	"\x10acknowledge_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0facknowledgeTime\x12\x1d\n" +
-	"\n" +
-	"lag_events\x18\b \x01(\x04R\tlagEvents\x124\n" +
-	"\blag_time\x18\t \x01(\v2\x19.google.protobuf.DurationR\alagTime\x12\x18\n" +
-	"\aexpired\x18\n" +
-	" \x01(\bR\aexpired\"\x93\x02\n" +
-	"\x19CreateSubscriptionRequest\x12\"\n" +
-	"\fsubscription\x18\x01 \x01(\tR\fsubscription\x123\n" +
-	"\x06filter\x18\x02 \x01(\v2\x1b.switchboard.v1.EventFilterR\x06filter\x12;\n" +
-	"\bposition\x18\x03 \x01(\x0e2\x1d.switchboard.v1.StartPositionH\x00R\bposition\x12#\n" +
-	"\fafter_cursor\x18\x04 \x01(\tH\x00R\vafterCursor\x122\n" +
-	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05sinceB\a\n" +
-	"\x05start\"^\n" +
-	"\x1aCreateSubscriptionResponse\x12@\n" +
-	"\fsubscription\x18\x01 \x01(\v2\x1c.switchboard.v1.SubscriptionR\fsubscription\"<\n" +
-	"\x16GetSubscriptionRequest\x12\"\n" +
-	"\fsubscription\x18\x01 \x01(\tR\fsubscription\"[\n" +
-	"\x17GetSubscriptionResponse\x12@\n" +
-	"\fsubscription\x18\x01 \x01(\v2\x1c.switchboard.v1.SubscriptionR\fsubscription\"V\n" +
-	"\x18ListSubscriptionsRequest\x12\x1b\n" +
-	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
-	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"\x87\x01\n" +
-	"\x19ListSubscriptionsResponse\x12B\n" +
-	"\rsubscriptions\x18\x01 \x03(\v2\x1c.switchboard.v1.SubscriptionR\rsubscriptions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"t\n" +
-	"\x19UpdateSubscriptionRequest\x12\"\n" +
-	"\fsubscription\x18\x01 \x01(\tR\fsubscription\x123\n" +
-	"\x06filter\x18\x02 \x01(\v2\x1b.switchboard.v1.EventFilterR\x06filter\"^\n" +
-	"\x1aUpdateSubscriptionResponse\x12@\n" +
-	"\fsubscription\x18\x01 \x01(\v2\x1c.switchboard.v1.SubscriptionR\fsubscription\"\xdc\x01\n" +
-	"\x17SeekSubscriptionRequest\x12\"\n" +
-	"\fsubscription\x18\x01 \x01(\tR\fsubscription\x12;\n" +
-	"\bposition\x18\x02 \x01(\x0e2\x1d.switchboard.v1.StartPositionH\x00R\bposition\x12#\n" +
-	"\fafter_cursor\x18\x03 \x01(\tH\x00R\vafterCursor\x122\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05sinceB\a\n" +
-	"\x05place\"\\\n" +
-	"\x18SeekSubscriptionResponse\x12@\n" +
-	"\fsubscription\x18\x01 \x01(\v2\x1c.switchboard.v1.SubscriptionR\fsubscription\"?\n" +
-	"\x19DeleteSubscriptionRequest\x12\"\n" +
-	"\fsubscription\x18\x01 \x01(\tR\fsubscription\"\x1c\n" +
-	"\x1aDeleteSubscriptionResponse\"p\n" +
-	"\x12AcknowledgeRequest\x12\"\n" +
-	"\fsubscription\x18\x01 \x01(\tR\fsubscription\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x1e\n" +
-	"\n" +
-	"generation\x18\x03 \x01(\x04R\n" +
-	"generation\"-\n" +
-	"\x13AcknowledgeResponse\x12\x16\n" +
-	"\x06cursor\x18\x01 \x01(\tR\x06cursor*g\n" +
-	"\rStartPosition\x12\x1e\n" +
-	"\x1aSTART_POSITION_UNSPECIFIED\x10\x00\x12\x19\n" +
-	"\x15START_POSITION_LATEST\x10\x01\x12\x1b\n" +
-	"\x17START_POSITION_EARLIEST\x10\x02*j\n" +
+	"\x0ereached_oldest\x18\x05 \x01(\bR\rreachedOldest*j\n" +
 	"\rExpiredPolicy\x12\x1e\n" +
 	"\x1aEXPIRED_POLICY_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13EXPIRED_POLICY_FAIL\x10\x01\x12 \n" +
@@ -2249,18 +1116,11 @@ const file_switchboard_v1_event_service_proto_rawDesc = "" +
 	"\x1bCLOSING_REASON_IDLE_TIMEOUT\x10\x02\x12\x1b\n" +
 	"\x17CLOSING_REASON_SHUTDOWN\x10\x03\x12'\n" +
 	"#CLOSING_REASON_SUBSCRIPTION_CHANGED\x10\x04\x12'\n" +
-	"#CLOSING_REASON_SUBSCRIPTION_DELETED\x10\x052\x8b\a\n" +
+	"#CLOSING_REASON_SUBSCRIPTION_DELETED\x10\x052\xb7\x01\n" +
 	"\fEventService\x12R\n" +
 	"\tSubscribe\x12 .switchboard.v1.SubscribeRequest\x1a!.switchboard.v1.SubscribeResponse0\x01\x12S\n" +
 	"\n" +
-	"ListEvents\x12!.switchboard.v1.ListEventsRequest\x1a\".switchboard.v1.ListEventsResponse\x12k\n" +
-	"\x12CreateSubscription\x12).switchboard.v1.CreateSubscriptionRequest\x1a*.switchboard.v1.CreateSubscriptionResponse\x12b\n" +
-	"\x0fGetSubscription\x12&.switchboard.v1.GetSubscriptionRequest\x1a'.switchboard.v1.GetSubscriptionResponse\x12h\n" +
-	"\x11ListSubscriptions\x12(.switchboard.v1.ListSubscriptionsRequest\x1a).switchboard.v1.ListSubscriptionsResponse\x12k\n" +
-	"\x12UpdateSubscription\x12).switchboard.v1.UpdateSubscriptionRequest\x1a*.switchboard.v1.UpdateSubscriptionResponse\x12e\n" +
-	"\x10SeekSubscription\x12'.switchboard.v1.SeekSubscriptionRequest\x1a(.switchboard.v1.SeekSubscriptionResponse\x12k\n" +
-	"\x12DeleteSubscription\x12).switchboard.v1.DeleteSubscriptionRequest\x1a*.switchboard.v1.DeleteSubscriptionResponse\x12V\n" +
-	"\vAcknowledge\x12\".switchboard.v1.AcknowledgeRequest\x1a#.switchboard.v1.AcknowledgeResponseB\x81\x01\n" +
+	"ListEvents\x12!.switchboard.v1.ListEventsRequest\x1a\".switchboard.v1.ListEventsResponseB\x81\x01\n" +
 	"\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3"
 
 var (
@@ -2275,101 +1135,56 @@ func file_switchboard_v1_event_service_proto_rawDescGZIP() []byte {
 	return file_switchboard_v1_event_service_proto_rawDescData
 }
 
-var file_switchboard_v1_event_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_switchboard_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_switchboard_v1_event_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_switchboard_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_switchboard_v1_event_service_proto_goTypes = []any{
-	(StartPosition)(0),                 // 0: switchboard.v1.StartPosition
-	(ExpiredPolicy)(0),                 // 1: switchboard.v1.ExpiredPolicy
-	(GapReason)(0),                     // 2: switchboard.v1.GapReason
-	(ClosingReason)(0),                 // 3: switchboard.v1.ClosingReason
-	(*EventFilter)(nil),                // 4: switchboard.v1.EventFilter
-	(*SubscribeRequest)(nil),           // 5: switchboard.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),          // 6: switchboard.v1.SubscribeResponse
-	(*SubscribeStarted)(nil),           // 7: switchboard.v1.SubscribeStarted
-	(*SubscribeHeartbeat)(nil),         // 8: switchboard.v1.SubscribeHeartbeat
-	(*SubscribeGap)(nil),               // 9: switchboard.v1.SubscribeGap
-	(*SubscribeClosing)(nil),           // 10: switchboard.v1.SubscribeClosing
-	(*ListEventsRequest)(nil),          // 11: switchboard.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),         // 12: switchboard.v1.ListEventsResponse
-	(*Subscription)(nil),               // 13: switchboard.v1.Subscription
-	(*CreateSubscriptionRequest)(nil),  // 14: switchboard.v1.CreateSubscriptionRequest
-	(*CreateSubscriptionResponse)(nil), // 15: switchboard.v1.CreateSubscriptionResponse
-	(*GetSubscriptionRequest)(nil),     // 16: switchboard.v1.GetSubscriptionRequest
-	(*GetSubscriptionResponse)(nil),    // 17: switchboard.v1.GetSubscriptionResponse
-	(*ListSubscriptionsRequest)(nil),   // 18: switchboard.v1.ListSubscriptionsRequest
-	(*ListSubscriptionsResponse)(nil),  // 19: switchboard.v1.ListSubscriptionsResponse
-	(*UpdateSubscriptionRequest)(nil),  // 20: switchboard.v1.UpdateSubscriptionRequest
-	(*UpdateSubscriptionResponse)(nil), // 21: switchboard.v1.UpdateSubscriptionResponse
-	(*SeekSubscriptionRequest)(nil),    // 22: switchboard.v1.SeekSubscriptionRequest
-	(*SeekSubscriptionResponse)(nil),   // 23: switchboard.v1.SeekSubscriptionResponse
-	(*DeleteSubscriptionRequest)(nil),  // 24: switchboard.v1.DeleteSubscriptionRequest
-	(*DeleteSubscriptionResponse)(nil), // 25: switchboard.v1.DeleteSubscriptionResponse
-	(*AcknowledgeRequest)(nil),         // 26: switchboard.v1.AcknowledgeRequest
-	(*AcknowledgeResponse)(nil),        // 27: switchboard.v1.AcknowledgeResponse
-	(*timestamppb.Timestamp)(nil),      // 28: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 29: google.protobuf.Duration
-	(*Event)(nil),                      // 30: switchboard.v1.Event
+	(ExpiredPolicy)(0),            // 0: switchboard.v1.ExpiredPolicy
+	(GapReason)(0),                // 1: switchboard.v1.GapReason
+	(ClosingReason)(0),            // 2: switchboard.v1.ClosingReason
+	(*SubscribeRequest)(nil),      // 3: switchboard.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),     // 4: switchboard.v1.SubscribeResponse
+	(*SubscribeStarted)(nil),      // 5: switchboard.v1.SubscribeStarted
+	(*SubscribeHeartbeat)(nil),    // 6: switchboard.v1.SubscribeHeartbeat
+	(*SubscribeGap)(nil),          // 7: switchboard.v1.SubscribeGap
+	(*SubscribeClosing)(nil),      // 8: switchboard.v1.SubscribeClosing
+	(*ListEventsRequest)(nil),     // 9: switchboard.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),    // 10: switchboard.v1.ListEventsResponse
+	(*EventFilter)(nil),           // 11: switchboard.v1.EventFilter
+	(StartPosition)(0),            // 12: switchboard.v1.StartPosition
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*Event)(nil),                 // 15: switchboard.v1.Event
 }
 var file_switchboard_v1_event_service_proto_depIdxs = []int32{
-	4,  // 0: switchboard.v1.SubscribeRequest.filter:type_name -> switchboard.v1.EventFilter
-	0,  // 1: switchboard.v1.SubscribeRequest.position:type_name -> switchboard.v1.StartPosition
-	28, // 2: switchboard.v1.SubscribeRequest.since:type_name -> google.protobuf.Timestamp
-	29, // 3: switchboard.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	29, // 4: switchboard.v1.SubscribeRequest.idle_timeout:type_name -> google.protobuf.Duration
-	1,  // 5: switchboard.v1.SubscribeRequest.expired_policy:type_name -> switchboard.v1.ExpiredPolicy
-	7,  // 6: switchboard.v1.SubscribeResponse.started:type_name -> switchboard.v1.SubscribeStarted
-	30, // 7: switchboard.v1.SubscribeResponse.event:type_name -> switchboard.v1.Event
-	8,  // 8: switchboard.v1.SubscribeResponse.heartbeat:type_name -> switchboard.v1.SubscribeHeartbeat
-	10, // 9: switchboard.v1.SubscribeResponse.closing:type_name -> switchboard.v1.SubscribeClosing
-	9,  // 10: switchboard.v1.SubscribeResponse.gap:type_name -> switchboard.v1.SubscribeGap
-	29, // 11: switchboard.v1.SubscribeStarted.heartbeat_interval:type_name -> google.protobuf.Duration
-	28, // 12: switchboard.v1.SubscribeHeartbeat.time:type_name -> google.protobuf.Timestamp
-	2,  // 13: switchboard.v1.SubscribeGap.reason:type_name -> switchboard.v1.GapReason
-	3,  // 14: switchboard.v1.SubscribeClosing.reason:type_name -> switchboard.v1.ClosingReason
-	29, // 15: switchboard.v1.SubscribeClosing.retry_after:type_name -> google.protobuf.Duration
-	4,  // 16: switchboard.v1.ListEventsRequest.filter:type_name -> switchboard.v1.EventFilter
-	0,  // 17: switchboard.v1.ListEventsRequest.position:type_name -> switchboard.v1.StartPosition
-	28, // 18: switchboard.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	30, // 19: switchboard.v1.ListEventsResponse.events:type_name -> switchboard.v1.Event
-	4,  // 20: switchboard.v1.Subscription.filter:type_name -> switchboard.v1.EventFilter
-	28, // 21: switchboard.v1.Subscription.create_time:type_name -> google.protobuf.Timestamp
-	28, // 22: switchboard.v1.Subscription.update_time:type_name -> google.protobuf.Timestamp
-	28, // 23: switchboard.v1.Subscription.acknowledge_time:type_name -> google.protobuf.Timestamp
-	29, // 24: switchboard.v1.Subscription.lag_time:type_name -> google.protobuf.Duration
-	4,  // 25: switchboard.v1.CreateSubscriptionRequest.filter:type_name -> switchboard.v1.EventFilter
-	0,  // 26: switchboard.v1.CreateSubscriptionRequest.position:type_name -> switchboard.v1.StartPosition
-	28, // 27: switchboard.v1.CreateSubscriptionRequest.since:type_name -> google.protobuf.Timestamp
-	13, // 28: switchboard.v1.CreateSubscriptionResponse.subscription:type_name -> switchboard.v1.Subscription
-	13, // 29: switchboard.v1.GetSubscriptionResponse.subscription:type_name -> switchboard.v1.Subscription
-	13, // 30: switchboard.v1.ListSubscriptionsResponse.subscriptions:type_name -> switchboard.v1.Subscription
-	4,  // 31: switchboard.v1.UpdateSubscriptionRequest.filter:type_name -> switchboard.v1.EventFilter
-	13, // 32: switchboard.v1.UpdateSubscriptionResponse.subscription:type_name -> switchboard.v1.Subscription
-	0,  // 33: switchboard.v1.SeekSubscriptionRequest.position:type_name -> switchboard.v1.StartPosition
-	28, // 34: switchboard.v1.SeekSubscriptionRequest.since:type_name -> google.protobuf.Timestamp
-	13, // 35: switchboard.v1.SeekSubscriptionResponse.subscription:type_name -> switchboard.v1.Subscription
-	5,  // 36: switchboard.v1.EventService.Subscribe:input_type -> switchboard.v1.SubscribeRequest
-	11, // 37: switchboard.v1.EventService.ListEvents:input_type -> switchboard.v1.ListEventsRequest
-	14, // 38: switchboard.v1.EventService.CreateSubscription:input_type -> switchboard.v1.CreateSubscriptionRequest
-	16, // 39: switchboard.v1.EventService.GetSubscription:input_type -> switchboard.v1.GetSubscriptionRequest
-	18, // 40: switchboard.v1.EventService.ListSubscriptions:input_type -> switchboard.v1.ListSubscriptionsRequest
-	20, // 41: switchboard.v1.EventService.UpdateSubscription:input_type -> switchboard.v1.UpdateSubscriptionRequest
-	22, // 42: switchboard.v1.EventService.SeekSubscription:input_type -> switchboard.v1.SeekSubscriptionRequest
-	24, // 43: switchboard.v1.EventService.DeleteSubscription:input_type -> switchboard.v1.DeleteSubscriptionRequest
-	26, // 44: switchboard.v1.EventService.Acknowledge:input_type -> switchboard.v1.AcknowledgeRequest
-	6,  // 45: switchboard.v1.EventService.Subscribe:output_type -> switchboard.v1.SubscribeResponse
-	12, // 46: switchboard.v1.EventService.ListEvents:output_type -> switchboard.v1.ListEventsResponse
-	15, // 47: switchboard.v1.EventService.CreateSubscription:output_type -> switchboard.v1.CreateSubscriptionResponse
-	17, // 48: switchboard.v1.EventService.GetSubscription:output_type -> switchboard.v1.GetSubscriptionResponse
-	19, // 49: switchboard.v1.EventService.ListSubscriptions:output_type -> switchboard.v1.ListSubscriptionsResponse
-	21, // 50: switchboard.v1.EventService.UpdateSubscription:output_type -> switchboard.v1.UpdateSubscriptionResponse
-	23, // 51: switchboard.v1.EventService.SeekSubscription:output_type -> switchboard.v1.SeekSubscriptionResponse
-	25, // 52: switchboard.v1.EventService.DeleteSubscription:output_type -> switchboard.v1.DeleteSubscriptionResponse
-	27, // 53: switchboard.v1.EventService.Acknowledge:output_type -> switchboard.v1.AcknowledgeResponse
-	45, // [45:54] is the sub-list for method output_type
-	36, // [36:45] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	11, // 0: switchboard.v1.SubscribeRequest.filter:type_name -> switchboard.v1.EventFilter
+	12, // 1: switchboard.v1.SubscribeRequest.position:type_name -> switchboard.v1.StartPosition
+	13, // 2: switchboard.v1.SubscribeRequest.since:type_name -> google.protobuf.Timestamp
+	14, // 3: switchboard.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	14, // 4: switchboard.v1.SubscribeRequest.idle_timeout:type_name -> google.protobuf.Duration
+	0,  // 5: switchboard.v1.SubscribeRequest.expired_policy:type_name -> switchboard.v1.ExpiredPolicy
+	5,  // 6: switchboard.v1.SubscribeResponse.started:type_name -> switchboard.v1.SubscribeStarted
+	15, // 7: switchboard.v1.SubscribeResponse.event:type_name -> switchboard.v1.Event
+	6,  // 8: switchboard.v1.SubscribeResponse.heartbeat:type_name -> switchboard.v1.SubscribeHeartbeat
+	8,  // 9: switchboard.v1.SubscribeResponse.closing:type_name -> switchboard.v1.SubscribeClosing
+	7,  // 10: switchboard.v1.SubscribeResponse.gap:type_name -> switchboard.v1.SubscribeGap
+	14, // 11: switchboard.v1.SubscribeStarted.heartbeat_interval:type_name -> google.protobuf.Duration
+	13, // 12: switchboard.v1.SubscribeHeartbeat.server_time:type_name -> google.protobuf.Timestamp
+	1,  // 13: switchboard.v1.SubscribeGap.reason:type_name -> switchboard.v1.GapReason
+	2,  // 14: switchboard.v1.SubscribeClosing.reason:type_name -> switchboard.v1.ClosingReason
+	14, // 15: switchboard.v1.SubscribeClosing.retry_delay:type_name -> google.protobuf.Duration
+	11, // 16: switchboard.v1.ListEventsRequest.filter:type_name -> switchboard.v1.EventFilter
+	12, // 17: switchboard.v1.ListEventsRequest.position:type_name -> switchboard.v1.StartPosition
+	13, // 18: switchboard.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	15, // 19: switchboard.v1.ListEventsResponse.events:type_name -> switchboard.v1.Event
+	3,  // 20: switchboard.v1.EventService.Subscribe:input_type -> switchboard.v1.SubscribeRequest
+	9,  // 21: switchboard.v1.EventService.ListEvents:input_type -> switchboard.v1.ListEventsRequest
+	4,  // 22: switchboard.v1.EventService.Subscribe:output_type -> switchboard.v1.SubscribeResponse
+	10, // 23: switchboard.v1.EventService.ListEvents:output_type -> switchboard.v1.ListEventsResponse
+	22, // [22:24] is the sub-list for method output_type
+	20, // [20:22] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_switchboard_v1_event_service_proto_init() }
@@ -2378,43 +1193,33 @@ func file_switchboard_v1_event_service_proto_init() {
 		return
 	}
 	file_switchboard_v1_event_proto_init()
-	file_switchboard_v1_event_service_proto_msgTypes[1].OneofWrappers = []any{
+	file_switchboard_v1_event_service_proto_msgTypes[0].OneofWrappers = []any{
 		(*SubscribeRequest_Position)(nil),
 		(*SubscribeRequest_AfterCursor)(nil),
 		(*SubscribeRequest_Since)(nil),
-		(*SubscribeRequest_Subscription)(nil),
+		(*SubscribeRequest_SubscriptionId)(nil),
 	}
-	file_switchboard_v1_event_service_proto_msgTypes[2].OneofWrappers = []any{
+	file_switchboard_v1_event_service_proto_msgTypes[1].OneofWrappers = []any{
 		(*SubscribeResponse_Started)(nil),
 		(*SubscribeResponse_Event)(nil),
 		(*SubscribeResponse_Heartbeat)(nil),
 		(*SubscribeResponse_Closing)(nil),
 		(*SubscribeResponse_Gap)(nil),
 	}
-	file_switchboard_v1_event_service_proto_msgTypes[5].OneofWrappers = []any{}
-	file_switchboard_v1_event_service_proto_msgTypes[7].OneofWrappers = []any{
+	file_switchboard_v1_event_service_proto_msgTypes[4].OneofWrappers = []any{}
+	file_switchboard_v1_event_service_proto_msgTypes[6].OneofWrappers = []any{
 		(*ListEventsRequest_Position)(nil),
 		(*ListEventsRequest_AfterCursor)(nil),
 		(*ListEventsRequest_BeforeCursor)(nil),
 		(*ListEventsRequest_Since)(nil),
-	}
-	file_switchboard_v1_event_service_proto_msgTypes[10].OneofWrappers = []any{
-		(*CreateSubscriptionRequest_Position)(nil),
-		(*CreateSubscriptionRequest_AfterCursor)(nil),
-		(*CreateSubscriptionRequest_Since)(nil),
-	}
-	file_switchboard_v1_event_service_proto_msgTypes[18].OneofWrappers = []any{
-		(*SeekSubscriptionRequest_Position)(nil),
-		(*SeekSubscriptionRequest_AfterCursor)(nil),
-		(*SeekSubscriptionRequest_Since)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_switchboard_v1_event_service_proto_rawDesc), len(file_switchboard_v1_event_service_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   24,
+			NumEnums:      3,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

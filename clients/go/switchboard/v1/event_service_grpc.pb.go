@@ -19,110 +19,65 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EventService_Subscribe_FullMethodName          = "/switchboard.v1.EventService/Subscribe"
-	EventService_ListEvents_FullMethodName         = "/switchboard.v1.EventService/ListEvents"
-	EventService_CreateSubscription_FullMethodName = "/switchboard.v1.EventService/CreateSubscription"
-	EventService_GetSubscription_FullMethodName    = "/switchboard.v1.EventService/GetSubscription"
-	EventService_ListSubscriptions_FullMethodName  = "/switchboard.v1.EventService/ListSubscriptions"
-	EventService_UpdateSubscription_FullMethodName = "/switchboard.v1.EventService/UpdateSubscription"
-	EventService_SeekSubscription_FullMethodName   = "/switchboard.v1.EventService/SeekSubscription"
-	EventService_DeleteSubscription_FullMethodName = "/switchboard.v1.EventService/DeleteSubscription"
-	EventService_Acknowledge_FullMethodName        = "/switchboard.v1.EventService/Acknowledge"
+	EventService_Subscribe_FullMethodName  = "/switchboard.v1.EventService/Subscribe"
+	EventService_ListEvents_FullMethodName = "/switchboard.v1.EventService/ListEvents"
 )
 
 // EventServiceClient is the client API for EventService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Delivers what happens: what customers write, and what becomes of messages. A stream follows the journal, a list shows
-// a piece of it; both take the same cursors.
+// Delivers events: customers' messages and the progress of sent messages.
+//
+// `Subscribe` streams the journal, and `ListEvents` reads a part of it. Both take the same cursors.
 type EventServiceClient interface {
-	// Streams events in the order of the journal, from a chosen place on, and goes on as they happen.
+	// Streams events in the order of the journal, from a chosen position on, and continues with new events as they occur.
 	//
-	// `started` comes first and at once. Every matching event behind the starting place then comes exactly once on this
-	// stream, in order, without holes, first out of the journal and then live. An event is sent only when it is on disk.
-	// When nothing was sent for `heartbeat_interval`, a heartbeat is; a stream that is silent for two intervals is dead.
+	// `started` is sent first and at once. Then every matching event after the start position is sent exactly once on
+	// this stream, in order and without holes: first from the journal, then live. An event is sent only after it is
+	// durable.
 	//
-	// Keep the cursor of the last event that you have dealt with, or of a later heartbeat. When the stream breaks, open
-	// it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
-	// `closing`, when the server shuts down) means exactly that.
+	// If nothing was sent for `heartbeat_interval`, a heartbeat is sent. Treat a stream without data for two intervals as
+	// broken.
 	//
-	// A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
-	// with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
-	// acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
-	// streams share no work.
+	// Save the cursor of the last event that you have handled, or of a later heartbeat. If the stream breaks, open it
+	// again with that cursor as `after_cursor`. No event is missed; events in transit are sent again.
 	//
-	// Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
-	// cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
-	// `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
-	// operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-	// journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
-	// `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
+	// A subscription stores the position on the server: set `subscription_id`, and call `SubscriptionService.Acknowledge`
+	// for what you have handled. The stream starts after the position that is acknowledged when it is opened. It does not
+	// wait for acknowledgements and sends no event twice. Every stream of a subscription gets every event; streams do not
+	// share work.
+	//
+	// Errors:
+	//   - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+	//   - INVALID_ARGUMENT `CURSOR_MALFORMED`: the cursor is not from this journal.
+	//   - OUT_OF_RANGE `CURSOR_EXPIRED`: events after the position were trimmed, at the start or because the client reads
+	//     more slowly than the server trims. Resume from `oldest_cursor` of the metadata. `expired_policy` selects a `gap`
+	//     instead.
+	//   - OUT_OF_RANGE `CURSOR_LOST`: the cursor is ahead of the journal. Resume from `newest_cursor` of the metadata.
+	//   - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
+	//   - NOT_FOUND `SUBSCRIPTION_NOT_FOUND`: the subscription does not exist, or was deleted; then `closing` was sent.
+	//   - UNAVAILABLE `SUBSCRIPTION_CHANGED`, after `closing`: the subscription changed. Open the stream again at once.
+	//   - UNAVAILABLE `SERVER_STOPPING`, after `closing`: the server is shutting down. Open the stream again after the
+	//     delay.
+	//   - UNAVAILABLE `STORE_UNAVAILABLE`: the journal cannot be read. Open the stream again after the delay.
 	Subscribe(ctx context.Context, in *SubscribeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SubscribeResponse], error)
-	// Shows a piece of the journal, forward or back from a place.
+	// Lists a part of the journal, forward or backward from a position.
 	//
-	// The answer tells of all that happened between `previous_cursor` and `next_cursor`: every matching event in between
-	// is in it, in the order of the journal, also when it was asked for backwards. Go on forward with `next_cursor` as
-	// `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
-	// also while new ones come in. `Subscribe` takes the same cursors.
+	// The response contains every matching event between `previous_cursor` and `next_cursor`, in the order of the
+	// journal, also if the list goes backward. To continue forward, pass `next_cursor` as `after_cursor`. To continue
+	// backward, pass `previous_cursor` as `before_cursor`. Pages have no holes and no duplicates, even while events are
+	// appended.
 	//
-	// One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
-	// is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
-	// `reached_newest` or `reached_oldest` says so.
+	// One call examines a bounded part of the journal, and a response stays below 4 MiB unless it is one larger event. A
+	// page may have fewer events than `page_size`, or none, before the end: continue until `reached_newest` or
+	// `reached_oldest` is set.
 	//
-	// Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
-	// behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
-	// `after_cursor`.
+	// This list has cursors instead of page tokens, so lists and streams can continue each other.
+	//
+	// Errors: as `Subscribe` at its start. `expired_policy` is for streams only: in both directions, a position with
+	// trimmed events after it fails with `CURSOR_EXPIRED`. To continue after it, pass `oldest_cursor` as `after_cursor`.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
-	// Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
-	// it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
-	// as long as all events take no more than `journal.retention_bytes`.
-	//
-	// Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
-	// changed: a service that makes its subscription at every start takes that for success. That comes first, also when
-	// the place that is named is gone by now. There are at most 1,000:
-	// RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
-	CreateSubscription(ctx context.Context, in *CreateSubscriptionRequest, opts ...grpc.CallOption) (*CreateSubscriptionResponse, error)
-	// Gets a subscription: where it stands and how far it is behind.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
-	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
-	// Lists the subscriptions, in the order of their ids.
-	ListSubscriptions(ctx context.Context, in *ListSubscriptionsRequest, opts ...grpc.CallOption) (*ListSubscriptionsResponse, error)
-	// Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
-	// Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
-	//
-	// Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
-	// the change is answered, no further event is put on them; what was on its way by then may still come before
-	// `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
-	UpdateSubscription(ctx context.Context, in *UpdateSubscriptionRequest, opts ...grpc.CallOption) (*UpdateSubscriptionResponse, error)
-	// Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
-	// at the new place when they are opened again.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
-	SeekSubscription(ctx context.Context, in *SeekSubscriptionRequest, opts ...grpc.CallOption) (*SeekSubscriptionResponse, error)
-	// Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
-	// promptly as `UpdateSubscription` says.
-	//
-	// One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
-	// not acknowledged to it by mistake.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
-	DeleteSubscription(ctx context.Context, in *DeleteSubscriptionRequest, opts ...grpc.CallOption) (*DeleteSubscriptionResponse, error)
-	// Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
-	//
-	// It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
-	// answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
-	// cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
-	// Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
-	// go on as they are.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
-	// was given and the subscription was changed since: events of the stream that this is about may come again;
-	// INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
-	Acknowledge(ctx context.Context, in *AcknowledgeRequest, opts ...grpc.CallOption) (*AcknowledgeResponse, error)
 }
 
 type eventServiceClient struct {
@@ -162,169 +117,61 @@ func (c *eventServiceClient) ListEvents(ctx context.Context, in *ListEventsReque
 	return out, nil
 }
 
-func (c *eventServiceClient) CreateSubscription(ctx context.Context, in *CreateSubscriptionRequest, opts ...grpc.CallOption) (*CreateSubscriptionResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(CreateSubscriptionResponse)
-	err := c.cc.Invoke(ctx, EventService_CreateSubscription_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *eventServiceClient) GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GetSubscriptionResponse)
-	err := c.cc.Invoke(ctx, EventService_GetSubscription_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *eventServiceClient) ListSubscriptions(ctx context.Context, in *ListSubscriptionsRequest, opts ...grpc.CallOption) (*ListSubscriptionsResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListSubscriptionsResponse)
-	err := c.cc.Invoke(ctx, EventService_ListSubscriptions_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *eventServiceClient) UpdateSubscription(ctx context.Context, in *UpdateSubscriptionRequest, opts ...grpc.CallOption) (*UpdateSubscriptionResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(UpdateSubscriptionResponse)
-	err := c.cc.Invoke(ctx, EventService_UpdateSubscription_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *eventServiceClient) SeekSubscription(ctx context.Context, in *SeekSubscriptionRequest, opts ...grpc.CallOption) (*SeekSubscriptionResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(SeekSubscriptionResponse)
-	err := c.cc.Invoke(ctx, EventService_SeekSubscription_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *eventServiceClient) DeleteSubscription(ctx context.Context, in *DeleteSubscriptionRequest, opts ...grpc.CallOption) (*DeleteSubscriptionResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(DeleteSubscriptionResponse)
-	err := c.cc.Invoke(ctx, EventService_DeleteSubscription_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *eventServiceClient) Acknowledge(ctx context.Context, in *AcknowledgeRequest, opts ...grpc.CallOption) (*AcknowledgeResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(AcknowledgeResponse)
-	err := c.cc.Invoke(ctx, EventService_Acknowledge_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // EventServiceServer is the server API for EventService service.
 // All implementations must embed UnimplementedEventServiceServer
 // for forward compatibility.
 //
-// Delivers what happens: what customers write, and what becomes of messages. A stream follows the journal, a list shows
-// a piece of it; both take the same cursors.
+// Delivers events: customers' messages and the progress of sent messages.
+//
+// `Subscribe` streams the journal, and `ListEvents` reads a part of it. Both take the same cursors.
 type EventServiceServer interface {
-	// Streams events in the order of the journal, from a chosen place on, and goes on as they happen.
+	// Streams events in the order of the journal, from a chosen position on, and continues with new events as they occur.
 	//
-	// `started` comes first and at once. Every matching event behind the starting place then comes exactly once on this
-	// stream, in order, without holes, first out of the journal and then live. An event is sent only when it is on disk.
-	// When nothing was sent for `heartbeat_interval`, a heartbeat is; a stream that is silent for two intervals is dead.
+	// `started` is sent first and at once. Then every matching event after the start position is sent exactly once on
+	// this stream, in order and without holes: first from the journal, then live. An event is sent only after it is
+	// durable.
 	//
-	// Keep the cursor of the last event that you have dealt with, or of a later heartbeat. When the stream breaks, open
-	// it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
-	// `closing`, when the server shuts down) means exactly that.
+	// If nothing was sent for `heartbeat_interval`, a heartbeat is sent. Treat a stream without data for two intervals as
+	// broken.
 	//
-	// A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
-	// with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
-	// acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
-	// streams share no work.
+	// Save the cursor of the last event that you have handled, or of a later heartbeat. If the stream breaks, open it
+	// again with that cursor as `after_cursor`. No event is missed; events in transit are sent again.
 	//
-	// Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
-	// cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
-	// `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
-	// operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-	// journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
-	// `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
+	// A subscription stores the position on the server: set `subscription_id`, and call `SubscriptionService.Acknowledge`
+	// for what you have handled. The stream starts after the position that is acknowledged when it is opened. It does not
+	// wait for acknowledgements and sends no event twice. Every stream of a subscription gets every event; streams do not
+	// share work.
+	//
+	// Errors:
+	//   - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+	//   - INVALID_ARGUMENT `CURSOR_MALFORMED`: the cursor is not from this journal.
+	//   - OUT_OF_RANGE `CURSOR_EXPIRED`: events after the position were trimmed, at the start or because the client reads
+	//     more slowly than the server trims. Resume from `oldest_cursor` of the metadata. `expired_policy` selects a `gap`
+	//     instead.
+	//   - OUT_OF_RANGE `CURSOR_LOST`: the cursor is ahead of the journal. Resume from `newest_cursor` of the metadata.
+	//   - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
+	//   - NOT_FOUND `SUBSCRIPTION_NOT_FOUND`: the subscription does not exist, or was deleted; then `closing` was sent.
+	//   - UNAVAILABLE `SUBSCRIPTION_CHANGED`, after `closing`: the subscription changed. Open the stream again at once.
+	//   - UNAVAILABLE `SERVER_STOPPING`, after `closing`: the server is shutting down. Open the stream again after the
+	//     delay.
+	//   - UNAVAILABLE `STORE_UNAVAILABLE`: the journal cannot be read. Open the stream again after the delay.
 	Subscribe(*SubscribeRequest, grpc.ServerStreamingServer[SubscribeResponse]) error
-	// Shows a piece of the journal, forward or back from a place.
+	// Lists a part of the journal, forward or backward from a position.
 	//
-	// The answer tells of all that happened between `previous_cursor` and `next_cursor`: every matching event in between
-	// is in it, in the order of the journal, also when it was asked for backwards. Go on forward with `next_cursor` as
-	// `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
-	// also while new ones come in. `Subscribe` takes the same cursors.
+	// The response contains every matching event between `previous_cursor` and `next_cursor`, in the order of the
+	// journal, also if the list goes backward. To continue forward, pass `next_cursor` as `after_cursor`. To continue
+	// backward, pass `previous_cursor` as `before_cursor`. Pages have no holes and no duplicates, even while events are
+	// appended.
 	//
-	// One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
-	// is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
-	// `reached_newest` or `reached_oldest` says so.
+	// One call examines a bounded part of the journal, and a response stays below 4 MiB unless it is one larger event. A
+	// page may have fewer events than `page_size`, or none, before the end: continue until `reached_newest` or
+	// `reached_oldest` is set.
 	//
-	// Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
-	// behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
-	// `after_cursor`.
+	// This list has cursors instead of page tokens, so lists and streams can continue each other.
+	//
+	// Errors: as `Subscribe` at its start. `expired_policy` is for streams only: in both directions, a position with
+	// trimmed events after it fails with `CURSOR_EXPIRED`. To continue after it, pass `oldest_cursor` as `after_cursor`.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
-	// Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
-	// it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
-	// as long as all events take no more than `journal.retention_bytes`.
-	//
-	// Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
-	// changed: a service that makes its subscription at every start takes that for success. That comes first, also when
-	// the place that is named is gone by now. There are at most 1,000:
-	// RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
-	CreateSubscription(context.Context, *CreateSubscriptionRequest) (*CreateSubscriptionResponse, error)
-	// Gets a subscription: where it stands and how far it is behind.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
-	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
-	// Lists the subscriptions, in the order of their ids.
-	ListSubscriptions(context.Context, *ListSubscriptionsRequest) (*ListSubscriptionsResponse, error)
-	// Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
-	// Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
-	//
-	// Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
-	// the change is answered, no further event is put on them; what was on its way by then may still come before
-	// `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
-	UpdateSubscription(context.Context, *UpdateSubscriptionRequest) (*UpdateSubscriptionResponse, error)
-	// Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
-	// at the new place when they are opened again.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
-	SeekSubscription(context.Context, *SeekSubscriptionRequest) (*SeekSubscriptionResponse, error)
-	// Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
-	// promptly as `UpdateSubscription` says.
-	//
-	// One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
-	// not acknowledged to it by mistake.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
-	DeleteSubscription(context.Context, *DeleteSubscriptionRequest) (*DeleteSubscriptionResponse, error)
-	// Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
-	//
-	// It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
-	// answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
-	// cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
-	// Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
-	// go on as they are.
-	//
-	// Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
-	// was given and the subscription was changed since: events of the stream that this is about may come again;
-	// INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
-	Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeResponse, error)
 	mustEmbedUnimplementedEventServiceServer()
 }
 
@@ -340,27 +187,6 @@ func (UnimplementedEventServiceServer) Subscribe(*SubscribeRequest, grpc.ServerS
 }
 func (UnimplementedEventServiceServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
-}
-func (UnimplementedEventServiceServer) CreateSubscription(context.Context, *CreateSubscriptionRequest) (*CreateSubscriptionResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method CreateSubscription not implemented")
-}
-func (UnimplementedEventServiceServer) GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method GetSubscription not implemented")
-}
-func (UnimplementedEventServiceServer) ListSubscriptions(context.Context, *ListSubscriptionsRequest) (*ListSubscriptionsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListSubscriptions not implemented")
-}
-func (UnimplementedEventServiceServer) UpdateSubscription(context.Context, *UpdateSubscriptionRequest) (*UpdateSubscriptionResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method UpdateSubscription not implemented")
-}
-func (UnimplementedEventServiceServer) SeekSubscription(context.Context, *SeekSubscriptionRequest) (*SeekSubscriptionResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method SeekSubscription not implemented")
-}
-func (UnimplementedEventServiceServer) DeleteSubscription(context.Context, *DeleteSubscriptionRequest) (*DeleteSubscriptionResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method DeleteSubscription not implemented")
-}
-func (UnimplementedEventServiceServer) Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Acknowledge not implemented")
 }
 func (UnimplementedEventServiceServer) mustEmbedUnimplementedEventServiceServer() {}
 func (UnimplementedEventServiceServer) testEmbeddedByValue()                      {}
@@ -412,132 +238,6 @@ func _EventService_ListEvents_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
-func _EventService_CreateSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(CreateSubscriptionRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(EventServiceServer).CreateSubscription(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: EventService_CreateSubscription_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(EventServiceServer).CreateSubscription(ctx, req.(*CreateSubscriptionRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _EventService_GetSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetSubscriptionRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(EventServiceServer).GetSubscription(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: EventService_GetSubscription_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(EventServiceServer).GetSubscription(ctx, req.(*GetSubscriptionRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _EventService_ListSubscriptions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListSubscriptionsRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(EventServiceServer).ListSubscriptions(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: EventService_ListSubscriptions_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(EventServiceServer).ListSubscriptions(ctx, req.(*ListSubscriptionsRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _EventService_UpdateSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(UpdateSubscriptionRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(EventServiceServer).UpdateSubscription(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: EventService_UpdateSubscription_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(EventServiceServer).UpdateSubscription(ctx, req.(*UpdateSubscriptionRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _EventService_SeekSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(SeekSubscriptionRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(EventServiceServer).SeekSubscription(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: EventService_SeekSubscription_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(EventServiceServer).SeekSubscription(ctx, req.(*SeekSubscriptionRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _EventService_DeleteSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(DeleteSubscriptionRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(EventServiceServer).DeleteSubscription(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: EventService_DeleteSubscription_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(EventServiceServer).DeleteSubscription(ctx, req.(*DeleteSubscriptionRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _EventService_Acknowledge_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(AcknowledgeRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(EventServiceServer).Acknowledge(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: EventService_Acknowledge_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(EventServiceServer).Acknowledge(ctx, req.(*AcknowledgeRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // EventService_ServiceDesc is the grpc.ServiceDesc for EventService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -548,34 +248,6 @@ var EventService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListEvents",
 			Handler:    _EventService_ListEvents_Handler,
-		},
-		{
-			MethodName: "CreateSubscription",
-			Handler:    _EventService_CreateSubscription_Handler,
-		},
-		{
-			MethodName: "GetSubscription",
-			Handler:    _EventService_GetSubscription_Handler,
-		},
-		{
-			MethodName: "ListSubscriptions",
-			Handler:    _EventService_ListSubscriptions_Handler,
-		},
-		{
-			MethodName: "UpdateSubscription",
-			Handler:    _EventService_UpdateSubscription_Handler,
-		},
-		{
-			MethodName: "SeekSubscription",
-			Handler:    _EventService_SeekSubscription_Handler,
-		},
-		{
-			MethodName: "DeleteSubscription",
-			Handler:    _EventService_DeleteSubscription_Handler,
-		},
-		{
-			MethodName: "Acknowledge",
-			Handler:    _EventService_Acknowledge_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

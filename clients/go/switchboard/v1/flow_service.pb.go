@@ -22,13 +22,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Asks for a page of answers.
+// Request of `FlowService.ListFlowResponses`.
 type ListFlowResponsesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account whose flows were answered.
+	// Required. The account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// The `next_page_token` of the page before. Empty means the first page.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The maximum number of responses on the page: 1 to 1,000. Zero means 100.
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page. Empty means the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -70,6 +72,13 @@ func (x *ListFlowResponsesRequest) GetAccount() string {
 	return ""
 }
 
+func (x *ListFlowResponsesRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
 func (x *ListFlowResponsesRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
@@ -77,12 +86,12 @@ func (x *ListFlowResponsesRequest) GetPageToken() string {
 	return ""
 }
 
-// Answers with a page of answers to flows.
+// Response of `FlowService.ListFlowResponses`.
 type ListFlowResponsesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The answers. May be empty on the last page.
+	// The flow responses. May be empty.
 	FlowResponses []*FlowResponse `protobuf:"bytes,1,rep,name=flow_responses,json=flowResponses,proto3" json:"flow_responses,omitempty"`
-	// Give it as `page_token` for the next page. Empty when this is the last one.
+	// The `page_token` of the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -132,26 +141,26 @@ func (x *ListFlowResponsesResponse) GetNextPageToken() string {
 	return ""
 }
 
-// Describes what one customer filled into a flow.
+// What one customer submitted in a flow. Output only.
 type FlowResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The flow's id at Meta.
+	// Meta's id of the flow.
 	FlowId string `protobuf:"bytes,1,opt,name=flow_id,json=flowId,proto3" json:"flow_id,omitempty"`
 	// The customer.
 	Sender *Party `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
-	// What the customer filled in, by the names of the flow's fields. A value that is not a string is its JSON text.
-	// Without `flow_token`. Empty when the text could not be read: see `problem`.
+	// The answers by the names of the flow's fields, without `flow_token`. A value that is not a string is its JSON text.
+	// Empty if the answers could not be parsed: see `problem`.
 	Answers map[string]string `protobuf:"bytes,3,rep,name=answers,proto3" json:"answers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The token that the flow was sent with. Empty when there is none.
+	// The token that the flow was sent with. Empty if there is none.
 	FlowToken string `protobuf:"bytes,4,opt,name=flow_token,json=flowToken,proto3" json:"flow_token,omitempty"`
-	// The answers as the provider sent them: the text of a JSON object, even where it is not quite JSON. Where the
-	// provider sent no such text, all that it sent of this answer.
+	// The answers as the provider sent them: the text of a JSON object, even if its JSON is not valid. If the provider
+	// sent no such text: everything that it sent about this response.
 	RawJson string `protobuf:"bytes,5,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
-	// When the answer was created. Absent when the provider's text is no time.
+	// When the response was created. Absent if the provider's text is no time.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When the answer was last changed. Absent when the provider's text is no time.
+	// When the response was last changed. Absent if the provider's text is no time.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Why `answers` could not be read, in English, for a developer. Empty when they could. It never quotes an answer.
+	// Why `answers` could not be parsed, in English, for a developer. Empty if they could. It never quotes an answer.
 	Problem       string `protobuf:"bytes,8,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -247,11 +256,12 @@ var File_switchboard_v1_flow_service_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_flow_service_proto_rawDesc = "" +
 	"\n" +
-	"!switchboard/v1/flow_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/party.proto\"S\n" +
+	"!switchboard/v1/flow_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/party.proto\"p\n" +
 	"\x18ListFlowResponsesRequest\x12\x18\n" +
-	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"\x88\x01\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x88\x01\n" +
 	"\x19ListFlowResponsesResponse\x12C\n" +
 	"\x0eflow_responses\x18\x01 \x03(\v2\x1c.switchboard.v1.FlowResponseR\rflowResponses\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa5\x03\n" +

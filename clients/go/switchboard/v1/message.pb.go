@@ -22,17 +22,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Names what a media file is.
+// The kind of a media file.
 type MediaKind int32
 
 const (
-	// In a request: not a kind, it must be said. In an event: a kind that this version does not know.
+	// In a request: invalid. In an event: a kind that this version does not know; `provider_kind` has the provider's
+	// word.
 	MediaKind_MEDIA_KIND_UNSPECIFIED MediaKind = 0
-	// A picture.
+	// An image.
 	MediaKind_MEDIA_KIND_IMAGE MediaKind = 1
-	// A film.
+	// A video.
 	MediaKind_MEDIA_KIND_VIDEO MediaKind = 2
-	// A recording or a voice message.
+	// An audio file or a voice message.
 	MediaKind_MEDIA_KIND_AUDIO MediaKind = 3
 	// Any other file.
 	MediaKind_MEDIA_KIND_DOCUMENT MediaKind = 4
@@ -83,51 +84,54 @@ func (MediaKind) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_v1_message_proto_rawDescGZIP(), []int{0}
 }
 
-// Says how far a message has come. It only ever moves forward, in the order of the numbers: proof of delivery beats a
-// failure.
+// How far a message has progressed.
+//
+// The states have this order: PENDING, UNKNOWN, ACCEPTED, SENT, FAILED, DELIVERED, READ. A message's state only moves
+// forward in it, so a proof of delivery overrides a failure. The order is this list's: compare states by it, not by
+// their numbers. Later versions may add states anywhere.
 type MessageState int32
 
 const (
-	// A state that this version does not know: see the provider's own word beside it.
+	// A state that this version does not know. The field's twin has the provider's word.
 	MessageState_MESSAGE_STATE_UNSPECIFIED MessageState = 0
-	// Switchboard has taken the message and nothing is known of it yet.
-	MessageState_MESSAGE_STATE_PENDING MessageState = 1
-	// The provider may or may not have taken the message: nobody can tell. It stays so while another attempt is under way,
-	// and ends when a status, an echo or an answer proves that the message was taken.
-	MessageState_MESSAGE_STATE_UNKNOWN MessageState = 2
-	// The provider has taken the message. It has not reached the customer yet, and may still fail.
-	MessageState_MESSAGE_STATE_ACCEPTED MessageState = 3
-	// The message has left the provider for the customer's device.
-	MessageState_MESSAGE_STATE_SENT MessageState = 4
+	// Switchboard has the message, and no outcome is known yet.
+	MessageState_MESSAGE_STATE_PENDING MessageState = 10
+	// The outcome is unknown: the provider may or may not have accepted the message. The state remains during a further
+	// attempt. It ends when a status, an echo or a reply proves that the provider accepted the message.
+	MessageState_MESSAGE_STATE_UNKNOWN MessageState = 20
+	// The provider has accepted the message. It has not reached the customer, and delivery may still fail.
+	MessageState_MESSAGE_STATE_ACCEPTED MessageState = 30
+	// The provider has passed the message on towards the customer's device.
+	MessageState_MESSAGE_STATE_SENT MessageState = 40
 	// The message could not be delivered.
-	MessageState_MESSAGE_STATE_FAILED MessageState = 5
+	MessageState_MESSAGE_STATE_FAILED MessageState = 50
 	// The message is on the customer's device.
-	MessageState_MESSAGE_STATE_DELIVERED MessageState = 6
+	MessageState_MESSAGE_STATE_DELIVERED MessageState = 60
 	// The customer has opened the message.
-	MessageState_MESSAGE_STATE_READ MessageState = 7
+	MessageState_MESSAGE_STATE_READ MessageState = 70
 )
 
 // Enum value maps for MessageState.
 var (
 	MessageState_name = map[int32]string{
-		0: "MESSAGE_STATE_UNSPECIFIED",
-		1: "MESSAGE_STATE_PENDING",
-		2: "MESSAGE_STATE_UNKNOWN",
-		3: "MESSAGE_STATE_ACCEPTED",
-		4: "MESSAGE_STATE_SENT",
-		5: "MESSAGE_STATE_FAILED",
-		6: "MESSAGE_STATE_DELIVERED",
-		7: "MESSAGE_STATE_READ",
+		0:  "MESSAGE_STATE_UNSPECIFIED",
+		10: "MESSAGE_STATE_PENDING",
+		20: "MESSAGE_STATE_UNKNOWN",
+		30: "MESSAGE_STATE_ACCEPTED",
+		40: "MESSAGE_STATE_SENT",
+		50: "MESSAGE_STATE_FAILED",
+		60: "MESSAGE_STATE_DELIVERED",
+		70: "MESSAGE_STATE_READ",
 	}
 	MessageState_value = map[string]int32{
 		"MESSAGE_STATE_UNSPECIFIED": 0,
-		"MESSAGE_STATE_PENDING":     1,
-		"MESSAGE_STATE_UNKNOWN":     2,
-		"MESSAGE_STATE_ACCEPTED":    3,
-		"MESSAGE_STATE_SENT":        4,
-		"MESSAGE_STATE_FAILED":      5,
-		"MESSAGE_STATE_DELIVERED":   6,
-		"MESSAGE_STATE_READ":        7,
+		"MESSAGE_STATE_PENDING":     10,
+		"MESSAGE_STATE_UNKNOWN":     20,
+		"MESSAGE_STATE_ACCEPTED":    30,
+		"MESSAGE_STATE_SENT":        40,
+		"MESSAGE_STATE_FAILED":      50,
+		"MESSAGE_STATE_DELIVERED":   60,
+		"MESSAGE_STATE_READ":        70,
 	}
 )
 
@@ -158,12 +162,72 @@ func (MessageState) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_v1_message_proto_rawDescGZIP(), []int{1}
 }
 
-// Holds the text of a message.
+// The kind of a sent message's content.
+type ContentKind int32
+
+const (
+	// A kind that this version does not know.
+	ContentKind_CONTENT_KIND_UNSPECIFIED ContentKind = 0
+	// `SendMessageRequest.text`.
+	ContentKind_CONTENT_KIND_TEXT ContentKind = 1
+	// `SendMessageRequest.template`.
+	ContentKind_CONTENT_KIND_TEMPLATE ContentKind = 2
+	// `SendMessageRequest.media`, or a file sent by `MessageService.SendMedia`.
+	ContentKind_CONTENT_KIND_MEDIA ContentKind = 3
+	// `SendMessageRequest.location`.
+	ContentKind_CONTENT_KIND_LOCATION ContentKind = 4
+)
+
+// Enum value maps for ContentKind.
+var (
+	ContentKind_name = map[int32]string{
+		0: "CONTENT_KIND_UNSPECIFIED",
+		1: "CONTENT_KIND_TEXT",
+		2: "CONTENT_KIND_TEMPLATE",
+		3: "CONTENT_KIND_MEDIA",
+		4: "CONTENT_KIND_LOCATION",
+	}
+	ContentKind_value = map[string]int32{
+		"CONTENT_KIND_UNSPECIFIED": 0,
+		"CONTENT_KIND_TEXT":        1,
+		"CONTENT_KIND_TEMPLATE":    2,
+		"CONTENT_KIND_MEDIA":       3,
+		"CONTENT_KIND_LOCATION":    4,
+	}
+)
+
+func (x ContentKind) Enum() *ContentKind {
+	p := new(ContentKind)
+	*p = x
+	return p
+}
+
+func (x ContentKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ContentKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_switchboard_v1_message_proto_enumTypes[2].Descriptor()
+}
+
+func (ContentKind) Type() protoreflect.EnumType {
+	return &file_switchboard_v1_message_proto_enumTypes[2]
+}
+
+func (x ContentKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ContentKind.Descriptor instead.
+func (ContentKind) EnumDescriptor() ([]byte, []int) {
+	return file_switchboard_v1_message_proto_rawDescGZIP(), []int{2}
+}
+
+// The text of a message.
 type Text struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The text, at least one character that is not white space. The most characters that an account takes
-	// (Unicode code points, not bytes) is `Limits.text_characters`. A longer text fails with INVALID_ARGUMENT; it is
-	// never cut.
+	// Required. The text: at least one character that is not white space, and at most `Limits.text_characters` Unicode
+	// code points. A longer text fails with INVALID_ARGUMENT; it is never cut.
 	Body          string `protobuf:"bytes,1,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -206,36 +270,40 @@ func (x *Text) GetBody() string {
 	return ""
 }
 
-// Names a media file that the provider fetches for itself.
-type MediaLink struct {
+// A media file that the provider fetches.
+type Media struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. What the file is.
+	// Required. The kind of the file.
 	Kind MediaKind `protobuf:"varint,1,opt,name=kind,proto3,enum=switchboard.v1.MediaKind" json:"kind,omitempty"`
-	// Required. Where the provider finds it: a public http or https URL, at most 2048 characters.
-	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	// The text below it, at most 1024 characters. Empty means none. Not for audio.
-	Caption string `protobuf:"bytes,3,opt,name=caption,proto3" json:"caption,omitempty"`
-	// The name that the customer sees. Documents only; empty means the provider's choice. At most 240 characters, without
-	// `/`, `\`, `"` and control characters.
-	FileName      string `protobuf:"bytes,4,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	// Required. Where the file comes from. More sources may be added; field 3 is left free for a media id.
+	//
+	// Types that are valid to be assigned to Source:
+	//
+	//	*Media_Url
+	Source isMedia_Source `protobuf_oneof:"source"`
+	// The text below the file, at most 1,024 characters. Empty means none. Invalid for audio.
+	Caption string `protobuf:"bytes,4,opt,name=caption,proto3" json:"caption,omitempty"`
+	// The name that the customer sees, at most 240 characters, without `/`, `\`, `"` and control characters. Documents
+	// only. Empty means that the provider chooses.
+	FileName      string `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *MediaLink) Reset() {
-	*x = MediaLink{}
+func (x *Media) Reset() {
+	*x = Media{}
 	mi := &file_switchboard_v1_message_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *MediaLink) String() string {
+func (x *Media) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*MediaLink) ProtoMessage() {}
+func (*Media) ProtoMessage() {}
 
-func (x *MediaLink) ProtoReflect() protoreflect.Message {
+func (x *Media) ProtoReflect() protoreflect.Message {
 	mi := &file_switchboard_v1_message_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -247,49 +315,69 @@ func (x *MediaLink) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use MediaLink.ProtoReflect.Descriptor instead.
-func (*MediaLink) Descriptor() ([]byte, []int) {
+// Deprecated: Use Media.ProtoReflect.Descriptor instead.
+func (*Media) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_message_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *MediaLink) GetKind() MediaKind {
+func (x *Media) GetKind() MediaKind {
 	if x != nil {
 		return x.Kind
 	}
 	return MediaKind_MEDIA_KIND_UNSPECIFIED
 }
 
-func (x *MediaLink) GetUrl() string {
+func (x *Media) GetSource() isMedia_Source {
 	if x != nil {
-		return x.Url
+		return x.Source
+	}
+	return nil
+}
+
+func (x *Media) GetUrl() string {
+	if x != nil {
+		if x, ok := x.Source.(*Media_Url); ok {
+			return x.Url
+		}
 	}
 	return ""
 }
 
-func (x *MediaLink) GetCaption() string {
+func (x *Media) GetCaption() string {
 	if x != nil {
 		return x.Caption
 	}
 	return ""
 }
 
-func (x *MediaLink) GetFileName() string {
+func (x *Media) GetFileName() string {
 	if x != nil {
 		return x.FileName
 	}
 	return ""
 }
 
-// Names a place on earth.
+type isMedia_Source interface {
+	isMedia_Source()
+}
+
+type Media_Url struct {
+	// The address from which the provider fetches the file: a public http or https URL, at most 2,048 characters.
+	Url string `protobuf:"bytes,2,opt,name=url,proto3,oneof"`
+}
+
+func (*Media_Url) isMedia_Source() {}
+
+// A geographic location.
 type Location struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Degrees north of the equator, -90 to 90.
 	Latitude float64 `protobuf:"fixed64,1,opt,name=latitude,proto3" json:"latitude,omitempty"`
 	// Degrees east of Greenwich, -180 to 180.
 	Longitude float64 `protobuf:"fixed64,2,opt,name=longitude,proto3" json:"longitude,omitempty"`
-	// What the place is called. Empty means nothing.
+	// The name of the location. Empty means none. In a request: at most 1,024 characters.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// Its address. Empty means none.
+	// The postal address of the location. Empty means none. In a request: at most 1,024 characters.
 	Address       string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -353,42 +441,52 @@ func (x *Location) GetAddress() string {
 	return ""
 }
 
-// Holds a message made from a template that the provider has approved. The only kind of message that may be sent when
-// the customer has not written within 24 hours.
+// A message made from a template that the provider has approved.
 //
-// A language has at most 32 characters; every text that fills something, at most 4096. The provider may take less.
-type Template struct {
+// If the customer has not written within 24 hours, WhatsApp accepts no other kind of message.
+//
+// Each text that fills a parameter has at most 4,096 characters. The provider may accept less.
+type TemplateMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The template's name, at most 512 characters.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The language's code, `en` or `pt_BR`, exactly as listed. Required at ConnectBy; at Connectly empty means the
-	// provider's default.
+	// The language code exactly as listed, such as `en` or `pt_BR`; at most 32 characters. Required at ConnectBy. At
+	// Connectly, empty means the provider's default.
 	Language string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
-	// What fills the header. Absent when the header has nothing to fill.
+	// The parameters of the header. Absent if the header has no parameter.
 	Header *TemplateHeader `protobuf:"bytes,3,opt,name=header,proto3" json:"header,omitempty"`
-	// What fills the body's parameters, in their order, at most 64. A `name` goes to the provider as it is, and stands
-	// here once.
+	// The parameters of the body in their order, at most 64. Each `name` is sent to the provider unchanged and may occur
+	// once.
 	Body []*Parameter `protobuf:"bytes,4,rep,name=body,proto3" json:"body,omitempty"`
-	// What fills the buttons, each once. Buttons that need nothing are left out.
-	Buttons       []*TemplateButton `protobuf:"bytes,5,rep,name=buttons,proto3" json:"buttons,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The parameters of the buttons, at most one for each button. Omit buttons without a parameter.
+	Buttons []*TemplateButton `protobuf:"bytes,5,rep,name=buttons,proto3" json:"buttons,omitempty"`
+	// The `components` of the send as JSON text: an array in Meta's format, at most 65,536 bytes. Empty means that the
+	// typed fields above are used. ConnectBy only.
+	//
+	// Use it for components that have no typed field: carousel, limited-time offer, and flow, catalog and multi-product
+	// buttons. It excludes `header`, `body` and `buttons`, and is sent unchanged.
+	//
+	// A template with such a part needs a component for it (source: Meta, error 131009). If the request has none, it
+	// fails with INVALID_ARGUMENT before anything is sent, unless `SendChecks.template` is SKIP.
+	ComponentsJson string `protobuf:"bytes,6,opt,name=components_json,json=componentsJson,proto3" json:"components_json,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
-func (x *Template) Reset() {
-	*x = Template{}
+func (x *TemplateMessage) Reset() {
+	*x = TemplateMessage{}
 	mi := &file_switchboard_v1_message_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Template) String() string {
+func (x *TemplateMessage) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Template) ProtoMessage() {}
+func (*TemplateMessage) ProtoMessage() {}
 
-func (x *Template) ProtoReflect() protoreflect.Message {
+func (x *TemplateMessage) ProtoReflect() protoreflect.Message {
 	mi := &file_switchboard_v1_message_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -400,50 +498,57 @@ func (x *Template) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Template.ProtoReflect.Descriptor instead.
-func (*Template) Descriptor() ([]byte, []int) {
+// Deprecated: Use TemplateMessage.ProtoReflect.Descriptor instead.
+func (*TemplateMessage) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_message_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *Template) GetName() string {
+func (x *TemplateMessage) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
 }
 
-func (x *Template) GetLanguage() string {
+func (x *TemplateMessage) GetLanguage() string {
 	if x != nil {
 		return x.Language
 	}
 	return ""
 }
 
-func (x *Template) GetHeader() *TemplateHeader {
+func (x *TemplateMessage) GetHeader() *TemplateHeader {
 	if x != nil {
 		return x.Header
 	}
 	return nil
 }
 
-func (x *Template) GetBody() []*Parameter {
+func (x *TemplateMessage) GetBody() []*Parameter {
 	if x != nil {
 		return x.Body
 	}
 	return nil
 }
 
-func (x *Template) GetButtons() []*TemplateButton {
+func (x *TemplateMessage) GetButtons() []*TemplateButton {
 	if x != nil {
 		return x.Buttons
 	}
 	return nil
 }
 
-// Holds what fills a template's header.
+func (x *TemplateMessage) GetComponentsJson() string {
+	if x != nil {
+		return x.ComponentsJson
+	}
+	return ""
+}
+
+// The parameter of a template's header.
 type TemplateHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. What it is, as the template's header has it.
+	// Required. The parameter, of the kind that the template's header has.
 	//
 	// Types that are valid to be assigned to Header:
 	//
@@ -544,17 +649,17 @@ type isTemplateHeader_Header interface {
 }
 
 type TemplateHeader_Text struct {
-	// The parameter of a text header: a text.
+	// The parameter of a text header. Its value must be a text.
 	Text *Parameter `protobuf:"bytes,1,opt,name=text,proto3,oneof"`
 }
 
 type TemplateHeader_Image struct {
-	// A picture.
+	// An image.
 	Image *HeaderMedia `protobuf:"bytes,2,opt,name=image,proto3,oneof"`
 }
 
 type TemplateHeader_Video struct {
-	// A film.
+	// A video.
 	Video *HeaderMedia `protobuf:"bytes,3,opt,name=video,proto3,oneof"`
 }
 
@@ -564,7 +669,7 @@ type TemplateHeader_Document struct {
 }
 
 type TemplateHeader_Location struct {
-	// A place. ConnectBy only.
+	// A location. ConnectBy only.
 	Location *Location `protobuf:"bytes,5,opt,name=location,proto3,oneof"`
 }
 
@@ -578,14 +683,17 @@ func (*TemplateHeader_Document) isTemplateHeader_Header() {}
 
 func (*TemplateHeader_Location) isTemplateHeader_Header() {}
 
-// Names the media file in a template's header.
+// The media file in a template's header.
 type HeaderMedia struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Where the provider finds it: a public http or https URL, at most 2048 characters;
-	// `TemplateService.UploadTemplateMedia` gives one.
-	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	// The name that the customer sees, at most 240 characters. Documents only; empty means the provider's choice.
-	FileName      string `protobuf:"bytes,2,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	// Required. Where the file comes from. More sources may be added; field 2 is left free for a media id.
+	//
+	// Types that are valid to be assigned to Source:
+	//
+	//	*HeaderMedia_Url
+	Source isHeaderMedia_Source `protobuf_oneof:"source"`
+	// The name that the customer sees, at most 240 characters. Documents only. Empty means that the provider chooses.
+	FileName      string `protobuf:"bytes,3,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -620,9 +728,18 @@ func (*HeaderMedia) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_message_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *HeaderMedia) GetSource() isHeaderMedia_Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
 func (x *HeaderMedia) GetUrl() string {
 	if x != nil {
-		return x.Url
+		if x, ok := x.Source.(*HeaderMedia_Url); ok {
+			return x.Url
+		}
 	}
 	return ""
 }
@@ -634,12 +751,25 @@ func (x *HeaderMedia) GetFileName() string {
 	return ""
 }
 
-// Fills one parameter of a template.
+type isHeaderMedia_Source interface {
+	isHeaderMedia_Source()
+}
+
+type HeaderMedia_Url struct {
+	// The address from which the provider fetches the file: a public http or https URL, at most 2,048 characters.
+	// `TemplateService.UploadTemplateMedia` returns one.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3,oneof"`
+}
+
+func (*HeaderMedia_Url) isHeaderMedia_Source() {}
+
+// The value of one template parameter.
 type Parameter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The parameter's name, where the template names them; it goes to the provider as it is. Empty means by position.
+	// The parameter's name, if the template has named parameters. It is sent to the provider unchanged. Empty means that
+	// the position identifies the parameter.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Required. What it is filled with.
+	// Required. The value.
 	//
 	// Types that are valid to be assigned to Value:
 	//
@@ -732,7 +862,7 @@ type Parameter_Text struct {
 }
 
 type Parameter_Currency struct {
-	// An amount of money, which WhatsApp writes in the customer's way. ConnectBy only.
+	// An amount of money, which WhatsApp formats for the customer. ConnectBy only.
 	Currency *CurrencyParameter `protobuf:"bytes,3,opt,name=currency,proto3,oneof"`
 }
 
@@ -747,14 +877,14 @@ func (*Parameter_Currency) isParameter_Value() {}
 
 func (*Parameter_DateTime) isParameter_Value() {}
 
-// Holds an amount of money.
+// An amount of money.
 type CurrencyParameter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. What is shown where the amount cannot be.
+	// Required. The text that is shown where the amount cannot be formatted.
 	FallbackValue string `protobuf:"bytes,1,opt,name=fallback_value,json=fallbackValue,proto3" json:"fallback_value,omitempty"`
-	// Required. The currency, three capital letters (ISO 4217).
+	// Required. The currency: three capital letters (ISO 4217).
 	Code string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
-	// The amount times 1000.
+	// The amount in thousandths of the currency unit.
 	AmountThousandths int64 `protobuf:"varint,3,opt,name=amount_thousandths,json=amountThousandths,proto3" json:"amount_thousandths,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -811,7 +941,7 @@ func (x *CurrencyParameter) GetAmountThousandths() int64 {
 	return 0
 }
 
-// Holds a date or time.
+// A date or time.
 type DateTimeParameter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The text that is shown.
@@ -857,12 +987,12 @@ func (x *DateTimeParameter) GetFallbackValue() string {
 	return ""
 }
 
-// Fills one button of a template.
+// The parameter of one template button.
 type TemplateButton struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which button, counted from 0 over all buttons of the template, at most 9.
+	// The button's index among all buttons of the template, 0 to 9.
 	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	// Required. What it is filled with, as the button's type needs it; not empty.
+	// Required. The value, of the kind that the button's type needs; not empty.
 	//
 	// Types that are valid to be assigned to Value:
 	//
@@ -950,17 +1080,17 @@ type isTemplateButton_Value interface {
 }
 
 type TemplateButton_UrlSuffix struct {
-	// What is put behind the URL of the button; for a one-time password, the password.
+	// The text that is appended to the button's URL. For a one-time password button: the password.
 	UrlSuffix string `protobuf:"bytes,2,opt,name=url_suffix,json=urlSuffix,proto3,oneof"`
 }
 
 type TemplateButton_QuickReplyPayload struct {
-	// What comes back when the customer presses the button. ConnectBy only.
+	// The payload that returns when the customer presses the button. ConnectBy only.
 	QuickReplyPayload string `protobuf:"bytes,3,opt,name=quick_reply_payload,json=quickReplyPayload,proto3,oneof"`
 }
 
 type TemplateButton_CouponCode struct {
-	// What the button copies. ConnectBy only.
+	// The code that the button copies. ConnectBy only.
 	CouponCode string `protobuf:"bytes,4,opt,name=coupon_code,json=couponCode,proto3,oneof"`
 }
 
@@ -970,38 +1100,54 @@ func (*TemplateButton_QuickReplyPayload) isTemplateButton_Value() {}
 
 func (*TemplateButton_CouponCode) isTemplateButton_Value() {}
 
-// Describes a message that Switchboard sent.
+// A message that was sent through Switchboard. Output only. It does not contain the message's content.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Switchboard's own id, `msg_` and a ULID. It is made before anything goes out, so every failure can name it too.
+	// Switchboard's id: `msg_` and a ULID. It is assigned before the first call to the provider, so errors can name it.
 	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
-	// The ids that the provider gave, in its order. Statuses in events carry one of them. Usually one; ConnectBy may
-	// answer one request with several.
+	// The provider's ids in the provider's order. Status events carry one of them. Usually one; ConnectBy may return
+	// several for one request. Empty until the provider has accepted the message.
 	ProviderMessageIds []string `protobuf:"bytes,2,rep,name=provider_message_ids,json=providerMessageIds,proto3" json:"provider_message_ids,omitempty"`
-	// The account that the message was sent from.
+	// The account that sent the message.
 	Account string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	// The account's provider.
 	Provider Provider `protobuf:"varint,4,opt,name=provider,proto3,enum=switchboard.v1.Provider" json:"provider,omitempty"`
-	// The recipient as it was understood: `+15550100001` or `bsuid:US.123`.
-	To string `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	// The name of `provider`.
+	ProviderName string `protobuf:"bytes,5,opt,name=provider_name,json=providerName,proto3" json:"provider_name,omitempty"`
+	// The number that the message was sent from, as the request named it. Empty if the provider chose.
+	Sender string `protobuf:"bytes,6,opt,name=sender,proto3" json:"sender,omitempty"`
+	// The recipient in canonical form: `+15550100001` or `bsuid:US.123`.
+	To string `protobuf:"bytes,7,opt,name=to,proto3" json:"to,omitempty"`
+	// The recipient's WhatsApp id, as the provider returned it; it may differ from the number in `to`. Empty if the
+	// provider returned none. Only ConnectBy is known to return one (source: Meta, `contacts[].wa_id`).
+	RecipientWaId string `protobuf:"bytes,8,opt,name=recipient_wa_id,json=recipientWaId,proto3" json:"recipient_wa_id,omitempty"`
 	// The network that carries the message.
-	Channel Channel `protobuf:"varint,6,opt,name=channel,proto3,enum=switchboard.v1.Channel" json:"channel,omitempty"`
-	// How far the message has come.
-	State MessageState `protobuf:"varint,7,opt,name=state,proto3,enum=switchboard.v1.MessageState" json:"state,omitempty"`
-	// The provider's own word for that, such as Meta's `held_for_quality_assessment`. Empty when it said none.
-	ProviderState string `protobuf:"bytes,8,opt,name=provider_state,json=providerState,proto3" json:"provider_state,omitempty"`
-	// Why the message failed, or why nobody can tell what became of it. Absent in every other state.
-	Error *Error `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
-	// The `request_id` that the message was sent with. Empty when it had none.
-	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Which attempt the message stands at, counted from 1: more only after `resend_after_attempt`.
-	Attempt uint32 `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// When Switchboard took the message.
-	CreateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	Channel Channel `protobuf:"varint,9,opt,name=channel,proto3,enum=switchboard.v1.Channel" json:"channel,omitempty"`
+	// The kind of the content.
+	ContentKind ContentKind `protobuf:"varint,10,opt,name=content_kind,json=contentKind,proto3,enum=switchboard.v1.ContentKind" json:"content_kind,omitempty"`
+	// The name of the template. Empty if the message was not made from one.
+	TemplateName string `protobuf:"bytes,11,opt,name=template_name,json=templateName,proto3" json:"template_name,omitempty"`
+	// The `campaign_name` of the request. Empty if it had none.
+	CampaignName string `protobuf:"bytes,12,opt,name=campaign_name,json=campaignName,proto3" json:"campaign_name,omitempty"`
+	// How far the message has progressed.
+	State MessageState `protobuf:"varint,13,opt,name=state,proto3,enum=switchboard.v1.MessageState" json:"state,omitempty"`
+	// The provider's own word for the state, such as Meta's `held_for_quality_assessment`. Empty if it sent none.
+	ProviderState string `protobuf:"bytes,14,opt,name=provider_state,json=providerState,proto3" json:"provider_state,omitempty"`
+	// Whether no further change of `state` is expected: READ, or FAILED for 24 hours. It is computed at each read; in an
+	// event it is the value at the time of the event.
+	Terminal bool `protobuf:"varint,15,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	// Why the message failed, or why its outcome is unknown. Absent in all other states.
+	Failure *Failure `protobuf:"bytes,16,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The `request_id` of the request. Empty if it had none.
+	RequestId string `protobuf:"bytes,17,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The number of the newest attempt, from 1. Only `resend_after_attempt` raises it above 1.
+	Attempt uint32 `protobuf:"varint,18,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// When Switchboard received the send request.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When `state` last changed.
-	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// The `callback_data` that the message was sent with. Empty when it had none.
-	CallbackData  string `protobuf:"bytes,14,opt,name=callback_data,json=callbackData,proto3" json:"callback_data,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// The `callback_data` of the request. Empty if it had none.
+	CallbackData  string `protobuf:"bytes,21,opt,name=callback_data,json=callbackData,proto3" json:"callback_data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1064,9 +1210,30 @@ func (x *Message) GetProvider() Provider {
 	return Provider_PROVIDER_UNSPECIFIED
 }
 
+func (x *Message) GetProviderName() string {
+	if x != nil {
+		return x.ProviderName
+	}
+	return ""
+}
+
+func (x *Message) GetSender() string {
+	if x != nil {
+		return x.Sender
+	}
+	return ""
+}
+
 func (x *Message) GetTo() string {
 	if x != nil {
 		return x.To
+	}
+	return ""
+}
+
+func (x *Message) GetRecipientWaId() string {
+	if x != nil {
+		return x.RecipientWaId
 	}
 	return ""
 }
@@ -1076,6 +1243,27 @@ func (x *Message) GetChannel() Channel {
 		return x.Channel
 	}
 	return Channel_CHANNEL_UNSPECIFIED
+}
+
+func (x *Message) GetContentKind() ContentKind {
+	if x != nil {
+		return x.ContentKind
+	}
+	return ContentKind_CONTENT_KIND_UNSPECIFIED
+}
+
+func (x *Message) GetTemplateName() string {
+	if x != nil {
+		return x.TemplateName
+	}
+	return ""
+}
+
+func (x *Message) GetCampaignName() string {
+	if x != nil {
+		return x.CampaignName
+	}
+	return ""
 }
 
 func (x *Message) GetState() MessageState {
@@ -1092,9 +1280,16 @@ func (x *Message) GetProviderState() string {
 	return ""
 }
 
-func (x *Message) GetError() *Error {
+func (x *Message) GetTerminal() bool {
 	if x != nil {
-		return x.Error
+		return x.Terminal
+	}
+	return false
+}
+
+func (x *Message) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
 	}
 	return nil
 }
@@ -1138,35 +1333,38 @@ var File_switchboard_v1_message_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"\x1cswitchboard/v1/message.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/error.proto\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\x1a\n" +
+	"\x1cswitchboard/v1/message.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cswitchboard/v1/failure.proto\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\x1a\n" +
 	"\x04Text\x12\x12\n" +
-	"\x04body\x18\x01 \x01(\tR\x04body\"\x83\x01\n" +
-	"\tMediaLink\x12-\n" +
-	"\x04kind\x18\x01 \x01(\x0e2\x19.switchboard.v1.MediaKindR\x04kind\x12\x10\n" +
-	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
-	"\acaption\x18\x03 \x01(\tR\acaption\x12\x1b\n" +
-	"\tfile_name\x18\x04 \x01(\tR\bfileName\"r\n" +
+	"\x04body\x18\x01 \x01(\tR\x04body\"\x8b\x01\n" +
+	"\x05Media\x12-\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x19.switchboard.v1.MediaKindR\x04kind\x12\x12\n" +
+	"\x03url\x18\x02 \x01(\tH\x00R\x03url\x12\x18\n" +
+	"\acaption\x18\x04 \x01(\tR\acaption\x12\x1b\n" +
+	"\tfile_name\x18\x05 \x01(\tR\bfileNameB\b\n" +
+	"\x06source\"r\n" +
 	"\bLocation\x12\x1a\n" +
 	"\blatitude\x18\x01 \x01(\x01R\blatitude\x12\x1c\n" +
 	"\tlongitude\x18\x02 \x01(\x01R\tlongitude\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
-	"\aaddress\x18\x04 \x01(\tR\aaddress\"\xdb\x01\n" +
-	"\bTemplate\x12\x12\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\"\x8b\x02\n" +
+	"\x0fTemplateMessage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\x126\n" +
 	"\x06header\x18\x03 \x01(\v2\x1e.switchboard.v1.TemplateHeaderR\x06header\x12-\n" +
 	"\x04body\x18\x04 \x03(\v2\x19.switchboard.v1.ParameterR\x04body\x128\n" +
-	"\abuttons\x18\x05 \x03(\v2\x1e.switchboard.v1.TemplateButtonR\abuttons\"\xa8\x02\n" +
+	"\abuttons\x18\x05 \x03(\v2\x1e.switchboard.v1.TemplateButtonR\abuttons\x12'\n" +
+	"\x0fcomponents_json\x18\x06 \x01(\tR\x0ecomponentsJson\"\xa8\x02\n" +
 	"\x0eTemplateHeader\x12/\n" +
 	"\x04text\x18\x01 \x01(\v2\x19.switchboard.v1.ParameterH\x00R\x04text\x123\n" +
 	"\x05image\x18\x02 \x01(\v2\x1b.switchboard.v1.HeaderMediaH\x00R\x05image\x123\n" +
 	"\x05video\x18\x03 \x01(\v2\x1b.switchboard.v1.HeaderMediaH\x00R\x05video\x129\n" +
 	"\bdocument\x18\x04 \x01(\v2\x1b.switchboard.v1.HeaderMediaH\x00R\bdocument\x126\n" +
 	"\blocation\x18\x05 \x01(\v2\x18.switchboard.v1.LocationH\x00R\blocationB\b\n" +
-	"\x06header\"<\n" +
-	"\vHeaderMedia\x12\x10\n" +
-	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1b\n" +
-	"\tfile_name\x18\x02 \x01(\tR\bfileName\"\xc1\x01\n" +
+	"\x06header\"H\n" +
+	"\vHeaderMedia\x12\x12\n" +
+	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x12\x1b\n" +
+	"\tfile_name\x18\x03 \x01(\tR\bfileNameB\b\n" +
+	"\x06source\"\xc1\x01\n" +
 	"\tParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12?\n" +
@@ -1186,27 +1384,34 @@ const file_switchboard_v1_message_proto_rawDesc = "" +
 	"\x13quick_reply_payload\x18\x03 \x01(\tH\x00R\x11quickReplyPayload\x12!\n" +
 	"\vcoupon_code\x18\x04 \x01(\tH\x00R\n" +
 	"couponCodeB\a\n" +
-	"\x05value\"\xcd\x04\n" +
+	"\x05value\"\xde\x06\n" +
 	"\aMessage\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x120\n" +
 	"\x14provider_message_ids\x18\x02 \x03(\tR\x12providerMessageIds\x12\x18\n" +
 	"\aaccount\x18\x03 \x01(\tR\aaccount\x124\n" +
-	"\bprovider\x18\x04 \x01(\x0e2\x18.switchboard.v1.ProviderR\bprovider\x12\x0e\n" +
-	"\x02to\x18\x05 \x01(\tR\x02to\x121\n" +
-	"\achannel\x18\x06 \x01(\x0e2\x17.switchboard.v1.ChannelR\achannel\x122\n" +
-	"\x05state\x18\a \x01(\x0e2\x1c.switchboard.v1.MessageStateR\x05state\x12%\n" +
-	"\x0eprovider_state\x18\b \x01(\tR\rproviderState\x12+\n" +
-	"\x05error\x18\t \x01(\v2\x15.switchboard.v1.ErrorR\x05error\x12\x1d\n" +
+	"\bprovider\x18\x04 \x01(\x0e2\x18.switchboard.v1.ProviderR\bprovider\x12#\n" +
+	"\rprovider_name\x18\x05 \x01(\tR\fproviderName\x12\x16\n" +
+	"\x06sender\x18\x06 \x01(\tR\x06sender\x12\x0e\n" +
+	"\x02to\x18\a \x01(\tR\x02to\x12&\n" +
+	"\x0frecipient_wa_id\x18\b \x01(\tR\rrecipientWaId\x121\n" +
+	"\achannel\x18\t \x01(\x0e2\x17.switchboard.v1.ChannelR\achannel\x12>\n" +
+	"\fcontent_kind\x18\n" +
+	" \x01(\x0e2\x1b.switchboard.v1.ContentKindR\vcontentKind\x12#\n" +
+	"\rtemplate_name\x18\v \x01(\tR\ftemplateName\x12#\n" +
+	"\rcampaign_name\x18\f \x01(\tR\fcampaignName\x122\n" +
+	"\x05state\x18\r \x01(\x0e2\x1c.switchboard.v1.MessageStateR\x05state\x12%\n" +
+	"\x0eprovider_state\x18\x0e \x01(\tR\rproviderState\x12\x1a\n" +
+	"\bterminal\x18\x0f \x01(\bR\bterminal\x121\n" +
+	"\afailure\x18\x10 \x01(\v2\x17.switchboard.v1.FailureR\afailure\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\n" +
-	" \x01(\tR\trequestId\x12\x18\n" +
-	"\aattempt\x18\v \x01(\rR\aattempt\x12;\n" +
-	"\vcreate_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"request_id\x18\x11 \x01(\tR\trequestId\x12\x18\n" +
+	"\aattempt\x18\x12 \x01(\rR\aattempt\x12;\n" +
+	"\vcreate_time\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
-	"\vupdate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"\vupdate_time\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12#\n" +
-	"\rcallback_data\x18\x0e \x01(\tR\fcallbackData*\x82\x01\n" +
+	"\rcallback_data\x18\x15 \x01(\tR\fcallbackData*\x82\x01\n" +
 	"\tMediaKind\x12\x1a\n" +
 	"\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10MEDIA_KIND_IMAGE\x10\x01\x12\x14\n" +
@@ -1215,13 +1420,20 @@ const file_switchboard_v1_message_proto_rawDesc = "" +
 	"\x13MEDIA_KIND_DOCUMENT\x10\x04*\xe6\x01\n" +
 	"\fMessageState\x12\x1d\n" +
 	"\x19MESSAGE_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
-	"\x15MESSAGE_STATE_PENDING\x10\x01\x12\x19\n" +
-	"\x15MESSAGE_STATE_UNKNOWN\x10\x02\x12\x1a\n" +
-	"\x16MESSAGE_STATE_ACCEPTED\x10\x03\x12\x16\n" +
-	"\x12MESSAGE_STATE_SENT\x10\x04\x12\x18\n" +
-	"\x14MESSAGE_STATE_FAILED\x10\x05\x12\x1b\n" +
-	"\x17MESSAGE_STATE_DELIVERED\x10\x06\x12\x16\n" +
-	"\x12MESSAGE_STATE_READ\x10\aB\x81\x01\n" +
+	"\x15MESSAGE_STATE_PENDING\x10\n" +
+	"\x12\x19\n" +
+	"\x15MESSAGE_STATE_UNKNOWN\x10\x14\x12\x1a\n" +
+	"\x16MESSAGE_STATE_ACCEPTED\x10\x1e\x12\x16\n" +
+	"\x12MESSAGE_STATE_SENT\x10(\x12\x18\n" +
+	"\x14MESSAGE_STATE_FAILED\x102\x12\x1b\n" +
+	"\x17MESSAGE_STATE_DELIVERED\x10<\x12\x16\n" +
+	"\x12MESSAGE_STATE_READ\x10F*\x90\x01\n" +
+	"\vContentKind\x12\x1c\n" +
+	"\x18CONTENT_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11CONTENT_KIND_TEXT\x10\x01\x12\x19\n" +
+	"\x15CONTENT_KIND_TEMPLATE\x10\x02\x12\x16\n" +
+	"\x12CONTENT_KIND_MEDIA\x10\x03\x12\x19\n" +
+	"\x15CONTENT_KIND_LOCATION\x10\x04B\x81\x01\n" +
 	"\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3"
 
 var (
@@ -1236,50 +1448,52 @@ func file_switchboard_v1_message_proto_rawDescGZIP() []byte {
 	return file_switchboard_v1_message_proto_rawDescData
 }
 
-var file_switchboard_v1_message_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_switchboard_v1_message_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_switchboard_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_switchboard_v1_message_proto_goTypes = []any{
 	(MediaKind)(0),                // 0: switchboard.v1.MediaKind
 	(MessageState)(0),             // 1: switchboard.v1.MessageState
-	(*Text)(nil),                  // 2: switchboard.v1.Text
-	(*MediaLink)(nil),             // 3: switchboard.v1.MediaLink
-	(*Location)(nil),              // 4: switchboard.v1.Location
-	(*Template)(nil),              // 5: switchboard.v1.Template
-	(*TemplateHeader)(nil),        // 6: switchboard.v1.TemplateHeader
-	(*HeaderMedia)(nil),           // 7: switchboard.v1.HeaderMedia
-	(*Parameter)(nil),             // 8: switchboard.v1.Parameter
-	(*CurrencyParameter)(nil),     // 9: switchboard.v1.CurrencyParameter
-	(*DateTimeParameter)(nil),     // 10: switchboard.v1.DateTimeParameter
-	(*TemplateButton)(nil),        // 11: switchboard.v1.TemplateButton
-	(*Message)(nil),               // 12: switchboard.v1.Message
-	(Provider)(0),                 // 13: switchboard.v1.Provider
-	(Channel)(0),                  // 14: switchboard.v1.Channel
-	(*Error)(nil),                 // 15: switchboard.v1.Error
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(ContentKind)(0),              // 2: switchboard.v1.ContentKind
+	(*Text)(nil),                  // 3: switchboard.v1.Text
+	(*Media)(nil),                 // 4: switchboard.v1.Media
+	(*Location)(nil),              // 5: switchboard.v1.Location
+	(*TemplateMessage)(nil),       // 6: switchboard.v1.TemplateMessage
+	(*TemplateHeader)(nil),        // 7: switchboard.v1.TemplateHeader
+	(*HeaderMedia)(nil),           // 8: switchboard.v1.HeaderMedia
+	(*Parameter)(nil),             // 9: switchboard.v1.Parameter
+	(*CurrencyParameter)(nil),     // 10: switchboard.v1.CurrencyParameter
+	(*DateTimeParameter)(nil),     // 11: switchboard.v1.DateTimeParameter
+	(*TemplateButton)(nil),        // 12: switchboard.v1.TemplateButton
+	(*Message)(nil),               // 13: switchboard.v1.Message
+	(Provider)(0),                 // 14: switchboard.v1.Provider
+	(Channel)(0),                  // 15: switchboard.v1.Channel
+	(*Failure)(nil),               // 16: switchboard.v1.Failure
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_switchboard_v1_message_proto_depIdxs = []int32{
-	0,  // 0: switchboard.v1.MediaLink.kind:type_name -> switchboard.v1.MediaKind
-	6,  // 1: switchboard.v1.Template.header:type_name -> switchboard.v1.TemplateHeader
-	8,  // 2: switchboard.v1.Template.body:type_name -> switchboard.v1.Parameter
-	11, // 3: switchboard.v1.Template.buttons:type_name -> switchboard.v1.TemplateButton
-	8,  // 4: switchboard.v1.TemplateHeader.text:type_name -> switchboard.v1.Parameter
-	7,  // 5: switchboard.v1.TemplateHeader.image:type_name -> switchboard.v1.HeaderMedia
-	7,  // 6: switchboard.v1.TemplateHeader.video:type_name -> switchboard.v1.HeaderMedia
-	7,  // 7: switchboard.v1.TemplateHeader.document:type_name -> switchboard.v1.HeaderMedia
-	4,  // 8: switchboard.v1.TemplateHeader.location:type_name -> switchboard.v1.Location
-	9,  // 9: switchboard.v1.Parameter.currency:type_name -> switchboard.v1.CurrencyParameter
-	10, // 10: switchboard.v1.Parameter.date_time:type_name -> switchboard.v1.DateTimeParameter
-	13, // 11: switchboard.v1.Message.provider:type_name -> switchboard.v1.Provider
-	14, // 12: switchboard.v1.Message.channel:type_name -> switchboard.v1.Channel
-	1,  // 13: switchboard.v1.Message.state:type_name -> switchboard.v1.MessageState
-	15, // 14: switchboard.v1.Message.error:type_name -> switchboard.v1.Error
-	16, // 15: switchboard.v1.Message.create_time:type_name -> google.protobuf.Timestamp
-	16, // 16: switchboard.v1.Message.update_time:type_name -> google.protobuf.Timestamp
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	0,  // 0: switchboard.v1.Media.kind:type_name -> switchboard.v1.MediaKind
+	7,  // 1: switchboard.v1.TemplateMessage.header:type_name -> switchboard.v1.TemplateHeader
+	9,  // 2: switchboard.v1.TemplateMessage.body:type_name -> switchboard.v1.Parameter
+	12, // 3: switchboard.v1.TemplateMessage.buttons:type_name -> switchboard.v1.TemplateButton
+	9,  // 4: switchboard.v1.TemplateHeader.text:type_name -> switchboard.v1.Parameter
+	8,  // 5: switchboard.v1.TemplateHeader.image:type_name -> switchboard.v1.HeaderMedia
+	8,  // 6: switchboard.v1.TemplateHeader.video:type_name -> switchboard.v1.HeaderMedia
+	8,  // 7: switchboard.v1.TemplateHeader.document:type_name -> switchboard.v1.HeaderMedia
+	5,  // 8: switchboard.v1.TemplateHeader.location:type_name -> switchboard.v1.Location
+	10, // 9: switchboard.v1.Parameter.currency:type_name -> switchboard.v1.CurrencyParameter
+	11, // 10: switchboard.v1.Parameter.date_time:type_name -> switchboard.v1.DateTimeParameter
+	14, // 11: switchboard.v1.Message.provider:type_name -> switchboard.v1.Provider
+	15, // 12: switchboard.v1.Message.channel:type_name -> switchboard.v1.Channel
+	2,  // 13: switchboard.v1.Message.content_kind:type_name -> switchboard.v1.ContentKind
+	1,  // 14: switchboard.v1.Message.state:type_name -> switchboard.v1.MessageState
+	16, // 15: switchboard.v1.Message.failure:type_name -> switchboard.v1.Failure
+	17, // 16: switchboard.v1.Message.create_time:type_name -> google.protobuf.Timestamp
+	17, // 17: switchboard.v1.Message.update_time:type_name -> google.protobuf.Timestamp
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_switchboard_v1_message_proto_init() }
@@ -1287,15 +1501,21 @@ func file_switchboard_v1_message_proto_init() {
 	if File_switchboard_v1_message_proto != nil {
 		return
 	}
-	file_switchboard_v1_error_proto_init()
+	file_switchboard_v1_failure_proto_init()
 	file_switchboard_v1_party_proto_init()
 	file_switchboard_v1_provider_proto_init()
+	file_switchboard_v1_message_proto_msgTypes[1].OneofWrappers = []any{
+		(*Media_Url)(nil),
+	}
 	file_switchboard_v1_message_proto_msgTypes[4].OneofWrappers = []any{
 		(*TemplateHeader_Text)(nil),
 		(*TemplateHeader_Image)(nil),
 		(*TemplateHeader_Video)(nil),
 		(*TemplateHeader_Document)(nil),
 		(*TemplateHeader_Location)(nil),
+	}
+	file_switchboard_v1_message_proto_msgTypes[5].OneofWrappers = []any{
+		(*HeaderMedia_Url)(nil),
 	}
 	file_switchboard_v1_message_proto_msgTypes[6].OneofWrappers = []any{
 		(*Parameter_Text)(nil),
@@ -1312,7 +1532,7 @@ func file_switchboard_v1_message_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_switchboard_v1_message_proto_rawDesc), len(file_switchboard_v1_message_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -22,21 +22,74 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Says why nothing more will come of a message.
+// Whether Switchboard makes a check.
+type CheckMode int32
+
+const (
+	// The default of the server, which each field of `SendChecks` states.
+	CheckMode_CHECK_MODE_UNSPECIFIED CheckMode = 0
+	// The check is made, and a request that fails it is rejected.
+	CheckMode_CHECK_MODE_ENFORCE CheckMode = 1
+	// The check is not made.
+	CheckMode_CHECK_MODE_SKIP CheckMode = 2
+)
+
+// Enum value maps for CheckMode.
+var (
+	CheckMode_name = map[int32]string{
+		0: "CHECK_MODE_UNSPECIFIED",
+		1: "CHECK_MODE_ENFORCE",
+		2: "CHECK_MODE_SKIP",
+	}
+	CheckMode_value = map[string]int32{
+		"CHECK_MODE_UNSPECIFIED": 0,
+		"CHECK_MODE_ENFORCE":     1,
+		"CHECK_MODE_SKIP":        2,
+	}
+)
+
+func (x CheckMode) Enum() *CheckMode {
+	p := new(CheckMode)
+	*p = x
+	return p
+}
+
+func (x CheckMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_switchboard_v1_message_service_proto_enumTypes[0].Descriptor()
+}
+
+func (CheckMode) Type() protoreflect.EnumType {
+	return &file_switchboard_v1_message_service_proto_enumTypes[0]
+}
+
+func (x CheckMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckMode.Descriptor instead.
+func (CheckMode) EnumDescriptor() ([]byte, []int) {
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{0}
+}
+
+// Why no further change of a message follows.
 type WatchEndReason int32
 
 const (
 	// A reason that this version does not know.
 	WatchEndReason_WATCH_END_REASON_UNSPECIFIED WatchEndReason = 0
-	// The message is at its end: READ, or FAILED for a day without another word.
+	// The message is terminal: READ, or FAILED for 24 hours.
 	WatchEndReason_WATCH_END_REASON_TERMINAL WatchEndReason = 1
-	// The provider reports nothing more for this account: the message was accepted (or nobody can tell), and that is all.
+	// The provider reports nothing more for this account. The message was accepted, or its outcome is unknown.
 	WatchEndReason_WATCH_END_REASON_NOT_TRACKED WatchEndReason = 2
-	// The message is so old that it is forgotten.
+	// The message has expired: it is older than `sends.retention`.
 	WatchEndReason_WATCH_END_REASON_EXPIRED WatchEndReason = 3
-	// The provider refused the first attempt: there is no message.
+	// The provider refused the first attempt. The message does not exist.
 	WatchEndReason_WATCH_END_REASON_REFUSED WatchEndReason = 4
-	// The first attempt did not reach the provider: there is no message.
+	// The first attempt did not reach the provider. The message does not exist.
 	WatchEndReason_WATCH_END_REASON_NOT_SENT WatchEndReason = 5
 )
 
@@ -71,11 +124,11 @@ func (x WatchEndReason) String() string {
 }
 
 func (WatchEndReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_switchboard_v1_message_service_proto_enumTypes[0].Descriptor()
+	return file_switchboard_v1_message_service_proto_enumTypes[1].Descriptor()
 }
 
 func (WatchEndReason) Type() protoreflect.EnumType {
-	return &file_switchboard_v1_message_service_proto_enumTypes[0]
+	return &file_switchboard_v1_message_service_proto_enumTypes[1]
 }
 
 func (x WatchEndReason) Number() protoreflect.EnumNumber {
@@ -84,55 +137,67 @@ func (x WatchEndReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchEndReason.Descriptor instead.
 func (WatchEndReason) EnumDescriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{0}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{1}
 }
 
-// Asks to send one message.
+// Request of `MessageService.SendMessage`.
 type SendMessageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The account to send from.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. The recipient: a phone number in E.164, `+15550100001`, where the `+` may be left out and blanks and
-	// hyphens are stripped, or a business-scoped user id, `bsuid:US.123`.
+	// Required. The recipient. One of:
+	//
+	//   - a phone number in E.164, `+15550100001`. The `+` is optional; blanks and hyphens are removed.
+	//   - a business-scoped user id, `bsuid:US.123` or `bsuid:US.ENT.123`: two capital letters for the country, `.`,
+	//     optionally `ENT.`, then 1 to 128 letters and digits.
 	To string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
 	// The network to send over. Unspecified means WhatsApp.
 	Channel Channel `protobuf:"varint,3,opt,name=channel,proto3,enum=switchboard.v1.Channel" json:"channel,omitempty"`
-	// The number of ours to send from, where an account has several: a phone number like `to`. Absent means that the
-	// provider chooses. Connectly only.
+	// The business's number to send from: a phone number as in `to`. Absent means that the provider chooses. Connectly
+	// only.
 	Sender *string `protobuf:"bytes,4,opt,name=sender,proto3,oneof" json:"sender,omitempty"`
-	// Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each message.
-	// Empty means none, and then a repetition sends a second message.
+	// The recipient's display name, at most 512 characters, sent to the provider unchanged. Empty means none. Connectly
+	// only, and not with `template`.
+	RecipientName string `protobuf:"bytes,5,opt,name=recipient_name,json=recipientName,proto3" json:"recipient_name,omitempty"`
+	// The campaign, at most 512 characters, sent to the provider unchanged. Empty means none. Connectly only.
 	//
-	// For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-	// and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-	// running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-	// another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-	// free again.
-	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// After `SEND_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-	// done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-	// same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-	// without it.
-	ResendAfterAttempt uint32 `protobuf:"varint,6,opt,name=resend_after_attempt,json=resendAfterAttempt,proto3" json:"resend_after_attempt,omitempty"`
-	// JSON of the caller's own, at most 960 bytes, that comes back in the events of this message as `Event.callback_data`:
-	// its statuses, its echo, and what the customer answers to it. ConnectBy cannot bring it back: there it is kept in
-	// `Message.callback_data` alone. Empty means none.
-	CallbackData string `protobuf:"bytes,7,opt,name=callback_data,json=callbackData,proto3" json:"callback_data,omitempty"`
-	// Whether to refuse, without asking the provider, when it is known that the customer's last message is more than 24
-	// hours ago: FAILED_PRECONDITION `SESSION_WINDOW_CLOSED`. Templates always pass, and so does a customer of whom nothing
-	// is known. See `GetConversation`.
-	CheckSessionWindow bool `protobuf:"varint,8,opt,name=check_session_window,json=checkSessionWindow,proto3" json:"check_session_window,omitempty"`
-	// Whether to send a template without holding it against the provider's list of templates first. Without this, what
-	// does not fit (the number and names of parameters, the kind of the header, a button's place and kind, a template that
-	// is not approved) fails with INVALID_ARGUMENT and the field's path, and nothing is sent.
-	SkipTemplateCheck bool `protobuf:"varint,9,opt,name=skip_template_check,json=skipTemplateCheck,proto3" json:"skip_template_check,omitempty"`
-	// Required. What to send.
+	// Connectly documents two effects. Without a template, the name is a tag for its analytics. With a template, it also
+	// starts the flow of that name.
+	CampaignName string `protobuf:"bytes,6,opt,name=campaign_name,json=campaignName,proto3" json:"campaign_name,omitempty"`
+	// The idempotency key: 1 to 128 printable ASCII characters, a new one for each message. Empty means none; then a
+	// retry sends a second message.
+	//
+	// The key is remembered for 24 hours after the attempt ended (`sends.request_id_retention`), also across crashes. A
+	// request with the same account, `request_id` and content is not executed again. It returns the first one's response
+	// with `replayed` set, or waits for the first one if that is in progress. So a blind retry is always safe.
+	//
+	// The content is the whole request except `request_id`, `resend_after_attempt` and `checks`. Numbers compare in
+	// canonical form. `SendMessage` and `SendMessages` count as one RPC. The same key with other content or at another
+	// RPC fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`.
+	//
+	// If the provider refused the request or nothing was sent, the key is free again.
+	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Makes one further attempt after `SEND_OUTCOME_UNKNOWN`: set it to the `attempt` of the error's metadata. The client
+	// accepts that the earlier attempt may have been sent too. Zero means no further attempt. Needs a `request_id`.
+	//
+	// It takes effect once, so a retry with the same number is as safe as the first request. If the number is not that of
+	// the newest unknown attempt, the request counts as a retry without the field.
+	ResendAfterAttempt uint32 `protobuf:"varint,8,opt,name=resend_after_attempt,json=resendAfterAttempt,proto3" json:"resend_after_attempt,omitempty"`
+	// JSON text of the client, at most 960 bytes. Empty means none.
+	//
+	// It returns as `Event.callback_data` in the events of this message: its statuses, its echo, and replies that quote
+	// it. ConnectBy cannot return it; there, only `Message.callback_data` has it.
+	CallbackData string `protobuf:"bytes,9,opt,name=callback_data,json=callbackData,proto3" json:"callback_data,omitempty"`
+	// Which checks Switchboard makes before it calls the provider. Absent means the defaults.
+	Checks *SendChecks `protobuf:"bytes,10,opt,name=checks,proto3" json:"checks,omitempty"`
+	// Required. The content.
 	//
 	// Types that are valid to be assigned to Content:
 	//
 	//	*SendMessageRequest_Text
 	//	*SendMessageRequest_Template
 	//	*SendMessageRequest_Media
+	//	*SendMessageRequest_Location
 	Content       isSendMessageRequest_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -196,6 +261,20 @@ func (x *SendMessageRequest) GetSender() string {
 	return ""
 }
 
+func (x *SendMessageRequest) GetRecipientName() string {
+	if x != nil {
+		return x.RecipientName
+	}
+	return ""
+}
+
+func (x *SendMessageRequest) GetCampaignName() string {
+	if x != nil {
+		return x.CampaignName
+	}
+	return ""
+}
+
 func (x *SendMessageRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
@@ -217,18 +296,11 @@ func (x *SendMessageRequest) GetCallbackData() string {
 	return ""
 }
 
-func (x *SendMessageRequest) GetCheckSessionWindow() bool {
+func (x *SendMessageRequest) GetChecks() *SendChecks {
 	if x != nil {
-		return x.CheckSessionWindow
+		return x.Checks
 	}
-	return false
-}
-
-func (x *SendMessageRequest) GetSkipTemplateCheck() bool {
-	if x != nil {
-		return x.SkipTemplateCheck
-	}
-	return false
+	return nil
 }
 
 func (x *SendMessageRequest) GetContent() isSendMessageRequest_Content {
@@ -247,7 +319,7 @@ func (x *SendMessageRequest) GetText() *Text {
 	return nil
 }
 
-func (x *SendMessageRequest) GetTemplate() *Template {
+func (x *SendMessageRequest) GetTemplate() *TemplateMessage {
 	if x != nil {
 		if x, ok := x.Content.(*SendMessageRequest_Template); ok {
 			return x.Template
@@ -256,10 +328,19 @@ func (x *SendMessageRequest) GetTemplate() *Template {
 	return nil
 }
 
-func (x *SendMessageRequest) GetMedia() *MediaLink {
+func (x *SendMessageRequest) GetMedia() *Media {
 	if x != nil {
 		if x, ok := x.Content.(*SendMessageRequest_Media); ok {
 			return x.Media
+		}
+	}
+	return nil
+}
+
+func (x *SendMessageRequest) GetLocation() *Location {
+	if x != nil {
+		if x, ok := x.Content.(*SendMessageRequest_Location); ok {
+			return x.Location
 		}
 	}
 	return nil
@@ -270,20 +351,24 @@ type isSendMessageRequest_Content interface {
 }
 
 type SendMessageRequest_Text struct {
-	// Plain text. WhatsApp delivers it only within 24 hours of the customer's last message
-	// (`SESSION_WINDOW_CLOSED` otherwise).
-	Text *Text `protobuf:"bytes,10,opt,name=text,proto3,oneof"`
+	// Plain text. If the customer has not written within 24 hours, WhatsApp refuses it (`SESSION_WINDOW_CLOSED`).
+	Text *Text `protobuf:"bytes,11,opt,name=text,proto3,oneof"`
 }
 
 type SendMessageRequest_Template struct {
 	// A message made from an approved template.
-	Template *Template `protobuf:"bytes,11,opt,name=template,proto3,oneof"`
+	Template *TemplateMessage `protobuf:"bytes,12,opt,name=template,proto3,oneof"`
 }
 
 type SendMessageRequest_Media struct {
-	// A file that the provider fetches by its URL. Connectly; at ConnectBy use `SendMedia`. The 24 hours hold as for
-	// text.
-	Media *MediaLink `protobuf:"bytes,12,opt,name=media,proto3,oneof"`
+	// A file that the provider fetches. Connectly only; at ConnectBy, use `SendMedia`. The 24 hours apply as for
+	// `text`.
+	Media *Media `protobuf:"bytes,13,opt,name=media,proto3,oneof"`
+}
+
+type SendMessageRequest_Location struct {
+	// A location. Connectly only, and only over WhatsApp. The 24 hours apply as for `text`.
+	Location *Location `protobuf:"bytes,14,opt,name=location,proto3,oneof"`
 }
 
 func (*SendMessageRequest_Text) isSendMessageRequest_Content() {}
@@ -292,7 +377,128 @@ func (*SendMessageRequest_Template) isSendMessageRequest_Content() {}
 
 func (*SendMessageRequest_Media) isSendMessageRequest_Content() {}
 
-// Sends a file in pieces.
+func (*SendMessageRequest_Location) isSendMessageRequest_Content() {}
+
+// The checks that Switchboard makes before it calls the provider. They are not part of the content of a `request_id`.
+type SendChecks struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the customer wrote within 24 hours, as far as Switchboard knows. Default: SKIP.
+	//
+	// With ENFORCE, a message fails with FAILED_PRECONDITION `SESSION_WINDOW_CLOSED` if the customer's last message is
+	// known and more than 24 hours old. Templates always pass, and so does a customer whose last message is not known.
+	// See `ConversationService.GetConversation`.
+	SessionWindow CheckMode `protobuf:"varint,1,opt,name=session_window,json=sessionWindow,proto3,enum=switchboard.v1.CheckMode" json:"session_window,omitempty"`
+	// Whether a template message fits the template in the provider's list. Default: ENFORCE.
+	//
+	// With ENFORCE, a mismatch fails with INVALID_ARGUMENT and the field's path, and nothing is sent. The check covers
+	// the number and names of parameters, the kind of the header, the index and type of buttons, components that the
+	// template needs, and the approval. A message is never rejected by a list that is older than the request. At
+	// Connectly, a missing list or template rejects nothing. It has no effect on other content.
+	Template      CheckMode `protobuf:"varint,2,opt,name=template,proto3,enum=switchboard.v1.CheckMode" json:"template,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendChecks) Reset() {
+	*x = SendChecks{}
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendChecks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendChecks) ProtoMessage() {}
+
+func (x *SendChecks) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendChecks.ProtoReflect.Descriptor instead.
+func (*SendChecks) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SendChecks) GetSessionWindow() CheckMode {
+	if x != nil {
+		return x.SessionWindow
+	}
+	return CheckMode_CHECK_MODE_UNSPECIFIED
+}
+
+func (x *SendChecks) GetTemplate() CheckMode {
+	if x != nil {
+		return x.Template
+	}
+	return CheckMode_CHECK_MODE_UNSPECIFIED
+}
+
+// Response of `MessageService.SendMessage`.
+type SendMessageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The message in its present state.
+	Message *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// Whether the `request_id` had been accepted before, so this request sent nothing.
+	Replayed      bool `protobuf:"varint,2,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendMessageResponse) Reset() {
+	*x = SendMessageResponse{}
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendMessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendMessageResponse) ProtoMessage() {}
+
+func (x *SendMessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendMessageResponse.ProtoReflect.Descriptor instead.
+func (*SendMessageResponse) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SendMessageResponse) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *SendMessageResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+// Request of `MessageService.SendMedia`: a header, then the bytes of the file.
 type SendMediaRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required in the first message, and only there.
@@ -305,7 +511,7 @@ type SendMediaRequest struct {
 
 func (x *SendMediaRequest) Reset() {
 	*x = SendMediaRequest{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[1]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -317,7 +523,7 @@ func (x *SendMediaRequest) String() string {
 func (*SendMediaRequest) ProtoMessage() {}
 
 func (x *SendMediaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[1]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -330,7 +536,7 @@ func (x *SendMediaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendMediaRequest.ProtoReflect.Descriptor instead.
 func (*SendMediaRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{1}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SendMediaRequest) GetHeader() *MediaHeader {
@@ -347,7 +553,7 @@ func (x *SendMediaRequest) GetChunk() []byte {
 	return nil
 }
 
-// Says where a file goes.
+// The recipient of a file and how to send it.
 type MediaHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The account to send from.
@@ -356,35 +562,26 @@ type MediaHeader struct {
 	To string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
 	// The network to send over. Unspecified means WhatsApp.
 	Channel Channel `protobuf:"varint,3,opt,name=channel,proto3,enum=switchboard.v1.Channel" json:"channel,omitempty"`
-	// The file's name. Empty means a name made of its kind. At most 240 characters, without `/`, `\`, `"` and control
-	// characters. Where the bytes of an Office document do not say which it is, as those of `.doc`, `.xls` and `.ppt`, the
-	// end of its name must.
-	FileName string `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
-	// Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each message.
-	// Empty means none, and then a repetition sends a second message.
+	// The file's name, at most 240 characters, without `/`, `\`, `"` and control characters. Empty means a name made from
+	// the file's kind.
 	//
-	// For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-	// and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-	// running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-	// another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-	// free again.
-	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// After `SEND_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-	// done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-	// same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-	// without it.
-	ResendAfterAttempt uint32 `protobuf:"varint,7,opt,name=resend_after_attempt,json=resendAfterAttempt,proto3" json:"resend_after_attempt,omitempty"`
-	// As in `SendMessageRequest`.
-	CallbackData string `protobuf:"bytes,8,opt,name=callback_data,json=callbackData,proto3" json:"callback_data,omitempty"`
-	// As in `SendMessageRequest`.
-	CheckSessionWindow bool `protobuf:"varint,9,opt,name=check_session_window,json=checkSessionWindow,proto3" json:"check_session_window,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// If the bytes of an Office document do not identify its type, as in `.doc`, `.xls` and `.ppt`, the extension must.
+	FileName string `protobuf:"bytes,4,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	// The idempotency key, as in `SendMessageRequest.request_id`. The file's bytes are part of the content.
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Makes one further attempt after `SEND_OUTCOME_UNKNOWN`, as in `SendMessageRequest.resend_after_attempt`.
+	ResendAfterAttempt uint32 `protobuf:"varint,6,opt,name=resend_after_attempt,json=resendAfterAttempt,proto3" json:"resend_after_attempt,omitempty"`
+	// JSON text of the client, as in `SendMessageRequest.callback_data`.
+	CallbackData string `protobuf:"bytes,7,opt,name=callback_data,json=callbackData,proto3" json:"callback_data,omitempty"`
+	// Which checks Switchboard makes, as in `SendMessageRequest.checks`. `template` has no effect.
+	Checks        *SendChecks `protobuf:"bytes,8,opt,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MediaHeader) Reset() {
 	*x = MediaHeader{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[2]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -396,7 +593,7 @@ func (x *MediaHeader) String() string {
 func (*MediaHeader) ProtoMessage() {}
 
 func (x *MediaHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[2]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -409,7 +606,7 @@ func (x *MediaHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaHeader.ProtoReflect.Descriptor instead.
 func (*MediaHeader) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{2}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *MediaHeader) GetAccount() string {
@@ -461,19 +658,19 @@ func (x *MediaHeader) GetCallbackData() string {
 	return ""
 }
 
-func (x *MediaHeader) GetCheckSessionWindow() bool {
+func (x *MediaHeader) GetChecks() *SendChecks {
 	if x != nil {
-		return x.CheckSessionWindow
+		return x.Checks
 	}
-	return false
+	return nil
 }
 
-// Answers when the provider has taken the file.
+// Response of `MessageService.SendMedia`.
 type SendMediaResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The message as it stands.
+	// The message in its present state.
 	Message *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	// Whether this is the answer to a `request_id` that was accepted before, and nothing was sent now.
+	// Whether the `request_id` had been accepted before, so this request sent nothing.
 	Replayed      bool `protobuf:"varint,2,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -481,7 +678,7 @@ type SendMediaResponse struct {
 
 func (x *SendMediaResponse) Reset() {
 	*x = SendMediaResponse{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[3]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +690,7 @@ func (x *SendMediaResponse) String() string {
 func (*SendMediaResponse) ProtoMessage() {}
 
 func (x *SendMediaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[3]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +703,7 @@ func (x *SendMediaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendMediaResponse.ProtoReflect.Descriptor instead.
 func (*SendMediaResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{3}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SendMediaResponse) GetMessage() *Message {
@@ -523,68 +720,13 @@ func (x *SendMediaResponse) GetReplayed() bool {
 	return false
 }
 
-// Answers when the provider has taken the message.
-type SendMessageResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The message as it stands.
-	Message *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	// Whether this is the answer to a `request_id` that was accepted before, and nothing was sent now.
-	Replayed      bool `protobuf:"varint,2,opt,name=replayed,proto3" json:"replayed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SendMessageResponse) Reset() {
-	*x = SendMessageResponse{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SendMessageResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SendMessageResponse) ProtoMessage() {}
-
-func (x *SendMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SendMessageResponse.ProtoReflect.Descriptor instead.
-func (*SendMessageResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *SendMessageResponse) GetMessage() *Message {
-	if x != nil {
-		return x.Message
-	}
-	return nil
-}
-
-func (x *SendMessageResponse) GetReplayed() bool {
-	if x != nil {
-		return x.Replayed
-	}
-	return false
-}
-
-// Asks to send one message of a stream.
+// One request on the stream of `MessageService.SendMessages`.
 type SendMessagesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller's name for the request, which its answer carries: at most 128 characters. Nothing is done with it; two
-	// requests with one tag get two answers with it.
+	// The client's label for the request, which the response repeats; at most 128 characters. The server does not
+	// interpret it. Two requests with one tag get two responses with it.
 	Tag string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
-	// Required. The message.
+	// Required. The message to send.
 	Request       *SendMessageRequest `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -592,7 +734,7 @@ type SendMessagesRequest struct {
 
 func (x *SendMessagesRequest) Reset() {
 	*x = SendMessagesRequest{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[5]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +746,7 @@ func (x *SendMessagesRequest) String() string {
 func (*SendMessagesRequest) ProtoMessage() {}
 
 func (x *SendMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[5]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +759,7 @@ func (x *SendMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendMessagesRequest.ProtoReflect.Descriptor instead.
 func (*SendMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{5}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SendMessagesRequest) GetTag() string {
@@ -634,17 +776,17 @@ func (x *SendMessagesRequest) GetRequest() *SendMessageRequest {
 	return nil
 }
 
-// Answers one request of a stream.
+// One response on the stream of `MessageService.SendMessages`.
 type SendMessagesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The request's tag; of one that is too long, its beginning.
+	// The request's tag. Of a tag that is too long, its beginning.
 	Tag string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
-	// What became of it.
+	// The outcome.
 	//
 	// Types that are valid to be assigned to Result:
 	//
 	//	*SendMessagesResponse_Response
-	//	*SendMessagesResponse_Error
+	//	*SendMessagesResponse_Failure
 	Result        isSendMessagesResponse_Result `protobuf_oneof:"result"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -652,7 +794,7 @@ type SendMessagesResponse struct {
 
 func (x *SendMessagesResponse) Reset() {
 	*x = SendMessagesResponse{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[6]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +806,7 @@ func (x *SendMessagesResponse) String() string {
 func (*SendMessagesResponse) ProtoMessage() {}
 
 func (x *SendMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[6]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +819,7 @@ func (x *SendMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendMessagesResponse.ProtoReflect.Descriptor instead.
 func (*SendMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{6}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SendMessagesResponse) GetTag() string {
@@ -703,10 +845,10 @@ func (x *SendMessagesResponse) GetResponse() *SendMessageResponse {
 	return nil
 }
 
-func (x *SendMessagesResponse) GetError() *Error {
+func (x *SendMessagesResponse) GetFailure() *Failure {
 	if x != nil {
-		if x, ok := x.Result.(*SendMessagesResponse_Error); ok {
-			return x.Error
+		if x, ok := x.Result.(*SendMessagesResponse_Failure); ok {
+			return x.Failure
 		}
 	}
 	return nil
@@ -717,25 +859,25 @@ type isSendMessagesResponse_Result interface {
 }
 
 type SendMessagesResponse_Response struct {
-	// The provider has taken the message.
+	// The provider accepted the message.
 	Response *SendMessageResponse `protobuf:"bytes,2,opt,name=response,proto3,oneof"`
 }
 
-type SendMessagesResponse_Error struct {
-	// It was not taken: what `SendMessage` would have failed with.
-	Error *Error `protobuf:"bytes,3,opt,name=error,proto3,oneof"`
+type SendMessagesResponse_Failure struct {
+	// The error that `SendMessage` would return.
+	Failure *Failure `protobuf:"bytes,3,opt,name=failure,proto3,oneof"`
 }
 
 func (*SendMessagesResponse_Response) isSendMessagesResponse_Result() {}
 
-func (*SendMessagesResponse_Error) isSendMessagesResponse_Result() {}
+func (*SendMessagesResponse_Failure) isSendMessagesResponse_Result() {}
 
-// Asks how a message stands.
+// Request of `MessageService.GetMessage`.
 type GetMessageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account that the message was sent from.
+	// Required. The account that sent the message.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. Which message.
+	// Required. The message.
 	//
 	// Types that are valid to be assigned to Key:
 	//
@@ -749,7 +891,7 @@ type GetMessageRequest struct {
 
 func (x *GetMessageRequest) Reset() {
 	*x = GetMessageRequest{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[7]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +903,7 @@ func (x *GetMessageRequest) String() string {
 func (*GetMessageRequest) ProtoMessage() {}
 
 func (x *GetMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[7]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +916,7 @@ func (x *GetMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMessageRequest.ProtoReflect.Descriptor instead.
 func (*GetMessageRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{7}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetMessageRequest) GetAccount() string {
@@ -823,17 +965,17 @@ type isGetMessageRequest_Key interface {
 }
 
 type GetMessageRequest_MessageId struct {
-	// Switchboard's id.
+	// Switchboard's id: `Message.message_id`.
 	MessageId string `protobuf:"bytes,2,opt,name=message_id,json=messageId,proto3,oneof"`
 }
 
 type GetMessageRequest_ProviderMessageId struct {
-	// One of the provider's ids.
+	// One of `Message.provider_message_ids`, at most 512 characters.
 	ProviderMessageId string `protobuf:"bytes,3,opt,name=provider_message_id,json=providerMessageId,proto3,oneof"`
 }
 
 type GetMessageRequest_RequestId struct {
-	// The `request_id` that it was sent with; of several that are known, the newest.
+	// The `request_id` of the send request. Of several messages with this id, the newest.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3,oneof"`
 }
 
@@ -843,7 +985,7 @@ func (*GetMessageRequest_ProviderMessageId) isGetMessageRequest_Key() {}
 
 func (*GetMessageRequest_RequestId) isGetMessageRequest_Key() {}
 
-// Answers how a message stands.
+// Response of `MessageService.GetMessage`.
 type GetMessageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The message.
@@ -854,7 +996,7 @@ type GetMessageResponse struct {
 
 func (x *GetMessageResponse) Reset() {
 	*x = GetMessageResponse{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[8]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +1008,7 @@ func (x *GetMessageResponse) String() string {
 func (*GetMessageResponse) ProtoMessage() {}
 
 func (x *GetMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[8]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +1021,7 @@ func (x *GetMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMessageResponse.ProtoReflect.Descriptor instead.
 func (*GetMessageResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{8}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetMessageResponse) GetMessage() *Message {
@@ -889,12 +1031,232 @@ func (x *GetMessageResponse) GetMessage() *Message {
 	return nil
 }
 
-// Asks to be told how a message stands.
+// Selects messages. A message must match every field that is set.
+type MessageFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
+	// `EventFilter.customers`. Empty means all.
+	Customer string `protobuf:"bytes,1,opt,name=customer,proto3" json:"customer,omitempty"`
+	// The state at the time of the request. Unspecified means all.
+	State MessageState `protobuf:"varint,2,opt,name=state,proto3,enum=switchboard.v1.MessageState" json:"state,omitempty"`
+	// The exact `Message.template_name`, at most 512 characters. Empty means all.
+	TemplateName string `protobuf:"bytes,3,opt,name=template_name,json=templateName,proto3" json:"template_name,omitempty"`
+	// The exact `Message.campaign_name`, at most 512 characters. Empty means all.
+	CampaignName string `protobuf:"bytes,4,opt,name=campaign_name,json=campaignName,proto3" json:"campaign_name,omitempty"`
+	// The earliest `Message.create_time`, inclusive. Absent means no limit.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// The latest `Message.create_time`, exclusive. Absent means no limit. It must not be before `start_time`.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessageFilter) Reset() {
+	*x = MessageFilter{}
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessageFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessageFilter) ProtoMessage() {}
+
+func (x *MessageFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessageFilter.ProtoReflect.Descriptor instead.
+func (*MessageFilter) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *MessageFilter) GetCustomer() string {
+	if x != nil {
+		return x.Customer
+	}
+	return ""
+}
+
+func (x *MessageFilter) GetState() MessageState {
+	if x != nil {
+		return x.State
+	}
+	return MessageState_MESSAGE_STATE_UNSPECIFIED
+}
+
+func (x *MessageFilter) GetTemplateName() string {
+	if x != nil {
+		return x.TemplateName
+	}
+	return ""
+}
+
+func (x *MessageFilter) GetCampaignName() string {
+	if x != nil {
+		return x.CampaignName
+	}
+	return ""
+}
+
+func (x *MessageFilter) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *MessageFilter) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+// Request of `MessageService.ListMessages`.
+type ListMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The account that sent the messages.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// Which messages to list. Absent means all. Pages of one list must have the same filter.
+	Filter *MessageFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The maximum number of messages on the page: 1 to 1,000. Zero means 100.
+	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page. Empty means the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMessagesRequest) Reset() {
+	*x = ListMessagesRequest{}
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMessagesRequest) ProtoMessage() {}
+
+func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMessagesRequest.ProtoReflect.Descriptor instead.
+func (*ListMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListMessagesRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ListMessagesRequest) GetFilter() *MessageFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListMessagesRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListMessagesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Response of `MessageService.ListMessages`.
+type ListMessagesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The messages, newest `create_time` first.
+	Messages []*Message `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	// The `page_token` of the next page. Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMessagesResponse) Reset() {
+	*x = ListMessagesResponse{}
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMessagesResponse) ProtoMessage() {}
+
+func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMessagesResponse.ProtoReflect.Descriptor instead.
+func (*ListMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListMessagesResponse) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *ListMessagesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Request of `MessageService.WatchMessage`.
 type WatchMessageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account that the message was sent from.
+	// Required. The account that sent the message.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. Which message.
+	// Required. The message.
 	//
 	// Types that are valid to be assigned to Key:
 	//
@@ -908,7 +1270,7 @@ type WatchMessageRequest struct {
 
 func (x *WatchMessageRequest) Reset() {
 	*x = WatchMessageRequest{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[9]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +1282,7 @@ func (x *WatchMessageRequest) String() string {
 func (*WatchMessageRequest) ProtoMessage() {}
 
 func (x *WatchMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[9]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1295,7 @@ func (x *WatchMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMessageRequest.ProtoReflect.Descriptor instead.
 func (*WatchMessageRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{9}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchMessageRequest) GetAccount() string {
@@ -982,17 +1344,17 @@ type isWatchMessageRequest_Key interface {
 }
 
 type WatchMessageRequest_MessageId struct {
-	// Switchboard's id.
+	// Switchboard's id: `Message.message_id`.
 	MessageId string `protobuf:"bytes,2,opt,name=message_id,json=messageId,proto3,oneof"`
 }
 
 type WatchMessageRequest_ProviderMessageId struct {
-	// One of the provider's ids.
+	// One of `Message.provider_message_ids`, at most 512 characters.
 	ProviderMessageId string `protobuf:"bytes,3,opt,name=provider_message_id,json=providerMessageId,proto3,oneof"`
 }
 
 type WatchMessageRequest_RequestId struct {
-	// The `request_id` that it was sent with; of several that are known, the newest.
+	// The `request_id` of the send request. Of several messages with this id, the newest.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3,oneof"`
 }
 
@@ -1002,10 +1364,10 @@ func (*WatchMessageRequest_ProviderMessageId) isWatchMessageRequest_Key() {}
 
 func (*WatchMessageRequest_RequestId) isWatchMessageRequest_Key() {}
 
-// Tells how a message stands.
+// One response on the stream of `MessageService.WatchMessage`.
 type WatchMessageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is. Let a consumer pass over what it does not know.
+	// The item. Ignore items that are newer than your generated code.
 	//
 	// Types that are valid to be assigned to Response:
 	//
@@ -1018,7 +1380,7 @@ type WatchMessageResponse struct {
 
 func (x *WatchMessageResponse) Reset() {
 	*x = WatchMessageResponse{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[10]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1392,7 @@ func (x *WatchMessageResponse) String() string {
 func (*WatchMessageResponse) ProtoMessage() {}
 
 func (x *WatchMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[10]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1405,7 @@ func (x *WatchMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMessageResponse.ProtoReflect.Descriptor instead.
 func (*WatchMessageResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{10}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchMessageResponse) GetResponse() isWatchMessageResponse_Response {
@@ -1076,12 +1438,12 @@ type isWatchMessageResponse_Response interface {
 }
 
 type WatchMessageResponse_Message struct {
-	// The message as it stands. The first comes at once.
+	// The message in its present state. The first one is sent at once.
 	Message *Message `protobuf:"bytes,1,opt,name=message,proto3,oneof"`
 }
 
 type WatchMessageResponse_Ended struct {
-	// Nothing more will come. Always the last.
+	// No further change follows. Always the last item.
 	Ended *WatchEnded `protobuf:"bytes,2,opt,name=ended,proto3,oneof"`
 }
 
@@ -1089,20 +1451,20 @@ func (*WatchMessageResponse_Message) isWatchMessageResponse_Response() {}
 
 func (*WatchMessageResponse_Ended) isWatchMessageResponse_Response() {}
 
-// Tells that nothing more will come of a message.
+// No further change of a message follows.
 type WatchEnded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why.
+	// The reason.
 	Reason WatchEndReason `protobuf:"varint,1,opt,name=reason,proto3,enum=switchboard.v1.WatchEndReason" json:"reason,omitempty"`
-	// What went wrong, where the message was refused or not sent.
-	Error         *Error `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// The error, if the message was refused or not sent.
+	Failure       *Failure `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchEnded) Reset() {
 	*x = WatchEnded{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[11]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1476,7 @@ func (x *WatchEnded) String() string {
 func (*WatchEnded) ProtoMessage() {}
 
 func (x *WatchEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[11]
+	mi := &file_switchboard_v1_message_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1489,7 @@ func (x *WatchEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEnded.ProtoReflect.Descriptor instead.
 func (*WatchEnded) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{11}
+	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchEnded) GetReason() WatchEndReason {
@@ -1137,190 +1499,67 @@ func (x *WatchEnded) GetReason() WatchEndReason {
 	return WatchEndReason_WATCH_END_REASON_UNSPECIFIED
 }
 
-func (x *WatchEnded) GetError() *Error {
+func (x *WatchEnded) GetFailure() *Failure {
 	if x != nil {
-		return x.Error
+		return x.Failure
 	}
 	return nil
-}
-
-// Asks about a conversation with a customer.
-type GetConversationRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account.
-	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. The customer, as in `SendMessageRequest.to`.
-	Customer string `protobuf:"bytes,2,opt,name=customer,proto3" json:"customer,omitempty"`
-	// The number of ours, where an account has several: the window is open for the number that the customer wrote to.
-	// Absent means any.
-	Sender        *string `protobuf:"bytes,3,opt,name=sender,proto3,oneof" json:"sender,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetConversationRequest) Reset() {
-	*x = GetConversationRequest{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetConversationRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetConversationRequest) ProtoMessage() {}
-
-func (x *GetConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetConversationRequest.ProtoReflect.Descriptor instead.
-func (*GetConversationRequest) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *GetConversationRequest) GetAccount() string {
-	if x != nil {
-		return x.Account
-	}
-	return ""
-}
-
-func (x *GetConversationRequest) GetCustomer() string {
-	if x != nil {
-		return x.Customer
-	}
-	return ""
-}
-
-func (x *GetConversationRequest) GetSender() string {
-	if x != nil && x.Sender != nil {
-		return *x.Sender
-	}
-	return ""
-}
-
-// Answers when a customer last wrote.
-type GetConversationResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// When the customer last wrote. Absent when no webhook has told of it.
-	LastReceivedTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=last_received_time,json=lastReceivedTime,proto3" json:"last_received_time,omitempty"`
-	// Until when anything but a template may be sent: 24 hours later. Absent when the customer has not written.
-	SessionExpireTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=session_expire_time,json=sessionExpireTime,proto3" json:"session_expire_time,omitempty"`
-	// Whether that is still to come.
-	SessionOpen   bool `protobuf:"varint,3,opt,name=session_open,json=sessionOpen,proto3" json:"session_open,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetConversationResponse) Reset() {
-	*x = GetConversationResponse{}
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetConversationResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetConversationResponse) ProtoMessage() {}
-
-func (x *GetConversationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_switchboard_v1_message_service_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetConversationResponse.ProtoReflect.Descriptor instead.
-func (*GetConversationResponse) Descriptor() ([]byte, []int) {
-	return file_switchboard_v1_message_service_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *GetConversationResponse) GetLastReceivedTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.LastReceivedTime
-	}
-	return nil
-}
-
-func (x *GetConversationResponse) GetSessionExpireTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.SessionExpireTime
-	}
-	return nil
-}
-
-func (x *GetConversationResponse) GetSessionOpen() bool {
-	if x != nil {
-		return x.SessionOpen
-	}
-	return false
 }
 
 var File_switchboard_v1_message_service_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_message_service_proto_rawDesc = "" +
 	"\n" +
-	"$switchboard/v1/message_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/error.proto\x1a\x1cswitchboard/v1/message.proto\x1a\x1aswitchboard/v1/party.proto\"\x93\x04\n" +
+	"$switchboard/v1/message_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cswitchboard/v1/failure.proto\x1a\x1cswitchboard/v1/message.proto\x1a\x1aswitchboard/v1/party.proto\"\xec\x04\n" +
 	"\x12SendMessageRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x121\n" +
 	"\achannel\x18\x03 \x01(\x0e2\x17.switchboard.v1.ChannelR\achannel\x12\x1b\n" +
-	"\x06sender\x18\x04 \x01(\tH\x01R\x06sender\x88\x01\x01\x12\x1d\n" +
+	"\x06sender\x18\x04 \x01(\tH\x01R\x06sender\x88\x01\x01\x12%\n" +
+	"\x0erecipient_name\x18\x05 \x01(\tR\rrecipientName\x12#\n" +
+	"\rcampaign_name\x18\x06 \x01(\tR\fcampaignName\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\x120\n" +
-	"\x14resend_after_attempt\x18\x06 \x01(\rR\x12resendAfterAttempt\x12#\n" +
-	"\rcallback_data\x18\a \x01(\tR\fcallbackData\x120\n" +
-	"\x14check_session_window\x18\b \x01(\bR\x12checkSessionWindow\x12.\n" +
-	"\x13skip_template_check\x18\t \x01(\bR\x11skipTemplateCheck\x12*\n" +
-	"\x04text\x18\n" +
-	" \x01(\v2\x14.switchboard.v1.TextH\x00R\x04text\x126\n" +
-	"\btemplate\x18\v \x01(\v2\x18.switchboard.v1.TemplateH\x00R\btemplate\x121\n" +
-	"\x05media\x18\f \x01(\v2\x19.switchboard.v1.MediaLinkH\x00R\x05mediaB\t\n" +
+	"request_id\x18\a \x01(\tR\trequestId\x120\n" +
+	"\x14resend_after_attempt\x18\b \x01(\rR\x12resendAfterAttempt\x12#\n" +
+	"\rcallback_data\x18\t \x01(\tR\fcallbackData\x122\n" +
+	"\x06checks\x18\n" +
+	" \x01(\v2\x1a.switchboard.v1.SendChecksR\x06checks\x12*\n" +
+	"\x04text\x18\v \x01(\v2\x14.switchboard.v1.TextH\x00R\x04text\x12=\n" +
+	"\btemplate\x18\f \x01(\v2\x1f.switchboard.v1.TemplateMessageH\x00R\btemplate\x12-\n" +
+	"\x05media\x18\r \x01(\v2\x15.switchboard.v1.MediaH\x00R\x05media\x126\n" +
+	"\blocation\x18\x0e \x01(\v2\x18.switchboard.v1.LocationH\x00R\blocationB\t\n" +
 	"\acontentB\t\n" +
-	"\a_sender\"]\n" +
+	"\a_sender\"\x85\x01\n" +
+	"\n" +
+	"SendChecks\x12@\n" +
+	"\x0esession_window\x18\x01 \x01(\x0e2\x19.switchboard.v1.CheckModeR\rsessionWindow\x125\n" +
+	"\btemplate\x18\x02 \x01(\x0e2\x19.switchboard.v1.CheckModeR\btemplate\"d\n" +
+	"\x13SendMessageResponse\x121\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.switchboard.v1.MessageR\amessage\x12\x1a\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"]\n" +
 	"\x10SendMediaRequest\x123\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.switchboard.v1.MediaHeaderR\x06header\x12\x14\n" +
-	"\x05chunk\x18\x02 \x01(\fR\x05chunk\"\xaf\x02\n" +
+	"\x05chunk\x18\x02 \x01(\fR\x05chunk\"\xb1\x02\n" +
 	"\vMediaHeader\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x121\n" +
 	"\achannel\x18\x03 \x01(\x0e2\x17.switchboard.v1.ChannelR\achannel\x12\x1b\n" +
-	"\tfile_name\x18\x05 \x01(\tR\bfileName\x12\x1d\n" +
+	"\tfile_name\x18\x04 \x01(\tR\bfileName\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\tR\trequestId\x120\n" +
-	"\x14resend_after_attempt\x18\a \x01(\rR\x12resendAfterAttempt\x12#\n" +
-	"\rcallback_data\x18\b \x01(\tR\fcallbackData\x120\n" +
-	"\x14check_session_window\x18\t \x01(\bR\x12checkSessionWindow\"b\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x120\n" +
+	"\x14resend_after_attempt\x18\x06 \x01(\rR\x12resendAfterAttempt\x12#\n" +
+	"\rcallback_data\x18\a \x01(\tR\fcallbackData\x122\n" +
+	"\x06checks\x18\b \x01(\v2\x1a.switchboard.v1.SendChecksR\x06checks\"b\n" +
 	"\x11SendMediaResponse\x121\n" +
-	"\amessage\x18\x01 \x01(\v2\x17.switchboard.v1.MessageR\amessage\x12\x1a\n" +
-	"\breplayed\x18\x02 \x01(\bR\breplayed\"d\n" +
-	"\x13SendMessageResponse\x121\n" +
 	"\amessage\x18\x01 \x01(\v2\x17.switchboard.v1.MessageR\amessage\x12\x1a\n" +
 	"\breplayed\x18\x02 \x01(\bR\breplayed\"e\n" +
 	"\x13SendMessagesRequest\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12<\n" +
-	"\arequest\x18\x02 \x01(\v2\".switchboard.v1.SendMessageRequestR\arequest\"\xa4\x01\n" +
+	"\arequest\x18\x02 \x01(\v2\".switchboard.v1.SendMessageRequestR\arequest\"\xaa\x01\n" +
 	"\x14SendMessagesResponse\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12A\n" +
-	"\bresponse\x18\x02 \x01(\v2#.switchboard.v1.SendMessageResponseH\x00R\bresponse\x12-\n" +
-	"\x05error\x18\x03 \x01(\v2\x15.switchboard.v1.ErrorH\x00R\x05errorB\b\n" +
+	"\bresponse\x18\x02 \x01(\v2#.switchboard.v1.SendMessageResponseH\x00R\bresponse\x123\n" +
+	"\afailure\x18\x03 \x01(\v2\x17.switchboard.v1.FailureH\x00R\afailureB\b\n" +
 	"\x06result\"\xa8\x01\n" +
 	"\x11GetMessageRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1f\n" +
@@ -1331,7 +1570,24 @@ const file_switchboard_v1_message_service_proto_rawDesc = "" +
 	"request_id\x18\x04 \x01(\tH\x00R\trequestIdB\x05\n" +
 	"\x03key\"G\n" +
 	"\x12GetMessageResponse\x121\n" +
-	"\amessage\x18\x01 \x01(\v2\x17.switchboard.v1.MessageR\amessage\"\xaa\x01\n" +
+	"\amessage\x18\x01 \x01(\v2\x17.switchboard.v1.MessageR\amessage\"\x9b\x02\n" +
+	"\rMessageFilter\x12\x1a\n" +
+	"\bcustomer\x18\x01 \x01(\tR\bcustomer\x122\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1c.switchboard.v1.MessageStateR\x05state\x12#\n" +
+	"\rtemplate_name\x18\x03 \x01(\tR\ftemplateName\x12#\n" +
+	"\rcampaign_name\x18\x04 \x01(\tR\fcampaignName\x129\n" +
+	"\n" +
+	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xa2\x01\n" +
+	"\x13ListMessagesRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x125\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1d.switchboard.v1.MessageFilterR\x06filter\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"s\n" +
+	"\x14ListMessagesResponse\x123\n" +
+	"\bmessages\x18\x01 \x03(\v2\x17.switchboard.v1.MessageR\bmessages\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xaa\x01\n" +
 	"\x13WatchMessageRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1f\n" +
 	"\n" +
@@ -1344,35 +1600,30 @@ const file_switchboard_v1_message_service_proto_rawDesc = "" +
 	"\amessage\x18\x01 \x01(\v2\x17.switchboard.v1.MessageH\x00R\amessage\x122\n" +
 	"\x05ended\x18\x02 \x01(\v2\x1a.switchboard.v1.WatchEndedH\x00R\x05endedB\n" +
 	"\n" +
-	"\bresponse\"q\n" +
+	"\bresponse\"w\n" +
 	"\n" +
 	"WatchEnded\x126\n" +
-	"\x06reason\x18\x01 \x01(\x0e2\x1e.switchboard.v1.WatchEndReasonR\x06reason\x12+\n" +
-	"\x05error\x18\x02 \x01(\v2\x15.switchboard.v1.ErrorR\x05error\"v\n" +
-	"\x16GetConversationRequest\x12\x18\n" +
-	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
-	"\bcustomer\x18\x02 \x01(\tR\bcustomer\x12\x1b\n" +
-	"\x06sender\x18\x03 \x01(\tH\x00R\x06sender\x88\x01\x01B\t\n" +
-	"\a_sender\"\xd2\x01\n" +
-	"\x17GetConversationResponse\x12H\n" +
-	"\x12last_received_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x10lastReceivedTime\x12J\n" +
-	"\x13session_expire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12!\n" +
-	"\fsession_open\x18\x03 \x01(\bR\vsessionOpen*\xce\x01\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x1e.switchboard.v1.WatchEndReasonR\x06reason\x121\n" +
+	"\afailure\x18\x02 \x01(\v2\x17.switchboard.v1.FailureR\afailure*T\n" +
+	"\tCheckMode\x12\x1a\n" +
+	"\x16CHECK_MODE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12CHECK_MODE_ENFORCE\x10\x01\x12\x13\n" +
+	"\x0fCHECK_MODE_SKIP\x10\x02*\xce\x01\n" +
 	"\x0eWatchEndReason\x12 \n" +
 	"\x1cWATCH_END_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19WATCH_END_REASON_TERMINAL\x10\x01\x12 \n" +
 	"\x1cWATCH_END_REASON_NOT_TRACKED\x10\x02\x12\x1c\n" +
 	"\x18WATCH_END_REASON_EXPIRED\x10\x03\x12\x1c\n" +
 	"\x18WATCH_END_REASON_REFUSED\x10\x04\x12\x1d\n" +
-	"\x19WATCH_END_REASON_NOT_SENT\x10\x052\xb1\x04\n" +
+	"\x19WATCH_END_REASON_NOT_SENT\x10\x052\xa8\x04\n" +
 	"\x0eMessageService\x12V\n" +
 	"\vSendMessage\x12\".switchboard.v1.SendMessageRequest\x1a#.switchboard.v1.SendMessageResponse\x12R\n" +
 	"\tSendMedia\x12 .switchboard.v1.SendMediaRequest\x1a!.switchboard.v1.SendMediaResponse(\x01\x12]\n" +
 	"\fSendMessages\x12#.switchboard.v1.SendMessagesRequest\x1a$.switchboard.v1.SendMessagesResponse(\x010\x01\x12S\n" +
 	"\n" +
-	"GetMessage\x12!.switchboard.v1.GetMessageRequest\x1a\".switchboard.v1.GetMessageResponse\x12[\n" +
-	"\fWatchMessage\x12#.switchboard.v1.WatchMessageRequest\x1a$.switchboard.v1.WatchMessageResponse0\x01\x12b\n" +
-	"\x0fGetConversation\x12&.switchboard.v1.GetConversationRequest\x1a'.switchboard.v1.GetConversationResponseB\x81\x01\n" +
+	"GetMessage\x12!.switchboard.v1.GetMessageRequest\x1a\".switchboard.v1.GetMessageResponse\x12Y\n" +
+	"\fListMessages\x12#.switchboard.v1.ListMessagesRequest\x1a$.switchboard.v1.ListMessagesResponse\x12[\n" +
+	"\fWatchMessage\x12#.switchboard.v1.WatchMessageRequest\x1a$.switchboard.v1.WatchMessageResponse0\x01B\x81\x01\n" +
 	"\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3"
 
 var (
@@ -1387,68 +1638,81 @@ func file_switchboard_v1_message_service_proto_rawDescGZIP() []byte {
 	return file_switchboard_v1_message_service_proto_rawDescData
 }
 
-var file_switchboard_v1_message_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_switchboard_v1_message_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_switchboard_v1_message_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_switchboard_v1_message_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_switchboard_v1_message_service_proto_goTypes = []any{
-	(WatchEndReason)(0),             // 0: switchboard.v1.WatchEndReason
-	(*SendMessageRequest)(nil),      // 1: switchboard.v1.SendMessageRequest
-	(*SendMediaRequest)(nil),        // 2: switchboard.v1.SendMediaRequest
-	(*MediaHeader)(nil),             // 3: switchboard.v1.MediaHeader
-	(*SendMediaResponse)(nil),       // 4: switchboard.v1.SendMediaResponse
-	(*SendMessageResponse)(nil),     // 5: switchboard.v1.SendMessageResponse
-	(*SendMessagesRequest)(nil),     // 6: switchboard.v1.SendMessagesRequest
-	(*SendMessagesResponse)(nil),    // 7: switchboard.v1.SendMessagesResponse
-	(*GetMessageRequest)(nil),       // 8: switchboard.v1.GetMessageRequest
-	(*GetMessageResponse)(nil),      // 9: switchboard.v1.GetMessageResponse
-	(*WatchMessageRequest)(nil),     // 10: switchboard.v1.WatchMessageRequest
-	(*WatchMessageResponse)(nil),    // 11: switchboard.v1.WatchMessageResponse
-	(*WatchEnded)(nil),              // 12: switchboard.v1.WatchEnded
-	(*GetConversationRequest)(nil),  // 13: switchboard.v1.GetConversationRequest
-	(*GetConversationResponse)(nil), // 14: switchboard.v1.GetConversationResponse
-	(Channel)(0),                    // 15: switchboard.v1.Channel
-	(*Text)(nil),                    // 16: switchboard.v1.Text
-	(*Template)(nil),                // 17: switchboard.v1.Template
-	(*MediaLink)(nil),               // 18: switchboard.v1.MediaLink
-	(*Message)(nil),                 // 19: switchboard.v1.Message
-	(*Error)(nil),                   // 20: switchboard.v1.Error
-	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
+	(CheckMode)(0),                // 0: switchboard.v1.CheckMode
+	(WatchEndReason)(0),           // 1: switchboard.v1.WatchEndReason
+	(*SendMessageRequest)(nil),    // 2: switchboard.v1.SendMessageRequest
+	(*SendChecks)(nil),            // 3: switchboard.v1.SendChecks
+	(*SendMessageResponse)(nil),   // 4: switchboard.v1.SendMessageResponse
+	(*SendMediaRequest)(nil),      // 5: switchboard.v1.SendMediaRequest
+	(*MediaHeader)(nil),           // 6: switchboard.v1.MediaHeader
+	(*SendMediaResponse)(nil),     // 7: switchboard.v1.SendMediaResponse
+	(*SendMessagesRequest)(nil),   // 8: switchboard.v1.SendMessagesRequest
+	(*SendMessagesResponse)(nil),  // 9: switchboard.v1.SendMessagesResponse
+	(*GetMessageRequest)(nil),     // 10: switchboard.v1.GetMessageRequest
+	(*GetMessageResponse)(nil),    // 11: switchboard.v1.GetMessageResponse
+	(*MessageFilter)(nil),         // 12: switchboard.v1.MessageFilter
+	(*ListMessagesRequest)(nil),   // 13: switchboard.v1.ListMessagesRequest
+	(*ListMessagesResponse)(nil),  // 14: switchboard.v1.ListMessagesResponse
+	(*WatchMessageRequest)(nil),   // 15: switchboard.v1.WatchMessageRequest
+	(*WatchMessageResponse)(nil),  // 16: switchboard.v1.WatchMessageResponse
+	(*WatchEnded)(nil),            // 17: switchboard.v1.WatchEnded
+	(Channel)(0),                  // 18: switchboard.v1.Channel
+	(*Text)(nil),                  // 19: switchboard.v1.Text
+	(*TemplateMessage)(nil),       // 20: switchboard.v1.TemplateMessage
+	(*Media)(nil),                 // 21: switchboard.v1.Media
+	(*Location)(nil),              // 22: switchboard.v1.Location
+	(*Message)(nil),               // 23: switchboard.v1.Message
+	(*Failure)(nil),               // 24: switchboard.v1.Failure
+	(MessageState)(0),             // 25: switchboard.v1.MessageState
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
 }
 var file_switchboard_v1_message_service_proto_depIdxs = []int32{
-	15, // 0: switchboard.v1.SendMessageRequest.channel:type_name -> switchboard.v1.Channel
-	16, // 1: switchboard.v1.SendMessageRequest.text:type_name -> switchboard.v1.Text
-	17, // 2: switchboard.v1.SendMessageRequest.template:type_name -> switchboard.v1.Template
-	18, // 3: switchboard.v1.SendMessageRequest.media:type_name -> switchboard.v1.MediaLink
-	3,  // 4: switchboard.v1.SendMediaRequest.header:type_name -> switchboard.v1.MediaHeader
-	15, // 5: switchboard.v1.MediaHeader.channel:type_name -> switchboard.v1.Channel
-	19, // 6: switchboard.v1.SendMediaResponse.message:type_name -> switchboard.v1.Message
-	19, // 7: switchboard.v1.SendMessageResponse.message:type_name -> switchboard.v1.Message
-	1,  // 8: switchboard.v1.SendMessagesRequest.request:type_name -> switchboard.v1.SendMessageRequest
-	5,  // 9: switchboard.v1.SendMessagesResponse.response:type_name -> switchboard.v1.SendMessageResponse
-	20, // 10: switchboard.v1.SendMessagesResponse.error:type_name -> switchboard.v1.Error
-	19, // 11: switchboard.v1.GetMessageResponse.message:type_name -> switchboard.v1.Message
-	19, // 12: switchboard.v1.WatchMessageResponse.message:type_name -> switchboard.v1.Message
-	12, // 13: switchboard.v1.WatchMessageResponse.ended:type_name -> switchboard.v1.WatchEnded
-	0,  // 14: switchboard.v1.WatchEnded.reason:type_name -> switchboard.v1.WatchEndReason
-	20, // 15: switchboard.v1.WatchEnded.error:type_name -> switchboard.v1.Error
-	21, // 16: switchboard.v1.GetConversationResponse.last_received_time:type_name -> google.protobuf.Timestamp
-	21, // 17: switchboard.v1.GetConversationResponse.session_expire_time:type_name -> google.protobuf.Timestamp
-	1,  // 18: switchboard.v1.MessageService.SendMessage:input_type -> switchboard.v1.SendMessageRequest
-	2,  // 19: switchboard.v1.MessageService.SendMedia:input_type -> switchboard.v1.SendMediaRequest
-	6,  // 20: switchboard.v1.MessageService.SendMessages:input_type -> switchboard.v1.SendMessagesRequest
-	8,  // 21: switchboard.v1.MessageService.GetMessage:input_type -> switchboard.v1.GetMessageRequest
-	10, // 22: switchboard.v1.MessageService.WatchMessage:input_type -> switchboard.v1.WatchMessageRequest
-	13, // 23: switchboard.v1.MessageService.GetConversation:input_type -> switchboard.v1.GetConversationRequest
-	5,  // 24: switchboard.v1.MessageService.SendMessage:output_type -> switchboard.v1.SendMessageResponse
-	4,  // 25: switchboard.v1.MessageService.SendMedia:output_type -> switchboard.v1.SendMediaResponse
-	7,  // 26: switchboard.v1.MessageService.SendMessages:output_type -> switchboard.v1.SendMessagesResponse
-	9,  // 27: switchboard.v1.MessageService.GetMessage:output_type -> switchboard.v1.GetMessageResponse
-	11, // 28: switchboard.v1.MessageService.WatchMessage:output_type -> switchboard.v1.WatchMessageResponse
-	14, // 29: switchboard.v1.MessageService.GetConversation:output_type -> switchboard.v1.GetConversationResponse
-	24, // [24:30] is the sub-list for method output_type
-	18, // [18:24] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	18, // 0: switchboard.v1.SendMessageRequest.channel:type_name -> switchboard.v1.Channel
+	3,  // 1: switchboard.v1.SendMessageRequest.checks:type_name -> switchboard.v1.SendChecks
+	19, // 2: switchboard.v1.SendMessageRequest.text:type_name -> switchboard.v1.Text
+	20, // 3: switchboard.v1.SendMessageRequest.template:type_name -> switchboard.v1.TemplateMessage
+	21, // 4: switchboard.v1.SendMessageRequest.media:type_name -> switchboard.v1.Media
+	22, // 5: switchboard.v1.SendMessageRequest.location:type_name -> switchboard.v1.Location
+	0,  // 6: switchboard.v1.SendChecks.session_window:type_name -> switchboard.v1.CheckMode
+	0,  // 7: switchboard.v1.SendChecks.template:type_name -> switchboard.v1.CheckMode
+	23, // 8: switchboard.v1.SendMessageResponse.message:type_name -> switchboard.v1.Message
+	6,  // 9: switchboard.v1.SendMediaRequest.header:type_name -> switchboard.v1.MediaHeader
+	18, // 10: switchboard.v1.MediaHeader.channel:type_name -> switchboard.v1.Channel
+	3,  // 11: switchboard.v1.MediaHeader.checks:type_name -> switchboard.v1.SendChecks
+	23, // 12: switchboard.v1.SendMediaResponse.message:type_name -> switchboard.v1.Message
+	2,  // 13: switchboard.v1.SendMessagesRequest.request:type_name -> switchboard.v1.SendMessageRequest
+	4,  // 14: switchboard.v1.SendMessagesResponse.response:type_name -> switchboard.v1.SendMessageResponse
+	24, // 15: switchboard.v1.SendMessagesResponse.failure:type_name -> switchboard.v1.Failure
+	23, // 16: switchboard.v1.GetMessageResponse.message:type_name -> switchboard.v1.Message
+	25, // 17: switchboard.v1.MessageFilter.state:type_name -> switchboard.v1.MessageState
+	26, // 18: switchboard.v1.MessageFilter.start_time:type_name -> google.protobuf.Timestamp
+	26, // 19: switchboard.v1.MessageFilter.end_time:type_name -> google.protobuf.Timestamp
+	12, // 20: switchboard.v1.ListMessagesRequest.filter:type_name -> switchboard.v1.MessageFilter
+	23, // 21: switchboard.v1.ListMessagesResponse.messages:type_name -> switchboard.v1.Message
+	23, // 22: switchboard.v1.WatchMessageResponse.message:type_name -> switchboard.v1.Message
+	17, // 23: switchboard.v1.WatchMessageResponse.ended:type_name -> switchboard.v1.WatchEnded
+	1,  // 24: switchboard.v1.WatchEnded.reason:type_name -> switchboard.v1.WatchEndReason
+	24, // 25: switchboard.v1.WatchEnded.failure:type_name -> switchboard.v1.Failure
+	2,  // 26: switchboard.v1.MessageService.SendMessage:input_type -> switchboard.v1.SendMessageRequest
+	5,  // 27: switchboard.v1.MessageService.SendMedia:input_type -> switchboard.v1.SendMediaRequest
+	8,  // 28: switchboard.v1.MessageService.SendMessages:input_type -> switchboard.v1.SendMessagesRequest
+	10, // 29: switchboard.v1.MessageService.GetMessage:input_type -> switchboard.v1.GetMessageRequest
+	13, // 30: switchboard.v1.MessageService.ListMessages:input_type -> switchboard.v1.ListMessagesRequest
+	15, // 31: switchboard.v1.MessageService.WatchMessage:input_type -> switchboard.v1.WatchMessageRequest
+	4,  // 32: switchboard.v1.MessageService.SendMessage:output_type -> switchboard.v1.SendMessageResponse
+	7,  // 33: switchboard.v1.MessageService.SendMedia:output_type -> switchboard.v1.SendMediaResponse
+	9,  // 34: switchboard.v1.MessageService.SendMessages:output_type -> switchboard.v1.SendMessagesResponse
+	11, // 35: switchboard.v1.MessageService.GetMessage:output_type -> switchboard.v1.GetMessageResponse
+	14, // 36: switchboard.v1.MessageService.ListMessages:output_type -> switchboard.v1.ListMessagesResponse
+	16, // 37: switchboard.v1.MessageService.WatchMessage:output_type -> switchboard.v1.WatchMessageResponse
+	32, // [32:38] is the sub-list for method output_type
+	26, // [26:32] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_switchboard_v1_message_service_proto_init() }
@@ -1456,40 +1720,40 @@ func file_switchboard_v1_message_service_proto_init() {
 	if File_switchboard_v1_message_service_proto != nil {
 		return
 	}
-	file_switchboard_v1_error_proto_init()
+	file_switchboard_v1_failure_proto_init()
 	file_switchboard_v1_message_proto_init()
 	file_switchboard_v1_party_proto_init()
 	file_switchboard_v1_message_service_proto_msgTypes[0].OneofWrappers = []any{
 		(*SendMessageRequest_Text)(nil),
 		(*SendMessageRequest_Template)(nil),
 		(*SendMessageRequest_Media)(nil),
-	}
-	file_switchboard_v1_message_service_proto_msgTypes[6].OneofWrappers = []any{
-		(*SendMessagesResponse_Response)(nil),
-		(*SendMessagesResponse_Error)(nil),
+		(*SendMessageRequest_Location)(nil),
 	}
 	file_switchboard_v1_message_service_proto_msgTypes[7].OneofWrappers = []any{
+		(*SendMessagesResponse_Response)(nil),
+		(*SendMessagesResponse_Failure)(nil),
+	}
+	file_switchboard_v1_message_service_proto_msgTypes[8].OneofWrappers = []any{
 		(*GetMessageRequest_MessageId)(nil),
 		(*GetMessageRequest_ProviderMessageId)(nil),
 		(*GetMessageRequest_RequestId)(nil),
 	}
-	file_switchboard_v1_message_service_proto_msgTypes[9].OneofWrappers = []any{
+	file_switchboard_v1_message_service_proto_msgTypes[13].OneofWrappers = []any{
 		(*WatchMessageRequest_MessageId)(nil),
 		(*WatchMessageRequest_ProviderMessageId)(nil),
 		(*WatchMessageRequest_RequestId)(nil),
 	}
-	file_switchboard_v1_message_service_proto_msgTypes[10].OneofWrappers = []any{
+	file_switchboard_v1_message_service_proto_msgTypes[14].OneofWrappers = []any{
 		(*WatchMessageResponse_Message)(nil),
 		(*WatchMessageResponse_Ended)(nil),
 	}
-	file_switchboard_v1_message_service_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_switchboard_v1_message_service_proto_rawDesc), len(file_switchboard_v1_message_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   14,
+			NumEnums:      2,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

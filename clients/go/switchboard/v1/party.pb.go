@@ -21,11 +21,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Names the network that carries a message.
+// The network that carries a message.
 type Channel int32
 
 const (
-	// In a request: WhatsApp. In an event: a channel that this version does not know.
+	// In a request: WhatsApp. In a response or an event: a network that this version does not know; the field's twin has
+	// the provider's word.
 	Channel_CHANNEL_UNSPECIFIED Channel = 0
 	// WhatsApp.
 	Channel_CHANNEL_WHATSAPP Channel = 1
@@ -74,23 +75,34 @@ func (Channel) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_v1_party_proto_rawDescGZIP(), []int{0}
 }
 
-// Describes one end of a message: a customer, or one of the business's own numbers.
+// One end of a message: a customer, or one of the business's own numbers. Output only.
 type Party struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The party's address in the form that `SendMessageRequest.to` takes, so that an answer can be sent to it as it
-	// is: `+15550100001`, or `bsuid:US.123` for a customer without a phone number. Where the provider gave something
-	// that is neither, the provider's own text.
+	// The address to reply to now, in the form that `SendMessageRequest.to` takes: `+15550100001`, or `bsuid:US.123` for
+	// a customer without a phone number.
+	//
+	// The address may change while the customer stays the same. Do not use it as a key. If the provider sent an id that
+	// is neither a phone number nor a user id, this field holds that id unchanged.
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// The phone number in E.164 with a leading `+`. Empty when the provider gave none.
+	// The phone number in E.164 with a leading `+`. Empty if the provider sent none.
 	PhoneNumber string `protobuf:"bytes,2,opt,name=phone_number,json=phoneNumber,proto3" json:"phone_number,omitempty"`
-	// The business-scoped user id (`US.123`), without a prefix. Empty when the provider gave none.
+	// The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none.
+	//
+	// A customer who changes the phone number gets a new id (source: Meta, 2026).
 	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// The display name that the party chose. Empty when the provider gave none.
-	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	// The network on which the party is reached.
-	Channel       Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=switchboard.v1.Channel" json:"channel,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The parent business-scoped user id, `US.ENT.11815799212886844830` (source: documentation of other Meta partners,
+	// 2026). Empty if the provider sent none.
+	ParentUserId string `protobuf:"bytes,4,opt,name=parent_user_id,json=parentUserId,proto3" json:"parent_user_id,omitempty"`
+	// The username that the customer chose on WhatsApp. Empty if the provider sent none.
+	Username string `protobuf:"bytes,5,opt,name=username,proto3" json:"username,omitempty"`
+	// The display name that the party chose. Empty if the provider sent none.
+	Name string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	// The network on which the party can be reached. Unspecified if the provider's word is unknown or missing.
+	Channel Channel `protobuf:"varint,7,opt,name=channel,proto3,enum=switchboard.v1.Channel" json:"channel,omitempty"`
+	// The provider's own word for the network, such as `whatsapp`. Empty if the provider sent none.
+	ProviderChannel string `protobuf:"bytes,8,opt,name=provider_channel,json=providerChannel,proto3" json:"provider_channel,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Party) Reset() {
@@ -144,6 +156,20 @@ func (x *Party) GetUserId() string {
 	return ""
 }
 
+func (x *Party) GetParentUserId() string {
+	if x != nil {
+		return x.ParentUserId
+	}
+	return ""
+}
+
+func (x *Party) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
 func (x *Party) GetName() string {
 	if x != nil {
 		return x.Name
@@ -158,17 +184,27 @@ func (x *Party) GetChannel() Channel {
 	return Channel_CHANNEL_UNSPECIFIED
 }
 
+func (x *Party) GetProviderChannel() string {
+	if x != nil {
+		return x.ProviderChannel
+	}
+	return ""
+}
+
 var File_switchboard_v1_party_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_party_proto_rawDesc = "" +
 	"\n" +
-	"\x1aswitchboard/v1/party.proto\x12\x0eswitchboard.v1\"\xa4\x01\n" +
+	"\x1aswitchboard/v1/party.proto\x12\x0eswitchboard.v1\"\x91\x02\n" +
 	"\x05Party\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12!\n" +
 	"\fphone_number\x18\x02 \x01(\tR\vphoneNumber\x12\x17\n" +
-	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\x121\n" +
-	"\achannel\x18\x05 \x01(\x0e2\x17.switchboard.v1.ChannelR\achannel*I\n" +
+	"\auser_id\x18\x03 \x01(\tR\x06userId\x12$\n" +
+	"\x0eparent_user_id\x18\x04 \x01(\tR\fparentUserId\x12\x1a\n" +
+	"\busername\x18\x05 \x01(\tR\busername\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x121\n" +
+	"\achannel\x18\a \x01(\x0e2\x17.switchboard.v1.ChannelR\achannel\x12)\n" +
+	"\x10provider_channel\x18\b \x01(\tR\x0fproviderChannel*I\n" +
 	"\aChannel\x12\x17\n" +
 	"\x13CHANNEL_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10CHANNEL_WHATSAPP\x10\x01\x12\x0f\n" +

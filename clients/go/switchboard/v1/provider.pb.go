@@ -21,15 +21,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Names one of the two REST APIs that Switchboard stands in front of.
+// The REST APIs that Switchboard calls.
+//
+// The number of providers may grow. Every field of this type has a twin, `provider_name`, which holds the provider's
+// name as text. If a provider is newer than your generated code, read the twin.
 type Provider int32
 
 const (
-	// Not said. Never sent by the server.
+	// A provider that your generated code does not know. Read `provider_name`. Where no provider is involved, both are
+	// empty.
 	Provider_PROVIDER_UNSPECIFIED Provider = 0
-	// ConnectBy, https://api.connectby.io.
+	// ConnectBy, https://api.connectby.io. Its name is `connectby`.
 	Provider_PROVIDER_CONNECTBY Provider = 1
-	// Connectly, https://api.connectly.ai.
+	// Connectly, https://api.connectly.ai. Its name is `connectly`.
 	Provider_PROVIDER_CONNECTLY Provider = 2
 )
 

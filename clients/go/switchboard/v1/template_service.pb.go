@@ -22,29 +22,29 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Says whether a template can be sent.
+// Whether a template can be sent.
 type TemplateStatus int32
 
 const (
 	// A status that this version does not know: see `provider_status`.
 	TemplateStatus_TEMPLATE_STATUS_UNSPECIFIED TemplateStatus = 0
-	// It can be sent.
+	// Approved: it can be sent.
 	TemplateStatus_TEMPLATE_STATUS_APPROVED TemplateStatus = 1
-	// It is being reviewed.
+	// In review.
 	TemplateStatus_TEMPLATE_STATUS_PENDING TemplateStatus = 2
-	// It was rejected.
+	// Rejected.
 	TemplateStatus_TEMPLATE_STATUS_REJECTED TemplateStatus = 3
-	// It is paused for its quality.
+	// Paused because of its quality.
 	TemplateStatus_TEMPLATE_STATUS_PAUSED TemplateStatus = 4
-	// It is disabled for its quality or for a policy.
+	// Disabled because of its quality or a policy.
 	TemplateStatus_TEMPLATE_STATUS_DISABLED TemplateStatus = 5
-	// Its rejection was appealed.
+	// Rejected, with an appeal in review.
 	TemplateStatus_TEMPLATE_STATUS_IN_APPEAL TemplateStatus = 6
-	// It is being deleted.
+	// Being deleted.
 	TemplateStatus_TEMPLATE_STATUS_PENDING_DELETION TemplateStatus = 7
-	// It is deleted.
+	// Deleted.
 	TemplateStatus_TEMPLATE_STATUS_DELETED TemplateStatus = 8
-	// The business has as many templates as it may.
+	// Not usable: the business has reached its limit of templates.
 	TemplateStatus_TEMPLATE_STATUS_LIMIT_EXCEEDED TemplateStatus = 9
 )
 
@@ -103,7 +103,7 @@ func (TemplateStatus) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_v1_template_service_proto_rawDescGZIP(), []int{0}
 }
 
-// Says what a template is for.
+// The purpose of a template.
 type TemplateCategory int32
 
 const (
@@ -111,7 +111,7 @@ const (
 	TemplateCategory_TEMPLATE_CATEGORY_UNSPECIFIED TemplateCategory = 0
 	// Offers and news.
 	TemplateCategory_TEMPLATE_CATEGORY_MARKETING TemplateCategory = 1
-	// What a customer is waiting for: orders, appointments.
+	// Information that the customer expects, about orders or appointments.
 	TemplateCategory_TEMPLATE_CATEGORY_UTILITY TemplateCategory = 2
 	// One-time passwords.
 	TemplateCategory_TEMPLATE_CATEGORY_AUTHENTICATION TemplateCategory = 3
@@ -160,11 +160,11 @@ func (TemplateCategory) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_v1_template_service_proto_rawDescGZIP(), []int{1}
 }
 
-// Says how a template's parameters are told apart.
+// How a template's parameters are identified.
 type ParameterFormat int32
 
 const (
-	// The provider does not say.
+	// The provider sent nothing about it.
 	ParameterFormat_PARAMETER_FORMAT_UNSPECIFIED ParameterFormat = 0
 	// By position: `{{1}}`, `{{2}}`.
 	ParameterFormat_PARAMETER_FORMAT_POSITIONAL ParameterFormat = 1
@@ -213,11 +213,11 @@ func (ParameterFormat) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_v1_template_service_proto_rawDescGZIP(), []int{2}
 }
 
-// Names a part of a template.
+// The type of a template's component.
 type TemplateComponentType int32
 
 const (
-	// A part that this version does not know: see `provider_type`.
+	// A type that this version does not know: see `provider_type`.
 	TemplateComponentType_TEMPLATE_COMPONENT_TYPE_UNSPECIFIED TemplateComponentType = 0
 	// The header.
 	TemplateComponentType_TEMPLATE_COMPONENT_TYPE_HEADER TemplateComponentType = 1
@@ -227,7 +227,7 @@ const (
 	TemplateComponentType_TEMPLATE_COMPONENT_TYPE_FOOTER TemplateComponentType = 3
 	// The buttons.
 	TemplateComponentType_TEMPLATE_COMPONENT_TYPE_BUTTONS TemplateComponentType = 4
-	// Cards side by side.
+	// A carousel of cards.
 	TemplateComponentType_TEMPLATE_COMPONENT_TYPE_CAROUSEL TemplateComponentType = 5
 )
 
@@ -278,13 +278,15 @@ func (TemplateComponentType) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_v1_template_service_proto_rawDescGZIP(), []int{3}
 }
 
-// Asks for a page of templates.
+// Request of `TemplateService.ListTemplates`.
 type ListTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account whose templates are wanted.
+	// Required. The account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The maximum number of templates on the page: 1 to 1,000. Zero means 100.
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The `next_page_token` or `previous_page_token` of another page. Empty means the first page.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -326,6 +328,13 @@ func (x *ListTemplatesRequest) GetAccount() string {
 	return ""
 }
 
+func (x *ListTemplatesRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
 func (x *ListTemplatesRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
@@ -333,14 +342,14 @@ func (x *ListTemplatesRequest) GetPageToken() string {
 	return ""
 }
 
-// Answers with a page of templates.
+// Response of `TemplateService.ListTemplates`.
 type ListTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The templates.
-	Templates []*TemplateDefinition `protobuf:"bytes,1,rep,name=templates,proto3" json:"templates,omitempty"`
-	// Give it as `page_token` for the next page. Empty when this is the last one.
+	// The templates. May be empty.
+	Templates []*Template `protobuf:"bytes,1,rep,name=templates,proto3" json:"templates,omitempty"`
+	// The `page_token` of the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// Give it as `page_token` for the page before. Empty when this is the first one, or the provider has no way back.
+	// The `page_token` of the page before. Empty on the first page, and if the provider cannot list backward.
 	PreviousPageToken string `protobuf:"bytes,3,opt,name=previous_page_token,json=previousPageToken,proto3" json:"previous_page_token,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -376,7 +385,7 @@ func (*ListTemplatesResponse) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_template_service_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *ListTemplatesResponse) GetTemplates() []*TemplateDefinition {
+func (x *ListTemplatesResponse) GetTemplates() []*Template {
 	if x != nil {
 		return x.Templates
 	}
@@ -397,14 +406,14 @@ func (x *ListTemplatesResponse) GetPreviousPageToken() string {
 	return ""
 }
 
-// Asks for one template.
+// Request of `TemplateService.GetTemplate`.
 type GetTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account whose template is wanted.
+	// Required. The account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	// Required. The template's name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Required. The language's code, `en` or `pt_BR`, exactly as listed.
+	// Required. The language code exactly as listed, such as `en` or `pt_BR`.
 	Language      string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -461,11 +470,11 @@ func (x *GetTemplateRequest) GetLanguage() string {
 	return ""
 }
 
-// Answers with one template.
+// Response of `TemplateService.GetTemplate`.
 type GetTemplateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The template.
-	Template      *TemplateDefinition `protobuf:"bytes,1,opt,name=template,proto3" json:"template,omitempty"`
+	Template      *Template `protobuf:"bytes,1,opt,name=template,proto3" json:"template,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,14 +509,14 @@ func (*GetTemplateResponse) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_template_service_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *GetTemplateResponse) GetTemplate() *TemplateDefinition {
+func (x *GetTemplateResponse) GetTemplate() *Template {
 	if x != nil {
 		return x.Template
 	}
 	return nil
 }
 
-// Uploads a file in pieces.
+// Request of `TemplateService.UploadTemplateMedia`: a header, then the bytes of the file.
 type UploadTemplateMediaRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required in the first message, and only there.
@@ -562,27 +571,17 @@ func (x *UploadTemplateMediaRequest) GetChunk() []byte {
 	return nil
 }
 
-// Says what a file is for.
+// The account and the name of an uploaded file.
 type UploadTemplateMediaHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account that the file is uploaded to.
+	// Required. The account to upload to.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// The file's name. Empty means a name made of its kind. At most 240 characters, without `/`, `\`, `"` and control
-	// characters.
+	// The file's name, as in `MediaHeader.file_name`.
 	FileName string `protobuf:"bytes,2,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
-	// Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each file.
-	// Empty means none, and then a repetition uploads a second file.
-	//
-	// For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-	// and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-	// running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-	// another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-	// free again.
+	// The idempotency key, as in `SendMessageRequest.request_id`: one for each file. The file's bytes are part of the
+	// content. Empty means none; then a retry uploads a second file.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// After `WRITE_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-	// done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-	// same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-	// without it.
+	// Makes one further attempt after `WRITE_OUTCOME_UNKNOWN`, as in `SendMessageRequest.resend_after_attempt`.
 	ResendAfterAttempt uint32 `protobuf:"varint,4,opt,name=resend_after_attempt,json=resendAfterAttempt,proto3" json:"resend_after_attempt,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -646,12 +645,12 @@ func (x *UploadTemplateMediaHeader) GetResendAfterAttempt() uint32 {
 	return 0
 }
 
-// Answers when the provider has the file.
+// Response of `TemplateService.UploadTemplateMedia`.
 type UploadTemplateMediaResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the provider keeps the file: for `HeaderMedia.url`. How long it is kept is not documented.
+	// The file's URL at the provider, for `HeaderMedia.url`. The provider does not document how long it is kept.
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	// Whether this is the answer to a `request_id` that was done before, and nothing was done now.
+	// Whether the `request_id` had been executed before, so this request uploaded nothing.
 	Replayed      bool `protobuf:"varint,2,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -701,55 +700,55 @@ func (x *UploadTemplateMediaResponse) GetReplayed() bool {
 	return false
 }
 
-// Describes a template as the provider lists it.
-type TemplateDefinition struct {
+// A template as the provider lists it. Output only.
+type Template struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider's id.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The name: what `Template.name` takes.
+	TemplateId string `protobuf:"bytes,1,opt,name=template_id,json=templateId,proto3" json:"template_id,omitempty"`
+	// The name, for `TemplateMessage.name`.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The language's code: what `Template.language` takes.
+	// The language code, for `TemplateMessage.language`.
 	Language string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
-	// Whether it can be sent. Unspecified when the provider's word is a new one.
+	// Whether the template can be sent. Unspecified if the provider's word is unknown.
 	Status TemplateStatus `protobuf:"varint,4,opt,name=status,proto3,enum=switchboard.v1.TemplateStatus" json:"status,omitempty"`
-	// The provider's own word for it.
+	// The provider's own word for the status.
 	ProviderStatus string `protobuf:"bytes,5,opt,name=provider_status,json=providerStatus,proto3" json:"provider_status,omitempty"`
-	// What it is for. Unspecified when the provider's word is a new one.
+	// The purpose of the template. Unspecified if the provider's word is unknown.
 	Category TemplateCategory `protobuf:"varint,6,opt,name=category,proto3,enum=switchboard.v1.TemplateCategory" json:"category,omitempty"`
-	// The provider's own word for it.
+	// The provider's own word for the category.
 	ProviderCategory string `protobuf:"bytes,7,opt,name=provider_category,json=providerCategory,proto3" json:"provider_category,omitempty"`
-	// How its parameters are told apart. Unspecified when the provider does not say.
+	// How parameters are identified. Unspecified if the provider sent nothing about it.
 	ParameterFormat ParameterFormat `protobuf:"varint,8,opt,name=parameter_format,json=parameterFormat,proto3,enum=switchboard.v1.ParameterFormat" json:"parameter_format,omitempty"`
-	// Its parts, in the provider's order.
+	// The components, in the provider's order.
 	Components []*TemplateComponent `protobuf:"bytes,9,rep,name=components,proto3" json:"components,omitempty"`
-	// Why it was rejected, in the provider's word. Empty when it was not.
+	// Why the template was rejected, in the provider's word. Empty if it was not.
 	RejectionReason string `protobuf:"bytes,10,opt,name=rejection_reason,json=rejectionReason,proto3" json:"rejection_reason,omitempty"`
-	// How customers like it, in the provider's word. Empty when the provider does not say.
+	// The quality rating by customers, in the provider's word. Empty if the provider sent none.
 	Quality string `protobuf:"bytes,11,opt,name=quality,proto3" json:"quality,omitempty"`
-	// When it was created. Absent when the provider does not say.
+	// When the template was created. Absent if the provider sent no time.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When it was last changed. Absent when the provider does not say.
+	// When the template was last changed. Absent if the provider sent no time.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// The template as the JSON that the provider sent, unchanged.
-	RawJson       string `protobuf:"bytes,15,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
+	// The template as the JSON text that the provider sent, unchanged.
+	RawJson       string `protobuf:"bytes,14,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *TemplateDefinition) Reset() {
-	*x = TemplateDefinition{}
+func (x *Template) Reset() {
+	*x = Template{}
 	mi := &file_switchboard_v1_template_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *TemplateDefinition) String() string {
+func (x *Template) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*TemplateDefinition) ProtoMessage() {}
+func (*Template) ProtoMessage() {}
 
-func (x *TemplateDefinition) ProtoReflect() protoreflect.Message {
+func (x *Template) ProtoReflect() protoreflect.Message {
 	mi := &file_switchboard_v1_template_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -761,124 +760,125 @@ func (x *TemplateDefinition) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use TemplateDefinition.ProtoReflect.Descriptor instead.
-func (*TemplateDefinition) Descriptor() ([]byte, []int) {
+// Deprecated: Use Template.ProtoReflect.Descriptor instead.
+func (*Template) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_template_service_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *TemplateDefinition) GetId() string {
+func (x *Template) GetTemplateId() string {
 	if x != nil {
-		return x.Id
+		return x.TemplateId
 	}
 	return ""
 }
 
-func (x *TemplateDefinition) GetName() string {
+func (x *Template) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
 }
 
-func (x *TemplateDefinition) GetLanguage() string {
+func (x *Template) GetLanguage() string {
 	if x != nil {
 		return x.Language
 	}
 	return ""
 }
 
-func (x *TemplateDefinition) GetStatus() TemplateStatus {
+func (x *Template) GetStatus() TemplateStatus {
 	if x != nil {
 		return x.Status
 	}
 	return TemplateStatus_TEMPLATE_STATUS_UNSPECIFIED
 }
 
-func (x *TemplateDefinition) GetProviderStatus() string {
+func (x *Template) GetProviderStatus() string {
 	if x != nil {
 		return x.ProviderStatus
 	}
 	return ""
 }
 
-func (x *TemplateDefinition) GetCategory() TemplateCategory {
+func (x *Template) GetCategory() TemplateCategory {
 	if x != nil {
 		return x.Category
 	}
 	return TemplateCategory_TEMPLATE_CATEGORY_UNSPECIFIED
 }
 
-func (x *TemplateDefinition) GetProviderCategory() string {
+func (x *Template) GetProviderCategory() string {
 	if x != nil {
 		return x.ProviderCategory
 	}
 	return ""
 }
 
-func (x *TemplateDefinition) GetParameterFormat() ParameterFormat {
+func (x *Template) GetParameterFormat() ParameterFormat {
 	if x != nil {
 		return x.ParameterFormat
 	}
 	return ParameterFormat_PARAMETER_FORMAT_UNSPECIFIED
 }
 
-func (x *TemplateDefinition) GetComponents() []*TemplateComponent {
+func (x *Template) GetComponents() []*TemplateComponent {
 	if x != nil {
 		return x.Components
 	}
 	return nil
 }
 
-func (x *TemplateDefinition) GetRejectionReason() string {
+func (x *Template) GetRejectionReason() string {
 	if x != nil {
 		return x.RejectionReason
 	}
 	return ""
 }
 
-func (x *TemplateDefinition) GetQuality() string {
+func (x *Template) GetQuality() string {
 	if x != nil {
 		return x.Quality
 	}
 	return ""
 }
 
-func (x *TemplateDefinition) GetCreateTime() *timestamppb.Timestamp {
+func (x *Template) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTime
 	}
 	return nil
 }
 
-func (x *TemplateDefinition) GetUpdateTime() *timestamppb.Timestamp {
+func (x *Template) GetUpdateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.UpdateTime
 	}
 	return nil
 }
 
-func (x *TemplateDefinition) GetRawJson() string {
+func (x *Template) GetRawJson() string {
 	if x != nil {
 		return x.RawJson
 	}
 	return ""
 }
 
-// Describes a part of a template.
+// A component of a template.
 type TemplateComponent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which part it is. Unspecified when the provider's word is a new one.
+	// The type. Unspecified if the provider's word is unknown.
 	Type TemplateComponentType `protobuf:"varint,1,opt,name=type,proto3,enum=switchboard.v1.TemplateComponentType" json:"type,omitempty"`
-	// The provider's own word for it.
+	// The provider's own word for the type.
 	ProviderType string `protobuf:"bytes,2,opt,name=provider_type,json=providerType,proto3" json:"provider_type,omitempty"`
-	// What a header holds, in the provider's word: `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, `LOCATION`. Empty for other parts.
+	// The format of a header, in the provider's word: `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, `LOCATION`. Empty for other
+	// types.
 	Format string `protobuf:"bytes,3,opt,name=format,proto3" json:"format,omitempty"`
-	// The text, with its parameters in double braces. Empty when there is none.
+	// The text, with parameters in double braces. Empty if there is none.
 	Text string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
 	// The buttons, in the order in which `TemplateButton.index` counts them.
 	Buttons []*TemplateComponentButton `protobuf:"bytes,5,rep,name=buttons,proto3" json:"buttons,omitempty"`
-	// The part as the JSON that the provider sent.
-	RawJson       string `protobuf:"bytes,15,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
+	// The component as the JSON text that the provider sent.
+	RawJson       string `protobuf:"bytes,6,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -955,16 +955,16 @@ func (x *TemplateComponent) GetRawJson() string {
 	return ""
 }
 
-// Describes a button of a template.
+// A button of a template.
 type TemplateComponentButton struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it does, in the provider's word: `QUICK_REPLY`, `URL`, `PHONE_NUMBER`, `COPY_CODE`, `OTP`, `FLOW`, …
+	// The type, in the provider's word: `QUICK_REPLY`, `URL`, `PHONE_NUMBER`, `COPY_CODE`, `OTP`, `FLOW` or another.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// What stands on it.
+	// The label.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	// Where it leads, with a parameter in double braces where a suffix goes. Empty for other types.
+	// The URL, with a parameter in double braces where a suffix is appended. Empty for other types.
 	Url string `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`
-	// Whom it calls. Empty for other types.
+	// The phone number to call. Empty for other types.
 	PhoneNumber   string `protobuf:"bytes,4,opt,name=phone_number,json=phoneNumber,proto3" json:"phone_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1032,21 +1032,22 @@ var File_switchboard_v1_template_service_proto protoreflect.FileDescriptor
 
 const file_switchboard_v1_template_service_proto_rawDesc = "" +
 	"\n" +
-	"%switchboard/v1/template_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n" +
+	"%switchboard/v1/template_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n" +
 	"\x14ListTemplatesRequest\x12\x18\n" +
-	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"\xb1\x01\n" +
-	"\x15ListTemplatesResponse\x12@\n" +
-	"\ttemplates\x18\x01 \x03(\v2\".switchboard.v1.TemplateDefinitionR\ttemplates\x12&\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\xa7\x01\n" +
+	"\x15ListTemplatesResponse\x126\n" +
+	"\ttemplates\x18\x01 \x03(\v2\x18.switchboard.v1.TemplateR\ttemplates\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12.\n" +
 	"\x13previous_page_token\x18\x03 \x01(\tR\x11previousPageToken\"^\n" +
 	"\x12GetTemplateRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
-	"\blanguage\x18\x03 \x01(\tR\blanguage\"U\n" +
-	"\x13GetTemplateResponse\x12>\n" +
-	"\btemplate\x18\x01 \x01(\v2\".switchboard.v1.TemplateDefinitionR\btemplate\"u\n" +
+	"\blanguage\x18\x03 \x01(\tR\blanguage\"K\n" +
+	"\x13GetTemplateResponse\x124\n" +
+	"\btemplate\x18\x01 \x01(\v2\x18.switchboard.v1.TemplateR\btemplate\"u\n" +
 	"\x1aUploadTemplateMediaRequest\x12A\n" +
 	"\x06header\x18\x01 \x01(\v2).switchboard.v1.UploadTemplateMediaHeaderR\x06header\x12\x14\n" +
 	"\x05chunk\x18\x02 \x01(\fR\x05chunk\"\xa3\x01\n" +
@@ -1058,9 +1059,10 @@ const file_switchboard_v1_template_service_proto_rawDesc = "" +
 	"\x14resend_after_attempt\x18\x04 \x01(\rR\x12resendAfterAttempt\"K\n" +
 	"\x1bUploadTemplateMediaResponse\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
-	"\breplayed\x18\x02 \x01(\bR\breplayed\"\x89\x05\n" +
-	"\x12TemplateDefinition\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"\x90\x05\n" +
+	"\bTemplate\x12\x1f\n" +
+	"\vtemplate_id\x18\x01 \x01(\tR\n" +
+	"templateId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
 	"\blanguage\x18\x03 \x01(\tR\blanguage\x126\n" +
 	"\x06status\x18\x04 \x01(\x0e2\x1e.switchboard.v1.TemplateStatusR\x06status\x12'\n" +
@@ -1078,14 +1080,14 @@ const file_switchboard_v1_template_service_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x19\n" +
-	"\braw_json\x18\x0f \x01(\tR\arawJson\"\xfd\x01\n" +
+	"\braw_json\x18\x0e \x01(\tR\arawJson\"\xfd\x01\n" +
 	"\x11TemplateComponent\x129\n" +
 	"\x04type\x18\x01 \x01(\x0e2%.switchboard.v1.TemplateComponentTypeR\x04type\x12#\n" +
 	"\rprovider_type\x18\x02 \x01(\tR\fproviderType\x12\x16\n" +
 	"\x06format\x18\x03 \x01(\tR\x06format\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12A\n" +
 	"\abuttons\x18\x05 \x03(\v2'.switchboard.v1.TemplateComponentButtonR\abuttons\x12\x19\n" +
-	"\braw_json\x18\x0f \x01(\tR\arawJson\"v\n" +
+	"\braw_json\x18\x06 \x01(\tR\arawJson\"v\n" +
 	"\x17TemplateComponentButton\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x10\n" +
@@ -1150,21 +1152,21 @@ var file_switchboard_v1_template_service_proto_goTypes = []any{
 	(*UploadTemplateMediaRequest)(nil),  // 8: switchboard.v1.UploadTemplateMediaRequest
 	(*UploadTemplateMediaHeader)(nil),   // 9: switchboard.v1.UploadTemplateMediaHeader
 	(*UploadTemplateMediaResponse)(nil), // 10: switchboard.v1.UploadTemplateMediaResponse
-	(*TemplateDefinition)(nil),          // 11: switchboard.v1.TemplateDefinition
+	(*Template)(nil),                    // 11: switchboard.v1.Template
 	(*TemplateComponent)(nil),           // 12: switchboard.v1.TemplateComponent
 	(*TemplateComponentButton)(nil),     // 13: switchboard.v1.TemplateComponentButton
 	(*timestamppb.Timestamp)(nil),       // 14: google.protobuf.Timestamp
 }
 var file_switchboard_v1_template_service_proto_depIdxs = []int32{
-	11, // 0: switchboard.v1.ListTemplatesResponse.templates:type_name -> switchboard.v1.TemplateDefinition
-	11, // 1: switchboard.v1.GetTemplateResponse.template:type_name -> switchboard.v1.TemplateDefinition
+	11, // 0: switchboard.v1.ListTemplatesResponse.templates:type_name -> switchboard.v1.Template
+	11, // 1: switchboard.v1.GetTemplateResponse.template:type_name -> switchboard.v1.Template
 	9,  // 2: switchboard.v1.UploadTemplateMediaRequest.header:type_name -> switchboard.v1.UploadTemplateMediaHeader
-	0,  // 3: switchboard.v1.TemplateDefinition.status:type_name -> switchboard.v1.TemplateStatus
-	1,  // 4: switchboard.v1.TemplateDefinition.category:type_name -> switchboard.v1.TemplateCategory
-	2,  // 5: switchboard.v1.TemplateDefinition.parameter_format:type_name -> switchboard.v1.ParameterFormat
-	12, // 6: switchboard.v1.TemplateDefinition.components:type_name -> switchboard.v1.TemplateComponent
-	14, // 7: switchboard.v1.TemplateDefinition.create_time:type_name -> google.protobuf.Timestamp
-	14, // 8: switchboard.v1.TemplateDefinition.update_time:type_name -> google.protobuf.Timestamp
+	0,  // 3: switchboard.v1.Template.status:type_name -> switchboard.v1.TemplateStatus
+	1,  // 4: switchboard.v1.Template.category:type_name -> switchboard.v1.TemplateCategory
+	2,  // 5: switchboard.v1.Template.parameter_format:type_name -> switchboard.v1.ParameterFormat
+	12, // 6: switchboard.v1.Template.components:type_name -> switchboard.v1.TemplateComponent
+	14, // 7: switchboard.v1.Template.create_time:type_name -> google.protobuf.Timestamp
+	14, // 8: switchboard.v1.Template.update_time:type_name -> google.protobuf.Timestamp
 	3,  // 9: switchboard.v1.TemplateComponent.type:type_name -> switchboard.v1.TemplateComponentType
 	13, // 10: switchboard.v1.TemplateComponent.buttons:type_name -> switchboard.v1.TemplateComponentButton
 	4,  // 11: switchboard.v1.TemplateService.ListTemplates:input_type -> switchboard.v1.ListTemplatesRequest

@@ -33,10 +33,10 @@ async function run(): Promise<void> {
   }
 
   const filter = { types: ["message.accepted", "message.received"] };
-  await client.events.createSubscription({ subscription: "page", filter });
+  await client.subscriptions.createSubscription({ subscriptionId: "page", subscription: { filter } });
   const { message } = await client.messages.sendMessage({ account: ACCOUNT, to: CUSTOMER, content: text });
   await report("sent", message?.messageId);
-  const stream = client.subscribe({ start: { case: "subscription", value: "page" } });
+  const stream = client.subscribe({ start: { case: "subscriptionId", value: "page" } });
   for await (const { payload } of stream) {
     if (payload.case === "messageAccepted") {
       await report("accepted", payload.value.message?.messageId);
@@ -49,7 +49,7 @@ async function run(): Promise<void> {
       }
     }
   }
-  const { subscription } = await client.events.getSubscription({ subscription: "page" });
+  const { subscription } = await client.subscriptions.getSubscription({ subscriptionId: "page" });
   await report("acknowledged", subscription?.acknowledgeTime !== undefined && subscription.cursor === stream.cursor);
 
   const picture = await (await fetch("/picture.png")).blob();

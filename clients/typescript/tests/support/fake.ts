@@ -14,12 +14,20 @@ import { type Code, ConnectError, type ConnectRouter } from "@connectrpc/connect
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 
 /** An error that the server itself returns: a status with a reason. */
-export function serverError(code: Code, reason: string): ConnectError {
+export function serverError(code: Code, reason: string, metadata: Record<string, string> = {}): ConnectError {
   const error = new ConnectError("no", code);
-  // google.rpc.ErrorInfo { reason: …, domain: "switchboard" }
-  const value = Buffer.from(`\x0a${String.fromCharCode(reason.length)}${reason}\x12\x0bswitchboard`, "latin1");
-  error.details = [{ type: "google.rpc.ErrorInfo", value }];
+  // google.rpc.ErrorInfo { reason: …, domain: "switchboard", metadata: … }
+  const fields = [field(1, reason), field(2, "switchboard")];
+  for (const [key, value] of Object.entries(metadata)) {
+    fields.push(field(3, field(1, key) + field(2, value)));
+  }
+  error.details = [{ type: "google.rpc.ErrorInfo", value: Buffer.from(fields.join(""), "latin1") }];
   return error;
+}
+
+/** Encodes a field of a length-delimited type, with a number below 16 and a value of at most 127 bytes. */
+function field(number: number, value: string): string {
+  return String.fromCharCode((number << 3) | 2, value.length) + value;
 }
 
 export type Routes = (router: ConnectRouter) => void;

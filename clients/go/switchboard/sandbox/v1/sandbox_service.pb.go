@@ -22,16 +22,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Says how an injected webhook is signed.
+// How an injected webhook is signed.
 type WebhookSignature int32
 
 const (
-	// The same as `WEBHOOK_SIGNATURE_RIGHT`.
+	// The same as `WEBHOOK_SIGNATURE_VALID`.
 	WebhookSignature_WEBHOOK_SIGNATURE_UNSPECIFIED WebhookSignature = 0
 	// With the account's secret.
-	WebhookSignature_WEBHOOK_SIGNATURE_RIGHT WebhookSignature = 1
+	WebhookSignature_WEBHOOK_SIGNATURE_VALID WebhookSignature = 1
 	// With another secret.
-	WebhookSignature_WEBHOOK_SIGNATURE_WRONG WebhookSignature = 2
+	WebhookSignature_WEBHOOK_SIGNATURE_INVALID WebhookSignature = 2
 	// Without a signature.
 	WebhookSignature_WEBHOOK_SIGNATURE_MISSING WebhookSignature = 3
 )
@@ -40,14 +40,14 @@ const (
 var (
 	WebhookSignature_name = map[int32]string{
 		0: "WEBHOOK_SIGNATURE_UNSPECIFIED",
-		1: "WEBHOOK_SIGNATURE_RIGHT",
-		2: "WEBHOOK_SIGNATURE_WRONG",
+		1: "WEBHOOK_SIGNATURE_VALID",
+		2: "WEBHOOK_SIGNATURE_INVALID",
 		3: "WEBHOOK_SIGNATURE_MISSING",
 	}
 	WebhookSignature_value = map[string]int32{
 		"WEBHOOK_SIGNATURE_UNSPECIFIED": 0,
-		"WEBHOOK_SIGNATURE_RIGHT":       1,
-		"WEBHOOK_SIGNATURE_WRONG":       2,
+		"WEBHOOK_SIGNATURE_VALID":       1,
+		"WEBHOOK_SIGNATURE_INVALID":     2,
 		"WEBHOOK_SIGNATURE_MISSING":     3,
 	}
 )
@@ -79,40 +79,41 @@ func (WebhookSignature) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_sandbox_v1_sandbox_service_proto_rawDescGZIP(), []int{0}
 }
 
-// Names a way to misbehave.
+// A kind of fault.
 type FaultKind int32
 
 const (
-	// Not a fault: it must be said.
+	// Invalid in a request.
 	FaultKind_FAULT_KIND_UNSPECIFIED FaultKind = 0
-	// The call is acted upon at once, and its reply comes later by `latency`.
+	// The provider executes the call at once and replies later, after `latency`.
 	FaultKind_FAULT_KIND_LATENCY FaultKind = 1
-	// The reply is `http_status`, with `retry_after` and `body` if they are set. Not acted upon.
+	// The provider replies with `http_status`, and with `retry_after` and `body` if they are set. The call is not
+	// executed.
 	FaultKind_FAULT_KIND_STATUS FaultKind = 2
-	// The reply is 200 and says no: `success: false` at ConnectBy, with a Graph error of `code` if it is set; an error
-	// object without an id at Connectly. Not acted upon.
+	// The provider replies with 200 and a refusal. ConnectBy: `success: false`, with a Graph error of `code` if it is
+	// set. Connectly: an error object without an id. The call is not executed.
 	FaultKind_FAULT_KIND_SUCCESS_FALSE FaultKind = 3
-	// The reply is 200 and a page of HTML. Not acted upon.
+	// The provider replies with 200 and an HTML page. The call is not executed.
 	FaultKind_FAULT_KIND_NOT_JSON FaultKind = 4
-	// The reply is `http_status` and `body`, said to be JSON. Not acted upon.
+	// The provider replies with `http_status` and `body`, declared as JSON. The call is not executed.
 	FaultKind_FAULT_KIND_BODY FaultKind = 5
-	// The connection is closed before the request was read. Neither recorded nor acted upon.
+	// The connection is closed before the request is read. The call is neither recorded nor executed.
 	FaultKind_FAULT_KIND_CUT_BEFORE_READING FaultKind = 6
-	// The request is recorded and acted upon, then the connection is closed without a reply.
+	// The call is recorded and executed. Then the connection is closed without a reply.
 	FaultKind_FAULT_KIND_CUT_AFTER_READING FaultKind = 7
-	// The request is acted upon, and the reply breaks off in its middle.
+	// The call is executed, and the reply ends in the middle.
 	FaultKind_FAULT_KIND_CUT_REPLY FaultKind = 8
-	// Connections are refused, for every operation, until faults are cleared.
+	// The provider refuses connections, for every operation, until the faults are cleared.
 	FaultKind_FAULT_KIND_REFUSE FaultKind = 9
-	// The call is answered, then the connection is closed unannounced.
+	// The call is answered. Then the connection is closed without notice.
 	FaultKind_FAULT_KIND_CLOSE_AFTER_REPLY FaultKind = 10
 	// A webhook is sent twice, byte for byte.
 	FaultKind_FAULT_KIND_DUPLICATE_WEBHOOK FaultKind = 11
-	// A webhook carries the signature of another secret, once; it is tried again, rightly signed.
+	// A webhook is signed with another secret, once. Its retry has a valid signature.
 	FaultKind_FAULT_KIND_WRONG_SIGNATURE FaultKind = 12
-	// The statuses of a message come in reverse.
+	// The statuses of a message arrive in reverse order.
 	FaultKind_FAULT_KIND_REORDER_STATUSES FaultKind = 13
-	// A webhook is lost.
+	// A webhook is not delivered.
 	FaultKind_FAULT_KIND_DROP_WEBHOOKS FaultKind = 14
 )
 
@@ -181,15 +182,23 @@ func (FaultKind) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_sandbox_v1_sandbox_service_proto_rawDescGZIP(), []int{1}
 }
 
-// Asks for a customer's text.
+// Request of `SandboxService.InjectMessage`.
 type InjectMessageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The account that the customer writes to.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. The customer's phone number, as `+15550100001`.
+	// Required. The customer: a phone number, `+15550100001`, or a business-scoped user id, `bsuid:US.123`, for a
+	// customer without a phone number.
 	Sender string `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
-	// Required. What the customer writes.
-	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	// Required. The text.
+	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	// The business-scoped user id of a customer with a phone number, `US.123`. Empty means none. It must be empty if
+	// `sender` is a user id.
+	UserId string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The customer's parent business-scoped user id, `US.ENT.123`. Empty means none.
+	ParentUserId string `protobuf:"bytes,5,opt,name=parent_user_id,json=parentUserId,proto3" json:"parent_user_id,omitempty"`
+	// The customer's username. Empty means none.
+	Username      string `protobuf:"bytes,6,opt,name=username,proto3" json:"username,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -245,12 +254,33 @@ func (x *InjectMessageRequest) GetText() string {
 	return ""
 }
 
-// Answers when the webhook was answered.
+func (x *InjectMessageRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *InjectMessageRequest) GetParentUserId() string {
+	if x != nil {
+		return x.ParentUserId
+	}
+	return ""
+}
+
+func (x *InjectMessageRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+// Response of `SandboxService.InjectMessage`.
 type InjectMessageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider's id of the message.
 	ProviderMessageId string `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
-	// The HTTP status that the webhook was answered with. Zero when there was no answer.
+	// The HTTP status of the endpoint's reply to the webhook. Zero if there was no reply.
 	WebhookStatus uint32 `protobuf:"varint,2,opt,name=webhook_status,json=webhookStatus,proto3" json:"webhook_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -300,14 +330,14 @@ func (x *InjectMessageResponse) GetWebhookStatus() uint32 {
 	return 0
 }
 
-// Asks for a webhook.
+// Request of `SandboxService.InjectWebhook`.
 type InjectWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The account that the webhook is for.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// The body, byte for byte. Any bytes; JSON or not.
+	// The body, byte for byte. Any bytes, JSON or not.
 	Body []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
-	// How it is signed.
+	// How the webhook is signed.
 	Signature     WebhookSignature `protobuf:"varint,3,opt,name=signature,proto3,enum=switchboard.sandbox.v1.WebhookSignature" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,10 +394,10 @@ func (x *InjectWebhookRequest) GetSignature() WebhookSignature {
 	return WebhookSignature_WEBHOOK_SIGNATURE_UNSPECIFIED
 }
 
-// Answers when the webhook was answered.
+// Response of `SandboxService.InjectWebhook`.
 type InjectWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The HTTP status that the webhook was answered with. Zero when there was no answer.
+	// The HTTP status of the endpoint's reply to the webhook. Zero if there was no reply.
 	WebhookStatus uint32 `protobuf:"varint,1,opt,name=webhook_status,json=webhookStatus,proto3" json:"webhook_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,20 +440,20 @@ func (x *InjectWebhookResponse) GetWebhookStatus() uint32 {
 	return 0
 }
 
-// Asks for a fault.
+// Request of `SandboxService.SetFault`.
 type SetFaultRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account whose provider misbehaves.
+	// Required. The account whose fake provider gets the fault.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. How.
+	// Required. The kind of fault.
 	Kind FaultKind `protobuf:"varint,2,opt,name=kind,proto3,enum=switchboard.sandbox.v1.FaultKind" json:"kind,omitempty"`
 	// The operation, such as `send_text` (ConnectBy) or `send_message` (Connectly). Empty means all.
 	Operation string `protobuf:"bytes,3,opt,name=operation,proto3" json:"operation,omitempty"`
-	// How many times. Zero means until faults are cleared.
+	// How often the fault occurs. Zero means until the faults are cleared.
 	Times uint32 `protobuf:"varint,4,opt,name=times,proto3" json:"times,omitempty"`
-	// How much later the reply comes, for `FAULT_KIND_LATENCY`.
+	// The delay of the reply, for `FAULT_KIND_LATENCY`.
 	Latency *durationpb.Duration `protobuf:"bytes,5,opt,name=latency,proto3" json:"latency,omitempty"`
-	// The status, 200 to 599, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`.
+	// The HTTP status, 200 to 599, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`.
 	HttpStatus uint32 `protobuf:"varint,6,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
 	// The header `Retry-After`, for `FAULT_KIND_STATUS`. Absent means no such header.
 	RetryAfter *string `protobuf:"bytes,7,opt,name=retry_after,json=retryAfter,proto3,oneof" json:"retry_after,omitempty"`
@@ -528,7 +558,7 @@ func (x *SetFaultRequest) GetBody() string {
 	return ""
 }
 
-// Answers when the fault is in force.
+// Response of `SandboxService.SetFault`: the fault is in effect.
 type SetFaultResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -565,10 +595,10 @@ func (*SetFaultResponse) Descriptor() ([]byte, []int) {
 	return file_switchboard_sandbox_v1_sandbox_service_proto_rawDescGZIP(), []int{5}
 }
 
-// Asks for an end of all faults.
+// Request of `SandboxService.ClearFaults`.
 type ClearFaultsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The account whose provider behaves again.
+	// Required. The account whose fake provider loses all faults.
 	Account       string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -611,7 +641,7 @@ func (x *ClearFaultsRequest) GetAccount() string {
 	return ""
 }
 
-// Answers when the provider behaves again.
+// Response of `SandboxService.ClearFaults`: the faults are removed.
 type ClearFaultsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -648,13 +678,17 @@ func (*ClearFaultsResponse) Descriptor() ([]byte, []int) {
 	return file_switchboard_sandbox_v1_sandbox_service_proto_rawDescGZIP(), []int{7}
 }
 
-// Asks for what reached a provider.
+// Request of `SandboxService.ListCalls`.
 type ListCallsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The account whose provider was called.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Only calls behind the one of this sequence number. Zero means all that are kept.
+	// Only calls with a greater `Call.sequence`. Zero means all recorded calls.
 	AfterSequence uint64 `protobuf:"varint,2,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
+	// The maximum number of calls on the page: 1 to 1,000. Zero means 100.
+	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page. Empty means the first page. It takes precedence over `after_sequence`.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -703,11 +737,27 @@ func (x *ListCallsRequest) GetAfterSequence() uint64 {
 	return 0
 }
 
-// Answers with what reached a provider.
+func (x *ListCallsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCallsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Response of `SandboxService.ListCalls`.
 type ListCallsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The calls, in the order in which they arrived.
-	Calls         []*Call `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
+	// The calls, in the order of their arrival.
+	Calls []*Call `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
+	// The `page_token` of the next page. Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -749,20 +799,27 @@ func (x *ListCallsResponse) GetCalls() []*Call {
 	return nil
 }
 
-// Describes one call that reached an imitated provider.
+func (x *ListCallsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// A call that reached a fake provider.
 type Call struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its place in the order of arrival.
+	// The position in the order of arrival, from 1.
 	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// The operation, such as `send_text`. Empty when the provider has none there.
+	// The operation, such as `send_text`. Empty if the provider has none at this path.
 	Operation string `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
 	// The HTTP method.
 	Method string `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
-	// The path, with the query.
+	// The path with the query.
 	Path string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
-	// The body as text; what is no UTF-8 is replaced.
+	// The body as text. Bytes that are not UTF-8 are replaced.
 	Body string `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
-	// The HTTP status that the provider decided on, whether or not a fault then kept the answer back. Zero before that.
+	// The HTTP status that the provider chose, even if a fault then withheld the reply. Zero before that.
 	HttpStatus    uint32 `protobuf:"varint,6,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -844,11 +901,14 @@ var File_switchboard_sandbox_v1_sandbox_service_proto protoreflect.FileDescripto
 
 const file_switchboard_sandbox_v1_sandbox_service_proto_rawDesc = "" +
 	"\n" +
-	",switchboard/sandbox/v1/sandbox_service.proto\x12\x16switchboard.sandbox.v1\x1a\x1egoogle/protobuf/duration.proto\"\\\n" +
+	",switchboard/sandbox/v1/sandbox_service.proto\x12\x16switchboard.sandbox.v1\x1a\x1egoogle/protobuf/duration.proto\"\xb7\x01\n" +
 	"\x14InjectMessageRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"n\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\tR\x06userId\x12$\n" +
+	"\x0eparent_user_id\x18\x05 \x01(\tR\fparentUserId\x12\x1a\n" +
+	"\busername\x18\x06 \x01(\tR\busername\"n\n" +
 	"\x15InjectMessageResponse\x12.\n" +
 	"\x13provider_message_id\x18\x01 \x01(\tR\x11providerMessageId\x12%\n" +
 	"\x0ewebhook_status\x18\x02 \x01(\rR\rwebhookStatus\"\x8c\x01\n" +
@@ -876,12 +936,16 @@ const file_switchboard_sandbox_v1_sandbox_service_proto_rawDesc = "" +
 	"\x10SetFaultResponse\".\n" +
 	"\x12ClearFaultsRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\"\x15\n" +
-	"\x13ClearFaultsResponse\"S\n" +
+	"\x13ClearFaultsResponse\"\x8f\x01\n" +
 	"\x10ListCallsRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12%\n" +
-	"\x0eafter_sequence\x18\x02 \x01(\x04R\rafterSequence\"G\n" +
+	"\x0eafter_sequence\x18\x02 \x01(\x04R\rafterSequence\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"o\n" +
 	"\x11ListCallsResponse\x122\n" +
-	"\x05calls\x18\x01 \x03(\v2\x1c.switchboard.sandbox.v1.CallR\x05calls\"\xa1\x01\n" +
+	"\x05calls\x18\x01 \x03(\v2\x1c.switchboard.sandbox.v1.CallR\x05calls\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x01\n" +
 	"\x04Call\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1c\n" +
 	"\toperation\x18\x02 \x01(\tR\toperation\x12\x16\n" +
@@ -889,11 +953,11 @@ const file_switchboard_sandbox_v1_sandbox_service_proto_rawDesc = "" +
 	"\x04path\x18\x04 \x01(\tR\x04path\x12\x12\n" +
 	"\x04body\x18\x05 \x01(\tR\x04body\x12\x1f\n" +
 	"\vhttp_status\x18\x06 \x01(\rR\n" +
-	"httpStatus*\x8e\x01\n" +
+	"httpStatus*\x90\x01\n" +
 	"\x10WebhookSignature\x12!\n" +
 	"\x1dWEBHOOK_SIGNATURE_UNSPECIFIED\x10\x00\x12\x1b\n" +
-	"\x17WEBHOOK_SIGNATURE_RIGHT\x10\x01\x12\x1b\n" +
-	"\x17WEBHOOK_SIGNATURE_WRONG\x10\x02\x12\x1d\n" +
+	"\x17WEBHOOK_SIGNATURE_VALID\x10\x01\x12\x1d\n" +
+	"\x19WEBHOOK_SIGNATURE_INVALID\x10\x02\x12\x1d\n" +
 	"\x19WEBHOOK_SIGNATURE_MISSING\x10\x03*\xbb\x03\n" +
 	"\tFaultKind\x12\x1a\n" +
 	"\x16FAULT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +

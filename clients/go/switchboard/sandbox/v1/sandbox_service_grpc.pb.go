@@ -30,21 +30,41 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Steers the imitated providers, for tests in any language. Served by `switchboard sandbox` alone.
+// Controls the fake providers, for tests in any language. Only `switchboard sandbox` serves it.
 //
-// Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and works on the imitated
-// provider behind it. An account that does not exist fails with NOT_FOUND; a provider that has no webhooks, with
-// UNIMPLEMENTED.
+// Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and acts on that account's fake
+// provider.
+//
+// Errors of every RPC:
+// - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+// - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
 type SandboxServiceClient interface {
-	// Lets a customer write a text: the imitated provider sends a signed webhook, once, and the answer to it is told.
+	// Makes a customer send a text: the fake provider delivers one signed webhook, once, and the response has the
+	// endpoint's reply to it.
+	//
+	// Errors, besides those of the service:
+	// - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
 	InjectMessage(ctx context.Context, in *InjectMessageRequest, opts ...grpc.CallOption) (*InjectMessageResponse, error)
-	// Lets the imitated provider send a webhook of any body, rightly signed, wrongly, or not at all.
+	// Makes the fake provider deliver a webhook with any body and with a valid, an invalid or no signature.
+	//
+	// Errors, besides those of the service:
+	// - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
 	InjectWebhook(ctx context.Context, in *InjectWebhookRequest, opts ...grpc.CallOption) (*InjectWebhookResponse, error)
-	// Makes the imitated provider misbehave. Faults are tried in the order in which they were set.
+	// Adds a fault to the fake provider. Each call uses the first matching fault, in the order in which faults were set.
+	//
+	// Errors: those of the service.
 	SetFault(ctx context.Context, in *SetFaultRequest, opts ...grpc.CallOption) (*SetFaultResponse, error)
-	// Takes all faults of a provider back.
+	// Removes all faults of the fake provider.
+	//
+	// Errors, besides those of the service:
+	// - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
 	ClearFaults(ctx context.Context, in *ClearFaultsRequest, opts ...grpc.CallOption) (*ClearFaultsResponse, error)
-	// Lists what reached the imitated provider since it was started.
+	// Lists the calls that reached the fake provider since its start, in the order of their arrival.
+	//
+	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	//
+	// Errors, besides those of the service:
+	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
 	ListCalls(ctx context.Context, in *ListCallsRequest, opts ...grpc.CallOption) (*ListCallsResponse, error)
 }
 
@@ -110,21 +130,41 @@ func (c *sandboxServiceClient) ListCalls(ctx context.Context, in *ListCallsReque
 // All implementations must embed UnimplementedSandboxServiceServer
 // for forward compatibility.
 //
-// Steers the imitated providers, for tests in any language. Served by `switchboard sandbox` alone.
+// Controls the fake providers, for tests in any language. Only `switchboard sandbox` serves it.
 //
-// Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and works on the imitated
-// provider behind it. An account that does not exist fails with NOT_FOUND; a provider that has no webhooks, with
-// UNIMPLEMENTED.
+// Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and acts on that account's fake
+// provider.
+//
+// Errors of every RPC:
+// - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+// - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
 type SandboxServiceServer interface {
-	// Lets a customer write a text: the imitated provider sends a signed webhook, once, and the answer to it is told.
+	// Makes a customer send a text: the fake provider delivers one signed webhook, once, and the response has the
+	// endpoint's reply to it.
+	//
+	// Errors, besides those of the service:
+	// - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
 	InjectMessage(context.Context, *InjectMessageRequest) (*InjectMessageResponse, error)
-	// Lets the imitated provider send a webhook of any body, rightly signed, wrongly, or not at all.
+	// Makes the fake provider deliver a webhook with any body and with a valid, an invalid or no signature.
+	//
+	// Errors, besides those of the service:
+	// - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
 	InjectWebhook(context.Context, *InjectWebhookRequest) (*InjectWebhookResponse, error)
-	// Makes the imitated provider misbehave. Faults are tried in the order in which they were set.
+	// Adds a fault to the fake provider. Each call uses the first matching fault, in the order in which faults were set.
+	//
+	// Errors: those of the service.
 	SetFault(context.Context, *SetFaultRequest) (*SetFaultResponse, error)
-	// Takes all faults of a provider back.
+	// Removes all faults of the fake provider.
+	//
+	// Errors, besides those of the service:
+	// - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
 	ClearFaults(context.Context, *ClearFaultsRequest) (*ClearFaultsResponse, error)
-	// Lists what reached the imitated provider since it was started.
+	// Lists the calls that reached the fake provider since its start, in the order of their arrival.
+	//
+	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	//
+	// Errors, besides those of the service:
+	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
 	ListCalls(context.Context, *ListCallsRequest) (*ListCallsResponse, error)
 	mustEmbedUnimplementedSandboxServiceServer()
 }

@@ -14,14 +14,27 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file switchboard/v1/account_service.proto.
  */
 export const file_switchboard_v1_account_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRzd2l0Y2hib2FyZC92MS9hY2NvdW50X3NlcnZpY2UucHJvdG8SDnN3aXRjaGJvYXJkLnYxIhUKE0xpc3RBY2NvdW50c1JlcXVlc3QiQQoUTGlzdEFjY291bnRzUmVzcG9uc2USKQoIYWNjb3VudHMYASADKAsyFy5zd2l0Y2hib2FyZC52MS5BY2NvdW50IiQKEUdldEFjY291bnRSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkiPgoSR2V0QWNjb3VudFJlc3BvbnNlEigKB2FjY291bnQYASABKAsyFy5zd2l0Y2hib2FyZC52MS5BY2NvdW50Ip0BCgdBY2NvdW50EgoKAmlkGAEgASgJEioKCHByb3ZpZGVyGAIgASgOMhguc3dpdGNoYm9hcmQudjEuUHJvdmlkZXISMgoMY2FwYWJpbGl0aWVzGAMgASgLMhwuc3dpdGNoYm9hcmQudjEuQ2FwYWJpbGl0aWVzEiYKBmxpbWl0cxgEIAEoCzIWLnN3aXRjaGJvYXJkLnYxLkxpbWl0cyLhAQoMQ2FwYWJpbGl0aWVzEgwKBHJwY3MYASADKAkSEAoIY29udGVudHMYAiADKAkSKQoIY2hhbm5lbHMYAyADKA4yFy5zd2l0Y2hib2FyZC52MS5DaGFubmVsEhgKEHJlcG9ydHNfc3RhdHVzZXMYBCABKAgSGQoRcmVjZWl2ZXNfbWVzc2FnZXMYBSABKAgSFgoOY2hvb3Nlc19zZW5kZXIYBiABKAgSGAoQcmVhY2hlc191c2VyX2lkcxgHIAEoCBIfChdwYXJ0aWFsX2NvbnRhY3RfdXBkYXRlcxgIIAEoCCLYAQoGTGltaXRzEhwKD3RleHRfY2hhcmFjdGVycxgBIAEoDUgAiAEBEhgKC2ltYWdlX2J5dGVzGAIgASgESAGIAQESGAoLdmlkZW9fYnl0ZXMYAyABKARIAogBARIbCg5kb2N1bWVudF9ieXRlcxgEIAEoBEgDiAEBEhgKEGNhbGxzX3Blcl9zZWNvbmQYBSABKA1CEgoQX3RleHRfY2hhcmFjdGVyc0IOCgxfaW1hZ2VfYnl0ZXNCDgoMX3ZpZGVvX2J5dGVzQhEKD19kb2N1bWVudF9ieXRlczLAAQoOQWNjb3VudFNlcnZpY2USWQoMTGlzdEFjY291bnRzEiMuc3dpdGNoYm9hcmQudjEuTGlzdEFjY291bnRzUmVxdWVzdBokLnN3aXRjaGJvYXJkLnYxLkxpc3RBY2NvdW50c1Jlc3BvbnNlElMKCkdldEFjY291bnQSIS5zd2l0Y2hib2FyZC52MS5HZXRBY2NvdW50UmVxdWVzdBoiLnN3aXRjaGJvYXJkLnYxLkdldEFjY291bnRSZXNwb25zZUKBAQoOc3dpdGNoYm9hcmQudjFQAVozc3dpdGNoYm9hcmQuZXhhbXBsZS9nby9zd2l0Y2hib2FyZC92MTtzd2l0Y2hib2FyZHYxogIDU1dCqgIOU3dpdGNoYm9hcmQuVjHKAg5Td2l0Y2hib2FyZFxWMeoCD1N3aXRjaGJvYXJkOjpWMWIGcHJvdG8z", [file_switchboard_v1_party, file_switchboard_v1_provider]);
+  fileDesc("CiRzd2l0Y2hib2FyZC92MS9hY2NvdW50X3NlcnZpY2UucHJvdG8SDnN3aXRjaGJvYXJkLnYxIjwKE0xpc3RBY2NvdW50c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkiWgoUTGlzdEFjY291bnRzUmVzcG9uc2USKQoIYWNjb3VudHMYASADKAsyFy5zd2l0Y2hib2FyZC52MS5BY2NvdW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIkChFHZXRBY2NvdW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJIj4KEkdldEFjY291bnRSZXNwb25zZRIoCgdhY2NvdW50GAEgASgLMhcuc3dpdGNoYm9hcmQudjEuQWNjb3VudCK5AQoHQWNjb3VudBIPCgdhY2NvdW50GAEgASgJEioKCHByb3ZpZGVyGAIgASgOMhguc3dpdGNoYm9hcmQudjEuUHJvdmlkZXISFQoNcHJvdmlkZXJfbmFtZRgDIAEoCRIyCgxjYXBhYmlsaXRpZXMYBCABKAsyHC5zd2l0Y2hib2FyZC52MS5DYXBhYmlsaXRpZXMSJgoGbGltaXRzGAUgASgLMhYuc3dpdGNoYm9hcmQudjEuTGltaXRzIsUCCgxDYXBhYmlsaXRpZXMSDAoEcnBjcxgBIAMoCRIQCghjb250ZW50cxgCIAMoCRIpCghjaGFubmVscxgDIAMoDjIXLnN3aXRjaGJvYXJkLnYxLkNoYW5uZWwSGAoQcmVwb3J0c19zdGF0dXNlcxgEIAEoCBIZChFyZWNlaXZlc19tZXNzYWdlcxgFIAEoCBIWCg5jaG9vc2VzX3NlbmRlchgGIAEoCBIYChByZWFjaGVzX3VzZXJfaWRzGAcgASgIEh8KF3BhcnRpYWxfY29udGFjdF91cGRhdGVzGAggASgIEh0KFWFjY2VwdHNfY2FtcGFpZ25fbmFtZRgJIAEoCBIeChZhY2NlcHRzX3JlY2lwaWVudF9uYW1lGAogASgIEiMKG2FjY2VwdHNfdGVtcGxhdGVfY29tcG9uZW50cxgLIAEoCCLyAQoGTGltaXRzEhwKD3RleHRfY2hhcmFjdGVycxgBIAEoDUgAiAEBEhgKC2ltYWdlX2J5dGVzGAIgASgESAGIAQESGAoLdmlkZW9fYnl0ZXMYAyABKARIAogBARIbCg5kb2N1bWVudF9ieXRlcxgEIAEoBEgDiAEBEh0KEGNhbGxzX3Blcl9zZWNvbmQYBSABKA1IBIgBAUISChBfdGV4dF9jaGFyYWN0ZXJzQg4KDF9pbWFnZV9ieXRlc0IOCgxfdmlkZW9fYnl0ZXNCEQoPX2RvY3VtZW50X2J5dGVzQhMKEV9jYWxsc19wZXJfc2Vjb25kMsABCg5BY2NvdW50U2VydmljZRJZCgxMaXN0QWNjb3VudHMSIy5zd2l0Y2hib2FyZC52MS5MaXN0QWNjb3VudHNSZXF1ZXN0GiQuc3dpdGNoYm9hcmQudjEuTGlzdEFjY291bnRzUmVzcG9uc2USUwoKR2V0QWNjb3VudBIhLnN3aXRjaGJvYXJkLnYxLkdldEFjY291bnRSZXF1ZXN0GiIuc3dpdGNoYm9hcmQudjEuR2V0QWNjb3VudFJlc3BvbnNlQoEBCg5zd2l0Y2hib2FyZC52MVABWjNzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3YxO3N3aXRjaGJvYXJkdjGiAgNTV0KqAg5Td2l0Y2hib2FyZC5WMcoCDlN3aXRjaGJvYXJkXFYx6gIPU3dpdGNoYm9hcmQ6OlYxYgZwcm90bzM", [file_switchboard_v1_party, file_switchboard_v1_provider]);
 
 /**
- * Asks for all accounts.
+ * Request of `AccountService.ListAccounts`.
  *
  * @generated from message switchboard.v1.ListAccountsRequest
  */
 export type ListAccountsRequest = Message<"switchboard.v1.ListAccountsRequest"> & {
+  /**
+   * The maximum number of accounts on the page: 1 to 1,000. Zero means 100.
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the previous page. Empty means the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
 };
 
 /**
@@ -32,7 +45,7 @@ export const ListAccountsRequestSchema: GenMessage<ListAccountsRequest> = /*@__P
   messageDesc(file_switchboard_v1_account_service, 0);
 
 /**
- * Answers with all accounts.
+ * Response of `AccountService.ListAccounts`.
  *
  * @generated from message switchboard.v1.ListAccountsResponse
  */
@@ -43,6 +56,13 @@ export type ListAccountsResponse = Message<"switchboard.v1.ListAccountsResponse"
    * @generated from field: repeated switchboard.v1.Account accounts = 1;
    */
   accounts: Account[];
+
+  /**
+   * The `page_token` of the next page. Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -53,7 +73,7 @@ export const ListAccountsResponseSchema: GenMessage<ListAccountsResponse> = /*@_
   messageDesc(file_switchboard_v1_account_service, 1);
 
 /**
- * Asks for one account.
+ * Request of `AccountService.GetAccount`.
  *
  * @generated from message switchboard.v1.GetAccountRequest
  */
@@ -74,7 +94,7 @@ export const GetAccountRequestSchema: GenMessage<GetAccountRequest> = /*@__PURE_
   messageDesc(file_switchboard_v1_account_service, 2);
 
 /**
- * Answers with one account.
+ * Response of `AccountService.GetAccount`.
  *
  * @generated from message switchboard.v1.GetAccountResponse
  */
@@ -95,36 +115,43 @@ export const GetAccountResponseSchema: GenMessage<GetAccountResponse> = /*@__PUR
   messageDesc(file_switchboard_v1_account_service, 3);
 
 /**
- * Describes one set of credentials at one provider.
+ * One set of credentials at one provider. Output only.
  *
  * @generated from message switchboard.v1.Account
  */
 export type Account = Message<"switchboard.v1.Account"> & {
   /**
-   * The id that the operator chose: lower-case letters, digits and single hyphens, at most 63 characters.
+   * The id that the operator chose: lower-case letters, digits and single hyphens between them, at most 63 characters.
    *
-   * @generated from field: string id = 1;
+   * @generated from field: string account = 1;
    */
-  id: string;
+  account: string;
 
   /**
-   * The provider behind it.
+   * The provider.
    *
    * @generated from field: switchboard.v1.Provider provider = 2;
    */
   provider: Provider;
 
   /**
-   * What can be done with it.
+   * The name of `provider`.
    *
-   * @generated from field: switchboard.v1.Capabilities capabilities = 3;
+   * @generated from field: string provider_name = 3;
+   */
+  providerName: string;
+
+  /**
+   * What the account can do.
+   *
+   * @generated from field: switchboard.v1.Capabilities capabilities = 4;
    */
   capabilities?: Capabilities | undefined;
 
   /**
-   * How much of it can be done at once.
+   * The limits of a call and of the call rate.
    *
-   * @generated from field: switchboard.v1.Limits limits = 4;
+   * @generated from field: switchboard.v1.Limits limits = 5;
    */
   limits?: Limits | undefined;
 };
@@ -137,21 +164,24 @@ export const AccountSchema: GenMessage<Account> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_account_service, 4);
 
 /**
- * Says what an account can do. What is not listed fails with UNIMPLEMENTED, reason `PROVIDER_UNSUPPORTED`, and with
- * the field's path where it is a content; nothing is ever dropped in silence.
+ * What an account can do.
+ *
+ * A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ever
+ * ignored silently.
  *
  * @generated from message switchboard.v1.Capabilities
  */
 export type Capabilities = Message<"switchboard.v1.Capabilities"> & {
   /**
-   * The RPCs that work with this account, as `MessageService.SendMessage`. RPCs that need no provider are not listed.
+   * The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs that need no provider are not
+   * listed.
    *
    * @generated from field: repeated string rpcs = 1;
    */
   rpcs: string[];
 
   /**
-   * The contents that can be sent: the names of the fields of `SendMessageRequest.content`, such as `text`.
+   * The kinds of content that can be sent: the names of the fields of `SendMessageRequest.content`, such as `text`.
    *
    * @generated from field: repeated string contents = 2;
    */
@@ -165,22 +195,22 @@ export type Capabilities = Message<"switchboard.v1.Capabilities"> & {
   channels: Channel[];
 
   /**
-   * Whether the provider reports what becomes of a message (`message.status` events).
+   * Whether the provider reports the progress of a message (`message.status` events).
    *
    * @generated from field: bool reports_statuses = 4;
    */
   reportsStatuses: boolean;
 
   /**
-   * Whether the provider delivers what customers write (`message.received` events). False also while the account has
-   * no webhook secret.
+   * Whether the provider delivers customers' messages (`message.received` events). False also if the account has no
+   * webhook secret.
    *
    * @generated from field: bool receives_messages = 5;
    */
   receivesMessages: boolean;
 
   /**
-   * Whether `SendMessageRequest.sender` may choose among the account's numbers.
+   * Whether `SendMessageRequest.sender` can be set.
    *
    * @generated from field: bool chooses_sender = 6;
    */
@@ -199,6 +229,27 @@ export type Capabilities = Message<"switchboard.v1.Capabilities"> & {
    * @generated from field: bool partial_contact_updates = 8;
    */
   partialContactUpdates: boolean;
+
+  /**
+   * Whether `SendMessageRequest.campaign_name` can be set.
+   *
+   * @generated from field: bool accepts_campaign_name = 9;
+   */
+  acceptsCampaignName: boolean;
+
+  /**
+   * Whether `SendMessageRequest.recipient_name` can be set.
+   *
+   * @generated from field: bool accepts_recipient_name = 10;
+   */
+  acceptsRecipientName: boolean;
+
+  /**
+   * Whether `TemplateMessage.components_json` can be set.
+   *
+   * @generated from field: bool accepts_template_components = 11;
+   */
+  acceptsTemplateComponents: boolean;
 };
 
 /**
@@ -209,45 +260,46 @@ export const CapabilitiesSchema: GenMessage<Capabilities> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_account_service, 5);
 
 /**
- * Says how much fits into one call.
+ * The limits of an account.
  *
  * @generated from message switchboard.v1.Limits
  */
 export type Limits = Message<"switchboard.v1.Limits"> & {
   /**
-   * The most Unicode code points of a text. Absent when no limit is known; the provider may still refuse.
+   * The maximum number of Unicode code points in a text. Absent if no limit is known; the provider may still refuse.
    *
    * @generated from field: optional uint32 text_characters = 1;
    */
   textCharacters?: number | undefined;
 
   /**
-   * The most bytes of an image that can be uploaded. Absent when images cannot be uploaded.
+   * The maximum number of bytes of an uploaded image. Absent if images cannot be uploaded.
    *
    * @generated from field: optional uint64 image_bytes = 2;
    */
   imageBytes?: bigint | undefined;
 
   /**
-   * The most bytes of a video that can be uploaded. Absent when videos cannot be uploaded.
+   * The maximum number of bytes of an uploaded video. Absent if videos cannot be uploaded.
    *
    * @generated from field: optional uint64 video_bytes = 3;
    */
   videoBytes?: bigint | undefined;
 
   /**
-   * The most bytes of a document that can be uploaded. Absent when documents cannot be uploaded.
+   * The maximum number of bytes of an uploaded document. Absent if documents cannot be uploaded.
    *
    * @generated from field: optional uint64 document_bytes = 4;
    */
   documentBytes?: bigint | undefined;
 
   /**
-   * The most calls that go to the provider in a second, whoever asks for them. More wait, up to their deadlines.
+   * The maximum number of calls to the provider in one second, over all clients. Further calls wait up to their
+   * deadlines. Absent if there is no limit.
    *
-   * @generated from field: uint32 calls_per_second = 5;
+   * @generated from field: optional uint32 calls_per_second = 5;
    */
-  callsPerSecond: number;
+  callsPerSecond?: number | undefined;
 };
 
 /**
@@ -258,13 +310,19 @@ export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_account_service, 6);
 
 /**
- * Tells which accounts this server holds and what each of them can do.
+ * Lists the server's accounts and their capabilities.
  *
  * @generated from service switchboard.v1.AccountService
  */
 export const AccountService: GenService<{
   /**
-   * Lists all accounts, in the order of the configuration. Accounts are counted in tens, so there is no paging.
+   * Lists the accounts, in the order of the configuration.
+   *
+   * A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+   *
+   * Errors:
+   * - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
+   * - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
    *
    * @generated from rpc switchboard.v1.AccountService.ListAccounts
    */
@@ -274,9 +332,11 @@ export const AccountService: GenService<{
     output: typeof ListAccountsResponseSchema;
   },
   /**
-   * Gets one account.
+   * Returns one account.
    *
-   * Fails with NOT_FOUND, reason `ACCOUNT_NOT_FOUND`, when there is no such account.
+   * Errors:
+   * - INVALID_ARGUMENT `REQUEST_INVALID`: `account` is not a valid id.
+   * - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
    *
    * @generated from rpc switchboard.v1.AccountService.GetAccount
    */

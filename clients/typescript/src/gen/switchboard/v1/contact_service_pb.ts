@@ -4,26 +4,29 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { FieldMask } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file switchboard/v1/contact_service.proto.
  */
 export const file_switchboard_v1_contact_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRzd2l0Y2hib2FyZC92MS9jb250YWN0X3NlcnZpY2UucHJvdG8SDnN3aXRjaGJvYXJkLnYxIukBCgdDb250YWN0EgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSFAoMY291bnRyeV9jb2RlGAMgASgJEhQKDHBob25lX251bWJlchgEIAEoCRISCgVlbWFpbBgFIAEoCUgAiAEBEhMKBmdlbmRlchgGIAEoCUgBiAEBEhoKDWRhdGVfb2ZfYmlydGgYByABKAlIAogBARIRCgRub3RlGAggASgJSAOIAQESEAoIcmF3X2pzb24YDyABKAlCCAoGX2VtYWlsQgkKB19nZW5kZXJCEAoOX2RhdGVfb2ZfYmlydGhCBwoFX25vdGUiOgoTTGlzdENvbnRhY3RzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhIKCnBhZ2VfdG9rZW4YAiABKAkiWgoUTGlzdENvbnRhY3RzUmVzcG9uc2USKQoIY29udGFjdHMYASADKAsyFy5zd2l0Y2hib2FyZC52MS5Db250YWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKDAQoUQ3JlYXRlQ29udGFjdFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIoCgdjb250YWN0GAIgASgLMhcuc3dpdGNoYm9hcmQudjEuQ29udGFjdBISCgpyZXF1ZXN0X2lkGAMgASgJEhwKFHJlc2VuZF9hZnRlcl9hdHRlbXB0GAQgASgNIm0KFUNyZWF0ZUNvbnRhY3RSZXNwb25zZRIoCgdjb250YWN0GAEgASgLMhcuc3dpdGNoYm9hcmQudjEuQ29udGFjdBIYChBwcm92aWRlcl9tZXNzYWdlGAIgASgJEhAKCHJlcGxheWVkGAMgASgIIlEKFFVwZGF0ZUNvbnRhY3RSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSKAoHY29udGFjdBgCIAEoCzIXLnN3aXRjaGJvYXJkLnYxLkNvbnRhY3QiMQoVVXBkYXRlQ29udGFjdFJlc3BvbnNlEhgKEHByb3ZpZGVyX21lc3NhZ2UYASABKAkiOwoURGVsZXRlQ29udGFjdFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRISCgpjb250YWN0X2lkGAIgASgJIjEKFURlbGV0ZUNvbnRhY3RSZXNwb25zZRIYChBwcm92aWRlcl9tZXNzYWdlGAEgASgJMoUDCg5Db250YWN0U2VydmljZRJZCgxMaXN0Q29udGFjdHMSIy5zd2l0Y2hib2FyZC52MS5MaXN0Q29udGFjdHNSZXF1ZXN0GiQuc3dpdGNoYm9hcmQudjEuTGlzdENvbnRhY3RzUmVzcG9uc2USXAoNQ3JlYXRlQ29udGFjdBIkLnN3aXRjaGJvYXJkLnYxLkNyZWF0ZUNvbnRhY3RSZXF1ZXN0GiUuc3dpdGNoYm9hcmQudjEuQ3JlYXRlQ29udGFjdFJlc3BvbnNlElwKDVVwZGF0ZUNvbnRhY3QSJC5zd2l0Y2hib2FyZC52MS5VcGRhdGVDb250YWN0UmVxdWVzdBolLnN3aXRjaGJvYXJkLnYxLlVwZGF0ZUNvbnRhY3RSZXNwb25zZRJcCg1EZWxldGVDb250YWN0EiQuc3dpdGNoYm9hcmQudjEuRGVsZXRlQ29udGFjdFJlcXVlc3QaJS5zd2l0Y2hib2FyZC52MS5EZWxldGVDb250YWN0UmVzcG9uc2VCgQEKDnN3aXRjaGJvYXJkLnYxUAFaM3N3aXRjaGJvYXJkLmV4YW1wbGUvZ28vc3dpdGNoYm9hcmQvdjE7c3dpdGNoYm9hcmR2MaICA1NXQqoCDlN3aXRjaGJvYXJkLlYxygIOU3dpdGNoYm9hcmRcVjHqAg9Td2l0Y2hib2FyZDo6VjFiBnByb3RvMw");
+  fileDesc("CiRzd2l0Y2hib2FyZC92MS9jb250YWN0X3NlcnZpY2UucHJvdG8SDnN3aXRjaGJvYXJkLnYxIvEBCgdDb250YWN0EhIKCmNvbnRhY3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxjb3VudHJ5X2NvZGUYAyABKAkSFAoMcGhvbmVfbnVtYmVyGAQgASgJEhIKBWVtYWlsGAUgASgJSACIAQESEwoGZ2VuZGVyGAYgASgJSAGIAQESGgoNZGF0ZV9vZl9iaXJ0aBgHIAEoCUgCiAEBEhEKBG5vdGUYCCABKAlIA4gBARIQCghyYXdfanNvbhgJIAEoCUIICgZfZW1haWxCCQoHX2dlbmRlckIQCg5fZGF0ZV9vZl9iaXJ0aEIHCgVfbm90ZSJNChNMaXN0Q29udGFjdHNSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiWgoUTGlzdENvbnRhY3RzUmVzcG9uc2USKQoIY29udGFjdHMYASADKAsyFy5zd2l0Y2hib2FyZC52MS5Db250YWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKDAQoUQ3JlYXRlQ29udGFjdFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIoCgdjb250YWN0GAIgASgLMhcuc3dpdGNoYm9hcmQudjEuQ29udGFjdBISCgpyZXF1ZXN0X2lkGAMgASgJEhwKFHJlc2VuZF9hZnRlcl9hdHRlbXB0GAQgASgNIm0KFUNyZWF0ZUNvbnRhY3RSZXNwb25zZRIoCgdjb250YWN0GAEgASgLMhcuc3dpdGNoYm9hcmQudjEuQ29udGFjdBIYChBwcm92aWRlcl9tZXNzYWdlGAIgASgJEhAKCHJlcGxheWVkGAMgASgIIoIBChRVcGRhdGVDb250YWN0UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEigKB2NvbnRhY3QYAiABKAsyFy5zd2l0Y2hib2FyZC52MS5Db250YWN0Ei8KC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJbChVVcGRhdGVDb250YWN0UmVzcG9uc2USKAoHY29udGFjdBgBIAEoCzIXLnN3aXRjaGJvYXJkLnYxLkNvbnRhY3QSGAoQcHJvdmlkZXJfbWVzc2FnZRgCIAEoCSI7ChREZWxldGVDb250YWN0UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhIKCmNvbnRhY3RfaWQYAiABKAkiMQoVRGVsZXRlQ29udGFjdFJlc3BvbnNlEhgKEHByb3ZpZGVyX21lc3NhZ2UYASABKAkyhQMKDkNvbnRhY3RTZXJ2aWNlElkKDExpc3RDb250YWN0cxIjLnN3aXRjaGJvYXJkLnYxLkxpc3RDb250YWN0c1JlcXVlc3QaJC5zd2l0Y2hib2FyZC52MS5MaXN0Q29udGFjdHNSZXNwb25zZRJcCg1DcmVhdGVDb250YWN0EiQuc3dpdGNoYm9hcmQudjEuQ3JlYXRlQ29udGFjdFJlcXVlc3QaJS5zd2l0Y2hib2FyZC52MS5DcmVhdGVDb250YWN0UmVzcG9uc2USXAoNVXBkYXRlQ29udGFjdBIkLnN3aXRjaGJvYXJkLnYxLlVwZGF0ZUNvbnRhY3RSZXF1ZXN0GiUuc3dpdGNoYm9hcmQudjEuVXBkYXRlQ29udGFjdFJlc3BvbnNlElwKDURlbGV0ZUNvbnRhY3QSJC5zd2l0Y2hib2FyZC52MS5EZWxldGVDb250YWN0UmVxdWVzdBolLnN3aXRjaGJvYXJkLnYxLkRlbGV0ZUNvbnRhY3RSZXNwb25zZUKBAQoOc3dpdGNoYm9hcmQudjFQAVozc3dpdGNoYm9hcmQuZXhhbXBsZS9nby9zd2l0Y2hib2FyZC92MTtzd2l0Y2hib2FyZHYxogIDU1dCqgIOU3dpdGNoYm9hcmQuVjHKAg5Td2l0Y2hib2FyZFxWMeoCD1N3aXRjaGJvYXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_field_mask]);
 
 /**
- * Describes one person in an account's contact list.
+ * A person in an account's contact list.
  *
  * @generated from message switchboard.v1.Contact
  */
 export type Contact = Message<"switchboard.v1.Contact"> & {
   /**
-   * The provider's id, as text. Filled by the provider; required in an update, must be empty in a creation.
+   * The provider's id as text: letters, digits, `_` and `-`, at most 64 characters. The provider assigns it. Required
+   * in an update, ignored in a creation.
    *
-   * @generated from field: string id = 1;
+   * @generated from field: string contact_id = 1;
    */
-  id: string;
+  contactId: string;
 
   /**
    * The name, at most 512 characters. Required in a creation and in every update.
@@ -33,53 +36,56 @@ export type Contact = Message<"switchboard.v1.Contact"> & {
   name: string;
 
   /**
-   * The country code of the phone number: 1 to 3 digits, a `+` before them is dropped. Required in a creation, must be
-   * empty in an update. Empty in a list: the provider does not tell it apart.
+   * The country code of the phone number: 1 to 3 digits; a leading `+` is removed. Immutable: required in a creation,
+   * see `UpdateContactRequest.update_mask` for updates. Empty in a list, because the provider does not return it
+   * separately.
    *
    * @generated from field: string country_code = 3;
    */
   countryCode: string;
 
   /**
-   * The phone number. In a creation: required, without the country code, 4 to 14 digits; blanks and hyphens are
-   * stripped. Must be empty in an update. In a list: as the provider gives it, with or without the country code.
+   * The phone number. Immutable: required in a creation, see `UpdateContactRequest.update_mask` for updates.
+   *
+   * In a creation: 4 to 14 digits without the country code, and at most 15 digits together with it; blanks and hyphens
+   * are removed. In a list: as the provider returns it, with or without the country code.
    *
    * @generated from field: string phone_number = 4;
    */
   phoneNumber: string;
 
   /**
-   * The email address, at most 320 characters. Absent means not said.
+   * The email address, at most 320 characters. Absent means not stated.
    *
    * @generated from field: optional string email = 5;
    */
   email?: string | undefined;
 
   /**
-   * The gender, at most 64 characters. Which words the provider takes is not documented. Absent means not said.
+   * The gender, at most 64 characters. The provider does not document the allowed words. Absent means not stated.
    *
    * @generated from field: optional string gender = 6;
    */
   gender?: string | undefined;
 
   /**
-   * The date of birth, `YYYY-MM-DD`. Absent means not said.
+   * The date of birth. In a request: `YYYY-MM-DD`. In a list: as the provider returns it. Absent means not stated.
    *
    * @generated from field: optional string date_of_birth = 7;
    */
   dateOfBirth?: string | undefined;
 
   /**
-   * Notes about the contact, at most 4096 characters. Absent means not said.
+   * Notes about the contact, at most 4,096 characters. Absent means not stated.
    *
    * @generated from field: optional string note = 8;
    */
   note?: string | undefined;
 
   /**
-   * The contact as the JSON that the provider sent. Filled in a list; must be empty in a request.
+   * Output only. The contact as the JSON text that the provider sent. Set in a list; ignored in a request.
    *
-   * @generated from field: string raw_json = 15;
+   * @generated from field: string raw_json = 9;
    */
   rawJson: string;
 };
@@ -92,22 +98,29 @@ export const ContactSchema: GenMessage<Contact> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_contact_service, 0);
 
 /**
- * Asks for a page of contacts.
+ * Request of `ContactService.ListContacts`.
  *
  * @generated from message switchboard.v1.ListContactsRequest
  */
 export type ListContactsRequest = Message<"switchboard.v1.ListContactsRequest"> & {
   /**
-   * Required. The account whose contacts are wanted.
+   * Required. The account.
    *
    * @generated from field: string account = 1;
    */
   account: string;
 
   /**
-   * The `next_page_token` of the page before. Empty means the first page.
+   * The maximum number of contacts on the page: 1 to 1,000. Zero means 100.
    *
-   * @generated from field: string page_token = 2;
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the previous page. Empty means the first page.
+   *
+   * @generated from field: string page_token = 3;
    */
   pageToken: string;
 };
@@ -120,20 +133,20 @@ export const ListContactsRequestSchema: GenMessage<ListContactsRequest> = /*@__P
   messageDesc(file_switchboard_v1_contact_service, 1);
 
 /**
- * Answers with a page of contacts.
+ * Response of `ContactService.ListContacts`.
  *
  * @generated from message switchboard.v1.ListContactsResponse
  */
 export type ListContactsResponse = Message<"switchboard.v1.ListContactsResponse"> & {
   /**
-   * The contacts. May be empty on the last page.
+   * The contacts. May be empty.
    *
    * @generated from field: repeated switchboard.v1.Contact contacts = 1;
    */
   contacts: Contact[];
 
   /**
-   * Give it as `page_token` for the next page. Empty when this is the last one.
+   * The `page_token` of the next page. Empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -148,44 +161,35 @@ export const ListContactsResponseSchema: GenMessage<ListContactsResponse> = /*@_
   messageDesc(file_switchboard_v1_contact_service, 2);
 
 /**
- * Asks for a new contact.
+ * Request of `ContactService.CreateContact`.
  *
  * @generated from message switchboard.v1.CreateContactRequest
  */
 export type CreateContactRequest = Message<"switchboard.v1.CreateContactRequest"> & {
   /**
-   * Required. The account whose list the contact goes into.
+   * Required. The account.
    *
    * @generated from field: string account = 1;
    */
   account: string;
 
   /**
-   * Required. The contact: `name`, `country_code` and `phone_number` at least.
+   * Required. The contact; at least `name`, `country_code` and `phone_number`. Output only fields are ignored.
    *
    * @generated from field: switchboard.v1.Contact contact = 2;
    */
   contact?: Contact | undefined;
 
   /**
-   * Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each contact.
-   * Empty means none, and then a repetition may create a second one.
-   *
-   * For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-   * and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-   * running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-   * another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-   * free again.
+   * The idempotency key, as in `SendMessageRequest.request_id`: one for each contact. Empty means none; then a retry
+   * may create a second contact.
    *
    * @generated from field: string request_id = 3;
    */
   requestId: string;
 
   /**
-   * After `WRITE_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-   * done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-   * same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-   * without it.
+   * Makes one further attempt after `WRITE_OUTCOME_UNKNOWN`, as in `SendMessageRequest.resend_after_attempt`.
    *
    * @generated from field: uint32 resend_after_attempt = 4;
    */
@@ -200,27 +204,27 @@ export const CreateContactRequestSchema: GenMessage<CreateContactRequest> = /*@_
   messageDesc(file_switchboard_v1_contact_service, 3);
 
 /**
- * Answers when the provider has created the contact.
+ * Response of `ContactService.CreateContact`.
  *
  * @generated from message switchboard.v1.CreateContactResponse
  */
 export type CreateContactResponse = Message<"switchboard.v1.CreateContactResponse"> & {
   /**
-   * The contact as it was asked for, with the id that the provider gave.
+   * The contact as requested, with the id that the provider assigned.
    *
    * @generated from field: switchboard.v1.Contact contact = 1;
    */
   contact?: Contact | undefined;
 
   /**
-   * The provider's own words.
+   * The provider's own text.
    *
    * @generated from field: string provider_message = 2;
    */
   providerMessage: string;
 
   /**
-   * Whether this is the answer to a `request_id` that was done before, and nothing was done now.
+   * Whether the `request_id` had been executed before, so this request did nothing.
    *
    * @generated from field: bool replayed = 3;
    */
@@ -235,24 +239,38 @@ export const CreateContactResponseSchema: GenMessage<CreateContactResponse> = /*
   messageDesc(file_switchboard_v1_contact_service, 4);
 
 /**
- * Asks to change a contact.
+ * Request of `ContactService.UpdateContact`.
  *
  * @generated from message switchboard.v1.UpdateContactRequest
  */
 export type UpdateContactRequest = Message<"switchboard.v1.UpdateContactRequest"> & {
   /**
-   * Required. The account whose list the contact is in.
+   * Required. The account.
    *
    * @generated from field: string account = 1;
    */
   account: string;
 
   /**
-   * Required. The contact: `id` and `name` at least.
+   * Required. The contact: at least `contact_id` and `name`. Output only fields are ignored.
    *
    * @generated from field: switchboard.v1.Contact contact = 2;
    */
   contact?: Contact | undefined;
+
+  /**
+   * The fields to change: `name`, `email`, `gender`, `date_of_birth`, `note`, or `*` for all of them.
+   *
+   * A named field that is empty or absent in `contact` is sent to the provider as empty, to clear it. The provider
+   * needs `name`: if the mask does not name it, the call fails with INVALID_ARGUMENT and the path `contact.name`.
+   *
+   * Absent means the fields that are set in `contact`, without `country_code` and `phone_number`, so a listed contact
+   * can be changed and sent back. If the mask names one of these two, the call fails with UNIMPLEMENTED
+   * `PROVIDER_UNSUPPORTED`. Output only fields in the mask are ignored. Other paths fail with INVALID_ARGUMENT.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 3;
+   */
+  updateMask?: FieldMask | undefined;
 };
 
 /**
@@ -263,15 +281,23 @@ export const UpdateContactRequestSchema: GenMessage<UpdateContactRequest> = /*@_
   messageDesc(file_switchboard_v1_contact_service, 5);
 
 /**
- * Answers when the provider has changed the contact.
+ * Response of `ContactService.UpdateContact`.
  *
  * @generated from message switchboard.v1.UpdateContactResponse
  */
 export type UpdateContactResponse = Message<"switchboard.v1.UpdateContactResponse"> & {
   /**
-   * The provider's own words.
+   * What is known of the contact: `contact_id` and the fields that were changed. The provider does not return the
+   * contact.
    *
-   * @generated from field: string provider_message = 1;
+   * @generated from field: switchboard.v1.Contact contact = 1;
+   */
+  contact?: Contact | undefined;
+
+  /**
+   * The provider's own text.
+   *
+   * @generated from field: string provider_message = 2;
    */
   providerMessage: string;
 };
@@ -284,13 +310,13 @@ export const UpdateContactResponseSchema: GenMessage<UpdateContactResponse> = /*
   messageDesc(file_switchboard_v1_contact_service, 6);
 
 /**
- * Asks to delete a contact.
+ * Request of `ContactService.DeleteContact`.
  *
  * @generated from message switchboard.v1.DeleteContactRequest
  */
 export type DeleteContactRequest = Message<"switchboard.v1.DeleteContactRequest"> & {
   /**
-   * Required. The account whose list the contact is in.
+   * Required. The account.
    *
    * @generated from field: string account = 1;
    */
@@ -312,13 +338,13 @@ export const DeleteContactRequestSchema: GenMessage<DeleteContactRequest> = /*@_
   messageDesc(file_switchboard_v1_contact_service, 7);
 
 /**
- * Answers when the provider has deleted the contact.
+ * Response of `ContactService.DeleteContact`.
  *
  * @generated from message switchboard.v1.DeleteContactResponse
  */
 export type DeleteContactResponse = Message<"switchboard.v1.DeleteContactResponse"> & {
   /**
-   * The provider's own words.
+   * The provider's own text.
    *
    * @generated from field: string provider_message = 1;
    */
@@ -333,19 +359,35 @@ export const DeleteContactResponseSchema: GenMessage<DeleteContactResponse> = /*
   messageDesc(file_switchboard_v1_contact_service, 8);
 
 /**
- * Keeps an account's contact list at its provider. ConnectBy.
+ * Manages an account's contact list at its provider. ConnectBy only.
  *
- * Failures of a write: UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`
- * when nobody can tell whether the provider did it; any other code means that the provider said no and did nothing. A
- * read that fails with UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+ * Errors of every RPC:
+ * - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+ * - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+ * - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no contacts, or cannot do what the fields ask for.
+ * - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+ * - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+ * - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+ *
+ * Errors of the writes (create, update, delete):
+ * - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the provider may have done it. List the contacts before you retry.
  *
  * @generated from service switchboard.v1.ContactService
  */
 export const ContactService: GenService<{
   /**
-   * Lists contacts, a page at a time, in the provider's order and with the provider's page size.
+   * Lists contacts, in the provider's order.
    *
-   * Pages are counted by the provider, so contacts that come or go between two calls may be seen twice or not at all.
+   * The provider counts pages. If contacts are added or removed between two calls, some may be listed twice or not at
+   * all.
+   *
+   * A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
+   * exceeds 4 MiB. Continue until `next_page_token` is empty.
+   *
+   * Errors, besides those of the service:
+   * - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+   * - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+   * - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed. Check the account's route.
    *
    * @generated from rpc switchboard.v1.ContactService.ListContacts
    */
@@ -357,8 +399,11 @@ export const ContactService: GenService<{
   /**
    * Creates a contact.
    *
-   * What the provider does with a phone number that it knows already is not documented: it may refuse or make a second
-   * contact.
+   * ConnectBy does not document what happens if the phone number exists: it may refuse or create a second contact.
+   *
+   * Errors, besides those of the service:
+   * - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request. Nothing was done.
+   * - UNAVAILABLE `STORE_UNAVAILABLE`: the request could not be recorded. Nothing reached the provider.
    *
    * @generated from rpc switchboard.v1.ContactService.CreateContact
    */
@@ -368,11 +413,13 @@ export const ContactService: GenService<{
     output: typeof CreateContactResponseSchema;
   },
   /**
-   * Updates a contact.
+   * Updates fields of a contact.
    *
-   * The provider needs `contact.name` each time, and nothing can read one contact: so this is no partial update
-   * (`Capabilities.partial_contact_updates` is false), and whether fields that are absent are kept or cleared is not
-   * documented. Phone number and country code cannot be changed.
+   * ConnectBy needs `contact.name` in every update and cannot return a single contact. Whether it keeps or clears a
+   * field that the update does not send is not documented, so `Capabilities.partial_contact_updates` is false. It
+   * cannot change the phone number or the country code.
+   *
+   * Errors: those of the service.
    *
    * @generated from rpc switchboard.v1.ContactService.UpdateContact
    */
@@ -382,7 +429,9 @@ export const ContactService: GenService<{
     output: typeof UpdateContactResponseSchema;
   },
   /**
-   * Deletes a contact. What the provider answers to an id that it does not know is not documented.
+   * Deletes a contact. ConnectBy does not document its reply for an unknown id.
+   *
+   * Errors: those of the service.
    *
    * @generated from rpc switchboard.v1.ContactService.DeleteContact
    */

@@ -2,12 +2,12 @@
 // @generated from file switchboard/v1/event.proto (package switchboard.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Error } from "./error_pb.js";
-import { file_switchboard_v1_error } from "./error_pb.js";
+import type { Failure } from "./failure_pb.js";
+import { file_switchboard_v1_failure } from "./failure_pb.js";
 import type { Location, MediaKind, Message as Message$1, MessageState, Text } from "./message_pb.js";
 import { file_switchboard_v1_message } from "./message_pb.js";
 import type { Party } from "./party_pb.js";
@@ -20,24 +20,25 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file switchboard/v1/event.proto.
  */
 export const file_switchboard_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Chpzd2l0Y2hib2FyZC92MS9ldmVudC5wcm90bxIOc3dpdGNoYm9hcmQudjEi+QQKBUV2ZW50EgoKAmlkGAEgASgJEg4KBmN1cnNvchgCIAEoCRIPCgdhY2NvdW50GAMgASgJEioKCHByb3ZpZGVyGAQgASgOMhguc3dpdGNoYm9hcmQudjEuUHJvdmlkZXISDAoEdHlwZRgFIAEoCRIwCgxyZWNlaXZlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCm9jY3VyX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDWNhbGxiYWNrX2RhdGEYCCABKAkSHQoVcG9zc2libGVfZHVwbGljYXRlX29mGAkgASgJEhAKCHJhd19ib2R5GAogASgMEjsKEG1lc3NhZ2VfcmVjZWl2ZWQYFCABKAsyHy5zd2l0Y2hib2FyZC52MS5NZXNzYWdlUmVjZWl2ZWRIABI3Cg5tZXNzYWdlX3N0YXR1cxgVIAEoCzIdLnN3aXRjaGJvYXJkLnYxLk1lc3NhZ2VTdGF0dXNIABIzCgxtZXNzYWdlX2VjaG8YFiABKAsyGy5zd2l0Y2hib2FyZC52MS5NZXNzYWdlRWNob0gAEjsKEHJlcG9ydF9jb21wbGV0ZWQYFyABKAsyHy5zd2l0Y2hib2FyZC52MS5SZXBvcnRDb21wbGV0ZWRIABI7ChBtZXNzYWdlX2FjY2VwdGVkGBggASgLMh8uc3dpdGNoYm9hcmQudjEuTWVzc2FnZUFjY2VwdGVkSAASLwoHdW5rbm93bhgdIAEoCzIcLnN3aXRjaGJvYXJkLnYxLlVua25vd25FdmVudEgAQgkKB3BheWxvYWQinAMKD01lc3NhZ2VSZWNlaXZlZBIbChNwcm92aWRlcl9tZXNzYWdlX2lkGAEgASgJEiUKBnNlbmRlchgCIAEoCzIVLnN3aXRjaGJvYXJkLnYxLlBhcnR5EigKCXJlY2lwaWVudBgDIAEoCzIVLnN3aXRjaGJvYXJkLnYxLlBhcnR5EiQKHHJlcGx5X3RvX3Byb3ZpZGVyX21lc3NhZ2VfaWQYBCABKAkSKgoIcmVmZXJyYWwYBSABKAsyGC5zd2l0Y2hib2FyZC52MS5SZWZlcnJhbBIkCgR0ZXh0GAogASgLMhQuc3dpdGNoYm9hcmQudjEuVGV4dEgAEjUKC2F0dGFjaG1lbnRzGAsgASgLMh4uc3dpdGNoYm9hcmQudjEuQXR0YWNobWVudExpc3RIABIsCghsb2NhdGlvbhgMIAEoCzIYLnN3aXRjaGJvYXJkLnYxLkxvY2F0aW9uSAASMwoMYnV0dG9uX3JlcGx5GA0gASgLMhsuc3dpdGNoYm9hcmQudjEuQnV0dG9uUmVwbHlIAEIJCgdjb250ZW50IkEKDkF0dGFjaG1lbnRMaXN0Ei8KC2F0dGFjaG1lbnRzGAEgAygLMhouc3dpdGNoYm9hcmQudjEuQXR0YWNobWVudCJ9CgpBdHRhY2htZW50EicKBGtpbmQYASABKA4yGS5zd2l0Y2hib2FyZC52MS5NZWRpYUtpbmQSFQoNcHJvdmlkZXJfa2luZBgCIAEoCRILCgN1cmwYAyABKAkSDwoHY2FwdGlvbhgEIAEoCRIRCglmaWxlX25hbWUYBSABKAkiLAoLQnV0dG9uUmVwbHkSDAoEdGV4dBgBIAEoCRIPCgdwYXlsb2FkGAIgASgJIskBCghSZWZlcnJhbBISCgpzb3VyY2VfdXJsGAEgASgJEhEKCXNvdXJjZV9pZBgCIAEoCRITCgtzb3VyY2VfdHlwZRgDIAEoCRIQCghoZWFkbGluZRgEIAEoCRIMCgRib2R5GAUgASgJEhIKCm1lZGlhX3R5cGUYBiABKAkSEQoJaW1hZ2VfdXJsGAcgASgJEhEKCXZpZGVvX3VybBgIIAEoCRIVCg10aHVtYm5haWxfdXJsGAkgASgJEhAKCGNsaWNrX2lkGAogASgJIsYBCg9SZXBvcnRDb21wbGV0ZWQSEQoJcmVwb3J0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSEwoLcmVwb3J0X3R5cGUYAyABKAkSDgoGcnVuX2lkGAQgASgJEgsKA3VybBgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItcCCg1NZXNzYWdlU3RhdHVzEhsKE3Byb3ZpZGVyX21lc3NhZ2VfaWQYASABKAkSLAoGc3RhdHVzGAIgASgOMhwuc3dpdGNoYm9hcmQudjEuTWVzc2FnZVN0YXRlEhcKD3Byb3ZpZGVyX3N0YXR1cxgDIAEoCRIkCgVlcnJvchgEIAEoCzIVLnN3aXRjaGJvYXJkLnYxLkVycm9yEiUKBnNlbmRlchgFIAEoCzIVLnN3aXRjaGJvYXJkLnYxLlBhcnR5EigKCXJlY2lwaWVudBgGIAEoCzIVLnN3aXRjaGJvYXJkLnYxLlBhcnR5EhUKDWNhbXBhaWduX25hbWUYByABKAkSMQoLc3RhdGVfYWZ0ZXIYCCABKA4yHC5zd2l0Y2hib2FyZC52MS5NZXNzYWdlU3RhdGUSDQoFc3RhbGUYCSABKAgSEgoKbWVzc2FnZV9pZBgKIAEoCSI7Cg9NZXNzYWdlQWNjZXB0ZWQSKAoHbWVzc2FnZRgBIAEoCzIXLnN3aXRjaGJvYXJkLnYxLk1lc3NhZ2UikQIKC01lc3NhZ2VFY2hvEhsKE3Byb3ZpZGVyX21lc3NhZ2VfaWQYASABKAkSJQoGc2VuZGVyGAIgASgLMhUuc3dpdGNoYm9hcmQudjEuUGFydHkSKAoJcmVjaXBpZW50GAMgASgLMhUuc3dpdGNoYm9hcmQudjEuUGFydHkSJAoEdGV4dBgKIAEoCzIULnN3aXRjaGJvYXJkLnYxLlRleHRIABI1CgthdHRhY2htZW50cxgLIAEoCzIeLnN3aXRjaGJvYXJkLnYxLkF0dGFjaG1lbnRMaXN0SAASLAoIbG9jYXRpb24YDCABKAsyGC5zd2l0Y2hib2FyZC52MS5Mb2NhdGlvbkgAQgkKB2NvbnRlbnQiLgoMVW5rbm93bkV2ZW50Eg0KBXRvcGljGAEgASgJEg8KB3Byb2JsZW0YAiABKAlCgQEKDnN3aXRjaGJvYXJkLnYxUAFaM3N3aXRjaGJvYXJkLmV4YW1wbGUvZ28vc3dpdGNoYm9hcmQvdjE7c3dpdGNoYm9hcmR2MaICA1NXQqoCDlN3aXRjaGJvYXJkLlYxygIOU3dpdGNoYm9hcmRcVjHqAg9Td2l0Y2hib2FyZDo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_switchboard_v1_error, file_switchboard_v1_message, file_switchboard_v1_party, file_switchboard_v1_provider]);
+  fileDesc("Chpzd2l0Y2hib2FyZC92MS9ldmVudC5wcm90bxIOc3dpdGNoYm9hcmQudjEiigUKBUV2ZW50EhAKCGV2ZW50X2lkGAEgASgJEg4KBmN1cnNvchgCIAEoCRIPCgdhY2NvdW50GAMgASgJEioKCHByb3ZpZGVyGAQgASgOMhguc3dpdGNoYm9hcmQudjEuUHJvdmlkZXISFQoNcHJvdmlkZXJfbmFtZRgFIAEoCRIMCgR0eXBlGAYgASgJEjAKDHJlY2VpdmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKb2NjdXJfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNY2FsbGJhY2tfZGF0YRgJIAEoCRIdChVwb3NzaWJsZV9kdXBsaWNhdGVfb2YYCiABKAkSEAoIcmF3X2JvZHkYCyABKAwSOwoQbWVzc2FnZV9yZWNlaXZlZBgUIAEoCzIfLnN3aXRjaGJvYXJkLnYxLk1lc3NhZ2VSZWNlaXZlZEgAEjsKEG1lc3NhZ2VfYWNjZXB0ZWQYFSABKAsyHy5zd2l0Y2hib2FyZC52MS5NZXNzYWdlQWNjZXB0ZWRIABI3Cg5tZXNzYWdlX3N0YXR1cxgWIAEoCzIdLnN3aXRjaGJvYXJkLnYxLk1lc3NhZ2VTdGF0dXNIABIzCgxtZXNzYWdlX2VjaG8YFyABKAsyGy5zd2l0Y2hib2FyZC52MS5NZXNzYWdlRWNob0gAEi8KCnJlcG9ydF9ydW4YGCABKAsyGS5zd2l0Y2hib2FyZC52MS5SZXBvcnRSdW5IABIvCgd1bmtub3duGBkgASgLMhwuc3dpdGNoYm9hcmQudjEuVW5rbm93bkV2ZW50SABCCQoHcGF5bG9hZCLnAwoPTWVzc2FnZVJlY2VpdmVkEhsKE3Byb3ZpZGVyX21lc3NhZ2VfaWQYASABKAkSJQoGc2VuZGVyGAIgASgLMhUuc3dpdGNoYm9hcmQudjEuUGFydHkSKAoJcmVjaXBpZW50GAMgASgLMhUuc3dpdGNoYm9hcmQudjEuUGFydHkSJAoccmVwbHlfdG9fcHJvdmlkZXJfbWVzc2FnZV9pZBgEIAEoCRIqCghyZWZlcnJhbBgFIAEoCzIYLnN3aXRjaGJvYXJkLnYxLlJlZmVycmFsEhUKDW1ldGFkYXRhX2pzb24YBiABKAkSJAoEdGV4dBgKIAEoCzIULnN3aXRjaGJvYXJkLnYxLlRleHRIABI1CgthdHRhY2htZW50cxgLIAEoCzIeLnN3aXRjaGJvYXJkLnYxLkF0dGFjaG1lbnRMaXN0SAASLAoIbG9jYXRpb24YDCABKAsyGC5zd2l0Y2hib2FyZC52MS5Mb2NhdGlvbkgAEjMKDGJ1dHRvbl9yZXBseRgNIAEoCzIbLnN3aXRjaGJvYXJkLnYxLkJ1dHRvblJlcGx5SAASMgoLdW5zdXBwb3J0ZWQYDiABKAsyGy5zd2l0Y2hib2FyZC52MS5VbnN1cHBvcnRlZEgAQgkKB2NvbnRlbnQiNgoLVW5zdXBwb3J0ZWQSFQoNcHJvdmlkZXJfa2luZBgBIAEoCRIQCghyYXdfanNvbhgCIAEoCSJBCg5BdHRhY2htZW50TGlzdBIvCgthdHRhY2htZW50cxgBIAMoCzIaLnN3aXRjaGJvYXJkLnYxLkF0dGFjaG1lbnQi2gEKCkF0dGFjaG1lbnQSJwoEa2luZBgBIAEoDjIZLnN3aXRjaGJvYXJkLnYxLk1lZGlhS2luZBIVCg1wcm92aWRlcl9raW5kGAIgASgJEgsKA3VybBgDIAEoCRIPCgdjYXB0aW9uGAQgASgJEhEKCWZpbGVfbmFtZRgFIAEoCRIRCgltaW1lX3R5cGUYBiABKAkSDgoGc2hhMjU2GAcgASgJEhcKCnNpemVfYnl0ZXMYCCABKARIAIgBARIQCghtZWRpYV9pZBgJIAEoCUINCgtfc2l6ZV9ieXRlcyIsCgtCdXR0b25SZXBseRIMCgR0ZXh0GAEgASgJEg8KB3BheWxvYWQYAiABKAkiyQEKCFJlZmVycmFsEhIKCnNvdXJjZV91cmwYASABKAkSEQoJc291cmNlX2lkGAIgASgJEhMKC3NvdXJjZV90eXBlGAMgASgJEhAKCGhlYWRsaW5lGAQgASgJEgwKBGJvZHkYBSABKAkSEgoKbWVkaWFfdHlwZRgGIAEoCRIRCglpbWFnZV91cmwYByABKAkSEQoJdmlkZW9fdXJsGAggASgJEhUKDXRodW1ibmFpbF91cmwYCSABKAkSEAoIY2xpY2tfaWQYCiABKAkiOwoPTWVzc2FnZUFjY2VwdGVkEigKB21lc3NhZ2UYASABKAsyFy5zd2l0Y2hib2FyZC52MS5NZXNzYWdlItsCCg1NZXNzYWdlU3RhdHVzEhsKE3Byb3ZpZGVyX21lc3NhZ2VfaWQYASABKAkSLAoGc3RhdHVzGAIgASgOMhwuc3dpdGNoYm9hcmQudjEuTWVzc2FnZVN0YXRlEhcKD3Byb3ZpZGVyX3N0YXR1cxgDIAEoCRIoCgdmYWlsdXJlGAQgASgLMhcuc3dpdGNoYm9hcmQudjEuRmFpbHVyZRIlCgZzZW5kZXIYBSABKAsyFS5zd2l0Y2hib2FyZC52MS5QYXJ0eRIoCglyZWNpcGllbnQYBiABKAsyFS5zd2l0Y2hib2FyZC52MS5QYXJ0eRIVCg1jYW1wYWlnbl9uYW1lGAcgASgJEjEKC3N0YXRlX2FmdGVyGAggASgOMhwuc3dpdGNoYm9hcmQudjEuTWVzc2FnZVN0YXRlEg0KBXN0YWxlGAkgASgIEhIKCm1lc3NhZ2VfaWQYCiABKAki4wMKC01lc3NhZ2VFY2hvEhsKE3Byb3ZpZGVyX21lc3NhZ2VfaWQYASABKAkSJQoGc2VuZGVyGAIgASgLMhUuc3dpdGNoYm9hcmQudjEuUGFydHkSKAoJcmVjaXBpZW50GAMgASgLMhUuc3dpdGNoYm9hcmQudjEuUGFydHkSJAoccmVwbHlfdG9fcHJvdmlkZXJfbWVzc2FnZV9pZBgEIAEoCRIqCghyZWZlcnJhbBgFIAEoCzIYLnN3aXRjaGJvYXJkLnYxLlJlZmVycmFsEhUKDW1ldGFkYXRhX2pzb24YBiABKAkSJAoEdGV4dBgKIAEoCzIULnN3aXRjaGJvYXJkLnYxLlRleHRIABI1CgthdHRhY2htZW50cxgLIAEoCzIeLnN3aXRjaGJvYXJkLnYxLkF0dGFjaG1lbnRMaXN0SAASLAoIbG9jYXRpb24YDCABKAsyGC5zd2l0Y2hib2FyZC52MS5Mb2NhdGlvbkgAEjMKDGJ1dHRvbl9yZXBseRgNIAEoCzIbLnN3aXRjaGJvYXJkLnYxLkJ1dHRvblJlcGx5SAASMgoLdW5zdXBwb3J0ZWQYDiABKAsyGy5zd2l0Y2hib2FyZC52MS5VbnN1cHBvcnRlZEgAQgkKB2NvbnRlbnQihwIKCVJlcG9ydFJ1bhIRCglyZXBvcnRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtyZXBvcnRfdHlwZRgDIAEoCRIOCgZydW5faWQYBCABKAkSLAoGc3RhdHVzGAUgASgOMhwuc3dpdGNoYm9hcmQudjEuUmVwb3J0U3RhdHVzEhcKD3Byb3ZpZGVyX3N0YXR1cxgGIAEoCRILCgN1cmwYByABKAkSLwoLZXhwaXJlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIuCgxVbmtub3duRXZlbnQSDQoFdG9waWMYASABKAkSDwoHcHJvYmxlbRgCIAEoCSJBCgtFdmVudEZpbHRlchIQCghhY2NvdW50cxgBIAMoCRINCgV0eXBlcxgCIAMoCRIRCgljdXN0b21lcnMYAyADKAkqggEKDFJlcG9ydFN0YXR1cxIdChlSRVBPUlRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASHAoYUkVQT1JUX1NUQVRVU19QUk9DRVNTSU5HEAESGwoXUkVQT1JUX1NUQVRVU19DT01QTEVURUQQAhIYChRSRVBPUlRfU1RBVFVTX0ZBSUxFRBADKmcKDVN0YXJ0UG9zaXRpb24SHgoaU1RBUlRfUE9TSVRJT05fVU5TUEVDSUZJRUQQABIZChVTVEFSVF9QT1NJVElPTl9MQVRFU1QQARIbChdTVEFSVF9QT1NJVElPTl9FQVJMSUVTVBACQoEBCg5zd2l0Y2hib2FyZC52MVABWjNzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3YxO3N3aXRjaGJvYXJkdjGiAgNTV0KqAg5Td2l0Y2hib2FyZC5WMcoCDlN3aXRjaGJvYXJkXFYx6gIPU3dpdGNoYm9hcmQ6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_switchboard_v1_failure, file_switchboard_v1_message, file_switchboard_v1_party, file_switchboard_v1_provider]);
 
 /**
- * Tells one thing that happened. Events of all accounts stand in one journal, in one order.
+ * One event. The journal holds the events of all accounts in one order.
  *
  * @generated from message switchboard.v1.Event
  */
 export type Event = Message<"switchboard.v1.Event"> & {
   /**
-   * The event's own id, `evt_` and a ULID. The same wherever and whenever the event is read.
+   * The event's id: `evt_` and a ULID. It is the same in every stream, list and subscription.
    *
-   * @generated from field: string id = 1;
+   * @generated from field: string event_id = 1;
    */
-  id: string;
+  eventId: string;
 
   /**
-   * The event's place in the journal. Give it as `SubscribeRequest.after_cursor` to go on behind this event. Opaque, at
-   * most 64 characters; it cannot be compared or computed with.
+   * The position after this event. Pass it as `SubscribeRequest.after_cursor` to resume after the event.
+   *
+   * Cursors are opaque, have at most 64 characters and cannot be compared.
    *
    * @generated from field: string cursor = 2;
    */
@@ -58,63 +59,72 @@ export type Event = Message<"switchboard.v1.Event"> & {
   provider: Provider;
 
   /**
-   * What happened, as a word with dots:
+   * The name of `provider`.
+   *
+   * @generated from field: string provider_name = 5;
+   */
+  providerName: string;
+
+  /**
+   * The type, in words separated by dots:
    *
    * | type | payload |
    * |---|---|
    * | `message.received` | `message_received`: a customer wrote |
-   * | `message.accepted` | `message_accepted`: the provider has taken a message of ours |
-   * | `message.status` | `message_status`: the provider reports on a message that was sent |
-   * | `message.echo` | `message_echo`: a message from one of our own numbers, reported back |
-   * | `report.completed` | `report_completed`: a report can be fetched |
-   * | `unknown` | `unknown`: a rightly signed webhook that this version cannot read |
+   * | `message.accepted` | `message_accepted`: the provider accepted a message sent through Switchboard |
+   * | `message.status` | `message_status`: the provider reported on a sent message |
+   * | `message.echo` | `message_echo`: the provider reported a message from one of the business's own numbers |
+   * | `report.run` | `report_run`: a run of a report started, completed or failed |
+   * | `unknown` | `unknown`: a webhook with a valid signature that is not a message, a status or a report |
    *
-   * More types will come: let a consumer pass over those it does not know, or filter.
+   * Later versions add types. Ignore types that you do not know, or set a filter.
    *
-   * @generated from field: string type = 5;
+   * @generated from field: string type = 6;
    */
   type: string;
 
   /**
-   * When Switchboard received it. It never goes backwards along the journal, even when the clock of the machine does.
+   * When Switchboard received the event. It never decreases along the journal, even if the machine's clock does.
    *
-   * @generated from field: google.protobuf.Timestamp receive_time = 6;
+   * @generated from field: google.protobuf.Timestamp receive_time = 7;
    */
   receiveTime?: Timestamp | undefined;
 
   /**
-   * When it happened, by the provider's clock, in full seconds. Absent when the provider did not say.
+   * When the event happened by the provider's clock, in whole seconds. Absent if the provider sent no readable time.
    *
-   * @generated from field: google.protobuf.Timestamp occur_time = 7;
+   * @generated from field: google.protobuf.Timestamp occur_time = 8;
    */
   occurTime?: Timestamp | undefined;
 
   /**
-   * The JSON that the sender attached to the message that this event is about (`SendMessageRequest.callback_data`), as
-   * the provider brought it back. Empty when there is none.
+   * The JSON that the sender attached to the message that this event concerns (`SendMessageRequest.callback_data`), as
+   * the provider returned it. Empty if there is none.
    *
-   * @generated from field: string callback_data = 8;
+   * @generated from field: string callback_data = 9;
    */
   callbackData: string;
 
   /**
-   * The id of the newest earlier event whose webhook had the very same bytes, when the provider gave no identity by
-   * which a repetition could be told from a second, equal event. Empty otherwise. Events with an identity are never
-   * delivered twice.
+   * The id of the newest earlier event whose webhook had the same bytes. It is set only if the provider gave the event
+   * no identity, so a repetition cannot be distinguished from a second, equal event. Empty otherwise.
    *
-   * @generated from field: string possible_duplicate_of = 9;
+   * Repetitions of events with an identity are dropped while the journal holds the original.
+   *
+   * @generated from field: string possible_duplicate_of = 10;
    */
   possibleDuplicateOf: string;
 
   /**
-   * The webhook's body as it was received, byte for byte. Only when the request asked with `include_raw`.
+   * The webhook's body, byte for byte as received. Set only if the request set `include_raw` and the event is from a
+   * webhook.
    *
-   * @generated from field: bytes raw_body = 10;
+   * @generated from field: bytes raw_body = 11;
    */
   rawBody: Uint8Array;
 
   /**
-   * What happened.
+   * What happened. Unset means that the type is newer than your generated code.
    *
    * @generated from oneof switchboard.v1.Event.payload
    */
@@ -128,41 +138,41 @@ export type Event = Message<"switchboard.v1.Event"> & {
     case: "messageReceived";
   } | {
     /**
-     * The provider reports on a message that was sent.
+     * The provider accepted a message that was sent through Switchboard.
      *
-     * @generated from field: switchboard.v1.MessageStatus message_status = 21;
-     */
-    value: MessageStatus;
-    case: "messageStatus";
-  } | {
-    /**
-     * A message from one of our own numbers was reported back.
-     *
-     * @generated from field: switchboard.v1.MessageEcho message_echo = 22;
-     */
-    value: MessageEcho;
-    case: "messageEcho";
-  } | {
-    /**
-     * A report can be fetched.
-     *
-     * @generated from field: switchboard.v1.ReportCompleted report_completed = 23;
-     */
-    value: ReportCompleted;
-    case: "reportCompleted";
-  } | {
-    /**
-     * The provider has taken a message of ours.
-     *
-     * @generated from field: switchboard.v1.MessageAccepted message_accepted = 24;
+     * @generated from field: switchboard.v1.MessageAccepted message_accepted = 21;
      */
     value: MessageAccepted;
     case: "messageAccepted";
   } | {
     /**
-     * A rightly signed webhook that this version cannot read.
+     * The provider reported on a sent message.
      *
-     * @generated from field: switchboard.v1.UnknownEvent unknown = 29;
+     * @generated from field: switchboard.v1.MessageStatus message_status = 22;
+     */
+    value: MessageStatus;
+    case: "messageStatus";
+  } | {
+    /**
+     * The provider reported a message from one of the business's own numbers.
+     *
+     * @generated from field: switchboard.v1.MessageEcho message_echo = 23;
+     */
+    value: MessageEcho;
+    case: "messageEcho";
+  } | {
+    /**
+     * A run of a report started, completed or failed.
+     *
+     * @generated from field: switchboard.v1.ReportRun report_run = 24;
+     */
+    value: ReportRun;
+    case: "reportRun";
+  } | {
+    /**
+     * A webhook with a valid signature that is not a message, a status or a report.
+     *
+     * @generated from field: switchboard.v1.UnknownEvent unknown = 25;
      */
     value: UnknownEvent;
     case: "unknown";
@@ -177,13 +187,14 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_event, 0);
 
 /**
- * Tells that a customer wrote.
+ * A customer wrote.
  *
  * @generated from message switchboard.v1.MessageReceived
  */
 export type MessageReceived = Message<"switchboard.v1.MessageReceived"> & {
   /**
-   * The provider's id of this message. Empty when it gave none.
+   * The provider's id of this message. Empty if it sent none. With `unsupported` content, the id may name the message
+   * that this one refers to, so repetitions are not dropped: see `Event.possible_duplicate_of`.
    *
    * @generated from field: string provider_message_id = 1;
    */
@@ -197,14 +208,14 @@ export type MessageReceived = Message<"switchboard.v1.MessageReceived"> & {
   sender?: Party | undefined;
 
   /**
-   * The number of ours that the customer wrote to.
+   * The business's number that the customer wrote to.
    *
    * @generated from field: switchboard.v1.Party recipient = 3;
    */
   recipient?: Party | undefined;
 
   /**
-   * The provider's id of the message that the customer answers, where it is a quoted answer or a pressed button. Empty
+   * The provider's id of the message that the customer replied to, by quoting it or pressing its button. Empty
    * otherwise.
    *
    * @generated from field: string reply_to_provider_message_id = 4;
@@ -212,14 +223,21 @@ export type MessageReceived = Message<"switchboard.v1.MessageReceived"> & {
   replyToProviderMessageId: string;
 
   /**
-   * The advertisement that brought the customer. Absent when there was none.
+   * The advertisement that led the customer here. Absent if there was none.
    *
    * @generated from field: switchboard.v1.Referral referral = 5;
    */
   referral?: Referral | undefined;
 
   /**
-   * What the customer wrote.
+   * The webhook's `metadata` as the JSON text that the provider sent, campaign included. Empty if it sent none.
+   *
+   * @generated from field: string metadata_json = 6;
+   */
+  metadataJson: string;
+
+  /**
+   * The content. Unset means that the content is of a kind that is newer than your generated code.
    *
    * @generated from oneof switchboard.v1.MessageReceived.content
    */
@@ -233,7 +251,7 @@ export type MessageReceived = Message<"switchboard.v1.MessageReceived"> & {
     case: "text";
   } | {
     /**
-     * Files, one as a rule. A text that came with them is the caption of the first, unless that has one of its own.
+     * Files, usually one. A text sent with them is the caption of the first file, unless that file has its own.
      *
      * @generated from field: switchboard.v1.AttachmentList attachments = 11;
      */
@@ -241,7 +259,7 @@ export type MessageReceived = Message<"switchboard.v1.MessageReceived"> & {
     case: "attachments";
   } | {
     /**
-     * A place.
+     * A location.
      *
      * @generated from field: switchboard.v1.Location location = 12;
      */
@@ -255,6 +273,15 @@ export type MessageReceived = Message<"switchboard.v1.MessageReceived"> & {
      */
     value: ButtonReply;
     case: "buttonReply";
+  } | {
+    /**
+     * Content of a kind that this version of the server does not parse, such as a sticker or a reaction. A later
+     * version may parse it and then set another field instead.
+     *
+     * @generated from field: switchboard.v1.Unsupported unsupported = 14;
+     */
+    value: Unsupported;
+    case: "unsupported";
   } | { case: undefined; value?: undefined };
 };
 
@@ -266,7 +293,36 @@ export const MessageReceivedSchema: GenMessage<MessageReceived> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_event, 1);
 
 /**
- * Holds the files of a message.
+ * Content of a kind that this version does not parse.
+ *
+ * @generated from message switchboard.v1.Unsupported
+ */
+export type Unsupported = Message<"switchboard.v1.Unsupported"> & {
+  /**
+   * The provider's word for the kind, such as `sticker`. Empty if the provider sent none.
+   *
+   * @generated from field: string provider_kind = 1;
+   */
+  providerKind: string;
+
+  /**
+   * The content as the JSON text that the provider sent: the webhook's `message` or `buttonResponse` object. If there
+   * is neither, the whole webhook.
+   *
+   * @generated from field: string raw_json = 2;
+   */
+  rawJson: string;
+};
+
+/**
+ * Describes the message switchboard.v1.Unsupported.
+ * Use `create(UnsupportedSchema)` to create a new message.
+ */
+export const UnsupportedSchema: GenMessage<Unsupported> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event, 2);
+
+/**
+ * The files of a message.
  *
  * @generated from message switchboard.v1.AttachmentList
  */
@@ -284,48 +340,77 @@ export type AttachmentList = Message<"switchboard.v1.AttachmentList"> & {
  * Use `create(AttachmentListSchema)` to create a new message.
  */
 export const AttachmentListSchema: GenMessage<AttachmentList> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event, 2);
+  messageDesc(file_switchboard_v1_event, 3);
 
 /**
- * Names a file that a customer sent.
+ * A file that came with a message.
  *
  * @generated from message switchboard.v1.Attachment
  */
 export type Attachment = Message<"switchboard.v1.Attachment"> & {
   /**
-   * What it is. Unspecified when the provider's word is a new one.
+   * The kind of the file. Unspecified if the provider's word is unknown.
    *
    * @generated from field: switchboard.v1.MediaKind kind = 1;
    */
   kind: MediaKind;
 
   /**
-   * The provider's own word for it.
+   * The provider's own word for the kind.
    *
    * @generated from field: string provider_kind = 2;
    */
   providerKind: string;
 
   /**
-   * Where it can be fetched. How long is not documented. The file's type is in the reply's `Content-Type`.
+   * Where to fetch the file. The provider does not document for how long. The response's `Content-Type` has the MIME
+   * type (source: Connectly).
    *
    * @generated from field: string url = 3;
    */
   url: string;
 
   /**
-   * The text below it. Empty when there is none.
+   * The text below the file. Empty if there is none.
    *
    * @generated from field: string caption = 4;
    */
   caption: string;
 
   /**
-   * Its name. Empty when the provider gives none.
+   * The file's name. Empty if the provider sent none.
    *
    * @generated from field: string file_name = 5;
    */
   fileName: string;
+
+  /**
+   * The MIME type. Empty if the provider sent none.
+   *
+   * @generated from field: string mime_type = 6;
+   */
+  mimeType: string;
+
+  /**
+   * The SHA-256 of the file, in the provider's encoding. Empty if the provider sent none.
+   *
+   * @generated from field: string sha256 = 7;
+   */
+  sha256: string;
+
+  /**
+   * The size in bytes. Absent if the provider sent none.
+   *
+   * @generated from field: optional uint64 size_bytes = 8;
+   */
+  sizeBytes?: bigint | undefined;
+
+  /**
+   * The provider's id of the file. Empty if the provider sent none.
+   *
+   * @generated from field: string media_id = 9;
+   */
+  mediaId: string;
 };
 
 /**
@@ -333,23 +418,23 @@ export type Attachment = Message<"switchboard.v1.Attachment"> & {
  * Use `create(AttachmentSchema)` to create a new message.
  */
 export const AttachmentSchema: GenMessage<Attachment> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event, 3);
+  messageDesc(file_switchboard_v1_event, 4);
 
 /**
- * Tells which button a customer pressed.
+ * The button that a customer pressed.
  *
  * @generated from message switchboard.v1.ButtonReply
  */
 export type ButtonReply = Message<"switchboard.v1.ButtonReply"> & {
   /**
-   * What stands on the button.
+   * The button's label.
    *
    * @generated from field: string text = 1;
    */
   text: string;
 
   /**
-   * What the button was sent with. Empty when the provider gives none.
+   * The payload that the button was sent with. Empty if the provider sent none.
    *
    * @generated from field: string payload = 2;
    */
@@ -361,30 +446,30 @@ export type ButtonReply = Message<"switchboard.v1.ButtonReply"> & {
  * Use `create(ButtonReplySchema)` to create a new message.
  */
 export const ButtonReplySchema: GenMessage<ButtonReply> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event, 4);
+  messageDesc(file_switchboard_v1_event, 5);
 
 /**
- * Describes an advertisement that brought a customer.
+ * The advertisement that led a customer to write. A field is empty if the provider sent no value.
  *
  * @generated from message switchboard.v1.Referral
  */
 export type Referral = Message<"switchboard.v1.Referral"> & {
   /**
-   * Where it stands.
+   * The URL of the advertisement.
    *
    * @generated from field: string source_url = 1;
    */
   sourceUrl: string;
 
   /**
-   * Its id.
+   * The id of the advertisement.
    *
    * @generated from field: string source_id = 2;
    */
   sourceId: string;
 
   /**
-   * What it is, in the provider's word: `ad` or `post`.
+   * Its type, in the provider's word: `ad` or `post`.
    *
    * @generated from field: string source_type = 3;
    */
@@ -405,35 +490,35 @@ export type Referral = Message<"switchboard.v1.Referral"> & {
   body: string;
 
   /**
-   * What it shows, in the provider's word: `image` or `video`.
+   * The type of its media, in the provider's word: `image` or `video`.
    *
    * @generated from field: string media_type = 6;
    */
   mediaType: string;
 
   /**
-   * Where its picture is.
+   * The URL of its image.
    *
    * @generated from field: string image_url = 7;
    */
   imageUrl: string;
 
   /**
-   * Where its film is.
+   * The URL of its video.
    *
    * @generated from field: string video_url = 8;
    */
   videoUrl: string;
 
   /**
-   * Where its preview is.
+   * The URL of its thumbnail.
    *
    * @generated from field: string thumbnail_url = 9;
    */
   thumbnailUrl: string;
 
   /**
-   * The id of the click.
+   * The id of the click (`ctwaClid`).
    *
    * @generated from field: string click_id = 10;
    */
@@ -445,73 +530,33 @@ export type Referral = Message<"switchboard.v1.Referral"> & {
  * Use `create(ReferralSchema)` to create a new message.
  */
 export const ReferralSchema: GenMessage<Referral> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event, 5);
-
-/**
- * Tells that a report can be fetched. Connectly.
- *
- * @generated from message switchboard.v1.ReportCompleted
- */
-export type ReportCompleted = Message<"switchboard.v1.ReportCompleted"> & {
-  /**
-   * The report's id.
-   *
-   * @generated from field: string report_id = 1;
-   */
-  reportId: string;
-
-  /**
-   * Its name.
-   *
-   * @generated from field: string name = 2;
-   */
-  name: string;
-
-  /**
-   * Its type, in the provider's word: `campaign.daily.v1`.
-   *
-   * @generated from field: string report_type = 3;
-   */
-  reportType: string;
-
-  /**
-   * The id of the run.
-   *
-   * @generated from field: string run_id = 4;
-   */
-  runId: string;
-
-  /**
-   * Where it can be fetched. Only for minutes: fetch it at once.
-   *
-   * @generated from field: string url = 5;
-   */
-  url: string;
-
-  /**
-   * Until when. Absent when the provider does not say.
-   *
-   * @generated from field: google.protobuf.Timestamp expire_time = 6;
-   */
-  expireTime?: Timestamp | undefined;
-
-  /**
-   * When it was made. Absent when the provider does not say.
-   *
-   * @generated from field: google.protobuf.Timestamp create_time = 7;
-   */
-  createTime?: Timestamp | undefined;
-};
-
-/**
- * Describes the message switchboard.v1.ReportCompleted.
- * Use `create(ReportCompletedSchema)` to create a new message.
- */
-export const ReportCompletedSchema: GenMessage<ReportCompleted> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_event, 6);
 
 /**
- * Tells what the provider reports about a message that was sent.
+ * The provider accepted a message that was sent through Switchboard by any client, so other services learn of it.
+ *
+ * The event occurs once for each message, even if the acceptance is proven only later. It does not contain the content.
+ *
+ * @generated from message switchboard.v1.MessageAccepted
+ */
+export type MessageAccepted = Message<"switchboard.v1.MessageAccepted"> & {
+  /**
+   * The message at that time.
+   *
+   * @generated from field: switchboard.v1.Message message = 1;
+   */
+  message?: Message$1 | undefined;
+};
+
+/**
+ * Describes the message switchboard.v1.MessageAccepted.
+ * Use `create(MessageAcceptedSchema)` to create a new message.
+ */
+export const MessageAcceptedSchema: GenMessage<MessageAccepted> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event, 7);
+
+/**
+ * A report of the provider on a sent message.
  *
  * @generated from message switchboard.v1.MessageStatus
  */
@@ -524,28 +569,28 @@ export type MessageStatus = Message<"switchboard.v1.MessageStatus"> & {
   providerMessageId: string;
 
   /**
-   * The reported state. Unspecified when the provider's word is a new one.
+   * The reported state. Unspecified if the provider's word is unknown.
    *
    * @generated from field: switchboard.v1.MessageState status = 2;
    */
   status: MessageState;
 
   /**
-   * The provider's own word: `sent`, `delivered`, `read`, `delivery_failed`, or a new one.
+   * The provider's own word: `sent`, `delivered`, `read`, `delivery_failed`, or an unknown one.
    *
    * @generated from field: string provider_status = 3;
    */
   providerStatus: string;
 
   /**
-   * Why the message failed. Absent when it did not, or when the provider gave no reason.
+   * Why the message failed. Absent if it did not fail or the provider sent no reason.
    *
-   * @generated from field: switchboard.v1.Error error = 4;
+   * @generated from field: switchboard.v1.Failure failure = 4;
    */
-  error?: Error | undefined;
+  failure?: Failure | undefined;
 
   /**
-   * The number of ours that sent the message.
+   * The business's number that sent the message.
    *
    * @generated from field: switchboard.v1.Party sender = 5;
    */
@@ -559,29 +604,30 @@ export type MessageStatus = Message<"switchboard.v1.MessageStatus"> & {
   recipient?: Party | undefined;
 
   /**
-   * The campaign that the provider counts the message under. Empty when there is none.
+   * The campaign that the provider counts the message under. Empty if there is none.
    *
    * @generated from field: string campaign_name = 7;
    */
   campaignName: string;
 
   /**
-   * How far the message has come with this status and all before it. It only moves forward: a status that comes late
-   * does not set it back. Unspecified when only unknown words have been reported.
+   * The message's state after this status and all earlier ones. It only moves forward: a late status does not move it
+   * back. Unspecified if only unknown words have been reported.
    *
    * @generated from field: switchboard.v1.MessageState state_after = 8;
    */
   stateAfter: MessageState;
 
   /**
-   * Whether the status came late, and told of a state that the message had left behind or was in already.
+   * Whether the status is late: the message already had the reported state or a later one.
    *
    * @generated from field: bool stale = 9;
    */
   stale: boolean;
 
   /**
-   * Switchboard's id of the message. Empty when it was not sent from here, or so fast reported that it is not known yet.
+   * Switchboard's id of the message. Empty if the message was not sent through Switchboard, or if the status arrived
+   * before the provider's reply to the send and carried no correlation tag.
    *
    * @generated from field: string message_id = 10;
    */
@@ -593,47 +639,25 @@ export type MessageStatus = Message<"switchboard.v1.MessageStatus"> & {
  * Use `create(MessageStatusSchema)` to create a new message.
  */
 export const MessageStatusSchema: GenMessage<MessageStatus> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event, 7);
-
-/**
- * Tells that the provider has taken a message that was sent through this gateway, whoever sent it: so that a second
- * service sees it too. It comes once for each message, also when it only turned out later that the message was taken.
- * What the message says is not in it.
- *
- * @generated from message switchboard.v1.MessageAccepted
- */
-export type MessageAccepted = Message<"switchboard.v1.MessageAccepted"> & {
-  /**
-   * The message as it stood then.
-   *
-   * @generated from field: switchboard.v1.Message message = 1;
-   */
-  message?: Message$1 | undefined;
-};
-
-/**
- * Describes the message switchboard.v1.MessageAccepted.
- * Use `create(MessageAcceptedSchema)` to create a new message.
- */
-export const MessageAcceptedSchema: GenMessage<MessageAccepted> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_event, 8);
 
 /**
- * Tells that a message from one of our own numbers was reported back: one that was sent through Switchboard, or by
- * somebody else with the same number. Connectly reports these when a webhook is configured with `echo`.
+ * A message from one of the business's own numbers, sent through Switchboard or by another system.
+ *
+ * Connectly reports these if the webhook registration has `echo` set.
  *
  * @generated from message switchboard.v1.MessageEcho
  */
 export type MessageEcho = Message<"switchboard.v1.MessageEcho"> & {
   /**
-   * The provider's id of this message. Empty when it gave none.
+   * The provider's id of this message. Empty if it sent none. See `MessageReceived.provider_message_id`.
    *
    * @generated from field: string provider_message_id = 1;
    */
   providerMessageId: string;
 
   /**
-   * The number of ours that sent the message.
+   * The business's number that sent the message.
    *
    * @generated from field: switchboard.v1.Party sender = 2;
    */
@@ -647,7 +671,28 @@ export type MessageEcho = Message<"switchboard.v1.MessageEcho"> & {
   recipient?: Party | undefined;
 
   /**
-   * What was sent. Unset where the provider's report cannot be read: see `Event.raw_body`.
+   * The provider's id of the message that this one replies to. Empty if it is no reply.
+   *
+   * @generated from field: string reply_to_provider_message_id = 4;
+   */
+  replyToProviderMessageId: string;
+
+  /**
+   * The advertisement that the provider reported with the message. Absent if there was none.
+   *
+   * @generated from field: switchboard.v1.Referral referral = 5;
+   */
+  referral?: Referral | undefined;
+
+  /**
+   * The webhook's `metadata` as the JSON text that the provider sent, campaign included. Empty if it sent none.
+   *
+   * @generated from field: string metadata_json = 6;
+   */
+  metadataJson: string;
+
+  /**
+   * The content. Unset means that the content is of a kind that is newer than your generated code.
    *
    * @generated from oneof switchboard.v1.MessageEcho.content
    */
@@ -661,7 +706,7 @@ export type MessageEcho = Message<"switchboard.v1.MessageEcho"> & {
     case: "text";
   } | {
     /**
-     * Files. A text that went with them is the caption of the first, unless that has one of its own.
+     * Files. A text sent with them is the caption of the first file, unless that file has its own.
      *
      * @generated from field: switchboard.v1.AttachmentList attachments = 11;
      */
@@ -669,12 +714,28 @@ export type MessageEcho = Message<"switchboard.v1.MessageEcho"> & {
     case: "attachments";
   } | {
     /**
-     * A place.
+     * A location.
      *
      * @generated from field: switchboard.v1.Location location = 12;
      */
     value: Location;
     case: "location";
+  } | {
+    /**
+     * A pressed button.
+     *
+     * @generated from field: switchboard.v1.ButtonReply button_reply = 13;
+     */
+    value: ButtonReply;
+    case: "buttonReply";
+  } | {
+    /**
+     * Content of a kind that this version of the server does not parse.
+     *
+     * @generated from field: switchboard.v1.Unsupported unsupported = 14;
+     */
+    value: Unsupported;
+    case: "unsupported";
   } | { case: undefined; value?: undefined };
 };
 
@@ -686,20 +747,102 @@ export const MessageEchoSchema: GenMessage<MessageEcho> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_event, 9);
 
 /**
- * Stands for a rightly signed webhook that this version cannot read. Subscribe with `include_raw` for its body.
+ * A run of a report started, completed or failed. Connectly.
+ *
+ * Each status of a run is reported once: repetitions of the same `run_id` and `provider_status` are dropped.
+ *
+ * @generated from message switchboard.v1.ReportRun
+ */
+export type ReportRun = Message<"switchboard.v1.ReportRun"> & {
+  /**
+   * The report's id.
+   *
+   * @generated from field: string report_id = 1;
+   */
+  reportId: string;
+
+  /**
+   * The report's name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The report's type, in the provider's word: `campaign.daily.v1`.
+   *
+   * @generated from field: string report_type = 3;
+   */
+  reportType: string;
+
+  /**
+   * The id of the run. Empty if the provider sent none; then repetitions are not dropped.
+   *
+   * @generated from field: string run_id = 4;
+   */
+  runId: string;
+
+  /**
+   * The status of the run. Unspecified if the provider's word is unknown.
+   *
+   * @generated from field: switchboard.v1.ReportStatus status = 5;
+   */
+  status: ReportStatus;
+
+  /**
+   * The provider's own word for the status: `processing`, `completed`, `failed`, or an unknown one.
+   *
+   * @generated from field: string provider_status = 6;
+   */
+  providerStatus: string;
+
+  /**
+   * Where to fetch the report. It is valid for minutes only (source: Connectly), so fetch it at once. Anyone who knows
+   * the URL can fetch the report. Empty if the run is not complete.
+   *
+   * @generated from field: string url = 7;
+   */
+  url: string;
+
+  /**
+   * When `url` expires. Absent if the provider sent no time.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 8;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * When the report was made. Absent if the provider sent no time.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 9;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message switchboard.v1.ReportRun.
+ * Use `create(ReportRunSchema)` to create a new message.
+ */
+export const ReportRunSchema: GenMessage<ReportRun> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event, 10);
+
+/**
+ * A webhook with a valid signature that is not a message, a status or a report that this version can parse.
+ *
+ * Set `include_raw` to get its body.
  *
  * @generated from message switchboard.v1.UnknownEvent
  */
 export type UnknownEvent = Message<"switchboard.v1.UnknownEvent"> & {
   /**
-   * The provider's topic: `messages`, `delivery_status`, `report`, or a new one. Empty when the body names none.
+   * The provider's topic: `messages`, `delivery_status`, `report`, or an unknown one. Empty if the body names none.
    *
    * @generated from field: string topic = 1;
    */
   topic: string;
 
   /**
-   * Why it could not be read, in English, for a developer. It never quotes the body.
+   * Why the webhook could not be parsed, in English, for a developer. It never quotes the body.
    *
    * @generated from field: string problem = 2;
    */
@@ -711,5 +854,123 @@ export type UnknownEvent = Message<"switchboard.v1.UnknownEvent"> & {
  * Use `create(UnknownEventSchema)` to create a new message.
  */
 export const UnknownEventSchema: GenMessage<UnknownEvent> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event, 10);
+  messageDesc(file_switchboard_v1_event, 11);
+
+/**
+ * Selects events. An event must match every field that is set. An empty filter selects all events.
+ *
+ * @generated from message switchboard.v1.EventFilter
+ */
+export type EventFilter = Message<"switchboard.v1.EventFilter"> & {
+  /**
+   * The accounts, at most 256. Empty means all. An account that does not exist fails with NOT_FOUND
+   * `ACCOUNT_NOT_FOUND`.
+   *
+   * @generated from field: repeated string accounts = 1;
+   */
+  accounts: string[];
+
+  /**
+   * The event types, at most 256. Each is an exact type such as `message.status`, or a first word with a wildcard such
+   * as `message.*`. Empty means all. A type that this version cannot send fails with INVALID_ARGUMENT, so a typing
+   * error does not make a stream that stays empty.
+   *
+   * @generated from field: repeated string types = 2;
+   */
+  types: string[];
+
+  /**
+   * The customers, at most 256, each as in `SendMessageRequest.to`. Empty means all. If set, events without a customer,
+   * such as `report.run`, do not match.
+   *
+   * An event matches if its customer's phone number or user id is listed. Known spellings of one number match each
+   * other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
+   * after 54.
+   *
+   * @generated from field: repeated string customers = 3;
+   */
+  customers: string[];
+};
+
+/**
+ * Describes the message switchboard.v1.EventFilter.
+ * Use `create(EventFilterSchema)` to create a new message.
+ */
+export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_event, 12);
+
+/**
+ * The status of a report's run.
+ *
+ * @generated from enum switchboard.v1.ReportStatus
+ */
+export enum ReportStatus {
+  /**
+   * A status that this version does not know: see `provider_status`.
+   *
+   * @generated from enum value: REPORT_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The report is being made.
+   *
+   * @generated from enum value: REPORT_STATUS_PROCESSING = 1;
+   */
+  PROCESSING = 1,
+
+  /**
+   * The report is complete and can be fetched.
+   *
+   * @generated from enum value: REPORT_STATUS_COMPLETED = 2;
+   */
+  COMPLETED = 2,
+
+  /**
+   * The report could not be made.
+   *
+   * @generated from enum value: REPORT_STATUS_FAILED = 3;
+   */
+  FAILED = 3,
+}
+
+/**
+ * Describes the enum switchboard.v1.ReportStatus.
+ */
+export const ReportStatusSchema: GenEnum<ReportStatus> = /*@__PURE__*/
+  enumDesc(file_switchboard_v1_event, 0);
+
+/**
+ * A named position in the journal.
+ *
+ * @generated from enum switchboard.v1.StartPosition
+ */
+export enum StartPosition {
+  /**
+   * The default of the field.
+   *
+   * @generated from enum value: START_POSITION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * After the newest event: only events from now on.
+   *
+   * @generated from enum value: START_POSITION_LATEST = 1;
+   */
+  LATEST = 1,
+
+  /**
+   * Before the oldest event in the journal.
+   *
+   * @generated from enum value: START_POSITION_EARLIEST = 2;
+   */
+  EARLIEST = 2,
+}
+
+/**
+ * Describes the enum switchboard.v1.StartPosition.
+ */
+export const StartPositionSchema: GenEnum<StartPosition> = /*@__PURE__*/
+  enumDesc(file_switchboard_v1_event, 1);
 

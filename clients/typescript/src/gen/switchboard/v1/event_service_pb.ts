@@ -6,7 +6,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Event } from "./event_pb.js";
+import type { Event, EventFilter, StartPosition } from "./event_pb.js";
 import { file_switchboard_v1_event } from "./event_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,47 +14,16 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file switchboard/v1/event_service.proto.
  */
 export const file_switchboard_v1_event_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJzd2l0Y2hib2FyZC92MS9ldmVudF9zZXJ2aWNlLnByb3RvEg5zd2l0Y2hib2FyZC52MSIuCgtFdmVudEZpbHRlchIQCghhY2NvdW50cxgBIAMoCRINCgV0eXBlcxgCIAMoCSKgAwoQU3Vic2NyaWJlUmVxdWVzdBIrCgZmaWx0ZXIYASABKAsyGy5zd2l0Y2hib2FyZC52MS5FdmVudEZpbHRlchIxCghwb3NpdGlvbhgCIAEoDjIdLnN3aXRjaGJvYXJkLnYxLlN0YXJ0UG9zaXRpb25IABIWCgxhZnRlcl9jdXJzb3IYAyABKAlIABIrCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIABIWCgxzdWJzY3JpcHRpb24YBSABKAlIABI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKbWF4X2V2ZW50cxgHIAEoBBIvCgxpZGxlX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLaW5jbHVkZV9yYXcYCSABKAgSNQoOZXhwaXJlZF9wb2xpY3kYCiABKA4yHS5zd2l0Y2hib2FyZC52MS5FeHBpcmVkUG9saWN5QgcKBXN0YXJ0IpcCChFTdWJzY3JpYmVSZXNwb25zZRIzCgdzdGFydGVkGAEgASgLMiAuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlU3RhcnRlZEgAEiYKBWV2ZW50GAIgASgLMhUuc3dpdGNoYm9hcmQudjEuRXZlbnRIABI3CgloZWFydGJlYXQYAyABKAsyIi5zd2l0Y2hib2FyZC52MS5TdWJzY3JpYmVIZWFydGJlYXRIABIzCgdjbG9zaW5nGAQgASgLMiAuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlQ2xvc2luZ0gAEisKA2dhcBgFIAEoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmliZUdhcEgAQgoKCHJlc3BvbnNlIpsBChBTdWJzY3JpYmVTdGFydGVkEg4KBmN1cnNvchgBIAEoCRIVCg1vbGRlc3RfY3Vyc29yGAIgASgJEhUKDW5ld2VzdF9jdXJzb3IYAyABKAkSNQoSaGVhcnRiZWF0X2ludGVydmFsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCmdlbmVyYXRpb24YBSABKAQiTgoSU3Vic2NyaWJlSGVhcnRiZWF0Eg4KBmN1cnNvchgBIAEoCRIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAQoMU3Vic2NyaWJlR2FwEhQKDGFmdGVyX2N1cnNvchgBIAEoCRIVCg1yZXN1bWVfY3Vyc29yGAIgASgJEikKBnJlYXNvbhgDIAEoDjIZLnN3aXRjaGJvYXJkLnYxLkdhcFJlYXNvbhITCgZtaXNzZWQYBCABKARIAIgBAUIJCgdfbWlzc2VkIoEBChBTdWJzY3JpYmVDbG9zaW5nEg4KBmN1cnNvchgBIAEoCRItCgZyZWFzb24YAiABKA4yHS5zd2l0Y2hib2FyZC52MS5DbG9zaW5nUmVhc29uEi4KC3JldHJ5X2FmdGVyGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIoICChFMaXN0RXZlbnRzUmVxdWVzdBIrCgZmaWx0ZXIYASABKAsyGy5zd2l0Y2hib2FyZC52MS5FdmVudEZpbHRlchIxCghwb3NpdGlvbhgCIAEoDjIdLnN3aXRjaGJvYXJkLnYxLlN0YXJ0UG9zaXRpb25IABIWCgxhZnRlcl9jdXJzb3IYAyABKAlIABIXCg1iZWZvcmVfY3Vyc29yGAQgASgJSAASKwoFc2luY2UYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASEQoJcGFnZV9zaXplGAYgASgNEhMKC2luY2x1ZGVfcmF3GAcgASgIQgcKBXBsYWNlIpkBChJMaXN0RXZlbnRzUmVzcG9uc2USJQoGZXZlbnRzGAEgAygLMhUuc3dpdGNoYm9hcmQudjEuRXZlbnQSEwoLbmV4dF9jdXJzb3IYAiABKAkSFwoPcHJldmlvdXNfY3Vyc29yGAMgASgJEhYKDnJlYWNoZWRfbmV3ZXN0GAQgASgIEhYKDnJlYWNoZWRfb2xkZXN0GAUgASgIItUCCgxTdWJzY3JpcHRpb24SCgoCaWQYASABKAkSKwoGZmlsdGVyGAIgASgLMhsuc3dpdGNoYm9hcmQudjEuRXZlbnRGaWx0ZXISDgoGY3Vyc29yGAMgASgJEhIKCmdlbmVyYXRpb24YBCABKAQSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0ChBhY2tub3dsZWRnZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYWdfZXZlbnRzGAggASgEEisKCGxhZ190aW1lGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg8KB2V4cGlyZWQYCiABKAgi3wEKGUNyZWF0ZVN1YnNjcmlwdGlvblJlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEisKBmZpbHRlchgCIAEoCzIbLnN3aXRjaGJvYXJkLnYxLkV2ZW50RmlsdGVyEjEKCHBvc2l0aW9uGAMgASgOMh0uc3dpdGNoYm9hcmQudjEuU3RhcnRQb3NpdGlvbkgAEhYKDGFmdGVyX2N1cnNvchgEIAEoCUgAEisKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAQgcKBXN0YXJ0IlAKGkNyZWF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEjIKDHN1YnNjcmlwdGlvbhgBIAEoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmlwdGlvbiIuChZHZXRTdWJzY3JpcHRpb25SZXF1ZXN0EhQKDHN1YnNjcmlwdGlvbhgBIAEoCSJNChdHZXRTdWJzY3JpcHRpb25SZXNwb25zZRIyCgxzdWJzY3JpcHRpb24YASABKAsyHC5zd2l0Y2hib2FyZC52MS5TdWJzY3JpcHRpb24iQQoYTGlzdFN1YnNjcmlwdGlvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJImkKGUxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2USMwoNc3Vic2NyaXB0aW9ucxgBIAMoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmlwdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiXgoZVXBkYXRlU3Vic2NyaXB0aW9uUmVxdWVzdBIUCgxzdWJzY3JpcHRpb24YASABKAkSKwoGZmlsdGVyGAIgASgLMhsuc3dpdGNoYm9hcmQudjEuRXZlbnRGaWx0ZXIiUAoaVXBkYXRlU3Vic2NyaXB0aW9uUmVzcG9uc2USMgoMc3Vic2NyaXB0aW9uGAEgASgLMhwuc3dpdGNoYm9hcmQudjEuU3Vic2NyaXB0aW9uIrABChdTZWVrU3Vic2NyaXB0aW9uUmVxdWVzdBIUCgxzdWJzY3JpcHRpb24YASABKAkSMQoIcG9zaXRpb24YAiABKA4yHS5zd2l0Y2hib2FyZC52MS5TdGFydFBvc2l0aW9uSAASFgoMYWZ0ZXJfY3Vyc29yGAMgASgJSAASKwoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSABCBwoFcGxhY2UiTgoYU2Vla1N1YnNjcmlwdGlvblJlc3BvbnNlEjIKDHN1YnNjcmlwdGlvbhgBIAEoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmlwdGlvbiIxChlEZWxldGVTdWJzY3JpcHRpb25SZXF1ZXN0EhQKDHN1YnNjcmlwdGlvbhgBIAEoCSIcChpEZWxldGVTdWJzY3JpcHRpb25SZXNwb25zZSJOChJBY2tub3dsZWRnZVJlcXVlc3QSFAoMc3Vic2NyaXB0aW9uGAEgASgJEg4KBmN1cnNvchgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgEIiUKE0Fja25vd2xlZGdlUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJKmcKDVN0YXJ0UG9zaXRpb24SHgoaU1RBUlRfUE9TSVRJT05fVU5TUEVDSUZJRUQQABIZChVTVEFSVF9QT1NJVElPTl9MQVRFU1QQARIbChdTVEFSVF9QT1NJVElPTl9FQVJMSUVTVBACKmoKDUV4cGlyZWRQb2xpY3kSHgoaRVhQSVJFRF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIXChNFWFBJUkVEX1BPTElDWV9GQUlMEAESIAocRVhQSVJFRF9QT0xJQ1lfU0tJUF9XSVRIX0dBUBACKj8KCUdhcFJlYXNvbhIaChZHQVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSR0FQX1JFQVNPTl9FWFBJUkVEEAEq3gEKDUNsb3NpbmdSZWFzb24SHgoaQ0xPU0lOR19SRUFTT05fVU5TUEVDSUZJRUQQABIdChlDTE9TSU5HX1JFQVNPTl9NQVhfRVZFTlRTEAESHwobQ0xPU0lOR19SRUFTT05fSURMRV9USU1FT1VUEAISGwoXQ0xPU0lOR19SRUFTT05fU0hVVERPV04QAxInCiNDTE9TSU5HX1JFQVNPTl9TVUJTQ1JJUFRJT05fQ0hBTkdFRBAEEicKI0NMT1NJTkdfUkVBU09OX1NVQlNDUklQVElPTl9ERUxFVEVEEAUyiwcKDEV2ZW50U2VydmljZRJSCglTdWJzY3JpYmUSIC5zd2l0Y2hib2FyZC52MS5TdWJzY3JpYmVSZXF1ZXN0GiEuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlUmVzcG9uc2UwARJTCgpMaXN0RXZlbnRzEiEuc3dpdGNoYm9hcmQudjEuTGlzdEV2ZW50c1JlcXVlc3QaIi5zd2l0Y2hib2FyZC52MS5MaXN0RXZlbnRzUmVzcG9uc2USawoSQ3JlYXRlU3Vic2NyaXB0aW9uEikuc3dpdGNoYm9hcmQudjEuQ3JlYXRlU3Vic2NyaXB0aW9uUmVxdWVzdBoqLnN3aXRjaGJvYXJkLnYxLkNyZWF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEmIKD0dldFN1YnNjcmlwdGlvbhImLnN3aXRjaGJvYXJkLnYxLkdldFN1YnNjcmlwdGlvblJlcXVlc3QaJy5zd2l0Y2hib2FyZC52MS5HZXRTdWJzY3JpcHRpb25SZXNwb25zZRJoChFMaXN0U3Vic2NyaXB0aW9ucxIoLnN3aXRjaGJvYXJkLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVxdWVzdBopLnN3aXRjaGJvYXJkLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2USawoSVXBkYXRlU3Vic2NyaXB0aW9uEikuc3dpdGNoYm9hcmQudjEuVXBkYXRlU3Vic2NyaXB0aW9uUmVxdWVzdBoqLnN3aXRjaGJvYXJkLnYxLlVwZGF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEmUKEFNlZWtTdWJzY3JpcHRpb24SJy5zd2l0Y2hib2FyZC52MS5TZWVrU3Vic2NyaXB0aW9uUmVxdWVzdBooLnN3aXRjaGJvYXJkLnYxLlNlZWtTdWJzY3JpcHRpb25SZXNwb25zZRJrChJEZWxldGVTdWJzY3JpcHRpb24SKS5zd2l0Y2hib2FyZC52MS5EZWxldGVTdWJzY3JpcHRpb25SZXF1ZXN0Giouc3dpdGNoYm9hcmQudjEuRGVsZXRlU3Vic2NyaXB0aW9uUmVzcG9uc2USVgoLQWNrbm93bGVkZ2USIi5zd2l0Y2hib2FyZC52MS5BY2tub3dsZWRnZVJlcXVlc3QaIy5zd2l0Y2hib2FyZC52MS5BY2tub3dsZWRnZVJlc3BvbnNlQoEBCg5zd2l0Y2hib2FyZC52MVABWjNzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3YxO3N3aXRjaGJvYXJkdjGiAgNTV0KqAg5Td2l0Y2hib2FyZC5WMcoCDlN3aXRjaGJvYXJkXFYx6gIPU3dpdGNoYm9hcmQ6OlYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_switchboard_v1_event]);
+  fileDesc("CiJzd2l0Y2hib2FyZC92MS9ldmVudF9zZXJ2aWNlLnByb3RvEg5zd2l0Y2hib2FyZC52MSKjAwoQU3Vic2NyaWJlUmVxdWVzdBIrCgZmaWx0ZXIYASABKAsyGy5zd2l0Y2hib2FyZC52MS5FdmVudEZpbHRlchIxCghwb3NpdGlvbhgCIAEoDjIdLnN3aXRjaGJvYXJkLnYxLlN0YXJ0UG9zaXRpb25IABIWCgxhZnRlcl9jdXJzb3IYAyABKAlIABIrCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIABIZCg9zdWJzY3JpcHRpb25faWQYBSABKAlIABI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKbWF4X2V2ZW50cxgHIAEoBBIvCgxpZGxlX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLaW5jbHVkZV9yYXcYCSABKAgSNQoOZXhwaXJlZF9wb2xpY3kYCiABKA4yHS5zd2l0Y2hib2FyZC52MS5FeHBpcmVkUG9saWN5QgcKBXN0YXJ0IpcCChFTdWJzY3JpYmVSZXNwb25zZRIzCgdzdGFydGVkGAEgASgLMiAuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlU3RhcnRlZEgAEiYKBWV2ZW50GAIgASgLMhUuc3dpdGNoYm9hcmQudjEuRXZlbnRIABI3CgloZWFydGJlYXQYAyABKAsyIi5zd2l0Y2hib2FyZC52MS5TdWJzY3JpYmVIZWFydGJlYXRIABIzCgdjbG9zaW5nGAQgASgLMiAuc3dpdGNoYm9hcmQudjEuU3Vic2NyaWJlQ2xvc2luZ0gAEisKA2dhcBgFIAEoCzIcLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmliZUdhcEgAQgoKCHJlc3BvbnNlIpsBChBTdWJzY3JpYmVTdGFydGVkEg4KBmN1cnNvchgBIAEoCRIVCg1vbGRlc3RfY3Vyc29yGAIgASgJEhUKDW5ld2VzdF9jdXJzb3IYAyABKAkSNQoSaGVhcnRiZWF0X2ludGVydmFsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCmdlbmVyYXRpb24YBSABKAQiVQoSU3Vic2NyaWJlSGVhcnRiZWF0Eg4KBmN1cnNvchgBIAEoCRIvCgtzZXJ2ZXJfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihgEKDFN1YnNjcmliZUdhcBIUCgxhZnRlcl9jdXJzb3IYASABKAkSFQoNcmVzdW1lX2N1cnNvchgCIAEoCRIpCgZyZWFzb24YAyABKA4yGS5zd2l0Y2hib2FyZC52MS5HYXBSZWFzb24SEwoGbWlzc2VkGAQgASgESACIAQFCCQoHX21pc3NlZCKBAQoQU3Vic2NyaWJlQ2xvc2luZxIOCgZjdXJzb3IYASABKAkSLQoGcmVhc29uGAIgASgOMh0uc3dpdGNoYm9hcmQudjEuQ2xvc2luZ1JlYXNvbhIuCgtyZXRyeV9kZWxheRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKDAgoRTGlzdEV2ZW50c1JlcXVlc3QSKwoGZmlsdGVyGAEgASgLMhsuc3dpdGNoYm9hcmQudjEuRXZlbnRGaWx0ZXISMQoIcG9zaXRpb24YAiABKA4yHS5zd2l0Y2hib2FyZC52MS5TdGFydFBvc2l0aW9uSAASFgoMYWZ0ZXJfY3Vyc29yGAMgASgJSAASFwoNYmVmb3JlX2N1cnNvchgEIAEoCUgAEisKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAEhEKCXBhZ2Vfc2l6ZRgGIAEoDRITCgtpbmNsdWRlX3JhdxgHIAEoCEIICgZhbmNob3IimQEKEkxpc3RFdmVudHNSZXNwb25zZRIlCgZldmVudHMYASADKAsyFS5zd2l0Y2hib2FyZC52MS5FdmVudBITCgtuZXh0X2N1cnNvchgCIAEoCRIXCg9wcmV2aW91c19jdXJzb3IYAyABKAkSFgoOcmVhY2hlZF9uZXdlc3QYBCABKAgSFgoOcmVhY2hlZF9vbGRlc3QYBSABKAgqagoNRXhwaXJlZFBvbGljeRIeChpFWFBJUkVEX1BPTElDWV9VTlNQRUNJRklFRBAAEhcKE0VYUElSRURfUE9MSUNZX0ZBSUwQARIgChxFWFBJUkVEX1BPTElDWV9TS0lQX1dJVEhfR0FQEAIqPwoJR2FwUmVhc29uEhoKFkdBUF9SRUFTT05fVU5TUEVDSUZJRUQQABIWChJHQVBfUkVBU09OX0VYUElSRUQQASreAQoNQ2xvc2luZ1JlYXNvbhIeChpDTE9TSU5HX1JFQVNPTl9VTlNQRUNJRklFRBAAEh0KGUNMT1NJTkdfUkVBU09OX01BWF9FVkVOVFMQARIfChtDTE9TSU5HX1JFQVNPTl9JRExFX1RJTUVPVVQQAhIbChdDTE9TSU5HX1JFQVNPTl9TSFVURE9XThADEicKI0NMT1NJTkdfUkVBU09OX1NVQlNDUklQVElPTl9DSEFOR0VEEAQSJwojQ0xPU0lOR19SRUFTT05fU1VCU0NSSVBUSU9OX0RFTEVURUQQBTK3AQoMRXZlbnRTZXJ2aWNlElIKCVN1YnNjcmliZRIgLnN3aXRjaGJvYXJkLnYxLlN1YnNjcmliZVJlcXVlc3QaIS5zd2l0Y2hib2FyZC52MS5TdWJzY3JpYmVSZXNwb25zZTABElMKCkxpc3RFdmVudHMSIS5zd2l0Y2hib2FyZC52MS5MaXN0RXZlbnRzUmVxdWVzdBoiLnN3aXRjaGJvYXJkLnYxLkxpc3RFdmVudHNSZXNwb25zZUKBAQoOc3dpdGNoYm9hcmQudjFQAVozc3dpdGNoYm9hcmQuZXhhbXBsZS9nby9zd2l0Y2hib2FyZC92MTtzd2l0Y2hib2FyZHYxogIDU1dCqgIOU3dpdGNoYm9hcmQuVjHKAg5Td2l0Y2hib2FyZFxWMeoCD1N3aXRjaGJvYXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_switchboard_v1_event]);
 
 /**
- * Chooses events. An empty filter chooses all.
- *
- * @generated from message switchboard.v1.EventFilter
- */
-export type EventFilter = Message<"switchboard.v1.EventFilter"> & {
-  /**
-   * The ids of the accounts whose events are wanted, at most 256. Empty means all. An account that does not exist fails with
-   * NOT_FOUND.
-   *
-   * @generated from field: repeated string accounts = 1;
-   */
-  accounts: string[];
-
-  /**
-   * The types that are wanted, at most 256: exact words such as `message.status`, or all words under a first one, `message.*`. Empty
-   * means all. A word that this version cannot send fails with INVALID_ARGUMENT, so that a slip is not a silent
-   * stream.
-   *
-   * @generated from field: repeated string types = 2;
-   */
-  types: string[];
-};
-
-/**
- * Describes the message switchboard.v1.EventFilter.
- * Use `create(EventFilterSchema)` to create a new message.
- */
-export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 0);
-
-/**
- * Asks for a stream of events.
+ * Request of `EventService.Subscribe`.
  *
  * @generated from message switchboard.v1.SubscribeRequest
  */
 export type SubscribeRequest = Message<"switchboard.v1.SubscribeRequest"> & {
   /**
-   * Which events are wanted. Absent means all.
+   * Which events to send. Absent means all. Must be absent if `subscription_id` is set.
    *
    * @generated from field: switchboard.v1.EventFilter filter = 1;
    */
@@ -67,7 +36,7 @@ export type SubscribeRequest = Message<"switchboard.v1.SubscribeRequest"> & {
    */
   start: {
     /**
-     * A named place.
+     * A named position. Unspecified means `START_POSITION_LATEST`.
      *
      * @generated from field: switchboard.v1.StartPosition position = 2;
      */
@@ -75,7 +44,7 @@ export type SubscribeRequest = Message<"switchboard.v1.SubscribeRequest"> & {
     case: "position";
   } | {
     /**
-     * Behind the event, heartbeat or `started` that carried this cursor.
+     * After the event, heartbeat, page or `started` with this cursor.
      *
      * @generated from field: string after_cursor = 3;
      */
@@ -83,13 +52,14 @@ export type SubscribeRequest = Message<"switchboard.v1.SubscribeRequest"> & {
     case: "afterCursor";
   } | {
     /**
-     * Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
-     * A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-     * at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
-     * time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
-     * restore, and neither is a time since which everything is still there. A time to come is the same as
-     * `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
-     * nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
+     * Before the first event with this `Event.receive_time` or a later one.
+     *
+     * If events since this time were trimmed, or may be missing because the server was restored from a backup after it,
+     * `expired_policy` decides. Otherwise, a time before the oldest event equals `START_POSITION_EARLIEST`. A future
+     * time equals `START_POSITION_LATEST`; events are not held back until then.
+     *
+     * An invalid time (outside the years 1 to 9999, or nanos outside 0 to 999,999,999) fails with INVALID_ARGUMENT and
+     * the path `since`.
      *
      * @generated from field: google.protobuf.Timestamp since = 4;
      */
@@ -97,47 +67,49 @@ export type SubscribeRequest = Message<"switchboard.v1.SubscribeRequest"> & {
     case: "since";
   } | {
     /**
-     * At the place of the subscription with this id, with its filter: `filter` must be absent then.
+     * At the position of this subscription and with its filter.
      *
-     * @generated from field: string subscription = 5;
+     * @generated from field: string subscription_id = 5;
      */
     value: string;
-    case: "subscription";
+    case: "subscriptionId";
   } | { case: undefined; value?: undefined };
 
   /**
-   * How long the stream may be silent before a heartbeat is sent: 1 second to 5 minutes. Absent means 15 seconds.
+   * After how long without data a heartbeat is sent: 1 second to 5 minutes. Absent means 15 seconds.
    *
    * @generated from field: google.protobuf.Duration heartbeat_interval = 6;
    */
   heartbeatInterval?: Duration | undefined;
 
   /**
-   * Ends the stream, with `closing` and OK, after this many events. Zero means never.
+   * Ends the stream with `closing` and OK after this many events. Zero means no limit.
    *
    * @generated from field: uint64 max_events = 7;
    */
   maxEvents: bigint;
 
   /**
-   * Ends the stream, with `closing` and OK, when no event was sent for this long: up to 24 hours. It counts from when the
-   * stream has come to the journal's end. Absent or zero means never.
+   * Ends the stream with `closing` and OK if no event was sent for this long, at most 24 hours. The time starts when
+   * the stream has reached the end of the journal. Absent or zero means no limit.
    *
    * @generated from field: google.protobuf.Duration idle_timeout = 8;
    */
   idleTimeout?: Duration | undefined;
 
   /**
-   * Whether events carry `raw_body`.
+   * Whether events contain `raw_body`.
    *
    * @generated from field: bool include_raw = 9;
    */
   includeRaw: boolean;
 
   /**
-   * What happens when events behind the place are gone: those behind the start, or those that were not yet sent on this
-   * stream because its reader was slow. Unset means `EXPIRED_POLICY_FAIL`. A place that the journal has not come to is
-   * always `CURSOR_LOST`: of what was missed there, nothing is known that a gap could tell.
+   * What happens if events after the position were trimmed: at the start, or later because the client reads slowly.
+   * Unspecified means `EXPIRED_POLICY_FAIL`.
+   *
+   * A cursor that is ahead of the journal always fails with `CURSOR_LOST`, because the server knows nothing about what
+   * a gap would report.
    *
    * @generated from field: switchboard.v1.ExpiredPolicy expired_policy = 10;
    */
@@ -149,22 +121,22 @@ export type SubscribeRequest = Message<"switchboard.v1.SubscribeRequest"> & {
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 1);
+  messageDesc(file_switchboard_v1_event_service, 0);
 
 /**
- * Carries one thing of a stream.
+ * One response on the stream of `EventService.Subscribe`.
  *
  * @generated from message switchboard.v1.SubscribeResponse
  */
 export type SubscribeResponse = Message<"switchboard.v1.SubscribeResponse"> & {
   /**
-   * What it is. Let a consumer pass over what it does not know.
+   * The item. Ignore items that are newer than your generated code.
    *
    * @generated from oneof switchboard.v1.SubscribeResponse.response
    */
   response: {
     /**
-     * The stream stands. Always the first, and sent at once.
+     * The stream is open. Always the first item, sent at once.
      *
      * @generated from field: switchboard.v1.SubscribeStarted started = 1;
      */
@@ -180,7 +152,7 @@ export type SubscribeResponse = Message<"switchboard.v1.SubscribeResponse"> & {
     case: "event";
   } | {
     /**
-     * Nothing else was to be sent for a while.
+     * Nothing was sent for `heartbeat_interval`.
      *
      * @generated from field: switchboard.v1.SubscribeHeartbeat heartbeat = 3;
      */
@@ -188,7 +160,7 @@ export type SubscribeResponse = Message<"switchboard.v1.SubscribeResponse"> & {
     case: "heartbeat";
   } | {
     /**
-     * The server ends the stream. Always the last.
+     * The server ends the stream. Always the last item.
      *
      * @generated from field: switchboard.v1.SubscribeClosing closing = 4;
      */
@@ -210,47 +182,50 @@ export type SubscribeResponse = Message<"switchboard.v1.SubscribeResponse"> & {
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 2);
+  messageDesc(file_switchboard_v1_event_service, 1);
 
 /**
- * Tells that a stream stands and where it starts.
+ * The stream is open.
  *
  * @generated from message switchboard.v1.SubscribeStarted
  */
 export type SubscribeStarted = Message<"switchboard.v1.SubscribeStarted"> & {
   /**
-   * Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-   * before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
-   * start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
-   * stream again before anything came starts at that time again.
+   * The start position: the first event is the first matching one after it.
+   *
+   * With `EXPIRED_POLICY_SKIP_WITH_GAP`, the position may be before `oldest_cursor`. Then a `gap` precedes the first
+   * event, unless the server still has the events between. After a start by `since`, it may be `oldest_cursor` with a
+   * `gap` before the first event. A client that opens the stream again before it received an event starts at the same
+   * time again.
    *
    * @generated from field: string cursor = 1;
    */
   cursor: string;
 
   /**
-   * The earliest place that can still be named: events behind it are in the journal.
+   * The oldest position that a request can still name: all events after it are in the journal.
    *
    * @generated from field: string oldest_cursor = 2;
    */
   oldestCursor: string;
 
   /**
-   * The journal's newest place when the stream was opened. Events up to here are history, later ones are live.
+   * The newest position when the stream was opened. Events up to it are history; later ones are live.
    *
    * @generated from field: string newest_cursor = 3;
    */
   newestCursor: string;
 
   /**
-   * The interval of heartbeats that is in force.
+   * The heartbeat interval in force.
    *
    * @generated from field: google.protobuf.Duration heartbeat_interval = 4;
    */
   heartbeatInterval?: Duration | undefined;
 
   /**
-   * The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription.
+   * The generation of the stream's subscription. Pass it to `SubscriptionService.Acknowledge`. Zero without a
+   * subscription.
    *
    * @generated from field: uint64 generation = 5;
    */
@@ -262,28 +237,28 @@ export type SubscribeStarted = Message<"switchboard.v1.SubscribeStarted"> & {
  * Use `create(SubscribeStartedSchema)` to create a new message.
  */
 export const SubscribeStartedSchema: GenMessage<SubscribeStarted> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 3);
+  messageDesc(file_switchboard_v1_event_service, 2);
 
 /**
- * Tells that the stream lives.
+ * Nothing was sent for `heartbeat_interval`.
  *
  * @generated from message switchboard.v1.SubscribeHeartbeat
  */
 export type SubscribeHeartbeat = Message<"switchboard.v1.SubscribeHeartbeat"> & {
   /**
-   * The place that the stream has come to. It moves even when the filter matches nothing, and never past an event that
-   * was not yet sent on this stream: it can be kept like an event's.
+   * The position that the stream has reached. It advances even if no event matches the filter, and never past an event
+   * that is not yet sent on this stream. Save it like an event's cursor.
    *
    * @generated from field: string cursor = 1;
    */
   cursor: string;
 
   /**
-   * The server's clock.
+   * The server's time.
    *
-   * @generated from field: google.protobuf.Timestamp time = 2;
+   * @generated from field: google.protobuf.Timestamp server_time = 2;
    */
-  time?: Timestamp | undefined;
+  serverTime?: Timestamp | undefined;
 };
 
 /**
@@ -291,40 +266,40 @@ export type SubscribeHeartbeat = Message<"switchboard.v1.SubscribeHeartbeat"> & 
  * Use `create(SubscribeHeartbeatSchema)` to create a new message.
  */
 export const SubscribeHeartbeatSchema: GenMessage<SubscribeHeartbeat> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 4);
+  messageDesc(file_switchboard_v1_event_service, 3);
 
 /**
- * Tells that events are missing: they were in the journal, were not sent on this stream, and are no longer kept. What
- * comes next on the stream comes from behind `resume_cursor`. Put right by other means what was missed.
+ * Events are missing: they were in the journal, were not sent on this stream, and were trimmed. Recover them by other
+ * means.
  *
  * @generated from message switchboard.v1.SubscribeGap
  */
 export type SubscribeGap = Message<"switchboard.v1.SubscribeGap"> & {
   /**
-   * The place behind which events are missing: where the stream had come to. Empty when the stream was to start at a
-   * time (`SubscribeRequest.since`): where that was in the journal is not known any more.
+   * The position after which events are missing: the one that the stream had reached. Empty if the stream was to start
+   * at a time (`SubscribeRequest.since`) whose position is no longer known.
    *
    * @generated from field: string after_cursor = 1;
    */
   afterCursor: string;
 
   /**
-   * The place where the stream goes on. It can be kept like an event's cursor.
+   * The position after which the stream continues. Save it like an event's cursor.
    *
    * @generated from field: string resume_cursor = 2;
    */
   resumeCursor: string;
 
   /**
-   * Why.
+   * Why the events are missing.
    *
    * @generated from field: switchboard.v1.GapReason reason = 3;
    */
   reason: GapReason;
 
   /**
-   * How many events are missing, over all accounts and types: what is gone cannot be held against a filter, so that it
-   * may be that none of them would have been sent. Absent when it is not known, as after `since`.
+   * How many events are missing, over all accounts and types. Trimmed events cannot be matched with the filter, so it
+   * is possible that none of them would have been sent. Absent if the number is not known, such as after `since`.
    *
    * @generated from field: optional uint64 missed = 4;
    */
@@ -336,35 +311,35 @@ export type SubscribeGap = Message<"switchboard.v1.SubscribeGap"> & {
  * Use `create(SubscribeGapSchema)` to create a new message.
  */
 export const SubscribeGapSchema: GenMessage<SubscribeGap> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 5);
+  messageDesc(file_switchboard_v1_event_service, 4);
 
 /**
- * Tells that the server ends the stream.
+ * The server ends the stream.
  *
  * @generated from message switchboard.v1.SubscribeClosing
  */
 export type SubscribeClosing = Message<"switchboard.v1.SubscribeClosing"> & {
   /**
-   * Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
-   * place instead.
+   * The position that the stream has reached: resume from it. A stream of a subscription resumes from the position of
+   * the subscription instead.
    *
    * @generated from field: string cursor = 1;
    */
   cursor: string;
 
   /**
-   * Why.
+   * The reason.
    *
    * @generated from field: switchboard.v1.ClosingReason reason = 2;
    */
   reason: ClosingReason;
 
   /**
-   * How long to wait before opening the stream again. Absent when there is no need to wait.
+   * How long to wait before opening the stream again. Absent if no wait is needed.
    *
-   * @generated from field: google.protobuf.Duration retry_after = 3;
+   * @generated from field: google.protobuf.Duration retry_delay = 3;
    */
-  retryAfter?: Duration | undefined;
+  retryDelay?: Duration | undefined;
 };
 
 /**
@@ -372,30 +347,30 @@ export type SubscribeClosing = Message<"switchboard.v1.SubscribeClosing"> & {
  * Use `create(SubscribeClosingSchema)` to create a new message.
  */
 export const SubscribeClosingSchema: GenMessage<SubscribeClosing> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 6);
+  messageDesc(file_switchboard_v1_event_service, 5);
 
 /**
- * Asks for a piece of the journal.
+ * Request of `EventService.ListEvents`.
  *
  * @generated from message switchboard.v1.ListEventsRequest
  */
 export type ListEventsRequest = Message<"switchboard.v1.ListEventsRequest"> & {
   /**
-   * Which events are wanted. Absent means all.
+   * Which events to list. Absent means all.
    *
    * @generated from field: switchboard.v1.EventFilter filter = 1;
    */
   filter?: EventFilter | undefined;
 
   /**
-   * Which piece. Unset means `START_POSITION_LATEST`.
+   * Which part of the journal. Unset means `START_POSITION_LATEST`.
    *
-   * @generated from oneof switchboard.v1.ListEventsRequest.place
+   * @generated from oneof switchboard.v1.ListEventsRequest.anchor
    */
-  place: {
+  anchor: {
     /**
-     * `START_POSITION_EARLIEST`: from the oldest event on. `START_POSITION_LATEST`: the newest events, those before the
-     * journal's end; go back from there with `previous_cursor`.
+     * `START_POSITION_EARLIEST`: the oldest events. `START_POSITION_LATEST` or unspecified: the newest events, up to
+     * the end of the journal; continue backward with `previous_cursor`.
      *
      * @generated from field: switchboard.v1.StartPosition position = 2;
      */
@@ -403,7 +378,8 @@ export type ListEventsRequest = Message<"switchboard.v1.ListEventsRequest"> & {
     case: "position";
   } | {
     /**
-     * The events behind this place, which an event, a page or a stream gave. An event's own cursor is the place behind it.
+     * The events after this cursor of an event, a page or a stream. An event's own cursor is the position after the
+     * event.
      *
      * @generated from field: string after_cursor = 3;
      */
@@ -411,7 +387,7 @@ export type ListEventsRequest = Message<"switchboard.v1.ListEventsRequest"> & {
     case: "afterCursor";
   } | {
     /**
-     * The events before this place, the nearest ones. With an event's own cursor, that event is the last of them.
+     * The last events before this position. With an event's own cursor, that event is the last of them.
      *
      * @generated from field: string before_cursor = 4;
      */
@@ -419,8 +395,8 @@ export type ListEventsRequest = Message<"switchboard.v1.ListEventsRequest"> & {
     case: "beforeCursor";
   } | {
     /**
-     * The events that were received at this time or later, as in `SubscribeRequest.since`; when some of them are no longer
-     * kept, that is `CURSOR_EXPIRED`.
+     * The events that were received at this time or later, as in `SubscribeRequest.since`. If some of them were
+     * trimmed, the call fails with `CURSOR_EXPIRED`.
      *
      * @generated from field: google.protobuf.Timestamp since = 5;
      */
@@ -429,14 +405,14 @@ export type ListEventsRequest = Message<"switchboard.v1.ListEventsRequest"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * The most events that the page may hold: 1 to 1,000. Absent or zero means 100.
+   * The maximum number of events on the page: 1 to 1,000. Zero means 100.
    *
    * @generated from field: uint32 page_size = 6;
    */
   pageSize: number;
 
   /**
-   * Whether events carry `raw_body`. They count for the size of the answer.
+   * Whether events contain `raw_body`. It counts towards the size of the response.
    *
    * @generated from field: bool include_raw = 7;
    */
@@ -448,10 +424,10 @@ export type ListEventsRequest = Message<"switchboard.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 7);
+  messageDesc(file_switchboard_v1_event_service, 6);
 
 /**
- * Shows a piece of the journal: every matching event between two places.
+ * Response of `EventService.ListEvents`: every matching event between two positions.
  *
  * @generated from message switchboard.v1.ListEventsResponse
  */
@@ -464,30 +440,30 @@ export type ListEventsResponse = Message<"switchboard.v1.ListEventsResponse"> & 
   events: Event[];
 
   /**
-   * The place behind the piece: give it as `after_cursor` to go on forward. Never empty. It moves even when the filter
-   * matches nothing, and it can be kept like an event's cursor.
+   * The position after the part: pass it as `after_cursor` to continue forward. Never empty. It advances even if no
+   * event matches the filter. It can be saved like an event's cursor and passed to `Subscribe`.
    *
    * @generated from field: string next_cursor = 2;
    */
   nextCursor: string;
 
   /**
-   * The place before the piece: give it as `before_cursor` to go back. Never empty.
+   * The position before the part: pass it as `before_cursor` to continue backward. Never empty.
    *
    * @generated from field: string previous_cursor = 3;
    */
   previousCursor: string;
 
   /**
-   * Whether the piece ends with what was the journal's newest event when it was asked for. More may come: ask again with
-   * `next_cursor`, or subscribe behind it.
+   * Whether the part includes the newest event of the journal at the time of the call. For later events, call again
+   * with `next_cursor`, or subscribe after it.
    *
    * @generated from field: bool reached_newest = 4;
    */
   reachedNewest: boolean;
 
   /**
-   * Whether the piece begins with the oldest event that the journal still has. There is nothing before `previous_cursor`.
+   * Whether the part includes the oldest event of the journal: there is nothing before `previous_cursor`.
    *
    * @generated from field: bool reached_oldest = 5;
    */
@@ -499,532 +475,10 @@ export type ListEventsResponse = Message<"switchboard.v1.ListEventsResponse"> & 
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 8);
+  messageDesc(file_switchboard_v1_event_service, 7);
 
 /**
- * Describes a named place in the journal that the server keeps.
- *
- * @generated from message switchboard.v1.Subscription
- */
-export type Subscription = Message<"switchboard.v1.Subscription"> & {
-  /**
-   * Its id: lower-case letters, digits and single hyphens between them, at most 63 characters.
-   *
-   * @generated from field: string id = 1;
-   */
-  id: string;
-
-  /**
-   * Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-   * of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
-   *
-   * @generated from field: switchboard.v1.EventFilter filter = 2;
-   */
-  filter?: EventFilter | undefined;
-
-  /**
-   * The place up to which all is acknowledged. A stream starts behind it. Where events that do not match the filter are
-   * no longer kept, it moves on over them by itself.
-   *
-   * @generated from field: string cursor = 3;
-   */
-  cursor: string;
-
-  /**
-   * Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
-   * that is deleted and made anew, or after the server was restored from a backup.
-   *
-   * @generated from field: uint64 generation = 4;
-   */
-  generation: bigint;
-
-  /**
-   * When it was made.
-   *
-   * @generated from field: google.protobuf.Timestamp create_time = 5;
-   */
-  createTime?: Timestamp | undefined;
-
-  /**
-   * When it was last changed by `UpdateSubscription` or `SeekSubscription`; at first when it was made.
-   *
-   * @generated from field: google.protobuf.Timestamp update_time = 6;
-   */
-  updateTime?: Timestamp | undefined;
-
-  /**
-   * When `Acknowledge` last moved its place. Absent when it never did.
-   *
-   * @generated from field: google.protobuf.Timestamp acknowledge_time = 7;
-   */
-  acknowledgeTime?: Timestamp | undefined;
-
-  /**
-   * How many events lie behind its place, over all accounts and types: those that match the filter are as many at most.
-   * Events that are no longer kept count too.
-   *
-   * @generated from field: uint64 lag_events = 8;
-   */
-  lagEvents: bigint;
-
-  /**
-   * How long ago the first event behind its place was received, of those that are kept. Zero when there is none.
-   *
-   * @generated from field: google.protobuf.Duration lag_time = 9;
-   */
-  lagTime?: Duration | undefined;
-
-  /**
-   * Whether events that match its filter were let go before they were acknowledged: it was not read for longer, or by
-   * more, than the operator keeps events for it. It holds nothing any longer. A stream of it fails with `CURSOR_EXPIRED`
-   * or starts with a `gap`, as `expired_policy` says. Acknowledging or seeking a place that is still there ends it: the
-   * gap's `resume_cursor`, for one, or the failure's `oldest_cursor`.
-   *
-   * @generated from field: bool expired = 10;
-   */
-  expired: boolean;
-};
-
-/**
- * Describes the message switchboard.v1.Subscription.
- * Use `create(SubscriptionSchema)` to create a new message.
- */
-export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 9);
-
-/**
- * Asks for a new subscription.
- *
- * @generated from message switchboard.v1.CreateSubscriptionRequest
- */
-export type CreateSubscriptionRequest = Message<"switchboard.v1.CreateSubscriptionRequest"> & {
-  /**
-   * Required. Its id: lower-case letters, digits and single hyphens between them, at most 63 characters.
-   *
-   * @generated from field: string subscription = 1;
-   */
-  subscription: string;
-
-  /**
-   * Which events it is about. Absent means all.
-   *
-   * @generated from field: switchboard.v1.EventFilter filter = 2;
-   */
-  filter?: EventFilter | undefined;
-
-  /**
-   * Its first place. Unset means `START_POSITION_LATEST`.
-   *
-   * @generated from oneof switchboard.v1.CreateSubscriptionRequest.start
-   */
-  start: {
-    /**
-     * A named place.
-     *
-     * @generated from field: switchboard.v1.StartPosition position = 3;
-     */
-    value: StartPosition;
-    case: "position";
-  } | {
-    /**
-     * Behind the event, heartbeat or `started` that carried this cursor.
-     *
-     * @generated from field: string after_cursor = 4;
-     */
-    value: string;
-    case: "afterCursor";
-  } | {
-    /**
-     * Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
-     * are no longer kept, that is `CURSOR_EXPIRED`.
-     *
-     * @generated from field: google.protobuf.Timestamp since = 5;
-     */
-    value: Timestamp;
-    case: "since";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * Describes the message switchboard.v1.CreateSubscriptionRequest.
- * Use `create(CreateSubscriptionRequestSchema)` to create a new message.
- */
-export const CreateSubscriptionRequestSchema: GenMessage<CreateSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 10);
-
-/**
- * Answers with the new subscription.
- *
- * @generated from message switchboard.v1.CreateSubscriptionResponse
- */
-export type CreateSubscriptionResponse = Message<"switchboard.v1.CreateSubscriptionResponse"> & {
-  /**
-   * The subscription.
-   *
-   * @generated from field: switchboard.v1.Subscription subscription = 1;
-   */
-  subscription?: Subscription | undefined;
-};
-
-/**
- * Describes the message switchboard.v1.CreateSubscriptionResponse.
- * Use `create(CreateSubscriptionResponseSchema)` to create a new message.
- */
-export const CreateSubscriptionResponseSchema: GenMessage<CreateSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 11);
-
-/**
- * Asks for a subscription.
- *
- * @generated from message switchboard.v1.GetSubscriptionRequest
- */
-export type GetSubscriptionRequest = Message<"switchboard.v1.GetSubscriptionRequest"> & {
-  /**
-   * Required. Its id.
-   *
-   * @generated from field: string subscription = 1;
-   */
-  subscription: string;
-};
-
-/**
- * Describes the message switchboard.v1.GetSubscriptionRequest.
- * Use `create(GetSubscriptionRequestSchema)` to create a new message.
- */
-export const GetSubscriptionRequestSchema: GenMessage<GetSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 12);
-
-/**
- * Answers with a subscription.
- *
- * @generated from message switchboard.v1.GetSubscriptionResponse
- */
-export type GetSubscriptionResponse = Message<"switchboard.v1.GetSubscriptionResponse"> & {
-  /**
-   * The subscription.
-   *
-   * @generated from field: switchboard.v1.Subscription subscription = 1;
-   */
-  subscription?: Subscription | undefined;
-};
-
-/**
- * Describes the message switchboard.v1.GetSubscriptionResponse.
- * Use `create(GetSubscriptionResponseSchema)` to create a new message.
- */
-export const GetSubscriptionResponseSchema: GenMessage<GetSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 13);
-
-/**
- * Asks for the subscriptions.
- *
- * @generated from message switchboard.v1.ListSubscriptionsRequest
- */
-export type ListSubscriptionsRequest = Message<"switchboard.v1.ListSubscriptionsRequest"> & {
-  /**
-   * The most subscriptions that the page may hold: 1 to 100. Zero means 50.
-   *
-   * @generated from field: uint32 page_size = 1;
-   */
-  pageSize: number;
-
-  /**
-   * The `next_page_token` of the page before. Empty means the first page. What is no token of this list fails with
-   * INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`.
-   *
-   * @generated from field: string page_token = 2;
-   */
-  pageToken: string;
-};
-
-/**
- * Describes the message switchboard.v1.ListSubscriptionsRequest.
- * Use `create(ListSubscriptionsRequestSchema)` to create a new message.
- */
-export const ListSubscriptionsRequestSchema: GenMessage<ListSubscriptionsRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 14);
-
-/**
- * Answers with a page of subscriptions.
- *
- * @generated from message switchboard.v1.ListSubscriptionsResponse
- */
-export type ListSubscriptionsResponse = Message<"switchboard.v1.ListSubscriptionsResponse"> & {
-  /**
-   * The subscriptions, in the order of their ids.
-   *
-   * @generated from field: repeated switchboard.v1.Subscription subscriptions = 1;
-   */
-  subscriptions: Subscription[];
-
-  /**
-   * Give it as `page_token` for the next page. Empty when this is the last one.
-   *
-   * @generated from field: string next_page_token = 2;
-   */
-  nextPageToken: string;
-};
-
-/**
- * Describes the message switchboard.v1.ListSubscriptionsResponse.
- * Use `create(ListSubscriptionsResponseSchema)` to create a new message.
- */
-export const ListSubscriptionsResponseSchema: GenMessage<ListSubscriptionsResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 15);
-
-/**
- * Gives a subscription another filter.
- *
- * @generated from message switchboard.v1.UpdateSubscriptionRequest
- */
-export type UpdateSubscriptionRequest = Message<"switchboard.v1.UpdateSubscriptionRequest"> & {
-  /**
-   * Required. Its id.
-   *
-   * @generated from field: string subscription = 1;
-   */
-  subscription: string;
-
-  /**
-   * Required. The new filter, whole; an empty one means all events.
-   *
-   * @generated from field: switchboard.v1.EventFilter filter = 2;
-   */
-  filter?: EventFilter | undefined;
-};
-
-/**
- * Describes the message switchboard.v1.UpdateSubscriptionRequest.
- * Use `create(UpdateSubscriptionRequestSchema)` to create a new message.
- */
-export const UpdateSubscriptionRequestSchema: GenMessage<UpdateSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 16);
-
-/**
- * Answers with the subscription as it stands.
- *
- * @generated from message switchboard.v1.UpdateSubscriptionResponse
- */
-export type UpdateSubscriptionResponse = Message<"switchboard.v1.UpdateSubscriptionResponse"> & {
-  /**
-   * The subscription.
-   *
-   * @generated from field: switchboard.v1.Subscription subscription = 1;
-   */
-  subscription?: Subscription | undefined;
-};
-
-/**
- * Describes the message switchboard.v1.UpdateSubscriptionResponse.
- * Use `create(UpdateSubscriptionResponseSchema)` to create a new message.
- */
-export const UpdateSubscriptionResponseSchema: GenMessage<UpdateSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 17);
-
-/**
- * Moves a subscription.
- *
- * @generated from message switchboard.v1.SeekSubscriptionRequest
- */
-export type SeekSubscriptionRequest = Message<"switchboard.v1.SeekSubscriptionRequest"> & {
-  /**
-   * Required. Its id.
-   *
-   * @generated from field: string subscription = 1;
-   */
-  subscription: string;
-
-  /**
-   * Required. The new place.
-   *
-   * @generated from oneof switchboard.v1.SeekSubscriptionRequest.place
-   */
-  place: {
-    /**
-     * A named place. `START_POSITION_UNSPECIFIED` names none.
-     *
-     * @generated from field: switchboard.v1.StartPosition position = 2;
-     */
-    value: StartPosition;
-    case: "position";
-  } | {
-    /**
-     * Behind the event, heartbeat or `started` that carried this cursor.
-     *
-     * @generated from field: string after_cursor = 3;
-     */
-    value: string;
-    case: "afterCursor";
-  } | {
-    /**
-     * Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
-     * are no longer kept, that is `CURSOR_EXPIRED`.
-     *
-     * @generated from field: google.protobuf.Timestamp since = 4;
-     */
-    value: Timestamp;
-    case: "since";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * Describes the message switchboard.v1.SeekSubscriptionRequest.
- * Use `create(SeekSubscriptionRequestSchema)` to create a new message.
- */
-export const SeekSubscriptionRequestSchema: GenMessage<SeekSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 18);
-
-/**
- * Answers with the subscription as it stands.
- *
- * @generated from message switchboard.v1.SeekSubscriptionResponse
- */
-export type SeekSubscriptionResponse = Message<"switchboard.v1.SeekSubscriptionResponse"> & {
-  /**
-   * The subscription.
-   *
-   * @generated from field: switchboard.v1.Subscription subscription = 1;
-   */
-  subscription?: Subscription | undefined;
-};
-
-/**
- * Describes the message switchboard.v1.SeekSubscriptionResponse.
- * Use `create(SeekSubscriptionResponseSchema)` to create a new message.
- */
-export const SeekSubscriptionResponseSchema: GenMessage<SeekSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 19);
-
-/**
- * Deletes a subscription.
- *
- * @generated from message switchboard.v1.DeleteSubscriptionRequest
- */
-export type DeleteSubscriptionRequest = Message<"switchboard.v1.DeleteSubscriptionRequest"> & {
-  /**
-   * Required. Its id.
-   *
-   * @generated from field: string subscription = 1;
-   */
-  subscription: string;
-};
-
-/**
- * Describes the message switchboard.v1.DeleteSubscriptionRequest.
- * Use `create(DeleteSubscriptionRequestSchema)` to create a new message.
- */
-export const DeleteSubscriptionRequestSchema: GenMessage<DeleteSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 20);
-
-/**
- * Answers that the subscription is no more.
- *
- * @generated from message switchboard.v1.DeleteSubscriptionResponse
- */
-export type DeleteSubscriptionResponse = Message<"switchboard.v1.DeleteSubscriptionResponse"> & {
-};
-
-/**
- * Describes the message switchboard.v1.DeleteSubscriptionResponse.
- * Use `create(DeleteSubscriptionResponseSchema)` to create a new message.
- */
-export const DeleteSubscriptionResponseSchema: GenMessage<DeleteSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 21);
-
-/**
- * Says up to where all is dealt with.
- *
- * @generated from message switchboard.v1.AcknowledgeRequest
- */
-export type AcknowledgeRequest = Message<"switchboard.v1.AcknowledgeRequest"> & {
-  /**
-   * Required. The subscription's id.
-   *
-   * @generated from field: string subscription = 1;
-   */
-  subscription: string;
-
-  /**
-   * Required. The place: the cursor of the last event that was dealt with and before which all are, or of a later
-   * heartbeat or gap.
-   *
-   * @generated from field: string cursor = 2;
-   */
-  cursor: string;
-
-  /**
-   * The `generation` that the stream's `started` told, so that what was on its way when the subscription was changed does
-   * not undo the change. Zero means that it is not held against the subscription's.
-   *
-   * @generated from field: uint64 generation = 3;
-   */
-  generation: bigint;
-};
-
-/**
- * Describes the message switchboard.v1.AcknowledgeRequest.
- * Use `create(AcknowledgeRequestSchema)` to create a new message.
- */
-export const AcknowledgeRequestSchema: GenMessage<AcknowledgeRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 22);
-
-/**
- * Answers that it is on disk.
- *
- * @generated from message switchboard.v1.AcknowledgeResponse
- */
-export type AcknowledgeResponse = Message<"switchboard.v1.AcknowledgeResponse"> & {
-  /**
-   * The place that stands: the one that was asked for, or a later one.
-   *
-   * @generated from field: string cursor = 1;
-   */
-  cursor: string;
-};
-
-/**
- * Describes the message switchboard.v1.AcknowledgeResponse.
- * Use `create(AcknowledgeResponseSchema)` to create a new message.
- */
-export const AcknowledgeResponseSchema: GenMessage<AcknowledgeResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_event_service, 23);
-
-/**
- * Names a place in the journal.
- *
- * @generated from enum switchboard.v1.StartPosition
- */
-export enum StartPosition {
-  /**
-   * The same as `START_POSITION_LATEST`.
-   *
-   * @generated from enum value: START_POSITION_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * Behind the newest event: only what happens from now on.
-   *
-   * @generated from enum value: START_POSITION_LATEST = 1;
-   */
-  LATEST = 1,
-
-  /**
-   * Before the oldest event that the journal still has.
-   *
-   * @generated from enum value: START_POSITION_EARLIEST = 2;
-   */
-  EARLIEST = 2,
-}
-
-/**
- * Describes the enum switchboard.v1.StartPosition.
- */
-export const StartPositionSchema: GenEnum<StartPosition> = /*@__PURE__*/
-  enumDesc(file_switchboard_v1_event_service, 0);
-
-/**
- * Chooses what happens when events that should come next are no longer kept.
+ * What happens if the next events of a stream were trimmed.
  *
  * @generated from enum switchboard.v1.ExpiredPolicy
  */
@@ -1044,7 +498,7 @@ export enum ExpiredPolicy {
   FAIL = 1,
 
   /**
-   * A `gap` tells what is missing, and the stream goes on behind it.
+   * A `gap` reports what is missing, and the stream continues after it.
    *
    * @generated from enum value: EXPIRED_POLICY_SKIP_WITH_GAP = 2;
    */
@@ -1055,10 +509,10 @@ export enum ExpiredPolicy {
  * Describes the enum switchboard.v1.ExpiredPolicy.
  */
 export const ExpiredPolicySchema: GenEnum<ExpiredPolicy> = /*@__PURE__*/
-  enumDesc(file_switchboard_v1_event_service, 1);
+  enumDesc(file_switchboard_v1_event_service, 0);
 
 /**
- * Says why events are missing.
+ * Why events are missing.
  *
  * @generated from enum switchboard.v1.GapReason
  */
@@ -1071,7 +525,7 @@ export enum GapReason {
   UNSPECIFIED = 0,
 
   /**
-   * They were older, or more, than the operator keeps.
+   * The events were trimmed: they exceeded the operator's retention by age or size.
    *
    * @generated from enum value: GAP_REASON_EXPIRED = 1;
    */
@@ -1082,10 +536,10 @@ export enum GapReason {
  * Describes the enum switchboard.v1.GapReason.
  */
 export const GapReasonSchema: GenEnum<GapReason> = /*@__PURE__*/
-  enumDesc(file_switchboard_v1_event_service, 2);
+  enumDesc(file_switchboard_v1_event_service, 1);
 
 /**
- * Says why the server ends a stream.
+ * Why the server ends a stream.
  *
  * @generated from enum switchboard.v1.ClosingReason
  */
@@ -1098,7 +552,7 @@ export enum ClosingReason {
   UNSPECIFIED = 0,
 
   /**
-   * `max_events` were sent. The stream ends with OK.
+   * `max_events` events were sent. The stream ends with OK.
    *
    * @generated from enum value: CLOSING_REASON_MAX_EVENTS = 1;
    */
@@ -1112,14 +566,14 @@ export enum ClosingReason {
   IDLE_TIMEOUT = 2,
 
   /**
-   * The server shuts down. The stream ends with UNAVAILABLE: open it again after `retry_after`.
+   * The server is shutting down. The stream ends with UNAVAILABLE: open it again after `retry_delay`.
    *
    * @generated from enum value: CLOSING_REASON_SHUTDOWN = 3;
    */
   SHUTDOWN = 3,
 
   /**
-   * The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again.
+   * The subscription got another filter or position. The stream ends with UNAVAILABLE: open it again.
    *
    * @generated from enum value: CLOSING_REASON_SUBSCRIPTION_CHANGED = 4;
    */
@@ -1137,37 +591,47 @@ export enum ClosingReason {
  * Describes the enum switchboard.v1.ClosingReason.
  */
 export const ClosingReasonSchema: GenEnum<ClosingReason> = /*@__PURE__*/
-  enumDesc(file_switchboard_v1_event_service, 3);
+  enumDesc(file_switchboard_v1_event_service, 2);
 
 /**
- * Delivers what happens: what customers write, and what becomes of messages. A stream follows the journal, a list shows
- * a piece of it; both take the same cursors.
+ * Delivers events: customers' messages and the progress of sent messages.
+ *
+ * `Subscribe` streams the journal, and `ListEvents` reads a part of it. Both take the same cursors.
  *
  * @generated from service switchboard.v1.EventService
  */
 export const EventService: GenService<{
   /**
-   * Streams events in the order of the journal, from a chosen place on, and goes on as they happen.
+   * Streams events in the order of the journal, from a chosen position on, and continues with new events as they occur.
    *
-   * `started` comes first and at once. Every matching event behind the starting place then comes exactly once on this
-   * stream, in order, without holes, first out of the journal and then live. An event is sent only when it is on disk.
-   * When nothing was sent for `heartbeat_interval`, a heartbeat is; a stream that is silent for two intervals is dead.
+   * `started` is sent first and at once. Then every matching event after the start position is sent exactly once on
+   * this stream, in order and without holes: first from the journal, then live. An event is sent only after it is
+   * durable.
    *
-   * Keep the cursor of the last event that you have dealt with, or of a later heartbeat. When the stream breaks, open
-   * it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
-   * `closing`, when the server shuts down) means exactly that.
+   * If nothing was sent for `heartbeat_interval`, a heartbeat is sent. Treat a stream without data for two intervals as
+   * broken.
    *
-   * A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
-   * with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
-   * acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
-   * streams share no work.
+   * Save the cursor of the last event that you have handled, or of a later heartbeat. If the stream breaks, open it
+   * again with that cursor as `after_cursor`. No event is missed; events in transit are sent again.
    *
-   * Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
-   * cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
-   * `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
-   * operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-   * journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
-   * `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
+   * A subscription stores the position on the server: set `subscription_id`, and call `SubscriptionService.Acknowledge`
+   * for what you have handled. The stream starts after the position that is acknowledged when it is opened. It does not
+   * wait for acknowledgements and sends no event twice. Every stream of a subscription gets every event; streams do not
+   * share work.
+   *
+   * Errors:
+   * - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+   * - INVALID_ARGUMENT `CURSOR_MALFORMED`: the cursor is not from this journal.
+   * - OUT_OF_RANGE `CURSOR_EXPIRED`: events after the position were trimmed, at the start or because the client reads
+   *   more slowly than the server trims. Resume from `oldest_cursor` of the metadata. `expired_policy` selects a `gap`
+   *   instead.
+   * - OUT_OF_RANGE `CURSOR_LOST`: the cursor is ahead of the journal. Resume from `newest_cursor` of the metadata.
+   * - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
+   * - NOT_FOUND `SUBSCRIPTION_NOT_FOUND`: the subscription does not exist, or was deleted; then `closing` was sent.
+   * - UNAVAILABLE `SUBSCRIPTION_CHANGED`, after `closing`: the subscription changed. Open the stream again at once.
+   * - UNAVAILABLE `SERVER_STOPPING`, after `closing`: the server is shutting down. Open the stream again after the
+   *   delay.
+   * - UNAVAILABLE `STORE_UNAVAILABLE`: the journal cannot be read. Open the stream again after the delay.
    *
    * @generated from rpc switchboard.v1.EventService.Subscribe
    */
@@ -1177,20 +641,21 @@ export const EventService: GenService<{
     output: typeof SubscribeResponseSchema;
   },
   /**
-   * Shows a piece of the journal, forward or back from a place.
+   * Lists a part of the journal, forward or backward from a position.
    *
-   * The answer tells of all that happened between `previous_cursor` and `next_cursor`: every matching event in between
-   * is in it, in the order of the journal, also when it was asked for backwards. Go on forward with `next_cursor` as
-   * `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
-   * also while new ones come in. `Subscribe` takes the same cursors.
+   * The response contains every matching event between `previous_cursor` and `next_cursor`, in the order of the
+   * journal, also if the list goes backward. To continue forward, pass `next_cursor` as `after_cursor`. To continue
+   * backward, pass `previous_cursor` as `before_cursor`. Pages have no holes and no duplicates, even while events are
+   * appended.
    *
-   * One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
-   * is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
-   * `reached_newest` or `reached_oldest` says so.
+   * One call examines a bounded part of the journal, and a response stays below 4 MiB unless it is one larger event. A
+   * page may have fewer events than `page_size`, or none, before the end: continue until `reached_newest` or
+   * `reached_oldest` is set.
    *
-   * Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
-   * behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
-   * `after_cursor`.
+   * This list has cursors instead of page tokens, so lists and streams can continue each other.
+   *
+   * Errors: as `Subscribe` at its start. `expired_policy` is for streams only: in both directions, a position with
+   * trimmed events after it fails with `CURSOR_EXPIRED`. To continue after it, pass `oldest_cursor` as `after_cursor`.
    *
    * @generated from rpc switchboard.v1.EventService.ListEvents
    */
@@ -1198,111 +663,6 @@ export const EventService: GenService<{
     methodKind: "unary";
     input: typeof ListEventsRequestSchema;
     output: typeof ListEventsResponseSchema;
-  },
-  /**
-   * Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
-   * it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
-   * as long as all events take no more than `journal.retention_bytes`.
-   *
-   * Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
-   * changed: a service that makes its subscription at every start takes that for success. That comes first, also when
-   * the place that is named is gone by now. There are at most 1,000:
-   * RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
-   *
-   * @generated from rpc switchboard.v1.EventService.CreateSubscription
-   */
-  createSubscription: {
-    methodKind: "unary";
-    input: typeof CreateSubscriptionRequestSchema;
-    output: typeof CreateSubscriptionResponseSchema;
-  },
-  /**
-   * Gets a subscription: where it stands and how far it is behind.
-   *
-   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
-   *
-   * @generated from rpc switchboard.v1.EventService.GetSubscription
-   */
-  getSubscription: {
-    methodKind: "unary";
-    input: typeof GetSubscriptionRequestSchema;
-    output: typeof GetSubscriptionResponseSchema;
-  },
-  /**
-   * Lists the subscriptions, in the order of their ids.
-   *
-   * @generated from rpc switchboard.v1.EventService.ListSubscriptions
-   */
-  listSubscriptions: {
-    methodKind: "unary";
-    input: typeof ListSubscriptionsRequestSchema;
-    output: typeof ListSubscriptionsResponseSchema;
-  },
-  /**
-   * Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
-   * Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
-   *
-   * Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
-   * the change is answered, no further event is put on them; what was on its way by then may still come before
-   * `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
-   *
-   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
-   *
-   * @generated from rpc switchboard.v1.EventService.UpdateSubscription
-   */
-  updateSubscription: {
-    methodKind: "unary";
-    input: typeof UpdateSubscriptionRequestSchema;
-    output: typeof UpdateSubscriptionResponseSchema;
-  },
-  /**
-   * Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
-   * at the new place when they are opened again.
-   *
-   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
-   *
-   * @generated from rpc switchboard.v1.EventService.SeekSubscription
-   */
-  seekSubscription: {
-    methodKind: "unary";
-    input: typeof SeekSubscriptionRequestSchema;
-    output: typeof SeekSubscriptionResponseSchema;
-  },
-  /**
-   * Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
-   * promptly as `UpdateSubscription` says.
-   *
-   * One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
-   * not acknowledged to it by mistake.
-   *
-   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
-   *
-   * @generated from rpc switchboard.v1.EventService.DeleteSubscription
-   */
-  deleteSubscription: {
-    methodKind: "unary";
-    input: typeof DeleteSubscriptionRequestSchema;
-    output: typeof DeleteSubscriptionResponseSchema;
-  },
-  /**
-   * Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
-   *
-   * It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
-   * answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
-   * cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
-   * Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
-   * go on as they are.
-   *
-   * Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
-   * was given and the subscription was changed since: events of the stream that this is about may come again;
-   * INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
-   *
-   * @generated from rpc switchboard.v1.EventService.Acknowledge
-   */
-  acknowledge: {
-    methodKind: "unary";
-    input: typeof AcknowledgeRequestSchema;
-    output: typeof AcknowledgeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_switchboard_v1_event_service, 0);

@@ -14,25 +14,32 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file switchboard/v1/flow_service.proto.
  */
 export const file_switchboard_v1_flow_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFzd2l0Y2hib2FyZC92MS9mbG93X3NlcnZpY2UucHJvdG8SDnN3aXRjaGJvYXJkLnYxIj8KGExpc3RGbG93UmVzcG9uc2VzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhIKCnBhZ2VfdG9rZW4YAiABKAkiagoZTGlzdEZsb3dSZXNwb25zZXNSZXNwb25zZRI0Cg5mbG93X3Jlc3BvbnNlcxgBIAMoCzIcLnN3aXRjaGJvYXJkLnYxLkZsb3dSZXNwb25zZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiywIKDEZsb3dSZXNwb25zZRIPCgdmbG93X2lkGAEgASgJEiUKBnNlbmRlchgCIAEoCzIVLnN3aXRjaGJvYXJkLnYxLlBhcnR5EjoKB2Fuc3dlcnMYAyADKAsyKS5zd2l0Y2hib2FyZC52MS5GbG93UmVzcG9uc2UuQW5zd2Vyc0VudHJ5EhIKCmZsb3dfdG9rZW4YBCABKAkSEAoIcmF3X2pzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwcm9ibGVtGAggASgJGi4KDEFuc3dlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBMncKC0Zsb3dTZXJ2aWNlEmgKEUxpc3RGbG93UmVzcG9uc2VzEiguc3dpdGNoYm9hcmQudjEuTGlzdEZsb3dSZXNwb25zZXNSZXF1ZXN0Gikuc3dpdGNoYm9hcmQudjEuTGlzdEZsb3dSZXNwb25zZXNSZXNwb25zZUKBAQoOc3dpdGNoYm9hcmQudjFQAVozc3dpdGNoYm9hcmQuZXhhbXBsZS9nby9zd2l0Y2hib2FyZC92MTtzd2l0Y2hib2FyZHYxogIDU1dCqgIOU3dpdGNoYm9hcmQuVjHKAg5Td2l0Y2hib2FyZFxWMeoCD1N3aXRjaGJvYXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_switchboard_v1_party]);
+  fileDesc("CiFzd2l0Y2hib2FyZC92MS9mbG93X3NlcnZpY2UucHJvdG8SDnN3aXRjaGJvYXJkLnYxIlIKGExpc3RGbG93UmVzcG9uc2VzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImoKGUxpc3RGbG93UmVzcG9uc2VzUmVzcG9uc2USNAoOZmxvd19yZXNwb25zZXMYASADKAsyHC5zd2l0Y2hib2FyZC52MS5GbG93UmVzcG9uc2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIssCCgxGbG93UmVzcG9uc2USDwoHZmxvd19pZBgBIAEoCRIlCgZzZW5kZXIYAiABKAsyFS5zd2l0Y2hib2FyZC52MS5QYXJ0eRI6CgdhbnN3ZXJzGAMgAygLMikuc3dpdGNoYm9hcmQudjEuRmxvd1Jlc3BvbnNlLkFuc3dlcnNFbnRyeRISCgpmbG93X3Rva2VuGAQgASgJEhAKCHJhd19qc29uGAUgASgJEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcHJvYmxlbRgIIAEoCRouCgxBbnN3ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ATJ3CgtGbG93U2VydmljZRJoChFMaXN0Rmxvd1Jlc3BvbnNlcxIoLnN3aXRjaGJvYXJkLnYxLkxpc3RGbG93UmVzcG9uc2VzUmVxdWVzdBopLnN3aXRjaGJvYXJkLnYxLkxpc3RGbG93UmVzcG9uc2VzUmVzcG9uc2VCgQEKDnN3aXRjaGJvYXJkLnYxUAFaM3N3aXRjaGJvYXJkLmV4YW1wbGUvZ28vc3dpdGNoYm9hcmQvdjE7c3dpdGNoYm9hcmR2MaICA1NXQqoCDlN3aXRjaGJvYXJkLlYxygIOU3dpdGNoYm9hcmRcVjHqAg9Td2l0Y2hib2FyZDo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_switchboard_v1_party]);
 
 /**
- * Asks for a page of answers.
+ * Request of `FlowService.ListFlowResponses`.
  *
  * @generated from message switchboard.v1.ListFlowResponsesRequest
  */
 export type ListFlowResponsesRequest = Message<"switchboard.v1.ListFlowResponsesRequest"> & {
   /**
-   * Required. The account whose flows were answered.
+   * Required. The account.
    *
    * @generated from field: string account = 1;
    */
   account: string;
 
   /**
-   * The `next_page_token` of the page before. Empty means the first page.
+   * The maximum number of responses on the page: 1 to 1,000. Zero means 100.
    *
-   * @generated from field: string page_token = 2;
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the previous page. Empty means the first page.
+   *
+   * @generated from field: string page_token = 3;
    */
   pageToken: string;
 };
@@ -45,20 +52,20 @@ export const ListFlowResponsesRequestSchema: GenMessage<ListFlowResponsesRequest
   messageDesc(file_switchboard_v1_flow_service, 0);
 
 /**
- * Answers with a page of answers to flows.
+ * Response of `FlowService.ListFlowResponses`.
  *
  * @generated from message switchboard.v1.ListFlowResponsesResponse
  */
 export type ListFlowResponsesResponse = Message<"switchboard.v1.ListFlowResponsesResponse"> & {
   /**
-   * The answers. May be empty on the last page.
+   * The flow responses. May be empty.
    *
    * @generated from field: repeated switchboard.v1.FlowResponse flow_responses = 1;
    */
   flowResponses: FlowResponse[];
 
   /**
-   * Give it as `page_token` for the next page. Empty when this is the last one.
+   * The `page_token` of the next page. Empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -73,13 +80,13 @@ export const ListFlowResponsesResponseSchema: GenMessage<ListFlowResponsesRespon
   messageDesc(file_switchboard_v1_flow_service, 1);
 
 /**
- * Describes what one customer filled into a flow.
+ * What one customer submitted in a flow. Output only.
  *
  * @generated from message switchboard.v1.FlowResponse
  */
 export type FlowResponse = Message<"switchboard.v1.FlowResponse"> & {
   /**
-   * The flow's id at Meta.
+   * Meta's id of the flow.
    *
    * @generated from field: string flow_id = 1;
    */
@@ -93,44 +100,44 @@ export type FlowResponse = Message<"switchboard.v1.FlowResponse"> & {
   sender?: Party | undefined;
 
   /**
-   * What the customer filled in, by the names of the flow's fields. A value that is not a string is its JSON text.
-   * Without `flow_token`. Empty when the text could not be read: see `problem`.
+   * The answers by the names of the flow's fields, without `flow_token`. A value that is not a string is its JSON text.
+   * Empty if the answers could not be parsed: see `problem`.
    *
    * @generated from field: map<string, string> answers = 3;
    */
   answers: { [key: string]: string };
 
   /**
-   * The token that the flow was sent with. Empty when there is none.
+   * The token that the flow was sent with. Empty if there is none.
    *
    * @generated from field: string flow_token = 4;
    */
   flowToken: string;
 
   /**
-   * The answers as the provider sent them: the text of a JSON object, even where it is not quite JSON. Where the
-   * provider sent no such text, all that it sent of this answer.
+   * The answers as the provider sent them: the text of a JSON object, even if its JSON is not valid. If the provider
+   * sent no such text: everything that it sent about this response.
    *
    * @generated from field: string raw_json = 5;
    */
   rawJson: string;
 
   /**
-   * When the answer was created. Absent when the provider's text is no time.
+   * When the response was created. Absent if the provider's text is no time.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 6;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * When the answer was last changed. Absent when the provider's text is no time.
+   * When the response was last changed. Absent if the provider's text is no time.
    *
    * @generated from field: google.protobuf.Timestamp update_time = 7;
    */
   updateTime?: Timestamp | undefined;
 
   /**
-   * Why `answers` could not be read, in English, for a developer. Empty when they could. It never quotes an answer.
+   * Why `answers` could not be parsed, in English, for a developer. Empty if they could. It never quotes an answer.
    *
    * @generated from field: string problem = 8;
    */
@@ -145,18 +152,30 @@ export const FlowResponseSchema: GenMessage<FlowResponse> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_flow_service, 2);
 
 /**
- * Reads what customers filled into WhatsApp Flows. ConnectBy.
+ * Reads the responses that customers submitted in WhatsApp Flows. ConnectBy only.
  *
  * @generated from service switchboard.v1.FlowService
  */
 export const FlowService: GenService<{
   /**
-   * Lists answers to flows, a page at a time, in the provider's order and with the provider's page size.
+   * Lists flow responses, in the provider's order.
    *
-   * Pages are counted by the provider, so answers that arrive between two calls may be seen twice. The provider gives an
-   * answer no id: `flow_id`, the sender, `create_time` and the answers together are the best identity there is.
+   * The provider counts pages. If responses arrive between two calls, some may be listed twice. The provider gives a
+   * response no id: `flow_id`, the sender, `create_time` and the answers together identify it best.
    *
-   * UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+   * A page may have fewer responses than `page_size`: it ends at the end of a provider's page, and before the response
+   * exceeds 4 MiB. Continue until `next_page_token` is empty.
+   *
+   * Errors:
+   * - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+   * - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+   * - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
+   * - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the account's provider has no flow responses.
+   * - UNAVAILABLE `PROVIDER_UNAVAILABLE` or `PROVIDER_UNREACHABLE`: the provider did not answer. A retry is always
+   *   safe.
+   * - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed. Check the account's route.
+   * - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Retry after the delay.
+   * - Any other reason: the provider refused the read. `Reason` describes why and what to do.
    *
    * @generated from rpc switchboard.v1.FlowService.ListFlowResponses
    */

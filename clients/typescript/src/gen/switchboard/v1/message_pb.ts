@@ -6,8 +6,8 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Error } from "./error_pb.js";
-import { file_switchboard_v1_error } from "./error_pb.js";
+import type { Failure } from "./failure_pb.js";
+import { file_switchboard_v1_failure } from "./failure_pb.js";
 import type { Channel } from "./party_pb.js";
 import { file_switchboard_v1_party } from "./party_pb.js";
 import type { Provider } from "./provider_pb.js";
@@ -18,18 +18,17 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file switchboard/v1/message.proto.
  */
 export const file_switchboard_v1_message: GenFile = /*@__PURE__*/
-  fileDesc("Chxzd2l0Y2hib2FyZC92MS9tZXNzYWdlLnByb3RvEg5zd2l0Y2hib2FyZC52MSIUCgRUZXh0EgwKBGJvZHkYASABKAkiZQoJTWVkaWFMaW5rEicKBGtpbmQYASABKA4yGS5zd2l0Y2hib2FyZC52MS5NZWRpYUtpbmQSCwoDdXJsGAIgASgJEg8KB2NhcHRpb24YAyABKAkSEQoJZmlsZV9uYW1lGAQgASgJIk4KCExvY2F0aW9uEhAKCGxhdGl0dWRlGAEgASgBEhEKCWxvbmdpdHVkZRgCIAEoARIMCgRuYW1lGAMgASgJEg8KB2FkZHJlc3MYBCABKAkitAEKCFRlbXBsYXRlEgwKBG5hbWUYASABKAkSEAoIbGFuZ3VhZ2UYAiABKAkSLgoGaGVhZGVyGAMgASgLMh4uc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVIZWFkZXISJwoEYm9keRgEIAMoCzIZLnN3aXRjaGJvYXJkLnYxLlBhcmFtZXRlchIvCgdidXR0b25zGAUgAygLMh4uc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVCdXR0b24igAIKDlRlbXBsYXRlSGVhZGVyEikKBHRleHQYASABKAsyGS5zd2l0Y2hib2FyZC52MS5QYXJhbWV0ZXJIABIsCgVpbWFnZRgCIAEoCzIbLnN3aXRjaGJvYXJkLnYxLkhlYWRlck1lZGlhSAASLAoFdmlkZW8YAyABKAsyGy5zd2l0Y2hib2FyZC52MS5IZWFkZXJNZWRpYUgAEi8KCGRvY3VtZW50GAQgASgLMhsuc3dpdGNoYm9hcmQudjEuSGVhZGVyTWVkaWFIABIsCghsb2NhdGlvbhgFIAEoCzIYLnN3aXRjaGJvYXJkLnYxLkxvY2F0aW9uSABCCAoGaGVhZGVyIi0KC0hlYWRlck1lZGlhEgsKA3VybBgBIAEoCRIRCglmaWxlX25hbWUYAiABKAkioQEKCVBhcmFtZXRlchIMCgRuYW1lGAEgASgJEg4KBHRleHQYAiABKAlIABI1CghjdXJyZW5jeRgDIAEoCzIhLnN3aXRjaGJvYXJkLnYxLkN1cnJlbmN5UGFyYW1ldGVySAASNgoJZGF0ZV90aW1lGAQgASgLMiEuc3dpdGNoYm9hcmQudjEuRGF0ZVRpbWVQYXJhbWV0ZXJIAEIHCgV2YWx1ZSJVChFDdXJyZW5jeVBhcmFtZXRlchIWCg5mYWxsYmFja192YWx1ZRgBIAEoCRIMCgRjb2RlGAIgASgJEhoKEmFtb3VudF90aG91c2FuZHRocxgDIAEoAyIrChFEYXRlVGltZVBhcmFtZXRlchIWCg5mYWxsYmFja192YWx1ZRgBIAEoCSJ0Cg5UZW1wbGF0ZUJ1dHRvbhINCgVpbmRleBgBIAEoDRIUCgp1cmxfc3VmZml4GAIgASgJSAASHQoTcXVpY2tfcmVwbHlfcGF5bG9hZBgDIAEoCUgAEhUKC2NvdXBvbl9jb2RlGAQgASgJSABCBwoFdmFsdWUitwMKB01lc3NhZ2USEgoKbWVzc2FnZV9pZBgBIAEoCRIcChRwcm92aWRlcl9tZXNzYWdlX2lkcxgCIAMoCRIPCgdhY2NvdW50GAMgASgJEioKCHByb3ZpZGVyGAQgASgOMhguc3dpdGNoYm9hcmQudjEuUHJvdmlkZXISCgoCdG8YBSABKAkSKAoHY2hhbm5lbBgGIAEoDjIXLnN3aXRjaGJvYXJkLnYxLkNoYW5uZWwSKwoFc3RhdGUYByABKA4yHC5zd2l0Y2hib2FyZC52MS5NZXNzYWdlU3RhdGUSFgoOcHJvdmlkZXJfc3RhdGUYCCABKAkSJAoFZXJyb3IYCSABKAsyFS5zd2l0Y2hib2FyZC52MS5FcnJvchISCgpyZXF1ZXN0X2lkGAogASgJEg8KB2F0dGVtcHQYCyABKA0SLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1jYWxsYmFja19kYXRhGA4gASgJKoIBCglNZWRpYUtpbmQSGgoWTUVESUFfS0lORF9VTlNQRUNJRklFRBAAEhQKEE1FRElBX0tJTkRfSU1BR0UQARIUChBNRURJQV9LSU5EX1ZJREVPEAISFAoQTUVESUFfS0lORF9BVURJTxADEhcKE01FRElBX0tJTkRfRE9DVU1FTlQQBCrmAQoMTWVzc2FnZVN0YXRlEh0KGU1FU1NBR0VfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNRVNTQUdFX1NUQVRFX1BFTkRJTkcQARIZChVNRVNTQUdFX1NUQVRFX1VOS05PV04QAhIaChZNRVNTQUdFX1NUQVRFX0FDQ0VQVEVEEAMSFgoSTUVTU0FHRV9TVEFURV9TRU5UEAQSGAoUTUVTU0FHRV9TVEFURV9GQUlMRUQQBRIbChdNRVNTQUdFX1NUQVRFX0RFTElWRVJFRBAGEhYKEk1FU1NBR0VfU1RBVEVfUkVBRBAHQoEBCg5zd2l0Y2hib2FyZC52MVABWjNzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3YxO3N3aXRjaGJvYXJkdjGiAgNTV0KqAg5Td2l0Y2hib2FyZC5WMcoCDlN3aXRjaGJvYXJkXFYx6gIPU3dpdGNoYm9hcmQ6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_switchboard_v1_error, file_switchboard_v1_party, file_switchboard_v1_provider]);
+  fileDesc("Chxzd2l0Y2hib2FyZC92MS9tZXNzYWdlLnByb3RvEg5zd2l0Y2hib2FyZC52MSIUCgRUZXh0EgwKBGJvZHkYASABKAkibQoFTWVkaWESJwoEa2luZBgBIAEoDjIZLnN3aXRjaGJvYXJkLnYxLk1lZGlhS2luZBINCgN1cmwYAiABKAlIABIPCgdjYXB0aW9uGAQgASgJEhEKCWZpbGVfbmFtZRgFIAEoCUIICgZzb3VyY2UiTgoITG9jYXRpb24SEAoIbGF0aXR1ZGUYASABKAESEQoJbG9uZ2l0dWRlGAIgASgBEgwKBG5hbWUYAyABKAkSDwoHYWRkcmVzcxgEIAEoCSLUAQoPVGVtcGxhdGVNZXNzYWdlEgwKBG5hbWUYASABKAkSEAoIbGFuZ3VhZ2UYAiABKAkSLgoGaGVhZGVyGAMgASgLMh4uc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVIZWFkZXISJwoEYm9keRgEIAMoCzIZLnN3aXRjaGJvYXJkLnYxLlBhcmFtZXRlchIvCgdidXR0b25zGAUgAygLMh4uc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVCdXR0b24SFwoPY29tcG9uZW50c19qc29uGAYgASgJIoACCg5UZW1wbGF0ZUhlYWRlchIpCgR0ZXh0GAEgASgLMhkuc3dpdGNoYm9hcmQudjEuUGFyYW1ldGVySAASLAoFaW1hZ2UYAiABKAsyGy5zd2l0Y2hib2FyZC52MS5IZWFkZXJNZWRpYUgAEiwKBXZpZGVvGAMgASgLMhsuc3dpdGNoYm9hcmQudjEuSGVhZGVyTWVkaWFIABIvCghkb2N1bWVudBgEIAEoCzIbLnN3aXRjaGJvYXJkLnYxLkhlYWRlck1lZGlhSAASLAoIbG9jYXRpb24YBSABKAsyGC5zd2l0Y2hib2FyZC52MS5Mb2NhdGlvbkgAQggKBmhlYWRlciI5CgtIZWFkZXJNZWRpYRINCgN1cmwYASABKAlIABIRCglmaWxlX25hbWUYAyABKAlCCAoGc291cmNlIqEBCglQYXJhbWV0ZXISDAoEbmFtZRgBIAEoCRIOCgR0ZXh0GAIgASgJSAASNQoIY3VycmVuY3kYAyABKAsyIS5zd2l0Y2hib2FyZC52MS5DdXJyZW5jeVBhcmFtZXRlckgAEjYKCWRhdGVfdGltZRgEIAEoCzIhLnN3aXRjaGJvYXJkLnYxLkRhdGVUaW1lUGFyYW1ldGVySABCBwoFdmFsdWUiVQoRQ3VycmVuY3lQYXJhbWV0ZXISFgoOZmFsbGJhY2tfdmFsdWUYASABKAkSDAoEY29kZRgCIAEoCRIaChJhbW91bnRfdGhvdXNhbmR0aHMYAyABKAMiKwoRRGF0ZVRpbWVQYXJhbWV0ZXISFgoOZmFsbGJhY2tfdmFsdWUYASABKAkidAoOVGVtcGxhdGVCdXR0b24SDQoFaW5kZXgYASABKA0SFAoKdXJsX3N1ZmZpeBgCIAEoCUgAEh0KE3F1aWNrX3JlcGx5X3BheWxvYWQYAyABKAlIABIVCgtjb3Vwb25fY29kZRgEIAEoCUgAQgcKBXZhbHVlIu4ECgdNZXNzYWdlEhIKCm1lc3NhZ2VfaWQYASABKAkSHAoUcHJvdmlkZXJfbWVzc2FnZV9pZHMYAiADKAkSDwoHYWNjb3VudBgDIAEoCRIqCghwcm92aWRlchgEIAEoDjIYLnN3aXRjaGJvYXJkLnYxLlByb3ZpZGVyEhUKDXByb3ZpZGVyX25hbWUYBSABKAkSDgoGc2VuZGVyGAYgASgJEgoKAnRvGAcgASgJEhcKD3JlY2lwaWVudF93YV9pZBgIIAEoCRIoCgdjaGFubmVsGAkgASgOMhcuc3dpdGNoYm9hcmQudjEuQ2hhbm5lbBIxCgxjb250ZW50X2tpbmQYCiABKA4yGy5zd2l0Y2hib2FyZC52MS5Db250ZW50S2luZBIVCg10ZW1wbGF0ZV9uYW1lGAsgASgJEhUKDWNhbXBhaWduX25hbWUYDCABKAkSKwoFc3RhdGUYDSABKA4yHC5zd2l0Y2hib2FyZC52MS5NZXNzYWdlU3RhdGUSFgoOcHJvdmlkZXJfc3RhdGUYDiABKAkSEAoIdGVybWluYWwYDyABKAgSKAoHZmFpbHVyZRgQIAEoCzIXLnN3aXRjaGJvYXJkLnYxLkZhaWx1cmUSEgoKcmVxdWVzdF9pZBgRIAEoCRIPCgdhdHRlbXB0GBIgASgNEi8KC2NyZWF0ZV90aW1lGBMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgUIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNY2FsbGJhY2tfZGF0YRgVIAEoCSqCAQoJTWVkaWFLaW5kEhoKFk1FRElBX0tJTkRfVU5TUEVDSUZJRUQQABIUChBNRURJQV9LSU5EX0lNQUdFEAESFAoQTUVESUFfS0lORF9WSURFTxACEhQKEE1FRElBX0tJTkRfQVVESU8QAxIXChNNRURJQV9LSU5EX0RPQ1VNRU5UEAQq5gEKDE1lc3NhZ2VTdGF0ZRIdChlNRVNTQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTUVTU0FHRV9TVEFURV9QRU5ESU5HEAoSGQoVTUVTU0FHRV9TVEFURV9VTktOT1dOEBQSGgoWTUVTU0FHRV9TVEFURV9BQ0NFUFRFRBAeEhYKEk1FU1NBR0VfU1RBVEVfU0VOVBAoEhgKFE1FU1NBR0VfU1RBVEVfRkFJTEVEEDISGwoXTUVTU0FHRV9TVEFURV9ERUxJVkVSRUQQPBIWChJNRVNTQUdFX1NUQVRFX1JFQUQQRiqQAQoLQ29udGVudEtpbmQSHAoYQ09OVEVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASFQoRQ09OVEVOVF9LSU5EX1RFWFQQARIZChVDT05URU5UX0tJTkRfVEVNUExBVEUQAhIWChJDT05URU5UX0tJTkRfTUVESUEQAxIZChVDT05URU5UX0tJTkRfTE9DQVRJT04QBEKBAQoOc3dpdGNoYm9hcmQudjFQAVozc3dpdGNoYm9hcmQuZXhhbXBsZS9nby9zd2l0Y2hib2FyZC92MTtzd2l0Y2hib2FyZHYxogIDU1dCqgIOU3dpdGNoYm9hcmQuVjHKAg5Td2l0Y2hib2FyZFxWMeoCD1N3aXRjaGJvYXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_switchboard_v1_failure, file_switchboard_v1_party, file_switchboard_v1_provider]);
 
 /**
- * Holds the text of a message.
+ * The text of a message.
  *
  * @generated from message switchboard.v1.Text
  */
 export type Text = Message$1<"switchboard.v1.Text"> & {
   /**
-   * Required. The text, at least one character that is not white space. The most characters that an account takes
-   * (Unicode code points, not bytes) is `Limits.text_characters`. A longer text fails with INVALID_ARGUMENT; it is
-   * never cut.
+   * Required. The text: at least one character that is not white space, and at most `Limits.text_characters` Unicode
+   * code points. A longer text fails with INVALID_ARGUMENT; it is never cut.
    *
    * @generated from field: string body = 1;
    */
@@ -44,50 +43,58 @@ export const TextSchema: GenMessage<Text> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_message, 0);
 
 /**
- * Names a media file that the provider fetches for itself.
+ * A media file that the provider fetches.
  *
- * @generated from message switchboard.v1.MediaLink
+ * @generated from message switchboard.v1.Media
  */
-export type MediaLink = Message$1<"switchboard.v1.MediaLink"> & {
+export type Media = Message$1<"switchboard.v1.Media"> & {
   /**
-   * Required. What the file is.
+   * Required. The kind of the file.
    *
    * @generated from field: switchboard.v1.MediaKind kind = 1;
    */
   kind: MediaKind;
 
   /**
-   * Required. Where the provider finds it: a public http or https URL, at most 2048 characters.
+   * Required. Where the file comes from. More sources may be added; field 3 is left free for a media id.
    *
-   * @generated from field: string url = 2;
+   * @generated from oneof switchboard.v1.Media.source
    */
-  url: string;
+  source: {
+    /**
+     * The address from which the provider fetches the file: a public http or https URL, at most 2,048 characters.
+     *
+     * @generated from field: string url = 2;
+     */
+    value: string;
+    case: "url";
+  } | { case: undefined; value?: undefined };
 
   /**
-   * The text below it, at most 1024 characters. Empty means none. Not for audio.
+   * The text below the file, at most 1,024 characters. Empty means none. Invalid for audio.
    *
-   * @generated from field: string caption = 3;
+   * @generated from field: string caption = 4;
    */
   caption: string;
 
   /**
-   * The name that the customer sees. Documents only; empty means the provider's choice. At most 240 characters, without
-   * `/`, `\`, `"` and control characters.
+   * The name that the customer sees, at most 240 characters, without `/`, `\`, `"` and control characters. Documents
+   * only. Empty means that the provider chooses.
    *
-   * @generated from field: string file_name = 4;
+   * @generated from field: string file_name = 5;
    */
   fileName: string;
 };
 
 /**
- * Describes the message switchboard.v1.MediaLink.
- * Use `create(MediaLinkSchema)` to create a new message.
+ * Describes the message switchboard.v1.Media.
+ * Use `create(MediaSchema)` to create a new message.
  */
-export const MediaLinkSchema: GenMessage<MediaLink> = /*@__PURE__*/
+export const MediaSchema: GenMessage<Media> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_message, 1);
 
 /**
- * Names a place on earth.
+ * A geographic location.
  *
  * @generated from message switchboard.v1.Location
  */
@@ -107,14 +114,14 @@ export type Location = Message$1<"switchboard.v1.Location"> & {
   longitude: number;
 
   /**
-   * What the place is called. Empty means nothing.
+   * The name of the location. Empty means none. In a request: at most 1,024 characters.
    *
    * @generated from field: string name = 3;
    */
   name: string;
 
   /**
-   * Its address. Empty means none.
+   * The postal address of the location. Empty means none. In a request: at most 1,024 characters.
    *
    * @generated from field: string address = 4;
    */
@@ -129,14 +136,15 @@ export const LocationSchema: GenMessage<Location> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_message, 2);
 
 /**
- * Holds a message made from a template that the provider has approved. The only kind of message that may be sent when
- * the customer has not written within 24 hours.
+ * A message made from a template that the provider has approved.
  *
- * A language has at most 32 characters; every text that fills something, at most 4096. The provider may take less.
+ * If the customer has not written within 24 hours, WhatsApp accepts no other kind of message.
  *
- * @generated from message switchboard.v1.Template
+ * Each text that fills a parameter has at most 4,096 characters. The provider may accept less.
+ *
+ * @generated from message switchboard.v1.TemplateMessage
  */
-export type Template = Message$1<"switchboard.v1.Template"> & {
+export type TemplateMessage = Message$1<"switchboard.v1.TemplateMessage"> & {
   /**
    * Required. The template's name, at most 512 characters.
    *
@@ -145,57 +153,71 @@ export type Template = Message$1<"switchboard.v1.Template"> & {
   name: string;
 
   /**
-   * The language's code, `en` or `pt_BR`, exactly as listed. Required at ConnectBy; at Connectly empty means the
-   * provider's default.
+   * The language code exactly as listed, such as `en` or `pt_BR`; at most 32 characters. Required at ConnectBy. At
+   * Connectly, empty means the provider's default.
    *
    * @generated from field: string language = 2;
    */
   language: string;
 
   /**
-   * What fills the header. Absent when the header has nothing to fill.
+   * The parameters of the header. Absent if the header has no parameter.
    *
    * @generated from field: switchboard.v1.TemplateHeader header = 3;
    */
   header?: TemplateHeader | undefined;
 
   /**
-   * What fills the body's parameters, in their order, at most 64. A `name` goes to the provider as it is, and stands
-   * here once.
+   * The parameters of the body in their order, at most 64. Each `name` is sent to the provider unchanged and may occur
+   * once.
    *
    * @generated from field: repeated switchboard.v1.Parameter body = 4;
    */
   body: Parameter[];
 
   /**
-   * What fills the buttons, each once. Buttons that need nothing are left out.
+   * The parameters of the buttons, at most one for each button. Omit buttons without a parameter.
    *
    * @generated from field: repeated switchboard.v1.TemplateButton buttons = 5;
    */
   buttons: TemplateButton[];
+
+  /**
+   * The `components` of the send as JSON text: an array in Meta's format, at most 65,536 bytes. Empty means that the
+   * typed fields above are used. ConnectBy only.
+   *
+   * Use it for components that have no typed field: carousel, limited-time offer, and flow, catalog and multi-product
+   * buttons. It excludes `header`, `body` and `buttons`, and is sent unchanged.
+   *
+   * A template with such a part needs a component for it (source: Meta, error 131009). If the request has none, it
+   * fails with INVALID_ARGUMENT before anything is sent, unless `SendChecks.template` is SKIP.
+   *
+   * @generated from field: string components_json = 6;
+   */
+  componentsJson: string;
 };
 
 /**
- * Describes the message switchboard.v1.Template.
- * Use `create(TemplateSchema)` to create a new message.
+ * Describes the message switchboard.v1.TemplateMessage.
+ * Use `create(TemplateMessageSchema)` to create a new message.
  */
-export const TemplateSchema: GenMessage<Template> = /*@__PURE__*/
+export const TemplateMessageSchema: GenMessage<TemplateMessage> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_message, 3);
 
 /**
- * Holds what fills a template's header.
+ * The parameter of a template's header.
  *
  * @generated from message switchboard.v1.TemplateHeader
  */
 export type TemplateHeader = Message$1<"switchboard.v1.TemplateHeader"> & {
   /**
-   * Required. What it is, as the template's header has it.
+   * Required. The parameter, of the kind that the template's header has.
    *
    * @generated from oneof switchboard.v1.TemplateHeader.header
    */
   header: {
     /**
-     * The parameter of a text header: a text.
+     * The parameter of a text header. Its value must be a text.
      *
      * @generated from field: switchboard.v1.Parameter text = 1;
      */
@@ -203,7 +225,7 @@ export type TemplateHeader = Message$1<"switchboard.v1.TemplateHeader"> & {
     case: "text";
   } | {
     /**
-     * A picture.
+     * An image.
      *
      * @generated from field: switchboard.v1.HeaderMedia image = 2;
      */
@@ -211,7 +233,7 @@ export type TemplateHeader = Message$1<"switchboard.v1.TemplateHeader"> & {
     case: "image";
   } | {
     /**
-     * A film.
+     * A video.
      *
      * @generated from field: switchboard.v1.HeaderMedia video = 3;
      */
@@ -227,7 +249,7 @@ export type TemplateHeader = Message$1<"switchboard.v1.TemplateHeader"> & {
     case: "document";
   } | {
     /**
-     * A place. ConnectBy only.
+     * A location. ConnectBy only.
      *
      * @generated from field: switchboard.v1.Location location = 5;
      */
@@ -244,23 +266,31 @@ export const TemplateHeaderSchema: GenMessage<TemplateHeader> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_message, 4);
 
 /**
- * Names the media file in a template's header.
+ * The media file in a template's header.
  *
  * @generated from message switchboard.v1.HeaderMedia
  */
 export type HeaderMedia = Message$1<"switchboard.v1.HeaderMedia"> & {
   /**
-   * Required. Where the provider finds it: a public http or https URL, at most 2048 characters;
-   * `TemplateService.UploadTemplateMedia` gives one.
+   * Required. Where the file comes from. More sources may be added; field 2 is left free for a media id.
    *
-   * @generated from field: string url = 1;
+   * @generated from oneof switchboard.v1.HeaderMedia.source
    */
-  url: string;
+  source: {
+    /**
+     * The address from which the provider fetches the file: a public http or https URL, at most 2,048 characters.
+     * `TemplateService.UploadTemplateMedia` returns one.
+     *
+     * @generated from field: string url = 1;
+     */
+    value: string;
+    case: "url";
+  } | { case: undefined; value?: undefined };
 
   /**
-   * The name that the customer sees, at most 240 characters. Documents only; empty means the provider's choice.
+   * The name that the customer sees, at most 240 characters. Documents only. Empty means that the provider chooses.
    *
-   * @generated from field: string file_name = 2;
+   * @generated from field: string file_name = 3;
    */
   fileName: string;
 };
@@ -273,20 +303,21 @@ export const HeaderMediaSchema: GenMessage<HeaderMedia> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_message, 5);
 
 /**
- * Fills one parameter of a template.
+ * The value of one template parameter.
  *
  * @generated from message switchboard.v1.Parameter
  */
 export type Parameter = Message$1<"switchboard.v1.Parameter"> & {
   /**
-   * The parameter's name, where the template names them; it goes to the provider as it is. Empty means by position.
+   * The parameter's name, if the template has named parameters. It is sent to the provider unchanged. Empty means that
+   * the position identifies the parameter.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * Required. What it is filled with.
+   * Required. The value.
    *
    * @generated from oneof switchboard.v1.Parameter.value
    */
@@ -300,7 +331,7 @@ export type Parameter = Message$1<"switchboard.v1.Parameter"> & {
     case: "text";
   } | {
     /**
-     * An amount of money, which WhatsApp writes in the customer's way. ConnectBy only.
+     * An amount of money, which WhatsApp formats for the customer. ConnectBy only.
      *
      * @generated from field: switchboard.v1.CurrencyParameter currency = 3;
      */
@@ -325,27 +356,27 @@ export const ParameterSchema: GenMessage<Parameter> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_message, 6);
 
 /**
- * Holds an amount of money.
+ * An amount of money.
  *
  * @generated from message switchboard.v1.CurrencyParameter
  */
 export type CurrencyParameter = Message$1<"switchboard.v1.CurrencyParameter"> & {
   /**
-   * Required. What is shown where the amount cannot be.
+   * Required. The text that is shown where the amount cannot be formatted.
    *
    * @generated from field: string fallback_value = 1;
    */
   fallbackValue: string;
 
   /**
-   * Required. The currency, three capital letters (ISO 4217).
+   * Required. The currency: three capital letters (ISO 4217).
    *
    * @generated from field: string code = 2;
    */
   code: string;
 
   /**
-   * The amount times 1000.
+   * The amount in thousandths of the currency unit.
    *
    * @generated from field: int64 amount_thousandths = 3;
    */
@@ -360,7 +391,7 @@ export const CurrencyParameterSchema: GenMessage<CurrencyParameter> = /*@__PURE_
   messageDesc(file_switchboard_v1_message, 7);
 
 /**
- * Holds a date or time.
+ * A date or time.
  *
  * @generated from message switchboard.v1.DateTimeParameter
  */
@@ -381,26 +412,26 @@ export const DateTimeParameterSchema: GenMessage<DateTimeParameter> = /*@__PURE_
   messageDesc(file_switchboard_v1_message, 8);
 
 /**
- * Fills one button of a template.
+ * The parameter of one template button.
  *
  * @generated from message switchboard.v1.TemplateButton
  */
 export type TemplateButton = Message$1<"switchboard.v1.TemplateButton"> & {
   /**
-   * Which button, counted from 0 over all buttons of the template, at most 9.
+   * The button's index among all buttons of the template, 0 to 9.
    *
    * @generated from field: uint32 index = 1;
    */
   index: number;
 
   /**
-   * Required. What it is filled with, as the button's type needs it; not empty.
+   * Required. The value, of the kind that the button's type needs; not empty.
    *
    * @generated from oneof switchboard.v1.TemplateButton.value
    */
   value: {
     /**
-     * What is put behind the URL of the button; for a one-time password, the password.
+     * The text that is appended to the button's URL. For a one-time password button: the password.
      *
      * @generated from field: string url_suffix = 2;
      */
@@ -408,7 +439,7 @@ export type TemplateButton = Message$1<"switchboard.v1.TemplateButton"> & {
     case: "urlSuffix";
   } | {
     /**
-     * What comes back when the customer presses the button. ConnectBy only.
+     * The payload that returns when the customer presses the button. ConnectBy only.
      *
      * @generated from field: string quick_reply_payload = 3;
      */
@@ -416,7 +447,7 @@ export type TemplateButton = Message$1<"switchboard.v1.TemplateButton"> & {
     case: "quickReplyPayload";
   } | {
     /**
-     * What the button copies. ConnectBy only.
+     * The code that the button copies. ConnectBy only.
      *
      * @generated from field: string coupon_code = 4;
      */
@@ -433,28 +464,28 @@ export const TemplateButtonSchema: GenMessage<TemplateButton> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_message, 9);
 
 /**
- * Describes a message that Switchboard sent.
+ * A message that was sent through Switchboard. Output only. It does not contain the message's content.
  *
  * @generated from message switchboard.v1.Message
  */
 export type Message = Message$1<"switchboard.v1.Message"> & {
   /**
-   * Switchboard's own id, `msg_` and a ULID. It is made before anything goes out, so every failure can name it too.
+   * Switchboard's id: `msg_` and a ULID. It is assigned before the first call to the provider, so errors can name it.
    *
    * @generated from field: string message_id = 1;
    */
   messageId: string;
 
   /**
-   * The ids that the provider gave, in its order. Statuses in events carry one of them. Usually one; ConnectBy may
-   * answer one request with several.
+   * The provider's ids in the provider's order. Status events carry one of them. Usually one; ConnectBy may return
+   * several for one request. Empty until the provider has accepted the message.
    *
    * @generated from field: repeated string provider_message_ids = 2;
    */
   providerMessageIds: string[];
 
   /**
-   * The account that the message was sent from.
+   * The account that sent the message.
    *
    * @generated from field: string account = 3;
    */
@@ -468,72 +499,123 @@ export type Message = Message$1<"switchboard.v1.Message"> & {
   provider: Provider;
 
   /**
-   * The recipient as it was understood: `+15550100001` or `bsuid:US.123`.
+   * The name of `provider`.
    *
-   * @generated from field: string to = 5;
+   * @generated from field: string provider_name = 5;
+   */
+  providerName: string;
+
+  /**
+   * The number that the message was sent from, as the request named it. Empty if the provider chose.
+   *
+   * @generated from field: string sender = 6;
+   */
+  sender: string;
+
+  /**
+   * The recipient in canonical form: `+15550100001` or `bsuid:US.123`.
+   *
+   * @generated from field: string to = 7;
    */
   to: string;
 
   /**
+   * The recipient's WhatsApp id, as the provider returned it; it may differ from the number in `to`. Empty if the
+   * provider returned none. Only ConnectBy is known to return one (source: Meta, `contacts[].wa_id`).
+   *
+   * @generated from field: string recipient_wa_id = 8;
+   */
+  recipientWaId: string;
+
+  /**
    * The network that carries the message.
    *
-   * @generated from field: switchboard.v1.Channel channel = 6;
+   * @generated from field: switchboard.v1.Channel channel = 9;
    */
   channel: Channel;
 
   /**
-   * How far the message has come.
+   * The kind of the content.
    *
-   * @generated from field: switchboard.v1.MessageState state = 7;
+   * @generated from field: switchboard.v1.ContentKind content_kind = 10;
+   */
+  contentKind: ContentKind;
+
+  /**
+   * The name of the template. Empty if the message was not made from one.
+   *
+   * @generated from field: string template_name = 11;
+   */
+  templateName: string;
+
+  /**
+   * The `campaign_name` of the request. Empty if it had none.
+   *
+   * @generated from field: string campaign_name = 12;
+   */
+  campaignName: string;
+
+  /**
+   * How far the message has progressed.
+   *
+   * @generated from field: switchboard.v1.MessageState state = 13;
    */
   state: MessageState;
 
   /**
-   * The provider's own word for that, such as Meta's `held_for_quality_assessment`. Empty when it said none.
+   * The provider's own word for the state, such as Meta's `held_for_quality_assessment`. Empty if it sent none.
    *
-   * @generated from field: string provider_state = 8;
+   * @generated from field: string provider_state = 14;
    */
   providerState: string;
 
   /**
-   * Why the message failed, or why nobody can tell what became of it. Absent in every other state.
+   * Whether no further change of `state` is expected: READ, or FAILED for 24 hours. It is computed at each read; in an
+   * event it is the value at the time of the event.
    *
-   * @generated from field: switchboard.v1.Error error = 9;
+   * @generated from field: bool terminal = 15;
    */
-  error?: Error | undefined;
+  terminal: boolean;
 
   /**
-   * The `request_id` that the message was sent with. Empty when it had none.
+   * Why the message failed, or why its outcome is unknown. Absent in all other states.
    *
-   * @generated from field: string request_id = 10;
+   * @generated from field: switchboard.v1.Failure failure = 16;
+   */
+  failure?: Failure | undefined;
+
+  /**
+   * The `request_id` of the request. Empty if it had none.
+   *
+   * @generated from field: string request_id = 17;
    */
   requestId: string;
 
   /**
-   * Which attempt the message stands at, counted from 1: more only after `resend_after_attempt`.
+   * The number of the newest attempt, from 1. Only `resend_after_attempt` raises it above 1.
    *
-   * @generated from field: uint32 attempt = 11;
+   * @generated from field: uint32 attempt = 18;
    */
   attempt: number;
 
   /**
-   * When Switchboard took the message.
+   * When Switchboard received the send request.
    *
-   * @generated from field: google.protobuf.Timestamp create_time = 12;
+   * @generated from field: google.protobuf.Timestamp create_time = 19;
    */
   createTime?: Timestamp | undefined;
 
   /**
    * When `state` last changed.
    *
-   * @generated from field: google.protobuf.Timestamp update_time = 13;
+   * @generated from field: google.protobuf.Timestamp update_time = 20;
    */
   updateTime?: Timestamp | undefined;
 
   /**
-   * The `callback_data` that the message was sent with. Empty when it had none.
+   * The `callback_data` of the request. Empty if it had none.
    *
-   * @generated from field: string callback_data = 14;
+   * @generated from field: string callback_data = 21;
    */
   callbackData: string;
 };
@@ -546,34 +628,35 @@ export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_message, 10);
 
 /**
- * Names what a media file is.
+ * The kind of a media file.
  *
  * @generated from enum switchboard.v1.MediaKind
  */
 export enum MediaKind {
   /**
-   * In a request: not a kind, it must be said. In an event: a kind that this version does not know.
+   * In a request: invalid. In an event: a kind that this version does not know; `provider_kind` has the provider's
+   * word.
    *
    * @generated from enum value: MEDIA_KIND_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * A picture.
+   * An image.
    *
    * @generated from enum value: MEDIA_KIND_IMAGE = 1;
    */
   IMAGE = 1,
 
   /**
-   * A film.
+   * A video.
    *
    * @generated from enum value: MEDIA_KIND_VIDEO = 2;
    */
   VIDEO = 2,
 
   /**
-   * A recording or a voice message.
+   * An audio file or a voice message.
    *
    * @generated from enum value: MEDIA_KIND_AUDIO = 3;
    */
@@ -594,68 +677,71 @@ export const MediaKindSchema: GenEnum<MediaKind> = /*@__PURE__*/
   enumDesc(file_switchboard_v1_message, 0);
 
 /**
- * Says how far a message has come. It only ever moves forward, in the order of the numbers: proof of delivery beats a
- * failure.
+ * How far a message has progressed.
+ *
+ * The states have this order: PENDING, UNKNOWN, ACCEPTED, SENT, FAILED, DELIVERED, READ. A message's state only moves
+ * forward in it, so a proof of delivery overrides a failure. The order is this list's: compare states by it, not by
+ * their numbers. Later versions may add states anywhere.
  *
  * @generated from enum switchboard.v1.MessageState
  */
 export enum MessageState {
   /**
-   * A state that this version does not know: see the provider's own word beside it.
+   * A state that this version does not know. The field's twin has the provider's word.
    *
    * @generated from enum value: MESSAGE_STATE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * Switchboard has taken the message and nothing is known of it yet.
+   * Switchboard has the message, and no outcome is known yet.
    *
-   * @generated from enum value: MESSAGE_STATE_PENDING = 1;
+   * @generated from enum value: MESSAGE_STATE_PENDING = 10;
    */
-  PENDING = 1,
+  PENDING = 10,
 
   /**
-   * The provider may or may not have taken the message: nobody can tell. It stays so while another attempt is under way,
-   * and ends when a status, an echo or an answer proves that the message was taken.
+   * The outcome is unknown: the provider may or may not have accepted the message. The state remains during a further
+   * attempt. It ends when a status, an echo or a reply proves that the provider accepted the message.
    *
-   * @generated from enum value: MESSAGE_STATE_UNKNOWN = 2;
+   * @generated from enum value: MESSAGE_STATE_UNKNOWN = 20;
    */
-  UNKNOWN = 2,
+  UNKNOWN = 20,
 
   /**
-   * The provider has taken the message. It has not reached the customer yet, and may still fail.
+   * The provider has accepted the message. It has not reached the customer, and delivery may still fail.
    *
-   * @generated from enum value: MESSAGE_STATE_ACCEPTED = 3;
+   * @generated from enum value: MESSAGE_STATE_ACCEPTED = 30;
    */
-  ACCEPTED = 3,
+  ACCEPTED = 30,
 
   /**
-   * The message has left the provider for the customer's device.
+   * The provider has passed the message on towards the customer's device.
    *
-   * @generated from enum value: MESSAGE_STATE_SENT = 4;
+   * @generated from enum value: MESSAGE_STATE_SENT = 40;
    */
-  SENT = 4,
+  SENT = 40,
 
   /**
    * The message could not be delivered.
    *
-   * @generated from enum value: MESSAGE_STATE_FAILED = 5;
+   * @generated from enum value: MESSAGE_STATE_FAILED = 50;
    */
-  FAILED = 5,
+  FAILED = 50,
 
   /**
    * The message is on the customer's device.
    *
-   * @generated from enum value: MESSAGE_STATE_DELIVERED = 6;
+   * @generated from enum value: MESSAGE_STATE_DELIVERED = 60;
    */
-  DELIVERED = 6,
+  DELIVERED = 60,
 
   /**
    * The customer has opened the message.
    *
-   * @generated from enum value: MESSAGE_STATE_READ = 7;
+   * @generated from enum value: MESSAGE_STATE_READ = 70;
    */
-  READ = 7,
+  READ = 70,
 }
 
 /**
@@ -663,4 +749,52 @@ export enum MessageState {
  */
 export const MessageStateSchema: GenEnum<MessageState> = /*@__PURE__*/
   enumDesc(file_switchboard_v1_message, 1);
+
+/**
+ * The kind of a sent message's content.
+ *
+ * @generated from enum switchboard.v1.ContentKind
+ */
+export enum ContentKind {
+  /**
+   * A kind that this version does not know.
+   *
+   * @generated from enum value: CONTENT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * `SendMessageRequest.text`.
+   *
+   * @generated from enum value: CONTENT_KIND_TEXT = 1;
+   */
+  TEXT = 1,
+
+  /**
+   * `SendMessageRequest.template`.
+   *
+   * @generated from enum value: CONTENT_KIND_TEMPLATE = 2;
+   */
+  TEMPLATE = 2,
+
+  /**
+   * `SendMessageRequest.media`, or a file sent by `MessageService.SendMedia`.
+   *
+   * @generated from enum value: CONTENT_KIND_MEDIA = 3;
+   */
+  MEDIA = 3,
+
+  /**
+   * `SendMessageRequest.location`.
+   *
+   * @generated from enum value: CONTENT_KIND_LOCATION = 4;
+   */
+  LOCATION = 4,
+}
+
+/**
+ * Describes the enum switchboard.v1.ContentKind.
+ */
+export const ContentKindSchema: GenEnum<ContentKind> = /*@__PURE__*/
+  enumDesc(file_switchboard_v1_message, 2);
 

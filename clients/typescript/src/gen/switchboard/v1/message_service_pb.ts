@@ -6,9 +6,9 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Error } from "./error_pb.js";
-import { file_switchboard_v1_error } from "./error_pb.js";
-import type { MediaLink, Message as Message$1, Template, Text } from "./message_pb.js";
+import type { Failure } from "./failure_pb.js";
+import { file_switchboard_v1_failure } from "./failure_pb.js";
+import type { Location, Media, Message as Message$1, MessageState, TemplateMessage, Text } from "./message_pb.js";
 import { file_switchboard_v1_message } from "./message_pb.js";
 import type { Channel } from "./party_pb.js";
 import { file_switchboard_v1_party } from "./party_pb.js";
@@ -18,10 +18,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file switchboard/v1/message_service.proto.
  */
 export const file_switchboard_v1_message_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRzd2l0Y2hib2FyZC92MS9tZXNzYWdlX3NlcnZpY2UucHJvdG8SDnN3aXRjaGJvYXJkLnYxIooDChJTZW5kTWVzc2FnZVJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIKCgJ0bxgCIAEoCRIoCgdjaGFubmVsGAMgASgOMhcuc3dpdGNoYm9hcmQudjEuQ2hhbm5lbBITCgZzZW5kZXIYBCABKAlIAYgBARISCgpyZXF1ZXN0X2lkGAUgASgJEhwKFHJlc2VuZF9hZnRlcl9hdHRlbXB0GAYgASgNEhUKDWNhbGxiYWNrX2RhdGEYByABKAkSHAoUY2hlY2tfc2Vzc2lvbl93aW5kb3cYCCABKAgSGwoTc2tpcF90ZW1wbGF0ZV9jaGVjaxgJIAEoCBIkCgR0ZXh0GAogASgLMhQuc3dpdGNoYm9hcmQudjEuVGV4dEgAEiwKCHRlbXBsYXRlGAsgASgLMhguc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVIABIqCgVtZWRpYRgMIAEoCzIZLnN3aXRjaGJvYXJkLnYxLk1lZGlhTGlua0gAQgkKB2NvbnRlbnRCCQoHX3NlbmRlciJOChBTZW5kTWVkaWFSZXF1ZXN0EisKBmhlYWRlchgBIAEoCzIbLnN3aXRjaGJvYXJkLnYxLk1lZGlhSGVhZGVyEg0KBWNodW5rGAIgASgMIs4BCgtNZWRpYUhlYWRlchIPCgdhY2NvdW50GAEgASgJEgoKAnRvGAIgASgJEigKB2NoYW5uZWwYAyABKA4yFy5zd2l0Y2hib2FyZC52MS5DaGFubmVsEhEKCWZpbGVfbmFtZRgFIAEoCRISCgpyZXF1ZXN0X2lkGAYgASgJEhwKFHJlc2VuZF9hZnRlcl9hdHRlbXB0GAcgASgNEhUKDWNhbGxiYWNrX2RhdGEYCCABKAkSHAoUY2hlY2tfc2Vzc2lvbl93aW5kb3cYCSABKAgiTwoRU2VuZE1lZGlhUmVzcG9uc2USKAoHbWVzc2FnZRgBIAEoCzIXLnN3aXRjaGJvYXJkLnYxLk1lc3NhZ2USEAoIcmVwbGF5ZWQYAiABKAgiUQoTU2VuZE1lc3NhZ2VSZXNwb25zZRIoCgdtZXNzYWdlGAEgASgLMhcuc3dpdGNoYm9hcmQudjEuTWVzc2FnZRIQCghyZXBsYXllZBgCIAEoCCJXChNTZW5kTWVzc2FnZXNSZXF1ZXN0EgsKA3RhZxgBIAEoCRIzCgdyZXF1ZXN0GAIgASgLMiIuc3dpdGNoYm9hcmQudjEuU2VuZE1lc3NhZ2VSZXF1ZXN0Io4BChRTZW5kTWVzc2FnZXNSZXNwb25zZRILCgN0YWcYASABKAkSNwoIcmVzcG9uc2UYAiABKAsyIy5zd2l0Y2hib2FyZC52MS5TZW5kTWVzc2FnZVJlc3BvbnNlSAASJgoFZXJyb3IYAyABKAsyFS5zd2l0Y2hib2FyZC52MS5FcnJvckgAQggKBnJlc3VsdCJ2ChFHZXRNZXNzYWdlUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhQKCm1lc3NhZ2VfaWQYAiABKAlIABIdChNwcm92aWRlcl9tZXNzYWdlX2lkGAMgASgJSAASFAoKcmVxdWVzdF9pZBgEIAEoCUgAQgUKA2tleSI+ChJHZXRNZXNzYWdlUmVzcG9uc2USKAoHbWVzc2FnZRgBIAEoCzIXLnN3aXRjaGJvYXJkLnYxLk1lc3NhZ2UieAoTV2F0Y2hNZXNzYWdlUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhQKCm1lc3NhZ2VfaWQYAiABKAlIABIdChNwcm92aWRlcl9tZXNzYWdlX2lkGAMgASgJSAASFAoKcmVxdWVzdF9pZBgEIAEoCUgAQgUKA2tleSJ7ChRXYXRjaE1lc3NhZ2VSZXNwb25zZRIqCgdtZXNzYWdlGAEgASgLMhcuc3dpdGNoYm9hcmQudjEuTWVzc2FnZUgAEisKBWVuZGVkGAIgASgLMhouc3dpdGNoYm9hcmQudjEuV2F0Y2hFbmRlZEgAQgoKCHJlc3BvbnNlImIKCldhdGNoRW5kZWQSLgoGcmVhc29uGAEgASgOMh4uc3dpdGNoYm9hcmQudjEuV2F0Y2hFbmRSZWFzb24SJAoFZXJyb3IYAiABKAsyFS5zd2l0Y2hib2FyZC52MS5FcnJvciJbChZHZXRDb252ZXJzYXRpb25SZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSEAoIY3VzdG9tZXIYAiABKAkSEwoGc2VuZGVyGAMgASgJSACIAQFCCQoHX3NlbmRlciKgAQoXR2V0Q29udmVyc2F0aW9uUmVzcG9uc2USNgoSbGFzdF9yZWNlaXZlZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI3ChNzZXNzaW9uX2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxzZXNzaW9uX29wZW4YAyABKAgqzgEKDldhdGNoRW5kUmVhc29uEiAKHFdBVENIX0VORF9SRUFTT05fVU5TUEVDSUZJRUQQABIdChlXQVRDSF9FTkRfUkVBU09OX1RFUk1JTkFMEAESIAocV0FUQ0hfRU5EX1JFQVNPTl9OT1RfVFJBQ0tFRBACEhwKGFdBVENIX0VORF9SRUFTT05fRVhQSVJFRBADEhwKGFdBVENIX0VORF9SRUFTT05fUkVGVVNFRBAEEh0KGVdBVENIX0VORF9SRUFTT05fTk9UX1NFTlQQBTKxBAoOTWVzc2FnZVNlcnZpY2USVgoLU2VuZE1lc3NhZ2USIi5zd2l0Y2hib2FyZC52MS5TZW5kTWVzc2FnZVJlcXVlc3QaIy5zd2l0Y2hib2FyZC52MS5TZW5kTWVzc2FnZVJlc3BvbnNlElIKCVNlbmRNZWRpYRIgLnN3aXRjaGJvYXJkLnYxLlNlbmRNZWRpYVJlcXVlc3QaIS5zd2l0Y2hib2FyZC52MS5TZW5kTWVkaWFSZXNwb25zZSgBEl0KDFNlbmRNZXNzYWdlcxIjLnN3aXRjaGJvYXJkLnYxLlNlbmRNZXNzYWdlc1JlcXVlc3QaJC5zd2l0Y2hib2FyZC52MS5TZW5kTWVzc2FnZXNSZXNwb25zZSgBMAESUwoKR2V0TWVzc2FnZRIhLnN3aXRjaGJvYXJkLnYxLkdldE1lc3NhZ2VSZXF1ZXN0GiIuc3dpdGNoYm9hcmQudjEuR2V0TWVzc2FnZVJlc3BvbnNlElsKDFdhdGNoTWVzc2FnZRIjLnN3aXRjaGJvYXJkLnYxLldhdGNoTWVzc2FnZVJlcXVlc3QaJC5zd2l0Y2hib2FyZC52MS5XYXRjaE1lc3NhZ2VSZXNwb25zZTABEmIKD0dldENvbnZlcnNhdGlvbhImLnN3aXRjaGJvYXJkLnYxLkdldENvbnZlcnNhdGlvblJlcXVlc3QaJy5zd2l0Y2hib2FyZC52MS5HZXRDb252ZXJzYXRpb25SZXNwb25zZUKBAQoOc3dpdGNoYm9hcmQudjFQAVozc3dpdGNoYm9hcmQuZXhhbXBsZS9nby9zd2l0Y2hib2FyZC92MTtzd2l0Y2hib2FyZHYxogIDU1dCqgIOU3dpdGNoYm9hcmQuVjHKAg5Td2l0Y2hib2FyZFxWMeoCD1N3aXRjaGJvYXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_switchboard_v1_error, file_switchboard_v1_message, file_switchboard_v1_party]);
+  fileDesc("CiRzd2l0Y2hib2FyZC92MS9tZXNzYWdlX3NlcnZpY2UucHJvdG8SDnN3aXRjaGJvYXJkLnYxItsDChJTZW5kTWVzc2FnZVJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIKCgJ0bxgCIAEoCRIoCgdjaGFubmVsGAMgASgOMhcuc3dpdGNoYm9hcmQudjEuQ2hhbm5lbBITCgZzZW5kZXIYBCABKAlIAYgBARIWCg5yZWNpcGllbnRfbmFtZRgFIAEoCRIVCg1jYW1wYWlnbl9uYW1lGAYgASgJEhIKCnJlcXVlc3RfaWQYByABKAkSHAoUcmVzZW5kX2FmdGVyX2F0dGVtcHQYCCABKA0SFQoNY2FsbGJhY2tfZGF0YRgJIAEoCRIqCgZjaGVja3MYCiABKAsyGi5zd2l0Y2hib2FyZC52MS5TZW5kQ2hlY2tzEiQKBHRleHQYCyABKAsyFC5zd2l0Y2hib2FyZC52MS5UZXh0SAASMwoIdGVtcGxhdGUYDCABKAsyHy5zd2l0Y2hib2FyZC52MS5UZW1wbGF0ZU1lc3NhZ2VIABImCgVtZWRpYRgNIAEoCzIVLnN3aXRjaGJvYXJkLnYxLk1lZGlhSAASLAoIbG9jYXRpb24YDiABKAsyGC5zd2l0Y2hib2FyZC52MS5Mb2NhdGlvbkgAQgkKB2NvbnRlbnRCCQoHX3NlbmRlciJsCgpTZW5kQ2hlY2tzEjEKDnNlc3Npb25fd2luZG93GAEgASgOMhkuc3dpdGNoYm9hcmQudjEuQ2hlY2tNb2RlEisKCHRlbXBsYXRlGAIgASgOMhkuc3dpdGNoYm9hcmQudjEuQ2hlY2tNb2RlIlEKE1NlbmRNZXNzYWdlUmVzcG9uc2USKAoHbWVzc2FnZRgBIAEoCzIXLnN3aXRjaGJvYXJkLnYxLk1lc3NhZ2USEAoIcmVwbGF5ZWQYAiABKAgiTgoQU2VuZE1lZGlhUmVxdWVzdBIrCgZoZWFkZXIYASABKAsyGy5zd2l0Y2hib2FyZC52MS5NZWRpYUhlYWRlchINCgVjaHVuaxgCIAEoDCLcAQoLTWVkaWFIZWFkZXISDwoHYWNjb3VudBgBIAEoCRIKCgJ0bxgCIAEoCRIoCgdjaGFubmVsGAMgASgOMhcuc3dpdGNoYm9hcmQudjEuQ2hhbm5lbBIRCglmaWxlX25hbWUYBCABKAkSEgoKcmVxdWVzdF9pZBgFIAEoCRIcChRyZXNlbmRfYWZ0ZXJfYXR0ZW1wdBgGIAEoDRIVCg1jYWxsYmFja19kYXRhGAcgASgJEioKBmNoZWNrcxgIIAEoCzIaLnN3aXRjaGJvYXJkLnYxLlNlbmRDaGVja3MiTwoRU2VuZE1lZGlhUmVzcG9uc2USKAoHbWVzc2FnZRgBIAEoCzIXLnN3aXRjaGJvYXJkLnYxLk1lc3NhZ2USEAoIcmVwbGF5ZWQYAiABKAgiVwoTU2VuZE1lc3NhZ2VzUmVxdWVzdBILCgN0YWcYASABKAkSMwoHcmVxdWVzdBgCIAEoCzIiLnN3aXRjaGJvYXJkLnYxLlNlbmRNZXNzYWdlUmVxdWVzdCKSAQoUU2VuZE1lc3NhZ2VzUmVzcG9uc2USCwoDdGFnGAEgASgJEjcKCHJlc3BvbnNlGAIgASgLMiMuc3dpdGNoYm9hcmQudjEuU2VuZE1lc3NhZ2VSZXNwb25zZUgAEioKB2ZhaWx1cmUYAyABKAsyFy5zd2l0Y2hib2FyZC52MS5GYWlsdXJlSABCCAoGcmVzdWx0InYKEUdldE1lc3NhZ2VSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSFAoKbWVzc2FnZV9pZBgCIAEoCUgAEh0KE3Byb3ZpZGVyX21lc3NhZ2VfaWQYAyABKAlIABIUCgpyZXF1ZXN0X2lkGAQgASgJSABCBQoDa2V5Ij4KEkdldE1lc3NhZ2VSZXNwb25zZRIoCgdtZXNzYWdlGAEgASgLMhcuc3dpdGNoYm9hcmQudjEuTWVzc2FnZSLaAQoNTWVzc2FnZUZpbHRlchIQCghjdXN0b21lchgBIAEoCRIrCgVzdGF0ZRgCIAEoDjIcLnN3aXRjaGJvYXJkLnYxLk1lc3NhZ2VTdGF0ZRIVCg10ZW1wbGF0ZV9uYW1lGAMgASgJEhUKDWNhbXBhaWduX25hbWUYBCABKAkSLgoKc3RhcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInwKE0xpc3RNZXNzYWdlc1JlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRItCgZmaWx0ZXIYAiABKAsyHS5zd2l0Y2hib2FyZC52MS5NZXNzYWdlRmlsdGVyEhEKCXBhZ2Vfc2l6ZRgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJIloKFExpc3RNZXNzYWdlc1Jlc3BvbnNlEikKCG1lc3NhZ2VzGAEgAygLMhcuc3dpdGNoYm9hcmQudjEuTWVzc2FnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkieAoTV2F0Y2hNZXNzYWdlUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhQKCm1lc3NhZ2VfaWQYAiABKAlIABIdChNwcm92aWRlcl9tZXNzYWdlX2lkGAMgASgJSAASFAoKcmVxdWVzdF9pZBgEIAEoCUgAQgUKA2tleSJ7ChRXYXRjaE1lc3NhZ2VSZXNwb25zZRIqCgdtZXNzYWdlGAEgASgLMhcuc3dpdGNoYm9hcmQudjEuTWVzc2FnZUgAEisKBWVuZGVkGAIgASgLMhouc3dpdGNoYm9hcmQudjEuV2F0Y2hFbmRlZEgAQgoKCHJlc3BvbnNlImYKCldhdGNoRW5kZWQSLgoGcmVhc29uGAEgASgOMh4uc3dpdGNoYm9hcmQudjEuV2F0Y2hFbmRSZWFzb24SKAoHZmFpbHVyZRgCIAEoCzIXLnN3aXRjaGJvYXJkLnYxLkZhaWx1cmUqVAoJQ2hlY2tNb2RlEhoKFkNIRUNLX01PREVfVU5TUEVDSUZJRUQQABIWChJDSEVDS19NT0RFX0VORk9SQ0UQARITCg9DSEVDS19NT0RFX1NLSVAQAirOAQoOV2F0Y2hFbmRSZWFzb24SIAocV0FUQ0hfRU5EX1JFQVNPTl9VTlNQRUNJRklFRBAAEh0KGVdBVENIX0VORF9SRUFTT05fVEVSTUlOQUwQARIgChxXQVRDSF9FTkRfUkVBU09OX05PVF9UUkFDS0VEEAISHAoYV0FUQ0hfRU5EX1JFQVNPTl9FWFBJUkVEEAMSHAoYV0FUQ0hfRU5EX1JFQVNPTl9SRUZVU0VEEAQSHQoZV0FUQ0hfRU5EX1JFQVNPTl9OT1RfU0VOVBAFMqgECg5NZXNzYWdlU2VydmljZRJWCgtTZW5kTWVzc2FnZRIiLnN3aXRjaGJvYXJkLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBojLnN3aXRjaGJvYXJkLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2USUgoJU2VuZE1lZGlhEiAuc3dpdGNoYm9hcmQudjEuU2VuZE1lZGlhUmVxdWVzdBohLnN3aXRjaGJvYXJkLnYxLlNlbmRNZWRpYVJlc3BvbnNlKAESXQoMU2VuZE1lc3NhZ2VzEiMuc3dpdGNoYm9hcmQudjEuU2VuZE1lc3NhZ2VzUmVxdWVzdBokLnN3aXRjaGJvYXJkLnYxLlNlbmRNZXNzYWdlc1Jlc3BvbnNlKAEwARJTCgpHZXRNZXNzYWdlEiEuc3dpdGNoYm9hcmQudjEuR2V0TWVzc2FnZVJlcXVlc3QaIi5zd2l0Y2hib2FyZC52MS5HZXRNZXNzYWdlUmVzcG9uc2USWQoMTGlzdE1lc3NhZ2VzEiMuc3dpdGNoYm9hcmQudjEuTGlzdE1lc3NhZ2VzUmVxdWVzdBokLnN3aXRjaGJvYXJkLnYxLkxpc3RNZXNzYWdlc1Jlc3BvbnNlElsKDFdhdGNoTWVzc2FnZRIjLnN3aXRjaGJvYXJkLnYxLldhdGNoTWVzc2FnZVJlcXVlc3QaJC5zd2l0Y2hib2FyZC52MS5XYXRjaE1lc3NhZ2VSZXNwb25zZTABQoEBCg5zd2l0Y2hib2FyZC52MVABWjNzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3YxO3N3aXRjaGJvYXJkdjGiAgNTV0KqAg5Td2l0Y2hib2FyZC5WMcoCDlN3aXRjaGJvYXJkXFYx6gIPU3dpdGNoYm9hcmQ6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_switchboard_v1_failure, file_switchboard_v1_message, file_switchboard_v1_party]);
 
 /**
- * Asks to send one message.
+ * Request of `MessageService.SendMessage`.
  *
  * @generated from message switchboard.v1.SendMessageRequest
  */
@@ -34,8 +34,11 @@ export type SendMessageRequest = Message<"switchboard.v1.SendMessageRequest"> & 
   account: string;
 
   /**
-   * Required. The recipient: a phone number in E.164, `+15550100001`, where the `+` may be left out and blanks and
-   * hyphens are stripped, or a business-scoped user id, `bsuid:US.123`.
+   * Required. The recipient. One of:
+   *
+   * - a phone number in E.164, `+15550100001`. The `+` is optional; blanks and hyphens are removed.
+   * - a business-scoped user id, `bsuid:US.123` or `bsuid:US.ENT.123`: two capital letters for the country, `.`,
+   *   optionally `ENT.`, then 1 to 128 letters and digits.
    *
    * @generated from field: string to = 2;
    */
@@ -49,75 +52,87 @@ export type SendMessageRequest = Message<"switchboard.v1.SendMessageRequest"> & 
   channel: Channel;
 
   /**
-   * The number of ours to send from, where an account has several: a phone number like `to`. Absent means that the
-   * provider chooses. Connectly only.
+   * The business's number to send from: a phone number as in `to`. Absent means that the provider chooses. Connectly
+   * only.
    *
    * @generated from field: optional string sender = 4;
    */
   sender?: string | undefined;
 
   /**
-   * Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each message.
-   * Empty means none, and then a repetition sends a second message.
+   * The recipient's display name, at most 512 characters, sent to the provider unchanged. Empty means none. Connectly
+   * only, and not with `template`.
    *
-   * For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-   * and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-   * running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-   * another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-   * free again.
+   * @generated from field: string recipient_name = 5;
+   */
+  recipientName: string;
+
+  /**
+   * The campaign, at most 512 characters, sent to the provider unchanged. Empty means none. Connectly only.
    *
-   * @generated from field: string request_id = 5;
+   * Connectly documents two effects. Without a template, the name is a tag for its analytics. With a template, it also
+   * starts the flow of that name.
+   *
+   * @generated from field: string campaign_name = 6;
+   */
+  campaignName: string;
+
+  /**
+   * The idempotency key: 1 to 128 printable ASCII characters, a new one for each message. Empty means none; then a
+   * retry sends a second message.
+   *
+   * The key is remembered for 24 hours after the attempt ended (`sends.request_id_retention`), also across crashes. A
+   * request with the same account, `request_id` and content is not executed again. It returns the first one's response
+   * with `replayed` set, or waits for the first one if that is in progress. So a blind retry is always safe.
+   *
+   * The content is the whole request except `request_id`, `resend_after_attempt` and `checks`. Numbers compare in
+   * canonical form. `SendMessage` and `SendMessages` count as one RPC. The same key with other content or at another
+   * RPC fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`.
+   *
+   * If the provider refused the request or nothing was sent, the key is free again.
+   *
+   * @generated from field: string request_id = 7;
    */
   requestId: string;
 
   /**
-   * After `SEND_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-   * done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-   * same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-   * without it.
+   * Makes one further attempt after `SEND_OUTCOME_UNKNOWN`: set it to the `attempt` of the error's metadata. The client
+   * accepts that the earlier attempt may have been sent too. Zero means no further attempt. Needs a `request_id`.
    *
-   * @generated from field: uint32 resend_after_attempt = 6;
+   * It takes effect once, so a retry with the same number is as safe as the first request. If the number is not that of
+   * the newest unknown attempt, the request counts as a retry without the field.
+   *
+   * @generated from field: uint32 resend_after_attempt = 8;
    */
   resendAfterAttempt: number;
 
   /**
-   * JSON of the caller's own, at most 960 bytes, that comes back in the events of this message as `Event.callback_data`:
-   * its statuses, its echo, and what the customer answers to it. ConnectBy cannot bring it back: there it is kept in
-   * `Message.callback_data` alone. Empty means none.
+   * JSON text of the client, at most 960 bytes. Empty means none.
    *
-   * @generated from field: string callback_data = 7;
+   * It returns as `Event.callback_data` in the events of this message: its statuses, its echo, and replies that quote
+   * it. ConnectBy cannot return it; there, only `Message.callback_data` has it.
+   *
+   * @generated from field: string callback_data = 9;
    */
   callbackData: string;
 
   /**
-   * Whether to refuse, without asking the provider, when it is known that the customer's last message is more than 24
-   * hours ago: FAILED_PRECONDITION `SESSION_WINDOW_CLOSED`. Templates always pass, and so does a customer of whom nothing
-   * is known. See `GetConversation`.
+   * Which checks Switchboard makes before it calls the provider. Absent means the defaults.
    *
-   * @generated from field: bool check_session_window = 8;
+   * @generated from field: switchboard.v1.SendChecks checks = 10;
    */
-  checkSessionWindow: boolean;
+  checks?: SendChecks | undefined;
 
   /**
-   * Whether to send a template without holding it against the provider's list of templates first. Without this, what
-   * does not fit (the number and names of parameters, the kind of the header, a button's place and kind, a template that
-   * is not approved) fails with INVALID_ARGUMENT and the field's path, and nothing is sent.
-   *
-   * @generated from field: bool skip_template_check = 9;
-   */
-  skipTemplateCheck: boolean;
-
-  /**
-   * Required. What to send.
+   * Required. The content.
    *
    * @generated from oneof switchboard.v1.SendMessageRequest.content
    */
   content: {
     /**
-     * Plain text. WhatsApp delivers it only within 24 hours of the customer's last message
-     * (`SESSION_WINDOW_CLOSED` otherwise).
+     * Plain text. If the customer has not written within 24 hours, WhatsApp refuses it (`SESSION_WINDOW_CLOSED`).
      *
-     * @generated from field: switchboard.v1.Text text = 10;
+     * @generated from field: switchboard.v1.Text text = 11;
      */
     value: Text;
     case: "text";
@@ -125,19 +140,27 @@ export type SendMessageRequest = Message<"switchboard.v1.SendMessageRequest"> & 
     /**
      * A message made from an approved template.
      *
-     * @generated from field: switchboard.v1.Template template = 11;
+     * @generated from field: switchboard.v1.TemplateMessage template = 12;
      */
-    value: Template;
+    value: TemplateMessage;
     case: "template";
   } | {
     /**
-     * A file that the provider fetches by its URL. Connectly; at ConnectBy use `SendMedia`. The 24 hours hold as for
-     * text.
+     * A file that the provider fetches. Connectly only; at ConnectBy, use `SendMedia`. The 24 hours apply as for
+     * `text`.
      *
-     * @generated from field: switchboard.v1.MediaLink media = 12;
+     * @generated from field: switchboard.v1.Media media = 13;
      */
-    value: MediaLink;
+    value: Media;
     case: "media";
+  } | {
+    /**
+     * A location. Connectly only, and only over WhatsApp. The 24 hours apply as for `text`.
+     *
+     * @generated from field: switchboard.v1.Location location = 14;
+     */
+    value: Location;
+    case: "location";
   } | { case: undefined; value?: undefined };
 };
 
@@ -149,7 +172,72 @@ export const SendMessageRequestSchema: GenMessage<SendMessageRequest> = /*@__PUR
   messageDesc(file_switchboard_v1_message_service, 0);
 
 /**
- * Sends a file in pieces.
+ * The checks that Switchboard makes before it calls the provider. They are not part of the content of a `request_id`.
+ *
+ * @generated from message switchboard.v1.SendChecks
+ */
+export type SendChecks = Message<"switchboard.v1.SendChecks"> & {
+  /**
+   * Whether the customer wrote within 24 hours, as far as Switchboard knows. Default: SKIP.
+   *
+   * With ENFORCE, a message fails with FAILED_PRECONDITION `SESSION_WINDOW_CLOSED` if the customer's last message is
+   * known and more than 24 hours old. Templates always pass, and so does a customer whose last message is not known.
+   * See `ConversationService.GetConversation`.
+   *
+   * @generated from field: switchboard.v1.CheckMode session_window = 1;
+   */
+  sessionWindow: CheckMode;
+
+  /**
+   * Whether a template message fits the template in the provider's list. Default: ENFORCE.
+   *
+   * With ENFORCE, a mismatch fails with INVALID_ARGUMENT and the field's path, and nothing is sent. The check covers
+   * the number and names of parameters, the kind of the header, the index and type of buttons, components that the
+   * template needs, and the approval. A message is never rejected by a list that is older than the request. At
+   * Connectly, a missing list or template rejects nothing. It has no effect on other content.
+   *
+   * @generated from field: switchboard.v1.CheckMode template = 2;
+   */
+  template: CheckMode;
+};
+
+/**
+ * Describes the message switchboard.v1.SendChecks.
+ * Use `create(SendChecksSchema)` to create a new message.
+ */
+export const SendChecksSchema: GenMessage<SendChecks> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_message_service, 1);
+
+/**
+ * Response of `MessageService.SendMessage`.
+ *
+ * @generated from message switchboard.v1.SendMessageResponse
+ */
+export type SendMessageResponse = Message<"switchboard.v1.SendMessageResponse"> & {
+  /**
+   * The message in its present state.
+   *
+   * @generated from field: switchboard.v1.Message message = 1;
+   */
+  message?: Message$1 | undefined;
+
+  /**
+   * Whether the `request_id` had been accepted before, so this request sent nothing.
+   *
+   * @generated from field: bool replayed = 2;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message switchboard.v1.SendMessageResponse.
+ * Use `create(SendMessageResponseSchema)` to create a new message.
+ */
+export const SendMessageResponseSchema: GenMessage<SendMessageResponse> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_message_service, 2);
+
+/**
+ * Request of `MessageService.SendMedia`: a header, then the bytes of the file.
  *
  * @generated from message switchboard.v1.SendMediaRequest
  */
@@ -174,10 +262,10 @@ export type SendMediaRequest = Message<"switchboard.v1.SendMediaRequest"> & {
  * Use `create(SendMediaRequestSchema)` to create a new message.
  */
 export const SendMediaRequestSchema: GenMessage<SendMediaRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 1);
+  messageDesc(file_switchboard_v1_message_service, 3);
 
 /**
- * Says where a file goes.
+ * The recipient of a file and how to send it.
  *
  * @generated from message switchboard.v1.MediaHeader
  */
@@ -204,51 +292,42 @@ export type MediaHeader = Message<"switchboard.v1.MediaHeader"> & {
   channel: Channel;
 
   /**
-   * The file's name. Empty means a name made of its kind. At most 240 characters, without `/`, `\`, `"` and control
-   * characters. Where the bytes of an Office document do not say which it is, as those of `.doc`, `.xls` and `.ppt`, the
-   * end of its name must.
+   * The file's name, at most 240 characters, without `/`, `\`, `"` and control characters. Empty means a name made from
+   * the file's kind.
    *
-   * @generated from field: string file_name = 5;
+   * If the bytes of an Office document do not identify its type, as in `.doc`, `.xls` and `.ppt`, the extension must.
+   *
+   * @generated from field: string file_name = 4;
    */
   fileName: string;
 
   /**
-   * Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each message.
-   * Empty means none, and then a repetition sends a second message.
+   * The idempotency key, as in `SendMessageRequest.request_id`. The file's bytes are part of the content.
    *
-   * For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-   * and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-   * running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-   * another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-   * free again.
-   *
-   * @generated from field: string request_id = 6;
+   * @generated from field: string request_id = 5;
    */
   requestId: string;
 
   /**
-   * After `SEND_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-   * done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-   * same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-   * without it.
+   * Makes one further attempt after `SEND_OUTCOME_UNKNOWN`, as in `SendMessageRequest.resend_after_attempt`.
    *
-   * @generated from field: uint32 resend_after_attempt = 7;
+   * @generated from field: uint32 resend_after_attempt = 6;
    */
   resendAfterAttempt: number;
 
   /**
-   * As in `SendMessageRequest`.
+   * JSON text of the client, as in `SendMessageRequest.callback_data`.
    *
-   * @generated from field: string callback_data = 8;
+   * @generated from field: string callback_data = 7;
    */
   callbackData: string;
 
   /**
-   * As in `SendMessageRequest`.
+   * Which checks Switchboard makes, as in `SendMessageRequest.checks`. `template` has no effect.
    *
-   * @generated from field: bool check_session_window = 9;
+   * @generated from field: switchboard.v1.SendChecks checks = 8;
    */
-  checkSessionWindow: boolean;
+  checks?: SendChecks | undefined;
 };
 
 /**
@@ -256,23 +335,23 @@ export type MediaHeader = Message<"switchboard.v1.MediaHeader"> & {
  * Use `create(MediaHeaderSchema)` to create a new message.
  */
 export const MediaHeaderSchema: GenMessage<MediaHeader> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 2);
+  messageDesc(file_switchboard_v1_message_service, 4);
 
 /**
- * Answers when the provider has taken the file.
+ * Response of `MessageService.SendMedia`.
  *
  * @generated from message switchboard.v1.SendMediaResponse
  */
 export type SendMediaResponse = Message<"switchboard.v1.SendMediaResponse"> & {
   /**
-   * The message as it stands.
+   * The message in its present state.
    *
    * @generated from field: switchboard.v1.Message message = 1;
    */
   message?: Message$1 | undefined;
 
   /**
-   * Whether this is the answer to a `request_id` that was accepted before, and nothing was sent now.
+   * Whether the `request_id` had been accepted before, so this request sent nothing.
    *
    * @generated from field: bool replayed = 2;
    */
@@ -284,52 +363,24 @@ export type SendMediaResponse = Message<"switchboard.v1.SendMediaResponse"> & {
  * Use `create(SendMediaResponseSchema)` to create a new message.
  */
 export const SendMediaResponseSchema: GenMessage<SendMediaResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 3);
+  messageDesc(file_switchboard_v1_message_service, 5);
 
 /**
- * Answers when the provider has taken the message.
- *
- * @generated from message switchboard.v1.SendMessageResponse
- */
-export type SendMessageResponse = Message<"switchboard.v1.SendMessageResponse"> & {
-  /**
-   * The message as it stands.
-   *
-   * @generated from field: switchboard.v1.Message message = 1;
-   */
-  message?: Message$1 | undefined;
-
-  /**
-   * Whether this is the answer to a `request_id` that was accepted before, and nothing was sent now.
-   *
-   * @generated from field: bool replayed = 2;
-   */
-  replayed: boolean;
-};
-
-/**
- * Describes the message switchboard.v1.SendMessageResponse.
- * Use `create(SendMessageResponseSchema)` to create a new message.
- */
-export const SendMessageResponseSchema: GenMessage<SendMessageResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 4);
-
-/**
- * Asks to send one message of a stream.
+ * One request on the stream of `MessageService.SendMessages`.
  *
  * @generated from message switchboard.v1.SendMessagesRequest
  */
 export type SendMessagesRequest = Message<"switchboard.v1.SendMessagesRequest"> & {
   /**
-   * The caller's name for the request, which its answer carries: at most 128 characters. Nothing is done with it; two
-   * requests with one tag get two answers with it.
+   * The client's label for the request, which the response repeats; at most 128 characters. The server does not
+   * interpret it. Two requests with one tag get two responses with it.
    *
    * @generated from field: string tag = 1;
    */
   tag: string;
 
   /**
-   * Required. The message.
+   * Required. The message to send.
    *
    * @generated from field: switchboard.v1.SendMessageRequest request = 2;
    */
@@ -341,29 +392,29 @@ export type SendMessagesRequest = Message<"switchboard.v1.SendMessagesRequest"> 
  * Use `create(SendMessagesRequestSchema)` to create a new message.
  */
 export const SendMessagesRequestSchema: GenMessage<SendMessagesRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 5);
+  messageDesc(file_switchboard_v1_message_service, 6);
 
 /**
- * Answers one request of a stream.
+ * One response on the stream of `MessageService.SendMessages`.
  *
  * @generated from message switchboard.v1.SendMessagesResponse
  */
 export type SendMessagesResponse = Message<"switchboard.v1.SendMessagesResponse"> & {
   /**
-   * The request's tag; of one that is too long, its beginning.
+   * The request's tag. Of a tag that is too long, its beginning.
    *
    * @generated from field: string tag = 1;
    */
   tag: string;
 
   /**
-   * What became of it.
+   * The outcome.
    *
    * @generated from oneof switchboard.v1.SendMessagesResponse.result
    */
   result: {
     /**
-     * The provider has taken the message.
+     * The provider accepted the message.
      *
      * @generated from field: switchboard.v1.SendMessageResponse response = 2;
      */
@@ -371,12 +422,12 @@ export type SendMessagesResponse = Message<"switchboard.v1.SendMessagesResponse"
     case: "response";
   } | {
     /**
-     * It was not taken: what `SendMessage` would have failed with.
+     * The error that `SendMessage` would return.
      *
-     * @generated from field: switchboard.v1.Error error = 3;
+     * @generated from field: switchboard.v1.Failure failure = 3;
      */
-    value: Error;
-    case: "error";
+    value: Failure;
+    case: "failure";
   } | { case: undefined; value?: undefined };
 };
 
@@ -385,29 +436,29 @@ export type SendMessagesResponse = Message<"switchboard.v1.SendMessagesResponse"
  * Use `create(SendMessagesResponseSchema)` to create a new message.
  */
 export const SendMessagesResponseSchema: GenMessage<SendMessagesResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 6);
+  messageDesc(file_switchboard_v1_message_service, 7);
 
 /**
- * Asks how a message stands.
+ * Request of `MessageService.GetMessage`.
  *
  * @generated from message switchboard.v1.GetMessageRequest
  */
 export type GetMessageRequest = Message<"switchboard.v1.GetMessageRequest"> & {
   /**
-   * Required. The account that the message was sent from.
+   * Required. The account that sent the message.
    *
    * @generated from field: string account = 1;
    */
   account: string;
 
   /**
-   * Required. Which message.
+   * Required. The message.
    *
    * @generated from oneof switchboard.v1.GetMessageRequest.key
    */
   key: {
     /**
-     * Switchboard's id.
+     * Switchboard's id: `Message.message_id`.
      *
      * @generated from field: string message_id = 2;
      */
@@ -415,7 +466,7 @@ export type GetMessageRequest = Message<"switchboard.v1.GetMessageRequest"> & {
     case: "messageId";
   } | {
     /**
-     * One of the provider's ids.
+     * One of `Message.provider_message_ids`, at most 512 characters.
      *
      * @generated from field: string provider_message_id = 3;
      */
@@ -423,7 +474,7 @@ export type GetMessageRequest = Message<"switchboard.v1.GetMessageRequest"> & {
     case: "providerMessageId";
   } | {
     /**
-     * The `request_id` that it was sent with; of several that are known, the newest.
+     * The `request_id` of the send request. Of several messages with this id, the newest.
      *
      * @generated from field: string request_id = 4;
      */
@@ -437,10 +488,10 @@ export type GetMessageRequest = Message<"switchboard.v1.GetMessageRequest"> & {
  * Use `create(GetMessageRequestSchema)` to create a new message.
  */
 export const GetMessageRequestSchema: GenMessage<GetMessageRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 7);
+  messageDesc(file_switchboard_v1_message_service, 8);
 
 /**
- * Answers how a message stands.
+ * Response of `MessageService.GetMessage`.
  *
  * @generated from message switchboard.v1.GetMessageResponse
  */
@@ -458,29 +509,156 @@ export type GetMessageResponse = Message<"switchboard.v1.GetMessageResponse"> & 
  * Use `create(GetMessageResponseSchema)` to create a new message.
  */
 export const GetMessageResponseSchema: GenMessage<GetMessageResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 8);
+  messageDesc(file_switchboard_v1_message_service, 9);
 
 /**
- * Asks to be told how a message stands.
+ * Selects messages. A message must match every field that is set.
  *
- * @generated from message switchboard.v1.WatchMessageRequest
+ * @generated from message switchboard.v1.MessageFilter
  */
-export type WatchMessageRequest = Message<"switchboard.v1.WatchMessageRequest"> & {
+export type MessageFilter = Message<"switchboard.v1.MessageFilter"> & {
   /**
-   * Required. The account that the message was sent from.
+   * The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
+   * `EventFilter.customers`. Empty means all.
+   *
+   * @generated from field: string customer = 1;
+   */
+  customer: string;
+
+  /**
+   * The state at the time of the request. Unspecified means all.
+   *
+   * @generated from field: switchboard.v1.MessageState state = 2;
+   */
+  state: MessageState;
+
+  /**
+   * The exact `Message.template_name`, at most 512 characters. Empty means all.
+   *
+   * @generated from field: string template_name = 3;
+   */
+  templateName: string;
+
+  /**
+   * The exact `Message.campaign_name`, at most 512 characters. Empty means all.
+   *
+   * @generated from field: string campaign_name = 4;
+   */
+  campaignName: string;
+
+  /**
+   * The earliest `Message.create_time`, inclusive. Absent means no limit.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 5;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * The latest `Message.create_time`, exclusive. Absent means no limit. It must not be before `start_time`.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 6;
+   */
+  endTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message switchboard.v1.MessageFilter.
+ * Use `create(MessageFilterSchema)` to create a new message.
+ */
+export const MessageFilterSchema: GenMessage<MessageFilter> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_message_service, 10);
+
+/**
+ * Request of `MessageService.ListMessages`.
+ *
+ * @generated from message switchboard.v1.ListMessagesRequest
+ */
+export type ListMessagesRequest = Message<"switchboard.v1.ListMessagesRequest"> & {
+  /**
+   * Required. The account that sent the messages.
    *
    * @generated from field: string account = 1;
    */
   account: string;
 
   /**
-   * Required. Which message.
+   * Which messages to list. Absent means all. Pages of one list must have the same filter.
+   *
+   * @generated from field: switchboard.v1.MessageFilter filter = 2;
+   */
+  filter?: MessageFilter | undefined;
+
+  /**
+   * The maximum number of messages on the page: 1 to 1,000. Zero means 100.
+   *
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the previous page. Empty means the first page.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message switchboard.v1.ListMessagesRequest.
+ * Use `create(ListMessagesRequestSchema)` to create a new message.
+ */
+export const ListMessagesRequestSchema: GenMessage<ListMessagesRequest> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_message_service, 11);
+
+/**
+ * Response of `MessageService.ListMessages`.
+ *
+ * @generated from message switchboard.v1.ListMessagesResponse
+ */
+export type ListMessagesResponse = Message<"switchboard.v1.ListMessagesResponse"> & {
+  /**
+   * The messages, newest `create_time` first.
+   *
+   * @generated from field: repeated switchboard.v1.Message messages = 1;
+   */
+  messages: Message$1[];
+
+  /**
+   * The `page_token` of the next page. Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message switchboard.v1.ListMessagesResponse.
+ * Use `create(ListMessagesResponseSchema)` to create a new message.
+ */
+export const ListMessagesResponseSchema: GenMessage<ListMessagesResponse> = /*@__PURE__*/
+  messageDesc(file_switchboard_v1_message_service, 12);
+
+/**
+ * Request of `MessageService.WatchMessage`.
+ *
+ * @generated from message switchboard.v1.WatchMessageRequest
+ */
+export type WatchMessageRequest = Message<"switchboard.v1.WatchMessageRequest"> & {
+  /**
+   * Required. The account that sent the message.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * Required. The message.
    *
    * @generated from oneof switchboard.v1.WatchMessageRequest.key
    */
   key: {
     /**
-     * Switchboard's id.
+     * Switchboard's id: `Message.message_id`.
      *
      * @generated from field: string message_id = 2;
      */
@@ -488,7 +666,7 @@ export type WatchMessageRequest = Message<"switchboard.v1.WatchMessageRequest"> 
     case: "messageId";
   } | {
     /**
-     * One of the provider's ids.
+     * One of `Message.provider_message_ids`, at most 512 characters.
      *
      * @generated from field: string provider_message_id = 3;
      */
@@ -496,7 +674,7 @@ export type WatchMessageRequest = Message<"switchboard.v1.WatchMessageRequest"> 
     case: "providerMessageId";
   } | {
     /**
-     * The `request_id` that it was sent with; of several that are known, the newest.
+     * The `request_id` of the send request. Of several messages with this id, the newest.
      *
      * @generated from field: string request_id = 4;
      */
@@ -510,22 +688,22 @@ export type WatchMessageRequest = Message<"switchboard.v1.WatchMessageRequest"> 
  * Use `create(WatchMessageRequestSchema)` to create a new message.
  */
 export const WatchMessageRequestSchema: GenMessage<WatchMessageRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 9);
+  messageDesc(file_switchboard_v1_message_service, 13);
 
 /**
- * Tells how a message stands.
+ * One response on the stream of `MessageService.WatchMessage`.
  *
  * @generated from message switchboard.v1.WatchMessageResponse
  */
 export type WatchMessageResponse = Message<"switchboard.v1.WatchMessageResponse"> & {
   /**
-   * What it is. Let a consumer pass over what it does not know.
+   * The item. Ignore items that are newer than your generated code.
    *
    * @generated from oneof switchboard.v1.WatchMessageResponse.response
    */
   response: {
     /**
-     * The message as it stands. The first comes at once.
+     * The message in its present state. The first one is sent at once.
      *
      * @generated from field: switchboard.v1.Message message = 1;
      */
@@ -533,7 +711,7 @@ export type WatchMessageResponse = Message<"switchboard.v1.WatchMessageResponse"
     case: "message";
   } | {
     /**
-     * Nothing more will come. Always the last.
+     * No further change follows. Always the last item.
      *
      * @generated from field: switchboard.v1.WatchEnded ended = 2;
      */
@@ -547,27 +725,27 @@ export type WatchMessageResponse = Message<"switchboard.v1.WatchMessageResponse"
  * Use `create(WatchMessageResponseSchema)` to create a new message.
  */
 export const WatchMessageResponseSchema: GenMessage<WatchMessageResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 10);
+  messageDesc(file_switchboard_v1_message_service, 14);
 
 /**
- * Tells that nothing more will come of a message.
+ * No further change of a message follows.
  *
  * @generated from message switchboard.v1.WatchEnded
  */
 export type WatchEnded = Message<"switchboard.v1.WatchEnded"> & {
   /**
-   * Why.
+   * The reason.
    *
    * @generated from field: switchboard.v1.WatchEndReason reason = 1;
    */
   reason: WatchEndReason;
 
   /**
-   * What went wrong, where the message was refused or not sent.
+   * The error, if the message was refused or not sent.
    *
-   * @generated from field: switchboard.v1.Error error = 2;
+   * @generated from field: switchboard.v1.Failure failure = 2;
    */
-  error?: Error | undefined;
+  failure?: Failure | undefined;
 };
 
 /**
@@ -575,81 +753,44 @@ export type WatchEnded = Message<"switchboard.v1.WatchEnded"> & {
  * Use `create(WatchEndedSchema)` to create a new message.
  */
 export const WatchEndedSchema: GenMessage<WatchEnded> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 11);
+  messageDesc(file_switchboard_v1_message_service, 15);
 
 /**
- * Asks about a conversation with a customer.
+ * Whether Switchboard makes a check.
  *
- * @generated from message switchboard.v1.GetConversationRequest
+ * @generated from enum switchboard.v1.CheckMode
  */
-export type GetConversationRequest = Message<"switchboard.v1.GetConversationRequest"> & {
+export enum CheckMode {
   /**
-   * Required. The account.
+   * The default of the server, which each field of `SendChecks` states.
    *
-   * @generated from field: string account = 1;
+   * @generated from enum value: CHECK_MODE_UNSPECIFIED = 0;
    */
-  account: string;
+  UNSPECIFIED = 0,
 
   /**
-   * Required. The customer, as in `SendMessageRequest.to`.
+   * The check is made, and a request that fails it is rejected.
    *
-   * @generated from field: string customer = 2;
+   * @generated from enum value: CHECK_MODE_ENFORCE = 1;
    */
-  customer: string;
+  ENFORCE = 1,
 
   /**
-   * The number of ours, where an account has several: the window is open for the number that the customer wrote to.
-   * Absent means any.
+   * The check is not made.
    *
-   * @generated from field: optional string sender = 3;
+   * @generated from enum value: CHECK_MODE_SKIP = 2;
    */
-  sender?: string | undefined;
-};
+  SKIP = 2,
+}
 
 /**
- * Describes the message switchboard.v1.GetConversationRequest.
- * Use `create(GetConversationRequestSchema)` to create a new message.
+ * Describes the enum switchboard.v1.CheckMode.
  */
-export const GetConversationRequestSchema: GenMessage<GetConversationRequest> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 12);
+export const CheckModeSchema: GenEnum<CheckMode> = /*@__PURE__*/
+  enumDesc(file_switchboard_v1_message_service, 0);
 
 /**
- * Answers when a customer last wrote.
- *
- * @generated from message switchboard.v1.GetConversationResponse
- */
-export type GetConversationResponse = Message<"switchboard.v1.GetConversationResponse"> & {
-  /**
-   * When the customer last wrote. Absent when no webhook has told of it.
-   *
-   * @generated from field: google.protobuf.Timestamp last_received_time = 1;
-   */
-  lastReceivedTime?: Timestamp | undefined;
-
-  /**
-   * Until when anything but a template may be sent: 24 hours later. Absent when the customer has not written.
-   *
-   * @generated from field: google.protobuf.Timestamp session_expire_time = 2;
-   */
-  sessionExpireTime?: Timestamp | undefined;
-
-  /**
-   * Whether that is still to come.
-   *
-   * @generated from field: bool session_open = 3;
-   */
-  sessionOpen: boolean;
-};
-
-/**
- * Describes the message switchboard.v1.GetConversationResponse.
- * Use `create(GetConversationResponseSchema)` to create a new message.
- */
-export const GetConversationResponseSchema: GenMessage<GetConversationResponse> = /*@__PURE__*/
-  messageDesc(file_switchboard_v1_message_service, 13);
-
-/**
- * Says why nothing more will come of a message.
+ * Why no further change of a message follows.
  *
  * @generated from enum switchboard.v1.WatchEndReason
  */
@@ -662,35 +803,35 @@ export enum WatchEndReason {
   UNSPECIFIED = 0,
 
   /**
-   * The message is at its end: READ, or FAILED for a day without another word.
+   * The message is terminal: READ, or FAILED for 24 hours.
    *
    * @generated from enum value: WATCH_END_REASON_TERMINAL = 1;
    */
   TERMINAL = 1,
 
   /**
-   * The provider reports nothing more for this account: the message was accepted (or nobody can tell), and that is all.
+   * The provider reports nothing more for this account. The message was accepted, or its outcome is unknown.
    *
    * @generated from enum value: WATCH_END_REASON_NOT_TRACKED = 2;
    */
   NOT_TRACKED = 2,
 
   /**
-   * The message is so old that it is forgotten.
+   * The message has expired: it is older than `sends.retention`.
    *
    * @generated from enum value: WATCH_END_REASON_EXPIRED = 3;
    */
   EXPIRED = 3,
 
   /**
-   * The provider refused the first attempt: there is no message.
+   * The provider refused the first attempt. The message does not exist.
    *
    * @generated from enum value: WATCH_END_REASON_REFUSED = 4;
    */
   REFUSED = 4,
 
   /**
-   * The first attempt did not reach the provider: there is no message.
+   * The first attempt did not reach the provider. The message does not exist.
    *
    * @generated from enum value: WATCH_END_REASON_NOT_SENT = 5;
    */
@@ -701,36 +842,47 @@ export enum WatchEndReason {
  * Describes the enum switchboard.v1.WatchEndReason.
  */
 export const WatchEndReasonSchema: GenEnum<WatchEndReason> = /*@__PURE__*/
-  enumDesc(file_switchboard_v1_message_service, 0);
+  enumDesc(file_switchboard_v1_message_service, 1);
 
 /**
- * Sends messages.
+ * Sends messages and reports their state.
+ *
+ * Errors of every RPC:
+ * - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. The details name each field (at most 32).
+ * - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+ * - UNAVAILABLE `SERVER_STOPPING`: the server is shutting down. Nothing was sent. Retry after the delay.
+ *
+ * `Reason` and `docs/errors.md` describe every reason and what to do.
  *
  * @generated from service switchboard.v1.MessageService
  */
 export const MessageService: GenService<{
   /**
-   * Sends one message and answers when the provider has answered.
+   * Sends one message and returns when the provider has replied.
    *
-   * The answer is OK only when the provider has taken the message (`MESSAGE_STATE_ACCEPTED`). That is not yet a
-   * delivery: what becomes of it arrives as `message.status` events where the provider reports.
+   * OK means that the provider accepted the message (`MESSAGE_STATE_ACCEPTED`), not that it was delivered. If the
+   * provider reports progress, it arrives as `message.status` events.
    *
-   * Failures of the request: INVALID_ARGUMENT `REQUEST_INVALID` with every fault (of very many, the first 32) and its
-   * field's path; NOT_FOUND `ACCOUNT_NOT_FOUND`; UNIMPLEMENTED `PROVIDER_UNSUPPORTED` for what the account's provider
-   * cannot do. Nothing was sent.
+   * Set `request_id` to make retries safe. A broken connection to Switchboard proves nothing about the message.
    *
-   * Failures of the sending: UNAVAILABLE only when the message has provably not reached the provider, so it may be
-   * sent again at once; RESOURCE_EXHAUSTED when the account's rate or the provider held it back for longer than the
-   * caller waits. FAILED_PRECONDITION `SEND_OUTCOME_UNKNOWN`, with `message_id`, `attempt` and `cause`, when nobody can
-   * tell whether the provider took it: see `request_id` and `resend_after_attempt`. Any other code means that nothing was
-   * sent, mostly because the provider said no; the reason says why (`SESSION_WINDOW_CLOSED`, `RECIPIENT_NOT_REACHABLE`,
-   * …, all in `docs/errors.md`).
+   * Switchboard retries by itself only if nothing reached the provider or the provider throttled. It does so until the
+   * client's deadline; without one, for 30 seconds (`accounts.gate.patience`).
    *
-   * Switchboard tries again by itself only what has provably not reached the provider and what the provider throttled,
-   * for as long as the caller's deadline allows (30 seconds without one, `accounts.gate.patience`). A deadline or a
-   * cancel ends the wait. What has not been handed to the provider then is not sent; what has been runs to its end, and
-   * its outcome is recorded. A broken connection to Switchboard proves nothing about the message: only `request_id`
-   * makes a repetition safe.
+   * A deadline or a cancellation ends the client's wait. If the provider call has not started by then, nothing is sent.
+   * If it has started, it runs to its end and its outcome is recorded.
+   *
+   * Errors, besides those of the service. Unless stated otherwise, nothing was sent:
+   * - INVALID_ARGUMENT `REQUEST_INVALID`: also if the template does not fit, see `SendChecks.template`.
+   * - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider cannot do what the listed fields ask for.
+   * - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request.
+   * - FAILED_PRECONDITION `SEND_OUTCOME_UNKNOWN`: the message may have been sent. The metadata has `cause`, `attempt`
+   *   and, unless the cause is `RESTORED`, `message_id`. See `resend_after_attempt`.
+   * - UNAVAILABLE `PROVIDER_UNREACHABLE` or `STORE_UNAVAILABLE`: nothing reached the provider. Retry after the delay.
+   * - UNAVAILABLE `PROVIDER_UNAVAILABLE`, INTERNAL `PROVIDER_REPLY_UNREADABLE`: the template list could not be read.
+   * - RESOURCE_EXHAUSTED `ACCOUNT_BUSY`, `PROVIDER_THROTTLED` or `PROVIDER_CAPPED`: limits of the account or the
+   *   provider.
+   * - FAILED_PRECONDITION `SESSION_WINDOW_CLOSED`: only a template may be sent now.
+   * - Any other reason: the provider refused the message. `Reason` describes why and what to do.
    *
    * @generated from rpc switchboard.v1.MessageService.SendMessage
    */
@@ -740,18 +892,20 @@ export const MessageService: GenService<{
     output: typeof SendMessageResponseSchema;
   },
   /**
-   * Sends a file: an image, a video or a document. ConnectBy; at Connectly send a `MediaLink`.
+   * Sends a file: an image, a video or a document. ConnectBy only; at Connectly, send `SendMessageRequest.media`.
    *
-   * The first message carries the header, and may carry the whole file. The file is taken in and checked before anything
-   * goes to the provider: its kind, told from its first bytes, and its size (`Limits`). A stream that breaks off before
-   * the caller has closed it sends nothing.
+   * The first message carries the header and may carry the whole file. The server receives and checks the file before
+   * it calls the provider: its kind, detected from its first bytes, and its size (`Limits`). If the client does not
+   * close its stream, nothing is sent.
    *
-   * Images are JPEG and PNG, videos MP4 and 3GPP, documents PDF, Office documents and text in UTF-8. What is wrong with
-   * the file fails with INVALID_ARGUMENT and the path `chunk`, as soon as it is known.
+   * Images are JPEG and PNG, videos MP4 and 3GPP, documents PDF, Office documents and UTF-8 text. An invalid file fails
+   * with INVALID_ARGUMENT and the path `chunk` as soon as the problem is known.
    *
-   * Answers and fails as `SendMessage` does. Besides, nothing was sent and the file may be sent again after ABORTED
-   * `UPLOAD_STALLED` (no message for a minute, or no end after ten) and RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED` (too many
-   * files are being taken in).
+   * Errors: as `SendMessage`, and besides, with nothing sent:
+   * - ABORTED `UPLOAD_STALLED`: no message for 60 seconds, or no end within 10 minutes. Send the file again.
+   * - ABORTED `REQUEST_TRUNCATED`: the stream ended before the client closed it. Send the file again.
+   * - RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED`: the server is receiving too many files. Retry after the delay.
+   * - UNAVAILABLE `SPOOL_UNAVAILABLE`: the server cannot store the file temporarily. Retry after the delay.
    *
    * @generated from rpc switchboard.v1.MessageService.SendMedia
    */
@@ -761,16 +915,24 @@ export const MessageService: GenService<{
     output: typeof SendMediaResponseSchema;
   },
   /**
-   * Sends many messages over one stream, each as `SendMessage` does, and answers each when its outcome is known: out of
-   * order, by its `tag`. What is wrong with one request is told in its answer and does not end the stream.
+   * Sends many messages over one stream, each as `SendMessage` does.
    *
-   * At most 256 messages of a stream are under way at once; then no more are read until one ends, so that a caller who
-   * is faster than the provider is slowed down and nothing piles up. When the caller closes its side, everything under
-   * way is answered and the stream ends with OK. A deadline is that of the whole stream; give none to a stream that
-   * stays open.
+   * Each request gets one response when its outcome is known, out of order, with the request's `tag`. An invalid or
+   * failed request does not end the stream.
    *
-   * When the stream breaks, what was answered is certain and what was not is open: send those again with the same
-   * `request_id` on a new stream.
+   * At most 256 messages of a stream are in progress. At that limit the server reads no further request until one
+   * completes, which slows down a client that is faster than the provider. After the client closes its side, the server
+   * completes all messages in progress and ends the stream with OK.
+   *
+   * A deadline applies to the whole stream. Set none on a stream that stays open.
+   *
+   * If the stream breaks, the received responses are final. Retry all other requests with the same `request_id`.
+   *
+   * Errors of the stream:
+   * - ABORTED `REQUEST_TRUNCATED`: the stream ended before the client closed it. Messages without a response may have
+   *   been sent.
+   * - UNAVAILABLE `SERVER_STOPPING`: the server is shutting down. It reads no further request and first completes those
+   *   in progress, within `shutdown.grace`. Retry requests without a response.
    *
    * @generated from rpc switchboard.v1.MessageService.SendMessages
    */
@@ -780,10 +942,14 @@ export const MessageService: GenService<{
     output: typeof SendMessagesResponseSchema;
   },
   /**
-   * Tells how a message stands. Messages are known for 30 days (`sends.retention`) after they were sent.
+   * Returns a message and its present state.
    *
-   * Fails with NOT_FOUND `MESSAGE_NOT_FOUND` for one that is not known: never sent from here, too old, or refused or not
-   * sent at its first attempt, which leaves no record.
+   * Messages are stored for 30 days after their creation (`sends.retention`).
+   *
+   * Errors, besides those of the service:
+   * - NOT_FOUND `MESSAGE_NOT_FOUND`: the message was never sent from here, has expired, or was refused or not sent at
+   *   its first attempt, which leaves no record.
+   * - UNAVAILABLE `STORE_UNAVAILABLE`: the store cannot be read. Retry after the delay.
    *
    * @generated from rpc switchboard.v1.MessageService.GetMessage
    */
@@ -793,11 +959,33 @@ export const MessageService: GenService<{
     output: typeof GetMessageResponseSchema;
   },
   /**
-   * Tells how a message stands, at once and then whenever that changes; it only moves forward. Steps may be left out
-   * when they follow fast.
+   * Lists an account's messages, newest first.
    *
-   * The stream ends with `ended` and OK when nothing more can come: see `WatchEndReason`. It ends with UNAVAILABLE when
-   * the server stops. Fails like `GetMessage` for a message that is not known.
+   * Messages are stored for 30 days after their creation (`sends.retention`). A message whose first attempt was refused
+   * or not sent is not listed. Messages that are created during the listing do not appear on later pages.
+   *
+   * One call examines a bounded number of messages. A page may have fewer messages than `page_size`, or none, before
+   * the end: continue until `next_page_token` is empty.
+   *
+   * Errors, besides those of the service:
+   * - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+   * - UNAVAILABLE `STORE_UNAVAILABLE`: the store cannot be read. Retry after the delay.
+   *
+   * @generated from rpc switchboard.v1.MessageService.ListMessages
+   */
+  listMessages: {
+    methodKind: "unary";
+    input: typeof ListMessagesRequestSchema;
+    output: typeof ListMessagesResponseSchema;
+  },
+  /**
+   * Streams a message: its present state at once, then each change.
+   *
+   * The state only moves forward. Changes in quick succession may be merged into one.
+   *
+   * When no further change can follow, the stream sends `ended` and ends with OK: see `WatchEndReason`.
+   *
+   * Errors: as `GetMessage`. UNAVAILABLE `SERVER_STOPPING` also ends an open stream; watch again after the delay.
    *
    * @generated from rpc switchboard.v1.MessageService.WatchMessage
    */
@@ -805,19 +993,6 @@ export const MessageService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchMessageRequestSchema;
     output: typeof WatchMessageResponseSchema;
-  },
-  /**
-   * Tells when a customer last wrote, and until when anything but a template may be sent.
-   *
-   * It knows what webhooks have told, for 30 days (`sends.retention`): a customer it has never heard of may have written
-   * before.
-   *
-   * @generated from rpc switchboard.v1.MessageService.GetConversation
-   */
-  getConversation: {
-    methodKind: "unary";
-    input: typeof GetConversationRequestSchema;
-    output: typeof GetConversationResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_switchboard_v1_message_service, 0);

@@ -10,50 +10,76 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file switchboard/v1/party.proto.
  */
 export const file_switchboard_v1_party: GenFile = /*@__PURE__*/
-  fileDesc("Chpzd2l0Y2hib2FyZC92MS9wYXJ0eS5wcm90bxIOc3dpdGNoYm9hcmQudjEidwoFUGFydHkSDwoHYWRkcmVzcxgBIAEoCRIUCgxwaG9uZV9udW1iZXIYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIMCgRuYW1lGAQgASgJEigKB2NoYW5uZWwYBSABKA4yFy5zd2l0Y2hib2FyZC52MS5DaGFubmVsKkkKB0NoYW5uZWwSFwoTQ0hBTk5FTF9VTlNQRUNJRklFRBAAEhQKEENIQU5ORUxfV0hBVFNBUFAQARIPCgtDSEFOTkVMX1NNUxACQoEBCg5zd2l0Y2hib2FyZC52MVABWjNzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3YxO3N3aXRjaGJvYXJkdjGiAgNTV0KqAg5Td2l0Y2hib2FyZC5WMcoCDlN3aXRjaGJvYXJkXFYx6gIPU3dpdGNoYm9hcmQ6OlYxYgZwcm90bzM");
+  fileDesc("Chpzd2l0Y2hib2FyZC92MS9wYXJ0eS5wcm90bxIOc3dpdGNoYm9hcmQudjEiuwEKBVBhcnR5Eg8KB2FkZHJlc3MYASABKAkSFAoMcGhvbmVfbnVtYmVyGAIgASgJEg8KB3VzZXJfaWQYAyABKAkSFgoOcGFyZW50X3VzZXJfaWQYBCABKAkSEAoIdXNlcm5hbWUYBSABKAkSDAoEbmFtZRgGIAEoCRIoCgdjaGFubmVsGAcgASgOMhcuc3dpdGNoYm9hcmQudjEuQ2hhbm5lbBIYChBwcm92aWRlcl9jaGFubmVsGAggASgJKkkKB0NoYW5uZWwSFwoTQ0hBTk5FTF9VTlNQRUNJRklFRBAAEhQKEENIQU5ORUxfV0hBVFNBUFAQARIPCgtDSEFOTkVMX1NNUxACQoEBCg5zd2l0Y2hib2FyZC52MVABWjNzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3YxO3N3aXRjaGJvYXJkdjGiAgNTV0KqAg5Td2l0Y2hib2FyZC5WMcoCDlN3aXRjaGJvYXJkXFYx6gIPU3dpdGNoYm9hcmQ6OlYxYgZwcm90bzM");
 
 /**
- * Describes one end of a message: a customer, or one of the business's own numbers.
+ * One end of a message: a customer, or one of the business's own numbers. Output only.
  *
  * @generated from message switchboard.v1.Party
  */
 export type Party = Message<"switchboard.v1.Party"> & {
   /**
-   * The party's address in the form that `SendMessageRequest.to` takes, so that an answer can be sent to it as it
-   * is: `+15550100001`, or `bsuid:US.123` for a customer without a phone number. Where the provider gave something
-   * that is neither, the provider's own text.
+   * The address to reply to now, in the form that `SendMessageRequest.to` takes: `+15550100001`, or `bsuid:US.123` for
+   * a customer without a phone number.
+   *
+   * The address may change while the customer stays the same. Do not use it as a key. If the provider sent an id that
+   * is neither a phone number nor a user id, this field holds that id unchanged.
    *
    * @generated from field: string address = 1;
    */
   address: string;
 
   /**
-   * The phone number in E.164 with a leading `+`. Empty when the provider gave none.
+   * The phone number in E.164 with a leading `+`. Empty if the provider sent none.
    *
    * @generated from field: string phone_number = 2;
    */
   phoneNumber: string;
 
   /**
-   * The business-scoped user id (`US.123`), without a prefix. Empty when the provider gave none.
+   * The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none.
+   *
+   * A customer who changes the phone number gets a new id (source: Meta, 2026).
    *
    * @generated from field: string user_id = 3;
    */
   userId: string;
 
   /**
-   * The display name that the party chose. Empty when the provider gave none.
+   * The parent business-scoped user id, `US.ENT.11815799212886844830` (source: documentation of other Meta partners,
+   * 2026). Empty if the provider sent none.
    *
-   * @generated from field: string name = 4;
+   * @generated from field: string parent_user_id = 4;
+   */
+  parentUserId: string;
+
+  /**
+   * The username that the customer chose on WhatsApp. Empty if the provider sent none.
+   *
+   * @generated from field: string username = 5;
+   */
+  username: string;
+
+  /**
+   * The display name that the party chose. Empty if the provider sent none.
+   *
+   * @generated from field: string name = 6;
    */
   name: string;
 
   /**
-   * The network on which the party is reached.
+   * The network on which the party can be reached. Unspecified if the provider's word is unknown or missing.
    *
-   * @generated from field: switchboard.v1.Channel channel = 5;
+   * @generated from field: switchboard.v1.Channel channel = 7;
    */
   channel: Channel;
+
+  /**
+   * The provider's own word for the network, such as `whatsapp`. Empty if the provider sent none.
+   *
+   * @generated from field: string provider_channel = 8;
+   */
+  providerChannel: string;
 };
 
 /**
@@ -64,13 +90,14 @@ export const PartySchema: GenMessage<Party> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_party, 0);
 
 /**
- * Names the network that carries a message.
+ * The network that carries a message.
  *
  * @generated from enum switchboard.v1.Channel
  */
 export enum Channel {
   /**
-   * In a request: WhatsApp. In an event: a channel that this version does not know.
+   * In a request: WhatsApp. In a response or an event: a network that this version does not know; the field's twin has
+   * the provider's word.
    *
    * @generated from enum value: CHANNEL_UNSPECIFIED = 0;
    */

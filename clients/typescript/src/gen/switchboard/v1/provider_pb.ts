@@ -12,27 +12,31 @@ export const file_switchboard_v1_provider: GenFile = /*@__PURE__*/
   fileDesc("Ch1zd2l0Y2hib2FyZC92MS9wcm92aWRlci5wcm90bxIOc3dpdGNoYm9hcmQudjEqVAoIUHJvdmlkZXISGAoUUFJPVklERVJfVU5TUEVDSUZJRUQQABIWChJQUk9WSURFUl9DT05ORUNUQlkQARIWChJQUk9WSURFUl9DT05ORUNUTFkQAkKBAQoOc3dpdGNoYm9hcmQudjFQAVozc3dpdGNoYm9hcmQuZXhhbXBsZS9nby9zd2l0Y2hib2FyZC92MTtzd2l0Y2hib2FyZHYxogIDU1dCqgIOU3dpdGNoYm9hcmQuVjHKAg5Td2l0Y2hib2FyZFxWMeoCD1N3aXRjaGJvYXJkOjpWMWIGcHJvdG8z");
 
 /**
- * Names one of the two REST APIs that Switchboard stands in front of.
+ * The REST APIs that Switchboard calls.
+ *
+ * The number of providers may grow. Every field of this type has a twin, `provider_name`, which holds the provider's
+ * name as text. If a provider is newer than your generated code, read the twin.
  *
  * @generated from enum switchboard.v1.Provider
  */
 export enum Provider {
   /**
-   * Not said. Never sent by the server.
+   * A provider that your generated code does not know. Read `provider_name`. Where no provider is involved, both are
+   * empty.
    *
    * @generated from enum value: PROVIDER_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * ConnectBy, https://api.connectby.io.
+   * ConnectBy, https://api.connectby.io. Its name is `connectby`.
    *
    * @generated from enum value: PROVIDER_CONNECTBY = 1;
    */
   CONNECTBY = 1,
 
   /**
-   * Connectly, https://api.connectly.ai.
+   * Connectly, https://api.connectly.ai. Its name is `connectly`.
    *
    * @generated from enum value: PROVIDER_CONNECTLY = 2;
    */

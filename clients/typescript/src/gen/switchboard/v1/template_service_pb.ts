@@ -12,25 +12,32 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file switchboard/v1/template_service.proto.
  */
 export const file_switchboard_v1_template_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVzd2l0Y2hib2FyZC92MS90ZW1wbGF0ZV9zZXJ2aWNlLnByb3RvEg5zd2l0Y2hib2FyZC52MSI7ChRMaXN0VGVtcGxhdGVzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhIKCnBhZ2VfdG9rZW4YAiABKAkihAEKFUxpc3RUZW1wbGF0ZXNSZXNwb25zZRI1Cgl0ZW1wbGF0ZXMYASADKAsyIi5zd2l0Y2hib2FyZC52MS5UZW1wbGF0ZURlZmluaXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhsKE3ByZXZpb3VzX3BhZ2VfdG9rZW4YAyABKAkiRQoSR2V0VGVtcGxhdGVSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDAoEbmFtZRgCIAEoCRIQCghsYW5ndWFnZRgDIAEoCSJLChNHZXRUZW1wbGF0ZVJlc3BvbnNlEjQKCHRlbXBsYXRlGAEgASgLMiIuc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVEZWZpbml0aW9uImYKGlVwbG9hZFRlbXBsYXRlTWVkaWFSZXF1ZXN0EjkKBmhlYWRlchgBIAEoCzIpLnN3aXRjaGJvYXJkLnYxLlVwbG9hZFRlbXBsYXRlTWVkaWFIZWFkZXISDQoFY2h1bmsYAiABKAwicQoZVXBsb2FkVGVtcGxhdGVNZWRpYUhlYWRlchIPCgdhY2NvdW50GAEgASgJEhEKCWZpbGVfbmFtZRgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhwKFHJlc2VuZF9hZnRlcl9hdHRlbXB0GAQgASgNIjwKG1VwbG9hZFRlbXBsYXRlTWVkaWFSZXNwb25zZRILCgN1cmwYASABKAkSEAoIcmVwbGF5ZWQYAiABKAgi6QMKElRlbXBsYXRlRGVmaW5pdGlvbhIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEhAKCGxhbmd1YWdlGAMgASgJEi4KBnN0YXR1cxgEIAEoDjIeLnN3aXRjaGJvYXJkLnYxLlRlbXBsYXRlU3RhdHVzEhcKD3Byb3ZpZGVyX3N0YXR1cxgFIAEoCRIyCghjYXRlZ29yeRgGIAEoDjIgLnN3aXRjaGJvYXJkLnYxLlRlbXBsYXRlQ2F0ZWdvcnkSGQoRcHJvdmlkZXJfY2F0ZWdvcnkYByABKAkSOQoQcGFyYW1ldGVyX2Zvcm1hdBgIIAEoDjIfLnN3aXRjaGJvYXJkLnYxLlBhcmFtZXRlckZvcm1hdBI1Cgpjb21wb25lbnRzGAkgAygLMiEuc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVDb21wb25lbnQSGAoQcmVqZWN0aW9uX3JlYXNvbhgKIAEoCRIPCgdxdWFsaXR5GAsgASgJEi8KC2NyZWF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmF3X2pzb24YDyABKAkiyQEKEVRlbXBsYXRlQ29tcG9uZW50EjMKBHR5cGUYASABKA4yJS5zd2l0Y2hib2FyZC52MS5UZW1wbGF0ZUNvbXBvbmVudFR5cGUSFQoNcHJvdmlkZXJfdHlwZRgCIAEoCRIOCgZmb3JtYXQYAyABKAkSDAoEdGV4dBgEIAEoCRI4CgdidXR0b25zGAUgAygLMicuc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVDb21wb25lbnRCdXR0b24SEAoIcmF3X2pzb24YDyABKAkiWAoXVGVtcGxhdGVDb21wb25lbnRCdXR0b24SDAoEdHlwZRgBIAEoCRIMCgR0ZXh0GAIgASgJEgsKA3VybBgDIAEoCRIUCgxwaG9uZV9udW1iZXIYBCABKAkqygIKDlRlbXBsYXRlU3RhdHVzEh8KG1RFTVBMQVRFX1NUQVRVU19VTlNQRUNJRklFRBAAEhwKGFRFTVBMQVRFX1NUQVRVU19BUFBST1ZFRBABEhsKF1RFTVBMQVRFX1NUQVRVU19QRU5ESU5HEAISHAoYVEVNUExBVEVfU1RBVFVTX1JFSkVDVEVEEAMSGgoWVEVNUExBVEVfU1RBVFVTX1BBVVNFRBAEEhwKGFRFTVBMQVRFX1NUQVRVU19ESVNBQkxFRBAFEh0KGVRFTVBMQVRFX1NUQVRVU19JTl9BUFBFQUwQBhIkCiBURU1QTEFURV9TVEFUVVNfUEVORElOR19ERUxFVElPThAHEhsKF1RFTVBMQVRFX1NUQVRVU19ERUxFVEVEEAgSIgoeVEVNUExBVEVfU1RBVFVTX0xJTUlUX0VYQ0VFREVEEAkqmwEKEFRlbXBsYXRlQ2F0ZWdvcnkSIQodVEVNUExBVEVfQ0FURUdPUllfVU5TUEVDSUZJRUQQABIfChtURU1QTEFURV9DQVRFR09SWV9NQVJLRVRJTkcQARIdChlURU1QTEFURV9DQVRFR09SWV9VVElMSVRZEAISJAogVEVNUExBVEVfQ0FURUdPUllfQVVUSEVOVElDQVRJT04QAypwCg9QYXJhbWV0ZXJGb3JtYXQSIAocUEFSQU1FVEVSX0ZPUk1BVF9VTlNQRUNJRklFRBAAEh8KG1BBUkFNRVRFUl9GT1JNQVRfUE9TSVRJT05BTBABEhoKFlBBUkFNRVRFUl9GT1JNQVRfTkFNRUQQAir1AQoVVGVtcGxhdGVDb21wb25lbnRUeXBlEicKI1RFTVBMQVRFX0NPTVBPTkVOVF9UWVBFX1VOU1BFQ0lGSUVEEAASIgoeVEVNUExBVEVfQ09NUE9ORU5UX1RZUEVfSEVBREVSEAESIAocVEVNUExBVEVfQ09NUE9ORU5UX1RZUEVfQk9EWRACEiIKHlRFTVBMQVRFX0NPTVBPTkVOVF9UWVBFX0ZPT1RFUhADEiMKH1RFTVBMQVRFX0NPTVBPTkVOVF9UWVBFX0JVVFRPTlMQBBIkCiBURU1QTEFURV9DT01QT05FTlRfVFlQRV9DQVJPVVNFTBAFMrkCCg9UZW1wbGF0ZVNlcnZpY2USXAoNTGlzdFRlbXBsYXRlcxIkLnN3aXRjaGJvYXJkLnYxLkxpc3RUZW1wbGF0ZXNSZXF1ZXN0GiUuc3dpdGNoYm9hcmQudjEuTGlzdFRlbXBsYXRlc1Jlc3BvbnNlElYKC0dldFRlbXBsYXRlEiIuc3dpdGNoYm9hcmQudjEuR2V0VGVtcGxhdGVSZXF1ZXN0GiMuc3dpdGNoYm9hcmQudjEuR2V0VGVtcGxhdGVSZXNwb25zZRJwChNVcGxvYWRUZW1wbGF0ZU1lZGlhEiouc3dpdGNoYm9hcmQudjEuVXBsb2FkVGVtcGxhdGVNZWRpYVJlcXVlc3QaKy5zd2l0Y2hib2FyZC52MS5VcGxvYWRUZW1wbGF0ZU1lZGlhUmVzcG9uc2UoAUKBAQoOc3dpdGNoYm9hcmQudjFQAVozc3dpdGNoYm9hcmQuZXhhbXBsZS9nby9zd2l0Y2hib2FyZC92MTtzd2l0Y2hib2FyZHYxogIDU1dCqgIOU3dpdGNoYm9hcmQuVjHKAg5Td2l0Y2hib2FyZFxWMeoCD1N3aXRjaGJvYXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CiVzd2l0Y2hib2FyZC92MS90ZW1wbGF0ZV9zZXJ2aWNlLnByb3RvEg5zd2l0Y2hib2FyZC52MSJOChRMaXN0VGVtcGxhdGVzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJInoKFUxpc3RUZW1wbGF0ZXNSZXNwb25zZRIrCgl0ZW1wbGF0ZXMYASADKAsyGC5zd2l0Y2hib2FyZC52MS5UZW1wbGF0ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGwoTcHJldmlvdXNfcGFnZV90b2tlbhgDIAEoCSJFChJHZXRUZW1wbGF0ZVJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIMCgRuYW1lGAIgASgJEhAKCGxhbmd1YWdlGAMgASgJIkEKE0dldFRlbXBsYXRlUmVzcG9uc2USKgoIdGVtcGxhdGUYASABKAsyGC5zd2l0Y2hib2FyZC52MS5UZW1wbGF0ZSJmChpVcGxvYWRUZW1wbGF0ZU1lZGlhUmVxdWVzdBI5CgZoZWFkZXIYASABKAsyKS5zd2l0Y2hib2FyZC52MS5VcGxvYWRUZW1wbGF0ZU1lZGlhSGVhZGVyEg0KBWNodW5rGAIgASgMInEKGVVwbG9hZFRlbXBsYXRlTWVkaWFIZWFkZXISDwoHYWNjb3VudBgBIAEoCRIRCglmaWxlX25hbWUYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIcChRyZXNlbmRfYWZ0ZXJfYXR0ZW1wdBgEIAEoDSI8ChtVcGxvYWRUZW1wbGF0ZU1lZGlhUmVzcG9uc2USCwoDdXJsGAEgASgJEhAKCHJlcGxheWVkGAIgASgIIugDCghUZW1wbGF0ZRITCgt0ZW1wbGF0ZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhAKCGxhbmd1YWdlGAMgASgJEi4KBnN0YXR1cxgEIAEoDjIeLnN3aXRjaGJvYXJkLnYxLlRlbXBsYXRlU3RhdHVzEhcKD3Byb3ZpZGVyX3N0YXR1cxgFIAEoCRIyCghjYXRlZ29yeRgGIAEoDjIgLnN3aXRjaGJvYXJkLnYxLlRlbXBsYXRlQ2F0ZWdvcnkSGQoRcHJvdmlkZXJfY2F0ZWdvcnkYByABKAkSOQoQcGFyYW1ldGVyX2Zvcm1hdBgIIAEoDjIfLnN3aXRjaGJvYXJkLnYxLlBhcmFtZXRlckZvcm1hdBI1Cgpjb21wb25lbnRzGAkgAygLMiEuc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVDb21wb25lbnQSGAoQcmVqZWN0aW9uX3JlYXNvbhgKIAEoCRIPCgdxdWFsaXR5GAsgASgJEi8KC2NyZWF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmF3X2pzb24YDiABKAkiyQEKEVRlbXBsYXRlQ29tcG9uZW50EjMKBHR5cGUYASABKA4yJS5zd2l0Y2hib2FyZC52MS5UZW1wbGF0ZUNvbXBvbmVudFR5cGUSFQoNcHJvdmlkZXJfdHlwZRgCIAEoCRIOCgZmb3JtYXQYAyABKAkSDAoEdGV4dBgEIAEoCRI4CgdidXR0b25zGAUgAygLMicuc3dpdGNoYm9hcmQudjEuVGVtcGxhdGVDb21wb25lbnRCdXR0b24SEAoIcmF3X2pzb24YBiABKAkiWAoXVGVtcGxhdGVDb21wb25lbnRCdXR0b24SDAoEdHlwZRgBIAEoCRIMCgR0ZXh0GAIgASgJEgsKA3VybBgDIAEoCRIUCgxwaG9uZV9udW1iZXIYBCABKAkqygIKDlRlbXBsYXRlU3RhdHVzEh8KG1RFTVBMQVRFX1NUQVRVU19VTlNQRUNJRklFRBAAEhwKGFRFTVBMQVRFX1NUQVRVU19BUFBST1ZFRBABEhsKF1RFTVBMQVRFX1NUQVRVU19QRU5ESU5HEAISHAoYVEVNUExBVEVfU1RBVFVTX1JFSkVDVEVEEAMSGgoWVEVNUExBVEVfU1RBVFVTX1BBVVNFRBAEEhwKGFRFTVBMQVRFX1NUQVRVU19ESVNBQkxFRBAFEh0KGVRFTVBMQVRFX1NUQVRVU19JTl9BUFBFQUwQBhIkCiBURU1QTEFURV9TVEFUVVNfUEVORElOR19ERUxFVElPThAHEhsKF1RFTVBMQVRFX1NUQVRVU19ERUxFVEVEEAgSIgoeVEVNUExBVEVfU1RBVFVTX0xJTUlUX0VYQ0VFREVEEAkqmwEKEFRlbXBsYXRlQ2F0ZWdvcnkSIQodVEVNUExBVEVfQ0FURUdPUllfVU5TUEVDSUZJRUQQABIfChtURU1QTEFURV9DQVRFR09SWV9NQVJLRVRJTkcQARIdChlURU1QTEFURV9DQVRFR09SWV9VVElMSVRZEAISJAogVEVNUExBVEVfQ0FURUdPUllfQVVUSEVOVElDQVRJT04QAypwCg9QYXJhbWV0ZXJGb3JtYXQSIAocUEFSQU1FVEVSX0ZPUk1BVF9VTlNQRUNJRklFRBAAEh8KG1BBUkFNRVRFUl9GT1JNQVRfUE9TSVRJT05BTBABEhoKFlBBUkFNRVRFUl9GT1JNQVRfTkFNRUQQAir1AQoVVGVtcGxhdGVDb21wb25lbnRUeXBlEicKI1RFTVBMQVRFX0NPTVBPTkVOVF9UWVBFX1VOU1BFQ0lGSUVEEAASIgoeVEVNUExBVEVfQ09NUE9ORU5UX1RZUEVfSEVBREVSEAESIAocVEVNUExBVEVfQ09NUE9ORU5UX1RZUEVfQk9EWRACEiIKHlRFTVBMQVRFX0NPTVBPTkVOVF9UWVBFX0ZPT1RFUhADEiMKH1RFTVBMQVRFX0NPTVBPTkVOVF9UWVBFX0JVVFRPTlMQBBIkCiBURU1QTEFURV9DT01QT05FTlRfVFlQRV9DQVJPVVNFTBAFMrkCCg9UZW1wbGF0ZVNlcnZpY2USXAoNTGlzdFRlbXBsYXRlcxIkLnN3aXRjaGJvYXJkLnYxLkxpc3RUZW1wbGF0ZXNSZXF1ZXN0GiUuc3dpdGNoYm9hcmQudjEuTGlzdFRlbXBsYXRlc1Jlc3BvbnNlElYKC0dldFRlbXBsYXRlEiIuc3dpdGNoYm9hcmQudjEuR2V0VGVtcGxhdGVSZXF1ZXN0GiMuc3dpdGNoYm9hcmQudjEuR2V0VGVtcGxhdGVSZXNwb25zZRJwChNVcGxvYWRUZW1wbGF0ZU1lZGlhEiouc3dpdGNoYm9hcmQudjEuVXBsb2FkVGVtcGxhdGVNZWRpYVJlcXVlc3QaKy5zd2l0Y2hib2FyZC52MS5VcGxvYWRUZW1wbGF0ZU1lZGlhUmVzcG9uc2UoAUKBAQoOc3dpdGNoYm9hcmQudjFQAVozc3dpdGNoYm9hcmQuZXhhbXBsZS9nby9zd2l0Y2hib2FyZC92MTtzd2l0Y2hib2FyZHYxogIDU1dCqgIOU3dpdGNoYm9hcmQuVjHKAg5Td2l0Y2hib2FyZFxWMeoCD1N3aXRjaGJvYXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
- * Asks for a page of templates.
+ * Request of `TemplateService.ListTemplates`.
  *
  * @generated from message switchboard.v1.ListTemplatesRequest
  */
 export type ListTemplatesRequest = Message<"switchboard.v1.ListTemplatesRequest"> & {
   /**
-   * Required. The account whose templates are wanted.
+   * Required. The account.
    *
    * @generated from field: string account = 1;
    */
   account: string;
 
   /**
+   * The maximum number of templates on the page: 1 to 1,000. Zero means 100.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
    * The `next_page_token` or `previous_page_token` of another page. Empty means the first page.
    *
-   * @generated from field: string page_token = 2;
+   * @generated from field: string page_token = 3;
    */
   pageToken: string;
 };
@@ -43,27 +50,27 @@ export const ListTemplatesRequestSchema: GenMessage<ListTemplatesRequest> = /*@_
   messageDesc(file_switchboard_v1_template_service, 0);
 
 /**
- * Answers with a page of templates.
+ * Response of `TemplateService.ListTemplates`.
  *
  * @generated from message switchboard.v1.ListTemplatesResponse
  */
 export type ListTemplatesResponse = Message<"switchboard.v1.ListTemplatesResponse"> & {
   /**
-   * The templates.
+   * The templates. May be empty.
    *
-   * @generated from field: repeated switchboard.v1.TemplateDefinition templates = 1;
+   * @generated from field: repeated switchboard.v1.Template templates = 1;
    */
-  templates: TemplateDefinition[];
+  templates: Template[];
 
   /**
-   * Give it as `page_token` for the next page. Empty when this is the last one.
+   * The `page_token` of the next page. Empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
 
   /**
-   * Give it as `page_token` for the page before. Empty when this is the first one, or the provider has no way back.
+   * The `page_token` of the page before. Empty on the first page, and if the provider cannot list backward.
    *
    * @generated from field: string previous_page_token = 3;
    */
@@ -78,13 +85,13 @@ export const ListTemplatesResponseSchema: GenMessage<ListTemplatesResponse> = /*
   messageDesc(file_switchboard_v1_template_service, 1);
 
 /**
- * Asks for one template.
+ * Request of `TemplateService.GetTemplate`.
  *
  * @generated from message switchboard.v1.GetTemplateRequest
  */
 export type GetTemplateRequest = Message<"switchboard.v1.GetTemplateRequest"> & {
   /**
-   * Required. The account whose template is wanted.
+   * Required. The account.
    *
    * @generated from field: string account = 1;
    */
@@ -98,7 +105,7 @@ export type GetTemplateRequest = Message<"switchboard.v1.GetTemplateRequest"> & 
   name: string;
 
   /**
-   * Required. The language's code, `en` or `pt_BR`, exactly as listed.
+   * Required. The language code exactly as listed, such as `en` or `pt_BR`.
    *
    * @generated from field: string language = 3;
    */
@@ -113,7 +120,7 @@ export const GetTemplateRequestSchema: GenMessage<GetTemplateRequest> = /*@__PUR
   messageDesc(file_switchboard_v1_template_service, 2);
 
 /**
- * Answers with one template.
+ * Response of `TemplateService.GetTemplate`.
  *
  * @generated from message switchboard.v1.GetTemplateResponse
  */
@@ -121,9 +128,9 @@ export type GetTemplateResponse = Message<"switchboard.v1.GetTemplateResponse"> 
   /**
    * The template.
    *
-   * @generated from field: switchboard.v1.TemplateDefinition template = 1;
+   * @generated from field: switchboard.v1.Template template = 1;
    */
-  template?: TemplateDefinition | undefined;
+  template?: Template | undefined;
 };
 
 /**
@@ -134,7 +141,7 @@ export const GetTemplateResponseSchema: GenMessage<GetTemplateResponse> = /*@__P
   messageDesc(file_switchboard_v1_template_service, 3);
 
 /**
- * Uploads a file in pieces.
+ * Request of `TemplateService.UploadTemplateMedia`: a header, then the bytes of the file.
  *
  * @generated from message switchboard.v1.UploadTemplateMediaRequest
  */
@@ -162,45 +169,35 @@ export const UploadTemplateMediaRequestSchema: GenMessage<UploadTemplateMediaReq
   messageDesc(file_switchboard_v1_template_service, 4);
 
 /**
- * Says what a file is for.
+ * The account and the name of an uploaded file.
  *
  * @generated from message switchboard.v1.UploadTemplateMediaHeader
  */
 export type UploadTemplateMediaHeader = Message<"switchboard.v1.UploadTemplateMediaHeader"> & {
   /**
-   * Required. The account that the file is uploaded to.
+   * Required. The account to upload to.
    *
    * @generated from field: string account = 1;
    */
   account: string;
 
   /**
-   * The file's name. Empty means a name made of its kind. At most 240 characters, without `/`, `\`, `"` and control
-   * characters.
+   * The file's name, as in `MediaHeader.file_name`.
    *
    * @generated from field: string file_name = 2;
    */
   fileName: string;
 
   /**
-   * Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each file.
-   * Empty means none, and then a repetition uploads a second file.
-   *
-   * For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-   * and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-   * running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-   * another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-   * free again.
+   * The idempotency key, as in `SendMessageRequest.request_id`: one for each file. The file's bytes are part of the
+   * content. Empty means none; then a retry uploads a second file.
    *
    * @generated from field: string request_id = 3;
    */
   requestId: string;
 
   /**
-   * After `WRITE_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-   * done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-   * same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-   * without it.
+   * Makes one further attempt after `WRITE_OUTCOME_UNKNOWN`, as in `SendMessageRequest.resend_after_attempt`.
    *
    * @generated from field: uint32 resend_after_attempt = 4;
    */
@@ -215,20 +212,20 @@ export const UploadTemplateMediaHeaderSchema: GenMessage<UploadTemplateMediaHead
   messageDesc(file_switchboard_v1_template_service, 5);
 
 /**
- * Answers when the provider has the file.
+ * Response of `TemplateService.UploadTemplateMedia`.
  *
  * @generated from message switchboard.v1.UploadTemplateMediaResponse
  */
 export type UploadTemplateMediaResponse = Message<"switchboard.v1.UploadTemplateMediaResponse"> & {
   /**
-   * Where the provider keeps the file: for `HeaderMedia.url`. How long it is kept is not documented.
+   * The file's URL at the provider, for `HeaderMedia.url`. The provider does not document how long it is kept.
    *
    * @generated from field: string url = 1;
    */
   url: string;
 
   /**
-   * Whether this is the answer to a `request_id` that was done before, and nothing was done now.
+   * Whether the `request_id` had been executed before, so this request uploaded nothing.
    *
    * @generated from field: bool replayed = 2;
    */
@@ -243,146 +240,147 @@ export const UploadTemplateMediaResponseSchema: GenMessage<UploadTemplateMediaRe
   messageDesc(file_switchboard_v1_template_service, 6);
 
 /**
- * Describes a template as the provider lists it.
+ * A template as the provider lists it. Output only.
  *
- * @generated from message switchboard.v1.TemplateDefinition
+ * @generated from message switchboard.v1.Template
  */
-export type TemplateDefinition = Message<"switchboard.v1.TemplateDefinition"> & {
+export type Template = Message<"switchboard.v1.Template"> & {
   /**
    * The provider's id.
    *
-   * @generated from field: string id = 1;
+   * @generated from field: string template_id = 1;
    */
-  id: string;
+  templateId: string;
 
   /**
-   * The name: what `Template.name` takes.
+   * The name, for `TemplateMessage.name`.
    *
    * @generated from field: string name = 2;
    */
   name: string;
 
   /**
-   * The language's code: what `Template.language` takes.
+   * The language code, for `TemplateMessage.language`.
    *
    * @generated from field: string language = 3;
    */
   language: string;
 
   /**
-   * Whether it can be sent. Unspecified when the provider's word is a new one.
+   * Whether the template can be sent. Unspecified if the provider's word is unknown.
    *
    * @generated from field: switchboard.v1.TemplateStatus status = 4;
    */
   status: TemplateStatus;
 
   /**
-   * The provider's own word for it.
+   * The provider's own word for the status.
    *
    * @generated from field: string provider_status = 5;
    */
   providerStatus: string;
 
   /**
-   * What it is for. Unspecified when the provider's word is a new one.
+   * The purpose of the template. Unspecified if the provider's word is unknown.
    *
    * @generated from field: switchboard.v1.TemplateCategory category = 6;
    */
   category: TemplateCategory;
 
   /**
-   * The provider's own word for it.
+   * The provider's own word for the category.
    *
    * @generated from field: string provider_category = 7;
    */
   providerCategory: string;
 
   /**
-   * How its parameters are told apart. Unspecified when the provider does not say.
+   * How parameters are identified. Unspecified if the provider sent nothing about it.
    *
    * @generated from field: switchboard.v1.ParameterFormat parameter_format = 8;
    */
   parameterFormat: ParameterFormat;
 
   /**
-   * Its parts, in the provider's order.
+   * The components, in the provider's order.
    *
    * @generated from field: repeated switchboard.v1.TemplateComponent components = 9;
    */
   components: TemplateComponent[];
 
   /**
-   * Why it was rejected, in the provider's word. Empty when it was not.
+   * Why the template was rejected, in the provider's word. Empty if it was not.
    *
    * @generated from field: string rejection_reason = 10;
    */
   rejectionReason: string;
 
   /**
-   * How customers like it, in the provider's word. Empty when the provider does not say.
+   * The quality rating by customers, in the provider's word. Empty if the provider sent none.
    *
    * @generated from field: string quality = 11;
    */
   quality: string;
 
   /**
-   * When it was created. Absent when the provider does not say.
+   * When the template was created. Absent if the provider sent no time.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 12;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * When it was last changed. Absent when the provider does not say.
+   * When the template was last changed. Absent if the provider sent no time.
    *
    * @generated from field: google.protobuf.Timestamp update_time = 13;
    */
   updateTime?: Timestamp | undefined;
 
   /**
-   * The template as the JSON that the provider sent, unchanged.
+   * The template as the JSON text that the provider sent, unchanged.
    *
-   * @generated from field: string raw_json = 15;
+   * @generated from field: string raw_json = 14;
    */
   rawJson: string;
 };
 
 /**
- * Describes the message switchboard.v1.TemplateDefinition.
- * Use `create(TemplateDefinitionSchema)` to create a new message.
+ * Describes the message switchboard.v1.Template.
+ * Use `create(TemplateSchema)` to create a new message.
  */
-export const TemplateDefinitionSchema: GenMessage<TemplateDefinition> = /*@__PURE__*/
+export const TemplateSchema: GenMessage<Template> = /*@__PURE__*/
   messageDesc(file_switchboard_v1_template_service, 7);
 
 /**
- * Describes a part of a template.
+ * A component of a template.
  *
  * @generated from message switchboard.v1.TemplateComponent
  */
 export type TemplateComponent = Message<"switchboard.v1.TemplateComponent"> & {
   /**
-   * Which part it is. Unspecified when the provider's word is a new one.
+   * The type. Unspecified if the provider's word is unknown.
    *
    * @generated from field: switchboard.v1.TemplateComponentType type = 1;
    */
   type: TemplateComponentType;
 
   /**
-   * The provider's own word for it.
+   * The provider's own word for the type.
    *
    * @generated from field: string provider_type = 2;
    */
   providerType: string;
 
   /**
-   * What a header holds, in the provider's word: `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, `LOCATION`. Empty for other parts.
+   * The format of a header, in the provider's word: `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, `LOCATION`. Empty for other
+   * types.
    *
    * @generated from field: string format = 3;
    */
   format: string;
 
   /**
-   * The text, with its parameters in double braces. Empty when there is none.
+   * The text, with parameters in double braces. Empty if there is none.
    *
    * @generated from field: string text = 4;
    */
@@ -396,9 +394,9 @@ export type TemplateComponent = Message<"switchboard.v1.TemplateComponent"> & {
   buttons: TemplateComponentButton[];
 
   /**
-   * The part as the JSON that the provider sent.
+   * The component as the JSON text that the provider sent.
    *
-   * @generated from field: string raw_json = 15;
+   * @generated from field: string raw_json = 6;
    */
   rawJson: string;
 };
@@ -411,34 +409,34 @@ export const TemplateComponentSchema: GenMessage<TemplateComponent> = /*@__PURE_
   messageDesc(file_switchboard_v1_template_service, 8);
 
 /**
- * Describes a button of a template.
+ * A button of a template.
  *
  * @generated from message switchboard.v1.TemplateComponentButton
  */
 export type TemplateComponentButton = Message<"switchboard.v1.TemplateComponentButton"> & {
   /**
-   * What it does, in the provider's word: `QUICK_REPLY`, `URL`, `PHONE_NUMBER`, `COPY_CODE`, `OTP`, `FLOW`, …
+   * The type, in the provider's word: `QUICK_REPLY`, `URL`, `PHONE_NUMBER`, `COPY_CODE`, `OTP`, `FLOW` or another.
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
-   * What stands on it.
+   * The label.
    *
    * @generated from field: string text = 2;
    */
   text: string;
 
   /**
-   * Where it leads, with a parameter in double braces where a suffix goes. Empty for other types.
+   * The URL, with a parameter in double braces where a suffix is appended. Empty for other types.
    *
    * @generated from field: string url = 3;
    */
   url: string;
 
   /**
-   * Whom it calls. Empty for other types.
+   * The phone number to call. Empty for other types.
    *
    * @generated from field: string phone_number = 4;
    */
@@ -453,7 +451,7 @@ export const TemplateComponentButtonSchema: GenMessage<TemplateComponentButton> 
   messageDesc(file_switchboard_v1_template_service, 9);
 
 /**
- * Says whether a template can be sent.
+ * Whether a template can be sent.
  *
  * @generated from enum switchboard.v1.TemplateStatus
  */
@@ -466,63 +464,63 @@ export enum TemplateStatus {
   UNSPECIFIED = 0,
 
   /**
-   * It can be sent.
+   * Approved: it can be sent.
    *
    * @generated from enum value: TEMPLATE_STATUS_APPROVED = 1;
    */
   APPROVED = 1,
 
   /**
-   * It is being reviewed.
+   * In review.
    *
    * @generated from enum value: TEMPLATE_STATUS_PENDING = 2;
    */
   PENDING = 2,
 
   /**
-   * It was rejected.
+   * Rejected.
    *
    * @generated from enum value: TEMPLATE_STATUS_REJECTED = 3;
    */
   REJECTED = 3,
 
   /**
-   * It is paused for its quality.
+   * Paused because of its quality.
    *
    * @generated from enum value: TEMPLATE_STATUS_PAUSED = 4;
    */
   PAUSED = 4,
 
   /**
-   * It is disabled for its quality or for a policy.
+   * Disabled because of its quality or a policy.
    *
    * @generated from enum value: TEMPLATE_STATUS_DISABLED = 5;
    */
   DISABLED = 5,
 
   /**
-   * Its rejection was appealed.
+   * Rejected, with an appeal in review.
    *
    * @generated from enum value: TEMPLATE_STATUS_IN_APPEAL = 6;
    */
   IN_APPEAL = 6,
 
   /**
-   * It is being deleted.
+   * Being deleted.
    *
    * @generated from enum value: TEMPLATE_STATUS_PENDING_DELETION = 7;
    */
   PENDING_DELETION = 7,
 
   /**
-   * It is deleted.
+   * Deleted.
    *
    * @generated from enum value: TEMPLATE_STATUS_DELETED = 8;
    */
   DELETED = 8,
 
   /**
-   * The business has as many templates as it may.
+   * Not usable: the business has reached its limit of templates.
    *
    * @generated from enum value: TEMPLATE_STATUS_LIMIT_EXCEEDED = 9;
    */
@@ -536,7 +534,7 @@ export const TemplateStatusSchema: GenEnum<TemplateStatus> = /*@__PURE__*/
   enumDesc(file_switchboard_v1_template_service, 0);
 
 /**
- * Says what a template is for.
+ * The purpose of a template.
  *
  * @generated from enum switchboard.v1.TemplateCategory
  */
@@ -556,7 +554,7 @@ export enum TemplateCategory {
   MARKETING = 1,
 
   /**
-   * What a customer is waiting for: orders, appointments.
+   * Information that the customer expects, about orders or appointments.
    *
    * @generated from enum value: TEMPLATE_CATEGORY_UTILITY = 2;
    */
@@ -577,13 +575,13 @@ export const TemplateCategorySchema: GenEnum<TemplateCategory> = /*@__PURE__*/
   enumDesc(file_switchboard_v1_template_service, 1);
 
 /**
- * Says how a template's parameters are told apart.
+ * How a template's parameters are identified.
  *
  * @generated from enum switchboard.v1.ParameterFormat
  */
 export enum ParameterFormat {
   /**
-   * The provider does not say.
+   * The provider sent nothing about it.
    *
    * @generated from enum value: PARAMETER_FORMAT_UNSPECIFIED = 0;
    */
@@ -611,13 +609,13 @@ export const ParameterFormatSchema: GenEnum<ParameterFormat> = /*@__PURE__*/
   enumDesc(file_switchboard_v1_template_service, 2);
 
 /**
- * Names a part of a template.
+ * The type of a template's component.
  *
  * @generated from enum switchboard.v1.TemplateComponentType
  */
 export enum TemplateComponentType {
   /**
-   * A part that this version does not know: see `provider_type`.
+   * A type that this version does not know: see `provider_type`.
    *
    * @generated from enum value: TEMPLATE_COMPONENT_TYPE_UNSPECIFIED = 0;
    */
@@ -652,7 +650,7 @@ export enum TemplateComponentType {
   BUTTONS = 4,
 
   /**
-   * Cards side by side.
+   * A carousel of cards.
    *
    * @generated from enum value: TEMPLATE_COMPONENT_TYPE_CAROUSEL = 5;
    */
@@ -668,14 +666,29 @@ export const TemplateComponentTypeSchema: GenEnum<TemplateComponentType> = /*@__
 /**
  * Reads an account's message templates and uploads media for them.
  *
+ * Errors of every RPC:
+ * - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+ * - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+ * - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+ * - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+ * - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+ *
+ * Errors of the reads (list, get):
+ * - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+ * - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed.
+ *
  * @generated from service switchboard.v1.TemplateService
  */
 export const TemplateService: GenService<{
   /**
-   * Lists templates, one item per name and language, in the provider's order. ConnectBy gives them page by page;
-   * Connectly all at once.
+   * Lists templates, one for each name and language, in the provider's order.
    *
-   * UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+   * A page may have fewer templates than `page_size`: it ends at the end of a provider's page, and before the response
+   * exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a stable snapshot: each call reads the
+   * provider's list again.
+   *
+   * Errors, besides those of the service:
+   * - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
    *
    * @generated from rpc switchboard.v1.TemplateService.ListTemplates
    */
@@ -685,9 +698,10 @@ export const TemplateService: GenService<{
     output: typeof ListTemplatesResponseSchema;
   },
   /**
-   * Gets one template, by reading the provider's list until it is found.
+   * Returns one template. The server reads the provider's list until it finds the template.
    *
-   * Fails with NOT_FOUND `TEMPLATE_NOT_FOUND` when there is none of this name in this language.
+   * Errors, besides those of the service:
+   * - NOT_FOUND `TEMPLATE_NOT_FOUND`: there is no template of this name in this language.
    *
    * @generated from rpc switchboard.v1.TemplateService.GetTemplate
    */
@@ -697,14 +711,21 @@ export const TemplateService: GenService<{
     output: typeof GetTemplateResponseSchema;
   },
   /**
-   * Uploads an image, video or document, to be named by its URL in a template's header. ConnectBy.
+   * Uploads an image, video or document, whose URL can then be used in a template's header. ConnectBy only.
    *
-   * The first message carries the header, and may carry the whole file. The file is checked before anything goes to the
-   * provider: its kind, told from its first bytes, and its size (`Limits`). A stream that ends before the caller has
-   * closed it leaves nothing at the provider. Files and their names are those of `MessageService.SendMedia`, and fail
-   * like them before anything goes to the provider.
+   * The first message carries the header and may carry the whole file. The server receives and checks the file before
+   * it calls the provider: its kind, detected from its first bytes, and its size (`Limits`). If the client does not
+   * close its stream, nothing is uploaded. Files and file names have the rules of `MessageService.SendMedia`.
    *
-   * UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN` when nobody can tell.
+   * Errors, besides those of the service. Unless stated otherwise, nothing reached the provider:
+   * - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the account's provider takes no uploads.
+   * - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the file may have been uploaded. Retry if a second file does no
+   *   harm.
+   * - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request.
+   * - ABORTED `UPLOAD_STALLED` or `REQUEST_TRUNCATED`: the file did not arrive completely. Send it again.
+   * - RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED`: the server is receiving too many files. Retry after the delay.
+   * - UNAVAILABLE `SPOOL_UNAVAILABLE` or `STORE_UNAVAILABLE`: the server cannot store the file or the request. Retry
+   *   after the delay.
    *
    * @generated from rpc switchboard.v1.TemplateService.UploadTemplateMedia
    */

@@ -12,10 +12,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file switchboard/sandbox/v1/sandbox_service.proto.
  */
 export const file_switchboard_sandbox_v1_sandbox_service: GenFile = /*@__PURE__*/
-  fileDesc("Cixzd2l0Y2hib2FyZC9zYW5kYm94L3YxL3NhbmRib3hfc2VydmljZS5wcm90bxIWc3dpdGNoYm9hcmQuc2FuZGJveC52MSJFChRJbmplY3RNZXNzYWdlUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEg4KBnNlbmRlchgCIAEoCRIMCgR0ZXh0GAMgASgJIkwKFUluamVjdE1lc3NhZ2VSZXNwb25zZRIbChNwcm92aWRlcl9tZXNzYWdlX2lkGAEgASgJEhYKDndlYmhvb2tfc3RhdHVzGAIgASgNInIKFEluamVjdFdlYmhvb2tSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDAoEYm9keRgCIAEoDBI7CglzaWduYXR1cmUYAyABKA4yKC5zd2l0Y2hib2FyZC5zYW5kYm94LnYxLldlYmhvb2tTaWduYXR1cmUiLwoVSW5qZWN0V2ViaG9va1Jlc3BvbnNlEhYKDndlYmhvb2tfc3RhdHVzGAEgASgNIpgCCg9TZXRGYXVsdFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIvCgRraW5kGAIgASgOMiEuc3dpdGNoYm9hcmQuc2FuZGJveC52MS5GYXVsdEtpbmQSEQoJb3BlcmF0aW9uGAMgASgJEg0KBXRpbWVzGAQgASgNEioKB2xhdGVuY3kYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLaHR0cF9zdGF0dXMYBiABKA0SGAoLcmV0cnlfYWZ0ZXIYByABKAlIAIgBARIRCgRjb2RlGAggASgDSAGIAQESEQoEYm9keRgJIAEoCUgCiAEBQg4KDF9yZXRyeV9hZnRlckIHCgVfY29kZUIHCgVfYm9keSISChBTZXRGYXVsdFJlc3BvbnNlIiUKEkNsZWFyRmF1bHRzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJIhUKE0NsZWFyRmF1bHRzUmVzcG9uc2UiOwoQTGlzdENhbGxzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEIkAKEUxpc3RDYWxsc1Jlc3BvbnNlEisKBWNhbGxzGAEgAygLMhwuc3dpdGNoYm9hcmQuc2FuZGJveC52MS5DYWxsImwKBENhbGwSEAoIc2VxdWVuY2UYASABKAQSEQoJb3BlcmF0aW9uGAIgASgJEg4KBm1ldGhvZBgDIAEoCRIMCgRwYXRoGAQgASgJEgwKBGJvZHkYBSABKAkSEwoLaHR0cF9zdGF0dXMYBiABKA0qjgEKEFdlYmhvb2tTaWduYXR1cmUSIQodV0VCSE9PS19TSUdOQVRVUkVfVU5TUEVDSUZJRUQQABIbChdXRUJIT09LX1NJR05BVFVSRV9SSUdIVBABEhsKF1dFQkhPT0tfU0lHTkFUVVJFX1dST05HEAISHQoZV0VCSE9PS19TSUdOQVRVUkVfTUlTU0lORxADKrsDCglGYXVsdEtpbmQSGgoWRkFVTFRfS0lORF9VTlNQRUNJRklFRBAAEhYKEkZBVUxUX0tJTkRfTEFURU5DWRABEhUKEUZBVUxUX0tJTkRfU1RBVFVTEAISHAoYRkFVTFRfS0lORF9TVUNDRVNTX0ZBTFNFEAMSFwoTRkFVTFRfS0lORF9OT1RfSlNPThAEEhMKD0ZBVUxUX0tJTkRfQk9EWRAFEiEKHUZBVUxUX0tJTkRfQ1VUX0JFRk9SRV9SRUFESU5HEAYSIAocRkFVTFRfS0lORF9DVVRfQUZURVJfUkVBRElORxAHEhgKFEZBVUxUX0tJTkRfQ1VUX1JFUExZEAgSFQoRRkFVTFRfS0lORF9SRUZVU0UQCRIgChxGQVVMVF9LSU5EX0NMT1NFX0FGVEVSX1JFUExZEAoSIAocRkFVTFRfS0lORF9EVVBMSUNBVEVfV0VCSE9PSxALEh4KGkZBVUxUX0tJTkRfV1JPTkdfU0lHTkFUVVJFEAwSHwobRkFVTFRfS0lORF9SRU9SREVSX1NUQVRVU0VTEA0SHAoYRkFVTFRfS0lORF9EUk9QX1dFQkhPT0tTEA4ylQQKDlNhbmRib3hTZXJ2aWNlEmwKDUluamVjdE1lc3NhZ2USLC5zd2l0Y2hib2FyZC5zYW5kYm94LnYxLkluamVjdE1lc3NhZ2VSZXF1ZXN0Gi0uc3dpdGNoYm9hcmQuc2FuZGJveC52MS5JbmplY3RNZXNzYWdlUmVzcG9uc2USbAoNSW5qZWN0V2ViaG9vaxIsLnN3aXRjaGJvYXJkLnNhbmRib3gudjEuSW5qZWN0V2ViaG9va1JlcXVlc3QaLS5zd2l0Y2hib2FyZC5zYW5kYm94LnYxLkluamVjdFdlYmhvb2tSZXNwb25zZRJdCghTZXRGYXVsdBInLnN3aXRjaGJvYXJkLnNhbmRib3gudjEuU2V0RmF1bHRSZXF1ZXN0Giguc3dpdGNoYm9hcmQuc2FuZGJveC52MS5TZXRGYXVsdFJlc3BvbnNlEmYKC0NsZWFyRmF1bHRzEiouc3dpdGNoYm9hcmQuc2FuZGJveC52MS5DbGVhckZhdWx0c1JlcXVlc3QaKy5zd2l0Y2hib2FyZC5zYW5kYm94LnYxLkNsZWFyRmF1bHRzUmVzcG9uc2USYAoJTGlzdENhbGxzEiguc3dpdGNoYm9hcmQuc2FuZGJveC52MS5MaXN0Q2FsbHNSZXF1ZXN0Gikuc3dpdGNoYm9hcmQuc2FuZGJveC52MS5MaXN0Q2FsbHNSZXNwb25zZUKnAQoWc3dpdGNoYm9hcmQuc2FuZGJveC52MVABWjdzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3NhbmRib3gvdjE7c2FuZGJveHYxogIEU1dCU6oCFlN3aXRjaGJvYXJkLlNhbmRib3guVjHKAhZTd2l0Y2hib2FyZFxTYW5kYm94XFYx6gIYU3dpdGNoYm9hcmQ6OlNhbmRib3g6OlYxYgZwcm90bzM", [file_google_protobuf_duration]);
+  fileDesc("Cixzd2l0Y2hib2FyZC9zYW5kYm94L3YxL3NhbmRib3hfc2VydmljZS5wcm90bxIWc3dpdGNoYm9hcmQuc2FuZGJveC52MSKAAQoUSW5qZWN0TWVzc2FnZVJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIOCgZzZW5kZXIYAiABKAkSDAoEdGV4dBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJEhYKDnBhcmVudF91c2VyX2lkGAUgASgJEhAKCHVzZXJuYW1lGAYgASgJIkwKFUluamVjdE1lc3NhZ2VSZXNwb25zZRIbChNwcm92aWRlcl9tZXNzYWdlX2lkGAEgASgJEhYKDndlYmhvb2tfc3RhdHVzGAIgASgNInIKFEluamVjdFdlYmhvb2tSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDAoEYm9keRgCIAEoDBI7CglzaWduYXR1cmUYAyABKA4yKC5zd2l0Y2hib2FyZC5zYW5kYm94LnYxLldlYmhvb2tTaWduYXR1cmUiLwoVSW5qZWN0V2ViaG9va1Jlc3BvbnNlEhYKDndlYmhvb2tfc3RhdHVzGAEgASgNIpgCCg9TZXRGYXVsdFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIvCgRraW5kGAIgASgOMiEuc3dpdGNoYm9hcmQuc2FuZGJveC52MS5GYXVsdEtpbmQSEQoJb3BlcmF0aW9uGAMgASgJEg0KBXRpbWVzGAQgASgNEioKB2xhdGVuY3kYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLaHR0cF9zdGF0dXMYBiABKA0SGAoLcmV0cnlfYWZ0ZXIYByABKAlIAIgBARIRCgRjb2RlGAggASgDSAGIAQESEQoEYm9keRgJIAEoCUgCiAEBQg4KDF9yZXRyeV9hZnRlckIHCgVfY29kZUIHCgVfYm9keSISChBTZXRGYXVsdFJlc3BvbnNlIiUKEkNsZWFyRmF1bHRzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJIhUKE0NsZWFyRmF1bHRzUmVzcG9uc2UiYgoQTGlzdENhbGxzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgEEhEKCXBhZ2Vfc2l6ZRgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJIlkKEUxpc3RDYWxsc1Jlc3BvbnNlEisKBWNhbGxzGAEgAygLMhwuc3dpdGNoYm9hcmQuc2FuZGJveC52MS5DYWxsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJsCgRDYWxsEhAKCHNlcXVlbmNlGAEgASgEEhEKCW9wZXJhdGlvbhgCIAEoCRIOCgZtZXRob2QYAyABKAkSDAoEcGF0aBgEIAEoCRIMCgRib2R5GAUgASgJEhMKC2h0dHBfc3RhdHVzGAYgASgNKpABChBXZWJob29rU2lnbmF0dXJlEiEKHVdFQkhPT0tfU0lHTkFUVVJFX1VOU1BFQ0lGSUVEEAASGwoXV0VCSE9PS19TSUdOQVRVUkVfVkFMSUQQARIdChlXRUJIT09LX1NJR05BVFVSRV9JTlZBTElEEAISHQoZV0VCSE9PS19TSUdOQVRVUkVfTUlTU0lORxADKrsDCglGYXVsdEtpbmQSGgoWRkFVTFRfS0lORF9VTlNQRUNJRklFRBAAEhYKEkZBVUxUX0tJTkRfTEFURU5DWRABEhUKEUZBVUxUX0tJTkRfU1RBVFVTEAISHAoYRkFVTFRfS0lORF9TVUNDRVNTX0ZBTFNFEAMSFwoTRkFVTFRfS0lORF9OT1RfSlNPThAEEhMKD0ZBVUxUX0tJTkRfQk9EWRAFEiEKHUZBVUxUX0tJTkRfQ1VUX0JFRk9SRV9SRUFESU5HEAYSIAocRkFVTFRfS0lORF9DVVRfQUZURVJfUkVBRElORxAHEhgKFEZBVUxUX0tJTkRfQ1VUX1JFUExZEAgSFQoRRkFVTFRfS0lORF9SRUZVU0UQCRIgChxGQVVMVF9LSU5EX0NMT1NFX0FGVEVSX1JFUExZEAoSIAocRkFVTFRfS0lORF9EVVBMSUNBVEVfV0VCSE9PSxALEh4KGkZBVUxUX0tJTkRfV1JPTkdfU0lHTkFUVVJFEAwSHwobRkFVTFRfS0lORF9SRU9SREVSX1NUQVRVU0VTEA0SHAoYRkFVTFRfS0lORF9EUk9QX1dFQkhPT0tTEA4ylQQKDlNhbmRib3hTZXJ2aWNlEmwKDUluamVjdE1lc3NhZ2USLC5zd2l0Y2hib2FyZC5zYW5kYm94LnYxLkluamVjdE1lc3NhZ2VSZXF1ZXN0Gi0uc3dpdGNoYm9hcmQuc2FuZGJveC52MS5JbmplY3RNZXNzYWdlUmVzcG9uc2USbAoNSW5qZWN0V2ViaG9vaxIsLnN3aXRjaGJvYXJkLnNhbmRib3gudjEuSW5qZWN0V2ViaG9va1JlcXVlc3QaLS5zd2l0Y2hib2FyZC5zYW5kYm94LnYxLkluamVjdFdlYmhvb2tSZXNwb25zZRJdCghTZXRGYXVsdBInLnN3aXRjaGJvYXJkLnNhbmRib3gudjEuU2V0RmF1bHRSZXF1ZXN0Giguc3dpdGNoYm9hcmQuc2FuZGJveC52MS5TZXRGYXVsdFJlc3BvbnNlEmYKC0NsZWFyRmF1bHRzEiouc3dpdGNoYm9hcmQuc2FuZGJveC52MS5DbGVhckZhdWx0c1JlcXVlc3QaKy5zd2l0Y2hib2FyZC5zYW5kYm94LnYxLkNsZWFyRmF1bHRzUmVzcG9uc2USYAoJTGlzdENhbGxzEiguc3dpdGNoYm9hcmQuc2FuZGJveC52MS5MaXN0Q2FsbHNSZXF1ZXN0Gikuc3dpdGNoYm9hcmQuc2FuZGJveC52MS5MaXN0Q2FsbHNSZXNwb25zZUKnAQoWc3dpdGNoYm9hcmQuc2FuZGJveC52MVABWjdzd2l0Y2hib2FyZC5leGFtcGxlL2dvL3N3aXRjaGJvYXJkL3NhbmRib3gvdjE7c2FuZGJveHYxogIEU1dCU6oCFlN3aXRjaGJvYXJkLlNhbmRib3guVjHKAhZTd2l0Y2hib2FyZFxTYW5kYm94XFYx6gIYU3dpdGNoYm9hcmQ6OlNhbmRib3g6OlYxYgZwcm90bzM", [file_google_protobuf_duration]);
 
 /**
- * Asks for a customer's text.
+ * Request of `SandboxService.InjectMessage`.
  *
  * @generated from message switchboard.sandbox.v1.InjectMessageRequest
  */
@@ -28,18 +28,41 @@ export type InjectMessageRequest = Message<"switchboard.sandbox.v1.InjectMessage
   account: string;
 
   /**
-   * Required. The customer's phone number, as `+15550100001`.
+   * Required. The customer: a phone number, `+15550100001`, or a business-scoped user id, `bsuid:US.123`, for a
+   * customer without a phone number.
    *
    * @generated from field: string sender = 2;
    */
   sender: string;
 
   /**
-   * Required. What the customer writes.
+   * Required. The text.
    *
    * @generated from field: string text = 3;
    */
   text: string;
+
+  /**
+   * The business-scoped user id of a customer with a phone number, `US.123`. Empty means none. It must be empty if
+   * `sender` is a user id.
+   *
+   * @generated from field: string user_id = 4;
+   */
+  userId: string;
+
+  /**
+   * The customer's parent business-scoped user id, `US.ENT.123`. Empty means none.
+   *
+   * @generated from field: string parent_user_id = 5;
+   */
+  parentUserId: string;
+
+  /**
+   * The customer's username. Empty means none.
+   *
+   * @generated from field: string username = 6;
+   */
+  username: string;
 };
 
 /**
@@ -50,7 +73,7 @@ export const InjectMessageRequestSchema: GenMessage<InjectMessageRequest> = /*@_
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 0);
 
 /**
- * Answers when the webhook was answered.
+ * Response of `SandboxService.InjectMessage`.
  *
  * @generated from message switchboard.sandbox.v1.InjectMessageResponse
  */
@@ -63,7 +86,7 @@ export type InjectMessageResponse = Message<"switchboard.sandbox.v1.InjectMessag
   providerMessageId: string;
 
   /**
-   * The HTTP status that the webhook was answered with. Zero when there was no answer.
+   * The HTTP status of the endpoint's reply to the webhook. Zero if there was no reply.
    *
    * @generated from field: uint32 webhook_status = 2;
    */
@@ -78,7 +101,7 @@ export const InjectMessageResponseSchema: GenMessage<InjectMessageResponse> = /*
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 1);
 
 /**
- * Asks for a webhook.
+ * Request of `SandboxService.InjectWebhook`.
  *
  * @generated from message switchboard.sandbox.v1.InjectWebhookRequest
  */
@@ -91,14 +114,14 @@ export type InjectWebhookRequest = Message<"switchboard.sandbox.v1.InjectWebhook
   account: string;
 
   /**
-   * The body, byte for byte. Any bytes; JSON or not.
+   * The body, byte for byte. Any bytes, JSON or not.
    *
    * @generated from field: bytes body = 2;
    */
   body: Uint8Array;
 
   /**
-   * How it is signed.
+   * How the webhook is signed.
    *
    * @generated from field: switchboard.sandbox.v1.WebhookSignature signature = 3;
    */
@@ -113,13 +136,13 @@ export const InjectWebhookRequestSchema: GenMessage<InjectWebhookRequest> = /*@_
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 2);
 
 /**
- * Answers when the webhook was answered.
+ * Response of `SandboxService.InjectWebhook`.
  *
  * @generated from message switchboard.sandbox.v1.InjectWebhookResponse
  */
 export type InjectWebhookResponse = Message<"switchboard.sandbox.v1.InjectWebhookResponse"> & {
   /**
-   * The HTTP status that the webhook was answered with. Zero when there was no answer.
+   * The HTTP status of the endpoint's reply to the webhook. Zero if there was no reply.
    *
    * @generated from field: uint32 webhook_status = 1;
    */
@@ -134,20 +157,20 @@ export const InjectWebhookResponseSchema: GenMessage<InjectWebhookResponse> = /*
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 3);
 
 /**
- * Asks for a fault.
+ * Request of `SandboxService.SetFault`.
  *
  * @generated from message switchboard.sandbox.v1.SetFaultRequest
  */
 export type SetFaultRequest = Message<"switchboard.sandbox.v1.SetFaultRequest"> & {
   /**
-   * Required. The account whose provider misbehaves.
+   * Required. The account whose fake provider gets the fault.
    *
    * @generated from field: string account = 1;
    */
   account: string;
 
   /**
-   * Required. How.
+   * Required. The kind of fault.
    *
    * @generated from field: switchboard.sandbox.v1.FaultKind kind = 2;
    */
@@ -161,21 +184,21 @@ export type SetFaultRequest = Message<"switchboard.sandbox.v1.SetFaultRequest"> 
   operation: string;
 
   /**
-   * How many times. Zero means until faults are cleared.
+   * How often the fault occurs. Zero means until the faults are cleared.
    *
    * @generated from field: uint32 times = 4;
    */
   times: number;
 
   /**
-   * How much later the reply comes, for `FAULT_KIND_LATENCY`.
+   * The delay of the reply, for `FAULT_KIND_LATENCY`.
    *
    * @generated from field: google.protobuf.Duration latency = 5;
    */
   latency?: Duration | undefined;
 
   /**
-   * The status, 200 to 599, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`.
+   * The HTTP status, 200 to 599, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`.
    *
    * @generated from field: uint32 http_status = 6;
    */
@@ -211,7 +234,7 @@ export const SetFaultRequestSchema: GenMessage<SetFaultRequest> = /*@__PURE__*/
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 4);
 
 /**
- * Answers when the fault is in force.
+ * Response of `SandboxService.SetFault`: the fault is in effect.
  *
  * @generated from message switchboard.sandbox.v1.SetFaultResponse
  */
@@ -226,13 +249,13 @@ export const SetFaultResponseSchema: GenMessage<SetFaultResponse> = /*@__PURE__*
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 5);
 
 /**
- * Asks for an end of all faults.
+ * Request of `SandboxService.ClearFaults`.
  *
  * @generated from message switchboard.sandbox.v1.ClearFaultsRequest
  */
 export type ClearFaultsRequest = Message<"switchboard.sandbox.v1.ClearFaultsRequest"> & {
   /**
-   * Required. The account whose provider behaves again.
+   * Required. The account whose fake provider loses all faults.
    *
    * @generated from field: string account = 1;
    */
@@ -247,7 +270,7 @@ export const ClearFaultsRequestSchema: GenMessage<ClearFaultsRequest> = /*@__PUR
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 6);
 
 /**
- * Answers when the provider behaves again.
+ * Response of `SandboxService.ClearFaults`: the faults are removed.
  *
  * @generated from message switchboard.sandbox.v1.ClearFaultsResponse
  */
@@ -262,7 +285,7 @@ export const ClearFaultsResponseSchema: GenMessage<ClearFaultsResponse> = /*@__P
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 7);
 
 /**
- * Asks for what reached a provider.
+ * Request of `SandboxService.ListCalls`.
  *
  * @generated from message switchboard.sandbox.v1.ListCallsRequest
  */
@@ -275,11 +298,25 @@ export type ListCallsRequest = Message<"switchboard.sandbox.v1.ListCallsRequest"
   account: string;
 
   /**
-   * Only calls behind the one of this sequence number. Zero means all that are kept.
+   * Only calls with a greater `Call.sequence`. Zero means all recorded calls.
    *
    * @generated from field: uint64 after_sequence = 2;
    */
   afterSequence: bigint;
+
+  /**
+   * The maximum number of calls on the page: 1 to 1,000. Zero means 100.
+   *
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the previous page. Empty means the first page. It takes precedence over `after_sequence`.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
 };
 
 /**
@@ -290,17 +327,24 @@ export const ListCallsRequestSchema: GenMessage<ListCallsRequest> = /*@__PURE__*
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 8);
 
 /**
- * Answers with what reached a provider.
+ * Response of `SandboxService.ListCalls`.
  *
  * @generated from message switchboard.sandbox.v1.ListCallsResponse
  */
 export type ListCallsResponse = Message<"switchboard.sandbox.v1.ListCallsResponse"> & {
   /**
-   * The calls, in the order in which they arrived.
+   * The calls, in the order of their arrival.
    *
    * @generated from field: repeated switchboard.sandbox.v1.Call calls = 1;
    */
   calls: Call[];
+
+  /**
+   * The `page_token` of the next page. Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -311,20 +355,20 @@ export const ListCallsResponseSchema: GenMessage<ListCallsResponse> = /*@__PURE_
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 9);
 
 /**
- * Describes one call that reached an imitated provider.
+ * A call that reached a fake provider.
  *
  * @generated from message switchboard.sandbox.v1.Call
  */
 export type Call = Message<"switchboard.sandbox.v1.Call"> & {
   /**
-   * Its place in the order of arrival.
+   * The position in the order of arrival, from 1.
    *
    * @generated from field: uint64 sequence = 1;
    */
   sequence: bigint;
 
   /**
-   * The operation, such as `send_text`. Empty when the provider has none there.
+   * The operation, such as `send_text`. Empty if the provider has none at this path.
    *
    * @generated from field: string operation = 2;
    */
@@ -338,21 +382,21 @@ export type Call = Message<"switchboard.sandbox.v1.Call"> & {
   method: string;
 
   /**
-   * The path, with the query.
+   * The path with the query.
    *
    * @generated from field: string path = 4;
    */
   path: string;
 
   /**
-   * The body as text; what is no UTF-8 is replaced.
+   * The body as text. Bytes that are not UTF-8 are replaced.
    *
    * @generated from field: string body = 5;
    */
   body: string;
 
   /**
-   * The HTTP status that the provider decided on, whether or not a fault then kept the answer back. Zero before that.
+   * The HTTP status that the provider chose, even if a fault then withheld the reply. Zero before that.
    *
    * @generated from field: uint32 http_status = 6;
    */
@@ -367,13 +411,13 @@ export const CallSchema: GenMessage<Call> = /*@__PURE__*/
   messageDesc(file_switchboard_sandbox_v1_sandbox_service, 10);
 
 /**
- * Says how an injected webhook is signed.
+ * How an injected webhook is signed.
  *
  * @generated from enum switchboard.sandbox.v1.WebhookSignature
  */
 export enum WebhookSignature {
   /**
-   * The same as `WEBHOOK_SIGNATURE_RIGHT`.
+   * The same as `WEBHOOK_SIGNATURE_VALID`.
    *
    * @generated from enum value: WEBHOOK_SIGNATURE_UNSPECIFIED = 0;
    */
@@ -382,16 +426,16 @@ export enum WebhookSignature {
   /**
    * With the account's secret.
    *
-   * @generated from enum value: WEBHOOK_SIGNATURE_RIGHT = 1;
+   * @generated from enum value: WEBHOOK_SIGNATURE_VALID = 1;
    */
-  RIGHT = 1,
+  VALID = 1,
 
   /**
    * With another secret.
    *
-   * @generated from enum value: WEBHOOK_SIGNATURE_WRONG = 2;
+   * @generated from enum value: WEBHOOK_SIGNATURE_INVALID = 2;
    */
-  WRONG = 2,
+  INVALID = 2,
 
   /**
    * Without a signature.
@@ -408,84 +452,85 @@ export const WebhookSignatureSchema: GenEnum<WebhookSignature> = /*@__PURE__*/
   enumDesc(file_switchboard_sandbox_v1_sandbox_service, 0);
 
 /**
- * Names a way to misbehave.
+ * A kind of fault.
  *
  * @generated from enum switchboard.sandbox.v1.FaultKind
  */
 export enum FaultKind {
   /**
-   * Not a fault: it must be said.
+   * Invalid in a request.
    *
    * @generated from enum value: FAULT_KIND_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * The call is acted upon at once, and its reply comes later by `latency`.
+   * The provider executes the call at once and replies later, after `latency`.
    *
    * @generated from enum value: FAULT_KIND_LATENCY = 1;
    */
   LATENCY = 1,
 
   /**
-   * The reply is `http_status`, with `retry_after` and `body` if they are set. Not acted upon.
+   * The provider replies with `http_status`, and with `retry_after` and `body` if they are set. The call is not
+   * executed.
    *
    * @generated from enum value: FAULT_KIND_STATUS = 2;
    */
   STATUS = 2,
 
   /**
-   * The reply is 200 and says no: `success: false` at ConnectBy, with a Graph error of `code` if it is set; an error
-   * object without an id at Connectly. Not acted upon.
+   * The provider replies with 200 and a refusal. ConnectBy: `success: false`, with a Graph error of `code` if it is
+   * set. Connectly: an error object without an id. The call is not executed.
    *
    * @generated from enum value: FAULT_KIND_SUCCESS_FALSE = 3;
    */
   SUCCESS_FALSE = 3,
 
   /**
-   * The reply is 200 and a page of HTML. Not acted upon.
+   * The provider replies with 200 and an HTML page. The call is not executed.
    *
    * @generated from enum value: FAULT_KIND_NOT_JSON = 4;
    */
   NOT_JSON = 4,
 
   /**
-   * The reply is `http_status` and `body`, said to be JSON. Not acted upon.
+   * The provider replies with `http_status` and `body`, declared as JSON. The call is not executed.
    *
    * @generated from enum value: FAULT_KIND_BODY = 5;
    */
   BODY = 5,
 
   /**
-   * The connection is closed before the request was read. Neither recorded nor acted upon.
+   * The connection is closed before the request is read. The call is neither recorded nor executed.
    *
    * @generated from enum value: FAULT_KIND_CUT_BEFORE_READING = 6;
    */
   CUT_BEFORE_READING = 6,
 
   /**
-   * The request is recorded and acted upon, then the connection is closed without a reply.
+   * The call is recorded and executed. Then the connection is closed without a reply.
    *
    * @generated from enum value: FAULT_KIND_CUT_AFTER_READING = 7;
    */
   CUT_AFTER_READING = 7,
 
   /**
-   * The request is acted upon, and the reply breaks off in its middle.
+   * The call is executed, and the reply ends in the middle.
    *
    * @generated from enum value: FAULT_KIND_CUT_REPLY = 8;
    */
   CUT_REPLY = 8,
 
   /**
-   * Connections are refused, for every operation, until faults are cleared.
+   * The provider refuses connections, for every operation, until the faults are cleared.
    *
    * @generated from enum value: FAULT_KIND_REFUSE = 9;
    */
   REFUSE = 9,
 
   /**
-   * The call is answered, then the connection is closed unannounced.
+   * The call is answered. Then the connection is closed without notice.
    *
    * @generated from enum value: FAULT_KIND_CLOSE_AFTER_REPLY = 10;
    */
@@ -499,21 +544,21 @@ export enum FaultKind {
   DUPLICATE_WEBHOOK = 11,
 
   /**
-   * A webhook carries the signature of another secret, once; it is tried again, rightly signed.
+   * A webhook is signed with another secret, once. Its retry has a valid signature.
    *
    * @generated from enum value: FAULT_KIND_WRONG_SIGNATURE = 12;
    */
   WRONG_SIGNATURE = 12,
 
   /**
-   * The statuses of a message come in reverse.
+   * The statuses of a message arrive in reverse order.
    *
    * @generated from enum value: FAULT_KIND_REORDER_STATUSES = 13;
    */
   REORDER_STATUSES = 13,
 
   /**
-   * A webhook is lost.
+   * A webhook is not delivered.
    *
    * @generated from enum value: FAULT_KIND_DROP_WEBHOOKS = 14;
    */
@@ -527,17 +572,24 @@ export const FaultKindSchema: GenEnum<FaultKind> = /*@__PURE__*/
   enumDesc(file_switchboard_sandbox_v1_sandbox_service, 1);
 
 /**
- * Steers the imitated providers, for tests in any language. Served by `switchboard sandbox` alone.
+ * Controls the fake providers, for tests in any language. Only `switchboard sandbox` serves it.
  *
- * Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and works on the imitated
- * provider behind it. An account that does not exist fails with NOT_FOUND; a provider that has no webhooks, with
- * UNIMPLEMENTED.
+ * Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and acts on that account's fake
+ * provider.
+ *
+ * Errors of every RPC:
+ * - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+ * - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
  *
  * @generated from service switchboard.sandbox.v1.SandboxService
  */
 export const SandboxService: GenService<{
   /**
-   * Lets a customer write a text: the imitated provider sends a signed webhook, once, and the answer to it is told.
+   * Makes a customer send a text: the fake provider delivers one signed webhook, once, and the response has the
+   * endpoint's reply to it.
+   *
+   * Errors, besides those of the service:
+   * - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
    *
    * @generated from rpc switchboard.sandbox.v1.SandboxService.InjectMessage
    */
@@ -547,7 +599,10 @@ export const SandboxService: GenService<{
     output: typeof InjectMessageResponseSchema;
   },
   /**
-   * Lets the imitated provider send a webhook of any body, rightly signed, wrongly, or not at all.
+   * Makes the fake provider deliver a webhook with any body and with a valid, an invalid or no signature.
+   *
+   * Errors, besides those of the service:
+   * - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
    *
    * @generated from rpc switchboard.sandbox.v1.SandboxService.InjectWebhook
    */
@@ -557,7 +612,9 @@ export const SandboxService: GenService<{
     output: typeof InjectWebhookResponseSchema;
   },
   /**
-   * Makes the imitated provider misbehave. Faults are tried in the order in which they were set.
+   * Adds a fault to the fake provider. Each call uses the first matching fault, in the order in which faults were set.
+   *
+   * Errors: those of the service.
    *
    * @generated from rpc switchboard.sandbox.v1.SandboxService.SetFault
    */
@@ -567,7 +624,10 @@ export const SandboxService: GenService<{
     output: typeof SetFaultResponseSchema;
   },
   /**
-   * Takes all faults of a provider back.
+   * Removes all faults of the fake provider.
+   *
+   * Errors, besides those of the service:
+   * - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
    *
    * @generated from rpc switchboard.sandbox.v1.SandboxService.ClearFaults
    */
@@ -577,7 +637,12 @@ export const SandboxService: GenService<{
     output: typeof ClearFaultsResponseSchema;
   },
   /**
-   * Lists what reached the imitated provider since it was started.
+   * Lists the calls that reached the fake provider since its start, in the order of their arrival.
+   *
+   * A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+   *
+   * Errors, besides those of the service:
+   * - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
    *
    * @generated from rpc switchboard.sandbox.v1.SandboxService.ListCalls
    */
