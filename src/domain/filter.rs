@@ -1,44 +1,44 @@
-//! Which events are wanted.
+//! Filters that select events.
 
 use std::fmt;
 
 use super::{AccountId, EventType};
 
-/// Chooses events.
+/// Selects events by account and type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Those of these accounts. None means all.
+    /// Selects events of these accounts. Empty means all accounts.
     pub accounts: Vec<AccountId>,
-    /// Those of these types. None means all.
+    /// Selects events of these types. Empty means all types.
     pub types: Vec<TypeWord>,
 }
 
 impl Filter {
-    /// Whether an event of that account and type is wanted.
+    /// Whether the filter selects events of this account and type.
     pub fn matches(&self, account: &AccountId, event_type: EventType) -> bool {
         (self.accounts.is_empty() || self.accounts.contains(account))
             && (self.types.is_empty() || self.types.iter().any(|word| word.names(event_type)))
     }
 
-    /// Whether it holds no word of another version.
+    /// Whether this version knows every type pattern of the filter.
     pub fn is_understood(&self) -> bool {
         !self.types.iter().any(|word| matches!(word, TypeWord::Strange(_)))
     }
 }
 
-/// A word that names types of events. It is kept as it was given: what it means may grow with the types there are.
+/// A pattern that selects event types. It is stored as text, so a prefix also selects types that later versions add.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeWord {
-    /// That type.
+    /// Exactly this type.
     Exact(EventType),
-    /// All types under a first word, which is kept with its dot: `message.`.
+    /// All types with this prefix, which includes its dot: `message.`.
     Under(Box<str>),
-    /// One that names no type of this version. It was kept by another one.
+    /// A pattern that matches no type of this version. Another version stored it.
     Strange(Box<str>),
 }
 
 impl TypeWord {
-    /// What a word means in this version.
+    /// Parses a pattern as this version understands it.
     pub fn of(word: &str) -> Self {
         if let Some(event_type) = EventType::from_name(word) {
             return Self::Exact(event_type);
@@ -49,7 +49,7 @@ impl TypeWord {
         under.map_or_else(|| Self::Strange(word.into()), |first| Self::Under(first.into()))
     }
 
-    /// Whether it names that type.
+    /// Whether the pattern matches this type.
     pub fn names(&self, event_type: EventType) -> bool {
         match self {
             Self::Exact(exact) => *exact == event_type,
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_names_one_type_or_all_under_a_first_one_and_is_kept_as_it_was_given() {
+    fn pattern_matches_one_type_or_a_prefix_and_round_trips() {
         let named = |word| {
             let kept = TypeWord::of(word);
             assert_eq!(kept.to_string(), word);

@@ -1,4 +1,4 @@
-//! What both providers say about templates in Meta's words: statuses, categories, components, buttons.
+//! The template vocabulary that both providers take from Meta: statuses, categories, components, buttons.
 
 use serde_json::value::RawValue;
 
@@ -7,28 +7,28 @@ use super::json::Object;
 use crate::domain::template::{Category, Component, ComponentButton, ParameterFormat, Part, Status};
 use crate::domain::{Provider, ProviderFault, RefusalReason, UnixMillis};
 
-/// The most pages that a search reads: more than any real account has.
+/// The maximum number of pages that a search reads: more than any real account has.
 const MAX_PAGES: usize = 1_000;
 
-/// A search's way through the pages of a list whose end is the provider's word.
+/// Follows the cursors of a paged list and detects its end.
 #[derive(Debug, Default)]
 pub struct PageCursor {
     seen: Vec<String>,
 }
 
-/// Where a search goes from a page.
+/// What follows a page.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NextPage {
-    /// To the page behind this cursor.
+    /// The page after this cursor.
     Onward(String),
-    /// Nowhere: the list is at its end, or leads back to where it was read already.
+    /// No page: the list ends, or returns to a page that was read before.
     End,
-    /// Nowhere, though the list goes on and on.
+    /// No page, because the list exceeds the maximum number of pages.
     Endless,
 }
 
 impl PageCursor {
-    /// Takes the cursor that a page ends with.
+    /// Decides what follows a page that ends with this cursor.
     pub fn step(&mut self, after: Option<String>) -> NextPage {
         match after {
             None => NextPage::End,
@@ -42,7 +42,7 @@ impl PageCursor {
     }
 }
 
-/// What it means that a template is not in its account's list.
+/// The error for a template that is not in the account's list.
 pub fn not_found(provider: Provider) -> Error {
     Error::Refused(ProviderFault {
         provider,
@@ -56,18 +56,18 @@ pub fn not_found(provider: Provider) -> Error {
     })
 }
 
-/// The texts of an array's items. Absent and null are an empty array; anything else is None.
+/// The JSON texts of an array's items. An absent or null array counts as empty; any other value is `None`.
 pub(super) fn items<'a>(within: &Object<'a>, keys: &[&str]) -> Option<Vec<&'a RawValue>> {
     within.raw(keys).map_or(Some(Vec::new()), |text| serde_json::from_str(text).ok())
 }
 
-/// The code of a language, which is `"en"` or `{"code": "en"}`.
+/// The language code: `"en"` or `{"code": "en"}`.
 pub(super) fn language(template: &Object<'_>) -> Option<String> {
     let object = template.object(&["language"]);
     object.map_or_else(|| template.text(&["language"]), |language| language.text(&["code"]))
 }
 
-/// What a word for a status means, with Connectly's prefix or without.
+/// Parses a status, with or without Connectly's prefix.
 pub(super) fn status(word: &str) -> Option<Status> {
     Some(match word.strip_prefix("MESSAGE_TEMPLATE_STATUS_").unwrap_or(word) {
         "APPROVED" => Status::Approved,
@@ -83,7 +83,7 @@ pub(super) fn status(word: &str) -> Option<Status> {
     })
 }
 
-/// What a word for a category means, with Connectly's prefix or without.
+/// Parses a category, with or without Connectly's prefix.
 pub(super) fn category(word: &str) -> Option<Category> {
     Some(match word.strip_prefix("MESSAGE_TEMPLATE_GROUP_CATEGORY_").unwrap_or(word) {
         "MARKETING" => Category::Marketing,
@@ -93,7 +93,7 @@ pub(super) fn category(word: &str) -> Option<Category> {
     })
 }
 
-/// How parameters are told apart, where the template says.
+/// How parameters are identified, if the template specifies it.
 pub(super) fn parameter_format(template: &Object<'_>) -> Option<ParameterFormat> {
     match template.text(&["parameter_format", "parameterFormat"])?.as_str() {
         "POSITIONAL" => Some(ParameterFormat::Positional),
@@ -102,25 +102,25 @@ pub(super) fn parameter_format(template: &Object<'_>) -> Option<ParameterFormat>
     }
 }
 
-/// Why it was rejected. Meta writes `NONE` where it was not.
+/// Why the template was rejected. Meta writes `NONE` if it was not.
 pub(super) fn rejection_reason(template: &Object<'_>) -> Option<String> {
     let keys = ["rejected_reason", "rejectedReason", "rejection_reason", "rejectionReason"];
     template.text(&keys).filter(|reason| reason != "NONE")
 }
 
-/// How customers like it: `"GREEN"` or `{"score": "GREEN"}`.
+/// The quality rating by customers: `"GREEN"` or `{"score": "GREEN"}`.
 pub(super) fn quality(template: &Object<'_>) -> Option<String> {
     let keys = ["quality_score", "qualityScore"];
     template.object(&keys).map_or_else(|| template.text(&keys), |quality| quality.text(&["score"]))
 }
 
-/// A moment under these keys: as in RFC 3339, or in seconds since 1970.
+/// Parses a timestamp under these keys: RFC 3339 or Unix seconds.
 pub(super) fn moment(template: &Object<'_>, keys: &[&str]) -> Option<UnixMillis> {
     let text = template.text(keys)?;
     UnixMillis::from_rfc3339(&text).or_else(|| text.parse().ok().and_then(UnixMillis::from_seconds))
 }
 
-/// Meta's component, in either spelling of its keys.
+/// Parses Meta's component, with either spelling of its keys.
 pub(super) fn component(raw: &RawValue) -> Option<Component> {
     let component = Object::parse(raw.get().as_bytes())?;
     let provider_type = component.text(&["type"]).unwrap_or_default();
@@ -134,7 +134,7 @@ pub(super) fn component(raw: &RawValue) -> Option<Component> {
     })
 }
 
-/// What a word for a part means, in either case.
+/// Parses the name of a part, in either case.
 pub(super) fn part(word: &str) -> Option<Part> {
     Some(match word.to_ascii_uppercase().as_str() {
         "HEADER" => Part::Header,
@@ -146,7 +146,7 @@ pub(super) fn part(word: &str) -> Option<Part> {
     })
 }
 
-/// What a header holds, without Connectly's prefixes. `FORMAT_UNSPECIFIED` stands at parts that have none.
+/// Parses the format of a header and removes Connectly's prefixes. Parts without a format have `FORMAT_UNSPECIFIED`.
 pub(super) fn bare_format(word: &str) -> String {
     match word.strip_prefix("FORMAT_").or_else(|| word.strip_prefix("TYPE_")).unwrap_or(word) {
         "UNSPECIFIED" => String::new(),
@@ -154,7 +154,7 @@ pub(super) fn bare_format(word: &str) -> String {
     }
 }
 
-/// A button of a template.
+/// Parses a button of a template.
 pub(super) fn button(button: &Object<'_>) -> ComponentButton {
     let text = |keys: &[&str]| button.text(keys).unwrap_or_default();
     ComponentButton {
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_walk_ends_where_the_list_ends_repeats_itself_or_has_no_end() {
+    fn search_ends_at_the_last_page_a_repeated_cursor_or_the_limit() {
         let mut walk = PageCursor::default();
         assert_eq!(walk.step(Some("a".to_owned())), NextPage::Onward("a".to_owned()));
         assert_eq!(walk.step(Some("b".to_owned())), NextPage::Onward("b".to_owned()));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn new_words_are_no_known_ones() {
+    fn unknown_values_are_not_mapped() {
         for word in ["APPROVED", "MESSAGE_TEMPLATE_STATUS_APPROVED"] {
             assert_eq!(status(word), Some(Status::Approved));
         }

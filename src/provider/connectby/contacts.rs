@@ -1,6 +1,6 @@
 //! ConnectBy's contact list.
 //!
-//! A contact cannot be read alone, and what an update does to the fields that it leaves out is not documented.
+//! ConnectBy has no call that reads a single contact. It does not document what an update does to omitted fields.
 
 use reqwest::RequestBuilder;
 use serde::Serialize;
@@ -19,7 +19,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When no page could be read.
+    /// Fails if no page could be read.
     pub async fn list_contacts(&self, place: Option<&PagePosition>) -> Result<Page<ListedContact>, Error> {
         let list = List { name: "list_contacts", route: &self.routes.list_contacts, keys: &["contacts"] };
         self.page(list, place, listed).await
@@ -29,7 +29,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn create_contact(&self, contact: &NewContact) -> Result<Created, Error> {
         let route = &self.routes.create_contact;
         let body = Body {
@@ -45,11 +45,11 @@ impl Client {
         created.map_err(|error| error.at_route("create_contact", route))
     }
 
-    /// Changes a contact, and gives the provider's own words.
+    /// Changes a contact and returns the provider's message.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn update_contact(&self, contact: &ContactUpdate) -> Result<String, Error> {
         let route = &self.routes.update_contact;
         let body = Body::new(&contact.name, &contact.details);
@@ -58,11 +58,11 @@ impl Client {
         done.map_err(|error| error.at_route("update_contact", route))
     }
 
-    /// Deletes a contact, and gives the provider's own words.
+    /// Deletes a contact and returns the provider's message.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn delete_contact(&self, id: &ContactId) -> Result<String, Error> {
         let route = &self.routes.delete_contact;
         let reply = self.exchange_about(route, id, |request| request).await?;
@@ -70,7 +70,7 @@ impl Client {
         done.map_err(|error| error.at_route("delete_contact", route))
     }
 
-    /// Calls a route that has an `{id}`. An id consists of characters that stand for themselves in every part of a URL.
+    /// Calls a route that has an `{id}`. An id contains only characters that need no escaping in any part of a URL.
     async fn exchange_about(
         &self,
         route: &Route,
@@ -84,12 +84,12 @@ impl Client {
     }
 }
 
-/// The provider's own words are its only "yes" to a change.
+/// The provider confirms a change only by a message.
 fn message(yes: &Object<'_>) -> Proof<String> {
     yes.string(&["message"]).map_or(Proof::None, Proof::Word)
 }
 
-/// The body of a write. What is absent is left out.
+/// The body of a write. Absent fields are omitted.
 #[derive(Debug, Serialize)]
 struct Body<'a> {
     name: &'a str,
@@ -125,7 +125,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Reads a row of the list. One that is no object has its JSON alone.
+/// Parses a row of the list. For a row that is not an object, only the raw JSON is set.
 fn listed(row: &str) -> ListedContact {
     let raw_json = row.to_owned();
     let Some(row) = Object::parse(row.as_bytes()) else {
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_read_as_far_as_it_can_be() {
+    fn malformed_contact_row_keeps_its_readable_fields() {
         let row = r#"{"id": 1, "name": "John Doe", "phone": "1234567890"}"#;
         let read = listed(row);
         assert_eq!((read.id.as_str(), read.name.as_str()), ("1", "John Doe"));

@@ -1,7 +1,7 @@
-//! Lists that ConnectBy counts in pages, and how their end is known.
+//! Lists that ConnectBy numbers by page, and how their end is detected.
 //!
-//! Neither the size of a page nor what comes beyond the last one is documented. So the end is a page with nothing on
-//! it, or one that equals the page before it.
+//! ConnectBy documents neither the size of a page nor the reply past the last page. The list therefore ends at an empty
+//! page, or at a page that equals the previous one.
 
 use sha2::{Digest as _, Sha256};
 
@@ -11,18 +11,19 @@ use super::{Client, Error, SECRET_KEY, error};
 use crate::config::Route;
 use crate::domain::page::{Page, PagePosition};
 
-/// A list, and where it is found.
+/// A list and its route.
 #[derive(Debug)]
 pub(super) struct List<'a> {
     /// The route's name in the configuration.
     pub(super) name: &'static str,
     pub(super) route: &'a Route,
-    /// The keys under which the reply holds the rows.
+    /// The keys that can contain the rows in the reply.
     pub(super) keys: &'static [&'static str],
 }
 
 impl Client {
-    /// Reads a page, the first one where no place is given. `read` makes an item of a row's JSON, whatever is in it.
+    /// Reads a page; without a position, the first one. `read` converts the JSON of a row to an item and must accept
+    /// any JSON.
     pub(super) async fn page<T>(
         &self,
         list: List<'_>,
@@ -46,7 +47,7 @@ impl Client {
         page.map_err(|error| error.at_route(list.name, list.route))
     }
 
-    /// Finds the rows in a reply, also where the page is not quite JSON.
+    /// Finds the rows in a reply, also if the page is slightly malformed JSON.
     fn read_page<T>(
         &self,
         reply: &Reply,
@@ -70,7 +71,7 @@ impl Client {
     }
 }
 
-/// What tells a page from another one: a digest of its rows as they were written.
+/// Identifies a page by a digest of its rows' text.
 fn fingerprint(rows: &[&str]) -> String {
     let mut digest = Sha256::new();
     for row in rows {
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_is_of_the_rows_and_their_order() {
+    fn fingerprint_depends_on_the_rows_and_their_order() {
         let of_ab = fingerprint(&["a", "b"]);
         assert_eq!(of_ab.len(), 32);
         assert_eq!(of_ab, fingerprint(&["a", "b"]));

@@ -1,4 +1,4 @@
-//! ConnectBy's list of templates: Meta's, page by page.
+//! ConnectBy's list of templates, which is Meta's list, read page by page.
 
 use serde_json::value::RawValue;
 use url::form_urlencoded;
@@ -27,7 +27,7 @@ impl Client {
         self.templates_in(&reply, place).map_err(|error| error.at_route("list_templates", route))
     }
 
-    /// Finds the template of that name and language, reading the list as far as it must.
+    /// Finds the template with this name and language. Reads pages until it is found.
     pub(in super::super) async fn find_template(
         &self,
         name: &str,
@@ -61,10 +61,10 @@ impl Client {
     }
 }
 
-/// Reads a page. None when there is no list in it, or when it goes on in a way that cannot be followed.
+/// Parses a page. `None` if the reply contains no list, or a link to a next page without a cursor.
 fn read(reply: &Object<'_>, place: &TemplateListStart) -> Option<Page> {
     let data = reply.object(&["responseData", "response_data"]);
-    // An empty list may be left out, but not together with all that says that there is one.
+    // An empty `data` may be omitted, but only if `responseData` is present.
     if data.is_none() && !reply.holds(&["data"]) {
         return None;
     }
@@ -72,16 +72,16 @@ fn read(reply: &Object<'_>, place: &TemplateListStart) -> Option<Page> {
     let templates = template::items(within, &["data"])?.into_iter().filter_map(definition).collect();
     let paging = within.object(&["paging"]);
     let cursors = paging.as_ref().and_then(|paging| paging.object(&["cursors"]));
-    // Cursors are there on every page, also on the last; only a link says that there is another page.
+    // Every page has cursors, also the last one. Only a link shows that another page exists.
     let cursor = |link: &str, parameter: &str| {
         let link = paging.as_ref()?.text(&[link])?;
         Some(parameter_of(&link, parameter).or_else(|| cursors.as_ref()?.text(&[parameter])))
     };
     let after = match cursor("next", "after") {
         None => None,
-        // To say that the list ends here would hide what follows.
+        // Reporting the end of the list here would hide the remaining templates.
         Some(None) => return None,
-        // A link to the page itself leads nowhere.
+        // A link to the page itself means that there is no other page.
         Some(Some(after)) => Some(after).filter(|after| *place != TemplateListStart::After(after.clone())),
     };
     let before = cursor("previous", "before")
@@ -90,7 +90,7 @@ fn read(reply: &Object<'_>, place: &TemplateListStart) -> Option<Page> {
     Some(Page { templates, after, before })
 }
 
-/// A parameter of a link's query. The link itself is never followed: it may lead anywhere.
+/// A parameter of a link's query. The link itself is never followed, because it can point to any host.
 fn parameter_of(link: &str, parameter: &str) -> Option<String> {
     let (_, query) = link.split_once('?')?;
     let query = query.split_once('#').map_or(query, |(query, _)| query);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_link_makes_another_page_and_its_cursor_is_taken_from_wherever_it_is() {
+    fn next_page_requires_a_link_with_a_cursor_in_it_or_beside_it() {
         let cursor = |paging: &str| page(&around(paging), &TemplateListStart::First).expect("a page").after;
         for (paging, expected) in [
             (r#"{"next":"https://api.connectby.io/v1.0/templates?after=A%2B1&x=y"}"#, Some("A+1")),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_the_page_itself_leads_nowhere() {
+    fn link_to_the_page_itself_ends_the_list() {
         let links = around(r#"{"next":"https://h/t?after=A","previous":"https://h/t?before=B"}"#);
         assert_eq!(page(&links, &TemplateListStart::After("A".to_owned())).expect("a page").after, None);
         assert_eq!(
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_may_be_empty_but_must_be_there() {
+    fn empty_list_is_accepted_and_missing_list_is_not() {
         for empty in [r#"{"responseData":{"data":[]}}"#, r#"{"responseData":{"data":null}}"#] {
             assert_eq!(
                 page(empty, &TemplateListStart::First).map(|page| page.templates.len()),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_odd_or_missing_does_not_keep_a_template_from_being_read() {
+    fn template_with_unknown_or_missing_fields_is_parsed() {
         let text = r#"{"responseData":{"data":[
             { "id": 12345678901234567890, "name": "n", "language": {"code": "pt_BR"}, "status": "ARCHIVED",
               "category": "TRANSACTIONAL", "quality_score": "GREEN", "rejected_reason": "NONE", "new": [1.50, {"\u0061": null}],

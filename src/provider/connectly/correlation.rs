@@ -1,9 +1,9 @@
-//! What travels with a message as its `callbackData` and comes back with its events: which attempt of ours it is, and
-//! the caller's own JSON beside that.
+//! The correlation tag: the `callbackData` of a message, which the provider returns with the message's events. It
+//! contains the attempt id and the client's own JSON.
 //!
-//! **Invariants.** The whole fits into the provider's 1024 bytes, whatever the caller gave. The caller's JSON is passed
-//! on as it was written, and never re-serialised by us. Only what we write is taken for ours on the way back; anything
-//! else is somebody's own and is left as it is.
+//! **Invariants.** The tag fits into the provider's 1024 bytes for every valid client JSON. The client's JSON is passed
+//! on byte for byte and never serialized again. Only the exact form that Switchboard writes is read as a tag; any other
+//! `callbackData` belongs to another system and stays unchanged.
 
 use std::borrow::Cow;
 
@@ -23,23 +23,23 @@ pub(super) struct CorrelationTag<'a> {
 }
 
 impl<'a> CorrelationTag<'a> {
-    /// The mark of an attempt, with what its caller wants back.
+    /// The tag of an attempt, with the client's JSON.
     pub(super) fn new(attempt: AttemptId, data: Option<&'a CallbackData>) -> Self {
-        let d = data.map(|data| serde_json::from_str(data.as_str()).expect("it was held against JSON"));
+        let d = data.map(|data| serde_json::from_str(data.as_str()).expect("`CallbackData` is valid JSON"));
         Self { sb: attempt.to_string(), d }
     }
 }
 
-/// A mark of ours that came back.
+/// A tag that a webhook returned.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Returned {
-    /// The attempt that it was put on.
+    /// The attempt that the tag was sent with.
     pub(super) attempt: AttemptId,
-    /// The caller's JSON, if there was any.
+    /// The client's JSON, if there was any.
     pub(super) data: Option<String>,
 }
 
-/// Reads a `callbackData` that came back, as the object that it was or as that object's text. None when it is not ours.
+/// Parses a returned `callbackData`: the object itself, or the object as a string. `None` if it is not a tag.
 pub(super) fn read(callback_data: &str) -> Option<Returned> {
     let text = match callback_data.as_bytes().first()? {
         b'"' => Cow::Owned(serde_json::from_str::<String>(callback_data).ok()?),
@@ -47,7 +47,7 @@ pub(super) fn read(callback_data: &str) -> Option<Returned> {
     };
     let object = Object::parse(text.as_bytes())?;
     let written = object.string(&["sb"])?;
-    // A spelling that we never write is not ours, though it could be read.
+    // A spelling that Switchboard never writes is not a tag, even if it can be parsed.
     let attempt = written.parse().ok().filter(|attempt: &AttemptId| attempt.to_string() == written)?;
     Some(Returned { attempt, data: object.written("d").map(str::to_owned) })
 }
@@ -69,16 +69,16 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_callback_data_fits_with_the_longest_attempt() {
+    fn longest_callback_data_fits_with_the_longest_attempt() {
         let longest = format!("\"{}\"", "x".repeat(CallbackData::MAX_BYTES - 2));
-        let data: CallbackData = longest.parse().expect("as long as it may be");
+        let data: CallbackData = longest.parse().expect("the maximum length");
         let mark = mark(attempt(u32::MAX), Some(&data));
         assert!(mark.len() <= MOST_BYTES && mark.contains(&longest), "{} bytes", mark.len());
         assert!(format!("{longest} ").parse::<CallbackData>().is_err());
     }
 
     #[test]
-    fn what_goes_out_comes_back_as_an_object_and_as_its_text() {
+    fn sent_tag_is_read_back_as_an_object_and_as_a_string() {
         for data in [
             None,
             Some("null"),
@@ -97,12 +97,12 @@ mod tests {
             }
             let expected = Some(Returned { attempt, data: data.map(str::to_owned) });
             assert_eq!(read(&mark), expected);
-            assert_eq!(read(&serde_json::to_string(&mark).expect("JSON")), expected, "as a text");
+            assert_eq!(read(&serde_json::to_string(&mark).expect("JSON")), expected, "as a string");
         }
     }
 
     #[test]
-    fn what_is_not_ours_is_left_alone() {
+    fn callback_data_of_other_systems_is_not_a_tag() {
         let id = MessageId::generate();
         for not_ours in [
             String::new(),
@@ -129,7 +129,7 @@ mod tests {
             r#"{"sb":"msg_ZZZZZZZZZZZZZZZZZZZZZZZZZZ/1"}"#.to_owned(),
             format!(r#"{{"SB":"{id}/1"}}"#),
             format!(r#"{{"d":{{"sb":"{id}/1"}}}}"#),
-            // Broken off, and a text of a text.
+            // Truncated, and a string within a string.
             format!(r#"{{"sb":"{id}/1","d":"#),
             format!(r#""{{\"sb\":\"{id}/1\",\"d\":}}""#),
             serde_json::to_string(&serde_json::to_string(&format!(r#"{{"sb":"{id}/1"}}"#)).expect("JSON"))
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_our_own_keys_does_not_hide_them() {
+    fn unknown_keys_do_not_hide_a_tag() {
         let attempt = attempt(3);
         for (data, ours) in [
             (None, format!(r#"{{"x":[1],"sb":"{attempt}","":null}}"#)),

@@ -1,14 +1,14 @@
-//! Connectly's errors: two shapes, one for messages and one for assets.
+//! Connectly's errors, in two forms: one for messages and one for assets.
 
 use super::super::json::Object;
 use super::super::outcome::ProviderErrorBody;
 use crate::domain::RefusalReason;
 
-/// Finds the provider's "no" in a reply of that status.
+/// Finds the provider's error in a reply with this status.
 ///
-/// A success may carry a `message`, a `type` of its own or `code: 0` without being a "no".
+/// A success can contain a `message`, a `type` of its own or `code: 0`. These alone are no error.
 pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<ProviderErrorBody> {
-    // Some services wrap it.
+    // Some services wrap the error in an `error` object.
     let wrapped = reply.object(&["error"]);
     let said = wrapped.as_ref().and_then(reported).or_else(|| reported(reply));
     if !(200..300).contains(&status) {
@@ -24,7 +24,7 @@ pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<ProviderErrorBody>
     }
 }
 
-/// Reads an error: style 1 with a string `code` and a `type`, or style 2 with a gRPC code as a number.
+/// Parses an error. Style 1 has a string `code` and a `type`; style 2 has a gRPC code as a number.
 pub(super) fn reported(error: &Object<'_>) -> Option<ProviderErrorBody> {
     let code = error.text(&["code"]);
     let kind = error.string(&["type"]);
@@ -66,8 +66,8 @@ fn of_code(code: &str) -> Option<RefusalReason> {
     })
 }
 
-/// What a type means without a code that we know. `DEADLINE_EXCEEDED` and `FAILED_PRECONDITION` have each been seen for
-/// a closed window, and may stand for anything else.
+/// Maps the type of an error whose code is unknown. `DEADLINE_EXCEEDED` and `FAILED_PRECONDITION` have each been seen
+/// for a closed session window. Each of them can have other meanings, so neither is mapped.
 fn of_type(kind: &str) -> Option<RefusalReason> {
     match kind {
         "ERROR_TYPE_AUTHENTICATION" => Some(RefusalReason::CredentialsRejected),

@@ -33,7 +33,7 @@ const SIGNATURE: &str = "x-connectly-hmac-sha256";
 pub struct Client {
     http: Http,
     table: Table,
-    /// What all paths of the business are appended to.
+    /// The base URL of all paths of the business.
     business: Url,
     send_messages: Url,
     send_templates: Url,
@@ -46,7 +46,7 @@ pub struct Client {
 impl Client {
     pub(super) fn new(config: &config::Connectly, http: Http, table: Table) -> Self {
         let mut api_key = HeaderValue::from_str(config.api_key.expose_secret())
-            .expect("the configuration lets only visible ASCII through");
+            .expect("the configuration accepts only visible ASCII");
         api_key.set_sensitive(true);
         let business = format!("/v1/businesses/{}", config.business_id);
         Self {
@@ -116,7 +116,7 @@ impl Client {
         self.http.exchange(request).await
     }
 
-    /// Finds the provider's "yes" in a reply to a send: a 2xx with an `id`.
+    /// Finds the provider's confirmation in a reply to a send: a 2xx with an `id`.
     fn accepted(&self, reply: &Reply) -> Result<AcceptedMessage, Error> {
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
         let id = object.as_ref().and_then(|object| object.text(&["id"]));

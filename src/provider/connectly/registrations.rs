@@ -1,9 +1,9 @@
-//! Registrations of webhooks: one address per topic.
+//! Webhook registrations: one URL per topic.
 //!
-//! What proves that a write was done: a creation, the new `id`. A change and a deletion promise no content (the reply
-//! to a change is not documented at all), so a 2xx is proof enough when its body is empty, or JSON that holds no error.
-//! A 2xx with any other body is not: a page of HTML comes from something that stands before the provider, and nobody
-//! can tell whether the provider has heard of it.
+//! A reply proves that a write was done as follows. A creation returns the new `id`. A change and a deletion promise no
+//! content, and the reply to a change is not documented at all. For these, a 2xx is proof if its body is empty, or is
+//! JSON without an error. A 2xx with any other body is not proof. An HTML page, for example, comes from a proxy in
+//! front of the provider, and the request may not have reached the provider.
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder};
@@ -18,11 +18,11 @@ use crate::domain::webhook::{
 };
 
 impl Client {
-    /// Lists where the provider delivers what.
+    /// Lists the registered webhooks.
     ///
     /// # Errors
     ///
-    /// When the provider does not say.
+    /// Fails if the provider returns no list.
     pub async fn list_webhooks(&self) -> Result<Vec<Registration>, Error> {
         let reply = self.http.exchange(self.call(Method::GET, "/webhooks")).await?;
         let object = read(&reply);
@@ -32,11 +32,11 @@ impl Client {
         })
     }
 
-    /// Registers an address for a topic.
+    /// Registers a URL for a topic.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn create_webhook(&self, new: &NewRegistration) -> Result<Registration, Error> {
         let body = Body {
             topic: Some(topic_word(new.topic)),
@@ -65,7 +65,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn update_webhook(&self, id: &RegistrationId, change: &Change) -> Result<(), Error> {
         let body = Body {
             topic: None,
@@ -80,7 +80,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn delete_webhook(&self, id: &RegistrationId) -> Result<(), Error> {
         let call = self.call(Method::DELETE, &format!("/delete/webhooks/{}", id.as_str()));
         self.done(&self.http.exchange(call).await?)
@@ -93,7 +93,7 @@ impl Client {
             .header(ACCEPT, "application/json")
     }
 
-    /// Finds the provider's "yes" in a reply that promises no content.
+    /// Finds the provider's confirmation in a reply that promises no content.
     fn done(&self, reply: &Reply) -> Result<(), Error> {
         let object = read(reply);
         let said = object.as_ref().and_then(|object| error::find(reply.status, object));
@@ -116,11 +116,11 @@ fn empty_or_json(body: &[u8]) -> bool {
     body.trim_ascii().is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok()
 }
 
-/// The registrations in a reply. None where there is no list at all.
+/// The registrations in a reply. `None` if the reply contains no list.
 fn list(reply: &Object<'_>) -> Option<Vec<Registration>> {
     let entity = reply.object(&["entity"]);
     let Some(items) = entity.as_ref().unwrap_or(reply).raw(&["webhooks"]) else {
-        // Unset lists may be left out.
+        // An empty list may be omitted.
         return entity.map(|_| Vec::new());
     };
     let items: Vec<&RawValue> = serde_json::from_str(items).ok()?;
@@ -152,13 +152,13 @@ fn filter(filter: &Object<'_>) -> Filter {
     }
 }
 
-/// The strings in the array under these keys; other items are passed over.
+/// The strings in the array under these keys; other items are ignored.
 fn strings(object: &Object<'_>, keys: &[&str]) -> Vec<String> {
     let items: Option<Vec<&RawValue>> = object.raw(keys).and_then(|text| serde_json::from_str(text).ok());
     items.unwrap_or_default().into_iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
 }
 
-/// The provider's word for a topic.
+/// The provider's name for a topic.
 const fn topic_word(topic: Topic) -> &'static str {
     match topic {
         Topic::Messages => "messages",
@@ -169,7 +169,7 @@ const fn topic_word(topic: Topic) -> &'static str {
 
 fn topic(word: &str) -> Option<Topic> {
     match word {
-        // One page has it in the singular.
+        // One page of the documentation uses the singular.
         "messages" | "message" => Some(Topic::Messages),
         "delivery_status" => Some(Topic::DeliveryStatus),
         "report" => Some(Topic::Report),
@@ -177,7 +177,7 @@ fn topic(word: &str) -> Option<Topic> {
     }
 }
 
-/// What is absent is left out: at its default in a creation, as it is in a change.
+/// Absent fields are omitted. In a creation they get their default; in a change they stay unchanged.
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn registrations_are_read_leniently_and_kept_byte_for_byte() {
+    fn registrations_are_parsed_leniently_and_kept_byte_for_byte() {
         let item = r#"{"id":"W1","topic":"messages",  "address":"https://gw.example.org","type":"custom","configuration":{"echo":true,"channel_types":["whatsapp",7,"sms"],"filters":[{"field":"campaign_name","expression":"a-*"},null]}}"#;
         let text = format!(
             r#"{{"entity":{{"businessId":"b","webhooks":[{item},{{"id":2,"topic":"opt_outs","configuration":null}},null]}}}}"#
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_a_list_and_none_at_all_is_not() {
+    fn empty_list_is_accepted_and_missing_list_is_not() {
         for empty in [
             r#"{"entity":{"webhooks":[]}}"#,
             r#"{"entity":{"webhooks":null}}"#,
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_success_may_say_is_no_error() {
+    fn success_reply_with_a_message_or_type_is_no_error() {
         for fine in [
             "{}",
             r#"{"id":"W1","topic":"messages","type":"custom"}"#,

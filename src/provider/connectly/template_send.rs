@@ -1,4 +1,4 @@
-//! A template message on its way to Connectly: parameters by name.
+//! Template sends to Connectly, with parameters by name.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ struct Parameter<'a> {
     filename: &'a str,
 }
 
-/// The body of `send/whatsapp_templated_messages`. Here a user id keeps its prefix.
+/// The body of `send/whatsapp_templated_messages`. In this request a user id keeps its prefix.
 pub(super) fn body(message: &Outgoing, filled: &Filled, mark: CorrelationTag<'_>) -> Vec<u8> {
     let body = TemplateMessage {
         sender: message.sender.as_ref().map(|number| number.as_str()),
@@ -58,7 +58,7 @@ fn parameters(filled: &Filled) -> Vec<Parameter<'_>> {
         Header::Image(media) => medium("header_image", media),
         Header::Video(media) => medium("header_video", media),
         Header::Document(media) => medium("header_document", media),
-        Header::Location(_) => unreachable!("`objections` refuses places at Connectly"),
+        Header::Location(_) => unreachable!("`validate` rejects locations at Connectly"),
     });
     let body = (1..).zip(&filled.body).map(|(position, parameter)| Parameter {
         name: named(&parameter.name, format!("body_{position}")),
@@ -70,7 +70,7 @@ fn parameters(filled: &Filled) -> Vec<Parameter<'_>> {
         value: match &button.value {
             ButtonValue::UrlSuffix(suffix) => suffix,
             ButtonValue::QuickReplyPayload(_) | ButtonValue::CouponCode(_) => {
-                unreachable!("`objections` refuses all but URLs at Connectly")
+                unreachable!("`validate` rejects buttons without a URL at Connectly")
             }
         },
         filename: "",
@@ -86,12 +86,12 @@ fn text(value: &Value) -> &str {
     match value {
         Value::Text(text) => text,
         Value::Currency { .. } | Value::DateTime { .. } => {
-            unreachable!("`objections` refuses all but texts at Connectly")
+            unreachable!("`validate` rejects values other than text at Connectly")
         }
     }
 }
 
-/// What Connectly cannot do of a template message.
+/// The issues that keep Connectly from sending this template message.
 pub(in super::super) fn validate(filled: &Filled, channel: Option<Channel>) -> Vec<ValidationIssue> {
     let mut found = Vec::new();
     let mut unsupported = |field: Cow<'static, str>, problem: &str| {
@@ -101,7 +101,7 @@ pub(in super::super) fn validate(filled: &Filled, channel: Option<Channel>) -> V
         unsupported("channel".into(), "Connectly sends templates over WhatsApp only");
     }
     if let Some(Header::Location(_)) = filled.header {
-        unsupported("template.header.location".into(), "Connectly puts no place into a header");
+        unsupported("template.header.location".into(), "Connectly does not support a location in a header");
     }
     for (at, parameter) in filled.body.iter().enumerate() {
         let kind = match parameter.value {
@@ -109,10 +109,7 @@ pub(in super::super) fn validate(filled: &Filled, channel: Option<Channel>) -> V
             Value::Currency { .. } => "currency",
             Value::DateTime { .. } => "date_time",
         };
-        unsupported(
-            format!("template.body[{at}].{kind}").into(),
-            "Connectly fills parameters with texts only",
-        );
+        unsupported(format!("template.body[{at}].{kind}").into(), "Connectly supports text parameters only");
     }
     for (at, button) in filled.buttons.iter().enumerate() {
         let kind = match button.value {
@@ -122,7 +119,7 @@ pub(in super::super) fn validate(filled: &Filled, channel: Option<Channel>) -> V
         };
         unsupported(
             format!("template.buttons[{at}].{kind}").into(),
-            "Connectly fills the URLs of buttons only",
+            "Connectly supports values for URL buttons only",
         );
     }
     found

@@ -1,4 +1,4 @@
-//! Connectly's list of templates: all at once, grouped by name.
+//! Connectly's list of templates: a single page, grouped by name.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,9 +13,9 @@ use crate::domain::Provider;
 use crate::domain::template::{Component, Definition, Page};
 
 impl Client {
-    /// Reads the list, which has one page.
+    /// Reads the list, which has a single page.
     pub(in super::super) async fn list_templates(&self) -> Result<Page, Error> {
-        // A POST, though it reads.
+        // Connectly uses POST for this read.
         let reply = self.post_json(&self.get_templates, b"{}".to_vec()).await?;
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
         match (reply.status, object.as_ref().and_then(read)) {
@@ -26,7 +26,7 @@ impl Client {
         }
     }
 
-    /// Finds the template of that name and language.
+    /// Finds the template with this name and language.
     pub(in super::super) async fn find_template(
         &self,
         name: &str,
@@ -39,7 +39,7 @@ impl Client {
     }
 }
 
-/// Reads the list: one template for each name and language. None when there is no list.
+/// Parses the list: one template per name and language. `None` if the reply contains no list.
 fn read(reply: &Object<'_>) -> Option<Vec<Definition>> {
     let entity = reply.object(&["entity"])?;
     let mut templates = Vec::new();
@@ -51,7 +51,7 @@ fn read(reply: &Object<'_>) -> Option<Vec<Definition>> {
     Some(templates)
 }
 
-/// Reads a template. What Connectly does not say itself is taken from what it has from Meta, beside it.
+/// Parses a template. Fields that Connectly omits are taken from Meta's copy of the template in the same item.
 fn definition(group: &Object<'_>, raw: &RawValue) -> Option<Definition> {
     let item = Object::parse(raw.get().as_bytes())?;
     let meta = item
@@ -84,7 +84,7 @@ fn definition(group: &Object<'_>, raw: &RawValue) -> Option<Definition> {
     })
 }
 
-/// The parts in Meta's form, which tells more, or else in Connectly's.
+/// The components in Meta's form, which has more fields. If there are none, the components in Connectly's form.
 fn components(item: &Object<'_>, meta: &Object<'_>) -> Vec<Component> {
     let from = |object: &Object<'_>, keys: &[&str], read: fn(&RawValue) -> Option<Component>| {
         let items = template::items(object, keys).unwrap_or_default();
@@ -97,8 +97,8 @@ fn components(item: &Object<'_>, meta: &Object<'_>) -> Vec<Component> {
     from(item, &["templateComponents", "template_components"], own_component)
 }
 
-/// A part in Connectly's form: an object whose one key names the part. Only those of body and media header are
-/// documented.
+/// Parses a component in Connectly's form: an object whose single key names the part. Only the body and the media
+/// header are documented.
 fn own_component(raw: &RawValue) -> Option<Component> {
     let keyed: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw.get()).ok()?;
     if keyed.contains_key("type") {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_list_is_read() {
+    fn documented_list_is_parsed() {
         let text = r#"{"entity":{"templateGroups":[{"id":"order_update","name":"order_update","category":"UTILITY","templates":[{"id":"1300000000000001","language":{"code":"en"},"status":"MESSAGE_TEMPLATE_STATUS_APPROVED","createdAt":"2026-01-02T03:04:05Z","updatedAt":"2026-01-02T03:04:05Z","rejectionReason":null,"templateComponents":[{"header":{"media":{"type":"TYPE_IMAGE","example":["u"]}}},{"body":{"text":{"text":"Hi {{1}}","example":["Ada"]}}},{"footer":{"text":"bye"}},{"novelty":{}}]}]}]}}"#;
         let read = list(text).expect("a list");
         assert_eq!(read.len(), 1);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connectly_leaves_out_is_taken_from_metas_side_or_the_group() {
+    fn missing_fields_are_taken_from_metas_copy_or_the_group() {
         let text = r#"{"entity":{"template_groups":[
             {"id":"g","name":null,"category":null,"templates":[{"id":1300000000000001,"language":null,"status":"","externalTemplate":{"whatsapp":{
                 "name":"", "language":"de","status":"PAUSED","category":"MARKETING","rejectedReason":"NONE","qualityScore":{"score":"RED"},
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_may_be_empty_but_must_be_there() {
+    fn empty_list_is_accepted_and_missing_list_is_not() {
         assert_eq!(list(r#"{"entity":{}}"#).map(|list| list.len()), Some(0));
         assert_eq!(list(r#"{"entity":{"templateGroups":[]}}"#).map(|list| list.len()), Some(0));
         for none in ["{}", r#"{"entity":null}"#, r#"{"entity":{"templateGroups":7}}"#] {

@@ -1,4 +1,4 @@
-//! Connectly's JSON on the way out.
+//! Connectly's JSON bodies of sends.
 
 use serde::Serialize;
 
@@ -47,14 +47,14 @@ pub(super) fn send_text(message: &Outgoing, text: &str, mark: CorrelationTag<'_>
     session_message(message, Message { text: Some(text), attachments: &[] }, mark)
 }
 
-/// The body of `send/messages` with a file that Connectly fetches: one attachment, which carries the caption.
+/// The body of `send/messages` with a file that Connectly downloads: one attachment, which carries the caption.
 pub(super) fn send_media(message: &Outgoing, link: &MediaLink, mark: CorrelationTag<'_>) -> Vec<u8> {
     let MediaLink { kind, url, caption, file_name } = link;
     let attachment = Attachment { kind: kind.as_str(), url, caption, filename: file_name };
     session_message(message, Message { text: None, attachments: &[attachment] }, mark)
 }
 
-/// A customer without a phone number is named by the bare user id.
+/// The body of `send/messages`. A customer without a phone number is addressed by the user id without its prefix.
 fn session_message(message: &Outgoing, content: Message<'_>, mark: CorrelationTag<'_>) -> Vec<u8> {
     let channel_type = match message.channel {
         Channel::WhatsApp => "whatsapp",

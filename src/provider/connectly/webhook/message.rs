@@ -1,12 +1,12 @@
-//! What customers write, and our own messages reported back.
+//! Messages from customers, and echoes of messages from the account's own numbers.
 
 use super::super::super::json::Object;
 use super::{Identity, Payload, ReportedParties, party};
 use crate::domain::event::{Attachment, Party, Referral, ReportedContent, ReportedMessage};
 use crate::domain::{Location, MediaKind, PhoneNumber};
 
-/// Keys of contents whose shape no page shows: Connectly's own for what it sends, and Meta's. A text beside one of them
-/// is not all that was said.
+/// Keys of content whose form is not documented: Connectly's own keys for content that it sends, and Meta's. If one of
+/// them is present, a text next to it is not the whole content.
 const UNSHOWN: [&str; 13] = [
     "listMessage",
     "list_message",
@@ -23,24 +23,24 @@ const UNSHOWN: [&str; 13] = [
     "order",
 ];
 
-/// Reads a message. None where there is none.
+/// Parses a message. `None` if the webhook contains no message.
 pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<(Payload, Option<Identity>)> {
     let button = webhook.object(&["buttonResponse", "button_response"]);
     let message = webhook.object(&["message"]);
-    // A pressed button comes instead of a message.
+    // A button response takes the place of the message.
     let (id, content) = match (&button, &message) {
         (Some(button), _) => (button.text(&["id"]), button_response(button)),
         (None, Some(message)) => (message.text(&["id"]), content(webhook, message)),
         (None, None) => return None,
     };
-    // What belongs to a message stands inside it or, in early samples, beside it.
+    // The fields of a message are inside it; in early samples they are next to it.
     let inside_or_beside = || message.iter().chain([webhook]);
 
     let sender = party(webhook, "sender");
     let echo = inside_or_beside().any(|object| object.flag(&["isEcho", "is_echo"]) == Some(true))
         || own_numbers.iter().any(|number| is(number, &sender));
-    // Where the content cannot be read, neither is known what the id is of: it may name the message that this one is
-    // about, and two of them are two.
+    // If the content cannot be parsed, it is unknown what the id identifies. It can be the id of the message that this
+    // one refers to, and then two different messages would share it. So there is no identity.
     let identity = id.as_deref().filter(|_| content.is_some()).map(if echo {
         Identity::echo
     } else {
@@ -65,20 +65,21 @@ pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<
     Some((if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) }, identity))
 }
 
-/// A message that cannot be read. Still, somebody wrote, and that opens a conversation's window.
+/// An event for a message that cannot be parsed. The parties are kept, because any message from a customer opens the
+/// session window.
 pub(super) fn unread(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
     let (sender, recipient) = (party(webhook, "sender"), party(webhook, "recipient"));
     let own = webhook.flag(&["isEcho", "is_echo"]) == Some(true)
         || own_numbers.iter().any(|number| is(number, &sender));
     let payload = Payload::Unknown {
         topic: webhook.text(&["topic"]).unwrap_or_else(|| "messages".to_owned()),
-        problem: "a message of a kind that this version does not read".to_owned(),
+        problem: "this version does not support this kind of message".to_owned(),
         written: (!own).then(|| Box::new(ReportedParties { sender, recipient })),
     };
     (payload, None)
 }
 
-/// Whether a number of ours is at that end. Early samples leave its `+` out.
+/// Whether the party is this number. Early samples omit the `+`.
 fn is(number: &PhoneNumber, party: &Party) -> bool {
     number.as_str() == party.phone_number || number.as_str().strip_prefix('+') == Some(party.address.as_str())
 }
@@ -91,8 +92,8 @@ fn button_response(button: &Object<'_>) -> Option<ReportedContent> {
     })
 }
 
-/// What a message says. None where that cannot be read as a whole; but a text beside a place is passed over, for such
-/// messages have none of their own at WhatsApp.
+/// Parses the content of a message. `None` if it cannot be parsed completely. A text next to a location is ignored,
+/// because a location message has no text on WhatsApp.
 fn content(webhook: &Object<'_>, message: &Object<'_>) -> Option<ReportedContent> {
     let holding = |keys: &[&str]| [message, webhook].into_iter().find(|object| object.holds(keys));
     if UNSHOWN.iter().any(|&key| holding(&[key]).is_some()) {
@@ -103,7 +104,7 @@ fn content(webhook: &Object<'_>, message: &Object<'_>) -> Option<ReportedContent
         (Some(object), None) => attachments(object, text),
         (None, Some(object)) => location(&object.object(&["location"])?),
         (None, None) => {
-            // The old form of a pressed button.
+            // The older form of a button response.
             let pressed = message.flag(&["isButtonResponse", "is_button_response"]) == Some(true);
             text.map(|text| {
                 if pressed {
@@ -159,7 +160,7 @@ fn location(location: &Object<'_>) -> Option<ReportedContent> {
     }))
 }
 
-/// None where nothing is said.
+/// Parses a referral. `None` if no field has a value.
 fn referral(referral: &Object<'_>) -> Option<Referral> {
     let text = |keys: &[&str]| referral.text(keys).unwrap_or_default();
     let read = Referral {

@@ -1,6 +1,7 @@
-//! Connectly's webhooks, in every spelling that was seen.
+//! Connectly's webhooks, in every spelling seen so far.
 //!
-//! What is not understood becomes an event of type `unknown`; nothing that was rightly signed is refused or dropped.
+//! A webhook that this version cannot parse becomes an event of type `unknown`. A webhook with a valid signature is
+//! never rejected or dropped.
 
 mod message;
 mod report;
@@ -16,10 +17,10 @@ use crate::domain::{
     RefusalReason, UnixMillis, UserId,
 };
 
-/// The last second of the year 9999: no timestamp of the contract may lie behind it.
+/// The last second that a timestamp of the contract can represent: the end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// Reads a webhook into the one event that it tells of.
+/// Parses a webhook into the single event that it reports.
 pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &Verified) -> Incoming {
     let object = Object::parse(webhook.body());
     let (payload, identity) = match &object {
@@ -45,8 +46,8 @@ pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &V
     Incoming { event, identity, proof }
 }
 
-/// The provider's id of the message that a mark was put on, where the webhook that brings it back tells one: a status or
-/// an echo is about it, and whatever quotes another message carries that one's mark.
+/// The provider's id of the message that the returned tag belongs to, if the webhook contains it. A status or an echo
+/// is about that message. A message that quotes another one carries the tag of the quoted message.
 fn marked_message(payload: &Payload) -> Option<String> {
     match payload {
         Payload::MessageStatus(status) => Some(status.provider_message_id.clone()),
@@ -59,15 +60,15 @@ fn marked_message(payload: &Payload) -> Option<String> {
     }
 }
 
-/// What a webhook tells of: as its topic says, and where it has none, as its content says. Most samples of messages
-/// carry no topic.
+/// Parses the payload of a webhook. The topic selects the type. Without a topic, the content selects it, because most
+/// samples of messages have no topic.
 fn payload(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
     let topic = webhook.text(&["topic"]);
     let topic = topic.as_deref();
     let read = match topic {
         Some("delivery_status") => status_update(webhook),
         Some("report") => report::read(webhook),
-        // One page has the topic in the singular.
+        // One page of the documentation uses the singular.
         Some("messages" | "message") => {
             message::read(webhook, own_numbers).or_else(|| Some(message::unread(webhook, own_numbers)))
         }
@@ -76,7 +77,7 @@ fn payload(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Optio
             .or_else(|| report::read(webhook)),
         Some(_) => None,
     };
-    let nothing = "no topic and content that this version reads";
+    let nothing = "this version does not support the topic or the content";
     read.unwrap_or_else(|| (unknown(topic.unwrap_or_default().to_owned(), nothing), None))
 }
 
@@ -84,11 +85,11 @@ fn unknown(topic: String, problem: &str) -> Payload {
     Payload::Unknown { topic, problem: problem.to_owned(), written: None }
 }
 
-/// What became of a message. None without `statusUpdate`.
+/// Parses the status of a message. `None` without `statusUpdate`.
 fn status_update(webhook: &Object<'_>) -> Option<(Payload, Option<Identity>)> {
     let status = webhook.object(&["statusUpdate", "status_update"])?;
     let (Some(id), Some(word)) = (status.text(&["id"]), status.text(&["status"])) else {
-        return Some((unknown("delivery_status".to_owned(), "a status without an id or a word"), None));
+        return Some((unknown("delivery_status".to_owned(), "the status has no `id` or no `status`"), None));
     };
     let fault = status.object(&["error"]).map(|error| ReportedFault {
         fault: fault(error::reported(&error).unwrap_or_default()),
@@ -135,7 +136,7 @@ fn fault(said: ProviderErrorBody) -> ProviderFault {
 fn party(webhook: &Object<'_>, key: &str) -> Party {
     let Some(party) = webhook.object(&[key]) else { return Party::default() };
     let id = party.text(&["id"]).unwrap_or_default();
-    // A bare number may be an id of another kind: only a `+` says that it is a phone number.
+    // A bare number can be an id of another kind. Only a `+` marks a phone number.
     let phone = [party.text(&["phoneNumber", "phone_number"]).unwrap_or_default(), id.clone()]
         .iter()
         .filter(|text| text.starts_with('+'))
@@ -165,7 +166,8 @@ fn channel(word: &str) -> Option<Channel> {
     }
 }
 
-/// The moment under these keys: Unix seconds, mostly as text, or RFC 3339. None outside the years 1970 to 9999.
+/// Parses a timestamp under these keys: Unix seconds, usually as text, or RFC 3339. `None` outside the years 1970 to
+/// 9999.
 fn moment(object: &Object<'_>, keys: &[&str]) -> Option<UnixMillis> {
     let text = object.text(keys)?;
     let moment = match text.parse() {
