@@ -44,13 +44,13 @@ pub struct AccountId(Arc<str>);
 pub struct AccountIdMalformed;
 
 /// The maximum length of a name, in characters.
-const NAME_CHARACTERS: usize = 63;
+const MAX_NAME_CHARACTERS: usize = 63;
 
 /// Whether `s` is a valid name for an account or a subscription.
 pub(super) fn is_name(s: &str) -> bool {
     let segment =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    s.len() <= NAME_CHARACTERS && s.split('-').all(segment)
+    s.len() <= MAX_NAME_CHARACTERS && s.split('-').all(segment)
 }
 
 impl AccountId {

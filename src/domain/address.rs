@@ -64,10 +64,10 @@ impl FromStr for PhoneNumber {
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let trimmed = s.trim_matches(' ');
-        let national = trimmed.strip_prefix('+').unwrap_or(trimmed);
+        let unsigned = trimmed.strip_prefix('+').unwrap_or(trimmed);
         let mut number = String::with_capacity(16);
         number.push('+');
-        for c in national.chars() {
+        for c in unsigned.chars() {
             match c {
                 '0'..='9' => number.push(c),
                 ' ' | '-' => {}
@@ -108,12 +108,12 @@ impl FromStr for UserId {
     /// Parses the bare form, `US.123`.
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let (country, rest) = s.split_once('.').ok_or(Malformed::User)?;
-        let good = s.len() <= 128
+        let valid = s.len() <= 128
             && country.len() == 2
             && country.bytes().all(|b| b.is_ascii_uppercase())
             && !rest.is_empty()
             && rest.bytes().all(|b| b.is_ascii_alphanumeric());
-        if good { Ok(Self(s.to_owned())) } else { Err(Malformed::User) }
+        if valid { Ok(Self(s.to_owned())) } else { Err(Malformed::User) }
     }
 }
 

@@ -56,8 +56,8 @@ impl FromStr for ContactId {
     type Err = Malformed;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        if (1..=64).contains(&s.len()) && s.bytes().all(harmless) {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        if (1..=64).contains(&s.len()) && s.bytes().all(allowed) {
             Ok(Self(s.to_owned()))
         } else {
             Err(Malformed::Id)

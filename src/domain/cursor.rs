@@ -46,15 +46,15 @@ impl FromStr for Cursor {
         // trailing bits.
         let bytes = URL_SAFE_NO_PAD.decode(s).map_err(|_| CursorMalformed)?;
         let bytes: [u8; LEN] = bytes.try_into().map_err(|_| CursorMalformed)?;
-        let number_at = |from: usize| {
-            let mut sequence = [0; 8];
-            sequence.copy_from_slice(&bytes[from..from + 8]);
-            u64::from_be_bytes(sequence)
+        let u64_at = |from: usize| {
+            let mut field = [0; 8];
+            field.copy_from_slice(&bytes[from..from + 8]);
+            u64::from_be_bytes(field)
         };
         if bytes[0] != VERSION || bytes[17..] != crc32fast::hash(&bytes[..17]).to_be_bytes() {
             return Err(CursorMalformed);
         }
-        Ok(Self { epoch: number_at(1), sequence: number_at(9) })
+        Ok(Self { epoch: u64_at(1), sequence: u64_at(9) })
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Undetected {
 }
 
 /// Detects the type of a file from its first [`HEAD_BYTES`] bytes. If the file is shorter, `head` is all of it and
-/// `whole` is true.
+/// `complete` is true.
 ///
 /// Office documents are containers, and their first bytes may identify only the container. In that case the extension
 /// of the file name decides. A document older than 2007 stores its kind at an arbitrary offset, so for those files the
@@ -33,9 +33,9 @@ pub enum Undetected {
 /// # Errors
 ///
 /// Fails if the type is not one that can be uploaded.
-pub fn detect(head: &[u8], whole: bool, file_name: &str) -> Result<MediaType, Undetected> {
+pub fn detect(head: &[u8], complete: bool, file_name: &str) -> Result<MediaType, Undetected> {
     if head.starts_with(OLE) {
-        return by_ending(file_name, &[MediaType::Doc, MediaType::Xls, MediaType::Ppt])
+        return by_extension(file_name, &[MediaType::Doc, MediaType::Xls, MediaType::Ppt])
             .ok_or(Undetected::Ending { endings: "`.doc`, `.xls` or `.ppt`" });
     }
     let mime = infer::get(head).map(|found| found.mime_type());
@@ -47,12 +47,12 @@ pub fn detect(head: &[u8], whole: bool, file_name: &str) -> Result<MediaType, Un
     }
     // This check comes before the signatures of other types, because some signatures are letters that a text may begin
     // with.
-    if is_text(head, whole) {
+    if is_text(head, complete) {
         return Ok(MediaType::Text);
     }
     match mime {
         Some("application/zip") => by_entries(head)
-            .or_else(|| by_ending(file_name, &[MediaType::Docx, MediaType::Xlsx, MediaType::Pptx]))
+            .or_else(|| by_extension(file_name, &[MediaType::Docx, MediaType::Xlsx, MediaType::Pptx]))
             .ok_or(Undetected::Ending { endings: "`.docx`, `.xlsx` or `.pptx`" }),
         Some("image/webp") => Err(Undetected::SoundOrSticker),
         Some(mime) if mime.starts_with("audio/") => Err(Undetected::SoundOrSticker),
@@ -79,11 +79,11 @@ fn by_entries(head: &[u8]) -> Option<MediaType> {
 }
 
 /// Whether `head` is UTF-8 without control characters other than tabs, line breaks and form feeds.
-fn is_text(head: &[u8], whole: bool) -> bool {
+fn is_text(head: &[u8], complete: bool) -> bool {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         // The head may end in the middle of a character.
-        Err(error) if !whole && error.error_len().is_none() => {
+        Err(error) if !complete && error.error_len().is_none() => {
             std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
         }
         Err(_) => return false,
@@ -91,9 +91,9 @@ fn is_text(head: &[u8], whole: bool) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}'))
 }
 
-fn by_ending(file_name: &str, types: &[MediaType]) -> Option<MediaType> {
-    let (_, ending) = file_name.rsplit_once('.')?;
-    types.iter().copied().find(|known| ending.eq_ignore_ascii_case(known.extension()))
+fn by_extension(file_name: &str, types: &[MediaType]) -> Option<MediaType> {
+    let (_, extension) = file_name.rsplit_once('.')?;
+    types.iter().copied().find(|known| extension.eq_ignore_ascii_case(known.extension()))
 }
 
 #[cfg(test)]

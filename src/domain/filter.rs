@@ -75,23 +75,23 @@ mod tests {
 
     #[test]
     fn pattern_matches_one_type_or_a_prefix_and_round_trips() {
-        let named = |word| {
-            let kept = TypeWord::of(word);
-            assert_eq!(kept.to_string(), word);
-            EventType::ALL.into_iter().filter(|&event_type| kept.names(event_type)).collect::<Vec<_>>()
+        let matched = |word| {
+            let pattern = TypeWord::of(word);
+            assert_eq!(pattern.to_string(), word);
+            EventType::ALL.into_iter().filter(|&event_type| pattern.names(event_type)).collect::<Vec<_>>()
         };
         for event_type in EventType::ALL {
-            assert_eq!(named(event_type.as_str()), [event_type]);
+            assert_eq!(matched(event_type.as_str()), [event_type]);
         }
         let of_messages = EventType::ALL.into_iter().filter(|kind| kind.as_str().starts_with("message."));
-        assert_eq!(named("message.*"), of_messages.collect::<Vec<_>>());
-        assert_eq!(named("report.*"), [EventType::ReportCompleted]);
-        for strange in
+        assert_eq!(matched("message.*"), of_messages.collect::<Vec<_>>());
+        assert_eq!(matched("report.*"), [EventType::ReportCompleted]);
+        for unrecognized in
             ["*", ".*", "message.rec*", "message*", "message.", "Message.*", "of.tomorrow", "flow.*"]
         {
-            assert_eq!(named(strange), [], "{strange}");
-            let filter = Filter { accounts: Vec::new(), types: vec![TypeWord::of(strange)] };
-            assert!(!filter.is_understood(), "{strange}");
+            assert_eq!(matched(unrecognized), [], "{unrecognized}");
+            let filter = Filter { accounts: Vec::new(), types: vec![TypeWord::of(unrecognized)] };
+            assert!(!filter.is_understood(), "{unrecognized}");
         }
     }
 }

@@ -9,8 +9,8 @@ pub struct UnixMillis(pub i64);
 impl UnixMillis {
     /// The system clock. It can go backwards, so code that needs an order must not rely on it.
     pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// The timestamp for a number of whole seconds, if it fits.
@@ -20,7 +20,7 @@ impl UnixMillis {
 
     /// Parses an RFC 3339 timestamp, `2026-01-02T03:04:05Z`.
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        text.trim().parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+        text.trim().parse::<jiff::Timestamp>().ok().map(|timestamp| Self(timestamp.as_millisecond()))
     }
 
     /// Formats the timestamp as RFC 3339.
@@ -47,9 +47,9 @@ mod tests {
 
     #[test]
     fn rfc3339_with_any_offset_is_parsed() {
-        let moment = Some(UnixMillis(1_767_322_845_000));
-        assert_eq!(UnixMillis::from_rfc3339("2026-01-02T03:00:45Z"), moment);
-        assert_eq!(UnixMillis::from_rfc3339("2026-01-02T04:00:45.000+01:00"), moment);
+        let expected = Some(UnixMillis(1_767_322_845_000));
+        assert_eq!(UnixMillis::from_rfc3339("2026-01-02T03:00:45Z"), expected);
+        assert_eq!(UnixMillis::from_rfc3339("2026-01-02T04:00:45.000+01:00"), expected);
         for bad in ["", "2026-01-02", "yesterday", "1700000000"] {
             assert_eq!(UnixMillis::from_rfc3339(bad), None, "{bad:?}");
         }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use url::{Host, Url};
 
 /// The maximum length of a URL, in characters.
-const MAX_ADDRESS: usize = 2_048;
+const MAX_ADDRESS_CHARACTERS: usize = 2_048;
 
 /// A kind of event that a provider delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +39,9 @@ impl FromStr for RegistrationId {
     type Err = RegistrationIdMalformed;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        let good = (1..=128).contains(&s.len()) && s.bytes().all(fits);
-        if good { Ok(Self(s.to_owned())) } else { Err(RegistrationIdMalformed) }
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        let valid = (1..=128).contains(&s.len()) && s.bytes().all(allowed);
+        if valid { Ok(Self(s.to_owned())) } else { Err(RegistrationIdMalformed) }
     }
 }
 
@@ -75,12 +75,12 @@ impl FromStr for Address {
             Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
             None => false,
         };
-        let good = (url.scheme() == "https" || url.scheme() == "http" && loopback)
+        let valid = (url.scheme() == "https" || url.scheme() == "http" && loopback)
             && url.username().is_empty()
             && url.password().is_none()
             && url.fragment().is_none()
-            && s.len().max(url.as_str().len()) <= MAX_ADDRESS;
-        if good { Ok(Self(url)) } else { Err(AddressMalformed) }
+            && s.len().max(url.as_str().len()) <= MAX_ADDRESS_CHARACTERS;
+        if valid { Ok(Self(url)) } else { Err(AddressMalformed) }
     }
 }
 
@@ -113,13 +113,13 @@ impl Configuration {
     pub fn changed_by(self, change: Self) -> Self {
         Self {
             echo: change.echo.or(self.echo),
-            channel_types: either(change.channel_types, self.channel_types),
-            filters: either(change.filters, self.filters),
+            channel_types: non_empty_or(change.channel_types, self.channel_types),
+            filters: non_empty_or(change.filters, self.filters),
         }
     }
 }
 
-fn either<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
+fn non_empty_or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
     if first.is_empty() { second } else { first }
 }
 
@@ -213,11 +213,11 @@ mod tests {
 
     #[test]
     fn change_keeps_fields_that_it_does_not_set() {
-        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let own = Configuration { echo: Some(true), channel_types: words(&["sms"]), filters: Vec::new() };
+        let strings = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let own = Configuration { echo: Some(true), channel_types: strings(&["sms"]), filters: Vec::new() };
         assert_eq!(own.clone().changed_by(Configuration::default()), own);
         let change = Configuration { echo: Some(false), ..Configuration::default() };
         let changed = own.changed_by(change);
-        assert_eq!((changed.echo, changed.channel_types), (Some(false), words(&["sms"])));
+        assert_eq!((changed.echo, changed.channel_types), (Some(false), strings(&["sms"])));
     }
 }

@@ -54,7 +54,7 @@ impl Http {
     pub(super) async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, Error> {
         let request =
             request.build().map_err(|source| Error::NotSent(Some(Box::new(source.without_url()))))?;
-        let mut response = self.client.execute(request).await.map_err(no_reply)?;
+        let mut response = self.client.execute(request).await.map_err(error_without_reply)?;
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
@@ -88,15 +88,15 @@ pub(super) fn endpoint(base: &Url, path: &str) -> Url {
 /// Only two failures prove that nothing was sent. Either no connection was established (name resolution, TCP and TLS),
 /// or the HTTP client returned the request because its connection closed before a byte was written. After any other
 /// failure, the request may have reached the provider.
-fn no_reply(error: reqwest::Error) -> Error {
+fn error_without_reply(error: reqwest::Error) -> Error {
     let error = error.without_url();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    let mut given_back = false;
+    let mut canceled = false;
     while let Some(inner) = cause {
-        given_back |= inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+        canceled |= inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
         cause = inner.source();
     }
-    if error.is_connect() || error.is_builder() || given_back {
+    if error.is_connect() || error.is_builder() || canceled {
         return Error::NotSent(Some(Box::new(error)));
     }
     let cause = if error.is_timeout() { UnknownReason::TimedOut } else { UnknownReason::ConnectionLost };

@@ -196,7 +196,7 @@ impl Error {
         match self {
             Self::Refused(fault) => Some(fault).filter(|fault| {
                 fault.refusal == RefusalReason::Throttled
-                    && fault.code.as_deref() != Some(connectby::TOO_FAST_FOR_ONE_CUSTOMER)
+                    && fault.code.as_deref() != Some(connectby::PER_CUSTOMER_RATE_LIMIT)
             }),
             Self::NotSent(_) | Self::PreconditionFailed(_) | Self::Unknown { .. } => None,
         }
@@ -249,8 +249,8 @@ impl Accounts {
 
 impl Account {
     fn new(config: &config::Account) -> Result<Self, SetupError> {
-        let failed = |source| SetupError { account: config.id.clone(), source };
-        let http = http::Http::new(config.connect_timeout, config.request_timeout).map_err(failed)?;
+        let setup_error = |source| SetupError { account: config.id.clone(), source };
+        let http = http::Http::new(config.connect_timeout, config.request_timeout).map_err(setup_error)?;
         let table = outcome::Table::new(config.provider(), config.outcomes.clone());
         let client = match &config.upstream {
             Upstream::ConnectBy(connectby) => {
@@ -318,30 +318,30 @@ impl Account {
 
     /// All issues that keep the account from sending these parts of a message.
     pub fn validate(&self, parts: Parts<'_>) -> Vec<ValidationIssue> {
-        let able = self.capabilities();
+        let capabilities = self.capabilities();
         let provider = self.provider();
-        let mut found = Vec::new();
+        let mut issues = Vec::new();
         let mut unsupported = |field: &'static str, problem: String| {
-            found.push(ValidationIssue { field: field.into(), kind: IssueKind::Unsupported, problem });
+            issues.push(ValidationIssue { field: field.into(), kind: IssueKind::Unsupported, problem });
         };
-        if matches!(parts.to, Some(Address::User(_))) && !able.reaches_user_ids {
+        if matches!(parts.to, Some(Address::User(_))) && !capabilities.reaches_user_ids {
             unsupported("to", format!("{provider} supports phone numbers only"));
         }
         if let Some(channel) = parts.channel
-            && !able.channels.contains(&channel)
+            && !capabilities.channels.contains(&channel)
         {
             unsupported("channel", format!("{provider} does not support {}", channel.as_str()));
         }
-        if parts.sender.is_some() && !able.chooses_sender {
+        if parts.sender.is_some() && !capabilities.chooses_sender {
             unsupported("sender", format!("{provider} chooses the number to send from"));
         }
         if let (Some(Address::User(_)), Some(Channel::Sms)) = (parts.to, parts.channel)
-            && able.reaches_user_ids
+            && capabilities.reaches_user_ids
         {
             unsupported("to", "must be a phone number over SMS: user ids exist on WhatsApp only".to_owned());
         }
         if let Some(content) = parts.content_field
-            && !able.contents.contains(&content)
+            && !capabilities.contents.contains(&content)
         {
             let problem = if content == "media" && self.limits.upload.is_some() {
                 format!("{provider} does not download files: send the file itself with SendMedia")
@@ -351,15 +351,15 @@ impl Account {
             unsupported(content, problem);
         }
         if let (Some(Content::Media(_)), Some(Channel::Sms)) = (parts.content, parts.channel)
-            && able.channels.contains(&Channel::Sms)
+            && capabilities.channels.contains(&Channel::Sms)
         {
             unsupported("channel", format!("{provider} does not support files over SMS"));
         }
-        if let (Some(Content::Text(body)), Some(most)) = (parts.content, self.limits.text_characters) {
+        if let (Some(Content::Text(body)), Some(max)) = (parts.content, self.limits.text_characters) {
             let characters = body.chars().count();
-            if characters > most as usize {
-                let problem = format!("must be at most {most} characters, and has {characters}");
-                found.push(ValidationIssue {
+            if characters > max as usize {
+                let problem = format!("must be at most {max} characters, and has {characters}");
+                issues.push(ValidationIssue {
                     field: "text.body".into(),
                     kind: IssueKind::OutOfRange,
                     problem,
@@ -367,12 +367,12 @@ impl Account {
             }
         }
         if let Some(Content::Template(filled)) = parts.content {
-            found.extend(match &self.client {
-                Client::ConnectBy(_) => connectby::template_objections(filled),
-                Client::Connectly(_) => connectly::template_objections(filled, parts.channel),
+            issues.extend(match &self.client {
+                Client::ConnectBy(_) => connectby::template_issues(filled),
+                Client::Connectly(_) => connectly::template_issues(filled, parts.channel),
             });
         }
-        found
+        issues
     }
 
     /// Whether a template message can be sent only together with the listed template.
@@ -385,7 +385,7 @@ impl Account {
 
     /// Combines a message with the template that it is made from. The template is required if
     /// [`needs_definition`](Self::needs_definition) is true.
-    pub fn prepared(&self, message: Outgoing, template: Option<Arc<Definition>>) -> Prepared {
+    pub fn prepare(&self, message: Outgoing, template: Option<Arc<Definition>>) -> Prepared {
         Prepared { message, template }
     }
 
@@ -423,9 +423,9 @@ impl Account {
     /// # Errors
     ///
     /// Fails if the page cannot be fetched or parsed.
-    pub async fn list_templates(&self, place: &TemplateListStart) -> Result<Page, Error> {
+    pub async fn list_templates(&self, start: &TemplateListStart) -> Result<Page, Error> {
         match &self.client {
-            Client::ConnectBy(client) => client.list_templates(place).await,
+            Client::ConnectBy(client) => client.list_templates(start).await,
             Client::Connectly(client) => client.list_templates().await,
         }
     }

@@ -25,7 +25,7 @@ use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     provider: Provider,
-    moved: BTreeMap<OverrideKey, OutcomeOverride>,
+    overrides: BTreeMap<OverrideKey, OutcomeOverride>,
 }
 
 /// The readable parts of a provider's error.
@@ -48,73 +48,74 @@ impl ProviderErrorBody {
         meaning: Option<RefusalReason>,
     ) -> Self {
         Self {
-            code: code.and_then(word),
-            kind: kind.and_then(word),
-            trace_id: trace_id.and_then(word),
+            code: code.and_then(token),
+            kind: kind.and_then(token),
+            trace_id: trace_id.and_then(token),
             meaning,
         }
     }
 }
 
 /// Returns a token of at most 64 letters, digits, `_`, `.`, `:` and `-`. A phone number contains `+`, so it is dropped.
-fn word(text: String) -> Option<String> {
-    let joins = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
-    (text.len() <= 64 && text.bytes().all(joins)).then_some(text)
+fn token(text: String) -> Option<String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+    (text.len() <= 64 && text.bytes().all(allowed)).then_some(text)
 }
 
 /// Graph codes that report a failure of Meta, not a refusal.
 const GRAPH_FAILURES: [&str; 5] = ["1", "2", "131000", "131016", "131057"];
 
 impl Table {
-    pub(super) fn new(provider: Provider, moved: BTreeMap<OverrideKey, OutcomeOverride>) -> Self {
-        Self { provider, moved }
+    pub(super) fn new(provider: Provider, overrides: BTreeMap<OverrideKey, OutcomeOverride>) -> Self {
+        Self { provider, overrides }
     }
 
-    /// Classifies a reply that does not confirm the call. `said` is the provider's error, if there is a readable one.
-    pub(super) fn classify(&self, reply: &Reply, said: Option<ProviderErrorBody>) -> Error {
-        let verdict = self.verdict(reply.status, said.as_ref());
+    /// Classifies a reply that does not confirm the call. `error` is the provider's error, if there is a readable one.
+    pub(super) fn classify(&self, reply: &Reply, error: Option<ProviderErrorBody>) -> Error {
+        let outcome = self.outcome(reply.status, error.as_ref());
         let cause = match (reply.status, &reply.body) {
             (200..300, Err(cause)) => *cause,
-            (200..300, Ok(_)) if said.is_some() => UnknownReason::ProviderFailed,
+            (200..300, Ok(_)) if error.is_some() => UnknownReason::ProviderFailed,
             (200..300, Ok(_)) => UnknownReason::ReplyUnreadable,
             (300..400, _) => UnknownReason::Redirected,
             _ => UnknownReason::ProviderFailed,
         };
-        let fault = self.fault(reply, said.unwrap_or_default());
-        match verdict {
+        let fault = self.fault(reply, error.unwrap_or_default());
+        match outcome {
             OutcomeOverride::Refused => Error::Refused(fault),
             OutcomeOverride::Unknown => Error::Unknown { cause, fault: Some(fault) },
         }
     }
 
     /// Classifies a reply that both confirms and contradicts the write: it proves nothing.
-    pub(super) fn inconsistent(&self, reply: &Reply, said: Option<ProviderErrorBody>) -> Error {
-        let fault = Some(self.fault(reply, said.unwrap_or_default()));
+    pub(super) fn inconsistent(&self, reply: &Reply, error: Option<ProviderErrorBody>) -> Error {
+        let fault = Some(self.fault(reply, error.unwrap_or_default()));
         Error::Unknown { cause: UnknownReason::ReplyUnreadable, fault }
     }
 
-    fn verdict(&self, status: u16, said: Option<&ProviderErrorBody>) -> OutcomeOverride {
-        let code = said.and_then(|said| said.code.as_deref());
-        if let Some(&moved) = code.and_then(|code| self.moved.get(&OverrideKey::Code(code.to_owned()))) {
-            return moved;
+    fn outcome(&self, status: u16, error: Option<&ProviderErrorBody>) -> OutcomeOverride {
+        let code = error.and_then(|error| error.code.as_deref());
+        if let Some(&outcome) = code.and_then(|code| self.overrides.get(&OverrideKey::Code(code.to_owned())))
+        {
+            return outcome;
         }
-        if let Some(&moved) = self.moved.get(&OverrideKey::Status(status)) {
-            return moved;
+        if let Some(&outcome) = self.overrides.get(&OverrideKey::Status(status)) {
+            return outcome;
         }
         if self.provider == Provider::ConnectBy && code.is_some_and(|code| GRAPH_FAILURES.contains(&code)) {
             return OutcomeOverride::Unknown;
         }
         match status {
-            200..300 if said.is_some() => OutcomeOverride::Refused,
+            200..300 if error.is_some() => OutcomeOverride::Refused,
             408 | 425 | 499 => OutcomeOverride::Unknown,
-            409 if said.is_none() => OutcomeOverride::Unknown,
+            409 if error.is_none() => OutcomeOverride::Unknown,
             400..500 => OutcomeOverride::Refused,
             _ => OutcomeOverride::Unknown,
         }
     }
 
-    fn fault(&self, reply: &Reply, said: ProviderErrorBody) -> ProviderFault {
-        let of_status = match reply.status {
+    fn fault(&self, reply: &Reply, error: ProviderErrorBody) -> ProviderFault {
+        let status_reason = match reply.status {
             401 => Some(RefusalReason::CredentialsRejected),
             403 => Some(RefusalReason::PermissionDenied),
             404 => Some(RefusalReason::NotFound),
@@ -124,15 +125,16 @@ impl Table {
             _ => None,
         };
         // The generic code or type of invalid requests is less specific than a status that has its own meaning.
-        let meaning =
-            said.meaning.filter(|&meaning| of_status.is_none() || meaning != RefusalReason::ContentRejected);
+        let meaning = error
+            .meaning
+            .filter(|&meaning| status_reason.is_none() || meaning != RefusalReason::ContentRejected);
         ProviderFault {
             provider: self.provider,
-            refusal: meaning.or(of_status).unwrap_or(RefusalReason::Other),
+            refusal: meaning.or(status_reason).unwrap_or(RefusalReason::Other),
             http_status: Some(reply.status),
-            code: said.code,
-            kind: said.kind,
-            trace_id: said.trace_id,
+            code: error.code,
+            kind: error.kind,
+            trace_id: error.trace_id,
             retry_after: reply.retry_after,
             route: None,
         }
@@ -171,12 +173,12 @@ mod tests {
 
     #[test]
     fn text_that_does_not_look_like_a_code_is_dropped() {
-        let said = |text: &str| ProviderErrorBody::new(Some(text.to_owned()), None, None, None).code;
+        let error = |text: &str| ProviderErrorBody::new(Some(text.to_owned()), None, None, None).code;
         for code in ["131047", "ERROR_CODE_MESSAGE_TEXT_EMPTY", "OAuthException", "a.b:c-d"] {
-            assert_eq!(said(code).as_deref(), Some(code));
+            assert_eq!(error(code).as_deref(), Some(code));
         }
         for text in ["+15550100001", "two words", "é", &"x".repeat(65)] {
-            assert_eq!(said(text), None, "{text:?}");
+            assert_eq!(error(text), None, "{text:?}");
         }
     }
 }

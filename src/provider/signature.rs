@@ -27,7 +27,7 @@ pub struct Unverified {
 /// A webhook whose sender knows an active secret.
 pub struct Verified {
     body: Bytes,
-    secret: usize,
+    secret_number: usize,
 }
 
 /// Why a signature is rejected.
@@ -41,7 +41,7 @@ pub enum Rejection {
     Malformed,
     /// No active secret produces this signature for this body.
     #[error("the signature matches no secret")]
-    Wrong,
+    Mismatch,
 }
 
 impl Scheme {
@@ -52,7 +52,7 @@ impl Scheme {
     }
 
     /// The number of active secrets.
-    pub fn secrets(&self) -> usize {
+    pub fn secret_count(&self) -> usize {
         self.secrets.len()
     }
 
@@ -80,14 +80,15 @@ impl Unverified {
             return Err(Rejection::Malformed);
         }
         // Every secret is tried, so the duration does not reveal which one matches.
-        let fits = scheme.secrets.iter().zip(1..).fold(None, |fits: Option<usize>, (secret, place)| {
-            let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
-                .expect("HMAC accepts a key of any length");
-            mac.update(&self.body);
-            let right = mac.verify_slice(&tag).is_ok();
-            fits.or(right.then_some(place))
-        });
-        fits.map(|secret| Verified { body: self.body, secret }).ok_or(Rejection::Wrong)
+        let matching =
+            scheme.secrets.iter().zip(1..).fold(None, |matching: Option<usize>, (secret, number)| {
+                let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
+                    .expect("HMAC accepts a key of any length");
+                mac.update(&self.body);
+                let matches = mac.verify_slice(&tag).is_ok();
+                matching.or(matches.then_some(number))
+            });
+        matching.map(|secret_number| Verified { body: self.body, secret_number }).ok_or(Rejection::Mismatch)
     }
 }
 
@@ -98,8 +99,8 @@ impl Verified {
     }
 
     /// The number of the secret that matches the signature, counted from 1 in the configured order.
-    pub fn secret(&self) -> usize {
-        self.secret
+    pub fn secret_number(&self) -> usize {
+        self.secret_number
     }
 }
 
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     const BODY: &str = r#"{"topic":"messages","timestamp":"1700000000","sender":{"id":"+15550100001","channelType":"whatsapp","name":"Ada"},"recipient":{"id":"+15550100002","channelType":"whatsapp","name":"Shop"},"message":{"id":"01HF7YAT00EXAMPLE000000001","text":"hi"}}"#;
-    const RIGHT: &str = "RuA3eItnvRHB+I2aqI6owBplLCt3b7ECBF+Kq6oR1xI=";
+    const VALID: &str = "RuA3eItnvRHB+I2aqI6owBplLCt3b7ECBF+Kq6oR1xI=";
 
     fn scheme(secrets: &[&str]) -> Scheme {
         let secrets: Vec<SecretString> = secrets.iter().map(|&secret| secret.into()).collect();
@@ -130,32 +131,32 @@ mod tests {
     #[test]
     fn published_test_vector_is_accepted() {
         assert_eq!(BODY.len(), 245);
-        assert_eq!(verify(BODY, Some(RIGHT), &["test-webhook-secret"]), Ok(()));
+        assert_eq!(verify(BODY, Some(VALID), &["test-webhook-secret"]), Ok(()));
     }
 
     #[test]
     fn any_active_secret_is_accepted() {
-        assert_eq!(verify(BODY, Some(RIGHT), &["old", "test-webhook-secret", "new"]), Ok(()));
-        assert_eq!(verify(BODY, Some(RIGHT), &["old", "new"]), Err(Rejection::Wrong));
+        assert_eq!(verify(BODY, Some(VALID), &["old", "test-webhook-secret", "new"]), Ok(()));
+        assert_eq!(verify(BODY, Some(VALID), &["old", "new"]), Err(Rejection::Mismatch));
     }
 
     #[test]
     fn number_of_the_matching_secret_is_reported() {
-        let place = |secrets: &[&str]| {
-            let webhook = Unverified::new(Bytes::from_static(BODY.as_bytes()), Some(RIGHT));
-            webhook.verify(&scheme(secrets)).expect("a valid signature").secret()
+        let number = |secrets: &[&str]| {
+            let webhook = Unverified::new(Bytes::from_static(BODY.as_bytes()), Some(VALID));
+            webhook.verify(&scheme(secrets)).expect("a valid signature").secret_number()
         };
-        let right = "test-webhook-secret";
-        assert_eq!(place(&[right]), 1);
-        assert_eq!(place(&[right, "new"]), 1);
-        assert_eq!(place(&["old", "older", right]), 3);
-        assert_eq!(place(&["old", right, right]), 2);
+        let active = "test-webhook-secret";
+        assert_eq!(number(&[active]), 1);
+        assert_eq!(number(&[active, "new"]), 1);
+        assert_eq!(number(&["old", "older", active]), 3);
+        assert_eq!(number(&["old", active, active]), 2);
     }
 
     #[test]
     fn invalid_signature_is_rejected() {
         let secret = &["test-webhook-secret"];
-        assert_eq!(verify(&format!("{BODY}\n"), Some(RIGHT), secret), Err(Rejection::Wrong));
+        assert_eq!(verify(&format!("{BODY}\n"), Some(VALID), secret), Err(Rejection::Mismatch));
         assert_eq!(verify(BODY, None, secret), Err(Rejection::Missing));
         for bad in [
             "",

@@ -57,8 +57,8 @@ pub fn not_found(provider: Provider) -> Error {
 }
 
 /// The JSON texts of an array's items. An absent or null array counts as empty; any other value is `None`.
-pub(super) fn items<'a>(within: &Object<'a>, keys: &[&str]) -> Option<Vec<&'a RawValue>> {
-    within.raw(keys).map_or(Some(Vec::new()), |text| serde_json::from_str(text).ok())
+pub(super) fn items<'a>(object: &Object<'a>, keys: &[&str]) -> Option<Vec<&'a RawValue>> {
+    object.raw(keys).map_or(Some(Vec::new()), |text| serde_json::from_str(text).ok())
 }
 
 /// The language code: `"en"` or `{"code": "en"}`.
@@ -68,8 +68,8 @@ pub(super) fn language(template: &Object<'_>) -> Option<String> {
 }
 
 /// Parses a status, with or without Connectly's prefix.
-pub(super) fn status(word: &str) -> Option<Status> {
-    Some(match word.strip_prefix("MESSAGE_TEMPLATE_STATUS_").unwrap_or(word) {
+pub(super) fn status(value: &str) -> Option<Status> {
+    Some(match value.strip_prefix("MESSAGE_TEMPLATE_STATUS_").unwrap_or(value) {
         "APPROVED" => Status::Approved,
         "PENDING" => Status::Pending,
         "REJECTED" => Status::Rejected,
@@ -84,8 +84,8 @@ pub(super) fn status(word: &str) -> Option<Status> {
 }
 
 /// Parses a category, with or without Connectly's prefix.
-pub(super) fn category(word: &str) -> Option<Category> {
-    Some(match word.strip_prefix("MESSAGE_TEMPLATE_GROUP_CATEGORY_").unwrap_or(word) {
+pub(super) fn category(value: &str) -> Option<Category> {
+    Some(match value.strip_prefix("MESSAGE_TEMPLATE_GROUP_CATEGORY_").unwrap_or(value) {
         "MARKETING" => Category::Marketing,
         "UTILITY" => Category::Utility,
         "AUTHENTICATION" => Category::Authentication,
@@ -115,7 +115,7 @@ pub(super) fn quality(template: &Object<'_>) -> Option<String> {
 }
 
 /// Parses a timestamp under these keys: RFC 3339 or Unix seconds.
-pub(super) fn moment(template: &Object<'_>, keys: &[&str]) -> Option<UnixMillis> {
+pub(super) fn timestamp(template: &Object<'_>, keys: &[&str]) -> Option<UnixMillis> {
     let text = template.text(keys)?;
     UnixMillis::from_rfc3339(&text).or_else(|| text.parse().ok().and_then(UnixMillis::from_seconds))
 }
@@ -127,7 +127,7 @@ pub(super) fn component(raw: &RawValue) -> Option<Component> {
     Some(Component {
         part: part(&provider_type),
         provider_type,
-        format: component.text(&["format"]).map(|word| bare_format(&word)).unwrap_or_default(),
+        format: component.text(&["format"]).map(|value| bare_format(&value)).unwrap_or_default(),
         text: component.text(&["text"]).unwrap_or_default(),
         buttons: component.objects(&["buttons"]).iter().map(button).collect(),
         raw_json: raw.get().to_owned(),
@@ -135,8 +135,8 @@ pub(super) fn component(raw: &RawValue) -> Option<Component> {
 }
 
 /// Parses the name of a part, in either case.
-pub(super) fn part(word: &str) -> Option<Part> {
-    Some(match word.to_ascii_uppercase().as_str() {
+pub(super) fn part(value: &str) -> Option<Part> {
+    Some(match value.to_ascii_uppercase().as_str() {
         "HEADER" => Part::Header,
         "BODY" => Part::Body,
         "FOOTER" => Part::Footer,
@@ -147,8 +147,8 @@ pub(super) fn part(word: &str) -> Option<Part> {
 }
 
 /// Parses the format of a header and removes Connectly's prefixes. Parts without a format have `FORMAT_UNSPECIFIED`.
-pub(super) fn bare_format(word: &str) -> String {
-    match word.strip_prefix("FORMAT_").or_else(|| word.strip_prefix("TYPE_")).unwrap_or(word) {
+pub(super) fn bare_format(value: &str) -> String {
+    match value.strip_prefix("FORMAT_").or_else(|| value.strip_prefix("TYPE_")).unwrap_or(value) {
         "UNSPECIFIED" => String::new(),
         bare => bare.to_owned(),
     }
@@ -185,11 +185,11 @@ mod tests {
 
     #[test]
     fn unknown_values_are_not_mapped() {
-        for word in ["APPROVED", "MESSAGE_TEMPLATE_STATUS_APPROVED"] {
-            assert_eq!(status(word), Some(Status::Approved));
+        for value in ["APPROVED", "MESSAGE_TEMPLATE_STATUS_APPROVED"] {
+            assert_eq!(status(value), Some(Status::Approved));
         }
-        for word in ["UTILITY", "MESSAGE_TEMPLATE_GROUP_CATEGORY_UTILITY"] {
-            assert_eq!(category(word), Some(Category::Utility));
+        for value in ["UTILITY", "MESSAGE_TEMPLATE_GROUP_CATEGORY_UTILITY"] {
+            assert_eq!(category(value), Some(Category::Utility));
         }
         assert_eq!((status("ARCHIVED"), status("MESSAGE_TEMPLATE_STATUS_UNSPECIFIED")), (None, None));
         assert_eq!((category("TRANSACTIONAL"), part("LIMITED_TIME_OFFER")), (None, None));

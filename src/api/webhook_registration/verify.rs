@@ -45,7 +45,7 @@ pub(in crate::api) fn webhook(
         Err(Rejection::Malformed) => {
             failed(WebhookCheck::SignatureFormat, malformed(signature.unwrap_or_default()))
         }
-        Err(Rejection::Wrong) => failed(WebhookCheck::SignatureMatches, wrong(scheme, &body, signature)),
+        Err(Rejection::Mismatch) => failed(WebhookCheck::SignatureMatches, wrong(scheme, &body, signature)),
     }
 }
 

@@ -80,7 +80,7 @@ impl Dispatch {
         deadline: Option<Instant>,
     ) -> Result<Prepared, Cause> {
         let Content::Template(filled) = &message.content else {
-            return Ok(account.prepared(message, None));
+            return Ok(account.prepare(message, None));
         };
         let asked = Instant::now();
         let longest = asked + PREPARATION;
@@ -98,7 +98,7 @@ impl Dispatch {
             }
             None
         };
-        Ok(account.prepared(message, definition))
+        Ok(account.prepare(message, definition))
     }
 
     /// Takes note of what a provider said to a send, which may mean that what is known of its templates is old.

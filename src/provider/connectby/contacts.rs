@@ -9,7 +9,7 @@ use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
 use super::page::List;
-use super::{Client, Proof, SECRET_KEY, json};
+use super::{Client, Confirmation, SECRET_KEY, json};
 use crate::config::Route;
 use crate::domain::contact::{ContactId, ContactUpdate, Created, Details, ListedContact, NewContact};
 use crate::domain::page::{Page, PagePosition};
@@ -20,9 +20,9 @@ impl Client {
     /// # Errors
     ///
     /// Fails if no page could be read.
-    pub async fn list_contacts(&self, place: Option<&PagePosition>) -> Result<Page<ListedContact>, Error> {
+    pub async fn list_contacts(&self, position: Option<&PagePosition>) -> Result<Page<ListedContact>, Error> {
         let list = List { name: "list_contacts", route: &self.routes.list_contacts, keys: &["contacts"] };
-        self.page(list, place, listed).await
+        self.page(list, position, read_contact).await
     }
 
     /// Creates a contact.
@@ -38,9 +38,11 @@ impl Client {
             ..Body::new(&contact.name, &contact.details)
         };
         let reply = self.exchange(route, |request| json(request, body.to_json())).await?;
-        let created = self.proven(&reply, |yes| match yes.text(&["contactId", "contact_id"]) {
-            Some(id) => Proof::Id(Created { id, message: yes.text(&["message"]).unwrap_or_default() }),
-            None => Proof::None,
+        let created = self.confirmed(&reply, |reply| match reply.text(&["contactId", "contact_id"]) {
+            Some(id) => {
+                Confirmation::Id(Created { id, message: reply.text(&["message"]).unwrap_or_default() })
+            }
+            None => Confirmation::None,
         });
         created.map_err(|error| error.at_route("create_contact", route))
     }
@@ -53,9 +55,10 @@ impl Client {
     pub async fn update_contact(&self, contact: &ContactUpdate) -> Result<String, Error> {
         let route = &self.routes.update_contact;
         let body = Body::new(&contact.name, &contact.details);
-        let reply = self.exchange_about(route, &contact.id, |request| json(request, body.to_json())).await?;
-        let done = self.proven(&reply, message);
-        done.map_err(|error| error.at_route("update_contact", route))
+        let reply =
+            self.exchange_with_id(route, &contact.id, |request| json(request, body.to_json())).await?;
+        let message = self.confirmed(&reply, confirming_message);
+        message.map_err(|error| error.at_route("update_contact", route))
     }
 
     /// Deletes a contact and returns the provider's message.
@@ -65,13 +68,13 @@ impl Client {
     /// Fails unless the provider accepts the write.
     pub async fn delete_contact(&self, id: &ContactId) -> Result<String, Error> {
         let route = &self.routes.delete_contact;
-        let reply = self.exchange_about(route, id, |request| request).await?;
-        let done = self.proven(&reply, message);
-        done.map_err(|error| error.at_route("delete_contact", route))
+        let reply = self.exchange_with_id(route, id, |request| request).await?;
+        let message = self.confirmed(&reply, confirming_message);
+        message.map_err(|error| error.at_route("delete_contact", route))
     }
 
     /// Calls a route that has an `{id}`. An id contains only characters that need no escaping in any part of a URL.
-    async fn exchange_about(
+    async fn exchange_with_id(
         &self,
         route: &Route,
         id: &ContactId,
@@ -85,8 +88,8 @@ impl Client {
 }
 
 /// The provider confirms a change only by a message.
-fn message(yes: &Object<'_>) -> Proof<String> {
-    yes.string(&["message"]).map_or(Proof::None, Proof::Word)
+fn confirming_message(reply: &Object<'_>) -> Confirmation<String> {
+    reply.string(&["message"]).map_or(Confirmation::None, Confirmation::Statement)
 }
 
 /// The body of a write. Absent fields are omitted.
@@ -126,7 +129,7 @@ impl<'a> Body<'a> {
 }
 
 /// Parses a row of the list. For a row that is not an object, only the raw JSON is set.
-fn listed(row: &str) -> ListedContact {
+fn read_contact(row: &str) -> ListedContact {
     let raw_json = row.to_owned();
     let Some(row) = Object::parse(row.as_bytes()) else {
         return ListedContact { raw_json, ..ListedContact::default() };
@@ -150,7 +153,7 @@ mod tests {
     #[test]
     fn malformed_contact_row_keeps_its_readable_fields() {
         let row = r#"{"id": 1, "name": "John Doe", "phone": "1234567890"}"#;
-        let read = listed(row);
+        let read = read_contact(row);
         assert_eq!((read.id.as_str(), read.name.as_str()), ("1", "John Doe"));
         assert_eq!((read.phone_number.as_str(), read.raw_json.as_str()), ("1234567890", row));
         assert_eq!(
@@ -158,7 +161,7 @@ mod tests {
             (&None, &None, &None, &None)
         );
 
-        let read = listed(
+        let read = read_contact(
             r#"{"id":"c-1","name":null,"phone":919812345670,"email":"a@b.c","gender":"","dob":"1990-05-01","note":"n","x":[]}"#,
         );
         assert_eq!((read.id.as_str(), read.name.as_str()), ("c-1", ""));
@@ -166,8 +169,11 @@ mod tests {
         assert_eq!((read.email.as_deref(), read.gender), (Some("a@b.c"), None));
         assert_eq!((read.date_of_birth.as_deref(), read.note.as_deref()), (Some("1990-05-01"), Some("n")));
 
-        for odd in ["null", "7", "\"x\"", "[]"] {
-            assert_eq!(listed(odd), ListedContact { raw_json: odd.to_owned(), ..ListedContact::default() });
+        for malformed in ["null", "7", "\"x\"", "[]"] {
+            assert_eq!(
+                read_contact(malformed),
+                ListedContact { raw_json: malformed.to_owned(), ..ListedContact::default() }
+            );
         }
     }
 }

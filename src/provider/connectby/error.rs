@@ -5,7 +5,7 @@ use super::super::outcome::ProviderErrorBody;
 use crate::domain::RefusalReason;
 
 /// The error code for too many messages to one customer. It is no reason to slow down messages to other customers.
-pub(in super::super) const TOO_FAST_FOR_ONE_CUSTOMER: &str = "131056";
+pub(in super::super) const PER_CUSTOMER_RATE_LIMIT: &str = "131056";
 
 /// Finds the provider's error in a reply with this status.
 ///
@@ -18,30 +18,33 @@ pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<ProviderErrorBody>
         .or_else(|| {
             reply.objects(&["responseDataArray", "response_data_array"]).iter().find_map(graph_error)
         });
-    let in_words = || !(200..300).contains(&status) && (reply.holds(&["message"]) || suspicious(reply));
-    graph.or_else(|| (reply.flag(&["success"]) == Some(false) || in_words()).then(ProviderErrorBody::default))
+    let other_error =
+        || !(200..300).contains(&status) && (reply.has_content(&["message"]) || has_unknown_error(reply));
+    graph.or_else(|| {
+        (reply.flag(&["success"]) == Some(false) || other_error()).then(ProviderErrorBody::default)
+    })
 }
 
 /// Whether a reply contains an error of unknown form. Such an error is no readable refusal, but it invalidates a
 /// success.
-pub(super) fn suspicious(reply: &Object<'_>) -> bool {
-    reply.holds(&["error"]) || reply.holds(&["errors"])
+pub(super) fn has_unknown_error(reply: &Object<'_>) -> bool {
+    reply.has_content(&["error"]) || reply.has_content(&["errors"])
 }
 
 /// Parses a Graph error, which has a code, a type or a message. An empty object means that there is no error.
-fn graph_error(within: &Object<'_>) -> Option<ProviderErrorBody> {
-    let error = within.object(&["error"])?;
+fn graph_error(object: &Object<'_>) -> Option<ProviderErrorBody> {
+    let error = object.object(&["error"])?;
     let code = error.text(&["code"]);
     let kind = error.text(&["type"]);
     if code.is_none() && kind.is_none() && error.text(&["message"]).is_none() {
         return None;
     }
-    let meaning = code.as_deref().and_then(|code| code.parse().ok()).and_then(meaning);
+    let meaning = code.as_deref().and_then(|code| code.parse().ok()).and_then(refusal_reason);
     Some(ProviderErrorBody::new(code, kind, error.text(&["fbtrace_id"]), meaning))
 }
 
 /// Maps a Graph code to its meaning. The codes are stable; the titles are not.
-fn meaning(code: u32) -> Option<RefusalReason> {
+fn refusal_reason(code: u32) -> Option<RefusalReason> {
     Some(match code {
         0 | 190 => RefusalReason::CredentialsRejected,
         3 | 10 | 200..=299 | 131_005 => RefusalReason::PermissionDenied,

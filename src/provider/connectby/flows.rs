@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::super::Error;
-use super::super::json::{Object, Stray, repaired};
+use super::super::json::{Object, StrayBackslash, repair};
 use super::Client;
 use super::page::List;
 use crate::domain::event::Party;
@@ -27,19 +27,19 @@ impl Client {
     /// Fails if no page could be read.
     pub async fn list_flow_responses(
         &self,
-        place: Option<&PagePosition>,
+        position: Option<&PagePosition>,
     ) -> Result<Page<FlowResponse>, Error> {
         let list = List {
             name: "list_flow_responses",
             route: &self.routes.list_flow_responses,
             keys: &["flowdata", "flowData", "flow_data"],
         };
-        self.page(list, place, listed).await
+        self.page(list, position, read_response).await
     }
 }
 
 /// Parses a row. A malformed row becomes an item with an error, so it hides no other row.
-fn listed(row: &str) -> FlowResponse {
+fn read_response(row: &str) -> FlowResponse {
     let Some(object) = Object::parse(row.as_bytes()) else {
         return FlowResponse {
             flow_id: String::new(),
@@ -50,7 +50,7 @@ fn listed(row: &str) -> FlowResponse {
             update_time: None,
         };
     };
-    let (answers, raw_json) = match text_of_answers(&object) {
+    let (answers, raw_json) = match answers_text(&object) {
         Some(text) => (answers(&text), text),
         None => (Err("the row has no text under `flow_response`"), row.to_owned()),
     };
@@ -65,27 +65,27 @@ fn listed(row: &str) -> FlowResponse {
 }
 
 /// The text of the answers: JSON within a string, or an object that is not wrapped in a string.
-fn text_of_answers(row: &Object<'_>) -> Option<String> {
+fn answers_text(row: &Object<'_>) -> Option<String> {
     const KEYS: &[&str] = &["flow_response", "flowResponse"];
     row.string(KEYS).or_else(|| row.raw(KEYS).filter(|raw| raw.starts_with('{')).map(str::to_owned))
 }
 
 fn answers(text: &str) -> Result<Answers, &'static str> {
     fields(text)
-        .or_else(|| fields(&repaired(text, Stray::Dropped)))
+        .or_else(|| fields(&repair(text, StrayBackslash::Drop)))
         .ok_or("the text under `flow_response` is not a JSON object")
 }
 
 fn fields(text: &str) -> Option<Answers> {
     let entries: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
     let mut fields: BTreeMap<String, String> =
-        entries.into_iter().map(|(name, value)| (name, plain(value.get()))).collect();
+        entries.into_iter().map(|(name, value)| (name, plain_text(value.get()))).collect();
     let flow_token = fields.remove("flow_token").filter(|token| token != "null").unwrap_or_default();
     Some(Answers { fields, flow_token })
 }
 
 /// A string's value, or the JSON text of any other value.
-fn plain(value: &str) -> String {
+fn plain_text(value: &str) -> String {
     serde_json::from_str(value).unwrap_or_else(|_| value.to_owned())
 }
 
@@ -118,10 +118,10 @@ mod tests {
     #[test]
     fn sample_from_the_documentation_is_parsed_completely() {
         assert!(Object::parse(SAMPLE.as_bytes()).is_none(), "the sample is not JSON");
-        let whole = repaired(SAMPLE, Stray::Kept);
-        let page = Object::parse(whole.as_bytes()).expect("valid JSON after the repair");
+        let repaired = repair(SAMPLE, StrayBackslash::Keep);
+        let page = Object::parse(repaired.as_bytes()).expect("valid JSON after the repair");
         let rows: Vec<FlowResponse> =
-            page.items(&["flowdata"]).expect("rows").into_iter().map(listed).collect();
+            page.items(&["flowdata"]).expect("rows").into_iter().map(read_response).collect();
         assert_eq!(rows.len(), 2);
         for row in rows {
             assert_eq!(row.flow_id, "1234567890123456");
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn answers_not_wrapped_in_a_string_are_parsed() {
-        let row = listed(r#"{"flow_response":{"a": "b"}}"#);
+        let row = read_response(r#"{"flow_response":{"a": "b"}}"#);
         assert_eq!(row.raw_json, r#"{"a": "b"}"#);
         assert_eq!(row.answers.expect("answers").fields["a"], "b");
     }
@@ -179,12 +179,12 @@ mod tests {
         for row in
             ["null", "7", "\"x\"", "[]", "{}", r#"{"flow_response":null}"#, r#"{"flow_response":["a"]}"#]
         {
-            let read = listed(row);
+            let read = read_response(row);
             assert!(read.answers.is_err(), "{row}");
             assert_eq!(read.raw_json, row);
         }
         for text in ["secret", "[\"secret\"]", "{\"secret\":", "null"] {
-            let read = listed(&serde_json::json!({"flow_id": 9, "flow_response": text}).to_string());
+            let read = read_response(&serde_json::json!({"flow_id": 9, "flow_response": text}).to_string());
             let problem = read.answers.expect_err("not an object");
             assert!(!problem.contains("secret"));
             assert_eq!((read.flow_id.as_str(), read.raw_json.as_str()), ("9", text));
@@ -194,8 +194,8 @@ mod tests {
     #[test]
     fn sender_that_is_not_a_phone_number_keeps_its_text() {
         assert_eq!(sender(Some("919876543210".to_owned())).address, "+919876543210");
-        let odd = sender(Some("US.77".to_owned()));
-        assert_eq!((odd.address.as_str(), odd.phone_number.as_str()), ("US.77", ""));
+        let other = sender(Some("US.77".to_owned()));
+        assert_eq!((other.address.as_str(), other.phone_number.as_str()), ("US.77", ""));
         assert_eq!(sender(None).address, "");
     }
 
@@ -213,8 +213,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_row_parses_without_panic(row in r#"\{"flow_response":"[{}\[\]a@,:\\"]{0,40}"\}|\PC{0,60}"#, text in r#"\PC{0,40}|\{"[a\\@u"]{0,20}"#) {
-            listed(&row);
-            let wrapped = listed(&serde_json::json!({"flow_response": text}).to_string());
+            read_response(&row);
+            let wrapped = read_response(&serde_json::json!({"flow_response": text}).to_string());
             prop_assert_eq!(text.is_empty(), wrapped.raw_json != text);
         }
     }

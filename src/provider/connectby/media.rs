@@ -8,7 +8,7 @@ use reqwest::multipart::{Form, Part};
 
 use super::super::http::Reply;
 use super::super::{AcceptedMessage, Error, Upload};
-use super::{Client, Proof};
+use super::{Client, Confirmation};
 use crate::domain::Address;
 
 impl Client {
@@ -39,10 +39,10 @@ impl Client {
 
     /// Finds the provider's confirmation in a reply to an upload: a 2xx with `success` and a `fileUrl`.
     fn uploaded(&self, reply: &Reply) -> Result<String, Error> {
-        self.proven(reply, |object| {
+        self.confirmed(reply, |object| {
             match (object.flag(&["success"]), object.string(&["fileUrl", "file_url"])) {
-                (Some(true), Some(url)) => Proof::Id(url),
-                _ => Proof::None,
+                (Some(true), Some(url)) => Confirmation::Id(url),
+                _ => Confirmation::None,
             }
         })
     }

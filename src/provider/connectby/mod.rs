@@ -25,8 +25,8 @@ use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::Definition;
 use crate::domain::{Address, Channel};
 
-pub(super) use error::TOO_FAST_FOR_ONE_CUSTOMER;
-pub(super) use template_send::validate as template_objections;
+pub(super) use error::PER_CUSTOMER_RATE_LIMIT;
+pub(super) use template_send::validate as template_issues;
 
 const SECRET_KEY: HeaderName = HeaderName::from_static("secret_key");
 
@@ -113,44 +113,50 @@ impl Client {
 
     /// Finds the provider's confirmation in a reply to a send.
     ///
-    /// ConnectBy documents only that `responseData` is an object. The documented confirmation is
-    /// `success`, with any content of that object. Most likely the object is the reply of Meta's Graph API, with the ids where Graph puts them.
+    /// ConnectBy documents only that `responseData` is an object. The documented confirmation is `success`, with any content
+    /// of that object. Most likely the object is the reply of Meta's Graph API, with the ids where Graph puts them.
     fn accepted(&self, reply: &Reply) -> Result<AcceptedMessage, Error> {
-        self.proven(reply, |object| {
+        self.confirmed(reply, |object| {
             let accepted = wire::accepted(object);
             match object.flag(&["success"]) {
-                _ if !accepted.provider_ids.is_empty() => Proof::Id(accepted),
-                Some(true) => Proof::Word(accepted),
-                Some(false) | None => Proof::None,
+                _ if !accepted.provider_ids.is_empty() => Confirmation::Id(accepted),
+                Some(true) => Confirmation::Statement(accepted),
+                Some(false) | None => Confirmation::None,
             }
         })
     }
 
     /// Finds the provider's confirmation in a reply to any write.
-    fn proven<T>(&self, reply: &Reply, proof: impl FnOnce(&Object<'_>) -> Proof<T>) -> Result<T, Error> {
+    fn confirmed<T>(
+        &self,
+        reply: &Reply,
+        confirmation: impl FnOnce(&Object<'_>) -> Confirmation<T>,
+    ) -> Result<T, Error> {
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
+        let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
         let Some(object) = object.filter(|_| (200..300).contains(&reply.status)) else {
-            return Err(self.table.classify(reply, said));
+            return Err(self.table.classify(reply, error_body));
         };
-        match (proof(&object), said, error::suspicious(&object)) {
-            (Proof::Id(yes) | Proof::Word(yes), None, false) => Ok(yes),
+        match (confirmation(&object), error_body, error::has_unknown_error(&object)) {
+            (Confirmation::Id(value) | Confirmation::Statement(value), None, false) => Ok(value),
             // A reply with an id proves that the provider did it, so an error next to the id is a contradiction.
-            (Proof::Id(_), said, _) => Err(self.table.inconsistent(reply, said)),
-            (Proof::Word(_), None, true) => Err(self.table.inconsistent(reply, None)),
-            (Proof::Word(_), Some(said), _) => Err(self.table.classify(reply, Some(said))),
-            (Proof::None, said, _) => Err(self.table.classify(reply, said)),
+            (Confirmation::Id(_), error_body, _) => Err(self.table.inconsistent(reply, error_body)),
+            (Confirmation::Statement(_), None, true) => Err(self.table.inconsistent(reply, None)),
+            (Confirmation::Statement(_), Some(error_body), _) => {
+                Err(self.table.classify(reply, Some(error_body)))
+            }
+            (Confirmation::None, error_body, _) => Err(self.table.classify(reply, error_body)),
         }
     }
 }
 
 /// What a reply contains that confirms a write.
 #[derive(Debug)]
-enum Proof<T> {
+enum Confirmation<T> {
     /// An id, which exists only if the provider did it.
     Id(T),
     /// A statement of the provider without an id.
-    Word(T),
+    Statement(T),
     /// Nothing.
     None,
 }

@@ -6,7 +6,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::super::http::{Reply, endpoint};
-use super::super::json::{Object, Stray, repaired};
+use super::super::json::{Object, StrayBackslash, repair};
 use super::{Client, Error, SECRET_KEY, error};
 use crate::config::Route;
 use crate::domain::page::{Page, PagePosition};
@@ -27,21 +27,21 @@ impl Client {
     pub(super) async fn page<T>(
         &self,
         list: List<'_>,
-        place: Option<&PagePosition>,
+        position: Option<&PagePosition>,
         read: impl Fn(&str) -> T,
     ) -> Result<Page<T>, Error> {
-        let number = place.map_or(1, |place| place.number);
+        let number = position.map_or(1, |position| position.number);
         let mut url = endpoint(&self.base_url, &list.route.path);
         url.query_pairs_mut().append_pair("page", &number.to_string());
         let request =
             self.http.request(list.route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
         let reply = self.http.exchange(request).await?;
         let page = self.read_page(&reply, list.keys, |rows| {
-            let seen = fingerprint(rows);
-            if rows.is_empty() || place.is_some_and(|place| place.before == seen) {
+            let fingerprint = fingerprint(rows);
+            if rows.is_empty() || position.is_some_and(|position| position.before == fingerprint) {
                 return Page { items: Vec::new(), next: None };
             }
-            let next = number.checked_add(1).map(|number| PagePosition { number, before: seen });
+            let next = number.checked_add(1).map(|number| PagePosition { number, before: fingerprint });
             Page { items: rows.iter().map(|row| read(row)).collect(), next }
         });
         page.map_err(|error| error.at_route(list.name, list.route))
@@ -55,18 +55,18 @@ impl Client {
         read: impl FnOnce(&[&str]) -> T,
     ) -> Result<T, Error> {
         let text = reply.body.as_ref().ok().and_then(|body| std::str::from_utf8(body).ok());
-        let mended;
+        let repaired;
         let object = match text.and_then(|text| Object::parse(text.as_bytes())) {
             Some(object) => Some(object),
             None => {
-                mended = text.map(|text| repaired(text, Stray::Kept)).unwrap_or_default();
-                Object::parse(mended.as_bytes())
+                repaired = text.map(|text| repair(text, StrayBackslash::Keep)).unwrap_or_default();
+                Object::parse(repaired.as_bytes())
             }
         };
-        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
+        let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
         match object.as_ref().and_then(|object| object.items(keys)) {
-            Some(rows) if said.is_none() && (200..300).contains(&reply.status) => Ok(read(&rows)),
-            Some(_) | None => Err(self.table.classify(reply, said)),
+            Some(rows) if error_body.is_none() && (200..300).contains(&reply.status) => Ok(read(&rows)),
+            Some(_) | None => Err(self.table.classify(reply, error_body)),
         }
     }
 }

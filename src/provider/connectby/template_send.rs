@@ -31,12 +31,12 @@ impl Client {
 
 /// The issues that keep ConnectBy from sending this template message.
 pub(in super::super) fn validate(filled: &Filled) -> Vec<ValidationIssue> {
-    let needed = filled.language.is_empty().then(|| ValidationIssue {
+    let missing_language = filled.language.is_empty().then(|| ValidationIssue {
         field: Cow::Borrowed("template.language"),
         kind: IssueKind::Missing,
         problem: "must be given: ConnectBy has no default".to_owned(),
     });
-    needed.into_iter().collect()
+    missing_language.into_iter().collect()
 }
 
 /// The body of "send template". `components` is omitted if there are no values.

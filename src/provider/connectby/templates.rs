@@ -13,10 +13,10 @@ use crate::domain::{Provider, UnknownReason};
 
 impl Client {
     /// Reads one page.
-    pub(in super::super) async fn list_templates(&self, place: &TemplateListStart) -> Result<Page, Error> {
+    pub(in super::super) async fn list_templates(&self, start: &TemplateListStart) -> Result<Page, Error> {
         let route = &self.routes.list_templates;
         let mut url = endpoint(&self.base_url, &route.path);
-        match place {
+        match start {
             TemplateListStart::First => {}
             TemplateListStart::After(cursor) => _ = url.query_pairs_mut().append_pair("after", cursor),
             TemplateListStart::Before(cursor) => _ = url.query_pairs_mut().append_pair("before", cursor),
@@ -24,7 +24,7 @@ impl Client {
         let request =
             self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
         let reply = self.http.exchange(request).await?;
-        self.templates_in(&reply, place).map_err(|error| error.at_route("list_templates", route))
+        self.templates_from(&reply, start).map_err(|error| error.at_route("list_templates", route))
     }
 
     /// Finds the template with this name and language. Reads pages until it is found.
@@ -33,15 +33,15 @@ impl Client {
         name: &str,
         language: &str,
     ) -> Result<Definition, Error> {
-        let mut walk = PageCursor::default();
-        let mut place = TemplateListStart::First;
+        let mut pages = PageCursor::default();
+        let mut start = TemplateListStart::First;
         loop {
-            let page = self.list_templates(&place).await?;
+            let page = self.list_templates(&start).await?;
             let found = page.templates.into_iter().find(|t| t.name == name && t.language == language);
             if let Some(found) = found {
                 return Ok(found);
             }
-            place = match walk.step(page.after) {
+            start = match pages.step(page.after) {
                 NextPage::Onward(cursor) => TemplateListStart::After(cursor),
                 NextPage::End => return Err(template::not_found(Provider::ConnectBy)),
                 NextPage::Endless => {
@@ -51,47 +51,47 @@ impl Client {
         }
     }
 
-    fn templates_in(&self, reply: &Reply, place: &TemplateListStart) -> Result<Page, Error> {
+    fn templates_from(&self, reply: &Reply, start: &TemplateListStart) -> Result<Page, Error> {
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
-        match (reply.status, &said, object.as_ref().and_then(|object| read(object, place))) {
+        let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
+        match (reply.status, &error_body, object.as_ref().and_then(|object| parse_page(object, start))) {
             (200..300, None, Some(page)) => Ok(page),
-            _ => Err(self.table.classify(reply, said)),
+            _ => Err(self.table.classify(reply, error_body)),
         }
     }
 }
 
 /// Parses a page. `None` if the reply contains no list, or a link to a next page without a cursor.
-fn read(reply: &Object<'_>, place: &TemplateListStart) -> Option<Page> {
+fn parse_page(reply: &Object<'_>, start: &TemplateListStart) -> Option<Page> {
     let data = reply.object(&["responseData", "response_data"]);
     // An empty `data` may be omitted, but only if `responseData` is present.
-    if data.is_none() && !reply.holds(&["data"]) {
+    if data.is_none() && !reply.has_content(&["data"]) {
         return None;
     }
-    let within = data.as_ref().unwrap_or(reply);
-    let templates = template::items(within, &["data"])?.into_iter().filter_map(definition).collect();
-    let paging = within.object(&["paging"]);
+    let list = data.as_ref().unwrap_or(reply);
+    let templates = template::items(list, &["data"])?.into_iter().filter_map(definition).collect();
+    let paging = list.object(&["paging"]);
     let cursors = paging.as_ref().and_then(|paging| paging.object(&["cursors"]));
     // Every page has cursors, also the last one. Only a link shows that another page exists.
     let cursor = |link: &str, parameter: &str| {
         let link = paging.as_ref()?.text(&[link])?;
-        Some(parameter_of(&link, parameter).or_else(|| cursors.as_ref()?.text(&[parameter])))
+        Some(query_parameter(&link, parameter).or_else(|| cursors.as_ref()?.text(&[parameter])))
     };
     let after = match cursor("next", "after") {
         None => None,
         // Reporting the end of the list here would hide the remaining templates.
         Some(None) => return None,
         // A link to the page itself means that there is no other page.
-        Some(Some(after)) => Some(after).filter(|after| *place != TemplateListStart::After(after.clone())),
+        Some(Some(after)) => Some(after).filter(|after| *start != TemplateListStart::After(after.clone())),
     };
     let before = cursor("previous", "before")
         .flatten()
-        .filter(|before| *place != TemplateListStart::Before(before.clone()));
+        .filter(|before| *start != TemplateListStart::Before(before.clone()));
     Some(Page { templates, after, before })
 }
 
 /// A parameter of a link's query. The link itself is never followed, because it can point to any host.
-fn parameter_of(link: &str, parameter: &str) -> Option<String> {
+fn query_parameter(link: &str, parameter: &str) -> Option<String> {
     let (_, query) = link.split_once('?')?;
     let query = query.split_once('#').map_or(query, |(query, _)| query);
     form_urlencoded::parse(query.as_bytes())
@@ -119,8 +119,8 @@ fn definition(raw: &RawValue) -> Option<Definition> {
             .collect(),
         rejection_reason: template::rejection_reason(&item).unwrap_or_default(),
         quality: template::quality(&item).unwrap_or_default(),
-        create_time: template::moment(&item, &["created_time", "created_at", "createdAt"]),
-        update_time: template::moment(&item, &["last_updated_time", "updated_at", "updatedAt"]),
+        create_time: template::timestamp(&item, &["created_time", "created_at", "createdAt"]),
+        update_time: template::timestamp(&item, &["last_updated_time", "updated_at", "updatedAt"]),
         raw_json: raw.get().to_owned(),
     })
 }
@@ -129,17 +129,18 @@ fn definition(raw: &RawValue) -> Option<Definition> {
 mod tests {
     use super::*;
 
-    fn page(text: &str, place: &TemplateListStart) -> Option<Page> {
-        read(&Object::parse(text.as_bytes()).expect("an object"), place)
+    fn page(text: &str, start: &TemplateListStart) -> Option<Page> {
+        parse_page(&Object::parse(text.as_bytes()).expect("an object"), start)
     }
 
-    fn around(paging: &str) -> String {
+    fn with_paging(paging: &str) -> String {
         format!(r#"{{"success":true,"responseData":{{"data":[],"paging":{paging}}}}}"#)
     }
 
     #[test]
     fn next_page_requires_a_link_with_a_cursor_in_it_or_beside_it() {
-        let cursor = |paging: &str| page(&around(paging), &TemplateListStart::First).expect("a page").after;
+        let cursor =
+            |paging: &str| page(&with_paging(paging), &TemplateListStart::First).expect("a page").after;
         for (paging, expected) in [
             (r#"{"next":"https://api.connectby.io/v1.0/templates?after=A%2B1&x=y"}"#, Some("A+1")),
             (r#"{"next":"http://elsewhere.example/?x=y&after=A#f"}"#, Some("A")),
@@ -153,15 +154,16 @@ mod tests {
         ] {
             assert_eq!(cursor(paging).as_deref(), expected, "{paging}");
         }
-        let back = page(&around(r#"{"previous":"https://h/t?before=B"}"#), &TemplateListStart::First)
-            .expect("a page");
-        assert_eq!(back.before.as_deref(), Some("B"));
-        assert!(page(&around(r#"{"next":"https://h/t?page=2"}"#), &TemplateListStart::First).is_none());
+        let previous =
+            page(&with_paging(r#"{"previous":"https://h/t?before=B"}"#), &TemplateListStart::First)
+                .expect("a page");
+        assert_eq!(previous.before.as_deref(), Some("B"));
+        assert!(page(&with_paging(r#"{"next":"https://h/t?page=2"}"#), &TemplateListStart::First).is_none());
     }
 
     #[test]
     fn link_to_the_page_itself_ends_the_list() {
-        let links = around(r#"{"next":"https://h/t?after=A","previous":"https://h/t?before=B"}"#);
+        let links = with_paging(r#"{"next":"https://h/t?after=A","previous":"https://h/t?before=B"}"#);
         assert_eq!(page(&links, &TemplateListStart::After("A".to_owned())).expect("a page").after, None);
         assert_eq!(
             page(&links, &TemplateListStart::After("B".to_owned())).expect("a page").after.as_deref(),

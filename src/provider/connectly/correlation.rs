@@ -32,7 +32,7 @@ impl<'a> CorrelationTag<'a> {
 
 /// A tag that a webhook returned.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Returned {
+pub(super) struct ReturnedTag {
     /// The attempt that the tag was sent with.
     pub(super) attempt: AttemptId,
     /// The client's JSON, if there was any.
@@ -40,7 +40,7 @@ pub(super) struct Returned {
 }
 
 /// Parses a returned `callbackData`: the object itself, or the object as a string. `None` if it is not a tag.
-pub(super) fn read(callback_data: &str) -> Option<Returned> {
+pub(super) fn read(callback_data: &str) -> Option<ReturnedTag> {
     let text = match callback_data.as_bytes().first()? {
         b'"' => Cow::Owned(serde_json::from_str::<String>(callback_data).ok()?),
         _ => Cow::Borrowed(callback_data),
@@ -49,7 +49,7 @@ pub(super) fn read(callback_data: &str) -> Option<Returned> {
     let written = object.string(&["sb"])?;
     // A spelling that Switchboard never writes is not a tag, even if it can be parsed.
     let attempt = written.parse().ok().filter(|attempt: &AttemptId| attempt.to_string() == written)?;
-    Some(Returned { attempt, data: object.written("d").map(str::to_owned) })
+    Some(ReturnedTag { attempt, data: object.raw_or_null("d").map(str::to_owned) })
 }
 
 #[cfg(test)]
@@ -58,13 +58,13 @@ mod tests {
     use crate::domain::MessageId;
 
     /// The provider's limit.
-    const MOST_BYTES: usize = 1_024;
+    const MAX_BYTES: usize = 1_024;
 
     fn attempt(number: u32) -> AttemptId {
         AttemptId { message_id: MessageId::generate(), number }
     }
 
-    fn mark(attempt: AttemptId, data: Option<&CallbackData>) -> String {
+    fn tag(attempt: AttemptId, data: Option<&CallbackData>) -> String {
         serde_json::to_string(&CorrelationTag::new(attempt, data)).expect("JSON")
     }
 
@@ -72,8 +72,8 @@ mod tests {
     fn longest_callback_data_fits_with_the_longest_attempt() {
         let longest = format!("\"{}\"", "x".repeat(CallbackData::MAX_BYTES - 2));
         let data: CallbackData = longest.parse().expect("the maximum length");
-        let mark = mark(attempt(u32::MAX), Some(&data));
-        assert!(mark.len() <= MOST_BYTES && mark.contains(&longest), "{} bytes", mark.len());
+        let tag = tag(attempt(u32::MAX), Some(&data));
+        assert!(tag.len() <= MAX_BYTES && tag.contains(&longest), "{} bytes", tag.len());
         assert!(format!("{longest} ").parse::<CallbackData>().is_err());
     }
 
@@ -88,23 +88,23 @@ mod tests {
             Some("{ \n\t}"),
         ] {
             let attempt = attempt(1);
-            let given = data.map(|data| data.parse::<CallbackData>().expect("JSON"));
-            let mark = mark(attempt, given.as_ref());
+            let client_data = data.map(|data| data.parse::<CallbackData>().expect("JSON"));
+            let tag = tag(attempt, client_data.as_ref());
             if let Some(data) = data {
-                assert_eq!(mark, format!(r#"{{"sb":"{attempt}","d":{data}}}"#));
+                assert_eq!(tag, format!(r#"{{"sb":"{attempt}","d":{data}}}"#));
             } else {
-                assert_eq!(mark, format!(r#"{{"sb":"{attempt}"}}"#));
+                assert_eq!(tag, format!(r#"{{"sb":"{attempt}"}}"#));
             }
-            let expected = Some(Returned { attempt, data: data.map(str::to_owned) });
-            assert_eq!(read(&mark), expected);
-            assert_eq!(read(&serde_json::to_string(&mark).expect("JSON")), expected, "as a string");
+            let expected = Some(ReturnedTag { attempt, data: data.map(str::to_owned) });
+            assert_eq!(read(&tag), expected);
+            assert_eq!(read(&serde_json::to_string(&tag).expect("JSON")), expected, "as a string");
         }
     }
 
     #[test]
     fn callback_data_of_other_systems_is_not_a_tag() {
         let id = MessageId::generate();
-        for not_ours in [
+        for other in [
             String::new(),
             "null".to_owned(),
             "7".to_owned(),
@@ -135,20 +135,20 @@ mod tests {
             serde_json::to_string(&serde_json::to_string(&format!(r#"{{"sb":"{id}/1"}}"#)).expect("JSON"))
                 .expect("JSON"),
         ] {
-            assert_eq!(read(&not_ours), None, "{not_ours}");
+            assert_eq!(read(&other), None, "{other}");
         }
     }
 
     #[test]
     fn unknown_keys_do_not_hide_a_tag() {
         let attempt = attempt(3);
-        for (data, ours) in [
+        for (data, text) in [
             (None, format!(r#"{{"x":[1],"sb":"{attempt}","":null}}"#)),
             (Some("1e999"), format!(r#"{{ "d" : 1e999 , "extra": {{"sb":"x"}}, "sb" : "{attempt}" }}"#)),
             (Some("2"), format!(r#"{{"sb":"x","sb":"{attempt}","d":1,"d":2}}"#)),
             (Some("null"), format!(r#"{{"sb":"{attempt}","d":null}}"#)),
         ] {
-            assert_eq!(read(&ours), Some(Returned { attempt, data: data.map(str::to_owned) }), "{ours}");
+            assert_eq!(read(&text), Some(ReturnedTag { attempt, data: data.map(str::to_owned) }), "{text}");
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::config;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{AccountId, AttemptId, Channel, PhoneNumber};
 
-pub(super) use template_send::validate as template_objections;
+pub(super) use template_send::validate as template_issues;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SIGNATURE: &str = "x-connectly-hmac-sha256";
@@ -95,11 +95,11 @@ impl Client {
         message: &Outgoing,
         attempt: AttemptId,
     ) -> Result<AcceptedMessage, Error> {
-        let mark = CorrelationTag::new(attempt, message.callback_data.as_ref());
+        let tag = CorrelationTag::new(attempt, message.callback_data.as_ref());
         let (url, body) = match &message.content {
-            Content::Text(text) => (&self.send_messages, wire::send_text(message, text, mark)),
-            Content::Template(filled) => (&self.send_templates, template_send::body(message, filled, mark)),
-            Content::Media(link) => (&self.send_messages, wire::send_media(message, link, mark)),
+            Content::Text(text) => (&self.send_messages, wire::send_text(message, text, tag)),
+            Content::Template(filled) => (&self.send_templates, template_send::body(message, filled, tag)),
+            Content::Media(link) => (&self.send_messages, wire::send_media(message, link, tag)),
         };
         let reply = self.post_json(url, body).await?;
         self.accepted(&reply)

@@ -24,7 +24,7 @@ impl Client {
     ///
     /// Fails if the provider returns no list.
     pub async fn list_webhooks(&self) -> Result<Vec<Registration>, Error> {
-        let reply = self.http.exchange(self.call(Method::GET, "/webhooks")).await?;
+        let reply = self.http.exchange(self.request(Method::GET, "/webhooks")).await?;
         let object = read(&reply);
         let listed = object.as_ref().filter(|_| success(&reply)).and_then(list);
         listed.ok_or_else(|| {
@@ -39,11 +39,12 @@ impl Client {
     /// Fails unless the provider accepts the write.
     pub async fn create_webhook(&self, new: &NewRegistration) -> Result<Registration, Error> {
         let body = Body {
-            topic: Some(topic_word(new.topic)),
+            topic: Some(topic_name(new.topic)),
             address: Some(new.address.as_str()),
             configuration: configuration(&new.configuration),
         };
-        let reply = self.http.exchange(with(self.call(Method::POST, "/create/webhooks"), &body)).await?;
+        let reply =
+            self.http.exchange(with_body(self.request(Method::POST, "/create/webhooks"), &body)).await?;
         let object = read(&reply);
         let id = object.as_ref().filter(|_| success(&reply)).and_then(|object| object.text(&["id"]));
         let Some(id) = id else {
@@ -54,7 +55,7 @@ impl Client {
         Ok(Registration {
             id,
             topic: Some(new.topic),
-            provider_topic: topic_word(new.topic).to_owned(),
+            provider_topic: topic_name(new.topic).to_owned(),
             address: new.address.to_string(),
             configuration: new.configuration.clone(),
             raw_json: String::new(),
@@ -72,8 +73,8 @@ impl Client {
             address: change.address.as_ref().map(|address| address.as_str()),
             configuration: configuration(&change.configuration),
         };
-        let call = self.call(Method::PUT, &format!("/update/webhooks/{}", id.as_str()));
-        self.done(&self.http.exchange(with(call, &body)).await?)
+        let request = self.request(Method::PUT, &format!("/update/webhooks/{}", id.as_str()));
+        self.confirmed(&self.http.exchange(with_body(request, &body)).await?)
     }
 
     /// Deletes a registration.
@@ -82,11 +83,11 @@ impl Client {
     ///
     /// Fails unless the provider accepts the write.
     pub async fn delete_webhook(&self, id: &RegistrationId) -> Result<(), Error> {
-        let call = self.call(Method::DELETE, &format!("/delete/webhooks/{}", id.as_str()));
-        self.done(&self.http.exchange(call).await?)
+        let request = self.request(Method::DELETE, &format!("/delete/webhooks/{}", id.as_str()));
+        self.confirmed(&self.http.exchange(request).await?)
     }
 
-    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, endpoint(&self.business, path))
             .header(API_KEY, self.api_key.clone())
@@ -94,12 +95,12 @@ impl Client {
     }
 
     /// Finds the provider's confirmation in a reply that promises no content.
-    fn done(&self, reply: &Reply) -> Result<(), Error> {
+    fn confirmed(&self, reply: &Reply) -> Result<(), Error> {
         let object = read(reply);
-        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
+        let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
         match &reply.body {
-            Ok(body) if success(reply) && said.is_none() && empty_or_json(body) => Ok(()),
-            Ok(_) | Err(_) => Err(self.table.classify(reply, said)),
+            Ok(body) if success(reply) && error_body.is_none() && empty_or_json(body) => Ok(()),
+            Ok(_) | Err(_) => Err(self.table.classify(reply, error_body)),
         }
     }
 }
@@ -137,7 +138,7 @@ fn registration(raw_json: &str) -> Option<Registration> {
     });
     Some(Registration {
         id: item.text(&["id"]).unwrap_or_default(),
-        topic: topic(&provider_topic),
+        topic: parse_topic(&provider_topic),
         provider_topic,
         address: item.text(&["address"]).unwrap_or_default(),
         configuration: configuration.unwrap_or_default(),
@@ -159,7 +160,7 @@ fn strings(object: &Object<'_>, keys: &[&str]) -> Vec<String> {
 }
 
 /// The provider's name for a topic.
-const fn topic_word(topic: Topic) -> &'static str {
+const fn topic_name(topic: Topic) -> &'static str {
     match topic {
         Topic::Messages => "messages",
         Topic::DeliveryStatus => "delivery_status",
@@ -167,8 +168,8 @@ const fn topic_word(topic: Topic) -> &'static str {
     }
 }
 
-fn topic(word: &str) -> Option<Topic> {
-    match word {
+fn parse_topic(name: &str) -> Option<Topic> {
+    match name {
         // One page of the documentation uses the singular.
         "messages" | "message" => Some(Topic::Messages),
         "delivery_status" => Some(Topic::DeliveryStatus),
@@ -217,9 +218,9 @@ fn configuration(configuration: &Configuration) -> Option<ConfigurationBody<'_>>
     })
 }
 
-fn with(call: RequestBuilder, body: &Body<'_>) -> RequestBuilder {
+fn with_body(request: RequestBuilder, body: &Body<'_>) -> RequestBuilder {
     let body = serde_json::to_vec(body).expect("strings are always JSON");
-    call.header(CONTENT_TYPE, "application/json").body(body)
+    request.header(CONTENT_TYPE, "application/json").body(body)
 }
 
 #[cfg(test)]
@@ -263,9 +264,11 @@ mod tests {
         }
     }
 
-    fn said_at(status: u16, body: &'static str) -> Option<Option<crate::domain::RefusalReason>> {
+    fn error_at(status: u16, body: &'static str) -> Option<Option<crate::domain::RefusalReason>> {
         let reply = Reply { status, retry_after: None, body: Ok(body.as_bytes().into()) };
-        read(&reply).and_then(|object| error::find(reply.status, &object)).map(|said| said.meaning)
+        read(&reply)
+            .and_then(|object| error::find(reply.status, &object))
+            .map(|error_body| error_body.meaning)
     }
 
     #[test]
@@ -278,7 +281,7 @@ mod tests {
             r#"{"error":{}}"#,
             r#"{"success":true}"#,
         ] {
-            assert_eq!(said_at(200, fine), None, "{fine}");
+            assert_eq!(error_at(200, fine), None, "{fine}");
         }
         for error in [
             r#"{"type":"ERROR_TYPE_UNSPECIFIED","message":"m"}"#,
@@ -287,7 +290,7 @@ mod tests {
             r#"{"error":"m"}"#,
             r#"{"success":false}"#,
         ] {
-            assert_eq!(said_at(200, error), Some(None), "{error}");
+            assert_eq!(error_at(200, error), Some(None), "{error}");
         }
     }
 }

@@ -18,7 +18,7 @@ impl Client {
         // Connectly uses POST for this read.
         let reply = self.post_json(&self.get_templates, b"{}".to_vec()).await?;
         let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        match (reply.status, object.as_ref().and_then(read)) {
+        match (reply.status, object.as_ref().and_then(parse_list)) {
             (200..300, Some(templates)) => Ok(Page { templates, after: None, before: None }),
             _ => Err(self
                 .table
@@ -40,7 +40,7 @@ impl Client {
 }
 
 /// Parses the list: one template per name and language. `None` if the reply contains no list.
-fn read(reply: &Object<'_>) -> Option<Vec<Definition>> {
+fn parse_list(reply: &Object<'_>) -> Option<Vec<Definition>> {
     let entity = reply.object(&["entity"])?;
     let mut templates = Vec::new();
     for raw in template::items(&entity, &["templateGroups", "template_groups"])? {
@@ -58,28 +58,32 @@ fn definition(group: &Object<'_>, raw: &RawValue) -> Option<Definition> {
         .object(&["externalTemplate", "external_template"])
         .and_then(|external| external.object(&["whatsapp"]))
         .unwrap_or_default();
-    let first = |texts: [Option<String>; 3]| texts.into_iter().flatten().next().unwrap_or_default();
+    let first_present = |texts: [Option<String>; 3]| texts.into_iter().flatten().next().unwrap_or_default();
     let text = |from: &Object<'_>, key| from.text(&[key]);
-    let name = first([text(&item, "name"), text(group, "name"), text(&meta, "name")]);
-    let provider_status = first([text(&item, "status"), text(&meta, "status"), None]);
+    let name = first_present([text(&item, "name"), text(group, "name"), text(&meta, "name")]);
+    let provider_status = first_present([text(&item, "status"), text(&meta, "status"), None]);
     let provider_category =
-        first([text(&item, "category"), text(group, "category"), text(&meta, "category")]);
+        first_present([text(&item, "category"), text(group, "category"), text(&meta, "category")]);
     Some(Definition {
-        id: first([text(&item, "id"), text(&meta, "id"), None]),
+        id: first_present([text(&item, "id"), text(&meta, "id"), None]),
         // A group's id is its name.
         name: if name.is_empty() { text(group, "id").unwrap_or_default() } else { name },
-        language: first([template::language(&item), template::language(&meta), None]),
+        language: first_present([template::language(&item), template::language(&meta), None]),
         status: template::status(&provider_status),
         provider_status,
         category: template::category(&provider_category),
         provider_category,
         parameter_format: template::parameter_format(&item).or_else(|| template::parameter_format(&meta)),
         components: components(&item, &meta),
-        rejection_reason: first([template::rejection_reason(&item), template::rejection_reason(&meta), None]),
-        quality: first([template::quality(&item), template::quality(&meta), None]),
-        create_time: template::moment(&item, &["createdAt", "created_at"]),
-        update_time: template::moment(&item, &["updatedAt", "updated_at"])
-            .or_else(|| template::moment(&meta, &["lastUpdatedTime", "last_updated_time"])),
+        rejection_reason: first_present([
+            template::rejection_reason(&item),
+            template::rejection_reason(&meta),
+            None,
+        ]),
+        quality: first_present([template::quality(&item), template::quality(&meta), None]),
+        create_time: template::timestamp(&item, &["createdAt", "created_at"]),
+        update_time: template::timestamp(&item, &["updatedAt", "updated_at"])
+            .or_else(|| template::timestamp(&meta, &["lastUpdatedTime", "last_updated_time"])),
         raw_json: raw.get().to_owned(),
     })
 }
@@ -94,19 +98,19 @@ fn components(item: &Object<'_>, meta: &Object<'_>) -> Vec<Component> {
     if !found.is_empty() {
         return found;
     }
-    from(item, &["templateComponents", "template_components"], own_component)
+    from(item, &["templateComponents", "template_components"], connectly_component)
 }
 
 /// Parses a component in Connectly's form: an object whose single key names the part. Only the body and the media
 /// header are documented.
-fn own_component(raw: &RawValue) -> Option<Component> {
-    let keyed: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw.get()).ok()?;
-    if keyed.contains_key("type") {
+fn connectly_component(raw: &RawValue) -> Option<Component> {
+    let object: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw.get()).ok()?;
+    if object.contains_key("type") {
         return template::component(raw);
     }
-    let mut given = keyed.iter().filter(|(_, value)| value.get() != "null");
+    let mut entries = object.iter().filter(|(_, value)| value.get() != "null");
     let (key, value) =
-        given.clone().find(|(key, _)| template::part(key).is_some()).or_else(|| given.next())?;
+        entries.clone().find(|(key, _)| template::part(key).is_some()).or_else(|| entries.next())?;
     let inner = Object::parse(value.get().as_bytes()).unwrap_or_default();
     let text = inner.object(&["text"]);
     let media = inner.object(&["media"]);
@@ -132,7 +136,7 @@ mod tests {
     use crate::domain::template::{Category, Part, Status};
 
     fn list(text: &str) -> Option<Vec<Definition>> {
-        read(&Object::parse(text.as_bytes()).expect("an object"))
+        parse_list(&Object::parse(text.as_bytes()).expect("an object"))
     }
 
     #[test]

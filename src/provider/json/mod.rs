@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-pub(super) use repair::{Stray, repaired};
+pub(super) use repair::{StrayBackslash, repair};
 
 /// A JSON object whose values are not parsed yet. Objects are small, so a lookup scans the keys.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl<'a> Object<'a> {
     }
 
     /// The JSON text under a key, including null.
-    pub(super) fn written(&self, key: &str) -> Option<&'a str> {
+    pub(super) fn raw_or_null(&self, key: &str) -> Option<&'a str> {
         self.value(key).map(RawValue::get)
     }
 
@@ -110,7 +110,7 @@ impl<'a> Object<'a> {
     }
 
     /// Whether the value under these keys is present and not empty or false.
-    pub(super) fn holds(&self, keys: &[&str]) -> bool {
+    pub(super) fn has_content(&self, keys: &[&str]) -> bool {
         self.raw(keys).is_some_and(|text| {
             !matches!(
                 text.split_ascii_whitespace().collect::<String>().as_str(),
@@ -130,21 +130,26 @@ mod tests {
 
     #[test]
     fn values_are_parsed_leniently_and_keep_their_text() {
-        let read = object(
+        let value = object(
             r#"{"id": 12345678901234567890, "s":"a\u0062", "n":null, "e":"", "o":{"b":1.50}, "l":[1,{"k":"v"}], "t":"true"}"#,
         );
-        assert_eq!(read.text(&["id"]).as_deref(), Some("12345678901234567890"));
-        assert_eq!(read.string(&["id"]), None);
-        assert_eq!(read.text(&["missing", "s"]).as_deref(), Some("ab"));
-        assert_eq!((read.text(&["n"]), read.text(&["e"]), read.text(&["o"])), (None, None, None));
-        assert_eq!(read.raw(&["o"]), Some(r#"{"b":1.50}"#));
-        assert_eq!(read.objects(&["l"]).len(), 1);
-        assert_eq!(read.flag(&["t"]), Some(true));
-        assert!(read.holds(&["o"]) && read.holds(&["l"]) && !read.holds(&["n"]) && !read.holds(&["e"]));
-        assert!(!object(r#"{"a":[ ]}"#).holds(&["a"]));
-        assert_eq!(read.items(&["missing", "l"]), Some(vec!["1", r#"{"k":"v"}"#]));
-        assert_eq!((read.items(&["n"]), read.items(&["missing"])), (Some(vec![]), None));
-        assert_eq!((read.items(&["o"]), read.items(&["e"])), (None, None));
+        assert_eq!(value.text(&["id"]).as_deref(), Some("12345678901234567890"));
+        assert_eq!(value.string(&["id"]), None);
+        assert_eq!(value.text(&["missing", "s"]).as_deref(), Some("ab"));
+        assert_eq!((value.text(&["n"]), value.text(&["e"]), value.text(&["o"])), (None, None, None));
+        assert_eq!(value.raw(&["o"]), Some(r#"{"b":1.50}"#));
+        assert_eq!(value.objects(&["l"]).len(), 1);
+        assert_eq!(value.flag(&["t"]), Some(true));
+        assert!(
+            value.has_content(&["o"])
+                && value.has_content(&["l"])
+                && !value.has_content(&["n"])
+                && !value.has_content(&["e"])
+        );
+        assert!(!object(r#"{"a":[ ]}"#).has_content(&["a"]));
+        assert_eq!(value.items(&["missing", "l"]), Some(vec!["1", r#"{"k":"v"}"#]));
+        assert_eq!((value.items(&["n"]), value.items(&["missing"])), (Some(vec![]), None));
+        assert_eq!((value.items(&["o"]), value.items(&["e"])), (None, None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Completed reports.
 
 use super::super::super::json::Object;
-use super::{Identity, Payload, moment, unknown};
+use super::{Identity, Payload, timestamp, unknown};
 use crate::domain::event::ReportCompleted;
 
 /// Parses a report. `None` without `report`.
@@ -10,14 +10,16 @@ use crate::domain::event::ReportCompleted;
 /// completion.
 pub(super) fn read(webhook: &Object<'_>) -> Option<(Payload, Option<Identity>)> {
     let report = webhook.object(&["report"])?;
-    let told = |problem| Some((unknown("report".to_owned(), problem), None));
-    let Some(run) = report.object(&["last_run", "lastRun"]) else { return told("the report has no run") };
+    let unreadable = |problem| Some((unknown("report".to_owned(), problem), None));
+    let Some(run) = report.object(&["last_run", "lastRun"]) else {
+        return unreadable("the report has no run");
+    };
     if run.text(&["status"]).is_none_or(|status| status != "completed") {
-        return told("the run of the report is not completed");
+        return unreadable("the run of the report is not completed");
     }
     let result = run.object(&["result"]);
-    let fetchable = result.and_then(|result| result.text(&["url"]).map(|url| (result, url)));
-    let Some((result, url)) = fetchable else { return told("the completed report has no URL") };
+    let download = result.and_then(|result| result.text(&["url"]).map(|url| (result, url)));
+    let Some((result, url)) = download else { return unreadable("the completed report has no URL") };
     let run_id = run.text(&["id"]);
     let identity = run_id.as_deref().map(Identity::report);
     let payload = Payload::ReportCompleted(ReportCompleted {
@@ -26,8 +28,8 @@ pub(super) fn read(webhook: &Object<'_>) -> Option<(Payload, Option<Identity>)> 
         report_type: report.text(&["type"]).unwrap_or_default(),
         run_id: run_id.unwrap_or_default(),
         url,
-        expire_time: moment(&result, &["expires_at", "expiresAt"]),
-        create_time: moment(&result, &["created_at", "createdAt"]),
+        expire_time: timestamp(&result, &["expires_at", "expiresAt"]),
+        create_time: timestamp(&result, &["created_at", "createdAt"]),
     });
     Some((payload, identity))
 }

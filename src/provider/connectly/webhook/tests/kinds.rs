@@ -160,17 +160,17 @@ fn text_beside_files_is_the_caption_of_the_first_without_one() {
 
 #[test]
 fn location_is_parsed_inside_and_beside_the_message() {
-    let place = |name: &str, address: &str| {
+    let location = |name: &str, address: &str| {
         let (name, address) = (name.to_owned(), address.to_owned());
         ReportedContent::Location(Location { latitude: 12.97, longitude: -77.59, name, address })
     };
     let sample = sample!("location").replace("77.59", "-77.59");
-    assert_eq!(content(&sample), place("Shop", "1 Main Road"));
+    assert_eq!(content(&sample), location("Shop", "1 Main Road"));
     for body in [
         r#"{"message":{"id":"M","text":""},"location":{"latitude":"12.97","longitude":"-77.59"}}"#,
         r#"{"message":{"id":"M","location":{"latitude":12.97,"longitude":-77.59,"name":null}}}"#,
     ] {
-        assert_eq!(content(body), place("", ""), "{body}");
+        assert_eq!(content(body), location("", ""), "{body}");
     }
 }
 
@@ -202,12 +202,12 @@ fn echo_of_any_content_is_kept() {
     let Some(ReportedContent::Attachments(list)) = &message(&read).content else { panic!("files") };
     assert_eq!((list[0].caption.as_str(), list[0].file_name.as_str()), ("Invoice", "a.pdf"));
 
-    let ours = r#""sender":{"id":"+15550100002"}"#;
-    let place = format!(r#"{{{ours},"message":{{"location":{{"latitude":1,"longitude":2}}}}}}"#);
-    assert!(matches!(content(&place), ReportedContent::Location(_)));
+    let own_number = r#""sender":{"id":"+15550100002"}"#;
+    let location = format!(r#"{{{own_number},"message":{{"location":{{"latitude":1,"longitude":2}}}}}}"#);
+    assert!(matches!(content(&location), ReportedContent::Location(_)));
     for body in [
         format!(
-            r#"{{{ours},"message":{{"id":"M","text":"Pick one","listMessage":{{"button":{{"text":"Open"}}}}}}}}"#
+            r#"{{{own_number},"message":{{"id":"M","text":"Pick one","listMessage":{{"button":{{"text":"Open"}}}}}}}}"#
         ),
         r#"{"message":{"id":"M","isEcho":true}}"#.to_owned(),
         r#"{"isEcho":true,"message":{"id":"M"}}"#.to_owned(),
@@ -246,6 +246,6 @@ fn timestamp_is_seconds_or_rfc3339_until_the_year_9999() {
         ("{}", None),
     ] {
         let read = incoming(format!(r#"{{"timestamp":{stamp},"message":{{"text":"x"}}}}"#).as_bytes());
-        assert_eq!(read.event.occur_time.map(|moment| moment.0), expected, "{stamp}");
+        assert_eq!(read.event.occur_time.map(|timestamp| timestamp.0), expected, "{stamp}");
     }
 }

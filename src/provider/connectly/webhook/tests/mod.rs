@@ -178,7 +178,7 @@ fn only_parsed_messages_and_completed_reports_have_an_identity() {
     }
 }
 
-const MARK: &str = r#""callbackData":{"sb":"msg_01J0000000000000000000MARK/2","d":{"order": 77}}"#;
+const TAG: &str = r#""callbackData":{"sb":"msg_01J0000000000000000000MARK/2","d":{"order": 77}}"#;
 
 #[test]
 fn returned_tag_proves_the_attempt_and_its_message_id() {
@@ -199,7 +199,7 @@ fn returned_tag_proves_the_attempt_and_its_message_id() {
         (r#""statusUpdate":{"status":"sent"}"#, None),
         (r#""topic":"brand_new""#, None),
     ] {
-        let read = incoming(format!("{{{body},{MARK}}}").as_bytes());
+        let read = incoming(format!("{{{body},{TAG}}}").as_bytes());
         let proof = read.proof.expect(body);
         assert_eq!(proof.attempt.to_string(), "msg_01J0000000000000000000MARK/2");
         assert_eq!(proof.provider_message_id.as_deref(), id, "{body}");
@@ -210,17 +210,17 @@ fn returned_tag_proves_the_attempt_and_its_message_id() {
 #[test]
 fn returned_tag_may_be_a_string_or_lack_client_data() {
     let sb = r#""sb":"msg_01J0000000000000000000MARK/1""#;
-    for (mark, data) in [
+    for (tag, data) in [
         (format!("{{{sb}}}"), None),
         (format!(r#"{{{sb},"d":null}}"#), Some("null")),
         (format!(r#"{{"d":1E400,{sb},"extra":[]}}"#), Some("1E400")),
         (serde_json::to_string(&format!(r#"{{{sb},"d":"\u00e9"}}"#)).expect("JSON"), Some(r#""\u00e9""#)),
     ] {
         for key in ["callbackData", "callback_data"] {
-            let body = format!(r#"{{"statusUpdate":{{"id":"S","status":"read"}},"{key}":{mark}}}"#);
+            let body = format!(r#"{{"statusUpdate":{{"id":"S","status":"read"}},"{key}":{tag}}}"#);
             let read = incoming(body.as_bytes());
-            assert_eq!(read.event.callback_data.as_deref(), data, "{mark}");
-            assert_eq!(read.proof.map(|proof| proof.attempt.number), Some(1), "{mark}");
+            assert_eq!(read.event.callback_data.as_deref(), data, "{tag}");
+            assert_eq!(read.proof.map(|proof| proof.attempt.number), Some(1), "{tag}");
         }
     }
 }
@@ -272,12 +272,12 @@ fn unparseable_customer_message_still_reports_its_parties() {
         assert_eq!(written.sender.phone_number, "+15550100001", "{message}");
         assert_eq!(written.recipient.phone_number, "+15550100002", "{message}");
     }
-    for not_written in [
+    for no_message in [
         r#"{"topic":"messages","sender":{"id":"+15550100002"},"recipient":{"id":"+15550100001"}}"#.to_owned(),
         format!(r#"{{"topic":"delivery_status",{CUSTOMER},"statusUpdate":{{}}}}"#),
         format!(r#"{{"topic":"new",{CUSTOMER},"message":{{"text":"x"}}}}"#),
     ] {
-        let read = incoming(not_written.as_bytes());
-        assert!(matches!(read.event.payload, Payload::Unknown { written: None, .. }), "{not_written}");
+        let read = incoming(no_message.as_bytes());
+        assert!(matches!(read.event.payload, Payload::Unknown { written: None, .. }), "{no_message}");
     }
 }
