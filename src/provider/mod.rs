@@ -9,11 +9,13 @@ pub mod connectly;
 mod http;
 mod json;
 mod outcome;
+mod pagination;
 pub mod signature;
 mod template;
 mod upload;
 
-pub use template::{NextPage, PageCursor, not_found as template_not_found};
+pub use pagination::{NextPage, PageCursor};
+pub use template::not_found as template_not_found;
 pub use upload::{Content as UploadContent, Upload};
 
 use std::borrow::Cow;

@@ -7,41 +7,6 @@ use super::json::Object;
 use crate::domain::template::{Category, Component, ComponentButton, ParameterFormat, Part, Status};
 use crate::domain::{Provider, ProviderFault, RefusalReason, UnixMillis};
 
-/// The maximum number of pages that a search reads: more than any real account has.
-const MAX_PAGES: usize = 1_000;
-
-/// Follows the cursors of a paged list and detects its end.
-#[derive(Debug, Default)]
-pub struct PageCursor {
-    seen: Vec<String>,
-}
-
-/// What follows a page.
-#[derive(Debug, PartialEq, Eq)]
-pub enum NextPage {
-    /// The page after this cursor.
-    Onward(String),
-    /// No page: the list ends, or returns to a page that was read before.
-    End,
-    /// No page, because the list exceeds the maximum number of pages.
-    Endless,
-}
-
-impl PageCursor {
-    /// Decides what follows a page that ends with this cursor.
-    pub fn step(&mut self, after: Option<String>) -> NextPage {
-        match after {
-            None => NextPage::End,
-            Some(cursor) if self.seen.contains(&cursor) => NextPage::End,
-            Some(_) if self.seen.len() + 1 >= MAX_PAGES => NextPage::Endless,
-            Some(cursor) => {
-                self.seen.push(cursor.clone());
-                NextPage::Onward(cursor)
-            }
-        }
-    }
-}
-
 /// The error for a template that is not in the account's list.
 pub fn not_found(provider: Provider) -> Error {
     Error::Refused(ProviderFault {
@@ -168,20 +133,6 @@ pub(super) fn button(button: &Object<'_>) -> ComponentButton {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn search_ends_at_the_last_page_a_repeated_cursor_or_the_limit() {
-        let mut walk = PageCursor::default();
-        assert_eq!(walk.step(Some("a".to_owned())), NextPage::Onward("a".to_owned()));
-        assert_eq!(walk.step(Some("b".to_owned())), NextPage::Onward("b".to_owned()));
-        assert_eq!(walk.step(Some("a".to_owned())), NextPage::End);
-        assert_eq!(walk.step(None), NextPage::End);
-
-        let mut walk = PageCursor::default();
-        let steps: Vec<NextPage> = (0..MAX_PAGES).map(|page| walk.step(Some(page.to_string()))).collect();
-        assert_eq!(steps.iter().filter(|step| matches!(step, NextPage::Onward(_))).count(), MAX_PAGES - 1);
-        assert_eq!(steps.last(), Some(&NextPage::Endless));
-    }
 
     #[test]
     fn unknown_values_are_not_mapped() {

@@ -6,7 +6,8 @@ use url::form_urlencoded;
 use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
-use super::super::template::{self, NextPage, PageCursor};
+use super::super::pagination::{NextPage, PageCursor};
+use super::super::template;
 use super::{Client, SECRET_KEY, error};
 use crate::domain::template::{Definition, Page, TemplateListStart};
 use crate::domain::{Provider, UnknownReason};
@@ -42,9 +43,9 @@ impl Client {
                 return Ok(found);
             }
             start = match pages.step(page.after) {
-                NextPage::Onward(cursor) => TemplateListStart::After(cursor),
+                NextPage::After(cursor) => TemplateListStart::After(cursor),
                 NextPage::End => return Err(template::not_found(Provider::ConnectBy)),
-                NextPage::Endless => {
+                NextPage::TooManyPages => {
                     return Err(Error::Unknown { cause: UnknownReason::ReplyTooLarge, fault: None });
                 }
             };

@@ -247,10 +247,10 @@ impl Read {
             self.by_name.entry(key).or_default().push(Arc::new(template));
         }
         match self.walk.step(page.after) {
-            NextPage::Onward(cursor) => Next::Page(TemplateListStart::After(cursor)),
+            NextPage::After(cursor) => Next::Page(TemplateListStart::After(cursor)),
             NextPage::End => Next::End,
             // Nobody has so many: but what is there may be there.
-            NextPage::Endless => Next::Full,
+            NextPage::TooManyPages => Next::Full,
         }
     }
 }
