@@ -10,61 +10,61 @@ pub struct Filter {
     /// Selects events of these accounts. Empty means all accounts.
     pub accounts: Vec<AccountId>,
     /// Selects events of these types. Empty means all types.
-    pub types: Vec<TypeWord>,
+    pub types: Vec<TypePattern>,
 }
 
 impl Filter {
     /// Whether the filter selects events of this account and type.
     pub fn matches(&self, account: &AccountId, event_type: EventType) -> bool {
         (self.accounts.is_empty() || self.accounts.contains(account))
-            && (self.types.is_empty() || self.types.iter().any(|word| word.names(event_type)))
+            && (self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type)))
     }
 
     /// Whether this version knows every type pattern of the filter.
-    pub fn is_understood(&self) -> bool {
-        !self.types.iter().any(|word| matches!(word, TypeWord::Strange(_)))
+    pub fn is_recognized(&self) -> bool {
+        !self.types.iter().any(|pattern| matches!(pattern, TypePattern::Unrecognized(_)))
     }
 }
 
 /// A pattern that selects event types. It is stored as text, so a prefix also selects types that later versions add.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TypeWord {
+pub enum TypePattern {
     /// Exactly this type.
     Exact(EventType),
     /// All types with this prefix, which includes its dot: `message.`.
-    Under(Box<str>),
+    Prefix(Box<str>),
     /// A pattern that matches no type of this version. Another version stored it.
-    Strange(Box<str>),
+    Unrecognized(Box<str>),
 }
 
-impl TypeWord {
+impl TypePattern {
     /// Parses a pattern as this version understands it.
-    pub fn of(word: &str) -> Self {
-        if let Some(event_type) = EventType::from_name(word) {
+    pub fn parse(pattern: &str) -> Self {
+        if let Some(event_type) = EventType::from_name(pattern) {
             return Self::Exact(event_type);
         }
-        let under = word.strip_suffix('*').filter(|first| {
-            first.ends_with('.') && EventType::ALL.iter().any(|known| known.as_str().starts_with(first))
+        let prefix = pattern.strip_suffix('*').filter(|prefix| {
+            prefix.ends_with('.') && EventType::ALL.iter().any(|known| known.as_str().starts_with(prefix))
         });
-        under.map_or_else(|| Self::Strange(word.into()), |first| Self::Under(first.into()))
+        prefix.map_or_else(|| Self::Unrecognized(pattern.into()), |prefix| Self::Prefix(prefix.into()))
     }
 
     /// Whether the pattern matches this type.
-    pub fn names(&self, event_type: EventType) -> bool {
+    pub fn matches(&self, event_type: EventType) -> bool {
         match self {
             Self::Exact(exact) => *exact == event_type,
-            Self::Under(first) => event_type.as_str().starts_with(&**first),
-            Self::Strange(_) => false,
+            Self::Prefix(prefix) => event_type.as_str().starts_with(&**prefix),
+            Self::Unrecognized(_) => false,
         }
     }
 }
 
-impl fmt::Display for TypeWord {
+impl fmt::Display for TypePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(event_type) => f.write_str(event_type.as_str()),
-            Self::Under(first) => write!(f, "{first}*"),
-            Self::Strange(word) => f.write_str(word),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Unrecognized(pattern) => f.write_str(pattern),
         }
     }
 }
@@ -76,9 +76,9 @@ mod tests {
     #[test]
     fn pattern_matches_one_type_or_a_prefix_and_round_trips() {
         let matched = |word| {
-            let pattern = TypeWord::of(word);
+            let pattern = TypePattern::parse(word);
             assert_eq!(pattern.to_string(), word);
-            EventType::ALL.into_iter().filter(|&event_type| pattern.names(event_type)).collect::<Vec<_>>()
+            EventType::ALL.into_iter().filter(|&event_type| pattern.matches(event_type)).collect::<Vec<_>>()
         };
         for event_type in EventType::ALL {
             assert_eq!(matched(event_type.as_str()), [event_type]);
@@ -90,8 +90,8 @@ mod tests {
             ["*", ".*", "message.rec*", "message*", "message.", "Message.*", "of.tomorrow", "flow.*"]
         {
             assert_eq!(matched(unrecognized), [], "{unrecognized}");
-            let filter = Filter { accounts: Vec::new(), types: vec![TypeWord::of(unrecognized)] };
-            assert!(!filter.is_understood(), "{unrecognized}");
+            let filter = Filter { accounts: Vec::new(), types: vec![TypePattern::parse(unrecognized)] };
+            assert!(!filter.is_recognized(), "{unrecognized}");
         }
     }
 }

@@ -38,7 +38,7 @@ pub use account::{AccountId, Provider};
 pub use address::{Address, PhoneNumber, UserId};
 pub use cursor::Cursor;
 pub use event::{Event, EventId, EventType};
-pub use filter::{Filter, TypeWord};
+pub use filter::{Filter, TypePattern};
 pub use location::Location;
 pub use media::{MediaKind, MediaLink, MediaType, UploadLimits};
 pub use message::{AttemptId, Channel, Message, MessageId, MessageState};

@@ -6,7 +6,7 @@ use crate::api::error::status;
 use crate::api::event::position::{Position, cursor, position, since};
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{Api, event::filter, request::page_token, request::parse, response::convert};
-use crate::domain::{AccountId, Filter, SubscriptionId, TypeWord};
+use crate::domain::{AccountId, Filter, SubscriptionId, TypePattern};
 use crate::journal::{self, Journal, Progress, Start, SubscriptionError};
 use crate::pb::v1;
 
@@ -189,7 +189,7 @@ fn shown(journal: &Journal, progress: Progress) -> v1::Subscription {
     let Filter { accounts, types } = &subscription.filter;
     let filter = (subscription.filter != Filter::default()).then(|| v1::EventFilter {
         accounts: accounts.iter().map(AccountId::to_string).collect(),
-        types: types.iter().map(TypeWord::to_string).collect(),
+        types: types.iter().map(TypePattern::to_string).collect(),
     });
     v1::Subscription {
         id: subscription.id.to_string(),
