@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// One of the two REST APIs that Switchboard calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Provider {
     /// ConnectBy, `https://api.connectby.io`.
     ConnectBy,
@@ -15,17 +16,8 @@ pub enum Provider {
 
 impl Provider {
     /// The provider's name in configuration, metrics and error metadata.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConnectBy => "connectby",
-            Self::Connectly => "connectly",
-        }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -32,19 +32,27 @@ impl EventId {
 }
 
 /// The type of an event. Its text form is part of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
 pub enum EventType {
     /// A customer sent a message.
+    #[strum(serialize = "message.received")]
     MessageReceived,
     /// The provider accepted a message that Switchboard sent.
+    #[strum(serialize = "message.accepted")]
     MessageAccepted,
     /// The provider reported the status of a sent message.
+    #[strum(serialize = "message.status")]
     MessageStatus,
     /// The provider reported a message that was sent from one of the account's own numbers.
+    #[strum(serialize = "message.echo")]
     MessageEcho,
     /// A report is ready to download.
+    #[strum(serialize = "report.completed")]
     ReportCompleted,
     /// A webhook with a valid signature that this version cannot parse.
+    #[strum(serialize = "unknown")]
     Unknown,
 }
 
@@ -60,26 +68,13 @@ impl EventType {
     ];
 
     /// The type's name in the contract, such as `message.received`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MessageReceived => "message.received",
-            Self::MessageAccepted => "message.accepted",
-            Self::MessageStatus => "message.status",
-            Self::MessageEcho => "message.echo",
-            Self::ReportCompleted => "report.completed",
-            Self::Unknown => "unknown",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// The type with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-}
-
-impl fmt::Display for EventType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        name.parse().ok()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// The kind of a media file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum MediaKind {
     /// An image.
     Image,
@@ -17,13 +18,8 @@ pub enum MediaKind {
 
 impl MediaKind {
     /// The kind's name in error texts and at both providers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Image => "image",
-            Self::Video => "video",
-            Self::Audio => "audio",
-            Self::Document => "document",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
