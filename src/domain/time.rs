@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
+    /// The last second that a timestamp of the contract can represent: the end of the year 9999.
+    pub const LAST_SECOND: i64 = 253_402_300_799;
+
     /// The system clock. It can go backwards, so code that needs an order must not rely on it.
     pub fn now() -> Self {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -8,6 +8,7 @@ use reqwest::header::RETRY_AFTER;
 use url::Url;
 
 use super::Error;
+use super::json::Object;
 use crate::domain::UnknownReason;
 
 /// The maximum size of a reply. Real replies have a few hundred bytes, and lists have some tens of thousands.
@@ -25,6 +26,18 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Result<Bytes, UnknownReason>,
+}
+
+impl Reply {
+    /// Whether the status is 2xx.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as a JSON object. `None` if it is incomplete or not an object.
+    pub(super) fn object(&self) -> Option<Object<'_>> {
+        self.body.as_ref().ok().and_then(|body| Object::parse(body))
+    }
 }
 
 impl Http {

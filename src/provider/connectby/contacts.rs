@@ -9,7 +9,7 @@ use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
 use super::page::List;
-use super::{Client, Confirmation, SECRET_KEY, json};
+use super::{Client, Confirmation, json};
 use crate::config::Route;
 use crate::domain::contact::{ContactId, ContactUpdate, Created, Details, ListedContact, NewContact};
 use crate::domain::page::{Page, PagePosition};
@@ -81,9 +81,7 @@ impl Client {
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Reply, Error> {
         let url = endpoint(&self.base_url, &route.path.replace("{id}", id.as_str()));
-        let request =
-            self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
-        self.http.exchange(fill(request)).await
+        self.http.exchange(fill(self.request(route, url))).await
     }
 }
 

@@ -16,9 +16,6 @@ use crate::domain::flow::{Answers, FlowResponse};
 use crate::domain::page::{Page, PagePosition};
 use crate::domain::{Channel, PhoneNumber, UnixMillis};
 
-/// The last second that a timestamp of the contract can represent: the end of the year 9999.
-const LAST_SECOND: i64 = 253_402_300_799;
-
 impl Client {
     /// Lists a page of flow responses.
     ///
@@ -103,7 +100,7 @@ fn sender(from_number: Option<String>) -> Party {
 /// Parses Unix seconds.
 fn time(text: Option<String>) -> Option<UnixMillis> {
     let seconds: i64 = text?.trim().parse().ok()?;
-    (0..=LAST_SECOND).contains(&seconds).then(|| UnixMillis::from_seconds(seconds)).flatten()
+    (0..=UnixMillis::LAST_SECOND).contains(&seconds).then(|| UnixMillis::from_seconds(seconds)).flatten()
 }
 
 #[cfg(test)]

@@ -106,9 +106,12 @@ impl Client {
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Reply, Error> {
         let url = endpoint(&self.base_url, &route.path);
-        let request =
-            self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
-        self.http.exchange(fill(request)).await
+        self.http.exchange(fill(self.request(route, url))).await
+    }
+
+    /// A request to a URL of this route, with the account's credentials.
+    fn request(&self, route: &Route, url: Url) -> RequestBuilder {
+        self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone())
     }
 
     /// Finds the provider's confirmation in a reply to a send.
@@ -132,9 +135,9 @@ impl Client {
         reply: &Reply,
         confirmation: impl FnOnce(&Object<'_>) -> Confirmation<T>,
     ) -> Result<T, Error> {
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let object = reply.object();
         let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
-        let Some(object) = object.filter(|_| (200..300).contains(&reply.status)) else {
+        let Some(object) = object.filter(|_| reply.is_success()) else {
             return Err(self.table.classify(reply, error_body));
         };
         match (confirmation(&object), error_body, error::has_unknown_error(&object)) {

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::http::{Reply, endpoint};
 use super::super::json::{Object, StrayBackslash, repair};
-use super::{Client, Error, SECRET_KEY, error};
+use super::{Client, Error, error};
 use crate::config::Route;
 use crate::domain::page::{Page, PagePosition};
 
@@ -33,9 +33,7 @@ impl Client {
         let number = position.map_or(1, |position| position.number);
         let mut url = endpoint(&self.base_url, &list.route.path);
         url.query_pairs_mut().append_pair("page", &number.to_string());
-        let request =
-            self.http.request(list.route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
-        let reply = self.http.exchange(request).await?;
+        let reply = self.http.exchange(self.request(list.route, url)).await?;
         let page = self.read_page(&reply, list.keys, |rows| {
             let fingerprint = fingerprint(rows);
             if rows.is_empty() || position.is_some_and(|position| position.before == fingerprint) {
@@ -65,7 +63,7 @@ impl Client {
         };
         let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
         match object.as_ref().and_then(|object| object.items(keys)) {
-            Some(rows) if error_body.is_none() && (200..300).contains(&reply.status) => Ok(read(&rows)),
+            Some(rows) if error_body.is_none() && reply.is_success() => Ok(read(&rows)),
             Some(_) | None => Err(self.table.classify(reply, error_body)),
         }
     }

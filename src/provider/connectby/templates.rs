@@ -8,7 +8,7 @@ use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
 use super::super::pagination::{NextPage, PageCursor};
 use super::super::template;
-use super::{Client, SECRET_KEY, error};
+use super::{Client, error};
 use crate::domain::template::{Definition, Page, TemplateListStart};
 use crate::domain::{Provider, UnknownReason};
 
@@ -22,9 +22,7 @@ impl Client {
             TemplateListStart::After(cursor) => _ = url.query_pairs_mut().append_pair("after", cursor),
             TemplateListStart::Before(cursor) => _ = url.query_pairs_mut().append_pair("before", cursor),
         }
-        let request =
-            self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
-        let reply = self.http.exchange(request).await?;
+        let reply = self.http.exchange(self.request(route, url)).await?;
         self.templates_from(&reply, start).map_err(|error| error.at_route("list_templates", route))
     }
 
@@ -53,7 +51,7 @@ impl Client {
     }
 
     fn templates_from(&self, reply: &Reply, start: &TemplateListStart) -> Result<Page, Error> {
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let object = reply.object();
         let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
         match (reply.status, &error_body, object.as_ref().and_then(|object| parse_page(object, start))) {
             (200..300, None, Some(page)) => Ok(page),

@@ -6,7 +6,7 @@ use crate::domain::RefusalReason;
 
 /// Finds the provider's error in a reply with this status.
 ///
-/// A success can contain a `message`, a `type` of its own or `code: 0`. These alone are no error.
+/// A success can contain a `message`, its own `type` or `code: 0`. These alone are no error.
 pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<ProviderErrorBody> {
     // Some services wrap the error in an `error` object.
     let wrapped = reply.object(&["error"]);

@@ -118,14 +118,17 @@ impl Client {
 
     /// Finds the provider's confirmation in a reply to a send: a 2xx with an `id`.
     fn accepted(&self, reply: &Reply) -> Result<AcceptedMessage, Error> {
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let object = reply.object();
         let id = object.as_ref().and_then(|object| object.text(&["id"]));
         match (reply.status, id) {
             (200..300, Some(id)) => Ok(AcceptedMessage { provider_ids: vec![id], provider_state: None }),
-            _ => Err(self
-                .table
-                .classify(reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
+            _ => Err(self.error(reply, object.as_ref())),
         }
+    }
+
+    /// Classifies a reply that does not confirm the call. `object` is its body.
+    fn error(&self, reply: &Reply, object: Option<&Object<'_>>) -> Error {
+        self.table.classify(reply, object.and_then(|object| error::find(reply.status, object)))
     }
 
     pub(super) fn webhook_scheme(&self) -> Option<&Scheme> {

@@ -25,11 +25,9 @@ impl Client {
     /// Fails if the provider returns no list.
     pub async fn list_webhooks(&self) -> Result<Vec<Registration>, Error> {
         let reply = self.http.exchange(self.request(Method::GET, "/webhooks")).await?;
-        let object = read(&reply);
-        let listed = object.as_ref().filter(|_| success(&reply)).and_then(list);
-        listed.ok_or_else(|| {
-            self.table.classify(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))
-        })
+        let object = reply.object();
+        let listed = object.as_ref().filter(|_| reply.is_success()).and_then(list);
+        listed.ok_or_else(|| self.error(&reply, object.as_ref()))
     }
 
     /// Registers a URL for a topic.
@@ -45,12 +43,10 @@ impl Client {
         };
         let reply =
             self.http.exchange(with_body(self.request(Method::POST, "/create/webhooks"), &body)).await?;
-        let object = read(&reply);
-        let id = object.as_ref().filter(|_| success(&reply)).and_then(|object| object.text(&["id"]));
+        let object = reply.object();
+        let id = object.as_ref().filter(|_| reply.is_success()).and_then(|object| object.text(&["id"]));
         let Some(id) = id else {
-            return Err(self
-                .table
-                .classify(&reply, object.as_ref().and_then(|object| error::find(reply.status, object))));
+            return Err(self.error(&reply, object.as_ref()));
         };
         Ok(Registration {
             id,
@@ -96,21 +92,13 @@ impl Client {
 
     /// Finds the provider's confirmation in a reply that promises no content.
     fn confirmed(&self, reply: &Reply) -> Result<(), Error> {
-        let object = read(reply);
+        let object = reply.object();
         let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
         match &reply.body {
-            Ok(body) if success(reply) && error_body.is_none() && empty_or_json(body) => Ok(()),
+            Ok(body) if reply.is_success() && error_body.is_none() && empty_or_json(body) => Ok(()),
             Ok(_) | Err(_) => Err(self.table.classify(reply, error_body)),
         }
     }
-}
-
-fn success(reply: &Reply) -> bool {
-    (200..300).contains(&reply.status)
-}
-
-fn read(reply: &Reply) -> Option<Object<'_>> {
-    reply.body.as_ref().ok().and_then(|body| Object::parse(body))
 }
 
 fn empty_or_json(body: &[u8]) -> bool {
@@ -266,7 +254,8 @@ mod tests {
 
     fn error_at(status: u16, body: &'static str) -> Option<Option<crate::domain::RefusalReason>> {
         let reply = Reply { status, retry_after: None, body: Ok(body.as_bytes().into()) };
-        read(&reply)
+        reply
+            .object()
             .and_then(|object| error::find(reply.status, &object))
             .map(|error_body| error_body.meaning)
     }

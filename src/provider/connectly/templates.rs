@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::super::Error;
 use super::super::json::Object;
 use super::super::template;
-use super::{Client, error};
+use super::Client;
 use crate::domain::Provider;
 use crate::domain::template::{Component, Definition, Page};
 
@@ -17,12 +17,10 @@ impl Client {
     pub(in super::super) async fn list_templates(&self) -> Result<Page, Error> {
         // Connectly uses POST for this read.
         let reply = self.post_json(&self.get_templates, b"{}".to_vec()).await?;
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let object = reply.object();
         match (reply.status, object.as_ref().and_then(parse_list)) {
             (200..300, Some(templates)) => Ok(Page { templates, after: None, before: None }),
-            _ => Err(self
-                .table
-                .classify(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
+            _ => Err(self.error(&reply, object.as_ref())),
         }
     }
 

@@ -17,9 +17,6 @@ use crate::domain::{
     RefusalReason, UnixMillis, UserId,
 };
 
-/// The last second that a timestamp of the contract can represent: the end of the year 9999.
-const LAST_SECOND: i64 = 253_402_300_799;
-
 /// Parses a webhook into the single event that it reports.
 pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &Verified) -> Incoming {
     let object = Object::parse(webhook.body());
@@ -176,7 +173,7 @@ fn timestamp(object: &Object<'_>, keys: &[&str]) -> Option<UnixMillis> {
         Ok(seconds) => UnixMillis::from_seconds(seconds),
         Err(_) => UnixMillis::from_rfc3339(&text),
     };
-    timestamp.filter(|timestamp| (0..=LAST_SECOND).contains(&timestamp.0.div_euclid(1_000)))
+    timestamp.filter(|timestamp| (0..=UnixMillis::LAST_SECOND).contains(&timestamp.0.div_euclid(1_000)))
 }
 
 fn truncate_to_seconds(timestamp: UnixMillis) -> UnixMillis {
