@@ -9,7 +9,7 @@ use crate::api::request::position::{Position, cursor, position, since};
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::served::v1::subscription_service_server::SubscriptionService;
 use crate::api::{Api, request::filter, request::page_token, request::parse, response::convert};
-use crate::domain::{AccountId, Filter, SubscriptionId, TypeWord};
+use crate::domain::{AccountId, Filter, SubscriptionId, TypePattern};
 use crate::journal::{self, Journal, Progress, Start, SubscriptionError};
 use crate::pb::v1;
 
@@ -241,7 +241,7 @@ fn shown(journal: &Journal, progress: Progress) -> v1::Subscription {
     let Filter { accounts, types } = &subscription.filter;
     let filter = (subscription.filter != Filter::default()).then(|| v1::EventFilter {
         accounts: accounts.iter().map(AccountId::to_string).collect(),
-        types: types.iter().map(TypeWord::to_string).collect(),
+        types: types.iter().map(TypePattern::to_string).collect(),
         customers: Vec::new(),
     });
     v1::Subscription {

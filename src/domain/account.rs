@@ -1,11 +1,12 @@
-//! Accounts and the providers behind them.
+//! Accounts and their providers.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// One of the two REST APIs behind the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// One of the two REST APIs that Switchboard calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Provider {
     /// ConnectBy, `https://api.connectby.io`.
     ConnectBy,
@@ -15,24 +16,15 @@ pub enum Provider {
 
 impl Provider {
     /// The provider's name in configuration, metrics and error metadata.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConnectBy => "connectby",
-            Self::Connectly => "connectly",
-        }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The operator's name for one set of credentials at one provider.
 ///
-/// Lower-case letters, digits and single hyphens between them, at most 63 characters, so that it can
-/// stand in a URL, a metric label and an environment variable without escaping. Cheap to clone.
+/// Lower-case letters, digits and single hyphens between them, at most 63 characters. Such a name needs no escaping in
+/// a URL, a metric label or an environment variable. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(Arc<str>);
 
@@ -43,14 +35,14 @@ pub struct AccountId(Arc<str>);
 )]
 pub struct AccountIdMalformed;
 
-/// The most characters that a name may have.
-const NAME_CHARACTERS: usize = 63;
+/// The maximum length of a name, in characters.
+const MAX_NAME_CHARACTERS: usize = 63;
 
-/// Whether that may name an account or a subscription.
+/// Whether `s` is a valid name for an account or a subscription.
 pub(super) fn is_name(s: &str) -> bool {
     let segment =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    s.len() <= NAME_CHARACTERS && s.split('-').all(segment)
+    s.len() <= MAX_NAME_CHARACTERS && s.split('-').all(segment)
 }
 
 impl AccountId {
@@ -79,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_id_is_words_of_letters_and_digits_joined_by_single_hyphens() {
+    fn account_id_accepts_lowercase_words_joined_by_single_hyphens() {
         for good in ["a", "acme", "acme-eu-2", "0", &"a".repeat(63)] {
             assert_eq!(good.parse::<AccountId>().map(|id| id.to_string()), Ok(good.to_owned()));
         }

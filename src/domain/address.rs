@@ -1,12 +1,12 @@
-//! Whom a message goes to and whom it comes from.
+//! The addresses that messages are sent to and received from.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// A phone number in E.164.
 ///
-/// Reads `+15550100001` and `15550100001`, with blanks and hyphens anywhere, and always prints with the `+`.
-/// `Debug` hides all but the last two digits, for it ends up in logs.
+/// Parsing accepts `+15550100001` and `15550100001`, with blanks and hyphens anywhere. Display always prints the `+`.
+/// `Debug` hides all but the last two digits because it ends up in logs.
 ///
 /// ```
 /// use switchboard::domain::PhoneNumber;
@@ -19,7 +19,7 @@ use std::str::FromStr;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PhoneNumber(String);
 
-/// A business-scoped user id, `US.123`: a WhatsApp customer who may have no phone number.
+/// A business-scoped user id, `US.123`. It identifies a WhatsApp customer who may have no phone number.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UserId(String);
 
@@ -64,10 +64,10 @@ impl FromStr for PhoneNumber {
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let trimmed = s.trim_matches(' ');
-        let national = trimmed.strip_prefix('+').unwrap_or(trimmed);
+        let unsigned = trimmed.strip_prefix('+').unwrap_or(trimmed);
         let mut number = String::with_capacity(16);
         number.push('+');
-        for c in national.chars() {
+        for c in unsigned.chars() {
             match c {
                 '0'..='9' => number.push(c),
                 ' ' | '-' => {}
@@ -105,15 +105,15 @@ impl UserId {
 impl FromStr for UserId {
     type Err = Malformed;
 
-    /// Reads the bare form, `US.123`.
+    /// Parses the bare form, `US.123`.
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let (country, rest) = s.split_once('.').ok_or(Malformed::User)?;
-        let good = s.len() <= 128
+        let valid = s.len() <= 128
             && country.len() == 2
             && country.bytes().all(|b| b.is_ascii_uppercase())
             && !rest.is_empty()
             && rest.bytes().all(|b| b.is_ascii_alphanumeric());
-        if good { Ok(Self(s.to_owned())) } else { Err(Malformed::User) }
+        if valid { Ok(Self(s.to_owned())) } else { Err(Malformed::User) }
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_phone_number_is_read_with_or_without_plus_and_always_printed_with_it() {
+    fn phone_number_with_or_without_plus_displays_with_plus() {
         for text in ["+15550100001", "15550100001", "+1 555-010-0001", " 1-555 0100001 "] {
             assert_eq!(
                 text.parse::<Address>().map(|a| a.to_string()),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_phone_number_is_refused() {
+    fn malformed_phone_number_is_rejected() {
         for text in [
             "",
             "+",
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_id_is_two_capitals_a_dot_and_letters_or_digits() {
+    fn user_id_is_two_capitals_a_dot_and_alphanumerics() {
         assert_eq!("bsuid:US.1a2".parse::<Address>().map(|a| a.to_string()), Ok("bsuid:US.1a2".to_owned()));
         for text in
             ["bsuid:", "bsuid:US", "bsuid:US.", "bsuid:us.1", "bsuid:USA.1", "bsuid:US.1/2", "bsuid: US.1"]
@@ -192,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_hides_who_is_meant() {
+    fn debug_output_hides_phone_number_and_user_id() {
         let text = format!("{:?} {:?}", "+15550100001".parse::<Address>(), "bsuid:US.778".parse::<Address>());
         assert!(!text.contains("555") && !text.contains("778"), "{text}");
     }
 
     proptest! {
         #[test]
-        fn parsing_never_panics_and_its_output_parses_to_itself(text in "\\PC{0,40}") {
+        fn any_text_parses_without_panic_and_round_trips(text in "\\PC{0,40}") {
             if let Ok(address) = text.parse::<Address>() {
                 prop_assert_eq!(address.to_string().parse::<Address>(), Ok(address));
             }

@@ -1,11 +1,12 @@
-//! The people in an account's contact list.
+//! Contacts in the contact list of an account.
 
 use std::str::FromStr;
 
-/// The most digits of a country code and a national number together.
+/// The maximum number of digits of a country code and a national number together.
 pub const MAX_PHONE_DIGITS: usize = 15;
 
-/// The provider's id of a contact: letters, digits, `_` and `-`, so that it cannot leave its place in a URL.
+/// The provider's id of a contact: letters, digits, `_` and `-`. Such an id cannot alter the structure of a URL that
+/// contains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContactId(String);
 
@@ -17,11 +18,11 @@ pub struct CountryCode(String);
 #[derive(Clone, PartialEq, Eq)]
 pub struct NationalNumber(String);
 
-/// A day of the calendar, written `YYYY-MM-DD`.
+/// A calendar date, written `YYYY-MM-DD`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DateOfBirth(String);
 
-/// Why a string is none of these.
+/// Why a string is not a valid contact id, country code, national number or date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Not an id.
@@ -55,8 +56,8 @@ impl FromStr for ContactId {
     type Err = Malformed;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        if (1..=64).contains(&s.len()) && s.bytes().all(harmless) {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        if (1..=64).contains(&s.len()) && s.bytes().all(allowed) {
             Ok(Self(s.to_owned()))
         } else {
             Err(Malformed::Id)
@@ -94,18 +95,18 @@ impl FromStr for DateOfBirth {
     type Err = Malformed;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        // Parsers of dates take more forms than one, and only one is the provider's.
+        // `jiff` accepts several spellings of a date; the provider documents only this one.
         let date: jiff::civil::Date = s.parse().map_err(|_| Malformed::Date)?;
         if date.to_string() == s { Ok(Self(s.to_owned())) } else { Err(Malformed::Date) }
     }
 }
 
-/// What may be known of a contact besides name and number. What is absent is not said.
+/// The optional fields of a contact. An absent field is not sent to the provider.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Details {
     /// The email address.
     pub email: Option<String>,
-    /// The gender, in a word that the provider may know.
+    /// The gender. The provider does not document which values it accepts.
     pub gender: Option<String>,
     /// The date of birth.
     pub date_of_birth: Option<DateOfBirth>,
@@ -120,33 +121,33 @@ pub struct NewContact {
     pub name: String,
     /// The country code of the phone number.
     pub country_code: CountryCode,
-    /// The phone number without it.
+    /// The phone number without the country code.
     pub phone_number: NationalNumber,
-    /// The rest.
+    /// The optional fields.
     pub details: Details,
 }
 
-/// A contact to be changed.
+/// The new values of an existing contact.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ContactUpdate {
-    /// Which one.
+    /// The contact to change.
     pub id: ContactId,
-    /// The name, changed or not.
+    /// The name, which is always sent, even if it does not change.
     pub name: String,
-    /// The rest.
+    /// The optional fields.
     pub details: Details,
 }
 
-/// The provider's word that a contact was created.
+/// The provider's confirmation that it created a contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Created {
-    /// The id that it gave.
+    /// The id that the provider assigned.
     pub id: String,
-    /// Its own words; may be empty.
+    /// The provider's message, verbatim; may be empty.
     pub message: String,
 }
 
-/// A contact as the provider lists it. A field that it does not tell is empty.
+/// A contact as the provider lists it. A field that the provider omits is empty or absent.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ListedContact {
     /// The id, as text.
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_cannot_leave_its_place_in_a_url() {
+    fn contact_id_accepts_only_url_safe_characters() {
         for good in ["1", "42", "a_B-9", &"x".repeat(64)] {
             assert_eq!(good.parse::<ContactId>().map(|id| id.0), Ok(good.to_owned()));
         }
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_country_code_loses_its_plus_and_nothing_else() {
+    fn country_code_drops_one_leading_plus_only() {
         for (text, digits) in [("91", "91"), ("+1", "1"), ("+420", "420")] {
             assert_eq!(text.parse::<CountryCode>().map(|code| code.0), Ok(digits.to_owned()));
         }
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_national_number_loses_blanks_and_hyphens() {
+    fn national_number_drops_blanks_and_hyphens() {
         for (text, digits) in [("98123-45670", "9812345670"), (" 0171 23", "017123"), ("1234", "1234")] {
             assert_eq!(text.parse::<NationalNumber>().map(|number| number.0), Ok(digits.to_owned()));
         }
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_of_birth_is_a_day_of_the_calendar_in_one_form() {
+    fn date_of_birth_accepts_only_year_month_day() {
         for good in ["1990-05-01", "2000-02-29", "1899-12-31"] {
             assert_eq!(good.parse::<DateOfBirth>().map(|date| date.0), Ok(good.to_owned()));
         }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_hides_who_is_meant() {
+    fn debug_output_hides_personal_data() {
         let details = Details { note: Some("secret".to_owned()), ..Details::default() };
         let new = NewContact {
             name: "secret".to_owned(),

@@ -1,4 +1,4 @@
-//! Places in the journal.
+//! Cursors: positions in the event journal.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,14 +6,15 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// A place in one journal: behind the event of that number. Number 0 is before everything.
+/// A position in one journal: after the event with this sequence number. Sequence 0 is before the first event.
 ///
-/// Written as base64url of version, epoch, number and a checksum, 28 characters; opaque to callers.
+/// The text form is base64url of version, epoch, sequence number and a checksum: 28 characters. Clients treat it as
+/// opaque.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Which journal: a random number that is made with its file.
+    /// Identifies the journal: a random number that is generated when the journal's file is created.
     pub epoch: u64,
-    /// The number of the event that the place is behind.
+    /// The sequence number of the last event before the position.
     pub sequence: u64,
 }
 
@@ -41,18 +42,19 @@ impl FromStr for Cursor {
     type Err = CursorMalformed;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        // One spelling only: the length rules out padding, and the engine refuses loose trailing bits.
+        // Each cursor has exactly one text form: the length check rejects padding, and the engine rejects nonzero
+        // trailing bits.
         let bytes = URL_SAFE_NO_PAD.decode(s).map_err(|_| CursorMalformed)?;
         let bytes: [u8; LEN] = bytes.try_into().map_err(|_| CursorMalformed)?;
-        let number_at = |from: usize| {
-            let mut sequence = [0; 8];
-            sequence.copy_from_slice(&bytes[from..from + 8]);
-            u64::from_be_bytes(sequence)
+        let u64_at = |from: usize| {
+            let mut field = [0; 8];
+            field.copy_from_slice(&bytes[from..from + 8]);
+            u64::from_be_bytes(field)
         };
         if bytes[0] != VERSION || bytes[17..] != crc32fast::hash(&bytes[..17]).to_be_bytes() {
             return Err(CursorMalformed);
         }
-        Ok(Self { epoch: number_at(1), sequence: number_at(9) })
+        Ok(Self { epoch: u64_at(1), sequence: u64_at(9) })
     }
 }
 
@@ -63,7 +65,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_survives_being_text_and_fits_64_characters(epoch: u64, sequence: u64) {
+        fn cursor_round_trips_as_text_of_at_most_64_characters(epoch: u64, sequence: u64) {
             let cursor = Cursor { epoch, sequence };
             let text = cursor.to_string();
             prop_assert!(text.len() <= 64);
@@ -71,7 +73,7 @@ mod tests {
         }
 
         #[test]
-        fn a_cursor_with_one_changed_character_is_refused(epoch: u64, sequence: u64, at in 0_usize..28, with in "[A-Za-z0-9_-]") {
+        fn cursor_with_one_changed_character_is_rejected(epoch: u64, sequence: u64, at in 0_usize..28, with in "[A-Za-z0-9_-]") {
             let text = Cursor { epoch, sequence }.to_string();
             let mut changed = text.clone();
             changed.replace_range(at..=at, &with);
@@ -80,7 +82,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_parsing_panic(text in "\\PC{0,64}") {
+        fn any_text_parses_without_panic(text in "\\PC{0,64}") {
             let _ = text.parse::<Cursor>();
         }
     }

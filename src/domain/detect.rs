@@ -1,38 +1,41 @@
-//! What a file is, told from its first bytes.
+//! Detects the type of a file from its first bytes.
 
 use super::MediaType;
 
-/// How many bytes tell what a file is: enough for the first entries of an Office document.
+/// How many leading bytes detection needs. They include the first entries of an Office document.
 pub const HEAD_BYTES: usize = 32 << 10;
 
-/// What an Office document of before 2007 begins with, and much else that is kept in such containers.
+/// The OLE signature: the first bytes of an Office document older than 2007, and of many other formats in OLE
+/// containers.
 const OLE: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1";
 
-/// Why a file's type is not known, or is none that can be uploaded.
+/// Why detection found no type that can be uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undetected {
-    /// It is sound, or a sticker.
+    /// The file is audio or a sticker.
     SoundOrSticker,
-    /// It is an Office document; which one, only the end of its name could say, and does not.
+    /// The file may be an Office document of a kind that neither its content nor its extension identifies.
     Ending {
-        /// The endings that would.
+        /// The extensions that would identify it.
         endings: &'static str,
     },
-    /// It is something else.
+    /// The file is of another type.
     Other,
 }
 
-/// Tells a file's type from its first [`HEAD_BYTES`] bytes, or from all of it where it has less (`whole`).
+/// Detects the type of a file from its first [`HEAD_BYTES`] bytes. If the file is shorter, `head` is all of it and
+/// `complete` is true.
 ///
-/// Office documents are containers, of which the first bytes may show no more than that; then the end of the file's
-/// name decides. Those of before 2007 say what they are in places that lie anywhere in the file, so there it always does.
+/// Office documents are containers, and their first bytes may identify only the container. In that case the extension
+/// of the file name decides. A document older than 2007 stores its kind at an arbitrary offset, so for those files the
+/// extension always decides.
 ///
 /// # Errors
 ///
-/// When it is no type that can be uploaded.
-pub fn detect(head: &[u8], whole: bool, file_name: &str) -> Result<MediaType, Undetected> {
+/// Fails if the type is not one that can be uploaded.
+pub fn detect(head: &[u8], complete: bool, file_name: &str) -> Result<MediaType, Undetected> {
     if head.starts_with(OLE) {
-        return by_ending(file_name, &[MediaType::Doc, MediaType::Xls, MediaType::Ppt])
+        return by_extension(file_name, &[MediaType::Doc, MediaType::Xls, MediaType::Ppt])
             .ok_or(Undetected::Ending { endings: "`.doc`, `.xls` or `.ppt`" });
     }
     let mime = infer::get(head).map(|found| found.mime_type());
@@ -42,13 +45,14 @@ pub fn detect(head: &[u8], whole: bool, file_name: &str) -> Result<MediaType, Un
     if is_3gpp(head) {
         return Ok(MediaType::ThreeGpp);
     }
-    // Before the signatures of other types: some are letters that a text may begin with.
-    if is_text(head, whole) {
+    // This check comes before the signatures of other types, because some signatures are letters that a text may begin
+    // with.
+    if is_text(head, complete) {
         return Ok(MediaType::Text);
     }
     match mime {
         Some("application/zip") => by_entries(head)
-            .or_else(|| by_ending(file_name, &[MediaType::Docx, MediaType::Xlsx, MediaType::Pptx]))
+            .or_else(|| by_extension(file_name, &[MediaType::Docx, MediaType::Xlsx, MediaType::Pptx]))
             .ok_or(Undetected::Ending { endings: "`.docx`, `.xlsx` or `.pptx`" }),
         Some("image/webp") => Err(Undetected::SoundOrSticker),
         Some(mime) if mime.starts_with("audio/") => Err(Undetected::SoundOrSticker),
@@ -56,13 +60,13 @@ pub fn detect(head: &[u8], whole: bool, file_name: &str) -> Result<MediaType, Un
     }
 }
 
-/// ISO 14496-12: a box `ftyp`, whose brand begins with `3g` and a letter that is the profile.
+/// ISO 14496-12: an `ftyp` box whose brand is `3g` and a letter that names the profile.
 fn is_3gpp(head: &[u8]) -> bool {
     head.get(4..8) == Some(b"ftyp")
         && matches!(head.get(8..11), Some([b'3', b'g', b'e' | b'g' | b'p' | b'r' | b's']))
 }
 
-/// An Office document: an archive with a list of content types and the folder of one of the programs.
+/// Detects an Office document: a ZIP archive with a content types list and the folder of one Office program.
 fn by_entries(head: &[u8]) -> Option<MediaType> {
     const ENTRY: &[u8] = b"PK\x03\x04";
     const NAME_AT: usize = 30;
@@ -74,12 +78,12 @@ fn by_entries(head: &[u8]) -> Option<MediaType> {
     folders.into_iter().find(|(folder, _)| has(b"[Content_Types].xml") && has(folder)).map(|(_, known)| known)
 }
 
-/// Text: UTF-8 without control characters but those that break lines and pages.
-fn is_text(head: &[u8], whole: bool) -> bool {
+/// Whether `head` is UTF-8 without control characters other than tabs, line breaks and form feeds.
+fn is_text(head: &[u8], complete: bool) -> bool {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        // The head may end within a character.
-        Err(error) if !whole && error.error_len().is_none() => {
+        // The head may end in the middle of a character.
+        Err(error) if !complete && error.error_len().is_none() => {
             std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
         }
         Err(_) => return false,
@@ -87,16 +91,16 @@ fn is_text(head: &[u8], whole: bool) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}'))
 }
 
-fn by_ending(file_name: &str, types: &[MediaType]) -> Option<MediaType> {
-    let (_, ending) = file_name.rsplit_once('.')?;
-    types.iter().copied().find(|known| ending.eq_ignore_ascii_case(known.extension()))
+fn by_extension(file_name: &str, types: &[MediaType]) -> Option<MediaType> {
+    let (_, extension) = file_name.rsplit_once('.')?;
+    types.iter().copied().find(|known| extension.eq_ignore_ascii_case(known.extension()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The beginning of an Office document: local file headers of these names, without content.
+    /// The beginning of an Office document: local file headers with these names, without content.
     fn zip(names: &[&str]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for name in names {
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_uploaded_is_known_by_its_first_bytes() {
+    fn uploadable_file_is_detected_by_its_first_bytes() {
         for (head, expected) in [
             (b"\xff\xd8\xff\xe0\0\x10JFIF".to_vec(), MediaType::Jpeg),
             (b"\x89PNG\r\n\x1a\n\0".to_vec(), MediaType::Png),
@@ -132,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_office_document_that_shows_no_more_is_known_by_the_end_of_its_name() {
+    fn ambiguous_office_document_is_detected_by_extension() {
         let plain = zip(&["customXml/item.xml"]);
         for (head, name, expected) in [
             (OLE, "a.doc", MediaType::Doc),
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_uploaded_is_told_apart() {
+    fn audio_and_stickers_are_distinguished_from_other_types() {
         for sound in [
             &b"ID3\x04\0\0\0"[..],
             b"OggS\0\x02\0\0",
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_may_end_within_a_character_and_a_file_may_not() {
+    fn partial_character_at_the_end_is_text_only_in_a_head() {
         let cut = &"☃☃".as_bytes()[..5];
         assert_eq!(detect(cut, false, ""), Ok(MediaType::Text));
         assert_eq!(detect(cut, true, ""), Err(Undetected::Other));

@@ -1,4 +1,4 @@
-//! Things that happened and that subscribers may want.
+//! Events: what happened to messages, as subscribers receive it.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl EventId {
         Self(format!("evt_{}", Ulid::generate()))
     }
 
-    /// An id that was written down before.
+    /// Restores an id that was stored before.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
@@ -31,20 +31,28 @@ impl EventId {
     }
 }
 
-/// What kind of thing happened. The text is part of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The type of an event. Its text form is part of the contract.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
 pub enum EventType {
-    /// A customer wrote.
+    /// A customer sent a message.
+    #[strum(serialize = "message.received")]
     MessageReceived,
-    /// The provider has taken a message of ours.
+    /// The provider accepted a message that Switchboard sent.
+    #[strum(serialize = "message.accepted")]
     MessageAccepted,
-    /// The provider reports on a message that was sent.
+    /// The provider reported the status of a sent message.
+    #[strum(serialize = "message.status")]
     MessageStatus,
-    /// A message from one of our own numbers, reported back.
+    /// The provider reported a message that was sent from one of the account's own numbers.
+    #[strum(serialize = "message.echo")]
     MessageEcho,
-    /// A report can be fetched.
+    /// A report is ready to download.
+    #[strum(serialize = "report.completed")]
     ReportCompleted,
-    /// A rightly signed webhook that cannot be read.
+    /// A webhook with a valid signature that this version cannot parse.
+    #[strum(serialize = "unknown")]
     Unknown,
 }
 
@@ -59,34 +67,21 @@ impl EventType {
         Self::Unknown,
     ];
 
-    /// The type as callers see it: a word with dots.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MessageReceived => "message.received",
-            Self::MessageAccepted => "message.accepted",
-            Self::MessageStatus => "message.status",
-            Self::MessageEcho => "message.echo",
-            Self::ReportCompleted => "report.completed",
-            Self::Unknown => "unknown",
-        }
+    /// The type's name in the contract, such as `message.received`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
-    /// The type of that name.
+    /// The type with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+        name.parse().ok()
     }
 }
 
-impl fmt::Display for EventType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// One end of a message, as the provider described it.
+/// The sender or the recipient of a message, as the provider described it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Party {
-    /// The form that a message can be addressed to, or the provider's own text.
+    /// The address in the form that a send accepts. If there is none, the provider's own text.
     pub address: String,
     /// The phone number with `+`, if there is one.
     pub phone_number: String,
@@ -94,7 +89,7 @@ pub struct Party {
     pub user_id: String,
     /// The display name, if there is one.
     pub name: String,
-    /// The network, if it is one we know.
+    /// The network, if it is a known one.
     pub channel: Option<Channel>,
 }
 
@@ -104,25 +99,25 @@ impl fmt::Debug for Party {
     }
 }
 
-/// One thing that happened, before it has a place in the journal.
+/// An event that has no position in the journal yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Its id.
+    /// The event's id.
     pub id: EventId,
-    /// The account that it belongs to.
+    /// The account that the event belongs to.
     pub account: AccountId,
     /// The account's provider.
     pub provider: Provider,
-    /// When it happened by the provider's clock, if it said.
+    /// When it happened by the provider's clock, if the provider reported a time.
     pub occur_time: Option<UnixMillis>,
-    /// The JSON text that the sender attached to the message, if it came back.
+    /// The JSON text that the client attached to the message, if the provider returned it.
     pub callback_data: Option<String>,
     /// What happened.
     pub payload: Payload,
 }
 
 impl Event {
-    /// What tells that the provider has taken a message.
+    /// Creates the event that reports that the provider accepted `message`.
     pub fn accepted(message: Message) -> Self {
         Self {
             id: EventId::generate(),
@@ -147,41 +142,41 @@ impl Event {
     }
 }
 
-/// What happened.
+/// The content of an event, by type.
 #[derive(Clone, PartialEq)]
 pub enum Payload {
-    /// A customer wrote.
+    /// A customer sent a message.
     MessageReceived(ReportedMessage),
-    /// The provider has taken a message of ours.
+    /// The provider accepted a message that Switchboard sent.
     MessageAccepted(Box<Message>),
-    /// The provider reports on a message that was sent.
+    /// The provider reported the status of a sent message.
     MessageStatus(MessageStatus),
-    /// A message from one of our own numbers, reported back.
+    /// The provider reported a message that was sent from one of the account's own numbers.
     MessageEcho(ReportedMessage),
-    /// A report can be fetched.
+    /// A report is ready to download.
     ReportCompleted(ReportCompleted),
-    /// A rightly signed webhook that cannot be read.
+    /// A webhook with a valid signature that this version cannot parse.
     Unknown {
-        /// The provider's topic, if the body names one.
+        /// The provider's topic, if the body contains one.
         topic: String,
-        /// Why it cannot be read. Never quotes the body.
+        /// Why the body cannot be parsed. Never quotes the body.
         problem: String,
-        /// Who wrote to whom, where a customer wrote something that cannot be read.
+        /// The sender and the recipient, if the webhook reports a customer's message that cannot be parsed.
         written: Option<Box<ReportedParties>>,
     },
 }
 
-/// That a customer wrote, whatever it was.
+/// The parties of a message from a customer. The message itself cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportedParties {
     /// The customer.
     pub sender: Party,
-    /// To whom.
+    /// The number that the customer sent the message to.
     pub recipient: Party,
 }
 
 impl fmt::Debug for Payload {
-    /// Names the kind alone: message text never reaches a log.
+    /// Prints only the type: message text never reaches a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::MessageReceived(_) => "MessageReceived(…)",
@@ -194,53 +189,53 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// A message that a webhook brought.
+/// A message that a webhook reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReportedMessage {
-    /// The provider's id, if it gave one.
+    /// The provider's id; empty if it assigned none.
     pub provider_message_id: String,
-    /// Who wrote.
+    /// The sender.
     pub sender: Party,
-    /// To whom.
+    /// The recipient.
     pub recipient: Party,
-    /// The provider's id of the message that this one answers, if it answers one.
+    /// The provider's id of the message that this one replies to, if it is a reply.
     pub reply_to: Option<String>,
-    /// The advertisement that brought the customer, if one did.
+    /// The advertisement that the customer came from, if there is one.
     pub referral: Option<Referral>,
-    /// What. Absent only where an echo holds something that cannot be read.
+    /// The content. Absent only if an echo has content that cannot be parsed.
     pub content: Option<ReportedContent>,
 }
 
-/// What a reported message holds.
+/// The content of a reported message.
 #[derive(Clone, PartialEq)]
 pub enum ReportedContent {
     /// Plain text.
     Text(String),
     /// Files, at least one.
     Attachments(Vec<Attachment>),
-    /// A place.
+    /// A geographic location.
     Location(Location),
     /// A pressed button.
     ButtonReply {
-        /// What stands on it.
+        /// The button's label.
         text: String,
-        /// What it was sent with; may be empty.
+        /// The payload that the button was sent with; may be empty.
         payload: String,
     },
 }
 
-/// A file that came with a message.
+/// A file that a message contains.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// What it is, where the provider's word is one we know.
+    /// The kind of file, if the provider's value is a known one.
     pub kind: Option<MediaKind>,
-    /// The provider's word.
+    /// The provider's value, verbatim.
     pub provider_kind: String,
-    /// Where it can be fetched.
+    /// The URL to download the file from.
     pub url: String,
-    /// The text below it; may be empty.
+    /// The caption; may be empty.
     pub caption: String,
-    /// Its name; may be empty.
+    /// The file's name; may be empty.
     pub file_name: String,
 }
 
@@ -250,26 +245,26 @@ impl fmt::Debug for Attachment {
     }
 }
 
-/// An advertisement that brought a customer. What the provider does not say is empty.
+/// An advertisement that a customer came from. A field that the provider omits is empty.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Referral {
-    /// Where it stands.
+    /// The URL of the advertisement.
     pub source_url: String,
-    /// Its id.
+    /// The advertisement's id.
     pub source_id: String,
-    /// What it is, in the provider's word.
+    /// Its type, as the provider names it.
     pub source_type: String,
-    /// Its headline.
+    /// The headline.
     pub headline: String,
-    /// Its text.
+    /// The text.
     pub body: String,
-    /// What it shows, in the provider's word.
+    /// The type of its media, as the provider names it.
     pub media_type: String,
-    /// Where its picture is.
+    /// The URL of the image.
     pub image_url: String,
-    /// Where its film is.
+    /// The URL of the video.
     pub video_url: String,
-    /// Where its preview is.
+    /// The URL of the thumbnail.
     pub thumbnail_url: String,
     /// The id of the click.
     pub click_id: String,
@@ -281,27 +276,27 @@ impl fmt::Debug for Referral {
     }
 }
 
-/// A report that can be fetched. What the provider does not say is empty.
+/// A report that is ready to download. A field that the provider omits is empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReportCompleted {
     /// The report's id.
     pub report_id: String,
-    /// Its name.
+    /// The report's name.
     pub name: String,
-    /// Its type, in the provider's word.
+    /// The report's type, as the provider names it.
     pub report_type: String,
-    /// The id of the run.
+    /// The id of the run that produced the report.
     pub run_id: String,
-    /// Where it can be fetched, by whoever knows it: never empty.
+    /// The download URL, never empty. It requires no credentials.
     pub url: String,
-    /// Until when, if the provider says.
+    /// When the URL expires, if the provider reports it.
     pub expire_time: Option<UnixMillis>,
-    /// When it was made, if the provider says.
+    /// When the report was created, if the provider reports it.
     pub create_time: Option<UnixMillis>,
 }
 
 impl fmt::Debug for ReportCompleted {
-    /// Leaves the URL out: it opens the report to anybody.
+    /// Leaves out the URL: it opens the report without credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ReportCompleted(…)")
     }
@@ -313,18 +308,18 @@ impl fmt::Debug for ReportedContent {
     }
 }
 
-/// What a provider reports about a message that was sent.
+/// A status that the provider reported for a sent message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageStatus {
     /// The provider's id of the message.
     pub provider_message_id: String,
-    /// The reported state, where the provider's word is one we know.
+    /// The reported state, if the provider's value is a known one.
     pub status: Option<MessageState>,
-    /// The provider's word.
+    /// The provider's value, verbatim.
     pub provider_status: String,
-    /// Why it failed, if it did and the provider said.
+    /// Why the message failed, if it failed and the provider reported a reason.
     pub fault: Option<ReportedFault>,
-    /// Our number.
+    /// The account's number.
     pub sender: Party,
     /// The customer.
     pub recipient: Party,
@@ -332,12 +327,12 @@ pub struct MessageStatus {
     pub campaign_name: String,
 }
 
-/// A failure that a webhook reported, with the provider's JSON, which may hold message content.
+/// A failure that a webhook reported, with the provider's JSON, which may contain message content.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReportedFault {
-    /// What is safe to show anywhere.
+    /// The parts that are safe to show anywhere.
     pub fault: ProviderFault,
-    /// The provider's error as it was sent.
+    /// The provider's error, byte for byte.
     pub raw_json: String,
 }
 
@@ -347,49 +342,49 @@ impl fmt::Debug for ReportedFault {
     }
 }
 
-/// An attempt of ours that a webhook brought back: it has reached the provider.
+/// Proof that an attempt reached the provider: a webhook returned the attempt's correlation tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// The attempt.
     pub attempt: AttemptId,
-    /// The provider's id of the message, where the webhook tells it.
+    /// The provider's id of the message, if the webhook contains it.
     pub provider_message_id: Option<String>,
 }
 
-/// By what a provider's repetition of an event is recognised.
+/// The key by which Switchboard deduplicates an event that the provider delivers more than once.
 ///
-/// Only what the provider itself gives as an identity: equal content is no identity.
+/// It is built only from ids that the provider assigned. Equal content does not make two events the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(String);
 
 impl Identity {
-    /// A message that a customer wrote.
+    /// A message from a customer.
     pub fn message(provider_message_id: &str) -> Self {
         Self(format!("message\n{provider_message_id}"))
     }
 
-    /// A status of a message: the same message may report each word once.
+    /// A status of a message. Each message reports each status value at most once.
     pub fn status(provider_message_id: &str, word: &str) -> Self {
-        // The length keeps any two pairs apart, whatever they contain.
+        // The length prefix makes the encoding unambiguous for any content of the two fields.
         Self(format!("status\n{}\n{word}\n{provider_message_id}", word.len()))
     }
 
-    /// A message of our own that was reported back.
+    /// A message from one of the account's own numbers that the provider reported.
     pub fn echo(provider_message_id: &str) -> Self {
         Self(format!("echo\n{provider_message_id}"))
     }
 
-    /// The provider has taken a message of ours: told once, however often it is proven.
+    /// The provider's acceptance of a sent message. It is reported once, even if several webhooks prove it.
     pub fn accepted(message_id: MessageId) -> Self {
         Self(format!("accepted\n{message_id}"))
     }
 
-    /// A run of a report that has come to its end.
+    /// A completed run of a report.
     pub fn report(run_id: &str) -> Self {
         Self(format!("report\n{run_id}"))
     }
 
-    /// The identity as the store keeps it: unique within an account.
+    /// The key as the store saves it: unique within an account.
     pub fn as_str(&self) -> &str {
         &self.0
     }

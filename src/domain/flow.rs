@@ -1,4 +1,4 @@
-//! What customers filled into WhatsApp Flows.
+//! Responses of customers to WhatsApp Flows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,34 +6,34 @@ use std::fmt;
 use super::UnixMillis;
 use super::event::Party;
 
-/// What one customer filled into one flow.
+/// One customer's response to one flow.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FlowResponse {
-    /// The flow's id at Meta; empty when the provider does not tell it.
+    /// The flow's id at Meta; empty if the provider omits it.
     pub flow_id: String,
     /// The customer.
     pub sender: Party,
-    /// The answers as far as they could be read, or why they could not be. The reason quotes no answer.
+    /// The answers, or why they could not be parsed. The reason never quotes an answer.
     pub answers: Result<Answers, &'static str>,
-    /// What the provider sent: the text of the answers, or of the whole row where there is no such text.
+    /// The provider's text of the answers. If the row contains no such text, the whole row.
     pub raw_json: String,
-    /// When it was created, if the provider's text is a time.
+    /// When the response was created, if the provider's text is a valid time.
     pub create_time: Option<UnixMillis>,
-    /// When it was last changed, if the provider's text is a time.
+    /// When it was last changed, if the provider's text is a valid time.
     pub update_time: Option<UnixMillis>,
 }
 
-/// The answers in a flow.
+/// The answers of a flow response.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// By the names of the flow's fields. A value that is not a string is its JSON text.
+    /// The answers by field name. A value that is not a string is its JSON text.
     pub fields: BTreeMap<String, String>,
-    /// The token that the flow was sent with; empty when there is none.
+    /// The token that the flow was sent with; empty if there is none.
     pub flow_token: String,
 }
 
 impl fmt::Debug for FlowResponse {
-    /// Leaves out the answers and who gave them.
+    /// Leaves out the answers and the customer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FlowResponse").field("flow_id", &self.flow_id).finish_non_exhaustive()
     }

@@ -1,15 +1,15 @@
-//! Places.
+//! Geographic locations.
 
 use std::fmt;
 
-/// A place on earth.
+/// A geographic location.
 #[derive(Clone, PartialEq)]
 pub struct Location {
     /// Degrees north.
     pub latitude: f64,
     /// Degrees east.
     pub longitude: f64,
-    /// What it is called; may be empty.
+    /// The name of the location; may be empty.
     pub name: String,
     /// Its address; may be empty.
     pub address: String,

@@ -2,51 +2,47 @@
 
 use std::fmt;
 
-/// What a media file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The kind of a media file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum MediaKind {
-    /// A picture.
+    /// An image.
     Image,
-    /// A film.
+    /// A video.
     Video,
-    /// A recording or a voice message.
+    /// An audio recording or a voice message.
     Audio,
     /// Any other file.
     Document,
 }
 
 impl MediaKind {
-    /// The kind in error texts, and at both providers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Image => "image",
-            Self::Video => "video",
-            Self::Audio => "audio",
-            Self::Document => "document",
-        }
+    /// The kind's name in error texts and at both providers.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-/// The type of a file that can be uploaded: those that Meta documents, without sound and stickers.
+/// The type of a file that can be uploaded: the types that Meta documents, without audio and stickers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaType {
-    /// A JPEG picture.
+    /// A JPEG image.
     Jpeg,
-    /// A PNG picture.
+    /// A PNG image.
     Png,
-    /// An MPEG-4 film.
+    /// An MPEG-4 video.
     Mp4,
-    /// A 3GPP film.
+    /// A 3GPP video.
     ThreeGpp,
     /// A PDF document.
     Pdf,
     /// Text in UTF-8.
     Text,
-    /// A Word document as it was until 2007.
+    /// A Word document in the format from before 2007.
     Doc,
-    /// An Excel workbook as it was until 2007.
+    /// An Excel workbook in the format from before 2007.
     Xls,
-    /// A PowerPoint presentation as it was until 2007.
+    /// A PowerPoint presentation in the format from before 2007.
     Ppt,
     /// A Word document.
     Docx,
@@ -57,7 +53,7 @@ pub enum MediaType {
 }
 
 impl MediaType {
-    /// All of them.
+    /// All types.
     pub const ALL: [Self; 12] = [
         Self::Jpeg,
         Self::Png,
@@ -73,7 +69,7 @@ impl MediaType {
         Self::Pptx,
     ];
 
-    /// What a file of this type is.
+    /// The kind of a file of this type.
     pub const fn kind(self) -> MediaKind {
         match self {
             Self::Jpeg | Self::Png => MediaKind::Image,
@@ -107,7 +103,7 @@ impl MediaType {
         }
     }
 
-    /// How the names of such files end, without the dot.
+    /// The file name extension, without the dot.
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Jpeg => "jpg",
@@ -126,45 +122,45 @@ impl MediaType {
     }
 }
 
-/// The most bytes of an uploaded file, by its kind.
+/// The maximum size of an uploaded file in bytes, by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadLimits {
-    /// Of an image.
+    /// The limit for images.
     pub image_bytes: u64,
-    /// Of a video.
+    /// The limit for videos.
     pub video_bytes: u64,
-    /// Of a document.
+    /// The limit for documents.
     pub document_bytes: u64,
 }
 
 impl UploadLimits {
-    /// The most bytes of a file of this type.
+    /// The maximum size of a file of this type, in bytes.
     pub const fn of(self, media_type: MediaType) -> u64 {
         match media_type.kind() {
             MediaKind::Image => self.image_bytes,
             MediaKind::Video => self.video_bytes,
             MediaKind::Document => self.document_bytes,
-            // No type of sound can be uploaded.
+            // No audio type can be uploaded.
             MediaKind::Audio => 0,
         }
     }
 
-    /// The most bytes of any file.
+    /// The maximum size of any file, in bytes.
     pub fn largest(self) -> u64 {
         self.image_bytes.max(self.video_bytes).max(self.document_bytes)
     }
 }
 
-/// A media file that the provider fetches for itself.
+/// A media file that the provider downloads from a URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MediaLink {
-    /// What it is.
+    /// The kind of file.
     pub kind: MediaKind,
-    /// Where it is.
+    /// The file's URL.
     pub url: String,
-    /// The text below it; may be empty.
+    /// The caption; may be empty.
     pub caption: String,
-    /// The name that the customer sees; may be empty.
+    /// The file name that the customer sees; may be empty.
     pub file_name: String,
 }
 

@@ -1,4 +1,4 @@
-//! Messages on their way out.
+//! Messages that Switchboard sends.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +10,10 @@ use super::event::ReportedFault;
 use super::outcome::UnknownOutcome;
 use super::{AccountId, Address, MediaLink, PhoneNumber, Provider, RequestId, UnixMillis, template};
 
-/// How long after a customer's last message WhatsApp takes anything but a template.
+/// How long after a customer's last message WhatsApp accepts content other than a template.
 pub const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
-/// Switchboard's own id of a message: `msg_` and a ULID, made before anything goes out.
+/// Switchboard's id of a message: `msg_` and a ULID. It is assigned before Switchboard calls the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(Ulid);
 
@@ -44,12 +44,12 @@ impl FromStr for MessageId {
     }
 }
 
-/// One attempt at sending a message: `<message id>/<number>`, counted from 1.
+/// One attempt to send a message: `<message id>/<number>`, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptId {
     /// The message.
     pub message_id: MessageId,
-    /// Which attempt.
+    /// The number of the attempt.
     pub number: u32,
 }
 
@@ -74,7 +74,7 @@ impl FromStr for AttemptId {
     }
 }
 
-/// JSON text of the sender's own that the provider brings back with the events of a message.
+/// JSON text that the client attaches to a message and that the provider returns with the message's events.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallbackData(String);
 
@@ -83,7 +83,7 @@ debug_without_content!(CallbackData);
 /// Why a string is not [`CallbackData`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackDataMalformed {
-    /// Longer than what fits into a provider's field together with our own part.
+    /// Longer than the space that the correlation tag leaves in the provider's field.
     #[error("must be at most {} bytes of JSON", CallbackData::MAX_BYTES)]
     TooLong,
     /// Not JSON.
@@ -92,7 +92,7 @@ pub enum CallbackDataMalformed {
 }
 
 impl CallbackData {
-    /// The most bytes: what is left of Connectly's 1024 beside our own part.
+    /// The maximum length in bytes: the space that the correlation tag leaves in Connectly's 1024 bytes.
     pub const MAX_BYTES: usize = 960;
 
     /// The JSON text.
@@ -108,7 +108,7 @@ impl FromStr for CallbackData {
         if s.len() > Self::MAX_BYTES {
             return Err(CallbackDataMalformed::TooLong);
         }
-        // Also held against it is what our own parser makes of it: nesting without end is no JSON to us.
+        // The text must also parse with our own parser, which limits nesting depth.
         serde_json::from_str::<serde_json::Value>(s).map_err(|_| CallbackDataMalformed::NotJson)?;
         Ok(Self(s.to_owned()))
     }
@@ -133,40 +133,40 @@ impl Channel {
     }
 }
 
-/// How far a message has come, in the order in which it moves forward.
+/// The state of a message. The order of the variants is the order in which a message advances.
 ///
-/// A proof of delivery beats a failure, for the failure may have been one of several attempts.
+/// Proof of delivery overrides a failure, because the failure may belong to another one of several attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MessageState {
-    /// Taken by us; nothing is known yet.
+    /// Switchboard has recorded the message; the outcome of the send is not known yet.
     Pending,
-    /// The provider may or may not have taken it.
+    /// The outcome of the send is unknown: the provider may or may not have accepted the message.
     Unknown,
-    /// Taken by the provider.
+    /// The provider accepted the message.
     Accepted,
-    /// On its way to the customer's device.
+    /// The message is on its way to the customer's device.
     Sent,
-    /// Could not be delivered.
+    /// The message could not be delivered.
     Failed,
-    /// On the customer's device.
+    /// The message is on the customer's device.
     Delivered,
-    /// Opened by the customer.
+    /// The customer opened the message.
     Read,
 }
 
-/// What is to be sent.
+/// The content of a message to send.
 #[derive(Clone, PartialEq)]
 pub enum Content {
     /// Plain text.
     Text(String),
     /// A message made from a template.
     Template(template::Filled),
-    /// A file that the provider fetches for itself.
+    /// A file that the provider downloads from a URL.
     Media(MediaLink),
 }
 
 impl fmt::Debug for Content {
-    /// Names the kind alone: message text never reaches a log.
+    /// Prints only the kind: message text never reaches a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(body) => write!(f, "Text({} characters)", body.chars().count()),
@@ -176,58 +176,58 @@ impl fmt::Debug for Content {
     }
 }
 
-/// A message to be sent, well-formed but not yet held against what its account can do.
+/// A message to send. It is well-formed but not yet validated against the account's capabilities.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outgoing {
-    /// Whom it goes to.
+    /// The recipient.
     pub to: Address,
     /// The network to use.
     pub channel: Channel,
-    /// The number of ours to send from; absent, the provider chooses.
+    /// The account's number to send from; if absent, the provider chooses.
     pub sender: Option<PhoneNumber>,
-    /// What it says.
+    /// The content.
     pub content: Content,
-    /// What comes back with its events.
+    /// The JSON that the provider returns with the message's events.
     pub callback_data: Option<CallbackData>,
 }
 
-/// Why a message failed, or why nobody can tell what became of it.
+/// Why a message failed, or why its outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageProblem {
     /// The provider reported that it failed.
     Failed(ReportedFault),
-    /// Nobody can tell whether the provider took it.
+    /// The outcome is unknown: the provider may or may not have accepted the message.
     OutcomeUnknown(UnknownOutcome),
 }
 
-/// A message of ours and how it stands.
+/// A message that Switchboard sent, and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Our id.
+    /// Switchboard's id.
     pub id: MessageId,
-    /// The provider's ids, in its order. ConnectBy may give none.
+    /// The provider's ids, in the provider's order. ConnectBy may assign none.
     pub provider_ids: Vec<String>,
-    /// The account it was sent from.
+    /// The account that the message was sent from.
     pub account: AccountId,
     /// The account's provider.
     pub provider: Provider,
-    /// Whom it goes to.
+    /// The recipient.
     pub to: Address,
     /// The network that carries it.
     pub channel: Channel,
-    /// How far it has come.
+    /// The state of the message.
     pub state: MessageState,
-    /// The provider's own word for that, if it said one.
+    /// The provider's own name for the state, if it reported one.
     pub provider_state: Option<String>,
-    /// Why it failed, or why nobody can tell what became of it.
+    /// Why the message failed, or why its outcome is unknown.
     pub problem: Option<MessageProblem>,
-    /// The caller's name for the send, if it has one.
+    /// The idempotency key of the send, if it has one.
     pub request_id: Option<RequestId>,
-    /// Which attempt it stands at.
+    /// The number of the latest attempt.
     pub attempt: u32,
-    /// What comes back with its events, if the provider can do that.
+    /// The JSON that the provider returns with the message's events, if the provider supports that.
     pub callback_data: Option<CallbackData>,
-    /// When we took it.
+    /// When Switchboard recorded the message.
     pub create_time: UnixMillis,
     /// When `state` last changed.
     pub update_time: UnixMillis,

@@ -1,8 +1,8 @@
-//! The words of the house as plain Rust: accounts, addresses, messages, events, cursors.
+//! The domain types as plain Rust: accounts, addresses, messages, events, cursors.
 //!
-//! Everybody may know this module and it knows nobody: no wire format, no storage, no network.
+//! Every module may depend on this one. It depends on no other module, and on no wire format, storage or network.
 
-/// `Debug` for what tells of a person or holds a message: the name of the type and nothing in it.
+/// Implements `Debug` for types that contain personal data or message content: it prints only the type's name.
 macro_rules! debug_without_content {
     ($($type:ident),+) => {
         $(impl std::fmt::Debug for $type {
@@ -38,7 +38,7 @@ pub use account::{AccountId, Provider};
 pub use address::{Address, PhoneNumber, UserId};
 pub use cursor::Cursor;
 pub use event::{Event, EventId, EventType};
-pub use filter::{Filter, TypeWord};
+pub use filter::{Filter, TypePattern};
 pub use location::Location;
 pub use media::{MediaKind, MediaLink, MediaType, UploadLimits};
 pub use message::{AttemptId, Channel, Message, MessageId, MessageState};

@@ -1,83 +1,56 @@
-//! The one table that says what an answer (or its absence) proves about a write.
+//! Outcomes of writes: why an outcome can be unknown, and how an operator overrides the outcome table.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::ProviderFault;
 
-/// Why nobody can tell whether a write was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why the outcome of a write is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum UnknownReason {
-    /// No reply in time.
+    /// No reply arrived before the timeout.
     TimedOut,
-    /// The connection broke before a reply.
+    /// The connection broke before a reply arrived.
     ConnectionLost,
-    /// The reply broke off.
+    /// The reply was truncated.
     ReplyCutOff,
-    /// The reply was longer than any real one.
+    /// The reply exceeded the size limit, which is larger than any real reply.
     ReplyTooLarge,
-    /// The reply said that all was well, in a form that proves nothing.
+    /// The reply indicated success, but not in a form that proves it.
     ReplyUnreadable,
-    /// The provider said that something went wrong on its side.
+    /// The provider reported an error on its side.
     ProviderFailed,
-    /// The reply pointed to another address, which is never followed: `base_url` or a route is wrong.
+    /// The provider replied with a redirect, which Switchboard never follows: `base_url` or a route is wrong.
     Redirected,
-    /// This server ended, or broke off, while the write was under way.
+    /// Switchboard stopped or crashed while the write was in progress.
     ServerFailed,
-    /// The store was restored from a backup: what was written after that is not known any more.
+    /// The store was restored from a backup, so writes made after the backup are not known.
     Restored,
 }
 
 impl UnknownReason {
-    const ALL: [Self; 9] = [
-        Self::TimedOut,
-        Self::ConnectionLost,
-        Self::ReplyCutOff,
-        Self::ReplyTooLarge,
-        Self::ReplyUnreadable,
-        Self::ProviderFailed,
-        Self::Redirected,
-        Self::ServerFailed,
-        Self::Restored,
-    ];
-
-    /// The cause in error metadata, and in the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TimedOut => "TIMED_OUT",
-            Self::ConnectionLost => "CONNECTION_LOST",
-            Self::ReplyCutOff => "REPLY_CUT_OFF",
-            Self::ReplyTooLarge => "REPLY_TOO_LARGE",
-            Self::ReplyUnreadable => "REPLY_UNREADABLE",
-            Self::ProviderFailed => "PROVIDER_FAILED",
-            Self::Redirected => "REDIRECTED",
-            Self::ServerFailed => "SERVER_FAILED",
-            Self::Restored => "RESTORED",
-        }
+    /// The reason's name in error metadata and in the store.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
-    /// The cause of that name.
+    /// The reason with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| cause.as_str() == name)
+        name.parse().ok()
     }
 }
 
-impl fmt::Display for UnknownReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What is known of a write of which nobody can tell whether it was done.
+/// What is known about a write whose outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownOutcome {
-    /// Why nobody can tell.
+    /// Why the outcome is unknown.
     pub cause: UnknownReason,
-    /// What the provider said, if it said anything readable.
+    /// The provider's error, if the reply contained a readable one.
     pub fault: Option<ProviderFault>,
 }
 
-/// A row of the outcome table that an operator may move, for one account.
+/// The key of an outcome table row that an operator can override for one account.
 ///
 /// Written `status:<HTTP status>` or `code:<provider's error code>` in configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,22 +61,22 @@ pub enum OverrideKey {
     Code(String),
 }
 
-/// What a row proves about the write.
+/// The outcome that a row assigns to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutcomeOverride {
-    /// The provider said no: nothing was done and a repeat is the caller's choice.
+    /// The provider refused: it did nothing, and the client decides whether to retry.
     Refused,
-    /// Nobody can tell whether the write was done.
+    /// The outcome is unknown.
     Unknown,
 }
 
-/// Why a string is not a [`OverrideKey`] or a [`OutcomeOverride`].
+/// Why a string is not an [`OverrideKey`] or an [`OutcomeOverride`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Not a row.
+    /// Not a row key.
     #[error("must be `status:<100 to 599, not 2xx>` or `code:<the provider's error code>`")]
     OverrideKey,
-    /// Not a verdict.
+    /// Not an outcome.
     #[error("must be `refused` or `unknown`")]
     OutcomeOverride,
 }

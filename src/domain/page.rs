@@ -1,20 +1,20 @@
-//! Pages of lists that a provider counts: page 1, page 2, and no word about where they end.
+//! Pages of lists that a provider numbers: page 1, page 2 and so on, without an indication of the last page.
 
-/// A page of such a list.
+/// A page of a numbered list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on it, in the provider's order.
+    /// The items of the page, in the provider's order.
     pub items: Vec<T>,
-    /// Where the list goes on. None: this is the end.
+    /// The position of the next page. `None` if this page is the last one.
     pub next: Option<PagePosition>,
 }
 
-/// A place in such a list, other than its start.
+/// The position of a page other than the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PagePosition {
     /// The page's number, counted from 1.
     pub number: u32,
-    /// A fingerprint of the page before. A provider may answer its last page again and again beyond the end, so a page
-    /// that equals the one before it is the end.
+    /// A fingerprint of the previous page. A provider may repeat its last page for every number past the end, so a page
+    /// that equals the previous one ends the list.
     pub before: String,
 }

@@ -1,16 +1,16 @@
-//! How fast, and for how long, a provider may be asked with one account.
+//! Limits on how fast one account may call its provider.
 
 use std::time::Duration;
 
-/// What an account's gate holds calls to.
+/// The limits that an account's gate enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
-    /// The most calls in a second, on average; 1 at least.
+    /// The maximum number of calls per second, on average; at least 1.
     pub calls_per_second: u32,
-    /// The most writes under way at once; 1 at least. Reads have an eighth of that for themselves.
+    /// The maximum number of concurrent writes; at least 1. Reads have a separate limit of an eighth of this.
     pub calls_in_flight: u32,
-    /// How long a call may wait, and be tried again, whose caller set no deadline.
+    /// How long a call without a client deadline may wait and be retried.
     pub max_queue_wait: Duration,
-    /// After how many failures in a row the provider counts as down. 0: never.
+    /// How many consecutive failures open the circuit breaker. 0 disables it.
     pub breaker_failures: u32,
 }

@@ -1,67 +1,68 @@
-//! Why a provider says no, in one vocabulary for both.
+//! Why a provider refuses, in one vocabulary for both providers.
 
 use std::time::Duration;
 
 use super::Provider;
 
-/// What a provider's "no" means, whatever it calls it.
+/// The meaning of a provider's refusal, independent of the provider's own terms.
 ///
-/// The provider's own code travels beside it, so that nothing is lost where several codes share a meaning.
+/// The provider's code is reported next to it, because several codes can share a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalReason {
-    /// Our own key or secret was not accepted.
+    /// The provider rejected the account's key or secret.
     CredentialsRejected,
-    /// Our credentials are good but do not allow this.
+    /// The credentials are valid but do not permit this operation.
     PermissionDenied,
-    /// Too many calls or messages; a little later is fine.
+    /// Too many calls or messages; a retry a little later can succeed.
     Throttled,
-    /// Too many messages of this kind, for the business or for this customer: hours or days, not seconds.
+    /// Too many messages of this kind, for the business or for this customer. The limit lasts hours or days, not
+    /// seconds.
     Capped,
-    /// The customer's last message is more than 24 hours ago, or there never was one: only a template may go.
+    /// The customer's last message is more than 24 hours old, or there is none: only a template can be sent.
     SessionWindowClosed,
     /// The recipient is not on WhatsApp or cannot be reached there.
     RecipientNotReachable,
-    /// The recipient does not want these messages.
+    /// The recipient has opted out of these messages.
     RecipientOptedOut,
-    /// The recipient's address is not one.
+    /// The recipient's address is invalid.
     RecipientInvalid,
-    /// The number to send from is not one of ours.
+    /// The number to send from does not belong to the account.
     SenderInvalid,
-    /// The text, attachment or another part of the message is not acceptable.
+    /// The provider does not accept the text, an attachment or another part of the message.
     ContentRejected,
-    /// No such template in that language, or not approved.
+    /// The template does not exist in that language, or it is not approved.
     TemplateNotFound,
-    /// The template exists, what was filled in does not fit it.
+    /// The template exists, but the parameters do not fit it.
     TemplateParametersRejected,
     /// The template is paused or disabled for its quality, or being deleted.
     TemplatePaused,
     /// The business account is limited, locked, unpaid or in violation of a policy.
     AccountRestricted,
-    /// Something named in the request does not exist.
+    /// A resource that the request names does not exist.
     NotFound,
-    /// Something named in the request exists already or is in the wrong state.
+    /// A resource that the request names exists already, or is in the wrong state.
     Conflict,
-    /// A no that this version does not know more about.
+    /// A refusal whose meaning this version does not know.
     Other,
 }
 
-/// A provider's report of a failure, with everything in it that is no message content.
+/// A failure that a provider reported, with all fields that contain no message content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderFault {
-    /// Who reports.
+    /// The provider that reported the failure.
     pub provider: Provider,
-    /// What it means.
+    /// What the failure means.
     pub refusal: RefusalReason,
-    /// The HTTP status, where the report was an HTTP reply.
+    /// The HTTP status, if the report was an HTTP reply.
     pub http_status: Option<u16>,
     /// The provider's code as text, `131047` or `ERROR_CODE_MESSAGE_TEXT_EMPTY`.
     pub code: Option<String>,
     /// The provider's class of error, `ERROR_TYPE_INVALID_REQUEST` or `OAuthException`.
     pub kind: Option<String>,
-    /// The id that the provider's support asks for.
+    /// The trace id that the provider's support team asks for.
     pub trace_id: Option<String>,
-    /// How long the provider asked us to wait.
+    /// How long the provider asked Switchboard to wait.
     pub retry_after: Option<Duration>,
-    /// The configured route that was called, where routes are configuration: `send_text = "POST /v1.0/message"`.
+    /// The configured route that was called, if routes are configurable: `send_text = "POST /v1.0/message"`.
     pub route: Option<String>,
 }

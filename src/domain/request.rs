@@ -1,9 +1,10 @@
-//! What makes a write repeatable.
+//! Idempotency keys of writes.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The caller's name for one write, `request_id`: 1 to 128 printable ASCII characters, unique within an account.
+/// The client's idempotency key for one write, `request_id`: 1 to 128 printable ASCII characters, unique within an
+/// account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(String);
 
@@ -38,18 +39,19 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What a write asks for, as a hash: two writes with one [`RequestId`] must ask for the same.
+/// A hash of the content of a write. Two writes with the same [`RequestId`] must have the same fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
-/// A write that its caller can repeat.
+/// A write that the client can retry safely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The caller's name for it.
+    /// The client's idempotency key.
     pub id: RequestId,
-    /// What it asks for.
+    /// The hash of the write's content.
     pub fingerprint: Fingerprint,
-    /// The attempt of which the caller knows that its outcome is unknown, and after which one more may be made.
+    /// The number of the attempt that the client knows to have an unknown outcome. The client permits one more attempt
+    /// after it.
     pub resend_after: Option<u32>,
 }
 
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_id_is_printable_ascii_of_bounded_length() {
+    fn request_id_is_1_to_128_printable_ascii_characters() {
         for good in ["a", "order 77/é".trim_end_matches('é'), "~", &"x".repeat(128)] {
             assert_eq!(good.parse::<RequestId>().map(|id| id.to_string()), Ok(good.to_owned()));
         }

@@ -1,4 +1,4 @@
-//! Named readers whose place the server keeps.
+//! Subscriptions: named consumers whose position the server stores.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::account::is_name;
 use super::{Filter, UnixMillis};
 
-/// The caller's name for a subscription, by the rule of account ids. Cheap to clone.
+/// The client's name for a subscription. The rules of account ids apply. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubscriptionId(Arc<str>);
 
@@ -39,25 +39,27 @@ impl fmt::Display for SubscriptionId {
     }
 }
 
-/// A named reader, as it stands.
+/// The stored state of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// Its name.
+    /// The subscription's name.
     pub id: SubscriptionId,
-    /// Which events it is about.
+    /// The events that the subscription selects.
     pub filter: Filter,
-    /// The number of the event up to which all is acknowledged, or gone without having been wanted.
+    /// All events up to and including this sequence number are acknowledged, or were trimmed without matching the
+    /// filter.
     pub sequence: u64,
-    /// Where its place was last set or acknowledged. Its number is another one where it has moved on from there by
-    /// itself, with events that it did not want.
+    /// The sequence number of the last seek or acknowledgement. `sequence` is greater if trimming has advanced the
+    /// subscription past events that its filter does not match.
     pub acknowledged: u64,
-    /// Another one each time that its filter or place is set: greater than any that any subscription had before.
+    /// Changes each time the filter or the position is set. The new value is greater than any that any subscription had
+    /// before.
     pub generation: u64,
-    /// When it was made.
+    /// When the subscription was created.
     pub create_time: UnixMillis,
-    /// When its filter or place was last set.
+    /// When the filter or the position was last set.
     pub update_time: UnixMillis,
-    /// When an acknowledgement last moved its place.
+    /// When an acknowledgement last moved the position.
     pub acknowledge_time: Option<UnixMillis>,
 }
 
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subscription_id_follows_the_rule_of_account_ids() {
+    fn subscription_id_follows_the_rules_of_account_ids() {
         for good in ["a", "billing-eu-2", &"a".repeat(63)] {
             assert_eq!(good.parse::<SubscriptionId>().map(|id| id.to_string()), Ok(good.to_owned()));
         }

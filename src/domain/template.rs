@@ -1,26 +1,26 @@
-//! Templates: as a provider lists them, and as a message fills them.
+//! Templates: definitions that a provider lists, and messages made from them.
 
 use std::fmt;
 
 use super::{Location, UnixMillis};
 
-/// A message made from a template.
+/// The content of a message made from a template.
 #[derive(Clone, PartialEq)]
 pub struct Filled {
     /// The template's name.
     pub name: String,
-    /// The language's code. Empty: the provider's default, where it has one.
+    /// The language code. If empty, the provider uses its default, where it has one.
     pub language: String,
-    /// What fills the header.
+    /// The values for the header.
     pub header: Option<Header>,
-    /// What fills the body's parameters, in their order.
+    /// The values of the body's parameters, in order.
     pub body: Vec<Parameter>,
-    /// What fills the buttons.
+    /// The values for the buttons.
     pub buttons: Vec<Button>,
 }
 
 impl fmt::Debug for Filled {
-    /// Leaves out what is filled in: message text never reaches a log.
+    /// Leaves out the parameter values: message text never reaches a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Filled")
             .field("name", &self.name)
@@ -31,34 +31,34 @@ impl fmt::Debug for Filled {
 
 debug_without_content!(Header, HeaderMedia, Parameter, Value, Button, ButtonValue);
 
-/// What fills a header.
+/// The values for a template's header.
 #[derive(Clone, PartialEq)]
 pub enum Header {
     /// The parameter of a text header.
     Text(Parameter),
-    /// A picture.
+    /// An image.
     Image(HeaderMedia),
-    /// A film.
+    /// A video.
     Video(HeaderMedia),
     /// A document.
     Document(HeaderMedia),
-    /// A place.
+    /// A geographic location.
     Location(Location),
 }
 
 /// A media file in a header.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HeaderMedia {
-    /// Where the provider finds it.
+    /// The URL that the provider downloads the file from.
     pub url: String,
-    /// The name that the customer sees; empty: the provider's choice.
+    /// The file name that the customer sees. If empty, the provider chooses.
     pub file_name: String,
 }
 
-/// What fills one parameter.
+/// The value of one parameter.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name; empty: by position.
+    /// The parameter's name. If empty, the parameter is positional.
     pub name: String,
     /// The value.
     pub value: Value,
@@ -67,28 +67,28 @@ pub struct Parameter {
 /// The value of a parameter.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Value {
-    /// A text.
+    /// Text.
     Text(String),
     /// An amount of money.
     Currency {
-        /// What is shown where the amount cannot be.
+        /// The text to show if the amount cannot be formatted.
         fallback_value: String,
-        /// ISO 4217.
+        /// The ISO 4217 currency code.
         code: String,
         /// The amount times 1000.
         amount_thousandths: i64,
     },
     /// A date or time, as text.
     DateTime {
-        /// What is shown.
+        /// The text to show.
         fallback_value: String,
     },
 }
 
-/// What fills one button.
+/// The value for one button.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Button {
-    /// Which one, counted from 0 over all buttons.
+    /// The index of the button, counted from 0 over all buttons.
     pub index: u32,
     /// The value.
     pub value: ButtonValue,
@@ -97,11 +97,11 @@ pub struct Button {
 /// The value of a button.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ButtonValue {
-    /// Put behind the button's URL.
+    /// The suffix that is appended to the button's URL.
     UrlSuffix(String),
-    /// Comes back when the customer presses it.
+    /// The payload that the provider returns when the customer presses the button.
     QuickReplyPayload(String),
-    /// What the button copies.
+    /// The code that the button copies.
     CouponCode(String),
 }
 
@@ -112,36 +112,36 @@ pub struct Definition {
     pub id: String,
     /// The name.
     pub name: String,
-    /// The language's code.
+    /// The language code.
     pub language: String,
-    /// Whether it can be sent, where the provider's word is one we know.
+    /// The status, if the provider's value is a known one.
     pub status: Option<Status>,
-    /// The provider's word.
+    /// The provider's value, verbatim.
     pub provider_status: String,
-    /// What it is for, where the provider's word is one we know.
+    /// The category, if the provider's value is a known one.
     pub category: Option<Category>,
-    /// The provider's word.
+    /// The provider's value, verbatim.
     pub provider_category: String,
-    /// How parameters are told apart, where the provider says.
+    /// How parameters are identified, if the provider reports it.
     pub parameter_format: Option<ParameterFormat>,
-    /// Its parts, in the provider's order.
+    /// The components, in the provider's order.
     pub components: Vec<Component>,
-    /// Why it was rejected; empty if it was not.
+    /// Why the template was rejected; empty if it was not.
     pub rejection_reason: String,
-    /// How customers like it; empty if the provider does not say.
+    /// The quality rating by customers; empty if the provider omits it.
     pub quality: String,
     /// When it was created.
     pub create_time: Option<UnixMillis>,
     /// When it was last changed.
     pub update_time: Option<UnixMillis>,
-    /// The provider's JSON, byte for byte: ConnectBy wants it back.
+    /// The provider's JSON, byte for byte: ConnectBy requires it in sends.
     pub raw_json: String,
 }
 
-/// Whether a template can be sent.
+/// The review status of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It can.
+    /// It can be sent.
     Approved,
     /// It is being reviewed.
     Pending,
@@ -157,22 +157,22 @@ pub enum Status {
     PendingDeletion,
     /// It is deleted.
     Deleted,
-    /// There are too many.
+    /// The account has reached its limit of templates.
     LimitExceeded,
 }
 
-/// What a template is for.
+/// The purpose of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
     /// Offers and news.
     Marketing,
-    /// What a customer waits for.
+    /// Updates that a customer expects.
     Utility,
     /// One-time passwords.
     Authentication,
 }
 
-/// How parameters are told apart.
+/// How parameters are identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterFormat {
     /// By position.
@@ -181,16 +181,16 @@ pub enum ParameterFormat {
     Named,
 }
 
-/// A part of a template.
+/// A component of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
-    /// Which part, where the provider's word is one we know.
+    /// The part of the template, if the provider's value is a known one.
     pub part: Option<Part>,
-    /// The provider's word.
+    /// The provider's value, verbatim.
     pub provider_type: String,
-    /// What a header holds, in the provider's word; empty for other parts.
+    /// The format of a header, as the provider names it; empty for other parts.
     pub format: String,
-    /// The text, with parameters in double braces.
+    /// The text, with placeholders in double braces.
     pub text: String,
     /// The buttons.
     pub buttons: Vec<ComponentButton>,
@@ -198,7 +198,7 @@ pub struct Component {
     pub raw_json: String,
 }
 
-/// Which part of a template.
+/// The parts of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The header.
@@ -216,13 +216,13 @@ pub enum Part {
 /// A button of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentButton {
-    /// What it does, in the provider's word.
+    /// The button's type, as the provider names it.
     pub kind: String,
-    /// What stands on it.
+    /// The label.
     pub text: String,
-    /// Where it leads.
+    /// The URL that the button opens.
     pub url: String,
-    /// Whom it calls.
+    /// The phone number that the button calls.
     pub phone_number: String,
 }
 
@@ -237,14 +237,14 @@ pub struct Page {
     pub before: Option<String>,
 }
 
-/// Where a page of templates starts.
+/// The start of a page of templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TemplateListStart {
-    /// At the first template.
+    /// Starts at the first template.
     #[default]
     First,
-    /// Behind a cursor of the provider's.
+    /// Starts after this provider cursor.
     After(String),
-    /// Before a cursor of the provider's.
+    /// Ends before this provider cursor.
     Before(String),
 }

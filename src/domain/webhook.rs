@@ -1,25 +1,25 @@
-//! Registrations of webhooks: where a provider delivers what.
+//! Webhook registrations: which events a provider delivers to which URL.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::{Host, Url};
 
-/// The most characters of an address.
-const MAX_ADDRESS: usize = 2_048;
+/// The maximum length of a URL, in characters.
+const MAX_ADDRESS_CHARACTERS: usize = 2_048;
 
-/// What a provider delivers.
+/// A kind of event that a provider delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// What customers write.
+    /// Messages from customers.
     Messages,
-    /// What becomes of messages.
+    /// Status changes of sent messages.
     DeliveryStatus,
-    /// Finished reports.
+    /// Completed reports.
     Report,
 }
 
-/// The id of a registration: what may stand in a path.
+/// The id of a registration. It contains only characters that are safe in a URL path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrationId(String);
 
@@ -39,13 +39,13 @@ impl FromStr for RegistrationId {
     type Err = RegistrationIdMalformed;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        let good = (1..=128).contains(&s.len()) && s.bytes().all(fits);
-        if good { Ok(Self(s.to_owned())) } else { Err(RegistrationIdMalformed) }
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        let valid = (1..=128).contains(&s.len()) && s.bytes().all(allowed);
+        if valid { Ok(Self(s.to_owned())) } else { Err(RegistrationIdMalformed) }
     }
 }
 
-/// An address that a provider may deliver to.
+/// A URL that a provider may deliver webhooks to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(Url);
 
@@ -58,7 +58,7 @@ pub struct Address(Url);
 pub struct AddressMalformed;
 
 impl Address {
-    /// The address as text.
+    /// The URL as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -75,12 +75,12 @@ impl FromStr for Address {
             Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
             None => false,
         };
-        let good = (url.scheme() == "https" || url.scheme() == "http" && loopback)
+        let valid = (url.scheme() == "https" || url.scheme() == "http" && loopback)
             && url.username().is_empty()
             && url.password().is_none()
             && url.fragment().is_none()
-            && s.len().max(url.as_str().len()) <= MAX_ADDRESS;
-        if good { Ok(Self(url)) } else { Err(AddressMalformed) }
+            && s.len().max(url.as_str().len()) <= MAX_ADDRESS_CHARACTERS;
+        if valid { Ok(Self(url)) } else { Err(AddressMalformed) }
     }
 }
 
@@ -90,81 +90,82 @@ impl fmt::Display for Address {
     }
 }
 
-/// What is delivered in detail. What is absent or empty is the provider's default or, in a change, stays.
+/// The details of a registration. An absent or empty field means the provider's default; in a change, it means
+/// unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
-    /// Whether messages from our own numbers are delivered too.
+    /// Whether messages from the account's own numbers are delivered too.
     pub echo: Option<bool>,
-    /// The networks whose messages are delivered, in the provider's words.
+    /// The networks whose messages are delivered, as the provider names them.
     pub channel_types: Vec<String>,
-    /// Which events are delivered.
+    /// Filters that select the events to deliver.
     pub filters: Vec<Filter>,
 }
 
 impl Configuration {
-    /// Whether it says nothing.
+    /// Whether no field is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// This configuration with what `change` says in place of its own.
+    /// This configuration with the fields that `change` sets replaced.
     #[must_use]
     pub fn changed_by(self, change: Self) -> Self {
         Self {
             echo: change.echo.or(self.echo),
-            channel_types: either(change.channel_types, self.channel_types),
-            filters: either(change.filters, self.filters),
+            channel_types: non_empty_or(change.channel_types, self.channel_types),
+            filters: non_empty_or(change.filters, self.filters),
         }
     }
 }
 
-fn either<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
+fn non_empty_or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
     if first.is_empty() { second } else { first }
 }
 
-/// Chooses events by one of their fields.
+/// Selects events by one of their fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// The field, in the provider's word.
+    /// The field, as the provider names it.
     pub field: String,
-    /// What it must look like.
+    /// The expression that the field must match.
     pub expression: String,
 }
 
-/// A registration to be made.
+/// A registration to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRegistration {
-    /// What is to be delivered.
+    /// The topic to deliver.
     pub topic: Topic,
-    /// Where to.
+    /// The URL to deliver to.
     pub address: Address,
-    /// What in detail.
+    /// The details.
     pub configuration: Configuration,
 }
 
-/// What is to change in a registration.
+/// A change to a registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The new address; absent: as it is.
+    /// The new URL; if absent, it stays unchanged.
     pub address: Option<Address>,
-    /// What changes in detail.
+    /// The details to change.
     pub configuration: Configuration,
 }
 
 /// A registration as the provider lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// The provider's id, whatever it looks like.
+    /// The provider's id, not validated.
     pub id: String,
-    /// What is delivered, where the provider's word is one we know.
+    /// The topic, if the provider's value is a known one.
     pub topic: Option<Topic>,
-    /// The provider's word.
+    /// The provider's value, verbatim.
     pub provider_topic: String,
-    /// Where to, whatever it looks like.
+    /// The URL, not validated.
     pub address: String,
-    /// What in detail.
+    /// The details.
     pub configuration: Configuration,
-    /// The provider's JSON, byte for byte. Empty when the provider did not list it.
+    /// The provider's JSON, byte for byte. Empty if the registration does not come from the provider's list.
     pub raw_json: String,
 }
 
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_may_stand_in_a_path() {
+    fn registration_id_accepts_only_url_safe_characters() {
         for good in ["a", "01J0-_z", &"x".repeat(128)] {
             assert!(good.parse::<RegistrationId>().is_ok(), "{good}");
         }
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_https_and_names_nobody() {
+    fn address_requires_https_and_rejects_credentials() {
         for good in [
             "https://gw.example.org/hook?x=1",
             "https://gw.example.org",
@@ -211,12 +212,12 @@ mod tests {
     }
 
     #[test]
-    fn a_change_leaves_what_it_does_not_name() {
-        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let own = Configuration { echo: Some(true), channel_types: words(&["sms"]), filters: Vec::new() };
+    fn change_keeps_fields_that_it_does_not_set() {
+        let strings = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let own = Configuration { echo: Some(true), channel_types: strings(&["sms"]), filters: Vec::new() };
         assert_eq!(own.clone().changed_by(Configuration::default()), own);
         let change = Configuration { echo: Some(false), ..Configuration::default() };
         let changed = own.changed_by(change);
-        assert_eq!((changed.echo, changed.channel_types), (Some(false), words(&["sms"])));
+        assert_eq!((changed.echo, changed.channel_types), (Some(false), strings(&["sms"])));
     }
 }

@@ -1,4 +1,4 @@
-//! One HTTP exchange, and what its failure proves.
+//! A single HTTP exchange, and what its failure proves.
 
 use std::error::Error as StdError;
 use std::time::{Duration, SystemTime};
@@ -8,18 +8,19 @@ use reqwest::header::RETRY_AFTER;
 use url::Url;
 
 use super::Error;
+use super::json::Object;
 use crate::domain::UnknownReason;
 
-/// The longest reply that is read. Real ones have a few hundred bytes, lists some tens of thousands.
+/// The maximum size of a reply. Real replies have a few hundred bytes, and lists have some tens of thousands.
 const MAX_REPLY_BYTES: usize = 4 << 20;
 
-/// An HTTP client that sends what it is given once, and only there.
+/// An HTTP client that sends each request once and follows no redirect.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     client: reqwest::Client,
 }
 
-/// A reply whose status has arrived; its body may not have.
+/// A reply whose status has arrived. Its body may be incomplete.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -27,13 +28,25 @@ pub(super) struct Reply {
     pub(super) body: Result<Bytes, UnknownReason>,
 }
 
+impl Reply {
+    /// Whether the status is 2xx.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as a JSON object. `None` if it is incomplete or not an object.
+    pub(super) fn object(&self) -> Option<Object<'_>> {
+        self.body.as_ref().ok().and_then(|body| Object::parse(body))
+    }
+}
+
 impl Http {
     pub(super) fn new(connect_timeout: Duration, request_timeout: Duration) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
-            // A write that is sent twice is our worst fault: nobody below us may repeat anything.
+            // A duplicate write is the worst failure, so no layer below this one may retry.
             .retry(reqwest::retry::never())
-            // A redirect would carry our credentials to another host.
+            // A redirect would send our credentials to another host.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(connect_timeout)
@@ -50,11 +63,11 @@ impl Http {
         self.client.request(method, url)
     }
 
-    /// Sends a request. A reply of any status is no error here.
+    /// Sends a request. A reply with any status is `Ok`.
     pub(super) async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, Error> {
         let request =
             request.build().map_err(|source| Error::NotSent(Some(Box::new(source.without_url()))))?;
-        let mut response = self.client.execute(request).await.map_err(no_reply)?;
+        let mut response = self.client.execute(request).await.map_err(error_without_reply)?;
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
@@ -74,7 +87,7 @@ impl Http {
     }
 }
 
-/// The address of a path, which may have a query, below a base that may have a path of its own.
+/// Appends a path, which may have a query, to a base URL, which may have a path.
 pub(super) fn endpoint(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
@@ -83,27 +96,27 @@ pub(super) fn endpoint(base: &Url, path: &str) -> Url {
     url
 }
 
-/// What it proves that a request got no reply.
+/// Classifies a request that got no reply.
 ///
-/// Only two failures prove that nothing was sent: no connection came about (name, TCP and TLS), or the HTTP client gave
-/// the request back because the connection it was meant for closed before a byte was written. All else may have
-/// reached the provider.
-fn no_reply(error: reqwest::Error) -> Error {
+/// Only two failures prove that nothing was sent. Either no connection was established (name resolution, TCP and TLS),
+/// or the HTTP client returned the request because its connection closed before a byte was written. After any other
+/// failure, the request may have reached the provider.
+fn error_without_reply(error: reqwest::Error) -> Error {
     let error = error.without_url();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    let mut given_back = false;
+    let mut canceled = false;
     while let Some(inner) = cause {
-        given_back |= inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+        canceled |= inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
         cause = inner.source();
     }
-    if error.is_connect() || error.is_builder() || given_back {
+    if error.is_connect() || error.is_builder() || canceled {
         return Error::NotSent(Some(Box::new(error)));
     }
     let cause = if error.is_timeout() { UnknownReason::TimedOut } else { UnknownReason::ConnectionLost };
     Error::Unknown { cause, fault: None }
 }
 
-/// Reads `Retry-After`: seconds, or a date.
+/// Parses `Retry-After`: seconds or a date.
 fn retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse::<u32>() {
         return Some(Duration::from_secs(u64::from(seconds)));
@@ -117,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_keeps_the_path_of_its_base() {
+    fn endpoint_keeps_the_path_of_its_base() {
         let endpoint = |base: &str, path| endpoint(&Url::parse(base).expect("a URL"), path).to_string();
         assert_eq!(endpoint("https://api.example", "/v1/a"), "https://api.example/v1/a");
         assert_eq!(
@@ -128,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
+    fn retry_after_accepts_seconds_and_dates() {
         assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
         assert_eq!(retry_after(" 0 "), Some(Duration::ZERO));
         assert_eq!(retry_after("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));

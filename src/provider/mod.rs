@@ -1,19 +1,21 @@
-//! The REST side: what each account's provider can do, and doing it.
+//! The REST clients: what each account's provider supports, and the calls themselves.
 //!
-//! An [`Account`] is one set of credentials with an HTTP client of its own, so that one account's trouble never slows
-//! another. [`Error`] is split by certainty, not by cause: whether a write was done is the question that callers have.
-//! Nothing here tries anything twice.
+//! An [`Account`] is one set of credentials with its own HTTP client, so a problem of one account never slows another.
+//! [`Error`] distinguishes outcomes by certainty, not by cause, because clients need to know whether a write was done.
+//! No call in this module is retried.
 
 pub mod connectby;
 pub mod connectly;
 mod http;
 mod json;
 mod outcome;
+mod pagination;
 pub mod signature;
 mod template;
 mod upload;
 
-pub use template::{NextPage, PageCursor, not_found as template_not_found};
+pub use pagination::{NextPage, PageCursor};
+pub use template::not_found as template_not_found;
 pub use upload::{Content as UploadContent, Upload};
 
 use std::borrow::Cow;
@@ -54,155 +56,155 @@ enum Client {
     Connectly(connectly::Client),
 }
 
-/// What an account can do.
+/// The capabilities of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The RPCs that work with the account, as `MessageService.SendMessage`.
+    /// The RPCs that work with the account, such as `MessageService.SendMessage`.
     pub rpcs: &'static [&'static str],
-    /// The contents that can be sent, by the names of their fields in the contract.
+    /// The contents that can be sent, by their field names in the contract.
     pub contents: &'static [&'static str],
-    /// The networks that messages can be sent over.
+    /// The networks that can carry messages.
     pub channels: &'static [Channel],
-    /// Whether the provider reports what becomes of a message.
+    /// Whether the provider reports the status of sent messages.
     pub reports_statuses: bool,
-    /// Whether the provider delivers what customers write.
+    /// Whether the provider delivers messages from customers.
     pub receives_messages: bool,
-    /// Whether a caller may choose the number to send from.
+    /// Whether a client can choose the number to send from.
     pub chooses_sender: bool,
     /// Whether a customer can be addressed by a business-scoped user id.
     pub reaches_user_ids: bool,
-    /// Whether one field of a contact can be changed alone.
+    /// Whether a single field of a contact can be changed.
     pub partial_contact_updates: bool,
 }
 
-/// How much fits into one call.
+/// The limits of a single call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most Unicode code points of a text.
+    /// The maximum length of a text, in Unicode code points.
     pub text_characters: Option<u32>,
-    /// How large uploaded files may be. Absent: files cannot be uploaded.
+    /// The maximum sizes of uploaded files. If absent, files cannot be uploaded.
     pub upload: Option<UploadLimits>,
-    /// The most calls in a second.
+    /// The maximum number of calls per second.
     pub calls_per_second: u32,
 }
 
-/// A part of a message that its account cannot send.
+/// A part of a message that the account cannot send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidationIssue {
     /// The field's path in the request.
     pub field: Cow<'static, str>,
-    /// On what grounds.
+    /// The kind of issue.
     pub kind: IssueKind,
-    /// What is wrong and what is allowed.
+    /// What is wrong, and what is allowed.
     pub problem: String,
 }
 
-/// On what grounds an account cannot send a part of a message.
+/// Why an account cannot send a part of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IssueKind {
-    /// The provider cannot do it at all.
+    /// The provider does not support it.
     Unsupported,
-    /// It is outside of what the provider takes.
+    /// The value is outside of what the provider accepts.
     OutOfRange,
-    /// The provider needs it.
+    /// The provider requires a value.
     Missing,
 }
 
-/// The parts of a message that were readable, to be held against what an account can do.
+/// The parts of a message that could be parsed, to validate against the account's capabilities.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Parts<'a> {
-    /// Whom it goes to.
+    /// The recipient.
     pub to: Option<&'a Address>,
     /// The network to use.
     pub channel: Option<Channel>,
-    /// The number of ours to send from.
+    /// The account's number to send from.
     pub sender: Option<&'a PhoneNumber>,
-    /// The name of its content, also where the content itself could not be read.
+    /// The field name of the content. It is set even if the content itself could not be parsed.
     pub content_field: Option<&'static str>,
-    /// What it says.
+    /// The content.
     pub content: Option<&'a Content>,
 }
 
-/// A message with all that is needed to send it.
+/// A message together with everything that a send needs.
 #[derive(Debug)]
 pub struct Prepared {
     message: Outgoing,
     template: Option<Arc<Definition>>,
 }
 
-/// The provider's "yes".
+/// The provider's acceptance of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedMessage {
-    /// The ids that it gave, in its order. ConnectBy may give none.
+    /// The ids that the provider assigned, in its order. ConnectBy may assign none.
     pub provider_ids: Vec<String>,
-    /// Its own word for the message's state, if it said one.
+    /// The provider's own name for the message's state, if the reply contains one.
     pub provider_state: Option<String>,
 }
 
-/// Something that a webhook reported.
+/// An event that a webhook reported.
 #[derive(Debug)]
 pub struct Incoming {
-    /// What happened.
+    /// The event.
     pub event: Event,
-    /// By what a repetition is recognised, if the provider gave it an identity.
+    /// The key for deduplication, if the provider assigned an id.
     pub identity: Option<Identity>,
-    /// The attempt of ours that it proves to have reached the provider, if it brought our mark back.
+    /// The attempt that provably reached the provider, if the webhook returned its correlation tag.
     pub proof: Option<Proof>,
 }
 
-/// Why a write was not answered with "yes", by what is known of it.
+/// Why a call did not succeed, by what is certain about its outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Provably, nothing reached the provider.
+    /// Nothing reached the provider.
     #[error("the provider was not reached")]
     NotSent(#[source] Option<Box<dyn StdError + Send + Sync>>),
-    /// The provider said no, and did nothing.
+    /// The provider refused and did nothing.
     #[error("the provider refused")]
     Refused(ProviderFault),
-    /// Nobody can tell whether the provider did it.
+    /// The outcome is unknown: the provider may or may not have done it.
     #[error("the outcome at the provider is unknown: {cause}")]
     Unknown {
-        /// Why nobody can tell.
+        /// Why the outcome is unknown.
         cause: UnknownReason,
-        /// What the provider said, if it said anything readable.
+        /// The provider's error, if the reply contained a readable one.
         fault: Option<ProviderFault>,
     },
-    /// The write looks before it begins, and did not begin for what it saw: the provider did nothing, and to try again
-    /// at once would not help.
+    /// The write requires a check first, and the check failed. The provider did nothing, and an immediate retry would
+    /// not help.
     #[error(transparent)]
     PreconditionFailed(PreconditionFailed),
 }
 
-/// Why a write that looks before it begins did not begin.
+/// Why the check before a write failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PreconditionFailed {
-    /// It could not look.
-    #[error("what the write needs to know could not be read")]
+    /// The data for the check could not be read.
+    #[error("the data for the check before the write could not be read")]
     NotRead(#[source] Box<Error>),
-    /// The topic of a new registration has an address already.
-    #[error("the topic has an address already")]
+    /// The topic of a new registration already has a URL.
+    #[error("the topic already has a registered URL")]
     Registered {
         /// The registration, if it is known.
         existing: Option<Box<Registration>>,
-        /// What the provider said, if it was the provider who said no.
+        /// The provider's error, if it was the provider that refused.
         fault: Option<Box<ProviderFault>>,
     },
 }
 
 impl Error {
-    /// What the provider said, if it said that it takes no more from the whole account for now. Its limit for one
-    /// customer is no such limit.
+    /// The provider's error, if it limits the calls of the whole account. The limit for a single customer does not
+    /// count.
     pub fn throttled(&self) -> Option<&ProviderFault> {
         match self {
             Self::Refused(fault) => Some(fault).filter(|fault| {
                 fault.refusal == RefusalReason::Throttled
-                    && fault.code.as_deref() != Some(connectby::TOO_FAST_FOR_ONE_CUSTOMER)
+                    && fault.code.as_deref() != Some(connectby::PER_CUSTOMER_RATE_LIMIT)
             }),
             Self::NotSent(_) | Self::PreconditionFailed(_) | Self::Unknown { .. } => None,
         }
     }
 
-    /// Notes which configured route was called.
+    /// Records which configured route was called.
     #[must_use]
     fn at_route(mut self, name: &str, route: &config::Route) -> Self {
         if let Self::Refused(fault) | Self::Unknown { fault: Some(fault), .. } = &mut self {
@@ -212,7 +214,7 @@ impl Error {
     }
 }
 
-/// Why an account's client cannot be made.
+/// Why an account's client could not be created.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up account {account}")]
 pub struct SetupError {
@@ -222,11 +224,11 @@ pub struct SetupError {
 }
 
 impl Accounts {
-    /// Makes a client for each account.
+    /// Creates a client for each account.
     ///
     /// # Errors
     ///
-    /// When the machine's TLS roots cannot be loaded.
+    /// Fails if the system's TLS roots cannot be loaded.
     pub fn new(accounts: &[config::Account]) -> Result<Self, SetupError> {
         let ordered = accounts
             .iter()
@@ -236,12 +238,12 @@ impl Accounts {
         Ok(Self { ordered: ordered.into(), by_id: Arc::new(by_id) })
     }
 
-    /// The account of that id.
+    /// The account with this id.
     pub fn get(&self, id: &AccountId) -> Option<&Arc<Account>> {
         self.by_id.get(id)
     }
 
-    /// All of them.
+    /// All accounts, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.ordered.iter()
     }
@@ -249,8 +251,8 @@ impl Accounts {
 
 impl Account {
     fn new(config: &config::Account) -> Result<Self, SetupError> {
-        let failed = |source| SetupError { account: config.id.clone(), source };
-        let http = http::Http::new(config.connect_timeout, config.request_timeout).map_err(failed)?;
+        let setup_error = |source| SetupError { account: config.id.clone(), source };
+        let http = http::Http::new(config.connect_timeout, config.request_timeout).map_err(setup_error)?;
         let table = outcome::Table::new(config.provider(), config.outcomes.clone());
         let client = match &config.upstream {
             Upstream::ConnectBy(connectby) => {
@@ -285,7 +287,7 @@ impl Account {
         }
     }
 
-    /// What can be done with it.
+    /// The account's capabilities.
     pub fn capabilities(&self) -> Capabilities {
         match &self.client {
             Client::ConnectBy(client) => client.capabilities(),
@@ -293,73 +295,73 @@ impl Account {
         }
     }
 
-    /// How much of it can be done at once.
+    /// The limits of a single call.
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// How fast it may be used, and how patiently.
+    /// The limits on how fast the account may be used, and on how long a call may wait.
     pub fn rate_limits(&self) -> RateLimits {
         self.rate_limits
     }
 
-    /// Asks the provider for something small that changes nothing, to see whether it answers.
+    /// Sends a small read to check whether the provider responds.
     ///
     /// # Errors
     ///
-    /// When the answer is not the one asked for, which may be an answer all the same.
+    /// Fails if the provider's reply is not the expected one. Such an error can still contain a reply.
     pub async fn probe(&self) -> Result<(), Error> {
         match &self.client {
-            // The one route whose path is known for sure.
+            // This is the only route whose path is certain.
             Client::ConnectBy(client) => client.list_templates(&TemplateListStart::First).await.map(drop),
             Client::Connectly(client) => client.list_webhooks().await.map(drop),
         }
     }
 
-    /// All that keeps these parts of a message from being sent with this account.
+    /// All issues that keep the account from sending these parts of a message.
     pub fn validate(&self, parts: Parts<'_>) -> Vec<ValidationIssue> {
-        let able = self.capabilities();
+        let capabilities = self.capabilities();
         let provider = self.provider();
-        let mut found = Vec::new();
+        let mut issues = Vec::new();
         let mut unsupported = |field: &'static str, problem: String| {
-            found.push(ValidationIssue { field: field.into(), kind: IssueKind::Unsupported, problem });
+            issues.push(ValidationIssue { field: field.into(), kind: IssueKind::Unsupported, problem });
         };
-        if matches!(parts.to, Some(Address::User(_))) && !able.reaches_user_ids {
-            unsupported("to", format!("{provider} reaches phone numbers only"));
+        if matches!(parts.to, Some(Address::User(_))) && !capabilities.reaches_user_ids {
+            unsupported("to", format!("{provider} supports phone numbers only"));
         }
         if let Some(channel) = parts.channel
-            && !able.channels.contains(&channel)
+            && !capabilities.channels.contains(&channel)
         {
-            unsupported("channel", format!("{provider} does not send over {}", channel.as_str()));
+            unsupported("channel", format!("{provider} does not support {}", channel.as_str()));
         }
-        if parts.sender.is_some() && !able.chooses_sender {
+        if parts.sender.is_some() && !capabilities.chooses_sender {
             unsupported("sender", format!("{provider} chooses the number to send from"));
         }
         if let (Some(Address::User(_)), Some(Channel::Sms)) = (parts.to, parts.channel)
-            && able.reaches_user_ids
+            && capabilities.reaches_user_ids
         {
-            unsupported("to", "must be a phone number over SMS: a user id is WhatsApp's".to_owned());
+            unsupported("to", "must be a phone number over SMS: user ids exist on WhatsApp only".to_owned());
         }
         if let Some(content) = parts.content_field
-            && !able.contents.contains(&content)
+            && !capabilities.contents.contains(&content)
         {
             let problem = if content == "media" && self.limits.upload.is_some() {
-                format!("{provider} fetches no files: send the file itself with SendMedia")
+                format!("{provider} does not download files: send the file itself with SendMedia")
             } else {
-                format!("{provider} does not send this content")
+                format!("{provider} does not support this content")
             };
             unsupported(content, problem);
         }
         if let (Some(Content::Media(_)), Some(Channel::Sms)) = (parts.content, parts.channel)
-            && able.channels.contains(&Channel::Sms)
+            && capabilities.channels.contains(&Channel::Sms)
         {
-            unsupported("channel", format!("{provider} sends no files over SMS"));
+            unsupported("channel", format!("{provider} does not support files over SMS"));
         }
-        if let (Some(Content::Text(body)), Some(most)) = (parts.content, self.limits.text_characters) {
+        if let (Some(Content::Text(body)), Some(max)) = (parts.content, self.limits.text_characters) {
             let characters = body.chars().count();
-            if characters > most as usize {
-                let problem = format!("must be at most {most} characters, and has {characters}");
-                found.push(ValidationIssue {
+            if characters > max as usize {
+                let problem = format!("must be at most {max} characters, and has {characters}");
+                issues.push(ValidationIssue {
                     field: "text.body".into(),
                     kind: IssueKind::OutOfRange,
                     problem,
@@ -367,15 +369,15 @@ impl Account {
             }
         }
         if let Some(Content::Template(filled)) = parts.content {
-            found.extend(match &self.client {
-                Client::ConnectBy(_) => connectby::template_objections(filled),
-                Client::Connectly(_) => connectly::template_objections(filled, parts.channel),
+            issues.extend(match &self.client {
+                Client::ConnectBy(_) => connectby::template_issues(filled),
+                Client::Connectly(_) => connectly::template_issues(filled, parts.channel),
             });
         }
-        found
+        issues
     }
 
-    /// Whether a message made from a template can only be sent together with the template as it was listed.
+    /// Whether a template message can be sent only together with the listed template.
     pub fn needs_definition(&self) -> bool {
         match &self.client {
             Client::ConnectBy(_) => true,
@@ -383,26 +385,26 @@ impl Account {
         }
     }
 
-    /// Puts a message together with the template that it is made from, where the account
-    /// [needs](Self::needs_definition) that.
-    pub fn prepared(&self, message: Outgoing, template: Option<Arc<Definition>>) -> Prepared {
+    /// Combines a message with the template that it is made from. The template is required if
+    /// [`needs_definition`](Self::needs_definition) is true.
+    pub fn prepare(&self, message: Outgoing, template: Option<Arc<Definition>>) -> Prepared {
         Prepared { message, template }
     }
 
-    /// Sends a message, once. What the provider brings back of it names the attempt, where it brings anything back.
+    /// Sends a message once. If the provider returns data with the message's events, that data contains the attempt id.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the message.
     pub async fn send(&self, prepared: &Prepared, attempt: AttemptId) -> Result<AcceptedMessage, Error> {
         match &self.client {
-            // ConnectBy brings nothing back, so there is nowhere to put the attempt.
+            // ConnectBy returns no data with events, so it gets no attempt id.
             Client::ConnectBy(client) => client.send(&prepared.message, prepared.template.as_deref()).await,
             Client::Connectly(client) => client.send(&prepared.message, attempt).await,
         }
     }
 
-    /// Where contacts are kept. Absent: the provider keeps none.
+    /// The client for contacts. Absent if the provider has no contact list.
     pub fn contacts(&self) -> Option<&connectby::Client> {
         match &self.client {
             Client::ConnectBy(client) => Some(client),
@@ -410,7 +412,7 @@ impl Account {
         }
     }
 
-    /// Where answers to flows are listed. Absent: the provider lists none.
+    /// The client for flow responses. Absent if the provider does not list them.
     pub fn flows(&self) -> Option<&connectby::Client> {
         match &self.client {
             Client::ConnectBy(client) => Some(client),
@@ -418,23 +420,24 @@ impl Account {
         }
     }
 
-    /// Reads a page of the account's templates. Connectly has one page, which is the first.
+    /// Reads a page of the account's templates. Connectly has a single page.
     ///
     /// # Errors
     ///
-    /// When the page cannot be had or read.
-    pub async fn list_templates(&self, place: &TemplateListStart) -> Result<Page, Error> {
+    /// Fails if the page cannot be fetched or parsed.
+    pub async fn list_templates(&self, start: &TemplateListStart) -> Result<Page, Error> {
         match &self.client {
-            Client::ConnectBy(client) => client.list_templates(place).await,
+            Client::ConnectBy(client) => client.list_templates(start).await,
             Client::Connectly(client) => client.list_templates().await,
         }
     }
 
-    /// Finds the template of that name and language in the account's list.
+    /// Finds the template with this name and language in the account's list.
     ///
     /// # Errors
     ///
-    /// [`RefusalReason::TemplateNotFound`] when it is not there; else when the list cannot be had or read.
+    /// Fails with [`RefusalReason::TemplateNotFound`] if the list does not contain it. Otherwise fails if the list
+    /// cannot be fetched or parsed.
     pub async fn find_template(&self, name: &str, language: &str) -> Result<Definition, Error> {
         match &self.client {
             Client::ConnectBy(client) => client.find_template(name, language).await,
@@ -442,7 +445,7 @@ impl Account {
         }
     }
 
-    /// Where webhooks are registered. Absent: the provider registers none.
+    /// The client for webhook registrations. Absent if the provider has none.
     pub fn webhooks(&self) -> Option<&connectly::Client> {
         match &self.client {
             Client::ConnectBy(_) => None,
@@ -450,7 +453,7 @@ impl Account {
         }
     }
 
-    /// Where files are uploaded; [`Limits::upload`] says how large they may be. Absent: the provider takes none.
+    /// The client for uploads; [`Limits::upload`] has the maximum sizes. Absent if the provider accepts no files.
     pub fn uploads(&self) -> Option<&connectby::Client> {
         match &self.client {
             Client::ConnectBy(client) => Some(client),
@@ -458,7 +461,7 @@ impl Account {
         }
     }
 
-    /// How the provider signs webhooks for this account. Absent: it has none.
+    /// How the provider signs webhooks for this account. Absent if it sends none, or if no secret is configured.
     pub fn webhook_scheme(&self) -> Option<&Scheme> {
         match &self.client {
             Client::ConnectBy(_) => None,
@@ -466,7 +469,8 @@ impl Account {
         }
     }
 
-    /// Reads a webhook. What cannot be read comes back as an event too: at least one, always.
+    /// Parses a webhook. A body that cannot be parsed becomes an event too. Connectly's webhooks yield at least one
+    /// event.
     pub fn read_webhook(&self, webhook: &Verified) -> Vec<Incoming> {
         match &self.client {
             Client::ConnectBy(_) => Vec::new(),

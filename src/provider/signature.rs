@@ -1,7 +1,7 @@
-//! Webhook signatures: nothing is read from a webhook before its signature was found right.
+//! Webhook signatures. No webhook is parsed before its signature is verified.
 //!
-//! [`Verified`] can be made by [`Unverified::verify`] alone, and parsers take nothing else, so code that skips the
-//! check does not compile.
+//! Only [`Unverified::verify`] creates a [`Verified`], and parsers accept nothing else. Code that skips the check does
+//! not compile.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,49 +10,49 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 
-/// How a provider signs: the header, and the secrets of which any may have been used.
+/// How a provider signs webhooks: the header, and the active secrets. Each of them may have been used.
 #[derive(Clone, Debug)]
 pub struct Scheme {
     header: &'static str,
     secrets: Vec<SecretString>,
 }
 
-/// A webhook as it came in.
+/// A received webhook whose signature is not checked yet.
 #[derive(Debug)]
 pub struct Unverified {
     body: Bytes,
     signature: Option<String>,
 }
 
-/// A webhook whose sender knew a secret.
+/// A webhook whose sender knows an active secret.
 pub struct Verified {
     body: Bytes,
-    secret: usize,
+    secret_number: usize,
 }
 
-/// Why a signature does not hold.
+/// Why a signature is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// There is no signature header, or it cannot be read as text.
+    /// The signature header is missing or is not text.
     #[error("the signature header is missing")]
     Missing,
     /// The header is not padded standard Base64 of 32 bytes.
     #[error("the signature is not the Base64 of an HMAC-SHA256")]
     Malformed,
-    /// No live secret makes this signature over this body.
-    #[error("the signature fits no secret")]
-    Wrong,
+    /// No active secret produces this signature for this body.
+    #[error("the signature matches no secret")]
+    Mismatch,
 }
 
 impl Scheme {
-    /// Base64 of the HMAC-SHA256 over the raw body, in a header. Absent without any secret: then nothing can be
-    /// right.
+    /// Base64 of the HMAC-SHA256 over the raw body, in a header. `None` without secrets, because then no signature can
+    /// be valid.
     pub(super) fn hmac_sha256_base64(header: &'static str, secrets: &[SecretString]) -> Option<Self> {
         (!secrets.is_empty()).then(|| Self { header, secrets: secrets.to_vec() })
     }
 
-    /// How many secrets are live.
-    pub fn secrets(&self) -> usize {
+    /// The number of active secrets.
+    pub fn secret_count(&self) -> usize {
         self.secrets.len()
     }
 
@@ -63,43 +63,44 @@ impl Scheme {
 }
 
 impl Unverified {
-    /// A webhook of that body, with what its signature header said.
+    /// A webhook with this body and the value of its signature header.
     pub fn new(body: Bytes, signature: Option<&str>) -> Self {
         Self { body, signature: signature.map(str::to_owned) }
     }
 
-    /// Holds the signature against every secret, in constant time.
+    /// Checks the signature against every secret in constant time.
     ///
     /// # Errors
     ///
-    /// When it fits none.
+    /// Fails if the signature is missing, malformed or matches no secret.
     pub fn verify(self, scheme: &Scheme) -> Result<Verified, Rejection> {
         let signature = self.signature.ok_or(Rejection::Missing)?;
         let tag = STANDARD.decode(signature.trim()).map_err(|_| Rejection::Malformed)?;
         if tag.len() != 32 {
             return Err(Rejection::Malformed);
         }
-        // Every secret is tried, so that the time does not tell which one fits.
-        let fits = scheme.secrets.iter().zip(1..).fold(None, |fits: Option<usize>, (secret, place)| {
-            let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
-                .expect("HMAC takes a key of any length");
-            mac.update(&self.body);
-            let right = mac.verify_slice(&tag).is_ok();
-            fits.or(right.then_some(place))
-        });
-        fits.map(|secret| Verified { body: self.body, secret }).ok_or(Rejection::Wrong)
+        // Every secret is tried, so the duration does not reveal which one matches.
+        let matching =
+            scheme.secrets.iter().zip(1..).fold(None, |matching: Option<usize>, (secret, number)| {
+                let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
+                    .expect("HMAC accepts a key of any length");
+                mac.update(&self.body);
+                let matches = mac.verify_slice(&tag).is_ok();
+                matching.or(matches.then_some(number))
+            });
+        matching.map(|secret_number| Verified { body: self.body, secret_number }).ok_or(Rejection::Mismatch)
     }
 }
 
 impl Verified {
-    /// The body, byte for byte as it was signed.
+    /// The body, byte for byte.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// Which of the live secrets made the signature: its place among them, from 1 on.
-    pub fn secret(&self) -> usize {
-        self.secret
+    /// The number of the secret that matches the signature, counted from 1 in the configured order.
+    pub fn secret_number(&self) -> usize {
+        self.secret_number
     }
 }
 
@@ -114,11 +115,11 @@ mod tests {
     use super::*;
 
     const BODY: &str = r#"{"topic":"messages","timestamp":"1700000000","sender":{"id":"+15550100001","channelType":"whatsapp","name":"Ada"},"recipient":{"id":"+15550100002","channelType":"whatsapp","name":"Shop"},"message":{"id":"01HF7YAT00EXAMPLE000000001","text":"hi"}}"#;
-    const RIGHT: &str = "RuA3eItnvRHB+I2aqI6owBplLCt3b7ECBF+Kq6oR1xI=";
+    const VALID: &str = "RuA3eItnvRHB+I2aqI6owBplLCt3b7ECBF+Kq6oR1xI=";
 
     fn scheme(secrets: &[&str]) -> Scheme {
         let secrets: Vec<SecretString> = secrets.iter().map(|&secret| secret.into()).collect();
-        Scheme::hmac_sha256_base64("x-connectly-hmac-sha256", &secrets).expect("there are secrets")
+        Scheme::hmac_sha256_base64("x-connectly-hmac-sha256", &secrets).expect("a scheme")
     }
 
     fn verify(body: &str, signature: Option<&str>, secrets: &[&str]) -> Result<(), Rejection> {
@@ -128,34 +129,34 @@ mod tests {
     }
 
     #[test]
-    fn the_published_vector_is_right() {
+    fn published_test_vector_is_accepted() {
         assert_eq!(BODY.len(), 245);
-        assert_eq!(verify(BODY, Some(RIGHT), &["test-webhook-secret"]), Ok(()));
+        assert_eq!(verify(BODY, Some(VALID), &["test-webhook-secret"]), Ok(()));
     }
 
     #[test]
-    fn any_live_secret_will_do() {
-        assert_eq!(verify(BODY, Some(RIGHT), &["old", "test-webhook-secret", "new"]), Ok(()));
-        assert_eq!(verify(BODY, Some(RIGHT), &["old", "new"]), Err(Rejection::Wrong));
+    fn any_active_secret_is_accepted() {
+        assert_eq!(verify(BODY, Some(VALID), &["old", "test-webhook-secret", "new"]), Ok(()));
+        assert_eq!(verify(BODY, Some(VALID), &["old", "new"]), Err(Rejection::Mismatch));
     }
 
     #[test]
-    fn the_place_of_the_secret_that_fits_is_told() {
-        let place = |secrets: &[&str]| {
-            let webhook = Unverified::new(Bytes::from_static(BODY.as_bytes()), Some(RIGHT));
-            webhook.verify(&scheme(secrets)).expect("right").secret()
+    fn number_of_the_matching_secret_is_reported() {
+        let number = |secrets: &[&str]| {
+            let webhook = Unverified::new(Bytes::from_static(BODY.as_bytes()), Some(VALID));
+            webhook.verify(&scheme(secrets)).expect("a valid signature").secret_number()
         };
-        let right = "test-webhook-secret";
-        assert_eq!(place(&[right]), 1);
-        assert_eq!(place(&[right, "new"]), 1);
-        assert_eq!(place(&["old", "older", right]), 3);
-        assert_eq!(place(&["old", right, right]), 2);
+        let active = "test-webhook-secret";
+        assert_eq!(number(&[active]), 1);
+        assert_eq!(number(&[active, "new"]), 1);
+        assert_eq!(number(&["old", "older", active]), 3);
+        assert_eq!(number(&["old", active, active]), 2);
     }
 
     #[test]
-    fn what_is_not_exactly_right_is_rejected() {
+    fn invalid_signature_is_rejected() {
         let secret = &["test-webhook-secret"];
-        assert_eq!(verify(&format!("{BODY}\n"), Some(RIGHT), secret), Err(Rejection::Wrong));
+        assert_eq!(verify(&format!("{BODY}\n"), Some(VALID), secret), Err(Rejection::Mismatch));
         assert_eq!(verify(BODY, None, secret), Err(Rejection::Missing));
         for bad in [
             "",
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_secret_there_is_no_scheme() {
+    fn scheme_without_secrets_is_none() {
         assert!(Scheme::hmac_sha256_base64("x-connectly-hmac-sha256", &[]).is_none());
     }
 }

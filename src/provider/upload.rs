@@ -1,4 +1,4 @@
-//! A file on its way to a provider.
+//! A file to upload to a provider.
 
 use std::fmt;
 use std::io;
@@ -10,26 +10,26 @@ use futures_util::stream::BoxStream;
 
 use crate::domain::MediaType;
 
-/// Bytes that can be read from their beginning as often as they must go out.
+/// Opens a stream of the file's bytes from the beginning. It can be called once per attempt.
 pub type Content = Arc<dyn Fn() -> BoxStream<'static, io::Result<Bytes>> + Send + Sync>;
 
-/// A file that is all there, checked, and read as it goes out. Cheap to clone.
+/// A complete, checked file that is read while it is sent. Cheap to clone.
 #[derive(Clone)]
 pub struct Upload {
-    /// Its name, without anything that could not stand between quotes in a header.
+    /// The file name, without characters that a quoted string in a header cannot contain.
     pub name: String,
-    /// Its type.
+    /// The type.
     pub media_type: MediaType,
-    /// How many bytes it has.
+    /// The length in bytes.
     pub length: u64,
-    /// Its bytes: as many as `length` says, or an error before their end. Never fewer without one.
+    /// The content: exactly `length` bytes, or an error before the end. It never ends early without an error.
     pub content: Content,
-    /// A hash of its bytes.
+    /// A hash of the content.
     pub digest: [u8; 32],
 }
 
 impl fmt::Debug for Upload {
-    /// Leaves out name and content: what is sent never reaches a log.
+    /// Leaves out the name and the content: message content never reaches a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Upload({}, {} bytes)", self.media_type.mime(), self.length)
     }

@@ -66,7 +66,7 @@ impl Ingress {
     pub fn new(config: &config::Webhook, accounts: Accounts, journal: Journal) -> Self {
         // A secret that nobody uses must show as one.
         for account in accounts.iter() {
-            for place in 1..=account.webhook_scheme().map_or(0, Scheme::secrets) {
+            for place in 1..=account.webhook_scheme().map_or(0, Scheme::secret_count) {
                 signed_by(account, place, 0);
             }
         }
@@ -104,7 +104,7 @@ impl Ingress {
                 return Answer::Rejected;
             }
         };
-        signed_by(account, webhook.secret(), 1);
+        signed_by(account, webhook.secret_number(), 1);
         let events: Vec<Append> = account
             .read_webhook(&webhook)
             .into_iter()

@@ -3,7 +3,7 @@
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::request::parse;
 use crate::api::request::violations::{ViolationReason, Violations};
-use crate::domain::{AccountId, EventType, Filter, TypeWord};
+use crate::domain::{AccountId, EventType, Filter, TypePattern};
 use crate::pb::v1::EventFilter;
 use crate::provider::Accounts;
 
@@ -42,13 +42,13 @@ fn accounts(
     Ok(accounts)
 }
 
-fn types(field: &str, filter: &EventFilter, violations: &mut Violations) -> Vec<TypeWord> {
+fn types(field: &str, filter: &EventFilter, violations: &mut Violations) -> Vec<TypePattern> {
     let mut types = Vec::new();
     for (at, word) in
         parse::few(&format!("{field}.types"), &filter.types, FILTER_ITEMS, violations).iter().enumerate()
     {
-        let word = TypeWord::of(word);
-        if let TypeWord::Strange(_) = word {
+        let word = TypePattern::parse(word);
+        if let TypePattern::Unrecognized(_) = word {
             let known = EventType::ALL.map(EventType::as_str).join("`, `");
             let allowed = format!("must be one of `{known}`, or all under a first word, like `message.*`");
             violations.add(format!("{field}.types[{at}]"), ViolationReason::UnknownValue, allowed);

@@ -45,7 +45,7 @@ pub(in crate::api) fn webhook(
         Err(Rejection::Malformed) => {
             failed(WebhookSignatureCheck::SignatureFormat, malformed(signature.unwrap_or_default()))
         }
-        Err(Rejection::Wrong) => {
+        Err(Rejection::Mismatch) => {
             failed(WebhookSignatureCheck::SignatureMatches, wrong(scheme, &body, signature))
         }
     }

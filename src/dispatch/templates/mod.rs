@@ -80,7 +80,7 @@ impl Dispatch {
         deadline: Option<Instant>,
     ) -> Result<Prepared, Cause> {
         let Content::Template(filled) = &message.content else {
-            return Ok(account.prepared(message, None));
+            return Ok(account.prepare(message, None));
         };
         let requested_at = Instant::now();
         let limit = requested_at + MAX_PREPARATION;
@@ -98,7 +98,7 @@ impl Dispatch {
             }
             None
         };
-        Ok(account.prepared(message, definition))
+        Ok(account.prepare(message, definition))
     }
 
     /// Invalidates the cached list if the provider's refusal of a send means that it may be outdated.

@@ -1,6 +1,6 @@
 //! ConnectBy's contact list.
 //!
-//! A contact cannot be read alone, and what an update does to the fields that it leaves out is not documented.
+//! ConnectBy has no call that reads a single contact. It does not document what an update does to omitted fields.
 
 use reqwest::RequestBuilder;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
 use super::page::List;
-use super::{Client, Proof, SECRET_KEY, json};
+use super::{Client, Confirmation, json};
 use crate::config::Route;
 use crate::domain::contact::{ContactId, ContactUpdate, Created, Details, ListedContact, NewContact};
 use crate::domain::page::{Page, PagePosition};
@@ -19,17 +19,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When no page could be read.
-    pub async fn list_contacts(&self, place: Option<&PagePosition>) -> Result<Page<ListedContact>, Error> {
+    /// Fails if no page could be read.
+    pub async fn list_contacts(&self, position: Option<&PagePosition>) -> Result<Page<ListedContact>, Error> {
         let list = List { name: "list_contacts", route: &self.routes.list_contacts, keys: &["contacts"] };
-        self.page(list, place, listed).await
+        self.page(list, position, read_contact).await
     }
 
     /// Creates a contact.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn create_contact(&self, contact: &NewContact) -> Result<Created, Error> {
         let route = &self.routes.create_contact;
         let body = Body {
@@ -38,58 +38,59 @@ impl Client {
             ..Body::new(&contact.name, &contact.details)
         };
         let reply = self.exchange(route, |request| json(request, body.to_json())).await?;
-        let created = self.proven(&reply, |yes| match yes.text(&["contactId", "contact_id"]) {
-            Some(id) => Proof::Id(Created { id, message: yes.text(&["message"]).unwrap_or_default() }),
-            None => Proof::None,
+        let created = self.confirmed(&reply, |reply| match reply.text(&["contactId", "contact_id"]) {
+            Some(id) => {
+                Confirmation::Id(Created { id, message: reply.text(&["message"]).unwrap_or_default() })
+            }
+            None => Confirmation::None,
         });
         created.map_err(|error| error.at_route("create_contact", route))
     }
 
-    /// Changes a contact, and gives the provider's own words.
+    /// Changes a contact and returns the provider's message.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn update_contact(&self, contact: &ContactUpdate) -> Result<String, Error> {
         let route = &self.routes.update_contact;
         let body = Body::new(&contact.name, &contact.details);
-        let reply = self.exchange_about(route, &contact.id, |request| json(request, body.to_json())).await?;
-        let done = self.proven(&reply, message);
-        done.map_err(|error| error.at_route("update_contact", route))
+        let reply =
+            self.exchange_with_id(route, &contact.id, |request| json(request, body.to_json())).await?;
+        let message = self.confirmed(&reply, confirming_message);
+        message.map_err(|error| error.at_route("update_contact", route))
     }
 
-    /// Deletes a contact, and gives the provider's own words.
+    /// Deletes a contact and returns the provider's message.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn delete_contact(&self, id: &ContactId) -> Result<String, Error> {
         let route = &self.routes.delete_contact;
-        let reply = self.exchange_about(route, id, |request| request).await?;
-        let done = self.proven(&reply, message);
-        done.map_err(|error| error.at_route("delete_contact", route))
+        let reply = self.exchange_with_id(route, id, |request| request).await?;
+        let message = self.confirmed(&reply, confirming_message);
+        message.map_err(|error| error.at_route("delete_contact", route))
     }
 
-    /// Calls a route that has an `{id}`. An id consists of characters that stand for themselves in every part of a URL.
-    async fn exchange_about(
+    /// Calls a route that has an `{id}`. An id contains only characters that need no escaping in any part of a URL.
+    async fn exchange_with_id(
         &self,
         route: &Route,
         id: &ContactId,
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Reply, Error> {
         let url = endpoint(&self.base_url, &route.path.replace("{id}", id.as_str()));
-        let request =
-            self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
-        self.http.exchange(fill(request)).await
+        self.http.exchange(fill(self.request(route, url))).await
     }
 }
 
-/// The provider's own words are its only "yes" to a change.
-fn message(yes: &Object<'_>) -> Proof<String> {
-    yes.string(&["message"]).map_or(Proof::None, Proof::Word)
+/// The provider confirms a change only by a message.
+fn confirming_message(reply: &Object<'_>) -> Confirmation<String> {
+    reply.string(&["message"]).map_or(Confirmation::None, Confirmation::Statement)
 }
 
-/// The body of a write. What is absent is left out.
+/// The body of a write. Absent fields are omitted.
 #[derive(Debug, Serialize)]
 struct Body<'a> {
     name: &'a str,
@@ -125,8 +126,8 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Reads a row of the list. One that is no object has its JSON alone.
-fn listed(row: &str) -> ListedContact {
+/// Parses a row of the list. For a row that is not an object, only the raw JSON is set.
+fn read_contact(row: &str) -> ListedContact {
     let raw_json = row.to_owned();
     let Some(row) = Object::parse(row.as_bytes()) else {
         return ListedContact { raw_json, ..ListedContact::default() };
@@ -148,9 +149,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_read_as_far_as_it_can_be() {
+    fn malformed_contact_row_keeps_its_readable_fields() {
         let row = r#"{"id": 1, "name": "John Doe", "phone": "1234567890"}"#;
-        let read = listed(row);
+        let read = read_contact(row);
         assert_eq!((read.id.as_str(), read.name.as_str()), ("1", "John Doe"));
         assert_eq!((read.phone_number.as_str(), read.raw_json.as_str()), ("1234567890", row));
         assert_eq!(
@@ -158,7 +159,7 @@ mod tests {
             (&None, &None, &None, &None)
         );
 
-        let read = listed(
+        let read = read_contact(
             r#"{"id":"c-1","name":null,"phone":919812345670,"email":"a@b.c","gender":"","dob":"1990-05-01","note":"n","x":[]}"#,
         );
         assert_eq!((read.id.as_str(), read.name.as_str()), ("c-1", ""));
@@ -166,8 +167,11 @@ mod tests {
         assert_eq!((read.email.as_deref(), read.gender), (Some("a@b.c"), None));
         assert_eq!((read.date_of_birth.as_deref(), read.note.as_deref()), (Some("1990-05-01"), Some("n")));
 
-        for odd in ["null", "7", "\"x\"", "[]"] {
-            assert_eq!(listed(odd), ListedContact { raw_json: odd.to_owned(), ..ListedContact::default() });
+        for malformed in ["null", "7", "\"x\"", "[]"] {
+            assert_eq!(
+                read_contact(malformed),
+                ListedContact { raw_json: malformed.to_owned(), ..ListedContact::default() }
+            );
         }
     }
 }

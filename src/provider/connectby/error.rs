@@ -1,45 +1,50 @@
-//! ConnectBy's errors: undocumented, but in all likelihood the Graph API's error object, passed through.
+//! ConnectBy's errors. They are undocumented; most likely ConnectBy passes on the error object of Meta's Graph API.
 
 use super::super::json::Object;
 use super::super::outcome::ProviderErrorBody;
 use crate::domain::RefusalReason;
 
-/// The code for too many messages to one customer: no reason to hold back what goes to others.
-pub(in super::super) const TOO_FAST_FOR_ONE_CUSTOMER: &str = "131056";
+/// The error code for too many messages to one customer. It is no reason to slow down messages to other customers.
+pub(in super::super) const PER_CUSTOMER_RATE_LIMIT: &str = "131056";
 
-/// Finds the provider's "no" in a reply of that status.
+/// Finds the provider's error in a reply with this status.
 ///
-/// A Graph error at the top, under `responseData`, or in an item of `responseDataArray`; failing that a plain
-/// `success: false`; failing that, where the status is no success, anything that says in words what is wrong.
+/// The error is a Graph error at the top level, under `responseData`, or in an item of `responseDataArray`. If there is
+/// none, `success: false` is an error. If the status is not 2xx, a `message` or an error of unknown form is an error
+/// too.
 pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<ProviderErrorBody> {
     let graph = graph_error(reply)
         .or_else(|| reply.object(&["responseData", "response_data"]).as_ref().and_then(graph_error))
         .or_else(|| {
             reply.objects(&["responseDataArray", "response_data_array"]).iter().find_map(graph_error)
         });
-    let in_words = || !(200..300).contains(&status) && (reply.holds(&["message"]) || suspicious(reply));
-    graph.or_else(|| (reply.flag(&["success"]) == Some(false) || in_words()).then(ProviderErrorBody::default))
+    let other_error =
+        || !(200..300).contains(&status) && (reply.has_content(&["message"]) || has_unknown_error(reply));
+    graph.or_else(|| {
+        (reply.flag(&["success"]) == Some(false) || other_error()).then(ProviderErrorBody::default)
+    })
 }
 
-/// Whether a reply holds an error of a form that is not known: no readable "no", but it spoils a "yes".
-pub(super) fn suspicious(reply: &Object<'_>) -> bool {
-    reply.holds(&["error"]) || reply.holds(&["errors"])
+/// Whether a reply contains an error of unknown form. Such an error is no readable refusal, but it invalidates a
+/// success.
+pub(super) fn has_unknown_error(reply: &Object<'_>) -> bool {
+    reply.has_content(&["error"]) || reply.has_content(&["errors"])
 }
 
-/// A Graph error has a code, a type or a message; an empty object is the same as none.
-fn graph_error(within: &Object<'_>) -> Option<ProviderErrorBody> {
-    let error = within.object(&["error"])?;
+/// Parses a Graph error, which has a code, a type or a message. An empty object means that there is no error.
+fn graph_error(object: &Object<'_>) -> Option<ProviderErrorBody> {
+    let error = object.object(&["error"])?;
     let code = error.text(&["code"]);
     let kind = error.text(&["type"]);
     if code.is_none() && kind.is_none() && error.text(&["message"]).is_none() {
         return None;
     }
-    let meaning = code.as_deref().and_then(|code| code.parse().ok()).and_then(meaning);
+    let meaning = code.as_deref().and_then(|code| code.parse().ok()).and_then(refusal_reason);
     Some(ProviderErrorBody::new(code, kind, error.text(&["fbtrace_id"]), meaning))
 }
 
-/// What a Graph code means. Titles are not stable; codes are.
-fn meaning(code: u32) -> Option<RefusalReason> {
+/// Maps a Graph code to its meaning. The codes are stable; the titles are not.
+fn refusal_reason(code: u32) -> Option<RefusalReason> {
     Some(match code {
         0 | 190 => RefusalReason::CredentialsRejected,
         3 | 10 | 200..=299 | 131_005 => RefusalReason::PermissionDenied,

@@ -1,14 +1,14 @@
-//! What customers filled into flows, as ConnectBy lists it.
+//! Customers' responses to flows, as ConnectBy lists them.
 //!
-//! Each row holds the answers as JSON within a string. The provider's own sample is broken in both layers, so both are
-//! read again after a repair where they cannot be read as they are.
+//! Each row contains the answers as JSON within a string. In the provider's own sample both layers are malformed. If a
+//! layer cannot be parsed, it is repaired and parsed again.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
 use super::super::Error;
-use super::super::json::{Object, Stray, repaired};
+use super::super::json::{Object, StrayBackslash, repair};
 use super::Client;
 use super::page::List;
 use crate::domain::event::Party;
@@ -16,30 +16,27 @@ use crate::domain::flow::{Answers, FlowResponse};
 use crate::domain::page::{Page, PagePosition};
 use crate::domain::{Channel, PhoneNumber, UnixMillis};
 
-/// The last second that a timestamp of the contract can hold: the end of the year 9999.
-const LAST_SECOND: i64 = 253_402_300_799;
-
 impl Client {
-    /// Lists a page of answers to flows.
+    /// Lists a page of flow responses.
     ///
     /// # Errors
     ///
-    /// When no page could be read.
+    /// Fails if no page could be read.
     pub async fn list_flow_responses(
         &self,
-        place: Option<&PagePosition>,
+        position: Option<&PagePosition>,
     ) -> Result<Page<FlowResponse>, Error> {
         let list = List {
             name: "list_flow_responses",
             route: &self.routes.list_flow_responses,
             keys: &["flowdata", "flowData", "flow_data"],
         };
-        self.page(list, place, listed).await
+        self.page(list, position, read_response).await
     }
 }
 
-/// Reads a row. One that cannot be read says so, and hides no other.
-fn listed(row: &str) -> FlowResponse {
+/// Parses a row. A malformed row becomes an item with an error, so it hides no other row.
+fn read_response(row: &str) -> FlowResponse {
     let Some(object) = Object::parse(row.as_bytes()) else {
         return FlowResponse {
             flow_id: String::new(),
@@ -50,7 +47,7 @@ fn listed(row: &str) -> FlowResponse {
             update_time: None,
         };
     };
-    let (answers, raw_json) = match text_of_answers(&object) {
+    let (answers, raw_json) = match answers_text(&object) {
         Some(text) => (answers(&text), text),
         None => (Err("the row has no text under `flow_response`"), row.to_owned()),
     };
@@ -64,28 +61,28 @@ fn listed(row: &str) -> FlowResponse {
     }
 }
 
-/// JSON within a string, or an object that was not put into one.
-fn text_of_answers(row: &Object<'_>) -> Option<String> {
+/// The text of the answers: JSON within a string, or an object that is not wrapped in a string.
+fn answers_text(row: &Object<'_>) -> Option<String> {
     const KEYS: &[&str] = &["flow_response", "flowResponse"];
     row.string(KEYS).or_else(|| row.raw(KEYS).filter(|raw| raw.starts_with('{')).map(str::to_owned))
 }
 
 fn answers(text: &str) -> Result<Answers, &'static str> {
     fields(text)
-        .or_else(|| fields(&repaired(text, Stray::Dropped)))
+        .or_else(|| fields(&repair(text, StrayBackslash::Drop)))
         .ok_or("the text under `flow_response` is not a JSON object")
 }
 
 fn fields(text: &str) -> Option<Answers> {
     let entries: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
     let mut fields: BTreeMap<String, String> =
-        entries.into_iter().map(|(name, value)| (name, plain(value.get()))).collect();
+        entries.into_iter().map(|(name, value)| (name, plain_text(value.get()))).collect();
     let flow_token = fields.remove("flow_token").filter(|token| token != "null").unwrap_or_default();
     Some(Answers { fields, flow_token })
 }
 
-/// A string as it is, anything else as its JSON.
-fn plain(value: &str) -> String {
+/// A string's value, or the JSON text of any other value.
+fn plain_text(value: &str) -> String {
     serde_json::from_str(value).unwrap_or_else(|_| value.to_owned())
 }
 
@@ -100,10 +97,10 @@ fn sender(from_number: Option<String>) -> Party {
     }
 }
 
-/// Reads Unix seconds.
+/// Parses Unix seconds.
 fn time(text: Option<String>) -> Option<UnixMillis> {
     let seconds: i64 = text?.trim().parse().ok()?;
-    (0..=LAST_SECOND).contains(&seconds).then(|| UnixMillis::from_seconds(seconds)).flatten()
+    (0..=UnixMillis::LAST_SECOND).contains(&seconds).then(|| UnixMillis::from_seconds(seconds)).flatten()
 }
 
 #[cfg(test)]
@@ -112,16 +109,16 @@ mod tests {
 
     use super::*;
 
-    /// The sample of the provider's page, byte for byte.
+    /// The sample from the provider's documentation, byte for byte.
     const SAMPLE: &str = include_str!("flow_data_sample.txt");
 
     #[test]
-    fn the_providers_own_sample_is_read_whole() {
+    fn sample_from_the_documentation_is_parsed_completely() {
         assert!(Object::parse(SAMPLE.as_bytes()).is_none(), "the sample is not JSON");
-        let whole = repaired(SAMPLE, Stray::Kept);
-        let page = Object::parse(whole.as_bytes()).expect("read after a repair");
+        let repaired = repair(SAMPLE, StrayBackslash::Keep);
+        let page = Object::parse(repaired.as_bytes()).expect("valid JSON after the repair");
         let rows: Vec<FlowResponse> =
-            page.items(&["flowdata"]).expect("rows").into_iter().map(listed).collect();
+            page.items(&["flowdata"]).expect("rows").into_iter().map(read_response).collect();
         assert_eq!(rows.len(), 2);
         for row in rows {
             assert_eq!(row.flow_id, "1234567890123456");
@@ -132,7 +129,7 @@ mod tests {
             let at = Some(UnixMillis(1_738_651_325_000));
             assert_eq!((row.create_time, row.update_time), (at, at));
             assert!(row.raw_json.starts_with(r#"{"screen_0_Email_ID_4":"Test\@test.com","flow_token":"#));
-            let read = row.answers.expect("read");
+            let read = row.answers.expect("answers");
             assert_eq!(read.flow_token, "919876543210-1234567890123456");
             let expected = [
                 ("screen_0_Describe_Issues_6", "Test"),
@@ -150,10 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_string_is_its_json() {
+    fn answer_that_is_not_a_string_is_its_json_text() {
         let read =
             answers(r#"{"n":1.50,"l":["a", 2],"o":{"k":null},"z":null,"s":"x\u0041","e":"","flow_token":7}"#);
-        let read = read.expect("read");
+        let read = read.expect("answers");
         let fields: Vec<(&str, &str)> = read.fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let expected = [
             ("e", ""),
@@ -168,23 +165,23 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_were_not_put_into_a_string_are_read_too() {
-        let row = listed(r#"{"flow_response":{"a": "b"}}"#);
+    fn answers_not_wrapped_in_a_string_are_parsed() {
+        let row = read_response(r#"{"flow_response":{"a": "b"}}"#);
         assert_eq!(row.raw_json, r#"{"a": "b"}"#);
-        assert_eq!(row.answers.expect("read").fields["a"], "b");
+        assert_eq!(row.answers.expect("answers").fields["a"], "b");
     }
 
     #[test]
-    fn an_odd_row_says_what_is_wrong_and_keeps_its_text() {
+    fn malformed_row_reports_a_problem_and_keeps_its_text() {
         for row in
             ["null", "7", "\"x\"", "[]", "{}", r#"{"flow_response":null}"#, r#"{"flow_response":["a"]}"#]
         {
-            let read = listed(row);
+            let read = read_response(row);
             assert!(read.answers.is_err(), "{row}");
             assert_eq!(read.raw_json, row);
         }
         for text in ["secret", "[\"secret\"]", "{\"secret\":", "null"] {
-            let read = listed(&serde_json::json!({"flow_id": 9, "flow_response": text}).to_string());
+            let read = read_response(&serde_json::json!({"flow_id": 9, "flow_response": text}).to_string());
             let problem = read.answers.expect_err("not an object");
             assert!(!problem.contains("secret"));
             assert_eq!((read.flow_id.as_str(), read.raw_json.as_str()), ("9", text));
@@ -192,15 +189,15 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_that_is_no_phone_number_is_the_providers_text() {
+    fn sender_that_is_not_a_phone_number_keeps_its_text() {
         assert_eq!(sender(Some("919876543210".to_owned())).address, "+919876543210");
-        let odd = sender(Some("US.77".to_owned()));
-        assert_eq!((odd.address.as_str(), odd.phone_number.as_str()), ("US.77", ""));
+        let other = sender(Some("US.77".to_owned()));
+        assert_eq!((other.address.as_str(), other.phone_number.as_str()), ("US.77", ""));
         assert_eq!(sender(None).address, "");
     }
 
     #[test]
-    fn what_is_no_time_is_absent() {
+    fn invalid_time_is_absent() {
         let read = |text: &str| time(Some(text.to_owned()));
         assert_eq!(read("1738651325"), Some(UnixMillis(1_738_651_325_000)));
         assert_eq!(read("253402300799"), Some(UnixMillis(253_402_300_799_000)));
@@ -212,9 +209,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_row_makes_reading_panic(row in r#"\{"flow_response":"[{}\[\]a@,:\\"]{0,40}"\}|\PC{0,60}"#, text in r#"\PC{0,40}|\{"[a\\@u"]{0,20}"#) {
-            listed(&row);
-            let wrapped = listed(&serde_json::json!({"flow_response": text}).to_string());
+        fn any_row_parses_without_panic(row in r#"\{"flow_response":"[{}\[\]a@,:\\"]{0,40}"\}|\PC{0,60}"#, text in r#"\PC{0,40}|\{"[a\\@u"]{0,20}"#) {
+            read_response(&row);
+            let wrapped = read_response(&serde_json::json!({"flow_response": text}).to_string());
             prop_assert_eq!(text.is_empty(), wrapped.raw_json != text);
         }
     }

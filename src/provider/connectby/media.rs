@@ -1,14 +1,14 @@
-//! Files on their way to ConnectBy: one multipart request each, whose length is known before it begins.
+//! Uploads to ConnectBy: one multipart request per file, with a length that is known before the request starts.
 //!
-//! The length is what keeps half a file from being taken for a whole one: a body that ends early never looks complete,
-//! for its `content-length` says so.
+//! The length prevents the provider from accepting a partial file as complete. If the body ends early, it does not
+//! match its `content-length`.
 
 use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 
 use super::super::http::Reply;
 use super::super::{AcceptedMessage, Error, Upload};
-use super::{Client, Proof};
+use super::{Client, Confirmation};
 use crate::domain::Address;
 
 impl Client {
@@ -16,20 +16,20 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the message.
     pub async fn send_media(&self, to: &Address, file: Upload) -> Result<AcceptedMessage, Error> {
-        let Address::Phone(to) = to else { unreachable!("`objections` refuses user ids at ConnectBy") };
+        let Address::Phone(to) = to else { unreachable!("`validate` rejects user ids at ConnectBy") };
         let form = Form::new().text("to_number", to.digits().to_owned()).part("file", part(file));
         let route = &self.routes.send_media;
         let reply = self.exchange(route, |request| request.multipart(form)).await?;
         self.accepted(&reply).map_err(|error| error.at_route("send_media", route))
     }
 
-    /// Uploads a file for a template's header, and answers with its URL.
+    /// Uploads a file for a template's header and returns its URL.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the file.
     pub async fn upload_template_media(&self, file: Upload) -> Result<String, Error> {
         let form = Form::new().part("file", part(file));
         let route = &self.routes.upload_template_media;
@@ -37,12 +37,12 @@ impl Client {
         self.uploaded(&reply).map_err(|error| error.at_route("upload_template_media", route))
     }
 
-    /// Finds the provider's "yes" in a reply to an upload: a 2xx with `success` and a `fileUrl`.
+    /// Finds the provider's confirmation in a reply to an upload: a 2xx with `success` and a `fileUrl`.
     fn uploaded(&self, reply: &Reply) -> Result<String, Error> {
-        self.proven(reply, |object| {
+        self.confirmed(reply, |object| {
             match (object.flag(&["success"]), object.string(&["fileUrl", "file_url"])) {
-                (Some(true), Some(url)) => Proof::Id(url),
-                _ => Proof::None,
+                (Some(true), Some(url)) => Confirmation::Id(url),
+                _ => Confirmation::None,
             }
         })
     }
@@ -52,5 +52,5 @@ fn part(file: Upload) -> Part {
     Part::stream_with_length(Body::wrap_stream((file.content)()), file.length)
         .file_name(file.name)
         .mime_str(file.media_type.mime())
-        .expect("our own MIME types are well-formed")
+        .expect("the MIME types of `MediaType` are well-formed")
 }

@@ -1,6 +1,6 @@
 //! ConnectBy, `https://api.connectby.io`.
 //!
-//! Its public page lost the paths of all operations but one, so routes are configuration.
+//! ConnectBy's public documentation no longer shows the paths of any operation but one, so routes are configuration.
 
 mod contacts;
 mod error;
@@ -25,8 +25,8 @@ use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::Definition;
 use crate::domain::{Address, Channel};
 
-pub(super) use error::TOO_FAST_FOR_ONE_CUSTOMER;
-pub(super) use template_send::validate as template_objections;
+pub(super) use error::PER_CUSTOMER_RATE_LIMIT;
+pub(super) use template_send::validate as template_issues;
 
 const SECRET_KEY: HeaderName = HeaderName::from_static("secret_key");
 
@@ -43,7 +43,7 @@ pub struct Client {
 impl Client {
     pub(super) fn new(config: &config::ConnectBy, http: Http, table: Table) -> Self {
         let mut secret_key = HeaderValue::from_str(config.secret_key.expose_secret())
-            .expect("the configuration lets only visible ASCII through");
+            .expect("the configuration accepts only visible ASCII");
         secret_key.set_sensitive(true);
         Self { http, table, base_url: config.base_url.clone(), secret_key, routes: config.routes.clone() }
     }
@@ -82,16 +82,16 @@ impl Client {
         template: Option<&Definition>,
     ) -> Result<AcceptedMessage, Error> {
         let Address::Phone(to) = &message.to else {
-            unreachable!("`objections` refuses user ids at ConnectBy")
+            unreachable!("`validate` rejects user ids at ConnectBy")
         };
         let body = match &message.content {
             Content::Text(body) => body,
             Content::Template(filled) => {
-                let template = template.expect("`needs_definition` says so");
+                let template = template.expect("`needs_definition` is true for ConnectBy");
                 return self.send_template(to, filled, template).await;
             }
             Content::Media(_) => {
-                unreachable!("`objections` refuses what is not in `contents`")
+                unreachable!("`validate` rejects content that is not in `contents`")
             }
         };
         let reply =
@@ -106,51 +106,60 @@ impl Client {
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Reply, Error> {
         let url = endpoint(&self.base_url, &route.path);
-        let request =
-            self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
-        self.http.exchange(fill(request)).await
+        self.http.exchange(fill(self.request(route, url))).await
     }
 
-    /// Finds the provider's "yes" in a reply to a send.
+    /// A request to a URL of this route, with the account's credentials.
+    fn request(&self, route: &Route, url: Url) -> RequestBuilder {
+        self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone())
+    }
+
+    /// Finds the provider's confirmation in a reply to a send.
     ///
-    /// `responseData` is not documented further than that it is an object; whatever it holds, `success` is the
-    /// documented yes. In all likelihood it is the reply of Meta's Graph API, and the ids are where Graph puts them.
+    /// ConnectBy documents only that `responseData` is an object. The documented confirmation is `success`, with any content
+    /// of that object. Most likely the object is the reply of Meta's Graph API, with the ids where Graph puts them.
     fn accepted(&self, reply: &Reply) -> Result<AcceptedMessage, Error> {
-        self.proven(reply, |object| {
+        self.confirmed(reply, |object| {
             let accepted = wire::accepted(object);
             match object.flag(&["success"]) {
-                _ if !accepted.provider_ids.is_empty() => Proof::Id(accepted),
-                Some(true) => Proof::Word(accepted),
-                Some(false) | None => Proof::None,
+                _ if !accepted.provider_ids.is_empty() => Confirmation::Id(accepted),
+                Some(true) => Confirmation::Statement(accepted),
+                Some(false) | None => Confirmation::None,
             }
         })
     }
 
-    /// Finds the provider's "yes" in a reply to any write.
-    fn proven<T>(&self, reply: &Reply, proof: impl FnOnce(&Object<'_>) -> Proof<T>) -> Result<T, Error> {
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
-        let Some(object) = object.filter(|_| (200..300).contains(&reply.status)) else {
-            return Err(self.table.classify(reply, said));
+    /// Finds the provider's confirmation in a reply to any write.
+    fn confirmed<T>(
+        &self,
+        reply: &Reply,
+        confirmation: impl FnOnce(&Object<'_>) -> Confirmation<T>,
+    ) -> Result<T, Error> {
+        let object = reply.object();
+        let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
+        let Some(object) = object.filter(|_| reply.is_success()) else {
+            return Err(self.table.classify(reply, error_body));
         };
-        match (proof(&object), said, error::suspicious(&object)) {
-            (Proof::Id(yes) | Proof::Word(yes), None, false) => Ok(yes),
-            // What has an id was done, whatever else is said of it.
-            (Proof::Id(_), said, _) => Err(self.table.inconsistent(reply, said)),
-            (Proof::Word(_), None, true) => Err(self.table.inconsistent(reply, None)),
-            (Proof::Word(_), Some(said), _) => Err(self.table.classify(reply, Some(said))),
-            (Proof::None, said, _) => Err(self.table.classify(reply, said)),
+        match (confirmation(&object), error_body, error::has_unknown_error(&object)) {
+            (Confirmation::Id(value) | Confirmation::Statement(value), None, false) => Ok(value),
+            // A reply with an id proves that the provider did it, so an error next to the id is a contradiction.
+            (Confirmation::Id(_), error_body, _) => Err(self.table.inconsistent(reply, error_body)),
+            (Confirmation::Statement(_), None, true) => Err(self.table.inconsistent(reply, None)),
+            (Confirmation::Statement(_), Some(error_body), _) => {
+                Err(self.table.classify(reply, Some(error_body)))
+            }
+            (Confirmation::None, error_body, _) => Err(self.table.classify(reply, error_body)),
         }
     }
 }
 
-/// What in a reply says that a write was done.
+/// What a reply contains that confirms a write.
 #[derive(Debug)]
-enum Proof<T> {
-    /// Something that can only be there if it was done.
+enum Confirmation<T> {
+    /// An id, which exists only if the provider did it.
     Id(T),
-    /// The provider's word for it.
-    Word(T),
+    /// A statement of the provider without an id.
+    Statement(T),
     /// Nothing.
     None,
 }

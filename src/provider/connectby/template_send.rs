@@ -1,5 +1,5 @@
-//! A template message on its way to ConnectBy: what fills the template in Meta's form, and the template itself,
-//! exactly as the list gave it.
+//! Template sends to ConnectBy. The body contains the parameter values in Meta's form and the template itself, exactly
+//! as the list returned it.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::domain::template::{
 };
 
 impl Client {
-    /// Sends a template message, with the template as it was listed.
+    /// Sends a template message together with the listed template.
     pub(super) async fn send_template(
         &self,
         to: &PhoneNumber,
@@ -29,17 +29,17 @@ impl Client {
     }
 }
 
-/// What ConnectBy cannot do of a template message.
+/// The issues that keep ConnectBy from sending this template message.
 pub(in super::super) fn validate(filled: &Filled) -> Vec<ValidationIssue> {
-    let needed = filled.language.is_empty().then(|| ValidationIssue {
+    let missing_language = filled.language.is_empty().then(|| ValidationIssue {
         field: Cow::Borrowed("template.language"),
         kind: IssueKind::Missing,
         problem: "must be given: ConnectBy has no default".to_owned(),
     });
-    needed.into_iter().collect()
+    missing_language.into_iter().collect()
 }
 
-/// The body of "send template": `components` are left out when there is nothing to fill.
+/// The body of "send template". `components` is omitted if there are no values.
 fn body(to: &PhoneNumber, filled: &Filled, template: &Definition) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -48,7 +48,7 @@ fn body(to: &PhoneNumber, filled: &Filled, template: &Definition) -> Vec<u8> {
         components: Vec<Json>,
         template: &'a RawValue,
     }
-    let template = serde_json::from_str(&template.raw_json).expect("it came out of JSON");
+    let template = serde_json::from_str(&template.raw_json).expect("`raw_json` is valid JSON");
     let body = Body { to_number: to.digits(), components: components(filled), template };
     serde_json::to_vec(&body).expect("plain data is always JSON")
 }

@@ -1,4 +1,4 @@
-//! ConnectBy's list of templates: Meta's, page by page.
+//! ConnectBy's list of templates, which is Meta's list, read page by page.
 
 use serde_json::value::RawValue;
 use url::form_urlencoded;
@@ -6,92 +6,91 @@ use url::form_urlencoded;
 use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
-use super::super::template::{self, NextPage, PageCursor};
-use super::{Client, SECRET_KEY, error};
+use super::super::pagination::{NextPage, PageCursor};
+use super::super::template;
+use super::{Client, error};
 use crate::domain::template::{Definition, Page, TemplateListStart};
 use crate::domain::{Provider, UnknownReason};
 
 impl Client {
     /// Reads one page.
-    pub(in super::super) async fn list_templates(&self, place: &TemplateListStart) -> Result<Page, Error> {
+    pub(in super::super) async fn list_templates(&self, start: &TemplateListStart) -> Result<Page, Error> {
         let route = &self.routes.list_templates;
         let mut url = endpoint(&self.base_url, &route.path);
-        match place {
+        match start {
             TemplateListStart::First => {}
             TemplateListStart::After(cursor) => _ = url.query_pairs_mut().append_pair("after", cursor),
             TemplateListStart::Before(cursor) => _ = url.query_pairs_mut().append_pair("before", cursor),
         }
-        let request =
-            self.http.request(route.method.clone(), url).header(SECRET_KEY, self.secret_key.clone());
-        let reply = self.http.exchange(request).await?;
-        self.templates_in(&reply, place).map_err(|error| error.at_route("list_templates", route))
+        let reply = self.http.exchange(self.request(route, url)).await?;
+        self.templates_from(&reply, start).map_err(|error| error.at_route("list_templates", route))
     }
 
-    /// Finds the template of that name and language, reading the list as far as it must.
+    /// Finds the template with this name and language. Reads pages until it is found.
     pub(in super::super) async fn find_template(
         &self,
         name: &str,
         language: &str,
     ) -> Result<Definition, Error> {
-        let mut walk = PageCursor::default();
-        let mut place = TemplateListStart::First;
+        let mut pages = PageCursor::default();
+        let mut start = TemplateListStart::First;
         loop {
-            let page = self.list_templates(&place).await?;
+            let page = self.list_templates(&start).await?;
             let found = page.templates.into_iter().find(|t| t.name == name && t.language == language);
             if let Some(found) = found {
                 return Ok(found);
             }
-            place = match walk.step(page.after) {
-                NextPage::Onward(cursor) => TemplateListStart::After(cursor),
+            start = match pages.step(page.after) {
+                NextPage::After(cursor) => TemplateListStart::After(cursor),
                 NextPage::End => return Err(template::not_found(Provider::ConnectBy)),
-                NextPage::Endless => {
+                NextPage::TooManyPages => {
                     return Err(Error::Unknown { cause: UnknownReason::ReplyTooLarge, fault: None });
                 }
             };
         }
     }
 
-    fn templates_in(&self, reply: &Reply, place: &TemplateListStart) -> Result<Page, Error> {
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
-        match (reply.status, &said, object.as_ref().and_then(|object| read(object, place))) {
+    fn templates_from(&self, reply: &Reply, start: &TemplateListStart) -> Result<Page, Error> {
+        let object = reply.object();
+        let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
+        match (reply.status, &error_body, object.as_ref().and_then(|object| parse_page(object, start))) {
             (200..300, None, Some(page)) => Ok(page),
-            _ => Err(self.table.classify(reply, said)),
+            _ => Err(self.table.classify(reply, error_body)),
         }
     }
 }
 
-/// Reads a page. None when there is no list in it, or when it goes on in a way that cannot be followed.
-fn read(reply: &Object<'_>, place: &TemplateListStart) -> Option<Page> {
+/// Parses a page. `None` if the reply contains no list, or a link to a next page without a cursor.
+fn parse_page(reply: &Object<'_>, start: &TemplateListStart) -> Option<Page> {
     let data = reply.object(&["responseData", "response_data"]);
-    // An empty list may be left out, but not together with all that says that there is one.
-    if data.is_none() && !reply.holds(&["data"]) {
+    // An empty `data` may be omitted, but only if `responseData` is present.
+    if data.is_none() && !reply.has_content(&["data"]) {
         return None;
     }
-    let within = data.as_ref().unwrap_or(reply);
-    let templates = template::items(within, &["data"])?.into_iter().filter_map(definition).collect();
-    let paging = within.object(&["paging"]);
+    let list = data.as_ref().unwrap_or(reply);
+    let templates = template::items(list, &["data"])?.into_iter().filter_map(definition).collect();
+    let paging = list.object(&["paging"]);
     let cursors = paging.as_ref().and_then(|paging| paging.object(&["cursors"]));
-    // Cursors are there on every page, also on the last; only a link says that there is another page.
+    // Every page has cursors, also the last one. Only a link shows that another page exists.
     let cursor = |link: &str, parameter: &str| {
         let link = paging.as_ref()?.text(&[link])?;
-        Some(parameter_of(&link, parameter).or_else(|| cursors.as_ref()?.text(&[parameter])))
+        Some(query_parameter(&link, parameter).or_else(|| cursors.as_ref()?.text(&[parameter])))
     };
     let after = match cursor("next", "after") {
         None => None,
-        // To say that the list ends here would hide what follows.
+        // Reporting the end of the list here would hide the remaining templates.
         Some(None) => return None,
-        // A link to the page itself leads nowhere.
-        Some(Some(after)) => Some(after).filter(|after| *place != TemplateListStart::After(after.clone())),
+        // A link to the page itself means that there is no other page.
+        Some(Some(after)) => Some(after).filter(|after| *start != TemplateListStart::After(after.clone())),
     };
     let before = cursor("previous", "before")
         .flatten()
-        .filter(|before| *place != TemplateListStart::Before(before.clone()));
+        .filter(|before| *start != TemplateListStart::Before(before.clone()));
     Some(Page { templates, after, before })
 }
 
-/// A parameter of a link's query. The link itself is never followed: it may lead anywhere.
-fn parameter_of(link: &str, parameter: &str) -> Option<String> {
+/// A parameter of a link's query. The link itself is never followed, because it can point to any host.
+fn query_parameter(link: &str, parameter: &str) -> Option<String> {
     let (_, query) = link.split_once('?')?;
     let query = query.split_once('#').map_or(query, |(query, _)| query);
     form_urlencoded::parse(query.as_bytes())
@@ -119,8 +118,8 @@ fn definition(raw: &RawValue) -> Option<Definition> {
             .collect(),
         rejection_reason: template::rejection_reason(&item).unwrap_or_default(),
         quality: template::quality(&item).unwrap_or_default(),
-        create_time: template::moment(&item, &["created_time", "created_at", "createdAt"]),
-        update_time: template::moment(&item, &["last_updated_time", "updated_at", "updatedAt"]),
+        create_time: template::timestamp(&item, &["created_time", "created_at", "createdAt"]),
+        update_time: template::timestamp(&item, &["last_updated_time", "updated_at", "updatedAt"]),
         raw_json: raw.get().to_owned(),
     })
 }
@@ -129,17 +128,18 @@ fn definition(raw: &RawValue) -> Option<Definition> {
 mod tests {
     use super::*;
 
-    fn page(text: &str, place: &TemplateListStart) -> Option<Page> {
-        read(&Object::parse(text.as_bytes()).expect("an object"), place)
+    fn page(text: &str, start: &TemplateListStart) -> Option<Page> {
+        parse_page(&Object::parse(text.as_bytes()).expect("an object"), start)
     }
 
-    fn around(paging: &str) -> String {
+    fn with_paging(paging: &str) -> String {
         format!(r#"{{"success":true,"responseData":{{"data":[],"paging":{paging}}}}}"#)
     }
 
     #[test]
-    fn only_a_link_makes_another_page_and_its_cursor_is_taken_from_wherever_it_is() {
-        let cursor = |paging: &str| page(&around(paging), &TemplateListStart::First).expect("a page").after;
+    fn next_page_requires_a_link_with_a_cursor_in_it_or_beside_it() {
+        let cursor =
+            |paging: &str| page(&with_paging(paging), &TemplateListStart::First).expect("a page").after;
         for (paging, expected) in [
             (r#"{"next":"https://api.connectby.io/v1.0/templates?after=A%2B1&x=y"}"#, Some("A+1")),
             (r#"{"next":"http://elsewhere.example/?x=y&after=A#f"}"#, Some("A")),
@@ -153,15 +153,16 @@ mod tests {
         ] {
             assert_eq!(cursor(paging).as_deref(), expected, "{paging}");
         }
-        let back = page(&around(r#"{"previous":"https://h/t?before=B"}"#), &TemplateListStart::First)
-            .expect("a page");
-        assert_eq!(back.before.as_deref(), Some("B"));
-        assert!(page(&around(r#"{"next":"https://h/t?page=2"}"#), &TemplateListStart::First).is_none());
+        let previous =
+            page(&with_paging(r#"{"previous":"https://h/t?before=B"}"#), &TemplateListStart::First)
+                .expect("a page");
+        assert_eq!(previous.before.as_deref(), Some("B"));
+        assert!(page(&with_paging(r#"{"next":"https://h/t?page=2"}"#), &TemplateListStart::First).is_none());
     }
 
     #[test]
-    fn a_link_to_the_page_itself_leads_nowhere() {
-        let links = around(r#"{"next":"https://h/t?after=A","previous":"https://h/t?before=B"}"#);
+    fn link_to_the_page_itself_ends_the_list() {
+        let links = with_paging(r#"{"next":"https://h/t?after=A","previous":"https://h/t?before=B"}"#);
         assert_eq!(page(&links, &TemplateListStart::After("A".to_owned())).expect("a page").after, None);
         assert_eq!(
             page(&links, &TemplateListStart::After("B".to_owned())).expect("a page").after.as_deref(),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_may_be_empty_but_must_be_there() {
+    fn empty_list_is_accepted_and_missing_list_is_not() {
         for empty in [r#"{"responseData":{"data":[]}}"#, r#"{"responseData":{"data":null}}"#] {
             assert_eq!(
                 page(empty, &TemplateListStart::First).map(|page| page.templates.len()),
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_odd_or_missing_does_not_keep_a_template_from_being_read() {
+    fn template_with_unknown_or_missing_fields_is_parsed() {
         let text = r#"{"responseData":{"data":[
             { "id": 12345678901234567890, "name": "n", "language": {"code": "pt_BR"}, "status": "ARCHIVED",
               "category": "TRANSACTIONAL", "quality_score": "GREEN", "rejected_reason": "NONE", "new": [1.50, {"\u0061": null}],

@@ -1,4 +1,4 @@
-//! ConnectBy's JSON.
+//! ConnectBy's JSON bodies.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::super::AcceptedMessage;
 use super::super::json::Object;
 use crate::domain::PhoneNumber;
 
-/// The body of "send text": `{"to_number", "message"}`, the number in digits alone.
+/// The body of "send text": `{"to_number", "message"}`. The number has digits only.
 pub(super) fn send_text(to: &PhoneNumber, message: &str) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -16,8 +16,8 @@ pub(super) fn send_text(to: &PhoneNumber, message: &str) -> Vec<u8> {
     serde_json::to_vec(&Body { to_number: to.digits(), message }).expect("strings are always JSON")
 }
 
-/// The ids and state in a reply, under `responseData` or each item of `responseDataArray`; either may be an object or
-/// an array of them.
+/// The ids and the state in a reply, under `responseData` or in each item of `responseDataArray`. Each of the two may
+/// be an object or an array of objects.
 pub(super) fn accepted(reply: &Object<'_>) -> AcceptedMessage {
     let mut accepted = AcceptedMessage { provider_ids: Vec::new(), provider_state: None };
     const KEYS: [&[&str]; 2] =

@@ -1,9 +1,9 @@
-//! What travels with a message as its `callbackData` and comes back with its events: which attempt of ours it is, and
-//! the caller's own JSON beside that.
+//! The correlation tag: the `callbackData` of a message, which the provider returns with the message's events. It
+//! contains the attempt id and the client's own JSON.
 //!
-//! **Invariants.** The whole fits into the provider's 1024 bytes, whatever the caller gave. The caller's JSON is passed
-//! on as it was written, and never re-serialised by us. Only what we write is taken for ours on the way back; anything
-//! else is somebody's own and is left as it is.
+//! **Invariants.** The tag fits into the provider's 1024 bytes for every valid client JSON. The client's JSON is passed
+//! on byte for byte and never serialized again. Only the exact form that Switchboard writes is read as a tag; any other
+//! `callbackData` belongs to another system and stays unchanged.
 
 use std::borrow::Cow;
 
@@ -23,33 +23,33 @@ pub(super) struct CorrelationTag<'a> {
 }
 
 impl<'a> CorrelationTag<'a> {
-    /// The mark of an attempt, with what its caller wants back.
+    /// The tag of an attempt, with the client's JSON.
     pub(super) fn new(attempt: AttemptId, data: Option<&'a CallbackData>) -> Self {
-        let d = data.map(|data| serde_json::from_str(data.as_str()).expect("it was held against JSON"));
+        let d = data.map(|data| serde_json::from_str(data.as_str()).expect("`CallbackData` is valid JSON"));
         Self { sb: attempt.to_string(), d }
     }
 }
 
-/// A mark of ours that came back.
+/// A tag that a webhook returned.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Returned {
-    /// The attempt that it was put on.
+pub(super) struct ReturnedTag {
+    /// The attempt that the tag was sent with.
     pub(super) attempt: AttemptId,
-    /// The caller's JSON, if there was any.
+    /// The client's JSON, if there was any.
     pub(super) data: Option<String>,
 }
 
-/// Reads a `callbackData` that came back, as the object that it was or as that object's text. None when it is not ours.
-pub(super) fn read(callback_data: &str) -> Option<Returned> {
+/// Parses a returned `callbackData`: the object itself, or the object as a string. `None` if it is not a tag.
+pub(super) fn read(callback_data: &str) -> Option<ReturnedTag> {
     let text = match callback_data.as_bytes().first()? {
         b'"' => Cow::Owned(serde_json::from_str::<String>(callback_data).ok()?),
         _ => Cow::Borrowed(callback_data),
     };
     let object = Object::parse(text.as_bytes())?;
     let written = object.string(&["sb"])?;
-    // A spelling that we never write is not ours, though it could be read.
+    // A spelling that Switchboard never writes is not a tag, even if it can be parsed.
     let attempt = written.parse().ok().filter(|attempt: &AttemptId| attempt.to_string() == written)?;
-    Some(Returned { attempt, data: object.written("d").map(str::to_owned) })
+    Some(ReturnedTag { attempt, data: object.raw_or_null("d").map(str::to_owned) })
 }
 
 #[cfg(test)]
@@ -58,27 +58,27 @@ mod tests {
     use crate::domain::MessageId;
 
     /// The provider's limit.
-    const MOST_BYTES: usize = 1_024;
+    const MAX_BYTES: usize = 1_024;
 
     fn attempt(number: u32) -> AttemptId {
         AttemptId { message_id: MessageId::generate(), number }
     }
 
-    fn mark(attempt: AttemptId, data: Option<&CallbackData>) -> String {
+    fn tag(attempt: AttemptId, data: Option<&CallbackData>) -> String {
         serde_json::to_string(&CorrelationTag::new(attempt, data)).expect("JSON")
     }
 
     #[test]
-    fn the_longest_callback_data_fits_with_the_longest_attempt() {
+    fn longest_callback_data_fits_with_the_longest_attempt() {
         let longest = format!("\"{}\"", "x".repeat(CallbackData::MAX_BYTES - 2));
-        let data: CallbackData = longest.parse().expect("as long as it may be");
-        let mark = mark(attempt(u32::MAX), Some(&data));
-        assert!(mark.len() <= MOST_BYTES && mark.contains(&longest), "{} bytes", mark.len());
+        let data: CallbackData = longest.parse().expect("the maximum length");
+        let tag = tag(attempt(u32::MAX), Some(&data));
+        assert!(tag.len() <= MAX_BYTES && tag.contains(&longest), "{} bytes", tag.len());
         assert!(format!("{longest} ").parse::<CallbackData>().is_err());
     }
 
     #[test]
-    fn what_goes_out_comes_back_as_an_object_and_as_its_text() {
+    fn sent_tag_is_read_back_as_an_object_and_as_a_string() {
         for data in [
             None,
             Some("null"),
@@ -88,23 +88,23 @@ mod tests {
             Some("{ \n\t}"),
         ] {
             let attempt = attempt(1);
-            let given = data.map(|data| data.parse::<CallbackData>().expect("JSON"));
-            let mark = mark(attempt, given.as_ref());
+            let client_data = data.map(|data| data.parse::<CallbackData>().expect("JSON"));
+            let tag = tag(attempt, client_data.as_ref());
             if let Some(data) = data {
-                assert_eq!(mark, format!(r#"{{"sb":"{attempt}","d":{data}}}"#));
+                assert_eq!(tag, format!(r#"{{"sb":"{attempt}","d":{data}}}"#));
             } else {
-                assert_eq!(mark, format!(r#"{{"sb":"{attempt}"}}"#));
+                assert_eq!(tag, format!(r#"{{"sb":"{attempt}"}}"#));
             }
-            let expected = Some(Returned { attempt, data: data.map(str::to_owned) });
-            assert_eq!(read(&mark), expected);
-            assert_eq!(read(&serde_json::to_string(&mark).expect("JSON")), expected, "as a text");
+            let expected = Some(ReturnedTag { attempt, data: data.map(str::to_owned) });
+            assert_eq!(read(&tag), expected);
+            assert_eq!(read(&serde_json::to_string(&tag).expect("JSON")), expected, "as a string");
         }
     }
 
     #[test]
-    fn what_is_not_ours_is_left_alone() {
+    fn callback_data_of_other_systems_is_not_a_tag() {
         let id = MessageId::generate();
-        for not_ours in [
+        for other in [
             String::new(),
             "null".to_owned(),
             "7".to_owned(),
@@ -129,26 +129,26 @@ mod tests {
             r#"{"sb":"msg_ZZZZZZZZZZZZZZZZZZZZZZZZZZ/1"}"#.to_owned(),
             format!(r#"{{"SB":"{id}/1"}}"#),
             format!(r#"{{"d":{{"sb":"{id}/1"}}}}"#),
-            // Broken off, and a text of a text.
+            // Truncated, and a string within a string.
             format!(r#"{{"sb":"{id}/1","d":"#),
             format!(r#""{{\"sb\":\"{id}/1\",\"d\":}}""#),
             serde_json::to_string(&serde_json::to_string(&format!(r#"{{"sb":"{id}/1"}}"#)).expect("JSON"))
                 .expect("JSON"),
         ] {
-            assert_eq!(read(&not_ours), None, "{not_ours}");
+            assert_eq!(read(&other), None, "{other}");
         }
     }
 
     #[test]
-    fn what_stands_beside_our_own_keys_does_not_hide_them() {
+    fn unknown_keys_do_not_hide_a_tag() {
         let attempt = attempt(3);
-        for (data, ours) in [
+        for (data, text) in [
             (None, format!(r#"{{"x":[1],"sb":"{attempt}","":null}}"#)),
             (Some("1e999"), format!(r#"{{ "d" : 1e999 , "extra": {{"sb":"x"}}, "sb" : "{attempt}" }}"#)),
             (Some("2"), format!(r#"{{"sb":"x","sb":"{attempt}","d":1,"d":2}}"#)),
             (Some("null"), format!(r#"{{"sb":"{attempt}","d":null}}"#)),
         ] {
-            assert_eq!(read(&ours), Some(Returned { attempt, data: data.map(str::to_owned) }), "{ours}");
+            assert_eq!(read(&text), Some(ReturnedTag { attempt, data: data.map(str::to_owned) }), "{text}");
         }
     }
 }

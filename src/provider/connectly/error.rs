@@ -1,41 +1,42 @@
-//! Connectly's errors: two shapes, one for messages and one for assets.
+//! Connectly's errors, in two forms: one for messages and one for assets.
 
 use super::super::json::Object;
 use super::super::outcome::ProviderErrorBody;
 use crate::domain::RefusalReason;
 
-/// Finds the provider's "no" in a reply of that status.
+/// Finds the provider's error in a reply with this status.
 ///
-/// A success may carry a `message`, a `type` of its own or `code: 0` without being a "no".
+/// A success can contain a `message`, its own `type` or `code: 0`. These alone are no error.
 pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<ProviderErrorBody> {
-    // Some services wrap it.
+    // Some services wrap the error in an `error` object.
     let wrapped = reply.object(&["error"]);
-    let said = wrapped.as_ref().and_then(reported).or_else(|| reported(reply));
+    let error = wrapped.as_ref().and_then(parse).or_else(|| parse(reply));
     if !(200..300).contains(&status) {
-        return said;
+        return error;
     }
-    let refused = reply.holds(&["error"]) || reply.flag(&["success"]) == Some(false);
-    let coded = |said: &ProviderErrorBody| said.code.as_deref().is_some_and(|code| code != "0");
-    let typed =
-        |said: &ProviderErrorBody| said.kind.as_deref().is_some_and(|kind| kind.starts_with("ERROR_"));
-    match said {
-        Some(said) if refused || coded(&said) || typed(&said) => Some(said),
+    let refused = reply.has_content(&["error"]) || reply.flag(&["success"]) == Some(false);
+    let has_code = |error: &ProviderErrorBody| error.code.as_deref().is_some_and(|code| code != "0");
+    let has_error_type =
+        |error: &ProviderErrorBody| error.kind.as_deref().is_some_and(|kind| kind.starts_with("ERROR_"));
+    match error {
+        Some(error) if refused || has_code(&error) || has_error_type(&error) => Some(error),
         Some(_) | None => refused.then(ProviderErrorBody::default),
     }
 }
 
-/// Reads an error: style 1 with a string `code` and a `type`, or style 2 with a gRPC code as a number.
-pub(super) fn reported(error: &Object<'_>) -> Option<ProviderErrorBody> {
+/// Parses an error. Style 1 has a string `code` and a `type`; style 2 has a gRPC code as a number.
+pub(super) fn parse(error: &Object<'_>) -> Option<ProviderErrorBody> {
     let code = error.text(&["code"]);
     let kind = error.string(&["type"]);
     if code.is_none() && kind.is_none() && error.string(&["message"]).is_none() {
         return None;
     }
-    let meaning = code.as_deref().and_then(of_code).or_else(|| kind.as_deref().and_then(of_type));
+    let meaning =
+        code.as_deref().and_then(reason_by_code).or_else(|| kind.as_deref().and_then(reason_by_type));
     Some(ProviderErrorBody::new(code, kind, error.text(&["cntTraceId", "cnt_trace_id"]), meaning))
 }
 
-fn of_code(code: &str) -> Option<RefusalReason> {
+fn reason_by_code(code: &str) -> Option<RefusalReason> {
     Some(match code {
         "ERROR_CODE_INVALID_SENDER_ID" | "ERROR_CODE_BUSINESS_MISSES_MATCHING_CHANNEL" => {
             RefusalReason::SenderInvalid
@@ -66,9 +67,9 @@ fn of_code(code: &str) -> Option<RefusalReason> {
     })
 }
 
-/// What a type means without a code that we know. `DEADLINE_EXCEEDED` and `FAILED_PRECONDITION` have each been seen for
-/// a closed window, and may stand for anything else.
-fn of_type(kind: &str) -> Option<RefusalReason> {
+/// Maps the type of an error whose code is unknown. `DEADLINE_EXCEEDED` and `FAILED_PRECONDITION` have each been seen
+/// for a closed session window. Each of them can have other meanings, so neither is mapped.
+fn reason_by_type(kind: &str) -> Option<RefusalReason> {
     match kind {
         "ERROR_TYPE_AUTHENTICATION" => Some(RefusalReason::CredentialsRejected),
         "ERROR_TYPE_INVALID_REQUEST" => Some(RefusalReason::ContentRejected),

@@ -23,7 +23,7 @@ use crate::config;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::{AccountId, AttemptId, Channel, PhoneNumber};
 
-pub(super) use template_send::validate as template_objections;
+pub(super) use template_send::validate as template_issues;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SIGNATURE: &str = "x-connectly-hmac-sha256";
@@ -33,7 +33,7 @@ const SIGNATURE: &str = "x-connectly-hmac-sha256";
 pub struct Client {
     http: Http,
     table: Table,
-    /// What all paths of the business are appended to.
+    /// The base URL of all paths of the business.
     business: Url,
     send_messages: Url,
     send_templates: Url,
@@ -46,7 +46,7 @@ pub struct Client {
 impl Client {
     pub(super) fn new(config: &config::Connectly, http: Http, table: Table) -> Self {
         let mut api_key = HeaderValue::from_str(config.api_key.expose_secret())
-            .expect("the configuration lets only visible ASCII through");
+            .expect("the configuration accepts only visible ASCII");
         api_key.set_sensitive(true);
         let business = format!("/v1/businesses/{}", config.business_id);
         Self {
@@ -95,11 +95,11 @@ impl Client {
         message: &Outgoing,
         attempt: AttemptId,
     ) -> Result<AcceptedMessage, Error> {
-        let mark = CorrelationTag::new(attempt, message.callback_data.as_ref());
+        let tag = CorrelationTag::new(attempt, message.callback_data.as_ref());
         let (url, body) = match &message.content {
-            Content::Text(text) => (&self.send_messages, wire::send_text(message, text, mark)),
-            Content::Template(filled) => (&self.send_templates, template_send::body(message, filled, mark)),
-            Content::Media(link) => (&self.send_messages, wire::send_media(message, link, mark)),
+            Content::Text(text) => (&self.send_messages, wire::send_text(message, text, tag)),
+            Content::Template(filled) => (&self.send_templates, template_send::body(message, filled, tag)),
+            Content::Media(link) => (&self.send_messages, wire::send_media(message, link, tag)),
         };
         let reply = self.post_json(url, body).await?;
         self.accepted(&reply)
@@ -116,16 +116,19 @@ impl Client {
         self.http.exchange(request).await
     }
 
-    /// Finds the provider's "yes" in a reply to a send: a 2xx with an `id`.
+    /// Finds the provider's confirmation in a reply to a send: a 2xx with an `id`.
     fn accepted(&self, reply: &Reply) -> Result<AcceptedMessage, Error> {
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
+        let object = reply.object();
         let id = object.as_ref().and_then(|object| object.text(&["id"]));
         match (reply.status, id) {
             (200..300, Some(id)) => Ok(AcceptedMessage { provider_ids: vec![id], provider_state: None }),
-            _ => Err(self
-                .table
-                .classify(reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
+            _ => Err(self.error(reply, object.as_ref())),
         }
+    }
+
+    /// Classifies a reply that does not confirm the call. `object` is its body.
+    fn error(&self, reply: &Reply, object: Option<&Object<'_>>) -> Error {
+        self.table.classify(reply, object.and_then(|object| error::find(reply.status, object)))
     }
 
     pub(super) fn webhook_scheme(&self) -> Option<&Scheme> {

@@ -1,9 +1,9 @@
-//! Registrations of webhooks: one address per topic.
+//! Webhook registrations: one URL per topic.
 //!
-//! What proves that a write was done: a creation, the new `id`. A change and a deletion promise no content (the reply
-//! to a change is not documented at all), so a 2xx is proof enough when its body is empty, or JSON that holds no error.
-//! A 2xx with any other body is not: a page of HTML comes from something that stands before the provider, and nobody
-//! can tell whether the provider has heard of it.
+//! A reply proves that a write was done as follows. A creation returns the new `id`. A change and a deletion promise no
+//! content, and the reply to a change is not documented at all. For these, a 2xx is proof if its body is empty, or is
+//! JSON without an error. A 2xx with any other body is not proof. An HTML page, for example, comes from a proxy in
+//! front of the provider, and the request may not have reached the provider.
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder};
@@ -18,43 +18,40 @@ use crate::domain::webhook::{
 };
 
 impl Client {
-    /// Lists where the provider delivers what.
+    /// Lists the registered webhooks.
     ///
     /// # Errors
     ///
-    /// When the provider does not say.
+    /// Fails if the provider returns no list.
     pub async fn list_webhooks(&self) -> Result<Vec<Registration>, Error> {
-        let reply = self.http.exchange(self.call(Method::GET, "/webhooks")).await?;
-        let object = read(&reply);
-        let listed = object.as_ref().filter(|_| success(&reply)).and_then(list);
-        listed.ok_or_else(|| {
-            self.table.classify(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))
-        })
+        let reply = self.http.exchange(self.request(Method::GET, "/webhooks")).await?;
+        let object = reply.object();
+        let listed = object.as_ref().filter(|_| reply.is_success()).and_then(list);
+        listed.ok_or_else(|| self.error(&reply, object.as_ref()))
     }
 
-    /// Registers an address for a topic.
+    /// Registers a URL for a topic.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn create_webhook(&self, new: &NewRegistration) -> Result<Registration, Error> {
         let body = Body {
-            topic: Some(topic_word(new.topic)),
+            topic: Some(topic_name(new.topic)),
             address: Some(new.address.as_str()),
             configuration: configuration(&new.configuration),
         };
-        let reply = self.http.exchange(with(self.call(Method::POST, "/create/webhooks"), &body)).await?;
-        let object = read(&reply);
-        let id = object.as_ref().filter(|_| success(&reply)).and_then(|object| object.text(&["id"]));
+        let reply =
+            self.http.exchange(with_body(self.request(Method::POST, "/create/webhooks"), &body)).await?;
+        let object = reply.object();
+        let id = object.as_ref().filter(|_| reply.is_success()).and_then(|object| object.text(&["id"]));
         let Some(id) = id else {
-            return Err(self
-                .table
-                .classify(&reply, object.as_ref().and_then(|object| error::find(reply.status, object))));
+            return Err(self.error(&reply, object.as_ref()));
         };
         Ok(Registration {
             id,
             topic: Some(new.topic),
-            provider_topic: topic_word(new.topic).to_owned(),
+            provider_topic: topic_name(new.topic).to_owned(),
             address: new.address.to_string(),
             configuration: new.configuration.clone(),
             raw_json: String::new(),
@@ -65,62 +62,54 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn update_webhook(&self, id: &RegistrationId, change: &Change) -> Result<(), Error> {
         let body = Body {
             topic: None,
             address: change.address.as_ref().map(|address| address.as_str()),
             configuration: configuration(&change.configuration),
         };
-        let call = self.call(Method::PUT, &format!("/update/webhooks/{}", id.as_str()));
-        self.done(&self.http.exchange(with(call, &body)).await?)
+        let request = self.request(Method::PUT, &format!("/update/webhooks/{}", id.as_str()));
+        self.confirmed(&self.http.exchange(with_body(request, &body)).await?)
     }
 
     /// Deletes a registration.
     ///
     /// # Errors
     ///
-    /// Every outcome but the provider's "yes".
+    /// Fails unless the provider accepts the write.
     pub async fn delete_webhook(&self, id: &RegistrationId) -> Result<(), Error> {
-        let call = self.call(Method::DELETE, &format!("/delete/webhooks/{}", id.as_str()));
-        self.done(&self.http.exchange(call).await?)
+        let request = self.request(Method::DELETE, &format!("/delete/webhooks/{}", id.as_str()));
+        self.confirmed(&self.http.exchange(request).await?)
     }
 
-    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, endpoint(&self.business, path))
             .header(API_KEY, self.api_key.clone())
             .header(ACCEPT, "application/json")
     }
 
-    /// Finds the provider's "yes" in a reply that promises no content.
-    fn done(&self, reply: &Reply) -> Result<(), Error> {
-        let object = read(reply);
-        let said = object.as_ref().and_then(|object| error::find(reply.status, object));
+    /// Finds the provider's confirmation in a reply that promises no content.
+    fn confirmed(&self, reply: &Reply) -> Result<(), Error> {
+        let object = reply.object();
+        let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));
         match &reply.body {
-            Ok(body) if success(reply) && said.is_none() && empty_or_json(body) => Ok(()),
-            Ok(_) | Err(_) => Err(self.table.classify(reply, said)),
+            Ok(body) if reply.is_success() && error_body.is_none() && empty_or_json(body) => Ok(()),
+            Ok(_) | Err(_) => Err(self.table.classify(reply, error_body)),
         }
     }
-}
-
-fn success(reply: &Reply) -> bool {
-    (200..300).contains(&reply.status)
-}
-
-fn read(reply: &Reply) -> Option<Object<'_>> {
-    reply.body.as_ref().ok().and_then(|body| Object::parse(body))
 }
 
 fn empty_or_json(body: &[u8]) -> bool {
     body.trim_ascii().is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok()
 }
 
-/// The registrations in a reply. None where there is no list at all.
+/// The registrations in a reply. `None` if the reply contains no list.
 fn list(reply: &Object<'_>) -> Option<Vec<Registration>> {
     let entity = reply.object(&["entity"]);
     let Some(items) = entity.as_ref().unwrap_or(reply).raw(&["webhooks"]) else {
-        // Unset lists may be left out.
+        // An empty list may be omitted.
         return entity.map(|_| Vec::new());
     };
     let items: Vec<&RawValue> = serde_json::from_str(items).ok()?;
@@ -137,7 +126,7 @@ fn registration(raw_json: &str) -> Option<Registration> {
     });
     Some(Registration {
         id: item.text(&["id"]).unwrap_or_default(),
-        topic: topic(&provider_topic),
+        topic: parse_topic(&provider_topic),
         provider_topic,
         address: item.text(&["address"]).unwrap_or_default(),
         configuration: configuration.unwrap_or_default(),
@@ -152,14 +141,14 @@ fn filter(filter: &Object<'_>) -> Filter {
     }
 }
 
-/// The strings in the array under these keys; other items are passed over.
+/// The strings in the array under these keys; other items are ignored.
 fn strings(object: &Object<'_>, keys: &[&str]) -> Vec<String> {
     let items: Option<Vec<&RawValue>> = object.raw(keys).and_then(|text| serde_json::from_str(text).ok());
     items.unwrap_or_default().into_iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
 }
 
-/// The provider's word for a topic.
-const fn topic_word(topic: Topic) -> &'static str {
+/// The provider's name for a topic.
+const fn topic_name(topic: Topic) -> &'static str {
     match topic {
         Topic::Messages => "messages",
         Topic::DeliveryStatus => "delivery_status",
@@ -167,9 +156,9 @@ const fn topic_word(topic: Topic) -> &'static str {
     }
 }
 
-fn topic(word: &str) -> Option<Topic> {
-    match word {
-        // One page has it in the singular.
+fn parse_topic(name: &str) -> Option<Topic> {
+    match name {
+        // One page of the documentation uses the singular.
         "messages" | "message" => Some(Topic::Messages),
         "delivery_status" => Some(Topic::DeliveryStatus),
         "report" => Some(Topic::Report),
@@ -177,7 +166,7 @@ fn topic(word: &str) -> Option<Topic> {
     }
 }
 
-/// What is absent is left out: at its default in a creation, as it is in a change.
+/// Absent fields are omitted. In a creation they get their default; in a change they stay unchanged.
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,9 +206,9 @@ fn configuration(configuration: &Configuration) -> Option<ConfigurationBody<'_>>
     })
 }
 
-fn with(call: RequestBuilder, body: &Body<'_>) -> RequestBuilder {
+fn with_body(request: RequestBuilder, body: &Body<'_>) -> RequestBuilder {
     let body = serde_json::to_vec(body).expect("strings are always JSON");
-    call.header(CONTENT_TYPE, "application/json").body(body)
+    request.header(CONTENT_TYPE, "application/json").body(body)
 }
 
 #[cfg(test)]
@@ -231,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn registrations_are_read_leniently_and_kept_byte_for_byte() {
+    fn registrations_are_parsed_leniently_and_kept_byte_for_byte() {
         let item = r#"{"id":"W1","topic":"messages",  "address":"https://gw.example.org","type":"custom","configuration":{"echo":true,"channel_types":["whatsapp",7,"sms"],"filters":[{"field":"campaign_name","expression":"a-*"},null]}}"#;
         let text = format!(
             r#"{{"entity":{{"businessId":"b","webhooks":[{item},{{"id":2,"topic":"opt_outs","configuration":null}},null]}}}}"#
@@ -249,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_a_list_and_none_at_all_is_not() {
+    fn empty_list_is_accepted_and_missing_list_is_not() {
         for empty in [
             r#"{"entity":{"webhooks":[]}}"#,
             r#"{"entity":{"webhooks":null}}"#,
@@ -263,13 +252,16 @@ mod tests {
         }
     }
 
-    fn said_at(status: u16, body: &'static str) -> Option<Option<crate::domain::RefusalReason>> {
+    fn error_at(status: u16, body: &'static str) -> Option<Option<crate::domain::RefusalReason>> {
         let reply = Reply { status, retry_after: None, body: Ok(body.as_bytes().into()) };
-        read(&reply).and_then(|object| error::find(reply.status, &object)).map(|said| said.meaning)
+        reply
+            .object()
+            .and_then(|object| error::find(reply.status, &object))
+            .map(|error_body| error_body.meaning)
     }
 
     #[test]
-    fn what_a_success_may_say_is_no_error() {
+    fn success_reply_with_a_message_or_type_is_no_error() {
         for fine in [
             "{}",
             r#"{"id":"W1","topic":"messages","type":"custom"}"#,
@@ -278,7 +270,7 @@ mod tests {
             r#"{"error":{}}"#,
             r#"{"success":true}"#,
         ] {
-            assert_eq!(said_at(200, fine), None, "{fine}");
+            assert_eq!(error_at(200, fine), None, "{fine}");
         }
         for error in [
             r#"{"type":"ERROR_TYPE_UNSPECIFIED","message":"m"}"#,
@@ -287,7 +279,7 @@ mod tests {
             r#"{"error":"m"}"#,
             r#"{"success":false}"#,
         ] {
-            assert_eq!(said_at(200, error), Some(None), "{error}");
+            assert_eq!(error_at(200, error), Some(None), "{error}");
         }
     }
 }

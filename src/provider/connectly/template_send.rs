@@ -1,4 +1,4 @@
-//! A template message on its way to Connectly: parameters by name.
+//! Template sends to Connectly, with parameters by name.
 
 use std::borrow::Cow;
 
@@ -31,37 +31,37 @@ struct Parameter<'a> {
     filename: &'a str,
 }
 
-/// The body of `send/whatsapp_templated_messages`. Here a user id keeps its prefix.
-pub(super) fn body(message: &Outgoing, filled: &Filled, mark: CorrelationTag<'_>) -> Vec<u8> {
+/// The body of `send/whatsapp_templated_messages`. In this request a user id keeps its prefix.
+pub(super) fn body(message: &Outgoing, filled: &Filled, tag: CorrelationTag<'_>) -> Vec<u8> {
     let body = TemplateMessage {
         sender: message.sender.as_ref().map(|number| number.as_str()),
         number: message.to.to_string(),
         template_name: &filled.name,
         language: &filled.language,
         parameters: parameters(filled),
-        callback_data: mark,
+        callback_data: tag,
     };
     serde_json::to_vec(&body).expect("strings are always JSON")
 }
 
 fn parameters(filled: &Filled) -> Vec<Parameter<'_>> {
-    let named = |given: &'_ str, position: String| match given {
+    let name_or = |given: &'_ str, position: String| match given {
         "" => Cow::Owned(position),
         given => Cow::Owned(given.to_owned()),
     };
     let header = filled.header.as_ref().map(|header| match header {
         Header::Text(parameter) => Parameter {
-            name: named(&parameter.name, "header_text".to_owned()),
+            name: name_or(&parameter.name, "header_text".to_owned()),
             value: text(&parameter.value),
             filename: "",
         },
-        Header::Image(media) => medium("header_image", media),
-        Header::Video(media) => medium("header_video", media),
-        Header::Document(media) => medium("header_document", media),
-        Header::Location(_) => unreachable!("`objections` refuses places at Connectly"),
+        Header::Image(media) => media_parameter("header_image", media),
+        Header::Video(media) => media_parameter("header_video", media),
+        Header::Document(media) => media_parameter("header_document", media),
+        Header::Location(_) => unreachable!("`validate` rejects locations at Connectly"),
     });
     let body = (1..).zip(&filled.body).map(|(position, parameter)| Parameter {
-        name: named(&parameter.name, format!("body_{position}")),
+        name: name_or(&parameter.name, format!("body_{position}")),
         value: text(&parameter.value),
         filename: "",
     });
@@ -70,7 +70,7 @@ fn parameters(filled: &Filled) -> Vec<Parameter<'_>> {
         value: match &button.value {
             ButtonValue::UrlSuffix(suffix) => suffix,
             ButtonValue::QuickReplyPayload(_) | ButtonValue::CouponCode(_) => {
-                unreachable!("`objections` refuses all but URLs at Connectly")
+                unreachable!("`validate` rejects buttons without a URL at Connectly")
             }
         },
         filename: "",
@@ -78,7 +78,7 @@ fn parameters(filled: &Filled) -> Vec<Parameter<'_>> {
     header.into_iter().chain(body).chain(buttons).collect()
 }
 
-fn medium<'a>(name: &'static str, media: &'a HeaderMedia) -> Parameter<'a> {
+fn media_parameter<'a>(name: &'static str, media: &'a HeaderMedia) -> Parameter<'a> {
     Parameter { name: Cow::Borrowed(name), value: &media.url, filename: &media.file_name }
 }
 
@@ -86,44 +86,44 @@ fn text(value: &Value) -> &str {
     match value {
         Value::Text(text) => text,
         Value::Currency { .. } | Value::DateTime { .. } => {
-            unreachable!("`objections` refuses all but texts at Connectly")
+            unreachable!("`validate` rejects values other than text at Connectly")
         }
     }
 }
 
-/// What Connectly cannot do of a template message.
+/// The issues that keep Connectly from sending this template message.
 pub(in super::super) fn validate(filled: &Filled, channel: Option<Channel>) -> Vec<ValidationIssue> {
-    let mut found = Vec::new();
+    let mut issues = Vec::new();
     let mut unsupported = |field: Cow<'static, str>, problem: &str| {
-        found.push(ValidationIssue { field, kind: IssueKind::Unsupported, problem: problem.to_owned() });
+        issues.push(ValidationIssue { field, kind: IssueKind::Unsupported, problem: problem.to_owned() });
     };
     if channel == Some(Channel::Sms) {
         unsupported("channel".into(), "Connectly sends templates over WhatsApp only");
     }
     if let Some(Header::Location(_)) = filled.header {
-        unsupported("template.header.location".into(), "Connectly puts no place into a header");
+        unsupported("template.header.location".into(), "Connectly does not support a location in a header");
     }
-    for (at, parameter) in filled.body.iter().enumerate() {
+    for (index, parameter) in filled.body.iter().enumerate() {
         let kind = match parameter.value {
             Value::Text(_) => continue,
             Value::Currency { .. } => "currency",
             Value::DateTime { .. } => "date_time",
         };
         unsupported(
-            format!("template.body[{at}].{kind}").into(),
-            "Connectly fills parameters with texts only",
+            format!("template.body[{index}].{kind}").into(),
+            "Connectly supports text parameters only",
         );
     }
-    for (at, button) in filled.buttons.iter().enumerate() {
+    for (index, button) in filled.buttons.iter().enumerate() {
         let kind = match button.value {
             ButtonValue::UrlSuffix(_) => continue,
             ButtonValue::QuickReplyPayload(_) => "quick_reply_payload",
             ButtonValue::CouponCode(_) => "coupon_code",
         };
         unsupported(
-            format!("template.buttons[{at}].{kind}").into(),
-            "Connectly fills the URLs of buttons only",
+            format!("template.buttons[{index}].{kind}").into(),
+            "Connectly supports values for URL buttons only",
         );
     }
-    found
+    issues
 }

@@ -1,4 +1,4 @@
-//! Connectly's list of templates: all at once, grouped by name.
+//! Connectly's list of templates: a single page, grouped by name.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,25 +8,23 @@ use serde_json::value::RawValue;
 use super::super::Error;
 use super::super::json::Object;
 use super::super::template;
-use super::{Client, error};
+use super::Client;
 use crate::domain::Provider;
 use crate::domain::template::{Component, Definition, Page};
 
 impl Client {
-    /// Reads the list, which has one page.
+    /// Reads the list, which has a single page.
     pub(in super::super) async fn list_templates(&self) -> Result<Page, Error> {
-        // A POST, though it reads.
+        // Connectly uses POST for this read.
         let reply = self.post_json(&self.get_templates, b"{}".to_vec()).await?;
-        let object = reply.body.as_ref().ok().and_then(|body| Object::parse(body));
-        match (reply.status, object.as_ref().and_then(read)) {
+        let object = reply.object();
+        match (reply.status, object.as_ref().and_then(parse_list)) {
             (200..300, Some(templates)) => Ok(Page { templates, after: None, before: None }),
-            _ => Err(self
-                .table
-                .classify(&reply, object.as_ref().and_then(|object| error::find(reply.status, object)))),
+            _ => Err(self.error(&reply, object.as_ref())),
         }
     }
 
-    /// Finds the template of that name and language.
+    /// Finds the template with this name and language.
     pub(in super::super) async fn find_template(
         &self,
         name: &str,
@@ -39,8 +37,8 @@ impl Client {
     }
 }
 
-/// Reads the list: one template for each name and language. None when there is no list.
-fn read(reply: &Object<'_>) -> Option<Vec<Definition>> {
+/// Parses the list: one template per name and language. `None` if the reply contains no list.
+fn parse_list(reply: &Object<'_>) -> Option<Vec<Definition>> {
     let entity = reply.object(&["entity"])?;
     let mut templates = Vec::new();
     for raw in template::items(&entity, &["templateGroups", "template_groups"])? {
@@ -51,40 +49,44 @@ fn read(reply: &Object<'_>) -> Option<Vec<Definition>> {
     Some(templates)
 }
 
-/// Reads a template. What Connectly does not say itself is taken from what it has from Meta, beside it.
+/// Parses a template. Fields that Connectly omits are taken from Meta's copy of the template in the same item.
 fn definition(group: &Object<'_>, raw: &RawValue) -> Option<Definition> {
     let item = Object::parse(raw.get().as_bytes())?;
     let meta = item
         .object(&["externalTemplate", "external_template"])
         .and_then(|external| external.object(&["whatsapp"]))
         .unwrap_or_default();
-    let first = |texts: [Option<String>; 3]| texts.into_iter().flatten().next().unwrap_or_default();
+    let first_present = |texts: [Option<String>; 3]| texts.into_iter().flatten().next().unwrap_or_default();
     let text = |from: &Object<'_>, key| from.text(&[key]);
-    let name = first([text(&item, "name"), text(group, "name"), text(&meta, "name")]);
-    let provider_status = first([text(&item, "status"), text(&meta, "status"), None]);
+    let name = first_present([text(&item, "name"), text(group, "name"), text(&meta, "name")]);
+    let provider_status = first_present([text(&item, "status"), text(&meta, "status"), None]);
     let provider_category =
-        first([text(&item, "category"), text(group, "category"), text(&meta, "category")]);
+        first_present([text(&item, "category"), text(group, "category"), text(&meta, "category")]);
     Some(Definition {
-        id: first([text(&item, "id"), text(&meta, "id"), None]),
+        id: first_present([text(&item, "id"), text(&meta, "id"), None]),
         // A group's id is its name.
         name: if name.is_empty() { text(group, "id").unwrap_or_default() } else { name },
-        language: first([template::language(&item), template::language(&meta), None]),
+        language: first_present([template::language(&item), template::language(&meta), None]),
         status: template::status(&provider_status),
         provider_status,
         category: template::category(&provider_category),
         provider_category,
         parameter_format: template::parameter_format(&item).or_else(|| template::parameter_format(&meta)),
         components: components(&item, &meta),
-        rejection_reason: first([template::rejection_reason(&item), template::rejection_reason(&meta), None]),
-        quality: first([template::quality(&item), template::quality(&meta), None]),
-        create_time: template::moment(&item, &["createdAt", "created_at"]),
-        update_time: template::moment(&item, &["updatedAt", "updated_at"])
-            .or_else(|| template::moment(&meta, &["lastUpdatedTime", "last_updated_time"])),
+        rejection_reason: first_present([
+            template::rejection_reason(&item),
+            template::rejection_reason(&meta),
+            None,
+        ]),
+        quality: first_present([template::quality(&item), template::quality(&meta), None]),
+        create_time: template::timestamp(&item, &["createdAt", "created_at"]),
+        update_time: template::timestamp(&item, &["updatedAt", "updated_at"])
+            .or_else(|| template::timestamp(&meta, &["lastUpdatedTime", "last_updated_time"])),
         raw_json: raw.get().to_owned(),
     })
 }
 
-/// The parts in Meta's form, which tells more, or else in Connectly's.
+/// The components in Meta's form, which has more fields. If there are none, the components in Connectly's form.
 fn components(item: &Object<'_>, meta: &Object<'_>) -> Vec<Component> {
     let from = |object: &Object<'_>, keys: &[&str], read: fn(&RawValue) -> Option<Component>| {
         let items = template::items(object, keys).unwrap_or_default();
@@ -94,19 +96,19 @@ fn components(item: &Object<'_>, meta: &Object<'_>) -> Vec<Component> {
     if !found.is_empty() {
         return found;
     }
-    from(item, &["templateComponents", "template_components"], own_component)
+    from(item, &["templateComponents", "template_components"], connectly_component)
 }
 
-/// A part in Connectly's form: an object whose one key names the part. Only those of body and media header are
-/// documented.
-fn own_component(raw: &RawValue) -> Option<Component> {
-    let keyed: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw.get()).ok()?;
-    if keyed.contains_key("type") {
+/// Parses a component in Connectly's form: an object whose single key names the part. Only the body and the media
+/// header are documented.
+fn connectly_component(raw: &RawValue) -> Option<Component> {
+    let object: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw.get()).ok()?;
+    if object.contains_key("type") {
         return template::component(raw);
     }
-    let mut given = keyed.iter().filter(|(_, value)| value.get() != "null");
+    let mut entries = object.iter().filter(|(_, value)| value.get() != "null");
     let (key, value) =
-        given.clone().find(|(key, _)| template::part(key).is_some()).or_else(|| given.next())?;
+        entries.clone().find(|(key, _)| template::part(key).is_some()).or_else(|| entries.next())?;
     let inner = Object::parse(value.get().as_bytes()).unwrap_or_default();
     let text = inner.object(&["text"]);
     let media = inner.object(&["media"]);
@@ -132,11 +134,11 @@ mod tests {
     use crate::domain::template::{Category, Part, Status};
 
     fn list(text: &str) -> Option<Vec<Definition>> {
-        read(&Object::parse(text.as_bytes()).expect("an object"))
+        parse_list(&Object::parse(text.as_bytes()).expect("an object"))
     }
 
     #[test]
-    fn the_documented_list_is_read() {
+    fn documented_list_is_parsed() {
         let text = r#"{"entity":{"templateGroups":[{"id":"order_update","name":"order_update","category":"UTILITY","templates":[{"id":"1300000000000001","language":{"code":"en"},"status":"MESSAGE_TEMPLATE_STATUS_APPROVED","createdAt":"2026-01-02T03:04:05Z","updatedAt":"2026-01-02T03:04:05Z","rejectionReason":null,"templateComponents":[{"header":{"media":{"type":"TYPE_IMAGE","example":["u"]}}},{"body":{"text":{"text":"Hi {{1}}","example":["Ada"]}}},{"footer":{"text":"bye"}},{"novelty":{}}]}]}]}}"#;
         let read = list(text).expect("a list");
         assert_eq!(read.len(), 1);
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connectly_leaves_out_is_taken_from_metas_side_or_the_group() {
+    fn missing_fields_are_taken_from_metas_copy_or_the_group() {
         let text = r#"{"entity":{"template_groups":[
             {"id":"g","name":null,"category":null,"templates":[{"id":1300000000000001,"language":null,"status":"","externalTemplate":{"whatsapp":{
                 "name":"", "language":"de","status":"PAUSED","category":"MARKETING","rejectedReason":"NONE","qualityScore":{"score":"RED"},
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_may_be_empty_but_must_be_there() {
+    fn empty_list_is_accepted_and_missing_list_is_not() {
         assert_eq!(list(r#"{"entity":{}}"#).map(|list| list.len()), Some(0));
         assert_eq!(list(r#"{"entity":{"templateGroups":[]}}"#).map(|list| list.len()), Some(0));
         for none in ["{}", r#"{"entity":null}"#, r#"{"entity":{"templateGroups":7}}"#] {

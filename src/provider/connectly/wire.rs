@@ -1,4 +1,4 @@
-//! Connectly's JSON on the way out.
+//! Connectly's JSON bodies of sends.
 
 use serde::Serialize;
 
@@ -43,19 +43,19 @@ struct Attachment<'a> {
 }
 
 /// The body of `send/messages` with a text.
-pub(super) fn send_text(message: &Outgoing, text: &str, mark: CorrelationTag<'_>) -> Vec<u8> {
-    session_message(message, Message { text: Some(text), attachments: &[] }, mark)
+pub(super) fn send_text(message: &Outgoing, text: &str, tag: CorrelationTag<'_>) -> Vec<u8> {
+    session_message(message, Message { text: Some(text), attachments: &[] }, tag)
 }
 
-/// The body of `send/messages` with a file that Connectly fetches: one attachment, which carries the caption.
-pub(super) fn send_media(message: &Outgoing, link: &MediaLink, mark: CorrelationTag<'_>) -> Vec<u8> {
+/// The body of `send/messages` with a file that Connectly downloads: one attachment, which carries the caption.
+pub(super) fn send_media(message: &Outgoing, link: &MediaLink, tag: CorrelationTag<'_>) -> Vec<u8> {
     let MediaLink { kind, url, caption, file_name } = link;
     let attachment = Attachment { kind: kind.as_str(), url, caption, filename: file_name };
-    session_message(message, Message { text: None, attachments: &[attachment] }, mark)
+    session_message(message, Message { text: None, attachments: &[attachment] }, tag)
 }
 
-/// A customer without a phone number is named by the bare user id.
-fn session_message(message: &Outgoing, content: Message<'_>, mark: CorrelationTag<'_>) -> Vec<u8> {
+/// The body of `send/messages`. A customer without a phone number is addressed by the user id without its prefix.
+fn session_message(message: &Outgoing, content: Message<'_>, tag: CorrelationTag<'_>) -> Vec<u8> {
     let channel_type = match message.channel {
         Channel::WhatsApp => "whatsapp",
         Channel::Sms => "sms",
@@ -68,7 +68,7 @@ fn session_message(message: &Outgoing, content: Message<'_>, mark: CorrelationTa
             Address::User(id) => id.as_str(),
         }),
         message: content,
-        callback_data: mark,
+        callback_data: tag,
     };
     serde_json::to_vec(&body).expect("strings are always JSON")
 }

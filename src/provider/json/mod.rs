@@ -1,5 +1,5 @@
-//! Reads a provider's JSON leniently: unknown keys are passed over, null is absent, a number will do for a string, and
-//! every key may have several spellings. What is read keeps its own text, so nothing is re-written on the way.
+//! Parses a provider's JSON leniently. Unknown keys are ignored, null counts as absent, a number is accepted as a
+//! string, and each key can have several spellings. Values keep their own text, so they are never serialized again.
 
 mod repair;
 
@@ -10,15 +10,15 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-pub(super) use repair::{Stray, repaired};
+pub(super) use repair::{StrayBackslash, repair};
 
-/// A JSON object of which no value was looked at yet. Objects are small, so keys are searched one by one.
+/// A JSON object whose values are not parsed yet. Objects are small, so a lookup scans the keys.
 #[derive(Debug, Default)]
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Borrows a key where it can: where nothing in it is escaped.
+        /// Borrows the key if it contains no escape.
         #[derive(Deserialize)]
         struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -43,23 +43,23 @@ impl<'de> Deserialize<'de> for Object<'de> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object. None when the text is no JSON, or not an object.
+    /// Parses an object. `None` if the text is not JSON or not an object.
     pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(text).ok()
     }
 
-    /// The value under a key; where the key stands twice, the later one.
+    /// The value under a key. For a duplicate key, the last one.
     fn value(&self, key: &str) -> Option<&'a RawValue> {
         self.0.iter().rfind(|(known, _)| known == key).map(|&(_, value)| value)
     }
 
-    /// The JSON text under the first of these keys that is there and not null.
+    /// The JSON text under the first of these keys that is present and not null.
     pub(super) fn raw(&self, keys: &[&str]) -> Option<&'a str> {
         keys.iter().find_map(|&key| self.value(key).map(RawValue::get).filter(|&text| text != "null"))
     }
 
-    /// The JSON text under a key, a null like any other.
-    pub(super) fn written(&self, key: &str) -> Option<&'a str> {
+    /// The JSON text under a key, including null.
+    pub(super) fn raw_or_null(&self, key: &str) -> Option<&'a str> {
         self.value(key).map(RawValue::get)
     }
 
@@ -68,7 +68,7 @@ impl<'a> Object<'a> {
         self.raw(keys).and_then(|text| Object::parse(text.as_bytes()))
     }
 
-    /// The objects in the array under these keys; other items are passed over.
+    /// The objects in the array under these keys; other items are ignored.
     pub(super) fn objects(&self, keys: &[&str]) -> Vec<Object<'a>> {
         let items: Option<Vec<&'a RawValue>> =
             self.raw(keys).and_then(|text| serde_json::from_str(text).ok());
@@ -76,15 +76,15 @@ impl<'a> Object<'a> {
         objects.filter_map(|item| Object::parse(item.get().as_bytes())).collect()
     }
 
-    /// The JSON texts of the items in the array under these keys. A null stands for an empty one; None when there is
-    /// neither.
+    /// The JSON texts of the items in the array under these keys. Null counts as an empty array. `None` if no key is
+    /// present or the value is not an array.
     pub(super) fn items(&self, keys: &[&str]) -> Option<Vec<&'a str>> {
         let array = keys.iter().find_map(|&key| self.value(key))?;
         let items: Option<Vec<&'a RawValue>> = serde_json::from_str(array.get()).ok()?;
         Some(items.unwrap_or_default().into_iter().map(RawValue::get).collect())
     }
 
-    /// The text under these keys: a string, or a number's digits. None when it is empty.
+    /// The text under these keys: a string, or the digits of a number. `None` if it is empty.
     pub(super) fn text(&self, keys: &[&str]) -> Option<String> {
         let raw = self.raw(keys)?;
         let text = match raw.as_bytes().first()? {
@@ -95,12 +95,12 @@ impl<'a> Object<'a> {
         (!text.is_empty()).then_some(text)
     }
 
-    /// The string under these keys, numbers left aside. None when it is empty.
+    /// The string under these keys; a number is ignored. `None` if it is empty.
     pub(super) fn string(&self, keys: &[&str]) -> Option<String> {
         self.raw(keys).filter(|raw| raw.starts_with('"')).and_then(|_| self.text(keys))
     }
 
-    /// The truth under these keys: `true`, `"true"` or 1, and the same for false.
+    /// The boolean under these keys: `true`, `"true"` or 1, and the same for false.
     pub(super) fn flag(&self, keys: &[&str]) -> Option<bool> {
         match self.raw(keys)?.trim_matches('"') {
             "true" | "1" => Some(true),
@@ -109,8 +109,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Whether an array or object under these keys holds anything.
-    pub(super) fn holds(&self, keys: &[&str]) -> bool {
+    /// Whether the value under these keys is present and not empty or false.
+    pub(super) fn has_content(&self, keys: &[&str]) -> bool {
         self.raw(keys).is_some_and(|text| {
             !matches!(
                 text.split_ascii_whitespace().collect::<String>().as_str(),
@@ -129,26 +129,31 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_leniently_and_keep_their_own_text() {
-        let read = object(
+    fn values_are_parsed_leniently_and_keep_their_text() {
+        let value = object(
             r#"{"id": 12345678901234567890, "s":"a\u0062", "n":null, "e":"", "o":{"b":1.50}, "l":[1,{"k":"v"}], "t":"true"}"#,
         );
-        assert_eq!(read.text(&["id"]).as_deref(), Some("12345678901234567890"));
-        assert_eq!(read.string(&["id"]), None);
-        assert_eq!(read.text(&["missing", "s"]).as_deref(), Some("ab"));
-        assert_eq!((read.text(&["n"]), read.text(&["e"]), read.text(&["o"])), (None, None, None));
-        assert_eq!(read.raw(&["o"]), Some(r#"{"b":1.50}"#));
-        assert_eq!(read.objects(&["l"]).len(), 1);
-        assert_eq!(read.flag(&["t"]), Some(true));
-        assert!(read.holds(&["o"]) && read.holds(&["l"]) && !read.holds(&["n"]) && !read.holds(&["e"]));
-        assert!(!object(r#"{"a":[ ]}"#).holds(&["a"]));
-        assert_eq!(read.items(&["missing", "l"]), Some(vec!["1", r#"{"k":"v"}"#]));
-        assert_eq!((read.items(&["n"]), read.items(&["missing"])), (Some(vec![]), None));
-        assert_eq!((read.items(&["o"]), read.items(&["e"])), (None, None));
+        assert_eq!(value.text(&["id"]).as_deref(), Some("12345678901234567890"));
+        assert_eq!(value.string(&["id"]), None);
+        assert_eq!(value.text(&["missing", "s"]).as_deref(), Some("ab"));
+        assert_eq!((value.text(&["n"]), value.text(&["e"]), value.text(&["o"])), (None, None, None));
+        assert_eq!(value.raw(&["o"]), Some(r#"{"b":1.50}"#));
+        assert_eq!(value.objects(&["l"]).len(), 1);
+        assert_eq!(value.flag(&["t"]), Some(true));
+        assert!(
+            value.has_content(&["o"])
+                && value.has_content(&["l"])
+                && !value.has_content(&["n"])
+                && !value.has_content(&["e"])
+        );
+        assert!(!object(r#"{"a":[ ]}"#).has_content(&["a"]));
+        assert_eq!(value.items(&["missing", "l"]), Some(vec!["1", r#"{"k":"v"}"#]));
+        assert_eq!((value.items(&["n"]), value.items(&["missing"])), (Some(vec![]), None));
+        assert_eq!((value.items(&["o"]), value.items(&["e"])), (None, None));
     }
 
     #[test]
-    fn what_is_no_object_is_none() {
+    fn text_that_is_not_an_object_is_none() {
         for text in ["", "null", "[]", "1", "\"x\"", "{", "{\"a\":}", "<html>", "{}x"] {
             assert!(Object::parse(text.as_bytes()).is_none(), "{text:?}");
         }

@@ -1,48 +1,48 @@
-//! Repairs what is not quite JSON, in the ways in which a provider's own sample is not: escapes that JSON does not
-//! know, and an array that is not closed before the object around it is.
+//! Repairs slightly malformed JSON. It handles the two errors of a provider's own sample: escapes that JSON does not
+//! define, and an array that is not closed before its enclosing object.
 //!
-//! For texts that failed to parse only. It works in one pass, and what it makes of a text is to
-//! be parsed again. A text that simply ends is not completed: something was cut off there, and nobody knows what.
+//! Use it only for text that failed to parse, and parse its output again. It works in one pass. Truncated text is not
+//! completed, because the missing part is unknown.
 
-/// What becomes of a backslash that makes no escape with what follows it.
+/// How to repair a backslash that starts no valid escape.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::provider) enum Stray {
-    /// It stays a character of the string, for the string may hold JSON of its own.
-    Kept,
-    /// It goes, as most readers of JavaScript take it: `\@` is `@`.
-    Dropped,
+pub(in crate::provider) enum StrayBackslash {
+    /// Keeps it as a character of the string, because the string may contain JSON itself.
+    Keep,
+    /// Drops it, as most JavaScript parsers do: `\@` becomes `@`.
+    Drop,
 }
 
-/// A text with every fault repaired that is known here; of a JSON text, the text itself.
+/// Repairs all known errors in `text`. Valid JSON is returned unchanged.
 ///
-/// Inside strings, an unknown escape is resolved and control characters are escaped. Outside of them, a closing bracket
-/// first closes what is still open within its own pair.
-pub(in crate::provider) fn repaired(text: &str, stray: Stray) -> String {
+/// Inside strings, an invalid escape is resolved and control characters are escaped. Outside strings, a closing bracket
+/// first closes all brackets that are open within its own pair.
+pub(in crate::provider) fn repair(text: &str, stray: StrayBackslash) -> String {
     let mut repaired = String::with_capacity(text.len() + 16);
-    let mut open = Open::default();
-    let mut within_string = false;
+    let mut open = OpenBrackets::default();
+    let mut in_string = false;
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         match c {
-            '\\' if within_string => {
+            '\\' if in_string => {
                 let escape = escape_length(rest.as_str());
                 repaired.push_str(match (escape, stray) {
-                    (0, Stray::Kept) => r"\\",
-                    (0, Stray::Dropped) => "",
+                    (0, StrayBackslash::Keep) => r"\\",
+                    (0, StrayBackslash::Drop) => "",
                     _ => "\\",
                 });
                 repaired.extend(rest.by_ref().take(escape));
                 continue;
             }
-            '\0'..='\u{1f}' if within_string => {
+            '\0'..='\u{1f}' if in_string => {
                 repaired.push_str(&format!("\\u{:04x}", u32::from(c)));
                 continue;
             }
-            '"' => within_string = !within_string,
-            _ if within_string => {}
+            '"' => in_string = !in_string,
+            _ if in_string => {}
             '{' => open.push('}'),
             '[' => open.push(']'),
-            '}' | ']' => open.close_within(c, &mut repaired),
+            '}' | ']' => open.close(c, &mut repaired),
             _ => {}
         }
         repaired.push(c);
@@ -50,7 +50,7 @@ pub(in crate::provider) fn repaired(text: &str, stray: Stray) -> String {
     repaired
 }
 
-/// How many characters behind a backslash make an escape with it: 0 when they make none.
+/// How many characters after a backslash form an escape with it; 0 if they form none.
 fn escape_length(rest: &str) -> usize {
     match rest.as_bytes() {
         [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 1,
@@ -59,24 +59,24 @@ fn escape_length(rest: &str) -> usize {
     }
 }
 
-/// The closing brackets that are still to come, innermost last.
+/// The closing brackets that are still missing, innermost last.
 #[derive(Debug, Default)]
-struct Open {
+struct OpenBrackets {
     closers: Vec<char>,
-    /// How many of them are braces: so that a bracket without a partner is known without a search.
+    /// How many of them are braces. The count finds an unmatched bracket without a search.
     braces: usize,
 }
 
-impl Open {
+impl OpenBrackets {
     fn push(&mut self, closer: char) {
         self.closers.push(closer);
         self.braces += usize::from(closer == '}');
     }
 
-    /// Closes a pair, after all that is still open within it. A bracket without a partner closes nothing.
-    fn close_within(&mut self, closer: char, repaired: &mut String) {
-        let partners = if closer == '}' { self.braces } else { self.closers.len() - self.braces };
-        if partners == 0 {
+    /// Closes a pair after all brackets that are open within it. An unmatched bracket closes nothing.
+    fn close(&mut self, closer: char, repaired: &mut String) {
+        let matching = if closer == '}' { self.braces } else { self.closers.len() - self.braces };
+        if matching == 0 {
             return;
         }
         while let Some(innermost) = self.closers.pop() {
@@ -97,44 +97,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_escape_keeps_both_its_characters() {
-        for (broken, whole) in [
+    fn unknown_escape_keeps_both_characters() {
+        for (broken, expected) in [
             (r#"{"a":"x\@y"}"#, r#"{"a":"x\\@y"}"#),
             (r#"{"a":"\u12 \uZZZZ \é"}"#, r#"{"a":"\\u12 \\uZZZZ \\é"}"#),
             (r#"{"a":"\\\@"}"#, r#"{"a":"\\\\@"}"#),
             (r#"{"\@":"\u0041\"\/\b\f\n\r\t\\"}"#, r#"{"\\@":"\u0041\"\/\b\f\n\r\t\\"}"#),
             ("{\"a\":\"x\ny\u{1}\"}", r#"{"a":"x\u000ay\u0001"}"#),
         ] {
-            assert_eq!(repaired(broken, Stray::Kept), whole);
-            assert!(serde_json::from_str::<Value>(whole).is_ok(), "{whole}");
+            assert_eq!(repair(broken, StrayBackslash::Keep), expected);
+            assert!(serde_json::from_str::<Value>(expected).is_ok(), "{expected}");
         }
     }
 
     #[test]
-    fn what_is_open_within_a_pair_is_closed_before_it() {
-        for (broken, whole) in [
+    fn bracket_open_within_a_pair_is_closed_before_it() {
+        for (broken, expected) in [
             ("{\"l\":[{\"a\":1},\n{\"a\":2}\n}", "{\"l\":[{\"a\":1},\n{\"a\":2}\n]}"),
             (r#"{"l":[[1,[2}"#, r#"{"l":[[1,[2]]]}"#),
             (r#"[{"a":{"b":1]"#, r#"[{"a":{"b":1}}]"#),
             (r#"{"s":"]}","l":["[{"}"#, r#"{"s":"]}","l":["[{"]}"#),
         ] {
-            assert_eq!(repaired(broken, Stray::Kept), whole);
-            assert!(serde_json::from_str::<Value>(whole).is_ok(), "{whole}");
+            assert_eq!(repair(broken, StrayBackslash::Keep), expected);
+            assert!(serde_json::from_str::<Value>(expected).is_ok(), "{expected}");
         }
     }
 
     #[test]
-    fn what_is_cut_off_stays_cut_off() {
+    fn truncated_text_stays_invalid() {
         for text in ["", "{", r#"{"l":[{"a":1}"#, r#"{"a":"x"#, r#"{"a":"x\"#, r#"{"a":1}}"#, "]", "<html>"] {
-            assert!(serde_json::from_str::<Value>(&repaired(text, Stray::Kept)).is_err(), "{text:?}");
+            assert!(serde_json::from_str::<Value>(&repair(text, StrayBackslash::Keep)).is_err(), "{text:?}");
         }
     }
 
-    /// A bracket without a partner must not cost a walk through all that is open: 4 MiB of them would take hours.
+    /// An unmatched bracket must not cause a search through all open brackets: 4 MiB of them would take hours.
     #[test]
-    fn a_long_text_takes_one_pass() {
+    fn long_text_is_repaired_in_one_pass() {
         let text = "[".repeat(2 << 20) + &"}".repeat(2 << 20);
-        assert_eq!(repaired(&text, Stray::Kept), text);
+        assert_eq!(repair(&text, StrayBackslash::Keep), text);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
@@ -154,29 +154,29 @@ mod tests {
     }
 
     #[test]
-    fn a_stray_backslash_is_dropped_where_that_is_wanted() {
-        assert_eq!(repaired(r#"{"a":"x\@y\n\\@"}"#, Stray::Dropped), r#"{"a":"x@y\n\\@"}"#);
+    fn stray_backslash_is_dropped_on_request() {
+        assert_eq!(repair(r#"{"a":"x\@y\n\\@"}"#, StrayBackslash::Drop), r#"{"a":"x@y\n\\@"}"#);
     }
 
     proptest! {
         #[test]
-        fn repairing_never_panics_and_repairs_all_at_once(text in r#"[\[\]{}",:\\@u0-9a\n]{0,60}|\PC{0,40}"#) {
-            let once = repaired(&text, Stray::Kept);
+        fn repair_never_panics_and_is_idempotent(text in r#"[\[\]{}",:\\@u0-9a\n]{0,60}|\PC{0,40}"#) {
+            let once = repair(&text, StrayBackslash::Keep);
             prop_assert!(once.len() <= 7 * text.len());
-            prop_assert_eq!(repaired(&once, Stray::Kept), once);
+            prop_assert_eq!(repair(&once, StrayBackslash::Keep), once);
         }
 
         #[test]
-        fn json_is_its_own_repair(value in any_json()) {
+        fn valid_json_is_unchanged(value in any_json()) {
             let text = value.to_string();
-            prop_assert_eq!(repaired(&text, Stray::Kept), text);
+            prop_assert_eq!(repair(&text, StrayBackslash::Keep), text);
         }
 
         #[test]
-        fn an_array_that_was_not_closed_is_read_as_if_it_was(rows in prop::collection::vec(any_json(), 0..4)) {
-            let whole = serde_json::json!({"rows": rows}).to_string();
-            let broken = format!("{}}}", whole.strip_suffix("]}").expect("ends so"));
-            prop_assert_eq!(repaired(&broken, Stray::Kept), whole);
+        fn unclosed_array_is_closed(rows in prop::collection::vec(any_json(), 0..4)) {
+            let expected = serde_json::json!({"rows": rows}).to_string();
+            let broken = format!("{}}}", expected.strip_suffix("]}").expect("the closing brackets"));
+            prop_assert_eq!(repair(&broken, StrayBackslash::Keep), expected);
         }
     }
 }

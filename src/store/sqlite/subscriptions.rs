@@ -11,7 +11,7 @@ use super::super::{
 };
 use super::column::{corrupt, parsed};
 use super::transaction::Transaction;
-use crate::domain::{AccountId, Filter, Subscription, SubscriptionId, TypeWord, UnixMillis};
+use crate::domain::{AccountId, Filter, Subscription, SubscriptionId, TypePattern, UnixMillis};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE subscriptions (
@@ -95,7 +95,7 @@ pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
     let account = |word: &str| word.parse::<AccountId>().map_err(|_| corrupt(column, "not an account"));
     Ok(Filter {
         accounts: words(column)?.map(account).collect::<rusqlite::Result<_>>()?,
-        types: words(column + 1)?.map(TypeWord::of).collect(),
+        types: words(column + 1)?.map(TypePattern::parse).collect(),
     })
 }
 
@@ -212,7 +212,7 @@ impl Transaction<'_> {
             acknowledge_time,
         } = subscription;
         let accounts: Vec<_> = filter.accounts.iter().map(AccountId::as_str).collect();
-        let types: Vec<_> = filter.types.iter().map(TypeWord::to_string).collect();
+        let types: Vec<_> = filter.types.iter().map(TypePattern::to_string).collect();
         self.db
             .prepare_cached(concat!(
                 "INSERT OR REPLACE INTO subscriptions (",

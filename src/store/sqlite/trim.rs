@@ -116,7 +116,7 @@ impl Transaction<'_> {
                 id: parsed(row, 0)?,
                 sequence: row.get::<_, i64>(1)?.cast_unsigned(),
                 // One that this version cannot read must not keep the store from writing: it holds everything.
-                filter: subscriptions::filter(row, 2).ok().filter(Filter::is_understood).unwrap_or_default(),
+                filter: subscriptions::filter(row, 2).ok().filter(Filter::is_recognized).unwrap_or_default(),
                 lost: None,
             })
         })?;

@@ -249,10 +249,10 @@ impl Pages {
             self.by_name.entry(key).or_default().push(Arc::new(template));
         }
         match self.cursor.step(page.after) {
-            NextPage::Onward(cursor) => NextRead::Page(TemplateListStart::After(cursor)),
+            NextPage::After(cursor) => NextRead::Page(TemplateListStart::After(cursor)),
             NextPage::End => NextRead::End,
             // The page limit was reached, so the remaining pages are unknown.
-            NextPage::Endless => NextRead::Full,
+            NextPage::TooManyPages => NextRead::Full,
         }
     }
 }

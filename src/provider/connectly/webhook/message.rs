@@ -1,13 +1,13 @@
-//! What customers write, and our own messages reported back.
+//! Messages from customers, and echoes of messages from the account's own numbers.
 
 use super::super::super::json::Object;
 use super::{Identity, Payload, ReportedParties, party};
 use crate::domain::event::{Attachment, Party, Referral, ReportedContent, ReportedMessage};
 use crate::domain::{Location, MediaKind, PhoneNumber};
 
-/// Keys of contents whose shape no page shows: Connectly's own for what it sends, and Meta's. A text beside one of them
-/// is not all that was said.
-const UNSHOWN: [&str; 13] = [
+/// Keys of content whose form is not documented: Connectly's own keys for content that it sends, and Meta's. If one of
+/// them is present, a text next to it is not the whole content.
+const UNDOCUMENTED_CONTENT: [&str; 13] = [
     "listMessage",
     "list_message",
     "replyButtonMessage",
@@ -23,33 +23,33 @@ const UNSHOWN: [&str; 13] = [
     "order",
 ];
 
-/// Reads a message. None where there is none.
+/// Parses a message. `None` if the webhook contains no message.
 pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<(Payload, Option<Identity>)> {
     let button = webhook.object(&["buttonResponse", "button_response"]);
     let message = webhook.object(&["message"]);
-    // A pressed button comes instead of a message.
+    // A button response takes the place of the message.
     let (id, content) = match (&button, &message) {
         (Some(button), _) => (button.text(&["id"]), button_response(button)),
         (None, Some(message)) => (message.text(&["id"]), content(webhook, message)),
         (None, None) => return None,
     };
-    // What belongs to a message stands inside it or, in early samples, beside it.
-    let inside_or_beside = || message.iter().chain([webhook]);
+    // The fields of a message are inside it; in early samples they are next to it.
+    let message_then_webhook = || message.iter().chain([webhook]);
 
     let sender = party(webhook, "sender");
-    let echo = inside_or_beside().any(|object| object.flag(&["isEcho", "is_echo"]) == Some(true))
-        || own_numbers.iter().any(|number| is(number, &sender));
-    // Where the content cannot be read, neither is known what the id is of: it may name the message that this one is
-    // about, and two of them are two.
+    let echo = message_then_webhook().any(|object| object.flag(&["isEcho", "is_echo"]) == Some(true))
+        || own_numbers.iter().any(|number| is_number_of(number, &sender));
+    // If the content cannot be parsed, it is unknown what the id identifies. It can be the id of the message that this
+    // one refers to, and then two different messages would share it. So there is no identity.
     let identity = id.as_deref().filter(|_| content.is_some()).map(if echo {
         Identity::echo
     } else {
         Identity::message
     });
     if !echo && content.is_none() {
-        return Some(unread(webhook, own_numbers));
+        return Some(unsupported(webhook, own_numbers));
     }
-    let reply_to = inside_or_beside()
+    let reply_to = message_then_webhook()
         .filter_map(|object| object.object(&["context"]))
         .find_map(|context| context.text(&["replyToId", "reply_to_id"]));
     let message = ReportedMessage {
@@ -57,7 +57,7 @@ pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<
         sender,
         recipient: party(webhook, "recipient"),
         reply_to,
-        referral: inside_or_beside()
+        referral: message_then_webhook()
             .filter_map(|object| object.object(&["referral"]))
             .find_map(|r| referral(&r)),
         content,
@@ -65,21 +65,22 @@ pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<
     Some((if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) }, identity))
 }
 
-/// A message that cannot be read. Still, somebody wrote, and that opens a conversation's window.
-pub(super) fn unread(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
+/// An event for a message that cannot be parsed. The parties are kept, because any message from a customer opens the
+/// session window.
+pub(super) fn unsupported(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
     let (sender, recipient) = (party(webhook, "sender"), party(webhook, "recipient"));
     let own = webhook.flag(&["isEcho", "is_echo"]) == Some(true)
-        || own_numbers.iter().any(|number| is(number, &sender));
+        || own_numbers.iter().any(|number| is_number_of(number, &sender));
     let payload = Payload::Unknown {
         topic: webhook.text(&["topic"]).unwrap_or_else(|| "messages".to_owned()),
-        problem: "a message of a kind that this version does not read".to_owned(),
+        problem: "this version does not support this kind of message".to_owned(),
         written: (!own).then(|| Box::new(ReportedParties { sender, recipient })),
     };
     (payload, None)
 }
 
-/// Whether a number of ours is at that end. Early samples leave its `+` out.
-fn is(number: &PhoneNumber, party: &Party) -> bool {
+/// Whether the party is this number. Early samples omit the `+`.
+fn is_number_of(number: &PhoneNumber, party: &Party) -> bool {
     number.as_str() == party.phone_number || number.as_str().strip_prefix('+') == Some(party.address.as_str())
 }
 
@@ -91,22 +92,22 @@ fn button_response(button: &Object<'_>) -> Option<ReportedContent> {
     })
 }
 
-/// What a message says. None where that cannot be read as a whole; but a text beside a place is passed over, for such
-/// messages have none of their own at WhatsApp.
+/// Parses the content of a message. `None` if it cannot be parsed completely. A text next to a location is ignored,
+/// because a location message has no text on WhatsApp.
 fn content(webhook: &Object<'_>, message: &Object<'_>) -> Option<ReportedContent> {
-    let holding = |keys: &[&str]| [message, webhook].into_iter().find(|object| object.holds(keys));
-    if UNSHOWN.iter().any(|&key| holding(&[key]).is_some()) {
+    let object_with = |keys: &[&str]| [message, webhook].into_iter().find(|object| object.has_content(keys));
+    if UNDOCUMENTED_CONTENT.iter().any(|&key| object_with(&[key]).is_some()) {
         return None;
     }
     let text = message.text(&["text"]);
-    match (holding(&["attachments"]), holding(&["location"])) {
+    match (object_with(&["attachments"]), object_with(&["location"])) {
         (Some(object), None) => attachments(object, text),
         (None, Some(object)) => location(&object.object(&["location"])?),
         (None, None) => {
-            // The old form of a pressed button.
-            let pressed = message.flag(&["isButtonResponse", "is_button_response"]) == Some(true);
+            // The older form of a button response.
+            let is_button_response = message.flag(&["isButtonResponse", "is_button_response"]) == Some(true);
             text.map(|text| {
-                if pressed {
+                if is_button_response {
                     ReportedContent::ButtonReply { text, payload: String::new() }
                 } else {
                     ReportedContent::Text(text)
@@ -128,16 +129,16 @@ fn attachments(object: &Object<'_>, text: Option<String>) -> Option<ReportedCont
 }
 
 fn attachment(attachment: &Object<'_>) -> Option<Attachment> {
-    let word = attachment.text(&["type"]).unwrap_or_default();
+    let kind = attachment.text(&["type"]).unwrap_or_default();
     Some(Attachment {
-        kind: match word.to_ascii_lowercase().as_str() {
+        kind: match kind.to_ascii_lowercase().as_str() {
             "image" => Some(MediaKind::Image),
             "video" => Some(MediaKind::Video),
             "audio" => Some(MediaKind::Audio),
             "document" => Some(MediaKind::Document),
             _ => None,
         },
-        provider_kind: word,
+        provider_kind: kind,
         url: attachment.text(&["url"])?,
         caption: attachment.text(&["caption"]).unwrap_or_default(),
         file_name: attachment.text(&["filename", "fileName", "file_name"]).unwrap_or_default(),
@@ -145,11 +146,11 @@ fn attachment(attachment: &Object<'_>) -> Option<Attachment> {
 }
 
 fn location(location: &Object<'_>) -> Option<ReportedContent> {
-    let degrees = |key, most: f64| {
+    let degrees = |key, max: f64| {
         location
             .text(&[key])
             .and_then(|text| text.parse().ok())
-            .filter(|degrees| (-most..=most).contains(degrees))
+            .filter(|degrees| (-max..=max).contains(degrees))
     };
     Some(ReportedContent::Location(Location {
         latitude: degrees("latitude", 90.0)?,
@@ -159,7 +160,7 @@ fn location(location: &Object<'_>) -> Option<ReportedContent> {
     }))
 }
 
-/// None where nothing is said.
+/// Parses a referral. `None` if no field has a value.
 fn referral(referral: &Object<'_>) -> Option<Referral> {
     let text = |keys: &[&str]| referral.text(keys).unwrap_or_default();
     let read = Referral {

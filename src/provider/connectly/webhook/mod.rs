@@ -1,6 +1,7 @@
-//! Connectly's webhooks, in every spelling that was seen.
+//! Connectly's webhooks, in every spelling seen so far.
 //!
-//! What is not understood becomes an event of type `unknown`; nothing that was rightly signed is refused or dropped.
+//! A webhook that this version cannot parse becomes an event of type `unknown`. A webhook with a valid signature is
+//! never rejected or dropped.
 
 mod message;
 mod report;
@@ -16,38 +17,37 @@ use crate::domain::{
     RefusalReason, UnixMillis, UserId,
 };
 
-/// The last second of the year 9999: no timestamp of the contract may lie behind it.
-const LAST_SECOND: i64 = 253_402_300_799;
-
-/// Reads a webhook into the one event that it tells of.
+/// Parses a webhook into the single event that it reports.
 pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &Verified) -> Incoming {
     let object = Object::parse(webhook.body());
     let (payload, identity) = match &object {
         Some(object) => payload(object, own_numbers),
         None => (unknown(String::new(), "the body is not a JSON object"), None),
     };
-    let brought_back = object.as_ref().and_then(|object| object.raw(&["callbackData", "callback_data"]));
-    let mark = brought_back.and_then(correlation::read);
-    let proof = mark
-        .as_ref()
-        .map(|mark| Proof { attempt: mark.attempt, provider_message_id: marked_message(&payload) });
+    let callback_data = object.as_ref().and_then(|object| object.raw(&["callbackData", "callback_data"]));
+    let tag = callback_data.and_then(correlation::read);
+    let proof =
+        tag.as_ref().map(|tag| Proof { attempt: tag.attempt, provider_message_id: tagged_message(&payload) });
     let event = Event {
         id: EventId::generate(),
         account: account.clone(),
         provider: Provider::Connectly,
-        occur_time: object.as_ref().and_then(|object| moment(object, &["timestamp"])).map(full_seconds),
-        callback_data: match mark {
-            Some(mark) => mark.data,
-            None => brought_back.map(str::to_owned),
+        occur_time: object
+            .as_ref()
+            .and_then(|object| timestamp(object, &["timestamp"]))
+            .map(truncate_to_seconds),
+        callback_data: match tag {
+            Some(tag) => tag.data,
+            None => callback_data.map(str::to_owned),
         },
         payload,
     };
     Incoming { event, identity, proof }
 }
 
-/// The provider's id of the message that a mark was put on, where the webhook that brings it back tells one: a status or
-/// an echo is about it, and whatever quotes another message carries that one's mark.
-fn marked_message(payload: &Payload) -> Option<String> {
+/// The provider's id of the message that the returned tag belongs to, if the webhook contains it. A status or an echo
+/// is about that message. A message that quotes another one carries the tag of the quoted message.
+fn tagged_message(payload: &Payload) -> Option<String> {
     match payload {
         Payload::MessageStatus(status) => Some(status.provider_message_id.clone()),
         Payload::MessageEcho(echo) => {
@@ -59,48 +59,48 @@ fn marked_message(payload: &Payload) -> Option<String> {
     }
 }
 
-/// What a webhook tells of: as its topic says, and where it has none, as its content says. Most samples of messages
-/// carry no topic.
+/// Parses the payload of a webhook. The topic selects the type. Without a topic, the content selects it, because most
+/// samples of messages have no topic.
 fn payload(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
     let topic = webhook.text(&["topic"]);
     let topic = topic.as_deref();
-    let read = match topic {
+    let parsed = match topic {
         Some("delivery_status") => status_update(webhook),
         Some("report") => report::read(webhook),
-        // One page has the topic in the singular.
+        // One page of the documentation uses the singular.
         Some("messages" | "message") => {
-            message::read(webhook, own_numbers).or_else(|| Some(message::unread(webhook, own_numbers)))
+            message::read(webhook, own_numbers).or_else(|| Some(message::unsupported(webhook, own_numbers)))
         }
         None => status_update(webhook)
             .or_else(|| message::read(webhook, own_numbers))
             .or_else(|| report::read(webhook)),
         Some(_) => None,
     };
-    let nothing = "no topic and content that this version reads";
-    read.unwrap_or_else(|| (unknown(topic.unwrap_or_default().to_owned(), nothing), None))
+    let problem = "this version does not support the topic or the content";
+    parsed.unwrap_or_else(|| (unknown(topic.unwrap_or_default().to_owned(), problem), None))
 }
 
 fn unknown(topic: String, problem: &str) -> Payload {
     Payload::Unknown { topic, problem: problem.to_owned(), written: None }
 }
 
-/// What became of a message. None without `statusUpdate`.
+/// Parses the status of a message. `None` without `statusUpdate`.
 fn status_update(webhook: &Object<'_>) -> Option<(Payload, Option<Identity>)> {
     let status = webhook.object(&["statusUpdate", "status_update"])?;
-    let (Some(id), Some(word)) = (status.text(&["id"]), status.text(&["status"])) else {
-        return Some((unknown("delivery_status".to_owned(), "a status without an id or a word"), None));
+    let (Some(id), Some(value)) = (status.text(&["id"]), status.text(&["status"])) else {
+        return Some((unknown("delivery_status".to_owned(), "the status has no `id` or no `status`"), None));
     };
     let fault = status.object(&["error"]).map(|error| ReportedFault {
-        fault: fault(error::reported(&error).unwrap_or_default()),
+        fault: fault(error::parse(&error).unwrap_or_default()),
         raw_json: status.raw(&["error"]).unwrap_or_default().to_owned(),
     });
     let metadata = [status.object(&["metadata"]), webhook.object(&["metadata"])];
     let campaign = metadata.iter().flatten().find_map(|data| data.text(&["campaignName", "campaign_name"]));
-    let identity = Identity::status(&id, &word);
+    let identity = Identity::status(&id, &value);
     let payload = Payload::MessageStatus(MessageStatus {
         provider_message_id: id,
-        status: state(&word),
-        provider_status: word,
+        status: state(&value),
+        provider_status: value,
         fault,
         sender: party(webhook, "sender"),
         recipient: party(webhook, "recipient"),
@@ -109,8 +109,8 @@ fn status_update(webhook: &Object<'_>) -> Option<(Payload, Option<Identity>)> {
     Some((payload, Some(identity)))
 }
 
-fn state(word: &str) -> Option<MessageState> {
-    Some(match word {
+fn state(value: &str) -> Option<MessageState> {
+    Some(match value {
         "sent" => MessageState::Sent,
         "delivered" => MessageState::Delivered,
         "read" => MessageState::Read,
@@ -119,14 +119,14 @@ fn state(word: &str) -> Option<MessageState> {
     })
 }
 
-fn fault(said: ProviderErrorBody) -> ProviderFault {
+fn fault(body: ProviderErrorBody) -> ProviderFault {
     ProviderFault {
         provider: Provider::Connectly,
-        refusal: said.meaning.unwrap_or(RefusalReason::Other),
+        refusal: body.meaning.unwrap_or(RefusalReason::Other),
         http_status: None,
-        code: said.code,
-        kind: said.kind,
-        trace_id: said.trace_id,
+        code: body.code,
+        kind: body.kind,
+        trace_id: body.trace_id,
         retry_after: None,
         route: None,
     }
@@ -135,7 +135,7 @@ fn fault(said: ProviderErrorBody) -> ProviderFault {
 fn party(webhook: &Object<'_>, key: &str) -> Party {
     let Some(party) = webhook.object(&[key]) else { return Party::default() };
     let id = party.text(&["id"]).unwrap_or_default();
-    // A bare number may be an id of another kind: only a `+` says that it is a phone number.
+    // A bare number can be an id of another kind. Only a `+` marks a phone number.
     let phone = [party.text(&["phoneNumber", "phone_number"]).unwrap_or_default(), id.clone()]
         .iter()
         .filter(|text| text.starts_with('+'))
@@ -153,30 +153,31 @@ fn party(webhook: &Object<'_>, key: &str) -> Party {
         phone_number: phone.map(|phone| phone.to_string()).unwrap_or_default(),
         user_id: user.map(|user| user.as_str().to_owned()).unwrap_or_default(),
         name: party.text(&["name"]).unwrap_or_default(),
-        channel: party.text(&["channelType", "channel_type"]).and_then(|word| channel(&word)),
+        channel: party.text(&["channelType", "channel_type"]).and_then(|value| channel(&value)),
     }
 }
 
-fn channel(word: &str) -> Option<Channel> {
-    match word.to_ascii_lowercase().as_str() {
+fn channel(value: &str) -> Option<Channel> {
+    match value.to_ascii_lowercase().as_str() {
         "whatsapp" => Some(Channel::WhatsApp),
         "sms" => Some(Channel::Sms),
         _ => None,
     }
 }
 
-/// The moment under these keys: Unix seconds, mostly as text, or RFC 3339. None outside the years 1970 to 9999.
-fn moment(object: &Object<'_>, keys: &[&str]) -> Option<UnixMillis> {
+/// Parses a timestamp under these keys: Unix seconds, usually as text, or RFC 3339. `None` outside the years 1970 to
+/// 9999.
+fn timestamp(object: &Object<'_>, keys: &[&str]) -> Option<UnixMillis> {
     let text = object.text(keys)?;
-    let moment = match text.parse() {
+    let timestamp = match text.parse() {
         Ok(seconds) => UnixMillis::from_seconds(seconds),
         Err(_) => UnixMillis::from_rfc3339(&text),
     };
-    moment.filter(|moment| (0..=LAST_SECOND).contains(&moment.0.div_euclid(1_000)))
+    timestamp.filter(|timestamp| (0..=UnixMillis::LAST_SECOND).contains(&timestamp.0.div_euclid(1_000)))
 }
 
-fn full_seconds(moment: UnixMillis) -> UnixMillis {
-    UnixMillis(moment.0 - moment.0.rem_euclid(1_000))
+fn truncate_to_seconds(timestamp: UnixMillis) -> UnixMillis {
+    UnixMillis(timestamp.0 - timestamp.0.rem_euclid(1_000))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::domain::event::{
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
-    AttemptId, Channel, Event, EventId, EventType, Filter, MessageId, MessageState, Provider, TypeWord,
+    AttemptId, Channel, Event, EventId, EventType, Filter, MessageId, MessageState, Provider, TypePattern,
     UnknownReason,
 };
 use crate::store::{

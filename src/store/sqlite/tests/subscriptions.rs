@@ -16,8 +16,8 @@ impl Opened {
     }
 }
 
-fn words(words: &[&str]) -> Vec<TypeWord> {
-    words.iter().map(|word| TypeWord::of(word)).collect()
+fn words(words: &[&str]) -> Vec<TypePattern> {
+    words.iter().map(|word| TypePattern::parse(word)).collect()
 }
 
 fn acknowledge_as(sequence: u64, generation: u64) -> Change {

@@ -105,7 +105,7 @@ async fn types_are_held_as_accounts_are() {
     let ops = vec![of_kind("acme", false, 1), of_kind("acme", true, 1), of_kind("acme", false, 1)];
     opened.store.commit(ops).await.expect("written");
     opened.set_times();
-    let filter = Filter { accounts: vec![], types: vec![TypeWord::Exact(EventType::ReportCompleted)] };
+    let filter = Filter { accounts: vec![], types: vec![TypePattern::Exact(EventType::ReportCompleted)] };
     opened.changed("s", create(filter, SeekPosition::Oldest)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
     opened.changed("s", acknowledge(2)).await;
@@ -227,7 +227,7 @@ const IDS: [&str; 3] = ["a", "b", "c"];
 
 /// All there are that are told apart here.
 fn filter(index: usize) -> Filter {
-    let types = if index >= 3 { vec![TypeWord::of("report.*")] } else { Vec::new() };
+    let types = if index >= 3 { vec![TypePattern::parse("report.*")] } else { Vec::new() };
     let accounts = [of(&[]), of(&["acme"]), of(&["globex"])][index % 3].accounts.clone();
     Filter { accounts, types }
 }

@@ -1,4 +1,4 @@
-//! Every kind of event, in each spelling and place that some page shows.
+//! Every type of event, in each spelling and position that the documentation shows.
 
 use super::*;
 use crate::domain::event::{Attachment, Referral, ReportCompleted};
@@ -19,7 +19,7 @@ fn type_of(body: &str) -> &'static str {
 }
 
 fn content(body: &str) -> ReportedContent {
-    message(&read(body)).content.clone().expect("there is a content")
+    message(&read(body)).content.clone().expect("content")
 }
 
 fn file(kind: Option<MediaKind>, word: &str, url: &str) -> Attachment {
@@ -37,7 +37,7 @@ fn button(text: &str, payload: &str) -> ReportedContent {
 }
 
 #[test]
-fn the_sample_of_a_recording_is_read() {
+fn audio_sample_is_parsed() {
     let read = read(sample!("audio"));
     assert_eq!(read.event.event_type().as_str(), "message.received");
     assert_eq!(read.identity, Some(Identity::message("01J0000000000000000000IN01")));
@@ -48,7 +48,7 @@ fn the_sample_of_a_recording_is_read() {
 }
 
 #[test]
-fn the_sample_of_a_pressed_button_is_read_with_what_it_answers() {
+fn button_response_sample_is_parsed_with_its_reply_reference() {
     let read = read(sample!("button"));
     assert_eq!(read.identity, Some(Identity::message("01J0000000000000000000IN02")));
     assert_eq!(read.event.callback_data.as_deref(), Some(r#"{"order":"77"}"#));
@@ -59,7 +59,7 @@ fn the_sample_of_a_pressed_button_is_read_with_what_it_answers() {
 }
 
 #[test]
-fn the_sample_of_an_advertisement_is_read_and_empty_keys_are_absent() {
+fn referral_sample_is_parsed_without_empty_keys() {
     let read = read(sample!("referral"));
     assert_eq!(read.identity, None);
     let message = message(&read);
@@ -86,18 +86,18 @@ fn the_sample_of_an_advertisement_is_read_and_empty_keys_are_absent() {
 }
 
 #[test]
-fn the_samples_of_a_text_and_of_a_failure_are_read() {
+fn text_and_failure_samples_are_parsed() {
     assert_eq!(content(sample!("text")), ReportedContent::Text("hi".to_owned()));
     let read = read(sample!("delivery_failed"));
     assert_eq!(read.identity, Some(Identity::status("01J000000000000000000MOCK1", "delivery_failed")));
     let Payload::MessageStatus(status) = &read.event.payload else { panic!("{read:?}") };
-    let fault = &status.fault.as_ref().expect("there is an error").fault;
+    let fault = &status.fault.as_ref().expect("an error").fault;
     assert_eq!(fault.code.as_deref(), Some("ERROR_CODE_MESSAGE_TEMPLATE_INPUT_INVALID"));
     assert_eq!(status.campaign_name, "spring");
 }
 
 #[test]
-fn a_completed_report_is_read_in_both_spellings() {
+fn completed_report_is_parsed_in_both_spellings() {
     let camel = sample!("report")
         .replace("last_run", "lastRun")
         .replace("expires_at", "expiresAt")
@@ -118,7 +118,7 @@ fn a_completed_report_is_read_in_both_spellings() {
             create_time: UnixMillis::from_rfc3339("2026-11-21T06:00:00Z"),
         };
         assert!(*report == expected);
-        assert!(!format!("{report:?} {read:?}").contains("signature"), "the URL opens the report");
+        assert!(!format!("{report:?} {read:?}").contains("signature"), "the debug output contains the URL");
     }
     for status in ["processing", "failed", ""] {
         assert_eq!(type_of(&sample!("report").replace("completed", status)), "unknown", "{status}");
@@ -126,7 +126,7 @@ fn a_completed_report_is_read_in_both_spellings() {
 }
 
 #[test]
-fn attachments_are_read_inside_the_message_and_beside_it() {
+fn attachments_are_parsed_inside_and_beside_the_message() {
     let url = "https://cdn.connectly.ai/x";
     for (word, kind) in [
         ("image", Some(MediaKind::Image)),
@@ -148,7 +148,7 @@ fn attachments_are_read_inside_the_message_and_beside_it() {
 }
 
 #[test]
-fn a_text_beside_files_is_the_caption_of_the_first_unless_that_has_one() {
+fn text_beside_files_is_the_caption_of_the_first_without_one() {
     let ReportedContent::Attachments(list) = content(sample!("video_beside")) else { panic!("files") };
     assert_eq!((list[0].kind, list[0].caption.as_str()), (Some(MediaKind::Video), "Look"));
 
@@ -159,23 +159,23 @@ fn a_text_beside_files_is_the_caption_of_the_first_unless_that_has_one() {
 }
 
 #[test]
-fn a_place_is_read_inside_the_message_and_beside_it() {
-    let place = |name: &str, address: &str| {
+fn location_is_parsed_inside_and_beside_the_message() {
+    let location = |name: &str, address: &str| {
         let (name, address) = (name.to_owned(), address.to_owned());
         ReportedContent::Location(Location { latitude: 12.97, longitude: -77.59, name, address })
     };
     let sample = sample!("location").replace("77.59", "-77.59");
-    assert_eq!(content(&sample), place("Shop", "1 Main Road"));
+    assert_eq!(content(&sample), location("Shop", "1 Main Road"));
     for body in [
         r#"{"message":{"id":"M","text":""},"location":{"latitude":"12.97","longitude":"-77.59"}}"#,
         r#"{"message":{"id":"M","location":{"latitude":12.97,"longitude":-77.59,"name":null}}}"#,
     ] {
-        assert_eq!(content(body), place("", ""), "{body}");
+        assert_eq!(content(body), location("", ""), "{body}");
     }
 }
 
 #[test]
-fn the_old_form_of_a_pressed_button_has_no_payload() {
+fn legacy_button_response_has_no_payload() {
     assert_eq!(content(sample!("button_legacy")), button("Yes", ""));
     assert_eq!(content(r#"{"message":{"text":"Yes","is_button_response":true}}"#), button("Yes", ""));
     assert_eq!(
@@ -185,7 +185,7 @@ fn the_old_form_of_a_pressed_button_has_no_payload() {
 }
 
 #[test]
-fn every_key_of_a_pressed_button_may_be_spelt_with_underscores() {
+fn button_response_with_snake_case_keys_is_parsed() {
     let body = r#"{"topic":"message","message":null,"button_response":{"id":7,"payload":"1"},"context":{"reply_to_id":"R"},"callback_data":"x"}"#;
     let read = read(body);
     assert_eq!(read.identity, Some(Identity::message("7")));
@@ -195,19 +195,19 @@ fn every_key_of_a_pressed_button_may_be_spelt_with_underscores() {
 }
 
 #[test]
-fn an_echo_of_any_content_is_kept() {
+fn echo_of_any_content_is_kept() {
     let read = read(sample!("echo"));
     assert_eq!(read.event.event_type().as_str(), "message.echo");
     assert_eq!(read.identity, Some(Identity::echo("01J0000000000000000000EC06")));
     let Some(ReportedContent::Attachments(list)) = &message(&read).content else { panic!("files") };
     assert_eq!((list[0].caption.as_str(), list[0].file_name.as_str()), ("Invoice", "a.pdf"));
 
-    let ours = r#""sender":{"id":"+15550100002"}"#;
-    let place = format!(r#"{{{ours},"message":{{"location":{{"latitude":1,"longitude":2}}}}}}"#);
-    assert!(matches!(content(&place), ReportedContent::Location(_)));
+    let own_number = r#""sender":{"id":"+15550100002"}"#;
+    let location = format!(r#"{{{own_number},"message":{{"location":{{"latitude":1,"longitude":2}}}}}}"#);
+    assert!(matches!(content(&location), ReportedContent::Location(_)));
     for body in [
         format!(
-            r#"{{{ours},"message":{{"id":"M","text":"Pick one","listMessage":{{"button":{{"text":"Open"}}}}}}}}"#
+            r#"{{{own_number},"message":{{"id":"M","text":"Pick one","listMessage":{{"button":{{"text":"Open"}}}}}}}}"#
         ),
         r#"{"message":{"id":"M","isEcho":true}}"#.to_owned(),
         r#"{"isEcho":true,"message":{"id":"M"}}"#.to_owned(),
@@ -218,19 +218,19 @@ fn an_echo_of_any_content_is_kept() {
 }
 
 #[test]
-fn a_number_of_ours_without_its_plus_is_ours_too() {
+fn own_number_without_plus_is_an_echo() {
     assert_eq!(type_of(r#"{"sender":{"id":"15550100002"},"message":{"text":"x"}}"#), "message.echo");
     assert_eq!(type_of(r#"{"sender":{"id":"5550100002"},"message":{"text":"x"}}"#), "message.received");
 }
 
 #[test]
-fn keys_that_nobody_knows_are_passed_over() {
+fn unknown_keys_are_ignored() {
     let body = r#"{"v":2,"message":{"text":"x","mood":{"a":1},"reaction":null,"contacts":[],"order":{}}}"#;
     assert_eq!(content(body), ReportedContent::Text("x".to_owned()));
 }
 
 #[test]
-fn moments_are_seconds_or_rfc3339_and_nothing_beyond_the_calendar() {
+fn timestamp_is_seconds_or_rfc3339_until_the_year_9999() {
     for (stamp, expected) in [
         ("\"1700000000\"", Some(1_700_000_000_000)),
         ("1700000000", Some(1_700_000_000_000)),
@@ -246,6 +246,6 @@ fn moments_are_seconds_or_rfc3339_and_nothing_beyond_the_calendar() {
         ("{}", None),
     ] {
         let read = incoming(format!(r#"{{"timestamp":{stamp},"message":{{"text":"x"}}}}"#).as_bytes());
-        assert_eq!(read.event.occur_time.map(|moment| moment.0), expected, "{stamp}");
+        assert_eq!(read.event.occur_time.map(|timestamp| timestamp.0), expected, "{stamp}");
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::domain::event::{ReportedContent, ReportedMessage};
 use crate::provider::signature::{Scheme, Unverified};
 
-/// Signs and reads, for nothing else can be read.
+/// Signs and parses a body. Only a verified webhook can be parsed.
 fn incoming(body: &[u8]) -> Incoming {
     use base64::Engine as _;
     use hmac::{KeyInit as _, Mac as _};
@@ -17,7 +17,7 @@ fn incoming(body: &[u8]) -> Incoming {
     let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
     let verified = Unverified::new(Bytes::copy_from_slice(body), Some(&signature))
         .verify(&scheme)
-        .expect("rightly signed");
+        .expect("a valid signature");
     read(&"acme".parse().expect("an id"), &["+15550100002".parse().expect("a number")], &verified)
 }
 
@@ -31,7 +31,7 @@ fn message(incoming: &Incoming) -> &ReportedMessage {
 const CUSTOMER: &str = r#""sender":{"id":"+15550100001","channelType":"whatsapp","name":"Ada"},"recipient":{"id":"+15550100002","channelType":"whatsapp","name":null}"#;
 
 #[test]
-fn a_text_is_read_with_and_without_a_topic() {
+fn text_is_parsed_with_and_without_a_topic() {
     for topic in [r#""topic":"messages","#, ""] {
         let read = incoming(
             format!(r#"{{{topic}"timestamp":"1700000000",{CUSTOMER},"message":{{"id":"M1","text":"hi","attachments":[],"location":null}},"metadata":null}}"#)
@@ -49,7 +49,7 @@ fn a_text_is_read_with_and_without_a_topic() {
 }
 
 #[test]
-fn the_founding_sample_is_read_and_has_no_identity() {
+fn earliest_sample_is_parsed_and_has_no_identity() {
     let read = incoming(
         br#"{ "timestamp": "1639083206", "sender": { "id": "+16315555500", "channelType": "whatsapp" }, "recipient": { "id": "123456123", "channelType": "whatsapp" }, "message": { "text": "TEST 11" } }"#,
     );
@@ -60,7 +60,7 @@ fn the_founding_sample_is_read_and_has_no_identity() {
 }
 
 #[test]
-fn a_customer_without_a_phone_number_can_be_answered() {
+fn customer_without_a_phone_number_has_a_user_id_address() {
     let read = incoming(
         br#"{"sender":{"id":"US.778","userId":"US.778","phoneNumber":""},"message":{"id":"M2","text":"hi"}}"#,
     );
@@ -69,7 +69,7 @@ fn a_customer_without_a_phone_number_can_be_answered() {
 }
 
 #[test]
-fn our_own_messages_are_echoes_by_flag_or_by_sender() {
+fn own_message_is_an_echo_by_flag_or_by_sender() {
     let by_flag =
         incoming(format!(r#"{{{CUSTOMER},"message":{{"id":"M3","text":"x","isEcho":true}}}}"#).as_bytes());
     let by_sender = incoming(br#"{"sender":{"id":"+15550100002"},"message":{"id":"M3","text":"x"}}"#);
@@ -80,7 +80,7 @@ fn our_own_messages_are_echoes_by_flag_or_by_sender() {
 }
 
 #[test]
-fn a_status_is_read_with_its_error_campaign_and_callback_data() {
+fn status_is_parsed_with_error_campaign_and_callback_data() {
     let read = incoming(
         br#"{"topic":"delivery_status","timestamp":"1700000010","sender":{"id":"+15550100002","channelType":"whatsapp","name":null},"recipient":{"id":"+15550100001","channelType":"whatsapp","name":null},"metadata":null,"statusUpdate":{"id":"S1","status":"delivery_failed","error":{"message":"Message template inputs invalid","type":"ERROR_TYPE_INVALID_REQUEST","code":"ERROR_CODE_MESSAGE_TEMPLATE_INPUT_INVALID","cntTraceId":"10000000000000000002","details":{}},"metadata":{"campaignName":"spring"}},"callbackData":{"order": "77", "n": 12345678901234567890}}"#,
     );
@@ -89,14 +89,14 @@ fn a_status_is_read_with_its_error_campaign_and_callback_data() {
     let Payload::MessageStatus(status) = &read.event.payload else { panic!("{read:?}") };
     assert_eq!((status.provider_message_id.as_str(), status.status), ("S1", Some(MessageState::Failed)));
     assert_eq!(status.campaign_name, "spring");
-    let fault = status.fault.as_ref().expect("there is an error");
+    let fault = status.fault.as_ref().expect("an error");
     assert_eq!(fault.fault.refusal, RefusalReason::TemplateParametersRejected);
     assert_eq!(fault.fault.trace_id.as_deref(), Some("10000000000000000002"));
     assert!(fault.raw_json.contains("Message template inputs invalid"));
 }
 
 #[test]
-fn every_status_word_is_known_and_a_new_one_is_passed_on() {
+fn known_statuses_are_mapped_and_an_unknown_one_is_kept() {
     for (word, state) in [
         ("sent", Some(MessageState::Sent)),
         ("delivered", Some(MessageState::Delivered)),
@@ -117,14 +117,14 @@ fn every_status_word_is_known_and_a_new_one_is_passed_on() {
 }
 
 #[test]
-fn an_older_campaign_name_is_found_beside_the_status() {
+fn legacy_campaign_name_is_found_beside_the_status() {
     let read = incoming(br#"{"metadata":{"campaign_name":"old"},"statusUpdate":{"id":"S","status":"read"}}"#);
     let Payload::MessageStatus(status) = &read.event.payload else { panic!("{read:?}") };
     assert_eq!(status.campaign_name, "old");
 }
 
 #[test]
-fn what_cannot_be_read_is_kept_as_unknown() {
+fn body_that_cannot_be_parsed_becomes_an_unknown_event() {
     for body in [
         &b""[..],
         b"hello",
@@ -164,7 +164,7 @@ fn what_cannot_be_read_is_kept_as_unknown() {
 }
 
 #[test]
-fn only_what_can_be_read_has_an_identity_and_a_report_only_when_it_is_completed() {
+fn only_parsed_messages_and_completed_reports_have_an_identity() {
     for (body, identity) in [
         (&br#"{"message":{"id":"M","reaction":{"emoji":"x"}}}"#[..], None),
         (br#"{"buttonResponse":{"id":"B"}}"#, None),
@@ -178,10 +178,10 @@ fn only_what_can_be_read_has_an_identity_and_a_report_only_when_it_is_completed(
     }
 }
 
-const MARK: &str = r#""callbackData":{"sb":"msg_01J0000000000000000000MARK/2","d":{"order": 77}}"#;
+const TAG: &str = r#""callbackData":{"sb":"msg_01J0000000000000000000MARK/2","d":{"order": 77}}"#;
 
 #[test]
-fn our_mark_is_taken_off_and_proves_the_attempt_with_the_id_of_the_message_that_it_was_put_on() {
+fn returned_tag_proves_the_attempt_and_its_message_id() {
     let status = r#""topic":"delivery_status","statusUpdate":{"id":"S1","status":"sent"}"#;
     for (body, id) in [
         (status, Some("S1")),
@@ -189,7 +189,7 @@ fn our_mark_is_taken_off_and_proves_the_attempt_with_the_id_of_the_message_that_
         (r#""sender":{"id":"+15550100002"},"message":{"id":"M1","text":"x"}"#, Some("M1")),
         (r#""message":{"id":"M1","isEcho":true,"listMessage":{"x":1}}"#, Some("M1")),
         (r#""message":{"isEcho":true,"text":"x"}"#, None),
-        // What quotes another message carries that one's mark, whoever wrote it.
+        // A message that quotes another one carries the tag of the quoted message, whether it is an echo or not.
         (r#""message":{"id":"M2","isEcho":true,"text":"x"},"context":{"replyToId":"S1"}"#, Some("S1")),
         (r#""message":{"id":"M2","text":"x"},"context":{"replyToId":"S1"}"#, Some("S1")),
         (r#""buttonResponse":{"id":"B","text":"Yes"},"context":{"replyToId":"S1"}"#, Some("S1")),
@@ -199,7 +199,7 @@ fn our_mark_is_taken_off_and_proves_the_attempt_with_the_id_of_the_message_that_
         (r#""statusUpdate":{"status":"sent"}"#, None),
         (r#""topic":"brand_new""#, None),
     ] {
-        let read = incoming(format!("{{{body},{MARK}}}").as_bytes());
+        let read = incoming(format!("{{{body},{TAG}}}").as_bytes());
         let proof = read.proof.expect(body);
         assert_eq!(proof.attempt.to_string(), "msg_01J0000000000000000000MARK/2");
         assert_eq!(proof.provider_message_id.as_deref(), id, "{body}");
@@ -208,25 +208,25 @@ fn our_mark_is_taken_off_and_proves_the_attempt_with_the_id_of_the_message_that_
 }
 
 #[test]
-fn our_mark_may_come_back_as_text_and_without_anything_of_the_callers() {
+fn returned_tag_may_be_a_string_or_lack_client_data() {
     let sb = r#""sb":"msg_01J0000000000000000000MARK/1""#;
-    for (mark, data) in [
+    for (tag, data) in [
         (format!("{{{sb}}}"), None),
         (format!(r#"{{{sb},"d":null}}"#), Some("null")),
         (format!(r#"{{"d":1E400,{sb},"extra":[]}}"#), Some("1E400")),
         (serde_json::to_string(&format!(r#"{{{sb},"d":"\u00e9"}}"#)).expect("JSON"), Some(r#""\u00e9""#)),
     ] {
         for key in ["callbackData", "callback_data"] {
-            let body = format!(r#"{{"statusUpdate":{{"id":"S","status":"read"}},"{key}":{mark}}}"#);
+            let body = format!(r#"{{"statusUpdate":{{"id":"S","status":"read"}},"{key}":{tag}}}"#);
             let read = incoming(body.as_bytes());
-            assert_eq!(read.event.callback_data.as_deref(), data, "{mark}");
-            assert_eq!(read.proof.map(|proof| proof.attempt.number), Some(1), "{mark}");
+            assert_eq!(read.event.callback_data.as_deref(), data, "{tag}");
+            assert_eq!(read.proof.map(|proof| proof.attempt.number), Some(1), "{tag}");
         }
     }
 }
 
 #[test]
-fn callback_data_that_is_not_ours_is_passed_on_as_its_text_and_proves_nothing() {
+fn callback_data_without_a_tag_is_kept_and_proves_nothing() {
     for data in [
         "7",
         "-1e999",
@@ -247,18 +247,18 @@ fn callback_data_that_is_not_ours_is_passed_on_as_its_text_and_proves_nothing() 
 
 proptest! {
     #[test]
-    fn no_body_makes_the_parser_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_body_parses_without_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = incoming(&body);
     }
 
     #[test]
-    fn no_json_of_these_words_makes_the_parser_panic(body in r#"(\{|\}|\[|\]|,|:|"message"|"text"|"id"|"statusUpdate"|"status"|"topic"|"messages"|"report"|"last_run"|"result"|"url"|"completed"|"attachments"|"location"|"latitude"|"longitude"|"callbackData"|"sb"|"d"|"buttonResponse"|"referral"|"context"|"timestamp"|null|true|1|"1"|-9e9|"a"){0,32}"#) {
+    fn any_json_of_known_keys_parses_without_panic(body in r#"(\{|\}|\[|\]|,|:|"message"|"text"|"id"|"statusUpdate"|"status"|"topic"|"messages"|"report"|"last_run"|"result"|"url"|"completed"|"attachments"|"location"|"latitude"|"longitude"|"callbackData"|"sb"|"d"|"buttonResponse"|"referral"|"context"|"timestamp"|null|true|1|"1"|-9e9|"a"){0,32}"#) {
         let _ = incoming(body.as_bytes());
     }
 }
 
 #[test]
-fn that_a_customer_wrote_is_known_also_of_what_cannot_be_read() {
+fn unparseable_customer_message_still_reports_its_parties() {
     for message in [
         r#""message":{"id":"M1","reaction":{"emoji":"x"}}"#,
         r#""message":{"id":"M1"}"#,
@@ -272,12 +272,12 @@ fn that_a_customer_wrote_is_known_also_of_what_cannot_be_read() {
         assert_eq!(written.sender.phone_number, "+15550100001", "{message}");
         assert_eq!(written.recipient.phone_number, "+15550100002", "{message}");
     }
-    for not_written in [
+    for no_message in [
         r#"{"topic":"messages","sender":{"id":"+15550100002"},"recipient":{"id":"+15550100001"}}"#.to_owned(),
         format!(r#"{{"topic":"delivery_status",{CUSTOMER},"statusUpdate":{{}}}}"#),
         format!(r#"{{"topic":"new",{CUSTOMER},"message":{{"text":"x"}}}}"#),
     ] {
-        let read = incoming(not_written.as_bytes());
-        assert!(matches!(read.event.payload, Payload::Unknown { written: None, .. }), "{not_written}");
+        let read = incoming(no_message.as_bytes());
+        assert!(matches!(read.event.payload, Payload::Unknown { written: None, .. }), "{no_message}");
     }
 }
