@@ -12,16 +12,16 @@ SUBSCRIPTION = "answers"
 
 async def main() -> None:
     request = v1.SubscribeRequest(
-        subscription=SUBSCRIPTION,
+        subscription_id=SUBSCRIPTION,
         max_events=int(os.environ.get("MAX_EVENTS", "0")),
     )
     async with aio.Client(os.environ.get("SWITCHBOARD_ADDRESS", "127.0.0.1:50051")) as client:
         try:
             # The subscription receives all messages from now on.
-            await client.events.CreateSubscription(
+            await client.subscriptions.CreateSubscription(
                 v1.CreateSubscriptionRequest(
-                    subscription=SUBSCRIPTION,
-                    filter=v1.EventFilter(types=["message.received"]),
+                    subscription_id=SUBSCRIPTION,
+                    subscription=v1.Subscription(filter=v1.EventFilter(types=["message.received"])),
                     position=v1.START_POSITION_LATEST,
                 ),
                 timeout=20,
@@ -44,7 +44,7 @@ async def answer(client: aio.Client, event: v1.Event) -> None:
         to=received.sender.address,
         channel=received.sender.channel,
         # If the event is redelivered after a crash, this idempotency key prevents a second answer.
-        request_id=f"answer-{event.id}",
+        request_id=f"answer-{event.event_id}",
         text=v1.Text(body="Thank you, we have received your message."),
     )
     try:
@@ -52,9 +52,9 @@ async def answer(client: aio.Client, event: v1.Event) -> None:
     except SwitchboardError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             raise  # The event stays unfinished, so the server redelivers it later.
-        print(f"{event.id} has no answer: {error.reason or error.code().name}")
+        print(f"{event.event_id} has no answer: {error.reason or error.code().name}")
     else:
-        print(f"{event.id} is answered")
+        print(f"{event.event_id} is answered")
 
 
 if __name__ == "__main__":

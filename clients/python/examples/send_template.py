@@ -12,7 +12,7 @@ def main() -> None:
             v1.SendMessageRequest(
                 account="demo-connectby",
                 to="+15550100001",
-                template=v1.Template(
+                template=v1.TemplateMessage(
                     name="summer_sale",
                     language="en_US",
                     header=v1.TemplateHeader(image=image),

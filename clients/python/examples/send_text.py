@@ -3,7 +3,7 @@
 import os
 import sys
 
-from switchboard_client import Client, SwitchboardError, v1
+from switchboard_client import Client, SwitchboardError, parse_reason, v1
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
         try:
             response = client.messages.SendMessage(request, timeout=40)
         except SwitchboardError as error:
-            if error.reason == "SESSION_WINDOW_CLOSED":
+            if parse_reason(error.reason) == v1.REASON_SESSION_WINDOW_CLOSED:
                 sys.exit("The customer has not written for 24 hours: send a template instead.")
             for violation in error.field_violations:
                 print(f"{violation.field}: {violation.description}", file=sys.stderr)

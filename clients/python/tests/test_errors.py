@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import pytest
 from grpc_status import rpc_status
 
 from kit.fake import Fake, status
-from switchboard_client import Client, FieldViolation, SwitchboardError, v1
+from switchboard_client import Client, FieldViolation, SwitchboardError, parse_reason, v1
 from switchboard_client.sandbox.v1 import FAULT_KIND_SUCCESS_FALSE, SandboxServiceStub, SetFaultRequest
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def test_error_has_the_metadata_of_its_reason(any_client: AnyClient) -> None:
 
 
 def test_error_has_the_retry_delay(connect: Callable[..., AnyClient]) -> None:
-    throttled = status(grpc.StatusCode.RESOURCE_EXHAUSTED, "PROVIDER_THROTTLED", retry_after=1.5)
+    throttled = status(grpc.StatusCode.RESOURCE_EXHAUSTED, "PROVIDER_THROTTLED", retry_delay=1.5)
     with Fake(throttled) as fake, pytest.raises(SwitchboardError) as caught:
         connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest())
     assert caught.value.retry_delay == timedelta(seconds=1.5)
@@ -104,7 +105,7 @@ def test_future_error_is_decoded(server: Server) -> None:
 def test_error_can_be_pickled(any_client: AnyClient) -> None:
     error = invalid_request_error(any_client)
     copied = pickle.loads(pickle.dumps(error))
-    for name in ("reason", "domain", "metadata", "field_violations", "retry_delay", "request_id"):
+    for name in ("reason", "domain", "metadata", "field_violations", "retry_delay", "request_id", "provider_message"):
         assert getattr(copied, name) == getattr(error, name)
     assert (copied.code(), str(copied)) == (error.code(), str(error))
 
@@ -125,26 +126,81 @@ def test_error_text_contains_no_message_content(any_client: AnyClient, server: S
         assert body not in shown
 
 
-def test_error_message_becomes_an_exception() -> None:
-    message = v1.Error(
+def test_failure_becomes_an_exception() -> None:
+    failure = v1.Failure(
         reason="RECIPIENT_NOT_REACHABLE",
         code=9,
         message="the customer cannot be reached",
         provider=v1.PROVIDER_CONNECTBY,
+        provider_name="connectby",
         provider_code="131026",
+        provider_type="OAuthException",
+        provider_trace_id="trace-1",
+        provider_message="something private",
         raw_json='{"private": true}',
         field_violations=[v1.FieldViolation(field="to", reason="MALFORMED", description="must be a number")],
         metadata={"message_id": "msg_1"},
     )
-    message.retry_delay.FromSeconds(3)
-    error = SwitchboardError.from_message(message)
+    failure.retry_delay.FromSeconds(3)
+    error = SwitchboardError.from_failure(failure)
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert (error.reason, error.domain) == ("RECIPIENT_NOT_REACHABLE", "switchboard")
-    assert error.metadata == {"message_id": "msg_1", "provider": "connectby", "provider_code": "131026"}
+    assert parse_reason(error.reason) == v1.REASON_RECIPIENT_NOT_REACHABLE
+    assert error.metadata == {
+        "message_id": "msg_1",
+        "provider": "connectby",
+        "provider_code": "131026",
+        "provider_type": "OAuthException",
+        "provider_trace_id": "trace-1",
+    }
+    assert error.provider_message == "something private"
     assert error.field_violations == (FieldViolation("to", "MALFORMED", "must be a number"),)
     assert error.retry_delay == timedelta(seconds=3)
     assert str(error) == "FAILED_PRECONDITION RECIPIENT_NOT_REACHABLE: the customer cannot be reached"
-    assert SwitchboardError.from_message(v1.Error(code=99)).code() is grpc.StatusCode.UNKNOWN
+
+
+def test_failure_without_known_values_becomes_an_exception() -> None:
+    for code in (0, 99):
+        assert SwitchboardError.from_failure(v1.Failure(code=code)).code() is grpc.StatusCode.UNKNOWN
+    # The number of a provider that is newer than this package.
+    unnamed = v1.Failure.FromString(b"\x20\x63")
+    assert unnamed.provider == 99
+    assert SwitchboardError.from_failure(unnamed).metadata == {}
+    unnamed.provider_name = "newer"
+    assert SwitchboardError.from_failure(unnamed).metadata == {"provider": "newer"}
+    known = v1.Failure(provider=v1.PROVIDER_CONNECTLY)
+    assert SwitchboardError.from_failure(known).metadata == {"provider": "connectly"}
+
+
+def test_provider_message_is_not_in_the_error_text(connect: Callable[..., AnyClient]) -> None:
+    text = "something private"
+    refused = status(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "PROVIDER_REFUSED",
+        metadata={"provider": "connectly", "provider_message": text},
+    )
+    with Fake(refused) as fake, pytest.raises(SwitchboardError) as caught:
+        connect(fake.address).call("messages.SendMessage", v1.SendMessageRequest())
+    sent = v1.Failure(
+        reason="PROVIDER_REFUSED", code=9, provider_name="connectly", provider_message=text, raw_json=json.dumps(text)
+    )
+    for error in (caught.value, SwitchboardError.from_failure(sent), pickle.loads(pickle.dumps(caught.value))):
+        assert error.provider_message == text
+        assert error.metadata == {"provider": "connectly"}
+        for shown in (str(error), repr(error), error.details(), str(error.metadata), str(error.__cause__)):
+            assert text not in (shown or "")
+
+
+def test_every_reason_text_has_a_constant() -> None:
+    for name, value in v1.Reason.items():
+        assert parse_reason(name.removeprefix("REASON_")) == value == getattr(v1, name)
+    assert len(v1.Reason.values()) > 40
+
+
+@pytest.mark.parametrize("text", ["", "NEWER_THAN_THE_PACKAGE", "REASON_REQUEST_INVALID", "request_invalid"])
+def test_unknown_reason_text_stays_available(text: str) -> None:
+    assert parse_reason(text) == v1.REASON_UNSPECIFIED
+    assert SwitchboardError.from_failure(v1.Failure(reason=text)).reason == text
 
 
 @pytest.mark.parametrize("encoded", [b"\xff\xff\xff", b""])

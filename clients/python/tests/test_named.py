@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kit.server import Server
 
 SECONDS = 20
-SHOP = v1.SubscribeRequest(subscription="shop")
+SHOP = v1.SubscribeRequest(subscription_id="shop")
 UNAVAILABLE = status(grpc.StatusCode.UNAVAILABLE)
 STALE = status(grpc.StatusCode.FAILED_PRECONDITION, "SUBSCRIPTION_GENERATION_STALE")
 CHANGED = status(grpc.StatusCode.UNAVAILABLE, "SUBSCRIPTION_CHANGED")
@@ -48,28 +48,29 @@ class NamedSubscription:
         self.id = f"test-{uuid.uuid4()}"
         self.server = server
         filter_ = v1.EventFilter(types=types or ["message.received"])
-        self.call("CreateSubscription", v1.CreateSubscriptionRequest(subscription=self.id, filter=filter_))
+        request = v1.CreateSubscriptionRequest(subscription_id=self.id, subscription=v1.Subscription(filter=filter_))
+        self.call("CreateSubscription", request)
         self.begin = self.get().cursor
 
     def call(self, name: str, request: Any) -> Any:
         with Client(self.server.address) as client:
-            return getattr(client.events, name)(request, timeout=SECONDS)
+            return getattr(client.subscriptions, name)(request, timeout=SECONDS)
 
     def get(self) -> v1.Subscription:
         subscription: v1.Subscription = self.call(
-            "GetSubscription", v1.GetSubscriptionRequest(subscription=self.id)
+            "GetSubscription", v1.GetSubscriptionRequest(subscription_id=self.id)
         ).subscription
         return subscription
 
     def replay(self) -> None:
-        self.call("SeekSubscription", v1.SeekSubscriptionRequest(subscription=self.id, after_cursor=self.begin))
+        self.call("SeekSubscription", v1.SeekSubscriptionRequest(subscription_id=self.id, after_cursor=self.begin))
 
     def write(self, *texts: str) -> None:
         for text in texts:
             self.server.inject(text)
 
     def consume(self, flavour: str, *, manual: bool = True) -> Consumer:
-        request = v1.SubscribeRequest(subscription=self.id)
+        request = v1.SubscribeRequest(subscription_id=self.id)
         request.heartbeat_interval.FromSeconds(1)
         return Consumer(flavour, self.server.address, request, manual=manual)
 
@@ -230,11 +231,12 @@ def test_seek_back_replays_events(flavour: str, server: Server) -> None:
 
 
 def test_filter_change_applies_to_a_running_stream(flavour: str, server: Server) -> None:
-    named = NamedSubscription(server, "report.completed")
+    named = NamedSubscription(server, "report.*")
     with named.consume(flavour) as consumer:
         named.write("one")
         filter_ = v1.EventFilter(types=["message.received"])
-        named.call("UpdateSubscription", v1.UpdateSubscriptionRequest(subscription=named.id, filter=filter_))
+        subscription = v1.Subscription(subscription_id=named.id, filter=filter_)
+        named.call("UpdateSubscription", v1.UpdateSubscriptionRequest(subscription=subscription))
         named.write("two")
         while consumer.text() != "two":
             consumer.finish_event()
@@ -245,7 +247,7 @@ def test_deleted_subscription_ends_the_stream(flavour: str, server: Server) -> N
     named.write("one", "two")
     with named.consume(flavour) as consumer:
         assert consumer.text() == "one"
-        named.call("DeleteSubscription", v1.DeleteSubscriptionRequest(subscription=named.id))
+        named.call("DeleteSubscription", v1.DeleteSubscriptionRequest(subscription_id=named.id))
         consumer.finish_event()
         with pytest.raises(SwitchboardError) as caught:
             # The second event was already in flight.
@@ -255,7 +257,7 @@ def test_deleted_subscription_ends_the_stream(flavour: str, server: Server) -> N
 
 
 def test_heartbeats_bring_the_lag_to_zero(flavour: str, server: Server) -> None:
-    named = NamedSubscription(server, "report.completed")
+    named = NamedSubscription(server, "report.*")
     named.write("one", "two")
     assert named.get().lag_events
     with named.consume(flavour, manual=False):
@@ -268,7 +270,7 @@ def test_program_exit_acknowledges_finished_events(server: Server) -> None:
     program = """if True:
         import sys
         from switchboard_client import Client, v1
-        events = Client(sys.argv[1]).subscribe(v1.SubscribeRequest(subscription=sys.argv[2]))
+        events = Client(sys.argv[1]).subscribe(v1.SubscribeRequest(subscription_id=sys.argv[2]))
         for event in events:
             print(event.message_received.text.body)
             if event.message_received.text.body == "two":
@@ -310,8 +312,8 @@ def test_reopening_acknowledges_finished_events_first(flavour: str, failures: li
             assert consumer.cursor in ("c", "d")
     assert failures == [1, 2, 3, 4, 1]
     opened = [request for request in fake.requests if isinstance(request, v1.SubscribeRequest)]
-    assert [request.WhichOneof("start") for request in opened] == ["subscription"] * 3
-    assert {request.subscription for request in opened} == {"shop"}
+    assert [request.WhichOneof("start") for request in opened] == ["subscription_id"] * 3
+    assert {request.subscription_id for request in opened} == {"shop"}
 
 
 def test_many_events_need_few_acknowledgements(flavour: str) -> None:
@@ -357,7 +359,7 @@ def test_unavailable_acknowledgement_is_retried_later(flavour: str) -> None:
         fake.streams = [stream]
         fake.acknowledge_errors = [
             UNAVAILABLE,
-            status(grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY", retry_after=0.5),
+            status(grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY", retry_delay=0.5),
             UNAVAILABLE,
         ]
         begun = time.monotonic()
@@ -640,7 +642,7 @@ def test_acknowledged_current_event_counts_once_for_the_limit(flavour: str, fail
             script(started("b", generation=1), event("c"), MAX_EVENTS),
         ]
         with Consumer(
-            flavour, fake.address, v1.SubscribeRequest(subscription="shop", max_events=2), manual=True
+            flavour, fake.address, v1.SubscribeRequest(subscription_id="shop", max_events=2), manual=True
         ) as consumer:
             assert consumer.next().cursor == "b"
             consumer.acknowledge()
@@ -655,7 +657,7 @@ def test_acknowledged_current_event_counts_once_for_the_limit(flavour: str, fail
 def test_acknowledge_timeout_raises(flavour: str) -> None:
     with Fake() as fake:
         fake.streams = [then_silent(started("a", generation=1), event("b"))]
-        fake.acknowledge_errors = [status(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retry_after=31)]
+        fake.acknowledge_errors = [status(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retry_delay=31)]
         with Consumer(flavour, fake.address, SHOP, manual=True) as consumer:
             assert consumer.next().cursor == "b"
             with pytest.raises(SwitchboardError) as caught:

@@ -120,7 +120,7 @@ def test_client_has_an_attribute_per_service() -> None:
     stubs = {name for name in v1.__all__ if name.endswith("Stub")}
     with switchboard_client.Client("127.0.0.1:1") as client:
         assert {type(value).__name__ for value in vars(client).values()} >= stubs
-    assert len(stubs) == 7
+    assert len(stubs) == 9
 
 
 def test_sync_and_asyncio_clients_have_the_same_names() -> None:
@@ -173,7 +173,8 @@ def test_answer_example_resumes_after_a_restart(server: Server) -> None:
     with switchboard_client.Client(server.address) as client:
         # It answers a message that arrives while it runs.
         while "answers" not in [
-            each.id for each in client.events.ListSubscriptions(FIRST_PAGE, timeout=20).subscriptions
+            each.subscription_id
+            for each in client.subscriptions.ListSubscriptions(FIRST_PAGE, timeout=20).subscriptions
         ]:
             assert process.poll() is None, process.communicate(timeout=20)
             time.sleep(0.05)

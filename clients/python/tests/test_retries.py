@@ -82,7 +82,7 @@ def test_write_without_request_id_is_never_retried(connect: Callable[..., AnyCli
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code.name not in ("OK", "UNAVAILABLE")])
 def test_other_code_than_unavailable_is_not_retried(code: grpc.StatusCode, connect: Callable[..., AnyClient]) -> None:
-    with Fake(status(code, "SOME_REASON", retry_after=0.01), status(code)) as fake:
+    with Fake(status(code, "SOME_REASON", retry_delay=0.01), status(code)) as fake:
         any_client = connect(fake.address)
         assert fails(any_client, "accounts.GetAccount", v1.GetAccountRequest()).code() is code
         assert fails(any_client, "messages.SendMessage", SEND).code() is code
@@ -99,7 +99,7 @@ def test_retries_stop_after_max_attempts(connect: Callable[..., AnyClient]) -> N
 
 
 def test_server_delay_is_waited_for(connect: Callable[..., AnyClient]) -> None:
-    with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=0.8)) as fake:
+    with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_delay=0.8)) as fake:
         begun = time.monotonic()
         connect(fake.address).call("accounts.GetAccount", v1.GetAccountRequest())
     assert time.monotonic() - begun >= 0.8
@@ -118,7 +118,7 @@ def test_deadline_covers_all_attempts(connect: Callable[..., AnyClient]) -> None
 
 
 def test_delay_beyond_the_deadline_fails_at_once(connect: Callable[..., AnyClient]) -> None:
-    with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=30)) as fake:
+    with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_delay=30)) as fake:
         begun = time.monotonic()
         error = fails(connect(fake.address), "messages.SendMessage", SEND, timeout=10)
     # The delay exceeds the deadline, so the call fails at once with the original reason.
@@ -138,7 +138,7 @@ def test_delay_over_thirty_seconds_fails_at_once(
 
     monkeypatch.setattr(switchboard_client._client, "time", types.SimpleNamespace(sleep=waited.append))
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=named)) as fake:
+    with Fake(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_delay=named)) as fake:
         any_client = connect(fake.address)
         if waits:
             any_client.call("messages.SendMessage", SEND, timeout=100)
@@ -384,7 +384,7 @@ def test_retried_writes_match_the_contract() -> None:
             if request_id:
                 repeatable.add(name)
     headers = {"MediaHeader", "UploadTemplateMediaHeader"}
-    assert repeatable == {"SendMessageRequest", "CreateContactRequest", "CreateWebhookRequest"} | headers
+    assert repeatable == {"SendMessageRequest", "CreateContactRequest", "CreateWebhookRegistrationRequest"} | headers
     _, request_id = with_request_id(v1.UploadTemplateMediaRequest(header=v1.UploadTemplateMediaHeader()))
     assert request_id
     assert with_request_id(v1.SendMediaRequest(chunk=b"Hello"))[1] == ""
@@ -396,12 +396,12 @@ def test_published_service_config_retries_only_reads() -> None:
         (v1.AccountServiceStub, "GetAccount", v1.GetAccountRequest()),
         (v1.AccountServiceStub, "ListAccounts", v1.ListAccountsRequest()),
         (v1.MessageServiceStub, "GetMessage", v1.GetMessageRequest()),
-        (v1.MessageServiceStub, "GetConversation", v1.GetConversationRequest()),
+        (v1.ConversationServiceStub, "GetConversation", v1.GetConversationRequest()),
     ]
     writes = [
         (v1.MessageServiceStub, "SendMessage", SEND),
         (v1.ContactServiceStub, "UpdateContact", UPDATE),
-        (v1.EventServiceStub, "Acknowledge", v1.AcknowledgeRequest()),
+        (v1.SubscriptionServiceStub, "Acknowledge", v1.AcknowledgeRequest()),
     ]
     with Fake() as fake, grpc.insecure_channel(fake.address, [("grpc.service_config", config)]) as channel:
         for stub, name, request in reads:
@@ -427,9 +427,9 @@ def test_is_read_recognizes_reads() -> None:
                         reads.add(method.name)
     assert reads == {
         *("GetAccount", "GetConversation", "GetMessage", "GetSubscription", "GetTemplate"),
-        *("ListAccounts", "ListContacts", "ListEvents", "ListFlowResponses"),
-        *("ListSubscriptions", "ListTemplates", "ListWebhooks"),
-        "VerifyWebhook",
+        *("ListAccounts", "ListContacts", "ListEvents", "ListFlowResponses", "ListMessages"),
+        *("ListSubscriptions", "ListTemplates", "ListWebhookRegistrations"),
+        "VerifyWebhookSignature",
     }
     assert not is_read("/grpc.other.v1.Queue/GetAndRemove")
 

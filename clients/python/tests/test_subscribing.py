@@ -284,7 +284,7 @@ def test_unknown_closing_reason_ends_the_stream(flavour: str, reason: Any, failu
 @pytest.mark.parametrize(("named", "waits"), [(20, 20), (1000, 30)])
 def test_server_delay_is_waited_for_up_to_a_limit(named: int, waits: int, failures: list[int]) -> None:
     closing = v1.SubscribeClosing(reason=v1.CLOSING_REASON_SHUTDOWN)
-    closing.retry_after.FromSeconds(named)
+    closing.retry_delay.FromSeconds(named)
     progress = _progress.Progress(None, reports_gaps=False)
     progress.open()
     progress.handle(v1.SubscribeResponse(closing=closing))
@@ -322,7 +322,7 @@ def test_reopened_stream_resumes_at_its_cursor(flavour: str, failures: list[int]
 
 def test_stream_waits_for_the_delay_of_the_server(flavour: str, failures: list[int]) -> None:
     closing = v1.SubscribeClosing(reason=v1.CLOSING_REASON_SHUTDOWN, cursor="c")
-    closing.retry_after.FromMilliseconds(700)
+    closing.retry_delay.FromMilliseconds(700)
     times = []
 
     def ending(context: Any) -> Iterator[v1.SubscribeResponse]:
@@ -332,7 +332,7 @@ def test_stream_waits_for_the_delay_of_the_server(flavour: str, failures: list[i
 
     def refusing(context: Any) -> Iterator[v1.SubscribeResponse]:
         times.append(time.monotonic())
-        context.abort_with_status(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_after=0.5))
+        context.abort_with_status(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING", retry_delay=0.5))
         yield from ()
 
     def back(context: Any) -> Iterator[v1.SubscribeResponse]:
@@ -370,7 +370,7 @@ def test_break_after_the_last_event_ends_the_stream(flavour: str, failures: list
 
 
 def test_idle_timeout_ends_the_stream(flavour: str, server: Server) -> None:
-    request = v1.SubscribeRequest(filter=v1.EventFilter(types=["report.completed"]))
+    request = v1.SubscribeRequest(filter=v1.EventFilter(types=["report.*"]))
     request.idle_timeout.FromMilliseconds(200)
     with Consumer(flavour, server.address, request) as consumer:
         consumer.expect_end()

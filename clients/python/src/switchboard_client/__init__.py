@@ -15,6 +15,16 @@ from switchboard_client import v1
 from switchboard_client._calls import Upload, upload
 from switchboard_client._client import Client, EventStream
 from switchboard_client._connection import __version__
-from switchboard_client._errors import FieldViolation, SwitchboardError
+from switchboard_client._errors import FieldViolation, SwitchboardError, parse_reason
 
-__all__ = ["Client", "EventStream", "FieldViolation", "SwitchboardError", "Upload", "__version__", "upload", "v1"]
+__all__ = [
+    "Client",
+    "EventStream",
+    "FieldViolation",
+    "SwitchboardError",
+    "Upload",
+    "__version__",
+    "parse_reason",
+    "upload",
+    "v1",
+]

@@ -102,7 +102,7 @@ def upload(header: v1.MediaHeader | v1.UploadTemplateMediaHeader, source: bytes 
 def is_read(method: str) -> bool:
     """Whether a method, as `/package.Service/Method`, changes no state."""
     service, _, name = method.rpartition("/")
-    return service.startswith("/switchboard.") and name.startswith(("Get", "List", "VerifyWebhook"))
+    return service.startswith("/switchboard.") and name.startswith(("Get", "List", "VerifyWebhookSignature"))
 
 
 def with_request_id(request: Any) -> tuple[Any, str]:

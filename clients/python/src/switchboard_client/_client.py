@@ -45,11 +45,13 @@ class Client:
 
     accounts: v1.AccountServiceStub
     contacts: v1.ContactServiceStub
+    conversations: v1.ConversationServiceStub
     events: v1.EventServiceStub
     flows: v1.FlowServiceStub
     messages: v1.MessageServiceStub
+    subscriptions: v1.SubscriptionServiceStub
     templates: v1.TemplateServiceStub
-    webhooks: v1.WebhookServiceStub
+    webhook_registrations: v1.WebhookRegistrationServiceStub
 
     def __init__(
         self,
@@ -79,11 +81,13 @@ class Client:
         self._channel = _Channel(self._target, max_attempts)
         self.accounts = v1.AccountServiceStub(self._channel)
         self.contacts = v1.ContactServiceStub(self._channel)
+        self.conversations = v1.ConversationServiceStub(self._channel)
         self.events = v1.EventServiceStub(self._channel)
         self.flows = v1.FlowServiceStub(self._channel)
         self.messages = v1.MessageServiceStub(self._channel)
+        self.subscriptions = v1.SubscriptionServiceStub(self._channel)
         self.templates = v1.TemplateServiceStub(self._channel)
-        self.webhooks = v1.WebhookServiceStub(self._channel)
+        self.webhook_registrations = v1.WebhookRegistrationServiceStub(self._channel)
 
     @property
     def channel(self) -> grpc.Channel:
@@ -124,7 +128,7 @@ class EventStream:
     arrives for two heartbeat intervals. No event is lost or delivered twice by a reconnect. Use it in a `with`
     statement. One thread may iterate; any thread may call `close`.
 
-    For a named subscription (`SubscribeRequest.subscription`) the server stores the cursor. The stream acknowledges
+    For a named subscription (`SubscribeRequest.subscription_id`) the server stores the cursor. The stream acknowledges
     finished events within about a second, after every heartbeat, before it reopens, and at its end; the end then takes
     up to two seconds. If a loop fails, the next stream of the subscription redelivers the event that the loop was
     processing. If the subscription is moved or gets another filter, the stream continues from its new state. If the
@@ -180,7 +184,7 @@ class EventStream:
             channel = self._channel
             if channel is None:
                 channel = own.enter_context(self._target.channel(OWN_CONNECTION))
-            stub = v1.EventServiceStub(channel)
+            stub = v1.SubscriptionServiceStub(channel)
             while True:
                 try:
                     stub.Acknowledge(ack, attempts.remaining(), self._target.metadata)
@@ -219,7 +223,7 @@ class EventStream:
         if self._channel is not None:
             self._channel.close()
         self._channel = self._target.channel(OWN_CONNECTION)
-        stub, metadata = v1.EventServiceStub(self._channel), self._target.metadata
+        stub, metadata = v1.SubscriptionServiceStub(self._channel), self._target.metadata
         request = self._progress.open()
         if (ack := self._progress.unacknowledged()) is not None:
             # Otherwise the server would redeliver finished events.
@@ -227,7 +231,7 @@ class EventStream:
             self._watchdog.watch(sent)
             if (error := self._progress.record_acknowledgement(ack, _outcome(sent))) is not None:
                 return error
-        call = stub.Subscribe(request, metadata=metadata)
+        call = v1.EventServiceStub(self._channel).Subscribe(request, metadata=metadata)
         self._watchdog.watch(call)
         acknowledger = _Acknowledger(self._progress, partial(stub.Acknowledge.future, metadata=metadata), call)
         try:
@@ -249,8 +253,9 @@ class EventStream:
             return
         with channel:
             if (ack := self._progress.unacknowledged()) is not None:
+                stub = v1.SubscriptionServiceStub(channel)
                 with contextlib.suppress(grpc.RpcError):
-                    v1.EventServiceStub(channel).Acknowledge(ack, FINAL_ACKNOWLEDGE_SECONDS, self._target.metadata)
+                    stub.Acknowledge(ack, FINAL_ACKNOWLEDGE_SECONDS, self._target.metadata)
                     self._progress.record_acknowledgement(ack, None)
 
     def _read(self, call: Iterator[v1.SubscribeResponse]) -> v1.SubscribeResponse | SwitchboardError | None:

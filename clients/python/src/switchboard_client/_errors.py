@@ -10,7 +10,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from switchboard_client.v1 import Provider
+from switchboard_client.v1 import REASON_UNSPECIFIED, Provider, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,24 @@ if TYPE_CHECKING:
 
 DETAILS_KEY = "grpc-status-details-bin"
 
+_REASON_PREFIX = "REASON_"
+
+# The metadata key of `SwitchboardError.provider_message`.
+_PROVIDER_MESSAGE = "provider_message"
+
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def parse_reason(text: str) -> Reason.ValueType:
+    """Returns the constant for the text of a reason: `SwitchboardError.reason`, or the `reason` of a `v1.Failure`.
+
+    Returns `REASON_UNSPECIFIED` for an empty text, and for a reason that is newer than this package. For these, decide
+    on the gRPC code. The text itself stays in the field that it was read from.
+    """
+    try:
+        return Reason.Value(_REASON_PREFIX + text)
+    except ValueError:
+        return REASON_UNSPECIFIED
 
 
 @dataclass(frozen=True)
@@ -39,7 +56,8 @@ class SwitchboardError(grpc.aio.AioRpcError):
     """A failed call with the error details of Switchboard.
 
     It is a `grpc.RpcError` for synchronous and asyncio calls, so `code()`, `details()` and `trailing_metadata()` work
-    as for gRPC's own error, which is `__cause__`. Decide on `code()` and `reason`. The text may change at any time.
+    as for gRPC's own error, which is `__cause__`. Decide on `code()`, and on `parse_reason(error.reason)`, which is one
+    of the constants `v1.REASON_…`. The text may change at any time.
     """
 
     reason: str
@@ -48,7 +66,8 @@ class SwitchboardError(grpc.aio.AioRpcError):
     domain: str
     """The domain of the reason: `switchboard`. Empty if `reason` is empty."""
     metadata: dict[str, str]
-    """The metadata of the reason: `message_id`, `attempt`, `cause`, `provider_code`, …"""
+    """The metadata of the reason: `message_id`, `attempt`, `cause`, `provider_code`, … It omits `provider_message`,
+    which may quote the message: see the property of that name."""
     field_violations: tuple[FieldViolation, ...]
     """All invalid fields, if the request was invalid."""
     retry_delay: timedelta | None
@@ -66,7 +85,7 @@ class SwitchboardError(grpc.aio.AioRpcError):
         debug_error_string: str | None = None,
     ) -> None:
         super().__init__(code, initial_metadata, trailing_metadata, details, debug_error_string)
-        self.reason = self.domain = self.request_id = ""
+        self.reason = self.domain = self.request_id = self._provider_message = ""
         self.metadata = {}
         self.field_violations = ()
         self.retry_delay = None
@@ -87,25 +106,42 @@ class SwitchboardError(grpc.aio.AioRpcError):
         return decoded
 
     @classmethod
-    def from_message(cls, error: v1.Error) -> SwitchboardError:
-        """Converts a `switchboard.v1.Error` from a stream, an event or a record to an exception."""
-        decoded = cls(_CODES.get(error.code, grpc.StatusCode.UNKNOWN), details=error.message)
-        decoded.reason, decoded.domain = error.reason, "switchboard"
-        decoded.metadata = dict(error.metadata)
-        # A failed call has these values in its metadata; the message has fields for them.
-        provider = Provider.Name(error.provider).removeprefix("PROVIDER_").lower() if error.provider else ""
-        for key, value in (
-            ("provider", provider),
-            ("provider_code", error.provider_code),
-            ("provider_type", error.provider_type),
-            ("provider_trace_id", error.provider_trace_id),
-        ):
-            if value:
-                decoded.metadata.setdefault(key, value)
-        decoded.field_violations = _violations(error.field_violations)
-        if error.HasField("retry_delay"):
-            decoded.retry_delay = error.retry_delay.ToTimedelta()
+    def from_failure(cls, failure: v1.Failure) -> SwitchboardError:
+        """Converts a `switchboard.v1.Failure` from a stream, an event or a message to an exception.
+
+        The exception has the same attributes as the error of a failed call. It omits the provider's raw error
+        (`raw_json`), because that may quote the message.
+        """
+        # A failure has no status OK.
+        code = _CODES.get(failure.code or grpc.StatusCode.UNKNOWN.value[0], grpc.StatusCode.UNKNOWN)
+        decoded = cls(code, details=failure.message)
+        decoded.reason, decoded.domain = failure.reason, "switchboard"
+        # A failed call has these values in its metadata. The message has fields for them.
+        fields = {
+            "provider": failure.provider_name or _provider_name(failure.provider),
+            "provider_code": failure.provider_code,
+            "provider_type": failure.provider_type,
+            "provider_trace_id": failure.provider_trace_id,
+            _PROVIDER_MESSAGE: failure.provider_message,
+        }
+        decoded._set_metadata({**failure.metadata, **{key: value for key, value in fields.items() if value}})
+        decoded.field_violations = _violations(failure.field_violations)
+        if failure.HasField("retry_delay"):
+            decoded.retry_delay = failure.retry_delay.ToTimedelta()
         return decoded
+
+    @property
+    def provider_message(self) -> str:
+        """What the provider wrote about the failure, at most 256 characters. Empty if it wrote nothing.
+
+        The text may quote the message: treat it as message content, and do not log it. The text of this exception does
+        not contain it.
+        """
+        return self._provider_message
+
+    def _set_metadata(self, metadata: dict[str, str]) -> None:
+        self._provider_message = metadata.pop(_PROVIDER_MESSAGE, "")
+        self.metadata = metadata
 
     def _read(self, trailing_metadata: grpc.aio.Metadata | None) -> None:
         encoded = trailing_metadata.get(DETAILS_KEY) if trailing_metadata is not None else None
@@ -117,7 +153,8 @@ class SwitchboardError(grpc.aio.AioRpcError):
         try:
             for detail in status_pb2.Status.FromString(encoded).details:
                 if detail.Unpack(info):
-                    self.reason, self.domain, self.metadata = info.reason, info.domain, dict(info.metadata)
+                    self.reason, self.domain = info.reason, info.domain
+                    self._set_metadata(dict(info.metadata))
                 elif detail.Unpack(bad_request):
                     self.field_violations = _violations(bad_request.field_violations)
                 elif detail.Unpack(retry):
@@ -139,6 +176,13 @@ class SwitchboardError(grpc.aio.AioRpcError):
 
 def _metadata(pairs: Iterable[tuple[str, str | bytes]] | None) -> grpc.aio.Metadata:
     return grpc.aio.Metadata(*((key, value) for key, value in pairs or ()))
+
+
+def _provider_name(provider: v1.Provider.ValueType) -> str:
+    # A newer server may send a number without a name.
+    if not provider or provider not in Provider.values():
+        return ""
+    return Provider.Name(provider).removeprefix("PROVIDER_").lower()
 
 
 def _violations(

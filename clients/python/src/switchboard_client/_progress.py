@@ -8,7 +8,7 @@ import grpc
 
 from switchboard_client import v1
 from switchboard_client._calls import MAX_DELAY_SECONDS, backoff
-from switchboard_client._errors import SwitchboardError
+from switchboard_client._errors import SwitchboardError, parse_reason
 
 # Seconds in which a stream must start.
 START_SECONDS = 10.0
@@ -30,7 +30,7 @@ _RESET = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.St
 _MAX_RESETS = 5
 
 # The reasons for a subscription that was moved or got another filter.
-_POSITION_CHANGED = frozenset(("SUBSCRIPTION_CHANGED", "SUBSCRIPTION_GENERATION_STALE"))
+_POSITION_CHANGED = frozenset((v1.REASON_SUBSCRIPTION_CHANGED, v1.REASON_SUBSCRIPTION_GENERATION_STALE))
 
 _CHANGED_CLOSINGS = frozenset((v1.CLOSING_REASON_SUBSCRIPTION_CHANGED, v1.CLOSING_REASON_SUBSCRIPTION_DELETED))
 _REOPEN_CLOSINGS = frozenset((v1.CLOSING_REASON_SHUTDOWN, v1.CLOSING_REASON_SUBSCRIPTION_CHANGED))
@@ -38,6 +38,10 @@ _REOPEN_CLOSINGS = frozenset((v1.CLOSING_REASON_SHUTDOWN, v1.CLOSING_REASON_SUBS
 
 def _reset(error: SwitchboardError) -> bool:
     return not error.reason and error.code() in _RESET
+
+
+def _position_changed(error: SwitchboardError) -> bool:
+    return parse_reason(error.reason) in _POSITION_CHANGED
 
 
 def silence_error() -> SwitchboardError:
@@ -57,7 +61,7 @@ class Progress:
         elif self._request.expired_policy == v1.EXPIRED_POLICY_SKIP_WITH_GAP:
             raise ValueError("EXPIRED_POLICY_SKIP_WITH_GAP requires on_gap, which receives the gap")
         self.cursor: str | None = self._request.after_cursor or None
-        self._named = self._request.WhichOneof("start") == "subscription"
+        self._named = self._request.WhichOneof("start") == "subscription_id"
         self._limited = self._request.max_events > 0
         self._failures = self._resets = 0
         self._max_silence: float | None = None
@@ -136,13 +140,13 @@ class Progress:
         self.cursor = cursor
         if self._named:
             self._finished = v1.AcknowledgeRequest(
-                subscription=self._request.subscription, cursor=cursor, generation=self._generation
+                subscription_id=self._request.subscription_id, cursor=cursor, generation=self._generation
             )
 
     def acknowledge(self, event: v1.Event | None) -> v1.AcknowledgeRequest | None:
         """Finishes the event if it is the current one. Returns the request that acknowledges all finished events."""
         if not self._named:
-            raise ValueError("only a named subscription can be acknowledged: set SubscribeRequest.subscription")
+            raise ValueError("only a named subscription can be acknowledged: set SubscribeRequest.subscription_id")
         current = self._current
         if event is not None and isinstance(current, v1.Event) and event.cursor == current.cursor:
             self.finish(current)
@@ -165,7 +169,7 @@ class Progress:
         The error is UNAVAILABLE if the acknowledgement must be retried, possibly on a new stream. There is no error if
         the subscription was changed: the server ends the stream, and the next one starts at the new position.
         """
-        if error is None or error.reason in _POSITION_CHANGED:
+        if error is None or _position_changed(error):
             self._answered = ack
             return None
         if error.code() is grpc.StatusCode.UNAVAILABLE:
@@ -190,7 +194,7 @@ class Progress:
         if self._limited and not self._request.max_events:
             # The last event arrived, but the closing response did not.
             return None
-        if error is not None and (error.code() is grpc.StatusCode.NOT_FOUND or error.reason in _POSITION_CHANGED):
+        if error is not None and (error.code() is grpc.StatusCode.NOT_FOUND or _position_changed(error)):
             self._finished = None
         if error is not None and error.code() is not grpc.StatusCode.UNAVAILABLE:
             if not _reset(error) or self._resets == _MAX_RESETS:
@@ -200,7 +204,7 @@ class Progress:
         delay = backoff(self._failures, cap=10.0)
         delays = [timedelta()]
         if closing is not None:
-            delays.append(closing.retry_after.ToTimedelta())
+            delays.append(closing.retry_delay.ToTimedelta())
         if error is not None and error.retry_delay is not None:
             delays.append(error.retry_delay)
         return delay + min(max(delays).total_seconds(), MAX_DELAY_SECONDS)

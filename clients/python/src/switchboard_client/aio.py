@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
     from switchboard_client.v1.account_service_pb2_grpc import AccountServiceAsyncStub
     from switchboard_client.v1.contact_service_pb2_grpc import ContactServiceAsyncStub
+    from switchboard_client.v1.conversation_service_pb2_grpc import ConversationServiceAsyncStub
     from switchboard_client.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from switchboard_client.v1.flow_service_pb2_grpc import FlowServiceAsyncStub
     from switchboard_client.v1.message_service_pb2_grpc import MessageServiceAsyncStub
+    from switchboard_client.v1.subscription_service_pb2_grpc import SubscriptionServiceAsyncStub
     from switchboard_client.v1.template_service_pb2_grpc import TemplateServiceAsyncStub
-    from switchboard_client.v1.webhook_service_pb2_grpc import WebhookServiceAsyncStub
+    from switchboard_client.v1.webhook_registration_service_pb2_grpc import WebhookRegistrationServiceAsyncStub
 
 __all__ = ["Client", "EventStream"]
 
@@ -54,11 +56,13 @@ class Client:
 
     accounts: AccountServiceAsyncStub
     contacts: ContactServiceAsyncStub
+    conversations: ConversationServiceAsyncStub
     events: EventServiceAsyncStub
     flows: FlowServiceAsyncStub
     messages: MessageServiceAsyncStub
+    subscriptions: SubscriptionServiceAsyncStub
     templates: TemplateServiceAsyncStub
-    webhooks: WebhookServiceAsyncStub
+    webhook_registrations: WebhookRegistrationServiceAsyncStub
 
     def __init__(
         self,
@@ -95,11 +99,13 @@ class Client:
         )
         self.accounts = v1.AccountServiceStub(self._channel)
         self.contacts = v1.ContactServiceStub(self._channel)
+        self.conversations = v1.ConversationServiceStub(self._channel)
         self.events = v1.EventServiceStub(self._channel)
         self.flows = v1.FlowServiceStub(self._channel)
         self.messages = v1.MessageServiceStub(self._channel)
+        self.subscriptions = v1.SubscriptionServiceStub(self._channel)
         self.templates = v1.TemplateServiceStub(self._channel)
-        self.webhooks = v1.WebhookServiceStub(self._channel)
+        self.webhook_registrations = v1.WebhookRegistrationServiceStub(self._channel)
 
     @property
     def channel(self) -> grpc.aio.Channel:
@@ -145,7 +151,7 @@ class EventStream:
     statement. One task may iterate; any task may call `close`. An abandoned wait loses no event: after a timeout of
     `asyncio.wait_for(anext(stream), 1)`, the next `anext` continues the same wait.
 
-    For a named subscription (`SubscribeRequest.subscription`) the server stores the cursor. The stream acknowledges
+    For a named subscription (`SubscribeRequest.subscription_id`) the server stores the cursor. The stream acknowledges
     finished events within about a second, after every heartbeat, before it reopens, and at its end; the end then takes
     up to two seconds. If a loop fails, the next stream of the subscription redelivers the event that the loop was
     processing. If the subscription is moved or gets another filter, the stream continues from its new state. If the
@@ -209,7 +215,7 @@ class EventStream:
             channel = self._channel
             if channel is None:
                 channel = await own.enter_async_context(self._target.aio_channel(OWN_CONNECTION))
-            stub = v1.EventServiceStub(channel)
+            stub = v1.SubscriptionServiceStub(channel)
             while True:
                 try:
                     await stub.Acknowledge(ack, timeout=attempts.remaining(), metadata=self._target.metadata)
@@ -267,12 +273,12 @@ class EventStream:
         if self._channel is not None:
             await self._channel.close()
         self._channel = self._target.aio_channel(OWN_CONNECTION)
-        stub, metadata = v1.EventServiceStub(self._channel), self._target.metadata
+        stub, metadata = v1.SubscriptionServiceStub(self._channel), self._target.metadata
         request = self._progress.open()
         self._ended = await self._acknowledge_first(stub)
         if self._ended is not None or self._closed.is_set():
             return
-        self._call = stub.Subscribe(request, metadata=metadata)
+        self._call = v1.EventServiceStub(self._channel).Subscribe(request, metadata=metadata)
         acknowledger = _Acknowledger(self._progress, partial(stub.Acknowledge, metadata=metadata), self._call)
         try:
             while isinstance(response := await self._read(), v1.SubscribeResponse):
@@ -298,7 +304,7 @@ class EventStream:
         finally:
             self._in_on_gap = False
 
-    async def _acknowledge_first(self, stub: EventServiceAsyncStub) -> SwitchboardError | None:
+    async def _acknowledge_first(self, stub: SubscriptionServiceAsyncStub) -> SwitchboardError | None:
         """Acknowledges before a stream opens. Otherwise the server would redeliver finished events."""
         if (ack := self._progress.unacknowledged()) is None:
             return None
@@ -320,7 +326,7 @@ class EventStream:
             return
         async with channel:
             if (ack := self._progress.unacknowledged()) is not None:
-                call = v1.EventServiceStub(channel).Acknowledge(ack, metadata=self._target.metadata)
+                call = v1.SubscriptionServiceStub(channel).Acknowledge(ack, metadata=self._target.metadata)
                 self._progress.record_acknowledgement(ack, _error(await _outcome(FINAL_ACKNOWLEDGE_SECONDS, call)))
 
     async def close(self) -> None:

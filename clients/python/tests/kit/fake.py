@@ -17,8 +17,16 @@ from grpc_status import rpc_status
 from switchboard_client import v1
 from switchboard_client.v1.account_service_pb2_grpc import AccountServiceServicer, add_AccountServiceServicer_to_server
 from switchboard_client.v1.contact_service_pb2_grpc import ContactServiceServicer, add_ContactServiceServicer_to_server
+from switchboard_client.v1.conversation_service_pb2_grpc import (
+    ConversationServiceServicer,
+    add_ConversationServiceServicer_to_server,
+)
 from switchboard_client.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
 from switchboard_client.v1.message_service_pb2_grpc import MessageServiceServicer, add_MessageServiceServicer_to_server
+from switchboard_client.v1.subscription_service_pb2_grpc import (
+    SubscriptionServiceServicer,
+    add_SubscriptionServiceServicer_to_server,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,14 +37,20 @@ if TYPE_CHECKING:
 SECONDS = 20
 
 
-def status(code: grpc.StatusCode, reason: str = "", *, retry_after: float | None = None) -> Any:
+def status(
+    code: grpc.StatusCode,
+    reason: str = "",
+    *,
+    retry_delay: float | None = None,
+    metadata: dict[str, str] | None = None,
+) -> Any:
     """A status as Switchboard creates it. Without a reason, a status as an intermediary creates it."""
     details: list[Message] = []
     if reason:
-        details.append(error_details_pb2.ErrorInfo(reason=reason, domain="switchboard"))
-    if retry_after is not None:
+        details.append(error_details_pb2.ErrorInfo(reason=reason, domain="switchboard", metadata=metadata))
+    if retry_delay is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromMilliseconds(int(retry_after * 1000))
+        retry.retry_delay.FromMilliseconds(int(retry_delay * 1000))
         details.append(retry)
     packed = []
     for detail in details:
@@ -45,7 +59,14 @@ def status(code: grpc.StatusCode, reason: str = "", *, retry_after: float | None
     return rpc_status.to_status(status_pb2.Status(code=code.value[0], message="no", details=packed))
 
 
-class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceServicer, EventServiceServicer):
+class Fake(
+    MessageServiceServicer,
+    AccountServiceServicer,
+    ContactServiceServicer,
+    ConversationServiceServicer,
+    EventServiceServicer,
+    SubscriptionServiceServicer,
+):
     """Fails once for each status in `failures`, then succeeds."""
 
     def __init__(self, *failures: Any, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -62,7 +83,9 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
         add_MessageServiceServicer_to_server(self, self._server)
         add_AccountServiceServicer_to_server(self, self._server)
         add_ContactServiceServicer_to_server(self, self._server)
+        add_ConversationServiceServicer_to_server(self, self._server)
         add_EventServiceServicer_to_server(self, self._server)
+        add_SubscriptionServiceServicer_to_server(self, self._server)
         if credentials is None:
             port = self._server.add_insecure_port("127.0.0.1:0")
         else:
@@ -96,6 +119,9 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
         for request in request_iterator:
             self._answer(request, context)
             yield v1.SendMessagesResponse(tag=request.tag)
+
+    def ListMessages(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
 
     def WatchMessage(self, request: v1.WatchMessageRequest, context: Any) -> Any:
         self._answer(request, context)
@@ -160,7 +186,7 @@ class Fake(MessageServiceServicer, AccountServiceServicer, ContactServiceService
     def expect_acknowledged(self, cursor: str, generation: int = 1) -> None:
         """Waits for the next acknowledgement and checks it."""
         ack = self.acknowledgements.get(timeout=SECONDS)
-        assert (ack.subscription, ack.cursor, ack.generation) == (
+        assert (ack.subscription_id, ack.cursor, ack.generation) == (
             "shop",
             cursor,
             generation,

@@ -26,7 +26,7 @@ from switchboard_client.v1 import party_pb2 as switchboard_dot_v1_dot_party__pb2
 from switchboard_client.v1 import provider_pb2 as switchboard_dot_v1_dot_provider__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$switchboard/v1/account_service.proto\x12\x0eswitchboard.v1\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\x15\n\x13ListAccountsRequest\"A\n\x14ListAccountsResponse\x12)\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x17.switchboard.v1.Account\"$\n\x11GetAccountRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\">\n\x12GetAccountResponse\x12(\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Account\"\x9d\x01\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x08provider\x18\x02 \x01(\x0e\x32\x18.switchboard.v1.Provider\x12\x32\n\x0c\x63\x61pabilities\x18\x03 \x01(\x0b\x32\x1c.switchboard.v1.Capabilities\x12&\n\x06limits\x18\x04 \x01(\x0b\x32\x16.switchboard.v1.Limits\"\xe1\x01\n\x0c\x43\x61pabilities\x12\x0c\n\x04rpcs\x18\x01 \x03(\t\x12\x10\n\x08\x63ontents\x18\x02 \x03(\t\x12)\n\x08\x63hannels\x18\x03 \x03(\x0e\x32\x17.switchboard.v1.Channel\x12\x18\n\x10reports_statuses\x18\x04 \x01(\x08\x12\x19\n\x11receives_messages\x18\x05 \x01(\x08\x12\x16\n\x0e\x63hooses_sender\x18\x06 \x01(\x08\x12\x18\n\x10reaches_user_ids\x18\x07 \x01(\x08\x12\x1f\n\x17partial_contact_updates\x18\x08 \x01(\x08\"\xd8\x01\n\x06Limits\x12\x1c\n\x0ftext_characters\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0bimage_bytes\x18\x02 \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x0bvideo_bytes\x18\x03 \x01(\x04H\x02\x88\x01\x01\x12\x1b\n\x0e\x64ocument_bytes\x18\x04 \x01(\x04H\x03\x88\x01\x01\x12\x18\n\x10\x63\x61lls_per_second\x18\x05 \x01(\rB\x12\n\x10_text_charactersB\x0e\n\x0c_image_bytesB\x0e\n\x0c_video_bytesB\x11\n\x0f_document_bytes2\xc0\x01\n\x0e\x41\x63\x63ountService\x12Y\n\x0cListAccounts\x12#.switchboard.v1.ListAccountsRequest\x1a$.switchboard.v1.ListAccountsResponse\x12S\n\nGetAccount\x12!.switchboard.v1.GetAccountRequest\x1a\".switchboard.v1.GetAccountResponseB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$switchboard/v1/account_service.proto\x12\x0eswitchboard.v1\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"<\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x14ListAccountsResponse\x12)\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x17.switchboard.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetAccountRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\">\n\x12GetAccountResponse\x12(\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Account\"\xb9\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12*\n\x08provider\x18\x02 \x01(\x0e\x32\x18.switchboard.v1.Provider\x12\x15\n\rprovider_name\x18\x03 \x01(\t\x12\x32\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32\x1c.switchboard.v1.Capabilities\x12&\n\x06limits\x18\x05 \x01(\x0b\x32\x16.switchboard.v1.Limits\"\xc5\x02\n\x0c\x43\x61pabilities\x12\x0c\n\x04rpcs\x18\x01 \x03(\t\x12\x10\n\x08\x63ontents\x18\x02 \x03(\t\x12)\n\x08\x63hannels\x18\x03 \x03(\x0e\x32\x17.switchboard.v1.Channel\x12\x18\n\x10reports_statuses\x18\x04 \x01(\x08\x12\x19\n\x11receives_messages\x18\x05 \x01(\x08\x12\x16\n\x0e\x63hooses_sender\x18\x06 \x01(\x08\x12\x18\n\x10reaches_user_ids\x18\x07 \x01(\x08\x12\x1f\n\x17partial_contact_updates\x18\x08 \x01(\x08\x12\x1d\n\x15\x61\x63\x63\x65pts_campaign_name\x18\t \x01(\x08\x12\x1e\n\x16\x61\x63\x63\x65pts_recipient_name\x18\n \x01(\x08\x12#\n\x1b\x61\x63\x63\x65pts_template_components\x18\x0b \x01(\x08\"\xf2\x01\n\x06Limits\x12\x1c\n\x0ftext_characters\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0bimage_bytes\x18\x02 \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x0bvideo_bytes\x18\x03 \x01(\x04H\x02\x88\x01\x01\x12\x1b\n\x0e\x64ocument_bytes\x18\x04 \x01(\x04H\x03\x88\x01\x01\x12\x1d\n\x10\x63\x61lls_per_second\x18\x05 \x01(\rH\x04\x88\x01\x01\x42\x12\n\x10_text_charactersB\x0e\n\x0c_image_bytesB\x0e\n\x0c_video_bytesB\x11\n\x0f_document_bytesB\x13\n\x11_calls_per_second2\xc0\x01\n\x0e\x41\x63\x63ountService\x12Y\n\x0cListAccounts\x12#.switchboard.v1.ListAccountsRequest\x1a$.switchboard.v1.ListAccountsResponse\x12S\n\nGetAccount\x12!.switchboard.v1.GetAccountRequest\x1a\".switchboard.v1.GetAccountResponseB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +35,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016switchboard.v1P\001Z3switchboard.example/go/switchboard/v1;switchboardv1\242\002\003SWB\252\002\016Switchboard.V1\312\002\016Switchboard\\V1\352\002\017Switchboard::V1'
   _globals['_LISTACCOUNTSREQUEST']._serialized_start=115
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=136
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=138
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=203
-  _globals['_GETACCOUNTREQUEST']._serialized_start=205
-  _globals['_GETACCOUNTREQUEST']._serialized_end=241
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=243
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=305
-  _globals['_ACCOUNT']._serialized_start=308
-  _globals['_ACCOUNT']._serialized_end=465
-  _globals['_CAPABILITIES']._serialized_start=468
-  _globals['_CAPABILITIES']._serialized_end=693
-  _globals['_LIMITS']._serialized_start=696
-  _globals['_LIMITS']._serialized_end=912
-  _globals['_ACCOUNTSERVICE']._serialized_start=915
-  _globals['_ACCOUNTSERVICE']._serialized_end=1107
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=175
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=177
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=267
+  _globals['_GETACCOUNTREQUEST']._serialized_start=269
+  _globals['_GETACCOUNTREQUEST']._serialized_end=305
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=307
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=369
+  _globals['_ACCOUNT']._serialized_start=372
+  _globals['_ACCOUNT']._serialized_end=557
+  _globals['_CAPABILITIES']._serialized_start=560
+  _globals['_CAPABILITIES']._serialized_end=885
+  _globals['_LIMITS']._serialized_start=888
+  _globals['_LIMITS']._serialized_end=1130
+  _globals['_ACCOUNTSERVICE']._serialized_start=1133
+  _globals['_ACCOUNTSERVICE']._serialized_end=1325
 # @@protoc_insertion_point(module_scope)

@@ -22,16 +22,25 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ListAccountsRequest(_message.Message):
-    """Asks for all accounts."""
+    """Request of `AccountService.ListAccounts`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The maximum number of accounts on the page: 1 to 1,000. Zero means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the previous page. Empty means the first page."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -39,11 +48,14 @@ Global___ListAccountsRequest: _TypeAlias = ListAccountsRequest  # noqa: Y015
 
 @_typing.final
 class ListAccountsResponse(_message.Message):
-    """Answers with all accounts."""
+    """Response of `AccountService.ListAccounts`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page. Empty on the last page."""
     @_builtins.property
     def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Account]:
         """The accounts, in the order of the configuration."""
@@ -52,10 +64,11 @@ class ListAccountsResponse(_message.Message):
         self,
         *,
         accounts: _abc.Iterable[Global___Account] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -63,7 +76,7 @@ Global___ListAccountsResponse: _TypeAlias = ListAccountsResponse  # noqa: Y015
 
 @_typing.final
 class GetAccountRequest(_message.Message):
-    """Asks for one account."""
+    """Request of `AccountService.GetAccount`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -85,7 +98,7 @@ Global___GetAccountRequest: _TypeAlias = GetAccountRequest  # noqa: Y015
 
 @_typing.final
 class GetAccountResponse(_message.Message):
-    """Answers with one account."""
+    """Response of `AccountService.GetAccount`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -109,37 +122,41 @@ Global___GetAccountResponse: _TypeAlias = GetAccountResponse  # noqa: Y015
 
 @_typing.final
 class Account(_message.Message):
-    """Describes one set of credentials at one provider."""
+    """One set of credentials at one provider. Output only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
-    """The id that the operator chose: lower-case letters, digits and single hyphens, at most 63 characters."""
+    account: _builtins.str
+    """The id that the operator chose: lower-case letters, digits and single hyphens between them, at most 63 characters."""
     provider: _provider_pb2.Provider.ValueType
-    """The provider behind it."""
+    """The provider."""
+    provider_name: _builtins.str
+    """The name of `provider`."""
     @_builtins.property
     def capabilities(self) -> Global___Capabilities:
-        """What can be done with it."""
+        """What the account can do."""
 
     @_builtins.property
     def limits(self) -> Global___Limits:
-        """How much of it can be done at once."""
+        """The limits of a call and of the call rate."""
 
     def __init__(
         self,
         *,
-        id: _builtins.str = ...,
+        account: _builtins.str = ...,
         provider: _provider_pb2.Provider.ValueType = ...,
+        provider_name: _builtins.str = ...,
         capabilities: Global___Capabilities | None = ...,
         limits: Global___Limits | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "id", b"id", "limits", b"limits", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "capabilities", b"capabilities", "limits", b"limits", "provider", b"provider", "provider_name", b"provider_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -147,8 +164,10 @@ Global___Account: _TypeAlias = Account  # noqa: Y015
 
 @_typing.final
 class Capabilities(_message.Message):
-    """Says what an account can do. What is not listed fails with UNIMPLEMENTED, reason `PROVIDER_UNSUPPORTED`, and with
-    the field's path where it is a content; nothing is ever dropped in silence.
+    """What an account can do.
+
+    A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ever
+    ignored silently.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -161,25 +180,36 @@ class Capabilities(_message.Message):
     CHOOSES_SENDER_FIELD_NUMBER: _builtins.int
     REACHES_USER_IDS_FIELD_NUMBER: _builtins.int
     PARTIAL_CONTACT_UPDATES_FIELD_NUMBER: _builtins.int
+    ACCEPTS_CAMPAIGN_NAME_FIELD_NUMBER: _builtins.int
+    ACCEPTS_RECIPIENT_NAME_FIELD_NUMBER: _builtins.int
+    ACCEPTS_TEMPLATE_COMPONENTS_FIELD_NUMBER: _builtins.int
     reports_statuses: _builtins.bool
-    """Whether the provider reports what becomes of a message (`message.status` events)."""
+    """Whether the provider reports the progress of a message (`message.status` events)."""
     receives_messages: _builtins.bool
-    """Whether the provider delivers what customers write (`message.received` events). False also while the account has
-    no webhook secret.
+    """Whether the provider delivers customers' messages (`message.received` events). False also if the account has no
+    webhook secret.
     """
     chooses_sender: _builtins.bool
-    """Whether `SendMessageRequest.sender` may choose among the account's numbers."""
+    """Whether `SendMessageRequest.sender` can be set."""
     reaches_user_ids: _builtins.bool
     """Whether a customer can be addressed by a business-scoped user id (`bsuid:US.123`)."""
     partial_contact_updates: _builtins.bool
     """Whether `ContactService.UpdateContact` can change one field and leave the others."""
+    accepts_campaign_name: _builtins.bool
+    """Whether `SendMessageRequest.campaign_name` can be set."""
+    accepts_recipient_name: _builtins.bool
+    """Whether `SendMessageRequest.recipient_name` can be set."""
+    accepts_template_components: _builtins.bool
+    """Whether `TemplateMessage.components_json` can be set."""
     @_builtins.property
     def rpcs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The RPCs that work with this account, as `MessageService.SendMessage`. RPCs that need no provider are not listed."""
+        """The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs that need no provider are not
+        listed.
+        """
 
     @_builtins.property
     def contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The contents that can be sent: the names of the fields of `SendMessageRequest.content`, such as `text`."""
+        """The kinds of content that can be sent: the names of the fields of `SendMessageRequest.content`, such as `text`."""
 
     @_builtins.property
     def channels(self) -> _containers.RepeatedScalarFieldContainer[_party_pb2.Channel.ValueType]:
@@ -196,10 +226,13 @@ class Capabilities(_message.Message):
         chooses_sender: _builtins.bool = ...,
         reaches_user_ids: _builtins.bool = ...,
         partial_contact_updates: _builtins.bool = ...,
+        accepts_campaign_name: _builtins.bool = ...,
+        accepts_recipient_name: _builtins.bool = ...,
+        accepts_template_components: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "chooses_sender", b"chooses_sender", "contents", b"contents", "partial_contact_updates", b"partial_contact_updates", "reaches_user_ids", b"reaches_user_ids", "receives_messages", b"receives_messages", "reports_statuses", b"reports_statuses", "rpcs", b"rpcs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepts_campaign_name", b"accepts_campaign_name", "accepts_recipient_name", b"accepts_recipient_name", "accepts_template_components", b"accepts_template_components", "channels", b"channels", "chooses_sender", b"chooses_sender", "contents", b"contents", "partial_contact_updates", b"partial_contact_updates", "reaches_user_ids", b"reaches_user_ids", "receives_messages", b"receives_messages", "reports_statuses", b"reports_statuses", "rpcs", b"rpcs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -207,7 +240,7 @@ Global___Capabilities: _TypeAlias = Capabilities  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
-    """Says how much fits into one call."""
+    """The limits of an account."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -217,15 +250,17 @@ class Limits(_message.Message):
     DOCUMENT_BYTES_FIELD_NUMBER: _builtins.int
     CALLS_PER_SECOND_FIELD_NUMBER: _builtins.int
     text_characters: _builtins.int
-    """The most Unicode code points of a text. Absent when no limit is known; the provider may still refuse."""
+    """The maximum number of Unicode code points in a text. Absent if no limit is known; the provider may still refuse."""
     image_bytes: _builtins.int
-    """The most bytes of an image that can be uploaded. Absent when images cannot be uploaded."""
+    """The maximum number of bytes of an uploaded image. Absent if images cannot be uploaded."""
     video_bytes: _builtins.int
-    """The most bytes of a video that can be uploaded. Absent when videos cannot be uploaded."""
+    """The maximum number of bytes of an uploaded video. Absent if videos cannot be uploaded."""
     document_bytes: _builtins.int
-    """The most bytes of a document that can be uploaded. Absent when documents cannot be uploaded."""
+    """The maximum number of bytes of an uploaded document. Absent if documents cannot be uploaded."""
     calls_per_second: _builtins.int
-    """The most calls that go to the provider in a second, whoever asks for them. More wait, up to their deadlines."""
+    """The maximum number of calls to the provider in one second, over all clients. Further calls wait up to their
+    deadlines. Absent if there is no limit.
+    """
     def __init__(
         self,
         *,
@@ -233,12 +268,14 @@ class Limits(_message.Message):
         image_bytes: _builtins.int | None = ...,
         video_bytes: _builtins.int | None = ...,
         document_bytes: _builtins.int | None = ...,
-        calls_per_second: _builtins.int = ...,
+        calls_per_second: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_document_bytes", b"_document_bytes", "_image_bytes", b"_image_bytes", "_text_characters", b"_text_characters", "_video_bytes", b"_video_bytes", "document_bytes", b"document_bytes", "image_bytes", b"image_bytes", "text_characters", b"text_characters", "video_bytes", b"video_bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_calls_per_second", b"_calls_per_second", "_document_bytes", b"_document_bytes", "_image_bytes", b"_image_bytes", "_text_characters", b"_text_characters", "_video_bytes", b"_video_bytes", "calls_per_second", b"calls_per_second", "document_bytes", b"document_bytes", "image_bytes", b"image_bytes", "text_characters", b"text_characters", "video_bytes", b"video_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_document_bytes", b"_document_bytes", "_image_bytes", b"_image_bytes", "_text_characters", b"_text_characters", "_video_bytes", b"_video_bytes", "calls_per_second", b"calls_per_second", "document_bytes", b"document_bytes", "image_bytes", b"image_bytes", "text_characters", b"text_characters", "video_bytes", b"video_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_calls_per_second", b"_calls_per_second", "_document_bytes", b"_document_bytes", "_image_bytes", b"_image_bytes", "_text_characters", b"_text_characters", "_video_bytes", b"_video_bytes", "calls_per_second", b"calls_per_second", "document_bytes", b"document_bytes", "image_bytes", b"image_bytes", "text_characters", b"text_characters", "video_bytes", b"video_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__calls_per_second: _TypeAlias = _typing.Literal["calls_per_second"]  # noqa: Y015
+    _WhichOneofArgType__calls_per_second: _TypeAlias = _typing.Literal["_calls_per_second", b"_calls_per_second"]  # noqa: Y015
     _WhichOneofReturnType__document_bytes: _TypeAlias = _typing.Literal["document_bytes"]  # noqa: Y015
     _WhichOneofArgType__document_bytes: _TypeAlias = _typing.Literal["_document_bytes", b"_document_bytes"]  # noqa: Y015
     _WhichOneofReturnType__image_bytes: _TypeAlias = _typing.Literal["image_bytes"]  # noqa: Y015
@@ -247,6 +284,8 @@ class Limits(_message.Message):
     _WhichOneofArgType__text_characters: _TypeAlias = _typing.Literal["_text_characters", b"_text_characters"]  # noqa: Y015
     _WhichOneofReturnType__video_bytes: _TypeAlias = _typing.Literal["video_bytes"]  # noqa: Y015
     _WhichOneofArgType__video_bytes: _TypeAlias = _typing.Literal["_video_bytes", b"_video_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__calls_per_second) -> _WhichOneofReturnType__calls_per_second | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__document_bytes) -> _WhichOneofReturnType__document_bytes | None: ...
     @_typing.overload

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AccountServiceStub(object):
-    """Tells which accounts this server holds and what each of them can do.
+    """Lists the server's accounts and their capabilities.
     """
 
     def __init__(self, channel):
@@ -48,20 +48,28 @@ class AccountServiceStub(object):
 
 
 class AccountServiceServicer(object):
-    """Tells which accounts this server holds and what each of them can do.
+    """Lists the server's accounts and their capabilities.
     """
 
     def ListAccounts(self, request, context):
-        """Lists all accounts, in the order of the configuration. Accounts are counted in tens, so there is no paging.
+        """Lists the accounts, in the order of the configuration.
+
+        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+        Errors:
+        - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetAccount(self, request, context):
-        """Gets one account.
+        """Returns one account.
 
-        Fails with NOT_FOUND, reason `ACCOUNT_NOT_FOUND`, when there is no such account.
+        Errors:
+        - INVALID_ARGUMENT `REQUEST_INVALID`: `account` is not a valid id.
+        - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,7 +97,7 @@ def add_AccountServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccountService(object):
-    """Tells which accounts this server holds and what each of them can do.
+    """Lists the server's accounts and their capabilities.
     """
 
     @staticmethod

@@ -27,35 +27,53 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccountServiceStub:
-    """Tells which accounts this server holds and what each of them can do."""
+    """Lists the server's accounts and their capabilities."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]
-    """Lists all accounts, in the order of the configuration. Accounts are counted in tens, so there is no paging."""
-    GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
-    """Gets one account.
+    """Lists the accounts, in the order of the configuration.
 
-    Fails with NOT_FOUND, reason `ACCOUNT_NOT_FOUND`, when there is no such account.
+    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+    Errors:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    """
+    GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
+    """Returns one account.
+
+    Errors:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: `account` is not a valid id.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
     """
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
-    """Tells which accounts this server holds and what each of them can do."""
+    """Lists the server's accounts and their capabilities."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
-    """Lists all accounts, in the order of the configuration. Accounts are counted in tens, so there is no paging."""
-    GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
-    """Gets one account.
+    """Lists the accounts, in the order of the configuration.
 
-    Fails with NOT_FOUND, reason `ACCOUNT_NOT_FOUND`, when there is no such account.
+    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+    Errors:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    """
+    GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
+    """Returns one account.
+
+    Errors:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: `account` is not a valid id.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
     """
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells which accounts this server holds and what each of them can do."""
+    """Lists the server's accounts and their capabilities."""
 
     @_abc_1.abstractmethod
     def ListAccounts(
@@ -63,7 +81,14 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.ListAccountsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ListAccountsResponse, _abc.Awaitable[_account_service_pb2.ListAccountsResponse]]:
-        """Lists all accounts, in the order of the configuration. Accounts are counted in tens, so there is no paging."""
+        """Lists the accounts, in the order of the configuration.
+
+        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+        Errors:
+        - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+        """
 
     @_abc_1.abstractmethod
     def GetAccount(
@@ -71,9 +96,11 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.GetAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.GetAccountResponse, _abc.Awaitable[_account_service_pb2.GetAccountResponse]]:
-        """Gets one account.
+        """Returns one account.
 
-        Fails with NOT_FOUND, reason `ACCOUNT_NOT_FOUND`, when there is no such account.
+        Errors:
+        - INVALID_ARGUMENT `REQUEST_INVALID`: `account` is not a valid id.
+        - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
         """
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

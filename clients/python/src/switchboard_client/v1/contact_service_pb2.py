@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$switchboard/v1/contact_service.proto\x12\x0eswitchboard.v1\"\xe9\x01\n\x07\x43ontact\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x63ountry_code\x18\x03 \x01(\t\x12\x14\n\x0cphone_number\x18\x04 \x01(\t\x12\x12\n\x05\x65mail\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06gender\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x1a\n\rdate_of_birth\x18\x07 \x01(\tH\x02\x88\x01\x01\x12\x11\n\x04note\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x10\n\x08raw_json\x18\x0f \x01(\tB\x08\n\x06_emailB\t\n\x07_genderB\x10\n\x0e_date_of_birthB\x07\n\x05_note\":\n\x13ListContactsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x14ListContactsResponse\x12)\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x17.switchboard.v1.Contact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x14\x43reateContactRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12(\n\x07\x63ontact\x18\x02 \x01(\x0b\x32\x17.switchboard.v1.Contact\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x1c\n\x14resend_after_attempt\x18\x04 \x01(\r\"m\n\x15\x43reateContactResponse\x12(\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Contact\x12\x18\n\x10provider_message\x18\x02 \x01(\t\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"Q\n\x14UpdateContactRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12(\n\x07\x63ontact\x18\x02 \x01(\x0b\x32\x17.switchboard.v1.Contact\"1\n\x15UpdateContactResponse\x12\x18\n\x10provider_message\x18\x01 \x01(\t\";\n\x14\x44\x65leteContactRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\"1\n\x15\x44\x65leteContactResponse\x12\x18\n\x10provider_message\x18\x01 \x01(\t2\x85\x03\n\x0e\x43ontactService\x12Y\n\x0cListContacts\x12#.switchboard.v1.ListContactsRequest\x1a$.switchboard.v1.ListContactsResponse\x12\\\n\rCreateContact\x12$.switchboard.v1.CreateContactRequest\x1a%.switchboard.v1.CreateContactResponse\x12\\\n\rUpdateContact\x12$.switchboard.v1.UpdateContactRequest\x1a%.switchboard.v1.UpdateContactResponse\x12\\\n\rDeleteContact\x12$.switchboard.v1.DeleteContactRequest\x1a%.switchboard.v1.DeleteContactResponseB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$switchboard/v1/contact_service.proto\x12\x0eswitchboard.v1\x1a google/protobuf/field_mask.proto\"\xf1\x01\n\x07\x43ontact\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x63ountry_code\x18\x03 \x01(\t\x12\x14\n\x0cphone_number\x18\x04 \x01(\t\x12\x12\n\x05\x65mail\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06gender\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x1a\n\rdate_of_birth\x18\x07 \x01(\tH\x02\x88\x01\x01\x12\x11\n\x04note\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x10\n\x08raw_json\x18\t \x01(\tB\x08\n\x06_emailB\t\n\x07_genderB\x10\n\x0e_date_of_birthB\x07\n\x05_note\"M\n\x13ListContactsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x14ListContactsResponse\x12)\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x17.switchboard.v1.Contact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x14\x43reateContactRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12(\n\x07\x63ontact\x18\x02 \x01(\x0b\x32\x17.switchboard.v1.Contact\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x1c\n\x14resend_after_attempt\x18\x04 \x01(\r\"m\n\x15\x43reateContactResponse\x12(\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Contact\x12\x18\n\x10provider_message\x18\x02 \x01(\t\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\x82\x01\n\x14UpdateContactRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12(\n\x07\x63ontact\x18\x02 \x01(\x0b\x32\x17.switchboard.v1.Contact\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"[\n\x15UpdateContactResponse\x12(\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Contact\x12\x18\n\x10provider_message\x18\x02 \x01(\t\";\n\x14\x44\x65leteContactRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\"1\n\x15\x44\x65leteContactResponse\x12\x18\n\x10provider_message\x18\x01 \x01(\t2\x85\x03\n\x0e\x43ontactService\x12Y\n\x0cListContacts\x12#.switchboard.v1.ListContactsRequest\x1a$.switchboard.v1.ListContactsResponse\x12\\\n\rCreateContact\x12$.switchboard.v1.CreateContactRequest\x1a%.switchboard.v1.CreateContactResponse\x12\\\n\rUpdateContact\x12$.switchboard.v1.UpdateContactRequest\x1a%.switchboard.v1.UpdateContactResponse\x12\\\n\rDeleteContact\x12$.switchboard.v1.DeleteContactRequest\x1a%.switchboard.v1.DeleteContactResponseB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,24 +33,24 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchboard_client.v1.conta
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016switchboard.v1P\001Z3switchboard.example/go/switchboard/v1;switchboardv1\242\002\003SWB\252\002\016Switchboard.V1\312\002\016Switchboard\\V1\352\002\017Switchboard::V1'
-  _globals['_CONTACT']._serialized_start=57
-  _globals['_CONTACT']._serialized_end=290
-  _globals['_LISTCONTACTSREQUEST']._serialized_start=292
-  _globals['_LISTCONTACTSREQUEST']._serialized_end=350
-  _globals['_LISTCONTACTSRESPONSE']._serialized_start=352
-  _globals['_LISTCONTACTSRESPONSE']._serialized_end=442
-  _globals['_CREATECONTACTREQUEST']._serialized_start=445
-  _globals['_CREATECONTACTREQUEST']._serialized_end=576
-  _globals['_CREATECONTACTRESPONSE']._serialized_start=578
-  _globals['_CREATECONTACTRESPONSE']._serialized_end=687
-  _globals['_UPDATECONTACTREQUEST']._serialized_start=689
-  _globals['_UPDATECONTACTREQUEST']._serialized_end=770
-  _globals['_UPDATECONTACTRESPONSE']._serialized_start=772
-  _globals['_UPDATECONTACTRESPONSE']._serialized_end=821
-  _globals['_DELETECONTACTREQUEST']._serialized_start=823
-  _globals['_DELETECONTACTREQUEST']._serialized_end=882
-  _globals['_DELETECONTACTRESPONSE']._serialized_start=884
-  _globals['_DELETECONTACTRESPONSE']._serialized_end=933
-  _globals['_CONTACTSERVICE']._serialized_start=936
-  _globals['_CONTACTSERVICE']._serialized_end=1325
+  _globals['_CONTACT']._serialized_start=91
+  _globals['_CONTACT']._serialized_end=332
+  _globals['_LISTCONTACTSREQUEST']._serialized_start=334
+  _globals['_LISTCONTACTSREQUEST']._serialized_end=411
+  _globals['_LISTCONTACTSRESPONSE']._serialized_start=413
+  _globals['_LISTCONTACTSRESPONSE']._serialized_end=503
+  _globals['_CREATECONTACTREQUEST']._serialized_start=506
+  _globals['_CREATECONTACTREQUEST']._serialized_end=637
+  _globals['_CREATECONTACTRESPONSE']._serialized_start=639
+  _globals['_CREATECONTACTRESPONSE']._serialized_end=748
+  _globals['_UPDATECONTACTREQUEST']._serialized_start=751
+  _globals['_UPDATECONTACTREQUEST']._serialized_end=881
+  _globals['_UPDATECONTACTRESPONSE']._serialized_start=883
+  _globals['_UPDATECONTACTRESPONSE']._serialized_end=974
+  _globals['_DELETECONTACTREQUEST']._serialized_start=976
+  _globals['_DELETECONTACTREQUEST']._serialized_end=1035
+  _globals['_DELETECONTACTRESPONSE']._serialized_start=1037
+  _globals['_DELETECONTACTRESPONSE']._serialized_end=1086
+  _globals['_CONTACTSERVICE']._serialized_start=1089
+  _globals['_CONTACTSERVICE']._serialized_end=1478
 # @@protoc_insertion_point(module_scope)

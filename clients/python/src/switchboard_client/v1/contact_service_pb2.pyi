@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
@@ -20,11 +21,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Contact(_message.Message):
-    """Describes one person in an account's contact list."""
+    """A person in an account's contact list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     COUNTRY_CODE_FIELD_NUMBER: _builtins.int
     PHONE_NUMBER_FIELD_NUMBER: _builtins.int
@@ -33,32 +34,37 @@ class Contact(_message.Message):
     DATE_OF_BIRTH_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     RAW_JSON_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
-    """The provider's id, as text. Filled by the provider; required in an update, must be empty in a creation."""
+    contact_id: _builtins.str
+    """The provider's id as text: letters, digits, `_` and `-`, at most 64 characters. The provider assigns it. Required
+    in an update, ignored in a creation.
+    """
     name: _builtins.str
     """The name, at most 512 characters. Required in a creation and in every update."""
     country_code: _builtins.str
-    """The country code of the phone number: 1 to 3 digits, a `+` before them is dropped. Required in a creation, must be
-    empty in an update. Empty in a list: the provider does not tell it apart.
+    """The country code of the phone number: 1 to 3 digits; a leading `+` is removed. Immutable: required in a creation,
+    see `UpdateContactRequest.update_mask` for updates. Empty in a list, because the provider does not return it
+    separately.
     """
     phone_number: _builtins.str
-    """The phone number. In a creation: required, without the country code, 4 to 14 digits; blanks and hyphens are
-    stripped. Must be empty in an update. In a list: as the provider gives it, with or without the country code.
+    """The phone number. Immutable: required in a creation, see `UpdateContactRequest.update_mask` for updates.
+
+    In a creation: 4 to 14 digits without the country code, and at most 15 digits together with it; blanks and hyphens
+    are removed. In a list: as the provider returns it, with or without the country code.
     """
     email: _builtins.str
-    """The email address, at most 320 characters. Absent means not said."""
+    """The email address, at most 320 characters. Absent means not stated."""
     gender: _builtins.str
-    """The gender, at most 64 characters. Which words the provider takes is not documented. Absent means not said."""
+    """The gender, at most 64 characters. The provider does not document the allowed words. Absent means not stated."""
     date_of_birth: _builtins.str
-    """The date of birth, `YYYY-MM-DD`. Absent means not said."""
+    """The date of birth. In a request: `YYYY-MM-DD`. In a list: as the provider returns it. Absent means not stated."""
     note: _builtins.str
-    """Notes about the contact, at most 4096 characters. Absent means not said."""
+    """Notes about the contact, at most 4,096 characters. Absent means not stated."""
     raw_json: _builtins.str
-    """The contact as the JSON that the provider sent. Filled in a list; must be empty in a request."""
+    """Output only. The contact as the JSON text that the provider sent. Set in a list; ignored in a request."""
     def __init__(
         self,
         *,
-        id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
         name: _builtins.str = ...,
         country_code: _builtins.str = ...,
         phone_number: _builtins.str = ...,
@@ -70,7 +76,7 @@ class Contact(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_date_of_birth", b"_date_of_birth", "_email", b"_email", "_gender", b"_gender", "_note", b"_note", "date_of_birth", b"date_of_birth", "email", b"email", "gender", b"gender", "note", b"note"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_date_of_birth", b"_date_of_birth", "_email", b"_email", "_gender", b"_gender", "_note", b"_note", "country_code", b"country_code", "date_of_birth", b"date_of_birth", "email", b"email", "gender", b"gender", "id", b"id", "name", b"name", "note", b"note", "phone_number", b"phone_number", "raw_json", b"raw_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_date_of_birth", b"_date_of_birth", "_email", b"_email", "_gender", b"_gender", "_note", b"_note", "contact_id", b"contact_id", "country_code", b"country_code", "date_of_birth", b"date_of_birth", "email", b"email", "gender", b"gender", "name", b"name", "note", b"note", "phone_number", b"phone_number", "raw_json", b"raw_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__date_of_birth: _TypeAlias = _typing.Literal["date_of_birth"]  # noqa: Y015
     _WhichOneofArgType__date_of_birth: _TypeAlias = _typing.Literal["_date_of_birth", b"_date_of_birth"]  # noqa: Y015
@@ -93,25 +99,29 @@ Global___Contact: _TypeAlias = Contact  # noqa: Y015
 
 @_typing.final
 class ListContactsRequest(_message.Message):
-    """Asks for a page of contacts."""
+    """Request of `ContactService.ListContacts`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account whose contacts are wanted."""
+    """Required. The account."""
+    page_size: _builtins.int
+    """The maximum number of contacts on the page: 1 to 1,000. Zero means 100."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before. Empty means the first page."""
+    """The `next_page_token` of the previous page. Empty means the first page."""
     def __init__(
         self,
         *,
         account: _builtins.str = ...,
+        page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -119,17 +129,17 @@ Global___ListContactsRequest: _TypeAlias = ListContactsRequest  # noqa: Y015
 
 @_typing.final
 class ListContactsResponse(_message.Message):
-    """Answers with a page of contacts."""
+    """Response of `ContactService.ListContacts`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTACTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Give it as `page_token` for the next page. Empty when this is the last one."""
+    """The `page_token` of the next page. Empty on the last page."""
     @_builtins.property
     def contacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contact]:
-        """The contacts. May be empty on the last page."""
+        """The contacts. May be empty."""
 
     def __init__(
         self,
@@ -147,7 +157,7 @@ Global___ListContactsResponse: _TypeAlias = ListContactsResponse  # noqa: Y015
 
 @_typing.final
 class CreateContactRequest(_message.Message):
-    """Asks for a new contact."""
+    """Request of `ContactService.CreateContact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -156,26 +166,16 @@ class CreateContactRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     RESEND_AFTER_ATTEMPT_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account whose list the contact goes into."""
+    """Required. The account."""
     request_id: _builtins.str
-    """Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each contact.
-    Empty means none, and then a repetition may create a second one.
-
-    For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-    and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-    running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-    another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-    free again.
+    """The idempotency key, as in `SendMessageRequest.request_id`: one for each contact. Empty means none; then a retry
+    may create a second contact.
     """
     resend_after_attempt: _builtins.int
-    """After `WRITE_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-    done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-    same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-    without it.
-    """
+    """Makes one further attempt after `WRITE_OUTCOME_UNKNOWN`, as in `SendMessageRequest.resend_after_attempt`."""
     @_builtins.property
     def contact(self) -> Global___Contact:
-        """Required. The contact: `name`, `country_code` and `phone_number` at least."""
+        """Required. The contact; at least `name`, `country_code` and `phone_number`. Output only fields are ignored."""
 
     def __init__(
         self,
@@ -195,7 +195,7 @@ Global___CreateContactRequest: _TypeAlias = CreateContactRequest  # noqa: Y015
 
 @_typing.final
 class CreateContactResponse(_message.Message):
-    """Answers when the provider has created the contact."""
+    """Response of `ContactService.CreateContact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -203,12 +203,12 @@ class CreateContactResponse(_message.Message):
     PROVIDER_MESSAGE_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     provider_message: _builtins.str
-    """The provider's own words."""
+    """The provider's own text."""
     replayed: _builtins.bool
-    """Whether this is the answer to a `request_id` that was done before, and nothing was done now."""
+    """Whether the `request_id` had been executed before, so this request did nothing."""
     @_builtins.property
     def contact(self) -> Global___Contact:
-        """The contact as it was asked for, with the id that the provider gave."""
+        """The contact as requested, with the id that the provider assigned."""
 
     def __init__(
         self,
@@ -227,27 +227,41 @@ Global___CreateContactResponse: _TypeAlias = CreateContactResponse  # noqa: Y015
 
 @_typing.final
 class UpdateContactRequest(_message.Message):
-    """Asks to change a contact."""
+    """Request of `ContactService.UpdateContact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account whose list the contact is in."""
+    """Required. The account."""
     @_builtins.property
     def contact(self) -> Global___Contact:
-        """Required. The contact: `id` and `name` at least."""
+        """Required. The contact: at least `contact_id` and `name`. Output only fields are ignored."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields to change: `name`, `email`, `gender`, `date_of_birth`, `note`, or `*` for all of them.
+
+        A named field that is empty or absent in `contact` is sent to the provider as empty, to clear it. The provider
+        needs `name`: if the mask does not name it, the call fails with INVALID_ARGUMENT and the path `contact.name`.
+
+        Absent means the fields that are set in `contact`, without `country_code` and `phone_number`, so a listed contact
+        can be changed and sent back. If the mask names one of these two, the call fails with UNIMPLEMENTED
+        `PROVIDER_UNSUPPORTED`. Output only fields in the mask are ignored. Other paths fail with INVALID_ARGUMENT.
+        """
 
     def __init__(
         self,
         *,
         account: _builtins.str = ...,
         contact: Global___Contact | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "contact", b"contact"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "contact", b"contact", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -255,21 +269,29 @@ Global___UpdateContactRequest: _TypeAlias = UpdateContactRequest  # noqa: Y015
 
 @_typing.final
 class UpdateContactResponse(_message.Message):
-    """Answers when the provider has changed the contact."""
+    """Response of `ContactService.UpdateContact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CONTACT_FIELD_NUMBER: _builtins.int
     PROVIDER_MESSAGE_FIELD_NUMBER: _builtins.int
     provider_message: _builtins.str
-    """The provider's own words."""
+    """The provider's own text."""
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """What is known of the contact: `contact_id` and the fields that were changed. The provider does not return the
+        contact.
+        """
+
     def __init__(
         self,
         *,
+        contact: Global___Contact | None = ...,
         provider_message: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider_message", b"provider_message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "provider_message", b"provider_message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,14 +299,14 @@ Global___UpdateContactResponse: _TypeAlias = UpdateContactResponse  # noqa: Y015
 
 @_typing.final
 class DeleteContactRequest(_message.Message):
-    """Asks to delete a contact."""
+    """Request of `ContactService.DeleteContact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
     CONTACT_ID_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account whose list the contact is in."""
+    """Required. The account."""
     contact_id: _builtins.str
     """Required. The contact's id: letters, digits, `_` and `-`, at most 64 characters."""
     def __init__(
@@ -303,13 +325,13 @@ Global___DeleteContactRequest: _TypeAlias = DeleteContactRequest  # noqa: Y015
 
 @_typing.final
 class DeleteContactResponse(_message.Message):
-    """Answers when the provider has deleted the contact."""
+    """Response of `ContactService.DeleteContact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROVIDER_MESSAGE_FIELD_NUMBER: _builtins.int
     provider_message: _builtins.str
-    """The provider's own words."""
+    """The provider's own text."""
     def __init__(
         self,
         *,

@@ -26,11 +26,18 @@ if _version_not_supported:
 
 
 class ContactServiceStub(object):
-    """Keeps an account's contact list at its provider. ConnectBy.
+    """Manages an account's contact list at its provider. ConnectBy only.
 
-    Failures of a write: UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`
-    when nobody can tell whether the provider did it; any other code means that the provider said no and did nothing. A
-    read that fails with UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no contacts, or cannot do what the fields ask for.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the writes (create, update, delete):
+    - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the provider may have done it. List the contacts before you retry.
     """
 
     def __init__(self, channel):
@@ -62,17 +69,33 @@ class ContactServiceStub(object):
 
 
 class ContactServiceServicer(object):
-    """Keeps an account's contact list at its provider. ConnectBy.
+    """Manages an account's contact list at its provider. ConnectBy only.
 
-    Failures of a write: UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`
-    when nobody can tell whether the provider did it; any other code means that the provider said no and did nothing. A
-    read that fails with UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no contacts, or cannot do what the fields ask for.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the writes (create, update, delete):
+    - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the provider may have done it. List the contacts before you retry.
     """
 
     def ListContacts(self, request, context):
-        """Lists contacts, a page at a time, in the provider's order and with the provider's page size.
+        """Lists contacts, in the provider's order.
 
-        Pages are counted by the provider, so contacts that come or go between two calls may be seen twice or not at all.
+        The provider counts pages. If contacts are added or removed between two calls, some may be listed twice or not at
+        all.
+
+        A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
+        exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+        Errors, besides those of the service:
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+        - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+        - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed. Check the account's route.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,26 +104,33 @@ class ContactServiceServicer(object):
     def CreateContact(self, request, context):
         """Creates a contact.
 
-        What the provider does with a phone number that it knows already is not documented: it may refuse or make a second
-        contact.
+        ConnectBy does not document what happens if the phone number exists: it may refuse or create a second contact.
+
+        Errors, besides those of the service:
+        - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request. Nothing was done.
+        - UNAVAILABLE `STORE_UNAVAILABLE`: the request could not be recorded. Nothing reached the provider.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateContact(self, request, context):
-        """Updates a contact.
+        """Updates fields of a contact.
 
-        The provider needs `contact.name` each time, and nothing can read one contact: so this is no partial update
-        (`Capabilities.partial_contact_updates` is false), and whether fields that are absent are kept or cleared is not
-        documented. Phone number and country code cannot be changed.
+        ConnectBy needs `contact.name` in every update and cannot return a single contact. Whether it keeps or clears a
+        field that the update does not send is not documented, so `Capabilities.partial_contact_updates` is false. It
+        cannot change the phone number or the country code.
+
+        Errors: those of the service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteContact(self, request, context):
-        """Deletes a contact. What the provider answers to an id that it does not know is not documented.
+        """Deletes a contact. ConnectBy does not document its reply for an unknown id.
+
+        Errors: those of the service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,11 +168,18 @@ def add_ContactServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ContactService(object):
-    """Keeps an account's contact list at its provider. ConnectBy.
+    """Manages an account's contact list at its provider. ConnectBy only.
 
-    Failures of a write: UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`
-    when nobody can tell whether the provider did it; any other code means that the provider said no and did nothing. A
-    read that fails with UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no contacts, or cannot do what the fields ask for.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the writes (create, update, delete):
+    - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the provider may have done it. List the contacts before you retry.
     """
 
     @staticmethod

@@ -27,11 +27,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ContactServiceStub:
-    """Keeps an account's contact list at its provider. ConnectBy.
+    """Manages an account's contact list at its provider. ConnectBy only.
 
-    Failures of a write: UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`
-    when nobody can tell whether the provider did it; any other code means that the provider said no and did nothing. A
-    read that fails with UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no contacts, or cannot do what the fields ask for.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the writes (create, update, delete):
+    - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the provider may have done it. List the contacts before you retry.
     """
 
     @_typing.overload
@@ -39,63 +46,111 @@ class ContactServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ContactServiceAsyncStub: ...
     ListContacts: _grpc.UnaryUnaryMultiCallable[_contact_service_pb2.ListContactsRequest, _contact_service_pb2.ListContactsResponse]
-    """Lists contacts, a page at a time, in the provider's order and with the provider's page size.
+    """Lists contacts, in the provider's order.
 
-    Pages are counted by the provider, so contacts that come or go between two calls may be seen twice or not at all.
+    The provider counts pages. If contacts are added or removed between two calls, some may be listed twice or not at
+    all.
+
+    A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
+    exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+    Errors, besides those of the service:
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed. Check the account's route.
     """
     CreateContact: _grpc.UnaryUnaryMultiCallable[_contact_service_pb2.CreateContactRequest, _contact_service_pb2.CreateContactResponse]
     """Creates a contact.
 
-    What the provider does with a phone number that it knows already is not documented: it may refuse or make a second
-    contact.
+    ConnectBy does not document what happens if the phone number exists: it may refuse or create a second contact.
+
+    Errors, besides those of the service:
+    - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request. Nothing was done.
+    - UNAVAILABLE `STORE_UNAVAILABLE`: the request could not be recorded. Nothing reached the provider.
     """
     UpdateContact: _grpc.UnaryUnaryMultiCallable[_contact_service_pb2.UpdateContactRequest, _contact_service_pb2.UpdateContactResponse]
-    """Updates a contact.
+    """Updates fields of a contact.
 
-    The provider needs `contact.name` each time, and nothing can read one contact: so this is no partial update
-    (`Capabilities.partial_contact_updates` is false), and whether fields that are absent are kept or cleared is not
-    documented. Phone number and country code cannot be changed.
+    ConnectBy needs `contact.name` in every update and cannot return a single contact. Whether it keeps or clears a
+    field that the update does not send is not documented, so `Capabilities.partial_contact_updates` is false. It
+    cannot change the phone number or the country code.
+
+    Errors: those of the service.
     """
     DeleteContact: _grpc.UnaryUnaryMultiCallable[_contact_service_pb2.DeleteContactRequest, _contact_service_pb2.DeleteContactResponse]
-    """Deletes a contact. What the provider answers to an id that it does not know is not documented."""
+    """Deletes a contact. ConnectBy does not document its reply for an unknown id.
+
+    Errors: those of the service.
+    """
 
 @_typing.type_check_only
 class ContactServiceAsyncStub(ContactServiceStub):
-    """Keeps an account's contact list at its provider. ConnectBy.
+    """Manages an account's contact list at its provider. ConnectBy only.
 
-    Failures of a write: UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`
-    when nobody can tell whether the provider did it; any other code means that the provider said no and did nothing. A
-    read that fails with UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no contacts, or cannot do what the fields ask for.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the writes (create, update, delete):
+    - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the provider may have done it. List the contacts before you retry.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListContacts: _aio.UnaryUnaryMultiCallable[_contact_service_pb2.ListContactsRequest, _contact_service_pb2.ListContactsResponse]  # type: ignore[assignment]
-    """Lists contacts, a page at a time, in the provider's order and with the provider's page size.
+    """Lists contacts, in the provider's order.
 
-    Pages are counted by the provider, so contacts that come or go between two calls may be seen twice or not at all.
+    The provider counts pages. If contacts are added or removed between two calls, some may be listed twice or not at
+    all.
+
+    A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
+    exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+    Errors, besides those of the service:
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed. Check the account's route.
     """
     CreateContact: _aio.UnaryUnaryMultiCallable[_contact_service_pb2.CreateContactRequest, _contact_service_pb2.CreateContactResponse]  # type: ignore[assignment]
     """Creates a contact.
 
-    What the provider does with a phone number that it knows already is not documented: it may refuse or make a second
-    contact.
+    ConnectBy does not document what happens if the phone number exists: it may refuse or create a second contact.
+
+    Errors, besides those of the service:
+    - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request. Nothing was done.
+    - UNAVAILABLE `STORE_UNAVAILABLE`: the request could not be recorded. Nothing reached the provider.
     """
     UpdateContact: _aio.UnaryUnaryMultiCallable[_contact_service_pb2.UpdateContactRequest, _contact_service_pb2.UpdateContactResponse]  # type: ignore[assignment]
-    """Updates a contact.
+    """Updates fields of a contact.
 
-    The provider needs `contact.name` each time, and nothing can read one contact: so this is no partial update
-    (`Capabilities.partial_contact_updates` is false), and whether fields that are absent are kept or cleared is not
-    documented. Phone number and country code cannot be changed.
+    ConnectBy needs `contact.name` in every update and cannot return a single contact. Whether it keeps or clears a
+    field that the update does not send is not documented, so `Capabilities.partial_contact_updates` is false. It
+    cannot change the phone number or the country code.
+
+    Errors: those of the service.
     """
     DeleteContact: _aio.UnaryUnaryMultiCallable[_contact_service_pb2.DeleteContactRequest, _contact_service_pb2.DeleteContactResponse]  # type: ignore[assignment]
-    """Deletes a contact. What the provider answers to an id that it does not know is not documented."""
+    """Deletes a contact. ConnectBy does not document its reply for an unknown id.
+
+    Errors: those of the service.
+    """
 
 class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps an account's contact list at its provider. ConnectBy.
+    """Manages an account's contact list at its provider. ConnectBy only.
 
-    Failures of a write: UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`
-    when nobody can tell whether the provider did it; any other code means that the provider said no and did nothing. A
-    read that fails with UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no contacts, or cannot do what the fields ask for.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the writes (create, update, delete):
+    - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the provider may have done it. List the contacts before you retry.
     """
 
     @_abc_1.abstractmethod
@@ -104,9 +159,18 @@ class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contact_service_pb2.ListContactsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contact_service_pb2.ListContactsResponse, _abc.Awaitable[_contact_service_pb2.ListContactsResponse]]:
-        """Lists contacts, a page at a time, in the provider's order and with the provider's page size.
+        """Lists contacts, in the provider's order.
 
-        Pages are counted by the provider, so contacts that come or go between two calls may be seen twice or not at all.
+        The provider counts pages. If contacts are added or removed between two calls, some may be listed twice or not at
+        all.
+
+        A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
+        exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+        Errors, besides those of the service:
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+        - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+        - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed. Check the account's route.
         """
 
     @_abc_1.abstractmethod
@@ -117,8 +181,11 @@ class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_contact_service_pb2.CreateContactResponse, _abc.Awaitable[_contact_service_pb2.CreateContactResponse]]:
         """Creates a contact.
 
-        What the provider does with a phone number that it knows already is not documented: it may refuse or make a second
-        contact.
+        ConnectBy does not document what happens if the phone number exists: it may refuse or create a second contact.
+
+        Errors, besides those of the service:
+        - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request. Nothing was done.
+        - UNAVAILABLE `STORE_UNAVAILABLE`: the request could not be recorded. Nothing reached the provider.
         """
 
     @_abc_1.abstractmethod
@@ -127,11 +194,13 @@ class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contact_service_pb2.UpdateContactRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contact_service_pb2.UpdateContactResponse, _abc.Awaitable[_contact_service_pb2.UpdateContactResponse]]:
-        """Updates a contact.
+        """Updates fields of a contact.
 
-        The provider needs `contact.name` each time, and nothing can read one contact: so this is no partial update
-        (`Capabilities.partial_contact_updates` is false), and whether fields that are absent are kept or cleared is not
-        documented. Phone number and country code cannot be changed.
+        ConnectBy needs `contact.name` in every update and cannot return a single contact. Whether it keeps or clears a
+        field that the update does not send is not documented, so `Capabilities.partial_contact_updates` is false. It
+        cannot change the phone number or the country code.
+
+        Errors: those of the service.
         """
 
     @_abc_1.abstractmethod
@@ -140,6 +209,9 @@ class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contact_service_pb2.DeleteContactRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contact_service_pb2.DeleteContactResponse, _abc.Awaitable[_contact_service_pb2.DeleteContactResponse]]:
-        """Deletes a contact. What the provider answers to an id that it does not know is not documented."""
+        """Deletes a contact. ConnectBy does not document its reply for an unknown id.
+
+        Errors: those of the service.
+        """
 
 def add_ContactServiceServicer_to_server(servicer: ContactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,13 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from switchboard_client.v1 import error_pb2 as switchboard_dot_v1_dot_error__pb2
+from switchboard_client.v1 import failure_pb2 as switchboard_dot_v1_dot_failure__pb2
 from switchboard_client.v1 import message_pb2 as switchboard_dot_v1_dot_message__pb2
 from switchboard_client.v1 import party_pb2 as switchboard_dot_v1_dot_party__pb2
 from switchboard_client.v1 import provider_pb2 as switchboard_dot_v1_dot_provider__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswitchboard/v1/event.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/error.proto\x1a\x1cswitchboard/v1/message.proto\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\xf9\x04\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12*\n\x08provider\x18\x04 \x01(\x0e\x32\x18.switchboard.v1.Provider\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x30\n\x0creceive_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\noccur_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rcallback_data\x18\x08 \x01(\t\x12\x1d\n\x15possible_duplicate_of\x18\t \x01(\t\x12\x10\n\x08raw_body\x18\n \x01(\x0c\x12;\n\x10message_received\x18\x14 \x01(\x0b\x32\x1f.switchboard.v1.MessageReceivedH\x00\x12\x37\n\x0emessage_status\x18\x15 \x01(\x0b\x32\x1d.switchboard.v1.MessageStatusH\x00\x12\x33\n\x0cmessage_echo\x18\x16 \x01(\x0b\x32\x1b.switchboard.v1.MessageEchoH\x00\x12;\n\x10report_completed\x18\x17 \x01(\x0b\x32\x1f.switchboard.v1.ReportCompletedH\x00\x12;\n\x10message_accepted\x18\x18 \x01(\x0b\x32\x1f.switchboard.v1.MessageAcceptedH\x00\x12/\n\x07unknown\x18\x1d \x01(\x0b\x32\x1c.switchboard.v1.UnknownEventH\x00\x42\t\n\x07payload\"\x9c\x03\n\x0fMessageReceived\x12\x1b\n\x13provider_message_id\x18\x01 \x01(\t\x12%\n\x06sender\x18\x02 \x01(\x0b\x32\x15.switchboard.v1.Party\x12(\n\trecipient\x18\x03 \x01(\x0b\x32\x15.switchboard.v1.Party\x12$\n\x1creply_to_provider_message_id\x18\x04 \x01(\t\x12*\n\x08referral\x18\x05 \x01(\x0b\x32\x18.switchboard.v1.Referral\x12$\n\x04text\x18\n \x01(\x0b\x32\x14.switchboard.v1.TextH\x00\x12\x35\n\x0b\x61ttachments\x18\x0b \x01(\x0b\x32\x1e.switchboard.v1.AttachmentListH\x00\x12,\n\x08location\x18\x0c \x01(\x0b\x32\x18.switchboard.v1.LocationH\x00\x12\x33\n\x0c\x62utton_reply\x18\r \x01(\x0b\x32\x1b.switchboard.v1.ButtonReplyH\x00\x42\t\n\x07\x63ontent\"A\n\x0e\x41ttachmentList\x12/\n\x0b\x61ttachments\x18\x01 \x03(\x0b\x32\x1a.switchboard.v1.Attachment\"}\n\nAttachment\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.switchboard.v1.MediaKind\x12\x15\n\rprovider_kind\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61ption\x18\x04 \x01(\t\x12\x11\n\tfile_name\x18\x05 \x01(\t\",\n\x0b\x42uttonReply\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\t\"\xc9\x01\n\x08Referral\x12\x12\n\nsource_url\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x13\n\x0bsource_type\x18\x03 \x01(\t\x12\x10\n\x08headline\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\t\x12\x12\n\nmedia_type\x18\x06 \x01(\t\x12\x11\n\timage_url\x18\x07 \x01(\t\x12\x11\n\tvideo_url\x18\x08 \x01(\t\x12\x15\n\rthumbnail_url\x18\t \x01(\t\x12\x10\n\x08\x63lick_id\x18\n \x01(\t\"\xc6\x01\n\x0fReportCompleted\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0breport_type\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x0b\n\x03url\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd7\x02\n\rMessageStatus\x12\x1b\n\x13provider_message_id\x18\x01 \x01(\t\x12,\n\x06status\x18\x02 \x01(\x0e\x32\x1c.switchboard.v1.MessageState\x12\x17\n\x0fprovider_status\x18\x03 \x01(\t\x12$\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x15.switchboard.v1.Error\x12%\n\x06sender\x18\x05 \x01(\x0b\x32\x15.switchboard.v1.Party\x12(\n\trecipient\x18\x06 \x01(\x0b\x32\x15.switchboard.v1.Party\x12\x15\n\rcampaign_name\x18\x07 \x01(\t\x12\x31\n\x0bstate_after\x18\x08 \x01(\x0e\x32\x1c.switchboard.v1.MessageState\x12\r\n\x05stale\x18\t \x01(\x08\x12\x12\n\nmessage_id\x18\n \x01(\t\";\n\x0fMessageAccepted\x12(\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Message\"\x91\x02\n\x0bMessageEcho\x12\x1b\n\x13provider_message_id\x18\x01 \x01(\t\x12%\n\x06sender\x18\x02 \x01(\x0b\x32\x15.switchboard.v1.Party\x12(\n\trecipient\x18\x03 \x01(\x0b\x32\x15.switchboard.v1.Party\x12$\n\x04text\x18\n \x01(\x0b\x32\x14.switchboard.v1.TextH\x00\x12\x35\n\x0b\x61ttachments\x18\x0b \x01(\x0b\x32\x1e.switchboard.v1.AttachmentListH\x00\x12,\n\x08location\x18\x0c \x01(\x0b\x32\x18.switchboard.v1.LocationH\x00\x42\t\n\x07\x63ontent\".\n\x0cUnknownEvent\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\tB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswitchboard/v1/event.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cswitchboard/v1/failure.proto\x1a\x1cswitchboard/v1/message.proto\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\x8a\x05\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12*\n\x08provider\x18\x04 \x01(\x0e\x32\x18.switchboard.v1.Provider\x12\x15\n\rprovider_name\x18\x05 \x01(\t\x12\x0c\n\x04type\x18\x06 \x01(\t\x12\x30\n\x0creceive_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\noccur_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rcallback_data\x18\t \x01(\t\x12\x1d\n\x15possible_duplicate_of\x18\n \x01(\t\x12\x10\n\x08raw_body\x18\x0b \x01(\x0c\x12;\n\x10message_received\x18\x14 \x01(\x0b\x32\x1f.switchboard.v1.MessageReceivedH\x00\x12;\n\x10message_accepted\x18\x15 \x01(\x0b\x32\x1f.switchboard.v1.MessageAcceptedH\x00\x12\x37\n\x0emessage_status\x18\x16 \x01(\x0b\x32\x1d.switchboard.v1.MessageStatusH\x00\x12\x33\n\x0cmessage_echo\x18\x17 \x01(\x0b\x32\x1b.switchboard.v1.MessageEchoH\x00\x12/\n\nreport_run\x18\x18 \x01(\x0b\x32\x19.switchboard.v1.ReportRunH\x00\x12/\n\x07unknown\x18\x19 \x01(\x0b\x32\x1c.switchboard.v1.UnknownEventH\x00\x42\t\n\x07payload\"\xe7\x03\n\x0fMessageReceived\x12\x1b\n\x13provider_message_id\x18\x01 \x01(\t\x12%\n\x06sender\x18\x02 \x01(\x0b\x32\x15.switchboard.v1.Party\x12(\n\trecipient\x18\x03 \x01(\x0b\x32\x15.switchboard.v1.Party\x12$\n\x1creply_to_provider_message_id\x18\x04 \x01(\t\x12*\n\x08referral\x18\x05 \x01(\x0b\x32\x18.switchboard.v1.Referral\x12\x15\n\rmetadata_json\x18\x06 \x01(\t\x12$\n\x04text\x18\n \x01(\x0b\x32\x14.switchboard.v1.TextH\x00\x12\x35\n\x0b\x61ttachments\x18\x0b \x01(\x0b\x32\x1e.switchboard.v1.AttachmentListH\x00\x12,\n\x08location\x18\x0c \x01(\x0b\x32\x18.switchboard.v1.LocationH\x00\x12\x33\n\x0c\x62utton_reply\x18\r \x01(\x0b\x32\x1b.switchboard.v1.ButtonReplyH\x00\x12\x32\n\x0bunsupported\x18\x0e \x01(\x0b\x32\x1b.switchboard.v1.UnsupportedH\x00\x42\t\n\x07\x63ontent\"6\n\x0bUnsupported\x12\x15\n\rprovider_kind\x18\x01 \x01(\t\x12\x10\n\x08raw_json\x18\x02 \x01(\t\"A\n\x0e\x41ttachmentList\x12/\n\x0b\x61ttachments\x18\x01 \x03(\x0b\x32\x1a.switchboard.v1.Attachment\"\xda\x01\n\nAttachment\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.switchboard.v1.MediaKind\x12\x15\n\rprovider_kind\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61ption\x18\x04 \x01(\t\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x11\n\tmime_type\x18\x06 \x01(\t\x12\x0e\n\x06sha256\x18\x07 \x01(\t\x12\x17\n\nsize_bytes\x18\x08 \x01(\x04H\x00\x88\x01\x01\x12\x10\n\x08media_id\x18\t \x01(\tB\r\n\x0b_size_bytes\",\n\x0b\x42uttonReply\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\t\"\xc9\x01\n\x08Referral\x12\x12\n\nsource_url\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x13\n\x0bsource_type\x18\x03 \x01(\t\x12\x10\n\x08headline\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\t\x12\x12\n\nmedia_type\x18\x06 \x01(\t\x12\x11\n\timage_url\x18\x07 \x01(\t\x12\x11\n\tvideo_url\x18\x08 \x01(\t\x12\x15\n\rthumbnail_url\x18\t \x01(\t\x12\x10\n\x08\x63lick_id\x18\n \x01(\t\";\n\x0fMessageAccepted\x12(\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Message\"\xdb\x02\n\rMessageStatus\x12\x1b\n\x13provider_message_id\x18\x01 \x01(\t\x12,\n\x06status\x18\x02 \x01(\x0e\x32\x1c.switchboard.v1.MessageState\x12\x17\n\x0fprovider_status\x18\x03 \x01(\t\x12(\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x17.switchboard.v1.Failure\x12%\n\x06sender\x18\x05 \x01(\x0b\x32\x15.switchboard.v1.Party\x12(\n\trecipient\x18\x06 \x01(\x0b\x32\x15.switchboard.v1.Party\x12\x15\n\rcampaign_name\x18\x07 \x01(\t\x12\x31\n\x0bstate_after\x18\x08 \x01(\x0e\x32\x1c.switchboard.v1.MessageState\x12\r\n\x05stale\x18\t \x01(\x08\x12\x12\n\nmessage_id\x18\n \x01(\t\"\xe3\x03\n\x0bMessageEcho\x12\x1b\n\x13provider_message_id\x18\x01 \x01(\t\x12%\n\x06sender\x18\x02 \x01(\x0b\x32\x15.switchboard.v1.Party\x12(\n\trecipient\x18\x03 \x01(\x0b\x32\x15.switchboard.v1.Party\x12$\n\x1creply_to_provider_message_id\x18\x04 \x01(\t\x12*\n\x08referral\x18\x05 \x01(\x0b\x32\x18.switchboard.v1.Referral\x12\x15\n\rmetadata_json\x18\x06 \x01(\t\x12$\n\x04text\x18\n \x01(\x0b\x32\x14.switchboard.v1.TextH\x00\x12\x35\n\x0b\x61ttachments\x18\x0b \x01(\x0b\x32\x1e.switchboard.v1.AttachmentListH\x00\x12,\n\x08location\x18\x0c \x01(\x0b\x32\x18.switchboard.v1.LocationH\x00\x12\x33\n\x0c\x62utton_reply\x18\r \x01(\x0b\x32\x1b.switchboard.v1.ButtonReplyH\x00\x12\x32\n\x0bunsupported\x18\x0e \x01(\x0b\x32\x1b.switchboard.v1.UnsupportedH\x00\x42\t\n\x07\x63ontent\"\x87\x02\n\tReportRun\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0breport_type\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12,\n\x06status\x18\x05 \x01(\x0e\x32\x1c.switchboard.v1.ReportStatus\x12\x17\n\x0fprovider_status\x18\x06 \x01(\t\x12\x0b\n\x03url\x18\x07 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\".\n\x0cUnknownEvent\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\"A\n\x0b\x45ventFilter\x12\x10\n\x08\x61\x63\x63ounts\x18\x01 \x03(\t\x12\r\n\x05types\x18\x02 \x03(\t\x12\x11\n\tcustomers\x18\x03 \x03(\t*\x82\x01\n\x0cReportStatus\x12\x1d\n\x19REPORT_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18REPORT_STATUS_PROCESSING\x10\x01\x12\x1b\n\x17REPORT_STATUS_COMPLETED\x10\x02\x12\x18\n\x14REPORT_STATUS_FAILED\x10\x03*g\n\rStartPosition\x12\x1e\n\x1aSTART_POSITION_UNSPECIFIED\x10\x00\x12\x19\n\x15START_POSITION_LATEST\x10\x01\x12\x1b\n\x17START_POSITION_EARLIEST\x10\x02\x42\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,26 +37,34 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchboard_client.v1.event
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016switchboard.v1P\001Z3switchboard.example/go/switchboard/v1;switchboardv1\242\002\003SWB\252\002\016Switchboard.V1\312\002\016Switchboard\\V1\352\002\017Switchboard::V1'
-  _globals['_EVENT']._serialized_start=197
-  _globals['_EVENT']._serialized_end=830
-  _globals['_MESSAGERECEIVED']._serialized_start=833
-  _globals['_MESSAGERECEIVED']._serialized_end=1245
-  _globals['_ATTACHMENTLIST']._serialized_start=1247
-  _globals['_ATTACHMENTLIST']._serialized_end=1312
-  _globals['_ATTACHMENT']._serialized_start=1314
-  _globals['_ATTACHMENT']._serialized_end=1439
-  _globals['_BUTTONREPLY']._serialized_start=1441
-  _globals['_BUTTONREPLY']._serialized_end=1485
-  _globals['_REFERRAL']._serialized_start=1488
-  _globals['_REFERRAL']._serialized_end=1689
-  _globals['_REPORTCOMPLETED']._serialized_start=1692
-  _globals['_REPORTCOMPLETED']._serialized_end=1890
-  _globals['_MESSAGESTATUS']._serialized_start=1893
-  _globals['_MESSAGESTATUS']._serialized_end=2236
-  _globals['_MESSAGEACCEPTED']._serialized_start=2238
-  _globals['_MESSAGEACCEPTED']._serialized_end=2297
-  _globals['_MESSAGEECHO']._serialized_start=2300
-  _globals['_MESSAGEECHO']._serialized_end=2573
-  _globals['_UNKNOWNEVENT']._serialized_start=2575
-  _globals['_UNKNOWNEVENT']._serialized_end=2621
+  _globals['_REPORTSTATUS']._serialized_start=3214
+  _globals['_REPORTSTATUS']._serialized_end=3344
+  _globals['_STARTPOSITION']._serialized_start=3346
+  _globals['_STARTPOSITION']._serialized_end=3449
+  _globals['_EVENT']._serialized_start=199
+  _globals['_EVENT']._serialized_end=849
+  _globals['_MESSAGERECEIVED']._serialized_start=852
+  _globals['_MESSAGERECEIVED']._serialized_end=1339
+  _globals['_UNSUPPORTED']._serialized_start=1341
+  _globals['_UNSUPPORTED']._serialized_end=1395
+  _globals['_ATTACHMENTLIST']._serialized_start=1397
+  _globals['_ATTACHMENTLIST']._serialized_end=1462
+  _globals['_ATTACHMENT']._serialized_start=1465
+  _globals['_ATTACHMENT']._serialized_end=1683
+  _globals['_BUTTONREPLY']._serialized_start=1685
+  _globals['_BUTTONREPLY']._serialized_end=1729
+  _globals['_REFERRAL']._serialized_start=1732
+  _globals['_REFERRAL']._serialized_end=1933
+  _globals['_MESSAGEACCEPTED']._serialized_start=1935
+  _globals['_MESSAGEACCEPTED']._serialized_end=1994
+  _globals['_MESSAGESTATUS']._serialized_start=1997
+  _globals['_MESSAGESTATUS']._serialized_end=2344
+  _globals['_MESSAGEECHO']._serialized_start=2347
+  _globals['_MESSAGEECHO']._serialized_end=2830
+  _globals['_REPORTRUN']._serialized_start=2833
+  _globals['_REPORTRUN']._serialized_end=3096
+  _globals['_UNKNOWNEVENT']._serialized_start=3098
+  _globals['_UNKNOWNEVENT']._serialized_end=3144
+  _globals['_EVENTFILTER']._serialized_start=3146
+  _globals['_EVENTFILTER']._serialized_end=3211
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
-from switchboard_client.v1 import error_pb2 as _error_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from switchboard_client.v1 import failure_pb2 as _failure_pb2
 from switchboard_client.v1 import message_pb2 as _message_pb2
 from switchboard_client.v1 import party_pb2 as _party_pb2
 from switchboard_client.v1 import provider_pb2 as _provider_pb2
@@ -23,16 +24,69 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ReportStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReportStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPORT_STATUS_UNSPECIFIED: _ReportStatus.ValueType  # 0
+    """A status that this version does not know: see `provider_status`."""
+    REPORT_STATUS_PROCESSING: _ReportStatus.ValueType  # 1
+    """The report is being made."""
+    REPORT_STATUS_COMPLETED: _ReportStatus.ValueType  # 2
+    """The report is complete and can be fetched."""
+    REPORT_STATUS_FAILED: _ReportStatus.ValueType  # 3
+    """The report could not be made."""
+
+class ReportStatus(_ReportStatus, metaclass=_ReportStatusEnumTypeWrapper):
+    """The status of a report's run."""
+
+REPORT_STATUS_UNSPECIFIED: ReportStatus.ValueType  # 0
+"""A status that this version does not know: see `provider_status`."""
+REPORT_STATUS_PROCESSING: ReportStatus.ValueType  # 1
+"""The report is being made."""
+REPORT_STATUS_COMPLETED: ReportStatus.ValueType  # 2
+"""The report is complete and can be fetched."""
+REPORT_STATUS_FAILED: ReportStatus.ValueType  # 3
+"""The report could not be made."""
+Global___ReportStatus: _TypeAlias = ReportStatus  # noqa: Y015
+
+class _StartPosition:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StartPositionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StartPosition.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    START_POSITION_UNSPECIFIED: _StartPosition.ValueType  # 0
+    """The default of the field."""
+    START_POSITION_LATEST: _StartPosition.ValueType  # 1
+    """After the newest event: only events from now on."""
+    START_POSITION_EARLIEST: _StartPosition.ValueType  # 2
+    """Before the oldest event in the journal."""
+
+class StartPosition(_StartPosition, metaclass=_StartPositionEnumTypeWrapper):
+    """A named position in the journal."""
+
+START_POSITION_UNSPECIFIED: StartPosition.ValueType  # 0
+"""The default of the field."""
+START_POSITION_LATEST: StartPosition.ValueType  # 1
+"""After the newest event: only events from now on."""
+START_POSITION_EARLIEST: StartPosition.ValueType  # 2
+"""Before the oldest event in the journal."""
+Global___StartPosition: _TypeAlias = StartPosition  # noqa: Y015
+
 @_typing.final
 class Event(_message.Message):
-    """Tells one thing that happened. Events of all accounts stand in one journal, in one order."""
+    """One event. The journal holds the events of all accounts in one order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     RECEIVE_TIME_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
@@ -40,85 +94,92 @@ class Event(_message.Message):
     POSSIBLE_DUPLICATE_OF_FIELD_NUMBER: _builtins.int
     RAW_BODY_FIELD_NUMBER: _builtins.int
     MESSAGE_RECEIVED_FIELD_NUMBER: _builtins.int
+    MESSAGE_ACCEPTED_FIELD_NUMBER: _builtins.int
     MESSAGE_STATUS_FIELD_NUMBER: _builtins.int
     MESSAGE_ECHO_FIELD_NUMBER: _builtins.int
-    REPORT_COMPLETED_FIELD_NUMBER: _builtins.int
-    MESSAGE_ACCEPTED_FIELD_NUMBER: _builtins.int
+    REPORT_RUN_FIELD_NUMBER: _builtins.int
     UNKNOWN_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
-    """The event's own id, `evt_` and a ULID. The same wherever and whenever the event is read."""
+    event_id: _builtins.str
+    """The event's id: `evt_` and a ULID. It is the same in every stream, list and subscription."""
     cursor: _builtins.str
-    """The event's place in the journal. Give it as `SubscribeRequest.after_cursor` to go on behind this event. Opaque, at
-    most 64 characters; it cannot be compared or computed with.
+    """The position after this event. Pass it as `SubscribeRequest.after_cursor` to resume after the event.
+
+    Cursors are opaque, have at most 64 characters and cannot be compared.
     """
     account: _builtins.str
     """The account that the event belongs to."""
     provider: _provider_pb2.Provider.ValueType
     """The account's provider."""
+    provider_name: _builtins.str
+    """The name of `provider`."""
     type: _builtins.str
-    """What happened, as a word with dots:
+    """The type, in words separated by dots:
 
     | type | payload |
     |---|---|
     | `message.received` | `message_received`: a customer wrote |
-    | `message.accepted` | `message_accepted`: the provider has taken a message of ours |
-    | `message.status` | `message_status`: the provider reports on a message that was sent |
-    | `message.echo` | `message_echo`: a message from one of our own numbers, reported back |
-    | `report.completed` | `report_completed`: a report can be fetched |
-    | `unknown` | `unknown`: a rightly signed webhook that this version cannot read |
+    | `message.accepted` | `message_accepted`: the provider accepted a message sent through Switchboard |
+    | `message.status` | `message_status`: the provider reported on a sent message |
+    | `message.echo` | `message_echo`: the provider reported a message from one of the business's own numbers |
+    | `report.run` | `report_run`: a run of a report started, completed or failed |
+    | `unknown` | `unknown`: a webhook with a valid signature that is not a message, a status or a report |
 
-    More types will come: let a consumer pass over those it does not know, or filter.
+    Later versions add types. Ignore types that you do not know, or set a filter.
     """
     callback_data: _builtins.str
-    """The JSON that the sender attached to the message that this event is about (`SendMessageRequest.callback_data`), as
-    the provider brought it back. Empty when there is none.
+    """The JSON that the sender attached to the message that this event concerns (`SendMessageRequest.callback_data`), as
+    the provider returned it. Empty if there is none.
     """
     possible_duplicate_of: _builtins.str
-    """The id of the newest earlier event whose webhook had the very same bytes, when the provider gave no identity by
-    which a repetition could be told from a second, equal event. Empty otherwise. Events with an identity are never
-    delivered twice.
+    """The id of the newest earlier event whose webhook had the same bytes. It is set only if the provider gave the event
+    no identity, so a repetition cannot be distinguished from a second, equal event. Empty otherwise.
+
+    Repetitions of events with an identity are dropped while the journal holds the original.
     """
     raw_body: _builtins.bytes
-    """The webhook's body as it was received, byte for byte. Only when the request asked with `include_raw`."""
+    """The webhook's body, byte for byte as received. Set only if the request set `include_raw` and the event is from a
+    webhook.
+    """
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp:
-        """When Switchboard received it. It never goes backwards along the journal, even when the clock of the machine does."""
+        """When Switchboard received the event. It never decreases along the journal, even if the machine's clock does."""
 
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the provider's clock, in full seconds. Absent when the provider did not say."""
+        """When the event happened by the provider's clock, in whole seconds. Absent if the provider sent no readable time."""
 
     @_builtins.property
     def message_received(self) -> Global___MessageReceived:
         """A customer wrote."""
 
     @_builtins.property
+    def message_accepted(self) -> Global___MessageAccepted:
+        """The provider accepted a message that was sent through Switchboard."""
+
+    @_builtins.property
     def message_status(self) -> Global___MessageStatus:
-        """The provider reports on a message that was sent."""
+        """The provider reported on a sent message."""
 
     @_builtins.property
     def message_echo(self) -> Global___MessageEcho:
-        """A message from one of our own numbers was reported back."""
+        """The provider reported a message from one of the business's own numbers."""
 
     @_builtins.property
-    def report_completed(self) -> Global___ReportCompleted:
-        """A report can be fetched."""
-
-    @_builtins.property
-    def message_accepted(self) -> Global___MessageAccepted:
-        """The provider has taken a message of ours."""
+    def report_run(self) -> Global___ReportRun:
+        """A run of a report started, completed or failed."""
 
     @_builtins.property
     def unknown(self) -> Global___UnknownEvent:
-        """A rightly signed webhook that this version cannot read."""
+        """A webhook with a valid signature that is not a message, a status or a report."""
 
     def __init__(
         self,
         *,
-        id: _builtins.str = ...,
+        event_id: _builtins.str = ...,
         cursor: _builtins.str = ...,
         account: _builtins.str = ...,
         provider: _provider_pb2.Provider.ValueType = ...,
+        provider_name: _builtins.str = ...,
         type: _builtins.str = ...,
         receive_time: _timestamp_pb2.Timestamp | None = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
@@ -126,17 +187,17 @@ class Event(_message.Message):
         possible_duplicate_of: _builtins.str = ...,
         raw_body: _builtins.bytes = ...,
         message_received: Global___MessageReceived | None = ...,
+        message_accepted: Global___MessageAccepted | None = ...,
         message_status: Global___MessageStatus | None = ...,
         message_echo: Global___MessageEcho | None = ...,
-        report_completed: Global___ReportCompleted | None = ...,
-        message_accepted: Global___MessageAccepted | None = ...,
+        report_run: Global___ReportRun | None = ...,
         unknown: Global___UnknownEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["message_accepted", b"message_accepted", "message_echo", b"message_echo", "message_received", b"message_received", "message_status", b"message_status", "occur_time", b"occur_time", "payload", b"payload", "receive_time", b"receive_time", "report_completed", b"report_completed", "unknown", b"unknown"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message_accepted", b"message_accepted", "message_echo", b"message_echo", "message_received", b"message_received", "message_status", b"message_status", "occur_time", b"occur_time", "payload", b"payload", "receive_time", b"receive_time", "report_run", b"report_run", "unknown", b"unknown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "callback_data", b"callback_data", "cursor", b"cursor", "id", b"id", "message_accepted", b"message_accepted", "message_echo", b"message_echo", "message_received", b"message_received", "message_status", b"message_status", "occur_time", b"occur_time", "payload", b"payload", "possible_duplicate_of", b"possible_duplicate_of", "provider", b"provider", "raw_body", b"raw_body", "receive_time", b"receive_time", "report_completed", b"report_completed", "type", b"type", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "callback_data", b"callback_data", "cursor", b"cursor", "event_id", b"event_id", "message_accepted", b"message_accepted", "message_echo", b"message_echo", "message_received", b"message_received", "message_status", b"message_status", "occur_time", b"occur_time", "payload", b"payload", "possible_duplicate_of", b"possible_duplicate_of", "provider", b"provider", "provider_name", b"provider_name", "raw_body", b"raw_body", "receive_time", b"receive_time", "report_run", b"report_run", "type", b"type", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["message_received", "message_status", "message_echo", "report_completed", "message_accepted", "unknown"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["message_received", "message_accepted", "message_status", "message_echo", "report_run", "unknown"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -144,7 +205,7 @@ Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class MessageReceived(_message.Message):
-    """Tells that a customer wrote."""
+    """A customer wrote."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -153,27 +214,33 @@ class MessageReceived(_message.Message):
     RECIPIENT_FIELD_NUMBER: _builtins.int
     REPLY_TO_PROVIDER_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     REFERRAL_FIELD_NUMBER: _builtins.int
+    METADATA_JSON_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     ATTACHMENTS_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
     BUTTON_REPLY_FIELD_NUMBER: _builtins.int
+    UNSUPPORTED_FIELD_NUMBER: _builtins.int
     provider_message_id: _builtins.str
-    """The provider's id of this message. Empty when it gave none."""
+    """The provider's id of this message. Empty if it sent none. With `unsupported` content, the id may name the message
+    that this one refers to, so repetitions are not dropped: see `Event.possible_duplicate_of`.
+    """
     reply_to_provider_message_id: _builtins.str
-    """The provider's id of the message that the customer answers, where it is a quoted answer or a pressed button. Empty
+    """The provider's id of the message that the customer replied to, by quoting it or pressing its button. Empty
     otherwise.
     """
+    metadata_json: _builtins.str
+    """The webhook's `metadata` as the JSON text that the provider sent, campaign included. Empty if it sent none."""
     @_builtins.property
     def sender(self) -> _party_pb2.Party:
         """The customer."""
 
     @_builtins.property
     def recipient(self) -> _party_pb2.Party:
-        """The number of ours that the customer wrote to."""
+        """The business's number that the customer wrote to."""
 
     @_builtins.property
     def referral(self) -> Global___Referral:
-        """The advertisement that brought the customer. Absent when there was none."""
+        """The advertisement that led the customer here. Absent if there was none."""
 
     @_builtins.property
     def text(self) -> _message_pb2.Text:
@@ -181,15 +248,21 @@ class MessageReceived(_message.Message):
 
     @_builtins.property
     def attachments(self) -> Global___AttachmentList:
-        """Files, one as a rule. A text that came with them is the caption of the first, unless that has one of its own."""
+        """Files, usually one. A text sent with them is the caption of the first file, unless that file has its own."""
 
     @_builtins.property
     def location(self) -> _message_pb2.Location:
-        """A place."""
+        """A location."""
 
     @_builtins.property
     def button_reply(self) -> Global___ButtonReply:
         """A pressed button."""
+
+    @_builtins.property
+    def unsupported(self) -> Global___Unsupported:
+        """Content of a kind that this version of the server does not parse, such as a sticker or a reaction. A later
+        version may parse it and then set another field instead.
+        """
 
     def __init__(
         self,
@@ -199,24 +272,54 @@ class MessageReceived(_message.Message):
         recipient: _party_pb2.Party | None = ...,
         reply_to_provider_message_id: _builtins.str = ...,
         referral: Global___Referral | None = ...,
+        metadata_json: _builtins.str = ...,
         text: _message_pb2.Text | None = ...,
         attachments: Global___AttachmentList | None = ...,
         location: _message_pb2.Location | None = ...,
         button_reply: Global___ButtonReply | None = ...,
+        unsupported: Global___Unsupported | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "button_reply", b"button_reply", "content", b"content", "location", b"location", "recipient", b"recipient", "referral", b"referral", "sender", b"sender", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "button_reply", b"button_reply", "content", b"content", "location", b"location", "recipient", b"recipient", "referral", b"referral", "sender", b"sender", "text", b"text", "unsupported", b"unsupported"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "button_reply", b"button_reply", "content", b"content", "location", b"location", "provider_message_id", b"provider_message_id", "recipient", b"recipient", "referral", b"referral", "reply_to_provider_message_id", b"reply_to_provider_message_id", "sender", b"sender", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "button_reply", b"button_reply", "content", b"content", "location", b"location", "metadata_json", b"metadata_json", "provider_message_id", b"provider_message_id", "recipient", b"recipient", "referral", b"referral", "reply_to_provider_message_id", b"reply_to_provider_message_id", "sender", b"sender", "text", b"text", "unsupported", b"unsupported"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "attachments", "location", "button_reply"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "attachments", "location", "button_reply", "unsupported"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___MessageReceived: _TypeAlias = MessageReceived  # noqa: Y015
 
 @_typing.final
+class Unsupported(_message.Message):
+    """Content of a kind that this version does not parse."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_KIND_FIELD_NUMBER: _builtins.int
+    RAW_JSON_FIELD_NUMBER: _builtins.int
+    provider_kind: _builtins.str
+    """The provider's word for the kind, such as `sticker`. Empty if the provider sent none."""
+    raw_json: _builtins.str
+    """The content as the JSON text that the provider sent: the webhook's `message` or `buttonResponse` object. If there
+    is neither, the whole webhook.
+    """
+    def __init__(
+        self,
+        *,
+        provider_kind: _builtins.str = ...,
+        raw_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider_kind", b"provider_kind", "raw_json", b"raw_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unsupported: _TypeAlias = Unsupported  # noqa: Y015
+
+@_typing.final
 class AttachmentList(_message.Message):
-    """Holds the files of a message."""
+    """The files of a message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -240,7 +343,7 @@ Global___AttachmentList: _TypeAlias = AttachmentList  # noqa: Y015
 
 @_typing.final
 class Attachment(_message.Message):
-    """Names a file that a customer sent."""
+    """A file that came with a message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -249,16 +352,30 @@ class Attachment(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     CAPTION_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
+    MIME_TYPE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
     kind: _message_pb2.MediaKind.ValueType
-    """What it is. Unspecified when the provider's word is a new one."""
+    """The kind of the file. Unspecified if the provider's word is unknown."""
     provider_kind: _builtins.str
-    """The provider's own word for it."""
+    """The provider's own word for the kind."""
     url: _builtins.str
-    """Where it can be fetched. How long is not documented. The file's type is in the reply's `Content-Type`."""
+    """Where to fetch the file. The provider does not document for how long. The response's `Content-Type` has the MIME
+    type (source: Connectly).
+    """
     caption: _builtins.str
-    """The text below it. Empty when there is none."""
+    """The text below the file. Empty if there is none."""
     file_name: _builtins.str
-    """Its name. Empty when the provider gives none."""
+    """The file's name. Empty if the provider sent none."""
+    mime_type: _builtins.str
+    """The MIME type. Empty if the provider sent none."""
+    sha256: _builtins.str
+    """The SHA-256 of the file, in the provider's encoding. Empty if the provider sent none."""
+    size_bytes: _builtins.int
+    """The size in bytes. Absent if the provider sent none."""
+    media_id: _builtins.str
+    """The provider's id of the file. Empty if the provider sent none."""
     def __init__(
         self,
         *,
@@ -267,27 +384,33 @@ class Attachment(_message.Message):
         url: _builtins.str = ...,
         caption: _builtins.str = ...,
         file_name: _builtins.str = ...,
+        mime_type: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        size_bytes: _builtins.int | None = ...,
+        media_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "size_bytes", b"size_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caption", b"caption", "file_name", b"file_name", "kind", b"kind", "provider_kind", b"provider_kind", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "caption", b"caption", "file_name", b"file_name", "kind", b"kind", "media_id", b"media_id", "mime_type", b"mime_type", "provider_kind", b"provider_kind", "sha256", b"sha256", "size_bytes", b"size_bytes", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
 
 Global___Attachment: _TypeAlias = Attachment  # noqa: Y015
 
 @_typing.final
 class ButtonReply(_message.Message):
-    """Tells which button a customer pressed."""
+    """The button that a customer pressed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """What stands on the button."""
+    """The button's label."""
     payload: _builtins.str
-    """What the button was sent with. Empty when the provider gives none."""
+    """The payload that the button was sent with. Empty if the provider sent none."""
     def __init__(
         self,
         *,
@@ -304,7 +427,7 @@ Global___ButtonReply: _TypeAlias = ButtonReply  # noqa: Y015
 
 @_typing.final
 class Referral(_message.Message):
-    """Describes an advertisement that brought a customer."""
+    """The advertisement that led a customer to write. A field is empty if the provider sent no value."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -319,25 +442,25 @@ class Referral(_message.Message):
     THUMBNAIL_URL_FIELD_NUMBER: _builtins.int
     CLICK_ID_FIELD_NUMBER: _builtins.int
     source_url: _builtins.str
-    """Where it stands."""
+    """The URL of the advertisement."""
     source_id: _builtins.str
-    """Its id."""
+    """The id of the advertisement."""
     source_type: _builtins.str
-    """What it is, in the provider's word: `ad` or `post`."""
+    """Its type, in the provider's word: `ad` or `post`."""
     headline: _builtins.str
     """Its headline."""
     body: _builtins.str
     """Its text."""
     media_type: _builtins.str
-    """What it shows, in the provider's word: `image` or `video`."""
+    """The type of its media, in the provider's word: `image` or `video`."""
     image_url: _builtins.str
-    """Where its picture is."""
+    """The URL of its image."""
     video_url: _builtins.str
-    """Where its film is."""
+    """The URL of its video."""
     thumbnail_url: _builtins.str
-    """Where its preview is."""
+    """The URL of its thumbnail."""
     click_id: _builtins.str
-    """The id of the click."""
+    """The id of the click (`ctwaClid`)."""
     def __init__(
         self,
         *,
@@ -361,126 +484,10 @@ class Referral(_message.Message):
 Global___Referral: _TypeAlias = Referral  # noqa: Y015
 
 @_typing.final
-class ReportCompleted(_message.Message):
-    """Tells that a report can be fetched. Connectly."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REPORT_ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    REPORT_TYPE_FIELD_NUMBER: _builtins.int
-    RUN_ID_FIELD_NUMBER: _builtins.int
-    URL_FIELD_NUMBER: _builtins.int
-    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_FIELD_NUMBER: _builtins.int
-    report_id: _builtins.str
-    """The report's id."""
-    name: _builtins.str
-    """Its name."""
-    report_type: _builtins.str
-    """Its type, in the provider's word: `campaign.daily.v1`."""
-    run_id: _builtins.str
-    """The id of the run."""
-    url: _builtins.str
-    """Where it can be fetched. Only for minutes: fetch it at once."""
-    @_builtins.property
-    def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when. Absent when the provider does not say."""
-
-    @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was made. Absent when the provider does not say."""
-
-    def __init__(
-        self,
-        *,
-        report_id: _builtins.str = ...,
-        name: _builtins.str = ...,
-        report_type: _builtins.str = ...,
-        run_id: _builtins.str = ...,
-        url: _builtins.str = ...,
-        expire_time: _timestamp_pb2.Timestamp | None = ...,
-        create_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "name", b"name", "report_id", b"report_id", "report_type", b"report_type", "run_id", b"run_id", "url", b"url"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ReportCompleted: _TypeAlias = ReportCompleted  # noqa: Y015
-
-@_typing.final
-class MessageStatus(_message.Message):
-    """Tells what the provider reports about a message that was sent."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PROVIDER_MESSAGE_ID_FIELD_NUMBER: _builtins.int
-    STATUS_FIELD_NUMBER: _builtins.int
-    PROVIDER_STATUS_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    SENDER_FIELD_NUMBER: _builtins.int
-    RECIPIENT_FIELD_NUMBER: _builtins.int
-    CAMPAIGN_NAME_FIELD_NUMBER: _builtins.int
-    STATE_AFTER_FIELD_NUMBER: _builtins.int
-    STALE_FIELD_NUMBER: _builtins.int
-    MESSAGE_ID_FIELD_NUMBER: _builtins.int
-    provider_message_id: _builtins.str
-    """The provider's id of the message: one of `Message.provider_message_ids`."""
-    status: _message_pb2.MessageState.ValueType
-    """The reported state. Unspecified when the provider's word is a new one."""
-    provider_status: _builtins.str
-    """The provider's own word: `sent`, `delivered`, `read`, `delivery_failed`, or a new one."""
-    campaign_name: _builtins.str
-    """The campaign that the provider counts the message under. Empty when there is none."""
-    state_after: _message_pb2.MessageState.ValueType
-    """How far the message has come with this status and all before it. It only moves forward: a status that comes late
-    does not set it back. Unspecified when only unknown words have been reported.
-    """
-    stale: _builtins.bool
-    """Whether the status came late, and told of a state that the message had left behind or was in already."""
-    message_id: _builtins.str
-    """Switchboard's id of the message. Empty when it was not sent from here, or so fast reported that it is not known yet."""
-    @_builtins.property
-    def error(self) -> _error_pb2.Error:
-        """Why the message failed. Absent when it did not, or when the provider gave no reason."""
-
-    @_builtins.property
-    def sender(self) -> _party_pb2.Party:
-        """The number of ours that sent the message."""
-
-    @_builtins.property
-    def recipient(self) -> _party_pb2.Party:
-        """The customer."""
-
-    def __init__(
-        self,
-        *,
-        provider_message_id: _builtins.str = ...,
-        status: _message_pb2.MessageState.ValueType = ...,
-        provider_status: _builtins.str = ...,
-        error: _error_pb2.Error | None = ...,
-        sender: _party_pb2.Party | None = ...,
-        recipient: _party_pb2.Party | None = ...,
-        campaign_name: _builtins.str = ...,
-        state_after: _message_pb2.MessageState.ValueType = ...,
-        stale: _builtins.bool = ...,
-        message_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "recipient", b"recipient", "sender", b"sender"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_name", b"campaign_name", "error", b"error", "message_id", b"message_id", "provider_message_id", b"provider_message_id", "provider_status", b"provider_status", "recipient", b"recipient", "sender", b"sender", "stale", b"stale", "state_after", b"state_after", "status", b"status"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MessageStatus: _TypeAlias = MessageStatus  # noqa: Y015
-
-@_typing.final
 class MessageAccepted(_message.Message):
-    """Tells that the provider has taken a message that was sent through this gateway, whoever sent it: so that a second
-    service sees it too. It comes once for each message, also when it only turned out later that the message was taken.
-    What the message says is not in it.
+    """The provider accepted a message that was sent through Switchboard by any client, so other services learn of it.
+
+    The event occurs once for each message, even if the acceptance is proven only later. It does not contain the content.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -488,7 +495,7 @@ class MessageAccepted(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def message(self) -> _message_pb2.Message:
-        """The message as it stood then."""
+        """The message at that time."""
 
     def __init__(
         self,
@@ -504,9 +511,78 @@ class MessageAccepted(_message.Message):
 Global___MessageAccepted: _TypeAlias = MessageAccepted  # noqa: Y015
 
 @_typing.final
+class MessageStatus(_message.Message):
+    """A report of the provider on a sent message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    PROVIDER_STATUS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_NAME_FIELD_NUMBER: _builtins.int
+    STATE_AFTER_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    provider_message_id: _builtins.str
+    """The provider's id of the message: one of `Message.provider_message_ids`."""
+    status: _message_pb2.MessageState.ValueType
+    """The reported state. Unspecified if the provider's word is unknown."""
+    provider_status: _builtins.str
+    """The provider's own word: `sent`, `delivered`, `read`, `delivery_failed`, or an unknown one."""
+    campaign_name: _builtins.str
+    """The campaign that the provider counts the message under. Empty if there is none."""
+    state_after: _message_pb2.MessageState.ValueType
+    """The message's state after this status and all earlier ones. It only moves forward: a late status does not move it
+    back. Unspecified if only unknown words have been reported.
+    """
+    stale: _builtins.bool
+    """Whether the status is late: the message already had the reported state or a later one."""
+    message_id: _builtins.str
+    """Switchboard's id of the message. Empty if the message was not sent through Switchboard, or if the status arrived
+    before the provider's reply to the send and carried no correlation tag.
+    """
+    @_builtins.property
+    def failure(self) -> _failure_pb2.Failure:
+        """Why the message failed. Absent if it did not fail or the provider sent no reason."""
+
+    @_builtins.property
+    def sender(self) -> _party_pb2.Party:
+        """The business's number that sent the message."""
+
+    @_builtins.property
+    def recipient(self) -> _party_pb2.Party:
+        """The customer."""
+
+    def __init__(
+        self,
+        *,
+        provider_message_id: _builtins.str = ...,
+        status: _message_pb2.MessageState.ValueType = ...,
+        provider_status: _builtins.str = ...,
+        failure: _failure_pb2.Failure | None = ...,
+        sender: _party_pb2.Party | None = ...,
+        recipient: _party_pb2.Party | None = ...,
+        campaign_name: _builtins.str = ...,
+        state_after: _message_pb2.MessageState.ValueType = ...,
+        stale: _builtins.bool = ...,
+        message_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "recipient", b"recipient", "sender", b"sender"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_name", b"campaign_name", "failure", b"failure", "message_id", b"message_id", "provider_message_id", b"provider_message_id", "provider_status", b"provider_status", "recipient", b"recipient", "sender", b"sender", "stale", b"stale", "state_after", b"state_after", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageStatus: _TypeAlias = MessageStatus  # noqa: Y015
+
+@_typing.final
 class MessageEcho(_message.Message):
-    """Tells that a message from one of our own numbers was reported back: one that was sent through Switchboard, or by
-    somebody else with the same number. Connectly reports these when a webhook is configured with `echo`.
+    """A message from one of the business's own numbers, sent through Switchboard or by another system.
+
+    Connectly reports these if the webhook registration has `echo` set.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -514,18 +590,31 @@ class MessageEcho(_message.Message):
     PROVIDER_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     SENDER_FIELD_NUMBER: _builtins.int
     RECIPIENT_FIELD_NUMBER: _builtins.int
+    REPLY_TO_PROVIDER_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    REFERRAL_FIELD_NUMBER: _builtins.int
+    METADATA_JSON_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     ATTACHMENTS_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
+    BUTTON_REPLY_FIELD_NUMBER: _builtins.int
+    UNSUPPORTED_FIELD_NUMBER: _builtins.int
     provider_message_id: _builtins.str
-    """The provider's id of this message. Empty when it gave none."""
+    """The provider's id of this message. Empty if it sent none. See `MessageReceived.provider_message_id`."""
+    reply_to_provider_message_id: _builtins.str
+    """The provider's id of the message that this one replies to. Empty if it is no reply."""
+    metadata_json: _builtins.str
+    """The webhook's `metadata` as the JSON text that the provider sent, campaign included. Empty if it sent none."""
     @_builtins.property
     def sender(self) -> _party_pb2.Party:
-        """The number of ours that sent the message."""
+        """The business's number that sent the message."""
 
     @_builtins.property
     def recipient(self) -> _party_pb2.Party:
         """The customer."""
+
+    @_builtins.property
+    def referral(self) -> Global___Referral:
+        """The advertisement that the provider reported with the message. Absent if there was none."""
 
     @_builtins.property
     def text(self) -> _message_pb2.Text:
@@ -533,11 +622,19 @@ class MessageEcho(_message.Message):
 
     @_builtins.property
     def attachments(self) -> Global___AttachmentList:
-        """Files. A text that went with them is the caption of the first, unless that has one of its own."""
+        """Files. A text sent with them is the caption of the first file, unless that file has its own."""
 
     @_builtins.property
     def location(self) -> _message_pb2.Location:
-        """A place."""
+        """A location."""
+
+    @_builtins.property
+    def button_reply(self) -> Global___ButtonReply:
+        """A pressed button."""
+
+    @_builtins.property
+    def unsupported(self) -> Global___Unsupported:
+        """Content of a kind that this version of the server does not parse."""
 
     def __init__(
         self,
@@ -545,32 +642,103 @@ class MessageEcho(_message.Message):
         provider_message_id: _builtins.str = ...,
         sender: _party_pb2.Party | None = ...,
         recipient: _party_pb2.Party | None = ...,
+        reply_to_provider_message_id: _builtins.str = ...,
+        referral: Global___Referral | None = ...,
+        metadata_json: _builtins.str = ...,
         text: _message_pb2.Text | None = ...,
         attachments: Global___AttachmentList | None = ...,
         location: _message_pb2.Location | None = ...,
+        button_reply: Global___ButtonReply | None = ...,
+        unsupported: Global___Unsupported | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "content", b"content", "location", b"location", "recipient", b"recipient", "sender", b"sender", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "button_reply", b"button_reply", "content", b"content", "location", b"location", "recipient", b"recipient", "referral", b"referral", "sender", b"sender", "text", b"text", "unsupported", b"unsupported"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "content", b"content", "location", b"location", "provider_message_id", b"provider_message_id", "recipient", b"recipient", "sender", b"sender", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "button_reply", b"button_reply", "content", b"content", "location", b"location", "metadata_json", b"metadata_json", "provider_message_id", b"provider_message_id", "recipient", b"recipient", "referral", b"referral", "reply_to_provider_message_id", b"reply_to_provider_message_id", "sender", b"sender", "text", b"text", "unsupported", b"unsupported"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "attachments", "location"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "attachments", "location", "button_reply", "unsupported"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___MessageEcho: _TypeAlias = MessageEcho  # noqa: Y015
 
 @_typing.final
+class ReportRun(_message.Message):
+    """A run of a report started, completed or failed. Connectly.
+
+    Each status of a run is reported once: repetitions of the same `run_id` and `provider_status` are dropped.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REPORT_TYPE_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    PROVIDER_STATUS_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    report_id: _builtins.str
+    """The report's id."""
+    name: _builtins.str
+    """The report's name."""
+    report_type: _builtins.str
+    """The report's type, in the provider's word: `campaign.daily.v1`."""
+    run_id: _builtins.str
+    """The id of the run. Empty if the provider sent none; then repetitions are not dropped."""
+    status: Global___ReportStatus.ValueType
+    """The status of the run. Unspecified if the provider's word is unknown."""
+    provider_status: _builtins.str
+    """The provider's own word for the status: `processing`, `completed`, `failed`, or an unknown one."""
+    url: _builtins.str
+    """Where to fetch the report. It is valid for minutes only (source: Connectly), so fetch it at once. Anyone who knows
+    the URL can fetch the report. Empty if the run is not complete.
+    """
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When `url` expires. Absent if the provider sent no time."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the report was made. Absent if the provider sent no time."""
+
+    def __init__(
+        self,
+        *,
+        report_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        report_type: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        status: Global___ReportStatus.ValueType = ...,
+        provider_status: _builtins.str = ...,
+        url: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "name", b"name", "provider_status", b"provider_status", "report_id", b"report_id", "report_type", b"report_type", "run_id", b"run_id", "status", b"status", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportRun: _TypeAlias = ReportRun  # noqa: Y015
+
+@_typing.final
 class UnknownEvent(_message.Message):
-    """Stands for a rightly signed webhook that this version cannot read. Subscribe with `include_raw` for its body."""
+    """A webhook with a valid signature that is not a message, a status or a report that this version can parse.
+
+    Set `include_raw` to get its body.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TOPIC_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     topic: _builtins.str
-    """The provider's topic: `messages`, `delivery_status`, `report`, or a new one. Empty when the body names none."""
+    """The provider's topic: `messages`, `delivery_status`, `report`, or an unknown one. Empty if the body names none."""
     problem: _builtins.str
-    """Why it could not be read, in English, for a developer. It never quotes the body."""
+    """Why the webhook could not be parsed, in English, for a developer. It never quotes the body."""
     def __init__(
         self,
         *,
@@ -584,3 +752,50 @@ class UnknownEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnknownEvent: _TypeAlias = UnknownEvent  # noqa: Y015
+
+@_typing.final
+class EventFilter(_message.Message):
+    """Selects events. An event must match every field that is set. An empty filter selects all events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The accounts, at most 256. Empty means all. An account that does not exist fails with NOT_FOUND
+        `ACCOUNT_NOT_FOUND`.
+        """
+
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The event types, at most 256. Each is an exact type such as `message.status`, or a first word with a wildcard such
+        as `message.*`. Empty means all. A type that this version cannot send fails with INVALID_ARGUMENT, so a typing
+        error does not make a stream that stays empty.
+        """
+
+    @_builtins.property
+    def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The customers, at most 256, each as in `SendMessageRequest.to`. Empty means all. If set, events without a customer,
+        such as `report.run`, do not match.
+
+        An event matches if its customer's phone number or user id is listed. Known spellings of one number match each
+        other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
+        after 54.
+        """
+
+    def __init__(
+        self,
+        *,
+        accounts: _abc.Iterable[_builtins.str] | None = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        customers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "customers", b"customers", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventFilter: _TypeAlias = EventFilter  # noqa: Y015

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from switchboard_client.v1 import event_pb2 as switchboard_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"switchboard/v1/event_service.proto\x12\x0eswitchboard.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/event.proto\".\n\x0b\x45ventFilter\x12\x10\n\x08\x61\x63\x63ounts\x18\x01 \x03(\t\x12\r\n\x05types\x18\x02 \x03(\t\"\xa0\x03\n\x10SubscribeRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.switchboard.v1.EventFilter\x12\x31\n\x08position\x18\x02 \x01(\x0e\x32\x1d.switchboard.v1.StartPositionH\x00\x12\x16\n\x0c\x61\x66ter_cursor\x18\x03 \x01(\tH\x00\x12+\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x16\n\x0csubscription\x18\x05 \x01(\tH\x00\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nmax_events\x18\x07 \x01(\x04\x12/\n\x0cidle_timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0binclude_raw\x18\t \x01(\x08\x12\x35\n\x0e\x65xpired_policy\x18\n \x01(\x0e\x32\x1d.switchboard.v1.ExpiredPolicyB\x07\n\x05start\"\x97\x02\n\x11SubscribeResponse\x12\x33\n\x07started\x18\x01 \x01(\x0b\x32 .switchboard.v1.SubscribeStartedH\x00\x12&\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x15.switchboard.v1.EventH\x00\x12\x37\n\theartbeat\x18\x03 \x01(\x0b\x32\".switchboard.v1.SubscribeHeartbeatH\x00\x12\x33\n\x07\x63losing\x18\x04 \x01(\x0b\x32 .switchboard.v1.SubscribeClosingH\x00\x12+\n\x03gap\x18\x05 \x01(\x0b\x32\x1c.switchboard.v1.SubscribeGapH\x00\x42\n\n\x08response\"\x9b\x01\n\x10SubscribeStarted\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x15\n\roldest_cursor\x18\x02 \x01(\t\x12\x15\n\rnewest_cursor\x18\x03 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ngeneration\x18\x05 \x01(\x04\"N\n\x12SubscribeHeartbeat\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x01\n\x0cSubscribeGap\x12\x14\n\x0c\x61\x66ter_cursor\x18\x01 \x01(\t\x12\x15\n\rresume_cursor\x18\x02 \x01(\t\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.switchboard.v1.GapReason\x12\x13\n\x06missed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_missed\"\x81\x01\n\x10SubscribeClosing\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.switchboard.v1.ClosingReason\x12.\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x82\x02\n\x11ListEventsRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.switchboard.v1.EventFilter\x12\x31\n\x08position\x18\x02 \x01(\x0e\x32\x1d.switchboard.v1.StartPositionH\x00\x12\x16\n\x0c\x61\x66ter_cursor\x18\x03 \x01(\tH\x00\x12\x17\n\rbefore_cursor\x18\x04 \x01(\tH\x00\x12+\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x11\n\tpage_size\x18\x06 \x01(\r\x12\x13\n\x0binclude_raw\x18\x07 \x01(\x08\x42\x07\n\x05place\"\x99\x01\n\x12ListEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.switchboard.v1.Event\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\x17\n\x0fprevious_cursor\x18\x03 \x01(\t\x12\x16\n\x0ereached_newest\x18\x04 \x01(\x08\x12\x16\n\x0ereached_oldest\x18\x05 \x01(\x08\"\xd5\x02\n\x0cSubscription\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1b.switchboard.v1.EventFilter\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\x04\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x61\x63knowledge_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlag_events\x18\x08 \x01(\x04\x12+\n\x08lag_time\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x65xpired\x18\n \x01(\x08\"\xdf\x01\n\x19\x43reateSubscriptionRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12+\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1b.switchboard.v1.EventFilter\x12\x31\n\x08position\x18\x03 \x01(\x0e\x32\x1d.switchboard.v1.StartPositionH\x00\x12\x16\n\x0c\x61\x66ter_cursor\x18\x04 \x01(\tH\x00\x12+\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x07\n\x05start\"P\n\x1a\x43reateSubscriptionResponse\x12\x32\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1c.switchboard.v1.Subscription\".\n\x16GetSubscriptionRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\"M\n\x17GetSubscriptionResponse\x12\x32\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1c.switchboard.v1.Subscription\"A\n\x18ListSubscriptionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"i\n\x19ListSubscriptionsResponse\x12\x33\n\rsubscriptions\x18\x01 \x03(\x0b\x32\x1c.switchboard.v1.Subscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x19UpdateSubscriptionRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12+\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1b.switchboard.v1.EventFilter\"P\n\x1aUpdateSubscriptionResponse\x12\x32\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1c.switchboard.v1.Subscription\"\xb0\x01\n\x17SeekSubscriptionRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12\x31\n\x08position\x18\x02 \x01(\x0e\x32\x1d.switchboard.v1.StartPositionH\x00\x12\x16\n\x0c\x61\x66ter_cursor\x18\x03 \x01(\tH\x00\x12+\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x07\n\x05place\"N\n\x18SeekSubscriptionResponse\x12\x32\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1c.switchboard.v1.Subscription\"1\n\x19\x44\x65leteSubscriptionRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\"\x1c\n\x1a\x44\x65leteSubscriptionResponse\"N\n\x12\x41\x63knowledgeRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\"%\n\x13\x41\x63knowledgeResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t*g\n\rStartPosition\x12\x1e\n\x1aSTART_POSITION_UNSPECIFIED\x10\x00\x12\x19\n\x15START_POSITION_LATEST\x10\x01\x12\x1b\n\x17START_POSITION_EARLIEST\x10\x02*j\n\rExpiredPolicy\x12\x1e\n\x1a\x45XPIRED_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XPIRED_POLICY_FAIL\x10\x01\x12 \n\x1c\x45XPIRED_POLICY_SKIP_WITH_GAP\x10\x02*?\n\tGapReason\x12\x1a\n\x16GAP_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12GAP_REASON_EXPIRED\x10\x01*\xde\x01\n\rClosingReason\x12\x1e\n\x1a\x43LOSING_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43LOSING_REASON_MAX_EVENTS\x10\x01\x12\x1f\n\x1b\x43LOSING_REASON_IDLE_TIMEOUT\x10\x02\x12\x1b\n\x17\x43LOSING_REASON_SHUTDOWN\x10\x03\x12\'\n#CLOSING_REASON_SUBSCRIPTION_CHANGED\x10\x04\x12\'\n#CLOSING_REASON_SUBSCRIPTION_DELETED\x10\x05\x32\x8b\x07\n\x0c\x45ventService\x12R\n\tSubscribe\x12 .switchboard.v1.SubscribeRequest\x1a!.switchboard.v1.SubscribeResponse0\x01\x12S\n\nListEvents\x12!.switchboard.v1.ListEventsRequest\x1a\".switchboard.v1.ListEventsResponse\x12k\n\x12\x43reateSubscription\x12).switchboard.v1.CreateSubscriptionRequest\x1a*.switchboard.v1.CreateSubscriptionResponse\x12\x62\n\x0fGetSubscription\x12&.switchboard.v1.GetSubscriptionRequest\x1a\'.switchboard.v1.GetSubscriptionResponse\x12h\n\x11ListSubscriptions\x12(.switchboard.v1.ListSubscriptionsRequest\x1a).switchboard.v1.ListSubscriptionsResponse\x12k\n\x12UpdateSubscription\x12).switchboard.v1.UpdateSubscriptionRequest\x1a*.switchboard.v1.UpdateSubscriptionResponse\x12\x65\n\x10SeekSubscription\x12\'.switchboard.v1.SeekSubscriptionRequest\x1a(.switchboard.v1.SeekSubscriptionResponse\x12k\n\x12\x44\x65leteSubscription\x12).switchboard.v1.DeleteSubscriptionRequest\x1a*.switchboard.v1.DeleteSubscriptionResponse\x12V\n\x0b\x41\x63knowledge\x12\".switchboard.v1.AcknowledgeRequest\x1a#.switchboard.v1.AcknowledgeResponseB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"switchboard/v1/event_service.proto\x12\x0eswitchboard.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/event.proto\"\xa3\x03\n\x10SubscribeRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.switchboard.v1.EventFilter\x12\x31\n\x08position\x18\x02 \x01(\x0e\x32\x1d.switchboard.v1.StartPositionH\x00\x12\x16\n\x0c\x61\x66ter_cursor\x18\x03 \x01(\tH\x00\x12+\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x19\n\x0fsubscription_id\x18\x05 \x01(\tH\x00\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nmax_events\x18\x07 \x01(\x04\x12/\n\x0cidle_timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0binclude_raw\x18\t \x01(\x08\x12\x35\n\x0e\x65xpired_policy\x18\n \x01(\x0e\x32\x1d.switchboard.v1.ExpiredPolicyB\x07\n\x05start\"\x97\x02\n\x11SubscribeResponse\x12\x33\n\x07started\x18\x01 \x01(\x0b\x32 .switchboard.v1.SubscribeStartedH\x00\x12&\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x15.switchboard.v1.EventH\x00\x12\x37\n\theartbeat\x18\x03 \x01(\x0b\x32\".switchboard.v1.SubscribeHeartbeatH\x00\x12\x33\n\x07\x63losing\x18\x04 \x01(\x0b\x32 .switchboard.v1.SubscribeClosingH\x00\x12+\n\x03gap\x18\x05 \x01(\x0b\x32\x1c.switchboard.v1.SubscribeGapH\x00\x42\n\n\x08response\"\x9b\x01\n\x10SubscribeStarted\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x15\n\roldest_cursor\x18\x02 \x01(\t\x12\x15\n\rnewest_cursor\x18\x03 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ngeneration\x18\x05 \x01(\x04\"U\n\x12SubscribeHeartbeat\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x01\n\x0cSubscribeGap\x12\x14\n\x0c\x61\x66ter_cursor\x18\x01 \x01(\t\x12\x15\n\rresume_cursor\x18\x02 \x01(\t\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.switchboard.v1.GapReason\x12\x13\n\x06missed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_missed\"\x81\x01\n\x10SubscribeClosing\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.switchboard.v1.ClosingReason\x12.\n\x0bretry_delay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x02\n\x11ListEventsRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.switchboard.v1.EventFilter\x12\x31\n\x08position\x18\x02 \x01(\x0e\x32\x1d.switchboard.v1.StartPositionH\x00\x12\x16\n\x0c\x61\x66ter_cursor\x18\x03 \x01(\tH\x00\x12\x17\n\rbefore_cursor\x18\x04 \x01(\tH\x00\x12+\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x11\n\tpage_size\x18\x06 \x01(\r\x12\x13\n\x0binclude_raw\x18\x07 \x01(\x08\x42\x08\n\x06\x61nchor\"\x99\x01\n\x12ListEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.switchboard.v1.Event\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\x17\n\x0fprevious_cursor\x18\x03 \x01(\t\x12\x16\n\x0ereached_newest\x18\x04 \x01(\x08\x12\x16\n\x0ereached_oldest\x18\x05 \x01(\x08*j\n\rExpiredPolicy\x12\x1e\n\x1a\x45XPIRED_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XPIRED_POLICY_FAIL\x10\x01\x12 \n\x1c\x45XPIRED_POLICY_SKIP_WITH_GAP\x10\x02*?\n\tGapReason\x12\x1a\n\x16GAP_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12GAP_REASON_EXPIRED\x10\x01*\xde\x01\n\rClosingReason\x12\x1e\n\x1a\x43LOSING_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43LOSING_REASON_MAX_EVENTS\x10\x01\x12\x1f\n\x1b\x43LOSING_REASON_IDLE_TIMEOUT\x10\x02\x12\x1b\n\x17\x43LOSING_REASON_SHUTDOWN\x10\x03\x12\'\n#CLOSING_REASON_SUBSCRIPTION_CHANGED\x10\x04\x12\'\n#CLOSING_REASON_SUBSCRIPTION_DELETED\x10\x05\x32\xb7\x01\n\x0c\x45ventService\x12R\n\tSubscribe\x12 .switchboard.v1.SubscribeRequest\x1a!.switchboard.v1.SubscribeResponse0\x01\x12S\n\nListEvents\x12!.switchboard.v1.ListEventsRequest\x1a\".switchboard.v1.ListEventsResponseB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,62 +35,28 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchboard_client.v1.event
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016switchboard.v1P\001Z3switchboard.example/go/switchboard/v1;switchboardv1\242\002\003SWB\252\002\016Switchboard.V1\312\002\016Switchboard\\V1\352\002\017Switchboard::V1'
-  _globals['_STARTPOSITION']._serialized_start=3410
-  _globals['_STARTPOSITION']._serialized_end=3513
-  _globals['_EXPIREDPOLICY']._serialized_start=3515
-  _globals['_EXPIREDPOLICY']._serialized_end=3621
-  _globals['_GAPREASON']._serialized_start=3623
-  _globals['_GAPREASON']._serialized_end=3686
-  _globals['_CLOSINGREASON']._serialized_start=3689
-  _globals['_CLOSINGREASON']._serialized_end=3911
-  _globals['_EVENTFILTER']._serialized_start=147
-  _globals['_EVENTFILTER']._serialized_end=193
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=196
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=612
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=615
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=894
-  _globals['_SUBSCRIBESTARTED']._serialized_start=897
-  _globals['_SUBSCRIBESTARTED']._serialized_end=1052
-  _globals['_SUBSCRIBEHEARTBEAT']._serialized_start=1054
-  _globals['_SUBSCRIBEHEARTBEAT']._serialized_end=1132
-  _globals['_SUBSCRIBEGAP']._serialized_start=1135
-  _globals['_SUBSCRIBEGAP']._serialized_end=1269
-  _globals['_SUBSCRIBECLOSING']._serialized_start=1272
-  _globals['_SUBSCRIBECLOSING']._serialized_end=1401
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1404
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1662
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1665
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1818
-  _globals['_SUBSCRIPTION']._serialized_start=1821
-  _globals['_SUBSCRIPTION']._serialized_end=2162
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=2165
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=2388
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_start=2390
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_end=2470
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_start=2472
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_end=2518
-  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_start=2520
-  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_end=2597
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=2599
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=2664
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=2666
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=2771
-  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_start=2773
-  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_end=2867
-  _globals['_UPDATESUBSCRIPTIONRESPONSE']._serialized_start=2869
-  _globals['_UPDATESUBSCRIPTIONRESPONSE']._serialized_end=2949
-  _globals['_SEEKSUBSCRIPTIONREQUEST']._serialized_start=2952
-  _globals['_SEEKSUBSCRIPTIONREQUEST']._serialized_end=3128
-  _globals['_SEEKSUBSCRIPTIONRESPONSE']._serialized_start=3130
-  _globals['_SEEKSUBSCRIPTIONRESPONSE']._serialized_end=3208
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=3210
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=3259
-  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_start=3261
-  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_end=3289
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=3291
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=3369
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=3371
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=3408
-  _globals['_EVENTSERVICE']._serialized_start=3914
-  _globals['_EVENTSERVICE']._serialized_end=4821
+  _globals['_EXPIREDPOLICY']._serialized_start=1783
+  _globals['_EXPIREDPOLICY']._serialized_end=1889
+  _globals['_GAPREASON']._serialized_start=1891
+  _globals['_GAPREASON']._serialized_end=1954
+  _globals['_CLOSINGREASON']._serialized_start=1957
+  _globals['_CLOSINGREASON']._serialized_end=2179
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=148
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=567
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=570
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=849
+  _globals['_SUBSCRIBESTARTED']._serialized_start=852
+  _globals['_SUBSCRIBESTARTED']._serialized_end=1007
+  _globals['_SUBSCRIBEHEARTBEAT']._serialized_start=1009
+  _globals['_SUBSCRIBEHEARTBEAT']._serialized_end=1094
+  _globals['_SUBSCRIBEGAP']._serialized_start=1097
+  _globals['_SUBSCRIBEGAP']._serialized_end=1231
+  _globals['_SUBSCRIBECLOSING']._serialized_start=1234
+  _globals['_SUBSCRIBECLOSING']._serialized_end=1363
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1366
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1625
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1628
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1781
+  _globals['_EVENTSERVICE']._serialized_start=2182
+  _globals['_EVENTSERVICE']._serialized_end=2365
 # @@protoc_insertion_point(module_scope)

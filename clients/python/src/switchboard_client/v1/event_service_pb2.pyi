@@ -22,30 +22,6 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _StartPosition:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _StartPositionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StartPosition.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    START_POSITION_UNSPECIFIED: _StartPosition.ValueType  # 0
-    """The same as `START_POSITION_LATEST`."""
-    START_POSITION_LATEST: _StartPosition.ValueType  # 1
-    """Behind the newest event: only what happens from now on."""
-    START_POSITION_EARLIEST: _StartPosition.ValueType  # 2
-    """Before the oldest event that the journal still has."""
-
-class StartPosition(_StartPosition, metaclass=_StartPositionEnumTypeWrapper):
-    """Names a place in the journal."""
-
-START_POSITION_UNSPECIFIED: StartPosition.ValueType  # 0
-"""The same as `START_POSITION_LATEST`."""
-START_POSITION_LATEST: StartPosition.ValueType  # 1
-"""Behind the newest event: only what happens from now on."""
-START_POSITION_EARLIEST: StartPosition.ValueType  # 2
-"""Before the oldest event that the journal still has."""
-Global___StartPosition: _TypeAlias = StartPosition  # noqa: Y015
-
 class _ExpiredPolicy:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -57,17 +33,17 @@ class _ExpiredPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Expired
     EXPIRED_POLICY_FAIL: _ExpiredPolicy.ValueType  # 1
     """The stream does not start, or ends, with OUT_OF_RANGE `CURSOR_EXPIRED`."""
     EXPIRED_POLICY_SKIP_WITH_GAP: _ExpiredPolicy.ValueType  # 2
-    """A `gap` tells what is missing, and the stream goes on behind it."""
+    """A `gap` reports what is missing, and the stream continues after it."""
 
 class ExpiredPolicy(_ExpiredPolicy, metaclass=_ExpiredPolicyEnumTypeWrapper):
-    """Chooses what happens when events that should come next are no longer kept."""
+    """What happens if the next events of a stream were trimmed."""
 
 EXPIRED_POLICY_UNSPECIFIED: ExpiredPolicy.ValueType  # 0
 """The same as `EXPIRED_POLICY_FAIL`."""
 EXPIRED_POLICY_FAIL: ExpiredPolicy.ValueType  # 1
 """The stream does not start, or ends, with OUT_OF_RANGE `CURSOR_EXPIRED`."""
 EXPIRED_POLICY_SKIP_WITH_GAP: ExpiredPolicy.ValueType  # 2
-"""A `gap` tells what is missing, and the stream goes on behind it."""
+"""A `gap` reports what is missing, and the stream continues after it."""
 Global___ExpiredPolicy: _TypeAlias = ExpiredPolicy  # noqa: Y015
 
 class _GapReason:
@@ -79,15 +55,15 @@ class _GapReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GapReason.V
     GAP_REASON_UNSPECIFIED: _GapReason.ValueType  # 0
     """A reason that this version does not know."""
     GAP_REASON_EXPIRED: _GapReason.ValueType  # 1
-    """They were older, or more, than the operator keeps."""
+    """The events were trimmed: they exceeded the operator's retention by age or size."""
 
 class GapReason(_GapReason, metaclass=_GapReasonEnumTypeWrapper):
-    """Says why events are missing."""
+    """Why events are missing."""
 
 GAP_REASON_UNSPECIFIED: GapReason.ValueType  # 0
 """A reason that this version does not know."""
 GAP_REASON_EXPIRED: GapReason.ValueType  # 1
-"""They were older, or more, than the operator keeps."""
+"""The events were trimmed: they exceeded the operator's retention by age or size."""
 Global___GapReason: _TypeAlias = GapReason  # noqa: Y015
 
 class _ClosingReason:
@@ -99,71 +75,36 @@ class _ClosingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Closing
     CLOSING_REASON_UNSPECIFIED: _ClosingReason.ValueType  # 0
     """A reason that this version does not know."""
     CLOSING_REASON_MAX_EVENTS: _ClosingReason.ValueType  # 1
-    """`max_events` were sent. The stream ends with OK."""
+    """`max_events` events were sent. The stream ends with OK."""
     CLOSING_REASON_IDLE_TIMEOUT: _ClosingReason.ValueType  # 2
     """No event was sent for `idle_timeout`. The stream ends with OK."""
     CLOSING_REASON_SHUTDOWN: _ClosingReason.ValueType  # 3
-    """The server shuts down. The stream ends with UNAVAILABLE: open it again after `retry_after`."""
+    """The server is shutting down. The stream ends with UNAVAILABLE: open it again after `retry_delay`."""
     CLOSING_REASON_SUBSCRIPTION_CHANGED: _ClosingReason.ValueType  # 4
-    """The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again."""
+    """The subscription got another filter or position. The stream ends with UNAVAILABLE: open it again."""
     CLOSING_REASON_SUBSCRIPTION_DELETED: _ClosingReason.ValueType  # 5
     """The subscription was deleted. The stream ends with NOT_FOUND."""
 
 class ClosingReason(_ClosingReason, metaclass=_ClosingReasonEnumTypeWrapper):
-    """Says why the server ends a stream."""
+    """Why the server ends a stream."""
 
 CLOSING_REASON_UNSPECIFIED: ClosingReason.ValueType  # 0
 """A reason that this version does not know."""
 CLOSING_REASON_MAX_EVENTS: ClosingReason.ValueType  # 1
-"""`max_events` were sent. The stream ends with OK."""
+"""`max_events` events were sent. The stream ends with OK."""
 CLOSING_REASON_IDLE_TIMEOUT: ClosingReason.ValueType  # 2
 """No event was sent for `idle_timeout`. The stream ends with OK."""
 CLOSING_REASON_SHUTDOWN: ClosingReason.ValueType  # 3
-"""The server shuts down. The stream ends with UNAVAILABLE: open it again after `retry_after`."""
+"""The server is shutting down. The stream ends with UNAVAILABLE: open it again after `retry_delay`."""
 CLOSING_REASON_SUBSCRIPTION_CHANGED: ClosingReason.ValueType  # 4
-"""The subscription was given another filter or place. The stream ends with UNAVAILABLE: open it again."""
+"""The subscription got another filter or position. The stream ends with UNAVAILABLE: open it again."""
 CLOSING_REASON_SUBSCRIPTION_DELETED: ClosingReason.ValueType  # 5
 """The subscription was deleted. The stream ends with NOT_FOUND."""
 Global___ClosingReason: _TypeAlias = ClosingReason  # noqa: Y015
 
 @_typing.final
-class EventFilter(_message.Message):
-    """Chooses events. An empty filter chooses all."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ACCOUNTS_FIELD_NUMBER: _builtins.int
-    TYPES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of the accounts whose events are wanted, at most 256. Empty means all. An account that does not exist fails with
-        NOT_FOUND.
-        """
-
-    @_builtins.property
-    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The types that are wanted, at most 256: exact words such as `message.status`, or all words under a first one, `message.*`. Empty
-        means all. A word that this version cannot send fails with INVALID_ARGUMENT, so that a slip is not a silent
-        stream.
-        """
-
-    def __init__(
-        self,
-        *,
-        accounts: _abc.Iterable[_builtins.str] | None = ...,
-        types: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "types", b"types"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___EventFilter: _TypeAlias = EventFilter  # noqa: Y015
-
-@_typing.final
 class SubscribeRequest(_message.Message):
-    """Asks for a stream of events."""
+    """Request of `EventService.Subscribe`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -171,71 +112,74 @@ class SubscribeRequest(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     AFTER_CURSOR_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     MAX_EVENTS_FIELD_NUMBER: _builtins.int
     IDLE_TIMEOUT_FIELD_NUMBER: _builtins.int
     INCLUDE_RAW_FIELD_NUMBER: _builtins.int
     EXPIRED_POLICY_FIELD_NUMBER: _builtins.int
-    position: Global___StartPosition.ValueType
-    """A named place."""
+    position: _event_pb2.StartPosition.ValueType
+    """A named position. Unspecified means `START_POSITION_LATEST`."""
     after_cursor: _builtins.str
-    """Behind the event, heartbeat or `started` that carried this cursor."""
-    subscription: _builtins.str
-    """At the place of the subscription with this id, with its filter: `filter` must be absent then."""
+    """After the event, heartbeat, page or `started` with this cursor."""
+    subscription_id: _builtins.str
+    """At the position of this subscription and with its filter."""
     max_events: _builtins.int
-    """Ends the stream, with `closing` and OK, after this many events. Zero means never."""
+    """Ends the stream with `closing` and OK after this many events. Zero means no limit."""
     include_raw: _builtins.bool
-    """Whether events carry `raw_body`."""
+    """Whether events contain `raw_body`."""
     expired_policy: Global___ExpiredPolicy.ValueType
-    """What happens when events behind the place are gone: those behind the start, or those that were not yet sent on this
-    stream because its reader was slow. Unset means `EXPIRED_POLICY_FAIL`. A place that the journal has not come to is
-    always `CURSOR_LOST`: of what was missed there, nothing is known that a gap could tell.
+    """What happens if events after the position were trimmed: at the start, or later because the client reads slowly.
+    Unspecified means `EXPIRED_POLICY_FAIL`.
+
+    A cursor that is ahead of the journal always fails with `CURSOR_LOST`, because the server knows nothing about what
+    a gap would report.
     """
     @_builtins.property
-    def filter(self) -> Global___EventFilter:
-        """Which events are wanted. Absent means all."""
+    def filter(self) -> _event_pb2.EventFilter:
+        """Which events to send. Absent means all. Must be absent if `subscription_id` is set."""
 
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """Before the first event that was received at this time or later (`Event.receive_time`, which never goes backwards).
-        A time before the journal's oldest event is the same as `START_POSITION_EARLIEST`, unless events that were received
-        at this time or later are no longer kept, or may be missing since the server was restored from a backup after that
-        time: then `expired_policy` decides. A time before anything was ever received is no loss, unless there was such a
-        restore, and neither is a time since which everything is still there. A time to come is the same as
-        `START_POSITION_LATEST`: nothing is held back until then. No time (seconds before the year 1 or after 9999,
-        nanos that are not 0 to 999,999,999) fails with INVALID_ARGUMENT and the path `since`.
+        """Before the first event with this `Event.receive_time` or a later one.
+
+        If events since this time were trimmed, or may be missing because the server was restored from a backup after it,
+        `expired_policy` decides. Otherwise, a time before the oldest event equals `START_POSITION_EARLIEST`. A future
+        time equals `START_POSITION_LATEST`; events are not held back until then.
+
+        An invalid time (outside the years 1 to 9999, or nanos outside 0 to 999,999,999) fails with INVALID_ARGUMENT and
+        the path `since`.
         """
 
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
-        """How long the stream may be silent before a heartbeat is sent: 1 second to 5 minutes. Absent means 15 seconds."""
+        """After how long without data a heartbeat is sent: 1 second to 5 minutes. Absent means 15 seconds."""
 
     @_builtins.property
     def idle_timeout(self) -> _duration_pb2.Duration:
-        """Ends the stream, with `closing` and OK, when no event was sent for this long: up to 24 hours. It counts from when the
-        stream has come to the journal's end. Absent or zero means never.
+        """Ends the stream with `closing` and OK if no event was sent for this long, at most 24 hours. The time starts when
+        the stream has reached the end of the journal. Absent or zero means no limit.
         """
 
     def __init__(
         self,
         *,
-        filter: Global___EventFilter | None = ...,
-        position: Global___StartPosition.ValueType = ...,
+        filter: _event_pb2.EventFilter | None = ...,
+        position: _event_pb2.StartPosition.ValueType = ...,
         after_cursor: _builtins.str = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
-        subscription: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         max_events: _builtins.int = ...,
         idle_timeout: _duration_pb2.Duration | None = ...,
         include_raw: _builtins.bool = ...,
         expired_policy: Global___ExpiredPolicy.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "idle_timeout", b"idle_timeout", "position", b"position", "since", b"since", "start", b"start", "subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "idle_timeout", b"idle_timeout", "position", b"position", "since", b"since", "start", b"start", "subscription_id", b"subscription_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "expired_policy", b"expired_policy", "filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "idle_timeout", b"idle_timeout", "include_raw", b"include_raw", "max_events", b"max_events", "position", b"position", "since", b"since", "start", b"start", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "expired_policy", b"expired_policy", "filter", b"filter", "heartbeat_interval", b"heartbeat_interval", "idle_timeout", b"idle_timeout", "include_raw", b"include_raw", "max_events", b"max_events", "position", b"position", "since", b"since", "start", b"start", "subscription_id", b"subscription_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["position", "after_cursor", "since", "subscription"]  # noqa: Y015
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["position", "after_cursor", "since", "subscription_id"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
 
@@ -243,7 +187,7 @@ Global___SubscribeRequest: _TypeAlias = SubscribeRequest  # noqa: Y015
 
 @_typing.final
 class SubscribeResponse(_message.Message):
-    """Carries one thing of a stream."""
+    """One response on the stream of `EventService.Subscribe`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -254,7 +198,7 @@ class SubscribeResponse(_message.Message):
     GAP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def started(self) -> Global___SubscribeStarted:
-        """The stream stands. Always the first, and sent at once."""
+        """The stream is open. Always the first item, sent at once."""
 
     @_builtins.property
     def event(self) -> _event_pb2.Event:
@@ -262,11 +206,11 @@ class SubscribeResponse(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> Global___SubscribeHeartbeat:
-        """Nothing else was to be sent for a while."""
+        """Nothing was sent for `heartbeat_interval`."""
 
     @_builtins.property
     def closing(self) -> Global___SubscribeClosing:
-        """The server ends the stream. Always the last."""
+        """The server ends the stream. Always the last item."""
 
     @_builtins.property
     def gap(self) -> Global___SubscribeGap:
@@ -293,7 +237,7 @@ Global___SubscribeResponse: _TypeAlias = SubscribeResponse  # noqa: Y015
 
 @_typing.final
 class SubscribeStarted(_message.Message):
-    """Tells that a stream stands and where it starts."""
+    """The stream is open."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -303,20 +247,24 @@ class SubscribeStarted(_message.Message):
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Where the stream starts: the first event comes from behind here. With `EXPIRED_POLICY_SKIP_WITH_GAP` it may lie
-    before `oldest_cursor`; then a `gap` comes before the first event, unless what is between is at hand still. After a
-    start `since` a time it may be `oldest_cursor`, and a `gap` may come before the first event then too: whoever opens the
-    stream again before anything came starts at that time again.
+    """The start position: the first event is the first matching one after it.
+
+    With `EXPIRED_POLICY_SKIP_WITH_GAP`, the position may be before `oldest_cursor`. Then a `gap` precedes the first
+    event, unless the server still has the events between. After a start by `since`, it may be `oldest_cursor` with a
+    `gap` before the first event. A client that opens the stream again before it received an event starts at the same
+    time again.
     """
     oldest_cursor: _builtins.str
-    """The earliest place that can still be named: events behind it are in the journal."""
+    """The oldest position that a request can still name: all events after it are in the journal."""
     newest_cursor: _builtins.str
-    """The journal's newest place when the stream was opened. Events up to here are history, later ones are live."""
+    """The newest position when the stream was opened. Events up to it are history; later ones are live."""
     generation: _builtins.int
-    """The generation of the subscription that the stream reads: give it to `Acknowledge`. Zero without a subscription."""
+    """The generation of the stream's subscription. Pass it to `SubscriptionService.Acknowledge`. Zero without a
+    subscription.
+    """
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
-        """The interval of heartbeats that is in force."""
+        """The heartbeat interval in force."""
 
     def __init__(
         self,
@@ -337,29 +285,29 @@ Global___SubscribeStarted: _TypeAlias = SubscribeStarted  # noqa: Y015
 
 @_typing.final
 class SubscribeHeartbeat(_message.Message):
-    """Tells that the stream lives."""
+    """Nothing was sent for `heartbeat_interval`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CURSOR_FIELD_NUMBER: _builtins.int
-    TIME_FIELD_NUMBER: _builtins.int
+    SERVER_TIME_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """The place that the stream has come to. It moves even when the filter matches nothing, and never past an event that
-    was not yet sent on this stream: it can be kept like an event's.
+    """The position that the stream has reached. It advances even if no event matches the filter, and never past an event
+    that is not yet sent on this stream. Save it like an event's cursor.
     """
     @_builtins.property
-    def time(self) -> _timestamp_pb2.Timestamp:
-        """The server's clock."""
+    def server_time(self) -> _timestamp_pb2.Timestamp:
+        """The server's time."""
 
     def __init__(
         self,
         *,
         cursor: _builtins.str = ...,
-        time: _timestamp_pb2.Timestamp | None = ...,
+        server_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "server_time", b"server_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -367,8 +315,8 @@ Global___SubscribeHeartbeat: _TypeAlias = SubscribeHeartbeat  # noqa: Y015
 
 @_typing.final
 class SubscribeGap(_message.Message):
-    """Tells that events are missing: they were in the journal, were not sent on this stream, and are no longer kept. What
-    comes next on the stream comes from behind `resume_cursor`. Put right by other means what was missed.
+    """Events are missing: they were in the journal, were not sent on this stream, and were trimmed. Recover them by other
+    means.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -378,16 +326,16 @@ class SubscribeGap(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
     after_cursor: _builtins.str
-    """The place behind which events are missing: where the stream had come to. Empty when the stream was to start at a
-    time (`SubscribeRequest.since`): where that was in the journal is not known any more.
+    """The position after which events are missing: the one that the stream had reached. Empty if the stream was to start
+    at a time (`SubscribeRequest.since`) whose position is no longer known.
     """
     resume_cursor: _builtins.str
-    """The place where the stream goes on. It can be kept like an event's cursor."""
+    """The position after which the stream continues. Save it like an event's cursor."""
     reason: Global___GapReason.ValueType
-    """Why."""
+    """Why the events are missing."""
     missed: _builtins.int
-    """How many events are missing, over all accounts and types: what is gone cannot be held against a filter, so that it
-    may be that none of them would have been sent. Absent when it is not known, as after `since`.
+    """How many events are missing, over all accounts and types. Trimmed events cannot be matched with the filter, so it
+    is possible that none of them would have been sent. Absent if the number is not known, such as after `since`.
     """
     def __init__(
         self,
@@ -409,33 +357,33 @@ Global___SubscribeGap: _TypeAlias = SubscribeGap  # noqa: Y015
 
 @_typing.final
 class SubscribeClosing(_message.Message):
-    """Tells that the server ends the stream."""
+    """The server ends the stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CURSOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    RETRY_DELAY_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Where to go on: the place that the stream has come to. A stream of a subscription goes on from the subscription's own
-    place instead.
+    """The position that the stream has reached: resume from it. A stream of a subscription resumes from the position of
+    the subscription instead.
     """
     reason: Global___ClosingReason.ValueType
-    """Why."""
+    """The reason."""
     @_builtins.property
-    def retry_after(self) -> _duration_pb2.Duration:
-        """How long to wait before opening the stream again. Absent when there is no need to wait."""
+    def retry_delay(self) -> _duration_pb2.Duration:
+        """How long to wait before opening the stream again. Absent if no wait is needed."""
 
     def __init__(
         self,
         *,
         cursor: _builtins.str = ...,
         reason: Global___ClosingReason.ValueType = ...,
-        retry_after: _duration_pb2.Duration | None = ...,
+        retry_delay: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_after", b"retry_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "reason", b"reason", "retry_after", b"retry_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "reason", b"reason", "retry_delay", b"retry_delay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -443,7 +391,7 @@ Global___SubscribeClosing: _TypeAlias = SubscribeClosing  # noqa: Y015
 
 @_typing.final
 class ListEventsRequest(_message.Message):
-    """Asks for a piece of the journal."""
+    """Request of `EventService.ListEvents`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -454,52 +402,54 @@ class ListEventsRequest(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     INCLUDE_RAW_FIELD_NUMBER: _builtins.int
-    position: Global___StartPosition.ValueType
-    """`START_POSITION_EARLIEST`: from the oldest event on. `START_POSITION_LATEST`: the newest events, those before the
-    journal's end; go back from there with `previous_cursor`.
+    position: _event_pb2.StartPosition.ValueType
+    """`START_POSITION_EARLIEST`: the oldest events. `START_POSITION_LATEST` or unspecified: the newest events, up to
+    the end of the journal; continue backward with `previous_cursor`.
     """
     after_cursor: _builtins.str
-    """The events behind this place, which an event, a page or a stream gave. An event's own cursor is the place behind it."""
+    """The events after this cursor of an event, a page or a stream. An event's own cursor is the position after the
+    event.
+    """
     before_cursor: _builtins.str
-    """The events before this place, the nearest ones. With an event's own cursor, that event is the last of them."""
+    """The last events before this position. With an event's own cursor, that event is the last of them."""
     page_size: _builtins.int
-    """The most events that the page may hold: 1 to 1,000. Absent or zero means 100."""
+    """The maximum number of events on the page: 1 to 1,000. Zero means 100."""
     include_raw: _builtins.bool
-    """Whether events carry `raw_body`. They count for the size of the answer."""
+    """Whether events contain `raw_body`. It counts towards the size of the response."""
     @_builtins.property
-    def filter(self) -> Global___EventFilter:
-        """Which events are wanted. Absent means all."""
+    def filter(self) -> _event_pb2.EventFilter:
+        """Which events to list. Absent means all."""
 
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """The events that were received at this time or later, as in `SubscribeRequest.since`; when some of them are no longer
-        kept, that is `CURSOR_EXPIRED`.
+        """The events that were received at this time or later, as in `SubscribeRequest.since`. If some of them were
+        trimmed, the call fails with `CURSOR_EXPIRED`.
         """
 
     def __init__(
         self,
         *,
-        filter: Global___EventFilter | None = ...,
-        position: Global___StartPosition.ValueType = ...,
+        filter: _event_pb2.EventFilter | None = ...,
+        position: _event_pb2.StartPosition.ValueType = ...,
         after_cursor: _builtins.str = ...,
         before_cursor: _builtins.str = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         include_raw: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "before_cursor", b"before_cursor", "filter", b"filter", "place", b"place", "position", b"position", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "anchor", b"anchor", "before_cursor", b"before_cursor", "filter", b"filter", "position", b"position", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "before_cursor", b"before_cursor", "filter", b"filter", "include_raw", b"include_raw", "page_size", b"page_size", "place", b"place", "position", b"position", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "anchor", b"anchor", "before_cursor", b"before_cursor", "filter", b"filter", "include_raw", b"include_raw", "page_size", b"page_size", "position", b"position", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_place: _TypeAlias = _typing.Literal["position", "after_cursor", "before_cursor", "since"]  # noqa: Y015
-    _WhichOneofArgType_place: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_place) -> _WhichOneofReturnType_place | None: ...
+    _WhichOneofReturnType_anchor: _TypeAlias = _typing.Literal["position", "after_cursor", "before_cursor", "since"]  # noqa: Y015
+    _WhichOneofArgType_anchor: _TypeAlias = _typing.Literal["anchor", b"anchor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_anchor) -> _WhichOneofReturnType_anchor | None: ...
 
 Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
 
 @_typing.final
 class ListEventsResponse(_message.Message):
-    """Shows a piece of the journal: every matching event between two places."""
+    """Response of `EventService.ListEvents`: every matching event between two positions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -509,17 +459,17 @@ class ListEventsResponse(_message.Message):
     REACHED_NEWEST_FIELD_NUMBER: _builtins.int
     REACHED_OLDEST_FIELD_NUMBER: _builtins.int
     next_cursor: _builtins.str
-    """The place behind the piece: give it as `after_cursor` to go on forward. Never empty. It moves even when the filter
-    matches nothing, and it can be kept like an event's cursor.
+    """The position after the part: pass it as `after_cursor` to continue forward. Never empty. It advances even if no
+    event matches the filter. It can be saved like an event's cursor and passed to `Subscribe`.
     """
     previous_cursor: _builtins.str
-    """The place before the piece: give it as `before_cursor` to go back. Never empty."""
+    """The position before the part: pass it as `before_cursor` to continue backward. Never empty."""
     reached_newest: _builtins.bool
-    """Whether the piece ends with what was the journal's newest event when it was asked for. More may come: ask again with
-    `next_cursor`, or subscribe behind it.
+    """Whether the part includes the newest event of the journal at the time of the call. For later events, call again
+    with `next_cursor`, or subscribe after it.
     """
     reached_oldest: _builtins.bool
-    """Whether the piece begins with the oldest event that the journal still has. There is nothing before `previous_cursor`."""
+    """Whether the part includes the oldest event of the journal: there is nothing before `previous_cursor`."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The events, in the order of the journal."""
@@ -540,466 +490,3 @@ class ListEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
-
-@_typing.final
-class Subscription(_message.Message):
-    """Describes a named place in the journal that the server keeps."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    FILTER_FIELD_NUMBER: _builtins.int
-    CURSOR_FIELD_NUMBER: _builtins.int
-    GENERATION_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_FIELD_NUMBER: _builtins.int
-    UPDATE_TIME_FIELD_NUMBER: _builtins.int
-    ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
-    LAG_EVENTS_FIELD_NUMBER: _builtins.int
-    LAG_TIME_FIELD_NUMBER: _builtins.int
-    EXPIRED_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
-    """Its id: lower-case letters, digits and single hyphens between them, at most 63 characters."""
-    cursor: _builtins.str
-    """The place up to which all is acknowledged. A stream starts behind it. Where events that do not match the filter are
-    no longer kept, it moves on over them by itself.
-    """
-    generation: _builtins.int
-    """Goes up with each `UpdateSubscription` and `SeekSubscription`, by one or more. None is given twice, also not to one
-    that is deleted and made anew, or after the server was restored from a backup.
-    """
-    lag_events: _builtins.int
-    """How many events lie behind its place, over all accounts and types: those that match the filter are as many at most.
-    Events that are no longer kept count too.
-    """
-    expired: _builtins.bool
-    """Whether events that match its filter were let go before they were acknowledged: it was not read for longer, or by
-    more, than the operator keeps events for it. It holds nothing any longer. A stream of it fails with `CURSOR_EXPIRED`
-    or starts with a `gap`, as `expired_policy` says. Acknowledging or seeking a place that is still there ends it: the
-    gap's `resume_cursor`, for one, or the failure's `oldest_cursor`.
-    """
-    @_builtins.property
-    def filter(self) -> Global___EventFilter:
-        """Which events it is about. Absent means all. An account that does not exist any more stays in it, and nothing comes
-        of it. A first word such as `message.*` is kept as it is: it means types too that a later version of the server adds.
-        """
-
-    @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was made."""
-
-    @_builtins.property
-    def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was last changed by `UpdateSubscription` or `SeekSubscription`; at first when it was made."""
-
-    @_builtins.property
-    def acknowledge_time(self) -> _timestamp_pb2.Timestamp:
-        """When `Acknowledge` last moved its place. Absent when it never did."""
-
-    @_builtins.property
-    def lag_time(self) -> _duration_pb2.Duration:
-        """How long ago the first event behind its place was received, of those that are kept. Zero when there is none."""
-
-    def __init__(
-        self,
-        *,
-        id: _builtins.str = ...,
-        filter: Global___EventFilter | None = ...,
-        cursor: _builtins.str = ...,
-        generation: _builtins.int = ...,
-        create_time: _timestamp_pb2.Timestamp | None = ...,
-        update_time: _timestamp_pb2.Timestamp | None = ...,
-        acknowledge_time: _timestamp_pb2.Timestamp | None = ...,
-        lag_events: _builtins.int = ...,
-        lag_time: _duration_pb2.Duration | None = ...,
-        expired: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "create_time", b"create_time", "filter", b"filter", "lag_time", b"lag_time", "update_time", b"update_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "create_time", b"create_time", "cursor", b"cursor", "expired", b"expired", "filter", b"filter", "generation", b"generation", "id", b"id", "lag_events", b"lag_events", "lag_time", b"lag_time", "update_time", b"update_time"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
-
-@_typing.final
-class CreateSubscriptionRequest(_message.Message):
-    """Asks for a new subscription."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    FILTER_FIELD_NUMBER: _builtins.int
-    POSITION_FIELD_NUMBER: _builtins.int
-    AFTER_CURSOR_FIELD_NUMBER: _builtins.int
-    SINCE_FIELD_NUMBER: _builtins.int
-    subscription: _builtins.str
-    """Required. Its id: lower-case letters, digits and single hyphens between them, at most 63 characters."""
-    position: Global___StartPosition.ValueType
-    """A named place."""
-    after_cursor: _builtins.str
-    """Behind the event, heartbeat or `started` that carried this cursor."""
-    @_builtins.property
-    def filter(self) -> Global___EventFilter:
-        """Which events it is about. Absent means all."""
-
-    @_builtins.property
-    def since(self) -> _timestamp_pb2.Timestamp:
-        """Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
-        are no longer kept, that is `CURSOR_EXPIRED`.
-        """
-
-    def __init__(
-        self,
-        *,
-        subscription: _builtins.str = ...,
-        filter: Global___EventFilter | None = ...,
-        position: Global___StartPosition.ValueType = ...,
-        after_cursor: _builtins.str = ...,
-        since: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "filter", b"filter", "position", b"position", "since", b"since", "start", b"start"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "filter", b"filter", "position", b"position", "since", b"since", "start", b"start", "subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["position", "after_cursor", "since"]  # noqa: Y015
-    _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
-
-Global___CreateSubscriptionRequest: _TypeAlias = CreateSubscriptionRequest  # noqa: Y015
-
-@_typing.final
-class CreateSubscriptionResponse(_message.Message):
-    """Answers with the new subscription."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def subscription(self) -> Global___Subscription:
-        """The subscription."""
-
-    def __init__(
-        self,
-        *,
-        subscription: Global___Subscription | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CreateSubscriptionResponse: _TypeAlias = CreateSubscriptionResponse  # noqa: Y015
-
-@_typing.final
-class GetSubscriptionRequest(_message.Message):
-    """Asks for a subscription."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    subscription: _builtins.str
-    """Required. Its id."""
-    def __init__(
-        self,
-        *,
-        subscription: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetSubscriptionRequest: _TypeAlias = GetSubscriptionRequest  # noqa: Y015
-
-@_typing.final
-class GetSubscriptionResponse(_message.Message):
-    """Answers with a subscription."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def subscription(self) -> Global___Subscription:
-        """The subscription."""
-
-    def __init__(
-        self,
-        *,
-        subscription: Global___Subscription | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetSubscriptionResponse: _TypeAlias = GetSubscriptionResponse  # noqa: Y015
-
-@_typing.final
-class ListSubscriptionsRequest(_message.Message):
-    """Asks for the subscriptions."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    page_size: _builtins.int
-    """The most subscriptions that the page may hold: 1 to 100. Zero means 50."""
-    page_token: _builtins.str
-    """The `next_page_token` of the page before. Empty means the first page. What is no token of this list fails with
-    INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`.
-    """
-    def __init__(
-        self,
-        *,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListSubscriptionsRequest: _TypeAlias = ListSubscriptionsRequest  # noqa: Y015
-
-@_typing.final
-class ListSubscriptionsResponse(_message.Message):
-    """Answers with a page of subscriptions."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    """Give it as `page_token` for the next page. Empty when this is the last one."""
-    @_builtins.property
-    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subscription]:
-        """The subscriptions, in the order of their ids."""
-
-    def __init__(
-        self,
-        *,
-        subscriptions: _abc.Iterable[Global___Subscription] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "subscriptions", b"subscriptions"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
-
-@_typing.final
-class UpdateSubscriptionRequest(_message.Message):
-    """Gives a subscription another filter."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    FILTER_FIELD_NUMBER: _builtins.int
-    subscription: _builtins.str
-    """Required. Its id."""
-    @_builtins.property
-    def filter(self) -> Global___EventFilter:
-        """Required. The new filter, whole; an empty one means all events."""
-
-    def __init__(
-        self,
-        *,
-        subscription: _builtins.str = ...,
-        filter: Global___EventFilter | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UpdateSubscriptionRequest: _TypeAlias = UpdateSubscriptionRequest  # noqa: Y015
-
-@_typing.final
-class UpdateSubscriptionResponse(_message.Message):
-    """Answers with the subscription as it stands."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def subscription(self) -> Global___Subscription:
-        """The subscription."""
-
-    def __init__(
-        self,
-        *,
-        subscription: Global___Subscription | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UpdateSubscriptionResponse: _TypeAlias = UpdateSubscriptionResponse  # noqa: Y015
-
-@_typing.final
-class SeekSubscriptionRequest(_message.Message):
-    """Moves a subscription."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    POSITION_FIELD_NUMBER: _builtins.int
-    AFTER_CURSOR_FIELD_NUMBER: _builtins.int
-    SINCE_FIELD_NUMBER: _builtins.int
-    subscription: _builtins.str
-    """Required. Its id."""
-    position: Global___StartPosition.ValueType
-    """A named place. `START_POSITION_UNSPECIFIED` names none."""
-    after_cursor: _builtins.str
-    """Behind the event, heartbeat or `started` that carried this cursor."""
-    @_builtins.property
-    def since(self) -> _timestamp_pb2.Timestamp:
-        """Before the first event that was received at this time or later, as in `SubscribeRequest.since`; when some of them
-        are no longer kept, that is `CURSOR_EXPIRED`.
-        """
-
-    def __init__(
-        self,
-        *,
-        subscription: _builtins.str = ...,
-        position: Global___StartPosition.ValueType = ...,
-        after_cursor: _builtins.str = ...,
-        since: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "place", b"place", "position", b"position", "since", b"since"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "place", b"place", "position", b"position", "since", b"since", "subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_place: _TypeAlias = _typing.Literal["position", "after_cursor", "since"]  # noqa: Y015
-    _WhichOneofArgType_place: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_place) -> _WhichOneofReturnType_place | None: ...
-
-Global___SeekSubscriptionRequest: _TypeAlias = SeekSubscriptionRequest  # noqa: Y015
-
-@_typing.final
-class SeekSubscriptionResponse(_message.Message):
-    """Answers with the subscription as it stands."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def subscription(self) -> Global___Subscription:
-        """The subscription."""
-
-    def __init__(
-        self,
-        *,
-        subscription: Global___Subscription | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SeekSubscriptionResponse: _TypeAlias = SeekSubscriptionResponse  # noqa: Y015
-
-@_typing.final
-class DeleteSubscriptionRequest(_message.Message):
-    """Deletes a subscription."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    subscription: _builtins.str
-    """Required. Its id."""
-    def __init__(
-        self,
-        *,
-        subscription: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DeleteSubscriptionRequest: _TypeAlias = DeleteSubscriptionRequest  # noqa: Y015
-
-@_typing.final
-class DeleteSubscriptionResponse(_message.Message):
-    """Answers that the subscription is no more."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DeleteSubscriptionResponse: _TypeAlias = DeleteSubscriptionResponse  # noqa: Y015
-
-@_typing.final
-class AcknowledgeRequest(_message.Message):
-    """Says up to where all is dealt with."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    CURSOR_FIELD_NUMBER: _builtins.int
-    GENERATION_FIELD_NUMBER: _builtins.int
-    subscription: _builtins.str
-    """Required. The subscription's id."""
-    cursor: _builtins.str
-    """Required. The place: the cursor of the last event that was dealt with and before which all are, or of a later
-    heartbeat or gap.
-    """
-    generation: _builtins.int
-    """The `generation` that the stream's `started` told, so that what was on its way when the subscription was changed does
-    not undo the change. Zero means that it is not held against the subscription's.
-    """
-    def __init__(
-        self,
-        *,
-        subscription: _builtins.str = ...,
-        cursor: _builtins.str = ...,
-        generation: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "generation", b"generation", "subscription", b"subscription"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AcknowledgeRequest: _TypeAlias = AcknowledgeRequest  # noqa: Y015
-
-@_typing.final
-class AcknowledgeResponse(_message.Message):
-    """Answers that it is on disk."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CURSOR_FIELD_NUMBER: _builtins.int
-    cursor: _builtins.str
-    """The place that stands: the one that was asked for, or a later one."""
-    def __init__(
-        self,
-        *,
-        cursor: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AcknowledgeResponse: _TypeAlias = AcknowledgeResponse  # noqa: Y015

@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class EventServiceStub(object):
-    """Delivers what happens: what customers write, and what becomes of messages. A stream follows the journal, a list shows
-    a piece of it; both take the same cursors.
+    """Delivers events: customers' messages and the progress of sent messages.
+
+    `Subscribe` streams the journal, and `ListEvents` reads a part of it. Both take the same cursors.
     """
 
     def __init__(self, channel):
@@ -46,174 +47,66 @@ class EventServiceStub(object):
                 request_serializer=switchboard_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=switchboard_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
                 _registered_method=True)
-        self.CreateSubscription = channel.unary_unary(
-                '/switchboard.v1.EventService/CreateSubscription',
-                request_serializer=switchboard_dot_v1_dot_event__service__pb2.CreateSubscriptionRequest.SerializeToString,
-                response_deserializer=switchboard_dot_v1_dot_event__service__pb2.CreateSubscriptionResponse.FromString,
-                _registered_method=True)
-        self.GetSubscription = channel.unary_unary(
-                '/switchboard.v1.EventService/GetSubscription',
-                request_serializer=switchboard_dot_v1_dot_event__service__pb2.GetSubscriptionRequest.SerializeToString,
-                response_deserializer=switchboard_dot_v1_dot_event__service__pb2.GetSubscriptionResponse.FromString,
-                _registered_method=True)
-        self.ListSubscriptions = channel.unary_unary(
-                '/switchboard.v1.EventService/ListSubscriptions',
-                request_serializer=switchboard_dot_v1_dot_event__service__pb2.ListSubscriptionsRequest.SerializeToString,
-                response_deserializer=switchboard_dot_v1_dot_event__service__pb2.ListSubscriptionsResponse.FromString,
-                _registered_method=True)
-        self.UpdateSubscription = channel.unary_unary(
-                '/switchboard.v1.EventService/UpdateSubscription',
-                request_serializer=switchboard_dot_v1_dot_event__service__pb2.UpdateSubscriptionRequest.SerializeToString,
-                response_deserializer=switchboard_dot_v1_dot_event__service__pb2.UpdateSubscriptionResponse.FromString,
-                _registered_method=True)
-        self.SeekSubscription = channel.unary_unary(
-                '/switchboard.v1.EventService/SeekSubscription',
-                request_serializer=switchboard_dot_v1_dot_event__service__pb2.SeekSubscriptionRequest.SerializeToString,
-                response_deserializer=switchboard_dot_v1_dot_event__service__pb2.SeekSubscriptionResponse.FromString,
-                _registered_method=True)
-        self.DeleteSubscription = channel.unary_unary(
-                '/switchboard.v1.EventService/DeleteSubscription',
-                request_serializer=switchboard_dot_v1_dot_event__service__pb2.DeleteSubscriptionRequest.SerializeToString,
-                response_deserializer=switchboard_dot_v1_dot_event__service__pb2.DeleteSubscriptionResponse.FromString,
-                _registered_method=True)
-        self.Acknowledge = channel.unary_unary(
-                '/switchboard.v1.EventService/Acknowledge',
-                request_serializer=switchboard_dot_v1_dot_event__service__pb2.AcknowledgeRequest.SerializeToString,
-                response_deserializer=switchboard_dot_v1_dot_event__service__pb2.AcknowledgeResponse.FromString,
-                _registered_method=True)
 
 
 class EventServiceServicer(object):
-    """Delivers what happens: what customers write, and what becomes of messages. A stream follows the journal, a list shows
-    a piece of it; both take the same cursors.
+    """Delivers events: customers' messages and the progress of sent messages.
+
+    `Subscribe` streams the journal, and `ListEvents` reads a part of it. Both take the same cursors.
     """
 
     def Subscribe(self, request, context):
-        """Streams events in the order of the journal, from a chosen place on, and goes on as they happen.
+        """Streams events in the order of the journal, from a chosen position on, and continues with new events as they occur.
 
-        `started` comes first and at once. Every matching event behind the starting place then comes exactly once on this
-        stream, in order, without holes, first out of the journal and then live. An event is sent only when it is on disk.
-        When nothing was sent for `heartbeat_interval`, a heartbeat is; a stream that is silent for two intervals is dead.
+        `started` is sent first and at once. Then every matching event after the start position is sent exactly once on
+        this stream, in order and without holes: first from the journal, then live. An event is sent only after it is
+        durable.
 
-        Keep the cursor of the last event that you have dealt with, or of a later heartbeat. When the stream breaks, open
-        it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
-        `closing`, when the server shuts down) means exactly that.
+        If nothing was sent for `heartbeat_interval`, a heartbeat is sent. Treat a stream without data for two intervals as
+        broken.
 
-        A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
-        with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
-        acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
-        streams share no work.
+        Save the cursor of the last event that you have handled, or of a later heartbeat. If the stream breaks, open it
+        again with that cursor as `after_cursor`. No event is missed; events in transit are sent again.
 
-        Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
-        cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
-        `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
-        operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-        journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
-        `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
+        A subscription stores the position on the server: set `subscription_id`, and call `SubscriptionService.Acknowledge`
+        for what you have handled. The stream starts after the position that is acknowledged when it is opened. It does not
+        wait for acknowledgements and sends no event twice. Every stream of a subscription gets every event; streams do not
+        share work.
+
+        Errors:
+        - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+        - INVALID_ARGUMENT `CURSOR_MALFORMED`: the cursor is not from this journal.
+        - OUT_OF_RANGE `CURSOR_EXPIRED`: events after the position were trimmed, at the start or because the client reads
+        more slowly than the server trims. Resume from `oldest_cursor` of the metadata. `expired_policy` selects a `gap`
+        instead.
+        - OUT_OF_RANGE `CURSOR_LOST`: the cursor is ahead of the journal. Resume from `newest_cursor` of the metadata.
+        - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
+        - NOT_FOUND `SUBSCRIPTION_NOT_FOUND`: the subscription does not exist, or was deleted; then `closing` was sent.
+        - UNAVAILABLE `SUBSCRIPTION_CHANGED`, after `closing`: the subscription changed. Open the stream again at once.
+        - UNAVAILABLE `SERVER_STOPPING`, after `closing`: the server is shutting down. Open the stream again after the
+        delay.
+        - UNAVAILABLE `STORE_UNAVAILABLE`: the journal cannot be read. Open the stream again after the delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Shows a piece of the journal, forward or back from a place.
+        """Lists a part of the journal, forward or backward from a position.
 
-        The answer tells of all that happened between `previous_cursor` and `next_cursor`: every matching event in between
-        is in it, in the order of the journal, also when it was asked for backwards. Go on forward with `next_cursor` as
-        `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
-        also while new ones come in. `Subscribe` takes the same cursors.
+        The response contains every matching event between `previous_cursor` and `next_cursor`, in the order of the
+        journal, also if the list goes backward. To continue forward, pass `next_cursor` as `after_cursor`. To continue
+        backward, pass `previous_cursor` as `before_cursor`. Pages have no holes and no duplicates, even while events are
+        appended.
 
-        One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
-        is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
-        `reached_newest` or `reached_oldest` says so.
+        One call examines a bounded part of the journal, and a response stays below 4 MiB unless it is one larger event. A
+        page may have fewer events than `page_size`, or none, before the end: continue until `reached_newest` or
+        `reached_oldest` is set.
 
-        Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
-        behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
-        `after_cursor`.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        This list has cursors instead of page tokens, so lists and streams can continue each other.
 
-    def CreateSubscription(self, request, context):
-        """Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
-        it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
-        as long as all events take no more than `journal.retention_bytes`.
-
-        Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
-        changed: a service that makes its subscription at every start takes that for success. That comes first, also when
-        the place that is named is gone by now. There are at most 1,000:
-        RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetSubscription(self, request, context):
-        """Gets a subscription: where it stands and how far it is behind.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ListSubscriptions(self, request, context):
-        """Lists the subscriptions, in the order of their ids.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def UpdateSubscription(self, request, context):
-        """Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
-        Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
-
-        Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
-        the change is answered, no further event is put on them; what was on its way by then may still come before
-        `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def SeekSubscription(self, request, context):
-        """Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
-        at the new place when they are opened again.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def DeleteSubscription(self, request, context):
-        """Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
-        promptly as `UpdateSubscription` says.
-
-        One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
-        not acknowledged to it by mistake.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Acknowledge(self, request, context):
-        """Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
-
-        It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
-        answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
-        cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
-        Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
-        go on as they are.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
-        was given and the subscription was changed since: events of the stream that this is about may come again;
-        INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
+        Errors: as `Subscribe` at its start. `expired_policy` is for streams only: in both directions, a position with
+        trimmed events after it fails with `CURSOR_EXPIRED`. To continue after it, pass `oldest_cursor` as `after_cursor`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,41 +125,6 @@ def add_EventServiceServicer_to_server(servicer, server):
                     request_deserializer=switchboard_dot_v1_dot_event__service__pb2.ListEventsRequest.FromString,
                     response_serializer=switchboard_dot_v1_dot_event__service__pb2.ListEventsResponse.SerializeToString,
             ),
-            'CreateSubscription': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateSubscription,
-                    request_deserializer=switchboard_dot_v1_dot_event__service__pb2.CreateSubscriptionRequest.FromString,
-                    response_serializer=switchboard_dot_v1_dot_event__service__pb2.CreateSubscriptionResponse.SerializeToString,
-            ),
-            'GetSubscription': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetSubscription,
-                    request_deserializer=switchboard_dot_v1_dot_event__service__pb2.GetSubscriptionRequest.FromString,
-                    response_serializer=switchboard_dot_v1_dot_event__service__pb2.GetSubscriptionResponse.SerializeToString,
-            ),
-            'ListSubscriptions': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListSubscriptions,
-                    request_deserializer=switchboard_dot_v1_dot_event__service__pb2.ListSubscriptionsRequest.FromString,
-                    response_serializer=switchboard_dot_v1_dot_event__service__pb2.ListSubscriptionsResponse.SerializeToString,
-            ),
-            'UpdateSubscription': grpc.unary_unary_rpc_method_handler(
-                    servicer.UpdateSubscription,
-                    request_deserializer=switchboard_dot_v1_dot_event__service__pb2.UpdateSubscriptionRequest.FromString,
-                    response_serializer=switchboard_dot_v1_dot_event__service__pb2.UpdateSubscriptionResponse.SerializeToString,
-            ),
-            'SeekSubscription': grpc.unary_unary_rpc_method_handler(
-                    servicer.SeekSubscription,
-                    request_deserializer=switchboard_dot_v1_dot_event__service__pb2.SeekSubscriptionRequest.FromString,
-                    response_serializer=switchboard_dot_v1_dot_event__service__pb2.SeekSubscriptionResponse.SerializeToString,
-            ),
-            'DeleteSubscription': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeleteSubscription,
-                    request_deserializer=switchboard_dot_v1_dot_event__service__pb2.DeleteSubscriptionRequest.FromString,
-                    response_serializer=switchboard_dot_v1_dot_event__service__pb2.DeleteSubscriptionResponse.SerializeToString,
-            ),
-            'Acknowledge': grpc.unary_unary_rpc_method_handler(
-                    servicer.Acknowledge,
-                    request_deserializer=switchboard_dot_v1_dot_event__service__pb2.AcknowledgeRequest.FromString,
-                    response_serializer=switchboard_dot_v1_dot_event__service__pb2.AcknowledgeResponse.SerializeToString,
-            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'switchboard.v1.EventService', rpc_method_handlers)
@@ -276,8 +134,9 @@ def add_EventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EventService(object):
-    """Delivers what happens: what customers write, and what becomes of messages. A stream follows the journal, a list shows
-    a piece of it; both take the same cursors.
+    """Delivers events: customers' messages and the progress of sent messages.
+
+    `Subscribe` streams the journal, and `ListEvents` reads a part of it. Both take the same cursors.
     """
 
     @staticmethod
@@ -324,195 +183,6 @@ class EventService(object):
             '/switchboard.v1.EventService/ListEvents',
             switchboard_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
             switchboard_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def CreateSubscription(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchboard.v1.EventService/CreateSubscription',
-            switchboard_dot_v1_dot_event__service__pb2.CreateSubscriptionRequest.SerializeToString,
-            switchboard_dot_v1_dot_event__service__pb2.CreateSubscriptionResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetSubscription(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchboard.v1.EventService/GetSubscription',
-            switchboard_dot_v1_dot_event__service__pb2.GetSubscriptionRequest.SerializeToString,
-            switchboard_dot_v1_dot_event__service__pb2.GetSubscriptionResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListSubscriptions(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchboard.v1.EventService/ListSubscriptions',
-            switchboard_dot_v1_dot_event__service__pb2.ListSubscriptionsRequest.SerializeToString,
-            switchboard_dot_v1_dot_event__service__pb2.ListSubscriptionsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def UpdateSubscription(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchboard.v1.EventService/UpdateSubscription',
-            switchboard_dot_v1_dot_event__service__pb2.UpdateSubscriptionRequest.SerializeToString,
-            switchboard_dot_v1_dot_event__service__pb2.UpdateSubscriptionResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def SeekSubscription(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchboard.v1.EventService/SeekSubscription',
-            switchboard_dot_v1_dot_event__service__pb2.SeekSubscriptionRequest.SerializeToString,
-            switchboard_dot_v1_dot_event__service__pb2.SeekSubscriptionResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def DeleteSubscription(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchboard.v1.EventService/DeleteSubscription',
-            switchboard_dot_v1_dot_event__service__pb2.DeleteSubscriptionRequest.SerializeToString,
-            switchboard_dot_v1_dot_event__service__pb2.DeleteSubscriptionResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Acknowledge(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchboard.v1.EventService/Acknowledge',
-            switchboard_dot_v1_dot_event__service__pb2.AcknowledgeRequest.SerializeToString,
-            switchboard_dot_v1_dot_event__service__pb2.AcknowledgeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,8 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EventServiceStub:
-    """Delivers what happens: what customers write, and what becomes of messages. A stream follows the journal, a list shows
-    a piece of it; both take the same cursors.
+    """Delivers events: customers' messages and the progress of sent messages.
+
+    `Subscribe` streams the journal, and `ListEvents` reads a part of it. Both take the same cursors.
     """
 
     @_typing.overload
@@ -36,205 +37,117 @@ class EventServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EventServiceAsyncStub: ...
     Subscribe: _grpc.UnaryStreamMultiCallable[_event_service_pb2.SubscribeRequest, _event_service_pb2.SubscribeResponse]
-    """Streams events in the order of the journal, from a chosen place on, and goes on as they happen.
+    """Streams events in the order of the journal, from a chosen position on, and continues with new events as they occur.
 
-    `started` comes first and at once. Every matching event behind the starting place then comes exactly once on this
-    stream, in order, without holes, first out of the journal and then live. An event is sent only when it is on disk.
-    When nothing was sent for `heartbeat_interval`, a heartbeat is; a stream that is silent for two intervals is dead.
+    `started` is sent first and at once. Then every matching event after the start position is sent exactly once on
+    this stream, in order and without holes: first from the journal, then live. An event is sent only after it is
+    durable.
 
-    Keep the cursor of the last event that you have dealt with, or of a later heartbeat. When the stream breaks, open
-    it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
-    `closing`, when the server shuts down) means exactly that.
+    If nothing was sent for `heartbeat_interval`, a heartbeat is sent. Treat a stream without data for two intervals as
+    broken.
 
-    A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
-    with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
-    acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
-    streams share no work.
+    Save the cursor of the last event that you have handled, or of a later heartbeat. If the stream breaks, open it
+    again with that cursor as `after_cursor`. No event is missed; events in transit are sent again.
 
-    Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
-    cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
-    `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
-    operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-    journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
-    `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
+    A subscription stores the position on the server: set `subscription_id`, and call `SubscriptionService.Acknowledge`
+    for what you have handled. The stream starts after the position that is acknowledged when it is opened. It does not
+    wait for acknowledgements and sends no event twice. Every stream of a subscription gets every event; streams do not
+    share work.
+
+    Errors:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - INVALID_ARGUMENT `CURSOR_MALFORMED`: the cursor is not from this journal.
+    - OUT_OF_RANGE `CURSOR_EXPIRED`: events after the position were trimmed, at the start or because the client reads
+      more slowly than the server trims. Resume from `oldest_cursor` of the metadata. `expired_policy` selects a `gap`
+      instead.
+    - OUT_OF_RANGE `CURSOR_LOST`: the cursor is ahead of the journal. Resume from `newest_cursor` of the metadata.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
+    - NOT_FOUND `SUBSCRIPTION_NOT_FOUND`: the subscription does not exist, or was deleted; then `closing` was sent.
+    - UNAVAILABLE `SUBSCRIPTION_CHANGED`, after `closing`: the subscription changed. Open the stream again at once.
+    - UNAVAILABLE `SERVER_STOPPING`, after `closing`: the server is shutting down. Open the stream again after the
+      delay.
+    - UNAVAILABLE `STORE_UNAVAILABLE`: the journal cannot be read. Open the stream again after the delay.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
-    """Shows a piece of the journal, forward or back from a place.
+    """Lists a part of the journal, forward or backward from a position.
 
-    The answer tells of all that happened between `previous_cursor` and `next_cursor`: every matching event in between
-    is in it, in the order of the journal, also when it was asked for backwards. Go on forward with `next_cursor` as
-    `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
-    also while new ones come in. `Subscribe` takes the same cursors.
+    The response contains every matching event between `previous_cursor` and `next_cursor`, in the order of the
+    journal, also if the list goes backward. To continue forward, pass `next_cursor` as `after_cursor`. To continue
+    backward, pass `previous_cursor` as `before_cursor`. Pages have no holes and no duplicates, even while events are
+    appended.
 
-    One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
-    is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
-    `reached_newest` or `reached_oldest` says so.
+    One call examines a bounded part of the journal, and a response stays below 4 MiB unless it is one larger event. A
+    page may have fewer events than `page_size`, or none, before the end: continue until `reached_newest` or
+    `reached_oldest` is set.
 
-    Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
-    behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
-    `after_cursor`.
-    """
-    CreateSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CreateSubscriptionRequest, _event_service_pb2.CreateSubscriptionResponse]
-    """Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
-    it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
-    as long as all events take no more than `journal.retention_bytes`.
+    This list has cursors instead of page tokens, so lists and streams can continue each other.
 
-    Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
-    changed: a service that makes its subscription at every start takes that for success. That comes first, also when
-    the place that is named is gone by now. There are at most 1,000:
-    RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
-    """
-    GetSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetSubscriptionRequest, _event_service_pb2.GetSubscriptionResponse]
-    """Gets a subscription: where it stands and how far it is behind.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
-    """
-    ListSubscriptions: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListSubscriptionsRequest, _event_service_pb2.ListSubscriptionsResponse]
-    """Lists the subscriptions, in the order of their ids."""
-    UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.UpdateSubscriptionRequest, _event_service_pb2.UpdateSubscriptionResponse]
-    """Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
-    Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
-
-    Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
-    the change is answered, no further event is put on them; what was on its way by then may still come before
-    `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
-    """
-    SeekSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SeekSubscriptionRequest, _event_service_pb2.SeekSubscriptionResponse]
-    """Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
-    at the new place when they are opened again.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
-    """
-    DeleteSubscription: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteSubscriptionRequest, _event_service_pb2.DeleteSubscriptionResponse]
-    """Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
-    promptly as `UpdateSubscription` says.
-
-    One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
-    not acknowledged to it by mistake.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
-    """
-    Acknowledge: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeRequest, _event_service_pb2.AcknowledgeResponse]
-    """Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
-
-    It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
-    answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
-    cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
-    Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
-    go on as they are.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
-    was given and the subscription was changed since: events of the stream that this is about may come again;
-    INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
+    Errors: as `Subscribe` at its start. `expired_policy` is for streams only: in both directions, a position with
+    trimmed events after it fails with `CURSOR_EXPIRED`. To continue after it, pass `oldest_cursor` as `after_cursor`.
     """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
-    """Delivers what happens: what customers write, and what becomes of messages. A stream follows the journal, a list shows
-    a piece of it; both take the same cursors.
+    """Delivers events: customers' messages and the progress of sent messages.
+
+    `Subscribe` streams the journal, and `ListEvents` reads a part of it. Both take the same cursors.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Subscribe: _aio.UnaryStreamMultiCallable[_event_service_pb2.SubscribeRequest, _event_service_pb2.SubscribeResponse]  # type: ignore[assignment]
-    """Streams events in the order of the journal, from a chosen place on, and goes on as they happen.
+    """Streams events in the order of the journal, from a chosen position on, and continues with new events as they occur.
 
-    `started` comes first and at once. Every matching event behind the starting place then comes exactly once on this
-    stream, in order, without holes, first out of the journal and then live. An event is sent only when it is on disk.
-    When nothing was sent for `heartbeat_interval`, a heartbeat is; a stream that is silent for two intervals is dead.
+    `started` is sent first and at once. Then every matching event after the start position is sent exactly once on
+    this stream, in order and without holes: first from the journal, then live. An event is sent only after it is
+    durable.
 
-    Keep the cursor of the last event that you have dealt with, or of a later heartbeat. When the stream breaks, open
-    it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
-    `closing`, when the server shuts down) means exactly that.
+    If nothing was sent for `heartbeat_interval`, a heartbeat is sent. Treat a stream without data for two intervals as
+    broken.
 
-    A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
-    with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
-    acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
-    streams share no work.
+    Save the cursor of the last event that you have handled, or of a later heartbeat. If the stream breaks, open it
+    again with that cursor as `after_cursor`. No event is missed; events in transit are sent again.
 
-    Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
-    cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
-    `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
-    operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-    journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
-    `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
+    A subscription stores the position on the server: set `subscription_id`, and call `SubscriptionService.Acknowledge`
+    for what you have handled. The stream starts after the position that is acknowledged when it is opened. It does not
+    wait for acknowledgements and sends no event twice. Every stream of a subscription gets every event; streams do not
+    share work.
+
+    Errors:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - INVALID_ARGUMENT `CURSOR_MALFORMED`: the cursor is not from this journal.
+    - OUT_OF_RANGE `CURSOR_EXPIRED`: events after the position were trimmed, at the start or because the client reads
+      more slowly than the server trims. Resume from `oldest_cursor` of the metadata. `expired_policy` selects a `gap`
+      instead.
+    - OUT_OF_RANGE `CURSOR_LOST`: the cursor is ahead of the journal. Resume from `newest_cursor` of the metadata.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
+    - NOT_FOUND `SUBSCRIPTION_NOT_FOUND`: the subscription does not exist, or was deleted; then `closing` was sent.
+    - UNAVAILABLE `SUBSCRIPTION_CHANGED`, after `closing`: the subscription changed. Open the stream again at once.
+    - UNAVAILABLE `SERVER_STOPPING`, after `closing`: the server is shutting down. Open the stream again after the
+      delay.
+    - UNAVAILABLE `STORE_UNAVAILABLE`: the journal cannot be read. Open the stream again after the delay.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
-    """Shows a piece of the journal, forward or back from a place.
+    """Lists a part of the journal, forward or backward from a position.
 
-    The answer tells of all that happened between `previous_cursor` and `next_cursor`: every matching event in between
-    is in it, in the order of the journal, also when it was asked for backwards. Go on forward with `next_cursor` as
-    `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
-    also while new ones come in. `Subscribe` takes the same cursors.
+    The response contains every matching event between `previous_cursor` and `next_cursor`, in the order of the
+    journal, also if the list goes backward. To continue forward, pass `next_cursor` as `after_cursor`. To continue
+    backward, pass `previous_cursor` as `before_cursor`. Pages have no holes and no duplicates, even while events are
+    appended.
 
-    One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
-    is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
-    `reached_newest` or `reached_oldest` says so.
+    One call examines a bounded part of the journal, and a response stays below 4 MiB unless it is one larger event. A
+    page may have fewer events than `page_size`, or none, before the end: continue until `reached_newest` or
+    `reached_oldest` is set.
 
-    Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
-    behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
-    `after_cursor`.
-    """
-    CreateSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CreateSubscriptionRequest, _event_service_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
-    """Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
-    it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
-    as long as all events take no more than `journal.retention_bytes`.
+    This list has cursors instead of page tokens, so lists and streams can continue each other.
 
-    Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
-    changed: a service that makes its subscription at every start takes that for success. That comes first, also when
-    the place that is named is gone by now. There are at most 1,000:
-    RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
-    """
-    GetSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetSubscriptionRequest, _event_service_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
-    """Gets a subscription: where it stands and how far it is behind.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
-    """
-    ListSubscriptions: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListSubscriptionsRequest, _event_service_pb2.ListSubscriptionsResponse]  # type: ignore[assignment]
-    """Lists the subscriptions, in the order of their ids."""
-    UpdateSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.UpdateSubscriptionRequest, _event_service_pb2.UpdateSubscriptionResponse]  # type: ignore[assignment]
-    """Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
-    Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
-
-    Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
-    the change is answered, no further event is put on them; what was on its way by then may still come before
-    `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
-    """
-    SeekSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SeekSubscriptionRequest, _event_service_pb2.SeekSubscriptionResponse]  # type: ignore[assignment]
-    """Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
-    at the new place when they are opened again.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
-    """
-    DeleteSubscription: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteSubscriptionRequest, _event_service_pb2.DeleteSubscriptionResponse]  # type: ignore[assignment]
-    """Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
-    promptly as `UpdateSubscription` says.
-
-    One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
-    not acknowledged to it by mistake.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
-    """
-    Acknowledge: _aio.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeRequest, _event_service_pb2.AcknowledgeResponse]  # type: ignore[assignment]
-    """Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
-
-    It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
-    answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
-    cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
-    Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
-    go on as they are.
-
-    Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
-    was given and the subscription was changed since: events of the stream that this is about may come again;
-    INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
+    Errors: as `Subscribe` at its start. `expired_policy` is for streams only: in both directions, a position with
+    trimmed events after it fails with `CURSOR_EXPIRED`. To continue after it, pass `oldest_cursor` as `after_cursor`.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Delivers what happens: what customers write, and what becomes of messages. A stream follows the journal, a list shows
-    a piece of it; both take the same cursors.
+    """Delivers events: customers' messages and the progress of sent messages.
+
+    `Subscribe` streams the journal, and `ListEvents` reads a part of it. Both take the same cursors.
     """
 
     @_abc_1.abstractmethod
@@ -243,27 +156,36 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.SubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_service_pb2.SubscribeResponse], _abc.AsyncIterator[_event_service_pb2.SubscribeResponse]]:
-        """Streams events in the order of the journal, from a chosen place on, and goes on as they happen.
+        """Streams events in the order of the journal, from a chosen position on, and continues with new events as they occur.
 
-        `started` comes first and at once. Every matching event behind the starting place then comes exactly once on this
-        stream, in order, without holes, first out of the journal and then live. An event is sent only when it is on disk.
-        When nothing was sent for `heartbeat_interval`, a heartbeat is; a stream that is silent for two intervals is dead.
+        `started` is sent first and at once. Then every matching event after the start position is sent exactly once on
+        this stream, in order and without holes: first from the journal, then live. An event is sent only after it is
+        durable.
 
-        Keep the cursor of the last event that you have dealt with, or of a later heartbeat. When the stream breaks, open
-        it again with that as `after_cursor`: nothing is lost, and what was on its way comes again. UNAVAILABLE (also after
-        `closing`, when the server shuts down) means exactly that.
+        If nothing was sent for `heartbeat_interval`, a heartbeat is sent. Treat a stream without data for two intervals as
+        broken.
 
-        A named subscription keeps the place for you: give its id as `subscription`, and `Acknowledge` what you have dealt
-        with. The stream starts behind the place that is acknowledged when it is opened, and is not held up by what is not
-        acknowledged: within one stream nothing comes twice. Every stream of a subscription gets every event of it: two
-        streams share no work.
+        Save the cursor of the last event that you have handled, or of a later heartbeat. If the stream breaks, open it
+        again with that cursor as `after_cursor`. No event is missed; events in transit are sent again.
 
-        Other failures: INVALID_ARGUMENT `REQUEST_INVALID` with field paths; INVALID_ARGUMENT `CURSOR_MALFORMED` for a
-        cursor that this journal never gave; OUT_OF_RANGE `CURSOR_EXPIRED` when events behind the place are gone, with
-        `oldest_cursor` in the metadata: at the start, and also in the middle of a stream whose reader was slower than the
-        operator lets events go (`expired_policy` chooses a `gap` instead); OUT_OF_RANGE `CURSOR_LOST` for a cursor that the
-        journal has not come to, with `newest_cursor`; NOT_FOUND `ACCOUNT_NOT_FOUND` or `SUBSCRIPTION_NOT_FOUND`; UNAVAILABLE
-        `SUBSCRIPTION_CHANGED` after `closing`, when the subscription was changed: open the stream again.
+        A subscription stores the position on the server: set `subscription_id`, and call `SubscriptionService.Acknowledge`
+        for what you have handled. The stream starts after the position that is acknowledged when it is opened. It does not
+        wait for acknowledgements and sends no event twice. Every stream of a subscription gets every event; streams do not
+        share work.
+
+        Errors:
+        - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+        - INVALID_ARGUMENT `CURSOR_MALFORMED`: the cursor is not from this journal.
+        - OUT_OF_RANGE `CURSOR_EXPIRED`: events after the position were trimmed, at the start or because the client reads
+          more slowly than the server trims. Resume from `oldest_cursor` of the metadata. `expired_policy` selects a `gap`
+          instead.
+        - OUT_OF_RANGE `CURSOR_LOST`: the cursor is ahead of the journal. Resume from `newest_cursor` of the metadata.
+        - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
+        - NOT_FOUND `SUBSCRIPTION_NOT_FOUND`: the subscription does not exist, or was deleted; then `closing` was sent.
+        - UNAVAILABLE `SUBSCRIPTION_CHANGED`, after `closing`: the subscription changed. Open the stream again at once.
+        - UNAVAILABLE `SERVER_STOPPING`, after `closing`: the server is shutting down. Open the stream again after the
+          delay.
+        - UNAVAILABLE `STORE_UNAVAILABLE`: the journal cannot be read. Open the stream again after the delay.
         """
 
     @_abc_1.abstractmethod
@@ -272,117 +194,21 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
-        """Shows a piece of the journal, forward or back from a place.
+        """Lists a part of the journal, forward or backward from a position.
 
-        The answer tells of all that happened between `previous_cursor` and `next_cursor`: every matching event in between
-        is in it, in the order of the journal, also when it was asked for backwards. Go on forward with `next_cursor` as
-        `after_cursor`, back with `previous_cursor` as `before_cursor`: pages meet without a hole and without an event twice,
-        also while new ones come in. `Subscribe` takes the same cursors.
+        The response contains every matching event between `previous_cursor` and `next_cursor`, in the order of the
+        journal, also if the list goes backward. To continue forward, pass `next_cursor` as `after_cursor`. To continue
+        backward, pass `previous_cursor` as `before_cursor`. Pages have no holes and no duplicates, even while events are
+        appended.
 
-        One call looks through a bounded piece of the journal, and an answer stays below 4 MiB unless it is one event that
-        is larger. So a page may hold fewer events than `page_size`, or none, long before the end: go on until
-        `reached_newest` or `reached_oldest` says so.
+        One call examines a bounded part of the journal, and a response stays below 4 MiB unless it is one larger event. A
+        page may have fewer events than `page_size`, or none, before the end: continue until `reached_newest` or
+        `reached_oldest` is set.
 
-        Fails as `Subscribe` does at its start. `CURSOR_EXPIRED` comes, forward and back, for a place of which the events
-        behind it are no longer all there; `expired_policy` is for streams alone. To go on after it, give `oldest_cursor` as
-        `after_cursor`.
-        """
+        This list has cursors instead of page tokens, so lists and streams can continue each other.
 
-    @_abc_1.abstractmethod
-    def CreateSubscription(
-        self,
-        request: _event_service_pb2.CreateSubscriptionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_event_service_pb2.CreateSubscriptionResponse, _abc.Awaitable[_event_service_pb2.CreateSubscriptionResponse]]:
-        """Makes a subscription: a named place in the journal that the server keeps, with a filter. From then on, events that
-        it has not acknowledged are kept for longer than others: up to the operator's `journal.subscription_retention`, and
-        as long as all events take no more than `journal.retention_bytes`.
-
-        Fails with ALREADY_EXISTS `SUBSCRIPTION_EXISTS` when there is one of that id, whatever its filter, and nothing is
-        changed: a service that makes its subscription at every start takes that for success. That comes first, also when
-        the place that is named is gone by now. There are at most 1,000:
-        RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`. Places and filters fail as in `Subscribe` without an `expired_policy`.
-        """
-
-    @_abc_1.abstractmethod
-    def GetSubscription(
-        self,
-        request: _event_service_pb2.GetSubscriptionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_event_service_pb2.GetSubscriptionResponse, _abc.Awaitable[_event_service_pb2.GetSubscriptionResponse]]:
-        """Gets a subscription: where it stands and how far it is behind.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`.
-        """
-
-    @_abc_1.abstractmethod
-    def ListSubscriptions(
-        self,
-        request: _event_service_pb2.ListSubscriptionsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_event_service_pb2.ListSubscriptionsResponse, _abc.Awaitable[_event_service_pb2.ListSubscriptionsResponse]]:
-        """Lists the subscriptions, in the order of their ids."""
-
-    @_abc_1.abstractmethod
-    def UpdateSubscription(
-        self,
-        request: _event_service_pb2.UpdateSubscriptionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_event_service_pb2.UpdateSubscriptionResponse, _abc.Awaitable[_event_service_pb2.UpdateSubscriptionResponse]]:
-        """Gives a subscription another filter. Its place stays: of the events behind it, those that match the new filter come.
-        Those that the old filter passed over were not held for it, and may be gone: then the place has moved on over them.
-
-        Its open streams end with `closing` and UNAVAILABLE, and start with the new filter when they are opened again. Once
-        the change is answered, no further event is put on them; what was on its way by then may still come before
-        `closing`. Whoever acknowledges that with the stream's `generation` is refused, so that it cannot undo the change.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; filters fail as in `Subscribe`.
-        """
-
-    @_abc_1.abstractmethod
-    def SeekSubscription(
-        self,
-        request: _event_service_pb2.SeekSubscriptionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_event_service_pb2.SeekSubscriptionResponse, _abc.Awaitable[_event_service_pb2.SeekSubscriptionResponse]]:
-        """Moves a subscription to another place, forward or back. Its open streams end as `UpdateSubscription` says, and start
-        at the new place when they are opened again.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; places fail as in `Subscribe` without an `expired_policy`.
-        """
-
-    @_abc_1.abstractmethod
-    def DeleteSubscription(
-        self,
-        request: _event_service_pb2.DeleteSubscriptionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_event_service_pb2.DeleteSubscriptionResponse, _abc.Awaitable[_event_service_pb2.DeleteSubscriptionResponse]]:
-        """Deletes a subscription, and holds nothing for it any longer. Its open streams end with `closing` and NOT_FOUND, as
-        promptly as `UpdateSubscription` says.
-
-        One that is made anew with the same id is another one, of another generation: what was on its way to the old one is
-        not acknowledged to it by mistake.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`, also the second time.
-        """
-
-    @_abc_1.abstractmethod
-    def Acknowledge(
-        self,
-        request: _event_service_pb2.AcknowledgeRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_event_service_pb2.AcknowledgeResponse, _abc.Awaitable[_event_service_pb2.AcknowledgeResponse]]:
-        """Says that all events up to a place are dealt with: a stream of the subscription starts behind it from then on.
-
-        It is on disk when it is answered, and never goes back: a place before the one that stands changes nothing, and the
-        answer says which one stands. So it may be repeated freely, and once for many events is enough. Acknowledge the
-        cursors of heartbeats too: where little matches the filter, they are what keeps the subscription's place near.
-        Any cursor of the journal will do, also one that no stream of the subscription has sent: a list's, say. Open streams
-        go on as they are.
-
-        Fails with NOT_FOUND `SUBSCRIPTION_NOT_FOUND`; FAILED_PRECONDITION `SUBSCRIPTION_GENERATION_STALE` when `generation`
-        was given and the subscription was changed since: events of the stream that this is about may come again;
-        INVALID_ARGUMENT `CURSOR_MALFORMED`; OUT_OF_RANGE `CURSOR_LOST`.
+        Errors: as `Subscribe` at its start. `expired_policy` is for streams only: in both directions, a position with
+        trimmed events after it fails with `CURSOR_EXPIRED`. To continue after it, pass `oldest_cursor` as `after_cursor`.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

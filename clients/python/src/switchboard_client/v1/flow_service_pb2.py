@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from switchboard_client.v1 import party_pb2 as switchboard_dot_v1_dot_party__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!switchboard/v1/flow_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/party.proto\"?\n\x18ListFlowResponsesRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x12\n\npage_token\x18\x02 \x01(\t\"j\n\x19ListFlowResponsesResponse\x12\x34\n\x0e\x66low_responses\x18\x01 \x03(\x0b\x32\x1c.switchboard.v1.FlowResponse\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcb\x02\n\x0c\x46lowResponse\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12%\n\x06sender\x18\x02 \x01(\x0b\x32\x15.switchboard.v1.Party\x12:\n\x07\x61nswers\x18\x03 \x03(\x0b\x32).switchboard.v1.FlowResponse.AnswersEntry\x12\x12\n\nflow_token\x18\x04 \x01(\t\x12\x10\n\x08raw_json\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07problem\x18\x08 \x01(\t\x1a.\n\x0c\x41nswersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32w\n\x0b\x46lowService\x12h\n\x11ListFlowResponses\x12(.switchboard.v1.ListFlowResponsesRequest\x1a).switchboard.v1.ListFlowResponsesResponseB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!switchboard/v1/flow_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/party.proto\"R\n\x18ListFlowResponsesRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"j\n\x19ListFlowResponsesResponse\x12\x34\n\x0e\x66low_responses\x18\x01 \x03(\x0b\x32\x1c.switchboard.v1.FlowResponse\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcb\x02\n\x0c\x46lowResponse\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12%\n\x06sender\x18\x02 \x01(\x0b\x32\x15.switchboard.v1.Party\x12:\n\x07\x61nswers\x18\x03 \x03(\x0b\x32).switchboard.v1.FlowResponse.AnswersEntry\x12\x12\n\nflow_token\x18\x04 \x01(\t\x12\x10\n\x08raw_json\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07problem\x18\x08 \x01(\t\x1a.\n\x0c\x41nswersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32w\n\x0b\x46lowService\x12h\n\x11ListFlowResponses\x12(.switchboard.v1.ListFlowResponsesRequest\x1a).switchboard.v1.ListFlowResponsesResponseB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FLOWRESPONSE_ANSWERSENTRY']._loaded_options = None
   _globals['_FLOWRESPONSE_ANSWERSENTRY']._serialized_options = b'8\001'
   _globals['_LISTFLOWRESPONSESREQUEST']._serialized_start=114
-  _globals['_LISTFLOWRESPONSESREQUEST']._serialized_end=177
-  _globals['_LISTFLOWRESPONSESRESPONSE']._serialized_start=179
-  _globals['_LISTFLOWRESPONSESRESPONSE']._serialized_end=285
-  _globals['_FLOWRESPONSE']._serialized_start=288
-  _globals['_FLOWRESPONSE']._serialized_end=619
-  _globals['_FLOWRESPONSE_ANSWERSENTRY']._serialized_start=573
-  _globals['_FLOWRESPONSE_ANSWERSENTRY']._serialized_end=619
-  _globals['_FLOWSERVICE']._serialized_start=621
-  _globals['_FLOWSERVICE']._serialized_end=740
+  _globals['_LISTFLOWRESPONSESREQUEST']._serialized_end=196
+  _globals['_LISTFLOWRESPONSESRESPONSE']._serialized_start=198
+  _globals['_LISTFLOWRESPONSESRESPONSE']._serialized_end=304
+  _globals['_FLOWRESPONSE']._serialized_start=307
+  _globals['_FLOWRESPONSE']._serialized_end=638
+  _globals['_FLOWRESPONSE_ANSWERSENTRY']._serialized_start=592
+  _globals['_FLOWRESPONSE_ANSWERSENTRY']._serialized_end=638
+  _globals['_FLOWSERVICE']._serialized_start=640
+  _globals['_FLOWSERVICE']._serialized_end=759
 # @@protoc_insertion_point(module_scope)

@@ -22,25 +22,29 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ListFlowResponsesRequest(_message.Message):
-    """Asks for a page of answers."""
+    """Request of `FlowService.ListFlowResponses`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account whose flows were answered."""
+    """Required. The account."""
+    page_size: _builtins.int
+    """The maximum number of responses on the page: 1 to 1,000. Zero means 100."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before. Empty means the first page."""
+    """The `next_page_token` of the previous page. Empty means the first page."""
     def __init__(
         self,
         *,
         account: _builtins.str = ...,
+        page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -48,17 +52,17 @@ Global___ListFlowResponsesRequest: _TypeAlias = ListFlowResponsesRequest  # noqa
 
 @_typing.final
 class ListFlowResponsesResponse(_message.Message):
-    """Answers with a page of answers to flows."""
+    """Response of `FlowService.ListFlowResponses`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FLOW_RESPONSES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Give it as `page_token` for the next page. Empty when this is the last one."""
+    """The `page_token` of the next page. Empty on the last page."""
     @_builtins.property
     def flow_responses(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlowResponse]:
-        """The answers. May be empty on the last page."""
+        """The flow responses. May be empty."""
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ Global___ListFlowResponsesResponse: _TypeAlias = ListFlowResponsesResponse  # no
 
 @_typing.final
 class FlowResponse(_message.Message):
-    """Describes what one customer filled into a flow."""
+    """What one customer submitted in a flow. Output only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -109,32 +113,32 @@ class FlowResponse(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
-    """The flow's id at Meta."""
+    """Meta's id of the flow."""
     flow_token: _builtins.str
-    """The token that the flow was sent with. Empty when there is none."""
+    """The token that the flow was sent with. Empty if there is none."""
     raw_json: _builtins.str
-    """The answers as the provider sent them: the text of a JSON object, even where it is not quite JSON. Where the
-    provider sent no such text, all that it sent of this answer.
+    """The answers as the provider sent them: the text of a JSON object, even if its JSON is not valid. If the provider
+    sent no such text: everything that it sent about this response.
     """
     problem: _builtins.str
-    """Why `answers` could not be read, in English, for a developer. Empty when they could. It never quotes an answer."""
+    """Why `answers` could not be parsed, in English, for a developer. Empty if they could. It never quotes an answer."""
     @_builtins.property
     def sender(self) -> _party_pb2.Party:
         """The customer."""
 
     @_builtins.property
     def answers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What the customer filled in, by the names of the flow's fields. A value that is not a string is its JSON text.
-        Without `flow_token`. Empty when the text could not be read: see `problem`.
+        """The answers by the names of the flow's fields, without `flow_token`. A value that is not a string is its JSON text.
+        Empty if the answers could not be parsed: see `problem`.
         """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the answer was created. Absent when the provider's text is no time."""
+        """When the response was created. Absent if the provider's text is no time."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When the answer was last changed. Absent when the provider's text is no time."""
+        """When the response was last changed. Absent if the provider's text is no time."""
 
     def __init__(
         self,

@@ -27,37 +27,61 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FlowServiceStub:
-    """Reads what customers filled into WhatsApp Flows. ConnectBy."""
+    """Reads the responses that customers submitted in WhatsApp Flows. ConnectBy only."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FlowServiceAsyncStub: ...
     ListFlowResponses: _grpc.UnaryUnaryMultiCallable[_flow_service_pb2.ListFlowResponsesRequest, _flow_service_pb2.ListFlowResponsesResponse]
-    """Lists answers to flows, a page at a time, in the provider's order and with the provider's page size.
+    """Lists flow responses, in the provider's order.
 
-    Pages are counted by the provider, so answers that arrive between two calls may be seen twice. The provider gives an
-    answer no id: `flow_id`, the sender, `create_time` and the answers together are the best identity there is.
+    The provider counts pages. If responses arrive between two calls, some may be listed twice. The provider gives a
+    response no id: `flow_id`, the sender, `create_time` and the answers together identify it best.
 
-    UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    A page may have fewer responses than `page_size`: it ends at the end of a provider's page, and before the response
+    exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+    Errors:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the account's provider has no flow responses.
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE` or `PROVIDER_UNREACHABLE`: the provider did not answer. A retry is always
+      safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed. Check the account's route.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Retry after the delay.
+    - Any other reason: the provider refused the read. `Reason` describes why and what to do.
     """
 
 @_typing.type_check_only
 class FlowServiceAsyncStub(FlowServiceStub):
-    """Reads what customers filled into WhatsApp Flows. ConnectBy."""
+    """Reads the responses that customers submitted in WhatsApp Flows. ConnectBy only."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFlowResponses: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.ListFlowResponsesRequest, _flow_service_pb2.ListFlowResponsesResponse]  # type: ignore[assignment]
-    """Lists answers to flows, a page at a time, in the provider's order and with the provider's page size.
+    """Lists flow responses, in the provider's order.
 
-    Pages are counted by the provider, so answers that arrive between two calls may be seen twice. The provider gives an
-    answer no id: `flow_id`, the sender, `create_time` and the answers together are the best identity there is.
+    The provider counts pages. If responses arrive between two calls, some may be listed twice. The provider gives a
+    response no id: `flow_id`, the sender, `create_time` and the answers together identify it best.
 
-    UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    A page may have fewer responses than `page_size`: it ends at the end of a provider's page, and before the response
+    exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+    Errors:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the account's provider has no flow responses.
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE` or `PROVIDER_UNREACHABLE`: the provider did not answer. A retry is always
+      safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed. Check the account's route.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Retry after the delay.
+    - Any other reason: the provider refused the read. `Reason` describes why and what to do.
     """
 
 class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads what customers filled into WhatsApp Flows. ConnectBy."""
+    """Reads the responses that customers submitted in WhatsApp Flows. ConnectBy only."""
 
     @_abc_1.abstractmethod
     def ListFlowResponses(
@@ -65,12 +89,24 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _flow_service_pb2.ListFlowResponsesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_flow_service_pb2.ListFlowResponsesResponse, _abc.Awaitable[_flow_service_pb2.ListFlowResponsesResponse]]:
-        """Lists answers to flows, a page at a time, in the provider's order and with the provider's page size.
+        """Lists flow responses, in the provider's order.
 
-        Pages are counted by the provider, so answers that arrive between two calls may be seen twice. The provider gives an
-        answer no id: `flow_id`, the sender, `create_time` and the answers together are the best identity there is.
+        The provider counts pages. If responses arrive between two calls, some may be listed twice. The provider gives a
+        response no id: `flow_id`, the sender, `create_time` and the answers together identify it best.
 
-        UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+        A page may have fewer responses than `page_size`: it ends at the end of a provider's page, and before the response
+        exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+        Errors:
+        - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+        - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
+        - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the account's provider has no flow responses.
+        - UNAVAILABLE `PROVIDER_UNAVAILABLE` or `PROVIDER_UNREACHABLE`: the provider did not answer. A retry is always
+          safe.
+        - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed. Check the account's route.
+        - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Retry after the delay.
+        - Any other reason: the provider refused the read. `Reason` describes why and what to do.
         """
 
 def add_FlowServiceServicer_to_server(servicer: FlowServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,12 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from switchboard_client.v1 import error_pb2 as switchboard_dot_v1_dot_error__pb2
+from switchboard_client.v1 import failure_pb2 as switchboard_dot_v1_dot_failure__pb2
 from switchboard_client.v1 import party_pb2 as switchboard_dot_v1_dot_party__pb2
 from switchboard_client.v1 import provider_pb2 as switchboard_dot_v1_dot_provider__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cswitchboard/v1/message.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/error.proto\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\x14\n\x04Text\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\"e\n\tMediaLink\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.switchboard.v1.MediaKind\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ption\x18\x03 \x01(\t\x12\x11\n\tfile_name\x18\x04 \x01(\t\"N\n\x08Location\x12\x10\n\x08latitude\x18\x01 \x01(\x01\x12\x11\n\tlongitude\x18\x02 \x01(\x01\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\"\xb4\x01\n\x08Template\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12.\n\x06header\x18\x03 \x01(\x0b\x32\x1e.switchboard.v1.TemplateHeader\x12\'\n\x04\x62ody\x18\x04 \x03(\x0b\x32\x19.switchboard.v1.Parameter\x12/\n\x07\x62uttons\x18\x05 \x03(\x0b\x32\x1e.switchboard.v1.TemplateButton\"\x80\x02\n\x0eTemplateHeader\x12)\n\x04text\x18\x01 \x01(\x0b\x32\x19.switchboard.v1.ParameterH\x00\x12,\n\x05image\x18\x02 \x01(\x0b\x32\x1b.switchboard.v1.HeaderMediaH\x00\x12,\n\x05video\x18\x03 \x01(\x0b\x32\x1b.switchboard.v1.HeaderMediaH\x00\x12/\n\x08\x64ocument\x18\x04 \x01(\x0b\x32\x1b.switchboard.v1.HeaderMediaH\x00\x12,\n\x08location\x18\x05 \x01(\x0b\x32\x18.switchboard.v1.LocationH\x00\x42\x08\n\x06header\"-\n\x0bHeaderMedia\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\"\xa1\x01\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x35\n\x08\x63urrency\x18\x03 \x01(\x0b\x32!.switchboard.v1.CurrencyParameterH\x00\x12\x36\n\tdate_time\x18\x04 \x01(\x0b\x32!.switchboard.v1.DateTimeParameterH\x00\x42\x07\n\x05value\"U\n\x11\x43urrencyParameter\x12\x16\n\x0e\x66\x61llback_value\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x1a\n\x12\x61mount_thousandths\x18\x03 \x01(\x03\"+\n\x11\x44\x61teTimeParameter\x12\x16\n\x0e\x66\x61llback_value\x18\x01 \x01(\t\"t\n\x0eTemplateButton\x12\r\n\x05index\x18\x01 \x01(\r\x12\x14\n\nurl_suffix\x18\x02 \x01(\tH\x00\x12\x1d\n\x13quick_reply_payload\x18\x03 \x01(\tH\x00\x12\x15\n\x0b\x63oupon_code\x18\x04 \x01(\tH\x00\x42\x07\n\x05value\"\xb7\x03\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x1c\n\x14provider_message_ids\x18\x02 \x03(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12*\n\x08provider\x18\x04 \x01(\x0e\x32\x18.switchboard.v1.Provider\x12\n\n\x02to\x18\x05 \x01(\t\x12(\n\x07\x63hannel\x18\x06 \x01(\x0e\x32\x17.switchboard.v1.Channel\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.switchboard.v1.MessageState\x12\x16\n\x0eprovider_state\x18\x08 \x01(\t\x12$\n\x05\x65rror\x18\t \x01(\x0b\x32\x15.switchboard.v1.Error\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\r\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rcallback_data\x18\x0e \x01(\t*\x82\x01\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_KIND_IMAGE\x10\x01\x12\x14\n\x10MEDIA_KIND_VIDEO\x10\x02\x12\x14\n\x10MEDIA_KIND_AUDIO\x10\x03\x12\x17\n\x13MEDIA_KIND_DOCUMENT\x10\x04*\xe6\x01\n\x0cMessageState\x12\x1d\n\x19MESSAGE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MESSAGE_STATE_PENDING\x10\x01\x12\x19\n\x15MESSAGE_STATE_UNKNOWN\x10\x02\x12\x1a\n\x16MESSAGE_STATE_ACCEPTED\x10\x03\x12\x16\n\x12MESSAGE_STATE_SENT\x10\x04\x12\x18\n\x14MESSAGE_STATE_FAILED\x10\x05\x12\x1b\n\x17MESSAGE_STATE_DELIVERED\x10\x06\x12\x16\n\x12MESSAGE_STATE_READ\x10\x07\x42\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cswitchboard/v1/message.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cswitchboard/v1/failure.proto\x1a\x1aswitchboard/v1/party.proto\x1a\x1dswitchboard/v1/provider.proto\"\x14\n\x04Text\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\"m\n\x05Media\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.switchboard.v1.MediaKind\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x0f\n\x07\x63\x61ption\x18\x04 \x01(\t\x12\x11\n\tfile_name\x18\x05 \x01(\tB\x08\n\x06source\"N\n\x08Location\x12\x10\n\x08latitude\x18\x01 \x01(\x01\x12\x11\n\tlongitude\x18\x02 \x01(\x01\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\"\xd4\x01\n\x0fTemplateMessage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12.\n\x06header\x18\x03 \x01(\x0b\x32\x1e.switchboard.v1.TemplateHeader\x12\'\n\x04\x62ody\x18\x04 \x03(\x0b\x32\x19.switchboard.v1.Parameter\x12/\n\x07\x62uttons\x18\x05 \x03(\x0b\x32\x1e.switchboard.v1.TemplateButton\x12\x17\n\x0f\x63omponents_json\x18\x06 \x01(\t\"\x80\x02\n\x0eTemplateHeader\x12)\n\x04text\x18\x01 \x01(\x0b\x32\x19.switchboard.v1.ParameterH\x00\x12,\n\x05image\x18\x02 \x01(\x0b\x32\x1b.switchboard.v1.HeaderMediaH\x00\x12,\n\x05video\x18\x03 \x01(\x0b\x32\x1b.switchboard.v1.HeaderMediaH\x00\x12/\n\x08\x64ocument\x18\x04 \x01(\x0b\x32\x1b.switchboard.v1.HeaderMediaH\x00\x12,\n\x08location\x18\x05 \x01(\x0b\x32\x18.switchboard.v1.LocationH\x00\x42\x08\n\x06header\"9\n\x0bHeaderMedia\x12\r\n\x03url\x18\x01 \x01(\tH\x00\x12\x11\n\tfile_name\x18\x03 \x01(\tB\x08\n\x06source\"\xa1\x01\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x35\n\x08\x63urrency\x18\x03 \x01(\x0b\x32!.switchboard.v1.CurrencyParameterH\x00\x12\x36\n\tdate_time\x18\x04 \x01(\x0b\x32!.switchboard.v1.DateTimeParameterH\x00\x42\x07\n\x05value\"U\n\x11\x43urrencyParameter\x12\x16\n\x0e\x66\x61llback_value\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x1a\n\x12\x61mount_thousandths\x18\x03 \x01(\x03\"+\n\x11\x44\x61teTimeParameter\x12\x16\n\x0e\x66\x61llback_value\x18\x01 \x01(\t\"t\n\x0eTemplateButton\x12\r\n\x05index\x18\x01 \x01(\r\x12\x14\n\nurl_suffix\x18\x02 \x01(\tH\x00\x12\x1d\n\x13quick_reply_payload\x18\x03 \x01(\tH\x00\x12\x15\n\x0b\x63oupon_code\x18\x04 \x01(\tH\x00\x42\x07\n\x05value\"\xee\x04\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x1c\n\x14provider_message_ids\x18\x02 \x03(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12*\n\x08provider\x18\x04 \x01(\x0e\x32\x18.switchboard.v1.Provider\x12\x15\n\rprovider_name\x18\x05 \x01(\t\x12\x0e\n\x06sender\x18\x06 \x01(\t\x12\n\n\x02to\x18\x07 \x01(\t\x12\x17\n\x0frecipient_wa_id\x18\x08 \x01(\t\x12(\n\x07\x63hannel\x18\t \x01(\x0e\x32\x17.switchboard.v1.Channel\x12\x31\n\x0c\x63ontent_kind\x18\n \x01(\x0e\x32\x1b.switchboard.v1.ContentKind\x12\x15\n\rtemplate_name\x18\x0b \x01(\t\x12\x15\n\rcampaign_name\x18\x0c \x01(\t\x12+\n\x05state\x18\r \x01(\x0e\x32\x1c.switchboard.v1.MessageState\x12\x16\n\x0eprovider_state\x18\x0e \x01(\t\x12\x10\n\x08terminal\x18\x0f \x01(\x08\x12(\n\x07\x66\x61ilure\x18\x10 \x01(\x0b\x32\x17.switchboard.v1.Failure\x12\x12\n\nrequest_id\x18\x11 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x12 \x01(\r\x12/\n\x0b\x63reate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rcallback_data\x18\x15 \x01(\t*\x82\x01\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_KIND_IMAGE\x10\x01\x12\x14\n\x10MEDIA_KIND_VIDEO\x10\x02\x12\x14\n\x10MEDIA_KIND_AUDIO\x10\x03\x12\x17\n\x13MEDIA_KIND_DOCUMENT\x10\x04*\xe6\x01\n\x0cMessageState\x12\x1d\n\x19MESSAGE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MESSAGE_STATE_PENDING\x10\n\x12\x19\n\x15MESSAGE_STATE_UNKNOWN\x10\x14\x12\x1a\n\x16MESSAGE_STATE_ACCEPTED\x10\x1e\x12\x16\n\x12MESSAGE_STATE_SENT\x10(\x12\x18\n\x14MESSAGE_STATE_FAILED\x10\x32\x12\x1b\n\x17MESSAGE_STATE_DELIVERED\x10<\x12\x16\n\x12MESSAGE_STATE_READ\x10\x46*\x90\x01\n\x0b\x43ontentKind\x12\x1c\n\x18\x43ONTENT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43ONTENT_KIND_TEXT\x10\x01\x12\x19\n\x15\x43ONTENT_KIND_TEMPLATE\x10\x02\x12\x16\n\x12\x43ONTENT_KIND_MEDIA\x10\x03\x12\x19\n\x15\x43ONTENT_KIND_LOCATION\x10\x04\x42\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +36,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchboard_client.v1.messa
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016switchboard.v1P\001Z3switchboard.example/go/switchboard/v1;switchboardv1\242\002\003SWB\252\002\016Switchboard.V1\312\002\016Switchboard\\V1\352\002\017Switchboard::V1'
-  _globals['_MEDIAKIND']._serialized_start=1719
-  _globals['_MEDIAKIND']._serialized_end=1849
-  _globals['_MESSAGESTATE']._serialized_start=1852
-  _globals['_MESSAGESTATE']._serialized_end=2082
-  _globals['_TEXT']._serialized_start=168
-  _globals['_TEXT']._serialized_end=188
-  _globals['_MEDIALINK']._serialized_start=190
-  _globals['_MEDIALINK']._serialized_end=291
-  _globals['_LOCATION']._serialized_start=293
-  _globals['_LOCATION']._serialized_end=371
-  _globals['_TEMPLATE']._serialized_start=374
-  _globals['_TEMPLATE']._serialized_end=554
-  _globals['_TEMPLATEHEADER']._serialized_start=557
-  _globals['_TEMPLATEHEADER']._serialized_end=813
-  _globals['_HEADERMEDIA']._serialized_start=815
-  _globals['_HEADERMEDIA']._serialized_end=860
-  _globals['_PARAMETER']._serialized_start=863
-  _globals['_PARAMETER']._serialized_end=1024
-  _globals['_CURRENCYPARAMETER']._serialized_start=1026
-  _globals['_CURRENCYPARAMETER']._serialized_end=1111
-  _globals['_DATETIMEPARAMETER']._serialized_start=1113
-  _globals['_DATETIMEPARAMETER']._serialized_end=1156
-  _globals['_TEMPLATEBUTTON']._serialized_start=1158
-  _globals['_TEMPLATEBUTTON']._serialized_end=1274
-  _globals['_MESSAGE']._serialized_start=1277
-  _globals['_MESSAGE']._serialized_end=1716
+  _globals['_MEDIAKIND']._serialized_start=1956
+  _globals['_MEDIAKIND']._serialized_end=2086
+  _globals['_MESSAGESTATE']._serialized_start=2089
+  _globals['_MESSAGESTATE']._serialized_end=2319
+  _globals['_CONTENTKIND']._serialized_start=2322
+  _globals['_CONTENTKIND']._serialized_end=2466
+  _globals['_TEXT']._serialized_start=170
+  _globals['_TEXT']._serialized_end=190
+  _globals['_MEDIA']._serialized_start=192
+  _globals['_MEDIA']._serialized_end=301
+  _globals['_LOCATION']._serialized_start=303
+  _globals['_LOCATION']._serialized_end=381
+  _globals['_TEMPLATEMESSAGE']._serialized_start=384
+  _globals['_TEMPLATEMESSAGE']._serialized_end=596
+  _globals['_TEMPLATEHEADER']._serialized_start=599
+  _globals['_TEMPLATEHEADER']._serialized_end=855
+  _globals['_HEADERMEDIA']._serialized_start=857
+  _globals['_HEADERMEDIA']._serialized_end=914
+  _globals['_PARAMETER']._serialized_start=917
+  _globals['_PARAMETER']._serialized_end=1078
+  _globals['_CURRENCYPARAMETER']._serialized_start=1080
+  _globals['_CURRENCYPARAMETER']._serialized_end=1165
+  _globals['_DATETIMEPARAMETER']._serialized_start=1167
+  _globals['_DATETIMEPARAMETER']._serialized_end=1210
+  _globals['_TEMPLATEBUTTON']._serialized_start=1212
+  _globals['_TEMPLATEBUTTON']._serialized_end=1328
+  _globals['_MESSAGE']._serialized_start=1331
+  _globals['_MESSAGE']._serialized_end=1953
 # @@protoc_insertion_point(module_scope)

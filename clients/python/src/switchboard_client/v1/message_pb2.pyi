@@ -9,7 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from switchboard_client.v1 import error_pb2 as _error_pb2
+from switchboard_client.v1 import failure_pb2 as _failure_pb2
 from switchboard_client.v1 import party_pb2 as _party_pb2
 from switchboard_client.v1 import provider_pb2 as _provider_pb2
 import builtins as _builtins
@@ -30,27 +30,31 @@ class _MediaKind:
 class _MediaKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MediaKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MEDIA_KIND_UNSPECIFIED: _MediaKind.ValueType  # 0
-    """In a request: not a kind, it must be said. In an event: a kind that this version does not know."""
+    """In a request: invalid. In an event: a kind that this version does not know; `provider_kind` has the provider's
+    word.
+    """
     MEDIA_KIND_IMAGE: _MediaKind.ValueType  # 1
-    """A picture."""
+    """An image."""
     MEDIA_KIND_VIDEO: _MediaKind.ValueType  # 2
-    """A film."""
+    """A video."""
     MEDIA_KIND_AUDIO: _MediaKind.ValueType  # 3
-    """A recording or a voice message."""
+    """An audio file or a voice message."""
     MEDIA_KIND_DOCUMENT: _MediaKind.ValueType  # 4
     """Any other file."""
 
 class MediaKind(_MediaKind, metaclass=_MediaKindEnumTypeWrapper):
-    """Names what a media file is."""
+    """The kind of a media file."""
 
 MEDIA_KIND_UNSPECIFIED: MediaKind.ValueType  # 0
-"""In a request: not a kind, it must be said. In an event: a kind that this version does not know."""
+"""In a request: invalid. In an event: a kind that this version does not know; `provider_kind` has the provider's
+word.
+"""
 MEDIA_KIND_IMAGE: MediaKind.ValueType  # 1
-"""A picture."""
+"""An image."""
 MEDIA_KIND_VIDEO: MediaKind.ValueType  # 2
-"""A film."""
+"""A video."""
 MEDIA_KIND_AUDIO: MediaKind.ValueType  # 3
-"""A recording or a voice message."""
+"""An audio file or a voice message."""
 MEDIA_KIND_DOCUMENT: MediaKind.ValueType  # 4
 """Any other file."""
 Global___MediaKind: _TypeAlias = MediaKind  # noqa: Y015
@@ -62,60 +66,94 @@ class _MessageState:
 class _MessageStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MESSAGE_STATE_UNSPECIFIED: _MessageState.ValueType  # 0
-    """A state that this version does not know: see the provider's own word beside it."""
-    MESSAGE_STATE_PENDING: _MessageState.ValueType  # 1
-    """Switchboard has taken the message and nothing is known of it yet."""
-    MESSAGE_STATE_UNKNOWN: _MessageState.ValueType  # 2
-    """The provider may or may not have taken the message: nobody can tell. It stays so while another attempt is under way,
-    and ends when a status, an echo or an answer proves that the message was taken.
+    """A state that this version does not know. The field's twin has the provider's word."""
+    MESSAGE_STATE_PENDING: _MessageState.ValueType  # 10
+    """Switchboard has the message, and no outcome is known yet."""
+    MESSAGE_STATE_UNKNOWN: _MessageState.ValueType  # 20
+    """The outcome is unknown: the provider may or may not have accepted the message. The state remains during a further
+    attempt. It ends when a status, an echo or a reply proves that the provider accepted the message.
     """
-    MESSAGE_STATE_ACCEPTED: _MessageState.ValueType  # 3
-    """The provider has taken the message. It has not reached the customer yet, and may still fail."""
-    MESSAGE_STATE_SENT: _MessageState.ValueType  # 4
-    """The message has left the provider for the customer's device."""
-    MESSAGE_STATE_FAILED: _MessageState.ValueType  # 5
+    MESSAGE_STATE_ACCEPTED: _MessageState.ValueType  # 30
+    """The provider has accepted the message. It has not reached the customer, and delivery may still fail."""
+    MESSAGE_STATE_SENT: _MessageState.ValueType  # 40
+    """The provider has passed the message on towards the customer's device."""
+    MESSAGE_STATE_FAILED: _MessageState.ValueType  # 50
     """The message could not be delivered."""
-    MESSAGE_STATE_DELIVERED: _MessageState.ValueType  # 6
+    MESSAGE_STATE_DELIVERED: _MessageState.ValueType  # 60
     """The message is on the customer's device."""
-    MESSAGE_STATE_READ: _MessageState.ValueType  # 7
+    MESSAGE_STATE_READ: _MessageState.ValueType  # 70
     """The customer has opened the message."""
 
 class MessageState(_MessageState, metaclass=_MessageStateEnumTypeWrapper):
-    """Says how far a message has come. It only ever moves forward, in the order of the numbers: proof of delivery beats a
-    failure.
+    """How far a message has progressed.
+
+    The states have this order: PENDING, UNKNOWN, ACCEPTED, SENT, FAILED, DELIVERED, READ. A message's state only moves
+    forward in it, so a proof of delivery overrides a failure. The order is this list's: compare states by it, not by
+    their numbers. Later versions may add states anywhere.
     """
 
 MESSAGE_STATE_UNSPECIFIED: MessageState.ValueType  # 0
-"""A state that this version does not know: see the provider's own word beside it."""
-MESSAGE_STATE_PENDING: MessageState.ValueType  # 1
-"""Switchboard has taken the message and nothing is known of it yet."""
-MESSAGE_STATE_UNKNOWN: MessageState.ValueType  # 2
-"""The provider may or may not have taken the message: nobody can tell. It stays so while another attempt is under way,
-and ends when a status, an echo or an answer proves that the message was taken.
+"""A state that this version does not know. The field's twin has the provider's word."""
+MESSAGE_STATE_PENDING: MessageState.ValueType  # 10
+"""Switchboard has the message, and no outcome is known yet."""
+MESSAGE_STATE_UNKNOWN: MessageState.ValueType  # 20
+"""The outcome is unknown: the provider may or may not have accepted the message. The state remains during a further
+attempt. It ends when a status, an echo or a reply proves that the provider accepted the message.
 """
-MESSAGE_STATE_ACCEPTED: MessageState.ValueType  # 3
-"""The provider has taken the message. It has not reached the customer yet, and may still fail."""
-MESSAGE_STATE_SENT: MessageState.ValueType  # 4
-"""The message has left the provider for the customer's device."""
-MESSAGE_STATE_FAILED: MessageState.ValueType  # 5
+MESSAGE_STATE_ACCEPTED: MessageState.ValueType  # 30
+"""The provider has accepted the message. It has not reached the customer, and delivery may still fail."""
+MESSAGE_STATE_SENT: MessageState.ValueType  # 40
+"""The provider has passed the message on towards the customer's device."""
+MESSAGE_STATE_FAILED: MessageState.ValueType  # 50
 """The message could not be delivered."""
-MESSAGE_STATE_DELIVERED: MessageState.ValueType  # 6
+MESSAGE_STATE_DELIVERED: MessageState.ValueType  # 60
 """The message is on the customer's device."""
-MESSAGE_STATE_READ: MessageState.ValueType  # 7
+MESSAGE_STATE_READ: MessageState.ValueType  # 70
 """The customer has opened the message."""
 Global___MessageState: _TypeAlias = MessageState  # noqa: Y015
 
+class _ContentKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContentKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTENT_KIND_UNSPECIFIED: _ContentKind.ValueType  # 0
+    """A kind that this version does not know."""
+    CONTENT_KIND_TEXT: _ContentKind.ValueType  # 1
+    """`SendMessageRequest.text`."""
+    CONTENT_KIND_TEMPLATE: _ContentKind.ValueType  # 2
+    """`SendMessageRequest.template`."""
+    CONTENT_KIND_MEDIA: _ContentKind.ValueType  # 3
+    """`SendMessageRequest.media`, or a file sent by `MessageService.SendMedia`."""
+    CONTENT_KIND_LOCATION: _ContentKind.ValueType  # 4
+    """`SendMessageRequest.location`."""
+
+class ContentKind(_ContentKind, metaclass=_ContentKindEnumTypeWrapper):
+    """The kind of a sent message's content."""
+
+CONTENT_KIND_UNSPECIFIED: ContentKind.ValueType  # 0
+"""A kind that this version does not know."""
+CONTENT_KIND_TEXT: ContentKind.ValueType  # 1
+"""`SendMessageRequest.text`."""
+CONTENT_KIND_TEMPLATE: ContentKind.ValueType  # 2
+"""`SendMessageRequest.template`."""
+CONTENT_KIND_MEDIA: ContentKind.ValueType  # 3
+"""`SendMessageRequest.media`, or a file sent by `MessageService.SendMedia`."""
+CONTENT_KIND_LOCATION: ContentKind.ValueType  # 4
+"""`SendMessageRequest.location`."""
+Global___ContentKind: _TypeAlias = ContentKind  # noqa: Y015
+
 @_typing.final
 class Text(_message.Message):
-    """Holds the text of a message."""
+    """The text of a message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BODY_FIELD_NUMBER: _builtins.int
     body: _builtins.str
-    """Required. The text, at least one character that is not white space. The most characters that an account takes
-    (Unicode code points, not bytes) is `Limits.text_characters`. A longer text fails with INVALID_ARGUMENT; it is
-    never cut.
+    """Required. The text: at least one character that is not white space, and at most `Limits.text_characters` Unicode
+    code points. A longer text fails with INVALID_ARGUMENT; it is never cut.
     """
     def __init__(
         self,
@@ -131,8 +169,8 @@ class Text(_message.Message):
 Global___Text: _TypeAlias = Text  # noqa: Y015
 
 @_typing.final
-class MediaLink(_message.Message):
-    """Names a media file that the provider fetches for itself."""
+class Media(_message.Message):
+    """A media file that the provider fetches."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -141,14 +179,14 @@ class MediaLink(_message.Message):
     CAPTION_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
     kind: Global___MediaKind.ValueType
-    """Required. What the file is."""
+    """Required. The kind of the file."""
     url: _builtins.str
-    """Required. Where the provider finds it: a public http or https URL, at most 2048 characters."""
+    """The address from which the provider fetches the file: a public http or https URL, at most 2,048 characters."""
     caption: _builtins.str
-    """The text below it, at most 1024 characters. Empty means none. Not for audio."""
+    """The text below the file, at most 1,024 characters. Empty means none. Invalid for audio."""
     file_name: _builtins.str
-    """The name that the customer sees. Documents only; empty means the provider's choice. At most 240 characters, without
-    `/`, `\\`, `"` and control characters.
+    """The name that the customer sees, at most 240 characters, without `/`, `\\`, `"` and control characters. Documents
+    only. Empty means that the provider chooses.
     """
     def __init__(
         self,
@@ -158,17 +196,19 @@ class MediaLink(_message.Message):
         caption: _builtins.str = ...,
         file_name: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "url", b"url"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caption", b"caption", "file_name", b"file_name", "kind", b"kind", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caption", b"caption", "file_name", b"file_name", "kind", b"kind", "source", b"source", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["url"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
-Global___MediaLink: _TypeAlias = MediaLink  # noqa: Y015
+Global___Media: _TypeAlias = Media  # noqa: Y015
 
 @_typing.final
 class Location(_message.Message):
-    """Names a place on earth."""
+    """A geographic location."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -181,9 +221,9 @@ class Location(_message.Message):
     longitude: _builtins.float
     """Degrees east of Greenwich, -180 to 180."""
     name: _builtins.str
-    """What the place is called. Empty means nothing."""
+    """The name of the location. Empty means none. In a request: at most 1,024 characters."""
     address: _builtins.str
-    """Its address. Empty means none."""
+    """The postal address of the location. Empty means none. In a request: at most 1,024 characters."""
     def __init__(
         self,
         *,
@@ -201,11 +241,12 @@ class Location(_message.Message):
 Global___Location: _TypeAlias = Location  # noqa: Y015
 
 @_typing.final
-class Template(_message.Message):
-    """Holds a message made from a template that the provider has approved. The only kind of message that may be sent when
-    the customer has not written within 24 hours.
+class TemplateMessage(_message.Message):
+    """A message made from a template that the provider has approved.
 
-    A language has at most 32 characters; every text that fills something, at most 4096. The provider may take less.
+    If the customer has not written within 24 hours, WhatsApp accepts no other kind of message.
+
+    Each text that fills a parameter has at most 4,096 characters. The provider may accept less.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -215,25 +256,36 @@ class Template(_message.Message):
     HEADER_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     BUTTONS_FIELD_NUMBER: _builtins.int
+    COMPONENTS_JSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. The template's name, at most 512 characters."""
     language: _builtins.str
-    """The language's code, `en` or `pt_BR`, exactly as listed. Required at ConnectBy; at Connectly empty means the
-    provider's default.
+    """The language code exactly as listed, such as `en` or `pt_BR`; at most 32 characters. Required at ConnectBy. At
+    Connectly, empty means the provider's default.
+    """
+    components_json: _builtins.str
+    """The `components` of the send as JSON text: an array in Meta's format, at most 65,536 bytes. Empty means that the
+    typed fields above are used. ConnectBy only.
+
+    Use it for components that have no typed field: carousel, limited-time offer, and flow, catalog and multi-product
+    buttons. It excludes `header`, `body` and `buttons`, and is sent unchanged.
+
+    A template with such a part needs a component for it (source: Meta, error 131009). If the request has none, it
+    fails with INVALID_ARGUMENT before anything is sent, unless `SendChecks.template` is SKIP.
     """
     @_builtins.property
     def header(self) -> Global___TemplateHeader:
-        """What fills the header. Absent when the header has nothing to fill."""
+        """The parameters of the header. Absent if the header has no parameter."""
 
     @_builtins.property
     def body(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]:
-        """What fills the body's parameters, in their order, at most 64. A `name` goes to the provider as it is, and stands
-        here once.
+        """The parameters of the body in their order, at most 64. Each `name` is sent to the provider unchanged and may occur
+        once.
         """
 
     @_builtins.property
     def buttons(self) -> _containers.RepeatedCompositeFieldContainer[Global___TemplateButton]:
-        """What fills the buttons, each once. Buttons that need nothing are left out."""
+        """The parameters of the buttons, at most one for each button. Omit buttons without a parameter."""
 
     def __init__(
         self,
@@ -243,18 +295,19 @@ class Template(_message.Message):
         header: Global___TemplateHeader | None = ...,
         body: _abc.Iterable[Global___Parameter] | None = ...,
         buttons: _abc.Iterable[Global___TemplateButton] | None = ...,
+        components_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "buttons", b"buttons", "header", b"header", "language", b"language", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "buttons", b"buttons", "components_json", b"components_json", "header", b"header", "language", b"language", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Template: _TypeAlias = Template  # noqa: Y015
+Global___TemplateMessage: _TypeAlias = TemplateMessage  # noqa: Y015
 
 @_typing.final
 class TemplateHeader(_message.Message):
-    """Holds what fills a template's header."""
+    """The parameter of a template's header."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -265,15 +318,15 @@ class TemplateHeader(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def text(self) -> Global___Parameter:
-        """The parameter of a text header: a text."""
+        """The parameter of a text header. Its value must be a text."""
 
     @_builtins.property
     def image(self) -> Global___HeaderMedia:
-        """A picture."""
+        """An image."""
 
     @_builtins.property
     def video(self) -> Global___HeaderMedia:
-        """A film."""
+        """A video."""
 
     @_builtins.property
     def document(self) -> Global___HeaderMedia:
@@ -281,7 +334,7 @@ class TemplateHeader(_message.Message):
 
     @_builtins.property
     def location(self) -> Global___Location:
-        """A place. ConnectBy only."""
+        """A location. ConnectBy only."""
 
     def __init__(
         self,
@@ -304,35 +357,37 @@ Global___TemplateHeader: _TypeAlias = TemplateHeader  # noqa: Y015
 
 @_typing.final
 class HeaderMedia(_message.Message):
-    """Names the media file in a template's header."""
+    """The media file in a template's header."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     URL_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Required. Where the provider finds it: a public http or https URL, at most 2048 characters;
-    `TemplateService.UploadTemplateMedia` gives one.
+    """The address from which the provider fetches the file: a public http or https URL, at most 2,048 characters.
+    `TemplateService.UploadTemplateMedia` returns one.
     """
     file_name: _builtins.str
-    """The name that the customer sees, at most 240 characters. Documents only; empty means the provider's choice."""
+    """The name that the customer sees, at most 240 characters. Documents only. Empty means that the provider chooses."""
     def __init__(
         self,
         *,
         url: _builtins.str = ...,
         file_name: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "url", b"url"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_name", b"file_name", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_name", b"file_name", "source", b"source", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["url"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
 Global___HeaderMedia: _TypeAlias = HeaderMedia  # noqa: Y015
 
 @_typing.final
 class Parameter(_message.Message):
-    """Fills one parameter of a template."""
+    """The value of one template parameter."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -341,12 +396,14 @@ class Parameter(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     DATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The parameter's name, where the template names them; it goes to the provider as it is. Empty means by position."""
+    """The parameter's name, if the template has named parameters. It is sent to the provider unchanged. Empty means that
+    the position identifies the parameter.
+    """
     text: _builtins.str
     """A text, not empty."""
     @_builtins.property
     def currency(self) -> Global___CurrencyParameter:
-        """An amount of money, which WhatsApp writes in the customer's way. ConnectBy only."""
+        """An amount of money, which WhatsApp formats for the customer. ConnectBy only."""
 
     @_builtins.property
     def date_time(self) -> Global___DateTimeParameter:
@@ -372,7 +429,7 @@ Global___Parameter: _TypeAlias = Parameter  # noqa: Y015
 
 @_typing.final
 class CurrencyParameter(_message.Message):
-    """Holds an amount of money."""
+    """An amount of money."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -380,11 +437,11 @@ class CurrencyParameter(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     AMOUNT_THOUSANDTHS_FIELD_NUMBER: _builtins.int
     fallback_value: _builtins.str
-    """Required. What is shown where the amount cannot be."""
+    """Required. The text that is shown where the amount cannot be formatted."""
     code: _builtins.str
-    """Required. The currency, three capital letters (ISO 4217)."""
+    """Required. The currency: three capital letters (ISO 4217)."""
     amount_thousandths: _builtins.int
-    """The amount times 1000."""
+    """The amount in thousandths of the currency unit."""
     def __init__(
         self,
         *,
@@ -402,7 +459,7 @@ Global___CurrencyParameter: _TypeAlias = CurrencyParameter  # noqa: Y015
 
 @_typing.final
 class DateTimeParameter(_message.Message):
-    """Holds a date or time."""
+    """A date or time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -424,7 +481,7 @@ Global___DateTimeParameter: _TypeAlias = DateTimeParameter  # noqa: Y015
 
 @_typing.final
 class TemplateButton(_message.Message):
-    """Fills one button of a template."""
+    """The parameter of one template button."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -433,13 +490,13 @@ class TemplateButton(_message.Message):
     QUICK_REPLY_PAYLOAD_FIELD_NUMBER: _builtins.int
     COUPON_CODE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Which button, counted from 0 over all buttons of the template, at most 9."""
+    """The button's index among all buttons of the template, 0 to 9."""
     url_suffix: _builtins.str
-    """What is put behind the URL of the button; for a one-time password, the password."""
+    """The text that is appended to the button's URL. For a one-time password button: the password."""
     quick_reply_payload: _builtins.str
-    """What comes back when the customer presses the button. ConnectBy only."""
+    """The payload that returns when the customer presses the button. ConnectBy only."""
     coupon_code: _builtins.str
-    """What the button copies. ConnectBy only."""
+    """The code that the button copies. ConnectBy only."""
     def __init__(
         self,
         *,
@@ -460,7 +517,7 @@ Global___TemplateButton: _TypeAlias = TemplateButton  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
-    """Describes a message that Switchboard sent."""
+    """A message that was sent through Switchboard. Output only. It does not contain the message's content."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -468,49 +525,74 @@ class Message(_message.Message):
     PROVIDER_MESSAGE_IDS_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
     TO_FIELD_NUMBER: _builtins.int
+    RECIPIENT_WA_ID_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    CONTENT_KIND_FIELD_NUMBER: _builtins.int
+    TEMPLATE_NAME_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PROVIDER_STATE_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     CALLBACK_DATA_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
-    """Switchboard's own id, `msg_` and a ULID. It is made before anything goes out, so every failure can name it too."""
+    """Switchboard's id: `msg_` and a ULID. It is assigned before the first call to the provider, so errors can name it."""
     account: _builtins.str
-    """The account that the message was sent from."""
+    """The account that sent the message."""
     provider: _provider_pb2.Provider.ValueType
     """The account's provider."""
+    provider_name: _builtins.str
+    """The name of `provider`."""
+    sender: _builtins.str
+    """The number that the message was sent from, as the request named it. Empty if the provider chose."""
     to: _builtins.str
-    """The recipient as it was understood: `+15550100001` or `bsuid:US.123`."""
+    """The recipient in canonical form: `+15550100001` or `bsuid:US.123`."""
+    recipient_wa_id: _builtins.str
+    """The recipient's WhatsApp id, as the provider returned it; it may differ from the number in `to`. Empty if the
+    provider returned none. Only ConnectBy is known to return one (source: Meta, `contacts[].wa_id`).
+    """
     channel: _party_pb2.Channel.ValueType
     """The network that carries the message."""
+    content_kind: Global___ContentKind.ValueType
+    """The kind of the content."""
+    template_name: _builtins.str
+    """The name of the template. Empty if the message was not made from one."""
+    campaign_name: _builtins.str
+    """The `campaign_name` of the request. Empty if it had none."""
     state: Global___MessageState.ValueType
-    """How far the message has come."""
+    """How far the message has progressed."""
     provider_state: _builtins.str
-    """The provider's own word for that, such as Meta's `held_for_quality_assessment`. Empty when it said none."""
+    """The provider's own word for the state, such as Meta's `held_for_quality_assessment`. Empty if it sent none."""
+    terminal: _builtins.bool
+    """Whether no further change of `state` is expected: READ, or FAILED for 24 hours. It is computed at each read; in an
+    event it is the value at the time of the event.
+    """
     request_id: _builtins.str
-    """The `request_id` that the message was sent with. Empty when it had none."""
+    """The `request_id` of the request. Empty if it had none."""
     attempt: _builtins.int
-    """Which attempt the message stands at, counted from 1: more only after `resend_after_attempt`."""
+    """The number of the newest attempt, from 1. Only `resend_after_attempt` raises it above 1."""
     callback_data: _builtins.str
-    """The `callback_data` that the message was sent with. Empty when it had none."""
+    """The `callback_data` of the request. Empty if it had none."""
     @_builtins.property
     def provider_message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids that the provider gave, in its order. Statuses in events carry one of them. Usually one; ConnectBy may
-        answer one request with several.
+        """The provider's ids in the provider's order. Status events carry one of them. Usually one; ConnectBy may return
+        several for one request. Empty until the provider has accepted the message.
         """
 
     @_builtins.property
-    def error(self) -> _error_pb2.Error:
-        """Why the message failed, or why nobody can tell what became of it. Absent in every other state."""
+    def failure(self) -> _failure_pb2.Failure:
+        """Why the message failed, or why its outcome is unknown. Absent in all other states."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When Switchboard took the message."""
+        """When Switchboard received the send request."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
@@ -523,20 +605,27 @@ class Message(_message.Message):
         provider_message_ids: _abc.Iterable[_builtins.str] | None = ...,
         account: _builtins.str = ...,
         provider: _provider_pb2.Provider.ValueType = ...,
+        provider_name: _builtins.str = ...,
+        sender: _builtins.str = ...,
         to: _builtins.str = ...,
+        recipient_wa_id: _builtins.str = ...,
         channel: _party_pb2.Channel.ValueType = ...,
+        content_kind: Global___ContentKind.ValueType = ...,
+        template_name: _builtins.str = ...,
+        campaign_name: _builtins.str = ...,
         state: Global___MessageState.ValueType = ...,
         provider_state: _builtins.str = ...,
-        error: _error_pb2.Error | None = ...,
+        terminal: _builtins.bool = ...,
+        failure: _failure_pb2.Failure | None = ...,
         request_id: _builtins.str = ...,
         attempt: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         callback_data: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failure", b"failure", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "attempt", b"attempt", "callback_data", b"callback_data", "channel", b"channel", "create_time", b"create_time", "error", b"error", "message_id", b"message_id", "provider", b"provider", "provider_message_ids", b"provider_message_ids", "provider_state", b"provider_state", "request_id", b"request_id", "state", b"state", "to", b"to", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "attempt", b"attempt", "callback_data", b"callback_data", "campaign_name", b"campaign_name", "channel", b"channel", "content_kind", b"content_kind", "create_time", b"create_time", "failure", b"failure", "message_id", b"message_id", "provider", b"provider", "provider_message_ids", b"provider_message_ids", "provider_name", b"provider_name", "provider_state", b"provider_state", "recipient_wa_id", b"recipient_wa_id", "request_id", b"request_id", "sender", b"sender", "state", b"state", "template_name", b"template_name", "terminal", b"terminal", "to", b"to", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

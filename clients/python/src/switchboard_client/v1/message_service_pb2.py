@@ -23,12 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from switchboard_client.v1 import error_pb2 as switchboard_dot_v1_dot_error__pb2
+from switchboard_client.v1 import failure_pb2 as switchboard_dot_v1_dot_failure__pb2
 from switchboard_client.v1 import message_pb2 as switchboard_dot_v1_dot_message__pb2
 from switchboard_client.v1 import party_pb2 as switchboard_dot_v1_dot_party__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$switchboard/v1/message_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswitchboard/v1/error.proto\x1a\x1cswitchboard/v1/message.proto\x1a\x1aswitchboard/v1/party.proto\"\x8a\x03\n\x12SendMessageRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12(\n\x07\x63hannel\x18\x03 \x01(\x0e\x32\x17.switchboard.v1.Channel\x12\x13\n\x06sender\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x1c\n\x14resend_after_attempt\x18\x06 \x01(\r\x12\x15\n\rcallback_data\x18\x07 \x01(\t\x12\x1c\n\x14\x63heck_session_window\x18\x08 \x01(\x08\x12\x1b\n\x13skip_template_check\x18\t \x01(\x08\x12$\n\x04text\x18\n \x01(\x0b\x32\x14.switchboard.v1.TextH\x00\x12,\n\x08template\x18\x0b \x01(\x0b\x32\x18.switchboard.v1.TemplateH\x00\x12*\n\x05media\x18\x0c \x01(\x0b\x32\x19.switchboard.v1.MediaLinkH\x00\x42\t\n\x07\x63ontentB\t\n\x07_sender\"N\n\x10SendMediaRequest\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x1b.switchboard.v1.MediaHeader\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"\xce\x01\n\x0bMediaHeader\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12(\n\x07\x63hannel\x18\x03 \x01(\x0e\x32\x17.switchboard.v1.Channel\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x1c\n\x14resend_after_attempt\x18\x07 \x01(\r\x12\x15\n\rcallback_data\x18\x08 \x01(\t\x12\x1c\n\x14\x63heck_session_window\x18\t \x01(\x08\"O\n\x11SendMediaResponse\x12(\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Message\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"Q\n\x13SendMessageResponse\x12(\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Message\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"W\n\x13SendMessagesRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x33\n\x07request\x18\x02 \x01(\x0b\x32\".switchboard.v1.SendMessageRequest\"\x8e\x01\n\x14SendMessagesResponse\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32#.switchboard.v1.SendMessageResponseH\x00\x12&\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x15.switchboard.v1.ErrorH\x00\x42\x08\n\x06result\"v\n\x11GetMessageRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x14\n\nmessage_id\x18\x02 \x01(\tH\x00\x12\x1d\n\x13provider_message_id\x18\x03 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x04 \x01(\tH\x00\x42\x05\n\x03key\">\n\x12GetMessageResponse\x12(\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Message\"x\n\x13WatchMessageRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x14\n\nmessage_id\x18\x02 \x01(\tH\x00\x12\x1d\n\x13provider_message_id\x18\x03 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x04 \x01(\tH\x00\x42\x05\n\x03key\"{\n\x14WatchMessageResponse\x12*\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.MessageH\x00\x12+\n\x05\x65nded\x18\x02 \x01(\x0b\x32\x1a.switchboard.v1.WatchEndedH\x00\x42\n\n\x08response\"b\n\nWatchEnded\x12.\n\x06reason\x18\x01 \x01(\x0e\x32\x1e.switchboard.v1.WatchEndReason\x12$\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.switchboard.v1.Error\"[\n\x16GetConversationRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x13\n\x06sender\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_sender\"\xa0\x01\n\x17GetConversationResponse\x12\x36\n\x12last_received_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13session_expire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csession_open\x18\x03 \x01(\x08*\xce\x01\n\x0eWatchEndReason\x12 \n\x1cWATCH_END_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19WATCH_END_REASON_TERMINAL\x10\x01\x12 \n\x1cWATCH_END_REASON_NOT_TRACKED\x10\x02\x12\x1c\n\x18WATCH_END_REASON_EXPIRED\x10\x03\x12\x1c\n\x18WATCH_END_REASON_REFUSED\x10\x04\x12\x1d\n\x19WATCH_END_REASON_NOT_SENT\x10\x05\x32\xb1\x04\n\x0eMessageService\x12V\n\x0bSendMessage\x12\".switchboard.v1.SendMessageRequest\x1a#.switchboard.v1.SendMessageResponse\x12R\n\tSendMedia\x12 .switchboard.v1.SendMediaRequest\x1a!.switchboard.v1.SendMediaResponse(\x01\x12]\n\x0cSendMessages\x12#.switchboard.v1.SendMessagesRequest\x1a$.switchboard.v1.SendMessagesResponse(\x01\x30\x01\x12S\n\nGetMessage\x12!.switchboard.v1.GetMessageRequest\x1a\".switchboard.v1.GetMessageResponse\x12[\n\x0cWatchMessage\x12#.switchboard.v1.WatchMessageRequest\x1a$.switchboard.v1.WatchMessageResponse0\x01\x12\x62\n\x0fGetConversation\x12&.switchboard.v1.GetConversationRequest\x1a\'.switchboard.v1.GetConversationResponseB\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$switchboard/v1/message_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cswitchboard/v1/failure.proto\x1a\x1cswitchboard/v1/message.proto\x1a\x1aswitchboard/v1/party.proto\"\xdb\x03\n\x12SendMessageRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12(\n\x07\x63hannel\x18\x03 \x01(\x0e\x32\x17.switchboard.v1.Channel\x12\x13\n\x06sender\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x16\n\x0erecipient_name\x18\x05 \x01(\t\x12\x15\n\rcampaign_name\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x1c\n\x14resend_after_attempt\x18\x08 \x01(\r\x12\x15\n\rcallback_data\x18\t \x01(\t\x12*\n\x06\x63hecks\x18\n \x01(\x0b\x32\x1a.switchboard.v1.SendChecks\x12$\n\x04text\x18\x0b \x01(\x0b\x32\x14.switchboard.v1.TextH\x00\x12\x33\n\x08template\x18\x0c \x01(\x0b\x32\x1f.switchboard.v1.TemplateMessageH\x00\x12&\n\x05media\x18\r \x01(\x0b\x32\x15.switchboard.v1.MediaH\x00\x12,\n\x08location\x18\x0e \x01(\x0b\x32\x18.switchboard.v1.LocationH\x00\x42\t\n\x07\x63ontentB\t\n\x07_sender\"l\n\nSendChecks\x12\x31\n\x0esession_window\x18\x01 \x01(\x0e\x32\x19.switchboard.v1.CheckMode\x12+\n\x08template\x18\x02 \x01(\x0e\x32\x19.switchboard.v1.CheckMode\"Q\n\x13SendMessageResponse\x12(\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Message\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"N\n\x10SendMediaRequest\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x1b.switchboard.v1.MediaHeader\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"\xdc\x01\n\x0bMediaHeader\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12(\n\x07\x63hannel\x18\x03 \x01(\x0e\x32\x17.switchboard.v1.Channel\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x1c\n\x14resend_after_attempt\x18\x06 \x01(\r\x12\x15\n\rcallback_data\x18\x07 \x01(\t\x12*\n\x06\x63hecks\x18\x08 \x01(\x0b\x32\x1a.switchboard.v1.SendChecks\"O\n\x11SendMediaResponse\x12(\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Message\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"W\n\x13SendMessagesRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x33\n\x07request\x18\x02 \x01(\x0b\x32\".switchboard.v1.SendMessageRequest\"\x92\x01\n\x14SendMessagesResponse\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32#.switchboard.v1.SendMessageResponseH\x00\x12*\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x17.switchboard.v1.FailureH\x00\x42\x08\n\x06result\"v\n\x11GetMessageRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x14\n\nmessage_id\x18\x02 \x01(\tH\x00\x12\x1d\n\x13provider_message_id\x18\x03 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x04 \x01(\tH\x00\x42\x05\n\x03key\">\n\x12GetMessageResponse\x12(\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.Message\"\xda\x01\n\rMessageFilter\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.switchboard.v1.MessageState\x12\x15\n\rtemplate_name\x18\x03 \x01(\t\x12\x15\n\rcampaign_name\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\x13ListMessagesRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12-\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1d.switchboard.v1.MessageFilter\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"Z\n\x14ListMessagesResponse\x12)\n\x08messages\x18\x01 \x03(\x0b\x32\x17.switchboard.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x13WatchMessageRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x14\n\nmessage_id\x18\x02 \x01(\tH\x00\x12\x1d\n\x13provider_message_id\x18\x03 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x04 \x01(\tH\x00\x42\x05\n\x03key\"{\n\x14WatchMessageResponse\x12*\n\x07message\x18\x01 \x01(\x0b\x32\x17.switchboard.v1.MessageH\x00\x12+\n\x05\x65nded\x18\x02 \x01(\x0b\x32\x1a.switchboard.v1.WatchEndedH\x00\x42\n\n\x08response\"f\n\nWatchEnded\x12.\n\x06reason\x18\x01 \x01(\x0e\x32\x1e.switchboard.v1.WatchEndReason\x12(\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x17.switchboard.v1.Failure*T\n\tCheckMode\x12\x1a\n\x16\x43HECK_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HECK_MODE_ENFORCE\x10\x01\x12\x13\n\x0f\x43HECK_MODE_SKIP\x10\x02*\xce\x01\n\x0eWatchEndReason\x12 \n\x1cWATCH_END_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19WATCH_END_REASON_TERMINAL\x10\x01\x12 \n\x1cWATCH_END_REASON_NOT_TRACKED\x10\x02\x12\x1c\n\x18WATCH_END_REASON_EXPIRED\x10\x03\x12\x1c\n\x18WATCH_END_REASON_REFUSED\x10\x04\x12\x1d\n\x19WATCH_END_REASON_NOT_SENT\x10\x05\x32\xa8\x04\n\x0eMessageService\x12V\n\x0bSendMessage\x12\".switchboard.v1.SendMessageRequest\x1a#.switchboard.v1.SendMessageResponse\x12R\n\tSendMedia\x12 .switchboard.v1.SendMediaRequest\x1a!.switchboard.v1.SendMediaResponse(\x01\x12]\n\x0cSendMessages\x12#.switchboard.v1.SendMessagesRequest\x1a$.switchboard.v1.SendMessagesResponse(\x01\x30\x01\x12S\n\nGetMessage\x12!.switchboard.v1.GetMessageRequest\x1a\".switchboard.v1.GetMessageResponse\x12Y\n\x0cListMessages\x12#.switchboard.v1.ListMessagesRequest\x1a$.switchboard.v1.ListMessagesResponse\x12[\n\x0cWatchMessage\x12#.switchboard.v1.WatchMessageRequest\x1a$.switchboard.v1.WatchMessageResponse0\x01\x42\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,36 +36,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchboard_client.v1.messa
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016switchboard.v1P\001Z3switchboard.example/go/switchboard/v1;switchboardv1\242\002\003SWB\252\002\016Switchboard.V1\312\002\016Switchboard\\V1\352\002\017Switchboard::V1'
-  _globals['_WATCHENDREASON']._serialized_start=2047
-  _globals['_WATCHENDREASON']._serialized_end=2253
-  _globals['_SENDMESSAGEREQUEST']._serialized_start=176
-  _globals['_SENDMESSAGEREQUEST']._serialized_end=570
-  _globals['_SENDMEDIAREQUEST']._serialized_start=572
-  _globals['_SENDMEDIAREQUEST']._serialized_end=650
-  _globals['_MEDIAHEADER']._serialized_start=653
-  _globals['_MEDIAHEADER']._serialized_end=859
-  _globals['_SENDMEDIARESPONSE']._serialized_start=861
-  _globals['_SENDMEDIARESPONSE']._serialized_end=940
-  _globals['_SENDMESSAGERESPONSE']._serialized_start=942
-  _globals['_SENDMESSAGERESPONSE']._serialized_end=1023
-  _globals['_SENDMESSAGESREQUEST']._serialized_start=1025
-  _globals['_SENDMESSAGESREQUEST']._serialized_end=1112
-  _globals['_SENDMESSAGESRESPONSE']._serialized_start=1115
-  _globals['_SENDMESSAGESRESPONSE']._serialized_end=1257
-  _globals['_GETMESSAGEREQUEST']._serialized_start=1259
-  _globals['_GETMESSAGEREQUEST']._serialized_end=1377
-  _globals['_GETMESSAGERESPONSE']._serialized_start=1379
-  _globals['_GETMESSAGERESPONSE']._serialized_end=1441
-  _globals['_WATCHMESSAGEREQUEST']._serialized_start=1443
-  _globals['_WATCHMESSAGEREQUEST']._serialized_end=1563
-  _globals['_WATCHMESSAGERESPONSE']._serialized_start=1565
-  _globals['_WATCHMESSAGERESPONSE']._serialized_end=1688
-  _globals['_WATCHENDED']._serialized_start=1690
-  _globals['_WATCHENDED']._serialized_end=1788
-  _globals['_GETCONVERSATIONREQUEST']._serialized_start=1790
-  _globals['_GETCONVERSATIONREQUEST']._serialized_end=1881
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=1884
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=2044
-  _globals['_MESSAGESERVICE']._serialized_start=2256
-  _globals['_MESSAGESERVICE']._serialized_end=2817
+  _globals['_CHECKMODE']._serialized_start=2444
+  _globals['_CHECKMODE']._serialized_end=2528
+  _globals['_WATCHENDREASON']._serialized_start=2531
+  _globals['_WATCHENDREASON']._serialized_end=2737
+  _globals['_SENDMESSAGEREQUEST']._serialized_start=178
+  _globals['_SENDMESSAGEREQUEST']._serialized_end=653
+  _globals['_SENDCHECKS']._serialized_start=655
+  _globals['_SENDCHECKS']._serialized_end=763
+  _globals['_SENDMESSAGERESPONSE']._serialized_start=765
+  _globals['_SENDMESSAGERESPONSE']._serialized_end=846
+  _globals['_SENDMEDIAREQUEST']._serialized_start=848
+  _globals['_SENDMEDIAREQUEST']._serialized_end=926
+  _globals['_MEDIAHEADER']._serialized_start=929
+  _globals['_MEDIAHEADER']._serialized_end=1149
+  _globals['_SENDMEDIARESPONSE']._serialized_start=1151
+  _globals['_SENDMEDIARESPONSE']._serialized_end=1230
+  _globals['_SENDMESSAGESREQUEST']._serialized_start=1232
+  _globals['_SENDMESSAGESREQUEST']._serialized_end=1319
+  _globals['_SENDMESSAGESRESPONSE']._serialized_start=1322
+  _globals['_SENDMESSAGESRESPONSE']._serialized_end=1468
+  _globals['_GETMESSAGEREQUEST']._serialized_start=1470
+  _globals['_GETMESSAGEREQUEST']._serialized_end=1588
+  _globals['_GETMESSAGERESPONSE']._serialized_start=1590
+  _globals['_GETMESSAGERESPONSE']._serialized_end=1652
+  _globals['_MESSAGEFILTER']._serialized_start=1655
+  _globals['_MESSAGEFILTER']._serialized_end=1873
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=1875
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=1999
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=2001
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=2091
+  _globals['_WATCHMESSAGEREQUEST']._serialized_start=2093
+  _globals['_WATCHMESSAGEREQUEST']._serialized_end=2213
+  _globals['_WATCHMESSAGERESPONSE']._serialized_start=2215
+  _globals['_WATCHMESSAGERESPONSE']._serialized_end=2338
+  _globals['_WATCHENDED']._serialized_start=2340
+  _globals['_WATCHENDED']._serialized_end=2442
+  _globals['_MESSAGESERVICE']._serialized_start=2740
+  _globals['_MESSAGESERVICE']._serialized_end=3292
 # @@protoc_insertion_point(module_scope)

@@ -3,11 +3,13 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from switchboard_client.v1 import error_pb2 as _error_pb2
+from switchboard_client.v1 import failure_pb2 as _failure_pb2
 from switchboard_client.v1 import message_pb2 as _message_pb2
 from switchboard_client.v1 import party_pb2 as _party_pb2
 import builtins as _builtins
@@ -21,6 +23,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _CheckMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CheckModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CheckMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHECK_MODE_UNSPECIFIED: _CheckMode.ValueType  # 0
+    """The default of the server, which each field of `SendChecks` states."""
+    CHECK_MODE_ENFORCE: _CheckMode.ValueType  # 1
+    """The check is made, and a request that fails it is rejected."""
+    CHECK_MODE_SKIP: _CheckMode.ValueType  # 2
+    """The check is not made."""
+
+class CheckMode(_CheckMode, metaclass=_CheckModeEnumTypeWrapper):
+    """Whether Switchboard makes a check."""
+
+CHECK_MODE_UNSPECIFIED: CheckMode.ValueType  # 0
+"""The default of the server, which each field of `SendChecks` states."""
+CHECK_MODE_ENFORCE: CheckMode.ValueType  # 1
+"""The check is made, and a request that fails it is rejected."""
+CHECK_MODE_SKIP: CheckMode.ValueType  # 2
+"""The check is not made."""
+Global___CheckMode: _TypeAlias = CheckMode  # noqa: Y015
+
 class _WatchEndReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -30,36 +56,36 @@ class _WatchEndReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchE
     WATCH_END_REASON_UNSPECIFIED: _WatchEndReason.ValueType  # 0
     """A reason that this version does not know."""
     WATCH_END_REASON_TERMINAL: _WatchEndReason.ValueType  # 1
-    """The message is at its end: READ, or FAILED for a day without another word."""
+    """The message is terminal: READ, or FAILED for 24 hours."""
     WATCH_END_REASON_NOT_TRACKED: _WatchEndReason.ValueType  # 2
-    """The provider reports nothing more for this account: the message was accepted (or nobody can tell), and that is all."""
+    """The provider reports nothing more for this account. The message was accepted, or its outcome is unknown."""
     WATCH_END_REASON_EXPIRED: _WatchEndReason.ValueType  # 3
-    """The message is so old that it is forgotten."""
+    """The message has expired: it is older than `sends.retention`."""
     WATCH_END_REASON_REFUSED: _WatchEndReason.ValueType  # 4
-    """The provider refused the first attempt: there is no message."""
+    """The provider refused the first attempt. The message does not exist."""
     WATCH_END_REASON_NOT_SENT: _WatchEndReason.ValueType  # 5
-    """The first attempt did not reach the provider: there is no message."""
+    """The first attempt did not reach the provider. The message does not exist."""
 
 class WatchEndReason(_WatchEndReason, metaclass=_WatchEndReasonEnumTypeWrapper):
-    """Says why nothing more will come of a message."""
+    """Why no further change of a message follows."""
 
 WATCH_END_REASON_UNSPECIFIED: WatchEndReason.ValueType  # 0
 """A reason that this version does not know."""
 WATCH_END_REASON_TERMINAL: WatchEndReason.ValueType  # 1
-"""The message is at its end: READ, or FAILED for a day without another word."""
+"""The message is terminal: READ, or FAILED for 24 hours."""
 WATCH_END_REASON_NOT_TRACKED: WatchEndReason.ValueType  # 2
-"""The provider reports nothing more for this account: the message was accepted (or nobody can tell), and that is all."""
+"""The provider reports nothing more for this account. The message was accepted, or its outcome is unknown."""
 WATCH_END_REASON_EXPIRED: WatchEndReason.ValueType  # 3
-"""The message is so old that it is forgotten."""
+"""The message has expired: it is older than `sends.retention`."""
 WATCH_END_REASON_REFUSED: WatchEndReason.ValueType  # 4
-"""The provider refused the first attempt: there is no message."""
+"""The provider refused the first attempt. The message does not exist."""
 WATCH_END_REASON_NOT_SENT: WatchEndReason.ValueType  # 5
-"""The first attempt did not reach the provider: there is no message."""
+"""The first attempt did not reach the provider. The message does not exist."""
 Global___WatchEndReason: _TypeAlias = WatchEndReason  # noqa: Y015
 
 @_typing.final
 class SendMessageRequest(_message.Message):
-    """Asks to send one message."""
+    """Request of `MessageService.SendMessage`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -67,72 +93,89 @@ class SendMessageRequest(_message.Message):
     TO_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     SENDER_FIELD_NUMBER: _builtins.int
+    RECIPIENT_NAME_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_NAME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     RESEND_AFTER_ATTEMPT_FIELD_NUMBER: _builtins.int
     CALLBACK_DATA_FIELD_NUMBER: _builtins.int
-    CHECK_SESSION_WINDOW_FIELD_NUMBER: _builtins.int
-    SKIP_TEMPLATE_CHECK_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     TEMPLATE_FIELD_NUMBER: _builtins.int
     MEDIA_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """Required. The account to send from."""
     to: _builtins.str
-    """Required. The recipient: a phone number in E.164, `+15550100001`, where the `+` may be left out and blanks and
-    hyphens are stripped, or a business-scoped user id, `bsuid:US.123`.
+    """Required. The recipient. One of:
+
+    - a phone number in E.164, `+15550100001`. The `+` is optional; blanks and hyphens are removed.
+    - a business-scoped user id, `bsuid:US.123` or `bsuid:US.ENT.123`: two capital letters for the country, `.`,
+      optionally `ENT.`, then 1 to 128 letters and digits.
     """
     channel: _party_pb2.Channel.ValueType
     """The network to send over. Unspecified means WhatsApp."""
     sender: _builtins.str
-    """The number of ours to send from, where an account has several: a phone number like `to`. Absent means that the
-    provider chooses. Connectly only.
+    """The business's number to send from: a phone number as in `to`. Absent means that the provider chooses. Connectly
+    only.
+    """
+    recipient_name: _builtins.str
+    """The recipient's display name, at most 512 characters, sent to the provider unchanged. Empty means none. Connectly
+    only, and not with `template`.
+    """
+    campaign_name: _builtins.str
+    """The campaign, at most 512 characters, sent to the provider unchanged. Empty means none. Connectly only.
+
+    Connectly documents two effects. Without a template, the name is a tag for its analytics. With a template, it also
+    starts the flow of that name.
     """
     request_id: _builtins.str
-    """Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each message.
-    Empty means none, and then a repetition sends a second message.
+    """The idempotency key: 1 to 128 printable ASCII characters, a new one for each message. Empty means none; then a
+    retry sends a second message.
 
-    For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-    and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-    running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-    another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-    free again.
+    The key is remembered for 24 hours after the attempt ended (`sends.request_id_retention`), also across crashes. A
+    request with the same account, `request_id` and content is not executed again. It returns the first one's response
+    with `replayed` set, or waits for the first one if that is in progress. So a blind retry is always safe.
+
+    The content is the whole request except `request_id`, `resend_after_attempt` and `checks`. Numbers compare in
+    canonical form. `SendMessage` and `SendMessages` count as one RPC. The same key with other content or at another
+    RPC fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`.
+
+    If the provider refused the request or nothing was sent, the key is free again.
     """
     resend_after_attempt: _builtins.int
-    """After `SEND_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-    done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-    same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-    without it.
+    """Makes one further attempt after `SEND_OUTCOME_UNKNOWN`: set it to the `attempt` of the error's metadata. The client
+    accepts that the earlier attempt may have been sent too. Zero means no further attempt. Needs a `request_id`.
+
+    It takes effect once, so a retry with the same number is as safe as the first request. If the number is not that of
+    the newest unknown attempt, the request counts as a retry without the field.
     """
     callback_data: _builtins.str
-    """JSON of the caller's own, at most 960 bytes, that comes back in the events of this message as `Event.callback_data`:
-    its statuses, its echo, and what the customer answers to it. ConnectBy cannot bring it back: there it is kept in
-    `Message.callback_data` alone. Empty means none.
-    """
-    check_session_window: _builtins.bool
-    """Whether to refuse, without asking the provider, when it is known that the customer's last message is more than 24
-    hours ago: FAILED_PRECONDITION `SESSION_WINDOW_CLOSED`. Templates always pass, and so does a customer of whom nothing
-    is known. See `GetConversation`.
-    """
-    skip_template_check: _builtins.bool
-    """Whether to send a template without holding it against the provider's list of templates first. Without this, what
-    does not fit (the number and names of parameters, the kind of the header, a button's place and kind, a template that
-    is not approved) fails with INVALID_ARGUMENT and the field's path, and nothing is sent.
+    """JSON text of the client, at most 960 bytes. Empty means none.
+
+    It returns as `Event.callback_data` in the events of this message: its statuses, its echo, and replies that quote
+    it. ConnectBy cannot return it; there, only `Message.callback_data` has it.
     """
     @_builtins.property
-    def text(self) -> _message_pb2.Text:
-        """Plain text. WhatsApp delivers it only within 24 hours of the customer's last message
-        (`SESSION_WINDOW_CLOSED` otherwise).
-        """
+    def checks(self) -> Global___SendChecks:
+        """Which checks Switchboard makes before it calls the provider. Absent means the defaults."""
 
     @_builtins.property
-    def template(self) -> _message_pb2.Template:
+    def text(self) -> _message_pb2.Text:
+        """Plain text. If the customer has not written within 24 hours, WhatsApp refuses it (`SESSION_WINDOW_CLOSED`)."""
+
+    @_builtins.property
+    def template(self) -> _message_pb2.TemplateMessage:
         """A message made from an approved template."""
 
     @_builtins.property
-    def media(self) -> _message_pb2.MediaLink:
-        """A file that the provider fetches by its URL. Connectly; at ConnectBy use `SendMedia`. The 24 hours hold as for
-        text.
+    def media(self) -> _message_pb2.Media:
+        """A file that the provider fetches. Connectly only; at ConnectBy, use `SendMedia`. The 24 hours apply as for
+        `text`.
         """
+
+    @_builtins.property
+    def location(self) -> _message_pb2.Location:
+        """A location. Connectly only, and only over WhatsApp. The 24 hours apply as for `text`."""
 
     def __init__(
         self,
@@ -141,22 +184,24 @@ class SendMessageRequest(_message.Message):
         to: _builtins.str = ...,
         channel: _party_pb2.Channel.ValueType = ...,
         sender: _builtins.str | None = ...,
+        recipient_name: _builtins.str = ...,
+        campaign_name: _builtins.str = ...,
         request_id: _builtins.str = ...,
         resend_after_attempt: _builtins.int = ...,
         callback_data: _builtins.str = ...,
-        check_session_window: _builtins.bool = ...,
-        skip_template_check: _builtins.bool = ...,
+        checks: Global___SendChecks | None = ...,
         text: _message_pb2.Text | None = ...,
-        template: _message_pb2.Template | None = ...,
-        media: _message_pb2.MediaLink | None = ...,
+        template: _message_pb2.TemplateMessage | None = ...,
+        media: _message_pb2.Media | None = ...,
+        location: _message_pb2.Location | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_sender", b"_sender", "content", b"content", "media", b"media", "sender", b"sender", "template", b"template", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sender", b"_sender", "checks", b"checks", "content", b"content", "location", b"location", "media", b"media", "sender", b"sender", "template", b"template", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sender", b"_sender", "account", b"account", "callback_data", b"callback_data", "channel", b"channel", "check_session_window", b"check_session_window", "content", b"content", "media", b"media", "request_id", b"request_id", "resend_after_attempt", b"resend_after_attempt", "sender", b"sender", "skip_template_check", b"skip_template_check", "template", b"template", "text", b"text", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sender", b"_sender", "account", b"account", "callback_data", b"callback_data", "campaign_name", b"campaign_name", "channel", b"channel", "checks", b"checks", "content", b"content", "location", b"location", "media", b"media", "recipient_name", b"recipient_name", "request_id", b"request_id", "resend_after_attempt", b"resend_after_attempt", "sender", b"sender", "template", b"template", "text", b"text", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__sender: _TypeAlias = _typing.Literal["sender"]  # noqa: Y015
     _WhichOneofArgType__sender: _TypeAlias = _typing.Literal["_sender", b"_sender"]  # noqa: Y015
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "template", "media"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "template", "media", "location"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sender) -> _WhichOneofReturnType__sender | None: ...
@@ -166,8 +211,73 @@ class SendMessageRequest(_message.Message):
 Global___SendMessageRequest: _TypeAlias = SendMessageRequest  # noqa: Y015
 
 @_typing.final
+class SendChecks(_message.Message):
+    """The checks that Switchboard makes before it calls the provider. They are not part of the content of a `request_id`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_WINDOW_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    session_window: Global___CheckMode.ValueType
+    """Whether the customer wrote within 24 hours, as far as Switchboard knows. Default: SKIP.
+
+    With ENFORCE, a message fails with FAILED_PRECONDITION `SESSION_WINDOW_CLOSED` if the customer's last message is
+    known and more than 24 hours old. Templates always pass, and so does a customer whose last message is not known.
+    See `ConversationService.GetConversation`.
+    """
+    template: Global___CheckMode.ValueType
+    """Whether a template message fits the template in the provider's list. Default: ENFORCE.
+
+    With ENFORCE, a mismatch fails with INVALID_ARGUMENT and the field's path, and nothing is sent. The check covers
+    the number and names of parameters, the kind of the header, the index and type of buttons, components that the
+    template needs, and the approval. A message is never rejected by a list that is older than the request. At
+    Connectly, a missing list or template rejects nothing. It has no effect on other content.
+    """
+    def __init__(
+        self,
+        *,
+        session_window: Global___CheckMode.ValueType = ...,
+        template: Global___CheckMode.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_window", b"session_window", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendChecks: _TypeAlias = SendChecks  # noqa: Y015
+
+@_typing.final
+class SendMessageResponse(_message.Message):
+    """Response of `MessageService.SendMessage`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """Whether the `request_id` had been accepted before, so this request sent nothing."""
+    @_builtins.property
+    def message(self) -> _message_pb2.Message:
+        """The message in its present state."""
+
+    def __init__(
+        self,
+        *,
+        message: _message_pb2.Message | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendMessageResponse: _TypeAlias = SendMessageResponse  # noqa: Y015
+
+@_typing.final
 class SendMediaRequest(_message.Message):
-    """Sends a file in pieces."""
+    """Request of `MessageService.SendMedia`: a header, then the bytes of the file."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -195,7 +305,7 @@ Global___SendMediaRequest: _TypeAlias = SendMediaRequest  # noqa: Y015
 
 @_typing.final
 class MediaHeader(_message.Message):
-    """Says where a file goes."""
+    """The recipient of a file and how to send it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -206,7 +316,7 @@ class MediaHeader(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     RESEND_AFTER_ATTEMPT_FIELD_NUMBER: _builtins.int
     CALLBACK_DATA_FIELD_NUMBER: _builtins.int
-    CHECK_SESSION_WINDOW_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """Required. The account to send from."""
     to: _builtins.str
@@ -214,30 +324,21 @@ class MediaHeader(_message.Message):
     channel: _party_pb2.Channel.ValueType
     """The network to send over. Unspecified means WhatsApp."""
     file_name: _builtins.str
-    """The file's name. Empty means a name made of its kind. At most 240 characters, without `/`, `\\`, `"` and control
-    characters. Where the bytes of an Office document do not say which it is, as those of `.doc`, `.xls` and `.ppt`, the
-    end of its name must.
+    """The file's name, at most 240 characters, without `/`, `\\`, `"` and control characters. Empty means a name made from
+    the file's kind.
+
+    If the bytes of an Office document do not identify its type, as in `.doc`, `.xls` and `.ppt`, the extension must.
     """
     request_id: _builtins.str
-    """Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each message.
-    Empty means none, and then a repetition sends a second message.
-
-    For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-    and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-    running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-    another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-    free again.
-    """
+    """The idempotency key, as in `SendMessageRequest.request_id`. The file's bytes are part of the content."""
     resend_after_attempt: _builtins.int
-    """After `SEND_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-    done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-    same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-    without it.
-    """
+    """Makes one further attempt after `SEND_OUTCOME_UNKNOWN`, as in `SendMessageRequest.resend_after_attempt`."""
     callback_data: _builtins.str
-    """As in `SendMessageRequest`."""
-    check_session_window: _builtins.bool
-    """As in `SendMessageRequest`."""
+    """JSON text of the client, as in `SendMessageRequest.callback_data`."""
+    @_builtins.property
+    def checks(self) -> Global___SendChecks:
+        """Which checks Switchboard makes, as in `SendMessageRequest.checks`. `template` has no effect."""
+
     def __init__(
         self,
         *,
@@ -248,11 +349,11 @@ class MediaHeader(_message.Message):
         request_id: _builtins.str = ...,
         resend_after_attempt: _builtins.int = ...,
         callback_data: _builtins.str = ...,
-        check_session_window: _builtins.bool = ...,
+        checks: Global___SendChecks | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "callback_data", b"callback_data", "channel", b"channel", "check_session_window", b"check_session_window", "file_name", b"file_name", "request_id", b"request_id", "resend_after_attempt", b"resend_after_attempt", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "callback_data", b"callback_data", "channel", b"channel", "checks", b"checks", "file_name", b"file_name", "request_id", b"request_id", "resend_after_attempt", b"resend_after_attempt", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -260,17 +361,17 @@ Global___MediaHeader: _TypeAlias = MediaHeader  # noqa: Y015
 
 @_typing.final
 class SendMediaResponse(_message.Message):
-    """Answers when the provider has taken the file."""
+    """Response of `MessageService.SendMedia`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """Whether this is the answer to a `request_id` that was accepted before, and nothing was sent now."""
+    """Whether the `request_id` had been accepted before, so this request sent nothing."""
     @_builtins.property
     def message(self) -> _message_pb2.Message:
-        """The message as it stands."""
+        """The message in its present state."""
 
     def __init__(
         self,
@@ -287,48 +388,20 @@ class SendMediaResponse(_message.Message):
 Global___SendMediaResponse: _TypeAlias = SendMediaResponse  # noqa: Y015
 
 @_typing.final
-class SendMessageResponse(_message.Message):
-    """Answers when the provider has taken the message."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    REPLAYED_FIELD_NUMBER: _builtins.int
-    replayed: _builtins.bool
-    """Whether this is the answer to a `request_id` that was accepted before, and nothing was sent now."""
-    @_builtins.property
-    def message(self) -> _message_pb2.Message:
-        """The message as it stands."""
-
-    def __init__(
-        self,
-        *,
-        message: _message_pb2.Message | None = ...,
-        replayed: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "replayed", b"replayed"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SendMessageResponse: _TypeAlias = SendMessageResponse  # noqa: Y015
-
-@_typing.final
 class SendMessagesRequest(_message.Message):
-    """Asks to send one message of a stream."""
+    """One request on the stream of `MessageService.SendMessages`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TAG_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     tag: _builtins.str
-    """The caller's name for the request, which its answer carries: at most 128 characters. Nothing is done with it; two
-    requests with one tag get two answers with it.
+    """The client's label for the request, which the response repeats; at most 128 characters. The server does not
+    interpret it. Two requests with one tag get two responses with it.
     """
     @_builtins.property
     def request(self) -> Global___SendMessageRequest:
-        """Required. The message."""
+        """Required. The message to send."""
 
     def __init__(
         self,
@@ -346,35 +419,35 @@ Global___SendMessagesRequest: _TypeAlias = SendMessagesRequest  # noqa: Y015
 
 @_typing.final
 class SendMessagesResponse(_message.Message):
-    """Answers one request of a stream."""
+    """One response on the stream of `MessageService.SendMessages`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TAG_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     tag: _builtins.str
-    """The request's tag; of one that is too long, its beginning."""
+    """The request's tag. Of a tag that is too long, its beginning."""
     @_builtins.property
     def response(self) -> Global___SendMessageResponse:
-        """The provider has taken the message."""
+        """The provider accepted the message."""
 
     @_builtins.property
-    def error(self) -> _error_pb2.Error:
-        """It was not taken: what `SendMessage` would have failed with."""
+    def failure(self) -> _failure_pb2.Failure:
+        """The error that `SendMessage` would return."""
 
     def __init__(
         self,
         *,
         tag: _builtins.str = ...,
         response: Global___SendMessageResponse | None = ...,
-        error: _error_pb2.Error | None = ...,
+        failure: _failure_pb2.Failure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "response", b"response", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "response", b"response", "result", b"result", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "failure"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
@@ -382,7 +455,7 @@ Global___SendMessagesResponse: _TypeAlias = SendMessagesResponse  # noqa: Y015
 
 @_typing.final
 class GetMessageRequest(_message.Message):
-    """Asks how a message stands."""
+    """Request of `MessageService.GetMessage`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -391,13 +464,13 @@ class GetMessageRequest(_message.Message):
     PROVIDER_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account that the message was sent from."""
+    """Required. The account that sent the message."""
     message_id: _builtins.str
-    """Switchboard's id."""
+    """Switchboard's id: `Message.message_id`."""
     provider_message_id: _builtins.str
-    """One of the provider's ids."""
+    """One of `Message.provider_message_ids`, at most 512 characters."""
     request_id: _builtins.str
-    """The `request_id` that it was sent with; of several that are known, the newest."""
+    """The `request_id` of the send request. Of several messages with this id, the newest."""
     def __init__(
         self,
         *,
@@ -418,7 +491,7 @@ Global___GetMessageRequest: _TypeAlias = GetMessageRequest  # noqa: Y015
 
 @_typing.final
 class GetMessageResponse(_message.Message):
-    """Answers how a message stands."""
+    """Response of `MessageService.GetMessage`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -441,8 +514,120 @@ class GetMessageResponse(_message.Message):
 Global___GetMessageResponse: _TypeAlias = GetMessageResponse  # noqa: Y015
 
 @_typing.final
+class MessageFilter(_message.Message):
+    """Selects messages. A message must match every field that is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TEMPLATE_NAME_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_NAME_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    customer: _builtins.str
+    """The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
+    `EventFilter.customers`. Empty means all.
+    """
+    state: _message_pb2.MessageState.ValueType
+    """The state at the time of the request. Unspecified means all."""
+    template_name: _builtins.str
+    """The exact `Message.template_name`, at most 512 characters. Empty means all."""
+    campaign_name: _builtins.str
+    """The exact `Message.campaign_name`, at most 512 characters. Empty means all."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The earliest `Message.create_time`, inclusive. Absent means no limit."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """The latest `Message.create_time`, exclusive. Absent means no limit. It must not be before `start_time`."""
+
+    def __init__(
+        self,
+        *,
+        customer: _builtins.str = ...,
+        state: _message_pb2.MessageState.ValueType = ...,
+        template_name: _builtins.str = ...,
+        campaign_name: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_name", b"campaign_name", "customer", b"customer", "end_time", b"end_time", "start_time", b"start_time", "state", b"state", "template_name", b"template_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageFilter: _TypeAlias = MessageFilter  # noqa: Y015
+
+@_typing.final
+class ListMessagesRequest(_message.Message):
+    """Request of `MessageService.ListMessages`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """Required. The account that sent the messages."""
+    page_size: _builtins.int
+    """The maximum number of messages on the page: 1 to 1,000. Zero means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the previous page. Empty means the first page."""
+    @_builtins.property
+    def filter(self) -> Global___MessageFilter:
+        """Which messages to list. Absent means all. Pages of one list must have the same filter."""
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        filter: Global___MessageFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMessagesRequest: _TypeAlias = ListMessagesRequest  # noqa: Y015
+
+@_typing.final
+class ListMessagesResponse(_message.Message):
+    """Response of `MessageService.ListMessages`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page. Empty on the last page."""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
+        """The messages, newest `create_time` first."""
+
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[_message_pb2.Message] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMessagesResponse: _TypeAlias = ListMessagesResponse  # noqa: Y015
+
+@_typing.final
 class WatchMessageRequest(_message.Message):
-    """Asks to be told how a message stands."""
+    """Request of `MessageService.WatchMessage`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -451,13 +636,13 @@ class WatchMessageRequest(_message.Message):
     PROVIDER_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account that the message was sent from."""
+    """Required. The account that sent the message."""
     message_id: _builtins.str
-    """Switchboard's id."""
+    """Switchboard's id: `Message.message_id`."""
     provider_message_id: _builtins.str
-    """One of the provider's ids."""
+    """One of `Message.provider_message_ids`, at most 512 characters."""
     request_id: _builtins.str
-    """The `request_id` that it was sent with; of several that are known, the newest."""
+    """The `request_id` of the send request. Of several messages with this id, the newest."""
     def __init__(
         self,
         *,
@@ -478,7 +663,7 @@ Global___WatchMessageRequest: _TypeAlias = WatchMessageRequest  # noqa: Y015
 
 @_typing.final
 class WatchMessageResponse(_message.Message):
-    """Tells how a message stands."""
+    """One response on the stream of `MessageService.WatchMessage`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -486,11 +671,11 @@ class WatchMessageResponse(_message.Message):
     ENDED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def message(self) -> _message_pb2.Message:
-        """The message as it stands. The first comes at once."""
+        """The message in its present state. The first one is sent at once."""
 
     @_builtins.property
     def ended(self) -> Global___WatchEnded:
-        """Nothing more will come. Always the last."""
+        """No further change follows. Always the last item."""
 
     def __init__(
         self,
@@ -510,96 +695,28 @@ Global___WatchMessageResponse: _TypeAlias = WatchMessageResponse  # noqa: Y015
 
 @_typing.final
 class WatchEnded(_message.Message):
-    """Tells that nothing more will come of a message."""
+    """No further change of a message follows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     reason: Global___WatchEndReason.ValueType
-    """Why."""
+    """The reason."""
     @_builtins.property
-    def error(self) -> _error_pb2.Error:
-        """What went wrong, where the message was refused or not sent."""
+    def failure(self) -> _failure_pb2.Failure:
+        """The error, if the message was refused or not sent."""
 
     def __init__(
         self,
         *,
         reason: Global___WatchEndReason.ValueType = ...,
-        error: _error_pb2.Error | None = ...,
+        failure: _failure_pb2.Failure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchEnded: _TypeAlias = WatchEnded  # noqa: Y015
-
-@_typing.final
-class GetConversationRequest(_message.Message):
-    """Asks about a conversation with a customer."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ACCOUNT_FIELD_NUMBER: _builtins.int
-    CUSTOMER_FIELD_NUMBER: _builtins.int
-    SENDER_FIELD_NUMBER: _builtins.int
-    account: _builtins.str
-    """Required. The account."""
-    customer: _builtins.str
-    """Required. The customer, as in `SendMessageRequest.to`."""
-    sender: _builtins.str
-    """The number of ours, where an account has several: the window is open for the number that the customer wrote to.
-    Absent means any.
-    """
-    def __init__(
-        self,
-        *,
-        account: _builtins.str = ...,
-        customer: _builtins.str = ...,
-        sender: _builtins.str | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_sender", b"_sender", "sender", b"sender"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sender", b"_sender", "account", b"account", "customer", b"customer", "sender", b"sender"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__sender: _TypeAlias = _typing.Literal["sender"]  # noqa: Y015
-    _WhichOneofArgType__sender: _TypeAlias = _typing.Literal["_sender", b"_sender"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__sender) -> _WhichOneofReturnType__sender | None: ...
-
-Global___GetConversationRequest: _TypeAlias = GetConversationRequest  # noqa: Y015
-
-@_typing.final
-class GetConversationResponse(_message.Message):
-    """Answers when a customer last wrote."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LAST_RECEIVED_TIME_FIELD_NUMBER: _builtins.int
-    SESSION_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
-    SESSION_OPEN_FIELD_NUMBER: _builtins.int
-    session_open: _builtins.bool
-    """Whether that is still to come."""
-    @_builtins.property
-    def last_received_time(self) -> _timestamp_pb2.Timestamp:
-        """When the customer last wrote. Absent when no webhook has told of it."""
-
-    @_builtins.property
-    def session_expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when anything but a template may be sent: 24 hours later. Absent when the customer has not written."""
-
-    def __init__(
-        self,
-        *,
-        last_received_time: _timestamp_pb2.Timestamp | None = ...,
-        session_expire_time: _timestamp_pb2.Timestamp | None = ...,
-        session_open: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_received_time", b"last_received_time", "session_expire_time", b"session_expire_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_received_time", b"last_received_time", "session_expire_time", b"session_expire_time", "session_open", b"session_open"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetConversationResponse: _TypeAlias = GetConversationResponse  # noqa: Y015

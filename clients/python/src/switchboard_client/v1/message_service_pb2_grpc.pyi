@@ -27,157 +27,235 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MessageServiceStub:
-    """Sends messages."""
+    """Sends messages and reports their state.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. The details name each field (at most 32).
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNAVAILABLE `SERVER_STOPPING`: the server is shutting down. Nothing was sent. Retry after the delay.
+
+    `Reason` and `docs/errors.md` describe every reason and what to do.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MessageServiceAsyncStub: ...
     SendMessage: _grpc.UnaryUnaryMultiCallable[_message_service_pb2.SendMessageRequest, _message_service_pb2.SendMessageResponse]
-    """Sends one message and answers when the provider has answered.
+    """Sends one message and returns when the provider has replied.
 
-    The answer is OK only when the provider has taken the message (`MESSAGE_STATE_ACCEPTED`). That is not yet a
-    delivery: what becomes of it arrives as `message.status` events where the provider reports.
+    OK means that the provider accepted the message (`MESSAGE_STATE_ACCEPTED`), not that it was delivered. If the
+    provider reports progress, it arrives as `message.status` events.
 
-    Failures of the request: INVALID_ARGUMENT `REQUEST_INVALID` with every fault (of very many, the first 32) and its
-    field's path; NOT_FOUND `ACCOUNT_NOT_FOUND`; UNIMPLEMENTED `PROVIDER_UNSUPPORTED` for what the account's provider
-    cannot do. Nothing was sent.
+    Set `request_id` to make retries safe. A broken connection to Switchboard proves nothing about the message.
 
-    Failures of the sending: UNAVAILABLE only when the message has provably not reached the provider, so it may be
-    sent again at once; RESOURCE_EXHAUSTED when the account's rate or the provider held it back for longer than the
-    caller waits. FAILED_PRECONDITION `SEND_OUTCOME_UNKNOWN`, with `message_id`, `attempt` and `cause`, when nobody can
-    tell whether the provider took it: see `request_id` and `resend_after_attempt`. Any other code means that nothing was
-    sent, mostly because the provider said no; the reason says why (`SESSION_WINDOW_CLOSED`, `RECIPIENT_NOT_REACHABLE`,
-    …, all in `docs/errors.md`).
+    Switchboard retries by itself only if nothing reached the provider or the provider throttled. It does so until the
+    client's deadline; without one, for 30 seconds (`accounts.gate.patience`).
 
-    Switchboard tries again by itself only what has provably not reached the provider and what the provider throttled,
-    for as long as the caller's deadline allows (30 seconds without one, `accounts.gate.patience`). A deadline or a
-    cancel ends the wait. What has not been handed to the provider then is not sent; what has been runs to its end, and
-    its outcome is recorded. A broken connection to Switchboard proves nothing about the message: only `request_id`
-    makes a repetition safe.
+    A deadline or a cancellation ends the client's wait. If the provider call has not started by then, nothing is sent.
+    If it has started, it runs to its end and its outcome is recorded.
+
+    Errors, besides those of the service. Unless stated otherwise, nothing was sent:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: also if the template does not fit, see `SendChecks.template`.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider cannot do what the listed fields ask for.
+    - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request.
+    - FAILED_PRECONDITION `SEND_OUTCOME_UNKNOWN`: the message may have been sent. The metadata has `cause`, `attempt`
+      and, unless the cause is `RESTORED`, `message_id`. See `resend_after_attempt`.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `STORE_UNAVAILABLE`: nothing reached the provider. Retry after the delay.
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`, INTERNAL `PROVIDER_REPLY_UNREADABLE`: the template list could not be read.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY`, `PROVIDER_THROTTLED` or `PROVIDER_CAPPED`: limits of the account or the
+      provider.
+    - FAILED_PRECONDITION `SESSION_WINDOW_CLOSED`: only a template may be sent now.
+    - Any other reason: the provider refused the message. `Reason` describes why and what to do.
     """
     SendMedia: _grpc.StreamUnaryMultiCallable[_message_service_pb2.SendMediaRequest, _message_service_pb2.SendMediaResponse]
-    """Sends a file: an image, a video or a document. ConnectBy; at Connectly send a `MediaLink`.
+    """Sends a file: an image, a video or a document. ConnectBy only; at Connectly, send `SendMessageRequest.media`.
 
-    The first message carries the header, and may carry the whole file. The file is taken in and checked before anything
-    goes to the provider: its kind, told from its first bytes, and its size (`Limits`). A stream that breaks off before
-    the caller has closed it sends nothing.
+    The first message carries the header and may carry the whole file. The server receives and checks the file before
+    it calls the provider: its kind, detected from its first bytes, and its size (`Limits`). If the client does not
+    close its stream, nothing is sent.
 
-    Images are JPEG and PNG, videos MP4 and 3GPP, documents PDF, Office documents and text in UTF-8. What is wrong with
-    the file fails with INVALID_ARGUMENT and the path `chunk`, as soon as it is known.
+    Images are JPEG and PNG, videos MP4 and 3GPP, documents PDF, Office documents and UTF-8 text. An invalid file fails
+    with INVALID_ARGUMENT and the path `chunk` as soon as the problem is known.
 
-    Answers and fails as `SendMessage` does. Besides, nothing was sent and the file may be sent again after ABORTED
-    `UPLOAD_STALLED` (no message for a minute, or no end after ten) and RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED` (too many
-    files are being taken in).
+    Errors: as `SendMessage`, and besides, with nothing sent:
+    - ABORTED `UPLOAD_STALLED`: no message for 60 seconds, or no end within 10 minutes. Send the file again.
+    - ABORTED `REQUEST_TRUNCATED`: the stream ended before the client closed it. Send the file again.
+    - RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED`: the server is receiving too many files. Retry after the delay.
+    - UNAVAILABLE `SPOOL_UNAVAILABLE`: the server cannot store the file temporarily. Retry after the delay.
     """
     SendMessages: _grpc.StreamStreamMultiCallable[_message_service_pb2.SendMessagesRequest, _message_service_pb2.SendMessagesResponse]
-    """Sends many messages over one stream, each as `SendMessage` does, and answers each when its outcome is known: out of
-    order, by its `tag`. What is wrong with one request is told in its answer and does not end the stream.
+    """Sends many messages over one stream, each as `SendMessage` does.
 
-    At most 256 messages of a stream are under way at once; then no more are read until one ends, so that a caller who
-    is faster than the provider is slowed down and nothing piles up. When the caller closes its side, everything under
-    way is answered and the stream ends with OK. A deadline is that of the whole stream; give none to a stream that
-    stays open.
+    Each request gets one response when its outcome is known, out of order, with the request's `tag`. An invalid or
+    failed request does not end the stream.
 
-    When the stream breaks, what was answered is certain and what was not is open: send those again with the same
-    `request_id` on a new stream.
+    At most 256 messages of a stream are in progress. At that limit the server reads no further request until one
+    completes, which slows down a client that is faster than the provider. After the client closes its side, the server
+    completes all messages in progress and ends the stream with OK.
+
+    A deadline applies to the whole stream. Set none on a stream that stays open.
+
+    If the stream breaks, the received responses are final. Retry all other requests with the same `request_id`.
+
+    Errors of the stream:
+    - ABORTED `REQUEST_TRUNCATED`: the stream ended before the client closed it. Messages without a response may have
+      been sent.
+    - UNAVAILABLE `SERVER_STOPPING`: the server is shutting down. It reads no further request and first completes those
+      in progress, within `shutdown.grace`. Retry requests without a response.
     """
     GetMessage: _grpc.UnaryUnaryMultiCallable[_message_service_pb2.GetMessageRequest, _message_service_pb2.GetMessageResponse]
-    """Tells how a message stands. Messages are known for 30 days (`sends.retention`) after they were sent.
+    """Returns a message and its present state.
 
-    Fails with NOT_FOUND `MESSAGE_NOT_FOUND` for one that is not known: never sent from here, too old, or refused or not
-    sent at its first attempt, which leaves no record.
+    Messages are stored for 30 days after their creation (`sends.retention`).
+
+    Errors, besides those of the service:
+    - NOT_FOUND `MESSAGE_NOT_FOUND`: the message was never sent from here, has expired, or was refused or not sent at
+      its first attempt, which leaves no record.
+    - UNAVAILABLE `STORE_UNAVAILABLE`: the store cannot be read. Retry after the delay.
+    """
+    ListMessages: _grpc.UnaryUnaryMultiCallable[_message_service_pb2.ListMessagesRequest, _message_service_pb2.ListMessagesResponse]
+    """Lists an account's messages, newest first.
+
+    Messages are stored for 30 days after their creation (`sends.retention`). A message whose first attempt was refused
+    or not sent is not listed. Messages that are created during the listing do not appear on later pages.
+
+    One call examines a bounded number of messages. A page may have fewer messages than `page_size`, or none, before
+    the end: continue until `next_page_token` is empty.
+
+    Errors, besides those of the service:
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    - UNAVAILABLE `STORE_UNAVAILABLE`: the store cannot be read. Retry after the delay.
     """
     WatchMessage: _grpc.UnaryStreamMultiCallable[_message_service_pb2.WatchMessageRequest, _message_service_pb2.WatchMessageResponse]
-    """Tells how a message stands, at once and then whenever that changes; it only moves forward. Steps may be left out
-    when they follow fast.
+    """Streams a message: its present state at once, then each change.
 
-    The stream ends with `ended` and OK when nothing more can come: see `WatchEndReason`. It ends with UNAVAILABLE when
-    the server stops. Fails like `GetMessage` for a message that is not known.
-    """
-    GetConversation: _grpc.UnaryUnaryMultiCallable[_message_service_pb2.GetConversationRequest, _message_service_pb2.GetConversationResponse]
-    """Tells when a customer last wrote, and until when anything but a template may be sent.
+    The state only moves forward. Changes in quick succession may be merged into one.
 
-    It knows what webhooks have told, for 30 days (`sends.retention`): a customer it has never heard of may have written
-    before.
+    When no further change can follow, the stream sends `ended` and ends with OK: see `WatchEndReason`.
+
+    Errors: as `GetMessage`. UNAVAILABLE `SERVER_STOPPING` also ends an open stream; watch again after the delay.
     """
 
 @_typing.type_check_only
 class MessageServiceAsyncStub(MessageServiceStub):
-    """Sends messages."""
+    """Sends messages and reports their state.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. The details name each field (at most 32).
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNAVAILABLE `SERVER_STOPPING`: the server is shutting down. Nothing was sent. Retry after the delay.
+
+    `Reason` and `docs/errors.md` describe every reason and what to do.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SendMessage: _aio.UnaryUnaryMultiCallable[_message_service_pb2.SendMessageRequest, _message_service_pb2.SendMessageResponse]  # type: ignore[assignment]
-    """Sends one message and answers when the provider has answered.
+    """Sends one message and returns when the provider has replied.
 
-    The answer is OK only when the provider has taken the message (`MESSAGE_STATE_ACCEPTED`). That is not yet a
-    delivery: what becomes of it arrives as `message.status` events where the provider reports.
+    OK means that the provider accepted the message (`MESSAGE_STATE_ACCEPTED`), not that it was delivered. If the
+    provider reports progress, it arrives as `message.status` events.
 
-    Failures of the request: INVALID_ARGUMENT `REQUEST_INVALID` with every fault (of very many, the first 32) and its
-    field's path; NOT_FOUND `ACCOUNT_NOT_FOUND`; UNIMPLEMENTED `PROVIDER_UNSUPPORTED` for what the account's provider
-    cannot do. Nothing was sent.
+    Set `request_id` to make retries safe. A broken connection to Switchboard proves nothing about the message.
 
-    Failures of the sending: UNAVAILABLE only when the message has provably not reached the provider, so it may be
-    sent again at once; RESOURCE_EXHAUSTED when the account's rate or the provider held it back for longer than the
-    caller waits. FAILED_PRECONDITION `SEND_OUTCOME_UNKNOWN`, with `message_id`, `attempt` and `cause`, when nobody can
-    tell whether the provider took it: see `request_id` and `resend_after_attempt`. Any other code means that nothing was
-    sent, mostly because the provider said no; the reason says why (`SESSION_WINDOW_CLOSED`, `RECIPIENT_NOT_REACHABLE`,
-    …, all in `docs/errors.md`).
+    Switchboard retries by itself only if nothing reached the provider or the provider throttled. It does so until the
+    client's deadline; without one, for 30 seconds (`accounts.gate.patience`).
 
-    Switchboard tries again by itself only what has provably not reached the provider and what the provider throttled,
-    for as long as the caller's deadline allows (30 seconds without one, `accounts.gate.patience`). A deadline or a
-    cancel ends the wait. What has not been handed to the provider then is not sent; what has been runs to its end, and
-    its outcome is recorded. A broken connection to Switchboard proves nothing about the message: only `request_id`
-    makes a repetition safe.
+    A deadline or a cancellation ends the client's wait. If the provider call has not started by then, nothing is sent.
+    If it has started, it runs to its end and its outcome is recorded.
+
+    Errors, besides those of the service. Unless stated otherwise, nothing was sent:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: also if the template does not fit, see `SendChecks.template`.
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider cannot do what the listed fields ask for.
+    - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request.
+    - FAILED_PRECONDITION `SEND_OUTCOME_UNKNOWN`: the message may have been sent. The metadata has `cause`, `attempt`
+      and, unless the cause is `RESTORED`, `message_id`. See `resend_after_attempt`.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `STORE_UNAVAILABLE`: nothing reached the provider. Retry after the delay.
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`, INTERNAL `PROVIDER_REPLY_UNREADABLE`: the template list could not be read.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY`, `PROVIDER_THROTTLED` or `PROVIDER_CAPPED`: limits of the account or the
+      provider.
+    - FAILED_PRECONDITION `SESSION_WINDOW_CLOSED`: only a template may be sent now.
+    - Any other reason: the provider refused the message. `Reason` describes why and what to do.
     """
     SendMedia: _aio.StreamUnaryMultiCallable[_message_service_pb2.SendMediaRequest, _message_service_pb2.SendMediaResponse]  # type: ignore[assignment]
-    """Sends a file: an image, a video or a document. ConnectBy; at Connectly send a `MediaLink`.
+    """Sends a file: an image, a video or a document. ConnectBy only; at Connectly, send `SendMessageRequest.media`.
 
-    The first message carries the header, and may carry the whole file. The file is taken in and checked before anything
-    goes to the provider: its kind, told from its first bytes, and its size (`Limits`). A stream that breaks off before
-    the caller has closed it sends nothing.
+    The first message carries the header and may carry the whole file. The server receives and checks the file before
+    it calls the provider: its kind, detected from its first bytes, and its size (`Limits`). If the client does not
+    close its stream, nothing is sent.
 
-    Images are JPEG and PNG, videos MP4 and 3GPP, documents PDF, Office documents and text in UTF-8. What is wrong with
-    the file fails with INVALID_ARGUMENT and the path `chunk`, as soon as it is known.
+    Images are JPEG and PNG, videos MP4 and 3GPP, documents PDF, Office documents and UTF-8 text. An invalid file fails
+    with INVALID_ARGUMENT and the path `chunk` as soon as the problem is known.
 
-    Answers and fails as `SendMessage` does. Besides, nothing was sent and the file may be sent again after ABORTED
-    `UPLOAD_STALLED` (no message for a minute, or no end after ten) and RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED` (too many
-    files are being taken in).
+    Errors: as `SendMessage`, and besides, with nothing sent:
+    - ABORTED `UPLOAD_STALLED`: no message for 60 seconds, or no end within 10 minutes. Send the file again.
+    - ABORTED `REQUEST_TRUNCATED`: the stream ended before the client closed it. Send the file again.
+    - RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED`: the server is receiving too many files. Retry after the delay.
+    - UNAVAILABLE `SPOOL_UNAVAILABLE`: the server cannot store the file temporarily. Retry after the delay.
     """
     SendMessages: _aio.StreamStreamMultiCallable[_message_service_pb2.SendMessagesRequest, _message_service_pb2.SendMessagesResponse]  # type: ignore[assignment]
-    """Sends many messages over one stream, each as `SendMessage` does, and answers each when its outcome is known: out of
-    order, by its `tag`. What is wrong with one request is told in its answer and does not end the stream.
+    """Sends many messages over one stream, each as `SendMessage` does.
 
-    At most 256 messages of a stream are under way at once; then no more are read until one ends, so that a caller who
-    is faster than the provider is slowed down and nothing piles up. When the caller closes its side, everything under
-    way is answered and the stream ends with OK. A deadline is that of the whole stream; give none to a stream that
-    stays open.
+    Each request gets one response when its outcome is known, out of order, with the request's `tag`. An invalid or
+    failed request does not end the stream.
 
-    When the stream breaks, what was answered is certain and what was not is open: send those again with the same
-    `request_id` on a new stream.
+    At most 256 messages of a stream are in progress. At that limit the server reads no further request until one
+    completes, which slows down a client that is faster than the provider. After the client closes its side, the server
+    completes all messages in progress and ends the stream with OK.
+
+    A deadline applies to the whole stream. Set none on a stream that stays open.
+
+    If the stream breaks, the received responses are final. Retry all other requests with the same `request_id`.
+
+    Errors of the stream:
+    - ABORTED `REQUEST_TRUNCATED`: the stream ended before the client closed it. Messages without a response may have
+      been sent.
+    - UNAVAILABLE `SERVER_STOPPING`: the server is shutting down. It reads no further request and first completes those
+      in progress, within `shutdown.grace`. Retry requests without a response.
     """
     GetMessage: _aio.UnaryUnaryMultiCallable[_message_service_pb2.GetMessageRequest, _message_service_pb2.GetMessageResponse]  # type: ignore[assignment]
-    """Tells how a message stands. Messages are known for 30 days (`sends.retention`) after they were sent.
+    """Returns a message and its present state.
 
-    Fails with NOT_FOUND `MESSAGE_NOT_FOUND` for one that is not known: never sent from here, too old, or refused or not
-    sent at its first attempt, which leaves no record.
+    Messages are stored for 30 days after their creation (`sends.retention`).
+
+    Errors, besides those of the service:
+    - NOT_FOUND `MESSAGE_NOT_FOUND`: the message was never sent from here, has expired, or was refused or not sent at
+      its first attempt, which leaves no record.
+    - UNAVAILABLE `STORE_UNAVAILABLE`: the store cannot be read. Retry after the delay.
+    """
+    ListMessages: _aio.UnaryUnaryMultiCallable[_message_service_pb2.ListMessagesRequest, _message_service_pb2.ListMessagesResponse]  # type: ignore[assignment]
+    """Lists an account's messages, newest first.
+
+    Messages are stored for 30 days after their creation (`sends.retention`). A message whose first attempt was refused
+    or not sent is not listed. Messages that are created during the listing do not appear on later pages.
+
+    One call examines a bounded number of messages. A page may have fewer messages than `page_size`, or none, before
+    the end: continue until `next_page_token` is empty.
+
+    Errors, besides those of the service:
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    - UNAVAILABLE `STORE_UNAVAILABLE`: the store cannot be read. Retry after the delay.
     """
     WatchMessage: _aio.UnaryStreamMultiCallable[_message_service_pb2.WatchMessageRequest, _message_service_pb2.WatchMessageResponse]  # type: ignore[assignment]
-    """Tells how a message stands, at once and then whenever that changes; it only moves forward. Steps may be left out
-    when they follow fast.
+    """Streams a message: its present state at once, then each change.
 
-    The stream ends with `ended` and OK when nothing more can come: see `WatchEndReason`. It ends with UNAVAILABLE when
-    the server stops. Fails like `GetMessage` for a message that is not known.
-    """
-    GetConversation: _aio.UnaryUnaryMultiCallable[_message_service_pb2.GetConversationRequest, _message_service_pb2.GetConversationResponse]  # type: ignore[assignment]
-    """Tells when a customer last wrote, and until when anything but a template may be sent.
+    The state only moves forward. Changes in quick succession may be merged into one.
 
-    It knows what webhooks have told, for 30 days (`sends.retention`): a customer it has never heard of may have written
-    before.
+    When no further change can follow, the stream sends `ended` and ends with OK: see `WatchEndReason`.
+
+    Errors: as `GetMessage`. UNAVAILABLE `SERVER_STOPPING` also ends an open stream; watch again after the delay.
     """
 
 class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Sends messages."""
+    """Sends messages and reports their state.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. The details name each field (at most 32).
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNAVAILABLE `SERVER_STOPPING`: the server is shutting down. Nothing was sent. Retry after the delay.
+
+    `Reason` and `docs/errors.md` describe every reason and what to do.
+    """
 
     @_abc_1.abstractmethod
     def SendMessage(
@@ -185,27 +263,31 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _message_service_pb2.SendMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_message_service_pb2.SendMessageResponse, _abc.Awaitable[_message_service_pb2.SendMessageResponse]]:
-        """Sends one message and answers when the provider has answered.
+        """Sends one message and returns when the provider has replied.
 
-        The answer is OK only when the provider has taken the message (`MESSAGE_STATE_ACCEPTED`). That is not yet a
-        delivery: what becomes of it arrives as `message.status` events where the provider reports.
+        OK means that the provider accepted the message (`MESSAGE_STATE_ACCEPTED`), not that it was delivered. If the
+        provider reports progress, it arrives as `message.status` events.
 
-        Failures of the request: INVALID_ARGUMENT `REQUEST_INVALID` with every fault (of very many, the first 32) and its
-        field's path; NOT_FOUND `ACCOUNT_NOT_FOUND`; UNIMPLEMENTED `PROVIDER_UNSUPPORTED` for what the account's provider
-        cannot do. Nothing was sent.
+        Set `request_id` to make retries safe. A broken connection to Switchboard proves nothing about the message.
 
-        Failures of the sending: UNAVAILABLE only when the message has provably not reached the provider, so it may be
-        sent again at once; RESOURCE_EXHAUSTED when the account's rate or the provider held it back for longer than the
-        caller waits. FAILED_PRECONDITION `SEND_OUTCOME_UNKNOWN`, with `message_id`, `attempt` and `cause`, when nobody can
-        tell whether the provider took it: see `request_id` and `resend_after_attempt`. Any other code means that nothing was
-        sent, mostly because the provider said no; the reason says why (`SESSION_WINDOW_CLOSED`, `RECIPIENT_NOT_REACHABLE`,
-        …, all in `docs/errors.md`).
+        Switchboard retries by itself only if nothing reached the provider or the provider throttled. It does so until the
+        client's deadline; without one, for 30 seconds (`accounts.gate.patience`).
 
-        Switchboard tries again by itself only what has provably not reached the provider and what the provider throttled,
-        for as long as the caller's deadline allows (30 seconds without one, `accounts.gate.patience`). A deadline or a
-        cancel ends the wait. What has not been handed to the provider then is not sent; what has been runs to its end, and
-        its outcome is recorded. A broken connection to Switchboard proves nothing about the message: only `request_id`
-        makes a repetition safe.
+        A deadline or a cancellation ends the client's wait. If the provider call has not started by then, nothing is sent.
+        If it has started, it runs to its end and its outcome is recorded.
+
+        Errors, besides those of the service. Unless stated otherwise, nothing was sent:
+        - INVALID_ARGUMENT `REQUEST_INVALID`: also if the template does not fit, see `SendChecks.template`.
+        - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider cannot do what the listed fields ask for.
+        - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request.
+        - FAILED_PRECONDITION `SEND_OUTCOME_UNKNOWN`: the message may have been sent. The metadata has `cause`, `attempt`
+          and, unless the cause is `RESTORED`, `message_id`. See `resend_after_attempt`.
+        - UNAVAILABLE `PROVIDER_UNREACHABLE` or `STORE_UNAVAILABLE`: nothing reached the provider. Retry after the delay.
+        - UNAVAILABLE `PROVIDER_UNAVAILABLE`, INTERNAL `PROVIDER_REPLY_UNREADABLE`: the template list could not be read.
+        - RESOURCE_EXHAUSTED `ACCOUNT_BUSY`, `PROVIDER_THROTTLED` or `PROVIDER_CAPPED`: limits of the account or the
+          provider.
+        - FAILED_PRECONDITION `SESSION_WINDOW_CLOSED`: only a template may be sent now.
+        - Any other reason: the provider refused the message. `Reason` describes why and what to do.
         """
 
     @_abc_1.abstractmethod
@@ -214,18 +296,20 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_message_service_pb2.SendMediaRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_message_service_pb2.SendMediaResponse, _abc.Awaitable[_message_service_pb2.SendMediaResponse]]:
-        """Sends a file: an image, a video or a document. ConnectBy; at Connectly send a `MediaLink`.
+        """Sends a file: an image, a video or a document. ConnectBy only; at Connectly, send `SendMessageRequest.media`.
 
-        The first message carries the header, and may carry the whole file. The file is taken in and checked before anything
-        goes to the provider: its kind, told from its first bytes, and its size (`Limits`). A stream that breaks off before
-        the caller has closed it sends nothing.
+        The first message carries the header and may carry the whole file. The server receives and checks the file before
+        it calls the provider: its kind, detected from its first bytes, and its size (`Limits`). If the client does not
+        close its stream, nothing is sent.
 
-        Images are JPEG and PNG, videos MP4 and 3GPP, documents PDF, Office documents and text in UTF-8. What is wrong with
-        the file fails with INVALID_ARGUMENT and the path `chunk`, as soon as it is known.
+        Images are JPEG and PNG, videos MP4 and 3GPP, documents PDF, Office documents and UTF-8 text. An invalid file fails
+        with INVALID_ARGUMENT and the path `chunk` as soon as the problem is known.
 
-        Answers and fails as `SendMessage` does. Besides, nothing was sent and the file may be sent again after ABORTED
-        `UPLOAD_STALLED` (no message for a minute, or no end after ten) and RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED` (too many
-        files are being taken in).
+        Errors: as `SendMessage`, and besides, with nothing sent:
+        - ABORTED `UPLOAD_STALLED`: no message for 60 seconds, or no end within 10 minutes. Send the file again.
+        - ABORTED `REQUEST_TRUNCATED`: the stream ended before the client closed it. Send the file again.
+        - RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED`: the server is receiving too many files. Retry after the delay.
+        - UNAVAILABLE `SPOOL_UNAVAILABLE`: the server cannot store the file temporarily. Retry after the delay.
         """
 
     @_abc_1.abstractmethod
@@ -234,16 +318,24 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_message_service_pb2.SendMessagesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_message_service_pb2.SendMessagesResponse], _abc.AsyncIterator[_message_service_pb2.SendMessagesResponse]]:
-        """Sends many messages over one stream, each as `SendMessage` does, and answers each when its outcome is known: out of
-        order, by its `tag`. What is wrong with one request is told in its answer and does not end the stream.
+        """Sends many messages over one stream, each as `SendMessage` does.
 
-        At most 256 messages of a stream are under way at once; then no more are read until one ends, so that a caller who
-        is faster than the provider is slowed down and nothing piles up. When the caller closes its side, everything under
-        way is answered and the stream ends with OK. A deadline is that of the whole stream; give none to a stream that
-        stays open.
+        Each request gets one response when its outcome is known, out of order, with the request's `tag`. An invalid or
+        failed request does not end the stream.
 
-        When the stream breaks, what was answered is certain and what was not is open: send those again with the same
-        `request_id` on a new stream.
+        At most 256 messages of a stream are in progress. At that limit the server reads no further request until one
+        completes, which slows down a client that is faster than the provider. After the client closes its side, the server
+        completes all messages in progress and ends the stream with OK.
+
+        A deadline applies to the whole stream. Set none on a stream that stays open.
+
+        If the stream breaks, the received responses are final. Retry all other requests with the same `request_id`.
+
+        Errors of the stream:
+        - ABORTED `REQUEST_TRUNCATED`: the stream ended before the client closed it. Messages without a response may have
+          been sent.
+        - UNAVAILABLE `SERVER_STOPPING`: the server is shutting down. It reads no further request and first completes those
+          in progress, within `shutdown.grace`. Retry requests without a response.
         """
 
     @_abc_1.abstractmethod
@@ -252,10 +344,33 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _message_service_pb2.GetMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_message_service_pb2.GetMessageResponse, _abc.Awaitable[_message_service_pb2.GetMessageResponse]]:
-        """Tells how a message stands. Messages are known for 30 days (`sends.retention`) after they were sent.
+        """Returns a message and its present state.
 
-        Fails with NOT_FOUND `MESSAGE_NOT_FOUND` for one that is not known: never sent from here, too old, or refused or not
-        sent at its first attempt, which leaves no record.
+        Messages are stored for 30 days after their creation (`sends.retention`).
+
+        Errors, besides those of the service:
+        - NOT_FOUND `MESSAGE_NOT_FOUND`: the message was never sent from here, has expired, or was refused or not sent at
+          its first attempt, which leaves no record.
+        - UNAVAILABLE `STORE_UNAVAILABLE`: the store cannot be read. Retry after the delay.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMessages(
+        self,
+        request: _message_service_pb2.ListMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_message_service_pb2.ListMessagesResponse, _abc.Awaitable[_message_service_pb2.ListMessagesResponse]]:
+        """Lists an account's messages, newest first.
+
+        Messages are stored for 30 days after their creation (`sends.retention`). A message whose first attempt was refused
+        or not sent is not listed. Messages that are created during the listing do not appear on later pages.
+
+        One call examines a bounded number of messages. A page may have fewer messages than `page_size`, or none, before
+        the end: continue until `next_page_token` is empty.
+
+        Errors, besides those of the service:
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+        - UNAVAILABLE `STORE_UNAVAILABLE`: the store cannot be read. Retry after the delay.
         """
 
     @_abc_1.abstractmethod
@@ -264,23 +379,13 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _message_service_pb2.WatchMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_message_service_pb2.WatchMessageResponse], _abc.AsyncIterator[_message_service_pb2.WatchMessageResponse]]:
-        """Tells how a message stands, at once and then whenever that changes; it only moves forward. Steps may be left out
-        when they follow fast.
+        """Streams a message: its present state at once, then each change.
 
-        The stream ends with `ended` and OK when nothing more can come: see `WatchEndReason`. It ends with UNAVAILABLE when
-        the server stops. Fails like `GetMessage` for a message that is not known.
-        """
+        The state only moves forward. Changes in quick succession may be merged into one.
 
-    @_abc_1.abstractmethod
-    def GetConversation(
-        self,
-        request: _message_service_pb2.GetConversationRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_message_service_pb2.GetConversationResponse, _abc.Awaitable[_message_service_pb2.GetConversationResponse]]:
-        """Tells when a customer last wrote, and until when anything but a template may be sent.
+        When no further change can follow, the stream sends `ended` and ends with OK: see `WatchEndReason`.
 
-        It knows what webhooks have told, for 30 days (`sends.retention`): a customer it has never heard of may have written
-        before.
+        Errors: as `GetMessage`. UNAVAILABLE `SERVER_STOPPING` also ends an open stream; watch again after the delay.
         """
 
 def add_MessageServiceServicer_to_server(servicer: MessageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

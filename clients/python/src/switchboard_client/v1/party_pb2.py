@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswitchboard/v1/party.proto\x12\x0eswitchboard.v1\"w\n\x05Party\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x14\n\x0cphone_number\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12(\n\x07\x63hannel\x18\x05 \x01(\x0e\x32\x17.switchboard.v1.Channel*I\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HANNEL_WHATSAPP\x10\x01\x12\x0f\n\x0b\x43HANNEL_SMS\x10\x02\x42\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswitchboard/v1/party.proto\x12\x0eswitchboard.v1\"\xbb\x01\n\x05Party\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x14\n\x0cphone_number\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x16\n\x0eparent_user_id\x18\x04 \x01(\t\x12\x10\n\x08username\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12(\n\x07\x63hannel\x18\x07 \x01(\x0e\x32\x17.switchboard.v1.Channel\x12\x18\n\x10provider_channel\x18\x08 \x01(\t*I\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HANNEL_WHATSAPP\x10\x01\x12\x0f\n\x0b\x43HANNEL_SMS\x10\x02\x42\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +32,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchboard_client.v1.party
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016switchboard.v1P\001Z3switchboard.example/go/switchboard/v1;switchboardv1\242\002\003SWB\252\002\016Switchboard.V1\312\002\016Switchboard\\V1\352\002\017Switchboard::V1'
-  _globals['_CHANNEL']._serialized_start=167
-  _globals['_CHANNEL']._serialized_end=240
-  _globals['_PARTY']._serialized_start=46
-  _globals['_PARTY']._serialized_end=165
+  _globals['_CHANNEL']._serialized_start=236
+  _globals['_CHANNEL']._serialized_end=309
+  _globals['_PARTY']._serialized_start=47
+  _globals['_PARTY']._serialized_end=234
 # @@protoc_insertion_point(module_scope)

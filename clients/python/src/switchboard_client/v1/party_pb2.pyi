@@ -24,17 +24,21 @@ class _Channel:
 class _ChannelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Channel.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CHANNEL_UNSPECIFIED: _Channel.ValueType  # 0
-    """In a request: WhatsApp. In an event: a channel that this version does not know."""
+    """In a request: WhatsApp. In a response or an event: a network that this version does not know; the field's twin has
+    the provider's word.
+    """
     CHANNEL_WHATSAPP: _Channel.ValueType  # 1
     """WhatsApp."""
     CHANNEL_SMS: _Channel.ValueType  # 2
     """SMS. Connectly only."""
 
 class Channel(_Channel, metaclass=_ChannelEnumTypeWrapper):
-    """Names the network that carries a message."""
+    """The network that carries a message."""
 
 CHANNEL_UNSPECIFIED: Channel.ValueType  # 0
-"""In a request: WhatsApp. In an event: a channel that this version does not know."""
+"""In a request: WhatsApp. In a response or an event: a network that this version does not know; the field's twin has
+the provider's word.
+"""
 CHANNEL_WHATSAPP: Channel.ValueType  # 1
 """WhatsApp."""
 CHANNEL_SMS: Channel.ValueType  # 2
@@ -43,40 +47,59 @@ Global___Channel: _TypeAlias = Channel  # noqa: Y015
 
 @_typing.final
 class Party(_message.Message):
-    """Describes one end of a message: a customer, or one of the business's own numbers."""
+    """One end of a message: a customer, or one of the business's own numbers. Output only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     PHONE_NUMBER_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    PARENT_USER_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    PROVIDER_CHANNEL_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """The party's address in the form that `SendMessageRequest.to` takes, so that an answer can be sent to it as it
-    is: `+15550100001`, or `bsuid:US.123` for a customer without a phone number. Where the provider gave something
-    that is neither, the provider's own text.
+    """The address to reply to now, in the form that `SendMessageRequest.to` takes: `+15550100001`, or `bsuid:US.123` for
+    a customer without a phone number.
+
+    The address may change while the customer stays the same. Do not use it as a key. If the provider sent an id that
+    is neither a phone number nor a user id, this field holds that id unchanged.
     """
     phone_number: _builtins.str
-    """The phone number in E.164 with a leading `+`. Empty when the provider gave none."""
+    """The phone number in E.164 with a leading `+`. Empty if the provider sent none."""
     user_id: _builtins.str
-    """The business-scoped user id (`US.123`), without a prefix. Empty when the provider gave none."""
+    """The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none.
+
+    A customer who changes the phone number gets a new id (source: Meta, 2026).
+    """
+    parent_user_id: _builtins.str
+    """The parent business-scoped user id, `US.ENT.11815799212886844830` (source: documentation of other Meta partners,
+    2026). Empty if the provider sent none.
+    """
+    username: _builtins.str
+    """The username that the customer chose on WhatsApp. Empty if the provider sent none."""
     name: _builtins.str
-    """The display name that the party chose. Empty when the provider gave none."""
+    """The display name that the party chose. Empty if the provider sent none."""
     channel: Global___Channel.ValueType
-    """The network on which the party is reached."""
+    """The network on which the party can be reached. Unspecified if the provider's word is unknown or missing."""
+    provider_channel: _builtins.str
+    """The provider's own word for the network, such as `whatsapp`. Empty if the provider sent none."""
     def __init__(
         self,
         *,
         address: _builtins.str = ...,
         phone_number: _builtins.str = ...,
         user_id: _builtins.str = ...,
+        parent_user_id: _builtins.str = ...,
+        username: _builtins.str = ...,
         name: _builtins.str = ...,
         channel: Global___Channel.ValueType = ...,
+        provider_channel: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "channel", b"channel", "name", b"name", "phone_number", b"phone_number", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "channel", b"channel", "name", b"name", "parent_user_id", b"parent_user_id", "phone_number", b"phone_number", "provider_channel", b"provider_channel", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,19 +23,27 @@ class _Provider:
 class _ProviderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Provider.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PROVIDER_UNSPECIFIED: _Provider.ValueType  # 0
-    """Not said. Never sent by the server."""
+    """A provider that your generated code does not know. Read `provider_name`. Where no provider is involved, both are
+    empty.
+    """
     PROVIDER_CONNECTBY: _Provider.ValueType  # 1
-    """ConnectBy, https://api.connectby.io."""
+    """ConnectBy, https://api.connectby.io. Its name is `connectby`."""
     PROVIDER_CONNECTLY: _Provider.ValueType  # 2
-    """Connectly, https://api.connectly.ai."""
+    """Connectly, https://api.connectly.ai. Its name is `connectly`."""
 
 class Provider(_Provider, metaclass=_ProviderEnumTypeWrapper):
-    """Names one of the two REST APIs that Switchboard stands in front of."""
+    """The REST APIs that Switchboard calls.
+
+    The number of providers may grow. Every field of this type has a twin, `provider_name`, which holds the provider's
+    name as text. If a provider is newer than your generated code, read the twin.
+    """
 
 PROVIDER_UNSPECIFIED: Provider.ValueType  # 0
-"""Not said. Never sent by the server."""
+"""A provider that your generated code does not know. Read `provider_name`. Where no provider is involved, both are
+empty.
+"""
 PROVIDER_CONNECTBY: Provider.ValueType  # 1
-"""ConnectBy, https://api.connectby.io."""
+"""ConnectBy, https://api.connectby.io. Its name is `connectby`."""
 PROVIDER_CONNECTLY: Provider.ValueType  # 2
-"""Connectly, https://api.connectly.ai."""
+"""Connectly, https://api.connectly.ai. Its name is `connectly`."""
 Global___Provider: _TypeAlias = Provider  # noqa: Y015

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%switchboard/v1/template_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x14ListTemplatesRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x84\x01\n\x15ListTemplatesResponse\x12\x35\n\ttemplates\x18\x01 \x03(\x0b\x32\".switchboard.v1.TemplateDefinition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x1b\n\x13previous_page_token\x18\x03 \x01(\t\"E\n\x12GetTemplateRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\"K\n\x13GetTemplateResponse\x12\x34\n\x08template\x18\x01 \x01(\x0b\x32\".switchboard.v1.TemplateDefinition\"f\n\x1aUploadTemplateMediaRequest\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32).switchboard.v1.UploadTemplateMediaHeader\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"q\n\x19UploadTemplateMediaHeader\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x1c\n\x14resend_after_attempt\x18\x04 \x01(\r\"<\n\x1bUploadTemplateMediaResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xe9\x03\n\x12TemplateDefinition\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12.\n\x06status\x18\x04 \x01(\x0e\x32\x1e.switchboard.v1.TemplateStatus\x12\x17\n\x0fprovider_status\x18\x05 \x01(\t\x12\x32\n\x08\x63\x61tegory\x18\x06 \x01(\x0e\x32 .switchboard.v1.TemplateCategory\x12\x19\n\x11provider_category\x18\x07 \x01(\t\x12\x39\n\x10parameter_format\x18\x08 \x01(\x0e\x32\x1f.switchboard.v1.ParameterFormat\x12\x35\n\ncomponents\x18\t \x03(\x0b\x32!.switchboard.v1.TemplateComponent\x12\x18\n\x10rejection_reason\x18\n \x01(\t\x12\x0f\n\x07quality\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08raw_json\x18\x0f \x01(\t\"\xc9\x01\n\x11TemplateComponent\x12\x33\n\x04type\x18\x01 \x01(\x0e\x32%.switchboard.v1.TemplateComponentType\x12\x15\n\rprovider_type\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x38\n\x07\x62uttons\x18\x05 \x03(\x0b\x32\'.switchboard.v1.TemplateComponentButton\x12\x10\n\x08raw_json\x18\x0f \x01(\t\"X\n\x17TemplateComponentButton\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x14\n\x0cphone_number\x18\x04 \x01(\t*\xca\x02\n\x0eTemplateStatus\x12\x1f\n\x1bTEMPLATE_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18TEMPLATE_STATUS_APPROVED\x10\x01\x12\x1b\n\x17TEMPLATE_STATUS_PENDING\x10\x02\x12\x1c\n\x18TEMPLATE_STATUS_REJECTED\x10\x03\x12\x1a\n\x16TEMPLATE_STATUS_PAUSED\x10\x04\x12\x1c\n\x18TEMPLATE_STATUS_DISABLED\x10\x05\x12\x1d\n\x19TEMPLATE_STATUS_IN_APPEAL\x10\x06\x12$\n TEMPLATE_STATUS_PENDING_DELETION\x10\x07\x12\x1b\n\x17TEMPLATE_STATUS_DELETED\x10\x08\x12\"\n\x1eTEMPLATE_STATUS_LIMIT_EXCEEDED\x10\t*\x9b\x01\n\x10TemplateCategory\x12!\n\x1dTEMPLATE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1f\n\x1bTEMPLATE_CATEGORY_MARKETING\x10\x01\x12\x1d\n\x19TEMPLATE_CATEGORY_UTILITY\x10\x02\x12$\n TEMPLATE_CATEGORY_AUTHENTICATION\x10\x03*p\n\x0fParameterFormat\x12 \n\x1cPARAMETER_FORMAT_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPARAMETER_FORMAT_POSITIONAL\x10\x01\x12\x1a\n\x16PARAMETER_FORMAT_NAMED\x10\x02*\xf5\x01\n\x15TemplateComponentType\x12\'\n#TEMPLATE_COMPONENT_TYPE_UNSPECIFIED\x10\x00\x12\"\n\x1eTEMPLATE_COMPONENT_TYPE_HEADER\x10\x01\x12 \n\x1cTEMPLATE_COMPONENT_TYPE_BODY\x10\x02\x12\"\n\x1eTEMPLATE_COMPONENT_TYPE_FOOTER\x10\x03\x12#\n\x1fTEMPLATE_COMPONENT_TYPE_BUTTONS\x10\x04\x12$\n TEMPLATE_COMPONENT_TYPE_CAROUSEL\x10\x05\x32\xb9\x02\n\x0fTemplateService\x12\\\n\rListTemplates\x12$.switchboard.v1.ListTemplatesRequest\x1a%.switchboard.v1.ListTemplatesResponse\x12V\n\x0bGetTemplate\x12\".switchboard.v1.GetTemplateRequest\x1a#.switchboard.v1.GetTemplateResponse\x12p\n\x13UploadTemplateMedia\x12*.switchboard.v1.UploadTemplateMediaRequest\x1a+.switchboard.v1.UploadTemplateMediaResponse(\x01\x42\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%switchboard/v1/template_service.proto\x12\x0eswitchboard.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x14ListTemplatesRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"z\n\x15ListTemplatesResponse\x12+\n\ttemplates\x18\x01 \x03(\x0b\x32\x18.switchboard.v1.Template\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x1b\n\x13previous_page_token\x18\x03 \x01(\t\"E\n\x12GetTemplateRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\"A\n\x13GetTemplateResponse\x12*\n\x08template\x18\x01 \x01(\x0b\x32\x18.switchboard.v1.Template\"f\n\x1aUploadTemplateMediaRequest\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32).switchboard.v1.UploadTemplateMediaHeader\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"q\n\x19UploadTemplateMediaHeader\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x1c\n\x14resend_after_attempt\x18\x04 \x01(\r\"<\n\x1bUploadTemplateMediaResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xe8\x03\n\x08Template\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12.\n\x06status\x18\x04 \x01(\x0e\x32\x1e.switchboard.v1.TemplateStatus\x12\x17\n\x0fprovider_status\x18\x05 \x01(\t\x12\x32\n\x08\x63\x61tegory\x18\x06 \x01(\x0e\x32 .switchboard.v1.TemplateCategory\x12\x19\n\x11provider_category\x18\x07 \x01(\t\x12\x39\n\x10parameter_format\x18\x08 \x01(\x0e\x32\x1f.switchboard.v1.ParameterFormat\x12\x35\n\ncomponents\x18\t \x03(\x0b\x32!.switchboard.v1.TemplateComponent\x12\x18\n\x10rejection_reason\x18\n \x01(\t\x12\x0f\n\x07quality\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08raw_json\x18\x0e \x01(\t\"\xc9\x01\n\x11TemplateComponent\x12\x33\n\x04type\x18\x01 \x01(\x0e\x32%.switchboard.v1.TemplateComponentType\x12\x15\n\rprovider_type\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x38\n\x07\x62uttons\x18\x05 \x03(\x0b\x32\'.switchboard.v1.TemplateComponentButton\x12\x10\n\x08raw_json\x18\x06 \x01(\t\"X\n\x17TemplateComponentButton\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x14\n\x0cphone_number\x18\x04 \x01(\t*\xca\x02\n\x0eTemplateStatus\x12\x1f\n\x1bTEMPLATE_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18TEMPLATE_STATUS_APPROVED\x10\x01\x12\x1b\n\x17TEMPLATE_STATUS_PENDING\x10\x02\x12\x1c\n\x18TEMPLATE_STATUS_REJECTED\x10\x03\x12\x1a\n\x16TEMPLATE_STATUS_PAUSED\x10\x04\x12\x1c\n\x18TEMPLATE_STATUS_DISABLED\x10\x05\x12\x1d\n\x19TEMPLATE_STATUS_IN_APPEAL\x10\x06\x12$\n TEMPLATE_STATUS_PENDING_DELETION\x10\x07\x12\x1b\n\x17TEMPLATE_STATUS_DELETED\x10\x08\x12\"\n\x1eTEMPLATE_STATUS_LIMIT_EXCEEDED\x10\t*\x9b\x01\n\x10TemplateCategory\x12!\n\x1dTEMPLATE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1f\n\x1bTEMPLATE_CATEGORY_MARKETING\x10\x01\x12\x1d\n\x19TEMPLATE_CATEGORY_UTILITY\x10\x02\x12$\n TEMPLATE_CATEGORY_AUTHENTICATION\x10\x03*p\n\x0fParameterFormat\x12 \n\x1cPARAMETER_FORMAT_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPARAMETER_FORMAT_POSITIONAL\x10\x01\x12\x1a\n\x16PARAMETER_FORMAT_NAMED\x10\x02*\xf5\x01\n\x15TemplateComponentType\x12\'\n#TEMPLATE_COMPONENT_TYPE_UNSPECIFIED\x10\x00\x12\"\n\x1eTEMPLATE_COMPONENT_TYPE_HEADER\x10\x01\x12 \n\x1cTEMPLATE_COMPONENT_TYPE_BODY\x10\x02\x12\"\n\x1eTEMPLATE_COMPONENT_TYPE_FOOTER\x10\x03\x12#\n\x1fTEMPLATE_COMPONENT_TYPE_BUTTONS\x10\x04\x12$\n TEMPLATE_COMPONENT_TYPE_CAROUSEL\x10\x05\x32\xb9\x02\n\x0fTemplateService\x12\\\n\rListTemplates\x12$.switchboard.v1.ListTemplatesRequest\x1a%.switchboard.v1.ListTemplatesResponse\x12V\n\x0bGetTemplate\x12\".switchboard.v1.GetTemplateRequest\x1a#.switchboard.v1.GetTemplateResponse\x12p\n\x13UploadTemplateMedia\x12*.switchboard.v1.UploadTemplateMediaRequest\x1a+.switchboard.v1.UploadTemplateMediaResponse(\x01\x42\x81\x01\n\x0eswitchboard.v1P\x01Z3switchboard.example/go/switchboard/v1;switchboardv1\xa2\x02\x03SWB\xaa\x02\x0eSwitchboard.V1\xca\x02\x0eSwitchboard\\V1\xea\x02\x0fSwitchboard::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,34 +33,34 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchboard_client.v1.templ
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016switchboard.v1P\001Z3switchboard.example/go/switchboard/v1;switchboardv1\242\002\003SWB\252\002\016Switchboard.V1\312\002\016Switchboard\\V1\352\002\017Switchboard::V1'
-  _globals['_TEMPLATESTATUS']._serialized_start=1502
-  _globals['_TEMPLATESTATUS']._serialized_end=1832
-  _globals['_TEMPLATECATEGORY']._serialized_start=1835
-  _globals['_TEMPLATECATEGORY']._serialized_end=1990
-  _globals['_PARAMETERFORMAT']._serialized_start=1992
-  _globals['_PARAMETERFORMAT']._serialized_end=2104
-  _globals['_TEMPLATECOMPONENTTYPE']._serialized_start=2107
-  _globals['_TEMPLATECOMPONENTTYPE']._serialized_end=2352
+  _globals['_TEMPLATESTATUS']._serialized_start=1499
+  _globals['_TEMPLATESTATUS']._serialized_end=1829
+  _globals['_TEMPLATECATEGORY']._serialized_start=1832
+  _globals['_TEMPLATECATEGORY']._serialized_end=1987
+  _globals['_PARAMETERFORMAT']._serialized_start=1989
+  _globals['_PARAMETERFORMAT']._serialized_end=2101
+  _globals['_TEMPLATECOMPONENTTYPE']._serialized_start=2104
+  _globals['_TEMPLATECOMPONENTTYPE']._serialized_end=2349
   _globals['_LISTTEMPLATESREQUEST']._serialized_start=90
-  _globals['_LISTTEMPLATESREQUEST']._serialized_end=149
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=152
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=284
-  _globals['_GETTEMPLATEREQUEST']._serialized_start=286
-  _globals['_GETTEMPLATEREQUEST']._serialized_end=355
-  _globals['_GETTEMPLATERESPONSE']._serialized_start=357
-  _globals['_GETTEMPLATERESPONSE']._serialized_end=432
-  _globals['_UPLOADTEMPLATEMEDIAREQUEST']._serialized_start=434
-  _globals['_UPLOADTEMPLATEMEDIAREQUEST']._serialized_end=536
-  _globals['_UPLOADTEMPLATEMEDIAHEADER']._serialized_start=538
-  _globals['_UPLOADTEMPLATEMEDIAHEADER']._serialized_end=651
-  _globals['_UPLOADTEMPLATEMEDIARESPONSE']._serialized_start=653
-  _globals['_UPLOADTEMPLATEMEDIARESPONSE']._serialized_end=713
-  _globals['_TEMPLATEDEFINITION']._serialized_start=716
-  _globals['_TEMPLATEDEFINITION']._serialized_end=1205
-  _globals['_TEMPLATECOMPONENT']._serialized_start=1208
-  _globals['_TEMPLATECOMPONENT']._serialized_end=1409
-  _globals['_TEMPLATECOMPONENTBUTTON']._serialized_start=1411
-  _globals['_TEMPLATECOMPONENTBUTTON']._serialized_end=1499
-  _globals['_TEMPLATESERVICE']._serialized_start=2355
-  _globals['_TEMPLATESERVICE']._serialized_end=2668
+  _globals['_LISTTEMPLATESREQUEST']._serialized_end=168
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=170
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=292
+  _globals['_GETTEMPLATEREQUEST']._serialized_start=294
+  _globals['_GETTEMPLATEREQUEST']._serialized_end=363
+  _globals['_GETTEMPLATERESPONSE']._serialized_start=365
+  _globals['_GETTEMPLATERESPONSE']._serialized_end=430
+  _globals['_UPLOADTEMPLATEMEDIAREQUEST']._serialized_start=432
+  _globals['_UPLOADTEMPLATEMEDIAREQUEST']._serialized_end=534
+  _globals['_UPLOADTEMPLATEMEDIAHEADER']._serialized_start=536
+  _globals['_UPLOADTEMPLATEMEDIAHEADER']._serialized_end=649
+  _globals['_UPLOADTEMPLATEMEDIARESPONSE']._serialized_start=651
+  _globals['_UPLOADTEMPLATEMEDIARESPONSE']._serialized_end=711
+  _globals['_TEMPLATE']._serialized_start=714
+  _globals['_TEMPLATE']._serialized_end=1202
+  _globals['_TEMPLATECOMPONENT']._serialized_start=1205
+  _globals['_TEMPLATECOMPONENT']._serialized_end=1406
+  _globals['_TEMPLATECOMPONENTBUTTON']._serialized_start=1408
+  _globals['_TEMPLATECOMPONENTBUTTON']._serialized_end=1496
+  _globals['_TEMPLATESERVICE']._serialized_start=2352
+  _globals['_TEMPLATESERVICE']._serialized_end=2665
 # @@protoc_insertion_point(module_scope)

@@ -29,47 +29,47 @@ class _TemplateStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Templa
     TEMPLATE_STATUS_UNSPECIFIED: _TemplateStatus.ValueType  # 0
     """A status that this version does not know: see `provider_status`."""
     TEMPLATE_STATUS_APPROVED: _TemplateStatus.ValueType  # 1
-    """It can be sent."""
+    """Approved: it can be sent."""
     TEMPLATE_STATUS_PENDING: _TemplateStatus.ValueType  # 2
-    """It is being reviewed."""
+    """In review."""
     TEMPLATE_STATUS_REJECTED: _TemplateStatus.ValueType  # 3
-    """It was rejected."""
+    """Rejected."""
     TEMPLATE_STATUS_PAUSED: _TemplateStatus.ValueType  # 4
-    """It is paused for its quality."""
+    """Paused because of its quality."""
     TEMPLATE_STATUS_DISABLED: _TemplateStatus.ValueType  # 5
-    """It is disabled for its quality or for a policy."""
+    """Disabled because of its quality or a policy."""
     TEMPLATE_STATUS_IN_APPEAL: _TemplateStatus.ValueType  # 6
-    """Its rejection was appealed."""
+    """Rejected, with an appeal in review."""
     TEMPLATE_STATUS_PENDING_DELETION: _TemplateStatus.ValueType  # 7
-    """It is being deleted."""
+    """Being deleted."""
     TEMPLATE_STATUS_DELETED: _TemplateStatus.ValueType  # 8
-    """It is deleted."""
+    """Deleted."""
     TEMPLATE_STATUS_LIMIT_EXCEEDED: _TemplateStatus.ValueType  # 9
-    """The business has as many templates as it may."""
+    """Not usable: the business has reached its limit of templates."""
 
 class TemplateStatus(_TemplateStatus, metaclass=_TemplateStatusEnumTypeWrapper):
-    """Says whether a template can be sent."""
+    """Whether a template can be sent."""
 
 TEMPLATE_STATUS_UNSPECIFIED: TemplateStatus.ValueType  # 0
 """A status that this version does not know: see `provider_status`."""
 TEMPLATE_STATUS_APPROVED: TemplateStatus.ValueType  # 1
-"""It can be sent."""
+"""Approved: it can be sent."""
 TEMPLATE_STATUS_PENDING: TemplateStatus.ValueType  # 2
-"""It is being reviewed."""
+"""In review."""
 TEMPLATE_STATUS_REJECTED: TemplateStatus.ValueType  # 3
-"""It was rejected."""
+"""Rejected."""
 TEMPLATE_STATUS_PAUSED: TemplateStatus.ValueType  # 4
-"""It is paused for its quality."""
+"""Paused because of its quality."""
 TEMPLATE_STATUS_DISABLED: TemplateStatus.ValueType  # 5
-"""It is disabled for its quality or for a policy."""
+"""Disabled because of its quality or a policy."""
 TEMPLATE_STATUS_IN_APPEAL: TemplateStatus.ValueType  # 6
-"""Its rejection was appealed."""
+"""Rejected, with an appeal in review."""
 TEMPLATE_STATUS_PENDING_DELETION: TemplateStatus.ValueType  # 7
-"""It is being deleted."""
+"""Being deleted."""
 TEMPLATE_STATUS_DELETED: TemplateStatus.ValueType  # 8
-"""It is deleted."""
+"""Deleted."""
 TEMPLATE_STATUS_LIMIT_EXCEEDED: TemplateStatus.ValueType  # 9
-"""The business has as many templates as it may."""
+"""Not usable: the business has reached its limit of templates."""
 Global___TemplateStatus: _TypeAlias = TemplateStatus  # noqa: Y015
 
 class _TemplateCategory:
@@ -83,19 +83,19 @@ class _TemplateCategoryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Temp
     TEMPLATE_CATEGORY_MARKETING: _TemplateCategory.ValueType  # 1
     """Offers and news."""
     TEMPLATE_CATEGORY_UTILITY: _TemplateCategory.ValueType  # 2
-    """What a customer is waiting for: orders, appointments."""
+    """Information that the customer expects, about orders or appointments."""
     TEMPLATE_CATEGORY_AUTHENTICATION: _TemplateCategory.ValueType  # 3
     """One-time passwords."""
 
 class TemplateCategory(_TemplateCategory, metaclass=_TemplateCategoryEnumTypeWrapper):
-    """Says what a template is for."""
+    """The purpose of a template."""
 
 TEMPLATE_CATEGORY_UNSPECIFIED: TemplateCategory.ValueType  # 0
 """A category that this version does not know: see `provider_category`."""
 TEMPLATE_CATEGORY_MARKETING: TemplateCategory.ValueType  # 1
 """Offers and news."""
 TEMPLATE_CATEGORY_UTILITY: TemplateCategory.ValueType  # 2
-"""What a customer is waiting for: orders, appointments."""
+"""Information that the customer expects, about orders or appointments."""
 TEMPLATE_CATEGORY_AUTHENTICATION: TemplateCategory.ValueType  # 3
 """One-time passwords."""
 Global___TemplateCategory: _TypeAlias = TemplateCategory  # noqa: Y015
@@ -107,17 +107,17 @@ class _ParameterFormat:
 class _ParameterFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ParameterFormat.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PARAMETER_FORMAT_UNSPECIFIED: _ParameterFormat.ValueType  # 0
-    """The provider does not say."""
+    """The provider sent nothing about it."""
     PARAMETER_FORMAT_POSITIONAL: _ParameterFormat.ValueType  # 1
     """By position: `{{1}}`, `{{2}}`."""
     PARAMETER_FORMAT_NAMED: _ParameterFormat.ValueType  # 2
     """By name: `{{order_id}}`."""
 
 class ParameterFormat(_ParameterFormat, metaclass=_ParameterFormatEnumTypeWrapper):
-    """Says how a template's parameters are told apart."""
+    """How a template's parameters are identified."""
 
 PARAMETER_FORMAT_UNSPECIFIED: ParameterFormat.ValueType  # 0
-"""The provider does not say."""
+"""The provider sent nothing about it."""
 PARAMETER_FORMAT_POSITIONAL: ParameterFormat.ValueType  # 1
 """By position: `{{1}}`, `{{2}}`."""
 PARAMETER_FORMAT_NAMED: ParameterFormat.ValueType  # 2
@@ -131,7 +131,7 @@ class _TemplateComponentType:
 class _TemplateComponentTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TemplateComponentType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TEMPLATE_COMPONENT_TYPE_UNSPECIFIED: _TemplateComponentType.ValueType  # 0
-    """A part that this version does not know: see `provider_type`."""
+    """A type that this version does not know: see `provider_type`."""
     TEMPLATE_COMPONENT_TYPE_HEADER: _TemplateComponentType.ValueType  # 1
     """The header."""
     TEMPLATE_COMPONENT_TYPE_BODY: _TemplateComponentType.ValueType  # 2
@@ -141,13 +141,13 @@ class _TemplateComponentTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[
     TEMPLATE_COMPONENT_TYPE_BUTTONS: _TemplateComponentType.ValueType  # 4
     """The buttons."""
     TEMPLATE_COMPONENT_TYPE_CAROUSEL: _TemplateComponentType.ValueType  # 5
-    """Cards side by side."""
+    """A carousel of cards."""
 
 class TemplateComponentType(_TemplateComponentType, metaclass=_TemplateComponentTypeEnumTypeWrapper):
-    """Names a part of a template."""
+    """The type of a template's component."""
 
 TEMPLATE_COMPONENT_TYPE_UNSPECIFIED: TemplateComponentType.ValueType  # 0
-"""A part that this version does not know: see `provider_type`."""
+"""A type that this version does not know: see `provider_type`."""
 TEMPLATE_COMPONENT_TYPE_HEADER: TemplateComponentType.ValueType  # 1
 """The header."""
 TEMPLATE_COMPONENT_TYPE_BODY: TemplateComponentType.ValueType  # 2
@@ -157,30 +157,34 @@ TEMPLATE_COMPONENT_TYPE_FOOTER: TemplateComponentType.ValueType  # 3
 TEMPLATE_COMPONENT_TYPE_BUTTONS: TemplateComponentType.ValueType  # 4
 """The buttons."""
 TEMPLATE_COMPONENT_TYPE_CAROUSEL: TemplateComponentType.ValueType  # 5
-"""Cards side by side."""
+"""A carousel of cards."""
 Global___TemplateComponentType: _TypeAlias = TemplateComponentType  # noqa: Y015
 
 @_typing.final
 class ListTemplatesRequest(_message.Message):
-    """Asks for a page of templates."""
+    """Request of `TemplateService.ListTemplates`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account whose templates are wanted."""
+    """Required. The account."""
+    page_size: _builtins.int
+    """The maximum number of templates on the page: 1 to 1,000. Zero means 100."""
     page_token: _builtins.str
     """The `next_page_token` or `previous_page_token` of another page. Empty means the first page."""
     def __init__(
         self,
         *,
         account: _builtins.str = ...,
+        page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -188,7 +192,7 @@ Global___ListTemplatesRequest: _TypeAlias = ListTemplatesRequest  # noqa: Y015
 
 @_typing.final
 class ListTemplatesResponse(_message.Message):
-    """Answers with a page of templates."""
+    """Response of `TemplateService.ListTemplates`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -196,17 +200,17 @@ class ListTemplatesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PREVIOUS_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Give it as `page_token` for the next page. Empty when this is the last one."""
+    """The `page_token` of the next page. Empty on the last page."""
     previous_page_token: _builtins.str
-    """Give it as `page_token` for the page before. Empty when this is the first one, or the provider has no way back."""
+    """The `page_token` of the page before. Empty on the first page, and if the provider cannot list backward."""
     @_builtins.property
-    def templates(self) -> _containers.RepeatedCompositeFieldContainer[Global___TemplateDefinition]:
-        """The templates."""
+    def templates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Template]:
+        """The templates. May be empty."""
 
     def __init__(
         self,
         *,
-        templates: _abc.Iterable[Global___TemplateDefinition] | None = ...,
+        templates: _abc.Iterable[Global___Template] | None = ...,
         next_page_token: _builtins.str = ...,
         previous_page_token: _builtins.str = ...,
     ) -> None: ...
@@ -220,7 +224,7 @@ Global___ListTemplatesResponse: _TypeAlias = ListTemplatesResponse  # noqa: Y015
 
 @_typing.final
 class GetTemplateRequest(_message.Message):
-    """Asks for one template."""
+    """Request of `TemplateService.GetTemplate`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -228,11 +232,11 @@ class GetTemplateRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account whose template is wanted."""
+    """Required. The account."""
     name: _builtins.str
     """Required. The template's name."""
     language: _builtins.str
-    """Required. The language's code, `en` or `pt_BR`, exactly as listed."""
+    """Required. The language code exactly as listed, such as `en` or `pt_BR`."""
     def __init__(
         self,
         *,
@@ -250,19 +254,19 @@ Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
 
 @_typing.final
 class GetTemplateResponse(_message.Message):
-    """Answers with one template."""
+    """Response of `TemplateService.GetTemplate`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEMPLATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def template(self) -> Global___TemplateDefinition:
+    def template(self) -> Global___Template:
         """The template."""
 
     def __init__(
         self,
         *,
-        template: Global___TemplateDefinition | None = ...,
+        template: Global___Template | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -274,7 +278,7 @@ Global___GetTemplateResponse: _TypeAlias = GetTemplateResponse  # noqa: Y015
 
 @_typing.final
 class UploadTemplateMediaRequest(_message.Message):
-    """Uploads a file in pieces."""
+    """Request of `TemplateService.UploadTemplateMedia`: a header, then the bytes of the file."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -302,7 +306,7 @@ Global___UploadTemplateMediaRequest: _TypeAlias = UploadTemplateMediaRequest  # 
 
 @_typing.final
 class UploadTemplateMediaHeader(_message.Message):
-    """Says what a file is for."""
+    """The account and the name of an uploaded file."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -311,27 +315,15 @@ class UploadTemplateMediaHeader(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     RESEND_AFTER_ATTEMPT_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account that the file is uploaded to."""
+    """Required. The account to upload to."""
     file_name: _builtins.str
-    """The file's name. Empty means a name made of its kind. At most 240 characters, without `/`, `\\`, `"` and control
-    characters.
-    """
+    """The file's name, as in `MediaHeader.file_name`."""
     request_id: _builtins.str
-    """Makes the request repeatable: 1 to 128 printable ASCII characters of the caller's choice, one for each file.
-    Empty means none, and then a repetition uploads a second file.
-
-    For 24 hours (`sends.request_id_retention`) after its attempt ended, a request with the same account, `request_id`
-    and content is not done again: it answers what the first one did, with `replayed`, or joins it while it is still
-    running. Repeating it blindly is safe whatever broke, here or on the way. The same id with other content, or at
-    another RPC, fails with FAILED_PRECONDITION `REQUEST_ID_REUSED`. After a refusal, and when nothing was sent, the id is
-    free again.
+    """The idempotency key, as in `SendMessageRequest.request_id`: one for each file. The file's bytes are part of the
+    content. Empty means none; then a retry uploads a second file.
     """
     resend_after_attempt: _builtins.int
-    """After `WRITE_OUTCOME_UNKNOWN`: the `attempt` of its metadata, to say "I know that this attempt may have been
-    done, do it once more". Zero means not to. Needs a `request_id`. It takes effect once: repeating the request with the
-    same number is as safe as the first, and with a number that is not the newest unknown attempt it is a repetition
-    without it.
-    """
+    """Makes one further attempt after `WRITE_OUTCOME_UNKNOWN`, as in `SendMessageRequest.resend_after_attempt`."""
     def __init__(
         self,
         *,
@@ -350,16 +342,16 @@ Global___UploadTemplateMediaHeader: _TypeAlias = UploadTemplateMediaHeader  # no
 
 @_typing.final
 class UploadTemplateMediaResponse(_message.Message):
-    """Answers when the provider has the file."""
+    """Response of `TemplateService.UploadTemplateMedia`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     URL_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Where the provider keeps the file: for `HeaderMedia.url`. How long it is kept is not documented."""
+    """The file's URL at the provider, for `HeaderMedia.url`. The provider does not document how long it is kept."""
     replayed: _builtins.bool
-    """Whether this is the answer to a `request_id` that was done before, and nothing was done now."""
+    """Whether the `request_id` had been executed before, so this request uploaded nothing."""
     def __init__(
         self,
         *,
@@ -375,12 +367,12 @@ class UploadTemplateMediaResponse(_message.Message):
 Global___UploadTemplateMediaResponse: _TypeAlias = UploadTemplateMediaResponse  # noqa: Y015
 
 @_typing.final
-class TemplateDefinition(_message.Message):
-    """Describes a template as the provider lists it."""
+class Template(_message.Message):
+    """A template as the provider lists it. Output only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: _builtins.int
+    TEMPLATE_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
@@ -394,44 +386,44 @@ class TemplateDefinition(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     RAW_JSON_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
+    template_id: _builtins.str
     """The provider's id."""
     name: _builtins.str
-    """The name: what `Template.name` takes."""
+    """The name, for `TemplateMessage.name`."""
     language: _builtins.str
-    """The language's code: what `Template.language` takes."""
+    """The language code, for `TemplateMessage.language`."""
     status: Global___TemplateStatus.ValueType
-    """Whether it can be sent. Unspecified when the provider's word is a new one."""
+    """Whether the template can be sent. Unspecified if the provider's word is unknown."""
     provider_status: _builtins.str
-    """The provider's own word for it."""
+    """The provider's own word for the status."""
     category: Global___TemplateCategory.ValueType
-    """What it is for. Unspecified when the provider's word is a new one."""
+    """The purpose of the template. Unspecified if the provider's word is unknown."""
     provider_category: _builtins.str
-    """The provider's own word for it."""
+    """The provider's own word for the category."""
     parameter_format: Global___ParameterFormat.ValueType
-    """How its parameters are told apart. Unspecified when the provider does not say."""
+    """How parameters are identified. Unspecified if the provider sent nothing about it."""
     rejection_reason: _builtins.str
-    """Why it was rejected, in the provider's word. Empty when it was not."""
+    """Why the template was rejected, in the provider's word. Empty if it was not."""
     quality: _builtins.str
-    """How customers like it, in the provider's word. Empty when the provider does not say."""
+    """The quality rating by customers, in the provider's word. Empty if the provider sent none."""
     raw_json: _builtins.str
-    """The template as the JSON that the provider sent, unchanged."""
+    """The template as the JSON text that the provider sent, unchanged."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___TemplateComponent]:
-        """Its parts, in the provider's order."""
+        """The components, in the provider's order."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was created. Absent when the provider does not say."""
+        """When the template was created. Absent if the provider sent no time."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was last changed. Absent when the provider does not say."""
+        """When the template was last changed. Absent if the provider sent no time."""
 
     def __init__(
         self,
         *,
-        id: _builtins.str = ...,
+        template_id: _builtins.str = ...,
         name: _builtins.str = ...,
         language: _builtins.str = ...,
         status: Global___TemplateStatus.ValueType = ...,
@@ -448,15 +440,15 @@ class TemplateDefinition(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "components", b"components", "create_time", b"create_time", "id", b"id", "language", b"language", "name", b"name", "parameter_format", b"parameter_format", "provider_category", b"provider_category", "provider_status", b"provider_status", "quality", b"quality", "raw_json", b"raw_json", "rejection_reason", b"rejection_reason", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "components", b"components", "create_time", b"create_time", "language", b"language", "name", b"name", "parameter_format", b"parameter_format", "provider_category", b"provider_category", "provider_status", b"provider_status", "quality", b"quality", "raw_json", b"raw_json", "rejection_reason", b"rejection_reason", "status", b"status", "template_id", b"template_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TemplateDefinition: _TypeAlias = TemplateDefinition  # noqa: Y015
+Global___Template: _TypeAlias = Template  # noqa: Y015
 
 @_typing.final
 class TemplateComponent(_message.Message):
-    """Describes a part of a template."""
+    """A component of a template."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -467,15 +459,17 @@ class TemplateComponent(_message.Message):
     BUTTONS_FIELD_NUMBER: _builtins.int
     RAW_JSON_FIELD_NUMBER: _builtins.int
     type: Global___TemplateComponentType.ValueType
-    """Which part it is. Unspecified when the provider's word is a new one."""
+    """The type. Unspecified if the provider's word is unknown."""
     provider_type: _builtins.str
-    """The provider's own word for it."""
+    """The provider's own word for the type."""
     format: _builtins.str
-    """What a header holds, in the provider's word: `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, `LOCATION`. Empty for other parts."""
+    """The format of a header, in the provider's word: `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, `LOCATION`. Empty for other
+    types.
+    """
     text: _builtins.str
-    """The text, with its parameters in double braces. Empty when there is none."""
+    """The text, with parameters in double braces. Empty if there is none."""
     raw_json: _builtins.str
-    """The part as the JSON that the provider sent."""
+    """The component as the JSON text that the provider sent."""
     @_builtins.property
     def buttons(self) -> _containers.RepeatedCompositeFieldContainer[Global___TemplateComponentButton]:
         """The buttons, in the order in which `TemplateButton.index` counts them."""
@@ -500,7 +494,7 @@ Global___TemplateComponent: _TypeAlias = TemplateComponent  # noqa: Y015
 
 @_typing.final
 class TemplateComponentButton(_message.Message):
-    """Describes a button of a template."""
+    """A button of a template."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -509,13 +503,13 @@ class TemplateComponentButton(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     PHONE_NUMBER_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """What it does, in the provider's word: `QUICK_REPLY`, `URL`, `PHONE_NUMBER`, `COPY_CODE`, `OTP`, `FLOW`, …"""
+    """The type, in the provider's word: `QUICK_REPLY`, `URL`, `PHONE_NUMBER`, `COPY_CODE`, `OTP`, `FLOW` or another."""
     text: _builtins.str
-    """What stands on it."""
+    """The label."""
     url: _builtins.str
-    """Where it leads, with a parameter in double braces where a suffix goes. Empty for other types."""
+    """The URL, with a parameter in double braces where a suffix is appended. Empty for other types."""
     phone_number: _builtins.str
-    """Whom it calls. Empty for other types."""
+    """The phone number to call. Empty for other types."""
     def __init__(
         self,
         *,

@@ -27,6 +27,17 @@ if _version_not_supported:
 
 class TemplateServiceStub(object):
     """Reads an account's message templates and uploads media for them.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the reads (list, get):
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed.
     """
 
     def __init__(self, channel):
@@ -54,36 +65,59 @@ class TemplateServiceStub(object):
 
 class TemplateServiceServicer(object):
     """Reads an account's message templates and uploads media for them.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the reads (list, get):
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed.
     """
 
     def ListTemplates(self, request, context):
-        """Lists templates, one item per name and language, in the provider's order. ConnectBy gives them page by page;
-        Connectly all at once.
+        """Lists templates, one for each name and language, in the provider's order.
 
-        UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+        A page may have fewer templates than `page_size`: it ends at the end of a provider's page, and before the response
+        exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a stable snapshot: each call reads the
+        provider's list again.
+
+        Errors, besides those of the service:
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTemplate(self, request, context):
-        """Gets one template, by reading the provider's list until it is found.
+        """Returns one template. The server reads the provider's list until it finds the template.
 
-        Fails with NOT_FOUND `TEMPLATE_NOT_FOUND` when there is none of this name in this language.
+        Errors, besides those of the service:
+        - NOT_FOUND `TEMPLATE_NOT_FOUND`: there is no template of this name in this language.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UploadTemplateMedia(self, request_iterator, context):
-        """Uploads an image, video or document, to be named by its URL in a template's header. ConnectBy.
+        """Uploads an image, video or document, whose URL can then be used in a template's header. ConnectBy only.
 
-        The first message carries the header, and may carry the whole file. The file is checked before anything goes to the
-        provider: its kind, told from its first bytes, and its size (`Limits`). A stream that ends before the caller has
-        closed it leaves nothing at the provider. Files and their names are those of `MessageService.SendMedia`, and fail
-        like them before anything goes to the provider.
+        The first message carries the header and may carry the whole file. The server receives and checks the file before
+        it calls the provider: its kind, detected from its first bytes, and its size (`Limits`). If the client does not
+        close its stream, nothing is uploaded. Files and file names have the rules of `MessageService.SendMedia`.
 
-        UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN` when nobody can tell.
+        Errors, besides those of the service. Unless stated otherwise, nothing reached the provider:
+        - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the account's provider takes no uploads.
+        - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the file may have been uploaded. Retry if a second file does no
+        harm.
+        - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request.
+        - ABORTED `UPLOAD_STALLED` or `REQUEST_TRUNCATED`: the file did not arrive completely. Send it again.
+        - RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED`: the server is receiving too many files. Retry after the delay.
+        - UNAVAILABLE `SPOOL_UNAVAILABLE` or `STORE_UNAVAILABLE`: the server cannot store the file or the request. Retry
+        after the delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +151,17 @@ def add_TemplateServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class TemplateService(object):
     """Reads an account's message templates and uploads media for them.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the reads (list, get):
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed.
     """
 
     @staticmethod

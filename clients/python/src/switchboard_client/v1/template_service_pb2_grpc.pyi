@@ -27,63 +27,123 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TemplateServiceStub:
-    """Reads an account's message templates and uploads media for them."""
+    """Reads an account's message templates and uploads media for them.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the reads (list, get):
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TemplateServiceAsyncStub: ...
     ListTemplates: _grpc.UnaryUnaryMultiCallable[_template_service_pb2.ListTemplatesRequest, _template_service_pb2.ListTemplatesResponse]
-    """Lists templates, one item per name and language, in the provider's order. ConnectBy gives them page by page;
-    Connectly all at once.
+    """Lists templates, one for each name and language, in the provider's order.
 
-    UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    A page may have fewer templates than `page_size`: it ends at the end of a provider's page, and before the response
+    exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a stable snapshot: each call reads the
+    provider's list again.
+
+    Errors, besides those of the service:
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
     """
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_template_service_pb2.GetTemplateRequest, _template_service_pb2.GetTemplateResponse]
-    """Gets one template, by reading the provider's list until it is found.
+    """Returns one template. The server reads the provider's list until it finds the template.
 
-    Fails with NOT_FOUND `TEMPLATE_NOT_FOUND` when there is none of this name in this language.
+    Errors, besides those of the service:
+    - NOT_FOUND `TEMPLATE_NOT_FOUND`: there is no template of this name in this language.
     """
     UploadTemplateMedia: _grpc.StreamUnaryMultiCallable[_template_service_pb2.UploadTemplateMediaRequest, _template_service_pb2.UploadTemplateMediaResponse]
-    """Uploads an image, video or document, to be named by its URL in a template's header. ConnectBy.
+    """Uploads an image, video or document, whose URL can then be used in a template's header. ConnectBy only.
 
-    The first message carries the header, and may carry the whole file. The file is checked before anything goes to the
-    provider: its kind, told from its first bytes, and its size (`Limits`). A stream that ends before the caller has
-    closed it leaves nothing at the provider. Files and their names are those of `MessageService.SendMedia`, and fail
-    like them before anything goes to the provider.
+    The first message carries the header and may carry the whole file. The server receives and checks the file before
+    it calls the provider: its kind, detected from its first bytes, and its size (`Limits`). If the client does not
+    close its stream, nothing is uploaded. Files and file names have the rules of `MessageService.SendMedia`.
 
-    UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN` when nobody can tell.
+    Errors, besides those of the service. Unless stated otherwise, nothing reached the provider:
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the account's provider takes no uploads.
+    - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the file may have been uploaded. Retry if a second file does no
+      harm.
+    - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request.
+    - ABORTED `UPLOAD_STALLED` or `REQUEST_TRUNCATED`: the file did not arrive completely. Send it again.
+    - RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED`: the server is receiving too many files. Retry after the delay.
+    - UNAVAILABLE `SPOOL_UNAVAILABLE` or `STORE_UNAVAILABLE`: the server cannot store the file or the request. Retry
+      after the delay.
     """
 
 @_typing.type_check_only
 class TemplateServiceAsyncStub(TemplateServiceStub):
-    """Reads an account's message templates and uploads media for them."""
+    """Reads an account's message templates and uploads media for them.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the reads (list, get):
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTemplates: _aio.UnaryUnaryMultiCallable[_template_service_pb2.ListTemplatesRequest, _template_service_pb2.ListTemplatesResponse]  # type: ignore[assignment]
-    """Lists templates, one item per name and language, in the provider's order. ConnectBy gives them page by page;
-    Connectly all at once.
+    """Lists templates, one for each name and language, in the provider's order.
 
-    UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+    A page may have fewer templates than `page_size`: it ends at the end of a provider's page, and before the response
+    exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a stable snapshot: each call reads the
+    provider's list again.
+
+    Errors, besides those of the service:
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
     """
     GetTemplate: _aio.UnaryUnaryMultiCallable[_template_service_pb2.GetTemplateRequest, _template_service_pb2.GetTemplateResponse]  # type: ignore[assignment]
-    """Gets one template, by reading the provider's list until it is found.
+    """Returns one template. The server reads the provider's list until it finds the template.
 
-    Fails with NOT_FOUND `TEMPLATE_NOT_FOUND` when there is none of this name in this language.
+    Errors, besides those of the service:
+    - NOT_FOUND `TEMPLATE_NOT_FOUND`: there is no template of this name in this language.
     """
     UploadTemplateMedia: _aio.StreamUnaryMultiCallable[_template_service_pb2.UploadTemplateMediaRequest, _template_service_pb2.UploadTemplateMediaResponse]  # type: ignore[assignment]
-    """Uploads an image, video or document, to be named by its URL in a template's header. ConnectBy.
+    """Uploads an image, video or document, whose URL can then be used in a template's header. ConnectBy only.
 
-    The first message carries the header, and may carry the whole file. The file is checked before anything goes to the
-    provider: its kind, told from its first bytes, and its size (`Limits`). A stream that ends before the caller has
-    closed it leaves nothing at the provider. Files and their names are those of `MessageService.SendMedia`, and fail
-    like them before anything goes to the provider.
+    The first message carries the header and may carry the whole file. The server receives and checks the file before
+    it calls the provider: its kind, detected from its first bytes, and its size (`Limits`). If the client does not
+    close its stream, nothing is uploaded. Files and file names have the rules of `MessageService.SendMedia`.
 
-    UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN` when nobody can tell.
+    Errors, besides those of the service. Unless stated otherwise, nothing reached the provider:
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the account's provider takes no uploads.
+    - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the file may have been uploaded. Retry if a second file does no
+      harm.
+    - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request.
+    - ABORTED `UPLOAD_STALLED` or `REQUEST_TRUNCATED`: the file did not arrive completely. Send it again.
+    - RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED`: the server is receiving too many files. Retry after the delay.
+    - UNAVAILABLE `SPOOL_UNAVAILABLE` or `STORE_UNAVAILABLE`: the server cannot store the file or the request. Retry
+      after the delay.
     """
 
 class TemplateServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads an account's message templates and uploads media for them."""
+    """Reads an account's message templates and uploads media for them.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Nothing was done. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist. Nothing was done.
+    - UNAVAILABLE `PROVIDER_UNREACHABLE` or `SERVER_STOPPING`: nothing reached the provider. Retry after the delay.
+    - RESOURCE_EXHAUSTED `ACCOUNT_BUSY` or `PROVIDER_THROTTLED`: too many calls. Nothing was done. Retry after the delay.
+    - Any other reason that is not listed with the RPC: the provider refused, and did nothing. `Reason` describes why.
+
+    Errors of the reads (list, get):
+    - UNAVAILABLE `PROVIDER_UNAVAILABLE`: the provider did not answer. A retry is always safe.
+    - INTERNAL `PROVIDER_REPLY_UNREADABLE`: the provider's reply cannot be parsed.
+    """
 
     @_abc_1.abstractmethod
     def ListTemplates(
@@ -91,10 +151,14 @@ class TemplateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _template_service_pb2.ListTemplatesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_template_service_pb2.ListTemplatesResponse, _abc.Awaitable[_template_service_pb2.ListTemplatesResponse]]:
-        """Lists templates, one item per name and language, in the provider's order. ConnectBy gives them page by page;
-        Connectly all at once.
+        """Lists templates, one for each name and language, in the provider's order.
 
-        UNAVAILABLE `PROVIDER_UNAVAILABLE` may be tried again freely.
+        A page may have fewer templates than `page_size`: it ends at the end of a provider's page, and before the response
+        exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a stable snapshot: each call reads the
+        provider's list again.
+
+        Errors, besides those of the service:
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
         """
 
     @_abc_1.abstractmethod
@@ -103,9 +167,10 @@ class TemplateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _template_service_pb2.GetTemplateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_template_service_pb2.GetTemplateResponse, _abc.Awaitable[_template_service_pb2.GetTemplateResponse]]:
-        """Gets one template, by reading the provider's list until it is found.
+        """Returns one template. The server reads the provider's list until it finds the template.
 
-        Fails with NOT_FOUND `TEMPLATE_NOT_FOUND` when there is none of this name in this language.
+        Errors, besides those of the service:
+        - NOT_FOUND `TEMPLATE_NOT_FOUND`: there is no template of this name in this language.
         """
 
     @_abc_1.abstractmethod
@@ -114,14 +179,21 @@ class TemplateServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_template_service_pb2.UploadTemplateMediaRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_template_service_pb2.UploadTemplateMediaResponse, _abc.Awaitable[_template_service_pb2.UploadTemplateMediaResponse]]:
-        """Uploads an image, video or document, to be named by its URL in a template's header. ConnectBy.
+        """Uploads an image, video or document, whose URL can then be used in a template's header. ConnectBy only.
 
-        The first message carries the header, and may carry the whole file. The file is checked before anything goes to the
-        provider: its kind, told from its first bytes, and its size (`Limits`). A stream that ends before the caller has
-        closed it leaves nothing at the provider. Files and their names are those of `MessageService.SendMedia`, and fail
-        like them before anything goes to the provider.
+        The first message carries the header and may carry the whole file. The server receives and checks the file before
+        it calls the provider: its kind, detected from its first bytes, and its size (`Limits`). If the client does not
+        close its stream, nothing is uploaded. Files and file names have the rules of `MessageService.SendMedia`.
 
-        UNAVAILABLE only when nothing reached the provider; FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN` when nobody can tell.
+        Errors, besides those of the service. Unless stated otherwise, nothing reached the provider:
+        - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the account's provider takes no uploads.
+        - FAILED_PRECONDITION `WRITE_OUTCOME_UNKNOWN`: the file may have been uploaded. Retry if a second file does no
+          harm.
+        - FAILED_PRECONDITION `REQUEST_ID_REUSED`: the `request_id` belongs to another request.
+        - ABORTED `UPLOAD_STALLED` or `REQUEST_TRUNCATED`: the file did not arrive completely. Send it again.
+        - RESOURCE_EXHAUSTED `UPLOADS_EXHAUSTED`: the server is receiving too many files. Retry after the delay.
+        - UNAVAILABLE `SPOOL_UNAVAILABLE` or `STORE_UNAVAILABLE`: the server cannot store the file or the request. Retry
+          after the delay.
         """
 
 def add_TemplateServiceServicer_to_server(servicer: TemplateServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,10 +29,10 @@ from switchboard_client.sandbox.v1.sandbox_service_pb2 import (
     ListCallsResponse,
     SetFaultRequest,
     SetFaultResponse,
+    WEBHOOK_SIGNATURE_INVALID,
     WEBHOOK_SIGNATURE_MISSING,
-    WEBHOOK_SIGNATURE_RIGHT,
     WEBHOOK_SIGNATURE_UNSPECIFIED,
-    WEBHOOK_SIGNATURE_WRONG,
+    WEBHOOK_SIGNATURE_VALID,
     WebhookSignature,
 )
 from switchboard_client.sandbox.v1.sandbox_service_pb2_grpc import (
@@ -68,9 +68,9 @@ __all__ = [
     "SandboxServiceStub",
     "SetFaultRequest",
     "SetFaultResponse",
+    "WEBHOOK_SIGNATURE_INVALID",
     "WEBHOOK_SIGNATURE_MISSING",
-    "WEBHOOK_SIGNATURE_RIGHT",
     "WEBHOOK_SIGNATURE_UNSPECIFIED",
-    "WEBHOOK_SIGNATURE_WRONG",
+    "WEBHOOK_SIGNATURE_VALID",
     "WebhookSignature",
 ]

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,switchboard/sandbox/v1/sandbox_service.proto\x12\x16switchboard.sandbox.v1\x1a\x1egoogle/protobuf/duration.proto\"E\n\x14InjectMessageRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"L\n\x15InjectMessageResponse\x12\x1b\n\x13provider_message_id\x18\x01 \x01(\t\x12\x16\n\x0ewebhook_status\x18\x02 \x01(\r\"r\n\x14InjectWebhookRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12;\n\tsignature\x18\x03 \x01(\x0e\x32(.switchboard.sandbox.v1.WebhookSignature\"/\n\x15InjectWebhookResponse\x12\x16\n\x0ewebhook_status\x18\x01 \x01(\r\"\x98\x02\n\x0fSetFaultRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.switchboard.sandbox.v1.FaultKind\x12\x11\n\toperation\x18\x03 \x01(\t\x12\r\n\x05times\x18\x04 \x01(\r\x12*\n\x07latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bhttp_status\x18\x06 \x01(\r\x12\x18\n\x0bretry_after\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04\x63ode\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\x04\x62ody\x18\t \x01(\tH\x02\x88\x01\x01\x42\x0e\n\x0c_retry_afterB\x07\n\x05_codeB\x07\n\x05_body\"\x12\n\x10SetFaultResponse\"%\n\x12\x43learFaultsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\"\x15\n\x13\x43learFaultsResponse\";\n\x10ListCallsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"@\n\x11ListCallsResponse\x12+\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1c.switchboard.sandbox.v1.Call\"l\n\x04\x43\x61ll\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\toperation\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\t\x12\x13\n\x0bhttp_status\x18\x06 \x01(\r*\x8e\x01\n\x10WebhookSignature\x12!\n\x1dWEBHOOK_SIGNATURE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WEBHOOK_SIGNATURE_RIGHT\x10\x01\x12\x1b\n\x17WEBHOOK_SIGNATURE_WRONG\x10\x02\x12\x1d\n\x19WEBHOOK_SIGNATURE_MISSING\x10\x03*\xbb\x03\n\tFaultKind\x12\x1a\n\x16\x46\x41ULT_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46\x41ULT_KIND_LATENCY\x10\x01\x12\x15\n\x11\x46\x41ULT_KIND_STATUS\x10\x02\x12\x1c\n\x18\x46\x41ULT_KIND_SUCCESS_FALSE\x10\x03\x12\x17\n\x13\x46\x41ULT_KIND_NOT_JSON\x10\x04\x12\x13\n\x0f\x46\x41ULT_KIND_BODY\x10\x05\x12!\n\x1d\x46\x41ULT_KIND_CUT_BEFORE_READING\x10\x06\x12 \n\x1c\x46\x41ULT_KIND_CUT_AFTER_READING\x10\x07\x12\x18\n\x14\x46\x41ULT_KIND_CUT_REPLY\x10\x08\x12\x15\n\x11\x46\x41ULT_KIND_REFUSE\x10\t\x12 \n\x1c\x46\x41ULT_KIND_CLOSE_AFTER_REPLY\x10\n\x12 \n\x1c\x46\x41ULT_KIND_DUPLICATE_WEBHOOK\x10\x0b\x12\x1e\n\x1a\x46\x41ULT_KIND_WRONG_SIGNATURE\x10\x0c\x12\x1f\n\x1b\x46\x41ULT_KIND_REORDER_STATUSES\x10\r\x12\x1c\n\x18\x46\x41ULT_KIND_DROP_WEBHOOKS\x10\x0e\x32\x95\x04\n\x0eSandboxService\x12l\n\rInjectMessage\x12,.switchboard.sandbox.v1.InjectMessageRequest\x1a-.switchboard.sandbox.v1.InjectMessageResponse\x12l\n\rInjectWebhook\x12,.switchboard.sandbox.v1.InjectWebhookRequest\x1a-.switchboard.sandbox.v1.InjectWebhookResponse\x12]\n\x08SetFault\x12\'.switchboard.sandbox.v1.SetFaultRequest\x1a(.switchboard.sandbox.v1.SetFaultResponse\x12\x66\n\x0b\x43learFaults\x12*.switchboard.sandbox.v1.ClearFaultsRequest\x1a+.switchboard.sandbox.v1.ClearFaultsResponse\x12`\n\tListCalls\x12(.switchboard.sandbox.v1.ListCallsRequest\x1a).switchboard.sandbox.v1.ListCallsResponseB\xa7\x01\n\x16switchboard.sandbox.v1P\x01Z7switchboard.example/go/switchboard/sandbox/v1;sandboxv1\xa2\x02\x04SWBS\xaa\x02\x16Switchboard.Sandbox.V1\xca\x02\x16Switchboard\\Sandbox\\V1\xea\x02\x18Switchboard::Sandbox::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,switchboard/sandbox/v1/sandbox_service.proto\x12\x16switchboard.sandbox.v1\x1a\x1egoogle/protobuf/duration.proto\"\x80\x01\n\x14InjectMessageRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x16\n\x0eparent_user_id\x18\x05 \x01(\t\x12\x10\n\x08username\x18\x06 \x01(\t\"L\n\x15InjectMessageResponse\x12\x1b\n\x13provider_message_id\x18\x01 \x01(\t\x12\x16\n\x0ewebhook_status\x18\x02 \x01(\r\"r\n\x14InjectWebhookRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12;\n\tsignature\x18\x03 \x01(\x0e\x32(.switchboard.sandbox.v1.WebhookSignature\"/\n\x15InjectWebhookResponse\x12\x16\n\x0ewebhook_status\x18\x01 \x01(\r\"\x98\x02\n\x0fSetFaultRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.switchboard.sandbox.v1.FaultKind\x12\x11\n\toperation\x18\x03 \x01(\t\x12\r\n\x05times\x18\x04 \x01(\r\x12*\n\x07latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bhttp_status\x18\x06 \x01(\r\x12\x18\n\x0bretry_after\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04\x63ode\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\x04\x62ody\x18\t \x01(\tH\x02\x88\x01\x01\x42\x0e\n\x0c_retry_afterB\x07\n\x05_codeB\x07\n\x05_body\"\x12\n\x10SetFaultResponse\"%\n\x12\x43learFaultsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\"\x15\n\x13\x43learFaultsResponse\"b\n\x10ListCallsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"Y\n\x11ListCallsResponse\x12+\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1c.switchboard.sandbox.v1.Call\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"l\n\x04\x43\x61ll\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\toperation\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\t\x12\x13\n\x0bhttp_status\x18\x06 \x01(\r*\x90\x01\n\x10WebhookSignature\x12!\n\x1dWEBHOOK_SIGNATURE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WEBHOOK_SIGNATURE_VALID\x10\x01\x12\x1d\n\x19WEBHOOK_SIGNATURE_INVALID\x10\x02\x12\x1d\n\x19WEBHOOK_SIGNATURE_MISSING\x10\x03*\xbb\x03\n\tFaultKind\x12\x1a\n\x16\x46\x41ULT_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46\x41ULT_KIND_LATENCY\x10\x01\x12\x15\n\x11\x46\x41ULT_KIND_STATUS\x10\x02\x12\x1c\n\x18\x46\x41ULT_KIND_SUCCESS_FALSE\x10\x03\x12\x17\n\x13\x46\x41ULT_KIND_NOT_JSON\x10\x04\x12\x13\n\x0f\x46\x41ULT_KIND_BODY\x10\x05\x12!\n\x1d\x46\x41ULT_KIND_CUT_BEFORE_READING\x10\x06\x12 \n\x1c\x46\x41ULT_KIND_CUT_AFTER_READING\x10\x07\x12\x18\n\x14\x46\x41ULT_KIND_CUT_REPLY\x10\x08\x12\x15\n\x11\x46\x41ULT_KIND_REFUSE\x10\t\x12 \n\x1c\x46\x41ULT_KIND_CLOSE_AFTER_REPLY\x10\n\x12 \n\x1c\x46\x41ULT_KIND_DUPLICATE_WEBHOOK\x10\x0b\x12\x1e\n\x1a\x46\x41ULT_KIND_WRONG_SIGNATURE\x10\x0c\x12\x1f\n\x1b\x46\x41ULT_KIND_REORDER_STATUSES\x10\r\x12\x1c\n\x18\x46\x41ULT_KIND_DROP_WEBHOOKS\x10\x0e\x32\x95\x04\n\x0eSandboxService\x12l\n\rInjectMessage\x12,.switchboard.sandbox.v1.InjectMessageRequest\x1a-.switchboard.sandbox.v1.InjectMessageResponse\x12l\n\rInjectWebhook\x12,.switchboard.sandbox.v1.InjectWebhookRequest\x1a-.switchboard.sandbox.v1.InjectWebhookResponse\x12]\n\x08SetFault\x12\'.switchboard.sandbox.v1.SetFaultRequest\x1a(.switchboard.sandbox.v1.SetFaultResponse\x12\x66\n\x0b\x43learFaults\x12*.switchboard.sandbox.v1.ClearFaultsRequest\x1a+.switchboard.sandbox.v1.ClearFaultsResponse\x12`\n\tListCalls\x12(.switchboard.sandbox.v1.ListCallsRequest\x1a).switchboard.sandbox.v1.ListCallsResponseB\xa7\x01\n\x16switchboard.sandbox.v1P\x01Z7switchboard.example/go/switchboard/sandbox/v1;sandboxv1\xa2\x02\x04SWBS\xaa\x02\x16Switchboard.Sandbox.V1\xca\x02\x16Switchboard\\Sandbox\\V1\xea\x02\x18Switchboard::Sandbox::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,32 +33,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchboard_client.sandbox.
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\026switchboard.sandbox.v1P\001Z7switchboard.example/go/switchboard/sandbox/v1;sandboxv1\242\002\004SWBS\252\002\026Switchboard.Sandbox.V1\312\002\026Switchboard\\Sandbox\\V1\352\002\030Switchboard::Sandbox::V1'
-  _globals['_WEBHOOKSIGNATURE']._serialized_start=1021
-  _globals['_WEBHOOKSIGNATURE']._serialized_end=1163
-  _globals['_FAULTKIND']._serialized_start=1166
-  _globals['_FAULTKIND']._serialized_end=1609
-  _globals['_INJECTMESSAGEREQUEST']._serialized_start=104
-  _globals['_INJECTMESSAGEREQUEST']._serialized_end=173
-  _globals['_INJECTMESSAGERESPONSE']._serialized_start=175
-  _globals['_INJECTMESSAGERESPONSE']._serialized_end=251
-  _globals['_INJECTWEBHOOKREQUEST']._serialized_start=253
-  _globals['_INJECTWEBHOOKREQUEST']._serialized_end=367
-  _globals['_INJECTWEBHOOKRESPONSE']._serialized_start=369
-  _globals['_INJECTWEBHOOKRESPONSE']._serialized_end=416
-  _globals['_SETFAULTREQUEST']._serialized_start=419
-  _globals['_SETFAULTREQUEST']._serialized_end=699
-  _globals['_SETFAULTRESPONSE']._serialized_start=701
-  _globals['_SETFAULTRESPONSE']._serialized_end=719
-  _globals['_CLEARFAULTSREQUEST']._serialized_start=721
-  _globals['_CLEARFAULTSREQUEST']._serialized_end=758
-  _globals['_CLEARFAULTSRESPONSE']._serialized_start=760
-  _globals['_CLEARFAULTSRESPONSE']._serialized_end=781
-  _globals['_LISTCALLSREQUEST']._serialized_start=783
-  _globals['_LISTCALLSREQUEST']._serialized_end=842
-  _globals['_LISTCALLSRESPONSE']._serialized_start=844
-  _globals['_LISTCALLSRESPONSE']._serialized_end=908
-  _globals['_CALL']._serialized_start=910
-  _globals['_CALL']._serialized_end=1018
-  _globals['_SANDBOXSERVICE']._serialized_start=1612
-  _globals['_SANDBOXSERVICE']._serialized_end=2145
+  _globals['_WEBHOOKSIGNATURE']._serialized_start=1145
+  _globals['_WEBHOOKSIGNATURE']._serialized_end=1289
+  _globals['_FAULTKIND']._serialized_start=1292
+  _globals['_FAULTKIND']._serialized_end=1735
+  _globals['_INJECTMESSAGEREQUEST']._serialized_start=105
+  _globals['_INJECTMESSAGEREQUEST']._serialized_end=233
+  _globals['_INJECTMESSAGERESPONSE']._serialized_start=235
+  _globals['_INJECTMESSAGERESPONSE']._serialized_end=311
+  _globals['_INJECTWEBHOOKREQUEST']._serialized_start=313
+  _globals['_INJECTWEBHOOKREQUEST']._serialized_end=427
+  _globals['_INJECTWEBHOOKRESPONSE']._serialized_start=429
+  _globals['_INJECTWEBHOOKRESPONSE']._serialized_end=476
+  _globals['_SETFAULTREQUEST']._serialized_start=479
+  _globals['_SETFAULTREQUEST']._serialized_end=759
+  _globals['_SETFAULTRESPONSE']._serialized_start=761
+  _globals['_SETFAULTRESPONSE']._serialized_end=779
+  _globals['_CLEARFAULTSREQUEST']._serialized_start=781
+  _globals['_CLEARFAULTSREQUEST']._serialized_end=818
+  _globals['_CLEARFAULTSRESPONSE']._serialized_start=820
+  _globals['_CLEARFAULTSRESPONSE']._serialized_end=841
+  _globals['_LISTCALLSREQUEST']._serialized_start=843
+  _globals['_LISTCALLSREQUEST']._serialized_end=941
+  _globals['_LISTCALLSRESPONSE']._serialized_start=943
+  _globals['_LISTCALLSRESPONSE']._serialized_end=1032
+  _globals['_CALL']._serialized_start=1034
+  _globals['_CALL']._serialized_end=1142
+  _globals['_SANDBOXSERVICE']._serialized_start=1738
+  _globals['_SANDBOXSERVICE']._serialized_end=2271
 # @@protoc_insertion_point(module_scope)

@@ -27,22 +27,22 @@ class _WebhookSignature:
 class _WebhookSignatureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WebhookSignature.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     WEBHOOK_SIGNATURE_UNSPECIFIED: _WebhookSignature.ValueType  # 0
-    """The same as `WEBHOOK_SIGNATURE_RIGHT`."""
-    WEBHOOK_SIGNATURE_RIGHT: _WebhookSignature.ValueType  # 1
+    """The same as `WEBHOOK_SIGNATURE_VALID`."""
+    WEBHOOK_SIGNATURE_VALID: _WebhookSignature.ValueType  # 1
     """With the account's secret."""
-    WEBHOOK_SIGNATURE_WRONG: _WebhookSignature.ValueType  # 2
+    WEBHOOK_SIGNATURE_INVALID: _WebhookSignature.ValueType  # 2
     """With another secret."""
     WEBHOOK_SIGNATURE_MISSING: _WebhookSignature.ValueType  # 3
     """Without a signature."""
 
 class WebhookSignature(_WebhookSignature, metaclass=_WebhookSignatureEnumTypeWrapper):
-    """Says how an injected webhook is signed."""
+    """How an injected webhook is signed."""
 
 WEBHOOK_SIGNATURE_UNSPECIFIED: WebhookSignature.ValueType  # 0
-"""The same as `WEBHOOK_SIGNATURE_RIGHT`."""
-WEBHOOK_SIGNATURE_RIGHT: WebhookSignature.ValueType  # 1
+"""The same as `WEBHOOK_SIGNATURE_VALID`."""
+WEBHOOK_SIGNATURE_VALID: WebhookSignature.ValueType  # 1
 """With the account's secret."""
-WEBHOOK_SIGNATURE_WRONG: WebhookSignature.ValueType  # 2
+WEBHOOK_SIGNATURE_INVALID: WebhookSignature.ValueType  # 2
 """With another secret."""
 WEBHOOK_SIGNATURE_MISSING: WebhookSignature.ValueType  # 3
 """Without a signature."""
@@ -55,100 +55,120 @@ class _FaultKind:
 class _FaultKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FaultKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FAULT_KIND_UNSPECIFIED: _FaultKind.ValueType  # 0
-    """Not a fault: it must be said."""
+    """Invalid in a request."""
     FAULT_KIND_LATENCY: _FaultKind.ValueType  # 1
-    """The call is acted upon at once, and its reply comes later by `latency`."""
+    """The provider executes the call at once and replies later, after `latency`."""
     FAULT_KIND_STATUS: _FaultKind.ValueType  # 2
-    """The reply is `http_status`, with `retry_after` and `body` if they are set. Not acted upon."""
+    """The provider replies with `http_status`, and with `retry_after` and `body` if they are set. The call is not
+    executed.
+    """
     FAULT_KIND_SUCCESS_FALSE: _FaultKind.ValueType  # 3
-    """The reply is 200 and says no: `success: false` at ConnectBy, with a Graph error of `code` if it is set; an error
-    object without an id at Connectly. Not acted upon.
+    """The provider replies with 200 and a refusal. ConnectBy: `success: false`, with a Graph error of `code` if it is
+    set. Connectly: an error object without an id. The call is not executed.
     """
     FAULT_KIND_NOT_JSON: _FaultKind.ValueType  # 4
-    """The reply is 200 and a page of HTML. Not acted upon."""
+    """The provider replies with 200 and an HTML page. The call is not executed."""
     FAULT_KIND_BODY: _FaultKind.ValueType  # 5
-    """The reply is `http_status` and `body`, said to be JSON. Not acted upon."""
+    """The provider replies with `http_status` and `body`, declared as JSON. The call is not executed."""
     FAULT_KIND_CUT_BEFORE_READING: _FaultKind.ValueType  # 6
-    """The connection is closed before the request was read. Neither recorded nor acted upon."""
+    """The connection is closed before the request is read. The call is neither recorded nor executed."""
     FAULT_KIND_CUT_AFTER_READING: _FaultKind.ValueType  # 7
-    """The request is recorded and acted upon, then the connection is closed without a reply."""
+    """The call is recorded and executed. Then the connection is closed without a reply."""
     FAULT_KIND_CUT_REPLY: _FaultKind.ValueType  # 8
-    """The request is acted upon, and the reply breaks off in its middle."""
+    """The call is executed, and the reply ends in the middle."""
     FAULT_KIND_REFUSE: _FaultKind.ValueType  # 9
-    """Connections are refused, for every operation, until faults are cleared."""
+    """The provider refuses connections, for every operation, until the faults are cleared."""
     FAULT_KIND_CLOSE_AFTER_REPLY: _FaultKind.ValueType  # 10
-    """The call is answered, then the connection is closed unannounced."""
+    """The call is answered. Then the connection is closed without notice."""
     FAULT_KIND_DUPLICATE_WEBHOOK: _FaultKind.ValueType  # 11
     """A webhook is sent twice, byte for byte."""
     FAULT_KIND_WRONG_SIGNATURE: _FaultKind.ValueType  # 12
-    """A webhook carries the signature of another secret, once; it is tried again, rightly signed."""
+    """A webhook is signed with another secret, once. Its retry has a valid signature."""
     FAULT_KIND_REORDER_STATUSES: _FaultKind.ValueType  # 13
-    """The statuses of a message come in reverse."""
+    """The statuses of a message arrive in reverse order."""
     FAULT_KIND_DROP_WEBHOOKS: _FaultKind.ValueType  # 14
-    """A webhook is lost."""
+    """A webhook is not delivered."""
 
 class FaultKind(_FaultKind, metaclass=_FaultKindEnumTypeWrapper):
-    """Names a way to misbehave."""
+    """A kind of fault."""
 
 FAULT_KIND_UNSPECIFIED: FaultKind.ValueType  # 0
-"""Not a fault: it must be said."""
+"""Invalid in a request."""
 FAULT_KIND_LATENCY: FaultKind.ValueType  # 1
-"""The call is acted upon at once, and its reply comes later by `latency`."""
+"""The provider executes the call at once and replies later, after `latency`."""
 FAULT_KIND_STATUS: FaultKind.ValueType  # 2
-"""The reply is `http_status`, with `retry_after` and `body` if they are set. Not acted upon."""
+"""The provider replies with `http_status`, and with `retry_after` and `body` if they are set. The call is not
+executed.
+"""
 FAULT_KIND_SUCCESS_FALSE: FaultKind.ValueType  # 3
-"""The reply is 200 and says no: `success: false` at ConnectBy, with a Graph error of `code` if it is set; an error
-object without an id at Connectly. Not acted upon.
+"""The provider replies with 200 and a refusal. ConnectBy: `success: false`, with a Graph error of `code` if it is
+set. Connectly: an error object without an id. The call is not executed.
 """
 FAULT_KIND_NOT_JSON: FaultKind.ValueType  # 4
-"""The reply is 200 and a page of HTML. Not acted upon."""
+"""The provider replies with 200 and an HTML page. The call is not executed."""
 FAULT_KIND_BODY: FaultKind.ValueType  # 5
-"""The reply is `http_status` and `body`, said to be JSON. Not acted upon."""
+"""The provider replies with `http_status` and `body`, declared as JSON. The call is not executed."""
 FAULT_KIND_CUT_BEFORE_READING: FaultKind.ValueType  # 6
-"""The connection is closed before the request was read. Neither recorded nor acted upon."""
+"""The connection is closed before the request is read. The call is neither recorded nor executed."""
 FAULT_KIND_CUT_AFTER_READING: FaultKind.ValueType  # 7
-"""The request is recorded and acted upon, then the connection is closed without a reply."""
+"""The call is recorded and executed. Then the connection is closed without a reply."""
 FAULT_KIND_CUT_REPLY: FaultKind.ValueType  # 8
-"""The request is acted upon, and the reply breaks off in its middle."""
+"""The call is executed, and the reply ends in the middle."""
 FAULT_KIND_REFUSE: FaultKind.ValueType  # 9
-"""Connections are refused, for every operation, until faults are cleared."""
+"""The provider refuses connections, for every operation, until the faults are cleared."""
 FAULT_KIND_CLOSE_AFTER_REPLY: FaultKind.ValueType  # 10
-"""The call is answered, then the connection is closed unannounced."""
+"""The call is answered. Then the connection is closed without notice."""
 FAULT_KIND_DUPLICATE_WEBHOOK: FaultKind.ValueType  # 11
 """A webhook is sent twice, byte for byte."""
 FAULT_KIND_WRONG_SIGNATURE: FaultKind.ValueType  # 12
-"""A webhook carries the signature of another secret, once; it is tried again, rightly signed."""
+"""A webhook is signed with another secret, once. Its retry has a valid signature."""
 FAULT_KIND_REORDER_STATUSES: FaultKind.ValueType  # 13
-"""The statuses of a message come in reverse."""
+"""The statuses of a message arrive in reverse order."""
 FAULT_KIND_DROP_WEBHOOKS: FaultKind.ValueType  # 14
-"""A webhook is lost."""
+"""A webhook is not delivered."""
 Global___FaultKind: _TypeAlias = FaultKind  # noqa: Y015
 
 @_typing.final
 class InjectMessageRequest(_message.Message):
-    """Asks for a customer's text."""
+    """Request of `SandboxService.InjectMessage`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
     SENDER_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PARENT_USER_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """Required. The account that the customer writes to."""
     sender: _builtins.str
-    """Required. The customer's phone number, as `+15550100001`."""
+    """Required. The customer: a phone number, `+15550100001`, or a business-scoped user id, `bsuid:US.123`, for a
+    customer without a phone number.
+    """
     text: _builtins.str
-    """Required. What the customer writes."""
+    """Required. The text."""
+    user_id: _builtins.str
+    """The business-scoped user id of a customer with a phone number, `US.123`. Empty means none. It must be empty if
+    `sender` is a user id.
+    """
+    parent_user_id: _builtins.str
+    """The customer's parent business-scoped user id, `US.ENT.123`. Empty means none."""
+    username: _builtins.str
+    """The customer's username. Empty means none."""
     def __init__(
         self,
         *,
         account: _builtins.str = ...,
         sender: _builtins.str = ...,
         text: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        parent_user_id: _builtins.str = ...,
+        username: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "sender", b"sender", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "parent_user_id", b"parent_user_id", "sender", b"sender", "text", b"text", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -156,7 +176,7 @@ Global___InjectMessageRequest: _TypeAlias = InjectMessageRequest  # noqa: Y015
 
 @_typing.final
 class InjectMessageResponse(_message.Message):
-    """Answers when the webhook was answered."""
+    """Response of `SandboxService.InjectMessage`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -165,7 +185,7 @@ class InjectMessageResponse(_message.Message):
     provider_message_id: _builtins.str
     """The provider's id of the message."""
     webhook_status: _builtins.int
-    """The HTTP status that the webhook was answered with. Zero when there was no answer."""
+    """The HTTP status of the endpoint's reply to the webhook. Zero if there was no reply."""
     def __init__(
         self,
         *,
@@ -182,7 +202,7 @@ Global___InjectMessageResponse: _TypeAlias = InjectMessageResponse  # noqa: Y015
 
 @_typing.final
 class InjectWebhookRequest(_message.Message):
-    """Asks for a webhook."""
+    """Request of `SandboxService.InjectWebhook`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -192,9 +212,9 @@ class InjectWebhookRequest(_message.Message):
     account: _builtins.str
     """Required. The account that the webhook is for."""
     body: _builtins.bytes
-    """The body, byte for byte. Any bytes; JSON or not."""
+    """The body, byte for byte. Any bytes, JSON or not."""
     signature: Global___WebhookSignature.ValueType
-    """How it is signed."""
+    """How the webhook is signed."""
     def __init__(
         self,
         *,
@@ -212,13 +232,13 @@ Global___InjectWebhookRequest: _TypeAlias = InjectWebhookRequest  # noqa: Y015
 
 @_typing.final
 class InjectWebhookResponse(_message.Message):
-    """Answers when the webhook was answered."""
+    """Response of `SandboxService.InjectWebhook`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WEBHOOK_STATUS_FIELD_NUMBER: _builtins.int
     webhook_status: _builtins.int
-    """The HTTP status that the webhook was answered with. Zero when there was no answer."""
+    """The HTTP status of the endpoint's reply to the webhook. Zero if there was no reply."""
     def __init__(
         self,
         *,
@@ -234,7 +254,7 @@ Global___InjectWebhookResponse: _TypeAlias = InjectWebhookResponse  # noqa: Y015
 
 @_typing.final
 class SetFaultRequest(_message.Message):
-    """Asks for a fault."""
+    """Request of `SandboxService.SetFault`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -248,15 +268,15 @@ class SetFaultRequest(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account whose provider misbehaves."""
+    """Required. The account whose fake provider gets the fault."""
     kind: Global___FaultKind.ValueType
-    """Required. How."""
+    """Required. The kind of fault."""
     operation: _builtins.str
     """The operation, such as `send_text` (ConnectBy) or `send_message` (Connectly). Empty means all."""
     times: _builtins.int
-    """How many times. Zero means until faults are cleared."""
+    """How often the fault occurs. Zero means until the faults are cleared."""
     http_status: _builtins.int
-    """The status, 200 to 599, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`."""
+    """The HTTP status, 200 to 599, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`."""
     retry_after: _builtins.str
     """The header `Retry-After`, for `FAULT_KIND_STATUS`. Absent means no such header."""
     code: _builtins.int
@@ -265,7 +285,7 @@ class SetFaultRequest(_message.Message):
     """The body, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Absent means the provider's usual one."""
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:
-        """How much later the reply comes, for `FAULT_KIND_LATENCY`."""
+        """The delay of the reply, for `FAULT_KIND_LATENCY`."""
 
     def __init__(
         self,
@@ -301,7 +321,7 @@ Global___SetFaultRequest: _TypeAlias = SetFaultRequest  # noqa: Y015
 
 @_typing.final
 class SetFaultResponse(_message.Message):
-    """Answers when the fault is in force."""
+    """Response of `SandboxService.SetFault`: the fault is in effect."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -318,13 +338,13 @@ Global___SetFaultResponse: _TypeAlias = SetFaultResponse  # noqa: Y015
 
 @_typing.final
 class ClearFaultsRequest(_message.Message):
-    """Asks for an end of all faults."""
+    """Request of `SandboxService.ClearFaults`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
     account: _builtins.str
-    """Required. The account whose provider behaves again."""
+    """Required. The account whose fake provider loses all faults."""
     def __init__(
         self,
         *,
@@ -340,7 +360,7 @@ Global___ClearFaultsRequest: _TypeAlias = ClearFaultsRequest  # noqa: Y015
 
 @_typing.final
 class ClearFaultsResponse(_message.Message):
-    """Answers when the provider behaves again."""
+    """Response of `SandboxService.ClearFaults`: the faults are removed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -357,25 +377,33 @@ Global___ClearFaultsResponse: _TypeAlias = ClearFaultsResponse  # noqa: Y015
 
 @_typing.final
 class ListCallsRequest(_message.Message):
-    """Asks for what reached a provider."""
+    """Request of `SandboxService.ListCalls`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """Required. The account whose provider was called."""
     after_sequence: _builtins.int
-    """Only calls behind the one of this sequence number. Zero means all that are kept."""
+    """Only calls with a greater `Call.sequence`. Zero means all recorded calls."""
+    page_size: _builtins.int
+    """The maximum number of calls on the page: 1 to 1,000. Zero means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the previous page. Empty means the first page. It takes precedence over `after_sequence`."""
     def __init__(
         self,
         *,
         account: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "after_sequence", b"after_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "after_sequence", b"after_sequence", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -383,23 +411,27 @@ Global___ListCallsRequest: _TypeAlias = ListCallsRequest  # noqa: Y015
 
 @_typing.final
 class ListCallsResponse(_message.Message):
-    """Answers with what reached a provider."""
+    """Response of `SandboxService.ListCalls`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CALLS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page. Empty on the last page."""
     @_builtins.property
     def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Call]:
-        """The calls, in the order in which they arrived."""
+        """The calls, in the order of their arrival."""
 
     def __init__(
         self,
         *,
         calls: _abc.Iterable[Global___Call] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -407,7 +439,7 @@ Global___ListCallsResponse: _TypeAlias = ListCallsResponse  # noqa: Y015
 
 @_typing.final
 class Call(_message.Message):
-    """Describes one call that reached an imitated provider."""
+    """A call that reached a fake provider."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -418,17 +450,17 @@ class Call(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     HTTP_STATUS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Its place in the order of arrival."""
+    """The position in the order of arrival, from 1."""
     operation: _builtins.str
-    """The operation, such as `send_text`. Empty when the provider has none there."""
+    """The operation, such as `send_text`. Empty if the provider has none at this path."""
     method: _builtins.str
     """The HTTP method."""
     path: _builtins.str
-    """The path, with the query."""
+    """The path with the query."""
     body: _builtins.str
-    """The body as text; what is no UTF-8 is replaced."""
+    """The body as text. Bytes that are not UTF-8 are replaced."""
     http_status: _builtins.int
-    """The HTTP status that the provider decided on, whether or not a fault then kept the answer back. Zero before that."""
+    """The HTTP status that the provider chose, even if a fault then withheld the reply. Zero before that."""
     def __init__(
         self,
         *,

@@ -26,11 +26,14 @@ if _version_not_supported:
 
 
 class SandboxServiceStub(object):
-    """Steers the imitated providers, for tests in any language. Served by `switchboard sandbox` alone.
+    """Controls the fake providers, for tests in any language. Only `switchboard sandbox` serves it.
 
-    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and works on the imitated
-    provider behind it. An account that does not exist fails with NOT_FOUND; a provider that has no webhooks, with
-    UNIMPLEMENTED.
+    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and acts on that account's fake
+    provider.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
     """
 
     def __init__(self, channel):
@@ -67,43 +70,63 @@ class SandboxServiceStub(object):
 
 
 class SandboxServiceServicer(object):
-    """Steers the imitated providers, for tests in any language. Served by `switchboard sandbox` alone.
+    """Controls the fake providers, for tests in any language. Only `switchboard sandbox` serves it.
 
-    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and works on the imitated
-    provider behind it. An account that does not exist fails with NOT_FOUND; a provider that has no webhooks, with
-    UNIMPLEMENTED.
+    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and acts on that account's fake
+    provider.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
     """
 
     def InjectMessage(self, request, context):
-        """Lets a customer write a text: the imitated provider sends a signed webhook, once, and the answer to it is told.
+        """Makes a customer send a text: the fake provider delivers one signed webhook, once, and the response has the
+        endpoint's reply to it.
+
+        Errors, besides those of the service:
+        - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def InjectWebhook(self, request, context):
-        """Lets the imitated provider send a webhook of any body, rightly signed, wrongly, or not at all.
+        """Makes the fake provider deliver a webhook with any body and with a valid, an invalid or no signature.
+
+        Errors, besides those of the service:
+        - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetFault(self, request, context):
-        """Makes the imitated provider misbehave. Faults are tried in the order in which they were set.
+        """Adds a fault to the fake provider. Each call uses the first matching fault, in the order in which faults were set.
+
+        Errors: those of the service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClearFaults(self, request, context):
-        """Takes all faults of a provider back.
+        """Removes all faults of the fake provider.
+
+        Errors, besides those of the service:
+        - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCalls(self, request, context):
-        """Lists what reached the imitated provider since it was started.
+        """Lists the calls that reached the fake provider since its start, in the order of their arrival.
+
+        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+        Errors, besides those of the service:
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,11 +169,14 @@ def add_SandboxServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SandboxService(object):
-    """Steers the imitated providers, for tests in any language. Served by `switchboard sandbox` alone.
+    """Controls the fake providers, for tests in any language. Only `switchboard sandbox` serves it.
 
-    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and works on the imitated
-    provider behind it. An account that does not exist fails with NOT_FOUND; a provider that has no webhooks, with
-    UNIMPLEMENTED.
+    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and acts on that account's fake
+    provider.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
     """
 
     @staticmethod

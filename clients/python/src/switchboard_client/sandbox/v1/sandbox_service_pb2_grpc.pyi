@@ -27,11 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SandboxServiceStub:
-    """Steers the imitated providers, for tests in any language. Served by `switchboard sandbox` alone.
+    """Controls the fake providers, for tests in any language. Only `switchboard sandbox` serves it.
 
-    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and works on the imitated
-    provider behind it. An account that does not exist fails with NOT_FOUND; a provider that has no webhooks, with
-    UNIMPLEMENTED.
+    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and acts on that account's fake
+    provider.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
     """
 
     @_typing.overload
@@ -39,43 +42,93 @@ class SandboxServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SandboxServiceAsyncStub: ...
     InjectMessage: _grpc.UnaryUnaryMultiCallable[_sandbox_service_pb2.InjectMessageRequest, _sandbox_service_pb2.InjectMessageResponse]
-    """Lets a customer write a text: the imitated provider sends a signed webhook, once, and the answer to it is told."""
+    """Makes a customer send a text: the fake provider delivers one signed webhook, once, and the response has the
+    endpoint's reply to it.
+
+    Errors, besides those of the service:
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
+    """
     InjectWebhook: _grpc.UnaryUnaryMultiCallable[_sandbox_service_pb2.InjectWebhookRequest, _sandbox_service_pb2.InjectWebhookResponse]
-    """Lets the imitated provider send a webhook of any body, rightly signed, wrongly, or not at all."""
+    """Makes the fake provider deliver a webhook with any body and with a valid, an invalid or no signature.
+
+    Errors, besides those of the service:
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
+    """
     SetFault: _grpc.UnaryUnaryMultiCallable[_sandbox_service_pb2.SetFaultRequest, _sandbox_service_pb2.SetFaultResponse]
-    """Makes the imitated provider misbehave. Faults are tried in the order in which they were set."""
+    """Adds a fault to the fake provider. Each call uses the first matching fault, in the order in which faults were set.
+
+    Errors: those of the service.
+    """
     ClearFaults: _grpc.UnaryUnaryMultiCallable[_sandbox_service_pb2.ClearFaultsRequest, _sandbox_service_pb2.ClearFaultsResponse]
-    """Takes all faults of a provider back."""
+    """Removes all faults of the fake provider.
+
+    Errors, besides those of the service:
+    - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
+    """
     ListCalls: _grpc.UnaryUnaryMultiCallable[_sandbox_service_pb2.ListCallsRequest, _sandbox_service_pb2.ListCallsResponse]
-    """Lists what reached the imitated provider since it was started."""
+    """Lists the calls that reached the fake provider since its start, in the order of their arrival.
+
+    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+    Errors, besides those of the service:
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    """
 
 @_typing.type_check_only
 class SandboxServiceAsyncStub(SandboxServiceStub):
-    """Steers the imitated providers, for tests in any language. Served by `switchboard sandbox` alone.
+    """Controls the fake providers, for tests in any language. Only `switchboard sandbox` serves it.
 
-    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and works on the imitated
-    provider behind it. An account that does not exist fails with NOT_FOUND; a provider that has no webhooks, with
-    UNIMPLEMENTED.
+    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and acts on that account's fake
+    provider.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     InjectMessage: _aio.UnaryUnaryMultiCallable[_sandbox_service_pb2.InjectMessageRequest, _sandbox_service_pb2.InjectMessageResponse]  # type: ignore[assignment]
-    """Lets a customer write a text: the imitated provider sends a signed webhook, once, and the answer to it is told."""
+    """Makes a customer send a text: the fake provider delivers one signed webhook, once, and the response has the
+    endpoint's reply to it.
+
+    Errors, besides those of the service:
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
+    """
     InjectWebhook: _aio.UnaryUnaryMultiCallable[_sandbox_service_pb2.InjectWebhookRequest, _sandbox_service_pb2.InjectWebhookResponse]  # type: ignore[assignment]
-    """Lets the imitated provider send a webhook of any body, rightly signed, wrongly, or not at all."""
+    """Makes the fake provider deliver a webhook with any body and with a valid, an invalid or no signature.
+
+    Errors, besides those of the service:
+    - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
+    """
     SetFault: _aio.UnaryUnaryMultiCallable[_sandbox_service_pb2.SetFaultRequest, _sandbox_service_pb2.SetFaultResponse]  # type: ignore[assignment]
-    """Makes the imitated provider misbehave. Faults are tried in the order in which they were set."""
+    """Adds a fault to the fake provider. Each call uses the first matching fault, in the order in which faults were set.
+
+    Errors: those of the service.
+    """
     ClearFaults: _aio.UnaryUnaryMultiCallable[_sandbox_service_pb2.ClearFaultsRequest, _sandbox_service_pb2.ClearFaultsResponse]  # type: ignore[assignment]
-    """Takes all faults of a provider back."""
+    """Removes all faults of the fake provider.
+
+    Errors, besides those of the service:
+    - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
+    """
     ListCalls: _aio.UnaryUnaryMultiCallable[_sandbox_service_pb2.ListCallsRequest, _sandbox_service_pb2.ListCallsResponse]  # type: ignore[assignment]
-    """Lists what reached the imitated provider since it was started."""
+    """Lists the calls that reached the fake provider since its start, in the order of their arrival.
+
+    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+    Errors, besides those of the service:
+    - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+    """
 
 class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Steers the imitated providers, for tests in any language. Served by `switchboard sandbox` alone.
+    """Controls the fake providers, for tests in any language. Only `switchboard sandbox` serves it.
 
-    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and works on the imitated
-    provider behind it. An account that does not exist fails with NOT_FOUND; a provider that has no webhooks, with
-    UNIMPLEMENTED.
+    Every request names an account of the sandbox, `demo-connectby` or `demo-connectly`, and acts on that account's fake
+    provider.
+
+    Errors of every RPC:
+    - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
+    - NOT_FOUND `ACCOUNT_NOT_FOUND`: the account does not exist.
     """
 
     @_abc_1.abstractmethod
@@ -84,7 +137,12 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sandbox_service_pb2.InjectMessageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sandbox_service_pb2.InjectMessageResponse, _abc.Awaitable[_sandbox_service_pb2.InjectMessageResponse]]:
-        """Lets a customer write a text: the imitated provider sends a signed webhook, once, and the answer to it is told."""
+        """Makes a customer send a text: the fake provider delivers one signed webhook, once, and the response has the
+        endpoint's reply to it.
+
+        Errors, besides those of the service:
+        - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
+        """
 
     @_abc_1.abstractmethod
     def InjectWebhook(
@@ -92,7 +150,11 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sandbox_service_pb2.InjectWebhookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sandbox_service_pb2.InjectWebhookResponse, _abc.Awaitable[_sandbox_service_pb2.InjectWebhookResponse]]:
-        """Lets the imitated provider send a webhook of any body, rightly signed, wrongly, or not at all."""
+        """Makes the fake provider deliver a webhook with any body and with a valid, an invalid or no signature.
+
+        Errors, besides those of the service:
+        - UNIMPLEMENTED `PROVIDER_UNSUPPORTED`: the provider has no webhooks.
+        """
 
     @_abc_1.abstractmethod
     def SetFault(
@@ -100,7 +162,10 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sandbox_service_pb2.SetFaultRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sandbox_service_pb2.SetFaultResponse, _abc.Awaitable[_sandbox_service_pb2.SetFaultResponse]]:
-        """Makes the imitated provider misbehave. Faults are tried in the order in which they were set."""
+        """Adds a fault to the fake provider. Each call uses the first matching fault, in the order in which faults were set.
+
+        Errors: those of the service.
+        """
 
     @_abc_1.abstractmethod
     def ClearFaults(
@@ -108,7 +173,11 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sandbox_service_pb2.ClearFaultsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sandbox_service_pb2.ClearFaultsResponse, _abc.Awaitable[_sandbox_service_pb2.ClearFaultsResponse]]:
-        """Takes all faults of a provider back."""
+        """Removes all faults of the fake provider.
+
+        Errors, besides those of the service:
+        - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
+        """
 
     @_abc_1.abstractmethod
     def ListCalls(
@@ -116,6 +185,12 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sandbox_service_pb2.ListCallsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sandbox_service_pb2.ListCallsResponse, _abc.Awaitable[_sandbox_service_pb2.ListCallsResponse]]:
-        """Lists what reached the imitated provider since it was started."""
+        """Lists the calls that reached the fake provider since its start, in the order of their arrival.
+
+        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+
+        Errors, besides those of the service:
+        - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
+        """
 
 def add_SandboxServiceServicer_to_server(servicer: SandboxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

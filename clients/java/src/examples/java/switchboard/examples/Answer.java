@@ -4,13 +4,16 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.time.Duration;
 import switchboard.client.EventStream;
+import switchboard.client.Reasons;
 import switchboard.client.SwitchboardClient;
 import switchboard.client.SwitchboardException;
 import switchboard.v1.CreateSubscriptionRequest;
 import switchboard.v1.Event;
 import switchboard.v1.EventFilter;
+import switchboard.v1.Reason;
 import switchboard.v1.SendMessageRequest;
 import switchboard.v1.SubscribeRequest;
+import switchboard.v1.Subscription;
 import switchboard.v1.Text;
 
 /** Answers questions of customers. The server stores the position, so a restart resumes after the last answer. */
@@ -29,8 +32,9 @@ public final class Answer {
         try (SwitchboardClient client =
                 SwitchboardClient.builder(address).plaintext().build()) {
             createSubscription(client);
-            SubscribeRequest request =
-                    SubscribeRequest.newBuilder().setSubscription(SUBSCRIPTION).build();
+            SubscribeRequest request = SubscribeRequest.newBuilder()
+                    .setSubscriptionId(SUBSCRIPTION)
+                    .build();
             try (EventStream events = client.subscribe(request)) {
                 for (Event event : events) {
                     if (event.getMessageReceived().getText().getBody().endsWith("?")) {
@@ -43,15 +47,16 @@ public final class Answer {
 
     private static void createSubscription(SwitchboardClient client) {
         try {
-            client.events()
+            client.subscriptions()
                     .withDeadlineAfter(Duration.ofSeconds(10))
                     .createSubscription(CreateSubscriptionRequest.newBuilder()
-                            .setSubscription(SUBSCRIPTION)
-                            .setFilter(EventFilter.newBuilder().addTypes("message.received"))
+                            .setSubscriptionId(SUBSCRIPTION)
+                            .setSubscription(Subscription.newBuilder()
+                                    .setFilter(EventFilter.newBuilder().addTypes("message.received")))
                             .build());
         } catch (StatusRuntimeException e) {
             // An earlier run created the subscription.
-            if (!SwitchboardException.of(e).getReason().equals("SUBSCRIPTION_EXISTS")) {
+            if (Reasons.parse(SwitchboardException.of(e).getReason()) != Reason.REASON_SUBSCRIPTION_EXISTS) {
                 throw e;
             }
         }
@@ -64,7 +69,7 @@ public final class Answer {
             if (e.getStatus().getCode() == Status.Code.UNAVAILABLE) {
                 throw e; // The event stays unfinished, so the server redelivers it at the next start.
             }
-            System.out.println("no answer to " + question.getId() + ": "
+            System.out.println("no answer to " + question.getEventId() + ": "
                     + SwitchboardException.of(e).getMessage());
         }
     }
@@ -76,9 +81,9 @@ public final class Answer {
                         .setAccount(question.getAccount())
                         .setTo(question.getMessageReceived().getSender().getAddress())
                         // Derived from the event, so a redelivered question is answered only once.
-                        .setRequestId("answer-" + question.getId())
+                        .setRequestId("answer-" + question.getEventId())
                         .setText(Text.newBuilder().setBody("Yes, we do."))
                         .build());
-        System.out.println("answered: " + question.getId());
+        System.out.println("answered: " + question.getEventId());
     }
 }

@@ -6,9 +6,9 @@ import switchboard.v1.HeaderMedia;
 import switchboard.v1.Parameter;
 import switchboard.v1.SendMessageRequest;
 import switchboard.v1.SendMessageResponse;
-import switchboard.v1.Template;
 import switchboard.v1.TemplateButton;
 import switchboard.v1.TemplateHeader;
+import switchboard.v1.TemplateMessage;
 
 /** Sends a template with an image header. */
 public final class SendTemplate {
@@ -23,7 +23,7 @@ public final class SendTemplate {
         String address = System.getenv().getOrDefault("SWITCHBOARD_ADDRESS", "127.0.0.1:50051");
         try (SwitchboardClient client =
                 SwitchboardClient.builder(address).plaintext().build()) {
-            Template template = Template.newBuilder()
+            TemplateMessage template = TemplateMessage.newBuilder()
                     .setName("summer_sale")
                     .setLanguage("en_US")
                     .setHeader(TemplateHeader.newBuilder()

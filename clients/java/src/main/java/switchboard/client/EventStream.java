@@ -26,11 +26,13 @@ import switchboard.v1.AcknowledgeResponse;
 import switchboard.v1.Event;
 import switchboard.v1.EventServiceGrpc;
 import switchboard.v1.ExpiredPolicy;
+import switchboard.v1.Reason;
 import switchboard.v1.SubscribeClosing;
 import switchboard.v1.SubscribeGap;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
 import switchboard.v1.SubscribeStarted;
+import switchboard.v1.SubscriptionServiceGrpc;
 
 /**
  * A stream of events that reconnects by itself:
@@ -50,7 +52,7 @@ import switchboard.v1.SubscribeStarted;
  * UNKNOWN and CANCELLED without a reason mean that an intermediary reset the stream or that a message cannot be
  * decoded. The sixth such failure in a row, without a response in between, ends the loop.
  *
- * <p>If the request names a {@code subscription}, the server stores the position. The stream acknowledges finished
+ * <p>If the request names a {@code subscription_id}, the server stores the position. The stream acknowledges finished
  * events within about a second, with each heartbeat, before it reopens, and when the loop ends or the stream is closed.
  * So each event is delivered at least once over all streams of the subscription. One stream delivers it once, unless
  * the subscription is changed: then the stream continues from the new state. A loop that is left by {@code break} or by
@@ -193,9 +195,9 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
      * @throws IllegalStateException if the request named no subscription
      */
     public void acknowledge(Duration timeout) {
-        if (!request.hasSubscription()) {
+        if (!request.hasSubscriptionId()) {
             throw new IllegalStateException(
-                    "only a named subscription can be acknowledged: set SubscribeRequest.subscription");
+                    "only a named subscription can be acknowledged: set SubscribeRequest.subscription_id");
         }
         finish();
         CompletableFuture<Void> answered;
@@ -345,7 +347,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             return;
         }
         cursor = position;
-        if (request.hasSubscription()) {
+        if (request.hasSubscriptionId()) {
             lock.lock();
             try {
                 if (connection == null || !connection.revoked) {
@@ -371,13 +373,13 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
     /** Makes one attempt. An acknowledgement with a permanent result is not retried. */
     private CompletableFuture<Void> acknowledge(Position position, Channel channel, Duration timeout) {
         AcknowledgeRequest acknowledgeRequest = AcknowledgeRequest.newBuilder()
-                .setSubscription(request.getSubscription())
+                .setSubscriptionId(request.getSubscriptionId())
                 .setCursor(position.cursor)
                 .setGeneration(position.generation)
                 .build();
         CompletableFuture<Void> answered = new CompletableFuture<>();
         // A cancellation of the loop must not cancel the acknowledgement of finished events.
-        context.fork().run(() -> EventServiceGrpc.newStub(intercepted.apply(channel))
+        context.fork().run(() -> SubscriptionServiceGrpc.newStub(intercepted.apply(channel))
                 .withDeadlineAfter(timeout)
                 .acknowledge(acknowledgeRequest, new StreamObserver<>() {
                     @Override
@@ -429,7 +431,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
 
     /** Whether the subscription was changed. This is not a failure: the server ends the stream. */
     private static boolean isStale(SwitchboardException e) {
-        return e.getReason().equals("SUBSCRIPTION_GENERATION_STALE");
+        return Reasons.parse(e.getReason()) == Reason.REASON_SUBSCRIPTION_GENERATION_STALE;
     }
 
     /** Returns the next message of this connection or a later one; null at the end of the stream. */
@@ -480,8 +482,8 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
             throw e;
         }
         Duration serverDelay = e.getRetryDelay().orElse(Duration.ZERO);
-        if (connection.closing != null && connection.closing.hasRetryAfter()) {
-            serverDelay = Durations.of(connection.closing.getRetryAfter());
+        if (connection.closing != null && connection.closing.hasRetryDelay()) {
+            serverDelay = Durations.of(connection.closing.getRetryDelay());
         }
         reopen(serverDelay);
     }
@@ -539,7 +541,7 @@ public final class EventStream implements Iterable<Event>, AutoCloseable {
         void open() {
             lastReceivedAt = System.nanoTime();
             SubscribeRequest.Builder ask = request.toBuilder();
-            if (!position.isEmpty() && !request.hasSubscription()) {
+            if (!position.isEmpty() && !request.hasSubscriptionId()) {
                 ask.setAfterCursor(position);
             }
             if (request.getMaxEvents() > 0) {

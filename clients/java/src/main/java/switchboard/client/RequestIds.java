@@ -12,7 +12,7 @@ import io.grpc.Status;
 import java.nio.charset.StandardCharsets;
 import java.util.UUID;
 import switchboard.v1.CreateContactRequest;
-import switchboard.v1.CreateWebhookRequest;
+import switchboard.v1.CreateWebhookRegistrationRequest;
 import switchboard.v1.MediaHeader;
 import switchboard.v1.SendMediaRequest;
 import switchboard.v1.SendMessageRequest;
@@ -91,7 +91,8 @@ final class RequestIds implements ClientInterceptor {
             return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof CreateContactRequest m && m.getRequestId().isEmpty()) {
             return (Q) m.toBuilder().setRequestId(generate()).build();
-        } else if (message instanceof CreateWebhookRequest m && m.getRequestId().isEmpty()) {
+        } else if (message instanceof CreateWebhookRegistrationRequest m
+                && m.getRequestId().isEmpty()) {
             return (Q) m.toBuilder().setRequestId(generate()).build();
         } else if (message instanceof SendMediaRequest m && m.hasHeader()) {
             return (Q) m.toBuilder().setHeader(fill(m.getHeader())).build();
@@ -112,7 +113,7 @@ final class RequestIds implements ClientInterceptor {
             return m.getRequestId();
         } else if (message instanceof CreateContactRequest m) {
             return m.getRequestId();
-        } else if (message instanceof CreateWebhookRequest m) {
+        } else if (message instanceof CreateWebhookRegistrationRequest m) {
             return m.getRequestId();
         } else if (message instanceof SendMediaRequest m) {
             return m.getHeader().getRequestId();

@@ -17,7 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import switchboard.v1.WebhookServiceGrpc;
+import switchboard.v1.WebhookRegistrationServiceGrpc;
 
 /**
  * Retries unary calls of {@code switchboard.v1} that fail with UNAVAILABLE: reads, and writes with a
@@ -46,7 +46,8 @@ final class Retries implements ClientInterceptor {
         return name.startsWith("Get")
                 || name.startsWith("List")
                 || method.getFullMethodName()
-                        .equals(WebhookServiceGrpc.getVerifyWebhookMethod().getFullMethodName());
+                        .equals(WebhookRegistrationServiceGrpc.getVerifyWebhookSignatureMethod()
+                                .getFullMethodName());
     }
 
     /**

@@ -19,6 +19,7 @@ import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import switchboard.v1.AccountServiceGrpc;
 import switchboard.v1.ContactServiceGrpc;
+import switchboard.v1.ConversationServiceGrpc;
 import switchboard.v1.EventServiceGrpc;
 import switchboard.v1.ExpiredPolicy;
 import switchboard.v1.FlowServiceGrpc;
@@ -28,11 +29,12 @@ import switchboard.v1.SendMediaRequest;
 import switchboard.v1.SendMediaResponse;
 import switchboard.v1.SubscribeGap;
 import switchboard.v1.SubscribeRequest;
+import switchboard.v1.SubscriptionServiceGrpc;
 import switchboard.v1.TemplateServiceGrpc;
 import switchboard.v1.UploadTemplateMediaHeader;
 import switchboard.v1.UploadTemplateMediaRequest;
 import switchboard.v1.UploadTemplateMediaResponse;
-import switchboard.v1.WebhookServiceGrpc;
+import switchboard.v1.WebhookRegistrationServiceGrpc;
 
 /**
  * A connection to Switchboard. Create one and share it: it is thread-safe.
@@ -106,6 +108,15 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
+     * Returns the stub of {@code ConversationService}.
+     *
+     * @return a blocking stub
+     */
+    public ConversationServiceGrpc.ConversationServiceBlockingStub conversations() {
+        return ConversationServiceGrpc.newBlockingStub(channel);
+    }
+
+    /**
      * Returns the stub of {@code EventService}. To stream events, use {@link #subscribe(SubscribeRequest)}.
      *
      * @return a blocking stub
@@ -133,6 +144,15 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
+     * Returns the stub of {@code SubscriptionService}. An {@link EventStream} acknowledges events by itself.
+     *
+     * @return a blocking stub
+     */
+    public SubscriptionServiceGrpc.SubscriptionServiceBlockingStub subscriptions() {
+        return SubscriptionServiceGrpc.newBlockingStub(channel);
+    }
+
+    /**
      * Returns the stub of {@code TemplateService}. To upload a file, use {@link #uploadTemplateMedia}.
      *
      * @return a blocking stub
@@ -142,12 +162,12 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Returns the stub of {@code WebhookService}.
+     * Returns the stub of {@code WebhookRegistrationService}.
      *
      * @return a blocking stub
      */
-    public WebhookServiceGrpc.WebhookServiceBlockingStub webhooks() {
-        return WebhookServiceGrpc.newBlockingStub(channel);
+    public WebhookRegistrationServiceGrpc.WebhookRegistrationServiceBlockingStub webhookRegistrations() {
+        return WebhookRegistrationServiceGrpc.newBlockingStub(channel);
     }
 
     /**
@@ -198,7 +218,7 @@ public final class SwitchboardClient implements AutoCloseable {
     /**
      * Streams events on a separate connection, which is opened at once.
      *
-     * <p>If the request names a {@code subscription}, which {@code CreateSubscription} creates, the server stores the
+     * <p>If the request names a {@code subscription_id}, which {@code CreateSubscription} creates, the server stores the
      * position, and the stream acknowledges the events that the loop has finished.
      *
      * @param request the filter and the start position; {@code expired_policy} must not be {@code SKIP_WITH_GAP}

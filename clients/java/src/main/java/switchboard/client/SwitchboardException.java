@@ -17,13 +17,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
-import switchboard.v1.Error;
+import switchboard.v1.Failure;
 import switchboard.v1.FieldViolation;
 import switchboard.v1.Provider;
 
 /**
- * A failed call with the error details of Switchboard. Decide on {@link #getReason()}. {@code docs/errors.md} in the
- * Switchboard repository explains every reason.
+ * A failed call with the error details of Switchboard. Decide on {@link #getReason()}: {@link Reasons#parse} returns its
+ * constant. {@code docs/errors.md} in the Switchboard repository explains every reason.
  *
  * <p>Stubs throw {@link StatusRuntimeException}; {@link #of(Throwable)} decodes it. {@link #getStatus()} and {@link
  * #getTrailers()} return the status and the trailers of the call. The original exception is the cause.
@@ -42,6 +42,9 @@ public final class SwitchboardException extends StatusRuntimeException {
     /** The metadata of the reason. */
     private final Map<String, String> metadata;
 
+    /** The provider's text, or empty. */
+    private final String providerMessage;
+
     /** The invalid fields of the request. */
     private final List<FieldViolation> fieldViolations;
 
@@ -55,6 +58,7 @@ public final class SwitchboardException extends StatusRuntimeException {
         super(status, trailers);
         this.reason = details.reason;
         this.domain = details.domain;
+        this.providerMessage = details.providerMessage;
         this.metadata = Collections.unmodifiableMap(new TreeMap<>(details.metadata));
         this.fieldViolations = List.copyOf(details.fieldViolations);
         this.retryDelay = details.retryDelay;
@@ -82,31 +86,42 @@ public final class SwitchboardException extends StatusRuntimeException {
     }
 
     /**
-     * Decodes a failure inside a stream, an event or a record.
+     * Converts a failure inside a stream, an event or a message to an exception.
      *
-     * @param error the error message from the server
-     * @return an exception with the same details as a failed call. Its metadata contains the provider's values, but not
-     *     {@code raw_json}
+     * @param failure the message from the server
+     * @return an exception with the same details as a failed call. It omits the provider's raw error ({@code raw_json}),
+     *     because that may quote the message
      */
-    public static SwitchboardException of(Error error) {
+    public static SwitchboardException of(Failure failure) {
         Details details = new Details();
-        details.reason = error.getReason();
+        details.reason = failure.getReason();
         details.domain = "switchboard";
-        details.metadata.putAll(error.getMetadataMap());
-        if (error.getProvider() == Provider.PROVIDER_CONNECTBY) {
-            details.metadata.putIfAbsent("provider", "connectby");
-        } else if (error.getProvider() == Provider.PROVIDER_CONNECTLY) {
-            details.metadata.putIfAbsent("provider", "connectly");
+        details.setMetadata(failure.getMetadataMap());
+        details.putIfPresent(
+                "provider",
+                failure.getProviderName().isEmpty() ? providerName(failure.getProvider()) : failure.getProviderName());
+        details.putIfPresent("provider_code", failure.getProviderCode());
+        details.putIfPresent("provider_type", failure.getProviderType());
+        details.putIfPresent("provider_trace_id", failure.getProviderTraceId());
+        if (!failure.getProviderMessage().isEmpty()) {
+            details.providerMessage = failure.getProviderMessage();
         }
-        details.putIfPresent("provider_code", error.getProviderCode());
-        details.putIfPresent("provider_type", error.getProviderType());
-        details.putIfPresent("provider_trace_id", error.getProviderTraceId());
-        details.fieldViolations.addAll(error.getFieldViolationsList());
-        if (error.hasRetryDelay()) {
-            details.retryDelay = Durations.of(error.getRetryDelay());
+        details.fieldViolations.addAll(failure.getFieldViolationsList());
+        if (failure.hasRetryDelay()) {
+            details.retryDelay = Durations.of(failure.getRetryDelay());
         }
-        Status status = Status.fromCodeValue(error.getCode()).withDescription(error.getMessage());
+        Status status = Status.fromCodeValue(failure.getCode());
+        // A failure has no status OK.
+        status = (status.isOk() ? Status.UNKNOWN : status).withDescription(failure.getMessage());
         return new SwitchboardException(status, null, details);
+    }
+
+    private static String providerName(Provider provider) {
+        return switch (provider) {
+            case PROVIDER_CONNECTBY -> "connectby";
+            case PROVIDER_CONNECTLY -> "connectly";
+            case PROVIDER_UNSPECIFIED, UNRECOGNIZED -> "";
+        };
     }
 
     static SwitchboardException of(Status status, Metadata trailers) {
@@ -123,7 +138,8 @@ public final class SwitchboardException extends StatusRuntimeException {
     }
 
     /**
-     * Returns the reason, such as {@code RECIPIENT_NOT_REACHABLE}.
+     * Returns the text of the reason, such as {@code RECIPIENT_NOT_REACHABLE}. {@link Reasons#parse} returns its
+     * constant.
      *
      * @return the reason; empty if Switchboard did not create the failure
      */
@@ -141,12 +157,22 @@ public final class SwitchboardException extends StatusRuntimeException {
     }
 
     /**
-     * Returns the metadata of the reason, such as {@code message_id} and {@code attempt}.
+     * Returns the metadata of the reason, such as {@code message_id}, {@code attempt} and {@code provider_code}.
      *
-     * @return the values by key
+     * @return the values by key, without {@code provider_message}: see {@link #getProviderMessage()}
      */
     public Map<String, String> getMetadata() {
         return metadata;
+    }
+
+    /**
+     * Returns what the provider wrote about the failure, at most 256 characters. The text may quote the message: treat
+     * it as message content, and do not log it. Neither {@link #getMessage()} nor {@link #getMetadata()} contains it.
+     *
+     * @return the text; empty if the provider wrote nothing
+     */
+    public String getProviderMessage() {
+        return providerMessage;
     }
 
     /**
@@ -171,7 +197,7 @@ public final class SwitchboardException extends StatusRuntimeException {
      * Returns the {@code request_id} of the failed write, given or generated. Pass it to {@code GetMessage} to read the
      * outcome of a send, or retry the call with it.
      *
-     * @return the id; empty if the call has none, or if the exception was decoded from an {@link Error}
+     * @return the id; empty if the call has none, or if the exception was converted from a {@link Failure}
      */
     public String getRequestId() {
         return requestId;
@@ -189,16 +215,25 @@ public final class SwitchboardException extends StatusRuntimeException {
 
     /** The decoded details of a status. */
     private static final class Details {
+        private static final String PROVIDER_MESSAGE = "provider_message";
+
         private String reason = "";
         private String domain = "";
         private final Map<String, String> metadata = new TreeMap<>();
+        private String providerMessage = "";
         private final List<FieldViolation> fieldViolations = new ArrayList<>();
         private Duration retryDelay;
 
         private void putIfPresent(String key, String value) {
             if (!value.isEmpty()) {
-                metadata.putIfAbsent(key, value);
+                metadata.put(key, value);
             }
+        }
+
+        private void setMetadata(Map<String, String> received) {
+            metadata.putAll(received);
+            providerMessage = received.getOrDefault(PROVIDER_MESSAGE, "");
+            metadata.remove(PROVIDER_MESSAGE);
         }
 
         static Details of(Status status, Metadata trailers) {
@@ -219,7 +254,7 @@ public final class SwitchboardException extends StatusRuntimeException {
                 ErrorInfo info = any.unpack(ErrorInfo.class);
                 reason = info.getReason();
                 domain = info.getDomain();
-                metadata.putAll(info.getMetadataMap());
+                setMetadata(info.getMetadataMap());
             } else if (any.is(BadRequest.class)) {
                 for (BadRequest.FieldViolation violation :
                         any.unpack(BadRequest.class).getFieldViolationsList()) {

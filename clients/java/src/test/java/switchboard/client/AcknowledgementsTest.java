@@ -42,7 +42,7 @@ import switchboard.v1.SubscribeResponse;
 /** Acknowledgements of a stream of a named subscription, with a scripted server. */
 class AcknowledgementsTest extends ScriptedStreams {
     private static final SubscribeRequest NAMED =
-            SubscribeRequest.newBuilder().setSubscription("billing").build();
+            SubscribeRequest.newBuilder().setSubscriptionId("billing").build();
     private static final Duration LONG = Duration.ofSeconds(20);
 
     private static StatusRuntimeException stale() {
@@ -94,7 +94,7 @@ class AcknowledgementsTest extends ScriptedStreams {
     private String next() throws InterruptedException {
         AcknowledgeRequest request = acknowledged.poll(20, TimeUnit.SECONDS);
         assertNotNull(request, () -> "no further acknowledgement: " + log);
-        assertEquals("billing", request.getSubscription());
+        assertEquals("billing", request.getSubscriptionId());
         return request.getCursor() + " of " + request.getGeneration();
     }
 

@@ -181,7 +181,7 @@ class ExamplesTest {
     }
 
     private int subscriptions() {
-        return client.events()
+        return client.subscriptions()
                 .withDeadlineAfter(20, TimeUnit.SECONDS)
                 .listSubscriptions(ListSubscriptionsRequest.getDefaultInstance())
                 .getSubscriptionsCount();

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
+import com.google.rpc.ErrorInfo;
 import io.grpc.Context;
 import io.grpc.Metadata;
 import io.grpc.Status;
@@ -30,13 +31,14 @@ import switchboard.sandbox.v1.FaultKind;
 import switchboard.sandbox.v1.ListCallsRequest;
 import switchboard.sandbox.v1.SetFaultRequest;
 import switchboard.v1.AccountServiceGrpc;
-import switchboard.v1.Error;
+import switchboard.v1.Failure;
 import switchboard.v1.FieldViolation;
 import switchboard.v1.GetAccountRequest;
 import switchboard.v1.GetMessageRequest;
 import switchboard.v1.ListContactsRequest;
 import switchboard.v1.MediaHeader;
 import switchboard.v1.Provider;
+import switchboard.v1.Reason;
 import switchboard.v1.SendMessageRequest;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.Text;
@@ -215,18 +217,22 @@ class FailuresTest {
     }
 
     @Test
-    void errorMessageBecomesAnException() {
+    void failureMessageBecomesAnException() {
         FieldViolation violation = FieldViolation.newBuilder()
                 .setField("to")
                 .setReason("MALFORMED")
                 .setDescription("must be a number")
                 .build();
-        SwitchboardException e = SwitchboardException.of(Error.newBuilder()
+        SwitchboardException e = SwitchboardException.of(Failure.newBuilder()
                 .setReason("PROVIDER_THROTTLED")
                 .setCode(8)
                 .setMessage("the provider is rate limiting")
                 .setProvider(Provider.PROVIDER_CONNECTBY)
+                .setProviderName("connectby")
                 .setProviderCode("130429")
+                .setProviderType("OAuthException")
+                .setProviderTraceId("trace-1")
+                .setProviderMessage("private text")
                 .setRetryDelay(com.google.protobuf.Duration.newBuilder().setSeconds(7))
                 .setRawJson("{\"error\":\"private text\"}")
                 .addFieldViolations(violation)
@@ -235,10 +241,73 @@ class FailuresTest {
         assertEquals(Status.Code.RESOURCE_EXHAUSTED, e.getCode());
         assertEquals("PROVIDER_THROTTLED", e.getReason());
         assertEquals("switchboard", e.getDomain());
-        assertEquals(Map.of("attempt", "2", "provider", "connectby", "provider_code", "130429"), e.getMetadata());
+        assertEquals(Reason.REASON_PROVIDER_THROTTLED, Reasons.parse(e.getReason()));
+        assertEquals(
+                Map.of(
+                        "attempt", "2",
+                        "provider", "connectby",
+                        "provider_code", "130429",
+                        "provider_type", "OAuthException",
+                        "provider_trace_id", "trace-1"),
+                e.getMetadata());
+        assertEquals("private text", e.getProviderMessage());
         assertEquals(Optional.of(Duration.ofSeconds(7)), e.getRetryDelay());
         assertEquals(List.of(violation), e.getFieldViolations());
         assertFalse(printed(e).contains("private text"));
+    }
+
+    @Test
+    void failureMessageWithoutKnownValuesIsConverted() {
+        for (int code : new int[] {0, 99}) {
+            Failure failure = Failure.newBuilder().setCode(code).build();
+            assertEquals(Status.Code.UNKNOWN, SwitchboardException.of(failure).getCode());
+        }
+        Failure.Builder newer = Failure.newBuilder().setProviderValue(99);
+        assertEquals(Map.of(), SwitchboardException.of(newer.build()).getMetadata());
+        newer.setProviderName("newer");
+        assertEquals(
+                Map.of("provider", "newer"),
+                SwitchboardException.of(newer.build()).getMetadata());
+        Failure known =
+                Failure.newBuilder().setProvider(Provider.PROVIDER_CONNECTLY).build();
+        assertEquals(
+                Map.of("provider", "connectly"), SwitchboardException.of(known).getMetadata());
+    }
+
+    @Test
+    void providerMessageIsNotPrinted() {
+        var refused = com.google.rpc.Status.newBuilder()
+                .setCode(Status.Code.FAILED_PRECONDITION.value())
+                .setMessage("the provider refused")
+                .addDetails(Any.pack(ErrorInfo.newBuilder()
+                        .setDomain("switchboard")
+                        .setReason("PROVIDER_REFUSED")
+                        .putMetadata("provider", "connectly")
+                        .putMetadata("provider_message", "private text")
+                        .build()))
+                .build();
+        SwitchboardException e = SwitchboardException.of(StatusProto.toStatusRuntimeException(refused));
+        assertEquals("private text", e.getProviderMessage());
+        assertEquals(Map.of("provider", "connectly"), e.getMetadata());
+        assertFalse((printed(e) + e).contains("private text"));
+    }
+
+    @Test
+    void everyReasonTextHasAConstant() {
+        for (var value : Reason.getDescriptor().getValues()) {
+            Reason reason = Reasons.parse(value.getName().substring("REASON_".length()));
+            assertEquals(value.getName(), reason.name());
+        }
+        assertTrue(Reason.getDescriptor().getValues().size() > 40);
+    }
+
+    @Test
+    void unknownReasonTextStaysAvailable() {
+        for (String text : List.of("", "NEWER_THAN_THE_LIBRARY", "REASON_REQUEST_INVALID", "UNRECOGNIZED")) {
+            assertEquals(Reason.REASON_UNSPECIFIED, Reasons.parse(text));
+            Failure failure = Failure.newBuilder().setReason(text).build();
+            assertEquals(text, SwitchboardException.of(failure).getReason());
+        }
     }
 
     @Test

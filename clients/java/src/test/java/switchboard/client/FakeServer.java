@@ -24,22 +24,26 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.IntFunction;
 import switchboard.v1.AccountServiceGrpc;
 import switchboard.v1.ContactServiceGrpc;
+import switchboard.v1.ConversationServiceGrpc;
 import switchboard.v1.EventServiceGrpc;
 import switchboard.v1.FlowServiceGrpc;
 import switchboard.v1.MessageServiceGrpc;
+import switchboard.v1.SubscriptionServiceGrpc;
 import switchboard.v1.TemplateServiceGrpc;
-import switchboard.v1.WebhookServiceGrpc;
+import switchboard.v1.WebhookRegistrationServiceGrpc;
 
 /** A server with scripted failures. Otherwise it returns an empty message. */
 final class FakeServer implements AutoCloseable {
     static final List<ServiceDescriptor> SERVICES = List.of(
             AccountServiceGrpc.getServiceDescriptor(),
             ContactServiceGrpc.getServiceDescriptor(),
+            ConversationServiceGrpc.getServiceDescriptor(),
             EventServiceGrpc.getServiceDescriptor(),
             FlowServiceGrpc.getServiceDescriptor(),
             MessageServiceGrpc.getServiceDescriptor(),
+            SubscriptionServiceGrpc.getServiceDescriptor(),
             TemplateServiceGrpc.getServiceDescriptor(),
-            WebhookServiceGrpc.getServiceDescriptor());
+            WebhookRegistrationServiceGrpc.getServiceDescriptor());
 
     /** A received call: its method, messages, headers, and its time by {@link System#nanoTime}. */
     record Call(String method, List<Object> messages, Metadata headers, long time) {

@@ -39,9 +39,9 @@ final class ReadmeSnippets {
             client.messages().withDeadlineAfter(Duration.ofSeconds(40)).sendMessage(request);
         } catch (StatusRuntimeException e) {
             SwitchboardException failure = SwitchboardException.of(e);
-            switch (failure.getReason()) {
-                case "RECIPIENT_OPTED_OUT" -> unsubscribe(request.getTo());
-                case "SEND_OUTCOME_UNKNOWN" ->
+            switch (Reasons.parse(failure.getReason())) {
+                case REASON_RECIPIENT_OPTED_OUT -> unsubscribe(request.getTo());
+                case REASON_SEND_OUTCOME_UNKNOWN ->
                     decide(failure.getRequestId(), failure.getMetadata().get("attempt"));
                 default -> throw failure;
             }

@@ -49,7 +49,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import switchboard.v1.AccountServiceGrpc;
 import switchboard.v1.CreateContactRequest;
-import switchboard.v1.CreateWebhookRequest;
+import switchboard.v1.CreateWebhookRegistrationRequest;
 import switchboard.v1.GetAccountRequest;
 import switchboard.v1.GetAccountResponse;
 import switchboard.v1.MediaHeader;
@@ -77,14 +77,16 @@ class RetriesTest {
             "GetConversation",
             "ListTemplates",
             "GetTemplate",
-            "ListWebhooks",
-            "VerifyWebhook");
-    private static final Set<String> REPEATABLE_WRITES = Set.of("CreateContact", "SendMessage", "CreateWebhook");
+            "ListMessages",
+            "ListWebhookRegistrations",
+            "VerifyWebhookSignature");
+    private static final Set<String> REPEATABLE_WRITES =
+            Set.of("CreateContact", "SendMessage", "CreateWebhookRegistration");
     private static final Set<String> OTHER_WRITES = Set.of(
             "UpdateContact",
             "DeleteContact",
-            "UpdateWebhook",
-            "DeleteWebhook",
+            "UpdateWebhookRegistration",
+            "DeleteWebhookRegistration",
             "CreateSubscription",
             "UpdateSubscription",
             "SeekSubscription",
@@ -263,7 +265,13 @@ class RetriesTest {
             }
         }
         assertEquals(
-                List.of("CreateContact", "SendMessage", "SendMedia", "UploadTemplateMedia", "CreateWebhook"), found);
+                List.of(
+                        "CreateContact",
+                        "SendMessage",
+                        "SendMedia",
+                        "UploadTemplateMedia",
+                        "CreateWebhookRegistration"),
+                found);
     }
 
     @Test
@@ -344,7 +352,8 @@ class RetriesTest {
         var message = SendMessageRequest.getDefaultInstance();
         failsWithItsId(() -> messages.sendMessage(message));
         failsWithItsId(() -> client.contacts().createContact(CreateContactRequest.getDefaultInstance()));
-        failsWithItsId(() -> client.webhooks().createWebhook(CreateWebhookRequest.getDefaultInstance()));
+        failsWithItsId(() -> client.webhookRegistrations()
+                .createWebhookRegistration(CreateWebhookRegistrationRequest.getDefaultInstance()));
         failsWithItsId(() -> client.sendMedia(MediaHeader.getDefaultInstance(), Upload.of(new byte[] {1}), LONG));
         failsWithItsId(() -> client.uploadTemplateMedia(
                 UploadTemplateMediaHeader.getDefaultInstance(), Upload.of(new byte[] {1}), LONG));

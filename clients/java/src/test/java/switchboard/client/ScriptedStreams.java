@@ -26,6 +26,7 @@ import switchboard.v1.SubscribeHeartbeat;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.SubscribeResponse;
 import switchboard.v1.SubscribeStarted;
+import switchboard.v1.SubscriptionServiceGrpc;
 
 /** An event server with scripted streams, which records its requests. */
 abstract class ScriptedStreams {
@@ -71,7 +72,8 @@ abstract class ScriptedStreams {
                     public void subscribe(SubscribeRequest request, StreamObserver<SubscribeResponse> stream) {
                         script(request).accept(stream);
                     }
-
+                })
+                .addService(new SubscriptionServiceGrpc.SubscriptionServiceImplBase() {
                     @Override
                     public void acknowledge(AcknowledgeRequest request, StreamObserver<AcknowledgeResponse> answer) {
                         StatusRuntimeException refusal = acknowledgement(request);
@@ -134,7 +136,7 @@ abstract class ScriptedStreams {
 
     static SubscribeResponse event(String cursor) {
         return SubscribeResponse.newBuilder()
-                .setEvent(Event.newBuilder().setId("evt_" + cursor).setCursor(cursor))
+                .setEvent(Event.newBuilder().setEventId("evt_" + cursor).setCursor(cursor))
                 .build();
     }
 
@@ -149,7 +151,7 @@ abstract class ScriptedStreams {
                 .setClosing(SubscribeClosing.newBuilder()
                         .setCursor(cursor)
                         .setReason(reason)
-                        .setRetryAfter(Duration.newBuilder().setNanos((int) millis * 1_000_000)))
+                        .setRetryDelay(Duration.newBuilder().setNanos((int) millis * 1_000_000)))
                 .build();
     }
 

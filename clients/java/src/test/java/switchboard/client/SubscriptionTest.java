@@ -35,7 +35,7 @@ import switchboard.v1.Subscription;
 /** Streams of a named subscription of the real server. */
 class SubscriptionTest {
     private static final SubscribeRequest NAMED =
-            SubscribeRequest.newBuilder().setSubscription("billing").build();
+            SubscribeRequest.newBuilder().setSubscriptionId("billing").build();
     private static final Duration LONG = Duration.ofSeconds(20);
 
     @TempDir
@@ -57,12 +57,13 @@ class SubscriptionTest {
     }
 
     private void create(String type) {
-        client.events()
+        client.subscriptions()
                 .withDeadlineAfter(LONG)
                 .createSubscription(CreateSubscriptionRequest.newBuilder()
-                        .setSubscription("billing")
+                        .setSubscriptionId("billing")
                         .setPosition(StartPosition.START_POSITION_EARLIEST)
-                        .setFilter(EventFilter.newBuilder().addTypes(type))
+                        .setSubscription(Subscription.newBuilder()
+                                .setFilter(EventFilter.newBuilder().addTypes(type)))
                         .build());
     }
 
@@ -73,10 +74,10 @@ class SubscriptionTest {
     }
 
     private Subscription subscription() {
-        return client.events()
+        return client.subscriptions()
                 .withDeadlineAfter(LONG)
                 .getSubscription(GetSubscriptionRequest.newBuilder()
-                        .setSubscription("billing")
+                        .setSubscriptionId("billing")
                         .build())
                 .getSubscription();
     }
@@ -182,10 +183,10 @@ class SubscriptionTest {
             for (Event event : events) {
                 seen.add(text(event));
                 if (seen.size() == 2) {
-                    client.events()
+                    client.subscriptions()
                             .withDeadlineAfter(LONG)
                             .seekSubscription(SeekSubscriptionRequest.newBuilder()
-                                    .setSubscription("billing")
+                                    .setSubscriptionId("billing")
                                     .setPosition(StartPosition.START_POSITION_EARLIEST)
                                     .build());
                 } else if (seen.size() == 4) {
@@ -205,10 +206,10 @@ class SubscriptionTest {
         try (EventStream events = client.subscribe(NAMED)) {
             Iterator<Event> loop = events.iterator();
             assertEquals("one", text(loop.next()));
-            client.events()
+            client.subscriptions()
                     .withDeadlineAfter(LONG)
                     .deleteSubscription(DeleteSubscriptionRequest.newBuilder()
-                            .setSubscription("billing")
+                            .setSubscriptionId("billing")
                             .build());
             SwitchboardException e = assertThrows(SwitchboardException.class, loop::hasNext);
             assertEquals(Status.Code.NOT_FOUND, e.getCode());

@@ -21,11 +21,11 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class Error(_message.Message):
-    """Describes a failure inside a stream, an event or a record.
+class Failure(_message.Message):
+    """A failure inside a stream, an event or a record.
 
-    It tells the same facts that a failed RPC carries as `google.rpc.ErrorInfo`, `BadRequest` and `RetryInfo` in its
-    status details, for places where there is no RPC status to carry them.
+    It holds the facts that a failed RPC carries as `google.rpc.ErrorInfo`, `google.rpc.BadRequest` and
+    `google.rpc.RetryInfo` in its status details, for places that have no RPC status.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -54,46 +54,60 @@ class Error(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
     PROVIDER_CODE_FIELD_NUMBER: _builtins.int
     PROVIDER_TYPE_FIELD_NUMBER: _builtins.int
     PROVIDER_TRACE_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_MESSAGE_FIELD_NUMBER: _builtins.int
     RETRY_DELAY_FIELD_NUMBER: _builtins.int
     RAW_JSON_FIELD_NUMBER: _builtins.int
     FIELD_VIOLATIONS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """What happened, in upper snake case, such as `RECIPIENT_NOT_REACHABLE`. Decide on this field. `docs/errors.md`
-    lists every reason with its meaning and what to do.
+    """What went wrong, in upper snake case, such as `RECIPIENT_NOT_REACHABLE`. Base decisions on this field.
+
+    It equals `google.rpc.ErrorInfo.reason` of a failed RPC. Both are the name of a value of `Reason` without the
+    prefix `REASON_`. It is text, so a reason that is newer than your generated code stays readable.
     """
     code: _builtins.int
-    """The gRPC status code (the number of a `google.rpc.Code`) that an RPC would have failed with."""
+    """The gRPC status code that an RPC would have failed with: the number of a `google.rpc.Code`."""
     message: _builtins.str
-    """One English sentence for a developer. It never contains message text or a secret, and may change at any time."""
+    """One English sentence for a developer. It never contains message text or a secret, and it may change at any time."""
     provider: _provider_pb2.Provider.ValueType
-    """The provider that reported the failure. Unspecified when Switchboard itself refused."""
+    """The provider that reported the failure. Unspecified if Switchboard itself rejected the request."""
+    provider_name: _builtins.str
+    """The name of `provider`, such as `connectly`. Empty if Switchboard itself rejected the request."""
     provider_code: _builtins.str
-    """The provider's own code, as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty when there is none."""
+    """The provider's own error code as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty if there is none."""
     provider_type: _builtins.str
-    """The provider's own class of error, such as `ERROR_TYPE_INVALID_REQUEST`. Empty when there is none."""
+    """The provider's own class of error, such as `ERROR_TYPE_INVALID_REQUEST`. Empty if there is none."""
     provider_trace_id: _builtins.str
-    """The id that the provider's support asks for (Connectly's `cntTraceId`, Meta's `fbtrace_id`). Empty when there is
-    none.
+    """The id that the provider's support asks for: Connectly's `cntTraceId`, Meta's `fbtrace_id`. Empty if there is none."""
+    provider_message: _builtins.str
+    """What the provider wrote about the failure, at most 256 characters. Empty if it wrote nothing. A failed RPC carries
+    it as `provider_message` in `ErrorInfo.metadata`.
+
+    It joins the provider's texts. Connectly: `message`, `userTitle`, `userMessage`, `details`. ConnectBy: `message`,
+    `error_data.details`, `error_user_title`, `error_user_msg`. The text may quote the message: treat it as message
+    content, and do not log it. Secrets of the configuration are masked.
     """
     raw_json: _builtins.str
-    """The provider's error as the JSON it sent. Empty when there is none. It may hold what the provider quotes of the
-    message: treat it as message content.
+    """The provider's error as the JSON text that it sent. Empty if there is none. It may quote the message: treat it as
+    message content. Secrets of the configuration are masked.
     """
     @_builtins.property
     def retry_delay(self) -> _duration_pb2.Duration:
-        """How long to wait before trying again. Absent when waiting is not known to help."""
+        """How long to wait before the next attempt. Absent if waiting is not known to help."""
 
     @_builtins.property
     def field_violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldViolation]:
-        """What is wrong with the fields of a request, where that is why it failed: every fault (of very many, the first 32)."""
+        """Every invalid field of the request, if that is why it failed. Of more than 32 invalid fields, the first 32."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The metadata that an RPC would carry in `google.rpc.ErrorInfo`: `message_id`, `attempt`, `cause`, …"""
+        """The remaining entries of `google.rpc.ErrorInfo.metadata`: `message_id`, `attempt`, `cause` and others. `Reason` and
+        `docs/errors.md` list the keys of each reason.
+        """
 
     def __init__(
         self,
@@ -102,9 +116,11 @@ class Error(_message.Message):
         code: _builtins.int = ...,
         message: _builtins.str = ...,
         provider: _provider_pb2.Provider.ValueType = ...,
+        provider_name: _builtins.str = ...,
         provider_code: _builtins.str = ...,
         provider_type: _builtins.str = ...,
         provider_trace_id: _builtins.str = ...,
+        provider_message: _builtins.str = ...,
         retry_delay: _duration_pb2.Duration | None = ...,
         raw_json: _builtins.str = ...,
         field_violations: _abc.Iterable[Global___FieldViolation] | None = ...,
@@ -112,15 +128,15 @@ class Error(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field_violations", b"field_violations", "message", b"message", "metadata", b"metadata", "provider", b"provider", "provider_code", b"provider_code", "provider_trace_id", b"provider_trace_id", "provider_type", b"provider_type", "raw_json", b"raw_json", "reason", b"reason", "retry_delay", b"retry_delay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field_violations", b"field_violations", "message", b"message", "metadata", b"metadata", "provider", b"provider", "provider_code", b"provider_code", "provider_message", b"provider_message", "provider_name", b"provider_name", "provider_trace_id", b"provider_trace_id", "provider_type", b"provider_type", "raw_json", b"raw_json", "reason", b"reason", "retry_delay", b"retry_delay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Error: _TypeAlias = Error  # noqa: Y015
+Global___Failure: _TypeAlias = Failure  # noqa: Y015
 
 @_typing.final
 class FieldViolation(_message.Message):
-    """Says what is wrong with one field of a request."""
+    """One invalid field of a request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -128,13 +144,13 @@ class FieldViolation(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """The field's path, `template.body[1].text`."""
+    """The path of the field in the request, such as `template.body[1].text`."""
     reason: _builtins.str
-    """What kind of fault it is, in upper snake case: `REQUIRED`, `MALFORMED`, `OUT_OF_RANGE`, `UNKNOWN_VALUE`,
-    `UNSUPPORTED`, `MISMATCH`.
+    """The kind of violation, in upper snake case: `REQUIRED`, `MALFORMED`, `OUT_OF_RANGE`, `UNKNOWN_VALUE`, `UNSUPPORTED`
+    (by the account's provider), `MISMATCH` (with the template or another field).
     """
     description: _builtins.str
-    """What is allowed, in English. It never quotes what was given."""
+    """What is allowed, in English. It never quotes the value in the request."""
     def __init__(
         self,
         *,
