@@ -1,5 +1,6 @@
 //! Requests into `domain`: every fault is noted with its field's path, and reading goes on to the next field.
 
+mod media;
 pub(in crate::api) mod template;
 
 use std::fmt::Display;
@@ -12,7 +13,6 @@ use tokio::time::Instant;
 
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::error::status;
-use crate::api::message::media;
 use crate::api::request::idempotency;
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::dispatch::SendOptions;
