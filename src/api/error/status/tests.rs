@@ -1,4 +1,6 @@
+use super::provider::refusal;
 use super::*;
+use crate::domain::RefusalReason;
 
 /// `docs/errors.md` has one heading per reason, and no other heading of that rank.
 #[test]

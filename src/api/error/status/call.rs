@@ -1,0 +1,130 @@
+//! Failed calls to a provider: reads, sends and other writes.
+
+use tonic::{Code, Status};
+
+use super::provider::{not_begun, not_sent, refusal, refused, unread};
+use super::{OUTAGE_DELAY, Reason, server_stopping, stopping};
+use crate::api::error::error_response::ErrorResponse;
+use crate::api::request::violations::{ViolationReason, Violations};
+use crate::dispatch::{self, Rejected, TemplateMismatch};
+use crate::domain::outcome::UnknownOutcome;
+use crate::domain::{MessageId, RefusalReason, UnknownReason};
+use crate::pb::v1;
+use crate::provider::{self, Account};
+
+/// A send with an account that was not accepted.
+pub(in crate::api) fn send_failed(account: &Account, failure: &dispatch::Failure) -> Status {
+    not_done(account, failure, send_unknown).into()
+}
+
+/// The same, for a stream or a record.
+pub(in crate::api) fn send_error(account: &Account, failure: &dispatch::Failure) -> v1::Failure {
+    not_done(account, failure, send_unknown).into()
+}
+
+/// Another write that was not answered with "yes".
+pub(in crate::api) fn write_failed(account: &Account, failure: &dispatch::Failure) -> Status {
+    not_done(account, failure, write_unknown).into()
+}
+
+/// A read that brought nothing. It may be tried again freely, but a reply that cannot be read will hardly change.
+pub(in crate::api) fn read_failed(account: &Account, cause: &dispatch::Cause) -> Status {
+    let answer = match cause {
+        dispatch::Cause::Provider(error) | dispatch::Cause::NotPrepared(error) => unread(error),
+        dispatch::Cause::Rejected(held) => gate_held(held),
+        dispatch::Cause::Stopping => return stopping(),
+        dispatch::Cause::TemplateMismatch(_)
+        | dispatch::Cause::WindowClosed { .. }
+        | dispatch::Cause::Reused
+        | dispatch::Cause::OutcomeUnknown(_)
+        | dispatch::Cause::Unrecorded
+        | dispatch::Cause::BrokeOff => unreachable!("only writes end like this"),
+    };
+    answer.about(account).into()
+}
+
+/// A write that was not done, or of which nobody can tell: `unknown` says that.
+fn not_done(
+    account: &Account,
+    failure: &dispatch::Failure,
+    unknown: fn(&str) -> ErrorResponse,
+) -> ErrorResponse {
+    let mut answer = match &*failure.source {
+        dispatch::Cause::Stopping => server_stopping(),
+        dispatch::Cause::BrokeOff => unknown(UnknownReason::ServerFailed.as_str()),
+        dispatch::Cause::NotPrepared(error) => unread(error),
+        dispatch::Cause::Rejected(held) => gate_held(held),
+        dispatch::Cause::TemplateMismatch(misfits) => {
+            let mut violations = Violations::default();
+            for TemplateMismatch { field, problem } in misfits {
+                violations.add(field, ViolationReason::Mismatch, problem);
+            }
+            violations.into()
+        }
+        dispatch::Cause::WindowClosed { since } => {
+            let (code, reason, message) = refusal(RefusalReason::SessionWindowClosed);
+            ErrorResponse::new(code, reason, message).with("closed_since", since.to_rfc3339())
+        }
+        dispatch::Cause::Reused => ErrorResponse::new(
+            Code::FailedPrecondition,
+            Reason::RequestIdReused,
+            "the request_id stands for another request, with other content or of another RPC: nothing was done",
+        ),
+        dispatch::Cause::OutcomeUnknown(UnknownOutcome { cause, fault }) => {
+            unknown(cause.as_str()).with_provider_error(fault.as_ref())
+        }
+        dispatch::Cause::Unrecorded => ErrorResponse::new(
+            Code::Unavailable,
+            Reason::StoreUnavailable,
+            "the request cannot be written down now, so nothing was done: call again",
+        )
+        .retry_after(OUTAGE_DELAY),
+        dispatch::Cause::Provider(error) => match error {
+            provider::Error::NotSent(_) => not_sent(),
+            provider::Error::Refused(fault) => refused(fault),
+            provider::Error::PreconditionFailed(obstacle) => not_begun(obstacle),
+            provider::Error::Unknown { cause, fault } => {
+                unknown(cause.as_str()).with_provider_error(fault.as_ref())
+            }
+        },
+    };
+    if let Some(id) = failure.message_id {
+        answer = answer.with("message_id", id);
+    }
+    if let Some(attempt) = failure.attempt {
+        answer = answer.with("attempt", attempt);
+    }
+    answer.about(account)
+}
+
+/// A call that the account's gate held back. Nothing was sent.
+fn gate_held(held: &Rejected) -> ErrorResponse {
+    match held {
+        Rejected::RateLimited { retry_after } => ErrorResponse::new(
+            Code::ResourceExhausted,
+            Reason::AccountBusy,
+            "the account has more calls to make than its rate allows before the deadline: nothing was sent",
+        )
+        .retry_after(*retry_after),
+        Rejected::CircuitOpen { retry_after } => not_sent().retry_after(*retry_after),
+    }
+}
+
+/// A message of which nobody can tell whether the provider took it.
+pub(in crate::api) fn doubt(message_id: MessageId, attempt: u32, doubt: &UnknownOutcome) -> v1::Failure {
+    send_unknown(doubt.cause.as_str())
+        .with_provider_error(doubt.fault.as_ref())
+        .with("message_id", message_id)
+        .with("attempt", attempt)
+        .into()
+}
+
+fn write_unknown(cause: &str) -> ErrorResponse {
+    let message = "nobody can tell whether the provider did it: look before you do it again";
+    ErrorResponse::new(Code::FailedPrecondition, Reason::WriteOutcomeUnknown, message).with("cause", cause)
+}
+
+fn send_unknown(cause: &str) -> ErrorResponse {
+    let message = "nobody can tell whether the provider took the message: sending it again may send it twice";
+    ErrorResponse::new(Code::FailedPrecondition, Reason::SendOutcomeUnknown, message).with("cause", cause)
+}
