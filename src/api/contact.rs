@@ -14,7 +14,7 @@ use crate::domain::contact::{
     ContactId, ContactUpdate, CountryCode, Created, DateOfBirth, Details, ListedContact, MAX_PHONE_DIGITS,
     NationalNumber, NewContact,
 };
-use crate::domain::request::Request as Repeatable;
+use crate::domain::request::Request as IdempotentRequest;
 use crate::pb::v1;
 use crate::provider::{Account, Accounts, connectby};
 
@@ -33,15 +33,15 @@ impl ContactService for Api {
         let account = account(&request.account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
         let account = account.expect(NOTED);
-        let place = page_token::decode_place(LIST, Some(account.id()), &request.page_token)?;
+        let position = page_token::decode_page(LIST, Some(account.id()), &request.page_token)?;
         let page = self
             .dispatch
-            .read(account, "list_contacts", deadline, || contacts(account).list_contacts(place.as_ref()))
+            .read(account, "list_contacts", deadline, || contacts(account).list_contacts(position.as_ref()))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListContactsResponse {
-            contacts: page.items.into_iter().map(listed).collect(),
-            next_page_token: page_token::encode_place(LIST, Some(account.id()), page.next),
+            contacts: page.items.into_iter().map(contact_from_list).collect(),
+            next_page_token: page_token::encode_page(LIST, Some(account.id()), page.next),
         }))
     }
 
@@ -57,19 +57,20 @@ impl ContactService for Api {
             async move {
                 let Created { id, message } = contacts(&account).create_contact(&contact).await?;
                 let response = v1::CreateContactResponse {
-                    contact: Some(created(id, contact)),
+                    contact: Some(contact_from_creation(id, contact)),
                     provider_message: message,
                     replayed: false,
                 };
                 Ok(response.encode_to_vec().into())
             }
         };
-        let done = self
+        let completed = self
             .dispatch
             .write_once(&account, "create_contact", request, deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
-        let response = v1::CreateContactResponse { replayed: done.replayed, ..idempotency::reply(&done)? };
+        let response =
+            v1::CreateContactResponse { replayed: completed.replayed, ..idempotency::reply(&completed)? };
         Ok(Response::new(response))
     }
 
@@ -137,21 +138,23 @@ fn account<'a>(
 struct Creation {
     account: Arc<Account>,
     contact: NewContact,
-    request: Option<Repeatable>,
+    request: Option<IdempotentRequest>,
 }
 
 fn creation(request: v1::CreateContactRequest, accounts: &Accounts) -> Result<Creation, Status> {
     let mut violations = Violations::default();
     let account = account(&request.account, accounts, &mut violations)?;
-    let repeat = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
-    let repeatable = repeat.map(|repeat| repeat.request(idempotency::of_contact(&request)));
-    let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
+    let key = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+    let idempotent = key.map(|key| key.request(idempotency::of_contact(&request)));
+    let Some(contact) = required_contact(request.contact, &mut violations) else {
+        return Err(violations.into());
+    };
 
     let name = name(&contact.name, &mut violations);
     let country_code = parse::required("contact.country_code", &contact.country_code, &mut violations);
     let phone_number = parse::required("contact.phone_number", &contact.phone_number, &mut violations);
     if let (Some(code), Some(number)) = (&country_code, &phone_number) {
-        together(code, number, &mut violations);
+        check_phone_length(code, number, &mut violations);
     }
     let details = details(contact, &mut violations);
 
@@ -162,7 +165,7 @@ fn creation(request: v1::CreateContactRequest, accounts: &Accounts) -> Result<Cr
         unreachable!("{NOTED}")
     };
     let contact = NewContact { name, country_code, phone_number, details };
-    Ok(Creation { account: Arc::clone(account), contact, request: repeatable })
+    Ok(Creation { account: Arc::clone(account), contact, request: idempotent })
 }
 
 fn update(
@@ -171,7 +174,9 @@ fn update(
 ) -> Result<(Arc<Account>, ContactUpdate), Status> {
     let mut violations = Violations::default();
     let account = account(&request.account, accounts, &mut violations)?;
-    let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
+    let Some(contact) = required_contact(request.contact, &mut violations) else {
+        return Err(violations.into());
+    };
 
     let id = parse::required("contact.contact_id", &contact.contact_id, &mut violations);
     let name = name(&contact.name, &mut violations);
@@ -205,14 +210,14 @@ fn deletion(
     Ok((Arc::clone(account), id))
 }
 
-fn given(contact: Option<v1::Contact>, violations: &mut Violations) -> Option<v1::Contact> {
+fn required_contact(contact: Option<v1::Contact>, violations: &mut Violations) -> Option<v1::Contact> {
     if contact.is_none() {
         violations.add("contact", ViolationReason::Required, "must be given");
     }
     contact
 }
 
-fn empty(field: &str, text: &str, allowed: &str, violations: &mut Violations) {
+fn must_be_empty(field: &str, text: &str, allowed: &str, violations: &mut Violations) {
     if !text.is_empty() {
         violations.add(field, ViolationReason::Malformed, allowed);
     }
@@ -223,11 +228,11 @@ fn name(name: &str, violations: &mut Violations) -> Option<String> {
         violations.add("contact.name", ViolationReason::Required, "must be given, and not white space alone");
         return None;
     }
-    parse::at_most("contact.name", name, 512, violations);
+    parse::check_length("contact.name", name, 512, violations);
     Some(name.to_owned())
 }
 
-fn together(code: &CountryCode, number: &NationalNumber, violations: &mut Violations) {
+fn check_phone_length(code: &CountryCode, number: &NationalNumber, violations: &mut Violations) {
     if code.as_str().len() + number.as_str().len() > MAX_PHONE_DIGITS {
         let allowed = format!(
             "must have at most {MAX_PHONE_DIGITS} digits together with the digits of the country code"
@@ -238,15 +243,15 @@ fn together(code: &CountryCode, number: &NationalNumber, violations: &mut Violat
 
 /// Reads what may be absent.
 fn details(contact: v1::Contact, violations: &mut Violations) -> Details {
-    for (field, text, most) in [
+    for (field, text, max) in [
         ("contact.email", &contact.email, 320),
         ("contact.gender", &contact.gender, 64),
         ("contact.note", &contact.note, 4_096),
     ] {
-        parse::at_most(field, text.as_deref().unwrap_or_default(), most, violations);
+        parse::check_length(field, text.as_deref().unwrap_or_default(), max, violations);
     }
     let date_of_birth = date_of_birth(contact.date_of_birth.as_deref(), violations);
-    empty("contact.raw_json", &contact.raw_json, "must be empty: it is filled in a list", violations);
+    must_be_empty("contact.raw_json", &contact.raw_json, "must be empty: it is filled in a list", violations);
     Details { email: contact.email, gender: contact.gender, date_of_birth, note: contact.note }
 }
 
@@ -260,7 +265,7 @@ fn date_of_birth(text: Option<&str>, violations: &mut Violations) -> Option<Date
     }
 }
 
-fn created(id: String, contact: NewContact) -> v1::Contact {
+fn contact_from_creation(id: String, contact: NewContact) -> v1::Contact {
     let NewContact { name, country_code, phone_number, details } = contact;
     let Details { email, gender, date_of_birth, note } = details;
     v1::Contact {
@@ -276,7 +281,7 @@ fn created(id: String, contact: NewContact) -> v1::Contact {
     }
 }
 
-fn listed(contact: ListedContact) -> v1::Contact {
+fn contact_from_list(contact: ListedContact) -> v1::Contact {
     let ListedContact { id, name, phone_number, email, gender, date_of_birth, note, raw_json } = contact;
     v1::Contact {
         contact_id: id,

@@ -32,21 +32,21 @@ async fn conversation(
     let mut violations = Violations::default();
     let account = parse::account("account", &request.account, api.dispatch.accounts(), &mut violations)?;
     let customer = parse::required::<Address>("customer", &request.customer, &mut violations);
-    let own = request.sender.as_deref();
-    let own = own.map(|sender| parse::required::<PhoneNumber>("sender", sender, &mut violations));
+    let sender = request.sender.as_deref();
+    let sender = sender.map(|sender| parse::required::<PhoneNumber>("sender", sender, &mut violations));
     violations.check()?;
-    let own = own.flatten();
+    let sender = sender.flatten();
     let (account, customer) = (account.expect(NOTED), customer.expect(NOTED));
     let last = api
         .messages
-        .last_received(account.id(), &customer, own.as_ref())
+        .last_received(account.id(), &customer, sender.as_ref())
         .await
         .map_err(|_| status::store_unreadable())?;
     let expires = last.map(|last| last.plus(SESSION_WINDOW));
     let conversation = v1::Conversation {
         account: account.id().to_string(),
         customer: customer.to_string(),
-        sender: own.map(|own| own.to_string()).unwrap_or_default(),
+        sender: sender.map(|sender| sender.to_string()).unwrap_or_default(),
         last_received_time: last.map(convert::timestamp),
         session_expire_time: expires.map(convert::timestamp),
         session_open: expires.is_some_and(|expires| expires > UnixMillis::now()),

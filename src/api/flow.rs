@@ -31,20 +31,20 @@ impl FlowService for Api {
         let (Some(account), Some(flows)) = (account, flows) else {
             unreachable!("what is missing was noted as a violation")
         };
-        let place = page_token::decode_place(LIST, Some(account.id()), &request.page_token)?;
+        let position = page_token::decode_page(LIST, Some(account.id()), &request.page_token)?;
         let page = self
             .dispatch
-            .read(account, "list_flow_responses", deadline, || flows.list_flow_responses(place.as_ref()))
+            .read(account, "list_flow_responses", deadline, || flows.list_flow_responses(position.as_ref()))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListFlowResponsesResponse {
-            flow_responses: page.items.into_iter().map(listed).collect(),
-            next_page_token: page_token::encode_place(LIST, Some(account.id()), page.next),
+            flow_responses: page.items.into_iter().map(flow_response).collect(),
+            next_page_token: page_token::encode_page(LIST, Some(account.id()), page.next),
         }))
     }
 }
 
-fn listed(response: FlowResponse) -> v1::FlowResponse {
+fn flow_response(response: FlowResponse) -> v1::FlowResponse {
     let FlowResponse { flow_id, sender, answers, raw_json, create_time, update_time } = response;
     let (Answers { fields, flow_token }, problem) = match answers {
         Ok(answers) => (answers, ""),

@@ -26,7 +26,7 @@ use tonic::service::Routes;
 
 pub use response::convert::encode_event;
 pub use response::encoded::{Encoded, EncodedList};
-pub use transport::grpc_web::for_pages;
+pub use transport::grpc_web::with_grpc_web;
 pub use transport::truncated_body::reject_truncated_bodies;
 
 use crate::config;
@@ -89,9 +89,10 @@ impl Api {
         use served::v1::template_service_server::TemplateServiceServer;
         use served::v1::webhook_registration_service_server::WebhookRegistrationServiceServer;
 
-        let (health, keep_health) = transport::health::service(self.journal.health(), self.stopping.clone());
+        let (health, update_health) =
+            transport::health::service(self.journal.health(), self.stopping.clone());
         let (reflection, reflection_alpha) = transport::reflection::services(self.sandbox.is_some());
-        let steering = self.sandbox.clone().map(|sandbox| {
+        let sandbox_service = self.sandbox.clone().map(|sandbox| {
             let accounts = self.dispatch.accounts().clone();
             SandboxServiceServer::new(sandbox::SandboxApi { accounts, sandbox })
         });
@@ -109,9 +110,9 @@ impl Api {
             .add_service(health)
             .add_service(reflection)
             .add_service(reflection_alpha);
-        if let Some(steering) = steering {
-            routes.add_service(steering);
+        if let Some(sandbox_service) = sandbox_service {
+            routes.add_service(sandbox_service);
         }
-        (routes.routes(), keep_health)
+        (routes.routes(), update_health)
     }
 }

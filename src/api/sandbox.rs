@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::parse;
-use crate::api::request::violations::{ViolationReason as FieldFault, Violations};
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::served::sandbox::v1::sandbox_service_server::SandboxService;
 use crate::domain::{PhoneNumber, Provider};
 use crate::pb::sandbox::v1 as pb;
@@ -34,13 +34,13 @@ impl SandboxApi {
     }
 
     /// The imitated provider that sends webhooks, if the account is there.
-    fn sender_of_webhooks(&self, account: &str, violations: &mut Violations) -> Result<&Connectly, Status> {
+    fn webhook_sender(&self, account: &str, violations: &mut Violations) -> Result<&Connectly, Status> {
         if let Some(account) = parse::account("account", account, &self.accounts, violations)?
             && account.webhook_scheme().is_none()
         {
             violations.add(
                 "account",
-                FieldFault::Unsupported,
+                ViolationReason::Unsupported,
                 "must be an account whose provider has webhooks",
             );
         }
@@ -56,10 +56,10 @@ impl SandboxService for SandboxApi {
     ) -> Result<Response<pb::InjectMessageResponse>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let connectly = self.sender_of_webhooks(&request.account, &mut violations)?;
+        let connectly = self.webhook_sender(&request.account, &mut violations)?;
         let sender = parse::required::<PhoneNumber>("sender", &request.sender, &mut violations);
         if request.text.is_empty() {
-            violations.add("text", FieldFault::Required, "must be given");
+            violations.add("text", ViolationReason::Required, "must be given");
         }
         violations.check()?;
         let sender = sender.map(|number| number.to_string()).unwrap_or_default();
@@ -76,13 +76,17 @@ impl SandboxService for SandboxApi {
     ) -> Result<Response<pb::InjectWebhookResponse>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let connectly = self.sender_of_webhooks(&request.account, &mut violations)?;
+        let connectly = self.webhook_sender(&request.account, &mut violations)?;
         let signature = match pb::WebhookSignature::try_from(request.signature) {
             Ok(pb::WebhookSignature::Unspecified | pb::WebhookSignature::Valid) => Signature::Right,
             Ok(pb::WebhookSignature::Invalid) => Signature::Wrong,
             Ok(pb::WebhookSignature::Missing) => Signature::Missing,
             Err(_) => {
-                violations.add("signature", FieldFault::UnknownValue, "must be VALID, INVALID or MISSING");
+                violations.add(
+                    "signature",
+                    ViolationReason::UnknownValue,
+                    "must be VALID, INVALID or MISSING",
+                );
                 Signature::Missing
             }
         };
@@ -147,13 +151,13 @@ fn fault_rule(request: &pb::SetFaultRequest, violations: &mut Violations) -> Opt
         name => match name.parse::<Operation>() {
             Ok(operation) => Some(operation),
             Err(error) => {
-                violations.add("operation", FieldFault::UnknownValue, error.to_string());
+                violations.add("operation", ViolationReason::UnknownValue, error.to_string());
                 None
             }
         },
     };
-    let longest = Duration::from_secs(300);
-    let latency = parse::duration("latency", request.latency, Duration::ZERO..=longest, violations);
+    let max_latency = Duration::from_secs(300);
+    let latency = parse::duration("latency", request.latency, Duration::ZERO..=max_latency, violations);
     // `FAULT_KIND_CUT_REPLY` is the fault `cut_reply`.
     let kind = pb::FaultKind::try_from(request.kind).unwrap_or_default().as_str_name();
     let kind = kind.trim_start_matches("FAULT_KIND_").to_ascii_lowercase();
@@ -170,15 +174,15 @@ fn fault_rule(request: &pb::SetFaultRequest, violations: &mut Violations) -> Opt
             Some(FaultRule { operation, times, fault })
         }
         Err(FaultMalformed::Kind) => {
-            violations.add("kind", FieldFault::Required, "must be given");
+            violations.add("kind", ViolationReason::Required, "must be given");
             None
         }
         Err(FaultMalformed::LatencyMissing) => {
-            violations.add("latency", FieldFault::Required, "must be given for FAULT_KIND_LATENCY");
+            violations.add("latency", ViolationReason::Required, "must be given for FAULT_KIND_LATENCY");
             None
         }
         Err(FaultMalformed::Status) => {
-            violations.add("http_status", FieldFault::OutOfRange, "must be from 200 to 599");
+            violations.add("http_status", ViolationReason::OutOfRange, "must be from 200 to 599");
             None
         }
     }

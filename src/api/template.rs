@@ -20,16 +20,16 @@ const LIST: &str = "TemplateService.ListTemplates";
 /// What a page token holds: the provider's cursor, and on which side of it the page lies.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Beside {
+enum ProviderCursor {
     After(String),
     Before(String),
 }
 
-impl From<Beside> for TemplateListStart {
-    fn from(beside: Beside) -> Self {
-        match beside {
-            Beside::After(cursor) => Self::After(cursor),
-            Beside::Before(cursor) => Self::Before(cursor),
+impl From<ProviderCursor> for TemplateListStart {
+    fn from(cursor: ProviderCursor) -> Self {
+        match cursor {
+            ProviderCursor::After(cursor) => Self::After(cursor),
+            ProviderCursor::Before(cursor) => Self::Before(cursor),
         }
     }
 }
@@ -46,18 +46,19 @@ impl TemplateService for Api {
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
         let account = account.expect("what is missing was noted as a violation");
-        let beside: Option<Beside> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
-        let place = beside.map(TemplateListStart::from).unwrap_or_default();
+        let cursor: Option<ProviderCursor> =
+            page_token::decode(LIST, Some(account.id()), &request.page_token)?;
+        let start = cursor.map(TemplateListStart::from).unwrap_or_default();
         let Page { templates, after, before } = self
             .dispatch
-            .read(account, "list_templates", deadline, || account.list_templates(&place))
+            .read(account, "list_templates", deadline, || account.list_templates(&start))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        let token = |beside| page_token::encode(LIST, Some(account.id()), &beside);
+        let token = |cursor| page_token::encode(LIST, Some(account.id()), &cursor);
         Ok(Response::new(ListTemplatesResponse {
             templates: templates.into_iter().map(convert::template::definition).collect(),
-            next_page_token: after.map(Beside::After).map(token).unwrap_or_default(),
-            previous_page_token: before.map(Beside::Before).map(token).unwrap_or_default(),
+            next_page_token: after.map(ProviderCursor::After).map(token).unwrap_or_default(),
+            previous_page_token: before.map(ProviderCursor::Before).map(token).unwrap_or_default(),
         }))
     }
 

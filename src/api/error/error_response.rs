@@ -55,7 +55,7 @@ impl ErrorResponse {
     }
 
     /// Whose trouble it is.
-    pub(in crate::api) fn about(self, account: &Account) -> Self {
+    pub(in crate::api) fn for_account(self, account: &Account) -> Self {
         self.with("account", account.id()).with("provider", account.provider())
     }
 
@@ -90,22 +90,22 @@ pub(in crate::api) fn clipped(text: String) -> String {
 }
 
 impl From<ErrorResponse> for Status {
-    fn from(answer: ErrorResponse) -> Self {
-        let mut details = ErrorDetails::with_error_info(answer.reason.as_str(), DOMAIN, answer.metadata);
-        if !answer.violations.is_empty() {
-            details.set_bad_request(answer.violations);
+    fn from(response: ErrorResponse) -> Self {
+        let mut details = ErrorDetails::with_error_info(response.reason.as_str(), DOMAIN, response.metadata);
+        if !response.violations.is_empty() {
+            details.set_bad_request(response.violations);
         }
-        if answer.retry_delay.is_some() {
-            details.set_retry_info(answer.retry_delay);
+        if response.retry_delay.is_some() {
+            details.set_retry_info(response.retry_delay);
         }
-        Self::with_error_details(answer.code, answer.message, details)
+        Self::with_error_details(response.code, response.message, details)
     }
 }
 
 impl From<ErrorResponse> for v1::Failure {
     /// The same facts, where there is no status to carry them.
-    fn from(answer: ErrorResponse) -> Self {
-        let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay } = answer;
+    fn from(response: ErrorResponse) -> Self {
+        let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay } = response;
         let mut take = |key| metadata.remove(key).unwrap_or_default();
         let (provider_code, provider_type, provider_trace_id) =
             (take("provider_code"), take("provider_type"), take("provider_trace_id"));

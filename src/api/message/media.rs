@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
-use crate::api::request::upload::{Intake, file_name};
+use crate::api::request::upload::{UploadReader, file_name};
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{Api, request::idempotency, request::parse, response::convert};
 use crate::dispatch::SendOptions;
@@ -21,16 +21,15 @@ pub(in crate::api) async fn send_media(
     request: Request<Streaming<v1::SendMediaRequest>>,
 ) -> Result<Response<v1::SendMediaResponse>, Status> {
     let deadline = deadline(request.metadata());
-    let mut intake = Intake::new(request.into_inner(), api.stopping.clone());
-    let (header, first) = intake.header().await?;
+    let mut upload = UploadReader::new(request.into_inner(), api.stopping.clone());
+    let (header, first) = upload.header().await?;
     let mut violations = Violations::default();
     let account =
         parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
     let to = parse::required::<Address>("header.to", &header.to, &mut violations);
     let channel = parse::channel("header.channel", header.channel, &mut violations);
     let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
-    let repeat =
-        idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
+    let key = idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let checks = parse::checks("header.checks", header.checks, &mut violations);
     let callback_data = parse::callback_data("header.callback_data", &header.callback_data, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
@@ -45,13 +44,12 @@ pub(in crate::api) async fn send_media(
         unreachable!("what is missing was noted as a violation")
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
-    let file = intake.file(first, spool, limits, name).await?;
-    let request =
-        repeat.map(|repeat| repeat.request(idempotency::of_media(header, &to, channel, &file.digest)));
-    let terms = SendOptions { request, deadline, ..checks };
+    let file = upload.file(first, spool, limits, name).await?;
+    let request = key.map(|key| key.request(idempotency::of_media(header, &to, channel, &file.digest)));
+    let options = SendOptions { request, deadline, ..checks };
     let message = api
         .dispatch
-        .send_media(Arc::clone(account), to, channel, callback_data, file, terms)
+        .send_media(Arc::clone(account), to, channel, callback_data, file, options)
         .await
         .map_err(|failure| status::send_failed(account, &failure))?;
     Ok(Response::new(v1::SendMediaResponse {
@@ -66,42 +64,41 @@ pub(in crate::api) async fn upload_template_media(
     request: Request<Streaming<v1::UploadTemplateMediaRequest>>,
 ) -> Result<Response<v1::UploadTemplateMediaResponse>, Status> {
     let deadline = deadline(request.metadata());
-    let mut intake = Intake::new(request.into_inner(), api.stopping.clone());
-    let (header, first) = intake.header().await?;
+    let mut upload = UploadReader::new(request.into_inner(), api.stopping.clone());
+    let (header, first) = upload.header().await?;
     let mut violations = Violations::default();
     let account =
         parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
     let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
-    let repeat =
-        idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
+    let key = idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
     violations.check()?;
     let (Some(account), Some(name), Some(limits)) = (account, name, limits) else {
         unreachable!("what is missing was noted as a violation")
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
-    let file = intake.file(first, spool, limits, name).await?;
-    let request = repeat.map(|repeat| repeat.request(idempotency::of_template_media(header, &file.digest)));
-    let upload = move |account: Arc<Account>| {
+    let file = upload.file(first, spool, limits, name).await?;
+    let request = key.map(|key| key.request(idempotency::of_template_media(header, &file.digest)));
+    let write = move |account: Arc<Account>| {
         let file = file.clone();
         async move {
-            let url = uploads(&account).upload_template_media(file).await?;
+            let url = client(&account).upload_template_media(file).await?;
             let response = v1::UploadTemplateMediaResponse { url, replayed: false };
             Ok(response.encode_to_vec().into())
         }
     };
-    let done = api
+    let completed = api
         .dispatch
-        .write_once(account, "upload_template_media", request, deadline, upload)
+        .write_once(account, "upload_template_media", request, deadline, write)
         .await
         .map_err(|cause| status::write_failed(account, &cause))?;
     Ok(Response::new(v1::UploadTemplateMediaResponse {
-        replayed: done.replayed,
-        ..idempotency::reply(&done)?
+        replayed: completed.replayed,
+        ..idempotency::reply(&completed)?
     }))
 }
 
-fn uploads(account: &Account) -> &connectby::Client {
+fn client(account: &Account) -> &connectby::Client {
     account.uploads().expect("an account that takes no files was noted as a violation")
 }
 

@@ -28,11 +28,11 @@ pub(in crate::api) async fn get(
 ) -> Result<v1::GetMessageResponse, Status> {
     use v1::get_message_request::Key;
     let key = request.key.map(|key| match key {
-        Key::MessageId(id) => Given::Ours(id),
-        Key::ProviderMessageId(id) => Given::Providers(id),
-        Key::RequestId(id) => Given::Request(id),
+        Key::MessageId(id) => RequestedKey::MessageId(id),
+        Key::ProviderMessageId(id) => RequestedKey::ProviderMessageId(id),
+        Key::RequestId(id) => RequestedKey::RequestId(id),
     });
-    let (account, key) = named(api, &request.account, key)?;
+    let (account, key) = parse_key(api, &request.account, key)?;
     let found = api.messages.find(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
     let message = found.ok_or_else(|| status::message_not_found(account.id()))?;
     Ok(v1::GetMessageResponse { message: Some(convert::message(message)) })
@@ -45,27 +45,27 @@ pub(in crate::api) async fn watch(
 ) -> Result<BoxStream<'static, Result<v1::WatchMessageResponse, Status>>, Status> {
     use v1::watch_message_request::Key;
     let key = request.key.map(|key| match key {
-        Key::MessageId(id) => Given::Ours(id),
-        Key::ProviderMessageId(id) => Given::Providers(id),
-        Key::RequestId(id) => Given::Request(id),
+        Key::MessageId(id) => RequestedKey::MessageId(id),
+        Key::ProviderMessageId(id) => RequestedKey::ProviderMessageId(id),
+        Key::RequestId(id) => RequestedKey::RequestId(id),
     });
-    let (account, key) = named(api, &request.account, key)?;
+    let (account, key) = parse_key(api, &request.account, key)?;
     let account = Arc::clone(account);
-    let followed = api.messages.watch(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
-    let followed = followed.ok_or_else(|| status::message_not_found(account.id()))?;
+    let messages = api.messages.watch(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
+    let messages = messages.ok_or_else(|| status::message_not_found(account.id()))?;
     let stopping = api.stopping.clone();
-    let responses = stream::unfold(Some(followed), move |followed| {
+    let responses = stream::unfold(Some(messages), move |messages| {
         let (account, stopping) = (Arc::clone(&account), stopping.clone());
         async move {
-            let mut followed = followed?;
-            let news = tokio::select! {
+            let mut messages = messages?;
+            let update = tokio::select! {
                 biased;
-                news = followed.next() => news,
+                update = messages.next() => update,
                 () = stopping.cancelled() => return Some((Err(status::stopping()), None)),
             };
-            Some(match news {
+            Some(match update {
                 Ok(Update::Message(message)) => {
-                    (Ok(Response::Message(convert::message(*message))), Some(followed))
+                    (Ok(Response::Message(convert::message(*message))), Some(messages))
                 }
                 Ok(Update::Ended(end)) => (Ok(Response::Ended(ended(&account, end))), None),
                 Err(_) => (Err(status::store_unreadable()), None),
@@ -73,35 +73,35 @@ pub(in crate::api) async fn watch(
         }
     });
     let response = |response| v1::WatchMessageResponse { response: Some(response) };
-    Ok(responses.map(move |told| told.map(response)).boxed())
+    Ok(responses.map(move |item| item.map(response)).boxed())
 }
 
 /// What names a message, as it was given.
-enum Given {
-    Ours(String),
-    Providers(String),
-    Request(String),
+enum RequestedKey {
+    MessageId(String),
+    ProviderMessageId(String),
+    RequestId(String),
 }
 
-fn named<'a>(
+fn parse_key<'a>(
     api: &'a Api,
     account: &str,
-    key: Option<Given>,
+    key: Option<RequestedKey>,
 ) -> Result<(&'a Arc<Account>, MessageKey), Status> {
     let mut violations = Violations::default();
     let account = parse::account("account", account, api.dispatch.accounts(), &mut violations)?;
     let key = match key {
-        Some(Given::Ours(id)) => {
+        Some(RequestedKey::MessageId(id)) => {
             parse::required::<MessageId>("message_id", &id, &mut violations).map(MessageKey::Id)
         }
-        Some(Given::Providers(id)) => {
+        Some(RequestedKey::ProviderMessageId(id)) => {
             if id.is_empty() {
                 violations.add("provider_message_id", ViolationReason::Required, "must be given");
             }
-            parse::at_most("provider_message_id", &id, PROVIDER_ID_CHARACTERS, &mut violations);
+            parse::check_length("provider_message_id", &id, PROVIDER_ID_CHARACTERS, &mut violations);
             Some(MessageKey::Provider(id))
         }
-        Some(Given::Request(id)) => {
+        Some(RequestedKey::RequestId(id)) => {
             parse::required("request_id", &id, &mut violations).map(MessageKey::Request)
         }
         None => {

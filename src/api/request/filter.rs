@@ -31,9 +31,10 @@ fn accounts(
     violations: &mut Violations,
 ) -> Result<Vec<AccountId>, ErrorResponse> {
     let mut accounts = Vec::new();
-    for (at, id) in parse::few(&format!("{field}.accounts"), &filter.accounts, FILTER_ITEMS, violations)
-        .iter()
-        .enumerate()
+    for (at, id) in
+        parse::limit_items(&format!("{field}.accounts"), &filter.accounts, FILTER_ITEMS, violations)
+            .iter()
+            .enumerate()
     {
         let account = parse::account(&format!("{field}.accounts[{at}]"), id, known, violations)?;
         let account = account.map(|account| account.id().clone());
@@ -44,8 +45,9 @@ fn accounts(
 
 fn types(field: &str, filter: &EventFilter, violations: &mut Violations) -> Vec<TypeWord> {
     let mut types = Vec::new();
-    for (at, word) in
-        parse::few(&format!("{field}.types"), &filter.types, FILTER_ITEMS, violations).iter().enumerate()
+    for (at, word) in parse::limit_items(&format!("{field}.types"), &filter.types, FILTER_ITEMS, violations)
+        .iter()
+        .enumerate()
     {
         let word = TypeWord::of(word);
         if let TypeWord::Strange(_) = word {

@@ -107,7 +107,7 @@ pub(in crate::api) fn of_contact(request: &v1::CreateContactRequest) -> Fingerpr
 }
 
 /// What a new registration asks for.
-pub(in crate::api) fn of_webhook(request: &v1::CreateWebhookRegistrationRequest) -> Fingerprint {
+pub(in crate::api) fn of_webhook_registration(request: &v1::CreateWebhookRegistrationRequest) -> Fingerprint {
     let request = v1::CreateWebhookRegistrationRequest {
         request_id: String::new(),
         resend_after_attempt: 0,
@@ -130,32 +130,35 @@ fn fingerprint(rpc: &str, request: &impl Message, file: &[u8]) -> Fingerprint {
 }
 
 /// The reply to a write that is done once: as it was made then, by this version or an earlier one.
-pub(in crate::api) fn reply<M: Message + Default>(done: &Completed<Bytes>) -> Result<M, Status> {
-    M::decode(done.value.clone()).map_err(|_| status::store_unreadable())
+pub(in crate::api) fn reply<M: Message + Default>(completed: &Completed<Bytes>) -> Result<M, Status> {
+    M::decode(completed.value.clone()).map_err(|_| status::store_unreadable())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read_here(id: &str, resend_after: u32) -> (Option<IdempotencyKey>, String) {
+    fn read_header_key(id: &str, resend_after: u32) -> (Option<IdempotencyKey>, String) {
         let mut violations = Violations::default();
-        let repeat = read("header.", id, resend_after, &mut violations);
-        (repeat, violations.in_words())
+        let key = read("header.", id, resend_after, &mut violations);
+        (key, violations.summary())
     }
 
     #[test]
     fn a_request_id_is_read_strictly_and_a_resend_needs_one() {
-        assert_eq!(read_here("", 0), (None, String::new()));
-        let (repeat, told) = read_here("order 77", 0);
-        assert_eq!((repeat.expect("read").resend_after, told.as_str()), (None, ""));
-        assert_eq!(read_here("order 77", 3).0.expect("read").resend_after, Some(3));
-        let (none, told) = read_here("", 1);
-        assert!(none.is_none() && told.starts_with("header.request_id: must be given with"), "{told}");
-        let (_, told) = read_here("order 77", u32::MAX);
-        assert!(told.starts_with("header.resend_after_attempt: must be less than 4294967295"), "{told}");
-        let (none, told) = read_here("\u{e9}", 0);
-        assert!(none.is_none() && told.starts_with("header.request_id: must be 1 to 128"), "{told}");
+        assert_eq!(read_header_key("", 0), (None, String::new()));
+        let (key, summary) = read_header_key("order 77", 0);
+        assert_eq!((key.expect("read").resend_after, summary.as_str()), (None, ""));
+        assert_eq!(read_header_key("order 77", 3).0.expect("read").resend_after, Some(3));
+        let (none, summary) = read_header_key("", 1);
+        assert!(none.is_none() && summary.starts_with("header.request_id: must be given with"), "{summary}");
+        let (_, summary) = read_header_key("order 77", u32::MAX);
+        assert!(
+            summary.starts_with("header.resend_after_attempt: must be less than 4294967295"),
+            "{summary}"
+        );
+        let (none, summary) = read_header_key("\u{e9}", 0);
+        assert!(none.is_none() && summary.starts_with("header.request_id: must be 1 to 128"), "{summary}");
     }
 
     fn text(to: &str, body: &str) -> v1::SendMessageRequest {

@@ -17,13 +17,13 @@ struct Token {
     /// Whose list it is. Absent where the list is the server's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    place: serde_json::Value,
+    position: serde_json::Value,
 }
 
 /// Makes a token.
-pub(in crate::api) fn encode(rpc: &str, account: Option<&AccountId>, place: &impl Serialize) -> String {
-    let place = serde_json::to_value(place).expect("places are plain data");
-    let token = Token { rpc: rpc.to_owned(), account: account.map(AccountId::to_string), place };
+pub(in crate::api) fn encode(rpc: &str, account: Option<&AccountId>, position: &impl Serialize) -> String {
+    let position = serde_json::to_value(position).expect("places are plain data");
+    let token = Token { rpc: rpc.to_owned(), account: account.map(AccountId::to_string), position };
     let mut bytes = serde_json::to_vec(&token).expect("places are plain data");
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
@@ -42,22 +42,24 @@ pub(in crate::api) fn decode<T: for<'a> Deserialize<'a>>(
 }
 
 /// Makes the token of a place in a list that the provider counts in pages. The empty one where there is none.
-pub(in crate::api) fn encode_place(
+pub(in crate::api) fn encode_page(
     rpc: &str,
     account: Option<&AccountId>,
-    place: Option<PagePosition>,
+    position: Option<PagePosition>,
 ) -> String {
-    place.map(|PagePosition { number, before }| encode(rpc, account, &(number, before))).unwrap_or_default()
+    position
+        .map(|PagePosition { number, before }| encode(rpc, account, &(number, before)))
+        .unwrap_or_default()
 }
 
 /// Reads the token of a place in a list that the provider counts in pages.
-pub(in crate::api) fn decode_place(
+pub(in crate::api) fn decode_page(
     rpc: &str,
     account: Option<&AccountId>,
     token: &str,
 ) -> Result<Option<PagePosition>, Status> {
-    let place = decode(rpc, account, token)?;
-    Ok(place.map(|(number, before)| PagePosition { number, before }))
+    let position = decode(rpc, account, token)?;
+    Ok(position.map(|(number, before)| PagePosition { number, before }))
 }
 
 fn read<T: for<'a> Deserialize<'a>>(rpc: &str, account: Option<&AccountId>, token: &str) -> Option<T> {
@@ -70,7 +72,7 @@ fn read<T: for<'a> Deserialize<'a>>(rpc: &str, account: Option<&AccountId>, toke
     if token.rpc != rpc || token.account.as_deref() != account.map(AccountId::as_str) {
         return None;
     }
-    serde_json::from_value(token.place).ok()
+    serde_json::from_value(token.position).ok()
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ pub(in crate::api) enum Position {
 }
 
 /// Reads the name of a place. None where it names none.
-pub(in crate::api) fn position(named: i32, violations: &mut Violations) -> Option<Position> {
-    match StartPosition::try_from(named) {
+pub(in crate::api) fn position(value: i32, violations: &mut Violations) -> Option<Position> {
+    match StartPosition::try_from(value) {
         Ok(StartPosition::Unspecified) => None,
         Ok(StartPosition::Latest) => Some(Position::Latest),
         Ok(StartPosition::Earliest) => Some(Position::Earliest),

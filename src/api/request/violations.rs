@@ -6,10 +6,10 @@ use crate::api::error::error_response::ErrorResponse;
 
 /// The most that are told with their fields. A failure travels in headers, and many clients take no more than 8 KiB of
 /// them: what is larger reaches nobody.
-const TOLD: usize = 32;
+const MAX_LISTED: usize = 32;
 
 /// The most that stand in the status's message too.
-const IN_WORDS: usize = 8;
+const MAX_IN_MESSAGE: usize = 8;
 
 /// What is wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ impl ViolationReason {
 /// What was found. Only so many are kept as can be told, however many a request has.
 #[derive(Debug, Default)]
 pub(in crate::api) struct Violations {
-    told: Vec<FieldViolation>,
-    found: usize,
+    listed: Vec<FieldViolation>,
+    total: usize,
     unsupported: usize,
 }
 
@@ -54,41 +54,41 @@ impl Violations {
     pub(in crate::api) fn add(
         &mut self,
         field: impl Into<String>,
-        fault: ViolationReason,
+        reason: ViolationReason,
         description: impl Into<String>,
     ) {
-        self.found += 1;
-        self.unsupported += usize::from(fault == ViolationReason::Unsupported);
-        if self.told.len() < TOLD {
+        self.total += 1;
+        self.unsupported += usize::from(reason == ViolationReason::Unsupported);
+        if self.listed.len() < MAX_LISTED {
             let mut violation = FieldViolation::new(field, description);
-            violation.reason = fault.as_str().to_owned();
-            self.told.push(violation);
+            violation.reason = reason.as_str().to_owned();
+            self.listed.push(violation);
         }
     }
 
     /// Fails when there is any.
     pub(in crate::api) fn check(self) -> Result<(), ErrorResponse> {
-        if self.found == 0 { Ok(()) } else { Err(self.into()) }
+        if self.total == 0 { Ok(()) } else { Err(self.into()) }
     }
 
     /// Whether nothing is wrong but that the provider cannot do it.
     pub(in crate::api) fn only_unsupported(&self) -> bool {
-        self.unsupported == self.found
+        self.unsupported == self.total
     }
 
     /// The first few of them, and how many there are besides.
-    pub(in crate::api) fn in_words(&self) -> String {
-        let first = self.told.iter().take(IN_WORDS);
-        let mut words: Vec<String> =
+    pub(in crate::api) fn summary(&self) -> String {
+        let first = self.listed.iter().take(MAX_IN_MESSAGE);
+        let mut parts: Vec<String> =
             first.map(|violation| format!("{}: {}", violation.field, violation.description)).collect();
-        if self.found > words.len() {
-            words.push(format!("and {} more", self.found - words.len()));
+        if self.total > parts.len() {
+            parts.push(format!("and {} more", self.total - parts.len()));
         }
-        words.join("; ")
+        parts.join("; ")
     }
 
     /// Those that can be told.
-    pub(in crate::api) fn told(self) -> Vec<FieldViolation> {
-        self.told
+    pub(in crate::api) fn into_field_violations(self) -> Vec<FieldViolation> {
+        self.listed
     }
 }

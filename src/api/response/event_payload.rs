@@ -17,7 +17,7 @@ pub(in crate::api) fn received(message: &ReportedMessage) -> v1::MessageReceived
         content: message.content.as_ref().map(|content| match content {
             ReportedContent::Text(body) => Content::Text(v1::Text { body: body.clone() }),
             ReportedContent::Attachments(list) => Content::Attachments(attachments(list)),
-            ReportedContent::Location(place) => Content::Location(location(place)),
+            ReportedContent::Location(location) => Content::Location(self::location(location)),
             ReportedContent::ButtonReply { text, payload } => {
                 Content::ButtonReply(v1::ButtonReply { text: text.clone(), payload: payload.clone() })
             }
@@ -37,7 +37,7 @@ pub(in crate::api) fn echo(message: &ReportedMessage) -> v1::MessageEcho {
         content: message.content.as_ref().and_then(|content| match content {
             ReportedContent::Text(body) => Some(Content::Text(v1::Text { body: body.clone() })),
             ReportedContent::Attachments(list) => Some(Content::Attachments(attachments(list))),
-            ReportedContent::Location(place) => Some(Content::Location(location(place))),
+            ReportedContent::Location(location) => Some(Content::Location(self::location(location))),
             // Businesses press no buttons.
             ReportedContent::ButtonReply { .. } => None,
         }),

@@ -19,7 +19,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 const MAX_AGE: Duration = Duration::from_secs(7_200);
 
 /// The headers that gRPC-Web clients send.
-const SENT: [HeaderName; 5] = [
+const REQUEST_HEADERS: [HeaderName; 5] = [
     AUTHORIZATION,
     CONTENT_TYPE,
     HeaderName::from_static("grpc-timeout"),
@@ -28,27 +28,27 @@ const SENT: [HeaderName; 5] = [
 ];
 
 /// The headers that pages must be able to read: a call that fails at once has its status there.
-const READ: [HeaderName; 3] = [
+const EXPOSED_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
 ];
 
 /// The services, for pages of these origins too.
-pub fn for_pages(routes: Routes, origins: &[HeaderValue]) -> Routes {
-    let named: Vec<HeaderValue> = origins.to_vec();
-    let only_named = from_fn(move |request: Request, next: Next| {
-        let allowed = request.headers().get(ORIGIN).is_none_or(|origin| named.contains(origin));
-        async move { if allowed { next.run(request).await } else { forbidden() } }
+pub fn with_grpc_web(routes: Routes, origins: &[HeaderValue]) -> Routes {
+    let allowed_origins: Vec<HeaderValue> = origins.to_vec();
+    let check_origin = from_fn(move |request: Request, next: Next| {
+        let is_allowed = request.headers().get(ORIGIN).is_none_or(|origin| allowed_origins.contains(origin));
+        async move { if is_allowed { next.run(request).await } else { forbidden() } }
     });
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_methods([Method::POST])
-        .allow_headers(SENT)
-        .expose_headers(READ)
+        .allow_headers(REQUEST_HEADERS)
+        .expose_headers(EXPOSED_HEADERS)
         .max_age(MAX_AGE);
     // The last is the outermost.
-    routes.into_axum_router().layer(GrpcWebLayer::new()).layer(cors).layer(only_named).into()
+    routes.into_axum_router().layer(GrpcWebLayer::new()).layer(cors).layer(check_origin).into()
 }
 
 fn forbidden() -> Response {

@@ -35,8 +35,8 @@ impl HttpBody for TruncatedBodyGuard {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
-            None if !self.0.is_end_stream() => Poll::Ready(Some(Err(status::request_broken_off()))),
-            Some(Err(_)) => Poll::Ready(Some(Err(status::request_broken_off()))),
+            None if !self.0.is_end_stream() => Poll::Ready(Some(Err(status::request_truncated()))),
+            Some(Err(_)) => Poll::Ready(Some(Err(status::request_truncated()))),
             frame => Poll::Ready(frame),
         }
     }
@@ -58,13 +58,13 @@ mod tests {
     use super::*;
 
     /// One frame, then this end.
-    struct Ending {
+    struct TestBody {
         frames: usize,
         end: Option<Status>,
         announced: bool,
     }
 
-    impl HttpBody for Ending {
+    impl HttpBody for TestBody {
         type Data = Bytes;
         type Error = Status;
 
@@ -87,11 +87,11 @@ mod tests {
     #[tokio::test]
     async fn only_an_announced_end_is_an_end() {
         let read = async |end: Option<Status>, announced| {
-            let body = Body::new(Ending { frames: 1, end, announced });
+            let body = Body::new(TestBody { frames: 1, end, announced });
             let mut request = Request::new(body);
             *request.version_mut() = Version::HTTP_2;
             let read = reject_truncated_bodies(request).into_body().collect().await;
-            read.map(http_body_util::Collected::to_bytes).map_err(|told| told.code())
+            read.map(http_body_util::Collected::to_bytes).map_err(|status| status.code())
         };
         assert_eq!(read(None, true).await, Ok(Bytes::from_static(b"half")));
         // A reset without a reason, a cancel, and a connection that broke.

@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use super::provider::{not_begun, not_sent, refusal, refused, unread};
+use super::provider::{not_sent, precondition_failed, read_failure, refusal, refused};
 use super::{OUTAGE_DELAY, Reason, server_stopping, stopping};
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::request::violations::{ViolationReason, Violations};
@@ -14,24 +14,24 @@ use crate::provider::{self, Account};
 
 /// A send with an account that was not accepted.
 pub(in crate::api) fn send_failed(account: &Account, failure: &dispatch::Failure) -> Status {
-    not_done(account, failure, send_unknown).into()
+    write_failure(account, failure, send_unknown).into()
 }
 
 /// The same, for a stream or a record.
 pub(in crate::api) fn send_error(account: &Account, failure: &dispatch::Failure) -> v1::Failure {
-    not_done(account, failure, send_unknown).into()
+    write_failure(account, failure, send_unknown).into()
 }
 
 /// Another write that was not answered with "yes".
 pub(in crate::api) fn write_failed(account: &Account, failure: &dispatch::Failure) -> Status {
-    not_done(account, failure, write_unknown).into()
+    write_failure(account, failure, write_unknown).into()
 }
 
 /// A read that brought nothing. It may be tried again freely, but a reply that cannot be read will hardly change.
 pub(in crate::api) fn read_failed(account: &Account, cause: &dispatch::Cause) -> Status {
-    let answer = match cause {
-        dispatch::Cause::Provider(error) | dispatch::Cause::NotPrepared(error) => unread(error),
-        dispatch::Cause::Rejected(held) => gate_held(held),
+    let response = match cause {
+        dispatch::Cause::Provider(error) | dispatch::Cause::NotPrepared(error) => read_failure(error),
+        dispatch::Cause::Rejected(rejected) => gate_rejected(rejected),
         dispatch::Cause::Stopping => return stopping(),
         dispatch::Cause::TemplateMismatch(_)
         | dispatch::Cause::WindowClosed { .. }
@@ -40,23 +40,23 @@ pub(in crate::api) fn read_failed(account: &Account, cause: &dispatch::Cause) ->
         | dispatch::Cause::Unrecorded
         | dispatch::Cause::BrokeOff => unreachable!("only writes end like this"),
     };
-    answer.about(account).into()
+    response.for_account(account).into()
 }
 
 /// A write that was not done, or of which nobody can tell: `unknown` says that.
-fn not_done(
+fn write_failure(
     account: &Account,
     failure: &dispatch::Failure,
     unknown: fn(&str) -> ErrorResponse,
 ) -> ErrorResponse {
-    let mut answer = match &*failure.source {
+    let mut response = match &*failure.source {
         dispatch::Cause::Stopping => server_stopping(),
         dispatch::Cause::BrokeOff => unknown(UnknownReason::ServerFailed.as_str()),
-        dispatch::Cause::NotPrepared(error) => unread(error),
-        dispatch::Cause::Rejected(held) => gate_held(held),
-        dispatch::Cause::TemplateMismatch(misfits) => {
+        dispatch::Cause::NotPrepared(error) => read_failure(error),
+        dispatch::Cause::Rejected(rejected) => gate_rejected(rejected),
+        dispatch::Cause::TemplateMismatch(mismatches) => {
             let mut violations = Violations::default();
-            for TemplateMismatch { field, problem } in misfits {
+            for TemplateMismatch { field, problem } in mismatches {
                 violations.add(field, ViolationReason::Mismatch, problem);
             }
             violations.into()
@@ -82,24 +82,24 @@ fn not_done(
         dispatch::Cause::Provider(error) => match error {
             provider::Error::NotSent(_) => not_sent(),
             provider::Error::Refused(fault) => refused(fault),
-            provider::Error::PreconditionFailed(obstacle) => not_begun(obstacle),
+            provider::Error::PreconditionFailed(failed) => precondition_failed(failed),
             provider::Error::Unknown { cause, fault } => {
                 unknown(cause.as_str()).with_provider_error(fault.as_ref())
             }
         },
     };
     if let Some(id) = failure.message_id {
-        answer = answer.with("message_id", id);
+        response = response.with("message_id", id);
     }
     if let Some(attempt) = failure.attempt {
-        answer = answer.with("attempt", attempt);
+        response = response.with("attempt", attempt);
     }
-    answer.about(account)
+    response.for_account(account)
 }
 
 /// A call that the account's gate held back. Nothing was sent.
-fn gate_held(held: &Rejected) -> ErrorResponse {
-    match held {
+fn gate_rejected(rejected: &Rejected) -> ErrorResponse {
+    match rejected {
         Rejected::RateLimited { retry_after } => ErrorResponse::new(
             Code::ResourceExhausted,
             Reason::AccountBusy,
@@ -111,9 +111,13 @@ fn gate_held(held: &Rejected) -> ErrorResponse {
 }
 
 /// A message of which nobody can tell whether the provider took it.
-pub(in crate::api) fn doubt(message_id: MessageId, attempt: u32, doubt: &UnknownOutcome) -> v1::Failure {
-    send_unknown(doubt.cause.as_str())
-        .with_provider_error(doubt.fault.as_ref())
+pub(in crate::api) fn outcome_unknown(
+    message_id: MessageId,
+    attempt: u32,
+    outcome: &UnknownOutcome,
+) -> v1::Failure {
+    send_unknown(outcome.cause.as_str())
+        .with_provider_error(outcome.fault.as_ref())
         .with("message_id", message_id)
         .with("attempt", attempt)
         .into()

@@ -68,7 +68,7 @@ impl From<journal::Error> for Status {
 }
 
 /// Nothing was done with a subscription.
-pub(in crate::api) fn subscription(id: &SubscriptionId, error: SubscriptionError) -> Status {
+pub(in crate::api) fn subscription_error(id: &SubscriptionId, error: SubscriptionError) -> Status {
     match error {
         SubscriptionError::Absent => return subscription_not_found(id),
         SubscriptionError::Exists => ErrorResponse::new(

@@ -14,14 +14,14 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
-pub(in crate::api) use self::call::{doubt, read_failed, send_error, send_failed, write_failed};
+pub(in crate::api) use self::call::{outcome_unknown, read_failed, send_error, send_failed, write_failed};
 pub(in crate::api) use self::journal::{
-    cursor_malformed, message_not_found, store_unreadable, subscription, subscription_changed,
+    cursor_malformed, message_not_found, store_unreadable, subscription_changed, subscription_error,
     subscription_not_found,
 };
-pub(in crate::api) use self::provider::error;
+pub(in crate::api) use self::provider::reported_failure;
 pub(in crate::api) use self::upload::{
-    not_spooled, request_broken_off, stream_broken_off, upload_stalled, uploads_exhausted,
+    request_truncated, spool_unavailable, stream_truncated, upload_stalled, uploads_exhausted,
 };
 
 use crate::api::error::error_response::ErrorResponse;
@@ -98,26 +98,26 @@ reasons! {
 }
 
 impl From<Violations> for Status {
-    fn from(found: Violations) -> Self {
-        ErrorResponse::from(found).into()
+    fn from(violations: Violations) -> Self {
+        ErrorResponse::from(violations).into()
     }
 }
 
 impl From<Violations> for v1::Failure {
-    fn from(found: Violations) -> Self {
-        ErrorResponse::from(found).into()
+    fn from(violations: Violations) -> Self {
+        ErrorResponse::from(violations).into()
     }
 }
 
 impl From<Violations> for ErrorResponse {
     /// What the provider cannot do is UNIMPLEMENTED, but only when nothing is wrong with the request itself.
-    fn from(found: Violations) -> Self {
-        let (code, reason) = if found.only_unsupported() {
+    fn from(violations: Violations) -> Self {
+        let (code, reason) = if violations.only_unsupported() {
             (Code::Unimplemented, Reason::ProviderUnsupported)
         } else {
             (Code::InvalidArgument, Reason::RequestInvalid)
         };
-        Self::new(code, reason, found.in_words()).violations(found.told())
+        Self::new(code, reason, violations.summary()).violations(violations.into_field_violations())
     }
 }
 

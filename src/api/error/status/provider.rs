@@ -13,11 +13,11 @@ use crate::provider;
 /// How long to wait when the provider throttles and does not say for how long.
 const THROTTLED_DELAY: Duration = Duration::from_secs(1);
 
-pub(super) fn unread(error: &provider::Error) -> ErrorResponse {
+pub(super) fn read_failure(error: &provider::Error) -> ErrorResponse {
     match error {
         provider::Error::NotSent(_) => not_sent(),
         provider::Error::Refused(fault) => refused(fault),
-        provider::Error::PreconditionFailed(obstacle) => not_begun(obstacle),
+        provider::Error::PreconditionFailed(failed) => precondition_failed(failed),
         provider::Error::Unknown { cause, fault } => match cause {
             UnknownReason::ReplyUnreadable | UnknownReason::ReplyTooLarge | UnknownReason::Redirected => {
                 ErrorResponse::new(
@@ -57,10 +57,10 @@ pub(super) fn refused(fault: &ProviderFault) -> ErrorResponse {
         }
         (_, _) => message.to_owned(),
     };
-    let answer = ErrorResponse::new(code, reason, message).with_provider_error_of(fault);
+    let response = ErrorResponse::new(code, reason, message).with_provider_error_of(fault);
     match retry_delay(fault) {
-        Some(delay) => answer.retry_after(delay),
-        None => answer,
+        Some(delay) => response.retry_after(delay),
+        None => response,
     }
 }
 
@@ -170,25 +170,26 @@ pub(super) const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static s
 }
 
 /// What a provider reported about a message, for a stream or a record.
-pub(in crate::api) fn error(fault: &ProviderFault) -> v1::Failure {
+pub(in crate::api) fn reported_failure(fault: &ProviderFault) -> v1::Failure {
     refused(fault).into()
 }
 
 /// A write that looked first, and did not begin for what it saw.
-pub(super) fn not_begun(obstacle: &provider::PreconditionFailed) -> ErrorResponse {
-    match obstacle {
-        provider::PreconditionFailed::NotRead(error) => unread(error),
+pub(super) fn precondition_failed(failed: &provider::PreconditionFailed) -> ErrorResponse {
+    match failed {
+        provider::PreconditionFailed::NotRead(error) => read_failure(error),
         provider::PreconditionFailed::Registered { existing, fault } => {
             let message =
                 "the topic has an address already, and nothing was changed: ON_CONFLICT_REPLACE changes it";
-            let answer = ErrorResponse::new(Code::AlreadyExists, Reason::WebhookRegistrationExists, message)
-                .with_provider_error(fault.as_deref());
+            let response =
+                ErrorResponse::new(Code::AlreadyExists, Reason::WebhookRegistrationExists, message)
+                    .with_provider_error(fault.as_deref());
             match existing {
-                Some(existing) => answer
+                Some(existing) => response
                     .with("webhook_registration_id", clipped(existing.id.clone()))
                     // An address of ours has at most so many characters.
                     .with("address", existing.address.chars().take(2_048).collect::<String>()),
-                None => answer,
+                None => response,
             }
         }
     }

@@ -6,13 +6,13 @@ use super::{OUTAGE_DELAY, Reason};
 use crate::api::error::error_response::ErrorResponse;
 
 /// A request that the caller cancelled, or whose connection broke, before its end.
-pub(in crate::api) fn request_broken_off() -> Status {
+pub(in crate::api) fn request_truncated() -> Status {
     let message = "the request broke off before its end: nothing was done";
     ErrorResponse::new(Code::Aborted, Reason::RequestTruncated, message).into()
 }
 
 /// The same of a stream of requests, of which some may have been done.
-pub(in crate::api) fn stream_broken_off() -> Status {
+pub(in crate::api) fn stream_truncated() -> Status {
     let message = "the stream broke off before its end: what was not answered may have been done or not";
     ErrorResponse::new(Code::Aborted, Reason::RequestTruncated, message).into()
 }
@@ -32,7 +32,7 @@ pub(in crate::api) fn uploads_exhausted() -> Status {
 }
 
 /// A file that cannot be kept until all of it is there.
-pub(in crate::api) fn not_spooled(error: &std::io::Error) -> Status {
+pub(in crate::api) fn spool_unavailable(error: &std::io::Error) -> Status {
     tracing::error!(error = error as &dyn std::error::Error, "an upload cannot be kept on disk");
     let message = "the file cannot be kept until all of it is there: nothing was sent; send it again later";
     ErrorResponse::new(Code::Unavailable, Reason::SpoolUnavailable, message).retry_after(OUTAGE_DELAY).into()

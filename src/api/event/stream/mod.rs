@@ -29,7 +29,7 @@ use crate::telemetry::metrics::SUBSCRIBERS;
 
 /// What a subscriber asked for.
 #[derive(Debug)]
-pub(in crate::api) struct Wanted {
+pub(in crate::api) struct SubscribeOptions {
     pub(in crate::api) filter: Filter,
     pub(in crate::api) heartbeat_interval: Duration,
     pub(in crate::api) idle_timeout: Option<Duration>,
@@ -39,34 +39,34 @@ pub(in crate::api) struct Wanted {
 
 /// The subscription that a stream reads, as it stands.
 #[derive(Debug)]
-pub(in crate::api) struct Followed {
+pub(in crate::api) struct WatchedSubscription {
     generation: u64,
-    watching: SubscriptionWatch,
+    watch: SubscriptionWatch,
     /// Wakes the stream when the subscription is changed.
-    told: Pin<Box<WaitForCancellationFutureOwned>>,
+    changed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl Followed {
-    pub(in crate::api) fn new(generation: u64, watching: SubscriptionWatch) -> Self {
-        Self { generation, told: Box::pin(watching.told()), watching }
+impl WatchedSubscription {
+    pub(in crate::api) fn new(generation: u64, watch: SubscriptionWatch) -> Self {
+        Self { generation, changed: Box::pin(watch.told()), watch }
     }
 }
 
 /// The stream that `Subscribe` answers with.
 #[expect(unreachable_pub, reason = "the generated trait names it")]
 pub struct EventStream {
-    wanted: Wanted,
+    options: SubscribeOptions,
     /// The events at hand, and how many of them are dealt with.
-    run: Option<(EventBatch, usize)>,
-    next_run: ReusableBoxFuture<'static, (Reader, Result<Next, journal::Error>)>,
+    batch: Option<(EventBatch, usize)>,
+    next_batch: ReusableBoxFuture<'static, (Reader, Result<Next, journal::Error>)>,
     /// What goes out before anything else.
     ready: VecDeque<Result<Encoded, Status>>,
     /// Nothing comes behind what is ready.
     ended: bool,
     /// The place that the stream has come to: behind the last event that was sent or passed over.
-    at: Cursor,
+    position: Cursor,
     /// Where the journal ended when the stream was opened.
-    history: u64,
+    initial_end: u64,
     sent: u64,
     /// Since the clock was last read.
     sent_anything: bool,
@@ -74,32 +74,32 @@ pub struct EventStream {
     last_sent: Instant,
     last_event: Instant,
     /// When to look at the clock again.
-    alarm: Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
-    followed: Option<Followed>,
-    _counted: Counted,
+    watched: Option<WatchedSubscription>,
+    _guard: SubscriberGuard,
 }
 
 impl std::fmt::Debug for EventStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventStream")
-            .field("wanted", &self.wanted)
-            .field("at", &self.at)
+            .field("options", &self.options)
+            .field("position", &self.position)
             .finish_non_exhaustive()
     }
 }
 
 /// Counts a stream for as long as it is open.
-struct Counted;
+struct SubscriberGuard;
 
-impl Counted {
+impl SubscriberGuard {
     fn new() -> Self {
         gauge!(SUBSCRIBERS).increment(1);
         Self
     }
 }
 
-impl Drop for Counted {
+impl Drop for SubscriberGuard {
     fn drop(&mut self) {
         gauge!(SUBSCRIBERS).decrement(1);
     }
@@ -109,79 +109,79 @@ impl EventStream {
     pub(in crate::api) fn new(
         journal: &Journal,
         reader: Reader,
-        wanted: Wanted,
-        followed: Option<Followed>,
+        options: SubscribeOptions,
+        watched: Option<WatchedSubscription>,
         stopping: CancellationToken,
     ) -> Self {
         let now = Instant::now();
-        let at = reader.cursor();
+        let position = reader.cursor();
         let log_range = journal.log_range();
-        let history = log_range.newest.max(at.sequence);
+        let initial_end = log_range.newest.max(position.sequence);
         let started = Response::Started(SubscribeStarted {
-            cursor: at.to_string(),
+            cursor: position.to_string(),
             oldest_cursor: journal.cursor(log_range.oldest - 1).to_string(),
-            newest_cursor: journal.cursor(history).to_string(),
-            heartbeat_interval: Some(convert::duration(wanted.heartbeat_interval)),
-            generation: followed.as_ref().map_or(0, |followed| followed.generation),
+            newest_cursor: journal.cursor(initial_end).to_string(),
+            heartbeat_interval: Some(convert::duration(options.heartbeat_interval)),
+            generation: watched.as_ref().map_or(0, |watched| watched.generation),
         });
         Self {
-            run: None,
-            next_run: ReusableBoxFuture::new(next_run(reader)),
+            batch: None,
+            next_batch: ReusableBoxFuture::new(next_batch(reader)),
             ready: VecDeque::from([Ok(response(started))]),
             ended: false,
-            at,
-            history,
+            position,
+            initial_end,
             sent: 0,
             sent_anything: false,
             sent_event: false,
             last_sent: now,
             last_event: now,
-            alarm: Box::pin(sleep_until(now)),
+            timer: Box::pin(sleep_until(now)),
             stopping: Box::pin(stopping.cancelled_owned()),
-            followed,
-            wanted,
-            _counted: Counted::new(),
+            watched,
+            options,
+            _guard: SubscriberGuard::new(),
         }
     }
 
     /// The next wanted event at hand.
-    fn event_at_hand(&mut self) -> Option<Encoded> {
-        let (run, dealt_with) = self.run.as_mut()?;
-        let events = run.events();
-        while let Some(event) = events.get(*dealt_with) {
-            *dealt_with += 1;
-            self.at.sequence = event.sequence;
-            if self.wanted.filter.matches(&event.account, event.event_type) {
-                let raw = if self.wanted.include_raw { event.raw.clone() } else { None };
+    fn next_buffered_event(&mut self) -> Option<Encoded> {
+        let (batch, consumed) = self.batch.as_mut()?;
+        let events = batch.events();
+        while let Some(event) = events.get(*consumed) {
+            *consumed += 1;
+            self.position.sequence = event.sequence;
+            if self.options.filter.matches(&event.account, event.event_type) {
+                let raw = if self.options.include_raw { event.raw.clone() } else { None };
                 return Some(Encoded::Event { event: event.event.clone(), raw });
             }
         }
-        self.run = None;
+        self.batch = None;
         None
     }
 
     /// Says what is missing, and goes on behind it.
-    fn tell(&mut self, gap: Gap) {
-        self.at = gap.resume;
-        let told = SubscribeGap {
+    fn push_gap(&mut self, gap: Gap) {
+        self.position = gap.resume;
+        let gap = SubscribeGap {
             after_cursor: gap.after.map(|after| after.to_string()).unwrap_or_default(),
             resume_cursor: gap.resume.to_string(),
             reason: GapReason::Expired.into(),
             missed: gap.missed(),
         };
-        self.ready.push_back(Ok(response(Response::Gap(told))));
+        self.ready.push_back(Ok(response(Response::Gap(gap))));
     }
 
     /// Ends the stream when the subscription that it reads is not what it was.
-    fn heed_changes(&mut self) {
-        let Some(Followed { watching, .. }) = &self.followed else { return };
-        let (reason, status) = match watching.over() {
+    fn close_if_changed(&mut self) {
+        let Some(WatchedSubscription { watch, .. }) = &self.watched else { return };
+        let (reason, status) = match watch.over() {
             None => return,
             Some(Invalidated::Changed) => {
-                (ClosingReason::SubscriptionChanged, status::subscription_changed(watching.id()))
+                (ClosingReason::SubscriptionChanged, status::subscription_changed(watch.id()))
             }
             Some(Invalidated::Deleted) => {
-                (ClosingReason::SubscriptionDeleted, status::subscription_not_found(watching.id()))
+                (ClosingReason::SubscriptionDeleted, status::subscription_not_found(watch.id()))
             }
         };
         self.close(reason, Some(status));
@@ -190,7 +190,8 @@ impl EventStream {
     fn close(&mut self, reason: ClosingReason, status: Option<Status>) {
         let retry_delay =
             (reason == ClosingReason::Shutdown).then(|| convert::duration(status::OUTAGE_DELAY));
-        let closing = SubscribeClosing { cursor: self.at.to_string(), reason: reason.into(), retry_delay };
+        let closing =
+            SubscribeClosing { cursor: self.position.to_string(), reason: reason.into(), retry_delay };
         self.ready.push_back(Ok(response(Response::Closing(closing))));
         self.ready.extend(status.map(Err));
         self.ended = true;
@@ -205,32 +206,32 @@ impl EventStream {
                 self.last_sent = now;
             }
             // To be still on the way to where the journal ended is not to be idle.
-            if std::mem::take(&mut self.sent_event) || self.at.sequence < self.history {
+            if std::mem::take(&mut self.sent_event) || self.position.sequence < self.initial_end {
                 self.last_event = now;
             }
-            if let Some(idle_timeout) = self.wanted.idle_timeout
+            if let Some(idle_timeout) = self.options.idle_timeout
                 && now >= self.last_event + idle_timeout
             {
                 self.close(ClosingReason::IdleTimeout, None);
                 return Poll::Ready(());
             }
-            if now >= self.last_sent + self.wanted.heartbeat_interval {
+            if now >= self.last_sent + self.options.heartbeat_interval {
                 let heartbeat = SubscribeHeartbeat {
-                    cursor: self.at.to_string(),
+                    cursor: self.position.to_string(),
                     server_time: Some(convert::timestamp(UnixMillis::now())),
                 };
                 self.ready.push_back(Ok(response(Response::Heartbeat(heartbeat))));
                 return Poll::Ready(());
             }
-            let heartbeat_due = self.last_sent + self.wanted.heartbeat_interval;
-            let due = match self.wanted.idle_timeout {
+            let heartbeat_due = self.last_sent + self.options.heartbeat_interval;
+            let due = match self.options.idle_timeout {
                 Some(idle_timeout) => heartbeat_due.min(self.last_event + idle_timeout),
                 None => heartbeat_due,
             };
-            if self.alarm.deadline() > due || self.alarm.is_elapsed() {
-                self.alarm.as_mut().reset(due);
+            if self.timer.deadline() > due || self.timer.is_elapsed() {
+                self.timer.as_mut().reset(due);
             }
-            ready!(self.alarm.as_mut().poll(cx));
+            ready!(self.timer.as_mut().poll(cx));
         }
     }
 }
@@ -249,15 +250,15 @@ impl Stream for EventStream {
                 return Poll::Ready(None);
             }
             // Before every event: whoever has changed the subscription gets no more of what it was.
-            this.heed_changes();
+            this.close_if_changed();
             if this.ended {
                 continue;
             }
-            if let Some(event) = this.event_at_hand() {
+            if let Some(event) = this.next_buffered_event() {
                 this.sent += 1;
                 this.sent_anything = true;
                 this.sent_event = true;
-                if this.wanted.max_events == Some(this.sent) {
+                if this.options.max_events == Some(this.sent) {
                     this.close(ClosingReason::MaxEvents, None);
                 }
                 return Poll::Ready(Some(Ok(event)));
@@ -266,18 +267,18 @@ impl Stream for EventStream {
                 this.close(ClosingReason::Shutdown, Some(status::stopping()));
                 continue;
             }
-            if let Some(followed) = &mut this.followed
-                && followed.told.as_mut().poll(cx).is_ready()
+            if let Some(watched) = &mut this.watched
+                && watched.changed.as_mut().poll(cx).is_ready()
             {
                 continue;
             }
-            match this.next_run.poll(cx) {
+            match this.next_batch.poll(cx) {
                 Poll::Ready((reader, Ok(next))) => {
-                    this.next_run.set(next_run(reader));
+                    this.next_batch.set(next_batch(reader));
                     match next {
-                        Next::Events(run) => this.run = Some((run, 0)),
-                        Next::Gap(gap) => this.tell(gap),
-                        Next::MovedOn(place) => this.at = place,
+                        Next::Events(batch) => this.batch = Some((batch, 0)),
+                        Next::Gap(gap) => this.push_gap(gap),
+                        Next::MovedOn(position) => this.position = position,
                     }
                 }
                 Poll::Ready((_, Err(error))) => {
@@ -290,7 +291,7 @@ impl Stream for EventStream {
     }
 }
 
-async fn next_run(mut reader: Reader) -> (Reader, Result<Next, journal::Error>) {
+async fn next_batch(mut reader: Reader) -> (Reader, Result<Next, journal::Error>) {
     let next = reader.next().await;
     (reader, next)
 }

@@ -77,9 +77,9 @@ impl Opened {
     }
 
     async fn stream(&self, start: Start, on_expired: OnExpired) -> EventStream {
-        let wanted = wanted();
+        let options = options();
         let reader = self.journal.read(start, on_expired, true).await.expect("it starts");
-        EventStream::new(&self.journal, reader, wanted, None, CancellationToken::new())
+        EventStream::new(&self.journal, reader, options, None, CancellationToken::new())
     }
 
     /// Makes a subscription to what happens from now on, and a stream of it, and takes `started`.
@@ -96,8 +96,8 @@ impl Opened {
     async fn follow(&self, id: &SubscriptionId) -> EventStream {
         let following = self.journal.follow(id, OnExpired::Fail, true).await.expect("it starts");
         let FollowedSubscription { subscription, reader, watching } = following;
-        let followed = Some(Followed::new(subscription.generation, watching));
-        EventStream::new(&self.journal, reader, wanted(), followed, CancellationToken::new())
+        let watched = Some(WatchedSubscription::new(subscription.generation, watching));
+        EventStream::new(&self.journal, reader, options(), watched, CancellationToken::new())
     }
 
     fn cursor(&self, sequence: u64) -> String {
@@ -105,8 +105,8 @@ impl Opened {
     }
 }
 
-fn wanted() -> Wanted {
-    Wanted {
+fn options() -> SubscribeOptions {
+    SubscribeOptions {
         filter: Filter::default(),
         // Only a test that stops the clock sees any.
         heartbeat_interval: Duration::from_secs(300),
@@ -227,7 +227,7 @@ async fn once_a_change_is_answered_nothing_that_was_at_hand_is_put_on_a_stream()
     // One commit is one run.
     opened.journal.append((0..5).map(|_| event(10)).collect()).await.expect("written");
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
-    assert!(stream.run.is_some(), "four more are at hand");
+    assert!(stream.batch.is_some(), "four more are at hand");
     opened.journal.update_subscription(id.clone(), Filter::default()).await.expect("changed");
     ended(&mut stream, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
     assert!(matches!(next(&mut other).await, Ok(Response::Started(_))), "the first, always");
@@ -286,8 +286,8 @@ async fn the_place_of_a_stream_moves_on_over_what_went_and_is_not_missed() {
 async fn a_stream_that_has_come_to_the_end_is_idle_also_while_events_come_that_it_does_not_want() {
     let opened = open().await;
     let reader = opened.journal.read(Start::Latest, OnExpired::Fail, false).await.expect("it starts");
-    let wanted = Wanted { idle_timeout: Some(Duration::from_secs(5)), ..wanted() };
-    let mut stream = EventStream::new(&opened.journal, reader, wanted, None, CancellationToken::new());
+    let options = SubscribeOptions { idle_timeout: Some(Duration::from_secs(5)), ..options() };
+    let mut stream = EventStream::new(&opened.journal, reader, options, None, CancellationToken::new());
     assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
     opened.hold_back.store(true, Ordering::SeqCst);
     append(&opened.journal).await;

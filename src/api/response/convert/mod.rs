@@ -75,7 +75,7 @@ fn message_status(status: &event::MessageStatus, life: Option<StatusEffect>) -> 
 }
 
 fn reported_fault(reported: &ReportedFault) -> v1::Failure {
-    v1::Failure { raw_json: reported.raw_json.clone(), ..status::error(&reported.fault) }
+    v1::Failure { raw_json: reported.raw_json.clone(), ..status::reported_failure(&reported.fault) }
 }
 
 pub(in crate::api) fn party(party: &event::Party) -> v1::Party {
@@ -110,7 +110,9 @@ pub(in crate::api) fn message(message: Message) -> v1::Message {
         provider_state: message.provider_state.unwrap_or_default(),
         failure: message.problem.as_ref().map(|problem| match problem {
             MessageProblem::Failed(reported) => reported_fault(reported),
-            MessageProblem::OutcomeUnknown(doubt) => status::doubt(message.id, message.attempt, doubt),
+            MessageProblem::OutcomeUnknown(outcome) => {
+                status::outcome_unknown(message.id, message.attempt, outcome)
+            }
         }),
         request_id: message.request_id.map(|id| id.to_string()).unwrap_or_default(),
         attempt: message.attempt,
@@ -139,7 +141,7 @@ pub(in crate::api) fn account(account: &Account) -> v1::Account {
         capabilities: Some(v1::Capabilities {
             rpcs: rpcs.iter().map(|&rpc| rpc.to_owned()).collect(),
             contents: contents.iter().map(|&content| content.to_owned()).collect(),
-            channels: channels.iter().map(|&able| channel(able).into()).collect(),
+            channels: channels.iter().map(|&supported| channel(supported).into()).collect(),
             reports_statuses,
             receives_messages,
             chooses_sender,
