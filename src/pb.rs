@@ -1,6 +1,6 @@
-//! The contract as Rust: messages and clients, generated from `proto/`.
+//! The messages and clients that are generated from `proto/`.
 //!
-//! Only `api` and `client` know this module; everything else speaks `domain`.
+//! Only `api` and `client` use this module. All other modules use `domain`.
 #![allow(
     clippy::all,
     missing_docs,
@@ -23,5 +23,5 @@ pub mod sandbox {
     }
 }
 
-/// Every file of the contract with its comments, encoded as a `google.protobuf.FileDescriptorSet`.
+/// All files of the contract with their comments, encoded as a `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::contact_service_server::ContactService;
 use crate::api::{Api, request::idempotency, request::page_token, request::parse};
 use crate::domain::contact::{
@@ -19,7 +19,6 @@ use crate::pb::v1;
 use crate::provider::{Account, Accounts, connectby};
 
 const LIST: &str = "ContactService.ListContacts";
-const NOTED: &str = "what is missing was noted as a violation";
 
 #[async_trait]
 impl ContactService for Api {
@@ -32,7 +31,7 @@ impl ContactService for Api {
         let mut violations = Violations::default();
         let account = account(&request.account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
-        let account = account.expect(NOTED);
+        let account = account.expect(CHECKED);
         let position = page_token::decode_page(LIST, Some(account.id()), &request.page_token)?;
         let page = self
             .dispatch
@@ -112,10 +111,10 @@ impl ContactService for Api {
 }
 
 fn contacts(account: &Account) -> &connectby::Client {
-    account.contacts().expect("an account without contacts was noted as a violation")
+    account.contacts().expect("validation rejects accounts without contacts")
 }
 
-/// Finds the account that a request names, if its provider keeps contacts.
+/// Finds the account that a request names. A violation if its provider has no contacts.
 fn account<'a>(
     id: &str,
     accounts: &'a Accounts,
@@ -128,13 +127,13 @@ fn account<'a>(
         violations.add(
             "account",
             ViolationReason::Unsupported,
-            format!("{} keeps no contacts", account.provider()),
+            format!("{} does not support contacts", account.provider()),
         );
     }
     Ok(account)
 }
 
-/// A contact to be made, as its caller asked for it.
+/// A parsed request for a new contact.
 struct Creation {
     account: Arc<Account>,
     contact: NewContact,
@@ -162,7 +161,7 @@ fn creation(request: v1::CreateContactRequest, accounts: &Accounts) -> Result<Cr
     let (Some(account), Some(name), Some(country_code), Some(phone_number)) =
         (account, name, country_code, phone_number)
     else {
-        unreachable!("{NOTED}")
+        unreachable!("{CHECKED}")
     };
     let contact = NewContact { name, country_code, phone_number, details };
     Ok(Creation { account: Arc::clone(account), contact, request: idempotent })
@@ -194,7 +193,7 @@ fn update(
     let details = details(contact, &mut violations);
 
     violations.check()?;
-    let (Some(account), Some(id), Some(name)) = (account, id, name) else { unreachable!("{NOTED}") };
+    let (Some(account), Some(id), Some(name)) = (account, id, name) else { unreachable!("{CHECKED}") };
     Ok((Arc::clone(account), ContactUpdate { id, name, details }))
 }
 
@@ -206,7 +205,7 @@ fn deletion(
     let account = account(&request.account, accounts, &mut violations)?;
     let id = parse::required("contact_id", &request.contact_id, &mut violations);
     violations.check()?;
-    let (Some(account), Some(id)) = (account, id) else { unreachable!("{NOTED}") };
+    let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
     Ok((Arc::clone(account), id))
 }
 
@@ -241,7 +240,7 @@ fn check_phone_length(code: &CountryCode, number: &NationalNumber, violations: &
     }
 }
 
-/// Reads what may be absent.
+/// Parses the optional fields.
 fn details(contact: v1::Contact, violations: &mut Violations) -> Details {
     for (field, text, max) in [
         ("contact.email", &contact.email, 320),
@@ -251,7 +250,7 @@ fn details(contact: v1::Contact, violations: &mut Violations) -> Details {
         parse::check_length(field, text.as_deref().unwrap_or_default(), max, violations);
     }
     let date_of_birth = date_of_birth(contact.date_of_birth.as_deref(), violations);
-    must_be_empty("contact.raw_json", &contact.raw_json, "must be empty: it is filled in a list", violations);
+    must_be_empty("contact.raw_json", &contact.raw_json, "must be empty: it is output only", violations);
     Details { email: contact.email, gender: contact.gender, date_of_birth, note: contact.note }
 }
 

@@ -1,18 +1,16 @@
-//! `ConversationService`: whether a customer can be sent anything but templates now.
+//! `ConversationService`: whether the 24-hour session window of a customer is open.
 
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::Api;
 use crate::api::error::status;
 use crate::api::request::parse;
-use crate::api::request::violations::Violations;
+use crate::api::request::violations::{CHECKED, Violations};
 use crate::api::response::convert;
 use crate::api::served::v1::conversation_service_server::ConversationService;
 use crate::domain::message::SESSION_WINDOW;
 use crate::domain::{Address, PhoneNumber, UnixMillis};
 use crate::pb::v1;
-
-const NOTED: &str = "what is missing was noted as a violation";
 
 #[async_trait]
 impl ConversationService for Api {
@@ -36,7 +34,7 @@ async fn conversation(
     let sender = sender.map(|sender| parse::required::<PhoneNumber>("sender", sender, &mut violations));
     violations.check()?;
     let sender = sender.flatten();
-    let (account, customer) = (account.expect(NOTED), customer.expect(NOTED));
+    let (account, customer) = (account.expect(CHECKED), customer.expect(CHECKED));
     let last = api
         .messages
         .last_received(account.id(), &customer, sender.as_ref())

@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::flow_service_server::FlowService;
 use crate::api::{Api, request::page_token, request::parse, response::convert};
 use crate::domain::flow::{Answers, FlowResponse};
@@ -24,13 +24,11 @@ impl FlowService for Api {
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
         let flows = account.and_then(|account| account.flows());
         if let (Some(account), None) = (account, flows) {
-            let problem = format!("{} lists no answers to flows", account.provider());
+            let problem = format!("{} does not list flow responses", account.provider());
             violations.add("account", ViolationReason::Unsupported, problem);
         }
         violations.check()?;
-        let (Some(account), Some(flows)) = (account, flows) else {
-            unreachable!("what is missing was noted as a violation")
-        };
+        let (Some(account), Some(flows)) = (account, flows) else { unreachable!("{CHECKED}") };
         let position = page_token::decode_page(LIST, Some(account.id()), &request.page_token)?;
         let page = self
             .dispatch

@@ -1,4 +1,4 @@
-//! `SandboxService`: steers the imitated providers. Served in the sandbox alone.
+//! `SandboxService`: controls the fake providers. Only the sandbox serves it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::sandbox::{
     Connectly, Endpoint, Fault, FaultDetail, FaultMalformed, FaultRule, Operation, Sandbox,
 };
 
-/// The service.
+/// The implementation of `SandboxService`.
 #[derive(Clone, Debug)]
 pub(super) struct SandboxApi {
     pub(super) accounts: Accounts,
@@ -33,7 +33,7 @@ impl SandboxApi {
         }))
     }
 
-    /// The imitated provider that sends webhooks, if the account is there.
+    /// The fake provider that sends webhooks. A violation if the account's provider has none.
     fn webhook_sender(&self, account: &str, violations: &mut Violations) -> Result<&Connectly, Status> {
         if let Some(account) = parse::account("account", account, &self.accounts, violations)?
             && account.webhook_scheme().is_none()
@@ -158,7 +158,7 @@ fn fault_rule(request: &pb::SetFaultRequest, violations: &mut Violations) -> Opt
     };
     let max_latency = Duration::from_secs(300);
     let latency = parse::duration("latency", request.latency, Duration::ZERO..=max_latency, violations);
-    // `FAULT_KIND_CUT_REPLY` is the fault `cut_reply`.
+    // `FAULT_KIND_CUT_REPLY` is the kind `cut_reply`.
     let kind = pb::FaultKind::try_from(request.kind).unwrap_or_default().as_str_name();
     let kind = kind.trim_start_matches("FAULT_KIND_").to_ascii_lowercase();
     let detail = FaultDetail {
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_of_the_sandbox_has_its_kind_in_the_contract() {
+    fn sandbox_fault_kinds_equal_those_of_the_contract() {
         let mut kinds: Vec<String> = (1..)
             .map_while(|number| pb::FaultKind::try_from(number).ok())
             .map(|kind| kind.as_str_name().trim_start_matches("FAULT_KIND_").to_ascii_lowercase())

@@ -1,4 +1,4 @@
-//! `SubscriptionService`: creates, reads, changes and deletes subscriptions, and acknowledges events.
+//! `SubscriptionService`: manages subscriptions and acknowledges events.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::position::{Position, cursor, position, since};
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::subscription_service_server::SubscriptionService;
 use crate::api::{Api, request::filter, request::page_token, request::parse, response::convert};
 use crate::domain::{AccountId, Filter, SubscriptionId, TypeWord};
@@ -14,9 +14,8 @@ use crate::journal::{self, Journal, Progress, Start, SubscriptionError};
 use crate::pb::v1;
 
 const LIST: &str = "SubscriptionService.ListSubscriptions";
-const NOTED: &str = "what is missing was noted as a violation";
 
-/// How many subscriptions a page holds when nothing is said, and the most that it may.
+/// The default and the maximum number of subscriptions on a page.
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 100;
 
@@ -93,7 +92,7 @@ async fn create(
     };
     violations.check()?;
 
-    let id = id.expect(NOTED);
+    let id = id.expect(CHECKED);
     let created = api.journal.create_subscription(id.clone(), filter, start?).await;
     let subscription =
         to_proto(&api.journal, created.map_err(|error| status::subscription_error(&id, error))?);
@@ -127,7 +126,7 @@ async fn list(
     let after = after.map(|id| id.parse::<SubscriptionId>()).transpose();
     let after = after.map_err(|_| status::page_token_malformed())?;
 
-    // One more than the page holds tells whether there is another page.
+    // One more than the page has shows whether there is a next page.
     let mut page = api.journal.subscriptions(after.as_ref(), size + 1).await?;
     let more = page.len() > size as usize;
     page.truncate(size as usize);
@@ -148,13 +147,13 @@ async fn update(
     let v1::Subscription { subscription_id, filter, .. } = request.subscription.unwrap_or_default();
     let id = parse::required("subscription.subscription_id", &subscription_id, &mut violations);
     if filter.is_none() {
-        let problem = "must be given: an empty filter means all events";
+        let problem = "must be given: an empty filter matches all events";
         violations.add("subscription.filter", ViolationReason::Required, problem);
     }
     let filter = filter::read("subscription.filter", filter, api.dispatch.accounts(), &mut violations)?;
     violations.check()?;
 
-    let id: SubscriptionId = id.expect(NOTED);
+    let id: SubscriptionId = id.expect(CHECKED);
     let changed = api.journal.update_subscription(id.clone(), filter).await;
     let subscription =
         to_proto(&api.journal, changed.map_err(|error| status::subscription_error(&id, error))?);
@@ -191,7 +190,7 @@ async fn seek(
     };
     violations.check()?;
 
-    let (id, start) = (id.expect(NOTED), start?.expect(NOTED));
+    let (id, start) = (id.expect(CHECKED), start?.expect(CHECKED));
     let changed = api.journal.seek_subscription(id.clone(), start).await;
     let subscription =
         to_proto(&api.journal, changed.map_err(|error| status::subscription_error(&id, error))?);
@@ -218,7 +217,7 @@ async fn acknowledge(api: &Api, request: v1::AcknowledgeRequest) -> Result<v1::A
     }
     violations.check()?;
 
-    let id = id.expect(NOTED);
+    let id = id.expect(CHECKED);
     let up_to = cursor("cursor", &request.cursor)?;
     let generation = Some(request.generation).filter(|&generation| generation > 0);
     let acknowledged = api.journal.acknowledge(id.clone(), up_to, generation).await;
@@ -229,17 +228,17 @@ async fn acknowledge(api: &Api, request: v1::AcknowledgeRequest) -> Result<v1::A
     Ok(v1::AcknowledgeResponse { cursor: cursor.to_string() })
 }
 
-/// Reads the field `subscription_id`.
+/// Parses the field `subscription_id`.
 pub(in crate::api) fn id(text: &str, violations: &mut Violations) -> Option<SubscriptionId> {
     parse::required("subscription_id", text, violations)
 }
 
-/// Reads the field `subscription_id` of a request that has no other.
+/// Parses the field `subscription_id` of a request that has no other field.
 fn only_id(text: &str) -> Result<SubscriptionId, Status> {
     let mut violations = Violations::default();
     let id = id(text, &mut violations);
     violations.check()?;
-    Ok(id.expect(NOTED))
+    Ok(id.expect(CHECKED))
 }
 
 fn to_proto(journal: &Journal, progress: Progress) -> v1::Subscription {

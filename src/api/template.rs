@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::api::request::deadline::deadline;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::template_service_server::TemplateService;
 use crate::api::{
     Api, error::status, message::media, request::page_token, request::parse, response::convert,
@@ -17,7 +17,7 @@ use crate::pb::v1::{
 
 const LIST: &str = "TemplateService.ListTemplates";
 
-/// What a page token holds: the provider's cursor, and on which side of it the page lies.
+/// The content of a page token: the provider's cursor, and whether the page is before or after it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ProviderCursor {
@@ -45,7 +45,7 @@ impl TemplateService for Api {
         let mut violations = Violations::default();
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
-        let account = account.expect("what is missing was noted as a violation");
+        let account = account.expect(CHECKED);
         let cursor: Option<ProviderCursor> =
             page_token::decode(LIST, Some(account.id()), &request.page_token)?;
         let start = cursor.map(TemplateListStart::from).unwrap_or_default();
@@ -75,7 +75,7 @@ impl TemplateService for Api {
             violations.add("language", ViolationReason::Required, "must be given");
         }
         violations.check()?;
-        let account = account.expect("what is missing was noted as a violation");
+        let account = account.expect(CHECKED);
         let found = self
             .dispatch
             .read(account, "get_template", deadline, || account.find_template(&name, &language))

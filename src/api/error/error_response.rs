@@ -1,5 +1,4 @@
-//! A failure on its way to the caller: a status with its details or, where there is no status to carry them, the same
-//! facts as a message.
+//! An error that is returned to the client, either as a status with details or as a message with the same facts.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +15,9 @@ use crate::provider::Account;
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "switchboard";
 
-/// A failure on its way to the caller: a `Status` where it ends an RPC, a `v1::Failure` in a stream or a record.
+/// An error that is returned to the client.
+///
+/// It becomes a `Status` if it ends an RPC, and a `v1::Failure` in a stream, an event or a record.
 #[derive(Debug)]
 pub(in crate::api) struct ErrorResponse {
     code: Code,
@@ -54,7 +55,7 @@ impl ErrorResponse {
         self
     }
 
-    /// Whose trouble it is.
+    /// Adds the account and its provider to the metadata.
     pub(in crate::api) fn for_account(self, account: &Account) -> Self {
         self.with("account", account.id()).with("provider", account.provider())
     }
@@ -66,7 +67,7 @@ impl ErrorResponse {
         }
     }
 
-    /// What the provider said, as far as it is no message content.
+    /// Adds those parts of the provider's error that contain no message content.
     pub(in crate::api) fn with_provider_error_of(mut self, fault: &ProviderFault) -> Self {
         self = self.with("provider", fault.provider);
         for (key, value) in [
@@ -84,7 +85,7 @@ impl ErrorResponse {
     }
 }
 
-/// Status details travel as headers, which have limits of their own.
+/// Limits a text to 200 characters, because status details are sent as headers, whose size is limited.
 pub(in crate::api) fn clipped(text: String) -> String {
     text.chars().take(200).collect()
 }
@@ -103,7 +104,6 @@ impl From<ErrorResponse> for Status {
 }
 
 impl From<ErrorResponse> for v1::Failure {
-    /// The same facts, where there is no status to carry them.
     fn from(response: ErrorResponse) -> Self {
         let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay } = response;
         let mut take = |key| metadata.remove(key).unwrap_or_default();

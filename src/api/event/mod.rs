@@ -1,4 +1,4 @@
-//! `EventService`: reads what a reader of the journal wants; `stream` and the journal do it.
+//! `EventService`: parses requests. `stream` and the journal execute them.
 
 mod stream;
 
@@ -22,12 +22,12 @@ use crate::pb::v1::{
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// How many events a page holds when nothing is said, and the most that it may.
+/// The default and the maximum number of events on a page.
 const DEFAULT_PAGE_EVENTS: u32 = 100;
 const MAX_PAGE_EVENTS: u32 = 1_000;
 
-/// The most bytes of events in a page: clients take messages of 4 MiB, and the page's cursors want room too.
-const PAGE_BYTES: usize = (4 << 20) - 1_024;
+/// The maximum size of a page's events. Clients accept messages of 4 MiB, which includes the page's cursors.
+const MAX_PAGE_BYTES: usize = (4 << 20) - 1_024;
 
 #[async_trait]
 impl EventService for Api {
@@ -44,7 +44,7 @@ impl EventService for Api {
                 violations.add(
                     "filter",
                     ViolationReason::Mismatch,
-                    "must be absent: a subscription has its own",
+                    "must be absent: a subscription has its own filter",
                 );
                 Filter::default()
             }
@@ -112,7 +112,7 @@ impl EventService for Api {
         violations.check()?;
 
         let list_start = list_start?;
-        let limits = PageLimits { events: events as usize, bytes: PAGE_BYTES };
+        let limits = PageLimits { events: events as usize, bytes: MAX_PAGE_BYTES };
         let listed = self.journal.list(list_start, limits, request.include_raw, |event| {
             filter.matches(&event.account, event.event_type)
         });
@@ -140,7 +140,7 @@ enum StreamStart {
     Subscription(SubscriptionId),
 }
 
-/// Where to start. A cursor that cannot be read has a reason of its own, told when nothing else is wrong.
+/// Parses the start. A malformed cursor has its own reason, so it is reported only if the request has no violation.
 fn start(
     start: Option<subscribe_request::Start>,
     violations: &mut Violations,
@@ -160,7 +160,7 @@ fn start(
     }))
 }
 
-/// Which piece of the journal; as [`start`].
+/// Parses which part of the journal to list. Errors are as in [`start`].
 fn list_start(
     list_start: Option<list_events_request::Anchor>,
     violations: &mut Violations,
@@ -181,7 +181,7 @@ fn list_start(
     }
 }
 
-/// What becomes of a reader whose events are gone.
+/// Parses what happens to a stream whose next events were trimmed.
 fn on_expired(policy: i32, violations: &mut Violations) -> OnExpired {
     match ExpiredPolicy::try_from(policy) {
         Ok(ExpiredPolicy::Unspecified | ExpiredPolicy::Fail) => OnExpired::Fail,

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
 use crate::api::request::upload::{UploadReader, file_name};
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::{Api, request::idempotency, request::parse, response::convert};
 use crate::dispatch::SendOptions;
 use crate::domain::{Address, UploadLimits};
@@ -41,7 +41,7 @@ pub(in crate::api) async fn send_media(
     let (Some(account), Some(to), Some(channel), Some(name), Some(limits)) =
         (account, to, channel, name, limits)
     else {
-        unreachable!("what is missing was noted as a violation")
+        unreachable!("{CHECKED}")
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = upload.file(first, spool, limits, name).await?;
@@ -74,7 +74,7 @@ pub(in crate::api) async fn upload_template_media(
     let limits = account.and_then(|account| limits(account, &mut violations));
     violations.check()?;
     let (Some(account), Some(name), Some(limits)) = (account, name, limits) else {
-        unreachable!("what is missing was noted as a violation")
+        unreachable!("{CHECKED}")
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = upload.file(first, spool, limits, name).await?;
@@ -99,14 +99,14 @@ pub(in crate::api) async fn upload_template_media(
 }
 
 fn client(account: &Account) -> &connectby::Client {
-    account.uploads().expect("an account that takes no files was noted as a violation")
+    account.uploads().expect("validation rejects accounts without uploads")
 }
 
-/// How large files may be, where the account's provider takes any.
+/// The account's limits for uploads. A violation if its provider accepts none.
 fn limits(account: &Account, violations: &mut Violations) -> Option<UploadLimits> {
     let limits = account.limits().upload;
     if limits.is_none() {
-        let problem = format!("{} takes no uploads: send a `Media`", account.provider());
+        let problem = format!("{} accepts no uploads: send `SendMessageRequest.media`", account.provider());
         violations.add("header.account", ViolationReason::Unsupported, problem);
     }
     limits

@@ -1,4 +1,4 @@
-//! How messages and conversations stand: `GetMessage`, `WatchMessage`, `GetConversation`.
+//! The state of messages: `GetMessage` and `WatchMessage`.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::Status;
 
 use crate::api::error::status;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::{Api, request::parse, response::convert};
 use crate::dispatch::Cause;
 use crate::domain::MessageId;
@@ -16,10 +16,8 @@ use crate::pb::v1::watch_message_response::Response;
 use crate::provider::{Account, Error};
 use crate::store::MessageKey;
 
-const NOTED: &str = "what is missing was noted as a violation";
-
-/// The longest id of a provider that is looked for, in characters.
-const PROVIDER_ID_CHARACTERS: usize = 512;
+/// The maximum length of a provider's message id, in characters.
+const MAX_PROVIDER_ID_CHARACTERS: usize = 512;
 
 /// `MessageService.GetMessage`.
 pub(in crate::api) async fn get(
@@ -28,9 +26,9 @@ pub(in crate::api) async fn get(
 ) -> Result<v1::GetMessageResponse, Status> {
     use v1::get_message_request::Key;
     let key = request.key.map(|key| match key {
-        Key::MessageId(id) => RequestedKey::MessageId(id),
-        Key::ProviderMessageId(id) => RequestedKey::ProviderMessageId(id),
-        Key::RequestId(id) => RequestedKey::RequestId(id),
+        Key::MessageId(id) => RequestedKey::Message(id),
+        Key::ProviderMessageId(id) => RequestedKey::Provider(id),
+        Key::RequestId(id) => RequestedKey::Request(id),
     });
     let (account, key) = parse_key(api, &request.account, key)?;
     let found = api.messages.find(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
@@ -45,9 +43,9 @@ pub(in crate::api) async fn watch(
 ) -> Result<BoxStream<'static, Result<v1::WatchMessageResponse, Status>>, Status> {
     use v1::watch_message_request::Key;
     let key = request.key.map(|key| match key {
-        Key::MessageId(id) => RequestedKey::MessageId(id),
-        Key::ProviderMessageId(id) => RequestedKey::ProviderMessageId(id),
-        Key::RequestId(id) => RequestedKey::RequestId(id),
+        Key::MessageId(id) => RequestedKey::Message(id),
+        Key::ProviderMessageId(id) => RequestedKey::Provider(id),
+        Key::RequestId(id) => RequestedKey::Request(id),
     });
     let (account, key) = parse_key(api, &request.account, key)?;
     let account = Arc::clone(account);
@@ -76,11 +74,11 @@ pub(in crate::api) async fn watch(
     Ok(responses.map(move |item| item.map(response)).boxed())
 }
 
-/// What names a message, as it was given.
+/// The key of a message, as in the request.
 enum RequestedKey {
-    MessageId(String),
-    ProviderMessageId(String),
-    RequestId(String),
+    Message(String),
+    Provider(String),
+    Request(String),
 }
 
 fn parse_key<'a>(
@@ -91,17 +89,17 @@ fn parse_key<'a>(
     let mut violations = Violations::default();
     let account = parse::account("account", account, api.dispatch.accounts(), &mut violations)?;
     let key = match key {
-        Some(RequestedKey::MessageId(id)) => {
+        Some(RequestedKey::Message(id)) => {
             parse::required::<MessageId>("message_id", &id, &mut violations).map(MessageKey::Id)
         }
-        Some(RequestedKey::ProviderMessageId(id)) => {
+        Some(RequestedKey::Provider(id)) => {
             if id.is_empty() {
                 violations.add("provider_message_id", ViolationReason::Required, "must be given");
             }
-            parse::check_length("provider_message_id", &id, PROVIDER_ID_CHARACTERS, &mut violations);
+            parse::check_length("provider_message_id", &id, MAX_PROVIDER_ID_CHARACTERS, &mut violations);
             Some(MessageKey::Provider(id))
         }
-        Some(RequestedKey::RequestId(id)) => {
+        Some(RequestedKey::Request(id)) => {
             parse::required("request_id", &id, &mut violations).map(MessageKey::Request)
         }
         None => {
@@ -111,7 +109,7 @@ fn parse_key<'a>(
         }
     };
     violations.check()?;
-    Ok((account.expect(NOTED), key.expect(NOTED)))
+    Ok((account.expect(CHECKED), key.expect(CHECKED)))
 }
 
 fn ended(account: &Account, end: WatchEnd) -> v1::WatchEnded {

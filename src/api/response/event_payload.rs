@@ -1,4 +1,4 @@
-//! What webhooks reported, into the contract's messages.
+//! Converts the content of webhooks into the contract's messages.
 
 use crate::api::response::convert::{party, timestamp};
 use crate::domain::event::{self, ReportedContent, ReportedMessage};
@@ -38,7 +38,7 @@ pub(in crate::api) fn echo(message: &ReportedMessage) -> v1::MessageEcho {
             ReportedContent::Text(body) => Some(Content::Text(v1::Text { body: body.clone() })),
             ReportedContent::Attachments(list) => Some(Content::Attachments(attachments(list))),
             ReportedContent::Location(location) => Some(Content::Location(self::location(location))),
-            // Businesses press no buttons.
+            // An echo is a message of the business, which cannot press a button.
             ReportedContent::ButtonReply { .. } => None,
         }),
     }

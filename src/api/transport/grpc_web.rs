@@ -1,8 +1,8 @@
-//! gRPC-Web: pages in a browser call the same services, where the operator names the pages' origins.
+//! gRPC-Web: browser pages of the origins that the operator lists can call the same services.
 //!
-//! A browser asks whether a page may call (CORS), but only for pages of another origin, and a page can have its name
-//! point to this machine. So a request that a browser made for a page that is not named is refused here, whether it asked
-//! or not. Who is no browser gives no origin and is not concerned.
+//! CORS alone is not enough. A browser applies it only to pages of another origin, and the owner of a page can point the
+//! page's host name at this server (DNS rebinding). So this module rejects every request whose `Origin` is not listed.
+//! Clients other than browsers send no `Origin` and are not affected.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// For how long a browser may remember that it may call: the most that any takes.
+/// How long a browser may cache a preflight response: the longest time that any browser accepts.
 const MAX_AGE: Duration = Duration::from_secs(7_200);
 
 /// The headers that gRPC-Web clients send.
@@ -27,14 +27,14 @@ const REQUEST_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("x-user-agent"),
 ];
 
-/// The headers that pages must be able to read: a call that fails at once has its status there.
+/// The headers that pages must be able to read. A call that fails at once has its status in them.
 const EXPOSED_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
 ];
 
-/// The services, for pages of these origins too.
+/// Serves these routes to pages of the listed origins too.
 pub fn with_grpc_web(routes: Routes, origins: &[HeaderValue]) -> Routes {
     let allowed_origins: Vec<HeaderValue> = origins.to_vec();
     let check_origin = from_fn(move |request: Request, next: Next| {
@@ -47,7 +47,7 @@ pub fn with_grpc_web(routes: Routes, origins: &[HeaderValue]) -> Routes {
         .allow_headers(REQUEST_HEADERS)
         .expose_headers(EXPOSED_HEADERS)
         .max_age(MAX_AGE);
-    // The last is the outermost.
+    // The last layer is the outermost.
     routes.into_axum_router().layer(GrpcWebLayer::new()).layer(cors).layer(check_origin).into()
 }
 

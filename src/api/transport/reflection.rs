@@ -29,7 +29,7 @@ pub(in crate::api) fn services(
     v1::ServerReflectionServer<impl v1::ServerReflection>,
     v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>,
 ) {
-    let well_formed = "the descriptors are part of the build";
+    let well_formed = "descriptors of the build are valid";
     let builder = || {
         let builder = builder();
         if with_sandbox { builder.with_service_name(SANDBOX) } else { builder }
@@ -56,7 +56,8 @@ fn builder() -> Builder<'static> {
 /// The crate `tonic_types` omits the folder, but all imports include it, and tools look a file up by its name.
 fn error_details() -> FileDescriptorSet {
     const FOLDER: &str = "google/rpc/";
-    let mut set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).expect("part of the build");
+    let mut set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .expect("descriptors of the build are valid");
     let renamed: Vec<String> = set
         .file
         .iter()

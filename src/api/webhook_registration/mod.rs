@@ -1,4 +1,4 @@
-//! `WebhookRegistrationService`: where a provider delivers, and why a webhook is not let in.
+//! `WebhookRegistrationService`: registers webhook addresses at the provider, and explains rejected webhooks.
 
 mod verify;
 
@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::webhook_registration_service_server::WebhookRegistrationService;
 use crate::api::{Api, request::idempotency, request::parse};
 use crate::config;
@@ -28,11 +28,11 @@ use crate::pb::v1::{
 };
 use crate::provider::{Account, Accounts, Error, PreconditionFailed, connectly};
 
-/// The most networks, and the most filters, of one registration.
-const LIST_ITEMS: usize = 64;
+/// The maximum number of channels, and of filters, in one registration.
+const MAX_LIST_ITEMS: usize = 64;
 
-/// The longest word in a configuration.
-const WORD_CHARACTERS: usize = 256;
+/// The maximum length of a text in a configuration, in characters.
+const MAX_TEXT_CHARACTERS: usize = 256;
 
 #[async_trait]
 impl WebhookRegistrationService for Api {
@@ -58,7 +58,7 @@ impl WebhookRegistrationService for Api {
         let idempotent = key.map(|key| key.request(idempotency::of_webhook_registration(&request)));
         violations.check()?;
         let (Some(account), Some(topic), Some(address)) = (account, topic, address) else {
-            unreachable!("what is missing was noted as a violation")
+            unreachable!("{CHECKED}")
         };
         let new = NewRegistration { topic, address, configuration };
         let write = move |account: Arc<Account>| {
@@ -85,7 +85,7 @@ impl WebhookRegistrationService for Api {
         let mut violations = Violations::default();
         let account = supported_account(&id, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
-        let account = account.expect("what is missing was noted as a violation");
+        let account = account.expect(CHECKED);
         let listed = self
             .dispatch
             .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks())
@@ -127,9 +127,7 @@ impl WebhookRegistrationService for Api {
             );
         }
         violations.check()?;
-        let (Some(account), Some(id)) = (account, id) else {
-            unreachable!("what is missing was noted as a violation")
-        };
+        let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
         self.update(account, id, Change { address, configuration }, deadline).await?;
         Ok(Response::new(UpdateWebhookRegistrationResponse { webhook_registration: None }))
     }
@@ -148,9 +146,7 @@ impl WebhookRegistrationService for Api {
             &mut violations,
         );
         violations.check()?;
-        let (Some(account), Some(id)) = (account, id) else {
-            unreachable!("what is missing was noted as a violation")
-        };
+        let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
         let write = self
             .dispatch
             .write(account, "delete_webhook_registration", deadline, move |account| {
@@ -170,7 +166,7 @@ impl WebhookRegistrationService for Api {
         let mut violations = Violations::default();
         let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
-        let account = account.expect("what is missing was noted as a violation");
+        let account = account.expect(CHECKED);
         let signature = Some(signature.as_str()).filter(|signature| !signature.is_empty());
         Ok(Response::new(verify::webhook(account, self.webhook.max_body_bytes, body, signature)))
     }
@@ -195,8 +191,9 @@ impl Api {
     }
 }
 
-/// Gives a topic its address: looks first, and creates, replaces or leaves alone. All of it is one write, so that who
-/// repeats it neither looks nor writes.
+/// Reads the registration of a topic, then creates it, replaces it, or fails.
+///
+/// All of it is one write, so a retry with the same `request_id` neither reads nor writes.
 async fn create_or_replace(
     account: &Account,
     new: NewRegistration,
@@ -210,7 +207,7 @@ async fn create_or_replace(
                 previous: None,
                 replayed: false,
             }),
-            // Somebody else was faster.
+            // Another client has registered the topic since the read.
             Err(Error::Refused(fault))
                 if fault.http_status == Some(409) || fault.refusal == RefusalReason::Conflict =>
             {
@@ -247,7 +244,7 @@ async fn create_or_replace(
     }
 }
 
-/// The registration that a topic has. A look that ends in doubt has written nothing for certain.
+/// Returns the registration of a topic. If the read fails, the outcome is known: nothing was written.
 async fn find_by_topic(account: &Account, topic: Topic) -> Result<Option<Registration>, Error> {
     match client(account).list_webhooks().await {
         Ok(listed) => Ok(listed.into_iter().find(|registration| registration.topic == Some(topic))),
@@ -261,10 +258,10 @@ fn read_failed_error(cause: UnknownReason, fault: Option<ProviderFault>) -> Erro
 }
 
 fn client(account: &Account) -> &connectly::Client {
-    account.webhooks().expect("an account without webhooks was noted as a violation")
+    account.webhooks().expect("validation rejects accounts without webhooks")
 }
 
-/// Finds the account that a request names, if its provider registers webhooks.
+/// Finds the account that a request names. A violation if its provider registers no webhooks.
 fn supported_account<'a>(
     id: &str,
     accounts: &'a Accounts,
@@ -274,7 +271,8 @@ fn supported_account<'a>(
     Ok(account.filter(|account| {
         let supported = account.webhooks().is_some();
         if !supported {
-            let problem = format!("is at {}, which delivers no webhooks", account.provider());
+            let problem =
+                format!("must be an account of a provider with webhooks: {} sends none", account.provider());
             violations.add("account", ViolationReason::Unsupported, problem);
         }
         supported
@@ -318,7 +316,7 @@ fn read_on_conflict(on_conflict: i32, violations: &mut Violations) -> bool {
     }
 }
 
-/// Our own address for an account's webhooks.
+/// This server's address for an account's webhooks.
 fn default_address(
     config: &config::Webhook,
     account: &Account,
@@ -331,7 +329,7 @@ fn default_address(
     };
     let address = url.as_str().parse().ok();
     if address.is_none() {
-        let problem = "must be given, for `public_url` in [webhook] of the configuration is not https";
+        let problem = "must be given, because `public_url` in [webhook] of the configuration is not https";
         violations.add("webhook_registration.address", ViolationReason::Malformed, problem);
     }
     address
@@ -346,25 +344,29 @@ fn read_configuration(
     for (at, word) in parse::limit_items(
         "webhook_registration.configuration.provider_channels",
         &channel_types,
-        LIST_ITEMS,
+        MAX_LIST_ITEMS,
         violations,
     )
     .iter()
     .enumerate()
     {
-        required_word(
+        check_required_text(
             format!("webhook_registration.configuration.provider_channels[{at}]"),
             word,
             violations,
         );
     }
     for (at, WebhookRegistrationFilter { field, expression }) in
-        parse::limit_items("webhook_registration.configuration.filters", &filters, LIST_ITEMS, violations)
+        parse::limit_items("webhook_registration.configuration.filters", &filters, MAX_LIST_ITEMS, violations)
             .iter()
             .enumerate()
     {
-        required_word(format!("webhook_registration.configuration.filters[{at}].field"), field, violations);
-        required_word(
+        check_required_text(
+            format!("webhook_registration.configuration.filters[{at}].field"),
+            field,
+            violations,
+        );
+        check_required_text(
             format!("webhook_registration.configuration.filters[{at}].expression"),
             expression,
             violations,
@@ -374,11 +376,11 @@ fn read_configuration(
     Configuration { echo, channel_types, filters: filters.into_iter().map(filter).collect() }
 }
 
-fn required_word(field: String, text: &str, violations: &mut Violations) {
+fn check_required_text(field: String, text: &str, violations: &mut Violations) {
     if text.is_empty() {
         violations.add(field, ViolationReason::Required, "must be given");
     } else {
-        parse::check_length(&field, text, WORD_CHARACTERS, violations);
+        parse::check_length(&field, text, MAX_TEXT_CHARACTERS, violations);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Failed calls to a provider: reads, sends and other writes.
+//! Failed provider calls: reads, sends and other writes.
 
 use tonic::{Code, Status};
 
@@ -12,22 +12,22 @@ use crate::domain::{MessageId, RefusalReason, UnknownReason};
 use crate::pb::v1;
 use crate::provider::{self, Account};
 
-/// A send with an account that was not accepted.
+/// A send whose message the provider did not accept.
 pub(in crate::api) fn send_failed(account: &Account, failure: &dispatch::Failure) -> Status {
     write_failure(account, failure, send_unknown).into()
 }
 
-/// The same, for a stream or a record.
+/// As [`send_failed`], for a stream or a record.
 pub(in crate::api) fn send_error(account: &Account, failure: &dispatch::Failure) -> v1::Failure {
     write_failure(account, failure, send_unknown).into()
 }
 
-/// Another write that was not answered with "yes".
+/// Another write that the provider did not accept.
 pub(in crate::api) fn write_failed(account: &Account, failure: &dispatch::Failure) -> Status {
     write_failure(account, failure, write_unknown).into()
 }
 
-/// A read that brought nothing. It may be tried again freely, but a reply that cannot be read will hardly change.
+/// A failed read. A retry is always safe, but rarely helps if the provider's reply cannot be parsed.
 pub(in crate::api) fn read_failed(account: &Account, cause: &dispatch::Cause) -> Status {
     let response = match cause {
         dispatch::Cause::Provider(error) | dispatch::Cause::NotPrepared(error) => read_failure(error),
@@ -38,12 +38,12 @@ pub(in crate::api) fn read_failed(account: &Account, cause: &dispatch::Cause) ->
         | dispatch::Cause::Reused
         | dispatch::Cause::OutcomeUnknown(_)
         | dispatch::Cause::Unrecorded
-        | dispatch::Cause::BrokeOff => unreachable!("only writes end like this"),
+        | dispatch::Cause::BrokeOff => unreachable!("only writes have these causes"),
     };
     response.for_account(account).into()
 }
 
-/// A write that was not done, or of which nobody can tell: `unknown` says that.
+/// A write that failed or whose outcome is unknown. `unknown` makes the response for the latter.
 fn write_failure(
     account: &Account,
     failure: &dispatch::Failure,
@@ -68,7 +68,7 @@ fn write_failure(
         dispatch::Cause::Reused => ErrorResponse::new(
             Code::FailedPrecondition,
             Reason::RequestIdReused,
-            "the request_id stands for another request, with other content or of another RPC: nothing was done",
+            "the `request_id` belongs to an earlier request with other content or of another RPC; nothing was done; use a new id for each new request",
         ),
         dispatch::Cause::OutcomeUnknown(UnknownOutcome { cause, fault }) => {
             unknown(cause.as_str()).with_provider_error(fault.as_ref())
@@ -76,7 +76,7 @@ fn write_failure(
         dispatch::Cause::Unrecorded => ErrorResponse::new(
             Code::Unavailable,
             Reason::StoreUnavailable,
-            "the request cannot be written down now, so nothing was done: call again",
+            "the store cannot record the request now, so nothing was done; retry after `retry_delay`",
         )
         .retry_after(OUTAGE_DELAY),
         dispatch::Cause::Provider(error) => match error {
@@ -97,20 +97,20 @@ fn write_failure(
     response.for_account(account)
 }
 
-/// A call that the account's gate held back. Nothing was sent.
+/// A call that the account's gate rejected. Nothing was sent.
 fn gate_rejected(rejected: &Rejected) -> ErrorResponse {
     match rejected {
         Rejected::RateLimited { retry_after } => ErrorResponse::new(
             Code::ResourceExhausted,
             Reason::AccountBusy,
-            "the account has more calls to make than its rate allows before the deadline: nothing was sent",
+            "the account's rate or concurrency limit does not admit the call before its deadline; nothing was sent; retry after `retry_delay`, or with a later deadline",
         )
         .retry_after(*retry_after),
         Rejected::CircuitOpen { retry_after } => not_sent().retry_after(*retry_after),
     }
 }
 
-/// A message of which nobody can tell whether the provider took it.
+/// A stored message whose outcome is unknown.
 pub(in crate::api) fn outcome_unknown(
     message_id: MessageId,
     attempt: u32,
@@ -124,11 +124,11 @@ pub(in crate::api) fn outcome_unknown(
 }
 
 fn write_unknown(cause: &str) -> ErrorResponse {
-    let message = "nobody can tell whether the provider did it: look before you do it again";
+    let message = "the provider's reply was lost or inconclusive, so the operation may have succeeded; check before you retry";
     ErrorResponse::new(Code::FailedPrecondition, Reason::WriteOutcomeUnknown, message).with("cause", cause)
 }
 
 fn send_unknown(cause: &str) -> ErrorResponse {
-    let message = "nobody can tell whether the provider took the message: sending it again may send it twice";
+    let message = "the provider's reply was lost or inconclusive, so the message may have been sent; a retry without `request_id` may send it twice; with one, `resend_after_attempt` sends it again";
     ErrorResponse::new(Code::FailedPrecondition, Reason::SendOutcomeUnknown, message).with("cause", cause)
 }

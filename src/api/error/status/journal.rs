@@ -10,31 +10,31 @@ use crate::domain::{AccountId, SubscriptionId};
 use crate::journal::{self, SubscriptionError};
 use crate::store::MOST_SUBSCRIPTIONS;
 
-/// A cursor that cannot be read at all.
+/// The cursor is not from this journal.
 pub(in crate::api) fn cursor_malformed(field: &str) -> Status {
-    let mut violation = FieldViolation::new(field, "must be a cursor that came from this server, unchanged");
+    let mut violation = FieldViolation::new(field, "must be a cursor that this server returned, unchanged");
     violation.reason = ViolationReason::Malformed.as_str().to_owned();
     ErrorResponse::new(
         Code::InvalidArgument,
         Reason::CursorMalformed,
-        "the cursor is not one of this server's",
+        "the cursor is not from this journal; pass cursors back unchanged; if the journal is new, start at START_POSITION_EARLIEST",
     )
     .violations(vec![violation])
     .into()
 }
 
-/// A message that is not known.
+/// The store has no such message.
 pub(in crate::api) fn message_not_found(account: &AccountId) -> Status {
-    let message = "no message of this account is known by that: never sent from here, too old, or its first attempt left no record";
+    let message = "message not found: it was not sent through this server, its record has expired, or its first attempt left no record; if a send's response was lost, retry it with its `request_id`";
     ErrorResponse::new(Code::NotFound, Reason::MessageNotFound, message).with("account", account).into()
 }
 
-/// The store cannot be read.
+/// The store cannot be read now.
 pub(in crate::api) fn store_unreadable() -> Status {
     ErrorResponse::new(
         Code::Unavailable,
         Reason::StoreUnavailable,
-        "the store cannot be read now: call again",
+        "the store cannot be read now; retry after `retry_delay`",
     )
     .retry_after(OUTAGE_DELAY)
     .into()
@@ -47,19 +47,19 @@ impl From<journal::Error> for Status {
             journal::Error::CursorExpired { oldest } => ErrorResponse::new(
                 Code::OutOfRange,
                 Reason::CursorExpired,
-                "events that were asked for are no longer kept: go on at oldest_cursor or EARLIEST, and know that some are lost",
+                "events after the requested position were trimmed, or may be missing since a restore; resume from `oldest_cursor`, and recover the missed events by other means",
             )
             .with("oldest_cursor", oldest)
             .into(),
             journal::Error::CursorLost { newest } => ErrorResponse::new(
                 Code::OutOfRange,
                 Reason::CursorLost,
-                "the journal has not come to this cursor: it was set back; start again at newest_cursor",
+                "the cursor is ahead of the journal, which was restored from a backup; resume from `newest_cursor`",
             )
             .with("newest_cursor", newest)
             .into(),
             journal::Error::Store(_) => {
-                ErrorResponse::new(Code::Unavailable, Reason::StoreUnavailable, "the journal cannot be read now: call again")
+                ErrorResponse::new(Code::Unavailable, Reason::StoreUnavailable, "the journal cannot be read now; retry after `retry_delay`")
                     .retry_after(OUTAGE_DELAY)
                     .into()
             }
@@ -67,30 +67,30 @@ impl From<journal::Error> for Status {
     }
 }
 
-/// Nothing was done with a subscription.
+/// A failed operation on a subscription, which was not changed.
 pub(in crate::api) fn subscription_error(id: &SubscriptionId, error: SubscriptionError) -> Status {
     match error {
         SubscriptionError::Absent => return subscription_not_found(id),
         SubscriptionError::Exists => ErrorResponse::new(
             Code::AlreadyExists,
             Reason::SubscriptionExists,
-            "there is a subscription of this id already: it was left as it is",
+            format!("subscription `{id}` already exists and was not changed"),
         ),
         SubscriptionError::TooMany => ErrorResponse::new(
             Code::ResourceExhausted,
             Reason::SubscriptionsExhausted,
-            format!("there are {MOST_SUBSCRIPTIONS} subscriptions, and no more may be: delete one that nobody needs"),
+            format!("the server has {MOST_SUBSCRIPTIONS} subscriptions, the maximum; delete unused ones"),
         ),
         SubscriptionError::Stale { generation } => ErrorResponse::new(
             Code::FailedPrecondition,
             Reason::SubscriptionGenerationStale,
-            "the subscription was changed since the stream was opened: nothing was acknowledged",
+            "the subscription was changed after the stream started; nothing was acknowledged; open the stream again",
         )
         .with("generation", generation),
         SubscriptionError::NotWritten(_) => ErrorResponse::new(
             Code::Unavailable,
             Reason::StoreUnavailable,
-            "the subscription cannot be written now: call again",
+            "the subscription cannot be written now; retry after `retry_delay`",
         )
         .retry_after(OUTAGE_DELAY),
         SubscriptionError::Journal(error) => return error.into(),
@@ -99,20 +99,20 @@ pub(in crate::api) fn subscription_error(id: &SubscriptionId, error: Subscriptio
     .into()
 }
 
-/// There is no such subscription, or no more.
+/// The subscription does not exist, or was deleted.
 pub(in crate::api) fn subscription_not_found(id: &SubscriptionId) -> Status {
     ErrorResponse::new(
         Code::NotFound,
         Reason::SubscriptionNotFound,
-        format!("there is no subscription `{id}`"),
+        format!("subscription `{id}` does not exist"),
     )
     .with("subscription_id", id)
     .into()
 }
 
-/// The end of a stream because its subscription has another filter or place now.
+/// A stream ended because its subscription got another filter or position.
 pub(in crate::api) fn subscription_changed(id: &SubscriptionId) -> Status {
-    let message = "the subscription was given another filter or place: open the stream again";
+    let message = "the subscription got another filter or position; open the stream again";
     ErrorResponse::new(Code::Unavailable, Reason::SubscriptionChanged, message)
         .with("subscription_id", id)
         .into()

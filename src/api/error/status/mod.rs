@@ -1,7 +1,7 @@
-//! The one table that turns errors into gRPC statuses.
+//! Maps every error to a gRPC code, a reason and a message.
 //!
-//! Matches here have no `_` arm: a new kind of error does not compile until it is given a code, a reason and a text.
-//! Texts are for the caller; what the provider said, and what failed inside, never goes into them.
+//! **Invariants.** Matches in this module have no `_` arm, so a new kind of error does not compile until it has a code, a
+//! reason and a message. The messages are for clients. They never contain the provider's text or internal details.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod call;
@@ -29,12 +29,12 @@ use crate::api::request::violations::{ViolationReason, Violations};
 use crate::domain::AccountId;
 use crate::pb::v1;
 
-/// How long to wait for a store that cannot write, a provider that cannot be reached, or a server that restarts.
+/// The retry delay if the store cannot write, the provider cannot be reached, or the server restarts.
 pub(in crate::api) const OUTAGE_DELAY: Duration = Duration::from_secs(1);
 
 macro_rules! reasons {
     ($($name:ident = $text:literal),+ $(,)?) => {
-        /// What happened, in one word: the `reason` of an `ErrorInfo`. Each has a paragraph in `docs/errors.md`.
+        /// The `reason` of an `ErrorInfo`. Each has a paragraph in `docs/errors.md`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(in crate::api) enum Reason { $($name),+ }
 
@@ -110,7 +110,7 @@ impl From<Violations> for v1::Failure {
 }
 
 impl From<Violations> for ErrorResponse {
-    /// What the provider cannot do is UNIMPLEMENTED, but only when nothing is wrong with the request itself.
+    /// UNIMPLEMENTED if every violation is a lack of the provider's support, otherwise INVALID_ARGUMENT.
     fn from(violations: Violations) -> Self {
         let (code, reason) = if violations.only_unsupported() {
             (Code::Unimplemented, Reason::ProviderUnsupported)
@@ -121,7 +121,7 @@ impl From<Violations> for ErrorResponse {
     }
 }
 
-/// An account that does not exist, named in that field.
+/// `field` names an account that does not exist.
 pub(in crate::api) fn account_not_found(field: &str, account: &AccountId) -> ErrorResponse {
     let mut violation = FieldViolation::new(field, "must be one of the accounts that `ListAccounts` lists");
     violation.reason = ViolationReason::UnknownValue.as_str().to_owned();
@@ -130,31 +130,38 @@ pub(in crate::api) fn account_not_found(field: &str, account: &AccountId) -> Err
         .violations(vec![violation])
 }
 
-/// The end of a stream because the server stops.
+/// The server is shutting down.
 pub(in crate::api) fn stopping() -> Status {
     server_stopping().into()
 }
 
 fn server_stopping() -> ErrorResponse {
-    ErrorResponse::new(Code::Unavailable, Reason::ServerStopping, "the server is stopping: call again")
-        .retry_after(OUTAGE_DELAY)
+    ErrorResponse::new(
+        Code::Unavailable,
+        Reason::ServerStopping,
+        "the server is shutting down; retry after `retry_delay`",
+    )
+    .retry_after(OUTAGE_DELAY)
 }
 
-/// The imitated provider could not do what it was told.
+/// The fake provider could not open its port again.
 pub(in crate::api) fn sandbox_failed() -> Status {
-    let message = "the imitated provider could not listen on its port again: something else took it";
+    let message =
+        "the fake provider cannot listen on its port because another program uses it; restart the sandbox";
     ErrorResponse::new(Code::Internal, Reason::SandboxFailed, message).into()
 }
 
-/// A page token that this RPC did not give for this account.
+/// The page token is not from this RPC, account and list.
 pub(in crate::api) fn page_token_malformed() -> Status {
-    let mut violation =
-        FieldViolation::new("page_token", "must be a token that this RPC gave for the same list, unchanged");
+    let mut violation = FieldViolation::new(
+        "page_token",
+        "must be a page token that this RPC returned for the same list, unchanged",
+    );
     violation.reason = ViolationReason::Malformed.as_str().to_owned();
     ErrorResponse::new(
         Code::InvalidArgument,
         Reason::PageTokenMalformed,
-        "the page token is not one of this list's",
+        "the page token is not from this list; start the list again without a token",
     )
     .violations(vec![violation])
     .into()

@@ -1,4 +1,4 @@
-//! Failures of a provider: what it refused, and what it did not answer.
+//! Failures of a provider: refusals, unreachable providers and unusable replies.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::domain::{ProviderFault, RefusalReason, UnknownReason};
 use crate::pb::v1;
 use crate::provider;
 
-/// How long to wait when the provider throttles and does not say for how long.
+/// The retry delay if the provider throttles and does not name a delay.
 const THROTTLED_DELAY: Duration = Duration::from_secs(1);
 
 pub(super) fn read_failure(error: &provider::Error) -> ErrorResponse {
@@ -23,7 +23,7 @@ pub(super) fn read_failure(error: &provider::Error) -> ErrorResponse {
                 ErrorResponse::new(
                     Code::Internal,
                     Reason::ProviderReplyUnreadable,
-                    "the provider's reply cannot be read",
+                    "the provider's reply to a read cannot be parsed; a retry rarely helps",
                 )
             }
             UnknownReason::TimedOut
@@ -34,7 +34,7 @@ pub(super) fn read_failure(error: &provider::Error) -> ErrorResponse {
             | UnknownReason::Restored => ErrorResponse::new(
                 Code::Unavailable,
                 Reason::ProviderUnavailable,
-                "the provider does not answer now: call again",
+                "the provider did not answer a read, or failed; retry after `retry_delay`",
             )
             .retry_after(fault.as_ref().and_then(|fault| fault.retry_after).unwrap_or(OUTAGE_DELAY)),
         }
@@ -44,16 +44,16 @@ pub(super) fn read_failure(error: &provider::Error) -> ErrorResponse {
 }
 
 pub(super) fn not_sent() -> ErrorResponse {
-    let message = "the provider could not be reached: nothing was sent";
+    let message = "the provider could not be reached; nothing was sent; retry after `retry_delay`";
     ErrorResponse::new(Code::Unavailable, Reason::ProviderUnreachable, message).retry_after(OUTAGE_DELAY)
 }
 
 pub(super) fn refused(fault: &ProviderFault) -> ErrorResponse {
     let (code, reason, message) = refusal(fault.refusal);
     let message = match (fault.refusal, &fault.route) {
-        // The provider publishes no paths, so the guess may be wrong.
+        // The provider does not publish its paths, so the default path may be wrong.
         (RefusalReason::NotFound, Some(route)) => {
-            format!("{message}; the route was {route}, and [accounts.routes] sets another")
+            format!("{message}; the request used the route {route}, which `[accounts.routes]` can change")
         }
         (_, _) => message.to_owned(),
     };
@@ -86,108 +86,115 @@ fn retry_delay(fault: &ProviderFault) -> Option<Duration> {
     }
 }
 
-/// A provider's "no", for the caller.
+/// The code, reason and message of a provider's refusal.
 pub(super) const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static str) {
     match refusal {
         RefusalReason::CredentialsRejected => (
             Code::FailedPrecondition,
             Reason::ProviderCredentialsRejected,
-            "the provider does not accept this account's credentials: the operator must set them right",
+            "the provider does not accept this account's credentials; the operator must correct them",
         ),
         RefusalReason::PermissionDenied => (
             Code::FailedPrecondition,
             Reason::ProviderPermissionDenied,
-            "the provider does not allow this with the account's credentials",
+            "the provider does not permit this with the account's credentials; inform the operator",
         ),
-        RefusalReason::Throttled => {
-            (Code::ResourceExhausted, Reason::ProviderThrottled, "the provider takes no more for now: wait")
-        }
+        RefusalReason::Throttled => (
+            Code::ResourceExhausted,
+            Reason::ProviderThrottled,
+            "the provider refused because of too many calls or messages; retry after `retry_delay`, more slowly",
+        ),
         RefusalReason::Capped => (
             Code::ResourceExhausted,
             Reason::ProviderCapped,
-            "too many messages of this kind, for this account or this recipient: wait for hours, not seconds",
+            "the provider refused because too many messages of this kind were sent by this account or to this recipient; wait for hours or days",
         ),
         RefusalReason::SessionWindowClosed => (
             Code::FailedPrecondition,
             Reason::SessionWindowClosed,
-            "the customer's last message is more than 24 hours ago, or there is none: only a template can be sent",
+            "the customer's last message is more than 24 hours old, or there is none; only a template can be sent",
         ),
         RefusalReason::RecipientNotReachable => (
             Code::FailedPrecondition,
             Reason::RecipientNotReachable,
-            "the recipient cannot be reached: probably not on WhatsApp",
+            "the recipient cannot be reached and is probably not on WhatsApp; use another channel",
         ),
         RefusalReason::RecipientOptedOut => (
             Code::FailedPrecondition,
             Reason::RecipientOptedOut,
-            "the recipient has opted out of such messages",
+            "the recipient has opted out of such messages; remove the recipient from your list",
         ),
         RefusalReason::RecipientInvalid => (
             Code::InvalidArgument,
             Reason::RecipientInvalid,
-            "the provider does not accept the recipient's number",
+            "the provider does not accept the recipient's address; correct `to`",
         ),
         RefusalReason::SenderInvalid => (
             Code::InvalidArgument,
             Reason::SenderInvalid,
-            "the provider has no number of this account to send from over this channel",
+            "the account has no such number to send from over this channel; correct or remove `sender`",
         ),
-        RefusalReason::ContentRejected => {
-            (Code::InvalidArgument, Reason::ContentRejected, "the provider does not accept the content")
-        }
+        RefusalReason::ContentRejected => (
+            Code::InvalidArgument,
+            Reason::ContentRejected,
+            "the provider does not accept the content; the same content fails again",
+        ),
         RefusalReason::TemplateNotFound => (
             Code::NotFound,
             Reason::TemplateNotFound,
-            "the provider has no template of this name in this language, or has not approved it",
+            "the provider has no approved template of this name and language; correct them, or wait for the approval",
         ),
         RefusalReason::TemplateParametersRejected => (
             Code::InvalidArgument,
             Reason::TemplateParametersRejected,
-            "what was filled in does not fit the template",
+            "the parameters do not fit the template; compare them with `GetTemplate`",
         ),
         RefusalReason::TemplatePaused => (
             Code::FailedPrecondition,
             Reason::TemplatePaused,
-            "the template is paused, disabled or being deleted",
+            "the template is paused, disabled or being deleted; use another template",
         ),
         RefusalReason::AccountRestricted => (
             Code::FailedPrecondition,
             Reason::ProviderAccountRestricted,
-            "the provider has restricted this account: the operator must settle it there",
+            "the provider has restricted this account; the operator must resolve this with the provider",
         ),
         RefusalReason::NotFound => (
             Code::NotFound,
             Reason::ProviderNotFound,
-            "the provider found nothing there: what was named does not exist, or the account's base_url or route is wrong",
+            "the provider did not find what the request names; if that exists, the account's `base_url`, `business_id` or route is wrong",
         ),
         RefusalReason::Conflict => (
             Code::FailedPrecondition,
             Reason::ProviderConflict,
-            "the provider says that it exists already, or is not ready",
+            "the provider reports that the resource already exists or is in the wrong state; read its state before you retry",
         ),
-        RefusalReason::Other => (Code::FailedPrecondition, Reason::ProviderRefused, "the provider refused"),
+        RefusalReason::Other => (
+            Code::FailedPrecondition,
+            Reason::ProviderRefused,
+            "the provider refused the request for another reason; see `provider_code` and `http_status`",
+        ),
     }
 }
 
-/// What a provider reported about a message, for a stream or a record.
+/// A failure that a provider reported about a message, for a stream or a record.
 pub(in crate::api) fn reported_failure(fault: &ProviderFault) -> v1::Failure {
     refused(fault).into()
 }
 
-/// A write that looked first, and did not begin for what it saw.
+/// A write that a failed precondition stopped before it changed anything.
 pub(super) fn precondition_failed(failed: &provider::PreconditionFailed) -> ErrorResponse {
     match failed {
         provider::PreconditionFailed::NotRead(error) => read_failure(error),
         provider::PreconditionFailed::Registered { existing, fault } => {
-            let message =
-                "the topic has an address already, and nothing was changed: ON_CONFLICT_REPLACE changes it";
+            let message = "the topic already has a registration; nothing was changed; to replace its address, retry with ON_CONFLICT_REPLACE";
             let response =
                 ErrorResponse::new(Code::AlreadyExists, Reason::WebhookRegistrationExists, message)
                     .with_provider_error(fault.as_deref());
             match existing {
                 Some(existing) => response
                     .with("webhook_registration_id", clipped(existing.id.clone()))
-                    // An address of ours has at most so many characters.
+                    // No address that Switchboard registers is longer.
                     .with("address", existing.address.chars().take(2_048).collect::<String>()),
                 None => response,
             }

@@ -1,8 +1,8 @@
-//! One subscriber's stream.
+//! The stream of one subscriber.
 //!
-//! It takes runs of events from a journal reader and gives them out one by one, without a task or a channel in
-//! between: while events are at hand it is always ready, so that the transport packs many of them into one frame, and
-//! when the subscriber does not read, nothing here goes on.
+//! It takes batches of events from a journal reader and yields them one by one, without a task or a channel in between.
+//! While it has buffered events it is always ready, so the transport packs many events into one frame. While the
+//! subscriber does not read, it does no work.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ use crate::pb::v1::{
 };
 use crate::telemetry::metrics::SUBSCRIBERS;
 
-/// What a subscriber asked for.
+/// The options of a subscriber's request.
 #[derive(Debug)]
 pub(in crate::api) struct SubscribeOptions {
     pub(in crate::api) filter: Filter,
@@ -37,12 +37,12 @@ pub(in crate::api) struct SubscribeOptions {
     pub(in crate::api) include_raw: bool,
 }
 
-/// The subscription that a stream reads, as it stands.
+/// The subscription of a stream, at one generation.
 #[derive(Debug)]
 pub(in crate::api) struct WatchedSubscription {
     generation: u64,
     watch: SubscriptionWatch,
-    /// Wakes the stream when the subscription is changed.
+    /// Wakes the stream when the subscription is changed or deleted.
     changed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -52,28 +52,29 @@ impl WatchedSubscription {
     }
 }
 
-/// The stream that `Subscribe` answers with.
+/// The response stream of `Subscribe`.
 #[expect(unreachable_pub, reason = "the generated trait names it")]
 pub struct EventStream {
     options: SubscribeOptions,
-    /// The events at hand, and how many of them are dealt with.
+    /// The buffered events, and how many of them are sent or skipped.
     batch: Option<(EventBatch, usize)>,
     next_batch: ReusableBoxFuture<'static, (Reader, Result<Next, journal::Error>)>,
-    /// What goes out before anything else.
+    /// Items that are sent before any event.
     ready: VecDeque<Result<Encoded, Status>>,
-    /// Nothing comes behind what is ready.
+    /// Whether the stream ends after the items in `ready`.
     ended: bool,
-    /// The place that the stream has come to: behind the last event that was sent or passed over.
+    /// The position that the stream has reached: after the last event that was sent or skipped.
     position: Cursor,
-    /// Where the journal ended when the stream was opened.
+    /// The end of the journal when the stream was opened.
     initial_end: u64,
     sent: u64,
-    /// Since the clock was last read.
+    /// Whether anything was sent since the clock was last read.
     sent_anything: bool,
+    /// Whether an event was sent since the clock was last read.
     sent_event: bool,
     last_sent: Instant,
     last_event: Instant,
-    /// When to look at the clock again.
+    /// When to read the clock again.
     timer: Pin<Box<Sleep>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     watched: Option<WatchedSubscription>,
@@ -89,7 +90,7 @@ impl std::fmt::Debug for EventStream {
     }
 }
 
-/// Counts a stream for as long as it is open.
+/// Counts a stream in the metric while it is open.
 struct SubscriberGuard;
 
 impl SubscriberGuard {
@@ -144,7 +145,7 @@ impl EventStream {
         }
     }
 
-    /// The next wanted event at hand.
+    /// Returns the next buffered event that matches the filter.
     fn next_buffered_event(&mut self) -> Option<Encoded> {
         let (batch, consumed) = self.batch.as_mut()?;
         let events = batch.events();
@@ -160,7 +161,7 @@ impl EventStream {
         None
     }
 
-    /// Says what is missing, and goes on behind it.
+    /// Sends a gap, and continues after it.
     fn push_gap(&mut self, gap: Gap) {
         self.position = gap.resume;
         let gap = SubscribeGap {
@@ -172,7 +173,7 @@ impl EventStream {
         self.ready.push_back(Ok(response(Response::Gap(gap))));
     }
 
-    /// Ends the stream when the subscription that it reads is not what it was.
+    /// Ends the stream if its subscription was changed or deleted.
     fn close_if_changed(&mut self) {
         let Some(WatchedSubscription { watch, .. }) = &self.watched else { return };
         let (reason, status) = match watch.over() {
@@ -197,15 +198,15 @@ impl EventStream {
         self.ended = true;
     }
 
-    /// Looks at the clock: whether it is time to close, or for a heartbeat. Sets the alarm for the next look.
+    /// Reads the clock. Closes the stream or sends a heartbeat if one is due, and sets the timer for the next time.
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let now = Instant::now();
-            // The clock is read when there is nothing to send, not for each event: those just sent count as sent now.
+            // The clock is read only if there is nothing to send, not for each event. Recent events count as sent now.
             if std::mem::take(&mut self.sent_anything) {
                 self.last_sent = now;
             }
-            // To be still on the way to where the journal ended is not to be idle.
+            // A stream is not idle before it has reached the initial end of the journal.
             if std::mem::take(&mut self.sent_event) || self.position.sequence < self.initial_end {
                 self.last_event = now;
             }
@@ -249,7 +250,7 @@ impl Stream for EventStream {
             if this.ended {
                 return Poll::Ready(None);
             }
-            // Before every event: whoever has changed the subscription gets no more of what it was.
+            // Checked before every event, so a client that changed the subscription gets no event of the old generation.
             this.close_if_changed();
             if this.ended {
                 continue;

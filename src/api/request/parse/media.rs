@@ -6,31 +6,27 @@ use crate::domain::message::Content;
 use crate::domain::{MediaKind, MediaLink};
 use crate::pb::v1;
 
-/// The longest caption, in Unicode code points.
-const CAPTION_CHARACTERS: usize = 1_024;
+/// The maximum length of a caption, in Unicode code points.
+const MAX_CAPTION_CHARACTERS: usize = 1_024;
 
-/// Reads a file that the provider fetches.
+/// Parses a file that the provider fetches.
 pub(super) fn link(link: v1::Media, violations: &mut Violations) -> Option<Content> {
     let v1::Media { kind, source, caption, file_name: name } = link;
     let v1::media::Source::Url(url) = source.unwrap_or_else(|| v1::media::Source::Url(String::new()));
     let kind = media_kind("media.kind", kind, violations);
     let url = super::public_url("media.url", url, violations);
-    if caption.chars().count() > CAPTION_CHARACTERS {
-        let allowed = format!("must be at most {CAPTION_CHARACTERS} characters");
+    if caption.chars().count() > MAX_CAPTION_CHARACTERS {
+        let allowed = format!("must be at most {MAX_CAPTION_CHARACTERS} characters");
         violations.add("media.caption", ViolationReason::OutOfRange, allowed);
     } else if kind == Some(MediaKind::Audio) && !caption.is_empty() {
-        violations.add(
-            "media.caption",
-            ViolationReason::Malformed,
-            "must be empty: a recording has no caption",
-        );
+        violations.add("media.caption", ViolationReason::Malformed, "must be empty: audio has no caption");
     }
     let name = file_name("media.file_name", name, violations);
     if kind.is_some_and(|kind| kind != MediaKind::Document) && name.as_ref().is_some_and(|n| !n.is_empty()) {
         violations.add(
             "media.file_name",
             ViolationReason::Malformed,
-            "must be empty: only documents have names",
+            "must be empty: only documents have a file name",
         );
     }
     Some(Content::Media(MediaLink { kind: kind?, url: url?, caption, file_name: name? }))

@@ -1,4 +1,4 @@
-//! Requests into `domain`: every fault is noted with its field's path, and reading goes on to the next field.
+//! Parses requests into `domain`. Each violation is recorded with its field's path, and parsing continues.
 
 mod media;
 pub(in crate::api) mod template;
@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::error::status;
 use crate::api::request::idempotency;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::dispatch::SendOptions;
 use crate::domain::message::{CallbackData, CallbackDataMalformed, Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
 use crate::pb::v1;
 use crate::provider::{Account, Accounts, IssueKind, Parts};
 
-/// Reads text that must be there.
+/// Parses a required text.
 pub(in crate::api) fn required<T: FromStr<Err: Display>>(
     field: &str,
     text: &str,
@@ -40,7 +40,7 @@ pub(in crate::api) fn required<T: FromStr<Err: Display>>(
     }
 }
 
-/// Reads a duration that must lie within a range. Absent stays absent.
+/// Parses an optional duration that must be within a range.
 pub(in crate::api) fn duration(
     field: &str,
     value: Option<prost_types::Duration>,
@@ -62,7 +62,7 @@ pub(in crate::api) fn duration(
     }
 }
 
-/// Finds the account that a request names. An id that is none is noted, one that does not exist fails at once.
+/// Finds the account that a request names. A malformed id is a violation; an account that does not exist fails at once.
 pub(in crate::api) fn account<'a>(
     field: &str,
     id: &str,
@@ -73,7 +73,7 @@ pub(in crate::api) fn account<'a>(
     accounts.get(&id).map(Some).ok_or_else(|| status::account_not_found(field, &id))
 }
 
-/// A message to be sent, as its caller asked for it.
+/// A parsed send request.
 #[derive(Debug)]
 pub(in crate::api) struct ParsedSend {
     pub(in crate::api) account: Arc<Account>,
@@ -81,7 +81,7 @@ pub(in crate::api) struct ParsedSend {
     pub(in crate::api) options: SendOptions,
 }
 
-/// Reads a message to be sent, and holds it against what its account can do. `violations` are what was found before.
+/// Parses a send request, and checks it against the account's capabilities. `violations` has earlier violations.
 pub(in crate::api) fn send_message(
     mut request: v1::SendMessageRequest,
     accounts: &Accounts,
@@ -118,7 +118,7 @@ pub(in crate::api) fn send_message(
     }
     violations.check()?;
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
-        unreachable!("what is missing was noted as a violation")
+        unreachable!("{CHECKED}")
     };
     let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data };
     let request = key.zip(fingerprint).map(|(key, fingerprint)| key.request(fingerprint));
@@ -126,7 +126,7 @@ pub(in crate::api) fn send_message(
     Ok(ParsedSend { account: Arc::clone(account), message, options })
 }
 
-/// Reads which checks run before a send: the session window's only on demand, the template's unless it is skipped.
+/// Parses which checks run before a send. By default, only the template is checked.
 pub(in crate::api) fn checks(
     field: &str,
     checks: Option<v1::SendChecks>,
@@ -150,7 +150,7 @@ pub(in crate::api) fn checks(
     }
 }
 
-/// Reads the JSON that is to come back with a message's events. Empty means none.
+/// Parses the JSON text that a message's events return. Empty means none.
 pub(in crate::api) fn callback_data(
     field: &str,
     text: &str,
@@ -168,15 +168,15 @@ pub(in crate::api) fn callback_data(
         .ok()
 }
 
-/// Checks that a text has at most so many Unicode code points.
+/// Checks that a text has at most `max` Unicode code points.
 pub(in crate::api) fn check_length(field: &str, text: &str, max: usize, violations: &mut Violations) {
-    // Counting is only needed where the bytes could be too many.
+    // Counting is needed only if the text has more bytes than that.
     if text.len() > max && text.chars().count() > max {
         violations.add(field, ViolationReason::OutOfRange, format!("must be at most {max} characters"));
     }
 }
 
-/// Checks that a list has at most so many items; of a longer one, nothing is read.
+/// Checks that a list has at most `max` items. Returns no items of a longer list.
 pub(in crate::api) fn limit_items<'a, T>(
     field: &str,
     items: &'a [T],
@@ -190,23 +190,23 @@ pub(in crate::api) fn limit_items<'a, T>(
     items
 }
 
-/// The longest URL that is passed on.
-const URL_CHARACTERS: usize = 2_048;
+/// The maximum length of a URL, in characters.
+const MAX_URL_CHARACTERS: usize = 2_048;
 
-/// Reads an address that the provider fetches something from.
+/// Checks a URL that the provider fetches.
 pub(in crate::api) fn public_url(field: &str, url: String, violations: &mut Violations) -> Option<String> {
-    // The parser passes over white space and a lack of slashes, which whoever fetches it may not.
+    // The parser ignores white space and missing slashes, but the provider may not.
     let has_scheme = url.split_once("://").is_some_and(|(scheme, _)| {
         scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
     });
     let has_blank = url.chars().any(|c| c.is_whitespace() || c.is_control());
     if url.is_empty() {
         violations.add(field, ViolationReason::Required, "must be given: a public http or https URL");
-    } else if url.chars().count() > URL_CHARACTERS {
+    } else if url.chars().count() > MAX_URL_CHARACTERS {
         violations.add(
             field,
             ViolationReason::OutOfRange,
-            format!("must be at most {URL_CHARACTERS} characters"),
+            format!("must be at most {MAX_URL_CHARACTERS} characters"),
         );
     } else if !has_scheme || has_blank || !url::Url::parse(&url).is_ok_and(|url| url.has_host()) {
         violations.add(field, ViolationReason::Malformed, "must be a public http or https URL");
@@ -216,7 +216,7 @@ pub(in crate::api) fn public_url(field: &str, url: String, violations: &mut Viol
     None
 }
 
-/// Notes all that keeps these parts of a message from being sent with an account. `path` stands before the fields'.
+/// Records everything that prevents the account from sending these parts. `path` is the prefix of the fields' paths.
 pub(in crate::api) fn validate(path: &str, account: &Account, parts: Parts<'_>, violations: &mut Violations) {
     for issue in account.validate(parts) {
         let reason = match issue.kind {
@@ -228,7 +228,7 @@ pub(in crate::api) fn validate(path: &str, account: &Account, parts: Parts<'_>, 
     }
 }
 
-/// Reads the network to send over; unspecified is WhatsApp.
+/// Parses the network to send over. Unspecified means WhatsApp.
 pub(in crate::api) fn channel(field: &str, channel: i32, violations: &mut Violations) -> Option<Channel> {
     match v1::Channel::try_from(channel) {
         Ok(v1::Channel::Unspecified | v1::Channel::Whatsapp) => Some(Channel::WhatsApp),

@@ -6,23 +6,25 @@ use crate::domain::template::{Button, ButtonValue, Filled, Header, HeaderMedia, 
 use crate::pb::v1;
 use crate::pb::v1::{parameter, template_button, template_header};
 
-/// The longest code of a language.
-const LANGUAGE_CHARACTERS: usize = 32;
+/// The maximum length of a language code, in characters.
+const MAX_LANGUAGE_CHARACTERS: usize = 32;
 
-/// The longest text that fills something: as long as WhatsApp's longest message. The provider may take less.
-const VALUE_CHARACTERS: usize = 4_096;
+/// The maximum length of a value, in characters: that of WhatsApp's longest message. The provider may accept less.
+const MAX_VALUE_CHARACTERS: usize = 4_096;
 
 const NAME_CHARACTERS: usize = 512;
 const FILE_NAME_CHARACTERS: usize = 240;
 const BODY_PARAMETERS: usize = 64;
 const BUTTONS: usize = 10;
 
-/// Reads what fills a template. Where something is wrong an empty value stands in its place, so that what the account
-/// objects to can be told at the same time, by the same indexes; with violations noted, nothing of it is sent.
+/// Parses the parameters of a template.
+///
+/// An empty value replaces an invalid one. So the account's own checks can run on the same indexes, and the response lists
+/// all violations. A request with violations is never sent.
 pub(super) fn read(template: v1::TemplateMessage, violations: &mut Violations) -> Filled {
     let v1::TemplateMessage { name, language, header, body, buttons, components_json: _ } = template;
     self::name("template.name", &name, violations);
-    super::check_length("template.language", &language, LANGUAGE_CHARACTERS, violations);
+    super::check_length("template.language", &language, MAX_LANGUAGE_CHARACTERS, violations);
     if body.len() > BODY_PARAMETERS {
         let problem = format!("must be at most {BODY_PARAMETERS} parameters");
         violations.add("template.body", ViolationReason::OutOfRange, problem);
@@ -96,12 +98,12 @@ fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Hea
 }
 
 fn reject_non_text(field: &str, violations: &mut Violations) {
-    violations.add(field, ViolationReason::Malformed, "must be a text: a header takes nothing else");
+    violations.add(field, ViolationReason::Malformed, "must be text: a header accepts nothing else");
 }
 
 fn reject_file_name(field: &str, file_name: &str, violations: &mut Violations) {
     if !file_name.is_empty() {
-        violations.add(field, ViolationReason::Malformed, "must be empty: only documents have a name");
+        violations.add(field, ViolationReason::Malformed, "must be empty: only documents have a file name");
     }
 }
 
@@ -116,14 +118,14 @@ fn media(field: &str, media: v1::HeaderMedia, violations: &mut Violations) -> He
 fn location(field: &str, location: v1::Location, violations: &mut Violations) -> Location {
     let v1::Location { latitude, longitude, name, address } = location;
     for (part, degrees, max) in [("latitude", latitude, 90.0), ("longitude", longitude, 180.0)] {
-        // NaN is in no range.
+        // No range contains NaN.
         if !(-max..=max).contains(&degrees) {
             let problem = format!("must be from -{max} to {max} degrees");
             violations.add(format!("{field}.{part}"), ViolationReason::OutOfRange, problem);
         }
     }
-    super::check_length(&format!("{field}.name"), &name, VALUE_CHARACTERS, violations);
-    super::check_length(&format!("{field}.address"), &address, VALUE_CHARACTERS, violations);
+    super::check_length(&format!("{field}.name"), &name, MAX_VALUE_CHARACTERS, violations);
+    super::check_length(&format!("{field}.address"), &address, MAX_VALUE_CHARACTERS, violations);
     Location { latitude, longitude, name, address }
 }
 
@@ -132,7 +134,7 @@ fn body(parameters: Vec<v1::Parameter>, violations: &mut Violations) -> Vec<Para
     for (index, parameter) in parameters.into_iter().take(BODY_PARAMETERS).enumerate() {
         let field = format!("template.body[{index}]");
         if !parameter.name.is_empty() && parsed.iter().any(|earlier| earlier.name == parameter.name) {
-            violations.add(format!("{field}.name"), ViolationReason::Malformed, "must not be filled twice");
+            violations.add(format!("{field}.name"), ViolationReason::Malformed, "must not be given twice");
         }
         parsed.push(self::parameter(&field, parameter, violations));
     }
@@ -145,7 +147,7 @@ fn parameter(field: &str, parameter: v1::Parameter, violations: &mut Violations)
         if text.is_empty() {
             violations.add(format!("{field}.{at}"), ViolationReason::Required, "must be given");
         }
-        super::check_length(&format!("{field}.{at}"), &text, VALUE_CHARACTERS, violations);
+        super::check_length(&format!("{field}.{at}"), &text, MAX_VALUE_CHARACTERS, violations);
         text
     };
     let value = match parameter.value {
@@ -188,13 +190,13 @@ fn buttons(buttons: Vec<v1::TemplateButton>, violations: &mut Violations) -> Vec
             let problem = format!("must be from 0 to {}", BUTTONS - 1);
             violations.add(format!("{field}.index"), ViolationReason::OutOfRange, problem);
         } else if parsed.iter().any(|earlier| earlier.index == index) {
-            violations.add(format!("{field}.index"), ViolationReason::Malformed, "must not be filled twice");
+            violations.add(format!("{field}.index"), ViolationReason::Malformed, "must not be given twice");
         }
         let mut filled = |at: &str, text: String| {
             if text.is_empty() {
                 violations.add(format!("{field}.{at}"), ViolationReason::Required, "must be given");
             }
-            super::check_length(&format!("{field}.{at}"), &text, VALUE_CHARACTERS, violations);
+            super::check_length(&format!("{field}.{at}"), &text, MAX_VALUE_CHARACTERS, violations);
             text
         };
         let value = match button.value {

@@ -1,4 +1,4 @@
-//! `domain` into the contract's messages. What comes in is parsed in `parse`.
+//! Converts `domain` into the contract's messages. `parse` has the other direction.
 
 pub(in crate::api) mod template;
 
@@ -15,7 +15,7 @@ use crate::pb::v1;
 use crate::provider::{Account, Capabilities, Limits};
 use crate::store::{Stamp, StatusEffect};
 
-/// Makes an event's bytes for the wire: a `switchboard.v1.Event` without its raw body.
+/// Encodes an event as a `switchboard.v1.Event` without its raw body.
 pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
     let payload = match &event.payload {
         Payload::MessageReceived(message) => {
@@ -168,7 +168,7 @@ pub(in crate::api) fn provider(provider: Provider) -> v1::Provider {
     }
 }
 
-/// The provider of that name; unspecified where it names none.
+/// The provider of this name. Unspecified if there is none.
 pub(in crate::api) fn provider_named(name: &str) -> v1::Provider {
     [Provider::ConnectBy, Provider::Connectly]
         .into_iter()
@@ -176,7 +176,7 @@ pub(in crate::api) fn provider_named(name: &str) -> v1::Provider {
         .map_or(v1::Provider::Unspecified, self::provider)
 }
 
-/// The raw twin of a provider: its name, or nothing where it is unspecified.
+/// The name of a provider. Empty if it is unspecified.
 pub(in crate::api) fn provider_name(provider: v1::Provider) -> &'static str {
     match provider {
         v1::Provider::Unspecified => "",
@@ -204,9 +204,9 @@ fn message_state(state: MessageState) -> v1::MessageState {
     }
 }
 
-pub(in crate::api) fn timestamp(moment: UnixMillis) -> prost_types::Timestamp {
-    let nanos = i32::try_from(moment.0.rem_euclid(1_000) * 1_000_000).expect("less than a second");
-    prost_types::Timestamp { seconds: moment.0.div_euclid(1_000), nanos }
+pub(in crate::api) fn timestamp(time: UnixMillis) -> prost_types::Timestamp {
+    let nanos = i32::try_from(time.0.rem_euclid(1_000) * 1_000_000).expect("less than a second");
+    prost_types::Timestamp { seconds: time.0.div_euclid(1_000), nanos }
 }
 
 pub(in crate::api) fn duration(duration: Duration) -> prost_types::Duration {
