@@ -3,8 +3,8 @@
 //! It parses requests into `domain`, calls `dispatch`, `messages` and `journal`, and converts their results into the
 //! contract's messages. It contains no business rules.
 //!
-//! **Invariants.** Only `error/status` makes a `Status` from an error. Each event is encoded once, by [`encode_event`],
-//! in the transaction that appends it to the journal.
+//! **Invariants.** Only `error/status` makes a `Status` from an error. Each event is encoded once, by
+//! [`encode_event`], in the transaction that appends it to the journal.
 
 mod account;
 mod contact;

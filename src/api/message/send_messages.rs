@@ -1,8 +1,8 @@
 //! `MessageService.SendMessages`: many messages over one stream.
 //!
-//! One task drives each stream: it reads requests, polls the sends, and queues responses as they complete. The task polls
-//! sends even if the client reads no responses, so no send keeps a shared resource while it waits for the client. A client
-//! that does not read delays only itself.
+//! One task drives each stream: it reads requests, polls the sends, and queues responses as they complete. The task
+//! polls sends even if the client reads no responses, so no send keeps a shared resource while it waits for the
+//! client. A client that does not read delays only itself.
 //!
 //! **Invariants.** The task reads a request only after it has reserved a slot for the response. So at most
 //! [`MAX_IN_PROGRESS`] requests are in progress or have an unread response, and no response waits for a slot. The task

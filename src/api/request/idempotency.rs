@@ -1,9 +1,9 @@
 //! Idempotency of writes: `request_id`, `resend_after_attempt`, and a fingerprint of the request's content.
 //!
-//! **Invariant.** Two requests have the same fingerprint exactly if they call the same RPC with the same content. Numbers
-//! compare in canonical form. The content excludes `request_id`, `resend_after_attempt` and `checks`, which a retry may
-//! change. `SendMessage` and `SendMessages` count as one RPC, so a client can retry the requests of a broken stream with
-//! single calls.
+//! **Invariant.** Two requests have the same fingerprint exactly if they call the same RPC with the same content.
+//! Numbers compare in canonical form. The content excludes `request_id`, `resend_after_attempt` and `checks`, which a
+//! retry may change. `SendMessage` and `SendMessages` count as one RPC, so a client can retry the requests of a broken
+//! stream with single calls.
 
 use bytes::Bytes;
 use prost::Message;

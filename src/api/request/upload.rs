@@ -1,7 +1,7 @@
 //! Uploads: the server receives and checks a whole file before it passes any of it on.
 //!
-//! **Invariant.** A stream becomes a file only after the client has closed it. A stream that ends early, stalls or fails
-//! a check leaves nothing stored.
+//! **Invariant.** A stream becomes a file only after the client has closed it. A stream that ends early, stalls or
+//! fails a check leaves nothing stored.
 
 use std::time::Duration;
 

@@ -4,8 +4,8 @@ use tonic_types::FieldViolation;
 
 use crate::api::error::error_response::ErrorResponse;
 
-/// The maximum number of violations in the details. A status travels in headers, and many clients accept at most 8 KiB of
-/// headers: a larger status would not arrive.
+/// The maximum number of violations in the details. A status travels in headers, and many clients accept at most 8 KiB
+/// of headers: a larger status would not arrive.
 const MAX_LISTED: usize = 32;
 
 /// The maximum number of violations in the status's message.

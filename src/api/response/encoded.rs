@@ -17,8 +17,8 @@ const RAW_BODY: u32 = 11;
 
 /// An item on the stream of `Subscribe`. Its encoding is that of a `SubscribeResponse`.
 ///
-/// An event is encoded when it is appended to the journal. To send it, the server writes a field key, a length and a copy
-/// of these bytes. If the client requested `raw_body`, the webhook's body follows as one more field of the event.
+/// An event is encoded when it is appended to the journal. To send it, the server writes a field key, a length and a
+/// copy of these bytes. If the client requested `raw_body`, the webhook's body follows as one more field of the event.
 #[derive(Clone)]
 pub enum Encoded {
     /// A response other than an event, encoded.
@@ -97,6 +97,21 @@ fn put_event(tag: u32, event: &Bytes, raw: Option<&Bytes>, buf: &mut impl BufMut
     }
 }
 
+/// The decoder of a message that the server only encodes.
+macro_rules! never_decoded {
+    () => {
+        fn merge_field(
+            &mut self,
+            _: u32,
+            _: WireType,
+            _: &mut impl Buf,
+            _: DecodeContext,
+        ) -> Result<(), DecodeError> {
+            unreachable!("the server only encodes this message")
+        }
+    };
+}
+
 impl Message for Encoded {
     fn encode_raw(&self, buf: &mut impl BufMut) {
         match self {
@@ -112,15 +127,7 @@ impl Message for Encoded {
         }
     }
 
-    fn merge_field(
-        &mut self,
-        _: u32,
-        _: WireType,
-        _: &mut impl Buf,
-        _: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        unreachable!("the server only ever encodes this")
-    }
+    never_decoded!();
 
     fn clear(&mut self) {
         *self = Self::Response(Bytes::new());
@@ -140,15 +147,7 @@ impl Message for EncodedList {
         events.sum::<usize>() + self.rest.len()
     }
 
-    fn merge_field(
-        &mut self,
-        _: u32,
-        _: WireType,
-        _: &mut impl Buf,
-        _: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        unreachable!("the server only ever encodes this")
-    }
+    never_decoded!();
 
     fn clear(&mut self) {
         *self = Self { events: Vec::new(), rest: Bytes::new() };

@@ -1,8 +1,8 @@
 //! gRPC-Web: browser pages of the origins that the operator lists can call the same services.
 //!
-//! CORS alone is not enough. A browser applies it only to pages of another origin, and the owner of a page can point the
-//! page's host name at this server (DNS rebinding). So this module rejects every request whose `Origin` is not listed.
-//! Clients other than browsers send no `Origin` and are not affected.
+//! CORS alone is not enough. A browser applies it only to pages of another origin, and the owner of a page can point
+//! the page's host name at this server (DNS rebinding). So this module rejects every request whose `Origin` is not
+//! listed. Clients other than browsers send no `Origin` and are not affected.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A truncated request body is an error, not the end of the request.
 //!
-//! If a client cancels, tonic ends the stream of request messages as if the client had closed it. hyper does the same if
-//! a reset has no reason. Then half a file would look like a whole one. So below tonic, this module turns every end
+//! If a client cancels, tonic ends the stream of request messages as if the client had closed it. hyper does the same
+//! if a reset has no reason. Then half a file would look like a whole one. So below tonic, this module turns every end
 //! without END_STREAM into an error, with a code that tonic passes on.
 
 use std::pin::Pin;

@@ -280,7 +280,8 @@ fn supported_account<'a>(
 }
 
 fn read_topic(topic: i32, violations: &mut Violations) -> Option<Topic> {
-    let allowed = "WEBHOOK_REGISTRATION_TOPIC_MESSAGES, WEBHOOK_REGISTRATION_TOPIC_DELIVERY_STATUS or WEBHOOK_REGISTRATION_TOPIC_REPORT";
+    let allowed = "WEBHOOK_REGISTRATION_TOPIC_MESSAGES, WEBHOOK_REGISTRATION_TOPIC_DELIVERY_STATUS or \
+        WEBHOOK_REGISTRATION_TOPIC_REPORT";
     match WebhookRegistrationTopic::try_from(topic) {
         Ok(WebhookRegistrationTopic::Messages) => Some(Topic::Messages),
         Ok(WebhookRegistrationTopic::DeliveryStatus) => Some(Topic::DeliveryStatus),

@@ -95,12 +95,13 @@ fn wrong(scheme: &Scheme, body: &Bytes, signature: Option<&str>) -> String {
     let fits = |body: Bytes| Unverified::new(body, signature).verify(scheme).is_ok();
     let trimmed = body.slice_ref(body.trim_ascii());
     if trimmed.len() < body.len() && fits(trimmed) {
-        return "The signature matches the body without the surrounding white space: a program on the way adds a line end \
-                to the body."
+        return "The signature matches the body without the surrounding white space: a program on the way adds a line \
+                end to the body."
             .to_owned();
     }
     if ["\n", "\r\n"].iter().any(|end| fits([body.as_ref(), end.as_bytes()].concat().into())) {
-        return "The signature matches the body with a line end after it: a program on the way removes the line end."
+        return "The signature matches the body with a line end after it: a program on the way removes the \
+            line end."
             .to_owned();
     }
     "No configured secret produces this signature for this body. Check that the body is byte for byte what was \

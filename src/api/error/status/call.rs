@@ -68,7 +68,8 @@ fn write_failure(
         dispatch::Cause::Reused => ErrorResponse::new(
             Code::FailedPrecondition,
             Reason::RequestIdReused,
-            "the `request_id` belongs to an earlier request with other content or of another RPC; nothing was done; use a new id for each new request",
+            "the `request_id` belongs to an earlier request with other content or of another RPC; nothing \
+                was done; use a new id for each new request",
         ),
         dispatch::Cause::OutcomeUnknown(UnknownOutcome { cause, fault }) => {
             unknown(cause.as_str()).with_provider_error(fault.as_ref())
@@ -103,7 +104,8 @@ fn gate_rejected(rejected: &Rejected) -> ErrorResponse {
         Rejected::RateLimited { retry_after } => ErrorResponse::new(
             Code::ResourceExhausted,
             Reason::AccountBusy,
-            "the account's rate or concurrency limit does not admit the call before its deadline; nothing was sent; retry after `retry_delay`, or with a later deadline",
+            "the account's rate or concurrency limit does not admit the call before its deadline; nothing \
+                was sent; retry after `retry_delay`, or with a later deadline",
         )
         .retry_after(*retry_after),
         Rejected::CircuitOpen { retry_after } => not_sent().retry_after(*retry_after),
@@ -124,11 +126,13 @@ pub(in crate::api) fn outcome_unknown(
 }
 
 fn write_unknown(cause: &str) -> ErrorResponse {
-    let message = "the provider's reply was lost or inconclusive, so the operation may have succeeded; check before you retry";
+    let message = "the provider's reply was lost or inconclusive, so the operation may have succeeded; \
+        check before you retry";
     ErrorResponse::new(Code::FailedPrecondition, Reason::WriteOutcomeUnknown, message).with("cause", cause)
 }
 
 fn send_unknown(cause: &str) -> ErrorResponse {
-    let message = "the provider's reply was lost or inconclusive, so the message may have been sent; a retry without `request_id` may send it twice; with one, `resend_after_attempt` sends it again";
+    let message = "the provider's reply was lost or inconclusive, so the message may have been sent; a \
+        retry without `request_id` may send it twice; with one, `resend_after_attempt` sends it again";
     ErrorResponse::new(Code::FailedPrecondition, Reason::SendOutcomeUnknown, message).with("cause", cause)
 }

@@ -17,7 +17,8 @@ pub(in crate::api) fn cursor_malformed(field: &str) -> Status {
     ErrorResponse::new(
         Code::InvalidArgument,
         Reason::CursorMalformed,
-        "the cursor is not from this journal; pass cursors back unchanged; if the journal is new, start at START_POSITION_EARLIEST",
+        "the cursor is not from this journal; pass cursors back unchanged; if the journal is new, start at \
+            START_POSITION_EARLIEST",
     )
     .violations(vec![violation])
     .into()
@@ -25,7 +26,8 @@ pub(in crate::api) fn cursor_malformed(field: &str) -> Status {
 
 /// The store has no such message.
 pub(in crate::api) fn message_not_found(account: &AccountId) -> Status {
-    let message = "message not found: it was not sent through this server, its record has expired, or its first attempt left no record; if a send's response was lost, retry it with its `request_id`";
+    let message = "message not found: it was not sent through this server, its record has expired, or its \
+        first attempt left no record; if a send's response was lost, retry it with its `request_id`";
     ErrorResponse::new(Code::NotFound, Reason::MessageNotFound, message).with("account", account).into()
 }
 
@@ -47,22 +49,26 @@ impl From<journal::Error> for Status {
             journal::Error::CursorExpired { oldest } => ErrorResponse::new(
                 Code::OutOfRange,
                 Reason::CursorExpired,
-                "events after the requested position were trimmed, or may be missing since a restore; resume from `oldest_cursor`, and recover the missed events by other means",
+                "events after the requested position were trimmed, or may be missing since a restore; \
+                    resume from `oldest_cursor`, and recover the missed events by other means",
             )
             .with("oldest_cursor", oldest)
             .into(),
             journal::Error::CursorLost { newest } => ErrorResponse::new(
                 Code::OutOfRange,
                 Reason::CursorLost,
-                "the cursor is ahead of the journal, which was restored from a backup; resume from `newest_cursor`",
+                "the cursor is ahead of the journal, which was restored from a backup; resume from \
+                    `newest_cursor`",
             )
             .with("newest_cursor", newest)
             .into(),
-            journal::Error::Store(_) => {
-                ErrorResponse::new(Code::Unavailable, Reason::StoreUnavailable, "the journal cannot be read now; retry after `retry_delay`")
-                    .retry_after(OUTAGE_DELAY)
-                    .into()
-            }
+            journal::Error::Store(_) => ErrorResponse::new(
+                Code::Unavailable,
+                Reason::StoreUnavailable,
+                "the journal cannot be read now; retry after `retry_delay`",
+            )
+            .retry_after(OUTAGE_DELAY)
+            .into(),
         }
     }
 }
@@ -84,7 +90,8 @@ pub(in crate::api) fn subscription_error(id: &SubscriptionId, error: Subscriptio
         SubscriptionError::Stale { generation } => ErrorResponse::new(
             Code::FailedPrecondition,
             Reason::SubscriptionGenerationStale,
-            "the subscription was changed after the stream started; nothing was acknowledged; open the stream again",
+            "the subscription was changed after the stream started; nothing was acknowledged; open the \
+                stream again",
         )
         .with("generation", generation),
         SubscriptionError::NotWritten(_) => ErrorResponse::new(

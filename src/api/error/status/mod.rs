@@ -1,7 +1,8 @@
 //! Maps every error to a gRPC code, a reason and a message.
 //!
-//! **Invariants.** Matches in this module have no `_` arm, so a new kind of error does not compile until it has a code, a
-//! reason and a message. The messages are for clients. They never contain the provider's text or internal details.
+//! **Invariants.** Matches in this module have no `_` arm, so a new kind of error does not compile until it has a
+//! code, a reason and a message. The messages are for clients. They never contain the provider's text or internal
+//! details.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod call;

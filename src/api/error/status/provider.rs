@@ -102,17 +102,20 @@ pub(super) const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static s
         RefusalReason::Throttled => (
             Code::ResourceExhausted,
             Reason::ProviderThrottled,
-            "the provider refused because of too many calls or messages; retry after `retry_delay`, more slowly",
+            "the provider refused because of too many calls or messages; retry after `retry_delay`, more \
+                slowly",
         ),
         RefusalReason::Capped => (
             Code::ResourceExhausted,
             Reason::ProviderCapped,
-            "the provider refused because too many messages of this kind were sent by this account or to this recipient; wait for hours or days",
+            "the provider refused because too many messages of this kind were sent by this account or to \
+                this recipient; wait for hours or days",
         ),
         RefusalReason::SessionWindowClosed => (
             Code::FailedPrecondition,
             Reason::SessionWindowClosed,
-            "the customer's last message is more than 24 hours old, or there is none; only a template can be sent",
+            "the customer's last message is more than 24 hours old, or there is none; only a template can \
+                be sent",
         ),
         RefusalReason::RecipientNotReachable => (
             Code::FailedPrecondition,
@@ -132,7 +135,7 @@ pub(super) const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static s
         RefusalReason::SenderInvalid => (
             Code::InvalidArgument,
             Reason::SenderInvalid,
-            "the account has no such number to send from over this channel; correct or remove `sender`",
+            "the provider has no number of this account for this channel; correct or remove `sender`",
         ),
         RefusalReason::ContentRejected => (
             Code::InvalidArgument,
@@ -142,7 +145,8 @@ pub(super) const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static s
         RefusalReason::TemplateNotFound => (
             Code::NotFound,
             Reason::TemplateNotFound,
-            "the provider has no approved template of this name and language; correct them, or wait for the approval",
+            "the provider has no approved template of this name and language; correct them, or wait for \
+                the approval",
         ),
         RefusalReason::TemplateParametersRejected => (
             Code::InvalidArgument,
@@ -162,12 +166,14 @@ pub(super) const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static s
         RefusalReason::NotFound => (
             Code::NotFound,
             Reason::ProviderNotFound,
-            "the provider did not find what the request names; if that exists, the account's `base_url`, `business_id` or route is wrong",
+            "the provider did not find what the request names; if it exists, the account's `base_url`, \
+                `business_id` or route is wrong",
         ),
         RefusalReason::Conflict => (
             Code::FailedPrecondition,
             Reason::ProviderConflict,
-            "the provider reports that the resource already exists or is in the wrong state; read its state before you retry",
+            "the provider reports that the resource already exists or is in the wrong state; read its \
+                state before you retry",
         ),
         RefusalReason::Other => (
             Code::FailedPrecondition,
@@ -187,7 +193,8 @@ pub(super) fn precondition_failed(failed: &provider::PreconditionFailed) -> Erro
     match failed {
         provider::PreconditionFailed::NotRead(error) => read_failure(error),
         provider::PreconditionFailed::Registered { existing, fault } => {
-            let message = "the topic already has a registration; nothing was changed; to replace its address, retry with ON_CONFLICT_REPLACE";
+            let message = "the topic already has a registration; nothing was changed; to replace its \
+                address, retry with ON_CONFLICT_REPLACE";
             let response =
                 ErrorResponse::new(Code::AlreadyExists, Reason::WebhookRegistrationExists, message)
                     .with_provider_error(fault.as_deref());

@@ -1,8 +1,8 @@
 //! The stream of one subscriber.
 //!
-//! It takes batches of events from a journal reader and yields them one by one, without a task or a channel in between.
-//! While it has buffered events it is always ready, so the transport packs many events into one frame. While the
-//! subscriber does not read, it does no work.
+//! It takes batches of events from a journal reader and yields them one by one, without a task or a channel in
+//! between. While it has buffered events it is always ready, so the transport packs many events into one frame. While
+//! the subscriber does not read, it does no work.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -250,7 +250,8 @@ impl Stream for EventStream {
             if this.ended {
                 return Poll::Ready(None);
             }
-            // Checked before every event, so a client that changed the subscription gets no event of the old generation.
+            // Checked before every event, so a client that changed the subscription gets no event of the old
+            // generation.
             this.close_if_changed();
             if this.ended {
                 continue;

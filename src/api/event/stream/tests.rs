@@ -280,8 +280,8 @@ async fn trimmed_events_that_do_not_match_advance_the_position() {
     }
 }
 
-/// The journal counts an event before its readers get it. Under a constant load, such events must not keep a stream that
-/// has reached the end from being idle.
+/// The journal counts an event before its readers get it. Under a constant load, such events must not keep a stream
+/// that has reached the end from being idle.
 #[tokio::test]
 async fn stream_at_the_end_is_idle_although_new_events_are_pending() {
     let opened = open().await;

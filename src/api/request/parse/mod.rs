@@ -62,7 +62,8 @@ pub(in crate::api) fn duration(
     }
 }
 
-/// Finds the account that a request names. A malformed id is a violation; an account that does not exist fails at once.
+/// Finds the account that a request names. A malformed id is a violation; an account that does not exist fails at
+/// once.
 pub(in crate::api) fn account<'a>(
     field: &str,
     id: &str,

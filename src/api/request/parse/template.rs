@@ -19,8 +19,8 @@ const BUTTONS: usize = 10;
 
 /// Parses the parameters of a template.
 ///
-/// An empty value replaces an invalid one. So the account's own checks can run on the same indexes, and the response lists
-/// all violations. A request with violations is never sent.
+/// An empty value replaces an invalid one. So the account's own checks can run on the same indexes, and the response
+/// lists all violations. A request with violations is never sent.
 pub(super) fn read(template: v1::TemplateMessage, violations: &mut Violations) -> Filled {
     let v1::TemplateMessage { name, language, header, body, buttons, components_json: _ } = template;
     self::name("template.name", &name, violations);
