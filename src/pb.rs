@@ -1,6 +1,6 @@
-//! The contract as Rust: messages and clients, generated from `proto/`.
+//! The messages and clients that are generated from `proto/`.
 //!
-//! Of the server, only `api` uses this module; everything else uses `domain`. Clients in Rust use the crate
+//! Only `api` uses this module; all other modules use `domain`. The Rust client is a crate of its own,
 //! `switchboard-client`, which has its own copy of the generated code.
 #![allow(
     clippy::all,
@@ -24,5 +24,5 @@ pub mod sandbox {
     }
 }
 
-/// Every file of the contract with its comments, encoded as a `google.protobuf.FileDescriptorSet`.
+/// All files of the contract with their comments, encoded as a `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));

@@ -7,19 +7,18 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::contact_service_server::ContactService;
 use crate::api::{Api, request::idempotency, request::page_token, request::parse};
 use crate::domain::contact::{
     ContactId, ContactUpdate, CountryCode, Created, DateOfBirth, Details, ListedContact, MAX_PHONE_DIGITS,
     NationalNumber, NewContact,
 };
-use crate::domain::request::Request as Repeatable;
+use crate::domain::request::Request as IdempotentRequest;
 use crate::pb::v1;
 use crate::provider::{Account, Accounts, connectby};
 
 const LIST: &str = "ContactService.ListContacts";
-const NOTED: &str = "what is missing was noted as a violation";
 
 #[async_trait]
 impl ContactService for Api {
@@ -32,16 +31,16 @@ impl ContactService for Api {
         let mut violations = Violations::default();
         let account = account(&request.account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
-        let account = account.expect(NOTED);
-        let place = page_token::decode_place(LIST, Some(account.id()), &request.page_token)?;
+        let account = account.expect(CHECKED);
+        let position = page_token::decode_page(LIST, Some(account.id()), &request.page_token)?;
         let page = self
             .dispatch
-            .read(account, "list_contacts", deadline, || contacts(account).list_contacts(place.as_ref()))
+            .read(account, "list_contacts", deadline, || contacts(account).list_contacts(position.as_ref()))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListContactsResponse {
-            contacts: page.items.into_iter().map(listed).collect(),
-            next_page_token: page_token::encode_place(LIST, Some(account.id()), page.next),
+            contacts: page.items.into_iter().map(contact_from_list).collect(),
+            next_page_token: page_token::encode_page(LIST, Some(account.id()), page.next),
         }))
     }
 
@@ -57,19 +56,20 @@ impl ContactService for Api {
             async move {
                 let Created { id, message } = contacts(&account).create_contact(&contact).await?;
                 let response = v1::CreateContactResponse {
-                    contact: Some(created(id, contact)),
+                    contact: Some(contact_from_creation(id, contact)),
                     provider_message: message,
                     replayed: false,
                 };
                 Ok(response.encode_to_vec().into())
             }
         };
-        let done = self
+        let completed = self
             .dispatch
             .write_once(&account, "create_contact", request, deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
-        let response = v1::CreateContactResponse { replayed: done.replayed, ..idempotency::reply(&done)? };
+        let response =
+            v1::CreateContactResponse { replayed: completed.replayed, ..idempotency::reply(&completed)? };
         Ok(Response::new(response))
     }
 
@@ -111,10 +111,10 @@ impl ContactService for Api {
 }
 
 fn contacts(account: &Account) -> &connectby::Client {
-    account.contacts().expect("an account without contacts was noted as a violation")
+    account.contacts().expect("validation rejects accounts without contacts")
 }
 
-/// Finds the account that a request names, if its provider keeps contacts.
+/// Finds the account that a request names. A violation if its provider has no contacts.
 fn account<'a>(
     id: &str,
     accounts: &'a Accounts,
@@ -127,31 +127,33 @@ fn account<'a>(
         violations.add(
             "account",
             ViolationReason::Unsupported,
-            format!("{} keeps no contacts", account.provider()),
+            format!("{} does not support contacts", account.provider()),
         );
     }
     Ok(account)
 }
 
-/// A contact to be made, as its caller asked for it.
+/// A parsed request for a new contact.
 struct Creation {
     account: Arc<Account>,
     contact: NewContact,
-    request: Option<Repeatable>,
+    request: Option<IdempotentRequest>,
 }
 
 fn creation(request: v1::CreateContactRequest, accounts: &Accounts) -> Result<Creation, Status> {
     let mut violations = Violations::default();
     let account = account(&request.account, accounts, &mut violations)?;
-    let repeat = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
-    let repeatable = repeat.map(|repeat| repeat.request(idempotency::of_contact(&request)));
-    let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
+    let key = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+    let idempotent = key.map(|key| key.request(idempotency::of_contact(&request)));
+    let Some(contact) = required_contact(request.contact, &mut violations) else {
+        return Err(violations.into());
+    };
 
     let name = name(&contact.name, &mut violations);
     let country_code = parse::required("contact.country_code", &contact.country_code, &mut violations);
     let phone_number = parse::required("contact.phone_number", &contact.phone_number, &mut violations);
     if let (Some(code), Some(number)) = (&country_code, &phone_number) {
-        together(code, number, &mut violations);
+        check_phone_length(code, number, &mut violations);
     }
     let details = details(contact, &mut violations);
 
@@ -159,10 +161,10 @@ fn creation(request: v1::CreateContactRequest, accounts: &Accounts) -> Result<Cr
     let (Some(account), Some(name), Some(country_code), Some(phone_number)) =
         (account, name, country_code, phone_number)
     else {
-        unreachable!("{NOTED}")
+        unreachable!("{CHECKED}")
     };
     let contact = NewContact { name, country_code, phone_number, details };
-    Ok(Creation { account: Arc::clone(account), contact, request: repeatable })
+    Ok(Creation { account: Arc::clone(account), contact, request: idempotent })
 }
 
 fn update(
@@ -171,7 +173,9 @@ fn update(
 ) -> Result<(Arc<Account>, ContactUpdate), Status> {
     let mut violations = Violations::default();
     let account = account(&request.account, accounts, &mut violations)?;
-    let Some(contact) = given(request.contact, &mut violations) else { return Err(violations.into()) };
+    let Some(contact) = required_contact(request.contact, &mut violations) else {
+        return Err(violations.into());
+    };
 
     let id = parse::required("contact.contact_id", &contact.contact_id, &mut violations);
     let name = name(&contact.name, &mut violations);
@@ -189,7 +193,7 @@ fn update(
     let details = details(contact, &mut violations);
 
     violations.check()?;
-    let (Some(account), Some(id), Some(name)) = (account, id, name) else { unreachable!("{NOTED}") };
+    let (Some(account), Some(id), Some(name)) = (account, id, name) else { unreachable!("{CHECKED}") };
     Ok((Arc::clone(account), ContactUpdate { id, name, details }))
 }
 
@@ -201,18 +205,18 @@ fn deletion(
     let account = account(&request.account, accounts, &mut violations)?;
     let id = parse::required("contact_id", &request.contact_id, &mut violations);
     violations.check()?;
-    let (Some(account), Some(id)) = (account, id) else { unreachable!("{NOTED}") };
+    let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
     Ok((Arc::clone(account), id))
 }
 
-fn given(contact: Option<v1::Contact>, violations: &mut Violations) -> Option<v1::Contact> {
+fn required_contact(contact: Option<v1::Contact>, violations: &mut Violations) -> Option<v1::Contact> {
     if contact.is_none() {
         violations.add("contact", ViolationReason::Required, "must be given");
     }
     contact
 }
 
-fn empty(field: &str, text: &str, allowed: &str, violations: &mut Violations) {
+fn must_be_empty(field: &str, text: &str, allowed: &str, violations: &mut Violations) {
     if !text.is_empty() {
         violations.add(field, ViolationReason::Malformed, allowed);
     }
@@ -223,11 +227,11 @@ fn name(name: &str, violations: &mut Violations) -> Option<String> {
         violations.add("contact.name", ViolationReason::Required, "must be given, and not white space alone");
         return None;
     }
-    parse::at_most("contact.name", name, 512, violations);
+    parse::check_length("contact.name", name, 512, violations);
     Some(name.to_owned())
 }
 
-fn together(code: &CountryCode, number: &NationalNumber, violations: &mut Violations) {
+fn check_phone_length(code: &CountryCode, number: &NationalNumber, violations: &mut Violations) {
     if code.as_str().len() + number.as_str().len() > MAX_PHONE_DIGITS {
         let allowed = format!(
             "must have at most {MAX_PHONE_DIGITS} digits together with the digits of the country code"
@@ -236,17 +240,17 @@ fn together(code: &CountryCode, number: &NationalNumber, violations: &mut Violat
     }
 }
 
-/// Reads what may be absent.
+/// Parses the optional fields.
 fn details(contact: v1::Contact, violations: &mut Violations) -> Details {
-    for (field, text, most) in [
+    for (field, text, max) in [
         ("contact.email", &contact.email, 320),
         ("contact.gender", &contact.gender, 64),
         ("contact.note", &contact.note, 4_096),
     ] {
-        parse::at_most(field, text.as_deref().unwrap_or_default(), most, violations);
+        parse::check_length(field, text.as_deref().unwrap_or_default(), max, violations);
     }
     let date_of_birth = date_of_birth(contact.date_of_birth.as_deref(), violations);
-    empty("contact.raw_json", &contact.raw_json, "must be empty: it is filled in a list", violations);
+    must_be_empty("contact.raw_json", &contact.raw_json, "must be empty: it is output only", violations);
     Details { email: contact.email, gender: contact.gender, date_of_birth, note: contact.note }
 }
 
@@ -260,7 +264,7 @@ fn date_of_birth(text: Option<&str>, violations: &mut Violations) -> Option<Date
     }
 }
 
-fn created(id: String, contact: NewContact) -> v1::Contact {
+fn contact_from_creation(id: String, contact: NewContact) -> v1::Contact {
     let NewContact { name, country_code, phone_number, details } = contact;
     let Details { email, gender, date_of_birth, note } = details;
     v1::Contact {
@@ -276,7 +280,7 @@ fn created(id: String, contact: NewContact) -> v1::Contact {
     }
 }
 
-fn listed(contact: ListedContact) -> v1::Contact {
+fn contact_from_list(contact: ListedContact) -> v1::Contact {
     let ListedContact { id, name, phone_number, email, gender, date_of_birth, note, raw_json } = contact;
     v1::Contact {
         contact_id: id,

@@ -1,18 +1,16 @@
-//! `ConversationService`: whether a customer can be sent anything but templates now.
+//! `ConversationService`: whether the 24-hour session window of a customer is open.
 
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::Api;
 use crate::api::error::status;
 use crate::api::request::parse;
-use crate::api::request::violations::Violations;
+use crate::api::request::violations::{CHECKED, Violations};
 use crate::api::response::convert;
 use crate::api::served::v1::conversation_service_server::ConversationService;
 use crate::domain::message::SESSION_WINDOW;
 use crate::domain::{Address, PhoneNumber, UnixMillis};
 use crate::pb::v1;
-
-const NOTED: &str = "what is missing was noted as a violation";
 
 #[async_trait]
 impl ConversationService for Api {
@@ -32,21 +30,21 @@ async fn conversation(
     let mut violations = Violations::default();
     let account = parse::account("account", &request.account, api.dispatch.accounts(), &mut violations)?;
     let customer = parse::required::<Address>("customer", &request.customer, &mut violations);
-    let own = request.sender.as_deref();
-    let own = own.map(|sender| parse::required::<PhoneNumber>("sender", sender, &mut violations));
+    let sender = request.sender.as_deref();
+    let sender = sender.map(|sender| parse::required::<PhoneNumber>("sender", sender, &mut violations));
     violations.check()?;
-    let own = own.flatten();
-    let (account, customer) = (account.expect(NOTED), customer.expect(NOTED));
+    let sender = sender.flatten();
+    let (account, customer) = (account.expect(CHECKED), customer.expect(CHECKED));
     let last = api
         .messages
-        .last_received(account.id(), &customer, own.as_ref())
+        .last_received(account.id(), &customer, sender.as_ref())
         .await
         .map_err(|_| status::store_unreadable())?;
     let expires = last.map(|last| last.plus(SESSION_WINDOW));
     let conversation = v1::Conversation {
         account: account.id().to_string(),
         customer: customer.to_string(),
-        sender: own.map(|own| own.to_string()).unwrap_or_default(),
+        sender: sender.map(|sender| sender.to_string()).unwrap_or_default(),
         last_received_time: last.map(convert::timestamp),
         session_expire_time: expires.map(convert::timestamp),
         session_open: expires.is_some_and(|expires| expires > UnixMillis::now()),

@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::flow_service_server::FlowService;
 use crate::api::{Api, request::page_token, request::parse, response::convert};
 use crate::domain::flow::{Answers, FlowResponse};
@@ -24,27 +24,25 @@ impl FlowService for Api {
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
         let flows = account.and_then(|account| account.flows());
         if let (Some(account), None) = (account, flows) {
-            let problem = format!("{} lists no answers to flows", account.provider());
+            let problem = format!("{} does not list flow responses", account.provider());
             violations.add("account", ViolationReason::Unsupported, problem);
         }
         violations.check()?;
-        let (Some(account), Some(flows)) = (account, flows) else {
-            unreachable!("what is missing was noted as a violation")
-        };
-        let place = page_token::decode_place(LIST, Some(account.id()), &request.page_token)?;
+        let (Some(account), Some(flows)) = (account, flows) else { unreachable!("{CHECKED}") };
+        let position = page_token::decode_page(LIST, Some(account.id()), &request.page_token)?;
         let page = self
             .dispatch
-            .read(account, "list_flow_responses", deadline, || flows.list_flow_responses(place.as_ref()))
+            .read(account, "list_flow_responses", deadline, || flows.list_flow_responses(position.as_ref()))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(v1::ListFlowResponsesResponse {
-            flow_responses: page.items.into_iter().map(listed).collect(),
-            next_page_token: page_token::encode_place(LIST, Some(account.id()), page.next),
+            flow_responses: page.items.into_iter().map(flow_response).collect(),
+            next_page_token: page_token::encode_page(LIST, Some(account.id()), page.next),
         }))
     }
 }
 
-fn listed(response: FlowResponse) -> v1::FlowResponse {
+fn flow_response(response: FlowResponse) -> v1::FlowResponse {
     let FlowResponse { flow_id, sender, answers, raw_json, create_time, update_time } = response;
     let (Answers { fields, flow_token }, problem) = match answers {
         Ok(answers) => (answers, ""),

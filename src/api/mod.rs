@@ -1,8 +1,10 @@
-//! The gRPC face: one file per service. It parses requests into `domain`, calls the house, and turns what comes back
-//! into the contract's messages; it decides nothing by itself.
+//! The gRPC API, with one module per service.
 //!
-//! **Invariants.** `status.rs` is the only place that makes a `Status` out of an error. An event's bytes are made once,
-//! by [`encode_event`], inside the transaction that places the event.
+//! It parses requests into `domain`, calls `dispatch`, `messages` and `journal`, and converts their results into the
+//! contract's messages. It contains no business rules.
+//!
+//! **Invariants.** Only `error/status` makes a `Status` from an error. Each event is encoded once, by
+//! [`encode_event`], in the transaction that appends it to the journal.
 
 mod account;
 mod contact;
@@ -26,7 +28,7 @@ use tonic::service::Routes;
 
 pub use response::convert::encode_event;
 pub use response::encoded::{Encoded, EncodedList};
-pub use transport::grpc_web::for_pages;
+pub use transport::grpc_web::with_grpc_web;
 pub use transport::truncated_body::reject_truncated_bodies;
 
 use crate::config;
@@ -35,7 +37,7 @@ use crate::journal::Journal;
 use crate::messages::Messages;
 use crate::sandbox::Sandbox;
 
-/// The server side of the contract, generated; its messages are those of `pb`.
+/// The generated service traits. Their messages are those of `pb`.
 mod served {
     #![allow(
         clippy::all,
@@ -57,26 +59,27 @@ mod served {
     }
 }
 
-/// What the services work with.
+/// What the services use.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// Sends, and knows the accounts.
+    /// Calls providers, and has the accounts.
     pub dispatch: Dispatch,
     /// Reads and watches messages.
     pub messages: Messages,
-    /// Holds the events.
+    /// Reads events, and manages subscriptions.
     pub journal: Journal,
-    /// Where providers deliver, and how much at once.
+    /// The public address of webhooks, and the maximum size of their bodies.
     pub webhook: config::Webhook,
-    /// Ends all streams when it is cancelled.
+    /// Cancelled when the server shuts down; then all streams end.
     pub stopping: CancellationToken,
-    /// The imitated providers, where there are any: then `SandboxService` is served too.
+    /// The fake providers of the sandbox. If present, `SandboxService` is served too.
     pub sandbox: Option<Arc<Sandbox>>,
 }
 
 impl Api {
-    /// All services of the gateway, health and reflection included, and the task that keeps health true; it must be
-    /// run, and ends with `stopping`.
+    /// Returns all services, including health and reflection, and the task that updates the health status.
+    ///
+    /// The caller must run the task, which ends with `stopping`.
     pub fn routes(self) -> (Routes, impl Future<Output = ()> + Send + use<>) {
         use served::sandbox::v1::sandbox_service_server::SandboxServiceServer;
         use served::v1::account_service_server::AccountServiceServer;
@@ -89,9 +92,10 @@ impl Api {
         use served::v1::template_service_server::TemplateServiceServer;
         use served::v1::webhook_registration_service_server::WebhookRegistrationServiceServer;
 
-        let (health, keep_health) = transport::health::service(self.journal.health(), self.stopping.clone());
+        let (health, update_health) =
+            transport::health::service(self.journal.health(), self.stopping.clone());
         let (reflection, reflection_alpha) = transport::reflection::services(self.sandbox.is_some());
-        let steering = self.sandbox.clone().map(|sandbox| {
+        let sandbox_service = self.sandbox.clone().map(|sandbox| {
             let accounts = self.dispatch.accounts().clone();
             SandboxServiceServer::new(sandbox::SandboxApi { accounts, sandbox })
         });
@@ -109,9 +113,9 @@ impl Api {
             .add_service(health)
             .add_service(reflection)
             .add_service(reflection_alpha);
-        if let Some(steering) = steering {
-            routes.add_service(steering);
+        if let Some(sandbox_service) = sandbox_service {
+            routes.add_service(sandbox_service);
         }
-        (routes.routes(), keep_health)
+        (routes.routes(), update_health)
     }
 }

@@ -1,4 +1,4 @@
-//! `SandboxService`: steers the imitated providers. Served in the sandbox alone.
+//! `SandboxService`: controls the fake providers. Only the sandbox serves it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::parse;
-use crate::api::request::violations::{ViolationReason as FieldFault, Violations};
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::served::sandbox::v1::sandbox_service_server::SandboxService;
 use crate::domain::{PhoneNumber, Provider};
 use crate::pb::sandbox::v1 as pb;
@@ -17,7 +17,7 @@ use crate::sandbox::{
     Connectly, Endpoint, Fault, FaultDetail, FaultMalformed, FaultRule, Operation, Sandbox,
 };
 
-/// The service.
+/// The implementation of `SandboxService`.
 #[derive(Clone, Debug)]
 pub(super) struct SandboxApi {
     pub(super) accounts: Accounts,
@@ -33,14 +33,14 @@ impl SandboxApi {
         }))
     }
 
-    /// The imitated provider that sends webhooks, if the account is there.
-    fn sender_of_webhooks(&self, account: &str, violations: &mut Violations) -> Result<&Connectly, Status> {
+    /// The fake provider that sends webhooks. A violation if the account's provider has none.
+    fn webhook_sender(&self, account: &str, violations: &mut Violations) -> Result<&Connectly, Status> {
         if let Some(account) = parse::account("account", account, &self.accounts, violations)?
             && account.webhook_scheme().is_none()
         {
             violations.add(
                 "account",
-                FieldFault::Unsupported,
+                ViolationReason::Unsupported,
                 "must be an account whose provider has webhooks",
             );
         }
@@ -56,10 +56,10 @@ impl SandboxService for SandboxApi {
     ) -> Result<Response<pb::InjectMessageResponse>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let connectly = self.sender_of_webhooks(&request.account, &mut violations)?;
+        let connectly = self.webhook_sender(&request.account, &mut violations)?;
         let sender = parse::required::<PhoneNumber>("sender", &request.sender, &mut violations);
         if request.text.is_empty() {
-            violations.add("text", FieldFault::Required, "must be given");
+            violations.add("text", ViolationReason::Required, "must be given");
         }
         violations.check()?;
         let sender = sender.map(|number| number.to_string()).unwrap_or_default();
@@ -76,13 +76,17 @@ impl SandboxService for SandboxApi {
     ) -> Result<Response<pb::InjectWebhookResponse>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let connectly = self.sender_of_webhooks(&request.account, &mut violations)?;
+        let connectly = self.webhook_sender(&request.account, &mut violations)?;
         let signature = match pb::WebhookSignature::try_from(request.signature) {
             Ok(pb::WebhookSignature::Unspecified | pb::WebhookSignature::Valid) => Signature::Right,
             Ok(pb::WebhookSignature::Invalid) => Signature::Wrong,
             Ok(pb::WebhookSignature::Missing) => Signature::Missing,
             Err(_) => {
-                violations.add("signature", FieldFault::UnknownValue, "must be VALID, INVALID or MISSING");
+                violations.add(
+                    "signature",
+                    ViolationReason::UnknownValue,
+                    "must be VALID, INVALID or MISSING",
+                );
                 Signature::Missing
             }
         };
@@ -147,14 +151,14 @@ fn fault_rule(request: &pb::SetFaultRequest, violations: &mut Violations) -> Opt
         name => match name.parse::<Operation>() {
             Ok(operation) => Some(operation),
             Err(error) => {
-                violations.add("operation", FieldFault::UnknownValue, error.to_string());
+                violations.add("operation", ViolationReason::UnknownValue, error.to_string());
                 None
             }
         },
     };
-    let longest = Duration::from_secs(300);
-    let latency = parse::duration("latency", request.latency, Duration::ZERO..=longest, violations);
-    // `FAULT_KIND_CUT_REPLY` is the fault `cut_reply`.
+    let max_latency = Duration::from_secs(300);
+    let latency = parse::duration("latency", request.latency, Duration::ZERO..=max_latency, violations);
+    // `FAULT_KIND_CUT_REPLY` is the kind `cut_reply`.
     let kind = pb::FaultKind::try_from(request.kind).unwrap_or_default().as_str_name();
     let kind = kind.trim_start_matches("FAULT_KIND_").to_ascii_lowercase();
     let detail = FaultDetail {
@@ -170,15 +174,15 @@ fn fault_rule(request: &pb::SetFaultRequest, violations: &mut Violations) -> Opt
             Some(FaultRule { operation, times, fault })
         }
         Err(FaultMalformed::Kind) => {
-            violations.add("kind", FieldFault::Required, "must be given");
+            violations.add("kind", ViolationReason::Required, "must be given");
             None
         }
         Err(FaultMalformed::LatencyMissing) => {
-            violations.add("latency", FieldFault::Required, "must be given for FAULT_KIND_LATENCY");
+            violations.add("latency", ViolationReason::Required, "must be given for FAULT_KIND_LATENCY");
             None
         }
         Err(FaultMalformed::Status) => {
-            violations.add("http_status", FieldFault::OutOfRange, "must be from 200 to 599");
+            violations.add("http_status", ViolationReason::OutOfRange, "must be from 200 to 599");
             None
         }
     }
@@ -189,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_of_the_sandbox_has_its_kind_in_the_contract() {
+    fn sandbox_fault_kinds_equal_those_of_the_contract() {
         let mut kinds: Vec<String> = (1..)
             .map_while(|number| pb::FaultKind::try_from(number).ok())
             .map(|kind| kind.as_str_name().trim_start_matches("FAULT_KIND_").to_ascii_lowercase())

@@ -1,4 +1,4 @@
-//! `SubscriptionService`: creates, reads, changes and deletes subscriptions, and acknowledges events.
+//! `SubscriptionService`: manages subscriptions and acknowledges events.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::position::{Position, cursor, position, since};
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::subscription_service_server::SubscriptionService;
 use crate::api::{Api, request::filter, request::page_token, request::parse, response::convert};
 use crate::domain::{AccountId, Filter, SubscriptionId, TypePattern};
@@ -14,11 +14,10 @@ use crate::journal::{self, Journal, Progress, Start, SubscriptionError};
 use crate::pb::v1;
 
 const LIST: &str = "SubscriptionService.ListSubscriptions";
-const NOTED: &str = "what is missing was noted as a violation";
 
-/// How many subscriptions a page holds when nothing is said, and the most that it may.
-const PAGE: u32 = 50;
-const MOST_PAGE: u32 = 100;
+/// The default and the maximum number of subscriptions on a page.
+const DEFAULT_PAGE_SIZE: u32 = 50;
+const MAX_PAGE_SIZE: u32 = 100;
 
 #[async_trait]
 impl SubscriptionService for Api {
@@ -77,33 +76,35 @@ async fn create(
     api: &Api,
     request: v1::CreateSubscriptionRequest,
 ) -> Result<v1::CreateSubscriptionResponse, Status> {
-    use v1::create_subscription_request::Start as Given;
+    use v1::create_subscription_request::Start as RequestedStart;
     let mut violations = Violations::default();
     let id = id(&request.subscription_id, &mut violations);
     let v1::Subscription { filter, .. } = request.subscription.unwrap_or_default();
     let filter = filter::read("subscription.filter", filter, api.dispatch.accounts(), &mut violations)?;
     let start = match request.start {
         None => Ok(Start::Latest),
-        Some(Given::Position(named)) => Ok(match position(named, &mut violations) {
+        Some(RequestedStart::Position(value)) => Ok(match position(value, &mut violations) {
             None | Some(Position::Latest) => Start::Latest,
             Some(Position::Earliest) => Start::Earliest,
         }),
-        Some(Given::AfterCursor(text)) => cursor("after_cursor", &text).map(Start::After),
-        Some(Given::Since(moment)) => Ok(Start::Since(since(moment, &mut violations))),
+        Some(RequestedStart::AfterCursor(text)) => cursor("after_cursor", &text).map(Start::After),
+        Some(RequestedStart::Since(moment)) => Ok(Start::Since(since(moment, &mut violations))),
     };
     violations.check()?;
 
-    let id = id.expect(NOTED);
-    let made = api.journal.create_subscription(id.clone(), filter, start?).await;
-    let subscription = shown(&api.journal, made.map_err(|error| status::subscription(&id, error))?);
+    let id = id.expect(CHECKED);
+    let created = api.journal.create_subscription(id.clone(), filter, start?).await;
+    let subscription =
+        to_proto(&api.journal, created.map_err(|error| status::subscription_error(&id, error))?);
     Ok(v1::CreateSubscriptionResponse { subscription: Some(subscription) })
 }
 
 /// `SubscriptionService.GetSubscription`.
 async fn get(api: &Api, request: v1::GetSubscriptionRequest) -> Result<v1::GetSubscriptionResponse, Status> {
     let id = only_id(&request.subscription_id)?;
-    let found = api.journal.subscription(&id).await.map_err(|error| status::subscription(&id, error))?;
-    Ok(v1::GetSubscriptionResponse { subscription: Some(shown(&api.journal, found)) })
+    let progress =
+        api.journal.subscription(&id).await.map_err(|error| status::subscription_error(&id, error))?;
+    Ok(v1::GetSubscriptionResponse { subscription: Some(to_proto(&api.journal, progress)) })
 }
 
 /// `SubscriptionService.ListSubscriptions`.
@@ -113,27 +114,27 @@ async fn list(
 ) -> Result<v1::ListSubscriptionsResponse, Status> {
     let mut violations = Violations::default();
     let size = match request.page_size {
-        0 => PAGE,
+        0 => DEFAULT_PAGE_SIZE,
         size => size,
     };
-    if size > MOST_PAGE {
-        let allowed = format!("must be from 1 to {MOST_PAGE}, or 0 for {PAGE}");
+    if size > MAX_PAGE_SIZE {
+        let allowed = format!("must be from 1 to {MAX_PAGE_SIZE}, or 0 for {DEFAULT_PAGE_SIZE}");
         violations.add("page_size", ViolationReason::OutOfRange, allowed);
     }
     violations.check()?;
-    let behind: Option<String> = page_token::decode(LIST, None, &request.page_token)?;
-    let behind = behind.map(|id| id.parse::<SubscriptionId>()).transpose();
-    let behind = behind.map_err(|_| status::page_token_malformed())?;
+    let after: Option<String> = page_token::decode(LIST, None, &request.page_token)?;
+    let after = after.map(|id| id.parse::<SubscriptionId>()).transpose();
+    let after = after.map_err(|_| status::page_token_malformed())?;
 
-    // One more than the page holds tells whether there is another page.
-    let mut found = api.journal.subscriptions(behind.as_ref(), size + 1).await?;
-    let more = found.len() > size as usize;
-    found.truncate(size as usize);
-    let next_page_token = match found.last() {
+    // One more than the page has shows whether there is a next page.
+    let mut page = api.journal.subscriptions(after.as_ref(), size + 1).await?;
+    let more = page.len() > size as usize;
+    page.truncate(size as usize);
+    let next_page_token = match page.last() {
         Some(last) if more => page_token::encode(LIST, None, &last.subscription.id.as_str()),
         _ => String::new(),
     };
-    let subscriptions = found.into_iter().map(|found| shown(&api.journal, found)).collect();
+    let subscriptions = page.into_iter().map(|progress| to_proto(&api.journal, progress)).collect();
     Ok(v1::ListSubscriptionsResponse { subscriptions, next_page_token })
 }
 
@@ -146,15 +147,16 @@ async fn update(
     let v1::Subscription { subscription_id, filter, .. } = request.subscription.unwrap_or_default();
     let id = parse::required("subscription.subscription_id", &subscription_id, &mut violations);
     if filter.is_none() {
-        let problem = "must be given: an empty filter means all events";
+        let problem = "must be given: an empty filter matches all events";
         violations.add("subscription.filter", ViolationReason::Required, problem);
     }
     let filter = filter::read("subscription.filter", filter, api.dispatch.accounts(), &mut violations)?;
     violations.check()?;
 
-    let id: SubscriptionId = id.expect(NOTED);
+    let id: SubscriptionId = id.expect(CHECKED);
     let changed = api.journal.update_subscription(id.clone(), filter).await;
-    let subscription = shown(&api.journal, changed.map_err(|error| status::subscription(&id, error))?);
+    let subscription =
+        to_proto(&api.journal, changed.map_err(|error| status::subscription_error(&id, error))?);
     Ok(v1::UpdateSubscriptionResponse { subscription: Some(subscription) })
 }
 
@@ -163,16 +165,16 @@ async fn seek(
     api: &Api,
     request: v1::SeekSubscriptionRequest,
 ) -> Result<v1::SeekSubscriptionResponse, Status> {
-    use v1::seek_subscription_request::Target as Given;
+    use v1::seek_subscription_request::Target as RequestedStart;
     let mut violations = Violations::default();
     let id = id(&request.subscription_id, &mut violations);
-    let place = match request.target {
+    let start = match request.target {
         None => {
             let allowed = "must be given: `position`, `after_cursor` or `since`";
             violations.add("target", ViolationReason::Required, allowed);
             Ok(None)
         }
-        Some(Given::Position(named)) => Ok(match position(named, &mut violations) {
+        Some(RequestedStart::Position(value)) => Ok(match position(value, &mut violations) {
             None => {
                 let allowed = "must be given: START_POSITION_LATEST or START_POSITION_EARLIEST";
                 violations.add("position", ViolationReason::Required, allowed);
@@ -181,14 +183,17 @@ async fn seek(
             Some(Position::Latest) => Some(Start::Latest),
             Some(Position::Earliest) => Some(Start::Earliest),
         }),
-        Some(Given::AfterCursor(text)) => cursor("after_cursor", &text).map(|at| Some(Start::After(at))),
-        Some(Given::Since(moment)) => Ok(Some(Start::Since(since(moment, &mut violations)))),
+        Some(RequestedStart::AfterCursor(text)) => {
+            cursor("after_cursor", &text).map(|at| Some(Start::After(at)))
+        }
+        Some(RequestedStart::Since(moment)) => Ok(Some(Start::Since(since(moment, &mut violations)))),
     };
     violations.check()?;
 
-    let (id, place) = (id.expect(NOTED), place?.expect(NOTED));
-    let moved = api.journal.seek_subscription(id.clone(), place).await;
-    let subscription = shown(&api.journal, moved.map_err(|error| status::subscription(&id, error))?);
+    let (id, start) = (id.expect(CHECKED), start?.expect(CHECKED));
+    let changed = api.journal.seek_subscription(id.clone(), start).await;
+    let subscription =
+        to_proto(&api.journal, changed.map_err(|error| status::subscription_error(&id, error))?);
     Ok(v1::SeekSubscriptionResponse { subscription: Some(subscription) })
 }
 
@@ -199,7 +204,7 @@ async fn delete(
 ) -> Result<v1::DeleteSubscriptionResponse, Status> {
     let id = only_id(&request.subscription_id)?;
     let deleted = api.journal.delete_subscription(id.clone()).await;
-    deleted.map_err(|error| status::subscription(&id, error))?;
+    deleted.map_err(|error| status::subscription_error(&id, error))?;
     Ok(v1::DeleteSubscriptionResponse {})
 }
 
@@ -212,31 +217,31 @@ async fn acknowledge(api: &Api, request: v1::AcknowledgeRequest) -> Result<v1::A
     }
     violations.check()?;
 
-    let id = id.expect(NOTED);
+    let id = id.expect(CHECKED);
     let up_to = cursor("cursor", &request.cursor)?;
     let generation = Some(request.generation).filter(|&generation| generation > 0);
-    let stands = api.journal.acknowledge(id.clone(), up_to, generation).await;
-    let cursor = stands.map_err(|error| match error {
+    let acknowledged = api.journal.acknowledge(id.clone(), up_to, generation).await;
+    let cursor = acknowledged.map_err(|error| match error {
         SubscriptionError::Journal(journal::Error::ForeignCursor) => status::cursor_malformed("cursor"),
-        error => status::subscription(&id, error),
+        error => status::subscription_error(&id, error),
     })?;
     Ok(v1::AcknowledgeResponse { cursor: cursor.to_string() })
 }
 
-/// Reads the field `subscription_id`.
+/// Parses the field `subscription_id`.
 pub(in crate::api) fn id(text: &str, violations: &mut Violations) -> Option<SubscriptionId> {
     parse::required("subscription_id", text, violations)
 }
 
-/// Reads the field `subscription_id` of a request that has no other.
+/// Parses the field `subscription_id` of a request that has no other field.
 fn only_id(text: &str) -> Result<SubscriptionId, Status> {
     let mut violations = Violations::default();
     let id = id(text, &mut violations);
     violations.check()?;
-    Ok(id.expect(NOTED))
+    Ok(id.expect(CHECKED))
 }
 
-fn shown(journal: &Journal, progress: Progress) -> v1::Subscription {
+fn to_proto(journal: &Journal, progress: Progress) -> v1::Subscription {
     let Progress { subscription, lag_events, lag_time, expired } = progress;
     let Filter { accounts, types } = &subscription.filter;
     let filter = (subscription.filter != Filter::default()).then(|| v1::EventFilter {

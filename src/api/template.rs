@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::api::request::deadline::deadline;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::template_service_server::TemplateService;
 use crate::api::{
     Api, error::status, message::media, request::page_token, request::parse, response::convert,
@@ -17,19 +17,19 @@ use crate::pb::v1::{
 
 const LIST: &str = "TemplateService.ListTemplates";
 
-/// What a page token holds: the provider's cursor, and on which side of it the page lies.
+/// The content of a page token: the provider's cursor, and whether the page is before or after it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Beside {
+enum ProviderCursor {
     After(String),
     Before(String),
 }
 
-impl From<Beside> for TemplateListStart {
-    fn from(beside: Beside) -> Self {
-        match beside {
-            Beside::After(cursor) => Self::After(cursor),
-            Beside::Before(cursor) => Self::Before(cursor),
+impl From<ProviderCursor> for TemplateListStart {
+    fn from(cursor: ProviderCursor) -> Self {
+        match cursor {
+            ProviderCursor::After(cursor) => Self::After(cursor),
+            ProviderCursor::Before(cursor) => Self::Before(cursor),
         }
     }
 }
@@ -45,19 +45,20 @@ impl TemplateService for Api {
         let mut violations = Violations::default();
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
-        let account = account.expect("what is missing was noted as a violation");
-        let beside: Option<Beside> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
-        let place = beside.map(TemplateListStart::from).unwrap_or_default();
+        let account = account.expect(CHECKED);
+        let cursor: Option<ProviderCursor> =
+            page_token::decode(LIST, Some(account.id()), &request.page_token)?;
+        let start = cursor.map(TemplateListStart::from).unwrap_or_default();
         let Page { templates, after, before } = self
             .dispatch
-            .read(account, "list_templates", deadline, || account.list_templates(&place))
+            .read(account, "list_templates", deadline, || account.list_templates(&start))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        let token = |beside| page_token::encode(LIST, Some(account.id()), &beside);
+        let token = |cursor| page_token::encode(LIST, Some(account.id()), &cursor);
         Ok(Response::new(ListTemplatesResponse {
             templates: templates.into_iter().map(convert::template::definition).collect(),
-            next_page_token: after.map(Beside::After).map(token).unwrap_or_default(),
-            previous_page_token: before.map(Beside::Before).map(token).unwrap_or_default(),
+            next_page_token: after.map(ProviderCursor::After).map(token).unwrap_or_default(),
+            previous_page_token: before.map(ProviderCursor::Before).map(token).unwrap_or_default(),
         }))
     }
 
@@ -74,7 +75,7 @@ impl TemplateService for Api {
             violations.add("language", ViolationReason::Required, "must be given");
         }
         violations.check()?;
-        let account = account.expect("what is missing was noted as a violation");
+        let account = account.expect(CHECKED);
         let found = self
             .dispatch
             .read(account, "get_template", deadline, || account.find_template(&name, &language))

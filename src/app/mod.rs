@@ -298,7 +298,7 @@ impl App {
         }
         .routes();
         let pages = !config.grpc.web_origins.is_empty();
-        let routes = if pages { api::for_pages(routes, &config.grpc.web_origins) } else { routes };
+        let routes = if pages { api::with_grpc_web(routes, &config.grpc.web_origins) } else { routes };
 
         let mut background = JoinSet::new();
         background.spawn(until(stopping.clone(), retention.run()));

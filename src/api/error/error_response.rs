@@ -1,5 +1,4 @@
-//! A failure on its way to the caller: a status with its details or, where there is no status to carry them, the same
-//! facts as a message.
+//! An error that is returned to the client, either as a status with details or as a message with the same facts.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +15,9 @@ use crate::provider::Account;
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "switchboard";
 
-/// A failure on its way to the caller: a `Status` where it ends an RPC, a `v1::Failure` in a stream or a record.
+/// An error that is returned to the client.
+///
+/// It becomes a `Status` if it ends an RPC, and a `v1::Failure` in a stream, an event or a record.
 #[derive(Debug)]
 pub(in crate::api) struct ErrorResponse {
     code: Code,
@@ -54,8 +55,8 @@ impl ErrorResponse {
         self
     }
 
-    /// Whose trouble it is.
-    pub(in crate::api) fn about(self, account: &Account) -> Self {
+    /// Adds the account and its provider to the metadata.
+    pub(in crate::api) fn for_account(self, account: &Account) -> Self {
         self.with("account", account.id()).with("provider", account.provider())
     }
 
@@ -66,7 +67,7 @@ impl ErrorResponse {
         }
     }
 
-    /// What the provider said, as far as it is no message content.
+    /// Adds those parts of the provider's error that contain no message content.
     pub(in crate::api) fn with_provider_error_of(mut self, fault: &ProviderFault) -> Self {
         self = self.with("provider", fault.provider);
         for (key, value) in [
@@ -84,28 +85,27 @@ impl ErrorResponse {
     }
 }
 
-/// Status details travel as headers, which have limits of their own.
+/// Limits a text to 200 characters, because status details are sent as headers, whose size is limited.
 pub(in crate::api) fn clipped(text: String) -> String {
     text.chars().take(200).collect()
 }
 
 impl From<ErrorResponse> for Status {
-    fn from(answer: ErrorResponse) -> Self {
-        let mut details = ErrorDetails::with_error_info(answer.reason.as_str(), DOMAIN, answer.metadata);
-        if !answer.violations.is_empty() {
-            details.set_bad_request(answer.violations);
+    fn from(response: ErrorResponse) -> Self {
+        let mut details = ErrorDetails::with_error_info(response.reason.as_str(), DOMAIN, response.metadata);
+        if !response.violations.is_empty() {
+            details.set_bad_request(response.violations);
         }
-        if answer.retry_delay.is_some() {
-            details.set_retry_info(answer.retry_delay);
+        if response.retry_delay.is_some() {
+            details.set_retry_info(response.retry_delay);
         }
-        Self::with_error_details(answer.code, answer.message, details)
+        Self::with_error_details(response.code, response.message, details)
     }
 }
 
 impl From<ErrorResponse> for v1::Failure {
-    /// The same facts, where there is no status to carry them.
-    fn from(answer: ErrorResponse) -> Self {
-        let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay } = answer;
+    fn from(response: ErrorResponse) -> Self {
+        let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay } = response;
         let mut take = |key| metadata.remove(key).unwrap_or_default();
         let (provider_code, provider_type, provider_trace_id) =
             (take("provider_code"), take("provider_type"), take("provider_trace_id"));

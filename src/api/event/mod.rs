@@ -1,4 +1,4 @@
-//! `EventService`: reads what a reader of the journal wants; `stream` and the journal do it.
+//! `EventService`: parses requests. `stream` and the journal execute them.
 
 mod stream;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
-use crate::api::event::stream::{EventStream, Followed, Wanted};
+use crate::api::event::stream::{EventStream, SubscribeOptions, WatchedSubscription};
 use crate::api::request::position::{Position, cursor, position, since};
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::request::{filter, parse};
@@ -22,12 +22,12 @@ use crate::pb::v1::{
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// How many events a page holds when nothing is said, and the most that it may.
-const PAGE_EVENTS: u32 = 100;
-const MOST_PAGE_EVENTS: u32 = 1_000;
+/// The default and the maximum number of events on a page.
+const DEFAULT_PAGE_EVENTS: u32 = 100;
+const MAX_PAGE_EVENTS: u32 = 1_000;
 
-/// The most bytes of events in a page: clients take messages of 4 MiB, and the page's cursors want room too.
-const PAGE_BYTES: usize = (4 << 20) - 1_024;
+/// The maximum size of a page's events. Clients accept messages of 4 MiB, which includes the page's cursors.
+const MAX_PAGE_BYTES: usize = (4 << 20) - 1_024;
 
 #[async_trait]
 impl EventService for Api {
@@ -44,7 +44,7 @@ impl EventService for Api {
                 violations.add(
                     "filter",
                     ViolationReason::Mismatch,
-                    "must be absent: a subscription has its own",
+                    "must be absent: a subscription has its own filter",
                 );
                 Filter::default()
             }
@@ -63,34 +63,34 @@ impl EventService for Api {
             &mut violations,
         );
         let start = start(request.start, &mut violations);
-        let gone = gone(request.expired_policy, &mut violations);
+        let on_expired = on_expired(request.expired_policy, &mut violations);
         violations.check()?;
 
-        let wanted = Wanted {
+        let options = SubscribeOptions {
             filter,
             heartbeat_interval: heartbeat_interval.unwrap_or(HEARTBEAT),
             idle_timeout: idle_timeout.filter(|timeout| !timeout.is_zero()),
-            max_events: Some(request.max_events).filter(|&most| most > 0),
+            max_events: Some(request.max_events).filter(|&max| max > 0),
             include_raw: request.include_raw,
         };
         let start = start?;
         if self.stopping.is_cancelled() {
             return Err(status::stopping());
         }
-        let (reader, wanted, followed) = match start {
-            From::ListStart(start) => {
-                (self.journal.read(start, gone, wanted.include_raw).await?, wanted, None)
+        let (reader, options, watched) = match start {
+            StreamStart::Position(start) => {
+                (self.journal.read(start, on_expired, options.include_raw).await?, options, None)
             }
-            From::Subscription(id) => {
-                let following = self.journal.follow(&id, gone, wanted.include_raw).await;
+            StreamStart::Subscription(id) => {
+                let following = self.journal.follow(&id, on_expired, options.include_raw).await;
                 let FollowedSubscription { subscription, reader, watching } =
-                    following.map_err(|error| status::subscription(&id, error))?;
-                let followed = Followed::new(subscription.generation, watching);
-                (reader, Wanted { filter: subscription.filter, ..wanted }, Some(followed))
+                    following.map_err(|error| status::subscription_error(&id, error))?;
+                let watched = WatchedSubscription::new(subscription.generation, watching);
+                (reader, SubscribeOptions { filter: subscription.filter, ..options }, Some(watched))
             }
         };
         let stopping = self.stopping.clone();
-        Ok(Response::new(EventStream::new(&self.journal, reader, wanted, followed, stopping)))
+        Ok(Response::new(EventStream::new(&self.journal, reader, options, watched, stopping)))
     }
 
     async fn list_events(
@@ -100,23 +100,23 @@ impl EventService for Api {
         let request = request.into_inner();
         let mut violations = Violations::default();
         let filter = filter::read("filter", request.filter, self.dispatch.accounts(), &mut violations)?;
-        let place = place(request.anchor, &mut violations);
+        let list_start = list_start(request.anchor, &mut violations);
         let events = match request.page_size {
-            0 => PAGE_EVENTS,
+            0 => DEFAULT_PAGE_EVENTS,
             events => events,
         };
-        if events > MOST_PAGE_EVENTS {
-            let allowed = format!("must be from 1 to {MOST_PAGE_EVENTS}, or 0 for {PAGE_EVENTS}");
+        if events > MAX_PAGE_EVENTS {
+            let allowed = format!("must be from 1 to {MAX_PAGE_EVENTS}, or 0 for {DEFAULT_PAGE_EVENTS}");
             violations.add("page_size", ViolationReason::OutOfRange, allowed);
         }
         violations.check()?;
 
-        let place = place?;
-        let bounds = PageLimits { events: events as usize, bytes: PAGE_BYTES };
-        let listed = self.journal.list(place, bounds, request.include_raw, |event| {
+        let list_start = list_start?;
+        let limits = PageLimits { events: events as usize, bytes: MAX_PAGE_BYTES };
+        let listed = self.journal.list(list_start, limits, request.include_raw, |event| {
             filter.matches(&event.account, event.event_type)
         });
-        let piece = listed.await.map_err(|error| match (error, place) {
+        let page = listed.await.map_err(|error| match (error, list_start) {
             (journal::Error::ForeignCursor, ListStart::Before(_)) => {
                 status::cursor_malformed("before_cursor")
             }
@@ -124,25 +124,28 @@ impl EventService for Api {
         })?;
         let rest = ListEventsResponse {
             events: Vec::new(),
-            next_cursor: piece.next.to_string(),
-            previous_cursor: piece.previous.to_string(),
-            reached_newest: piece.reached_newest,
-            reached_oldest: piece.reached_oldest,
+            next_cursor: page.next.to_string(),
+            previous_cursor: page.previous.to_string(),
+            reached_newest: page.reached_newest,
+            reached_oldest: page.reached_oldest,
         };
-        let events = piece.events.into_iter().map(|event| (event.event, event.raw)).collect();
+        let events = page.events.into_iter().map(|event| (event.event, event.raw)).collect();
         Ok(Response::new(EncodedList::new(events, &rest)))
     }
 }
 
 /// Where a stream starts.
-enum From {
-    ListStart(Start),
+enum StreamStart {
+    Position(Start),
     Subscription(SubscriptionId),
 }
 
-/// Where to start. A cursor that cannot be read has a reason of its own, told when nothing else is wrong.
-fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -> Result<From, Status> {
-    Ok(From::ListStart(match start {
+/// Parses the start. A malformed cursor has its own reason, so it is reported only if the request has no violation.
+fn start(
+    start: Option<subscribe_request::Start>,
+    violations: &mut Violations,
+) -> Result<StreamStart, Status> {
+    Ok(StreamStart::Position(match start {
         None => Start::Latest,
         Some(subscribe_request::Start::AfterCursor(text)) => Start::After(cursor("after_cursor", &text)?),
         Some(subscribe_request::Start::Position(named)) => match position(named, violations) {
@@ -152,17 +155,17 @@ fn start(start: Option<subscribe_request::Start>, violations: &mut Violations) -
         Some(subscribe_request::Start::Since(moment)) => Start::Since(since(moment, violations)),
         Some(subscribe_request::Start::SubscriptionId(text)) => {
             let id = subscription::id(&text, violations);
-            return Ok(id.map_or(From::ListStart(Start::Latest), From::Subscription));
+            return Ok(id.map_or(StreamStart::Position(Start::Latest), StreamStart::Subscription));
         }
     }))
 }
 
-/// Which piece of the journal; as [`start`].
-fn place(
-    place: Option<list_events_request::Anchor>,
+/// Parses which part of the journal to list. Errors are as in [`start`].
+fn list_start(
+    list_start: Option<list_events_request::Anchor>,
     violations: &mut Violations,
 ) -> Result<ListStart, Status> {
-    match place {
+    match list_start {
         None => Ok(ListStart::Newest),
         Some(list_events_request::Anchor::AfterCursor(text)) => {
             cursor("after_cursor", &text).map(ListStart::After)
@@ -178,8 +181,8 @@ fn place(
     }
 }
 
-/// What becomes of a reader whose events are gone.
-fn gone(policy: i32, violations: &mut Violations) -> OnExpired {
+/// Parses what happens to a stream whose next events were trimmed.
+fn on_expired(policy: i32, violations: &mut Violations) -> OnExpired {
     match ExpiredPolicy::try_from(policy) {
         Ok(ExpiredPolicy::Unspecified | ExpiredPolicy::Fail) => OnExpired::Fail,
         Ok(ExpiredPolicy::SkipWithGap) => OnExpired::Skip,

@@ -1,4 +1,4 @@
-//! Media files: those that callers upload, and those that the provider fetches.
+//! Media files that clients upload: `SendMedia` and `UploadTemplateMedia`.
 
 use std::sync::Arc;
 
@@ -7,17 +7,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
-use crate::api::request::upload::{Intake, file_name};
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::upload::{UploadReader, file_name};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::{Api, request::idempotency, request::parse, response::convert};
 use crate::dispatch::SendOptions;
-use crate::domain::message::Content;
-use crate::domain::{Address, MediaKind, MediaLink, UploadLimits};
+use crate::domain::{Address, UploadLimits};
 use crate::pb::v1;
 use crate::provider::{Account, Parts, connectby};
-
-/// The longest caption, in Unicode code points.
-const CAPTION_CHARACTERS: usize = 1_024;
 
 /// `MessageService.SendMedia`.
 pub(in crate::api) async fn send_media(
@@ -25,16 +21,15 @@ pub(in crate::api) async fn send_media(
     request: Request<Streaming<v1::SendMediaRequest>>,
 ) -> Result<Response<v1::SendMediaResponse>, Status> {
     let deadline = deadline(request.metadata());
-    let mut intake = Intake::new(request.into_inner(), api.stopping.clone());
-    let (header, first) = intake.header().await?;
+    let mut upload = UploadReader::new(request.into_inner(), api.stopping.clone());
+    let (header, first) = upload.header().await?;
     let mut violations = Violations::default();
     let account =
         parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
     let to = parse::required::<Address>("header.to", &header.to, &mut violations);
     let channel = parse::channel("header.channel", header.channel, &mut violations);
     let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
-    let repeat =
-        idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
+    let key = idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let checks = parse::checks("header.checks", header.checks, &mut violations);
     let callback_data = parse::callback_data("header.callback_data", &header.callback_data, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
@@ -46,16 +41,15 @@ pub(in crate::api) async fn send_media(
     let (Some(account), Some(to), Some(channel), Some(name), Some(limits)) =
         (account, to, channel, name, limits)
     else {
-        unreachable!("what is missing was noted as a violation")
+        unreachable!("{CHECKED}")
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
-    let file = intake.file(first, spool, limits, name).await?;
-    let request =
-        repeat.map(|repeat| repeat.request(idempotency::of_media(header, &to, channel, &file.digest)));
-    let terms = SendOptions { request, deadline, ..checks };
+    let file = upload.file(first, spool, limits, name).await?;
+    let request = key.map(|key| key.request(idempotency::of_media(header, &to, channel, &file.digest)));
+    let options = SendOptions { request, deadline, ..checks };
     let message = api
         .dispatch
-        .send_media(Arc::clone(account), to, channel, callback_data, file, terms)
+        .send_media(Arc::clone(account), to, channel, callback_data, file, options)
         .await
         .map_err(|failure| status::send_failed(account, &failure))?;
     Ok(Response::new(v1::SendMediaResponse {
@@ -70,96 +64,50 @@ pub(in crate::api) async fn upload_template_media(
     request: Request<Streaming<v1::UploadTemplateMediaRequest>>,
 ) -> Result<Response<v1::UploadTemplateMediaResponse>, Status> {
     let deadline = deadline(request.metadata());
-    let mut intake = Intake::new(request.into_inner(), api.stopping.clone());
-    let (header, first) = intake.header().await?;
+    let mut upload = UploadReader::new(request.into_inner(), api.stopping.clone());
+    let (header, first) = upload.header().await?;
     let mut violations = Violations::default();
     let account =
         parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
     let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
-    let repeat =
-        idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
+    let key = idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let limits = account.and_then(|account| limits(account, &mut violations));
     violations.check()?;
     let (Some(account), Some(name), Some(limits)) = (account, name, limits) else {
-        unreachable!("what is missing was noted as a violation")
+        unreachable!("{CHECKED}")
     };
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
-    let file = intake.file(first, spool, limits, name).await?;
-    let request = repeat.map(|repeat| repeat.request(idempotency::of_template_media(header, &file.digest)));
-    let upload = move |account: Arc<Account>| {
+    let file = upload.file(first, spool, limits, name).await?;
+    let request = key.map(|key| key.request(idempotency::of_template_media(header, &file.digest)));
+    let write = move |account: Arc<Account>| {
         let file = file.clone();
         async move {
-            let url = uploads(&account).upload_template_media(file).await?;
+            let url = client(&account).upload_template_media(file).await?;
             let response = v1::UploadTemplateMediaResponse { url, replayed: false };
             Ok(response.encode_to_vec().into())
         }
     };
-    let done = api
+    let completed = api
         .dispatch
-        .write_once(account, "upload_template_media", request, deadline, upload)
+        .write_once(account, "upload_template_media", request, deadline, write)
         .await
         .map_err(|cause| status::write_failed(account, &cause))?;
     Ok(Response::new(v1::UploadTemplateMediaResponse {
-        replayed: done.replayed,
-        ..idempotency::reply(&done)?
+        replayed: completed.replayed,
+        ..idempotency::reply(&completed)?
     }))
 }
 
-fn uploads(account: &Account) -> &connectby::Client {
-    account.uploads().expect("an account that takes no files was noted as a violation")
+fn client(account: &Account) -> &connectby::Client {
+    account.uploads().expect("validation rejects accounts without uploads")
 }
 
-/// How large files may be, where the account's provider takes any.
+/// The account's limits for uploads. A violation if its provider accepts none.
 fn limits(account: &Account, violations: &mut Violations) -> Option<UploadLimits> {
     let limits = account.limits().upload;
     if limits.is_none() {
-        let problem = format!("{} takes no uploads: send a `Media`", account.provider());
+        let problem = format!("{} accepts no uploads: send `SendMessageRequest.media`", account.provider());
         violations.add("header.account", ViolationReason::Unsupported, problem);
     }
     limits
-}
-
-/// Reads a file that the provider fetches.
-pub(in crate::api) fn link(link: v1::Media, violations: &mut Violations) -> Option<Content> {
-    let v1::Media { kind, source, caption, file_name: name } = link;
-    let v1::media::Source::Url(url) = source.unwrap_or_else(|| v1::media::Source::Url(String::new()));
-    let kind = media_kind("media.kind", kind, violations);
-    let url = parse::public_url("media.url", url, violations);
-    if caption.chars().count() > CAPTION_CHARACTERS {
-        let allowed = format!("must be at most {CAPTION_CHARACTERS} characters");
-        violations.add("media.caption", ViolationReason::OutOfRange, allowed);
-    } else if kind == Some(MediaKind::Audio) && !caption.is_empty() {
-        violations.add(
-            "media.caption",
-            ViolationReason::Malformed,
-            "must be empty: a recording has no caption",
-        );
-    }
-    let name = file_name("media.file_name", name, violations);
-    if kind.is_some_and(|kind| kind != MediaKind::Document) && name.as_ref().is_some_and(|n| !n.is_empty()) {
-        violations.add(
-            "media.file_name",
-            ViolationReason::Malformed,
-            "must be empty: only documents have names",
-        );
-    }
-    Some(Content::Media(MediaLink { kind: kind?, url: url?, caption, file_name: name? }))
-}
-
-fn media_kind(field: &str, kind: i32, violations: &mut Violations) -> Option<MediaKind> {
-    let allowed = "must be MEDIA_KIND_IMAGE, _VIDEO, _AUDIO or _DOCUMENT";
-    match v1::MediaKind::try_from(kind) {
-        Ok(v1::MediaKind::Image) => Some(MediaKind::Image),
-        Ok(v1::MediaKind::Video) => Some(MediaKind::Video),
-        Ok(v1::MediaKind::Audio) => Some(MediaKind::Audio),
-        Ok(v1::MediaKind::Document) => Some(MediaKind::Document),
-        Ok(v1::MediaKind::Unspecified) => {
-            violations.add(field, ViolationReason::Required, allowed);
-            None
-        }
-        Err(_) => {
-            violations.add(field, ViolationReason::UnknownValue, allowed);
-            None
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use crate::api::message::send_messages::{Answers, send_messages};
+use crate::api::message::send_messages::{ResponseStream, send_messages};
 use crate::api::request::deadline::deadline;
 use crate::api::request::violations::Violations;
 use crate::api::served::v1::message_service_server::MessageService;
@@ -28,11 +28,11 @@ impl MessageService for Api {
     ) -> Result<Response<SendMessageResponse>, Status> {
         let deadline = deadline(request.metadata());
         let violations = Violations::default();
-        let parse::Sending { account, message, terms } =
+        let parse::ParsedSend { account, message, options } =
             parse::send_message(request.into_inner(), self.dispatch.accounts(), deadline, violations)?;
         let message = self
             .dispatch
-            .send(Arc::clone(&account), message, terms)
+            .send(Arc::clone(&account), message, options)
             .await
             .map_err(|failure| status::send_failed(&account, &failure))?;
         Ok(Response::new(SendMessageResponse {
@@ -48,7 +48,7 @@ impl MessageService for Api {
         media::send_media(self, request).await
     }
 
-    type SendMessagesStream = Answers;
+    type SendMessagesStream = ResponseStream;
 
     async fn send_messages(
         &self,

@@ -1,4 +1,4 @@
-//! How messages and conversations stand: `GetMessage`, `WatchMessage`, `GetConversation`.
+//! The state of messages: `GetMessage` and `WatchMessage`.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::Status;
 
 use crate::api::error::status;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::{Api, request::parse, response::convert};
 use crate::dispatch::Cause;
 use crate::domain::MessageId;
@@ -16,10 +16,8 @@ use crate::pb::v1::watch_message_response::Response;
 use crate::provider::{Account, Error};
 use crate::store::MessageKey;
 
-const NOTED: &str = "what is missing was noted as a violation";
-
-/// The longest id of a provider that is looked for, in characters.
-const PROVIDER_ID_CHARACTERS: usize = 512;
+/// The maximum length of a provider's message id, in characters.
+const MAX_PROVIDER_ID_CHARACTERS: usize = 512;
 
 /// `MessageService.GetMessage`.
 pub(in crate::api) async fn get(
@@ -28,11 +26,11 @@ pub(in crate::api) async fn get(
 ) -> Result<v1::GetMessageResponse, Status> {
     use v1::get_message_request::Key;
     let key = request.key.map(|key| match key {
-        Key::MessageId(id) => Given::Ours(id),
-        Key::ProviderMessageId(id) => Given::Providers(id),
-        Key::RequestId(id) => Given::Request(id),
+        Key::MessageId(id) => RequestedKey::Message(id),
+        Key::ProviderMessageId(id) => RequestedKey::Provider(id),
+        Key::RequestId(id) => RequestedKey::Request(id),
     });
-    let (account, key) = named(api, &request.account, key)?;
+    let (account, key) = parse_key(api, &request.account, key)?;
     let found = api.messages.find(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
     let message = found.ok_or_else(|| status::message_not_found(account.id()))?;
     Ok(v1::GetMessageResponse { message: Some(convert::message(message)) })
@@ -45,27 +43,27 @@ pub(in crate::api) async fn watch(
 ) -> Result<BoxStream<'static, Result<v1::WatchMessageResponse, Status>>, Status> {
     use v1::watch_message_request::Key;
     let key = request.key.map(|key| match key {
-        Key::MessageId(id) => Given::Ours(id),
-        Key::ProviderMessageId(id) => Given::Providers(id),
-        Key::RequestId(id) => Given::Request(id),
+        Key::MessageId(id) => RequestedKey::Message(id),
+        Key::ProviderMessageId(id) => RequestedKey::Provider(id),
+        Key::RequestId(id) => RequestedKey::Request(id),
     });
-    let (account, key) = named(api, &request.account, key)?;
+    let (account, key) = parse_key(api, &request.account, key)?;
     let account = Arc::clone(account);
-    let followed = api.messages.watch(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
-    let followed = followed.ok_or_else(|| status::message_not_found(account.id()))?;
+    let messages = api.messages.watch(account.id(), &key).await.map_err(|_| status::store_unreadable())?;
+    let messages = messages.ok_or_else(|| status::message_not_found(account.id()))?;
     let stopping = api.stopping.clone();
-    let responses = stream::unfold(Some(followed), move |followed| {
+    let responses = stream::unfold(Some(messages), move |messages| {
         let (account, stopping) = (Arc::clone(&account), stopping.clone());
         async move {
-            let mut followed = followed?;
-            let news = tokio::select! {
+            let mut messages = messages?;
+            let update = tokio::select! {
                 biased;
-                news = followed.next() => news,
+                update = messages.next() => update,
                 () = stopping.cancelled() => return Some((Err(status::stopping()), None)),
             };
-            Some(match news {
+            Some(match update {
                 Ok(Update::Message(message)) => {
-                    (Ok(Response::Message(convert::message(*message))), Some(followed))
+                    (Ok(Response::Message(convert::message(*message))), Some(messages))
                 }
                 Ok(Update::Ended(end)) => (Ok(Response::Ended(ended(&account, end))), None),
                 Err(_) => (Err(status::store_unreadable()), None),
@@ -73,35 +71,35 @@ pub(in crate::api) async fn watch(
         }
     });
     let response = |response| v1::WatchMessageResponse { response: Some(response) };
-    Ok(responses.map(move |told| told.map(response)).boxed())
+    Ok(responses.map(move |item| item.map(response)).boxed())
 }
 
-/// What names a message, as it was given.
-enum Given {
-    Ours(String),
-    Providers(String),
+/// The key of a message, as in the request.
+enum RequestedKey {
+    Message(String),
+    Provider(String),
     Request(String),
 }
 
-fn named<'a>(
+fn parse_key<'a>(
     api: &'a Api,
     account: &str,
-    key: Option<Given>,
+    key: Option<RequestedKey>,
 ) -> Result<(&'a Arc<Account>, MessageKey), Status> {
     let mut violations = Violations::default();
     let account = parse::account("account", account, api.dispatch.accounts(), &mut violations)?;
     let key = match key {
-        Some(Given::Ours(id)) => {
+        Some(RequestedKey::Message(id)) => {
             parse::required::<MessageId>("message_id", &id, &mut violations).map(MessageKey::Id)
         }
-        Some(Given::Providers(id)) => {
+        Some(RequestedKey::Provider(id)) => {
             if id.is_empty() {
                 violations.add("provider_message_id", ViolationReason::Required, "must be given");
             }
-            parse::at_most("provider_message_id", &id, PROVIDER_ID_CHARACTERS, &mut violations);
+            parse::check_length("provider_message_id", &id, MAX_PROVIDER_ID_CHARACTERS, &mut violations);
             Some(MessageKey::Provider(id))
         }
-        Some(Given::Request(id)) => {
+        Some(RequestedKey::Request(id)) => {
             parse::required("request_id", &id, &mut violations).map(MessageKey::Request)
         }
         None => {
@@ -111,7 +109,7 @@ fn named<'a>(
         }
     };
     violations.check()?;
-    Ok((account.expect(NOTED), key.expect(NOTED)))
+    Ok((account.expect(CHECKED), key.expect(CHECKED)))
 }
 
 fn ended(account: &Account, end: WatchEnd) -> v1::WatchEnded {

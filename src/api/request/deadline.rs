@@ -1,4 +1,4 @@
-//! When a caller stops waiting, as its `grpc-timeout` says.
+//! The client's deadline, from its `grpc-timeout` header.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use tonic::metadata::MetadataMap;
 
 const HEADER: &str = "grpc-timeout";
 
-/// The most digits that the header may have.
-const DIGITS: usize = 8;
+/// The maximum number of digits in the header.
+const MAX_DIGITS: usize = 8;
 
-/// The most that is kept back for the way to the caller. Less of a short deadline: a tenth.
-const MARGIN: Duration = Duration::from_millis(100);
+/// The maximum time reserved for the response. For a short timeout, a tenth of it is reserved.
+const MAX_MARGIN: Duration = Duration::from_millis(100);
 
-/// The time until which a call may wait. Absent: its caller set none.
+/// The time until which a call may wait. None if the client set no timeout.
 ///
-/// It lies a little before the caller's own: what kept the call from being made should be told, and after that time the
-/// caller's library only says that it was too late.
+/// It is slightly before the client's own deadline, so that the client still receives the reason why the call was not
+/// made. After its own deadline, the client's gRPC library reports only DEADLINE_EXCEEDED.
 pub(in crate::api) fn deadline(metadata: &MetadataMap) -> Option<Instant> {
     let timeout = timeout(metadata.get(HEADER)?.to_str().ok()?)?;
-    Instant::now().checked_add(timeout - MARGIN.min(timeout / 10))
+    Instant::now().checked_add(timeout - MAX_MARGIN.min(timeout / 10))
 }
 
-/// Reads `10S`, `250m`: digits and a unit. None when it is malformed, as if it were not there.
+/// Parses digits and a unit, such as `10S` or `250m`. A malformed header is ignored.
 fn timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > DIGITS || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let value: u64 = digits.parse().ok()?;
@@ -44,14 +44,14 @@ fn timeout(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> MetadataMap {
+    fn metadata(text: &str) -> MetadataMap {
         let mut metadata = MetadataMap::new();
         metadata.insert(HEADER, text.parse().expect("ASCII"));
         metadata
     }
 
     #[test]
-    fn a_timeout_is_up_to_eight_digits_and_a_unit() {
+    fn timeout_is_one_to_eight_digits_and_a_unit() {
         for (text, nanos) in [
             ("1H", 3_600_000_000_000),
             ("2M", 120_000_000_000),
@@ -69,8 +69,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_deadline_lies_a_little_before_the_callers() {
-        let left = |text: &str| deadline(&of(text)).map(|at| at - Instant::now());
+    async fn deadline_is_slightly_before_the_clients_own() {
+        let left = |text: &str| deadline(&metadata(text)).map(|at| at - Instant::now());
         assert_eq!(left("10S"), Some(Duration::from_millis(9_900)));
         assert_eq!(left("500m"), Some(Duration::from_millis(450)));
         assert_eq!(left("0S"), Some(Duration::ZERO));

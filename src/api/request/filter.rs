@@ -1,4 +1,4 @@
-//! Which events a caller wants.
+//! Event filters.
 
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::request::parse;
@@ -7,10 +7,10 @@ use crate::domain::{AccountId, EventType, Filter, TypePattern};
 use crate::pb::v1::EventFilter;
 use crate::provider::Accounts;
 
-/// The most accounts, and the most types, of one filter.
-const FILTER_ITEMS: usize = 256;
+/// The maximum number of accounts, and of types, in one filter.
+const MAX_FILTER_ITEMS: usize = 256;
 
-/// Reads the filter at a field's path. An account that does not exist fails at once.
+/// Parses the filter at the path `field`. An account that does not exist fails at once.
 pub(in crate::api) fn read(
     field: &str,
     filter: Option<EventFilter>,
@@ -31,9 +31,10 @@ fn accounts(
     violations: &mut Violations,
 ) -> Result<Vec<AccountId>, ErrorResponse> {
     let mut accounts = Vec::new();
-    for (at, id) in parse::few(&format!("{field}.accounts"), &filter.accounts, FILTER_ITEMS, violations)
-        .iter()
-        .enumerate()
+    for (at, id) in
+        parse::limit_items(&format!("{field}.accounts"), &filter.accounts, MAX_FILTER_ITEMS, violations)
+            .iter()
+            .enumerate()
     {
         let account = parse::account(&format!("{field}.accounts[{at}]"), id, known, violations)?;
         let account = account.map(|account| account.id().clone());
@@ -45,12 +46,14 @@ fn accounts(
 fn types(field: &str, filter: &EventFilter, violations: &mut Violations) -> Vec<TypePattern> {
     let mut types = Vec::new();
     for (at, word) in
-        parse::few(&format!("{field}.types"), &filter.types, FILTER_ITEMS, violations).iter().enumerate()
+        parse::limit_items(&format!("{field}.types"), &filter.types, MAX_FILTER_ITEMS, violations)
+            .iter()
+            .enumerate()
     {
         let word = TypePattern::parse(word);
         if let TypePattern::Unrecognized(_) = word {
             let known = EventType::ALL.map(EventType::as_str).join("`, `");
-            let allowed = format!("must be one of `{known}`, or all under a first word, like `message.*`");
+            let allowed = format!("must be one of `{known}`, or a wildcard such as `message.*`");
             violations.add(format!("{field}.types[{at}]"), ViolationReason::UnknownValue, allowed);
         } else if !types.contains(&word) {
             types.push(word);

@@ -1,9 +1,9 @@
-//! What makes a write repeatable: `request_id` and `resend_after_attempt`, and what a request asks for as a hash.
+//! Idempotency of writes: `request_id`, `resend_after_attempt`, and a fingerprint of the request's content.
 //!
-//! **Invariant.** Two requests have one fingerprint exactly when they ask the same RPC for the same: however numbers
-//! are spelled, and whatever a repetition may say otherwise (`request_id`, `resend_after_attempt`,
-//! `check_session_window`, `skip_template_check`). `SendMessage` and `SendMessages` ask for the same thing, so that a
-//! broken stream can be taken up by single calls.
+//! **Invariant.** Two requests have the same fingerprint exactly if they call the same RPC with the same content.
+//! Numbers compare in canonical form. The content excludes `request_id`, `resend_after_attempt` and `checks`, which a
+//! retry may change. `SendMessage` and `SendMessages` count as one RPC, so a client can retry the requests of a broken
+//! stream with single calls.
 
 use bytes::Bytes;
 use prost::Message;
@@ -19,7 +19,7 @@ use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{Address, Channel, PhoneNumber, RequestId};
 use crate::pb::v1;
 
-/// The name of a repeatable write, before it is known what the write asks for.
+/// The idempotency key of a write, before the fingerprint of its content is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::api) struct IdempotencyKey {
     id: RequestId,
@@ -32,7 +32,7 @@ impl IdempotencyKey {
     }
 }
 
-/// Reads what makes a request repeatable, if it is to be. `path` stands before the fields'.
+/// Parses the idempotency key. None if the request has none. `path` is the prefix of the fields' paths.
 pub(in crate::api) fn read(
     path: &str,
     request_id: &str,
@@ -44,13 +44,14 @@ pub(in crate::api) fn read(
     }
     let field = format!("{path}request_id");
     if request_id.is_empty() {
-        let problem = "must be given with `resend_after_attempt`: it names what is done once more";
+        let problem =
+            "must be given with `resend_after_attempt`, which makes another attempt of this request";
         violations.add(field, ViolationReason::Required, problem);
         return None;
     }
     let id = parse::required(&field, request_id, violations);
     if resend_after_attempt == u32::MAX {
-        // No attempt has that number, for there would be none after it.
+        // No attempt has this number, because no attempt could follow it.
         let problem = format!("must be less than {}", u32::MAX);
         violations.add(format!("{path}resend_after_attempt"), ViolationReason::OutOfRange, problem);
     }
@@ -58,7 +59,7 @@ pub(in crate::api) fn read(
     Some(IdempotencyKey { id, resend_after: Some(resend_after_attempt).filter(|&attempt| attempt != 0) })
 }
 
-/// What a message asks for. Leaves in the request what the hash is of.
+/// The fingerprint of a message. Reduces `request` to the hashed content.
 pub(in crate::api) fn of_message(
     request: &mut v1::SendMessageRequest,
     to: &Address,
@@ -74,7 +75,7 @@ pub(in crate::api) fn of_message(
     fingerprint("SendMessage", request, &[])
 }
 
-/// What a file to a customer asks for.
+/// The fingerprint of a file for a customer.
 pub(in crate::api) fn of_media(
     mut header: v1::MediaHeader,
     to: &Address,
@@ -89,7 +90,7 @@ pub(in crate::api) fn of_media(
     fingerprint("SendMedia", &header, digest)
 }
 
-/// What a file for templates asks for.
+/// The fingerprint of a file for templates.
 pub(in crate::api) fn of_template_media(
     mut header: v1::UploadTemplateMediaHeader,
     digest: &[u8; 32],
@@ -99,15 +100,15 @@ pub(in crate::api) fn of_template_media(
     fingerprint("UploadTemplateMedia", &header, digest)
 }
 
-/// What a new contact asks for.
+/// The fingerprint of a new contact.
 pub(in crate::api) fn of_contact(request: &v1::CreateContactRequest) -> Fingerprint {
     let request =
         v1::CreateContactRequest { request_id: String::new(), resend_after_attempt: 0, ..request.clone() };
     fingerprint("CreateContact", &request, &[])
 }
 
-/// What a new registration asks for.
-pub(in crate::api) fn of_webhook(request: &v1::CreateWebhookRegistrationRequest) -> Fingerprint {
+/// The fingerprint of a new webhook registration.
+pub(in crate::api) fn of_webhook_registration(request: &v1::CreateWebhookRegistrationRequest) -> Fingerprint {
     let request = v1::CreateWebhookRegistrationRequest {
         request_id: String::new(),
         resend_after_attempt: 0,
@@ -116,7 +117,7 @@ pub(in crate::api) fn of_webhook(request: &v1::CreateWebhookRegistrationRequest)
     fingerprint("CreateWebhook", &request, &[])
 }
 
-/// No message of the contract that is hashed here has a map, so that its bytes are always the same.
+/// None of the hashed messages has a map field, so equal messages have equal bytes.
 fn fingerprint(rpc: &str, request: &impl Message, file: &[u8]) -> Fingerprint {
     let request = request.encode_to_vec();
     let length = u64::try_from(request.len()).expect("lengths fit into 64 bits");
@@ -129,33 +130,36 @@ fn fingerprint(rpc: &str, request: &impl Message, file: &[u8]) -> Fingerprint {
     Fingerprint(hash.finalize().into())
 }
 
-/// The reply to a write that is done once: as it was made then, by this version or an earlier one.
-pub(in crate::api) fn reply<M: Message + Default>(done: &Completed<Bytes>) -> Result<M, Status> {
-    M::decode(done.value.clone()).map_err(|_| status::store_unreadable())
+/// Decodes the stored response of a write. This version or an earlier one may have stored it.
+pub(in crate::api) fn reply<M: Message + Default>(completed: &Completed<Bytes>) -> Result<M, Status> {
+    M::decode(completed.value.clone()).map_err(|_| status::store_unreadable())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read_here(id: &str, resend_after: u32) -> (Option<IdempotencyKey>, String) {
+    fn read_key(id: &str, resend_after: u32) -> (Option<IdempotencyKey>, String) {
         let mut violations = Violations::default();
-        let repeat = read("header.", id, resend_after, &mut violations);
-        (repeat, violations.in_words())
+        let key = read("header.", id, resend_after, &mut violations);
+        (key, violations.summary())
     }
 
     #[test]
-    fn a_request_id_is_read_strictly_and_a_resend_needs_one() {
-        assert_eq!(read_here("", 0), (None, String::new()));
-        let (repeat, told) = read_here("order 77", 0);
-        assert_eq!((repeat.expect("read").resend_after, told.as_str()), (None, ""));
-        assert_eq!(read_here("order 77", 3).0.expect("read").resend_after, Some(3));
-        let (none, told) = read_here("", 1);
-        assert!(none.is_none() && told.starts_with("header.request_id: must be given with"), "{told}");
-        let (_, told) = read_here("order 77", u32::MAX);
-        assert!(told.starts_with("header.resend_after_attempt: must be less than 4294967295"), "{told}");
-        let (none, told) = read_here("\u{e9}", 0);
-        assert!(none.is_none() && told.starts_with("header.request_id: must be 1 to 128"), "{told}");
+    fn invalid_request_id_fails_and_resend_requires_one() {
+        assert_eq!(read_key("", 0), (None, String::new()));
+        let (key, summary) = read_key("order 77", 0);
+        assert_eq!((key.expect("read").resend_after, summary.as_str()), (None, ""));
+        assert_eq!(read_key("order 77", 3).0.expect("read").resend_after, Some(3));
+        let (none, summary) = read_key("", 1);
+        assert!(none.is_none() && summary.starts_with("header.request_id: must be given with"), "{summary}");
+        let (_, summary) = read_key("order 77", u32::MAX);
+        assert!(
+            summary.starts_with("header.resend_after_attempt: must be less than 4294967295"),
+            "{summary}"
+        );
+        let (none, summary) = read_key("\u{e9}", 0);
+        assert!(none.is_none() && summary.starts_with("header.request_id: must be 1 to 128"), "{summary}");
     }
 
     fn text(to: &str, body: &str) -> v1::SendMessageRequest {
@@ -168,7 +172,7 @@ mod tests {
         }
     }
 
-    fn of(mut request: v1::SendMessageRequest) -> Fingerprint {
+    fn fingerprint_of(mut request: v1::SendMessageRequest) -> Fingerprint {
         let to = request.to.parse().expect("an address");
         let sender = request.sender.as_deref().map(|sender| sender.parse().expect("a number"));
         let channel = parse::channel("", request.channel, &mut Violations::default()).expect("a channel");
@@ -176,8 +180,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_content_has_one_fingerprint_and_nothing_else_has() {
-        let first = of(text("+15550100001", "hi"));
+    fn fingerprints_are_equal_exactly_for_equal_content() {
+        let first = fingerprint_of(text("+15550100001", "hi"));
         for same in [
             text("1 555-010-0001", "hi"),
             v1::SendMessageRequest { channel: v1::Channel::Whatsapp.into(), ..text("15550100001", "hi") },
@@ -191,7 +195,7 @@ mod tests {
                 ..text("+15550100001", "hi")
             },
         ] {
-            assert_eq!(of(same), first);
+            assert_eq!(fingerprint_of(same), first);
         }
         for other in [
             text("+15550100002", "hi"),
@@ -200,12 +204,12 @@ mod tests {
             v1::SendMessageRequest { sender: Some("+15550100002".to_owned()), ..text("+15550100001", "hi") },
             v1::SendMessageRequest { callback_data: "1".to_owned(), ..text("+15550100001", "hi") },
         ] {
-            assert_ne!(of(other), first);
+            assert_ne!(fingerprint_of(other), first);
         }
     }
 
     #[test]
-    fn a_file_is_part_of_what_is_asked_for() {
+    fn fingerprint_covers_the_bytes_of_the_file() {
         let header = v1::UploadTemplateMediaHeader { account: "acme".to_owned(), ..Default::default() };
         let of = |digest| of_template_media(header.clone(), &digest);
         assert_eq!(of([1; 32]), of([1; 32]));

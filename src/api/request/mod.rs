@@ -1,4 +1,4 @@
-//! Reading requests: deadlines, idempotency keys, page tokens, uploads, and field validation.
+//! Parsing of requests: deadlines, idempotency keys, page tokens, uploads, and field validation.
 
 pub(in crate::api) mod deadline;
 pub(in crate::api) mod filter;

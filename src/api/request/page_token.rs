@@ -1,4 +1,4 @@
-//! Page tokens: where a list goes on, and of which list. Opaque to callers; never a URL.
+//! Page tokens: which list, and where it continues. Opaque to clients, and never a URL.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,27 +9,27 @@ use crate::api::error::status;
 use crate::domain::AccountId;
 use crate::domain::page::PagePosition;
 
-/// What a token holds: which list it is of, and a place in it.
+/// The content of a token: a list and a position in it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Token {
-    /// The RPC, as `ContactService.ListContacts`.
+    /// The RPC, such as `ContactService.ListContacts`.
     rpc: String,
-    /// Whose list it is. Absent where the list is the server's own.
+    /// The account whose list it is. Absent if the list belongs to no account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    place: serde_json::Value,
+    position: serde_json::Value,
 }
 
-/// Makes a token.
-pub(in crate::api) fn encode(rpc: &str, account: Option<&AccountId>, place: &impl Serialize) -> String {
-    let place = serde_json::to_value(place).expect("places are plain data");
-    let token = Token { rpc: rpc.to_owned(), account: account.map(AccountId::to_string), place };
-    let mut bytes = serde_json::to_vec(&token).expect("places are plain data");
+/// Encodes a token.
+pub(in crate::api) fn encode(rpc: &str, account: Option<&AccountId>, position: &impl Serialize) -> String {
+    let position = serde_json::to_value(position).expect("a position is plain data");
+    let token = Token { rpc: rpc.to_owned(), account: account.map(AccountId::to_string), position };
+    let mut bytes = serde_json::to_vec(&token).expect("a position is plain data");
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads a token of that list. None for the empty one: the first page.
+/// Decodes a token of this list. None for the empty token, which means the first page.
 pub(in crate::api) fn decode<T: for<'a> Deserialize<'a>>(
     rpc: &str,
     account: Option<&AccountId>,
@@ -41,23 +41,25 @@ pub(in crate::api) fn decode<T: for<'a> Deserialize<'a>>(
     read(rpc, account, token).map(Some).ok_or_else(status::page_token_malformed)
 }
 
-/// Makes the token of a place in a list that the provider counts in pages. The empty one where there is none.
-pub(in crate::api) fn encode_place(
+/// Encodes the token of a list that the provider numbers by pages. Empty if there is no further page.
+pub(in crate::api) fn encode_page(
     rpc: &str,
     account: Option<&AccountId>,
-    place: Option<PagePosition>,
+    position: Option<PagePosition>,
 ) -> String {
-    place.map(|PagePosition { number, before }| encode(rpc, account, &(number, before))).unwrap_or_default()
+    position
+        .map(|PagePosition { number, before }| encode(rpc, account, &(number, before)))
+        .unwrap_or_default()
 }
 
-/// Reads the token of a place in a list that the provider counts in pages.
-pub(in crate::api) fn decode_place(
+/// Decodes the token of a list that the provider numbers by pages.
+pub(in crate::api) fn decode_page(
     rpc: &str,
     account: Option<&AccountId>,
     token: &str,
 ) -> Result<Option<PagePosition>, Status> {
-    let place = decode(rpc, account, token)?;
-    Ok(place.map(|(number, before)| PagePosition { number, before }))
+    let position = decode(rpc, account, token)?;
+    Ok(position.map(|(number, before)| PagePosition { number, before }))
 }
 
 fn read<T: for<'a> Deserialize<'a>>(rpc: &str, account: Option<&AccountId>, token: &str) -> Option<T> {
@@ -70,7 +72,7 @@ fn read<T: for<'a> Deserialize<'a>>(rpc: &str, account: Option<&AccountId>, toke
     if token.rpc != rpc || token.account.as_deref() != account.map(AccountId::as_str) {
         return None;
     }
-    serde_json::from_value(token.place).ok()
+    serde_json::from_value(token.position).ok()
 }
 
 #[cfg(test)]
@@ -78,21 +80,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_good_for_its_list_and_account_alone() {
+    fn token_is_valid_only_for_its_own_list_and_account() {
         let acme: AccountId = "acme".parse().expect("an id");
         let globex: AccountId = "globex".parse().expect("an id");
         let (acme, globex) = (Some(&acme), Some(&globex));
         let token = encode("A.List", acme, &(2_u32, "x"));
         let read = |rpc, account, token: &str| decode::<(u32, String)>(rpc, account, token);
-        assert_eq!(read("A.List", acme, &token).expect("good"), Some((2, "x".to_owned())));
-        let servers = encode("A.List", None, &(3_u32, "y"));
-        assert_eq!(read("A.List", None, &servers).expect("good"), Some((3, "y".to_owned())));
-        assert_eq!(read("A.List", acme, "").expect("good"), None);
+        assert_eq!(read("A.List", acme, &token).expect("valid"), Some((2, "x".to_owned())));
+        let without_account = encode("A.List", None, &(3_u32, "y"));
+        assert_eq!(read("A.List", None, &without_account).expect("valid"), Some((3, "y".to_owned())));
+        assert_eq!(read("A.List", acme, "").expect("valid"), None);
         for (rpc, account, token) in [
             ("B.List", acme, token.as_str()),
             ("A.List", globex, &token),
             ("A.List", None, &token),
-            ("A.List", acme, &servers),
+            ("A.List", acme, &without_account),
             ("A.List", acme, &token[1..]),
             ("A.List", acme, "?"),
         ] {

@@ -1,4 +1,4 @@
-//! Places in the journal, as requests name them.
+//! Positions in the journal, as requests name them.
 
 use tonic::Status;
 
@@ -7,42 +7,42 @@ use crate::api::request::violations::{ViolationReason, Violations};
 use crate::domain::{Cursor, UnixMillis};
 use crate::pb::v1::StartPosition;
 
-/// A place that is named.
+/// A named position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum Position {
     Latest,
     Earliest,
 }
 
-/// Reads the name of a place. None where it names none.
-pub(in crate::api) fn position(named: i32, violations: &mut Violations) -> Option<Position> {
-    match StartPosition::try_from(named) {
+/// Parses a named position. None if it is unspecified.
+pub(in crate::api) fn position(value: i32, violations: &mut Violations) -> Option<Position> {
+    match StartPosition::try_from(value) {
         Ok(StartPosition::Unspecified) => None,
         Ok(StartPosition::Latest) => Some(Position::Latest),
         Ok(StartPosition::Earliest) => Some(Position::Earliest),
         Err(_) => {
             let allowed = "must be START_POSITION_LATEST or START_POSITION_EARLIEST";
             violations.add("position", ViolationReason::UnknownValue, allowed);
-            // Told already.
+            // A placeholder: the violation is already recorded.
             Some(Position::Latest)
         }
     }
 }
 
-/// Reads a cursor. One that cannot be read has a reason of its own, to be told when nothing else is wrong.
+/// Parses a cursor. A malformed cursor has its own reason, so it is reported only if the request has no violation.
 pub(in crate::api) fn cursor(field: &str, text: &str) -> Result<Cursor, Status> {
     text.parse().map_err(|_| status::cursor_malformed(field))
 }
 
-/// The seconds of the years 1 to 9999.
+/// The Unix seconds of the years 1 to 9999.
 const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 const NANOS_OF_MILLI: u32 = 1_000_000;
 
-/// The first full millisecond that is not before the moment: receive times have no finer ones.
-pub(in crate::api) fn since(moment: prost_types::Timestamp, violations: &mut Violations) -> UnixMillis {
-    match u32::try_from(moment.nanos) {
-        Ok(nanos) if nanos < 1_000 * NANOS_OF_MILLI && SECONDS.contains(&moment.seconds) => {
-            UnixMillis(moment.seconds * 1_000 + i64::from(nanos.div_ceil(NANOS_OF_MILLI)))
+/// Rounds a time up to a full millisecond, because receive times have milliseconds.
+pub(in crate::api) fn since(time: prost_types::Timestamp, violations: &mut Violations) -> UnixMillis {
+    match u32::try_from(time.nanos) {
+        Ok(nanos) if nanos < 1_000 * NANOS_OF_MILLI && SECONDS.contains(&time.seconds) => {
+            UnixMillis(time.seconds * 1_000 + i64::from(nanos.div_ceil(NANOS_OF_MILLI)))
         }
         _ => {
             let allowed = "must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999";
@@ -57,11 +57,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_the_first_millisecond_that_is_not_before_it() {
+    fn time_is_rounded_up_to_a_full_millisecond() {
         let read = |seconds, nanos| {
             let mut violations = Violations::default();
-            let moment = since(prost_types::Timestamp { seconds, nanos }, &mut violations);
-            violations.check().map(|()| moment.0).ok()
+            let time = since(prost_types::Timestamp { seconds, nanos }, &mut violations);
+            violations.check().map(|()| time.0).ok()
         };
         assert_eq!(read(0, 0), Some(0));
         assert_eq!(read(1, 1), Some(1_001));

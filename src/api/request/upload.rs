@@ -1,7 +1,7 @@
-//! Taking in a file that comes in pieces: all of it is there and checked before any of it goes further.
+//! Uploads: the server receives and checks a whole file before it passes any of it on.
 //!
-//! **Invariant.** Only a stream that its caller has closed becomes a file. One that breaks off, stalls, or is refused
-//! on the way leaves nothing behind.
+//! **Invariant.** A stream becomes a file only after the client has closed it. A stream that ends early, stalls or
+//! fails a check leaves nothing stored.
 
 use std::time::Duration;
 
@@ -19,58 +19,58 @@ use crate::domain::{MediaKind, MediaType, UploadLimits};
 use crate::pb::v1;
 use crate::provider::Upload;
 
-/// How long the next piece of a file may take.
-const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the next message of an upload may take.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a file may take.
+/// How long a whole upload may take.
 const FILE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The longest name of a file, in characters.
+/// The maximum length of a file name, in characters.
 const FILE_NAME_CHARACTERS: usize = 240;
 
 /// One message of an upload.
-pub(in crate::api) trait Piece {
-    /// What the first message says of the file.
+pub(in crate::api) trait UploadMessage {
+    /// The header, which the first message carries.
     type Header;
 
-    /// The header, where there is one, and the next bytes.
-    fn take_apart(self) -> (Option<Self::Header>, Bytes);
+    /// The header, if the message has one, and the next bytes.
+    fn into_parts(self) -> (Option<Self::Header>, Bytes);
 }
 
-impl Piece for v1::SendMediaRequest {
+impl UploadMessage for v1::SendMediaRequest {
     type Header = v1::MediaHeader;
 
-    fn take_apart(self) -> (Option<Self::Header>, Bytes) {
+    fn into_parts(self) -> (Option<Self::Header>, Bytes) {
         (self.header, self.chunk)
     }
 }
 
-impl Piece for v1::UploadTemplateMediaRequest {
+impl UploadMessage for v1::UploadTemplateMediaRequest {
     type Header = v1::UploadTemplateMediaHeader;
 
-    fn take_apart(self) -> (Option<Self::Header>, Bytes) {
+    fn into_parts(self) -> (Option<Self::Header>, Bytes) {
         (self.header, self.chunk)
     }
 }
 
-/// An upload that is coming in.
+/// An upload in progress.
 #[derive(Debug)]
-pub(in crate::api) struct Intake<S> {
-    pieces: S,
+pub(in crate::api) struct UploadReader<S> {
+    messages: S,
     stopping: CancellationToken,
     deadline: Instant,
 }
 
-impl<S, P> Intake<S>
+impl<S, P> UploadReader<S>
 where
     S: Stream<Item = Result<P, Status>> + Unpin,
-    P: Piece,
+    P: UploadMessage,
 {
-    pub(in crate::api) fn new(pieces: S, stopping: CancellationToken) -> Self {
-        Self { pieces, stopping, deadline: Instant::now() + FILE_TIMEOUT }
+    pub(in crate::api) fn new(messages: S, stopping: CancellationToken) -> Self {
+        Self { messages, stopping, deadline: Instant::now() + FILE_TIMEOUT }
     }
 
-    /// Takes the header, and the bytes that came with it.
+    /// Reads the first message: the header and the first bytes.
     pub(in crate::api) async fn header(&mut self) -> Result<(P::Header, Bytes), Status> {
         match self.next().await? {
             Some((Some(header), chunk)) => Ok((header, chunk)),
@@ -80,7 +80,7 @@ where
         }
     }
 
-    /// Takes the file, of which the first bytes came with the header. An empty name is made up.
+    /// Reads the rest of the file after its `first` bytes. Replaces an empty name by one made from the file's kind.
     pub(in crate::api) async fn file(
         mut self,
         first: Bytes,
@@ -89,19 +89,19 @@ where
         name: String,
     ) -> Result<Upload, Status> {
         let mut head = Vec::new();
-        let mut known = None;
+        let mut media_type = None;
         let mut chunk = first;
         loop {
-            if known.is_none() {
+            if media_type.is_none() {
                 let wanted = chunk.len().min(HEAD_BYTES - head.len());
                 head.extend_from_slice(&chunk[..wanted]);
                 if head.len() == HEAD_BYTES {
-                    known = Some(media_type(&head, false, &name)?);
+                    media_type = Some(detect_type(&head, false, &name)?);
                 }
             }
-            let more = u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
-            check_size(spool.length() + more, limits, known)?;
-            spool.push(chunk).await.map_err(|error| status::not_spooled(&error))?;
+            let added = u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
+            check_size(spool.length() + added, limits, media_type)?;
+            spool.push(chunk).await.map_err(|error| status::spool_unavailable(&error))?;
             match self.next().await? {
                 Some((None, next)) => chunk = next,
                 Some((Some(_), _)) => {
@@ -115,9 +115,9 @@ where
         if length == 0 {
             return Err(violation("chunk", ViolationReason::Required, "must be given: the file is empty"));
         }
-        let media_type = match known {
-            Some(known) => known,
-            None => media_type(&head, true, &name)?,
+        let media_type = match media_type {
+            Some(media_type) => media_type,
+            None => detect_type(&head, true, &name)?,
         };
         check_size(length, limits, Some(media_type))?;
         let name = if name.is_empty() {
@@ -129,28 +129,28 @@ where
         Ok(Upload { name, media_type, length, content, digest })
     }
 
-    /// The next message. None when the caller has closed the stream.
+    /// Reads the next message. None if the client has closed the stream.
     async fn next(&mut self) -> Result<Option<(Option<P::Header>, Bytes)>, Status> {
-        let until = self.deadline.min(Instant::now() + PIECE_TIMEOUT);
+        let until = self.deadline.min(Instant::now() + MESSAGE_TIMEOUT);
         tokio::select! {
             biased;
             () = self.stopping.cancelled() => Err(status::stopping()),
-            next = timeout_at(until, self.pieces.next()) => match next {
-                Ok(Some(Ok(piece))) => Ok(Some(piece.take_apart())),
+            next = timeout_at(until, self.messages.next()) => match next {
+                Ok(Some(Ok(message))) => Ok(Some(message.into_parts())),
                 Ok(None) => Ok(None),
-                // The only limit that the library keeps by itself is that of a message's length.
-                Ok(Some(Err(broken))) if broken.code() == Code::OutOfRange => {
-                    let allowed = "must be less than 4 MiB in one message: send the file in more pieces";
+                // tonic itself rejects only messages that are too long.
+                Ok(Some(Err(error))) if error.code() == Code::OutOfRange => {
+                    let allowed = "must be less than 4 MiB per message: send the file in smaller chunks";
                     Err(violation("chunk", ViolationReason::OutOfRange, allowed))
                 }
-                Ok(Some(Err(_))) => Err(status::request_broken_off()),
-                Err(_) => Err(status::upload_stalled()),
+                Ok(Some(Err(_))) => Err(status::request_truncated()),
+                Err(_) => Err(status::upload_stalled(MESSAGE_TIMEOUT, FILE_TIMEOUT)),
             },
         }
     }
 }
 
-/// Reads the name of a file. Empty stays empty.
+/// Checks a file name. An empty name is valid.
 pub(in crate::api) fn file_name(field: &str, name: String, violations: &mut Violations) -> Option<String> {
     let plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | '"');
     if name.chars().count() > FILE_NAME_CHARACTERS {
@@ -160,7 +160,7 @@ pub(in crate::api) fn file_name(field: &str, name: String, violations: &mut Viol
         violations.add(
             field,
             ViolationReason::Malformed,
-            "must be without `/`, `\\`, `\"` and control characters",
+            "must not contain `/`, `\\`, `\"` or control characters",
         );
     } else {
         return Some(name);
@@ -168,37 +168,37 @@ pub(in crate::api) fn file_name(field: &str, name: String, violations: &mut Viol
     None
 }
 
-fn violation(field: &str, fault: ViolationReason, description: impl Into<String>) -> Status {
+fn violation(field: &str, reason: ViolationReason, description: impl Into<String>) -> Status {
     let mut violations = Violations::default();
-    violations.add(field, fault, description);
+    violations.add(field, reason, description);
     violations.into()
 }
 
-/// While the type is not known, the largest of the limits holds.
-fn check_size(bytes: u64, limits: UploadLimits, known: Option<MediaType>) -> Result<(), Status> {
-    let most = known.map_or(limits.largest(), |known| limits.of(known));
-    if bytes <= most {
+/// While the type is not known, the largest of the limits applies.
+fn check_size(bytes: u64, limits: UploadLimits, media_type: Option<MediaType>) -> Result<(), Status> {
+    let max = media_type.map_or(limits.largest(), |media_type| limits.of(media_type));
+    if bytes <= max {
         return Ok(());
     }
-    let file = known.map_or("file", |known| known.kind().as_str());
+    let file = media_type.map_or("file", |media_type| media_type.kind().as_str());
     Err(violation(
         "chunk",
         ViolationReason::OutOfRange,
-        format!("must be at most {most} bytes in all for this {file}"),
+        format!("must be at most {max} bytes in all for this {file}"),
     ))
 }
 
-fn media_type(head: &[u8], whole: bool, name: &str) -> Result<MediaType, Status> {
+fn detect_type(head: &[u8], whole: bool, name: &str) -> Result<MediaType, Status> {
     detect(head, whole, name).map_err(|undetected| {
         let [image, video, document] = [MediaKind::Image, MediaKind::Video, MediaKind::Document].map(types);
         match undetected {
             Undetected::SoundOrSticker => {
                 let allowed =
-                    "can be an image, a video or a document: the provider takes no sound and no stickers";
+                    "must be an image, a video or a document: the provider accepts no audio and no stickers";
                 violation("chunk", ViolationReason::Unsupported, allowed)
             }
             Undetected::Ending { endings } => {
-                let allowed = format!("must end in {endings}: the file does not say which of them it is");
+                let allowed = format!("must end in {endings}: the file's bytes do not identify its type");
                 violation("header.file_name", ViolationReason::Malformed, allowed)
             }
             Undetected::Other => {
@@ -210,12 +210,12 @@ fn media_type(head: &[u8], whole: bool, name: &str) -> Result<MediaType, Status>
     })
 }
 
-/// The types of a kind, by their extensions.
+/// The extensions of all types of a kind.
 fn types(kind: MediaKind) -> String {
     let extensions: Vec<&str> = MediaType::ALL
         .into_iter()
-        .filter(|known| known.kind() == kind)
-        .map(|known| known.extension())
+        .filter(|media_type| media_type.kind() == kind)
+        .map(|media_type| media_type.extension())
         .collect();
     extensions.join(", ")
 }
@@ -229,42 +229,42 @@ mod tests {
 
     const LIMITS: UploadLimits = UploadLimits { image_bytes: 100, video_bytes: 100, document_bytes: 100 };
 
-    fn piece(chunk: &'static [u8]) -> Result<v1::SendMediaRequest, Status> {
+    fn message(chunk: &'static [u8]) -> Result<v1::SendMediaRequest, Status> {
         Ok(v1::SendMediaRequest { header: None, chunk: chunk.into() })
     }
 
-    /// Takes a file in, and says why it was not one and after how many seconds.
-    async fn refused(
-        pieces: impl Stream<Item = Result<v1::SendMediaRequest, Status>>,
+    /// Reads an upload that fails. Returns the code, the reason, and the seconds until the failure.
+    async fn read_failing(
+        messages: impl Stream<Item = Result<v1::SendMediaRequest, Status>>,
     ) -> (Code, String, u64) {
-        let began = Instant::now();
+        let start = Instant::now();
         let spool = Spool::with_own_slot();
-        let intake = Intake::new(Box::pin(pieces), CancellationToken::new());
-        let told = intake.file(Bytes::from_static(b"a"), spool, LIMITS, String::new()).await;
-        let told = told.expect_err("refused");
-        let reason = told.get_error_details().error_info().map(|info| info.reason.clone());
-        (told.code(), reason.unwrap_or_default(), began.elapsed().as_secs())
+        let reader = UploadReader::new(Box::pin(messages), CancellationToken::new());
+        let status = reader.file(Bytes::from_static(b"a"), spool, LIMITS, String::new()).await;
+        let status = status.expect_err("the upload fails");
+        let reason = status.get_error_details().error_info().map(|info| info.reason.clone());
+        (status.code(), reason.unwrap_or_default(), start.elapsed().as_secs())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_whose_next_piece_does_not_come_is_given_up() {
-        let stalled = stream::iter([piece(b"b")]).chain(stream::pending());
-        assert_eq!(refused(stalled).await, (Code::Aborted, "UPLOAD_STALLED".to_owned(), 60));
+    async fn upload_without_next_message_stalls_after_a_minute() {
+        let stalled = stream::iter([message(b"b")]).chain(stream::pending());
+        assert_eq!(read_failing(stalled).await, (Code::Aborted, "UPLOAD_STALLED".to_owned(), 60));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_comes_too_slowly_is_given_up() {
+    async fn upload_that_is_too_slow_stalls_after_ten_minutes() {
         let trickle = stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_secs(59)).await;
-            Some((piece(b""), ()))
+            Some((message(b""), ()))
         });
-        assert_eq!(refused(trickle).await, (Code::Aborted, "UPLOAD_STALLED".to_owned(), 600));
+        assert_eq!(read_failing(trickle).await, (Code::Aborted, "UPLOAD_STALLED".to_owned(), 600));
     }
 
     #[tokio::test]
-    async fn a_stream_that_breaks_off_is_no_file() {
-        let broken = stream::iter([piece(b"b"), Err(Status::unknown("the connection broke"))]);
-        let (code, reason, _) = refused(broken).await;
+    async fn upload_whose_stream_breaks_is_truncated() {
+        let truncated = stream::iter([message(b"b"), Err(Status::unknown("connection lost"))]);
+        let (code, reason, _) = read_failing(truncated).await;
         assert_eq!((code, reason.as_str()), (Code::Aborted, "REQUEST_TRUNCATED"));
     }
 }

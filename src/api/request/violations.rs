@@ -1,30 +1,33 @@
-//! All that is wrong with a request, found before any of it was done.
+//! The violations of a request, collected before any of it is executed.
 
 use tonic_types::FieldViolation;
 
 use crate::api::error::error_response::ErrorResponse;
 
-/// The most that are told with their fields. A failure travels in headers, and many clients take no more than 8 KiB of
-/// them: what is larger reaches nobody.
-const TOLD: usize = 32;
+/// The maximum number of violations in the details. A status travels in headers, and many clients accept at most 8 KiB
+/// of headers: a larger status would not arrive.
+const MAX_LISTED: usize = 32;
 
-/// The most that stand in the status's message too.
-const IN_WORDS: usize = 8;
+/// The maximum number of violations in the status's message.
+const MAX_IN_MESSAGE: usize = 8;
 
-/// What is wrong with a field.
+/// Why a value is present after [`Violations::check`]: the message of the panic if it is not.
+pub(in crate::api) const CHECKED: &str = "a missing value is a violation, and `check` fails on violations";
+
+/// The kind of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum ViolationReason {
-    /// It must be given.
+    /// The field must be given.
     Required,
-    /// It cannot be read.
+    /// The field cannot be parsed.
     Malformed,
-    /// It is outside its range.
+    /// The field is outside its range.
     OutOfRange,
-    /// It is a word that this version does not know.
+    /// The field has a value that this version does not know.
     UnknownValue,
-    /// The account's provider cannot do it.
+    /// The account's provider does not support the field.
     Unsupported,
-    /// It does not fit the template, or another field.
+    /// The field does not fit the template, or another field.
     Mismatch,
 }
 
@@ -41,54 +44,54 @@ impl ViolationReason {
     }
 }
 
-/// What was found. Only so many are kept as can be told, however many a request has.
+/// The violations of a request: their number, and the first of them, as many as fit into the details.
 #[derive(Debug, Default)]
 pub(in crate::api) struct Violations {
-    told: Vec<FieldViolation>,
-    found: usize,
+    listed: Vec<FieldViolation>,
+    total: usize,
     unsupported: usize,
 }
 
 impl Violations {
-    /// Notes one. `description` says what is allowed, and never quotes what was given.
+    /// Records a violation. `description` states what is allowed, and never quotes the value in the request.
     pub(in crate::api) fn add(
         &mut self,
         field: impl Into<String>,
-        fault: ViolationReason,
+        reason: ViolationReason,
         description: impl Into<String>,
     ) {
-        self.found += 1;
-        self.unsupported += usize::from(fault == ViolationReason::Unsupported);
-        if self.told.len() < TOLD {
+        self.total += 1;
+        self.unsupported += usize::from(reason == ViolationReason::Unsupported);
+        if self.listed.len() < MAX_LISTED {
             let mut violation = FieldViolation::new(field, description);
-            violation.reason = fault.as_str().to_owned();
-            self.told.push(violation);
+            violation.reason = reason.as_str().to_owned();
+            self.listed.push(violation);
         }
     }
 
-    /// Fails when there is any.
+    /// Fails if there is a violation.
     pub(in crate::api) fn check(self) -> Result<(), ErrorResponse> {
-        if self.found == 0 { Ok(()) } else { Err(self.into()) }
+        if self.total == 0 { Ok(()) } else { Err(self.into()) }
     }
 
-    /// Whether nothing is wrong but that the provider cannot do it.
+    /// Whether every violation is a lack of the provider's support.
     pub(in crate::api) fn only_unsupported(&self) -> bool {
-        self.unsupported == self.found
+        self.unsupported == self.total
     }
 
-    /// The first few of them, and how many there are besides.
-    pub(in crate::api) fn in_words(&self) -> String {
-        let first = self.told.iter().take(IN_WORDS);
-        let mut words: Vec<String> =
+    /// The first few violations, and the number of the others.
+    pub(in crate::api) fn summary(&self) -> String {
+        let first = self.listed.iter().take(MAX_IN_MESSAGE);
+        let mut parts: Vec<String> =
             first.map(|violation| format!("{}: {}", violation.field, violation.description)).collect();
-        if self.found > words.len() {
-            words.push(format!("and {} more", self.found - words.len()));
+        if self.total > parts.len() {
+            parts.push(format!("and {} more", self.total - parts.len()));
         }
-        words.join("; ")
+        parts.join("; ")
     }
 
-    /// Those that can be told.
-    pub(in crate::api) fn told(self) -> Vec<FieldViolation> {
-        self.told
+    /// The violations for the details.
+    pub(in crate::api) fn into_field_violations(self) -> Vec<FieldViolation> {
+        self.listed
     }
 }

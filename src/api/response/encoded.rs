@@ -1,4 +1,4 @@
-//! Responses that hold events, which are already their bytes.
+//! Responses with events that are already encoded.
 
 use std::fmt;
 
@@ -8,26 +8,26 @@ use prost::{DecodeError, Message};
 
 use crate::pb::v1::{ListEventsResponse, SubscribeResponse};
 
-/// The number of `SubscribeResponse.event`.
+/// The field number of `SubscribeResponse.event`.
 const EVENT: u32 = 2;
-/// The number of `ListEventsResponse.events`.
+/// The field number of `ListEventsResponse.events`.
 const EVENTS: u32 = 1;
-/// The number of `Event.raw_body`.
+/// The field number of `Event.raw_body`.
 const RAW_BODY: u32 = 11;
 
-/// What `Subscribe` streams: on the wire a `SubscribeResponse`.
+/// An item on the stream of `Subscribe`. Its encoding is that of a `SubscribeResponse`.
 ///
-/// An event was encoded when it got its place in the journal. Sending it copies those bytes behind a key and a length,
-/// and the webhook's body behind them where it was asked for, which to protobuf is one more field of the event.
+/// An event is encoded when it is appended to the journal. To send it, the server writes a field key, a length and a
+/// copy of these bytes. If the client requested `raw_body`, the webhook's body follows as one more field of the event.
 #[derive(Clone)]
 pub enum Encoded {
-    /// Any response but an event, encoded.
+    /// A response other than an event, encoded.
     Response(Bytes),
     /// An event.
     Event {
         /// The encoded `Event`, without `raw_body`.
         event: Bytes,
-        /// The `raw_body`, where it was asked for.
+        /// The `raw_body`, if the client requested it.
         raw: Option<Bytes>,
     },
 }
@@ -47,10 +47,10 @@ impl From<SubscribeResponse> for Encoded {
     }
 }
 
-/// What `ListEvents` answers with: on the wire a `ListEventsResponse`.
+/// The response of `ListEvents`. Its encoding is that of a `ListEventsResponse`.
 #[derive(Clone)]
 pub struct EncodedList {
-    /// The encoded `Event`s without `raw_body`, and the `raw_body` of each, where it was asked for.
+    /// The encoded `Event`s without `raw_body`, each with its `raw_body` if the client requested it.
     events: Vec<(Bytes, Option<Bytes>)>,
     /// The rest of the response, encoded.
     rest: Bytes,
@@ -63,7 +63,7 @@ impl fmt::Debug for EncodedList {
 }
 
 impl EncodedList {
-    /// Puts events, encoded and each with the `raw_body` that was asked for, into a response that has none.
+    /// Adds encoded events, each with its requested `raw_body`, to a response that has none.
     pub(in crate::api) fn new(events: Vec<(Bytes, Option<Bytes>)>, rest: &ListEventsResponse) -> Self {
         Self { events, rest: rest.encode_to_vec().into() }
     }
@@ -79,7 +79,7 @@ fn put_bytes_field(tag: u32, bytes: &Bytes, buf: &mut impl BufMut) {
     buf.put_slice(bytes);
 }
 
-/// The length of the `Event` with its body.
+/// The length of the `Event` including `raw_body`.
 fn event_len(event: &Bytes, raw: Option<&Bytes>) -> usize {
     event.len() + raw.map_or(0, |raw| bytes_field_len(RAW_BODY, raw.len()))
 }
@@ -97,6 +97,21 @@ fn put_event(tag: u32, event: &Bytes, raw: Option<&Bytes>, buf: &mut impl BufMut
     }
 }
 
+/// The decoder of a message that the server only encodes.
+macro_rules! never_decoded {
+    () => {
+        fn merge_field(
+            &mut self,
+            _: u32,
+            _: WireType,
+            _: &mut impl Buf,
+            _: DecodeContext,
+        ) -> Result<(), DecodeError> {
+            unreachable!("the server only encodes this message")
+        }
+    };
+}
+
 impl Message for Encoded {
     fn encode_raw(&self, buf: &mut impl BufMut) {
         match self {
@@ -112,15 +127,7 @@ impl Message for Encoded {
         }
     }
 
-    fn merge_field(
-        &mut self,
-        _: u32,
-        _: WireType,
-        _: &mut impl Buf,
-        _: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        unreachable!("the server only ever encodes this")
-    }
+    never_decoded!();
 
     fn clear(&mut self) {
         *self = Self::Response(Bytes::new());
@@ -140,15 +147,7 @@ impl Message for EncodedList {
         events.sum::<usize>() + self.rest.len()
     }
 
-    fn merge_field(
-        &mut self,
-        _: u32,
-        _: WireType,
-        _: &mut impl Buf,
-        _: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        unreachable!("the server only ever encodes this")
-    }
+    never_decoded!();
 
     fn clear(&mut self) {
         *self = Self { events: Vec::new(), rest: Bytes::new() };
@@ -161,7 +160,7 @@ mod tests {
     use crate::pb::v1::{Event, subscribe_response::Response};
 
     #[test]
-    fn an_encoded_event_is_the_same_message_as_one_that_prost_encodes() {
+    fn encoded_event_decodes_to_the_event_of_prost() {
         for raw in [None, Some(Bytes::from_static(b"")), Some(Bytes::from(vec![7; 300]))] {
             let event = Event { event_id: "evt_1".to_owned(), account: "a".repeat(200), ..Event::default() };
             let encoded = Encoded::Event { event: event.encode_to_vec().into(), raw: raw.clone() };
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoded_list_is_the_same_message_as_one_that_prost_encodes() {
+    fn encoded_list_decodes_to_the_list_of_prost() {
         let rest = ListEventsResponse {
             events: Vec::new(),
             next_cursor: "next".to_owned(),

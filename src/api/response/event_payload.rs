@@ -1,4 +1,4 @@
-//! What webhooks reported, into the contract's messages.
+//! Converts the content of webhooks into the contract's messages.
 
 use crate::api::response::convert::{party, timestamp};
 use crate::domain::event::{self, ReportedContent, ReportedMessage};
@@ -17,7 +17,7 @@ pub(in crate::api) fn received(message: &ReportedMessage) -> v1::MessageReceived
         content: message.content.as_ref().map(|content| match content {
             ReportedContent::Text(body) => Content::Text(v1::Text { body: body.clone() }),
             ReportedContent::Attachments(list) => Content::Attachments(attachments(list)),
-            ReportedContent::Location(place) => Content::Location(location(place)),
+            ReportedContent::Location(location) => Content::Location(self::location(location)),
             ReportedContent::ButtonReply { text, payload } => {
                 Content::ButtonReply(v1::ButtonReply { text: text.clone(), payload: payload.clone() })
             }
@@ -37,8 +37,8 @@ pub(in crate::api) fn echo(message: &ReportedMessage) -> v1::MessageEcho {
         content: message.content.as_ref().and_then(|content| match content {
             ReportedContent::Text(body) => Some(Content::Text(v1::Text { body: body.clone() })),
             ReportedContent::Attachments(list) => Some(Content::Attachments(attachments(list))),
-            ReportedContent::Location(place) => Some(Content::Location(location(place))),
-            // Businesses press no buttons.
+            ReportedContent::Location(location) => Some(Content::Location(self::location(location))),
+            // An echo is a message of the business, which cannot press a button.
             ReportedContent::ButtonReply { .. } => None,
         }),
     }

@@ -1,4 +1,4 @@
-//! Writing responses: conversions from `domain`, and events that are encoded once for all subscribers.
+//! Responses: conversions from `domain`, and events that are encoded once for all subscribers.
 
 pub(in crate::api) mod convert;
 pub(in crate::api) mod encoded;

@@ -1,8 +1,8 @@
-//! gRPC-Web: pages in a browser call the same services, where the operator names the pages' origins.
+//! gRPC-Web: browser pages of the origins that the operator lists can call the same services.
 //!
-//! A browser asks whether a page may call (CORS), but only for pages of another origin, and a page can have its name
-//! point to this machine. So a request that a browser made for a page that is not named is refused here, whether it asked
-//! or not. Who is no browser gives no origin and is not concerned.
+//! CORS alone is not enough. A browser applies it only to pages of another origin, and the owner of a page can point
+//! the page's host name at this server (DNS rebinding). So this module rejects every request whose `Origin` is not
+//! listed. Clients other than browsers send no `Origin` and are not affected.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// For how long a browser may remember that it may call: the most that any takes.
+/// How long a browser may cache a preflight response: the longest time that any browser accepts.
 const MAX_AGE: Duration = Duration::from_secs(7_200);
 
 /// The headers that gRPC-Web clients send.
-const SENT: [HeaderName; 5] = [
+const REQUEST_HEADERS: [HeaderName; 5] = [
     AUTHORIZATION,
     CONTENT_TYPE,
     HeaderName::from_static("grpc-timeout"),
@@ -27,28 +27,28 @@ const SENT: [HeaderName; 5] = [
     HeaderName::from_static("x-user-agent"),
 ];
 
-/// The headers that pages must be able to read: a call that fails at once has its status there.
-const READ: [HeaderName; 3] = [
+/// The headers that pages must be able to read. A call that fails at once has its status in them.
+const EXPOSED_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
 ];
 
-/// The services, for pages of these origins too.
-pub fn for_pages(routes: Routes, origins: &[HeaderValue]) -> Routes {
-    let named: Vec<HeaderValue> = origins.to_vec();
-    let only_named = from_fn(move |request: Request, next: Next| {
-        let allowed = request.headers().get(ORIGIN).is_none_or(|origin| named.contains(origin));
-        async move { if allowed { next.run(request).await } else { forbidden() } }
+/// Serves these routes to pages of the listed origins too.
+pub fn with_grpc_web(routes: Routes, origins: &[HeaderValue]) -> Routes {
+    let allowed_origins: Vec<HeaderValue> = origins.to_vec();
+    let check_origin = from_fn(move |request: Request, next: Next| {
+        let is_allowed = request.headers().get(ORIGIN).is_none_or(|origin| allowed_origins.contains(origin));
+        async move { if is_allowed { next.run(request).await } else { forbidden() } }
     });
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_methods([Method::POST])
-        .allow_headers(SENT)
-        .expose_headers(READ)
+        .allow_headers(REQUEST_HEADERS)
+        .expose_headers(EXPOSED_HEADERS)
         .max_age(MAX_AGE);
-    // The last is the outermost.
-    routes.into_axum_router().layer(GrpcWebLayer::new()).layer(cors).layer(only_named).into()
+    // The last layer is the outermost.
+    routes.into_axum_router().layer(GrpcWebLayer::new()).layer(cors).layer(check_origin).into()
 }
 
 fn forbidden() -> Response {

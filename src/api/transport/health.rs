@@ -1,7 +1,7 @@
 //! `grpc.health.v1`, by service name.
 //!
-//! The empty name and the services that need no store are SERVING until the server stops; `EventService` is
-//! NOT_SERVING while the store cannot write, for then no events can come.
+//! The empty name and the services that can work without the store are SERVING until the server stops. `EventService`
+//! and `SubscriptionService` are NOT_SERVING while the store cannot write, because no event can arrive then.
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -11,38 +11,46 @@ use tonic_health::server::health_reporter;
 
 use crate::store::Health;
 
-const ACCOUNTS: &str = "switchboard.v1.AccountService";
-const MESSAGES: &str = "switchboard.v1.MessageService";
-const CONTACTS: &str = "switchboard.v1.ContactService";
-const FLOWS: &str = "switchboard.v1.FlowService";
-const TEMPLATES: &str = "switchboard.v1.TemplateService";
-const WEBHOOKS: &str = "switchboard.v1.WebhookService";
-const EVENTS: &str = "switchboard.v1.EventService";
+/// The services that can work without the store.
+const WITHOUT_STORE: [&str; 7] = [
+    "switchboard.v1.AccountService",
+    "switchboard.v1.ContactService",
+    "switchboard.v1.ConversationService",
+    "switchboard.v1.FlowService",
+    "switchboard.v1.MessageService",
+    "switchboard.v1.TemplateService",
+    "switchboard.v1.WebhookRegistrationService",
+];
 
-/// The service, and the task that keeps it true until the server stops.
+/// The services that need a store that can write.
+const WITH_STORE: [&str; 2] = ["switchboard.v1.EventService", "switchboard.v1.SubscriptionService"];
+
+/// Returns the service, and the task that updates it until the server stops.
 pub(in crate::api) fn service(
     mut store: watch::Receiver<Health>,
     stopping: CancellationToken,
 ) -> (HealthServer<impl HealthService>, impl Future<Output = ()> + Send + use<>) {
     let (reporter, service) = health_reporter();
-    let keep = async move {
-        for name in [ACCOUNTS, MESSAGES, CONTACTS, FLOWS, TEMPLATES, WEBHOOKS] {
+    let update = async move {
+        for name in WITHOUT_STORE {
             reporter.set_service_status(name, ServingStatus::Serving).await;
         }
         loop {
-            let events = match *store.borrow_and_update() {
+            let status = match *store.borrow_and_update() {
                 Health::Writable => ServingStatus::Serving,
                 Health::Failing | Health::Dead => ServingStatus::NotServing,
             };
-            reporter.set_service_status(EVENTS, events).await;
+            for name in WITH_STORE {
+                reporter.set_service_status(name, status).await;
+            }
             tokio::select! {
                 () = stopping.cancelled() => break,
                 changed = store.changed() => if changed.is_err() { break },
             }
         }
-        for name in ["", ACCOUNTS, MESSAGES, CONTACTS, FLOWS, TEMPLATES, WEBHOOKS, EVENTS] {
+        for name in [""].into_iter().chain(WITHOUT_STORE).chain(WITH_STORE) {
             reporter.set_service_status(name, ServingStatus::NotServing).await;
         }
     };
-    (service, keep)
+    (service, update)
 }

@@ -1,4 +1,4 @@
-//! What every call passes on the wire: health, reflection, gRPC-Web, and the check for truncated request bodies.
+//! The transport: health, reflection, gRPC-Web, and the check for truncated request bodies.
 
 pub(in crate::api) mod grpc_web;
 pub(in crate::api) mod health;

@@ -6,19 +6,21 @@ use tonic_reflection::server::{Builder, v1, v1alpha};
 
 use crate::pb;
 
-/// Services that reflection shows; messages of every registered file can be looked up besides.
-const SHOWN: [&str; 8] = [
+/// The services that reflection lists. The messages of every registered file can be looked up too.
+const LISTED: [&str; 10] = [
     "switchboard.v1.AccountService",
     "switchboard.v1.ContactService",
+    "switchboard.v1.ConversationService",
     "switchboard.v1.EventService",
     "switchboard.v1.FlowService",
     "switchboard.v1.MessageService",
+    "switchboard.v1.SubscriptionService",
     "switchboard.v1.TemplateService",
-    "switchboard.v1.WebhookService",
+    "switchboard.v1.WebhookRegistrationService",
     "grpc.health.v1.Health",
 ];
 
-/// Shown besides, where it is served.
+/// Listed too if it is served.
 const SANDBOX: &str = "switchboard.sandbox.v1.SandboxService";
 
 pub(in crate::api) fn services(
@@ -27,7 +29,7 @@ pub(in crate::api) fn services(
     v1::ServerReflectionServer<impl v1::ServerReflection>,
     v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>,
 ) {
-    let well_formed = "the descriptors are part of the build";
+    let well_formed = "descriptors of the build are valid";
     let builder = || {
         let builder = builder();
         if with_sandbox { builder.with_service_name(SANDBOX) } else { builder }
@@ -46,14 +48,16 @@ fn builder() -> Builder<'static> {
         .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_file_descriptor_set(error_details());
-    SHOWN.into_iter().fold(builder, Builder::with_service_name)
+    LISTED.into_iter().fold(builder, Builder::with_service_name)
 }
 
-/// The files of package `google.rpc` under the names that everybody imports them by; the crate that brings them left
-/// the folders out, and tools look a file up by its name.
+/// The files of package `google.rpc`, with the folder in their names.
+///
+/// The crate `tonic_types` omits the folder, but all imports include it, and tools look a file up by its name.
 fn error_details() -> FileDescriptorSet {
     const FOLDER: &str = "google/rpc/";
-    let mut set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).expect("part of the build");
+    let mut set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .expect("descriptors of the build are valid");
     let renamed: Vec<String> = set
         .file
         .iter()

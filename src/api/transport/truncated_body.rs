@@ -1,8 +1,8 @@
-//! Request bodies that break off are errors, never ends.
+//! A truncated request body is an error, not the end of the request.
 //!
-//! When a caller cancels, tonic ends the stream of its messages as if the caller had closed it (as hyper does when the
-//! reset gives no reason): a file that was half uploaded would look whole. So whatever is no announced end (END_STREAM)
-//! becomes a failure here, below tonic, with a code that it passes on.
+//! If a client cancels, tonic ends the stream of request messages as if the client had closed it. hyper does the same
+//! if a reset has no reason. Then half a file would look like a whole one. So below tonic, this module turns every end
+//! without END_STREAM into an error, with a code that tonic passes on.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,7 +15,7 @@ use tonic::body::Body;
 
 use crate::api::error::status;
 
-/// Makes a request whose body fails when it ends before its end. Over HTTP/1.1 it does so by itself.
+/// Makes the body of an HTTP/2 request fail if it ends without END_STREAM. HTTP/1.1 bodies already do so.
 pub fn reject_truncated_bodies(request: Request<Body>) -> Request<Body> {
     if request.version() != Version::HTTP_2 {
         return request;
@@ -35,8 +35,8 @@ impl HttpBody for TruncatedBodyGuard {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
-            None if !self.0.is_end_stream() => Poll::Ready(Some(Err(status::request_broken_off()))),
-            Some(Err(_)) => Poll::Ready(Some(Err(status::request_broken_off()))),
+            None if !self.0.is_end_stream() => Poll::Ready(Some(Err(status::request_truncated()))),
+            Some(Err(_)) => Poll::Ready(Some(Err(status::request_truncated()))),
             frame => Poll::Ready(frame),
         }
     }
@@ -57,14 +57,14 @@ mod tests {
 
     use super::*;
 
-    /// One frame, then this end.
-    struct Ending {
+    /// A body of some frames, then this end.
+    struct TestBody {
         frames: usize,
         end: Option<Status>,
-        announced: bool,
+        end_stream: bool,
     }
 
-    impl HttpBody for Ending {
+    impl HttpBody for TestBody {
         type Data = Bytes;
         type Error = Status;
 
@@ -80,22 +80,22 @@ mod tests {
         }
 
         fn is_end_stream(&self) -> bool {
-            self.frames == 0 && self.announced
+            self.frames == 0 && self.end_stream
         }
     }
 
     #[tokio::test]
-    async fn only_an_announced_end_is_an_end() {
-        let read = async |end: Option<Status>, announced| {
-            let body = Body::new(Ending { frames: 1, end, announced });
+    async fn body_without_end_stream_is_truncated() {
+        let read = async |end: Option<Status>, end_stream| {
+            let body = Body::new(TestBody { frames: 1, end, end_stream });
             let mut request = Request::new(body);
             *request.version_mut() = Version::HTTP_2;
             let read = reject_truncated_bodies(request).into_body().collect().await;
-            read.map(http_body_util::Collected::to_bytes).map_err(|told| told.code())
+            read.map(http_body_util::Collected::to_bytes).map_err(|status| status.code())
         };
         assert_eq!(read(None, true).await, Ok(Bytes::from_static(b"half")));
-        // A reset without a reason, a cancel, and a connection that broke.
-        for end in [None, Some(Status::cancelled("reset")), Some(Status::unknown("broken"))] {
+        // A reset without a reason, a cancellation, and a lost connection.
+        for end in [None, Some(Status::cancelled("reset")), Some(Status::unknown("connection lost"))] {
             assert_eq!(read(end, false).await, Err(Code::Aborted));
         }
     }

@@ -1,4 +1,4 @@
-//! `WebhookRegistrationService`: where a provider delivers, and why a webhook is not let in.
+//! `WebhookRegistrationService`: registers webhook addresses at the provider, and explains rejected webhooks.
 
 mod verify;
 
@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::webhook_registration_service_server::WebhookRegistrationService;
 use crate::api::{Api, request::idempotency, request::parse};
 use crate::config;
@@ -28,11 +28,11 @@ use crate::pb::v1::{
 };
 use crate::provider::{Account, Accounts, Error, PreconditionFailed, connectly};
 
-/// The most networks, and the most filters, of one registration.
-const LIST_ITEMS: usize = 64;
+/// The maximum number of channels, and of filters, in one registration.
+const MAX_LIST_ITEMS: usize = 64;
 
-/// The longest word in a configuration.
-const WORD_CHARACTERS: usize = 256;
+/// The maximum length of a text in a configuration, in characters.
+const MAX_TEXT_CHARACTERS: usize = 256;
 
 #[async_trait]
 impl WebhookRegistrationService for Api {
@@ -43,37 +43,36 @@ impl WebhookRegistrationService for Api {
         let deadline = deadline(request.metadata());
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let account = able(&request.account, self.dispatch.accounts(), &mut violations)?;
+        let account = supported_account(&request.account, self.dispatch.accounts(), &mut violations)?;
         let v1::WebhookRegistration { topic, address, configuration, .. } =
             request.webhook_registration.clone().unwrap_or_default();
         let topic = read_topic(topic, &mut violations);
         let address = if address.is_empty() {
-            account.and_then(|account| own_address(&self.webhook, account, &mut violations))
+            account.and_then(|account| default_address(&self.webhook, account, &mut violations))
         } else {
             parse::required("webhook_registration.address", &address, &mut violations)
         };
         let configuration = read_configuration(configuration, &mut violations);
-        let replace = replaces(request.on_conflict, &mut violations);
-        let repeat =
-            idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
-        let repeatable = repeat.map(|repeat| repeat.request(idempotency::of_webhook(&request)));
+        let replace = read_on_conflict(request.on_conflict, &mut violations);
+        let key = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+        let idempotent = key.map(|key| key.request(idempotency::of_webhook_registration(&request)));
         violations.check()?;
         let (Some(account), Some(topic), Some(address)) = (account, topic, address) else {
-            unreachable!("what is missing was noted as a violation")
+            unreachable!("{CHECKED}")
         };
         let new = NewRegistration { topic, address, configuration };
         let write = move |account: Arc<Account>| {
             let new = new.clone();
-            async move { Ok(establish(&account, new, replace).await?.encode_to_vec().into()) }
+            async move { Ok(create_or_replace(&account, new, replace).await?.encode_to_vec().into()) }
         };
-        let done = self
+        let completed = self
             .dispatch
-            .write_once(account, "create_webhook_registration", repeatable, deadline, write)
+            .write_once(account, "create_webhook_registration", idempotent, deadline, write)
             .await
             .map_err(|failure| status::write_failed(account, &failure))?;
         Ok(Response::new(CreateWebhookRegistrationResponse {
-            replayed: done.replayed,
-            ..idempotency::reply(&done)?
+            replayed: completed.replayed,
+            ..idempotency::reply(&completed)?
         }))
     }
 
@@ -84,16 +83,16 @@ impl WebhookRegistrationService for Api {
         let deadline = deadline(request.metadata());
         let id = request.into_inner().account;
         let mut violations = Violations::default();
-        let account = able(&id, self.dispatch.accounts(), &mut violations)?;
+        let account = supported_account(&id, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
-        let account = account.expect("what is missing was noted as a violation");
+        let account = account.expect(CHECKED);
         let listed = self
             .dispatch
-            .read(account, "list_webhook_registrations", deadline, || registrations(account).list_webhooks())
+            .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks())
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(ListWebhookRegistrationsResponse {
-            webhook_registrations: listed.into_iter().map(webhook).collect(),
+            webhook_registrations: listed.into_iter().map(to_proto).collect(),
             next_page_token: String::new(),
         }))
     }
@@ -109,18 +108,18 @@ impl WebhookRegistrationService for Api {
             webhook_registration.unwrap_or_default();
         let address = Some(address).filter(|address| !address.is_empty());
         let mut violations = Violations::default();
-        let account = able(&account, self.dispatch.accounts(), &mut violations)?;
+        let account = supported_account(&account, self.dispatch.accounts(), &mut violations)?;
         let id = parse::required::<RegistrationId>(
             "webhook_registration.webhook_registration_id",
             &webhook_registration_id,
             &mut violations,
         );
-        let given = address.is_some();
+        let has_address = address.is_some();
         let address = address.and_then(|address| {
             parse::required::<Address>("webhook_registration.address", &address, &mut violations)
         });
         let configuration = read_configuration(configuration, &mut violations);
-        if !given && configuration.is_empty() {
+        if !has_address && configuration.is_empty() {
             violations.add(
                 "update_mask",
                 ViolationReason::Required,
@@ -128,9 +127,7 @@ impl WebhookRegistrationService for Api {
             );
         }
         violations.check()?;
-        let (Some(account), Some(id)) = (account, id) else {
-            unreachable!("what is missing was noted as a violation")
-        };
+        let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
         self.update(account, id, Change { address, configuration }, deadline).await?;
         Ok(Response::new(UpdateWebhookRegistrationResponse { webhook_registration: None }))
     }
@@ -142,21 +139,19 @@ impl WebhookRegistrationService for Api {
         let deadline = deadline(request.metadata());
         let DeleteWebhookRegistrationRequest { account, webhook_registration_id } = request.into_inner();
         let mut violations = Violations::default();
-        let account = able(&account, self.dispatch.accounts(), &mut violations)?;
+        let account = supported_account(&account, self.dispatch.accounts(), &mut violations)?;
         let id = parse::required::<RegistrationId>(
             "webhook_registration_id",
             &webhook_registration_id,
             &mut violations,
         );
         violations.check()?;
-        let (Some(account), Some(id)) = (account, id) else {
-            unreachable!("what is missing was noted as a violation")
-        };
+        let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
         let write = self
             .dispatch
             .write(account, "delete_webhook_registration", deadline, move |account| {
                 let id = id.clone();
-                async move { registrations(&account).delete_webhook(&id).await }
+                async move { client(&account).delete_webhook(&id).await }
             })
             .await;
         write.map_err(|cause| status::write_failed(account, &cause))?;
@@ -171,7 +166,7 @@ impl WebhookRegistrationService for Api {
         let mut violations = Violations::default();
         let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
         violations.check()?;
-        let account = account.expect("what is missing was noted as a violation");
+        let account = account.expect(CHECKED);
         let signature = Some(signature.as_str()).filter(|signature| !signature.is_empty());
         Ok(Response::new(verify::webhook(account, self.webhook.max_body_bytes, body, signature)))
     }
@@ -189,33 +184,34 @@ impl Api {
             .dispatch
             .write(account, "update_webhook_registration", deadline, move |account| {
                 let (id, change) = (id.clone(), change.clone());
-                async move { registrations(&account).update_webhook(&id, &change).await }
+                async move { client(&account).update_webhook(&id, &change).await }
             })
             .await;
         write.map_err(|failure| status::write_failed(account, &failure))
     }
 }
 
-/// Gives a topic its address: looks first, and creates, replaces or leaves alone. All of it is one write, so that who
-/// repeats it neither looks nor writes.
-async fn establish(
+/// Reads the registration of a topic, then creates it, replaces it, or fails.
+///
+/// All of it is one write, so a retry with the same `request_id` neither reads nor writes.
+async fn create_or_replace(
     account: &Account,
     new: NewRegistration,
     replace: bool,
 ) -> Result<CreateWebhookRegistrationResponse, Error> {
     let topic = new.topic;
-    match of_topic(account, topic).await? {
-        None => match registrations(account).create_webhook(&new).await {
+    match find_by_topic(account, topic).await? {
+        None => match client(account).create_webhook(&new).await {
             Ok(created) => Ok(CreateWebhookRegistrationResponse {
-                webhook_registration: Some(webhook(created)),
+                webhook_registration: Some(to_proto(created)),
                 previous: None,
                 replayed: false,
             }),
-            // Somebody else was faster.
+            // Another client has registered the topic since the read.
             Err(Error::Refused(fault))
                 if fault.http_status == Some(409) || fault.refusal == RefusalReason::Conflict =>
             {
-                let existing = of_topic(account, topic).await.ok().flatten().map(Box::new);
+                let existing = find_by_topic(account, topic).await.ok().flatten().map(Box::new);
                 Err(Error::PreconditionFailed(PreconditionFailed::Registered {
                     existing,
                     fault: Some(Box::new(fault)),
@@ -225,7 +221,7 @@ async fn establish(
         },
         Some(existing) if replace => {
             let Ok(id) = existing.id.parse() else {
-                return Err(not_read(UnknownReason::ReplyUnreadable, None));
+                return Err(read_failed_error(UnknownReason::ReplyUnreadable, None));
             };
             let replaced = Registration {
                 address: new.address.to_string(),
@@ -234,10 +230,10 @@ async fn establish(
                 ..existing.clone()
             };
             let change = Change { address: Some(new.address), configuration: new.configuration };
-            registrations(account).update_webhook(&id, &change).await?;
+            client(account).update_webhook(&id, &change).await?;
             Ok(CreateWebhookRegistrationResponse {
-                webhook_registration: Some(webhook(replaced)),
-                previous: Some(webhook(existing)),
+                webhook_registration: Some(to_proto(replaced)),
+                previous: Some(to_proto(existing)),
                 replayed: false,
             })
         }
@@ -248,42 +244,44 @@ async fn establish(
     }
 }
 
-/// The registration that a topic has. A look that ends in doubt has written nothing for certain.
-async fn of_topic(account: &Account, topic: Topic) -> Result<Option<Registration>, Error> {
-    match registrations(account).list_webhooks().await {
+/// Returns the registration of a topic. If the read fails, the outcome is known: nothing was written.
+async fn find_by_topic(account: &Account, topic: Topic) -> Result<Option<Registration>, Error> {
+    match client(account).list_webhooks().await {
         Ok(listed) => Ok(listed.into_iter().find(|registration| registration.topic == Some(topic))),
-        Err(Error::Unknown { cause, fault }) => Err(not_read(cause, fault)),
+        Err(Error::Unknown { cause, fault }) => Err(read_failed_error(cause, fault)),
         Err(error @ (Error::NotSent(_) | Error::Refused(_) | Error::PreconditionFailed(_))) => Err(error),
     }
 }
 
-fn not_read(cause: UnknownReason, fault: Option<ProviderFault>) -> Error {
+fn read_failed_error(cause: UnknownReason, fault: Option<ProviderFault>) -> Error {
     Error::PreconditionFailed(PreconditionFailed::NotRead(Box::new(Error::Unknown { cause, fault })))
 }
 
-fn registrations(account: &Account) -> &connectly::Client {
-    account.webhooks().expect("an account without webhooks was noted as a violation")
+fn client(account: &Account) -> &connectly::Client {
+    account.webhooks().expect("validation rejects accounts without webhooks")
 }
 
-/// Finds the account that a request names, if its provider registers webhooks.
-fn able<'a>(
+/// Finds the account that a request names. A violation if its provider registers no webhooks.
+fn supported_account<'a>(
     id: &str,
     accounts: &'a Accounts,
     violations: &mut Violations,
 ) -> Result<Option<&'a Arc<Account>>, Status> {
     let account = parse::account("account", id, accounts, violations)?;
     Ok(account.filter(|account| {
-        let able = account.webhooks().is_some();
-        if !able {
-            let problem = format!("is at {}, which delivers no webhooks", account.provider());
+        let supported = account.webhooks().is_some();
+        if !supported {
+            let problem =
+                format!("must be an account of a provider with webhooks: {} sends none", account.provider());
             violations.add("account", ViolationReason::Unsupported, problem);
         }
-        able
+        supported
     }))
 }
 
 fn read_topic(topic: i32, violations: &mut Violations) -> Option<Topic> {
-    let allowed = "WEBHOOK_REGISTRATION_TOPIC_MESSAGES, WEBHOOK_REGISTRATION_TOPIC_DELIVERY_STATUS or WEBHOOK_REGISTRATION_TOPIC_REPORT";
+    let allowed = "WEBHOOK_REGISTRATION_TOPIC_MESSAGES, WEBHOOK_REGISTRATION_TOPIC_DELIVERY_STATUS or \
+        WEBHOOK_REGISTRATION_TOPIC_REPORT";
     match WebhookRegistrationTopic::try_from(topic) {
         Ok(WebhookRegistrationTopic::Messages) => Some(Topic::Messages),
         Ok(WebhookRegistrationTopic::DeliveryStatus) => Some(Topic::DeliveryStatus),
@@ -307,7 +305,7 @@ fn read_topic(topic: i32, violations: &mut Violations) -> Option<Topic> {
     }
 }
 
-fn replaces(on_conflict: i32, violations: &mut Violations) -> bool {
+fn read_on_conflict(on_conflict: i32, violations: &mut Violations) -> bool {
     match OnConflict::try_from(on_conflict) {
         Ok(OnConflict::Unspecified | OnConflict::Fail) => false,
         Ok(OnConflict::Replace) => true,
@@ -319,8 +317,12 @@ fn replaces(on_conflict: i32, violations: &mut Violations) -> bool {
     }
 }
 
-/// Our own address for an account's webhooks.
-fn own_address(config: &config::Webhook, account: &Account, violations: &mut Violations) -> Option<Address> {
+/// This server's address for an account's webhooks.
+fn default_address(
+    config: &config::Webhook,
+    account: &Account,
+    violations: &mut Violations,
+) -> Option<Address> {
     let Some(url) = config.address_of(account.id()) else {
         let problem = "must be given, or `public_url` in [webhook] of the configuration must be set";
         violations.add("webhook_registration.address", ViolationReason::Required, problem);
@@ -328,40 +330,44 @@ fn own_address(config: &config::Webhook, account: &Account, violations: &mut Vio
     };
     let address = url.as_str().parse().ok();
     if address.is_none() {
-        let problem = "must be given, for `public_url` in [webhook] of the configuration is not https";
+        let problem = "must be given, because `public_url` in [webhook] of the configuration is not https";
         violations.add("webhook_registration.address", ViolationReason::Malformed, problem);
     }
     address
 }
 
 fn read_configuration(
-    given: Option<WebhookRegistrationConfiguration>,
+    configuration: Option<WebhookRegistrationConfiguration>,
     violations: &mut Violations,
 ) -> Configuration {
     let WebhookRegistrationConfiguration { echo, channels: _, provider_channels: channel_types, filters } =
-        given.unwrap_or_default();
-    for (at, word) in parse::few(
+        configuration.unwrap_or_default();
+    for (at, word) in parse::limit_items(
         "webhook_registration.configuration.provider_channels",
         &channel_types,
-        LIST_ITEMS,
+        MAX_LIST_ITEMS,
         violations,
     )
     .iter()
     .enumerate()
     {
-        must_be_given(
+        check_required_text(
             format!("webhook_registration.configuration.provider_channels[{at}]"),
             word,
             violations,
         );
     }
     for (at, WebhookRegistrationFilter { field, expression }) in
-        parse::few("webhook_registration.configuration.filters", &filters, LIST_ITEMS, violations)
+        parse::limit_items("webhook_registration.configuration.filters", &filters, MAX_LIST_ITEMS, violations)
             .iter()
             .enumerate()
     {
-        must_be_given(format!("webhook_registration.configuration.filters[{at}].field"), field, violations);
-        must_be_given(
+        check_required_text(
+            format!("webhook_registration.configuration.filters[{at}].field"),
+            field,
+            violations,
+        );
+        check_required_text(
             format!("webhook_registration.configuration.filters[{at}].expression"),
             expression,
             violations,
@@ -371,15 +377,15 @@ fn read_configuration(
     Configuration { echo, channel_types, filters: filters.into_iter().map(filter).collect() }
 }
 
-fn must_be_given(field: String, text: &str, violations: &mut Violations) {
+fn check_required_text(field: String, text: &str, violations: &mut Violations) {
     if text.is_empty() {
         violations.add(field, ViolationReason::Required, "must be given");
     } else {
-        parse::at_most(&field, text, WORD_CHARACTERS, violations);
+        parse::check_length(&field, text, MAX_TEXT_CHARACTERS, violations);
     }
 }
 
-fn webhook(registration: Registration) -> WebhookRegistration {
+fn to_proto(registration: Registration) -> WebhookRegistration {
     let Registration { id, topic, provider_topic, address, configuration, raw_json } = registration;
     let topic = match topic {
         Some(Topic::Messages) => WebhookRegistrationTopic::Messages,

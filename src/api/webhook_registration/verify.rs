@@ -1,4 +1,4 @@
-//! Which check a webhook passes or fails: those of the ingress, in their order, by the same code.
+//! Explains which check a webhook fails. The checks, their order and their code are those of the webhook ingress.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use crate::pb::v1::{VerifyWebhookSignatureResponse, WebhookSignatureCheck};
 use crate::provider::Account;
 use crate::provider::signature::{Rejection, Scheme, Unverified};
 
-/// Puts a webhook through the checks. It is taken in nowhere.
+/// Runs the checks on a webhook, which is not stored.
 pub(in crate::api) fn webhook(
     account: &Account,
     max_body_bytes: usize,
@@ -36,8 +36,8 @@ pub(in crate::api) fn webhook(
         },
         Err(Rejection::Missing) => {
             let problem = format!(
-                "There is no signature. Look whether the header `{}` arrives: whatever stands before Switchboard must \
-                 pass it on.",
+                "There is no signature. Check that the header `{}` arrives: every proxy in front of Switchboard must \
+                 forward it.",
                 scheme.header()
             );
             failed(WebhookSignatureCheck::SignaturePresent, problem)
@@ -65,11 +65,11 @@ fn no_webhooks(account: &Account) -> String {
         "The account has no webhook secret: set `webhook_secrets` of this account in the configuration."
             .to_owned()
     } else {
-        format!("The account has no webhooks: {} is not known to send any.", account.provider())
+        format!("The account has no webhooks: {} is not known to send webhooks.", account.provider())
     }
 }
 
-/// Says what a signature of the wrong form looks like, without quoting it.
+/// Describes a malformed signature without quoting it.
 fn malformed(signature: &str) -> String {
     let signature = signature.trim();
     let bare = signature.strip_prefix("sha256=").unwrap_or(signature);
@@ -80,32 +80,33 @@ fn malformed(signature: &str) -> String {
     } else if signature.contains(['-', '_']) {
         "it is URL-safe Base64, with `-` and `_` for `+` and `/`"
     } else if signature.len() == 43 {
-        "the padding `=` at its end is missing"
+        "its padding `=` is missing"
     } else {
-        "it is cut short, quoted, or something else altogether"
+        "it is truncated, quoted, or in another format"
     };
     format!(
-        "The signature is not the padded standard Base64 of 32 bytes, 44 characters with `=` at the end: {seen}. What \
-         is wanted is the Base64 of the raw HMAC-SHA256, without any prefix."
+        "The signature is not the padded standard Base64 of 32 bytes, 44 characters with `=` at the end: {seen}. The \
+         expected value is the Base64 of the raw HMAC-SHA256, without a prefix."
     )
 }
 
-/// Says what to look for when a well-formed signature does not fit.
+/// Lists the probable causes if a well-formed signature does not match.
 fn wrong(scheme: &Scheme, body: &Bytes, signature: Option<&str>) -> String {
     let fits = |body: Bytes| Unverified::new(body, signature).verify(scheme).is_ok();
     let trimmed = body.slice_ref(body.trim_ascii());
     if trimmed.len() < body.len() && fits(trimmed) {
-        return "The signature fits the body without the white space around it: look for what adds a line end to the \
-                body on its way."
+        return "The signature matches the body without the surrounding white space: a program on the way adds a line \
+                end to the body."
             .to_owned();
     }
     if ["\n", "\r\n"].iter().any(|end| fits([body.as_ref(), end.as_bytes()].concat().into())) {
-        return "The signature fits the body with a line end behind it: look for what takes that away."
+        return "The signature matches the body with a line end after it: a program on the way removes the \
+            line end."
             .to_owned();
     }
-    "No configured secret makes this signature over this body. Look whether the body is byte for byte what was \
-     received: JSON that was parsed and written again has other bytes, and so has a body with a line end added or \
-     taken away. Then whether `webhook_secrets` of this account holds the secret that the provider signs with, for \
-     this business, without white space or a line end of its own."
+    "No configured secret produces this signature for this body. Check that the body is byte for byte what was \
+     received: parsed and rewritten JSON has other bytes, and so has a body with an added or removed line end. Then \
+     check that `webhook_secrets` of this account has the secret that the provider signs with for this business, \
+     without extra white space or a line end."
         .to_owned()
 }

@@ -1,8 +1,10 @@
+use super::provider::refusal;
 use super::*;
+use crate::domain::RefusalReason;
 
-/// `docs/errors.md` has one heading per reason, and no other heading of that rank.
+/// `docs/errors.md` has one `###` heading per reason, and no other `###` heading.
 #[test]
-fn every_reason_has_its_paragraph_and_every_paragraph_its_reason() {
+fn documented_reasons_equal_coded_reasons() {
     let page = include_str!("../../../../docs/errors.md");
     let mut documented: Vec<&str> = page
         .lines()
@@ -20,9 +22,9 @@ fn every_reason_has_its_paragraph_and_every_paragraph_its_reason() {
     }
 }
 
-/// The code on the page is the code on the wire, for each of the provider's refusals.
+/// `docs/errors.md` states the gRPC code of each refusal.
 #[test]
-fn the_page_gives_the_code_of_each_refusal() {
+fn documented_code_of_each_refusal_equals_its_status_code() {
     let page = include_str!("../../../../docs/errors.md");
     for kind in [
         RefusalReason::CredentialsRejected,

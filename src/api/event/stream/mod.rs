@@ -1,8 +1,8 @@
-//! One subscriber's stream.
+//! The stream of one subscriber.
 //!
-//! It takes runs of events from a journal reader and gives them out one by one, without a task or a channel in
-//! between: while events are at hand it is always ready, so that the transport packs many of them into one frame, and
-//! when the subscriber does not read, nothing here goes on.
+//! It takes batches of events from a journal reader and yields them one by one, without a task or a channel in
+//! between. While it has buffered events it is always ready, so the transport packs many events into one frame. While
+//! the subscriber does not read, it does no work.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -27,9 +27,9 @@ use crate::pb::v1::{
 };
 use crate::telemetry::metrics::SUBSCRIBERS;
 
-/// What a subscriber asked for.
+/// The options of a subscriber's request.
 #[derive(Debug)]
-pub(in crate::api) struct Wanted {
+pub(in crate::api) struct SubscribeOptions {
     pub(in crate::api) filter: Filter,
     pub(in crate::api) heartbeat_interval: Duration,
     pub(in crate::api) idle_timeout: Option<Duration>,
@@ -37,69 +37,70 @@ pub(in crate::api) struct Wanted {
     pub(in crate::api) include_raw: bool,
 }
 
-/// The subscription that a stream reads, as it stands.
+/// The subscription of a stream, at one generation.
 #[derive(Debug)]
-pub(in crate::api) struct Followed {
+pub(in crate::api) struct WatchedSubscription {
     generation: u64,
-    watching: SubscriptionWatch,
-    /// Wakes the stream when the subscription is changed.
-    told: Pin<Box<WaitForCancellationFutureOwned>>,
+    watch: SubscriptionWatch,
+    /// Wakes the stream when the subscription is changed or deleted.
+    changed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl Followed {
-    pub(in crate::api) fn new(generation: u64, watching: SubscriptionWatch) -> Self {
-        Self { generation, told: Box::pin(watching.told()), watching }
+impl WatchedSubscription {
+    pub(in crate::api) fn new(generation: u64, watch: SubscriptionWatch) -> Self {
+        Self { generation, changed: Box::pin(watch.told()), watch }
     }
 }
 
-/// The stream that `Subscribe` answers with.
+/// The response stream of `Subscribe`.
 #[expect(unreachable_pub, reason = "the generated trait names it")]
 pub struct EventStream {
-    wanted: Wanted,
-    /// The events at hand, and how many of them are dealt with.
-    run: Option<(EventBatch, usize)>,
-    next_run: ReusableBoxFuture<'static, (Reader, Result<Next, journal::Error>)>,
-    /// What goes out before anything else.
+    options: SubscribeOptions,
+    /// The buffered events, and how many of them are sent or skipped.
+    batch: Option<(EventBatch, usize)>,
+    next_batch: ReusableBoxFuture<'static, (Reader, Result<Next, journal::Error>)>,
+    /// Items that are sent before any event.
     ready: VecDeque<Result<Encoded, Status>>,
-    /// Nothing comes behind what is ready.
+    /// Whether the stream ends after the items in `ready`.
     ended: bool,
-    /// The place that the stream has come to: behind the last event that was sent or passed over.
-    at: Cursor,
-    /// Where the journal ended when the stream was opened.
-    history: u64,
+    /// The position that the stream has reached: after the last event that was sent or skipped.
+    position: Cursor,
+    /// The end of the journal when the stream was opened.
+    initial_end: u64,
     sent: u64,
-    /// Since the clock was last read.
+    /// Whether anything was sent since the clock was last read.
     sent_anything: bool,
+    /// Whether an event was sent since the clock was last read.
     sent_event: bool,
     last_sent: Instant,
     last_event: Instant,
-    /// When to look at the clock again.
-    alarm: Pin<Box<Sleep>>,
+    /// When to read the clock again.
+    timer: Pin<Box<Sleep>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
-    followed: Option<Followed>,
-    _counted: Counted,
+    watched: Option<WatchedSubscription>,
+    _guard: SubscriberGuard,
 }
 
 impl std::fmt::Debug for EventStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventStream")
-            .field("wanted", &self.wanted)
-            .field("at", &self.at)
+            .field("options", &self.options)
+            .field("position", &self.position)
             .finish_non_exhaustive()
     }
 }
 
-/// Counts a stream for as long as it is open.
-struct Counted;
+/// Counts a stream in the metric while it is open.
+struct SubscriberGuard;
 
-impl Counted {
+impl SubscriberGuard {
     fn new() -> Self {
         gauge!(SUBSCRIBERS).increment(1);
         Self
     }
 }
 
-impl Drop for Counted {
+impl Drop for SubscriberGuard {
     fn drop(&mut self) {
         gauge!(SUBSCRIBERS).decrement(1);
     }
@@ -109,79 +110,79 @@ impl EventStream {
     pub(in crate::api) fn new(
         journal: &Journal,
         reader: Reader,
-        wanted: Wanted,
-        followed: Option<Followed>,
+        options: SubscribeOptions,
+        watched: Option<WatchedSubscription>,
         stopping: CancellationToken,
     ) -> Self {
         let now = Instant::now();
-        let at = reader.cursor();
+        let position = reader.cursor();
         let log_range = journal.log_range();
-        let history = log_range.newest.max(at.sequence);
+        let initial_end = log_range.newest.max(position.sequence);
         let started = Response::Started(SubscribeStarted {
-            cursor: at.to_string(),
+            cursor: position.to_string(),
             oldest_cursor: journal.cursor(log_range.oldest - 1).to_string(),
-            newest_cursor: journal.cursor(history).to_string(),
-            heartbeat_interval: Some(convert::duration(wanted.heartbeat_interval)),
-            generation: followed.as_ref().map_or(0, |followed| followed.generation),
+            newest_cursor: journal.cursor(initial_end).to_string(),
+            heartbeat_interval: Some(convert::duration(options.heartbeat_interval)),
+            generation: watched.as_ref().map_or(0, |watched| watched.generation),
         });
         Self {
-            run: None,
-            next_run: ReusableBoxFuture::new(next_run(reader)),
+            batch: None,
+            next_batch: ReusableBoxFuture::new(next_batch(reader)),
             ready: VecDeque::from([Ok(response(started))]),
             ended: false,
-            at,
-            history,
+            position,
+            initial_end,
             sent: 0,
             sent_anything: false,
             sent_event: false,
             last_sent: now,
             last_event: now,
-            alarm: Box::pin(sleep_until(now)),
+            timer: Box::pin(sleep_until(now)),
             stopping: Box::pin(stopping.cancelled_owned()),
-            followed,
-            wanted,
-            _counted: Counted::new(),
+            watched,
+            options,
+            _guard: SubscriberGuard::new(),
         }
     }
 
-    /// The next wanted event at hand.
-    fn event_at_hand(&mut self) -> Option<Encoded> {
-        let (run, dealt_with) = self.run.as_mut()?;
-        let events = run.events();
-        while let Some(event) = events.get(*dealt_with) {
-            *dealt_with += 1;
-            self.at.sequence = event.sequence;
-            if self.wanted.filter.matches(&event.account, event.event_type) {
-                let raw = if self.wanted.include_raw { event.raw.clone() } else { None };
+    /// Returns the next buffered event that matches the filter.
+    fn next_buffered_event(&mut self) -> Option<Encoded> {
+        let (batch, consumed) = self.batch.as_mut()?;
+        let events = batch.events();
+        while let Some(event) = events.get(*consumed) {
+            *consumed += 1;
+            self.position.sequence = event.sequence;
+            if self.options.filter.matches(&event.account, event.event_type) {
+                let raw = if self.options.include_raw { event.raw.clone() } else { None };
                 return Some(Encoded::Event { event: event.event.clone(), raw });
             }
         }
-        self.run = None;
+        self.batch = None;
         None
     }
 
-    /// Says what is missing, and goes on behind it.
-    fn tell(&mut self, gap: Gap) {
-        self.at = gap.resume;
-        let told = SubscribeGap {
+    /// Sends a gap, and continues after it.
+    fn push_gap(&mut self, gap: Gap) {
+        self.position = gap.resume;
+        let gap = SubscribeGap {
             after_cursor: gap.after.map(|after| after.to_string()).unwrap_or_default(),
             resume_cursor: gap.resume.to_string(),
             reason: GapReason::Expired.into(),
             missed: gap.missed(),
         };
-        self.ready.push_back(Ok(response(Response::Gap(told))));
+        self.ready.push_back(Ok(response(Response::Gap(gap))));
     }
 
-    /// Ends the stream when the subscription that it reads is not what it was.
-    fn heed_changes(&mut self) {
-        let Some(Followed { watching, .. }) = &self.followed else { return };
-        let (reason, status) = match watching.over() {
+    /// Ends the stream if its subscription was changed or deleted.
+    fn close_if_changed(&mut self) {
+        let Some(WatchedSubscription { watch, .. }) = &self.watched else { return };
+        let (reason, status) = match watch.over() {
             None => return,
             Some(Invalidated::Changed) => {
-                (ClosingReason::SubscriptionChanged, status::subscription_changed(watching.id()))
+                (ClosingReason::SubscriptionChanged, status::subscription_changed(watch.id()))
             }
             Some(Invalidated::Deleted) => {
-                (ClosingReason::SubscriptionDeleted, status::subscription_not_found(watching.id()))
+                (ClosingReason::SubscriptionDeleted, status::subscription_not_found(watch.id()))
             }
         };
         self.close(reason, Some(status));
@@ -190,47 +191,48 @@ impl EventStream {
     fn close(&mut self, reason: ClosingReason, status: Option<Status>) {
         let retry_delay =
             (reason == ClosingReason::Shutdown).then(|| convert::duration(status::OUTAGE_DELAY));
-        let closing = SubscribeClosing { cursor: self.at.to_string(), reason: reason.into(), retry_delay };
+        let closing =
+            SubscribeClosing { cursor: self.position.to_string(), reason: reason.into(), retry_delay };
         self.ready.push_back(Ok(response(Response::Closing(closing))));
         self.ready.extend(status.map(Err));
         self.ended = true;
     }
 
-    /// Looks at the clock: whether it is time to close, or for a heartbeat. Sets the alarm for the next look.
+    /// Reads the clock. Closes the stream or sends a heartbeat if one is due, and sets the timer for the next time.
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let now = Instant::now();
-            // The clock is read when there is nothing to send, not for each event: those just sent count as sent now.
+            // The clock is read only if there is nothing to send, not for each event. Recent events count as sent now.
             if std::mem::take(&mut self.sent_anything) {
                 self.last_sent = now;
             }
-            // To be still on the way to where the journal ended is not to be idle.
-            if std::mem::take(&mut self.sent_event) || self.at.sequence < self.history {
+            // A stream is not idle before it has reached the initial end of the journal.
+            if std::mem::take(&mut self.sent_event) || self.position.sequence < self.initial_end {
                 self.last_event = now;
             }
-            if let Some(idle_timeout) = self.wanted.idle_timeout
+            if let Some(idle_timeout) = self.options.idle_timeout
                 && now >= self.last_event + idle_timeout
             {
                 self.close(ClosingReason::IdleTimeout, None);
                 return Poll::Ready(());
             }
-            if now >= self.last_sent + self.wanted.heartbeat_interval {
+            if now >= self.last_sent + self.options.heartbeat_interval {
                 let heartbeat = SubscribeHeartbeat {
-                    cursor: self.at.to_string(),
+                    cursor: self.position.to_string(),
                     server_time: Some(convert::timestamp(UnixMillis::now())),
                 };
                 self.ready.push_back(Ok(response(Response::Heartbeat(heartbeat))));
                 return Poll::Ready(());
             }
-            let heartbeat_due = self.last_sent + self.wanted.heartbeat_interval;
-            let due = match self.wanted.idle_timeout {
+            let heartbeat_due = self.last_sent + self.options.heartbeat_interval;
+            let due = match self.options.idle_timeout {
                 Some(idle_timeout) => heartbeat_due.min(self.last_event + idle_timeout),
                 None => heartbeat_due,
             };
-            if self.alarm.deadline() > due || self.alarm.is_elapsed() {
-                self.alarm.as_mut().reset(due);
+            if self.timer.deadline() > due || self.timer.is_elapsed() {
+                self.timer.as_mut().reset(due);
             }
-            ready!(self.alarm.as_mut().poll(cx));
+            ready!(self.timer.as_mut().poll(cx));
         }
     }
 }
@@ -248,16 +250,17 @@ impl Stream for EventStream {
             if this.ended {
                 return Poll::Ready(None);
             }
-            // Before every event: whoever has changed the subscription gets no more of what it was.
-            this.heed_changes();
+            // Checked before every event, so a client that changed the subscription gets no event of the old
+            // generation.
+            this.close_if_changed();
             if this.ended {
                 continue;
             }
-            if let Some(event) = this.event_at_hand() {
+            if let Some(event) = this.next_buffered_event() {
                 this.sent += 1;
                 this.sent_anything = true;
                 this.sent_event = true;
-                if this.wanted.max_events == Some(this.sent) {
+                if this.options.max_events == Some(this.sent) {
                     this.close(ClosingReason::MaxEvents, None);
                 }
                 return Poll::Ready(Some(Ok(event)));
@@ -266,18 +269,18 @@ impl Stream for EventStream {
                 this.close(ClosingReason::Shutdown, Some(status::stopping()));
                 continue;
             }
-            if let Some(followed) = &mut this.followed
-                && followed.told.as_mut().poll(cx).is_ready()
+            if let Some(watched) = &mut this.watched
+                && watched.changed.as_mut().poll(cx).is_ready()
             {
                 continue;
             }
-            match this.next_run.poll(cx) {
+            match this.next_batch.poll(cx) {
                 Poll::Ready((reader, Ok(next))) => {
-                    this.next_run.set(next_run(reader));
+                    this.next_batch.set(next_batch(reader));
                     match next {
-                        Next::Events(run) => this.run = Some((run, 0)),
-                        Next::Gap(gap) => this.tell(gap),
-                        Next::MovedOn(place) => this.at = place,
+                        Next::Events(batch) => this.batch = Some((batch, 0)),
+                        Next::Gap(gap) => this.push_gap(gap),
+                        Next::MovedOn(position) => this.position = position,
                     }
                 }
                 Poll::Ready((_, Err(error))) => {
@@ -290,7 +293,7 @@ impl Stream for EventStream {
     }
 }
 
-async fn next_run(mut reader: Reader) -> (Reader, Result<Next, journal::Error>) {
+async fn next_batch(mut reader: Reader) -> (Reader, Result<Next, journal::Error>) {
     let next = reader.next().await;
     (reader, next)
 }

@@ -1,4 +1,4 @@
-//! What a stream tells when the journal loses what the stream has not sent yet, and when its subscription changes.
+//! Streams whose unsent events are trimmed, and whose subscription changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,32 +16,32 @@ use crate::domain::{Event, EventId, Provider, SubscriptionId};
 use crate::journal::{FollowedSubscription, OnExpired, Start, SubscriptionChanges, Tail};
 use crate::store::{self, Append, Op, ReplicaId, Store, Trim};
 
-/// More than the tail in memory holds, a million bytes each, so that a reader from the start must go to the store.
+/// Events of a million bytes each: more than the tail in memory holds, so a reader from the start must use the store.
 const COUNT: u64 = 20;
 
-struct Opened {
+struct Fixture {
     journal: Journal,
     store: Store,
-    /// Whether readers are not told of events.
+    /// Whether the tail gets no events.
     hold_back: Arc<AtomicBool>,
     _folder: TempDir,
 }
 
-async fn open() -> Opened {
-    let folder = TempDir::new().expect("a folder");
+async fn open() -> Fixture {
+    let folder = TempDir::new().expect("a directory");
     let tail = Arc::new(Tail::new());
     let subscription_changes = SubscriptionChanges::new();
-    let (fed, told) = (Arc::clone(&tail), subscription_changes.clone());
+    let (tail_writer, changes_writer) = (Arc::clone(&tail), subscription_changes.clone());
     let hold_back = Arc::new(AtomicBool::new(false));
-    let held_back = Arc::clone(&hold_back);
+    let holds_back = Arc::clone(&hold_back);
     let store = Store::open(store::Options {
         path: folder.path().join("switchboard.db"),
         encode: encode_event,
         committed: Box::new(move |changes| {
-            if !held_back.load(Ordering::SeqCst) {
-                fed.push(changes.events);
+            if !holds_back.load(Ordering::SeqCst) {
+                tail_writer.push(changes.events);
             }
-            told.tell(changes.subscriptions);
+            changes_writer.tell(changes.subscriptions);
         }),
         owner: ReplicaId::generate(),
         max_pages: None,
@@ -51,7 +51,7 @@ async fn open() -> Opened {
     for _ in 0..COUNT {
         append(&journal).await;
     }
-    Opened { journal, store, hold_back, _folder: folder }
+    Fixture { journal, store, hold_back, _folder: folder }
 }
 
 async fn append(journal: &Journal) {
@@ -70,34 +70,34 @@ fn event(bytes: usize) -> Append {
     Append { event, identity: None, proof: None, raw: Bytes::from(vec![b'x'; bytes]) }
 }
 
-impl Opened {
-    async fn trim(&self, most: u32) {
+impl Fixture {
+    async fn trim(&self, max: u32) {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
-        self.store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
+        self.store.commit(vec![Op::Trim(Trim::older_than(before, max))]).await.expect("written");
     }
 
     async fn stream(&self, start: Start, on_expired: OnExpired) -> EventStream {
-        let wanted = wanted();
-        let reader = self.journal.read(start, on_expired, true).await.expect("it starts");
-        EventStream::new(&self.journal, reader, wanted, None, CancellationToken::new())
+        let options = options();
+        let reader = self.journal.read(start, on_expired, true).await.expect("the stream starts");
+        EventStream::new(&self.journal, reader, options, None, CancellationToken::new())
     }
 
-    /// Makes a subscription to what happens from now on, and a stream of it, and takes `started`.
+    /// Creates a subscription at the newest position, opens a stream of it, and reads `started`.
     async fn subscribed(&self) -> (SubscriptionId, EventStream) {
         let id: SubscriptionId = "billing".parse().expect("an id");
-        let made = self.journal.create_subscription(id.clone(), Filter::default(), Start::Latest).await;
-        made.expect("made");
+        let created = self.journal.create_subscription(id.clone(), Filter::default(), Start::Latest).await;
+        created.expect("created");
         let mut stream = self.follow(&id).await;
-        let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("it starts") };
+        let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("the stream starts") };
         assert_eq!(started.generation, 1);
         (id, stream)
     }
 
     async fn follow(&self, id: &SubscriptionId) -> EventStream {
-        let following = self.journal.follow(id, OnExpired::Fail, true).await.expect("it starts");
+        let following = self.journal.follow(id, OnExpired::Fail, true).await.expect("the stream starts");
         let FollowedSubscription { subscription, reader, watching } = following;
-        let followed = Some(Followed::new(subscription.generation, watching));
-        EventStream::new(&self.journal, reader, wanted(), followed, CancellationToken::new())
+        let watched = Some(WatchedSubscription::new(subscription.generation, watching));
+        EventStream::new(&self.journal, reader, options(), watched, CancellationToken::new())
     }
 
     fn cursor(&self, sequence: u64) -> String {
@@ -105,10 +105,10 @@ impl Opened {
     }
 }
 
-fn wanted() -> Wanted {
-    Wanted {
+fn options() -> SubscribeOptions {
+    SubscribeOptions {
         filter: Filter::default(),
-        // Only a test that stops the clock sees any.
+        // Only a test that pauses the clock gets a heartbeat.
         heartbeat_interval: Duration::from_secs(300),
         idle_timeout: None,
         max_events: None,
@@ -116,13 +116,13 @@ fn wanted() -> Wanted {
     }
 }
 
-/// Expects the end of a stream because of what was done with its subscription.
-async fn ended(stream: &mut EventStream, reason: ClosingReason, code: Code) {
-    let told = next(stream).await;
-    let Ok(Response::Closing(closing)) = told else { panic!("{told:?}") };
+/// Expects the end of a stream after its subscription was changed or deleted.
+async fn expect_end(stream: &mut EventStream, reason: ClosingReason, code: Code) {
+    let item = next(stream).await;
+    let Ok(Response::Closing(closing)) = item else { panic!("{item:?}") };
     assert_eq!((closing.reason(), closing.retry_delay), (reason, None));
-    assert_eq!(next(stream).await.expect_err("it ends").code(), code);
-    assert!(stream.next().await.is_none(), "it has ended");
+    assert_eq!(next(stream).await.expect_err("the stream ends").code(), code);
+    assert!(stream.next().await.is_none(), "the stream has ended");
 }
 
 async fn next(stream: &mut EventStream) -> Result<Response, Status> {
@@ -131,7 +131,7 @@ async fn next(stream: &mut EventStream) -> Result<Response, Status> {
     Ok(response.response.expect("never empty"))
 }
 
-/// Takes events, as long as they come, and gives the last one's cursor and what comes behind it.
+/// Reads consecutive events. Returns the last one's cursor, and the first item that is no event.
 async fn events(stream: &mut EventStream) -> (Option<String>, Result<Response, Status>) {
     let mut last = None;
     loop {
@@ -143,116 +143,116 @@ async fn events(stream: &mut EventStream) -> (Option<String>, Result<Response, S
 }
 
 #[tokio::test]
-async fn a_slow_reader_that_skips_is_told_of_the_gap_and_goes_on_with_cursors_that_are_right() {
+async fn slow_stream_that_skips_gets_gap_and_continues_after_it() {
     let opened = open().await;
     let mut stream = opened.stream(Start::Earliest, OnExpired::Skip).await;
     assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
     opened.trim(10).await;
-    let (last, told) = events(&mut stream).await;
-    let Ok(Response::Gap(gap)) = told else { panic!("{told:?}") };
-    // What was at hand still came; what is missing is what lies between.
-    let last = last.expect("the run at hand");
+    let (last, item) = events(&mut stream).await;
+    let Ok(Response::Gap(gap)) = item else { panic!("{item:?}") };
+    // The buffered events were still sent. The gap covers only the events after them.
+    let last = last.expect("the buffered batch");
     let missed = gap.missed.expect("known");
     assert_eq!(gap.after_cursor, last);
     assert_eq!(gap.after_cursor, opened.cursor(10 - missed));
     assert_eq!((gap.resume_cursor.clone(), gap.reason()), (opened.cursor(10), GapReason::Expired));
-    let told = next(&mut stream).await;
-    let Ok(Response::Event(event)) = told else { panic!("{told:?}") };
+    let item = next(&mut stream).await;
+    let Ok(Response::Event(event)) = item else { panic!("{item:?}") };
     assert_eq!(event.cursor, opened.cursor(11));
     tokio::time::pause();
-    let (_, told) = events(&mut stream).await;
-    let Ok(Response::Heartbeat(heartbeat)) = told else { panic!("{told:?}") };
+    let (_, item) = events(&mut stream).await;
+    let Ok(Response::Heartbeat(heartbeat)) = item else { panic!("{item:?}") };
     assert_eq!(heartbeat.cursor, opened.cursor(COUNT));
 }
 
 #[tokio::test]
-async fn a_heartbeat_behind_a_gap_to_the_journals_end_stands_there() {
+async fn heartbeat_after_gap_to_journal_end_has_its_position() {
     let opened = open().await;
     let start = Start::After(opened.journal.cursor(1));
     let mut stream = opened.stream(start, OnExpired::Skip).await;
     opened.trim(100).await;
-    let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("it starts") };
+    let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("the stream starts") };
     assert_eq!(started.cursor, opened.cursor(1));
-    let Ok(Response::Gap(gap)) = next(&mut stream).await else { panic!("all is gone") };
+    let Ok(Response::Gap(gap)) = next(&mut stream).await else { panic!("all events are trimmed") };
     assert_eq!((gap.resume_cursor, gap.missed), (opened.cursor(COUNT), Some(COUNT - 1)));
     tokio::time::pause();
-    let Ok(Response::Heartbeat(heartbeat)) = next(&mut stream).await else { panic!("nothing is left") };
+    let Ok(Response::Heartbeat(heartbeat)) = next(&mut stream).await else { panic!("no event is left") };
     assert_eq!(heartbeat.cursor, opened.cursor(COUNT));
     tokio::time::resume();
     append(&opened.journal).await;
-    let told = next(&mut stream).await;
-    let Ok(Response::Event(event)) = told else { panic!("{told:?}") };
+    let item = next(&mut stream).await;
+    let Ok(Response::Event(event)) = item else { panic!("{item:?}") };
     assert_eq!(event.cursor, opened.cursor(COUNT + 1));
 }
 
 #[tokio::test]
-async fn a_slow_reader_that_does_not_skip_ends_with_an_error() {
+async fn slow_stream_that_does_not_skip_fails_with_cursor_expired() {
     let opened = open().await;
     let mut stream = opened.stream(Start::Earliest, OnExpired::Fail).await;
     assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
     opened.trim(10).await;
-    let (_, told) = events(&mut stream).await;
-    let told = told.expect_err("events are gone");
+    let (_, item) = events(&mut stream).await;
+    let item = told.expect_err("events are trimmed");
     assert_eq!(told.code(), Code::OutOfRange);
     use tonic_types::StatusExt as _;
     let details = told.get_error_details();
-    let info = details.error_info().expect("every error has one");
+    let info = details.error_info().expect("every error has an ErrorInfo");
     assert_eq!(info.reason, "CURSOR_EXPIRED");
     assert_eq!(info.metadata["oldest_cursor"], opened.cursor(10));
-    assert!(stream.next().await.is_none(), "it has ended");
+    assert!(stream.next().await.is_none(), "the stream has ended");
 }
 
 #[tokio::test]
-async fn a_stream_since_a_time_of_which_events_are_gone_tells_first_and_not_how_many() {
+async fn stream_since_trimmed_time_starts_with_gap_of_unknown_size() {
     let opened = open().await;
     opened.trim(10).await;
     let start = Start::Since(UnixMillis(0));
     let mut stream = opened.stream(start, OnExpired::Skip).await;
-    let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("it starts") };
+    let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("the stream starts") };
     assert_eq!(started.cursor, opened.cursor(10));
-    let Ok(Response::Gap(gap)) = next(&mut stream).await else { panic!("events are gone") };
+    let Ok(Response::Gap(gap)) = next(&mut stream).await else { panic!("events are trimmed") };
     assert_eq!((gap.after_cursor.as_str(), gap.missed), ("", None));
     assert_eq!(gap.resume_cursor, opened.cursor(10));
-    let Ok(Response::Event(event)) = next(&mut stream).await else { panic!("the rest is there") };
+    let Ok(Response::Event(event)) = next(&mut stream).await else { panic!("the other events are stored") };
     assert_eq!(event.cursor, opened.cursor(11));
 }
 
 #[tokio::test]
-async fn once_a_change_is_answered_nothing_that_was_at_hand_is_put_on_a_stream() {
+async fn changed_subscription_drops_buffered_events() {
     let opened = open().await;
     let (id, mut stream) = opened.subscribed().await;
     let mut other = opened.follow(&id).await;
-    // One commit is one run.
+    // One commit is one batch.
     opened.journal.append((0..5).map(|_| event(10)).collect()).await.expect("written");
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
-    assert!(stream.run.is_some(), "four more are at hand");
+    assert!(stream.batch.is_some(), "four more events are buffered");
     opened.journal.update_subscription(id.clone(), Filter::default()).await.expect("changed");
-    ended(&mut stream, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
-    assert!(matches!(next(&mut other).await, Ok(Response::Started(_))), "the first, always");
-    ended(&mut other, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
+    expect_end(&mut stream, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
+    assert!(matches!(next(&mut other).await, Ok(Response::Started(_))), "`started` is always first");
+    expect_end(&mut other, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
 
-    let following = opened.journal.follow(&id, OnExpired::Fail, true).await.expect("it starts");
+    let following = opened.journal.follow(&id, OnExpired::Fail, true).await.expect("the stream starts");
     assert_eq!((following.subscription.generation, following.watching.over()), (2, None));
 }
 
 #[tokio::test]
-async fn a_stream_that_waits_for_events_is_woken_when_its_subscription_is_moved_or_deleted() {
+async fn seek_or_delete_wakes_a_stream_that_waits_for_events() {
     let opened = open().await;
     let (id, mut stream) = opened.subscribed().await;
-    let waiting = ended(&mut stream, ClosingReason::SubscriptionChanged, Code::Unavailable);
-    let (_, moved) = tokio::join!(waiting, opened.journal.seek_subscription(id.clone(), Start::Latest));
-    moved.expect("moved");
+    let waiting = expect_end(&mut stream, ClosingReason::SubscriptionChanged, Code::Unavailable);
+    let (_, sought) = tokio::join!(waiting, opened.journal.seek_subscription(id.clone(), Start::Latest));
+    sought.expect("sought");
     let mut stream = opened.follow(&id).await;
     assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
-    let waiting = ended(&mut stream, ClosingReason::SubscriptionDeleted, Code::NotFound);
+    let waiting = expect_end(&mut stream, ClosingReason::SubscriptionDeleted, Code::NotFound);
     let (_, deleted) = tokio::join!(waiting, opened.journal.delete_subscription(id));
     deleted.expect("deleted");
 }
 
 #[tokio::test]
-async fn acknowledging_leaves_streams_as_they_are() {
+async fn acknowledge_does_not_affect_open_streams() {
     let opened = open().await;
     let (id, mut stream) = opened.subscribed().await;
     opened.journal.append((0..2).map(|_| event(10)).collect()).await.expect("written");
@@ -263,36 +263,36 @@ async fn acknowledging_leaves_streams_as_they_are() {
 }
 
 #[tokio::test]
-async fn the_place_of_a_stream_moves_on_over_what_went_and_is_not_missed() {
+async fn trimmed_events_that_do_not_match_advance_the_position() {
     let opened = open().await;
     let id: SubscriptionId = "billing".parse().expect("an id");
     let filter = Filter { accounts: vec!["globex".parse().expect("an id")], types: Vec::new() };
-    opened.journal.create_subscription(id.clone(), filter, Start::Earliest).await.expect("made");
+    opened.journal.create_subscription(id.clone(), filter, Start::Earliest).await.expect("created");
     let streams = [opened.follow(&id).await, opened.stream(Start::Earliest, OnExpired::Fail).await];
     opened.trim(100).await;
     for mut stream in streams {
         assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
         tokio::time::pause();
-        let told = next(&mut stream).await;
-        let Ok(Response::Heartbeat(heartbeat)) = told else { panic!("{told:?}") };
-        assert_eq!(heartbeat.cursor, opened.cursor(COUNT), "one that is good");
+        let item = next(&mut stream).await;
+        let Ok(Response::Heartbeat(heartbeat)) = item else { panic!("{item:?}") };
+        assert_eq!(heartbeat.cursor, opened.cursor(COUNT), "the cursor is valid");
         tokio::time::resume();
     }
 }
 
-/// The journal is told to have come to an event before readers are. Where one follows the other all the time, that must
-/// not look as if the stream were still on its way.
+/// The journal counts an event before its readers get it. Under a constant load, such events must not keep a stream
+/// that has reached the end from being idle.
 #[tokio::test]
-async fn a_stream_that_has_come_to_the_end_is_idle_also_while_events_come_that_it_does_not_want() {
+async fn stream_at_the_end_is_idle_although_new_events_are_pending() {
     let opened = open().await;
-    let reader = opened.journal.read(Start::Latest, OnExpired::Fail, false).await.expect("it starts");
-    let wanted = Wanted { idle_timeout: Some(Duration::from_secs(5)), ..wanted() };
-    let mut stream = EventStream::new(&opened.journal, reader, wanted, None, CancellationToken::new());
+    let reader = opened.journal.read(Start::Latest, OnExpired::Fail, false).await.expect("the stream starts");
+    let options = SubscribeOptions { idle_timeout: Some(Duration::from_secs(5)), ..options() };
+    let mut stream = EventStream::new(&opened.journal, reader, options, None, CancellationToken::new());
     assert!(matches!(next(&mut stream).await, Ok(Response::Started(_))));
     opened.hold_back.store(true, Ordering::SeqCst);
     append(&opened.journal).await;
     tokio::time::pause();
-    let told = next(&mut stream).await;
-    let Ok(Response::Closing(closing)) = told else { panic!("{told:?}") };
+    let item = next(&mut stream).await;
+    let Ok(Response::Closing(closing)) = item else { panic!("{item:?}") };
     assert_eq!(closing.reason(), ClosingReason::IdleTimeout);
 }

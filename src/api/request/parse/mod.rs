@@ -1,5 +1,6 @@
-//! Requests into `domain`: every fault is noted with its field's path, and reading goes on to the next field.
+//! Parses requests into `domain`. Each violation is recorded with its field's path, and parsing continues.
 
+mod media;
 pub(in crate::api) mod template;
 
 use std::fmt::Display;
@@ -12,16 +13,15 @@ use tokio::time::Instant;
 
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::error::status;
-use crate::api::message::media;
 use crate::api::request::idempotency;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::dispatch::SendOptions;
 use crate::domain::message::{CallbackData, CallbackDataMalformed, Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
 use crate::pb::v1;
 use crate::provider::{Account, Accounts, IssueKind, Parts};
 
-/// Reads text that must be there.
+/// Parses a required text.
 pub(in crate::api) fn required<T: FromStr<Err: Display>>(
     field: &str,
     text: &str,
@@ -40,7 +40,7 @@ pub(in crate::api) fn required<T: FromStr<Err: Display>>(
     }
 }
 
-/// Reads a duration that must lie within a range. Absent stays absent.
+/// Parses an optional duration that must be within a range.
 pub(in crate::api) fn duration(
     field: &str,
     value: Option<prost_types::Duration>,
@@ -62,7 +62,8 @@ pub(in crate::api) fn duration(
     }
 }
 
-/// Finds the account that a request names. An id that is none is noted, one that does not exist fails at once.
+/// Finds the account that a request names. A malformed id is a violation; an account that does not exist fails at
+/// once.
 pub(in crate::api) fn account<'a>(
     field: &str,
     id: &str,
@@ -73,36 +74,36 @@ pub(in crate::api) fn account<'a>(
     accounts.get(&id).map(Some).ok_or_else(|| status::account_not_found(field, &id))
 }
 
-/// A message to be sent, as its caller asked for it.
+/// A parsed send request.
 #[derive(Debug)]
-pub(in crate::api) struct Sending {
+pub(in crate::api) struct ParsedSend {
     pub(in crate::api) account: Arc<Account>,
     pub(in crate::api) message: Outgoing,
-    pub(in crate::api) terms: SendOptions,
+    pub(in crate::api) options: SendOptions,
 }
 
-/// Reads a message to be sent, and holds it against what its account can do. `violations` are what was found before.
+/// Parses a send request, and checks it against the account's capabilities. `violations` has earlier violations.
 pub(in crate::api) fn send_message(
     mut request: v1::SendMessageRequest,
     accounts: &Accounts,
     deadline: Option<Instant>,
     mut violations: Violations,
-) -> Result<Sending, ErrorResponse> {
+) -> Result<ParsedSend, ErrorResponse> {
     let account = account("account", &request.account, accounts, &mut violations)?;
     let to = required::<Address>("to", &request.to, &mut violations);
     let channel = channel("channel", request.channel, &mut violations);
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
-    let repeat = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+    let key = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
     let checks = checks("checks", request.checks, &mut violations);
-    let fingerprint = match (&repeat, &to, channel, &sender) {
+    let fingerprint = match (&key, &to, channel, &sender) {
         (Some(_), Some(to), Some(channel), None | Some(Some(_))) => {
             let sender = sender.as_ref().and_then(Option::as_ref);
             Some(idempotency::of_message(&mut request, to, channel, sender))
         }
         _ => None,
     };
-    let content_field = request.content.as_ref().map(field_of);
+    let content_field = request.content.as_ref().map(content_field);
     let callback_data = callback_data("callback_data", &request.callback_data, &mut violations);
     let content = content(request.content, &mut violations);
 
@@ -118,15 +119,15 @@ pub(in crate::api) fn send_message(
     }
     violations.check()?;
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
-        unreachable!("what is missing was noted as a violation")
+        unreachable!("{CHECKED}")
     };
     let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data };
-    let request = repeat.zip(fingerprint).map(|(repeat, fingerprint)| repeat.request(fingerprint));
-    let terms = SendOptions { request, deadline, ..checks };
-    Ok(Sending { account: Arc::clone(account), message, terms })
+    let request = key.zip(fingerprint).map(|(key, fingerprint)| key.request(fingerprint));
+    let options = SendOptions { request, deadline, ..checks };
+    Ok(ParsedSend { account: Arc::clone(account), message, options })
 }
 
-/// Reads which checks run before a send: the session window's only on demand, the template's unless it is skipped.
+/// Parses which checks run before a send. By default, only the template is checked.
 pub(in crate::api) fn checks(
     field: &str,
     checks: Option<v1::SendChecks>,
@@ -150,7 +151,7 @@ pub(in crate::api) fn checks(
     }
 }
 
-/// Reads the JSON that is to come back with a message's events. Empty means none.
+/// Parses the JSON text that a message's events return. Empty means none.
 pub(in crate::api) fn callback_data(
     field: &str,
     text: &str,
@@ -159,56 +160,56 @@ pub(in crate::api) fn callback_data(
     if text.is_empty() {
         return None;
     }
-    let fault = |error| match error {
+    let reason = |error| match error {
         CallbackDataMalformed::TooLong => ViolationReason::OutOfRange,
         CallbackDataMalformed::NotJson => ViolationReason::Malformed,
     };
     text.parse()
-        .map_err(|error: CallbackDataMalformed| violations.add(field, fault(error), error.to_string()))
+        .map_err(|error: CallbackDataMalformed| violations.add(field, reason(error), error.to_string()))
         .ok()
 }
 
-/// Checks that a text has at most so many Unicode code points.
-pub(in crate::api) fn at_most(field: &str, text: &str, most: usize, violations: &mut Violations) {
-    // Counting is only needed where the bytes could be too many.
-    if text.len() > most && text.chars().count() > most {
-        violations.add(field, ViolationReason::OutOfRange, format!("must be at most {most} characters"));
+/// Checks that a text has at most `max` Unicode code points.
+pub(in crate::api) fn check_length(field: &str, text: &str, max: usize, violations: &mut Violations) {
+    // Counting is needed only if the text has more bytes than that.
+    if text.len() > max && text.chars().count() > max {
+        violations.add(field, ViolationReason::OutOfRange, format!("must be at most {max} characters"));
     }
 }
 
-/// Checks that a list has at most so many items; of a longer one, nothing is read.
-pub(in crate::api) fn few<'a, T>(
+/// Checks that a list has at most `max` items. Returns no items of a longer list.
+pub(in crate::api) fn limit_items<'a, T>(
     field: &str,
     items: &'a [T],
-    most: usize,
+    max: usize,
     violations: &mut Violations,
 ) -> &'a [T] {
-    if items.len() > most {
-        violations.add(field, ViolationReason::OutOfRange, format!("must have at most {most} items"));
+    if items.len() > max {
+        violations.add(field, ViolationReason::OutOfRange, format!("must have at most {max} items"));
         return &[];
     }
     items
 }
 
-/// The longest URL that is passed on.
-const URL_CHARACTERS: usize = 2_048;
+/// The maximum length of a URL, in characters.
+const MAX_URL_CHARACTERS: usize = 2_048;
 
-/// Reads an address that the provider fetches something from.
+/// Checks a URL that the provider fetches.
 pub(in crate::api) fn public_url(field: &str, url: String, violations: &mut Violations) -> Option<String> {
-    // The parser passes over white space and a lack of slashes, which whoever fetches it may not.
-    let written_out = url.split_once("://").is_some_and(|(scheme, _)| {
+    // The parser ignores white space and missing slashes, but the provider may not.
+    let has_scheme = url.split_once("://").is_some_and(|(scheme, _)| {
         scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
     });
-    let blank = url.chars().any(|c| c.is_whitespace() || c.is_control());
+    let has_blank = url.chars().any(|c| c.is_whitespace() || c.is_control());
     if url.is_empty() {
         violations.add(field, ViolationReason::Required, "must be given: a public http or https URL");
-    } else if url.chars().count() > URL_CHARACTERS {
+    } else if url.chars().count() > MAX_URL_CHARACTERS {
         violations.add(
             field,
             ViolationReason::OutOfRange,
-            format!("must be at most {URL_CHARACTERS} characters"),
+            format!("must be at most {MAX_URL_CHARACTERS} characters"),
         );
-    } else if !written_out || blank || !url::Url::parse(&url).is_ok_and(|url| url.has_host()) {
+    } else if !has_scheme || has_blank || !url::Url::parse(&url).is_ok_and(|url| url.has_host()) {
         violations.add(field, ViolationReason::Malformed, "must be a public http or https URL");
     } else {
         return Some(url);
@@ -216,19 +217,19 @@ pub(in crate::api) fn public_url(field: &str, url: String, violations: &mut Viol
     None
 }
 
-/// Notes all that keeps these parts of a message from being sent with an account. `path` stands before the fields'.
+/// Records everything that prevents the account from sending these parts. `path` is the prefix of the fields' paths.
 pub(in crate::api) fn validate(path: &str, account: &Account, parts: Parts<'_>, violations: &mut Violations) {
-    for objection in account.validate(parts) {
-        let fault = match objection.kind {
+    for issue in account.validate(parts) {
+        let reason = match issue.kind {
             IssueKind::Unsupported => ViolationReason::Unsupported,
             IssueKind::OutOfRange => ViolationReason::OutOfRange,
             IssueKind::Missing => ViolationReason::Required,
         };
-        violations.add(format!("{path}{}", objection.field), fault, objection.problem);
+        violations.add(format!("{path}{}", issue.field), reason, issue.problem);
     }
 }
 
-/// Reads the network to send over; unspecified is WhatsApp.
+/// Parses the network to send over. Unspecified means WhatsApp.
 pub(in crate::api) fn channel(field: &str, channel: i32, violations: &mut Violations) -> Option<Channel> {
     match v1::Channel::try_from(channel) {
         Ok(v1::Channel::Unspecified | v1::Channel::Whatsapp) => Some(Channel::WhatsApp),
@@ -240,7 +241,7 @@ pub(in crate::api) fn channel(field: &str, channel: i32, violations: &mut Violat
     }
 }
 
-const fn field_of(content: &v1::send_message_request::Content) -> &'static str {
+const fn content_field(content: &v1::send_message_request::Content) -> &'static str {
     match content {
         v1::send_message_request::Content::Text(_) => "text",
         v1::send_message_request::Content::Template(_) => "template",
@@ -264,7 +265,7 @@ fn content(
         }
         Some(v1::send_message_request::Content::Text(v1::Text { body })) => Some(Content::Text(body)),
         Some(v1::send_message_request::Content::Template(template)) => {
-            Some(Content::Template(template::filled(template, violations)))
+            Some(Content::Template(template::read(template, violations)))
         }
         Some(v1::send_message_request::Content::Media(link)) => media::link(link, violations),
         Some(v1::send_message_request::Content::Location(_)) => {

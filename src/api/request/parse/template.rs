@@ -6,23 +6,25 @@ use crate::domain::template::{Button, ButtonValue, Filled, Header, HeaderMedia, 
 use crate::pb::v1;
 use crate::pb::v1::{parameter, template_button, template_header};
 
-/// The longest code of a language.
-const LANGUAGE_CHARACTERS: usize = 32;
+/// The maximum length of a language code, in characters.
+const MAX_LANGUAGE_CHARACTERS: usize = 32;
 
-/// The longest text that fills something: as long as WhatsApp's longest message. The provider may take less.
-const FREE_CHARACTERS: usize = 4_096;
+/// The maximum length of a value, in characters: that of WhatsApp's longest message. The provider may accept less.
+const MAX_VALUE_CHARACTERS: usize = 4_096;
 
 const NAME_CHARACTERS: usize = 512;
 const FILE_NAME_CHARACTERS: usize = 240;
 const BODY_PARAMETERS: usize = 64;
 const BUTTONS: usize = 10;
 
-/// Reads what fills a template. Where something is wrong an empty value stands in its place, so that what the account
-/// objects to can be told at the same time, by the same indexes; with violations noted, nothing of it is sent.
-pub(super) fn filled(template: v1::TemplateMessage, violations: &mut Violations) -> Filled {
+/// Parses the parameters of a template.
+///
+/// An empty value replaces an invalid one. So the account's own checks can run on the same indexes, and the response
+/// lists all violations. A request with violations is never sent.
+pub(super) fn read(template: v1::TemplateMessage, violations: &mut Violations) -> Filled {
     let v1::TemplateMessage { name, language, header, body, buttons, components_json: _ } = template;
     self::name("template.name", &name, violations);
-    super::at_most("template.language", &language, LANGUAGE_CHARACTERS, violations);
+    super::check_length("template.language", &language, MAX_LANGUAGE_CHARACTERS, violations);
     if body.len() > BODY_PARAMETERS {
         let problem = format!("must be at most {BODY_PARAMETERS} parameters");
         violations.add("template.body", ViolationReason::OutOfRange, problem);
@@ -63,17 +65,17 @@ fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Hea
             let text = parameter(&at("text"), text, violations);
             match &text.value {
                 Value::Text(_) => {}
-                Value::Currency { .. } => only_text(&at("text.currency"), violations),
-                Value::DateTime { .. } => only_text(&at("text.date_time"), violations),
+                Value::Currency { .. } => reject_non_text(&at("text.currency"), violations),
+                Value::DateTime { .. } => reject_non_text(&at("text.date_time"), violations),
             }
             Some(Header::Text(text))
         }
         Some(template_header::Header::Image(media)) => {
-            unnamed(&at("image.file_name"), &media.file_name, violations);
+            reject_file_name(&at("image.file_name"), &media.file_name, violations);
             Some(Header::Image(self::media(&at("image"), media, violations)))
         }
         Some(template_header::Header::Video(media)) => {
-            unnamed(&at("video.file_name"), &media.file_name, violations);
+            reject_file_name(&at("video.file_name"), &media.file_name, violations);
             Some(Header::Video(self::media(&at("video"), media, violations)))
         }
         Some(template_header::Header::Document(media)) => {
@@ -84,8 +86,8 @@ fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Hea
             }
             Some(Header::Document(document))
         }
-        Some(template_header::Header::Location(place)) => {
-            Some(Header::Location(location(&at("location"), place, violations)))
+        Some(template_header::Header::Location(location)) => {
+            Some(Header::Location(self::location(&at("location"), location, violations)))
         }
         None => {
             let problem = "must be given: `text`, `image`, `video`, `document` or `location`";
@@ -95,13 +97,13 @@ fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Hea
     }
 }
 
-fn only_text(field: &str, violations: &mut Violations) {
-    violations.add(field, ViolationReason::Malformed, "must be a text: a header takes nothing else");
+fn reject_non_text(field: &str, violations: &mut Violations) {
+    violations.add(field, ViolationReason::Malformed, "must be text: a header accepts nothing else");
 }
 
-fn unnamed(field: &str, file_name: &str, violations: &mut Violations) {
+fn reject_file_name(field: &str, file_name: &str, violations: &mut Violations) {
     if !file_name.is_empty() {
-        violations.add(field, ViolationReason::Malformed, "must be empty: only documents have a name");
+        violations.add(field, ViolationReason::Malformed, "must be empty: only documents have a file name");
     }
 }
 
@@ -113,39 +115,39 @@ fn media(field: &str, media: v1::HeaderMedia, violations: &mut Violations) -> He
     HeaderMedia { url, file_name }
 }
 
-fn location(field: &str, place: v1::Location, violations: &mut Violations) -> Location {
-    let v1::Location { latitude, longitude, name, address } = place;
-    for (part, degrees, most) in [("latitude", latitude, 90.0), ("longitude", longitude, 180.0)] {
-        // NaN is in no range.
-        if !(-most..=most).contains(&degrees) {
-            let problem = format!("must be from -{most} to {most} degrees");
+fn location(field: &str, location: v1::Location, violations: &mut Violations) -> Location {
+    let v1::Location { latitude, longitude, name, address } = location;
+    for (part, degrees, max) in [("latitude", latitude, 90.0), ("longitude", longitude, 180.0)] {
+        // No range contains NaN.
+        if !(-max..=max).contains(&degrees) {
+            let problem = format!("must be from -{max} to {max} degrees");
             violations.add(format!("{field}.{part}"), ViolationReason::OutOfRange, problem);
         }
     }
-    super::at_most(&format!("{field}.name"), &name, FREE_CHARACTERS, violations);
-    super::at_most(&format!("{field}.address"), &address, FREE_CHARACTERS, violations);
+    super::check_length(&format!("{field}.name"), &name, MAX_VALUE_CHARACTERS, violations);
+    super::check_length(&format!("{field}.address"), &address, MAX_VALUE_CHARACTERS, violations);
     Location { latitude, longitude, name, address }
 }
 
 fn body(parameters: Vec<v1::Parameter>, violations: &mut Violations) -> Vec<Parameter> {
-    let mut read: Vec<Parameter> = Vec::new();
-    for (index, given) in parameters.into_iter().take(BODY_PARAMETERS).enumerate() {
+    let mut parsed: Vec<Parameter> = Vec::new();
+    for (index, parameter) in parameters.into_iter().take(BODY_PARAMETERS).enumerate() {
         let field = format!("template.body[{index}]");
-        if !given.name.is_empty() && read.iter().any(|before| before.name == given.name) {
-            violations.add(format!("{field}.name"), ViolationReason::Malformed, "must not be filled twice");
+        if !parameter.name.is_empty() && parsed.iter().any(|earlier| earlier.name == parameter.name) {
+            violations.add(format!("{field}.name"), ViolationReason::Malformed, "must not be given twice");
         }
-        read.push(parameter(&field, given, violations));
+        parsed.push(self::parameter(&field, parameter, violations));
     }
-    read
+    parsed
 }
 
 fn parameter(field: &str, parameter: v1::Parameter, violations: &mut Violations) -> Parameter {
-    super::at_most(&format!("{field}.name"), &parameter.name, NAME_CHARACTERS, violations);
+    super::check_length(&format!("{field}.name"), &parameter.name, NAME_CHARACTERS, violations);
     let mut filled = |at: &str, text: String| {
         if text.is_empty() {
             violations.add(format!("{field}.{at}"), ViolationReason::Required, "must be given");
         }
-        super::at_most(&format!("{field}.{at}"), &text, FREE_CHARACTERS, violations);
+        super::check_length(&format!("{field}.{at}"), &text, MAX_VALUE_CHARACTERS, violations);
         text
     };
     let value = match parameter.value {
@@ -180,21 +182,21 @@ fn is_currency(code: &str) -> bool {
 }
 
 fn buttons(buttons: Vec<v1::TemplateButton>, violations: &mut Violations) -> Vec<Button> {
-    let mut read: Vec<Button> = Vec::new();
+    let mut parsed: Vec<Button> = Vec::new();
     for (position, button) in buttons.into_iter().take(BUTTONS).enumerate() {
         let field = format!("template.buttons[{position}]");
         let index = button.index;
         if index as usize >= BUTTONS {
             let problem = format!("must be from 0 to {}", BUTTONS - 1);
             violations.add(format!("{field}.index"), ViolationReason::OutOfRange, problem);
-        } else if read.iter().any(|before| before.index == index) {
-            violations.add(format!("{field}.index"), ViolationReason::Malformed, "must not be filled twice");
+        } else if parsed.iter().any(|earlier| earlier.index == index) {
+            violations.add(format!("{field}.index"), ViolationReason::Malformed, "must not be given twice");
         }
         let mut filled = |at: &str, text: String| {
             if text.is_empty() {
                 violations.add(format!("{field}.{at}"), ViolationReason::Required, "must be given");
             }
-            super::at_most(&format!("{field}.{at}"), &text, FREE_CHARACTERS, violations);
+            super::check_length(&format!("{field}.{at}"), &text, MAX_VALUE_CHARACTERS, violations);
             text
         };
         let value = match button.value {
@@ -213,7 +215,7 @@ fn buttons(buttons: Vec<v1::TemplateButton>, violations: &mut Violations) -> Vec
                 ButtonValue::UrlSuffix(String::new())
             }
         };
-        read.push(Button { index, value });
+        parsed.push(Button { index, value });
     }
-    read
+    parsed
 }

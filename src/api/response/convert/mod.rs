@@ -1,4 +1,4 @@
-//! `domain` into the contract's messages. What comes in is parsed in `parse`.
+//! Converts `domain` into the contract's messages. `parse` has the other direction.
 
 pub(in crate::api) mod template;
 
@@ -15,7 +15,7 @@ use crate::pb::v1;
 use crate::provider::{Account, Capabilities, Limits};
 use crate::store::{Stamp, StatusEffect};
 
-/// Makes an event's bytes for the wire: a `switchboard.v1.Event` without its raw body.
+/// Encodes an event as a `switchboard.v1.Event` without its raw body.
 pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
     let payload = match &event.payload {
         Payload::MessageReceived(message) => {
@@ -75,7 +75,7 @@ fn message_status(status: &event::MessageStatus, life: Option<StatusEffect>) -> 
 }
 
 fn reported_fault(reported: &ReportedFault) -> v1::Failure {
-    v1::Failure { raw_json: reported.raw_json.clone(), ..status::error(&reported.fault) }
+    v1::Failure { raw_json: reported.raw_json.clone(), ..status::reported_failure(&reported.fault) }
 }
 
 pub(in crate::api) fn party(party: &event::Party) -> v1::Party {
@@ -110,7 +110,9 @@ pub(in crate::api) fn message(message: Message) -> v1::Message {
         provider_state: message.provider_state.unwrap_or_default(),
         failure: message.problem.as_ref().map(|problem| match problem {
             MessageProblem::Failed(reported) => reported_fault(reported),
-            MessageProblem::OutcomeUnknown(doubt) => status::doubt(message.id, message.attempt, doubt),
+            MessageProblem::OutcomeUnknown(outcome) => {
+                status::outcome_unknown(message.id, message.attempt, outcome)
+            }
         }),
         request_id: message.request_id.map(|id| id.to_string()).unwrap_or_default(),
         attempt: message.attempt,
@@ -139,7 +141,7 @@ pub(in crate::api) fn account(account: &Account) -> v1::Account {
         capabilities: Some(v1::Capabilities {
             rpcs: rpcs.iter().map(|&rpc| rpc.to_owned()).collect(),
             contents: contents.iter().map(|&content| content.to_owned()).collect(),
-            channels: channels.iter().map(|&able| channel(able).into()).collect(),
+            channels: channels.iter().map(|&supported| channel(supported).into()).collect(),
             reports_statuses,
             receives_messages,
             chooses_sender,
@@ -166,7 +168,7 @@ pub(in crate::api) fn provider(provider: Provider) -> v1::Provider {
     }
 }
 
-/// The provider of that name; unspecified where it names none.
+/// The provider of this name. Unspecified if there is none.
 pub(in crate::api) fn provider_named(name: &str) -> v1::Provider {
     [Provider::ConnectBy, Provider::Connectly]
         .into_iter()
@@ -174,7 +176,7 @@ pub(in crate::api) fn provider_named(name: &str) -> v1::Provider {
         .map_or(v1::Provider::Unspecified, self::provider)
 }
 
-/// The raw twin of a provider: its name, or nothing where it is unspecified.
+/// The name of a provider. Empty if it is unspecified.
 pub(in crate::api) fn provider_name(provider: v1::Provider) -> &'static str {
     match provider {
         v1::Provider::Unspecified => "",
@@ -202,9 +204,9 @@ fn message_state(state: MessageState) -> v1::MessageState {
     }
 }
 
-pub(in crate::api) fn timestamp(moment: UnixMillis) -> prost_types::Timestamp {
-    let nanos = i32::try_from(moment.0.rem_euclid(1_000) * 1_000_000).expect("less than a second");
-    prost_types::Timestamp { seconds: moment.0.div_euclid(1_000), nanos }
+pub(in crate::api) fn timestamp(time: UnixMillis) -> prost_types::Timestamp {
+    let nanos = i32::try_from(time.0.rem_euclid(1_000) * 1_000_000).expect("less than a second");
+    prost_types::Timestamp { seconds: time.0.div_euclid(1_000), nanos }
 }
 
 pub(in crate::api) fn duration(duration: Duration) -> prost_types::Duration {

@@ -1,4 +1,4 @@
-//! Templates as providers list them.
+//! Converts templates of a provider's list.
 
 use super::timestamp;
 use crate::domain::template::{
