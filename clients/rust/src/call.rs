@@ -89,25 +89,26 @@ calls! {
     contacts.create_contact(CreateContactRequest) -> CreateContactResponse keyed;
     contacts.update_contact(UpdateContactRequest) -> UpdateContactResponse write;
     contacts.delete_contact(DeleteContactRequest) -> DeleteContactResponse write;
+    conversations.get_conversation(GetConversationRequest) -> GetConversationResponse read;
     events.list_events(ListEventsRequest) -> ListEventsResponse read;
-    events.create_subscription(CreateSubscriptionRequest) -> CreateSubscriptionResponse write;
-    events.get_subscription(GetSubscriptionRequest) -> GetSubscriptionResponse read;
-    events.list_subscriptions(ListSubscriptionsRequest) -> ListSubscriptionsResponse read;
-    events.update_subscription(UpdateSubscriptionRequest) -> UpdateSubscriptionResponse write;
-    events.seek_subscription(SeekSubscriptionRequest) -> SeekSubscriptionResponse write;
-    events.delete_subscription(DeleteSubscriptionRequest) -> DeleteSubscriptionResponse write;
-    events.acknowledge(AcknowledgeRequest) -> AcknowledgeResponse write;
     flows.list_flow_responses(ListFlowResponsesRequest) -> ListFlowResponsesResponse read;
     messages.send_message(SendMessageRequest) -> SendMessageResponse keyed;
     messages.get_message(GetMessageRequest) -> GetMessageResponse read;
-    messages.get_conversation(GetConversationRequest) -> GetConversationResponse read;
+    messages.list_messages(ListMessagesRequest) -> ListMessagesResponse read;
+    subscriptions.create_subscription(CreateSubscriptionRequest) -> CreateSubscriptionResponse write;
+    subscriptions.get_subscription(GetSubscriptionRequest) -> GetSubscriptionResponse read;
+    subscriptions.list_subscriptions(ListSubscriptionsRequest) -> ListSubscriptionsResponse read;
+    subscriptions.update_subscription(UpdateSubscriptionRequest) -> UpdateSubscriptionResponse write;
+    subscriptions.seek_subscription(SeekSubscriptionRequest) -> SeekSubscriptionResponse write;
+    subscriptions.delete_subscription(DeleteSubscriptionRequest) -> DeleteSubscriptionResponse write;
+    subscriptions.acknowledge(AcknowledgeRequest) -> AcknowledgeResponse write;
     templates.list_templates(ListTemplatesRequest) -> ListTemplatesResponse read;
     templates.get_template(GetTemplateRequest) -> GetTemplateResponse read;
-    webhooks.create_webhook(CreateWebhookRequest) -> CreateWebhookResponse keyed;
-    webhooks.list_webhooks(ListWebhooksRequest) -> ListWebhooksResponse read;
-    webhooks.update_webhook(UpdateWebhookRequest) -> UpdateWebhookResponse write;
-    webhooks.delete_webhook(DeleteWebhookRequest) -> DeleteWebhookResponse write;
-    webhooks.verify_webhook(VerifyWebhookRequest) -> VerifyWebhookResponse read;
+    webhook_registrations.create_webhook_registration(CreateWebhookRegistrationRequest) -> CreateWebhookRegistrationResponse keyed;
+    webhook_registrations.list_webhook_registrations(ListWebhookRegistrationsRequest) -> ListWebhookRegistrationsResponse read;
+    webhook_registrations.update_webhook_registration(UpdateWebhookRegistrationRequest) -> UpdateWebhookRegistrationResponse write;
+    webhook_registrations.delete_webhook_registration(DeleteWebhookRegistrationRequest) -> DeleteWebhookRegistrationResponse write;
+    webhook_registrations.verify_webhook_signature(VerifyWebhookSignatureRequest) -> VerifyWebhookSignatureResponse read;
 }
 
 impl Client {

@@ -11,7 +11,7 @@ use crate::v1::subscribe_response::Response;
 use crate::v1::{
     AcknowledgeRequest, ClosingReason, ExpiredPolicy, SubscribeClosing, SubscribeRequest, SubscribeStarted,
 };
-use crate::{Error, StreamItem};
+use crate::{Error, Reason, StreamItem, parse_reason};
 
 /// The heartbeat interval if the server does not report one.
 const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
@@ -73,15 +73,15 @@ impl Progress {
     pub(crate) fn request(&self) -> SubscribeRequest {
         let mut request = self.request.clone();
         request.max_events = request.max_events.saturating_sub(self.delivered_events);
-        if !self.cursor.is_empty() && self.subscription().is_none() {
+        if !self.cursor.is_empty() && self.subscription_id().is_none() {
             request.start = Some(Start::AfterCursor(self.cursor.clone()));
         }
         request
     }
 
-    fn subscription(&self) -> Option<&String> {
+    fn subscription_id(&self) -> Option<&String> {
         match &self.request.start {
-            Some(Start::Subscription(subscription)) => Some(subscription),
+            Some(Start::SubscriptionId(id)) => Some(id),
             _ => None,
         }
     }
@@ -155,10 +155,10 @@ impl Progress {
         if cursor.is_empty() || cursor == self.cursor {
             return;
         }
-        if let Some(subscription) = self.subscription() {
+        if let Some(subscription_id) = self.subscription_id() {
             // A position is acknowledged only with the generation of the stream that delivered it.
             self.pending = Some(AcknowledgeRequest {
-                subscription: subscription.clone(),
+                subscription_id: subscription_id.clone(),
                 cursor: cursor.clone(),
                 generation: self.generation,
             });
@@ -194,7 +194,7 @@ impl Progress {
     ///
     /// Returns the failure of the stream if another stream would fail too.
     pub(crate) fn reopen_delay(&mut self, error: Option<Error>) -> Result<Duration, Error> {
-        let closing = self.closing.take().and_then(|closing| closing.retry_after);
+        let closing = self.closing.take().and_then(|closing| closing.retry_delay);
         let mut requested = closing.and_then(|delay| Duration::try_from(delay).ok()).unwrap_or_default();
         if let Some(error) = error {
             let is_reset = is_reset(&error);
@@ -220,7 +220,7 @@ pub(crate) fn is_transient(error: &Error) -> bool {
 /// Whether the server refused an acknowledgement because the subscription was moved or has another filter since. The
 /// stream does not fail: the server ends it, and the next one starts at the new position of the subscription.
 pub(crate) fn is_stale(error: &Error) -> bool {
-    error.reason() == "SUBSCRIPTION_GENERATION_STALE"
+    parse_reason(error.reason()) == Reason::SubscriptionGenerationStale
 }
 
 /// Whether something between client and server may have ended the call. A failure that comes from the server has a reason.
@@ -250,11 +250,11 @@ mod tests {
             (hour, Some(second), MAX_SERVER_DELAY),
         ] {
             let mut progress = Progress::new(SubscribeRequest::default());
-            let retry_after = Some(closing.try_into().expect("short"));
+            let retry_delay = Some(closing.try_into().expect("short"));
             let reason = ClosingReason::Shutdown.into();
             progress.receive(Response::Closing(SubscribeClosing {
                 reason,
-                retry_after,
+                retry_delay,
                 ..Default::default()
             }));
             assert!(!progress.is_closed());
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn pending_position_keeps_generation_of_its_stream() {
-        let start = Some(Start::Subscription("billing".to_owned()));
+        let start = Some(Start::SubscriptionId("billing".to_owned()));
         let mut progress = Progress::new(SubscribeRequest { start, ..SubscribeRequest::default() });
         let started =
             |generation| SubscribeStarted { generation, cursor: "0".to_owned(), ..Default::default() };
