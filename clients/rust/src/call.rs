@@ -118,9 +118,9 @@ impl Client {
     /// [`Error::request_id`] reports it.
     ///
     /// The client retries a call only after UNAVAILABLE. It always retries reads. It retries a write only if the write
-    /// carries a `request_id`, and every attempt carries the same one. The delay between two attempts grows, and is never
-    /// shorter than the delay that the server requests. If the server requests more than 30 seconds, the call fails at
-    /// once.
+    /// carries a `request_id`, and every attempt carries the same one. The delay between two attempts is a growing
+    /// backoff with jitter, plus the delay that the server requests. If the server requests more than 30 seconds, the call
+    /// fails at once.
     ///
     /// # Errors
     ///
@@ -201,7 +201,8 @@ impl RetryState {
             return Err(error);
         }
         self.retries_left -= 1;
-        let delay = self.backoff.next().unwrap_or(MAX_BACKOFF_BEFORE_JITTER).max(requested);
+        // The backoff has jitter, so clients that the server gave the same delay do not all return at once.
+        let delay = requested + self.backoff.next().unwrap_or(MAX_BACKOFF_BEFORE_JITTER);
         if self.deadline.is_some_and(|deadline| Instant::now() + delay >= deadline) {
             return Err(error);
         }

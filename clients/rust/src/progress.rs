@@ -16,7 +16,7 @@ use crate::{Error, Reason, StreamItem, parse_reason};
 /// The heartbeat interval if the server does not report one.
 const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The longest delay before a stream is reopened, unless the server requests a longer one.
+/// The longest delay before a stream is reopened, in addition to the delay that the server requests.
 const MAX_REOPEN_DELAY: Duration = Duration::from_secs(5);
 
 /// How many times in a row a stream may be reset before it delivered anything. A response that the client cannot decode
@@ -207,8 +207,9 @@ impl Progress {
             }
             requested = requested.max(error.retry_delay().unwrap_or_default());
         }
-        let delay = self.backoff.next().unwrap_or(MAX_REOPEN_DELAY).min(MAX_REOPEN_DELAY);
-        Ok(delay.max(requested.min(MAX_SERVER_DELAY)))
+        let backoff = self.backoff.next().unwrap_or(MAX_REOPEN_DELAY).min(MAX_REOPEN_DELAY);
+        // The backoff has jitter, so subscribers that the server gave the same delay do not all return at once.
+        Ok(requested.min(MAX_SERVER_DELAY) + backoff)
     }
 }
 
@@ -230,6 +231,8 @@ fn is_reset(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use tonic::Status;
     use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn reopen_delay_is_longest_requested_up_to_limit() {
+    fn reopen_delay_is_longest_requested_plus_backoff() {
         let (second, hour) = (Duration::from_secs(20), Duration::from_secs(3_600));
         for (closing, failure, expected) in [
             (second, None, second),
@@ -258,10 +261,23 @@ mod tests {
                 ..Default::default()
             }));
             assert!(!progress.is_closed());
-            assert_eq!(progress.reopen_delay(failure.map(unavailable)).expect("reopens"), expected);
+            let delay = progress.reopen_delay(failure.map(unavailable)).expect("reopens");
+            assert!(delay > expected && delay <= expected + MAX_REOPEN_DELAY, "{delay:?}");
             // The request of an earlier stream no longer applies.
             assert!(progress.reopen_delay(None).expect("reopens") < second);
         }
+    }
+
+    #[test]
+    fn same_requested_delay_gives_different_delays() {
+        let delays: HashSet<_> = (0..10)
+            .map(|_| {
+                let mut progress = Progress::new(SubscribeRequest::default());
+                let failure = unavailable(Duration::from_secs(5));
+                progress.reopen_delay(Some(failure)).expect("reopens")
+            })
+            .collect();
+        assert!(delays.len() > 1, "{delays:?}");
     }
 
     #[test]
