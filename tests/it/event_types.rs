@@ -3,7 +3,7 @@
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
     Attachment, ButtonReply, Channel, Event, EventFilter, Location, MediaKind, MessageEcho, MessageReceived,
-    MessageState, Party, Referral, ReportCompleted, StartPosition, SubscribeRequest, Text, event::Payload,
+    MessageState, Party, Referral, ReportRun, StartPosition, SubscribeRequest, Text, event::Payload,
     message_echo, message_received,
 };
 
@@ -193,10 +193,10 @@ async fn failed_status_has_the_providers_error() {
 #[tokio::test]
 async fn completed_report_has_url_and_times() {
     let event = event_of(sample!("report")).await;
-    assert_eq!(event.r#type, "report.completed");
-    let Some(Payload::ReportCompleted(report)) = event.payload else { panic!("a report") };
+    assert_eq!(event.r#type, "report.run");
+    let Some(Payload::ReportRun(report)) = event.payload else { panic!("a report") };
     let seconds = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-    let expected = ReportCompleted {
+    let expected = ReportRun {
         report_id: "rep-1".to_owned(),
         name: "Daily campaigns".to_owned(),
         report_type: "campaign.daily.v1".to_owned(),
@@ -248,7 +248,7 @@ async fn duplicate_of_any_event_type_is_dropped_by_identity() {
         "message.received",
         "message.echo",
         "message.status",
-        "report.completed",
+        "report.run",
     ];
     assert_eq!(types(&gateway).await, once);
 }
@@ -272,7 +272,7 @@ async fn report_in_progress_does_not_hide_its_completion() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(&sample!("report").replace("completed", "processing")).await;
     gateway.deliver(sample!("report")).await;
-    assert_eq!(types(&gateway).await, ["unknown", "report.completed"]);
+    assert_eq!(types(&gateway).await, ["unknown", "report.run"]);
 }
 
 #[tokio::test]
@@ -280,10 +280,10 @@ async fn filter_selects_reports() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(sample!("audio")).await;
     gateway.deliver(sample!("report")).await;
-    for word in ["report.completed", "report.*"] {
-        let filter = EventFilter { accounts: vec![], types: vec![word.to_owned()] };
+    for word in ["report.run", "report.*"] {
+        let filter = EventFilter { accounts: vec![], types: vec![word.to_owned()], ..EventFilter::default() };
         let request = SubscribeRequest { filter: Some(filter), ..from_the_start() };
         let mut subscriber = gateway.subscribe(request).await.expect("subscribed");
-        assert_eq!(subscriber.event().await.r#type, "report.completed", "{word}");
+        assert_eq!(subscriber.event().await.r#type, "report.run", "{word}");
     }
 }

@@ -156,7 +156,7 @@ async fn call_that_would_miss_its_deadline_fails_with_a_retry_delay() {
 
     assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 1, "nothing was sent");
     assert_eq!(gateway.connectly().arrivals(Operation::ListTemplates), 0, "nothing was sent");
-    assert!(gateway.metric(r#"switchboard_held_total{account="demo-connectly",cause="busy"}"#).await >= 2.0);
+    assert!(gateway.metric(r#"switchboard_rejected_calls_total{account="demo-connectly",cause="busy"}"#).await >= 2.0);
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn open_circuit_fails_fast_and_recovers_without_a_client_call() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(provider.arrivals(Operation::SendText), 5, "no send reaches a provider whose circuit is open");
     assert!(
-        gateway.metric(r#"switchboard_held_total{account="demo-connectby",cause="down"}"#).await >= 200.0
+        gateway.metric(r#"switchboard_rejected_calls_total{account="demo-connectby",cause="down"}"#).await >= 200.0
     );
 
     provider.clear_faults().await.expect("faults cleared");

@@ -7,7 +7,7 @@ use switchboard::pb::v1::contact_service_client::ContactServiceClient;
 use switchboard::pb::v1::template_service_client::TemplateServiceClient;
 use switchboard::pb::v1::{
     Contact, CreateContactRequest, MediaHeader, SendMediaRequest, SendMessageRequest,
-    UploadTemplateMediaHeader, UploadTemplateMediaRequest, WebhookTopic,
+    UploadTemplateMediaHeader, UploadTemplateMediaRequest, WebhookRegistrationTopic,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
@@ -110,11 +110,11 @@ impl Write {
                 Ok((answer.url, answer.replayed))
             }
             Self::Webhook => {
-                let mut request = webhook_registration::new(WebhookTopic::Report);
+                let mut request = webhook_registration::new(WebhookRegistrationTopic::Report);
                 request.address = format!("https://hooks.example.org/{content}");
                 (request.request_id, request.resend_after_attempt) = (request_id, resend_after_attempt);
                 let answer = webhook_registration::create(gateway, request).await?;
-                Ok((answer.webhook.expect("present").id, answer.replayed))
+                Ok((answer.webhook_registration.expect("present").id, answer.replayed))
             }
         }
     }
@@ -241,9 +241,9 @@ async fn joined_registration_gets_the_conflict_too() {
     let gateway = Start::quiet().start().await;
     let rule = FaultRule::once(Fault::Latency(Duration::from_millis(400))).on(Operation::ListWebhooks);
     gateway.connectly().set_fault(rule).await;
-    let request = switchboard::pb::v1::CreateWebhookRequest {
+    let request = switchboard::pb::v1::CreateWebhookRegistrationRequest {
         request_id: "a".to_owned(),
-        ..webhook_registration::new(WebhookTopic::Messages)
+        ..webhook_registration::new(WebhookRegistrationTopic::Messages)
     };
     let first = webhook_registration::create(&gateway, request.clone());
     let second = async {
@@ -255,7 +255,7 @@ async fn joined_registration_gets_the_conflict_too() {
     let (first, second) = tokio::join!(first, second);
     for error in [first, second] {
         let error = error.expect_err("already registered");
-        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_REGISTRATION_EXISTS"));
         assert!(!metadata(&error, "webhook_id").is_empty(), "{error:?}");
     }
     assert_eq!(gateway.connectly().arrivals(Operation::ListWebhooks), 1);

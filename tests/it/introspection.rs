@@ -17,7 +17,7 @@ use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, within};
 async fn accounts_report_their_capabilities() {
     let gateway = Start::quiet().start().await;
     let listed =
-        gateway.accounts().list_accounts(ListAccountsRequest {}).await.expect("listed").into_inner().accounts;
+        gateway.accounts().list_accounts(ListAccountsRequest::default()).await.expect("listed").into_inner().accounts;
     let ids: Vec<&str> = listed.iter().map(|account| account.id.as_str()).collect();
     assert_eq!(ids, [CONNECTBY, CONNECTLY]);
     for account in &listed {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use switchboard::pb::v1::event::Payload;
 use switchboard::pb::v1::watch_message_response::Response;
 use switchboard::pb::v1::{
-    Error, EventFilter, GetConversationRequest, GetConversationResponse, GetMessageRequest, Message,
-    MessageState, SendMessageRequest, SubscribeRequest, Template, WatchEndReason, WatchEnded,
+    Failure, EventFilter, GetConversationRequest, GetConversationResponse, GetMessageRequest, Message,
+    MessageState, SendMessageRequest, SubscribeRequest, TemplateMessage, WatchEndReason, WatchEnded,
     WatchMessageRequest, WatchMessageResponse, get_message_request, send_message_request,
     watch_message_request,
 };
@@ -100,7 +100,7 @@ fn status(provider_id: &str, word: &str, attempt: &str, callback_data: Value) ->
 }
 
 async fn subscribe(gateway: &Gateway, kind: &str) -> Subscriber {
-    let filter = EventFilter { accounts: vec![], types: vec![kind.to_owned()] };
+    let filter = EventFilter { accounts: vec![], types: vec![kind.to_owned()], ..EventFilter::default() };
     let request = SubscribeRequest { filter: Some(filter), ..SubscribeRequest::default() };
     gateway.subscribe(request).await.expect("subscribed")
 }
@@ -443,7 +443,7 @@ async fn invalid_get_conversation_reports_all_violations() {
 #[tokio::test]
 async fn closed_session_window_fails_the_send_if_checked() {
     let gateway = Start::quiet().start().await;
-    let checked = || SendMessageRequest { check_session_window: true, ..text(CONNECTLY, "hi") };
+    let checked = || SendMessageRequest { checks: Some(v1::SendChecks { session_window: v1::CheckMode::Enforce.into(), ..Default::default() }), ..text(CONNECTLY, "hi") };
     gateway.send(checked()).await.expect("accepted, because the store knows nothing of this customer");
 
     gateway.deliver(&received("m1", "hello?")).await;
@@ -455,10 +455,10 @@ async fn closed_session_window_fails_the_send_if_checked() {
 
     // Without the check, the provider decides. Templates always pass.
     gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
-    let template = Template { name: "no_such_template".to_owned(), ..Template::default() };
+    let template = TemplateMessage { name: "no_such_template".to_owned(), ..TemplateMessage::default() };
     let template = SendMessageRequest {
         content: Some(send_message_request::Content::Template(template)),
-        skip_template_check: true,
+        checks: Some(v1::SendChecks { template: v1::CheckMode::Skip.into(), ..Default::default() }),
         ..checked()
     };
     let error = gateway.send(template).await.expect_err("no such template");

@@ -6,9 +6,9 @@ use switchboard::pb::v1::contact_service_client::ContactServiceClient;
 use switchboard::pb::v1::send_messages_response::Result as Item;
 use switchboard::pb::v1::template_service_client::TemplateServiceClient;
 use switchboard::pb::v1::{
-    Contact, CreateContactRequest, CreateWebhookRequest, GetMessageRequest, MediaHeader, MessageState,
-    SendMediaRequest, SendMessageRequest, SendMessagesRequest, Template, UploadTemplateMediaHeader,
-    UploadTemplateMediaRequest, WebhookTopic, get_message_request, send_message_request,
+    Contact, CreateContactRequest, CreateWebhookRegistrationRequest, GetMessageRequest, MediaHeader, MessageState,
+    SendMediaRequest, SendMessageRequest, SendMessagesRequest, TemplateMessage, UploadTemplateMediaHeader,
+    UploadTemplateMediaRequest, WebhookRegistrationTopic, get_message_request, send_message_request,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
@@ -66,10 +66,10 @@ async fn writes_after_restore_are_unknown_until_resent_explicitly() {
         };
         stream::iter([UploadTemplateMediaRequest { header: Some(header), chunk: PNG.to_vec().into() }])
     };
-    let webhook = |resend_after_attempt| CreateWebhookRequest {
+    let webhook = |resend_after_attempt| CreateWebhookRegistrationRequest {
         request_id: "webhook".to_owned(),
         resend_after_attempt,
-        ..webhook_registration::new(WebhookTopic::Report)
+        ..webhook_registration::new(WebhookRegistrationTopic::Report)
     };
 
     for _ in 0..2 {
@@ -144,10 +144,10 @@ async fn stream_items_and_media_after_restore_are_unknown_too() {
 async fn possibly_sent_message_is_never_reported_as_not_sent() {
     let gateway = restart_from_backup(Start::quiet().start().await, Start::quiet()).await;
     let with_template = SendMessageRequest {
-        content: Some(send_message_request::Content::Template(Template {
+        content: Some(send_message_request::Content::Template(TemplateMessage {
             name: "unknown-template".to_owned(),
             language: "en".to_owned(),
-            ..Template::default()
+            ..TemplateMessage::default()
         })),
         request_id: "template".to_owned(),
         ..text(CONNECTBY, "")
@@ -162,7 +162,7 @@ async fn possibly_sent_message_is_never_reported_as_not_sent() {
     // The customer's last message is years old.
     gateway.deliver(&received("M1", "hello")).await;
     let windowed = |request_id: &str| SendMessageRequest {
-        check_session_window: true,
+        checks: Some(v1::SendChecks { session_window: v1::CheckMode::Enforce.into(), ..Default::default() }),
         request_id: request_id.to_owned(),
         ..text(CONNECTLY, "hello")
     };

@@ -32,14 +32,14 @@ async fn create(channel: Channel, id: &str, start: create_subscription_request::
 }
 
 async fn get(channel: Channel, id: &str) -> Subscription {
-    let request = v1::GetSubscriptionRequest { subscription: id.to_owned() };
+    let request = v1::GetSubscriptionRequest { subscription_id: id.to_owned() };
     let found = within(EventServiceClient::new(channel).get_subscription(request)).await.expect("present");
     found.into_inner().subscription.expect("never empty")
 }
 
 async fn acknowledge(channel: Channel, id: &str, cursor: &str) {
     let request =
-        v1::AcknowledgeRequest { subscription: id.to_owned(), cursor: cursor.to_owned(), generation: 0 };
+        v1::AcknowledgeRequest { subscription_id: id.to_owned(), cursor: cursor.to_owned(), generation: 0 };
     within(EventServiceClient::new(channel).acknowledge(request)).await.expect("acknowledged");
 }
 
@@ -169,7 +169,7 @@ async fn size_limit_expires_a_lagging_subscription_and_logs_an_error() {
         })
         .await;
     server.wait_for_metric("switchboard_journal_bytes", |bytes| bytes <= (17 * MIB) as f64).await;
-    server.wait_for_metric("switchboard_journal_oldest_number", |oldest| oldest > 1.0).await;
+    server.wait_for_metric("switchboard_journal_oldest_sequence", |oldest| oldest > 1.0).await;
     server
         .wait_for_metric("switchboard_subscription_lag_events{subscription=\"slow\"}", |lag| lag == 24.0)
         .await;

@@ -35,8 +35,8 @@ async fn webhook_is_injected_with_any_signature() {
     let gateway = Start::quiet().start().await;
     for (signature, answer) in [
         (pb::WebhookSignature::Unspecified, 200),
-        (pb::WebhookSignature::Right, 200),
-        (pb::WebhookSignature::Wrong, 401),
+        (pb::WebhookSignature::Valid, 200),
+        (pb::WebhookSignature::Invalid, 401),
         (pb::WebhookSignature::Missing, 401),
     ] {
         let request = pb::InjectWebhookRequest {

@@ -2,7 +2,7 @@
 
 use switchboard::domain::{Cursor, Filter};
 use switchboard::pb::v1;
-use switchboard::pb::v1::seek_subscription_request::Place;
+use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{EventFilter, StartPosition, SubscribeRequest, create_subscription_request};
 use switchboard::store::{self, Change, MOST_SUBSCRIPTIONS, Op};
@@ -68,9 +68,9 @@ async fn invalid_subscription_request_names_its_fields() {
         let subscription = id.to_owned();
         let request = SubscribeRequest { start: Some(From::Subscription(subscription)), ..subscribed() };
         errors.push((gateway.subscribe(request).await.err().expect("no id"), &["subscription"]));
-        let request = v1::GetSubscriptionRequest { subscription: id.to_owned() };
+        let request = v1::GetSubscriptionRequest { subscription_id: id.to_owned() };
         errors.push((within(events.get_subscription(request)).await.expect_err("no id"), &["subscription"]));
-        let request = v1::DeleteSubscriptionRequest { subscription: id.to_owned() };
+        let request = v1::DeleteSubscriptionRequest { subscription_id: id.to_owned() };
         errors
             .push((within(events.delete_subscription(request)).await.expect_err("no id"), &["subscription"]));
     }
@@ -86,9 +86,9 @@ async fn invalid_subscription_request_names_its_fields() {
     let wrong = within(events.seek_subscription(v1::SeekSubscriptionRequest::default())).await;
     errors.push((wrong.expect_err("nothing given"), &["subscription", "place"]));
     for (place, field) in [
-        (Place::Position(StartPosition::Unspecified.into()), "position"),
-        (Place::Position(9), "position"),
-        (Place::Since(prost_types::Timestamp { seconds: 0, nanos: -1 }), "since"),
+        (Target::Position(StartPosition::Unspecified.into()), "position"),
+        (Target::Position(9), "position"),
+        (Target::Since(prost_types::Timestamp { seconds: 0, nanos: -1 }), "since"),
     ] {
         let wrong = seek(&gateway, place).await.expect_err("invalid position");
         assert_eq!(fields(&wrong), [field]);
@@ -125,7 +125,7 @@ async fn malformed_foreign_and_lost_cursors_are_distinguished() {
             filter: None,
             start: Some(start),
         };
-        let place = Place::AfterCursor(cursor.to_owned());
+        let place = Target::AfterCursor(cursor.to_owned());
         for (error, field) in [
             (acknowledge(&gateway, cursor, 0).await.map(|_| ()), "cursor"),
             (seek(&gateway, place).await.map(|_| ()), "after_cursor"),
@@ -136,7 +136,7 @@ async fn malformed_foreign_and_lost_cursors_are_distinguished() {
             assert_eq!(fields(&error), if expected == &malformed { vec![field] } else { vec![] });
         }
     }
-    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![] };
+    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![], ..EventFilter::default() };
     let request = v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(filter) };
     let error = within(gateway.events().update_subscription(request)).await.expect_err("no such account");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
@@ -184,7 +184,7 @@ async fn subscriptions_are_listed_by_id_page_by_page() {
         assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
     }
     for id in ids {
-        let request = v1::DeleteSubscriptionRequest { subscription: id };
+        let request = v1::DeleteSubscriptionRequest { subscription_id: id };
         within(gateway.events().delete_subscription(request)).await.expect("deleted");
     }
     let empty = list(0, "").await.expect("listed");
@@ -198,7 +198,7 @@ async fn subscription_1001_is_rejected() {
     let folder = Start::quiet().start().await.stop().await;
     let created = with_store(folder.path(), async |store| {
         let make = |n| {
-            let change = Change::Create { filter: Filter::default(), place: store::Place::Newest };
+            let change = Change::Create { filter: Filter::default(), place: store::SeekPosition::Newest };
             Op::Subscription(format!("s{n}").parse().expect("an id"), Box::new(change))
         };
         store.commit((0..MOST_SUBSCRIPTIONS).map(make).collect()).await.expect("written")
@@ -209,7 +209,7 @@ async fn subscription_1001_is_rejected() {
     assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "SUBSCRIPTIONS_EXHAUSTED"));
     let request = v1::CreateSubscriptionRequest { subscription: "s7".to_owned(), ..from_the_start() };
     assert_eq!(reason(&create(&gateway, request).await.expect_err("exists")), "SUBSCRIPTION_EXISTS");
-    let request = v1::DeleteSubscriptionRequest { subscription: "s7".to_owned() };
+    let request = v1::DeleteSubscriptionRequest { subscription_id: "s7".to_owned() };
     within(gateway.events().delete_subscription(request)).await.expect("deleted");
     create(&gateway, from_the_start()).await.expect("created");
 }

@@ -7,14 +7,14 @@ use switchboard::api::encode_event;
 use switchboard::domain::{AccountId, Filter, UnixMillis};
 use switchboard::pb::v1;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
-use switchboard::pb::v1::seek_subscription_request::Place;
+use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::subscribe_response::Response;
 use switchboard::pb::v1::{
     ClosingReason, EventFilter, ExpiredPolicy, StartPosition, SubscribeClosing, SubscribeRequest,
     Subscription, create_subscription_request,
 };
-use switchboard::store::{self, Change, Done, Op, ReplicaId, Store, Trim};
+use switchboard::store::{self, Change, OpResult, Op, ReplicaId, Store, Trim};
 use tonic::{Code, Status};
 
 use crate::support::binary::{Home, Server, post};
@@ -34,7 +34,7 @@ pub(crate) fn from_the_start() -> v1::CreateSubscriptionRequest {
 }
 
 pub(crate) fn types(words: &[&str]) -> EventFilter {
-    EventFilter { accounts: vec![], types: words.iter().map(|&word| word.to_owned()).collect() }
+    EventFilter { accounts: vec![], types: words.iter().map(|&word| word.to_owned()).collect(), ..EventFilter::default() }
 }
 
 pub(crate) async fn create(
@@ -46,7 +46,7 @@ pub(crate) async fn create(
 }
 
 pub(crate) async fn get(gateway: &Gateway) -> Subscription {
-    let request = v1::GetSubscriptionRequest { subscription: ID.to_owned() };
+    let request = v1::GetSubscriptionRequest { subscription_id: ID.to_owned() };
     let found = within(gateway.events().get_subscription(request)).await.expect("present").into_inner();
     found.subscription.expect("never empty")
 }
@@ -57,21 +57,21 @@ pub(crate) async fn update(gateway: &Gateway, filter: EventFilter) -> Subscripti
     changed.subscription.expect("never empty")
 }
 
-pub(crate) async fn seek(gateway: &Gateway, place: Place) -> Result<Subscription, Status> {
-    let request = v1::SeekSubscriptionRequest { subscription: ID.to_owned(), place: Some(place) };
+pub(crate) async fn seek(gateway: &Gateway, place: Target) -> Result<Subscription, Status> {
+    let request = v1::SeekSubscriptionRequest { subscription_id: ID.to_owned(), place: Some(place) };
     let moved = within(gateway.events().seek_subscription(request)).await?.into_inner();
     Ok(moved.subscription.expect("never empty"))
 }
 
 pub(crate) async fn delete(gateway: &Gateway) -> Result<(), Status> {
-    let request = v1::DeleteSubscriptionRequest { subscription: ID.to_owned() };
+    let request = v1::DeleteSubscriptionRequest { subscription_id: ID.to_owned() };
     within(gateway.events().delete_subscription(request)).await.map(drop)
 }
 
 /// Acknowledges a cursor and returns the position afterwards.
 pub(crate) async fn acknowledge(gateway: &Gateway, cursor: &str, generation: u64) -> Result<String, Status> {
     let request =
-        v1::AcknowledgeRequest { subscription: ID.to_owned(), cursor: cursor.to_owned(), generation };
+        v1::AcknowledgeRequest { subscription_id: ID.to_owned(), cursor: cursor.to_owned(), generation };
     Ok(within(gateway.events().acknowledge(request)).await?.into_inner().cursor)
 }
 
@@ -169,7 +169,7 @@ async fn answered_acknowledgement_survives_kill_9() {
         let two = stream.events(2).await;
         assert_eq!(text_of(&two[0]), (2 * round).to_string());
         let request = v1::AcknowledgeRequest {
-            subscription: ID.to_owned(),
+            subscription_id: ID.to_owned(),
             cursor: two[1].cursor.clone(),
             generation: 1,
         };
@@ -223,7 +223,7 @@ async fn seek_back_replays_and_rejects_stale_acknowledgements() {
     let events = before.events(4).await;
     acknowledge(&gateway, &events[2].cursor, before.started.generation).await.expect("acknowledged");
 
-    let moved = seek(&gateway, Place::AfterCursor(events[0].cursor.clone())).await.expect("moved");
+    let moved = seek(&gateway, Target::AfterCursor(events[0].cursor.clone())).await.expect("moved");
     assert_eq!((&moved.cursor, moved.generation, moved.lag_events), (&events[0].cursor, 2, 3));
     let late = acknowledge(&gateway, &events[3].cursor, before.started.generation).await;
     let late = late.expect_err("stale generation");
@@ -245,9 +245,9 @@ async fn seek_back_replays_and_rejects_stale_acknowledgements() {
 
     // Seeks forward, to named positions, and to times.
     for (place, lag) in [
-        (Place::Position(StartPosition::Earliest.into()), 4),
-        (Place::Since(Default::default()), 4),
-        (Place::Position(StartPosition::Latest.into()), 0),
+        (Target::Position(StartPosition::Earliest.into()), 4),
+        (Target::Since(Default::default()), 4),
+        (Target::Position(StartPosition::Latest.into()), 0),
     ] {
         assert_eq!(seek(&gateway, place.clone()).await.expect("moved").lag_events, lag, "{place:?}");
     }
@@ -272,7 +272,7 @@ async fn filter_change_ends_streams_and_keeps_the_position() {
     assert_eq!((changed.generation, changed.cursor), (2, created.cursor));
     assert_eq!(changed.filter, Some(types(&["unknown"])));
     // The filter is returned as it was set, so a client can compare the two to detect a change.
-    let words = types(&["report.completed", "message.*", "message.status"]);
+    let words = types(&["report.run", "message.*", "message.status"]);
     assert_eq!(update(&gateway, words.clone()).await.filter, Some(words));
     update(&gateway, types(&["unknown"])).await;
     // After the reply, no event arrives under the old filter.
@@ -308,9 +308,9 @@ async fn delete_ends_streams_and_later_calls_are_not_found() {
     not_found(&gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("deleted or expired"));
     not_found(&acknowledge(&gateway, &stream.started.cursor, 0).await.expect_err("deleted or expired"));
     not_found(
-        &seek(&gateway, Place::Position(StartPosition::Latest.into())).await.expect_err("deleted or expired"),
+        &seek(&gateway, Target::Position(StartPosition::Latest.into())).await.expect_err("deleted or expired"),
     );
-    let request = v1::GetSubscriptionRequest { subscription: ID.to_owned() };
+    let request = v1::GetSubscriptionRequest { subscription_id: ID.to_owned() };
     not_found(&within(gateway.events().get_subscription(request)).await.expect_err("deleted or expired"));
     let request =
         v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(EventFilter::default()) };
@@ -376,7 +376,7 @@ async fn expired_subscription_fails_or_reports_gap_until_acknowledged() {
     with_store(folder.path(), async |store| {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
         let done = store.commit(vec![Op::Trim(Trim::older_than(before, 3))]).await.expect("written");
-        assert!(matches!(&*done, [Done::Trimmed(trimmed)] if trimmed.events == 3));
+        assert!(matches!(&*done, [OpResult::Trimmed(trimmed)] if trimmed.events == 3));
     })
     .await;
     let gateway = Start::quiet().on(folder).start().await;
@@ -401,7 +401,7 @@ async fn expired_subscription_fails_or_reports_gap_until_acknowledged() {
     assert_eq!((valid.expired, valid.lag_events), (false, 2));
     assert_eq!(open(&gateway).await.events(2).await, events[3..]);
     // A seek to a trimmed position fails and changes nothing.
-    for place in [Place::AfterCursor(events[0].cursor.clone()), Place::Since(Default::default())] {
+    for place in [Target::AfterCursor(events[0].cursor.clone()), Target::Since(Default::default())] {
         let error = seek(&gateway, place).await.expect_err("deleted or expired");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     }
@@ -415,7 +415,7 @@ async fn filter_on_a_removed_account_matches_nothing() {
     with_store(folder.path(), async |store| {
         let accounts = ["removed", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
         let filter = Filter { accounts, types: vec![] };
-        let change = Change::Create { filter, place: store::Place::Oldest };
+        let change = Change::Create { filter, place: store::SeekPosition::Oldest };
         let op = Op::Subscription(ID.parse().expect("an id"), Box::new(change));
         store.commit(vec![op]).await.expect("written");
     })

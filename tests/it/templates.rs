@@ -9,7 +9,7 @@ mod sending;
 use switchboard::pb::v1::template_service_client::TemplateServiceClient;
 use switchboard::pb::v1::{
     CurrencyParameter, DateTimeParameter, GetTemplateRequest, HeaderMedia, ListTemplatesRequest,
-    ListTemplatesResponse, Parameter, SendMessageRequest, Template, TemplateButton, TemplateDefinition,
+    ListTemplatesResponse, Parameter, SendMessageRequest, TemplateMessage, TemplateButton, Template,
     TemplateHeader, parameter, send_message_request, template_button, template_header,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
@@ -46,7 +46,7 @@ async fn get(
     account: &str,
     name: &str,
     language: &str,
-) -> Result<TemplateDefinition, Status> {
+) -> Result<Template, Status> {
     let request = GetTemplateRequest {
         account: account.to_owned(),
         name: name.to_owned(),
@@ -67,15 +67,15 @@ fn send(account: &str, template: Template) -> SendMessageRequest {
 
 /// The same without the template check.
 fn unchecked(account: &str, template: Template) -> SendMessageRequest {
-    SendMessageRequest { skip_template_check: true, ..send(account, template) }
+    SendMessageRequest { checks: Some(v1::SendChecks { template: v1::CheckMode::Skip.into(), ..Default::default() }), ..send(account, template) }
 }
 
-fn template(name: &str, language: &str, body: &[&str]) -> Template {
-    Template {
+fn template(name: &str, language: &str, body: &[&str]) -> TemplateMessage {
+    TemplateMessage {
         name: name.to_owned(),
         language: language.to_owned(),
         body: body.iter().map(|value| text(value)).collect(),
-        ..Template::default()
+        ..TemplateMessage::default()
     }
 }
 

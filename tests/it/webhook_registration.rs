@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use switchboard::pb::v1::{
-    CreateWebhookRequest, CreateWebhookResponse, DeleteWebhookRequest, ListWebhooksRequest, OnConflict,
-    UpdateWebhookRequest, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
+    CreateWebhookRegistrationRequest, CreateWebhookRegistrationResponse, DeleteWebhookRegistrationRequest, ListWebhookRegistrationsRequest, OnConflict,
+    UpdateWebhookRegistrationRequest, WebhookRegistration, WebhookRegistrationConfiguration, WebhookRegistrationFilter, WebhookRegistrationTopic,
 };
 use switchboard::sandbox::connectly::DuplicateTopic;
 use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
@@ -13,41 +13,41 @@ use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, meta
 
 pub(crate) const ADDRESS: &str = "https://gw.example.org/hook?key=1";
 
-pub(crate) fn new(topic: WebhookTopic) -> CreateWebhookRequest {
-    CreateWebhookRequest {
+pub(crate) fn new(topic: WebhookRegistrationTopic) -> CreateWebhookRegistrationRequest {
+    CreateWebhookRegistrationRequest {
         account: CONNECTLY.to_owned(),
         topic: topic.into(),
         address: ADDRESS.to_owned(),
-        ..CreateWebhookRequest::default()
+        ..CreateWebhookRegistrationRequest::default()
     }
 }
 
 pub(crate) async fn create(
     gateway: &Gateway,
-    request: CreateWebhookRequest,
-) -> Result<CreateWebhookResponse, Status> {
-    Ok(within(gateway.webhooks().create_webhook(request)).await?.into_inner())
+    request: CreateWebhookRegistrationRequest,
+) -> Result<CreateWebhookRegistrationResponse, Status> {
+    Ok(within(gateway.webhooks().create_webhook_registration(request)).await?.into_inner())
 }
 
-pub(crate) async fn list(gateway: &Gateway) -> Result<Vec<Webhook>, Status> {
-    let request = ListWebhooksRequest { account: CONNECTLY.to_owned() };
-    Ok(within(gateway.webhooks().list_webhooks(request)).await?.into_inner().webhooks)
+pub(crate) async fn list(gateway: &Gateway) -> Result<Vec<WebhookRegistration>, Status> {
+    let request = ListWebhookRegistrationsRequest { account: CONNECTLY.to_owned() };
+    Ok(within(gateway.webhooks().list_webhook_registrations(request)).await?.into_inner().webhook_registrations)
 }
 
-pub(crate) async fn update(gateway: &Gateway, request: UpdateWebhookRequest) -> Result<(), Status> {
-    within(gateway.webhooks().update_webhook(request)).await.map(|_| ())
+pub(crate) async fn update(gateway: &Gateway, request: UpdateWebhookRegistrationRequest) -> Result<(), Status> {
+    within(gateway.webhooks().update_webhook_registration(request)).await.map(|_| ())
 }
 
 pub(crate) async fn delete(gateway: &Gateway, account: &str, id: &str) -> Result<(), Status> {
-    let request = DeleteWebhookRequest { account: account.to_owned(), webhook_id: id.to_owned() };
-    within(gateway.webhooks().delete_webhook(request)).await.map(|_| ())
+    let request = DeleteWebhookRegistrationRequest { account: account.to_owned(), webhook_registration_id: id.to_owned() };
+    within(gateway.webhooks().delete_webhook_registration(request)).await.map(|_| ())
 }
 
-fn configuration() -> WebhookConfiguration {
-    WebhookConfiguration {
+fn configuration() -> WebhookRegistrationConfiguration {
+    WebhookRegistrationConfiguration {
         echo: Some(false),
-        channel_types: vec!["whatsapp".to_owned()],
-        filters: vec![WebhookFilter { field: "campaign_name".to_owned(), expression: "spring-*".to_owned() }],
+        provider_channels: vec!["whatsapp".to_owned()],
+        filters: vec![WebhookRegistrationFilter { field: "campaign_name".to_owned(), expression: "spring-*".to_owned() }],
     }
 }
 
@@ -68,7 +68,7 @@ fn path(gateway: &Gateway, end: &str) -> String {
 }
 
 /// The registration of a topic.
-pub(crate) async fn registered(gateway: &Gateway, topic: WebhookTopic) -> Webhook {
+pub(crate) async fn registered(gateway: &Gateway, topic: WebhookRegistrationTopic) -> WebhookRegistration {
     let listed = list(gateway).await.expect("listed");
     listed.into_iter().find(|webhook| webhook.topic() == topic).expect("present")
 }
@@ -76,7 +76,7 @@ pub(crate) async fn registered(gateway: &Gateway, topic: WebhookTopic) -> Webhoo
 #[tokio::test]
 async fn registration_has_the_documented_body_and_is_listed() {
     let gateway = Start::quiet().start().await;
-    let request = CreateWebhookRequest { configuration: Some(configuration()), ..new(WebhookTopic::Report) };
+    let request = CreateWebhookRegistrationRequest { configuration: Some(configuration()), ..new(WebhookRegistrationTopic::Report) };
     let answer = create(&gateway, request).await.expect("created");
     let call = last_call(&gateway);
     assert_eq!(call.method, "POST");
@@ -85,20 +85,20 @@ async fn registration_has_the_documented_body_and_is_listed() {
     let expected = json!({"topic": "report", "address": ADDRESS, "configuration": configuration_json()});
     assert_eq!(serde_json::from_slice::<Value>(&call.body).expect("JSON"), expected);
 
-    let created = answer.webhook.expect("present");
+    let created = answer.webhook_registration.expect("present");
     assert_eq!((answer.previous, created.raw_json.as_str()), (None, ""));
-    let listed = registered(&gateway, WebhookTopic::Report).await;
+    let listed = registered(&gateway, WebhookRegistrationTopic::Report).await;
     assert_eq!(last_call(&gateway).path, path(&gateway, "webhooks"));
     assert!(listed.raw_json.contains("spring-*"));
-    assert_eq!(Webhook { raw_json: String::new(), ..listed }, created);
+    assert_eq!(WebhookRegistration { raw_json: String::new(), ..listed }, created);
     assert_eq!(list(&gateway).await.expect("listed").len(), 3);
 }
 
 #[tokio::test]
 async fn absent_configuration_is_not_sent() {
     let gateway = Start::quiet().start().await;
-    for configuration in [None, Some(WebhookConfiguration::default())] {
-        let request = CreateWebhookRequest { configuration, ..new(WebhookTopic::Report) };
+    for configuration in [None, Some(WebhookRegistrationConfiguration::default())] {
+        let request = CreateWebhookRegistrationRequest { configuration, ..new(WebhookRegistrationTopic::Report) };
         let created = create(&gateway, request).await.expect("created").webhook.expect("present");
         let call = last_call(&gateway);
         assert_eq!(call.json(), Some(json!({"topic": "report", "address": ADDRESS})));
@@ -114,16 +114,16 @@ async fn empty_address_registers_the_public_url() {
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080/webhooks/demo-connectly"),
     ] {
         let gateway = Start::quiet().with("WEBHOOK__PUBLIC_URL", public_url).start().await;
-        let request = CreateWebhookRequest { address: String::new(), ..new(WebhookTopic::Report) };
+        let request = CreateWebhookRegistrationRequest { address: String::new(), ..new(WebhookRegistrationTopic::Report) };
         let created = create(&gateway, request).await.expect("created").webhook.expect("present");
         assert_eq!(created.address, address);
-        assert_eq!(registered(&gateway, WebhookTopic::Report).await.address, address);
+        assert_eq!(registered(&gateway, WebhookRegistrationTopic::Report).await.address, address);
     }
 }
 
 #[tokio::test]
 async fn empty_address_without_public_url_is_rejected() {
-    let request = CreateWebhookRequest { address: String::new(), ..new(WebhookTopic::Report) };
+    let request = CreateWebhookRegistrationRequest { address: String::new(), ..new(WebhookRegistrationTopic::Report) };
     let plain = Start::quiet().with("WEBHOOK__PUBLIC_URL", "http://hooks.example.com");
     for start in [Start::quiet(), plain] {
         let gateway = start.start().await;
@@ -139,16 +139,16 @@ async fn empty_address_without_public_url_is_rejected() {
 async fn existing_registration_is_kept_on_conflict() {
     for duplicate_topic in [DuplicateTopic::Conflict, DuplicateTopic::Replace] {
         let gateway = Start::quiet().with_duplicate_topic(duplicate_topic).start().await;
-        let before = registered(&gateway, WebhookTopic::Messages).await;
+        let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
         for on_conflict in [OnConflict::Unspecified, OnConflict::Fail] {
             let request =
-                CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
+                CreateWebhookRegistrationRequest { on_conflict: on_conflict.into(), ..new(WebhookRegistrationTopic::Messages) };
             let error = create(&gateway, request).await.expect_err("exists");
-            assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+            assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_REGISTRATION_EXISTS"));
             assert_eq!(metadata(&error, "webhook_id"), before.id);
             assert_eq!(metadata(&error, "address"), before.address);
         }
-        assert_eq!(registered(&gateway, WebhookTopic::Messages).await, before);
+        assert_eq!(registered(&gateway, WebhookRegistrationTopic::Messages).await, before);
         assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
     }
 }
@@ -157,12 +157,12 @@ async fn existing_registration_is_kept_on_conflict() {
 async fn existing_registration_is_replaced_in_place() {
     for duplicate_topic in [DuplicateTopic::Conflict, DuplicateTopic::Replace] {
         let gateway = Start::quiet().with_duplicate_topic(duplicate_topic).start().await;
-        let before = registered(&gateway, WebhookTopic::Messages).await;
-        let configuration = WebhookConfiguration { echo: Some(true), ..WebhookConfiguration::default() };
-        let request = CreateWebhookRequest {
+        let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+        let configuration = WebhookRegistrationConfiguration { echo: Some(true), ..WebhookRegistrationConfiguration::default() };
+        let request = CreateWebhookRegistrationRequest {
             on_conflict: OnConflict::Replace.into(),
             configuration: Some(configuration),
-            ..new(WebhookTopic::Messages)
+            ..new(WebhookRegistrationTopic::Messages)
         };
         let answer = create(&gateway, request).await.expect("replaced");
         let call = last_call(&gateway);
@@ -172,10 +172,10 @@ async fn existing_registration_is_replaced_in_place() {
         assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
 
         assert_eq!(answer.previous.as_ref(), Some(&before));
-        let replaced = answer.webhook.expect("present");
+        let replaced = answer.webhook_registration.expect("present");
         assert_eq!((&replaced.id, replaced.address.as_str()), (&before.id, ADDRESS));
-        let listed = registered(&gateway, WebhookTopic::Messages).await;
-        assert_eq!(Webhook { raw_json: String::new(), ..listed }, replaced);
+        let listed = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+        assert_eq!(WebhookRegistration { raw_json: String::new(), ..listed }, replaced);
     }
 }
 
@@ -183,7 +183,7 @@ async fn existing_registration_is_replaced_in_place() {
 async fn replace_without_a_registration_creates_one() {
     let gateway = Start::quiet().start().await;
     let request =
-        CreateWebhookRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookTopic::Report) };
+        CreateWebhookRegistrationRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookRegistrationTopic::Report) };
     let answer = create(&gateway, request).await.expect("created");
     assert_eq!(answer.previous, None);
     assert_eq!(gateway.connectly().arrivals(Operation::UpdateWebhook), 0);
@@ -199,32 +199,32 @@ async fn hide_registrations_once(gateway: &Gateway) {
 async fn race_refused_by_the_provider_is_already_exists() {
     let gateway =
         Start::quiet().without_retries().with_duplicate_topic(DuplicateTopic::Conflict).start().await;
-    let before = registered(&gateway, WebhookTopic::Messages).await;
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     for on_conflict in [OnConflict::Fail, OnConflict::Replace] {
         hide_registrations_once(&gateway).await;
-        let request = CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
+        let request = CreateWebhookRegistrationRequest { on_conflict: on_conflict.into(), ..new(WebhookRegistrationTopic::Messages) };
         let error = create(&gateway, request).await.expect_err("another client was faster");
-        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_REGISTRATION_EXISTS"));
         assert_eq!(metadata(&error, "webhook_id"), before.id);
         assert_eq!(metadata(&error, "address"), before.address);
         assert_eq!(metadata(&error, "http_status"), "409");
-        assert_eq!(registered(&gateway, WebhookTopic::Messages).await, before);
+        assert_eq!(registered(&gateway, WebhookRegistrationTopic::Messages).await, before);
     }
     // The second list may fail, so the other registration is unknown.
     hide_registrations_once(&gateway).await;
     gateway.connectly().set_fault(FaultRule::once(Fault::status(503)).on(Operation::ListWebhooks)).await;
-    let error = create(&gateway, new(WebhookTopic::Messages)).await.expect_err("another client was faster");
-    assert_eq!((reason(&error).as_str(), metadata(&error, "webhook_id").as_str()), ("WEBHOOK_EXISTS", ""));
+    let error = create(&gateway, new(WebhookRegistrationTopic::Messages)).await.expect_err("another client was faster");
+    assert_eq!((reason(&error).as_str(), metadata(&error, "webhook_id").as_str()), ("WEBHOOK_REGISTRATION_EXISTS", ""));
 }
 
 #[tokio::test]
 async fn race_accepted_by_the_provider_is_a_plain_creation() {
     let gateway = Start::quiet().with_duplicate_topic(DuplicateTopic::Replace).start().await;
-    let before = registered(&gateway, WebhookTopic::Messages).await;
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     hide_registrations_once(&gateway).await;
-    let answer = create(&gateway, new(WebhookTopic::Messages)).await.expect("created");
+    let answer = create(&gateway, new(WebhookRegistrationTopic::Messages)).await.expect("created");
     assert_eq!(answer.previous, None);
-    let now = registered(&gateway, WebhookTopic::Messages).await;
+    let now = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     assert_ne!(before.address, ADDRESS);
     assert_eq!(now.address, ADDRESS);
 }
@@ -236,7 +236,7 @@ async fn registration_with_an_unsafe_id_is_not_replaced() {
     let reply = FaultRule::once(Fault::Body(200, reply.to_owned())).on(Operation::ListWebhooks);
     gateway.connectly().set_fault(reply).await;
     let request =
-        CreateWebhookRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookTopic::Messages) };
+        CreateWebhookRegistrationRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookRegistrationTopic::Messages) };
     let error = create(&gateway, request).await.expect_err("unsafe id");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Internal, "PROVIDER_REPLY_UNREADABLE"));
     assert_eq!(gateway.connectly().calls().len(), 1);
@@ -245,30 +245,30 @@ async fn registration_with_an_unsafe_id_is_not_replaced() {
 #[tokio::test]
 async fn update_sends_only_the_changed_fields() {
     let gateway = Start::quiet().start().await;
-    let before = registered(&gateway, WebhookTopic::Messages).await;
-    let request = UpdateWebhookRequest {
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+    let request = UpdateWebhookRegistrationRequest {
         account: CONNECTLY.to_owned(),
-        webhook_id: before.id.clone(),
-        ..UpdateWebhookRequest::default()
+        webhook_registration_id: before.id.clone(),
+        ..UpdateWebhookRegistrationRequest::default()
     };
-    let address = UpdateWebhookRequest { address: Some(ADDRESS.to_owned()), ..request.clone() };
+    let address = UpdateWebhookRegistrationRequest { address: Some(ADDRESS.to_owned()), ..request.clone() };
     update(&gateway, address).await.expect("changed");
     assert_eq!(last_call(&gateway).json(), Some(json!({"address": ADDRESS})));
-    update(&gateway, UpdateWebhookRequest { configuration: Some(configuration()), ..request })
+    update(&gateway, UpdateWebhookRegistrationRequest { configuration: Some(configuration()), ..request })
         .await
         .expect("changed");
     let call = last_call(&gateway);
     let put = path(&gateway, &format!("update/webhooks/{}", before.id));
     assert_eq!((call.method.as_str(), call.path.as_str()), ("PUT", put.as_str()));
     assert_eq!(call.json(), Some(json!({"configuration": configuration_json()})));
-    let now = registered(&gateway, WebhookTopic::Messages).await;
+    let now = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     assert_eq!((now.address.as_str(), now.configuration), (ADDRESS, Some(configuration())));
 }
 
 #[tokio::test]
 async fn deleted_registration_is_not_found() {
     let gateway = Start::quiet().start().await;
-    let before = registered(&gateway, WebhookTopic::Messages).await;
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     delete(&gateway, CONNECTLY, &before.id).await.expect("deleted");
     let call = last_call(&gateway);
     let at = path(&gateway, &format!("delete/webhooks/{}", before.id));
@@ -276,9 +276,9 @@ async fn deleted_registration_is_not_found() {
     assert_eq!(list(&gateway).await.expect("listed").len(), 1);
     let error = delete(&gateway, CONNECTLY, &before.id).await.expect_err("deleted");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
-    let request = UpdateWebhookRequest {
+    let request = UpdateWebhookRegistrationRequest {
         account: CONNECTLY.to_owned(),
-        webhook_id: before.id,
+        webhook_registration_id: before.id,
         address: Some(ADDRESS.to_owned()),
         configuration: None,
     };
@@ -295,7 +295,7 @@ async fn list_returns_the_providers_json_unchanged() {
     let listed = list(&gateway).await.expect("listed");
     assert_eq!(
         (listed[0].topic(), listed[0].provider_topic.as_str()),
-        (WebhookTopic::Unspecified, "opt_outs")
+        (WebhookRegistrationTopic::Unspecified, "opt_outs")
     );
     assert_eq!(listed[0].raw_json, item);
 }
@@ -303,37 +303,37 @@ async fn list_returns_the_providers_json_unchanged() {
 #[tokio::test]
 async fn invalid_registration_reports_all_violations() {
     let gateway = Start::quiet().start().await;
-    let error = create(&gateway, CreateWebhookRequest::default()).await.expect_err("empty");
+    let error = create(&gateway, CreateWebhookRegistrationRequest::default()).await.expect_err("empty");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
     assert_eq!(fields(&error), ["account", "topic"]);
 
-    let invalid = WebhookConfiguration {
-        channel_types: vec!["sms".to_owned(), String::new()],
-        filters: vec![WebhookFilter::default()],
+    let invalid = WebhookRegistrationConfiguration {
+        provider_channels: vec!["sms".to_owned(), String::new()],
+        filters: vec![WebhookRegistrationFilter::default()],
         echo: None,
     };
-    let request = CreateWebhookRequest {
+    let request = CreateWebhookRegistrationRequest {
         account: CONNECTLY.to_owned(),
         topic: 99,
         address: "http://gw.example.org/hook".to_owned(),
         configuration: Some(invalid.clone()),
         on_conflict: 99,
-        ..CreateWebhookRequest::default()
+        ..CreateWebhookRegistrationRequest::default()
     };
     let error = create(&gateway, request).await.expect_err("all wrong");
     let invalid_fields = [
-        "configuration.channel_types[1]",
+        "configuration.provider_channels[1]",
         "configuration.filters[0].field",
         "configuration.filters[0].expression",
     ];
     assert_eq!(fields(&error), [&["topic", "address"][..], &invalid_fields, &["on_conflict"]].concat());
     assert!(!format!("{error:?}").contains("gw.example.org"), "the error quotes no input");
 
-    let error = update(&gateway, UpdateWebhookRequest::default()).await.expect_err("empty");
+    let error = update(&gateway, UpdateWebhookRegistrationRequest::default()).await.expect_err("empty");
     assert_eq!(fields(&error), ["account", "webhook_id", "address"]);
-    let request = UpdateWebhookRequest {
+    let request = UpdateWebhookRegistrationRequest {
         account: CONNECTLY.to_owned(),
-        webhook_id: "../templates".to_owned(),
+        webhook_registration_id: "../templates".to_owned(),
         address: Some(String::new()),
         configuration: Some(invalid),
     };
@@ -349,21 +349,21 @@ async fn invalid_registration_reports_all_violations() {
 async fn webhook_registration_at_connectby_is_unsupported() {
     let gateway = Start::quiet().start().await;
     let account = CONNECTBY.to_owned();
-    let listed = ListWebhooksRequest { account: account.clone() };
-    let without_address = CreateWebhookRequest {
+    let listed = ListWebhookRegistrationsRequest { account: account.clone() };
+    let without_address = CreateWebhookRegistrationRequest {
         account: account.clone(),
         address: String::new(),
-        ..new(WebhookTopic::Messages)
+        ..new(WebhookRegistrationTopic::Messages)
     };
-    let changed = UpdateWebhookRequest {
+    let changed = UpdateWebhookRegistrationRequest {
         account: account.clone(),
-        webhook_id: "W1".to_owned(),
+        webhook_registration_id: "W1".to_owned(),
         address: Some(ADDRESS.to_owned()),
         configuration: None,
     };
     for error in [
-        within(gateway.webhooks().list_webhooks(listed)).await.map(|_| ()),
-        create(&gateway, CreateWebhookRequest { account, ..new(WebhookTopic::Messages) }).await.map(|_| ()),
+        within(gateway.webhooks().list_webhook_registrations(listed)).await.map(|_| ()),
+        create(&gateway, CreateWebhookRegistrationRequest { account, ..new(WebhookRegistrationTopic::Messages) }).await.map(|_| ()),
         create(&gateway, without_address).await.map(|_| ()),
         update(&gateway, changed).await,
         delete(&gateway, CONNECTBY, "W1").await,

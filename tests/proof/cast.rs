@@ -32,7 +32,7 @@ pub(crate) fn readers(kind: Kind, newest: u64, lost: &[Seen]) -> Vec<Who> {
             ("statuses", Habit::Leaving, of_types(&["message.status"]), false, Start::Earliest),
             ("messages of acme", Habit::Steady, of_account("acme", &["message.*"]), true, Start::Earliest),
             ("unknown of globex", Habit::Leaving, of_account("globex", &["unknown"]), false, Start::Latest),
-            ("nothing", Habit::Leaving, of_types(&["report.completed"]), false, Start::Earliest),
+            ("nothing", Habit::Leaving, of_types(&["report.run"]), false, Start::Earliest),
             ("since", Habit::ComingBackSince, all(), false, Start::Since(0)),
             (
                 "since, of acme",
@@ -48,7 +48,7 @@ pub(crate) fn readers(kind: Kind, newest: u64, lost: &[Seen]) -> Vec<Who> {
             ("live, slow", Habit::Slow, all(), true, Start::Latest),
             ("statuses", Habit::Leaving, of_types(&["message.status"]), false, Start::Earliest),
             ("unknown of globex", Habit::Leaving, of_account("globex", &["unknown"]), false, Start::Latest),
-            ("nothing", Habit::Leaving, of_types(&["report.completed"]), true, Start::Earliest),
+            ("nothing", Habit::Leaving, of_types(&["report.run"]), true, Start::Earliest),
             ("since", Habit::ComingBackSince, of_types(&["message.status"]), true, Start::Since(0)),
         ],
         Kind::Held => vec![
@@ -108,7 +108,7 @@ pub(crate) fn subscriptions() -> Vec<Subscribed> {
         ),
         (known("replaced", small()), Manner::Replacing, vec![("reads replaced", Habit::Late, false)]),
         (
-            known("rare", of_types(&["report.completed"])),
+            known("rare", of_types(&["report.run"])),
             Manner::Looking,
             vec![("reads rare", Habit::Acknowledging, false)],
         ),

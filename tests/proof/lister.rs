@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchboard::domain::Cursor;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
-use switchboard::pb::v1::list_events_request::Place;
+use switchboard::pb::v1::list_events_request::Anchor;
 use switchboard::pb::v1::{ListEventsRequest, ListEventsResponse, StartPosition};
 use tonic::Status;
 use tonic::transport::Channel;
@@ -123,7 +123,7 @@ fn place(walk: &Walk) -> Place {
         (None, Start::After(cursor, _)) => at(cursor),
         (None, Start::Since(moment)) => Place::Since(timestamp(moment)),
         (None, Start::Earliest) => Place::Position(StartPosition::Earliest.into()),
-        (None, Start::Latest | Start::Subscription(_)) => Place::Position(StartPosition::Latest.into()),
+        (None, Start::Latest | Start::SubscriptionId(_)) => Place::Position(StartPosition::Latest.into()),
     }
 }
 

@@ -289,7 +289,7 @@ impl Reader {
                 Start::Earliest => From::Position(StartPosition::Earliest.into()),
                 Start::After(cursor, _) => From::AfterCursor(cursor.to_string()),
                 Start::Since(moment) => From::Since(timestamp(moment)),
-                Start::Subscription(id) => From::Subscription(id.to_owned()),
+                Start::SubscriptionId(id) => From::Subscription(id.to_owned()),
             }),
             heartbeat_interval: Some(HEARTBEAT.try_into().expect("in range")),
             expired_policy: policy.into(),

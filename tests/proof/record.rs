@@ -69,7 +69,7 @@ impl Seen {
                 Some(format!("status {} {}", status.provider_message_id, status.provider_status))
             }
             Payload::MessageEcho(echo) => Some(format!("echo {}", echo.provider_message_id)),
-            Payload::ReportCompleted(_) | Payload::MessageAccepted(_) | Payload::Unknown(_) => None,
+            Payload::ReportRun(_) | Payload::MessageAccepted(_) | Payload::Unknown(_) => None,
         };
         let key = match identity {
             Some(identity) => Some(Key::Identity(event.account.clone(), identity)),
@@ -236,7 +236,7 @@ impl Stream {
     /// The subscription that it reads.
     pub(crate) fn subscription(&self) -> Option<&'static str> {
         match self.start {
-            Start::Subscription(id) => Some(id),
+            Start::SubscriptionId(id) => Some(id),
             Start::Latest | Start::Earliest | Start::After(..) | Start::Since(_) => None,
         }
     }

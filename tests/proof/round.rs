@@ -168,7 +168,7 @@ async fn act(
         keeper.begin().await;
         reading.spawn(keeper.run());
         for (name, habit, skips) in readers {
-            let (wanted, start) = (Wanted::default(), Start::Subscription(known.id));
+            let (wanted, start) = (Wanted::default(), Start::SubscriptionId(known.id));
             let to = line(&mut lines, server.at.grpc).await;
             let (name, random, ledger) = (name.to_owned(), random.fork(), Arc::clone(ledger));
             let subscription = Some(Arc::clone(&known));

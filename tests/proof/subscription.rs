@@ -238,7 +238,7 @@ async fn request(line: Channel, subscription: String, what: &What) -> Result<Opt
         What::Create { wanted, start } => {
             use create_subscription_request::Start as Place;
             let start = Some(match start {
-                Start::Latest | Start::Subscription(_) => Place::Position(StartPosition::Latest.into()),
+                Start::Latest | Start::SubscriptionId(_) => Place::Position(StartPosition::Latest.into()),
                 Start::Earliest => Place::Position(StartPosition::Earliest.into()),
                 Start::After(cursor, _) => Place::AfterCursor(cursor.to_string()),
                 Start::Since(moment) => Place::Since(timestamp(*moment)),
@@ -252,9 +252,9 @@ async fn request(line: Channel, subscription: String, what: &What) -> Result<Opt
             stands(client.update_subscription(request).await?.into_inner().subscription)
         }
         What::Seek(start) => {
-            use seek_subscription_request::Place;
+            use seek_subscription_request::Target;
             let place = Some(match start {
-                Start::Latest | Start::Subscription(_) => Place::Position(StartPosition::Latest.into()),
+                Start::Latest | Start::SubscriptionId(_) => Place::Position(StartPosition::Latest.into()),
                 Start::Earliest => Place::Position(StartPosition::Earliest.into()),
                 Start::After(cursor, _) => Place::AfterCursor(cursor.to_string()),
                 Start::Since(moment) => Place::Since(timestamp(*moment)),

@@ -33,7 +33,7 @@ pub(crate) fn of_start(start: Start) -> &'static str {
         Start::After(_, Kept::Started) => "starts behind a start",
         Start::After(_, Kept::Gap) => "starts behind a gap",
         Start::After(_, Kept::Closing) => "starts behind a closing",
-        Start::Subscription(_) => "starts of a subscription",
+        Start::SubscriptionId(_) => "starts of a subscription",
         Start::After(_, Kept::BeforeRestore) => "starts behind an event from before the restore",
         Start::After(_, Kept::Lost) => "starts at the newest that was restored",
         Start::After(_, Kept::Expired) => "starts at the oldest that is left",

@@ -224,7 +224,7 @@ async fn each_provider_reply_to_a_read_maps_to_its_status() {
 #[tokio::test]
 async fn capabilities_include_templates() {
     let gateway = Start::quiet().start().await;
-    let listed = gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest {}).await;
+    let listed = gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest::default()).await;
     for account in listed.expect("listed").into_inner().accounts {
         let capabilities = account.capabilities.expect("present");
         for rpc in ["TemplateService.ListTemplates", "TemplateService.GetTemplate"] {

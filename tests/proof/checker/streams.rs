@@ -198,7 +198,7 @@ pub(super) fn starts_where_it_was_asked_to(records: &Records, journal: &Journal<
             // In a journal that was restored, the same place has another name.
             Start::After(cursor, _) => started.number == cursor.number,
             // That is held against what was acknowledged.
-            Start::Subscription(_) => true,
+            Start::SubscriptionId(_) => true,
             Start::Since(since) => {
                 let last = journal.events.get(&started.number).map(|event| event.receive_ms);
                 last.is_none_or(|last| last < since) || started.number <= journal.trimmed
@@ -260,7 +260,7 @@ fn expired(stream: &Stream) -> Option<(u64, u64)> {
     let asked_for = match stream.start {
         Start::After(cursor, _) => cursor.number,
         // Where that was is not known.
-        Start::Latest | Start::Earliest | Start::Since(_) | Start::Subscription(_) => 0,
+        Start::Latest | Start::Earliest | Start::Since(_) | Start::SubscriptionId(_) => 0,
     };
     let come_to = stream.given.iter().filter_map(Given::place).map(|(place, _)| place.number).max();
     (reason == CURSOR_EXPIRED).then_some((come_to.unwrap_or(asked_for), oldest.number))
@@ -317,7 +317,7 @@ pub(super) fn gaps_are_told(records: &Records, journal: &Journal<'_>) -> Result<
                         (None, Start::Since(_)) => missed.is_none(),
                         (
                             None,
-                            Start::Latest | Start::Earliest | Start::After(..) | Start::Subscription(_),
+                            Start::Latest | Start::Earliest | Start::After(..) | Start::SubscriptionId(_),
                         ) => false,
                         // Between the last event and the gap there may be what was passed over unseen.
                         (Some(after), _) => {

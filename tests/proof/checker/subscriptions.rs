@@ -118,7 +118,7 @@ impl<'a> Subscription<'a> {
             if let Some(wanted) = wanted.filter(|_| exists) {
                 let set = match asked_for {
                     Some(Start::After(cursor, _)) => Some(cursor.number),
-                    Some(Start::Latest | Start::Earliest | Start::Since(_) | Start::Subscription(_))
+                    Some(Start::Latest | Start::Earliest | Start::Since(_) | Start::SubscriptionId(_))
                     | None => None,
                 };
                 let place = place(call).or(set);

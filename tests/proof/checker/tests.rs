@@ -185,7 +185,7 @@ fn subscribe(records: &mut Records) {
         if matches!(end, End::Refused { .. }) {
             given.push(Given::Closing { cursor: at(to), reason: ClosingReason::SubscriptionChanged });
         }
-        let stream = stream("reads billing", Start::Subscription(BILLING), opened, given, end);
+        let stream = stream("reads billing", Start::SubscriptionId(BILLING), opened, given, end);
         records.streams.push(Stream { wanted, ..stream });
     }
 }

@@ -198,7 +198,7 @@ pub(super) fn nothing_from_before_the_start(records: &Records, journal: &Journal
             (Start::Latest, Some(_)) => true,
             (Start::Since(since), Some(first)) => first.receive_ms < since,
             (Start::Latest | Start::Since(_), None)
-            | (Start::Earliest | Start::After(..) | Start::Subscription(_), _) => false,
+            | (Start::Earliest | Start::After(..) | Start::SubscriptionId(_), _) => false,
         };
         let expected = answers.newest_before(stream.opened);
         if from_before && cursor.number < expected {
