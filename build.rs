@@ -26,10 +26,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure().build_server(false).bytes(".").compile_fds(descriptors.clone())?;
 
-    // Without the feature `server`, no server traits are needed.
-    if env::var_os("CARGO_FEATURE_SERVER").is_none() {
-        return Ok(());
-    }
     let served = out.join("served");
     fs::create_dir_all(&served)?;
     tonic_prost_build::configure()

@@ -10,7 +10,6 @@
 //! | [`api`] | the gRPC face: services, conversions, the one table from errors to statuses |
 //! | [`admin`] | the operator's pages: metrics, liveness, readiness |
 //! | [`backup`] | the commands that write a backup and make a store of one |
-//! | [`client`] | calling a gateway from Rust, for programs that do |
 //! | [`config`] | what the operator decides |
 //! | [`demo`] | the gateway in front of imitated providers |
 //! | [`dispatch`] | a send from request to outcome |
@@ -28,40 +27,21 @@
 //!
 //! `ARCHITECTURE.md` tells why it is so, and which rules must not be broken.
 
-#[cfg(feature = "server")]
 pub mod admin;
-#[cfg(feature = "server")]
 pub mod api;
-#[cfg(feature = "server")]
 pub mod app;
-#[cfg(feature = "server")]
 pub mod backup;
-#[cfg(feature = "client")]
-pub mod client;
-#[cfg(feature = "server")]
 pub mod config;
-#[cfg(feature = "server")]
 pub mod demo;
-#[cfg(feature = "server")]
 pub mod dispatch;
-#[cfg(feature = "server")]
 pub mod domain;
-#[cfg(feature = "server")]
 pub mod journal;
-#[cfg(feature = "server")]
 pub mod listener;
-#[cfg(feature = "server")]
 pub mod maintenance;
-#[cfg(feature = "server")]
 pub mod messages;
 pub mod pb;
-#[cfg(feature = "server")]
 pub mod provider;
-#[cfg(feature = "server")]
 pub mod sandbox;
-#[cfg(feature = "server")]
 pub mod store;
-#[cfg(feature = "server")]
 pub mod telemetry;
-#[cfg(feature = "server")]
 pub mod webhook;

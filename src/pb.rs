@@ -1,6 +1,7 @@
 //! The contract as Rust: messages and clients, generated from `proto/`.
 //!
-//! Only `api` and `client` know this module; everything else speaks `domain`.
+//! Of the server, only `api` uses this module; everything else uses `domain`. Clients in Rust use the crate
+//! `switchboard-client`, which has its own copy of the generated code.
 #![allow(
     clippy::all,
     missing_docs,

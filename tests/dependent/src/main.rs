@@ -1,19 +1,19 @@
-//! Sends a message through the server that SWITCHBOARD_BIN names, and waits until it tells of it. It uses the crate
-//! as its documentation says, with no library beside it but a runtime.
+//! Sends a message through the sandbox of the program that SWITCHBOARD_BIN names, and waits for its event. It uses the
+//! crate as its documentation says, and no other library except a runtime.
 
 use std::error::Error;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use switchboard::client::tonic::Code;
-use switchboard::client::{Client, Happened, prost_types};
-use switchboard::pb::v1::event::Payload;
-use switchboard::pb::v1::send_message_request::Content;
-use switchboard::pb::v1::subscribe_request::Start;
-use switchboard::pb::v1::{MediaHeader, SendMessageRequest, StartPosition, SubscribeRequest, Text};
+use switchboard_client::tonic::Code;
+use switchboard_client::v1::event::Payload;
+use switchboard_client::v1::send_message_request::Content;
+use switchboard_client::v1::subscribe_request::Start;
+use switchboard_client::v1::{MediaHeader, SendMessageRequest, StartPosition, SubscribeRequest, Text};
+use switchboard_client::{Client, StreamItem, prost_types};
 
-/// Ends with the program.
+/// Stops with the program.
 struct Sandbox {
     server: Child,
     address: String,
@@ -26,15 +26,15 @@ impl Sandbox {
             command.env(format!("SWITCHBOARD__{section}__LISTEN"), "127.0.0.1:0");
         }
         let mut server = command.arg("sandbox").stdout(Stdio::piped()).spawn()?;
-        let lines = BufReader::new(server.stdout.take().ok_or("no output")?).lines();
+        let lines = BufReader::new(server.stdout.take().ok_or("the sandbox has no output")?).lines();
         let mut sandbox = Self { server, address: String::new() };
         for line in lines {
             if let ["gRPC", address] = line?.split_whitespace().collect::<Vec<_>>()[..] {
-                sandbox.address = format!("http://{address}");
+                sandbox.address = address.to_owned();
                 return Ok(sandbox);
             }
         }
-        Err("the sandbox does not say where it listens".into())
+        Err("the sandbox ended before it printed its gRPC address".into())
     }
 }
 
@@ -57,9 +57,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ..SendMessageRequest::default()
         })
         .await?;
-    let id = sent.message.ok_or("no message")?.message_id;
+    let id = sent.message.ok_or("the response has no message")?.message_id;
 
-    let failed = client.send_media(MediaHeader::default(), "Hello!").await.err().ok_or("no failure")?;
+    let failed = client
+        .send_media(MediaHeader::default(), "Hello!")
+        .await
+        .err()
+        .ok_or("a request without an account succeeded")?;
     assert_eq!(failed.code(), Code::InvalidArgument);
     assert!(!failed.request_id().is_empty());
 
@@ -68,14 +72,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         idle_timeout: Some(prost_types::Duration { seconds: 30, nanos: 0 }),
         ..SubscribeRequest::default()
     });
-    while let Some(happened) = events.next().await? {
-        let Happened::Event(event) = happened else { continue };
+    while let Some(item) = events.next().await? {
+        let StreamItem::Event(event) = item else { continue };
         if let Some(Payload::MessageAccepted(accepted)) = event.payload
             && accepted.message.is_some_and(|message| message.message_id == id)
         {
-            println!("sent {id}, and heard of it");
+            events.close().await?;
+            println!("received the event of {id}");
             return Ok(());
         }
     }
-    Err("nothing was heard of it".into())
+    Err("the stream ended without an event of the message".into())
 }

@@ -1,12 +1,12 @@
-//! Every call of the contract, through the Rust client, against the real server.
+//! Every RPC of the contract, called with the Rust client.
 
 use std::collections::BTreeSet;
 
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use switchboard::client::{Call, Client, Happened};
-use switchboard::pb::v1::subscribe_request::Start as From;
-use switchboard::pb::v1::{
+use switchboard::pb::FILE_DESCRIPTOR_SET;
+use switchboard_client::v1::subscribe_request::Start as From;
+use switchboard_client::v1::{
     AcknowledgeRequest, Contact, CreateContactRequest, CreateSubscriptionRequest, CreateWebhookRequest,
     DeleteContactRequest, DeleteSubscriptionRequest, DeleteWebhookRequest, EventFilter, ExpiredPolicy,
     GetAccountRequest, GetConversationRequest, GetMessageRequest, GetSubscriptionRequest, GetTemplateRequest,
@@ -17,7 +17,7 @@ use switchboard::pb::v1::{
     WatchMessageRequest, WebhookTopic, create_subscription_request, get_message_request, list_events_request,
     seek_subscription_request, send_messages_response, watch_message_request, watch_message_response,
 };
-use switchboard::pb::{FILE_DESCRIPTOR_SET, v1};
+use switchboard_client::{Call, Client, StreamItem};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -26,62 +26,59 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, received, text, text_of, within};
+use super::{connect, of_server, text, text_of};
+use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, received, within};
 use crate::reading::trimmed;
 
-/// The client, and which calls were answered.
-struct Caller {
+/// A client, and the RPCs that succeeded.
+struct Recorder {
     client: Client,
-    answered: BTreeSet<String>,
+    succeeded: BTreeSet<String>,
 }
 
-impl Caller {
-    async fn call<C: Call>(&mut self, request: C) -> C::Answer {
+impl Recorder {
+    async fn call<C: Call>(&mut self, request: C) -> C::Response {
         let name = std::any::type_name::<C>().rsplit("::").next().expect("a name");
-        let answer =
+        let response =
             within(self.client.call(request)).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-        self.answered(name.strip_suffix("Request").expect("a request"));
-        answer
+        self.succeeded(name.strip_suffix("Request").expect("a request"));
+        response
     }
 
-    fn answered(&mut self, name: &str) {
-        self.answered.insert(name.to_owned());
+    fn succeeded(&mut self, name: &str) {
+        self.succeeded.insert(name.to_owned());
     }
-}
-
-async fn connect(gateway: &Gateway) -> Client {
-    Client::connect(format!("http://{}", gateway.at.grpc)).await.expect("connects")
 }
 
 #[tokio::test]
-async fn the_client_makes_every_call_of_every_service() {
+async fn client_can_call_every_rpc() {
     let gateway = Start::quiet().start().await;
-    let mut caller = Caller { client: connect(&gateway).await, answered: BTreeSet::new() };
-    accounts_and_messages(&mut caller).await;
-    contacts_flows_and_templates(&mut caller).await;
-    events(&mut caller, &gateway).await;
-    webhooks(&mut caller).await;
+    let mut recorder = Recorder { client: connect(&gateway).await, succeeded: BTreeSet::new() };
+    accounts_and_messages(&mut recorder).await;
+    contacts_flows_and_templates(&mut recorder).await;
+    events(&mut recorder, &gateway).await;
+    webhooks(&mut recorder).await;
 
-    let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("readable");
+    let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("decodes");
     let services =
         files.file.iter().filter(|file| file.package() == "switchboard.v1").flat_map(|file| &file.service);
     let methods = services.flat_map(|service| &service.method).map(|method| method.name().to_owned());
-    assert_eq!(caller.answered, methods.collect());
+    assert_eq!(recorder.succeeded, methods.collect());
 }
 
-async fn accounts_and_messages(caller: &mut Caller) {
-    let accounts = caller.call(ListAccountsRequest {}).await.accounts;
+async fn accounts_and_messages(recorder: &mut Recorder) {
+    let accounts = recorder.call(ListAccountsRequest {}).await.accounts;
     assert_eq!(accounts.len(), 2);
-    let account = caller.call(GetAccountRequest { account: CONNECTLY.to_owned() }).await.account;
+    let account = recorder.call(GetAccountRequest { account: CONNECTLY.to_owned() }).await.account;
     assert_eq!(account.expect("there").id, CONNECTLY);
 
-    let sent = caller.call(text(CONNECTLY, "Hello!")).await;
+    let sent = recorder.call(text(CONNECTLY, "Hello!")).await;
     assert!(!sent.replayed);
     let id = sent.message.expect("sent").message_id;
     let key = Some(get_message_request::Key::MessageId(id.clone()));
-    let message = caller.call(GetMessageRequest { account: CONNECTLY.to_owned(), key }).await.message;
+    let message = recorder.call(GetMessageRequest { account: CONNECTLY.to_owned(), key }).await.message;
     assert_eq!(message.expect("known").message_id, id);
-    caller
+    recorder
         .call(GetConversationRequest {
             account: CONNECTLY.to_owned(),
             customer: CUSTOMER.to_owned(),
@@ -95,30 +92,30 @@ async fn accounts_and_messages(caller: &mut Caller) {
         file_name: "a.txt".to_owned(),
         ..MediaHeader::default()
     };
-    let sent = within(caller.client.send_media(header, &b"Hello!\n"[..])).await.expect("sent");
+    let sent = within(recorder.client.send_media(header, &b"Hello!\n"[..])).await.expect("sent");
     assert!(sent.message.is_some());
-    caller.answered("SendMedia");
+    recorder.succeeded("SendMedia");
 
-    // What has no other wrapping, the generated clients do.
+    // Streams of messages use the generated client.
     let request = SendMessagesRequest { tag: "1".to_owned(), request: Some(text(CONNECTLY, "Hello again!")) };
-    let sending = caller.client.messages().send_messages(tokio_stream::once(request)).await;
-    let answer =
-        within(sending.expect("open").into_inner().message()).await.expect("open").expect("an answer");
-    assert_eq!(answer.tag, "1");
-    assert!(matches!(answer.result, Some(send_messages_response::Result::Response(_))), "{answer:?}");
-    caller.answered("SendMessages");
+    let sending = recorder.client.messages().send_messages(tokio_stream::once(request)).await;
+    let response =
+        within(sending.expect("open").into_inner().message()).await.expect("open").expect("a response");
+    assert_eq!(response.tag, "1");
+    assert!(matches!(response.result, Some(send_messages_response::Result::Response(_))), "{response:?}");
+    recorder.succeeded("SendMessages");
 
     let key = Some(watch_message_request::Key::MessageId(id.clone()));
     let request = WatchMessageRequest { account: CONNECTLY.to_owned(), key };
-    let watching = within(caller.client.messages().watch_message(request)).await.expect("known");
+    let watching = within(recorder.client.messages().watch_message(request)).await.expect("known");
     match within(watching.into_inner().message()).await.expect("open").expect("the first").response {
         Some(watch_message_response::Response::Message(message)) => assert_eq!(message.message_id, id),
-        other => panic!("no message but {other:?}"),
+        other => panic!("expected a message, got {other:?}"),
     }
-    caller.answered("WatchMessage");
+    recorder.succeeded("WatchMessage");
 }
 
-async fn contacts_flows_and_templates(caller: &mut Caller) {
+async fn contacts_flows_and_templates(recorder: &mut Recorder) {
     let account = || CONNECTBY.to_owned();
     let contact = Contact {
         name: "Ada".to_owned(),
@@ -131,60 +128,61 @@ async fn contacts_flows_and_templates(caller: &mut Caller) {
         contact: Some(contact),
         ..CreateContactRequest::default()
     };
-    let id = caller.call(create).await.contact.expect("made").id;
+    let id = recorder.call(create).await.contact.expect("made").id;
     let changed = Contact { id: id.clone(), name: "Ada L.".to_owned(), ..Contact::default() };
-    caller.call(UpdateContactRequest { account: account(), contact: Some(changed) }).await;
+    recorder.call(UpdateContactRequest { account: account(), contact: Some(changed) }).await;
     let list = ListContactsRequest { account: account(), ..ListContactsRequest::default() };
-    assert!(!caller.call(list).await.contacts.is_empty());
-    caller.call(DeleteContactRequest { account: account(), contact_id: id }).await;
+    assert!(!recorder.call(list).await.contacts.is_empty());
+    recorder.call(DeleteContactRequest { account: account(), contact_id: id }).await;
 
     let list = ListFlowResponsesRequest { account: account(), ..ListFlowResponsesRequest::default() };
-    assert!(!caller.call(list).await.flow_responses.is_empty());
+    assert!(!recorder.call(list).await.flow_responses.is_empty());
 
     let list = ListTemplatesRequest { account: account(), ..ListTemplatesRequest::default() };
-    let template = caller.call(list).await.templates.swap_remove(0);
+    let template = recorder.call(list).await.templates.swap_remove(0);
     let get = GetTemplateRequest { account: account(), name: template.name, language: template.language };
-    assert_eq!(caller.call(get).await.template.expect("there").id, template.id);
+    assert_eq!(recorder.call(get).await.template.expect("there").id, template.id);
     let header = UploadTemplateMediaHeader { account: account(), ..UploadTemplateMediaHeader::default() };
     let picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
-    let uploaded = within(caller.client.upload_template_media(header, &picture[..])).await.expect("uploaded");
+    let uploaded =
+        within(recorder.client.upload_template_media(header, &picture[..])).await.expect("uploaded");
     assert!(!uploaded.url.is_empty());
-    caller.answered("UploadTemplateMedia");
+    recorder.succeeded("UploadTemplateMedia");
 }
 
-async fn events(caller: &mut Caller, gateway: &Gateway) {
+async fn events(recorder: &mut Recorder, gateway: &Gateway) {
     gateway.deliver(&received("E0", "E0")).await;
     let place = Some(list_events_request::Place::Position(StartPosition::Earliest.into()));
-    let listed = caller.call(ListEventsRequest { place, ..ListEventsRequest::default() }).await;
+    let listed = recorder.call(ListEventsRequest { place, ..ListEventsRequest::default() }).await;
     let last = listed.events.last().expect("one came").clone();
 
     let subscription = || "billing".to_owned();
     let earliest = create_subscription_request::Start::Position(StartPosition::Earliest.into());
-    caller
+    recorder
         .call(CreateSubscriptionRequest { subscription: subscription(), filter: None, start: Some(earliest) })
         .await;
     let filter = EventFilter { types: vec!["message.received".to_owned()], ..EventFilter::default() };
-    caller.call(UpdateSubscriptionRequest { subscription: subscription(), filter: Some(filter) }).await;
+    recorder.call(UpdateSubscriptionRequest { subscription: subscription(), filter: Some(filter) }).await;
     let start = Some(From::Subscription(subscription()));
-    let mut events = caller.client.subscribe(SubscribeRequest { start, ..SubscribeRequest::default() });
+    let mut events = recorder.client.subscribe(SubscribeRequest { start, ..SubscribeRequest::default() });
     match within(events.next()).await.expect("open") {
-        Some(Happened::Event(event)) => assert_eq!(text_of(&event), "E0"),
-        other => panic!("no event but {other:?}"),
+        Some(StreamItem::Event(event)) => assert_eq!(text_of(&event), "E0"),
+        other => panic!("expected an event, got {other:?}"),
     }
-    caller.answered("Subscribe");
-    caller
+    recorder.succeeded("Subscribe");
+    recorder
         .call(AcknowledgeRequest { subscription: subscription(), cursor: last.cursor, generation: 0 })
         .await;
-    let got = caller.call(GetSubscriptionRequest { subscription: subscription() }).await.subscription;
+    let got = recorder.call(GetSubscriptionRequest { subscription: subscription() }).await.subscription;
     assert_eq!(got.expect("there").lag_events, 0);
     let place = Some(seek_subscription_request::Place::Position(StartPosition::Earliest.into()));
-    caller.call(SeekSubscriptionRequest { subscription: subscription(), place }).await;
-    let listed = caller.call(ListSubscriptionsRequest::default()).await.subscriptions;
+    recorder.call(SeekSubscriptionRequest { subscription: subscription(), place }).await;
+    let listed = recorder.call(ListSubscriptionsRequest::default()).await.subscriptions;
     assert_eq!(listed.len(), 1);
-    caller.call(DeleteSubscriptionRequest { subscription: subscription() }).await;
+    recorder.call(DeleteSubscriptionRequest { subscription: subscription() }).await;
 }
 
-async fn webhooks(caller: &mut Caller) {
+async fn webhooks(recorder: &mut Recorder) {
     let account = || CONNECTLY.to_owned();
     let address = "https://switchboard.example.com/webhooks/demo-connectly";
     let create = CreateWebhookRequest {
@@ -193,23 +191,23 @@ async fn webhooks(caller: &mut Caller) {
         address: address.to_owned(),
         ..CreateWebhookRequest::default()
     };
-    let webhook_id = caller.call(create).await.webhook.expect("made").id;
+    let webhook_id = recorder.call(create).await.webhook.expect("made").id;
     let update = UpdateWebhookRequest {
         account: account(),
         webhook_id: webhook_id.clone(),
         address: Some(format!("{address}/")),
         ..UpdateWebhookRequest::default()
     };
-    caller.call(update).await;
-    let listed = caller.call(ListWebhooksRequest { account: account() }).await.webhooks;
+    recorder.call(update).await;
+    let listed = recorder.call(ListWebhooksRequest { account: account() }).await.webhooks;
     assert!(listed.iter().any(|webhook| webhook.id == webhook_id));
-    caller.call(DeleteWebhookRequest { account: account(), webhook_id }).await;
+    recorder.call(DeleteWebhookRequest { account: account(), webhook_id }).await;
     let verify = VerifyWebhookRequest { account: account(), ..VerifyWebhookRequest::default() };
-    assert!(!caller.call(verify).await.valid);
+    assert!(!recorder.call(verify).await.valid);
 }
 
 #[tokio::test]
-async fn other_services_are_called_through_the_clients_connection() {
+async fn service_transport_serves_other_grpc_services() {
     let gateway = Start::quiet().start().await;
     let client = connect(&gateway).await;
     let request = HealthCheckRequest { service: "switchboard.v1.EventService".to_owned() };
@@ -219,36 +217,39 @@ async fn other_services_are_called_through_the_clients_connection() {
     let message_request = Some(MessageRequest::ListServices(String::new()));
     let request = ServerReflectionRequest { host: String::new(), message_request };
     let mut reflection = ServerReflectionClient::new(client.service());
-    let answers = within(reflection.server_reflection_info(tokio_stream::once(request))).await.expect("open");
-    let answer = within(answers.into_inner().message()).await.expect("open").expect("an answer");
-    match answer.message_response {
+    let responses =
+        within(reflection.server_reflection_info(tokio_stream::once(request))).await.expect("open");
+    let response = within(responses.into_inner().message()).await.expect("open").expect("a response");
+    match response.message_response {
         Some(MessageResponse::ListServicesResponse(list)) => {
             assert!(list.service.iter().any(|service| service.name == "switchboard.v1.EventService"));
         }
-        other => panic!("no list but {other:?}"),
+        other => panic!("expected a list, got {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn a_loop_is_told_of_a_gap_once_or_fails_as_was_asked_for() {
+async fn expired_policy_decides_between_gap_and_failure() {
     let (gateway, events) = trimmed().await;
     let client = connect(&gateway).await;
     let start = Some(From::Since(prost_types::Timestamp::default()));
     let fails = SubscribeRequest { start, ..SubscribeRequest::default() };
-    let failed = within(client.subscribe(fails.clone()).next()).await.expect_err("events are gone");
+    let failed = within(client.subscribe(fails.clone()).next()).await.expect_err("events have expired");
     assert_eq!(failed.reason(), "CURSOR_EXPIRED");
     assert_eq!(failed.metadata()["oldest_cursor"], events[2].cursor);
 
     let skips = SubscribeRequest { expired_policy: ExpiredPolicy::SkipWithGap.into(), ..fails };
-    let mut reading = client.subscribe(skips);
-    match within(reading.next()).await.expect("open") {
-        Some(Happened::Gap(gap)) => assert_eq!(gap.resume_cursor, events[2].cursor),
-        other => panic!("no gap but {other:?}"),
+    let mut stream = client.subscribe(skips);
+    match within(stream.next()).await.expect("open") {
+        Some(StreamItem::Gap(gap)) => assert_eq!(gap.resume_cursor, events[2].cursor),
+        other => panic!("expected a gap, got {other:?}"),
     }
-    assert_eq!(reading.cursor(), "", "the gap is not dealt with yet");
+    assert_eq!(stream.cursor(), "", "the gap is not handled yet");
     for event in &events[3..] {
-        let next: Option<Happened> = within(reading.next()).await.expect("open");
-        assert_eq!(next, Some(Happened::Event(v1::Event::clone(event))));
+        match within(stream.next()).await.expect("open") {
+            Some(StreamItem::Event(next)) => assert_eq!(of_server(&next), *event),
+            other => panic!("expected an event, got {other:?}"),
+        }
     }
-    assert_eq!(reading.cursor(), events[3].cursor);
+    assert_eq!(stream.cursor(), events[3].cursor);
 }

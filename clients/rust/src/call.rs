@@ -1,0 +1,225 @@
+//! Unary calls: which calls are retried, and when.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
+use tonic::{Code, Request, Response, Status};
+use ulid::Ulid;
+
+use crate::{Client, Error, v1};
+
+/// A future without its type.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The lower bound of the first retry delay. Each later delay is twice as long as the one before.
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+
+/// The upper bound of a retry delay before jitter. Jitter adds at most as much again.
+const MAX_BACKOFF_BEFORE_JITTER: Duration = Duration::from_millis(2_500);
+
+/// The longest delay requested by the server that this crate waits for.
+pub(crate) const MAX_SERVER_DELAY: Duration = Duration::from_secs(30);
+
+/// The request of a unary RPC of `switchboard.v1`, for [`Client::call`].
+///
+/// Each RPC has its own request type, so the type of the request selects the RPC. This trait is sealed: the crate
+/// implements it for every unary RPC except `Subscribe` and the uploads, and no other crate can implement it.
+pub trait Call: sealed::Call + Clone + Send + Sync + 'static {
+    /// The response of the RPC.
+    type Response: Send;
+
+    /// Whether the RPC only reads. Reads are always retried.
+    const IS_READ: bool;
+}
+
+mod sealed {
+    use tonic::{Request, Response, Status};
+
+    use super::BoxFuture;
+    use crate::Client;
+
+    /// What only this crate can implement and call.
+    pub trait Call: Sized {
+        /// The request's `request_id`, if the RPC has an idempotency key.
+        fn request_id(&mut self) -> Option<&mut String>;
+
+        /// Sends the request once.
+        fn send(
+            client: Client,
+            request: Request<Self>,
+        ) -> BoxFuture<Result<Response<Self::Response>, Status>>
+        where
+            Self: super::Call;
+    }
+}
+
+macro_rules! calls {
+    ($($client:ident . $method:ident ( $request:ident ) -> $response:ident $kind:ident;)+) => {
+        $(
+            impl Call for v1::$request {
+                type Response = v1::$response;
+
+                const IS_READ: bool = calls!(@is_read $kind);
+            }
+
+            impl sealed::Call for v1::$request {
+                fn request_id(&mut self) -> Option<&mut String> {
+                    calls!(@request_id $kind self)
+                }
+
+                fn send(client: Client, request: Request<Self>) -> BoxFuture<Result<Response<v1::$response>, Status>> {
+                    Box::pin(async move { client.$client().$method(request).await })
+                }
+            }
+        )+
+    };
+    (@is_read read) => { true };
+    (@is_read $other:ident) => { false };
+    (@request_id keyed $request:expr) => { Some(&mut $request.request_id) };
+    (@request_id $other:ident $request:expr) => {{ let _ = $request; None }};
+}
+
+// `keyed` is a write that has a `request_id`; `write` is one that has none.
+calls! {
+    accounts.get_account(GetAccountRequest) -> GetAccountResponse read;
+    accounts.list_accounts(ListAccountsRequest) -> ListAccountsResponse read;
+    contacts.list_contacts(ListContactsRequest) -> ListContactsResponse read;
+    contacts.create_contact(CreateContactRequest) -> CreateContactResponse keyed;
+    contacts.update_contact(UpdateContactRequest) -> UpdateContactResponse write;
+    contacts.delete_contact(DeleteContactRequest) -> DeleteContactResponse write;
+    events.list_events(ListEventsRequest) -> ListEventsResponse read;
+    events.create_subscription(CreateSubscriptionRequest) -> CreateSubscriptionResponse write;
+    events.get_subscription(GetSubscriptionRequest) -> GetSubscriptionResponse read;
+    events.list_subscriptions(ListSubscriptionsRequest) -> ListSubscriptionsResponse read;
+    events.update_subscription(UpdateSubscriptionRequest) -> UpdateSubscriptionResponse write;
+    events.seek_subscription(SeekSubscriptionRequest) -> SeekSubscriptionResponse write;
+    events.delete_subscription(DeleteSubscriptionRequest) -> DeleteSubscriptionResponse write;
+    events.acknowledge(AcknowledgeRequest) -> AcknowledgeResponse write;
+    flows.list_flow_responses(ListFlowResponsesRequest) -> ListFlowResponsesResponse read;
+    messages.send_message(SendMessageRequest) -> SendMessageResponse keyed;
+    messages.get_message(GetMessageRequest) -> GetMessageResponse read;
+    messages.get_conversation(GetConversationRequest) -> GetConversationResponse read;
+    templates.list_templates(ListTemplatesRequest) -> ListTemplatesResponse read;
+    templates.get_template(GetTemplateRequest) -> GetTemplateResponse read;
+    webhooks.create_webhook(CreateWebhookRequest) -> CreateWebhookResponse keyed;
+    webhooks.list_webhooks(ListWebhooksRequest) -> ListWebhooksResponse read;
+    webhooks.update_webhook(UpdateWebhookRequest) -> UpdateWebhookResponse write;
+    webhooks.delete_webhook(DeleteWebhookRequest) -> DeleteWebhookResponse write;
+    webhooks.verify_webhook(VerifyWebhookRequest) -> VerifyWebhookResponse read;
+}
+
+impl Client {
+    /// Makes a unary call.
+    ///
+    /// If the request type has a `request_id` and the field is empty, the client fills in a random one;
+    /// [`Error::request_id`] reports it.
+    ///
+    /// The client retries a call only after UNAVAILABLE. It always retries reads. It retries a write only if the write
+    /// carries a `request_id`, and every attempt carries the same one. The delay between two attempts grows, and is never
+    /// shorter than the delay that the server requests. If the server requests more than 30 seconds, the call fails at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failure of the last attempt, or DEADLINE_EXCEEDED after [`timeout`](crate::Builder::timeout).
+    pub async fn call<C: Call>(&self, mut request: C) -> Result<C::Response, Error> {
+        let request_id = ensure_request_id(request.request_id());
+        let can_retry = request_id.is_some() || C::IS_READ;
+        let mut retry = RetryState::new(self, request_id);
+        loop {
+            let sent = C::send(self.clone(), retry.request(request.clone()));
+            match retry.with_deadline(sent).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => retry.wait_after(status, can_retry).await?,
+            }
+        }
+    }
+}
+
+/// Fills in a random `request_id` if the request can have one and has none. Returns the request's `request_id`.
+pub(crate) fn ensure_request_id(id: Option<&mut String>) -> Option<String> {
+    id.map(|id| {
+        if id.is_empty() {
+            *id = Ulid::generate().to_string();
+        }
+        id.clone()
+    })
+}
+
+/// The attempts of one call.
+pub(crate) struct RetryState {
+    retries_left: u32,
+    deadline: Option<Instant>,
+    backoff: ExponentialBackoff,
+    request_id: Option<String>,
+}
+
+impl RetryState {
+    pub(crate) fn new(client: &Client, request_id: Option<String>) -> Self {
+        let retries_left = client.max_attempts.saturating_sub(1);
+        let deadline = client.timeout.map(|timeout| Instant::now() + timeout);
+        Self { retries_left, deadline, backoff: backoff(), request_id }
+    }
+
+    /// A request that carries the time left until the deadline.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(deadline) = self.deadline {
+            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+        request
+    }
+
+    /// Waits for the response until the deadline.
+    pub(crate) async fn with_deadline<T>(
+        &self,
+        response: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
+        let Some(deadline) = self.deadline else { return response.await };
+        let exceeded = || Status::deadline_exceeded("the call did not finish within the client's timeout");
+        match tokio::time::timeout_at(deadline, response).await {
+            // The transport has a timer for the same deadline, and reports its expiry with another code.
+            Ok(Err(_)) | Err(_) if Instant::now() >= deadline => Err(exceeded()),
+            Ok(result) => result,
+            Err(_) => Err(exceeded()),
+        }
+    }
+
+    /// Waits until the next attempt may start.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failure of the attempt if there is no next attempt.
+    pub(crate) async fn wait_after(&mut self, status: Status, can_retry: bool) -> Result<(), Error> {
+        let error = self.error(status);
+        let requested = error.retry_delay().unwrap_or_default();
+        let is_final = !can_retry || self.retries_left == 0;
+        if error.code() != Code::Unavailable || is_final || requested > MAX_SERVER_DELAY {
+            return Err(error);
+        }
+        self.retries_left -= 1;
+        let delay = self.backoff.next().unwrap_or(MAX_BACKOFF_BEFORE_JITTER).max(requested);
+        if self.deadline.is_some_and(|deadline| Instant::now() + delay >= deadline) {
+            return Err(error);
+        }
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+
+    /// The failure of this call, with its `request_id`.
+    pub(crate) fn error(&self, error: impl Into<Error>) -> Error {
+        error.into().with_request_id(self.request_id.clone().unwrap_or_default())
+    }
+}
+
+/// The delays between attempts, without an end.
+pub(crate) fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(MIN_BACKOFF)
+        .with_max_delay(MAX_BACKOFF_BEFORE_JITTER)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
