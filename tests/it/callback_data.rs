@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use switchboard::pb::v1::send_message_request::Content;
-use switchboard::pb::v1::{Event, MediaHeader, MediaKind, Media, SendMediaRequest, SendMessageRequest};
-use switchboard::pb::v1::{SubscribeRequest, TemplateMessage, parameter};
+use switchboard::pb::v1::{Event, Media, MediaHeader, MediaKind, SendMediaRequest, SendMessageRequest};
+use switchboard::pb::v1::{SubscribeRequest, TemplateMessage, media, parameter};
 use switchboard::sandbox::connectly::{Answer, Delivery};
 use tonic::Code;
 
@@ -30,7 +30,7 @@ fn contents() -> [Content; 3] {
     };
     let link = Media {
         kind: MediaKind::Image.into(),
-        url: "https://files.example.org/a".to_owned(),
+        source: Some(media::Source::Url("https://files.example.org/a".to_owned())),
         ..Media::default()
     };
     [words, Content::Template(filled), Content::Media(link)]

@@ -3,8 +3,8 @@
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
     Attachment, ButtonReply, Channel, Event, EventFilter, Location, MediaKind, MessageEcho, MessageReceived,
-    MessageState, Party, Referral, ReportRun, StartPosition, SubscribeRequest, Text, event::Payload,
-    message_echo, message_received,
+    MessageState, Party, Referral, ReportRun, ReportStatus, StartPosition, SubscribeRequest, Text,
+    event::Payload, message_echo, message_received,
 };
 
 use crate::support::gateway::{CONNECTLY, Gateway, Start};
@@ -60,6 +60,7 @@ fn party(number: &str, name: &str) -> Option<Party> {
         user_id: String::new(),
         name: name.to_owned(),
         channel: Channel::Whatsapp.into(),
+        ..Default::default()
     })
 }
 
@@ -183,7 +184,7 @@ async fn failed_status_has_the_providers_error() {
     assert_eq!((status.status(), status.provider_status.as_str()), (MessageState::Failed, "delivery_failed"));
     assert_eq!(status.provider_message_id, "01J000000000000000000MOCK1");
     assert_eq!(status.campaign_name, "spring");
-    let error = status.error.expect("an error");
+    let error = status.failure.expect("an error");
     assert_eq!(error.reason, "TEMPLATE_PARAMETERS_REJECTED");
     assert_eq!(error.provider_trace_id, "10000000000000000002");
     let sent = sample!("delivery_failed");
@@ -201,6 +202,8 @@ async fn completed_report_has_url_and_times() {
         name: "Daily campaigns".to_owned(),
         report_type: "campaign.daily.v1".to_owned(),
         run_id: "run-7".to_owned(),
+        status: ReportStatus::Completed.into(),
+        provider_status: "completed".to_owned(),
         url: "https://cdn.connectly.ai/reports/run-7.csv?signature=0a1b".to_owned(),
         expire_time: seconds(1_795_241_400),
         create_time: seconds(1_795_240_800),

@@ -1,13 +1,18 @@
 //! Media messages by URL, which Connectly fetches.
 
+use switchboard::pb::v1::media::Source;
 use switchboard::pb::v1::send_message_request::Content;
-use switchboard::pb::v1::{Channel, MediaKind, Media, SendMessageRequest};
+use switchboard::pb::v1::{Channel, Media, MediaKind, SendMessageRequest};
 use tonic::Code;
 
 use crate::support::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Start, fields, reason, text};
 
+fn at(url: &str) -> Media {
+    Media { source: Some(Source::Url(url.to_owned())), ..Media::default() }
+}
+
 fn link(kind: MediaKind) -> Media {
-    Media { kind: kind.into(), url: "https://files.example.org/a?b=1".to_owned(), ..Media::default() }
+    Media { kind: kind.into(), ..at("https://files.example.org/a?b=1") }
 }
 
 fn media(account: &str, link: Media) -> SendMessageRequest {
@@ -19,9 +24,7 @@ async fn media_link_reaches_connectly_as_one_attachment() {
     let gateway = Start::quiet().start().await;
     let caption = "☃".repeat(1_024);
     let invoice =
-        Media {
-            caption: caption.clone(), file_name: "Účet.pdf".to_owned(), ..link(MediaKind::Document)
-        };
+        Media { caption: caption.clone(), file_name: "Účet.pdf".to_owned(), ..link(MediaKind::Document) };
     let url = "https://files.example.org/a?b=1";
     for (link, expected) in [
         (
@@ -50,13 +53,9 @@ async fn media_link_reaches_connectly_as_one_attachment() {
 #[tokio::test]
 async fn invalid_media_link_reports_all_violations_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
-    let url = |url: &str| Media { url: url.to_owned(), ..link(MediaKind::Image) };
-    let all = Media {
-        url: "files.example.org/a".to_owned(),
-        caption: "☃".repeat(1_025),
-        file_name: "a.png".to_owned(),
-        ..link(MediaKind::Image)
-    };
+    let url = |url: &str| Media { kind: MediaKind::Image.into(), ..at(url) };
+    let all =
+        Media { caption: "☃".repeat(1_025), file_name: "a.png".to_owned(), ..url("files.example.org/a") };
     let audio = Media { caption: "hear".to_owned(), ..link(MediaKind::Audio) };
     let path = Media { file_name: "../a".to_owned(), ..link(MediaKind::Document) };
     for (link, expected) in [

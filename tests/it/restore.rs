@@ -6,9 +6,10 @@ use switchboard::pb::v1::contact_service_client::ContactServiceClient;
 use switchboard::pb::v1::send_messages_response::Result as Item;
 use switchboard::pb::v1::template_service_client::TemplateServiceClient;
 use switchboard::pb::v1::{
-    Contact, CreateContactRequest, CreateWebhookRegistrationRequest, GetMessageRequest, MediaHeader, MessageState,
-    SendMediaRequest, SendMessageRequest, SendMessagesRequest, TemplateMessage, UploadTemplateMediaHeader,
-    UploadTemplateMediaRequest, WebhookRegistrationTopic, get_message_request, send_message_request,
+    CheckMode, Contact, CreateContactRequest, CreateWebhookRegistrationRequest, GetMessageRequest,
+    MediaHeader, MessageState, SendChecks, SendMediaRequest, SendMessageRequest, SendMessagesRequest,
+    TemplateMessage, UploadTemplateMediaHeader, UploadTemplateMediaRequest, WebhookRegistrationTopic,
+    get_message_request, send_message_request,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
@@ -114,7 +115,7 @@ async fn stream_items_and_media_after_restore_are_unknown_too() {
         let answers = within(gateway.messages().send_messages(stream::iter([request]))).await.expect("opens");
         let answer = within(answers.into_inner().message()).await.expect("open").expect("an answer");
         match answer.result.expect("never empty") {
-            Item::Error(error) => {
+            Item::Failure(error) => {
                 assert_eq!((error.reason.as_str(), arrivals), ("SEND_OUTCOME_UNKNOWN", 0));
                 assert_eq!(error.metadata["attempt"], "1");
                 assert_eq!(error.metadata["cause"], "RESTORED");
@@ -162,7 +163,7 @@ async fn possibly_sent_message_is_never_reported_as_not_sent() {
     // The customer's last message is years old.
     gateway.deliver(&received("M1", "hello")).await;
     let windowed = |request_id: &str| SendMessageRequest {
-        checks: Some(v1::SendChecks { session_window: v1::CheckMode::Enforce.into(), ..Default::default() }),
+        checks: Some(SendChecks { session_window: CheckMode::Enforce.into(), ..Default::default() }),
         request_id: request_id.to_owned(),
         ..text(CONNECTLY, "hello")
     };

@@ -40,7 +40,7 @@ impl OpenStream {
 
 fn error(outcome: Outcome) -> Failure {
     match outcome {
-        Outcome::Error(error) => error,
+        Outcome::Failure(error) => error,
         Outcome::Response(response) => panic!("accepted: {response:?}"),
     }
 }

@@ -2,7 +2,8 @@
 
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
-    StartPosition, SubscribeRequest, VerifyWebhookSignatureRequest, VerifyWebhookSignatureResponse, WebhookSignatureCheck,
+    StartPosition, SubscribeRequest, VerifyWebhookSignatureRequest, VerifyWebhookSignatureResponse,
+    WebhookSignatureCheck,
 };
 use switchboard::sandbox::connectly::sign;
 
@@ -22,7 +23,10 @@ async fn verify(gateway: &Gateway, body: &[u8], signature: &str) -> VerifyWebhoo
         body: body.to_vec().into(),
         signature: signature.to_owned(),
     };
-    within(gateway.webhooks().verify_webhook_signature(request)).await.expect("answers").into_inner()
+    within(gateway.webhook_registrations().verify_webhook_signature(request))
+        .await
+        .expect("answers")
+        .into_inner()
 }
 
 #[tokio::test]
@@ -109,10 +113,17 @@ async fn account_without_webhooks_fails_the_first_check() {
             body: VECTOR.into(),
             signature: VECTOR_SIGNATURE.to_owned(),
         };
-        let answer = within(gateway.webhooks().verify_webhook_signature(request)).await.expect("answers").into_inner();
+        let answer = within(gateway.webhook_registrations().verify_webhook_signature(request))
+            .await
+            .expect("answers")
+            .into_inner();
         assert_eq!((answer.valid, answer.failed_check()), (false, WebhookSignatureCheck::AccountHasWebhooks));
         assert!(answer.problem.contains(word), "{answer:?}");
     }
-    let error = gateway.webhooks().verify_webhook_signature(VerifyWebhookSignatureRequest::default()).await.expect_err("empty");
+    let error = gateway
+        .webhook_registrations()
+        .verify_webhook_signature(VerifyWebhookSignatureRequest::default())
+        .await
+        .expect_err("empty");
     assert_eq!(fields(&error), ["account"]);
 }

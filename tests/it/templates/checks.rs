@@ -48,7 +48,8 @@ async fn template_mismatch_fails_with_field_paths_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
     let image = || header(template_header::Header::Image(media("https://secret.example/a", "")));
     let video = || header(template_header::Header::Video(media("https://secret.example/a", "")));
-    let sale = |header, buttons| TemplateMessage { header, buttons, ..template("summer_sale", "en_US", &["Ada"]) };
+    let sale =
+        |header, buttons| TemplateMessage { header, buttons, ..template("summer_sale", "en_US", &["Ada"]) };
     let appointment = |body| TemplateMessage {
         header: header(template_header::Header::Text(named("first_name", "Asha"))),
         body,

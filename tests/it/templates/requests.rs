@@ -126,7 +126,8 @@ async fn invalid_template_reports_all_violations() {
         let expected: Vec<String> = expected.iter().map(|field| format!("template.header.{field}")).collect();
         assert_eq!(fields(&error), expected, "{given:?}");
     }
-    let request = TemplateMessage { header: Some(TemplateHeader { header: None }), ..template("t", "en", &[]) };
+    let request =
+        TemplateMessage { header: Some(TemplateHeader { header: None }), ..template("t", "en", &[]) };
     let error = gateway.send(send(CONNECTBY, request)).await.expect_err("empty");
     assert_eq!(fields(&error), ["template.header.header"]);
     assert!(gateway.connectby().calls().is_empty());

@@ -48,7 +48,8 @@ async fn image_template_reaches_connectby_as_documented() {
 async fn one_time_password_reaches_connectby_as_documented() {
     let gateway = Start::quiet().start().await;
     let code = "ONE-TIME PASSWORD";
-    let request = TemplateMessage { buttons: vec![url_suffix(0, code)], ..template("login_code", "en", &[code]) };
+    let request =
+        TemplateMessage { buttons: vec![url_suffix(0, code)], ..template("login_code", "en", &[code]) };
     let message = gateway.send(send(CONNECTBY, request)).await.expect("accepted");
     assert!(message.provider_message_ids[0].starts_with("wamid."));
     let listed = get(&gateway, CONNECTBY, "login_code", "en").await.expect("present").raw_json;
@@ -209,7 +210,10 @@ async fn parameters_reach_connectly_by_name_or_position() {
                    {"name": "button_10_url", "value": "z"}, {"name": "button_2_url", "value": "y"}]),
         ),
         (
-            TemplateMessage { header: header(template_header::Header::Text(text("t"))), ..template("t", "en", &[]) },
+            TemplateMessage {
+                header: header(template_header::Header::Text(text("t"))),
+                ..template("t", "en", &[])
+            },
             json!([{"name": "header_text", "value": "t"}]),
         ),
         (
