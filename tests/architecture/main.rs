@@ -57,7 +57,7 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("demo", &["app", "config", "sandbox"]),
     ("dispatch", &["domain", "provider", "store", "telemetry"]),
     ("domain", &[]),
-    ("journal", &["domain", "store", "telemetry"]),
+    ("journal", &["domain", "store"]),
     ("listener", &["telemetry"]),
     ("maintenance", &["domain", "store", "telemetry"]),
     ("messages", &["dispatch", "domain", "provider", "store"]),
